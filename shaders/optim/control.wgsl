@@ -1,0 +1,138 @@
+// Control, second stage: one workgroup decides what this step does, and writes one record a tensor for the update.
+//
+//   norm  = (sum of partials)^(1/NORM)
+//   clip  = min(1, max_norm / (norm + 1e-6))            torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
+//   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
+//   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
+//   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
+//
+// 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
+//
+//   0 control                         partials are read; stats and records are written
+//   1 table    [steps, groups]        this step's rows
+//   2 tensors  [tensors]              (record, group) of each tensor in the work list
+//   3 settings                        what the optimizer was set up with
+//   4 clock                           which slot of the table
+#import control
+#import table
+#import float
+#import clock
+
+struct Settings {              // 32 bytes
+    partials: u32,             // 0: there was no norm stage
+    tensors: u32,
+    norm: u32,                 // 0 none, 1, 2, 3 for infinity
+    guard: u32,
+    max_norm: f32,
+    value_bound: f32,
+    error_if_nonfinite: u32,
+    pad0: u32,
+}
+
+override WORKGROUP: u32 = 256u;
+
+@group(0) @binding(0) var<storage, read_write> control: Control;
+@group(0) @binding(1) var<storage, read> table: Table;
+@group(0) @binding(2) var<storage, read> tensors: array<vec2<u32>>;
+@group(0) @binding(3) var<uniform> settings: Settings;
+@group(0) @binding(4) var<uniform> clock: Clock;
+
+var<workgroup> sums: array<f32, WORKGROUP>;
+var<workgroup> bads: array<u32, WORKGROUP>;
+var<workgroup> skip: u32;
+var<workgroup> clip: f32;
+
+fn join(a: f32, b: f32) -> f32 {
+    if (settings.norm == 3u) {
+        if (is_nan(a)) { return a; }
+        if (is_nan(b)) { return b; }
+        return max(a, b);
+    }
+    return a + b;
+}
+
+fn clip_coefficient(norm: f32) -> f32 {
+    if (settings.norm == 0u) {
+        return 1.0;
+    }
+    if (is_nan(norm)) {
+        return norm;
+    }
+    if (is_nonfinite(norm)) {
+        return 0.0;
+    }
+    return min(1.0, settings.max_norm / (norm + 1e-6));
+}
+
+fn decide(sum: f32, bad_group: u32) {
+    var norm = sum;
+    if (settings.norm == 2u && !is_nonfinite(sum)) {
+        norm = sqrt(sum);
+    }
+    let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(norm);
+    let bad_gradient = settings.guard != 0u && bad_group != NO_GROUP;
+    skip = u32(bad_norm || bad_gradient);
+    clip = clip_coefficient(norm);
+
+    control.stats.step = table.first_step + clock.slot;
+    control.stats.applied += 1u - skip;
+    control.stats.skipped += skip;
+    control.stats.skip = skip;
+    if (bad_group != NO_GROUP) {
+        control.stats.bad_group = bad_group;
+    }
+    control.stats.nonfinite_norms += u32(bad_norm);
+    control.stats.norm = norm;
+    control.stats.clip = clip;
+    control.stats.value_bound = settings.value_bound;
+}
+
+fn record_of(count: u32, row: Row) -> Record {
+    var record = Record();
+    record.count = count;
+    record.flags = row.flags;
+    record.scale = select(clip, -clip, (row.flags & MAXIMIZE) != 0u);
+    let coupled = (row.flags & COUPLED) != 0u;
+    record.decay = select(row.decay, 1.0, coupled);
+    record.coupled_decay = select(0.0, row.weight_decay, coupled);
+    record.beta1 = row.beta1;
+    record.one_minus_beta1 = row.one_minus_beta1;
+    record.beta2 = row.beta2;
+    record.one_minus_beta2 = row.one_minus_beta2;
+    record.step_size = row.lr / one_minus_exp(f32(count) * row.log_beta1);
+    record.root_scale = 1.0 / sqrt(one_minus_exp(f32(count) * row.log_beta2));
+    record.eps = row.eps;
+    return record;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(local_invocation_index) lane: u32) {
+    var sum = 0.0;
+    var bad = NO_GROUP;
+    for (var i = lane; i < settings.partials; i += WORKGROUP) {
+        sum = join(sum, control.partials[i].sum);
+        bad = min(bad, control.partials[i].bad_group);
+    }
+    sums[lane] = sum;
+    bads[lane] = bad;
+    workgroupBarrier();
+    for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
+        if (lane < width) {
+            sums[lane] = join(sums[lane], sums[lane + width]);
+            bads[lane] = min(bads[lane], bads[lane + width]);
+        }
+        workgroupBarrier();
+    }
+    if (lane == 0u) {
+        decide(sums[0], bads[0]);
+    }
+    workgroupBarrier();
+    if (skip != 0u) {
+        return;
+    }
+    for (var i = lane; i < settings.tensors; i += WORKGROUP) {
+        let tensor = tensors[i];
+        let row = table.rows[clock.slot * table.groups + tensor.y];
+        control.records[tensor.x] = record_of(control.records[tensor.x].count + 1u, row);
+    }
+}

@@ -1,0 +1,115 @@
+// Norm, first stage: partial sums of the gradients, and the first group that holds a non-finite one.
+//
+//   partial = sum |g|    (NORM = 1)     sum g²    (NORM = 2)     max |g|    (NORM = 3)     0    (NORM = 0, guard only)
+//
+// Partial i covers chunks [i n / P, (i + 1) n / P) of the work list, n chunks and P <= 1024 partials in all. One
+// workgroup makes one partial: chunk by chunk, each reduced by a fixed tree, the chunks added in order. A partial whose
+// chunks lie in two pages is continued by the second dispatch, so the bits do not depend on paging. No float atomics.
+//
+//   0 chunks   [n]                    work list in logical order
+//   1 control                         partials are written
+//   2 grads    [window]               vec4; single floats, read-write, with IN_PLACE
+//   3 segment                         the run of chunks that lies in this window
+#import control
+#import chunk
+#import float
+
+override WORKGROUP: u32 = 256u;
+override NORM: u32 = 2u;
+
+@group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
+@group(0) @binding(1) var<storage, read_write> control: Control;
+#ifdef IN_PLACE
+@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
+#else
+@group(0) @binding(2) var<storage, read> grads: array<vec4<f32>>;
+#endif
+@group(0) @binding(3) var<uniform> segment: Segment;
+
+var<workgroup> sums: array<f32, WORKGROUP>;
+var<workgroup> bads: array<u32, WORKGROUP>;
+
+// Four gradients from element `first` on; those past the chunk's end count as 0.
+fn grads_at(first: u32, live: u32) -> vec4<f32> {
+#ifdef IN_PLACE
+    var quad = vec4<f32>();
+    for (var k = 0u; k < min(live, 4u); k++) {
+        quad[k] = grads[first + k];
+    }
+    return quad;
+#else
+    let quad = grads[first / 4u];
+    return select(vec4<f32>(), quad, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+#endif
+}
+
+fn of_quad(g: vec4<f32>) -> f32 {
+    if (NORM == 1u) {
+        return dot(abs(g), vec4<f32>(1.0));
+    }
+    if (NORM == 2u) {
+        return dot(g, g);
+    }
+    let a = abs(g);
+    return max(max(a.x, a.y), max(a.z, a.w));
+}
+
+fn join(a: f32, b: f32) -> f32 {
+    if (NORM == 3u) {
+        // max may drop a NaN; a norm may not.
+        if (is_nan(a)) { return a; }
+        if (is_nan(b)) { return b; }
+        return max(a, b);
+    }
+    return a + b;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let partial = segment.first_partial + workgroup.x;
+    let start = partial * segment.chunks / segment.partials;
+    let end = (partial + 1u) * segment.chunks / segment.partials;
+    let from_chunk = max(start, segment.first);
+    let to_chunk = min(end, segment.first + segment.count);
+
+    var total = Partial(0.0, NO_GROUP);
+    if (from_chunk > start) {
+        total = control.partials[partial];    // begun by the dispatch of the page before
+    }
+    for (var c = from_chunk; c < to_chunk; c++) {
+        let chunk = chunks[c];
+        var sum = 0.0;
+        var bad = NO_GROUP;
+        for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
+            let g = grads_at(chunk.grad + i, chunk.length - i);
+            if (NORM != 0u) {
+                if (NORM == 3u && any_nonfinite(g)) {
+                    for (var k = 0u; k < 4u; k++) {
+                        sum = join(sum, abs(g[k]));
+                    }
+                } else {
+                    sum = join(sum, of_quad(g));
+                }
+            }
+            if (any_nonfinite(g)) {
+                bad = chunk.group;
+            }
+        }
+        sums[lane] = sum;
+        bads[lane] = bad;
+        workgroupBarrier();
+        for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
+            if (lane < width) {
+                sums[lane] = join(sums[lane], sums[lane + width]);
+                bads[lane] = min(bads[lane], bads[lane + width]);
+            }
+            workgroupBarrier();
+        }
+        total.sum = join(total.sum, sums[0]);
+        total.bad_group = min(total.bad_group, bads[0]);
+        workgroupBarrier();
+    }
+    if (lane == 0u) {
+        control.partials[partial] = total;
+    }
+}

@@ -1,0 +1,22 @@
+// The work list: what a step touches, cut into chunks of one tensor each. Frozen tensors are not in it.
+
+struct Chunk {                 // 24 bytes; offsets in elements from the start of the bound window
+    param: u32,
+    grad: u32,
+    state: u32,
+    length: u32,               // elements
+    tensor: u32,               // place of the tensor's record in the control block
+    group: u32,
+}
+
+// The part of the work list that one dispatch handles: chunks that share their bound windows.
+struct Segment {               // 32 bytes
+    first: u32,                // first chunk
+    count: u32,                // chunks
+    first_partial: u32,        // norm only: partial of workgroup 0
+    partials: u32,             // norm only: partials of the whole list
+    chunks: u32,               // norm only: chunks of the whole list
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}

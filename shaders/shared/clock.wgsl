@@ -1,0 +1,8 @@
+// Where a step stands inside the horizon. The host picks a slot by a dynamic offset; slot k holds k.
+
+struct Clock {
+    slot: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}

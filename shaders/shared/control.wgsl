@@ -1,0 +1,53 @@
+// The control block: what the three stages of a step (norm, control, update) tell each other.
+
+const PARTIALS: u32 = 1024u;
+const NO_GROUP: u32 = 0xffffffffu;
+
+struct Stats {                 // 64 bytes, read back by the host
+    step: u32,                 // the schedule's step, skipped ones included
+    applied: u32,              // steps applied so far
+    skipped: u32,              // steps skipped so far
+    skip: u32,                 // 1: this step changes nothing
+    bad_group: u32,            // first group with a non-finite gradient in the latest step that had one
+    nonfinite_norms: u32,      // steps whose norm was not finite while that is an error
+    norm: f32,                 // total norm of this step's gradients
+    clip: f32,                 // what the gradients are multiplied by
+    value_bound: f32,          // gradients are clamped to +-bound; 0: they are not
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+    pad3: u32,
+    pad4: u32,
+    pad5: u32,
+    pad6: u32,
+}
+
+struct Partial {
+    sum: f32,                  // of |g|, of g², or the largest |g|
+    bad_group: u32,            // first group with a non-finite gradient, or NO_GROUP
+}
+
+struct Record {                // 64 bytes, one a tensor
+    count: u32,                // steps applied to this tensor
+    flags: u32,
+    scale: f32,                // clip coefficient, negated to maximize
+    decay: f32,                // factor on the parameter
+    coupled_decay: f32,        // added to the gradient, times the parameter (Adam)
+    beta1: f32,
+    one_minus_beta1: f32,
+    beta2: f32,
+    one_minus_beta2: f32,
+    step_size: f32,            // lr / (1 - beta1^count)
+    root_scale: f32,           // 1 / sqrt(1 - beta2^count)
+    eps: f32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+    pad3: u32,
+}
+
+struct Control {
+    stats: Stats,
+    partials: array<Partial, PARTIALS>,
+    records: array<Record>,
+}

@@ -1,0 +1,28 @@
+// The table: one row of hyper-parameters for each step and group, written by the host once for a whole horizon.
+
+struct Row {                   // 48 bytes
+    lr: f32,
+    weight_decay: f32,
+    decay: f32,                // 1 - lr * weight_decay, formed in f64
+    beta1: f32,
+    one_minus_beta1: f32,      // formed in f64: 1 - b in f32 is already 1.3e-5 off for b = 0.999
+    log_beta1: f32,            // ln beta1
+    beta2: f32,
+    one_minus_beta2: f32,
+    log_beta2: f32,
+    eps: f32,
+    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED
+    pad0: u32,
+}
+
+struct Table {
+    first_step: u32,           // step of slot 0
+    groups: u32,               // rows a step; 0: the same rows hold for every step
+    pad0: u32,
+    pad1: u32,
+    rows: array<Row>,          // [steps, groups]
+}
+
+const AMSGRAD: u32 = 1u;
+const MAXIMIZE: u32 = 2u;
+const COUPLED: u32 = 4u;       // Adam: decay joins the gradient; otherwise AdamW: decay acts on the parameter

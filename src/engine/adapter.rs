@@ -1,0 +1,167 @@
+//! Which device to run on.
+
+use super::Error;
+use std::fmt;
+
+/// How an adapter is picked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// Discrete before integrated before virtual before software; the CPU engine where there is none.
+    #[default]
+    Best,
+    /// The first adapter, in that order, whose name or backend contains this text, in any case.
+    Named(String),
+    /// The CPU engine.
+    Cpu,
+}
+
+impl AdapterChoice {
+    /// Reads `cpu` as the CPU engine and anything else as part of a name.
+    pub fn parse(text: &str) -> AdapterChoice {
+        match text.trim() {
+            "" => AdapterChoice::Best,
+            text if text.eq_ignore_ascii_case("cpu") => AdapterChoice::Cpu,
+            text => AdapterChoice::Named(text.to_owned()),
+        }
+    }
+
+    /// What the environment variable `GRADUS_ADAPTER` asks for; the best adapter where it is not set.
+    pub fn from_env() -> AdapterChoice {
+        std::env::var("GRADUS_ADAPTER").map_or(AdapterChoice::Best, |text| AdapterChoice::parse(&text))
+    }
+}
+
+/// What an adapter offers, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct AdapterReport {
+    /// Its name, as the driver gives it.
+    pub name: String,
+    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: &'static str,
+    /// `vulkan`, `metal`, `dx12`, …
+    pub backend: String,
+    /// Driver and version.
+    pub driver: String,
+    /// Largest storage binding in bytes: the size of a page.
+    pub storage_binding_bytes: u64,
+    /// Largest buffer in bytes.
+    pub buffer_bytes: u64,
+    /// Storage buffers that one shader may bind.
+    pub storage_buffers: u32,
+    /// Invocations of one workgroup.
+    pub workgroup_invocations: u32,
+    /// Workgroup memory in bytes.
+    pub workgroup_bytes: u32,
+    /// Alignment of a bound offset in bytes.
+    pub offset_alignment_bytes: u32,
+    /// Smallest and largest subgroup.
+    pub subgroup: (u32, u32),
+    /// Features that matter here, and whether it has them.
+    pub features: Vec<(&'static str, bool)>,
+}
+
+impl AdapterReport {
+    pub(crate) fn new(adapter: &wgpu::Adapter) -> AdapterReport {
+        AdapterReport::of(&adapter.get_info(), adapter.features(), &adapter.limits())
+    }
+
+    pub(crate) fn of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> AdapterReport {
+        AdapterReport {
+            name: info.name.clone(),
+            kind: kind(info.device_type),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            storage_binding_bytes: limits.max_storage_buffer_binding_size,
+            buffer_bytes: limits.max_buffer_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            offset_alignment_bytes: limits.min_storage_buffer_offset_alignment,
+            subgroup: (info.subgroup_min_size, info.subgroup_max_size),
+            features: vec![
+                ("timestamps", features.contains(wgpu::Features::TIMESTAMP_QUERY)),
+                ("f16", features.contains(wgpu::Features::SHADER_F16)),
+                ("subgroups", features.contains(wgpu::Features::SUBGROUP)),
+                ("pipeline cache", features.contains(wgpu::Features::PIPELINE_CACHE)),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for AdapterReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        writeln!(f, "{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)?;
+        writeln!(f, "  page (storage binding)   {:.0} MiB", mib(self.storage_binding_bytes))?;
+        writeln!(f, "  largest buffer           {:.0} MiB", mib(self.buffer_bytes))?;
+        writeln!(f, "  storage buffers a stage  {}", self.storage_buffers)?;
+        writeln!(
+            f,
+            "  workgroup                {} invocations, {} KiB",
+            self.workgroup_invocations,
+            self.workgroup_bytes / 1024
+        )?;
+        writeln!(f, "  offset alignment         {} bytes", self.offset_alignment_bytes)?;
+        writeln!(f, "  subgroup                 {} to {}", self.subgroup.0, self.subgroup.1)?;
+        write!(f, "  features                ")?;
+        for (name, has) in &self.features {
+            write!(f, " {}{name}", if *has { "+" } else { "-" })?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+fn rank(device_type: wgpu::DeviceType) -> u8 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Cpu => 3,
+        wgpu::DeviceType::Other => 4,
+    }
+}
+
+/// Every adapter of this machine, best first.
+fn adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    adapters
+}
+
+/// Reports of every adapter of this machine, in the order in which they would be picked.
+pub fn list_adapters() -> Vec<AdapterReport> {
+    adapters().iter().map(AdapterReport::new).collect()
+}
+
+/// The adapter chosen, or none for the CPU engine.
+pub(crate) fn pick(choice: &AdapterChoice) -> Result<Option<wgpu::Adapter>, Error> {
+    let asked = match choice {
+        AdapterChoice::Cpu => return Ok(None),
+        AdapterChoice::Best => return Ok(adapters().into_iter().next()),
+        AdapterChoice::Named(text) => text.to_lowercase(),
+    };
+    let mut adapters = adapters();
+    let matches = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        info.name.to_lowercase().contains(&asked) || info.backend.to_string().to_lowercase().contains(&asked)
+    };
+    match adapters.iter().position(matches) {
+        Some(place) => Ok(Some(adapters.swap_remove(place))),
+        None => {
+            let mut found: Vec<String> = adapters.iter().map(|a| format!("{:?}", a.get_info().name)).collect();
+            found.push("\"cpu\"".to_owned());
+            Err(Error::NoSuchAdapter { asked, found: found.join(", ") })
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Where runs of elements lie in a paged arena.
+//!
+//! An arena is a list of pages, each at most as large as the device can bind. A run starts at a 256-byte boundary. One
+//! that fits a page lies in one page; a larger one is cut at multiples of a chunk, so that no chunk crosses a page and
+//! results do not depend on the page size.
+
+/// Elements (of 4 bytes) between boundaries where a run may start: 256 bytes, the strictest binding alignment.
+const ALIGNMENT_ELEMENTS: u64 = 64;
+
+/// A stretch of a run's elements inside one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Which page, or in general which bound window.
+    pub window: usize,
+    /// First element inside the window.
+    pub offset: u64,
+    /// How many elements.
+    pub elements: u64,
+}
+
+/// Where several runs lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// For each run its pieces, in order.
+    pub pieces: Vec<Vec<Piece>>,
+    /// Elements of each page, whole alignment steps.
+    pub pages: Vec<u64>,
+}
+
+/// Places runs of these lengths (in elements of 4 bytes) one after the other into pages of at most `page_bytes`.
+/// A run longer than a page is cut at multiples of `chunk_elements`, itself a multiple of 64; a page is never made
+/// smaller than one chunk.
+pub fn place(lengths: &[u64], page_bytes: u64, chunk_elements: u64) -> Placement {
+    let page_elements = (page_bytes / 4 / ALIGNMENT_ELEMENTS * ALIGNMENT_ELEMENTS).max(chunk_elements);
+    let mut placement = Placement::default();
+    for &length in lengths {
+        let mut pieces = Vec::new();
+        let mut left = length;
+        while left > 0 || pieces.is_empty() {
+            let used = placement.pages.last().copied().unwrap_or(page_elements);
+            let room = page_elements - used;
+            let elements = if left <= room {
+                left
+            } else if length <= page_elements {
+                0
+            } else {
+                room / chunk_elements * chunk_elements
+            };
+            if elements == 0 && (left > 0 || placement.pages.is_empty()) {
+                placement.pages.push(0);
+                continue;
+            }
+            let window = placement.pages.len() - 1;
+            pieces.push(Piece { window, offset: used, elements });
+            placement.pages[window] = (used + elements).next_multiple_of(ALIGNMENT_ELEMENTS);
+            left -= elements;
+        }
+        placement.pieces.push(pieces);
+    }
+    placement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_page_holds_what_fits() {
+        let placement = place(&[1, 64, 65, 0], 4096, 64);
+        let offsets: Vec<u64> = placement.pieces.iter().map(|pieces| pieces[0].offset).collect();
+        assert_eq!(offsets, [0, 64, 128, 256]);
+        assert_eq!(placement.pages, [256]);
+    }
+
+    #[test]
+    fn a_run_that_fits_a_page_is_not_cut() {
+        let placement = place(&[100, 60], 512, 64);
+        assert_eq!(placement.pieces[1], [Piece { window: 1, offset: 0, elements: 60 }]);
+        assert_eq!(placement.pages, [128, 64]);
+    }
+
+    #[test]
+    fn a_long_run_is_cut_at_chunks() {
+        let placement = place(&[10, 300], 512, 64);
+        let pieces = [(0, 64, 64), (1, 0, 128), (2, 0, 108)];
+        let expected: Vec<Piece> =
+            pieces.iter().map(|&(window, offset, elements)| Piece { window, offset, elements }).collect();
+        assert_eq!(placement.pieces[1], expected);
+    }
+}

@@ -1,0 +1,123 @@
+//! The engine of last resort and the oracle of the tests: it runs the twin of every shader on plain host memory.
+
+use super::Error;
+use super::buffer::{Buffer, Memory, Range};
+use super::kernels::{Access, Call, Slot};
+use super::program::{Binding, Dispatch, Submission};
+use super::ring::{Delivery, RING_SLOTS, Slots};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Runs a submission, to its end.
+pub(crate) fn submit(submission: &Submission<'_>) -> Result<(), Error> {
+    for upload in &submission.uploads {
+        let range = upload.buffer.range(upload.offset, upload.data.len() as u64)?;
+        write(&range, &upload.data)?;
+    }
+    for (from, to) in &submission.copies {
+        let bytes = read(from)?;
+        write(to, &bytes)?;
+    }
+    for prepared in &submission.programs {
+        for dispatch in &prepared.program.dispatches {
+            run(&prepared.program.label, dispatch, submission.slot)?;
+        }
+    }
+    if let Some(report) = &submission.report {
+        let mut bytes = Vec::with_capacity(report.ring.report_bytes() as usize);
+        for region in &report.ring.regions {
+            bytes.extend(read(region)?);
+        }
+        if let Slots::Cpu(deliveries) = &report.ring.slots {
+            let mut deliveries = deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+            if deliveries.len() == RING_SLOTS {
+                deliveries.pop_front();
+            }
+            deliveries.push_back(Delivery { tag: report.tag, bytes, device_seconds: None });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn collect(deliveries: &Mutex<VecDeque<Delivery>>) -> Vec<Delivery> {
+    deliveries.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+}
+
+pub(crate) fn read(range: &Range) -> Result<Vec<u8>, Error> {
+    let words = words(&range.buffer)?;
+    let bytes: &[u8] = bytemuck::cast_slice(&words);
+    Ok(bytes[range.offset as usize..(range.offset + range.bytes) as usize].to_vec())
+}
+
+fn write(range: &Range, data: &[u8]) -> Result<(), Error> {
+    let mut words = words(&range.buffer)?;
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    bytes[range.offset as usize..][..data.len()].copy_from_slice(data);
+    Ok(())
+}
+
+fn words(buffer: &Buffer) -> Result<MutexGuard<'_, Vec<u32>>, Error> {
+    match buffer.memory() {
+        Memory::Cpu(words) => Ok(words.lock().unwrap_or_else(PoisonError::into_inner)),
+        Memory::Gpu(_) => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
+    }
+}
+
+/// The bindings that look into one buffer.
+struct Shared<'a> {
+    buffer: &'a Buffer,
+    /// `(first word, one past the last, binding, writes)`, by first word.
+    windows: Vec<(usize, usize, usize, bool)>,
+}
+
+/// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may stand behind several
+/// bindings if all only read, or if their ranges are apart.
+fn run(program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
+    let shared = shared(dispatch);
+    let mut guards = Vec::with_capacity(shared.len());
+    for one in &shared {
+        guards.push(words(one.buffer)?);
+    }
+    let mut slots: Vec<Slot<'_>> = dispatch.bindings.iter().map(|_| Slot::Clock(clock)).collect();
+    for (one, guard) in shared.iter().zip(&mut guards) {
+        let words: &mut [u32] = guard;
+        if one.windows.iter().all(|window| !window.3) {
+            let words: &[u32] = words;
+            for (start, end, binding, _) in &one.windows {
+                slots[*binding] = Slot::Read(&words[*start..*end]);
+            }
+            continue;
+        }
+        let mut rest = words;
+        let mut passed = 0;
+        for (start, end, binding, writes) in &one.windows {
+            if *start < passed {
+                let kernel = dispatch.kernel.name;
+                let reason = format!("two bindings overlap in buffer {:?}", one.buffer.label());
+                return Err(Error::BadProgram { program: program.to_owned(), kernel, reason });
+            }
+            let (window, after) = rest.split_at_mut(start - passed).1.split_at_mut(end - start);
+            slots[*binding] = if *writes { Slot::Write(window) } else { Slot::Read(window) };
+            (rest, passed) = (after, *end);
+        }
+    }
+    (dispatch.kernel.twin)(Call { slots, constants: &dispatch.constants });
+    Ok(())
+}
+
+fn shared(dispatch: &Dispatch) -> Vec<Shared<'_>> {
+    let mut shared: Vec<Shared<'_>> = Vec::new();
+    for (place, binding) in dispatch.bindings.iter().enumerate() {
+        let Binding::Memory(range) = binding else { continue };
+        let writes = dispatch.kernel.bindings[place] == Access::ReadWrite;
+        let window = ((range.offset / 4) as usize, ((range.offset + range.bytes) / 4) as usize, place, writes);
+        match shared.iter_mut().find(|one| one.buffer.same(&range.buffer)) {
+            Some(one) => one.windows.push(window),
+            None => shared.push(Shared { buffer: &range.buffer, windows: vec![window] }),
+        }
+    }
+    for one in &mut shared {
+        one.windows.sort_unstable();
+    }
+    shared
+}

@@ -1,0 +1,97 @@
+//! What can go wrong between the host and the device.
+
+/// An error of the engine room.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter's name contains the text asked for.
+    #[error("no adapter matches {asked:?}; this machine has: {found}")]
+    NoSuchAdapter {
+        /// What the caller asked for.
+        asked: String,
+        /// The adapters there are, one after the other.
+        found: String,
+    },
+    /// The driver refused to open the device.
+    #[error("the adapter {adapter:?} gave no device: {reason}")]
+    NoDevice {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A buffer is larger than the device allows.
+    #[error("buffer {label:?} of {bytes} bytes is over the device's limit of {limit} bytes")]
+    TooLarge {
+        /// The buffer's name.
+        label: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
+    /// The device has no room for a buffer.
+    #[error("out of device memory while making buffer {label:?} of {bytes} bytes")]
+    OutOfMemory {
+        /// The buffer's name.
+        label: String,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// A buffer lacks a usage that the engine needs.
+    #[error("buffer {label:?} of {bytes} bytes was made without the usage {needed}")]
+    MissingUsage {
+        /// The buffer's name.
+        label: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The usage it should have.
+        needed: &'static str,
+    },
+    /// A range reaches past the end of its buffer, or is empty or misaligned.
+    #[error("range {offset}..{end} of buffer {label:?} ({bytes} bytes): {reason}")]
+    BadRange {
+        /// The buffer's name.
+        label: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// First byte of the range.
+        offset: u64,
+        /// One past the last byte of the range.
+        end: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A buffer belongs to another engine.
+    #[error("buffer {label:?} belongs to another engine")]
+    ForeignBuffer {
+        /// The buffer's name.
+        label: String,
+    },
+    /// A program does not fit its kernels.
+    #[error("program {program:?}, kernel {kernel:?}: {reason}")]
+    BadProgram {
+        /// The program's name.
+        program: String,
+        /// The kernel's name.
+        kernel: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The driver refused something that it was given.
+    #[error("the device refused {what}: {reason}")]
+    Validation {
+        /// What was being done.
+        what: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The device is gone; every buffer on it is lost.
+    #[error("the device {adapter:?} was lost: {reason}")]
+    DeviceLost {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+}

@@ -1,0 +1,506 @@
+//! The engine that runs the shaders, through wgpu.
+
+use super::adapter::AdapterReport;
+use super::buffer::{Buffer, Memory, Range};
+use super::counters::Tally;
+use super::kernels::{Access, Kernel};
+use super::program::{Binding, Dispatch, Program, Submission, Upload};
+use super::ring::{ARRIVED, Delivery, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY};
+use super::{CLOCK_SLOTS, Error};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of one clock slot that a shader sees.
+const CLOCK_BYTES: u64 = 16;
+
+pub(crate) struct Gpu {
+    pub(crate) device: wgpu::Device,
+    queue: wgpu::Queue,
+    pub(crate) limits: wgpu::Limits,
+    pub(crate) report: AdapterReport,
+    /// Whether the device is ours, with our handlers on it.
+    own: bool,
+    timestamps: bool,
+    /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
+    clock: wgpu::Buffer,
+    clock_stride: u64,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// The first thing that went wrong on our own device since it was last asked.
+    fault: Arc<Mutex<Option<Fault>>>,
+    pub(crate) tally: Tally,
+}
+
+enum Fault {
+    Refused(String),
+    OutOfMemory,
+    Lost(String),
+}
+
+type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
+
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// One dispatch, ready to be encoded.
+pub(crate) struct GpuDispatch {
+    pipeline: Arc<Pipeline>,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 3],
+    clocked: bool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens a device of our own with all the limits that the adapter has.
+    pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gradus"),
+            required_features: timestamps,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let name = adapter.get_info().name;
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|error| Error::NoDevice { adapter: name, reason: error.to_string() })?;
+
+        let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
+        let refused = Arc::clone(&fault);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let found = match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+                other => Fault::Refused(other.to_string()),
+            };
+            locked(&refused).get_or_insert(found);
+        }));
+        let lost = Arc::clone(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                *locked(&lost) = Some(Fault::Lost(message));
+            }
+        });
+        Gpu::on(device, queue, true, fault)
+    }
+
+    /// Uses a device that belongs to the caller, and leaves its handlers alone.
+    pub(crate) fn borrow(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu, Error> {
+        Gpu::on(device, queue, false, Arc::default())
+    }
+
+    fn on(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        own: bool,
+        fault: Arc<Mutex<Option<Fault>>>,
+    ) -> Result<Gpu, Error> {
+        let limits = device.limits();
+        let report = AdapterReport::of(&device.adapter_info(), device.features(), &limits);
+        let clock_stride = CLOCK_BYTES.max(u64::from(limits.min_uniform_buffer_offset_alignment));
+        let mut ticks = vec![0u8; (clock_stride * u64::from(CLOCK_SLOTS)) as usize];
+        for slot in 0..CLOCK_SLOTS {
+            let at = (clock_stride * u64::from(slot)) as usize;
+            ticks[at..at + 4].copy_from_slice(&slot.to_le_bytes());
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let scopes = Scopes::open(&device);
+        let clock = device.create_buffer(&buffer_descriptor("clock", ticks.len() as u64, usage));
+        queue.write_buffer(&clock, 0, &ticks);
+        scopes.close("making the clock", &report.name)?;
+        let timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let pipelines = Mutex::default();
+        let tally = Tally::default();
+        Ok(Gpu { device, queue, limits, report, own, timestamps, clock, clock_stride, pipelines, fault, tally })
+    }
+
+    /// Bytes that one binding, and so one page, may have.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size) & !255
+    }
+
+    pub(crate) fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, Error> {
+        if bytes > self.limits.max_buffer_size {
+            return Err(Error::TooLarge { label: label.to_owned(), bytes, limit: self.limits.max_buffer_size });
+        }
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        let out_of_memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let buffer = self.device.create_buffer(&buffer_descriptor(label, bytes, usage));
+        let refused = pollster::block_on(validation.pop());
+        if pollster::block_on(out_of_memory.pop()).is_some() {
+            return Err(Error::OutOfMemory { label: label.to_owned(), bytes });
+        }
+        if let Some(error) = refused {
+            let what = format!("buffer {label:?} of {bytes} bytes");
+            return Err(Error::Validation { what, reason: error.to_string() });
+        }
+        Ok(Buffer::gpu(label, buffer))
+    }
+
+    pub(crate) fn prepare(&self, program: &Program) -> Result<Vec<GpuDispatch>, Error> {
+        program.dispatches.iter().map(|dispatch| self.prepare_dispatch(&program.label, dispatch)).collect()
+    }
+
+    fn prepare_dispatch(&self, program: &str, dispatch: &Dispatch) -> Result<GpuDispatch, Error> {
+        let pipeline = self.pipeline(dispatch.kernel, &dispatch.constants)?;
+        let bad = |reason: String| Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason };
+        let mut entries = Vec::with_capacity(dispatch.bindings.len());
+        for (place, binding) in dispatch.bindings.iter().enumerate() {
+            let resource = match binding {
+                Binding::Clock => wgpu::BufferBinding {
+                    buffer: &self.clock,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(CLOCK_BYTES),
+                },
+                Binding::Memory(range) => {
+                    let Memory::Gpu(buffer) = range.buffer.memory() else {
+                        return Err(Error::ForeignBuffer { label: range.buffer.label().to_owned() });
+                    };
+                    let limit = match dispatch.kernel.bindings[place] {
+                        Access::Uniform | Access::Clock => self.limits.max_uniform_buffer_binding_size,
+                        Access::Read | Access::ReadWrite => self.limits.max_storage_buffer_binding_size,
+                    };
+                    if range.bytes > limit {
+                        let label = range.buffer.label().to_owned();
+                        return Err(Error::TooLarge { label, bytes: range.bytes, limit });
+                    }
+                    wgpu::BufferBinding { buffer, offset: range.offset, size: wgpu::BufferSize::new(range.bytes) }
+                }
+            };
+            entries.push(wgpu::BindGroupEntry {
+                binding: place as u32,
+                resource: wgpu::BindingResource::Buffer(resource),
+            });
+        }
+        let scopes = Scopes::open(&self.device);
+        let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(dispatch.kernel.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        scopes.close("", &self.report.name).map_err(|error| bad(error.to_string()))?;
+        let clocked = dispatch.kernel.bindings.contains(&Access::Clock);
+        Ok(GpuDispatch { pipeline, bindings, grid: dispatch.grid, clocked })
+    }
+
+    /// The pipeline of a kernel with these constants, built once.
+    fn pipeline(&self, kernel: &'static Kernel, constants: &[(&'static str, f64)]) -> Result<Arc<Pipeline>, Error> {
+        let key = (kernel.name, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect());
+        if let Some(pipeline) = locked(&self.pipelines).get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let scopes = Scopes::open(&self.device);
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            kernel.bindings.iter().enumerate().map(|(place, access)| layout_entry(place as u32, *access)).collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        scopes.close(&format!("kernel {:?}", kernel.name), &self.report.name)?;
+        let pipeline = Arc::new(Pipeline { pipeline, layout });
+        locked(&self.pipelines).insert(key, Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    /// Runs a submission. One call to the queue, nothing waited for.
+    pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<wgpu::SubmissionIndex, Error> {
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus step") });
+        self.encode(&mut encoder, submission)?;
+        let index = self.queue.submit([encoder.finish()]);
+        self.tally.submission();
+        if let Some(scopes) = scopes {
+            scopes.close("a submission", &self.report.name)?;
+        }
+        // Completed maps are delivered here; this never waits.
+        let polled = self.device.poll(wgpu::PollType::Poll);
+        self.check()?;
+        polled.map_err(|error| self.refused("a poll", error.to_string()))?;
+        Ok(index)
+    }
+
+    /// Writes a submission into an encoder, which may be the caller's.
+    pub(crate) fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        submission: &Submission<'_>,
+    ) -> Result<(), Error> {
+        for upload in &submission.uploads {
+            self.encode_upload(encoder, upload)?;
+        }
+        for (from, to) in &submission.copies {
+            let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
+            encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
+        }
+        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
+        if submission.programs.is_empty() && slot.is_none() {
+            return Ok(());
+        }
+        let timer = slot.and_then(|slot| slot.timer.as_ref());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: submission.programs.first().map(|prepared| prepared.program.label.as_str()),
+            timestamp_writes: timer.map(|timer| wgpu::ComputePassTimestampWrites {
+                query_set: &timer.queries,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        });
+        let offset = [(self.clock_stride * u64::from(submission.slot)) as u32];
+        for prepared in &submission.programs {
+            self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
+            for dispatch in &prepared.gpu {
+                pass.set_pipeline(&dispatch.pipeline.pipeline);
+                pass.set_bind_group(0, &dispatch.bindings, if dispatch.clocked { &offset } else { &[] });
+                let [x, y, z] = dispatch.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        drop(pass);
+        if let (Some(slot), Some(report)) = (slot, &submission.report) {
+            encode_report(encoder, report.ring, slot)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes travel inside the command buffer, so that they arrive in order even when a caller submits late.
+    fn encode_upload(&self, encoder: &mut wgpu::CommandEncoder, upload: &Upload) -> Result<(), Error> {
+        let target = gpu_buffer(&upload.buffer)?;
+        let bytes = upload.data.len() as u64;
+        let mut descriptor = buffer_descriptor("upload", bytes, wgpu::BufferUsages::COPY_SRC);
+        descriptor.mapped_at_creation = true;
+        let staging = self.device.create_buffer(&descriptor);
+        {
+            let what = || format!("an upload of {bytes} bytes to buffer {:?}", upload.buffer.label());
+            let mut mapped = staging
+                .get_mapped_range_mut(..)
+                .map_err(|error| self.refused(&what(), error.to_string()))?;
+            mapped.copy_from_slice(&upload.data);
+        }
+        staging.unmap();
+        encoder.copy_buffer_to_buffer(&staging, 0, target, upload.offset, Some(bytes));
+        self.tally.upload(bytes);
+        Ok(())
+    }
+
+    /// Brings bytes back and waits for them: for checkpoints and tests, not for steps.
+    pub(crate) fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<u8>>, Error> {
+        let mut stagings = Vec::with_capacity(ranges.len());
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus read") });
+        for range in ranges {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            let staging = self.device.create_buffer(&buffer_descriptor("read", range.bytes, usage));
+            encoder.copy_buffer_to_buffer(gpu_buffer(&range.buffer)?, range.offset, &staging, 0, Some(range.bytes));
+            encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., |_| ());
+            stagings.push(staging);
+        }
+        let index = self.queue.submit([encoder.finish()]);
+        self.tally.submission();
+        self.wait(Some(index))?;
+        if let Some(scopes) = scopes {
+            scopes.close("a read", &self.report.name)?;
+        }
+        let mut read = Vec::with_capacity(ranges.len());
+        for (staging, range) in stagings.iter().zip(ranges) {
+            let what = || format!("a read of {range:?}");
+            let mapped = staging.get_mapped_range(..).map_err(|error| self.refused(&what(), error.to_string()))?;
+            read.push(mapped.to_vec());
+            self.tally.download(range.bytes);
+        }
+        Ok(read)
+    }
+
+    /// Stands still until the device has finished a submission, or everything.
+    pub(crate) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+        self.tally.blocking_wait();
+        let waited = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        self.check()?;
+        waited.map(|_| ()).map_err(|error| self.refused("waiting for the device", error.to_string()))
+    }
+
+    /// What has gone wrong on our own device since the last check.
+    fn check(&self) -> Result<(), Error> {
+        let mut fault = locked(&self.fault);
+        let error = match &*fault {
+            None => return Ok(()),
+            // A lost device stays lost.
+            Some(Fault::Lost(reason)) => {
+                return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason: reason.clone() });
+            }
+            Some(Fault::OutOfMemory) => Error::OutOfMemory { label: "a submission's own".to_owned(), bytes: 0 },
+            Some(Fault::Refused(reason)) => self.refused("a submission", reason.clone()),
+        };
+        *fault = None;
+        Err(error)
+    }
+
+    fn refused(&self, what: &str, reason: String) -> Error {
+        Error::Validation { what: what.to_owned(), reason }
+    }
+
+    pub(crate) fn ring(&self, regions: &[Range]) -> Result<Slots, Error> {
+        let scopes = Scopes::open(&self.device);
+        let bytes: u64 = regions.iter().map(|range| range.bytes).sum::<u64>() + TIMESTAMP_BYTES;
+        let slots = (0..RING_SLOTS)
+            .map(|_| {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                let staging = self.device.create_buffer(&buffer_descriptor("report", bytes, usage));
+                let state = Arc::new(AtomicU8::new(FREE));
+                GpuSlot { staging, tag: Mutex::new(0), state, timer: self.timestamps.then(|| self.timer()) }
+            })
+            .collect();
+        scopes.close(&format!("a ring of {bytes} bytes a slot"), &self.report.name)?;
+        Ok(Slots::Gpu(slots))
+    }
+
+    fn timer(&self) -> Timer {
+        let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("step time"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2,
+        });
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = self.device.create_buffer(&buffer_descriptor("step time", TIMESTAMP_BYTES, usage));
+        Timer { queries, resolved }
+    }
+
+    /// Takes what has arrived, oldest first, without waiting.
+    pub(crate) fn collect(&self, slots: &[GpuSlot]) -> Result<Vec<Delivery>, Error> {
+        let polled = self.device.poll(wgpu::PollType::Poll);
+        self.check()?;
+        polled.map_err(|error| self.refused("a poll", error.to_string()))?;
+        let mut deliveries = Vec::new();
+        for slot in slots.iter().filter(|slot| slot.state.load(Ordering::Acquire) == ARRIVED) {
+            let mut bytes = match slot.staging.get_mapped_range(..) {
+                Ok(mapped) => mapped.to_vec(),
+                Err(error) => return Err(self.refused("a report", error.to_string())),
+            };
+            slot.staging.unmap();
+            let stamps = bytes.split_off(bytes.len() - TIMESTAMP_BYTES as usize);
+            let device_seconds = slot.timer.as_ref().and_then(|_| self.seconds(&stamps));
+            self.tally.download(bytes.len() as u64);
+            deliveries.push(Delivery { tag: *locked(&slot.tag), bytes, device_seconds });
+            slot.state.store(FREE, Ordering::Release);
+        }
+        deliveries.sort_by_key(|delivery| delivery.tag);
+        Ok(deliveries)
+    }
+
+    fn seconds(&self, stamps: &[u8]) -> Option<f64> {
+        let stamps: &[[u8; 8]] = stamps.as_chunks().0;
+        let ticks = u64::from_le_bytes(*stamps.get(1)?).checked_sub(u64::from_le_bytes(*stamps.first()?))?;
+        Some(ticks as f64 * f64::from(self.queue.get_timestamp_period()) * 1e-9)
+    }
+}
+
+fn take_free_slot(ring: &Ring, tag: u64) -> Option<&GpuSlot> {
+    let Slots::Gpu(slots) = &ring.slots else { return None };
+    let slot = slots.iter().find(|slot| {
+        slot.state.compare_exchange(FREE, UNDER_WAY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    })?;
+    *locked(&slot.tag) = tag;
+    Some(slot)
+}
+
+fn encode_report(encoder: &mut wgpu::CommandEncoder, ring: &Ring, slot: &GpuSlot) -> Result<(), Error> {
+    let pending = Pending::new(Arc::clone(&slot.state));
+    let mut at = 0;
+    for region in &ring.regions {
+        let from = gpu_buffer(&region.buffer)?;
+        encoder.copy_buffer_to_buffer(from, region.offset, &slot.staging, at, Some(region.bytes));
+        at += region.bytes;
+    }
+    if let Some(timer) = &slot.timer {
+        encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
+        encoder.copy_buffer_to_buffer(&timer.resolved, 0, &slot.staging, at, Some(TIMESTAMP_BYTES));
+    }
+    encoder.map_buffer_on_submit(&slot.staging, wgpu::MapMode::Read, .., move |result| pending.mapped(result));
+    Ok(())
+}
+
+fn gpu_buffer(buffer: &Buffer) -> Result<&wgpu::Buffer, Error> {
+    buffer.wgpu().ok_or_else(|| Error::ForeignBuffer { label: buffer.label().to_owned() })
+}
+
+fn buffer_descriptor(label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::BufferDescriptor<'_> {
+    wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }
+}
+
+fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+        Access::Uniform | Access::Clock => wgpu::BufferBindingType::Uniform,
+    };
+    let has_dynamic_offset = access == Access::Clock;
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    }
+}
+
+/// Error scopes around calls of ours, so that a refusal comes back to the caller on any device.
+struct Scopes {
+    // Popped in the reverse order of opening.
+    validation: wgpu::ErrorScopeGuard,
+    out_of_memory: wgpu::ErrorScopeGuard,
+    internal: wgpu::ErrorScopeGuard,
+}
+
+impl Scopes {
+    fn open(device: &wgpu::Device) -> Scopes {
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let out_of_memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        Scopes { validation, out_of_memory, internal }
+    }
+
+    fn close(self, what: &str, adapter: &str) -> Result<(), Error> {
+        let refused = pollster::block_on(self.validation.pop());
+        let out_of_memory = pollster::block_on(self.out_of_memory.pop());
+        let internal = pollster::block_on(self.internal.pop());
+        if out_of_memory.is_some() {
+            return Err(Error::OutOfMemory { label: what.to_owned(), bytes: 0 });
+        }
+        match refused.or(internal) {
+            None => Ok(()),
+            Some(error) => {
+                let reason = format!("{error} (on {adapter:?})");
+                Err(Error::Validation { what: what.to_owned(), reason })
+            }
+        }
+    }
+}

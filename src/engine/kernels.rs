@@ -1,0 +1,325 @@
+//! Every kernel, registered in one place: its shader, its bindings and its twin.
+//!
+//! One name all the way: `shaders/optim/adamw.wgsl` is `twin::optim::adamw`, the kernel `adamw`, its label in a trace
+//! and its tests. A variant adds a word after a dot and differs from the plain kernel in its bindings.
+
+use crate::twin;
+use bytemuck::{AnyBitPattern, NoUninit};
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+    /// `var<uniform>`
+    Uniform,
+    /// `var<uniform>`, the horizon's clock, at the offset of the step's slot
+    Clock,
+}
+
+/// A shader with its bindings and its twin.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The name of shader, twin, label and test.
+    pub name: &'static str,
+    /// The shader's text, imports and variants not yet resolved.
+    source: &'static str,
+    /// Names that `#ifdef` finds.
+    defines: &'static [&'static str],
+    /// Bindings 0, 1, … of group 0.
+    pub bindings: &'static [Access],
+    /// Runs the twin on host memory.
+    pub(crate) twin: fn(Call<'_>),
+}
+
+/// What a twin is called with.
+pub(crate) struct Call<'a> {
+    pub(crate) slots: Vec<Slot<'a>>,
+    pub(crate) constants: &'a [(&'static str, f64)],
+}
+
+/// One binding as the twin sees it.
+pub(crate) enum Slot<'a> {
+    Read(&'a [u32]),
+    Write(&'a mut [u32]),
+    Clock(u32),
+}
+
+impl<'a> Call<'a> {
+    /// The bindings; their number was checked when the program was prepared.
+    fn take<const N: usize>(self) -> [Slot<'a>; N] {
+        self.slots.try_into().unwrap_or_else(|_| unreachable!("bindings are checked when a program is prepared"))
+    }
+
+    /// An `override` constant, or its default.
+    fn constant(&self, name: &str, default: u32) -> u32 {
+        self.constants.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| *value as u32)
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// The whole elements that the binding holds.
+    fn get<T: AnyBitPattern>(self) -> &'a [T] {
+        let words = match self {
+            Slot::Read(words) => words,
+            Slot::Write(words) => words,
+            Slot::Clock(_) => &[],
+        };
+        let element_words = size_of::<T>() / 4;
+        bytemuck::cast_slice(&words[..words.len() / element_words * element_words])
+    }
+
+    fn get_mut<T: AnyBitPattern + NoUninit>(self) -> &'a mut [T] {
+        match self {
+            Slot::Write(words) => bytemuck::cast_slice_mut(words),
+            Slot::Read(_) | Slot::Clock(_) => unreachable!("declared read-write"),
+        }
+    }
+
+    /// The record that a uniform or small storage binding holds.
+    fn one<T: AnyBitPattern>(self) -> &'a T {
+        let words: &[u32] = self.get();
+        &bytemuck::cast_slice(&words[..size_of::<T>() / 4])[0]
+    }
+
+    fn one_mut<T: AnyBitPattern + NoUninit>(self) -> &'a mut T {
+        let words: &mut [u32] = self.get_mut();
+        &mut bytemuck::cast_slice_mut(&mut words[..size_of::<T>() / 4])[0]
+    }
+
+    fn clock(self) -> u32 {
+        match self {
+            Slot::Clock(slot) => slot,
+            Slot::Read(_) | Slot::Write(_) => unreachable!("declared as the clock"),
+        }
+    }
+}
+
+const SHARED: [(&str, &str); 9] = [
+    ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
+    ("clock", include_str!("../../shaders/shared/clock.wgsl")),
+    ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("float", include_str!("../../shaders/shared/float.wgsl")),
+    ("linear", include_str!("../../shaders/shared/linear.wgsl")),
+    ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
+    ("rng", include_str!("../../shaders/shared/rng.wgsl")),
+    ("table", include_str!("../../shaders/shared/table.wgsl")),
+];
+
+const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
+const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
+const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
+const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
+const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
+const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
+const LINEAR_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/linear_backward_input.wgsl");
+const LINEAR_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/linear_backward_weight.wgsl");
+const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross_entropy.wgsl");
+
+use Access::{Clock, Read, ReadWrite, Uniform};
+
+/// Every kernel and every variant of it.
+pub static KERNELS: [Kernel; 19] = [
+    entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
+    entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
+    entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
+    entry("adamw", ADAMW, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform], adamw),
+    entry(
+        "adamw.amsgrad",
+        ADAMW,
+        &["AMSGRAD"],
+        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite],
+        adamw_amsgrad,
+    ),
+    entry(
+        "adamw.in_place",
+        ADAMW,
+        &["IN_PLACE"],
+        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform],
+        adamw,
+    ),
+    entry(
+        "adamw.in_place_amsgrad",
+        ADAMW,
+        &["IN_PLACE", "AMSGRAD"],
+        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        adamw_amsgrad,
+    ),
+    entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
+    entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
+    entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
+    entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
+    entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
+    entry(
+        "linear.activated",
+        LINEAR,
+        &["ACTIVATED"],
+        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        linear_activated,
+    ),
+    entry(
+        "linear.ragged_activated",
+        LINEAR,
+        &["RAGGED", "ACTIVATED"],
+        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        linear_activated,
+    ),
+    entry(
+        "linear_backward_input",
+        LINEAR_BACKWARD_INPUT,
+        &[],
+        &[Read, Read, Read, ReadWrite, Uniform],
+        linear_backward_input,
+    ),
+    entry(
+        "linear_backward_input.ragged",
+        LINEAR_BACKWARD_INPUT,
+        &["RAGGED"],
+        &[Read, Read, Read, ReadWrite, Uniform],
+        linear_backward_input,
+    ),
+    entry(
+        "linear_backward_weight",
+        LINEAR_BACKWARD_WEIGHT,
+        &[],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.ragged",
+        LINEAR_BACKWARD_WEIGHT,
+        &["RAGGED"],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        linear_backward_weight,
+    ),
+    entry(
+        "softmax_cross_entropy",
+        SOFTMAX_CROSS_ENTROPY,
+        &[],
+        &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
+        softmax_cross_entropy,
+    ),
+];
+
+const fn entry(
+    name: &'static str,
+    source: &'static str,
+    defines: &'static [&'static str],
+    bindings: &'static [Access],
+    twin: fn(Call<'_>),
+) -> Kernel {
+    Kernel { name, source, defines, bindings, twin }
+}
+
+/// The kernel of this name, if there is one.
+pub fn kernel(name: &str) -> Option<&'static Kernel> {
+    KERNELS.iter().find(|kernel| kernel.name == name)
+}
+
+fn norm(call: Call<'_>) {
+    let kind = call.constant("NORM", 2);
+    let [chunks, control, grads, segment] = call.take();
+    twin::optim::norm(chunks.get(), control.get_mut(), grads.get(), segment.one(), kind);
+}
+
+fn control(call: Call<'_>) {
+    let [control, table, tensors, settings, clock] = call.take();
+    twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
+}
+
+fn adamw(call: Call<'_>) {
+    let [chunks, control, m, v, params, grads, segment] = call.take();
+    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
+    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), None);
+}
+
+fn adamw_amsgrad(call: Call<'_>) {
+    let [chunks, control, m, v, params, grads, segment, v_max] = call.take();
+    let (m, v, params, v_max) = (m.get_mut(), v.get_mut(), params.get_mut(), v_max.get_mut());
+    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), Some(v_max));
+}
+
+fn clip(call: Call<'_>) {
+    let [chunks, control, grads, segment] = call.take();
+    twin::optim::clip(chunks.get(), control.get(), grads.get_mut(), segment.one());
+}
+
+fn gather(call: Call<'_>) {
+    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let [data, labels, x, y, position, table, shape, clock] = call.take();
+    let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
+    let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
+    twin::nn::gather(data, labels, x, y, position, header, shape, clock.clock(), shuffle);
+}
+
+fn linear(call: Call<'_>) {
+    let [x, weight, bias, z, shape] = call.take();
+    twin::nn::linear(x.get(), weight.get(), bias.get(), z.get_mut(), shape.one(), None, 0);
+}
+
+fn linear_activated(call: Call<'_>) {
+    let activation = call.constant("ACTIVATION", 0);
+    let [x, weight, bias, z, shape, h] = call.take();
+    let (z, h) = (z.get_mut(), Some(h.get_mut()));
+    twin::nn::linear(x.get(), weight.get(), bias.get(), z, shape.one(), h, activation);
+}
+
+fn linear_backward_input(call: Call<'_>) {
+    let activation = call.constant("ACTIVATION", 0);
+    let [dz, weight, z_below, dz_below, shape] = call.take();
+    let dz_below = dz_below.get_mut();
+    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape.one(), activation);
+}
+
+fn linear_backward_weight(call: Call<'_>) {
+    let accumulate = call.constant("ACCUMULATE", 0) != 0;
+    let [dz, x, dweight, dbias, shape] = call.take();
+    let (dweight, dbias) = (dweight.get_mut(), dbias.get_mut());
+    twin::nn::linear_backward_weight(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
+}
+
+fn softmax_cross_entropy(call: Call<'_>) {
+    let [z, labels, dz, metrics, position, shape] = call.take();
+    let (dz, metrics) = (dz.get_mut(), metrics.one_mut());
+    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, metrics, position.one(), shape.one());
+}
+
+impl Kernel {
+    /// The shader's text with its imports and its variant resolved.
+    ///
+    /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines and do not
+    /// nest. There is nothing else.
+    pub fn wgsl(&self) -> String {
+        let mut text = String::new();
+        self.expand(self.source, &mut text);
+        text
+    }
+
+    fn expand(&self, source: &str, text: &mut String) {
+        let mut wanted = true;
+        for line in source.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("#ifdef"), Some(name)) => wanted = self.defines.contains(&name),
+                (Some("#else"), _) => wanted = !wanted,
+                (Some("#endif"), _) => wanted = true,
+                (Some("#import"), Some(name)) => {
+                    // A name that is not there leaves its line in the text, where the shader compiler points at it.
+                    match SHARED.iter().find(|(known, _)| *known == name) {
+                        Some((_, shared)) => self.expand(shared, text),
+                        None => text.push_str(line),
+                    }
+                    text.push('\n');
+                }
+                _ if wanted => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+                _ => {}
+            }
+        }
+    }
+}

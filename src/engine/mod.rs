@@ -1,0 +1,360 @@
+//! Programs as data, and the two engines that run them.
+//!
+//! A [`Program`] is a list of dispatches. An [`Engine`] prepares it once (pipelines, bind groups) and replays it: every
+//! step is one submission. The wgpu engine runs the shaders; the CPU engine runs a Rust twin of each, and is the oracle
+//! of the tests and the engine of last resort on a machine without an adapter.
+//!
+//! Invariant: this room knows buffers, not parameters; it never uses `params`, `schedule`, `optim` or `nn`.
+
+mod adapter;
+mod arena;
+mod buffer;
+mod counters;
+mod cpu;
+mod error;
+mod gpu;
+mod kernels;
+mod program;
+mod ring;
+
+pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
+pub use arena::{Piece, Placement, place};
+pub use buffer::{Buffer, Range};
+pub use counters::Counters;
+pub use error::Error;
+pub use kernels::{Access, KERNELS, Kernel, kernel};
+pub use program::{Binding, Dispatch, Program, Report, Submission, Upload, row_of};
+pub use ring::{Delivery, RING_SLOTS, Ring};
+
+pub use crate::twin::shared as layout;
+use counters::Tally;
+use gpu::{Gpu, GpuDispatch};
+use ring::Slots;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Slots of the clock: the most steps that one table may cover.
+pub const CLOCK_SLOTS: u32 = 1024;
+
+/// Bytes that the CPU engine puts in one page: the least that every WebGPU device binds.
+const CPU_PAGE_BYTES: u64 = 128 << 20;
+
+/// How long the host sleeps when it is far ahead of the device.
+const THROTTLE: Duration = Duration::from_micros(200);
+
+/// A device and what runs programs on it. Cloning gives another handle to the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+enum Inner {
+    Gpu(Box<Gpu>),
+    Cpu(Tally),
+}
+
+/// A program made ready for one engine.
+pub struct Prepared {
+    program: Program,
+    bytes: u64,
+    gpu: Vec<GpuDispatch>,
+}
+
+impl Prepared {
+    /// The program that was prepared.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.program)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.name())
+    }
+}
+
+impl Engine {
+    /// Opens the adapter chosen, with all the limits that it has, or the CPU engine where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver refuses.
+    pub fn new(choice: &AdapterChoice) -> Result<Engine, Error> {
+        match adapter::pick(choice)? {
+            Some(adapter) => Ok(Engine::from_gpu(Gpu::open(&adapter)?)),
+            None => Ok(Engine::cpu()),
+        }
+    }
+
+    /// The engine that runs the twins on the host.
+    pub fn cpu() -> Engine {
+        Engine { inner: Arc::new(Inner::Cpu(Tally::default())) }
+    }
+
+    /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] if the device refuses a small buffer.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Engine, Error> {
+        Ok(Engine::from_gpu(Gpu::borrow(device, queue)?))
+    }
+
+    fn from_gpu(gpu: Gpu) -> Engine {
+        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))) }
+    }
+
+    /// The adapter's name, or `cpu`.
+    pub fn name(&self) -> &str {
+        match &*self.inner {
+            Inner::Gpu(gpu) => &gpu.report.name,
+            Inner::Cpu(_) => "cpu",
+        }
+    }
+
+    /// What the adapter in use offers; `None` on the CPU engine.
+    pub fn adapter(&self) -> Option<&AdapterReport> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => Some(&gpu.report),
+            Inner::Cpu(_) => None,
+        }
+    }
+
+    /// The device underneath; `None` on the CPU engine.
+    pub fn device(&self) -> Option<&wgpu::Device> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => Some(&gpu.device),
+            Inner::Cpu(_) => None,
+        }
+    }
+
+    /// Whether the shaders run on a processor's cores, where small workgroups do better.
+    pub fn is_software(&self) -> bool {
+        self.adapter().is_none_or(|adapter| adapter.kind == "software")
+    }
+
+    /// Most bytes that one binding, and so one page of an arena, may have.
+    pub fn page_bytes(&self) -> u64 {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.page_bytes(),
+            Inner::Cpu(_) => CPU_PAGE_BYTES,
+        }
+    }
+
+    /// Alignment in bytes that the offset of a bound range must have.
+    pub fn offset_alignment_bytes(&self) -> u64 {
+        match &*self.inner {
+            Inner::Gpu(gpu) => u64::from(gpu.limits.min_storage_buffer_offset_alignment),
+            Inner::Cpu(_) => 4,
+        }
+    }
+
+    /// What this engine has done so far.
+    pub fn counters(&self) -> Counters {
+        self.tally().read()
+    }
+
+    fn tally(&self) -> &Tally {
+        match &*self.inner {
+            Inner::Gpu(gpu) => &gpu.tally,
+            Inner::Cpu(tally) => tally,
+        }
+    }
+
+    /// A buffer of zeros, at least 16 bytes and in whole 32-bit words.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] or [`Error::OutOfMemory`], with the buffer's name and size.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, Error> {
+        let bytes = bytes.max(16).next_multiple_of(4);
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.buffer(label, bytes),
+            Inner::Cpu(_) => Ok(Buffer::cpu(label, bytes)),
+        }
+    }
+
+    /// A buffer holding `data`.
+    ///
+    /// # Errors
+    /// As [`Engine::buffer`] and [`Engine::write`].
+    pub fn buffer_with<T: bytemuck::NoUninit>(&self, label: &str, data: &[T]) -> Result<Buffer, Error> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = self.buffer(label, bytes.len() as u64)?;
+        if !bytes.is_empty() {
+            self.write(&buffer, 0, data)?;
+        }
+        Ok(buffer)
+    }
+
+    /// Takes a buffer that the caller made on this engine's device.
+    ///
+    /// # Errors
+    /// [`Error::MissingUsage`] if it cannot be bound as storage, [`Error::ForeignBuffer`] on the CPU engine.
+    pub fn import(&self, label: &str, buffer: &wgpu::Buffer) -> Result<Buffer, Error> {
+        if matches!(&*self.inner, Inner::Cpu(_)) {
+            return Err(Error::ForeignBuffer { label: label.to_owned() });
+        }
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            let (label, bytes) = (label.to_owned(), buffer.size());
+            return Err(Error::MissingUsage { label, bytes, needed: "STORAGE" });
+        }
+        Ok(Buffer::gpu(label, buffer.clone()))
+    }
+
+    /// Copies `data` into a buffer, in a submission of its own.
+    ///
+    /// # Errors
+    /// [`Error::BadRange`] if it does not fit.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, offset: u64, data: &[T]) -> Result<(), Error> {
+        let upload = Upload { buffer: buffer.clone(), offset, data: bytemuck::cast_slice(data).to_vec() };
+        self.submit(&Submission { uploads: vec![upload], ..Submission::default() })
+    }
+
+    /// Makes a program ready to run: checks it against its kernels, builds pipelines and bind groups.
+    ///
+    /// # Errors
+    /// [`Error::BadProgram`] if bindings and kernel disagree, [`Error::Validation`] if the driver refuses a shader.
+    pub fn prepare(&self, program: Program) -> Result<Prepared, Error> {
+        for dispatch in &program.dispatches {
+            check(&program.label, dispatch)?;
+        }
+        let gpu = match &*self.inner {
+            Inner::Gpu(gpu) => gpu.prepare(&program)?,
+            Inner::Cpu(_) => Vec::new(),
+        };
+        let bytes = program.bytes();
+        Ok(Prepared { program, bytes, gpu })
+    }
+
+    /// Runs a submission: one call to the queue, and nothing waited for.
+    ///
+    /// # Errors
+    /// [`Error::BadRange`] for an upload that does not fit, [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
+        check_uploads(&submission.uploads)?;
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.submit(submission).map(|_| ()),
+            Inner::Cpu(tally) => {
+                count_on_cpu(tally, submission);
+                cpu::submit(submission)
+            }
+        }
+    }
+
+    /// Writes a submission into the caller's encoder instead of running it; uploads travel inside it too.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; [`Error::BadProgram`] on the CPU engine, which has no encoders.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
+        check_uploads(&submission.uploads)?;
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.encode(encoder, submission),
+            Inner::Cpu(_) => {
+                let reason = "the CPU engine has no command encoder".to_owned();
+                Err(Error::BadProgram { program: "encode".to_owned(), kernel: "", reason })
+            }
+        }
+    }
+
+    /// Brings bytes back and waits for them. For results, checkpoints and tests; a step uses a [`Ring`].
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn read<T: bytemuck::Pod>(&self, range: &Range) -> Result<Vec<T>, Error> {
+        let bytes = self.read_all(std::slice::from_ref(range))?;
+        Ok(bytes.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, T>(bytes)).collect())
+    }
+
+    /// Brings several ranges back with one wait.
+    ///
+    /// # Errors
+    /// As [`Engine::read`].
+    pub fn read_all(&self, ranges: &[Range]) -> Result<Vec<Vec<u8>>, Error> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.read(ranges),
+            Inner::Cpu(tally) => {
+                tally.download(ranges.iter().map(|range| range.bytes).sum());
+                ranges.iter().map(cpu::read).collect()
+            }
+        }
+    }
+
+    /// Stands still until the device has done everything it was given.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn wait(&self) -> Result<(), Error> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.wait(None),
+            Inner::Cpu(_) => Ok(()),
+        }
+    }
+
+    /// A readback ring for these regions, copied one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] or [`Error::OutOfMemory`] from the driver.
+    pub fn ring(&self, regions: Vec<Range>) -> Result<Ring, Error> {
+        let slots = match &*self.inner {
+            Inner::Gpu(gpu) => gpu.ring(&regions)?,
+            Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
+        };
+        Ok(Ring { regions, slots })
+    }
+
+    /// The reports that have arrived, oldest first. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn collect(&self, ring: &Ring) -> Result<Vec<Delivery>, Error> {
+        match (&*self.inner, &ring.slots) {
+            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(slots),
+            (_, Slots::Cpu(deliveries)) => Ok(cpu::collect(deliveries)),
+            (Inner::Cpu(_), Slots::Gpu(_)) => Err(Error::ForeignBuffer { label: "report".to_owned() }),
+        }
+    }
+
+    /// Sleeps a moment because the host is far ahead; the device has work meanwhile. Counted.
+    pub fn throttle(&self) {
+        self.tally().throttle();
+        std::thread::sleep(THROTTLE);
+    }
+}
+
+fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
+    tally.submission();
+    for upload in &submission.uploads {
+        tally.upload(upload.data.len() as u64);
+    }
+    for prepared in &submission.programs {
+        tally.program(prepared.program.dispatches.len(), prepared.bytes);
+    }
+    if let Some(report) = &submission.report {
+        tally.download(report.ring.report_bytes());
+    }
+}
+
+fn check_uploads(uploads: &[Upload]) -> Result<(), Error> {
+    uploads.iter().try_for_each(|upload| upload.buffer.range(upload.offset, upload.data.len() as u64).map(|_| ()))
+}
+
+/// Whether a dispatch gives its kernel what the kernel declares.
+fn check(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
+    let bad = |reason: String| {
+        Err(Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason })
+    };
+    let (given, declared) = (&dispatch.bindings, dispatch.kernel.bindings);
+    if given.len() != declared.len() {
+        return bad(format!("{} bindings given, {} declared", given.len(), declared.len()));
+    }
+    for (place, (binding, access)) in given.iter().zip(declared).enumerate() {
+        if matches!(binding, Binding::Clock) != (*access == Access::Clock) {
+            return bad(format!("binding {place} is declared {access:?}"));
+        }
+    }
+    Ok(())
+}

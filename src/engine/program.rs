@@ -1,0 +1,166 @@
+//! A step as data: a list of dispatches, each naming a kernel, what is bound to it and its grid.
+//!
+//! A program is made once per trainable set, prepared by an engine and replayed. Because it is data it can be printed
+//! and its dispatches, bytes and barriers counted before anything runs.
+
+use super::buffer::Range;
+use super::kernels::{Access, Kernel};
+use super::ring::Ring;
+use super::{Buffer, Prepared};
+use std::fmt;
+
+/// Workgroups one dimension of a dispatch may have, on every device.
+const GROUPS_PER_DIMENSION: u32 = 65_535;
+
+/// What stands behind one binding of a kernel.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// A run of device memory.
+    Memory(Range),
+    /// The horizon's clock: the slot that the host chose for this run (see [`Submission::slot`]).
+    Clock,
+}
+
+impl From<Range> for Binding {
+    fn from(range: Range) -> Binding {
+        Binding::Memory(range)
+    }
+}
+
+impl From<&Buffer> for Binding {
+    fn from(buffer: &Buffer) -> Binding {
+        Binding::Memory(buffer.all())
+    }
+}
+
+/// One dispatch of one kernel.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// One entry for each binding that the kernel declares, in its order.
+    pub bindings: Vec<Binding>,
+    /// Values of the kernel's `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Workgroups in x, y and z.
+    pub grid: [u32; 3],
+    /// Bytes of the big streams (parameters, gradients, state, activations) that it reads and writes.
+    pub bytes: u64,
+}
+
+/// A list of dispatches that run in order, in one compute pass.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Its name in traces and errors.
+    pub label: String,
+    /// The dispatches, in order.
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Program {
+    /// An empty program.
+    pub fn new(label: &str) -> Program {
+        Program { label: label.to_owned(), dispatches: Vec::new() }
+    }
+
+    /// Bytes that one run moves, by the dispatches' own count.
+    pub fn bytes(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.bytes).sum()
+    }
+
+    /// Memory barriers that one run needs: a dispatch waits if it touches a buffer that a dispatch since the last
+    /// barrier wrote, or writes one that such a dispatch read. (wgpu tracks whole buffers, so does this count.)
+    pub fn barriers(&self) -> usize {
+        let mut barriers = 0;
+        let mut since: Vec<(&Buffer, bool)> = Vec::new();
+        for dispatch in &self.dispatches {
+            let uses: Vec<(&Buffer, bool)> = dispatch.uses().collect();
+            let waits = uses.iter().any(|(buffer, writes)| {
+                since.iter().any(|(other, wrote)| buffer.same(other) && (*writes || *wrote))
+            });
+            if waits {
+                barriers += 1;
+                since.clear();
+            }
+            since.extend(uses);
+        }
+        barriers
+    }
+}
+
+impl Dispatch {
+    /// The buffers it touches, and whether it may write them.
+    fn uses(&self) -> impl Iterator<Item = (&Buffer, bool)> {
+        self.kernel.bindings.iter().zip(&self.bindings).filter_map(|(access, binding)| match binding {
+            Binding::Memory(range) => Some((&range.buffer, *access == Access::ReadWrite)),
+            Binding::Clock => None,
+        })
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}: {} dispatches, {} barriers, {} bytes",
+            self.label,
+            self.dispatches.len(),
+            self.barriers(),
+            self.bytes()
+        )?;
+        for dispatch in &self.dispatches {
+            let [x, y, z] = dispatch.grid;
+            write!(f, "  {} ({x}, {y}, {z})", dispatch.kernel.name)?;
+            for (name, value) in &dispatch.constants {
+                write!(f, " {name}={value}")?;
+            }
+            writeln!(f, " {:?}", dispatch.bindings)?;
+        }
+        Ok(())
+    }
+}
+
+/// The grid of `groups` workgroups in a row, folded into y where x alone would be over the limit. A kernel finds its
+/// place with `index = y * width + x` and returns where that is past its count.
+pub fn row_of(groups: u32) -> [u32; 3] {
+    if groups <= GROUPS_PER_DIMENSION {
+        return [groups, 1, 1];
+    }
+    let rows = groups.div_ceil(GROUPS_PER_DIMENSION);
+    [groups.div_ceil(rows), rows, 1]
+}
+
+/// New bytes for a buffer, written before the programs of the submission that carries them.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// Where to.
+    pub buffer: Buffer,
+    /// First byte.
+    pub offset: u64,
+    /// What; a multiple of 4 bytes.
+    pub data: Vec<u8>,
+}
+
+/// Device memory to be brought back without waiting, through a ring.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The ring that carries it.
+    pub ring: &'a Ring,
+    /// Comes back with the bytes: usually the step.
+    pub tag: u64,
+}
+
+/// What one queue submission does: uploads, then copies, then programs in order, then a report.
+#[derive(Debug, Default)]
+pub struct Submission<'a> {
+    /// New bytes first.
+    pub uploads: Vec<Upload>,
+    /// Device-to-device copies next, `(from, to)`.
+    pub copies: Vec<(Range, Range)>,
+    /// The programs, in order, in one pass.
+    pub programs: Vec<&'a Prepared>,
+    /// The slot that every [`Binding::Clock`] reads.
+    pub slot: u32,
+    /// What to bring back, if anything.
+    pub report: Option<Report<'a>>,
+}

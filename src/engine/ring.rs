@@ -1,0 +1,98 @@
+//! The only way back in a normal step: a ring of staging buffers that the host never waits for.
+//!
+//! A submission copies a few words (loss, norm, skips) into a free slot and asks for it to be mapped when the device is
+//! done. The host looks at the ring whenever it likes and takes what has arrived. If all slots are under way, a step
+//! goes without a report.
+
+use super::buffer::Range;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Slots of a ring: a report may be this many submissions behind before one is left out.
+pub const RING_SLOTS: usize = 4;
+
+/// Bytes of the two timestamps that follow a report's own bytes.
+pub(crate) const TIMESTAMP_BYTES: u64 = 16;
+
+/// A report that has arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The tag given with [`Report`](super::Report).
+    pub tag: u64,
+    /// The bytes of the ring's regions, one after the other.
+    pub bytes: Vec<u8>,
+    /// Seconds that the device spent on the submission's programs, where it can tell.
+    pub device_seconds: Option<f64>,
+}
+
+/// Staging slots for one fixed list of regions. See the module's text.
+#[derive(Debug)]
+pub struct Ring {
+    pub(crate) regions: Vec<Range>,
+    pub(crate) slots: Slots,
+}
+
+#[derive(Debug)]
+pub(crate) enum Slots {
+    Gpu(Vec<GpuSlot>),
+    /// The CPU engine has the bytes at once; the oldest is dropped when nobody takes them.
+    Cpu(Mutex<VecDeque<Delivery>>),
+}
+
+#[derive(Debug)]
+pub(crate) struct GpuSlot {
+    pub(crate) staging: wgpu::Buffer,
+    pub(crate) tag: Mutex<u64>,
+    pub(crate) state: Arc<AtomicU8>,
+    pub(crate) timer: Option<Timer>,
+}
+
+/// Two timestamps around a pass, and where they are resolved.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub(crate) queries: wgpu::QuerySet,
+    pub(crate) resolved: wgpu::Buffer,
+}
+
+pub(crate) const FREE: u8 = 0;
+pub(crate) const UNDER_WAY: u8 = 1;
+pub(crate) const ARRIVED: u8 = 2;
+
+impl Ring {
+    /// Bytes of one report, timestamps not counted.
+    pub fn report_bytes(&self) -> u64 {
+        self.regions.iter().map(|range| range.bytes).sum()
+    }
+
+    /// Whether a report asked for now would be carried.
+    pub fn has_free_slot(&self) -> bool {
+        match &self.slots {
+            Slots::Gpu(slots) => slots.iter().any(|slot| slot.state.load(Ordering::Acquire) == FREE),
+            Slots::Cpu(_) => true,
+        }
+    }
+}
+
+/// Frees a slot whose command buffer was dropped without being submitted, or whose mapping failed.
+pub(crate) struct Pending {
+    state: Arc<AtomicU8>,
+    arrived: bool,
+}
+
+impl Pending {
+    pub(crate) fn new(state: Arc<AtomicU8>) -> Pending {
+        Pending { state, arrived: false }
+    }
+
+    pub(crate) fn mapped(mut self, result: Result<(), wgpu::BufferAsyncError>) {
+        self.arrived = result.is_ok();
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let state = if self.arrived { ARRIVED } else { FREE };
+        self.state.store(state, Ordering::Release);
+    }
+}

@@ -1,0 +1,74 @@
+//! How gradients are clipped.
+
+use super::Error;
+
+/// The order of a norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormOrder {
+    /// Sum of magnitudes.
+    One,
+    /// Root of the sum of squares.
+    Two,
+    /// Largest magnitude.
+    Infinity,
+}
+
+/// What happens to gradients before the update, with PyTorch's behaviour on infinite and NaN gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Clip {
+    /// Nothing.
+    #[default]
+    None,
+    /// All gradients are multiplied by min(1, `max_norm` / (total norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`:
+    /// a NaN norm makes every gradient NaN, an infinite one makes finite gradients 0 and infinite ones NaN.
+    Norm {
+        /// Largest norm, > 0.
+        max_norm: f64,
+        /// Order of the norm over all gradients together.
+        order: NormOrder,
+        /// Skip the step and report an error instead, where the norm is not finite.
+        error_if_nonfinite: bool,
+    },
+    /// Every gradient is clamped to ±bound, as `torch.nn.utils.clip_grad_value_`: NaN stays, infinity becomes the bound.
+    Value(
+        /// The bound, > 0.
+        f64,
+    ),
+}
+
+impl Clip {
+    /// Clipping by the 2-norm, as most recipes do it.
+    pub fn norm(max_norm: f64) -> Clip {
+        Clip::Norm { max_norm, order: NormOrder::Two, error_if_nonfinite: false }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let (setting, value) = match self {
+            Clip::None => return Ok(()),
+            Clip::Norm { max_norm, .. } => ("max_norm", *max_norm),
+            Clip::Value(bound) => ("clip value", *bound),
+        };
+        if value.is_finite() && value > 0.0 {
+            return Ok(());
+        }
+        Err(Error::BadSetting { setting, value, allowed: "a finite number above 0" })
+    }
+
+    /// The kernels' number for the norm; 0 where there is none.
+    pub(crate) fn norm_kind(&self) -> u32 {
+        match self {
+            Clip::Norm { order: NormOrder::One, .. } => 1,
+            Clip::Norm { order: NormOrder::Two, .. } => 2,
+            Clip::Norm { order: NormOrder::Infinity, .. } => 3,
+            Clip::None | Clip::Value(_) => 0,
+        }
+    }
+
+    pub(crate) fn order_name(&self) -> &'static str {
+        match self.norm_kind() {
+            1 => "1",
+            3 => "inf",
+            _ => "2",
+        }
+    }
+}

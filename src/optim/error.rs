@@ -1,0 +1,115 @@
+//! What can go wrong in the optimizer.
+
+use crate::{engine, params};
+
+/// An error of the optim room.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A wrong name, value or group.
+    #[error(transparent)]
+    Params(#[from] params::Error),
+    /// The device refused.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// A range has another size than its parameter.
+    #[error("parameter {param:?}: its {what} range is {bytes} bytes, its shape {shape:?} needs {needed}")]
+    SizesDisagree {
+        /// The parameter.
+        param: String,
+        /// `parameter` or `gradient`.
+        what: &'static str,
+        /// Bytes given.
+        bytes: u64,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Bytes that the shape needs.
+        needed: u64,
+    },
+    /// Two ranges share bytes.
+    #[error("the {first} and the {second} overlap in buffer {buffer:?}")]
+    Overlap {
+        /// One of them, with its parameter's name.
+        first: String,
+        /// The other.
+        second: String,
+        /// The buffer's name.
+        buffer: String,
+    },
+    /// An offset is not where a mode needs it.
+    #[error("parameter {param:?}: its {what} starts at byte {offset}, which is not a multiple of {alignment} ({reason})")]
+    Misaligned {
+        /// The parameter.
+        param: String,
+        /// `parameter` or `gradient`.
+        what: &'static str,
+        /// The offset in bytes.
+        offset: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A caller's buffers do not suit the mode.
+    #[error("parameter {param:?}: {reason}")]
+    Unsuited {
+        /// The parameter.
+        param: String,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+    /// The loaded rows do not cover this step.
+    #[error("no row for step {step}: the rows loaded cover {first}..{end}; load the next ones with load_rows")]
+    NoRow {
+        /// The step about to be taken.
+        step: u64,
+        /// First step of the loaded rows.
+        first: u64,
+        /// One past their last step.
+        end: u64,
+    },
+    /// Rows that do not fit the groups or the clock.
+    #[error("{rows} rows for {groups} groups: {reason}")]
+    BadRows {
+        /// Rows given.
+        rows: usize,
+        /// Groups there are.
+        groups: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A setting of the clip or the page size is out of range.
+    #[error("{setting} = {value} is not {allowed}")]
+    BadSetting {
+        /// Which setting.
+        setting: &'static str,
+        /// The value given.
+        value: f64,
+        /// What would be accepted.
+        allowed: &'static str,
+    },
+    /// The gradients' norm was not finite, which the clip was told to treat as an error. The step changed nothing.
+    #[error("the total norm of order {order} of the gradients at step {step} is not finite ({norm}); the step was skipped")]
+    NonfiniteNorm {
+        /// The step.
+        step: u64,
+        /// The norm's order: 1, 2 or inf.
+        order: &'static str,
+        /// The norm: inf or NaN.
+        norm: f32,
+    },
+    /// A selection was made by another optimizer, or before groups were frozen, thawed or added.
+    #[error("the selection is out of date: groups were added, frozen or thawed since it was made")]
+    StaleSelection,
+    /// A state file does not fit this optimizer.
+    #[error("optimizer state: {0}")]
+    BadState(String),
+    /// The owned arenas have no such range (a caller's buffers are used, or the parameter was never trained).
+    #[error("parameter {param:?} has no {what} arena of the optimizer's own")]
+    NotOwned {
+        /// The parameter.
+        param: String,
+        /// `gradient` or `parameter`.
+        what: &'static str,
+    },
+}

@@ -1,0 +1,169 @@
+//! Parameters and gradients in a caller's own buffers.
+
+use super::Error;
+use super::work::CHUNK_ELEMENTS;
+use crate::engine::{Engine, Piece, Range};
+use crate::params::Param;
+
+/// A parameter and its gradient where the caller has them: f32, row-major, contiguous.
+#[derive(Clone, Debug)]
+pub struct External {
+    /// Name and shape.
+    pub param: Param,
+    /// The parameter's bytes.
+    pub values: Range,
+    /// The gradient's bytes.
+    pub gradient: Range,
+}
+
+/// How a caller's buffers are updated. Both are one submission a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One dispatch for each pair of buffers in use: one in all where all parameters share a buffer and all gradients
+    /// share another. Tensors start at multiples of 16 bytes, and what lies between a tensor's end and the next such
+    /// multiple must be inside the buffer; it is not written.
+    Arena,
+    /// One dispatch a tensor, at any offset; a parameter and its gradient may share a buffer.
+    InPlace,
+}
+
+/// Bound windows, and each tensor's pieces in them.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    pub(crate) windows: Vec<Range>,
+    pub(crate) pieces: Vec<Vec<Piece>>,
+}
+
+impl External {
+    /// Checks sizes and overlaps of all of them, before anything is made.
+    pub(crate) fn check_all(externals: &[External], mode: Mode) -> Result<(), Error> {
+        for external in externals {
+            external.check_sizes()?;
+            if mode == Mode::Arena {
+                external.check_arena()?;
+            }
+        }
+        check_overlaps(externals)?;
+        if mode == Mode::InPlace {
+            return Ok(());
+        }
+        for values in externals {
+            if let Some(gradient) = externals.iter().find(|other| other.gradient.buffer.same(&values.values.buffer)) {
+                let reason = format!(
+                    "its buffer {:?} also holds the gradient of {:?}; one dispatch cannot read and write one buffer: use Mode::InPlace",
+                    values.values.buffer.label(),
+                    gradient.param.name
+                );
+                return Err(Error::Unsuited { param: values.param.name.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn sides(&self) -> [(&'static str, &Range); 2] {
+        [("parameter", &self.values), ("gradient", &self.gradient)]
+    }
+
+    fn check_sizes(&self) -> Result<(), Error> {
+        let needed = self.param.elements() as u64 * 4;
+        for (what, range) in self.sides() {
+            range.buffer.range(range.offset, range.bytes)?;
+            if range.bytes != needed {
+                let (param, shape) = (self.param.name.clone(), self.param.shape.clone());
+                return Err(Error::SizesDisagree { param, what, bytes: range.bytes, shape, needed });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_arena(&self) -> Result<(), Error> {
+        for (what, range) in self.sides() {
+            let param = self.param.name.clone();
+            if !range.offset.is_multiple_of(16) {
+                let reason = "arena mode reads vec4s; Mode::InPlace takes any offset";
+                return Err(Error::Misaligned { param, what, offset: range.offset, alignment: 16, reason });
+            }
+            if (range.offset + range.bytes).next_multiple_of(16) > range.buffer.bytes() {
+                let reason = format!(
+                    "its {what} ends at byte {} of {:?}, which lacks the bytes up to the next multiple of 16 that arena mode reads",
+                    range.offset + range.bytes,
+                    range.buffer
+                );
+                return Err(Error::Unsuited { param, reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No two ranges of different tensors or sides may share bytes: one would be updated while the other is read.
+fn check_overlaps(externals: &[External]) -> Result<(), Error> {
+    let mut ranges: Vec<(String, &Range)> = Vec::new();
+    for external in externals {
+        for (what, range) in external.sides() {
+            ranges.push((format!("{what} {:?}", external.param.name), range));
+        }
+    }
+    // By first byte; a range can then only overlap one that begins before it ends.
+    ranges.sort_by_key(|(_, range)| range.offset);
+    for (place, (first, range)) in ranges.iter().enumerate() {
+        let reach = range.offset + range.bytes;
+        let near = ranges[place + 1..].iter().take_while(|(_, other)| other.offset < reach);
+        if let Some((second, _)) = near.into_iter().find(|(_, other)| other.overlaps(range)) {
+            let buffer = range.buffer.label().to_owned();
+            return Err(Error::Overlap { first: first.clone(), second: second.clone(), buffer });
+        }
+    }
+    Ok(())
+}
+
+/// Windows and pieces for these ranges. In arena mode a window is a whole buffer; in place each range has windows of
+/// its own, which begin at the aligned offset below it, and a range over the binding limit is cut at chunks.
+pub(crate) fn placed(engine: &Engine, ranges: &[(&str, &Range)], mode: Mode) -> Result<Placed, Error> {
+    let mut placed = Placed::default();
+    for (name, range) in ranges {
+        let pieces = match mode {
+            Mode::Arena => vec![placed.in_whole_buffer(engine, name, range)?],
+            Mode::InPlace => placed.in_windows(engine, range),
+        };
+        placed.pieces.push(pieces);
+    }
+    Ok(placed)
+}
+
+impl Placed {
+    fn in_whole_buffer(&mut self, engine: &Engine, name: &str, range: &Range) -> Result<Piece, Error> {
+        if range.buffer.bytes() > engine.page_bytes() {
+            let reason = format!(
+                "{:?} is over the device's binding limit of {} bytes; use several buffers, or Mode::InPlace",
+                range.buffer,
+                engine.page_bytes()
+            );
+            return Err(Error::Unsuited { param: name.to_owned(), reason });
+        }
+        let known = self.windows.iter().position(|window| window.buffer.same(&range.buffer));
+        let window = known.unwrap_or_else(|| {
+            self.windows.push(range.buffer.all());
+            self.windows.len() - 1
+        });
+        Ok(Piece { window, offset: range.offset / 4, elements: range.bytes / 4 })
+    }
+
+    fn in_windows(&mut self, engine: &Engine, range: &Range) -> Vec<Piece> {
+        let alignment = engine.offset_alignment_bytes();
+        let chunk_bytes = CHUNK_ELEMENTS * 4;
+        let most = (engine.page_bytes() - alignment) / chunk_bytes * chunk_bytes;
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        while done < range.bytes {
+            let bytes = (range.bytes - done).min(most);
+            let at = range.offset + done;
+            let offset = at / alignment * alignment;
+            let window = Range { buffer: range.buffer.clone(), offset, bytes: at - offset + bytes };
+            self.windows.push(window);
+            pieces.push(Piece { window: self.windows.len() - 1, offset: (at - offset) / 4, elements: bytes / 4 });
+            done += bytes;
+        }
+        pieces
+    }
+}

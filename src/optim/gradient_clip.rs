@@ -1,0 +1,127 @@
+//! Clipping alone, for trainers that have an optimizer of their own.
+
+use super::external::{Placed, placed};
+use super::stages::{Stages, control_block, is_in_place, variant};
+use super::work::{Span, WorkList};
+use super::{Clip, Error, Mode, Stats};
+use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, Upload, layout};
+
+/// Clips gradients where they lie, by their norm over all tensors or by value: two or three stages, one submission.
+///
+/// With `error_if_nonfinite`, gradients whose norm is not finite stay as they are, and [`GradientClip::stats`] returns
+/// the error when the report arrives.
+#[derive(Debug)]
+pub struct GradientClip {
+    engine: Engine,
+    clip: Clip,
+    prepared: Prepared,
+    uploads: Vec<Upload>,
+    ring: Ring,
+    latest: Option<Stats>,
+    nonfinite_norms: u32,
+    runs: u64,
+}
+
+impl GradientClip {
+    /// Prepares clipping of these gradients (name and range; f32).
+    ///
+    /// # Errors
+    /// A clip setting out of range; an empty list; ranges that the mode cannot use.
+    pub fn new(engine: &Engine, gradients: &[(&str, Range)], mode: Mode, clip: Clip) -> Result<GradientClip, Error> {
+        clip.check()?;
+        if gradients.is_empty() {
+            return Err(crate::params::Error::EmptyModel.into());
+        }
+        for (name, range) in gradients {
+            range.buffer.range(range.offset, range.bytes)?;
+            if mode == Mode::Arena && !range.offset.is_multiple_of(16) {
+                return Err(Error::Misaligned {
+                    param: (*name).to_owned(),
+                    what: "gradient",
+                    offset: range.offset,
+                    alignment: 16,
+                    reason: "arena mode reads vec4s; Mode::InPlace takes any offset",
+                });
+            }
+        }
+        let ranges: Vec<(&str, &Range)> = gradients.iter().map(|(name, range)| (*name, range)).collect();
+        let Placed { windows, pieces } = placed(engine, &ranges, mode)?;
+        let span = |(place, (_, range)): (usize, &(&str, Range))| Span {
+            tensor: 0,
+            group: place as u32,
+            elements: range.bytes / 4,
+            param: &[],
+            grad: &pieces[place],
+            state: &[],
+        };
+        let spans: Vec<Span<'_>> = gradients.iter().enumerate().map(span).collect();
+        let work = WorkList::new(&spans);
+
+        let control = control_block(engine, 1)?;
+        let table = engine.buffer("table", layout::TABLE_HEADER_BYTES + size_of::<layout::Row>() as u64)?;
+        let in_place = is_in_place(Some(mode));
+        let uploads = Vec::new();
+        let mut stages =
+            Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table, uploads };
+        let mut program = Program::new("clip_gradients");
+        program.dispatches.extend(stages.norm(&windows)?);
+        program.dispatches.push(stages.control(false)?);
+        let kernel = variant("clip", in_place, false)?;
+        let clipped = stages.per_run(kernel, 8, |run| (vec![windows[run.windows.grad].clone().into()], Vec::new()))?;
+        program.dispatches.extend(clipped);
+        let uploads = stages.uploads;
+        Ok(GradientClip {
+            engine: engine.clone(),
+            clip,
+            prepared: engine.prepare(program)?,
+            uploads,
+            ring: engine.ring(vec![control.range(0, size_of::<layout::Stats>() as u64)?])?,
+            latest: None,
+            nonfinite_norms: 0,
+            runs: 0,
+        })
+    }
+
+    fn submission(&mut self) -> Submission<'_> {
+        let report = Some(Report { ring: &self.ring, tag: self.runs });
+        self.runs += 1;
+        let uploads = std::mem::take(&mut self.uploads);
+        Submission { uploads, programs: vec![&self.prepared], report, ..Submission::default() }
+    }
+
+    /// Clips, in a submission of its own.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn run(&mut self) -> Result<(), Error> {
+        let engine = self.engine.clone();
+        Ok(engine.submit(&self.submission())?)
+    }
+
+    /// Clips inside the caller's encoder.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
+        let engine = self.engine.clone();
+        Ok(engine.encode(encoder, &self.submission())?)
+    }
+
+    /// The latest report that has arrived. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::NonfiniteNorm`] once for each new norm that was not finite while that is an error.
+    pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
+        for delivery in self.engine.collect(&self.ring)? {
+            let raw: layout::Stats = bytemuck::pod_read_unaligned(&delivery.bytes);
+            let mut stats = Stats::of(&raw, self.clip.norm_kind() != 0, delivery.device_seconds);
+            stats.step = delivery.tag;
+            self.latest = Some(stats);
+            if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
+                let order = self.clip.order_name();
+                return Err(Error::NonfiniteNorm { step: delivery.tag, order, norm: raw.norm });
+            }
+        }
+        Ok(self.latest)
+    }
+}

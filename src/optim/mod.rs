@@ -1,0 +1,29 @@
+//! The fused optimizer: every parameter group in one dispatch.
+//!
+//! [`Optimizer`] updates parameters that lie in [`Parameters`] (arenas of our own) or in a caller's buffers
+//! ([`External`]). A step is at most three stages in one submission: *norm* (only where gradients are clipped by norm or
+//! guarded), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
+//! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
+//!
+//! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
+
+mod checkpoint;
+mod clip;
+mod error;
+mod external;
+mod gradient_clip;
+mod optimizer;
+mod parameters;
+mod rows;
+mod stages;
+mod state;
+mod stats;
+mod work;
+
+pub use clip::{Clip, NormOrder};
+pub use error::Error;
+pub use external::{External, Mode};
+pub use gradient_clip::GradientClip;
+pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
+pub use parameters::Parameters;
+pub use stats::Stats;

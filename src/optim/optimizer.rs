@@ -1,0 +1,705 @@
+//! The optimizer: groups, work lists, and one submission a step.
+
+use super::external::{Placed, placed};
+use super::parameters::{index_of, one_range};
+use super::rows::Rows;
+use super::stages::{Stages, control_block, is_in_place, variant};
+use super::state::{State, Wanted};
+use super::work::{Span, WorkList};
+use super::{Clip, Error, External, Mode, Parameters, Stats};
+use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Submission, Upload};
+use crate::params::{self, Field, Group, Param, Row, nearest};
+use std::collections::HashMap;
+
+/// What holds for the whole optimizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// How gradients are clipped.
+    pub clip: Clip,
+    /// Skip a whole step, on the device, if any gradient that takes part is not finite.
+    pub guard: bool,
+    /// Steps that one table may hold, at most [`CLOCK_SLOTS`].
+    pub horizon_steps: u32,
+    /// Most bytes of one page of state, below the device's own limit.
+    pub page_bytes: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None }
+    }
+}
+
+/// What happens to the moments of a group that is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreeze {
+    /// They stay, with the applied counts, and go on when the group thaws.
+    KeepState,
+    /// Their memory is given back; a later thaw starts at zero.
+    DropState,
+}
+
+/// The parameters that have a gradient this step, prepared by [`Optimizer::select`].
+#[derive(Debug)]
+pub struct Selection {
+    layout: u64,
+    prepared: Prepared,
+}
+
+/// A step that is ready to go into a submission; see [`Optimizer::next`].
+#[derive(Debug)]
+pub struct Next<'a> {
+    /// New tables and lists, to be written before the program.
+    pub uploads: Vec<Upload>,
+    /// The step's stages.
+    pub program: &'a Prepared,
+    /// The slot of the clock.
+    pub slot: u32,
+    /// The schedule's step.
+    pub step: u64,
+}
+
+#[derive(Debug)]
+struct GroupState {
+    name: String,
+    tensors: Vec<usize>,
+    row: Row,
+    frozen: bool,
+}
+
+/// Where parameters and gradients are.
+#[derive(Debug)]
+struct Memory {
+    params: Placed,
+    /// `None`: gradients lie in the optimizer's own arena, beside the moments.
+    grads: Option<Placed>,
+    mode: Option<Mode>,
+}
+
+/// AdamW (or Adam) over every parameter group at once; the results of `torch.optim.AdamW`.
+///
+/// It is `Send` and `Sync`, and shares its engine with whoever holds a clone of it.
+#[derive(Debug)]
+pub struct Optimizer {
+    engine: Engine,
+    settings: Settings,
+    pub(super) params: Vec<Param>,
+    elements: Vec<u64>,
+    /// The group of each parameter.
+    group_of: Vec<Option<usize>>,
+    groups: Vec<GroupState>,
+    memory: Memory,
+    pub(super) state: State,
+    rows: Rows,
+    control: Buffer,
+    table: Buffer,
+    uploads: Vec<Upload>,
+    /// The step over everything that is thawed; made when first needed.
+    full: Option<Prepared>,
+    /// Changes whenever buffers or lists change place.
+    layout: u64,
+    step: u64,
+    ring: Ring,
+    latest: Option<Stats>,
+    nonfinite_norms: u32,
+}
+
+impl Optimizer {
+    /// An optimizer over parameters in arenas of our own; its gradients lie in an arena of its own, see
+    /// [`Optimizer::gradient`]. Parameters in no group are frozen.
+    ///
+    /// # Errors
+    /// Unknown names, a parameter in two groups, values out of range ([`params::Error`]); out of device memory.
+    pub fn new(
+        engine: &Engine,
+        parameters: &Parameters,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        let windows = parameters.pages().iter().map(Buffer::all).collect();
+        let pieces = (0..parameters.params().len()).map(|param| parameters.pieces(param).to_vec()).collect();
+        let memory = Memory { params: Placed { windows, pieces }, grads: None, mode: None };
+        Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
+    }
+
+    /// An optimizer over a caller's own buffers, with its moments in arenas of its own.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`]; sizes that disagree, ranges that overlap, offsets that the mode cannot use.
+    pub fn over(
+        engine: &Engine,
+        externals: &[External],
+        mode: Mode,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        let params: Vec<Param> = externals.iter().map(|external| external.param.clone()).collect();
+        Param::check_all(&params)?;
+        External::check_all(externals, mode)?;
+        let side = |pick: fn(&External) -> &Range| {
+            let ranges: Vec<(&str, &Range)> =
+                externals.iter().map(|external| (external.param.name.as_str(), pick(external))).collect();
+            placed(engine, &ranges, mode)
+        };
+        let (values, gradients) = (side(|external| &external.values)?, side(|external| &external.gradient)?);
+        let memory = Memory { params: values, grads: Some(gradients), mode: Some(mode) };
+        Optimizer::with(engine, params, memory, groups, settings)
+    }
+
+    fn with(
+        engine: &Engine,
+        params: Vec<Param>,
+        memory: Memory,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        settings.clip.check()?;
+        if settings.horizon_steps == 0 || settings.horizon_steps > CLOCK_SLOTS {
+            let value = f64::from(settings.horizon_steps);
+            return Err(Error::BadSetting { setting: "horizon_steps", value, allowed: "from 1 to 1024" });
+        }
+        let control = control_block(engine, params.len())?;
+        let ring = engine.ring(vec![control.range(0, size_of::<layout::Stats>() as u64)?])?;
+        let mut optimizer = Optimizer {
+            engine: engine.clone(),
+            settings,
+            elements: params.iter().map(|param| param.elements() as u64).collect(),
+            group_of: vec![None; params.len()],
+            params,
+            groups: Vec::new(),
+            memory,
+            state: State::default(),
+            rows: Rows::held(Vec::new(), 0),
+            control,
+            table: engine.buffer("table", 0)?,
+            uploads: Vec::new(),
+            full: None,
+            layout: 0,
+            step: 0,
+            ring,
+            latest: None,
+            nonfinite_norms: 0,
+        };
+        optimizer.add_groups(groups)?;
+        Ok(optimizer)
+    }
+
+    // ---- groups ----
+
+    /// Adds a group of parameters that are in none yet; they train from the next step on, their counts at 0.
+    /// Loaded rows no longer fit and give way to the groups' current rows.
+    ///
+    /// # Errors
+    /// Unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
+    pub fn add_group(&mut self, group: &Group) -> Result<(), Error> {
+        self.add_groups(std::slice::from_ref(group))
+    }
+
+    fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
+        let before = self.groups.len();
+        let mut group_of = self.group_of.clone();
+        let mut added: Vec<GroupState> = Vec::new();
+        for group in new {
+            group.row.check(&group.name)?;
+            if self.groups.iter().chain(&added).any(|known| known.name == group.name) {
+                return Err(params::Error::NameTwice { what: "group", name: group.name.clone() }.into());
+            }
+            let place = before + added.len();
+            let mut tensors = Vec::with_capacity(group.params.len());
+            for name in &group.params {
+                let tensor = index_of(&self.params, name)?;
+                if let Some(first) = group_of[tensor].replace(place) {
+                    let known = self.groups.get(first).or_else(|| added.get(first - before));
+                    return Err(Error::Params(params::Error::InTwoGroups {
+                        param: name.clone(),
+                        first: known.map_or_else(|| group.name.clone(), |known| known.name.clone()),
+                        second: group.name.clone(),
+                    }));
+                }
+                tensors.push(tensor);
+            }
+            added.push(GroupState { name: group.name.clone(), tensors, row: group.row, frozen: false });
+        }
+        let rows: Vec<Row> = self.current_rows()?.into_iter().chain(added.iter().map(|group| group.row)).collect();
+        let groups = rows.len();
+        let bytes = groups * size_of::<layout::Row>() * self.settings.horizon_steps as usize;
+        let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
+        let thawed: Vec<usize> = added.iter().flat_map(|group| group.tensors.iter().copied()).collect();
+        let amsgrad = self.groups.iter().chain(&added).any(|group| group.row.amsgrad);
+        let state = self.state_with(&thawed, amsgrad)?;
+
+        for (group, row) in self.groups.iter_mut().zip(&rows) {
+            group.row = *row;
+        }
+        self.groups.extend(added);
+        self.group_of = group_of;
+        self.rows = Rows::held(rows, self.step);
+        self.table = table;
+        self.relaid(state);
+        Ok(())
+    }
+
+    /// Freezes a group: from the next step on none of its bytes is touched.
+    ///
+    /// # Errors
+    /// An unknown group; out of device memory where state is dropped.
+    pub fn freeze(&mut self, group: &str, refreeze: Refreeze) -> Result<(), Error> {
+        let place = self.group(group)?;
+        if refreeze == Refreeze::DropState {
+            let dropped = self.groups[place].tensors.clone();
+            let order: Vec<usize> =
+                self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
+            let state = self.state_of(order, self.amsgrad())?;
+            for tensor in dropped {
+                let offset = self.record_offset(tensor);
+                let data = vec![0; size_of::<Record>()];
+                self.uploads.push(Upload { buffer: self.control.clone(), offset, data });
+            }
+            self.state = state;
+        }
+        self.groups[place].frozen = true;
+        self.moved();
+        Ok(())
+    }
+
+    /// Thaws a group: it trains from the next step on. Moments are made where it has none.
+    ///
+    /// # Errors
+    /// An unknown group; out of device memory.
+    pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
+        let place = self.group(group)?;
+        let state = self.state_with(&self.groups[place].tensors, self.amsgrad())?;
+        self.groups[place].frozen = false;
+        self.relaid(state);
+        Ok(())
+    }
+
+    /// Whether a group is frozen.
+    ///
+    /// # Errors
+    /// An unknown group.
+    pub fn is_frozen(&self, group: &str) -> Result<bool, Error> {
+        Ok(self.groups[self.group(group)?].frozen)
+    }
+
+    /// Names of the groups, in the order of a table's rows.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| group.name.as_str())
+    }
+
+    fn group(&self, name: &str) -> Result<usize, Error> {
+        Ok(self.groups.iter().position(|group| group.name == name).ok_or_else(|| params::Error::UnknownGroup {
+            name: name.to_owned(),
+            nearest: nearest(name, self.groups()).map(str::to_owned),
+        })?)
+    }
+
+    fn amsgrad(&self) -> bool {
+        self.groups.iter().any(|group| group.row.amsgrad)
+    }
+
+    // ---- rows ----
+
+    /// A group's row at the coming step.
+    ///
+    /// # Errors
+    /// An unknown group; [`Error::NoRow`] past the loaded rows.
+    pub fn row(&self, group: &str) -> Result<Row, Error> {
+        self.rows.row(self.step, self.group(group)?, self.groups.len())
+    }
+
+    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come.
+    ///
+    /// # Errors
+    /// An unknown group, or a value that the field does not allow. Nothing changes then.
+    pub fn set(&mut self, group: &str, field: Field, value: f64) -> Result<(), Error> {
+        let place = self.group(group)?;
+        let row = self.groups[place].row.with(field, value);
+        row.check(group)?;
+        self.groups[place].row = row;
+        self.rows.set(self.step, place, self.groups.len(), field, value);
+        Ok(())
+    }
+
+    /// Loads the rows of the steps from `first_step` on, `[steps, groups]`, groups in the order of
+    /// [`Optimizer::groups`]. One upload, with the next step. Frozen groups have rows too.
+    ///
+    /// # Errors
+    /// [`Error::BadRows`] if the number does not fit groups and horizon, or amsgrad changes; values out of range.
+    pub fn load_rows(&mut self, first_step: u64, rows: &[Row]) -> Result<(), Error> {
+        let groups = self.groups.len();
+        let bad = |reason| Err(Error::BadRows { rows: rows.len(), groups, reason });
+        if rows.is_empty() || groups == 0 || !rows.len().is_multiple_of(groups) {
+            return bad("not a whole number of steps");
+        }
+        let steps = rows.len() / groups;
+        if steps > self.settings.horizon_steps as usize {
+            return bad("more steps than horizon_steps");
+        }
+        for (row, group) in rows.iter().zip(self.groups.iter().cycle()) {
+            row.check(&group.name)?;
+            if row.amsgrad != group.row.amsgrad {
+                return bad("amsgrad cannot change from step to step");
+            }
+        }
+        self.rows = Rows::loaded(first_step, steps as u32, rows.to_vec());
+        Ok(())
+    }
+
+    fn current_rows(&self) -> Result<Vec<Row>, Error> {
+        let groups = self.groups.len();
+        // Past the loaded rows the groups' own rows stand in.
+        Ok((0..groups)
+            .map(|place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row))
+            .collect())
+    }
+
+    /// Steps that one table may hold.
+    pub fn horizon_steps(&self) -> u32 {
+        self.settings.horizon_steps
+    }
+
+    // ---- memory ----
+
+    /// The state with these tensors thawed as well.
+    fn state_with(&self, thawed: &[usize], amsgrad: bool) -> Result<State, Error> {
+        let new = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor));
+        let order: Vec<usize> = self.state.order.iter().copied().chain(new).collect();
+        self.state_of(order, amsgrad)
+    }
+
+    fn state_of(&self, order: Vec<usize>, amsgrad: bool) -> Result<State, Error> {
+        let page_bytes = self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes());
+        let own_gradients = self.memory.grads.is_none();
+        let wanted = Wanted { order, elements: &self.elements, amsgrad, own_gradients, page_bytes };
+        self.state.relaid(&self.engine, &wanted)
+    }
+
+    fn relaid(&mut self, state: State) {
+        self.state = state;
+        self.moved();
+    }
+
+    fn moved(&mut self) {
+        self.full = None;
+        self.layout += 1;
+    }
+
+    fn record_offset(&self, tensor: usize) -> u64 {
+        CONTROL_HEADER_BYTES + (tensor * size_of::<Record>()) as u64
+    }
+
+    /// Where the gradient of a parameter is to be written, for a kernel that binds it whole. It moves when a group is
+    /// added, thawed or frozen: ask again when [`Optimizer::layout`] has changed.
+    ///
+    /// # Errors
+    /// [`Error::NotOwned`] if the caller has the gradients or the parameter never thawed.
+    pub fn gradient(&self, name: &str) -> Result<Range, Error> {
+        let tensor = index_of(&self.params, name)?;
+        match self.state.pieces(tensor) {
+            Some(pieces) if self.memory.grads.is_none() => {
+                one_range(&self.params[tensor], pieces, &self.state.grads)
+            }
+            _ => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
+        }
+    }
+
+    /// Whether a parameter is in a group that is not frozen.
+    ///
+    /// # Errors
+    /// An unknown parameter.
+    pub fn is_trainable(&self, name: &str) -> Result<bool, Error> {
+        let tensor = index_of(&self.params, name)?;
+        Ok(self.group_of[tensor].is_some_and(|group| !self.groups[group].frozen))
+    }
+
+    /// A number that changes whenever gradients move or the trainable set does.
+    pub fn layout(&self) -> u64 {
+        self.layout
+    }
+
+    /// The table that the steps read; other kernels of a step may read the step's number from it.
+    pub fn table(&self) -> &Buffer {
+        &self.table
+    }
+
+    /// The stats block of the latest step on the device, for a report of the caller's own.
+    ///
+    /// # Errors
+    /// None in practice: the block is always there.
+    pub fn stats_range(&self) -> Result<Range, Error> {
+        Ok(self.control.range(0, size_of::<layout::Stats>() as u64)?)
+    }
+
+    /// Writes a gradient, row-major: for tests and for gradients made on the host.
+    ///
+    /// # Errors
+    /// As [`Optimizer::gradient`]; a number of values that is not the shape's.
+    pub fn upload_gradient(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        let tensor = index_of(&self.params, name)?;
+        super::parameters::check_length(&self.params[tensor], values.len())?;
+        let (pieces, windows) = self.gradient_pieces(tensor, name)?;
+        let mut rest = values;
+        for (piece, window) in pieces.iter().zip(windows) {
+            let (these, after) = rest.split_at(piece.elements as usize);
+            self.engine.write(&window.buffer, window.offset + piece.offset * 4, these)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn gradient_pieces(&self, tensor: usize, name: &str) -> Result<(Vec<Piece>, Vec<Range>), Error> {
+        let not_owned = || Error::NotOwned { param: name.to_owned(), what: "gradient" };
+        let pieces = match &self.memory.grads {
+            Some(grads) => grads.pieces[tensor].clone(),
+            None => self.state.pieces(tensor).ok_or_else(not_owned)?.to_vec(),
+        };
+        let windows = self.gradient_windows();
+        let of_piece = pieces.iter().map(|piece| windows[piece.window].clone()).collect();
+        Ok((pieces, of_piece))
+    }
+
+    fn gradient_windows(&self) -> Vec<Range> {
+        match &self.memory.grads {
+            Some(grads) => grads.windows.clone(),
+            None => self.state.grads.iter().map(Buffer::all).collect(),
+        }
+    }
+
+    // ---- steps ----
+
+    /// The step's program over the thawed tensors that `has_gradient` keeps.
+    fn compile(&mut self, label: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
+        let spans: Vec<Span<'_>> = self
+            .state
+            .order
+            .iter()
+            .filter(|tensor| has_gradient(**tensor))
+            .filter_map(|&tensor| {
+                let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
+                let state = self.state.pieces(tensor)?;
+                Some(Span {
+                    tensor: tensor as u32,
+                    group: group as u32,
+                    elements: self.elements[tensor],
+                    param: &self.memory.params.pieces[tensor],
+                    grad: self.memory.grads.as_ref().map_or(state, |grads| &grads.pieces[tensor]),
+                    state,
+                })
+            })
+            .collect();
+        let work = WorkList::new(&spans);
+        let in_place = is_in_place(self.memory.mode);
+        let mut stages = Stages {
+            engine: &self.engine,
+            work: &work,
+            clip: self.settings.clip,
+            guard: self.settings.guard,
+            in_place,
+            control: &self.control,
+            table: &self.table,
+            uploads: Vec::new(),
+        };
+        let grads = self.gradient_windows();
+        let (params, state) = (&self.memory.params.windows, &self.state);
+        let amsgrad = !state.v_max.is_empty();
+        let mut program = Program::new(label);
+        program.dispatches.extend(stages.norm(&grads)?);
+        program.dispatches.push(stages.control(true)?);
+        let kernel = variant("adamw", in_place, amsgrad)?;
+        let bytes_per_element = if amsgrad { 36 } else { 28 };
+        let updates = stages.per_run(kernel, bytes_per_element, |run| {
+            let place = run.windows;
+            let streams: Vec<Binding> = vec![
+                (&state.m[place.state]).into(),
+                (&state.v[place.state]).into(),
+                params[place.param].clone().into(),
+                grads[place.grad].clone().into(),
+            ];
+            let extra = state.v_max.get(place.state).map(Binding::from).into_iter().collect();
+            (streams, extra)
+        })?;
+        program.dispatches.extend(updates);
+        let uploads = stages.uploads;
+        let prepared = self.engine.prepare(program)?;
+        self.uploads.extend(uploads);
+        Ok(prepared)
+    }
+
+    /// The step over these parameters alone: the others have no gradient and keep their moments and counts, as in
+    /// PyTorch. Frozen ones among them stay frozen. Prepare it once for each set that occurs.
+    ///
+    /// # Errors
+    /// An unknown name; out of device memory.
+    pub fn select(&mut self, names: &[&str]) -> Result<Selection, Error> {
+        let tensors: Vec<usize> =
+            names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
+        let prepared = self.compile("adamw step over a selection", |tensor| tensors.contains(&tensor))?;
+        Ok(Selection { layout: self.layout, prepared })
+    }
+
+    /// The coming step, to be put into a submission together with other programs. The schedule advances.
+    ///
+    /// # Errors
+    /// [`Error::NoRow`] past the loaded rows; [`Error::StaleSelection`].
+    pub fn next<'a>(&'a mut self, selection: Option<&'a Selection>) -> Result<Next<'a>, Error> {
+        let (uploads, slot, step) = self.advance(selection)?;
+        Ok(Next { uploads, program: self.prepared(selection)?, slot, step })
+    }
+
+    /// Uploads, slot and number of the coming step; the schedule then stands behind it.
+    fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
+        self.rows.wind(self.step);
+        let slot = self.rows.slot(self.step)?;
+        match selection {
+            Some(selection) if selection.layout != self.layout => return Err(Error::StaleSelection),
+            Some(_) => {}
+            None => self.make_full()?,
+        }
+        let mut uploads = std::mem::take(&mut self.uploads);
+        if let Some(data) = self.rows.take_bytes(self.groups.len()) {
+            uploads.push(Upload { buffer: self.table.clone(), offset: 0, data });
+        }
+        let step = self.step;
+        self.step += 1;
+        Ok((uploads, slot, step))
+    }
+
+    fn make_full(&mut self) -> Result<(), Error> {
+        if self.full.is_none() {
+            self.full = Some(self.compile("adamw step", |_| true)?);
+        }
+        Ok(())
+    }
+
+    fn prepared<'a>(&'a self, selection: Option<&'a Selection>) -> Result<&'a Prepared, Error> {
+        selection.map(|selection| &selection.prepared).or(self.full.as_ref()).ok_or(Error::StaleSelection)
+    }
+
+    /// Takes one step, in one submission. Does not wait.
+    ///
+    /// # Errors
+    /// [`Error::NoRow`] past the loaded rows; from the device.
+    pub fn step(&mut self) -> Result<(), Error> {
+        self.go(None, None)
+    }
+
+    /// Takes one step over the parameters that have a gradient.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`]; [`Error::StaleSelection`].
+    pub fn step_over(&mut self, selection: &Selection) -> Result<(), Error> {
+        self.go(Some(selection), None)
+    }
+
+    /// Writes one step into the caller's encoder. Submit encoders in the order in which they were written.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
+        self.go(None, Some(encoder))
+    }
+
+    /// As [`Optimizer::encode`], over the parameters that have a gradient.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step_over`].
+    pub fn encode_over(&mut self, selection: &Selection, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
+        self.go(Some(selection), Some(encoder))
+    }
+
+    fn go(&mut self, selection: Option<&Selection>, encoder: Option<&mut wgpu::CommandEncoder>) -> Result<(), Error> {
+        let (uploads, slot, step) = self.advance(selection)?;
+        let program = self.prepared(selection)?;
+        let report = Some(Report { ring: &self.ring, tag: step });
+        let submission = Submission { uploads, programs: vec![program], slot, report, ..Submission::default() };
+        match encoder {
+            Some(encoder) => self.engine.encode(encoder, &submission)?,
+            None => self.engine.submit(&submission)?,
+        }
+        Ok(())
+    }
+
+    /// The step about to be taken; skipped steps count.
+    pub fn next_step(&self) -> u64 {
+        self.step
+    }
+
+    /// The step's program over everything thawed, to be looked at: dispatches, bytes, barriers.
+    ///
+    /// # Errors
+    /// From the device, where it has to be made first.
+    pub fn program(&mut self) -> Result<&Program, Error> {
+        self.make_full()?;
+        Ok(self.prepared(None)?.program())
+    }
+
+    // ---- reports ----
+
+    /// The latest report that has arrived; some steps old, `None` before the first. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::NonfiniteNorm`] once for each new norm that was not finite where the clip makes that an error.
+    pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
+        for delivery in self.engine.collect(&self.ring)? {
+            self.absorb(&delivery.bytes, delivery.device_seconds)?;
+        }
+        Ok(self.latest)
+    }
+
+    /// Reads a stats block that came back in a report of the caller's own.
+    ///
+    /// # Errors
+    /// As [`Optimizer::stats`]; [`Error::BadState`] if the bytes are too few.
+    pub fn absorb(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
+        let bytes = bytes
+            .get(..size_of::<layout::Stats>())
+            .ok_or_else(|| Error::BadState("a stats block is 64 bytes".to_owned()))?;
+        let raw: layout::Stats = bytemuck::pod_read_unaligned(bytes);
+        let mut stats = Stats::of(&raw, self.settings.clip.norm_kind() != 0, device_seconds);
+        // The block starts as zeros, which would name group 0.
+        stats.bad_group = stats.bad_group.filter(|_| raw.skipped > 0 || !raw.norm.is_finite());
+        self.latest = Some(stats);
+        if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
+            let order = self.settings.clip.order_name();
+            return Err(Error::NonfiniteNorm { step: stats.step, order, norm: raw.norm });
+        }
+        Ok(stats)
+    }
+
+    /// Steps applied to each parameter so far. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn applied_counts(&self) -> Result<HashMap<String, u64>, Error> {
+        let range = self.control.range(CONTROL_HEADER_BYTES, (self.params.len() * size_of::<Record>()) as u64)?;
+        let records: Vec<Record> = self.engine.read(&range)?;
+        let names = self.params.iter().map(|param| param.name.clone());
+        Ok(names.zip(records.iter().map(|record| u64::from(record.count))).collect())
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Puts an applied count in place.
+    pub(super) fn put_count(&self, tensor: usize, count: u32) -> Result<(), Error> {
+        let record = Record { count, ..Record::default() };
+        Ok(self.engine.write(&self.control, self.record_offset(tensor), &[record])?)
+    }
+
+    /// Makes room for the state of these tensors.
+    pub(super) fn make_state(&mut self, tensors: &[usize]) -> Result<(), Error> {
+        let state = self.state_with(tensors, self.amsgrad())?;
+        self.relaid(state);
+        Ok(())
+    }
+
+    /// Puts the schedule at a step, for a run that goes on.
+    pub fn go_to_step(&mut self, step: u64) {
+        self.step = step;
+        self.rows.wind(step);
+    }
+}

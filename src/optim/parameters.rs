@@ -1,0 +1,143 @@
+//! Parameters in arenas of our own.
+
+use super::{Error, work};
+use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
+use crate::params::{self, Param, nearest};
+
+/// Named parameters on a device, in pages; each starts at a 256-byte boundary.
+#[derive(Debug)]
+pub struct Parameters {
+    engine: Engine,
+    params: Vec<Param>,
+    placement: Placement,
+    pages: Vec<Buffer>,
+}
+
+impl Parameters {
+    /// Room for these parameters, all zero. A page is as large as the device can bind, or `page_bytes` if that is less.
+    ///
+    /// # Errors
+    /// An empty list, equal names, a shape without elements; out of device memory.
+    pub fn new(engine: &Engine, params: &[Param], page_bytes: Option<u64>) -> Result<Parameters, Error> {
+        Param::check_all(params)?;
+        let lengths: Vec<u64> = params.iter().map(|param| param.elements() as u64).collect();
+        let page_bytes = page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
+        let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
+        let pages = buffers(engine, "params", &placement.pages)?;
+        Ok(Parameters { engine: engine.clone(), params: params.to_vec(), placement, pages })
+    }
+
+    /// The parameters, in order.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// Pages in use.
+    pub fn pages(&self) -> &[Buffer] {
+        &self.pages
+    }
+
+    /// Bytes in use, alignment included.
+    pub fn bytes(&self) -> u64 {
+        self.pages.iter().map(Buffer::bytes).sum()
+    }
+
+    pub(super) fn pieces(&self, param: usize) -> &[Piece] {
+        &self.placement.pieces[param]
+    }
+
+    pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
+        Ok(index_of(&self.params, name)?)
+    }
+
+    /// Where a parameter lies, for a kernel that binds it whole.
+    ///
+    /// # Errors
+    /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
+    pub fn range(&self, name: &str) -> Result<Range, Error> {
+        let index = self.index(name)?;
+        one_range(&self.params[index], self.pieces(index), &self.pages)
+    }
+
+    /// Writes a parameter's values, row-major.
+    ///
+    /// # Errors
+    /// An unknown name, or a number of values that is not the shape's.
+    pub fn upload(&self, name: &str, values: &[f32]) -> Result<(), Error> {
+        let index = self.index(name)?;
+        check_length(&self.params[index], values.len())?;
+        upload_pieces(&self.engine, self.pieces(index), &self.pages, values)
+    }
+
+    /// Reads a parameter's values, row-major. Waits for the device.
+    ///
+    /// # Errors
+    /// An unknown name, or a lost device.
+    pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let index = self.index(name)?;
+        download_pieces(&self.engine, self.pieces(index), &self.pages)
+    }
+}
+
+pub(super) fn index_of(params: &[Param], name: &str) -> Result<usize, params::Error> {
+    params.iter().position(|param| param.name == name).ok_or_else(|| params::Error::UnknownParam {
+        name: name.to_owned(),
+        nearest: nearest(name, params.iter().map(|param| param.name.as_str())).map(str::to_owned),
+    })
+}
+
+pub(super) fn check_length(param: &Param, values: usize) -> Result<(), Error> {
+    if values == param.elements() {
+        return Ok(());
+    }
+    Err(Error::SizesDisagree {
+        param: param.name.clone(),
+        what: "parameter",
+        bytes: values as u64 * 4,
+        shape: param.shape.clone(),
+        needed: param.elements() as u64 * 4,
+    })
+}
+
+/// A zeroed buffer for each page.
+pub(super) fn buffers(engine: &Engine, label: &str, pages: &[u64]) -> Result<Vec<Buffer>, Error> {
+    let page = |(number, elements): (usize, &u64)| engine.buffer(&format!("{label}.{number}"), elements * 4);
+    Ok(pages.iter().enumerate().map(page).collect::<Result<_, _>>()?)
+}
+
+/// The bytes of a piece in its page.
+pub(super) fn piece_range(piece: &Piece, pages: &[Buffer]) -> Range {
+    Range { buffer: pages[piece.window].clone(), offset: piece.offset * 4, bytes: piece.elements * 4 }
+}
+
+pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Result<Range, Error> {
+    match pieces {
+        [piece] => Ok(piece_range(piece, pages)),
+        _ => {
+            let limit = pages.iter().map(Buffer::bytes).max().unwrap_or(0);
+            let bytes = param.elements() as u64 * 4;
+            Err(engine::Error::TooLarge { label: param.name.clone(), bytes, limit }.into())
+        }
+    }
+}
+
+pub(super) fn upload_pieces(
+    engine: &Engine,
+    pieces: &[Piece],
+    pages: &[Buffer],
+    values: &[f32],
+) -> Result<(), Error> {
+    let mut rest = values;
+    for piece in pieces {
+        let (these, after) = rest.split_at(piece.elements as usize);
+        engine.write(&pages[piece.window], piece.offset * 4, these)?;
+        rest = after;
+    }
+    Ok(())
+}
+
+pub(super) fn download_pieces(engine: &Engine, pieces: &[Piece], pages: &[Buffer]) -> Result<Vec<f32>, Error> {
+    let ranges: Vec<Range> = pieces.iter().map(|piece| piece_range(piece, pages)).collect();
+    let bytes = engine.read_all(&ranges)?;
+    Ok(bytes.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes)).collect())
+}

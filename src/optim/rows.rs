@@ -1,0 +1,99 @@
+//! The host's side of the table: which row each group has at which step.
+
+use super::Error;
+use crate::engine::{CLOCK_SLOTS, layout};
+use crate::params::{Field, Row};
+
+/// Rows for the steps to come, `[steps, groups]`, or one row a group that holds for every step.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    /// Step of slot 0 of the clock.
+    first: u64,
+    /// Slots that may be used.
+    steps: u32,
+    held: bool,
+    /// Whether the device's copy is out of date.
+    stale: bool,
+}
+
+impl Rows {
+    /// The same row a group for every step.
+    pub(crate) fn held(rows: Vec<Row>, step: u64) -> Rows {
+        Rows { rows, first: step, steps: CLOCK_SLOTS, held: true, stale: true }
+    }
+
+    /// `[steps, groups]` rows from `first` on.
+    pub(crate) fn loaded(first: u64, steps: u32, rows: Vec<Row>) -> Rows {
+        Rows { rows, first, steps, held: false, stale: true }
+    }
+
+    /// Held rows never run out: when the clock has, they start it anew.
+    pub(crate) fn wind(&mut self, step: u64) {
+        if self.held && step >= self.first + u64::from(self.steps) {
+            self.first = step;
+            self.stale = true;
+        }
+    }
+
+    /// The slot of the clock that a step reads.
+    pub(crate) fn slot(&self, step: u64) -> Result<u32, Error> {
+        let (first, end) = (self.first, self.first + u64::from(self.steps));
+        if (first..end).contains(&step) {
+            return Ok((step - first) as u32);
+        }
+        Err(Error::NoRow { step, first, end })
+    }
+
+    /// A group's row at a step.
+    pub(crate) fn row(&self, step: u64, group: usize, groups: usize) -> Result<Row, Error> {
+        let slot = if self.held { 0 } else { self.slot(step)? as usize };
+        Ok(self.rows[slot * groups + group])
+    }
+
+    /// Changes a field of a group in every row from `step` on.
+    pub(crate) fn set(&mut self, step: u64, group: usize, groups: usize, field: Field, value: f64) {
+        let passed = if self.held { 0 } else { step.saturating_sub(self.first) as usize };
+        for row in self.rows.iter_mut().skip(passed * groups + group).step_by(groups) {
+            *row = row.with(field, value);
+        }
+        self.stale = true;
+    }
+
+    /// The table's bytes, if the device does not have them yet.
+    pub(crate) fn take_bytes(&mut self, groups: usize) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.stale) {
+            return None;
+        }
+        let header = layout::TableHeader {
+            first_step: self.first as u32,
+            groups: if self.held { 0 } else { groups as u32 },
+            ..Default::default()
+        };
+        let rows: Vec<layout::Row> = self.rows.iter().map(on_device).collect();
+        Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat())
+    }
+}
+
+/// A row as the device reads it. What cancels in f32 (1 − β, 1 − lr · decay, ln β) is formed in f64 first.
+fn on_device(row: &Row) -> layout::Row {
+    // e^-200 is 0 in f32, and so is beta^count for beta = 0.
+    let log = |beta: f64| beta.ln().max(-200.0) as f32;
+    let flag = |on: bool, bit: u32| if on { bit } else { 0 };
+    layout::Row {
+        lr: row.lr as f32,
+        weight_decay: row.weight_decay as f32,
+        decay: (1.0 - row.lr * row.weight_decay) as f32,
+        beta1: row.beta1 as f32,
+        one_minus_beta1: (1.0 - row.beta1) as f32,
+        log_beta1: log(row.beta1),
+        beta2: row.beta2 as f32,
+        one_minus_beta2: (1.0 - row.beta2) as f32,
+        log_beta2: log(row.beta2),
+        eps: row.eps as f32,
+        flags: flag(row.amsgrad, layout::AMSGRAD)
+            | flag(row.maximize, layout::MAXIMIZE)
+            | flag(!row.decoupled, layout::COUPLED),
+        pad0: 0,
+    }
+}

@@ -1,0 +1,169 @@
+//! The stages of a step as dispatches: norm, control, and what comes after (update or clip).
+
+use super::work::{Run, WorkList};
+use super::{Clip, Error, Mode};
+use crate::engine::layout::{CONTROL_HEADER_BYTES, Record, Segment, Settings};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, Upload, kernel, row_of};
+
+/// Bytes between two segments: the strictest alignment of a bound offset.
+const SEGMENT_STRIDE: u64 = 256;
+
+/// Invocations of a workgroup of the optimizer's kernels. Measured by the bench `optim_step`: a software adapter runs
+/// an invocation as one lane of a vector register and loses on wide groups; a GPU wants many.
+pub(crate) fn workgroup(engine: &Engine) -> u32 {
+    if engine.is_software() { 8 } else { 256 }
+}
+
+/// What the stages of one work list share on the device.
+pub(crate) struct Stages<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) work: &'a WorkList,
+    pub(crate) clip: Clip,
+    pub(crate) guard: bool,
+    /// Gradients are bound as single floats, read-write.
+    pub(crate) in_place: bool,
+    pub(crate) control: &'a Buffer,
+    pub(crate) table: &'a Buffer,
+    pub(crate) uploads: Vec<Upload>,
+}
+
+/// A control block for this many tensors.
+pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
+    let bytes = CONTROL_HEADER_BYTES + tensors as u64 * size_of::<Record>() as u64;
+    Ok(engine.buffer("control", bytes)?)
+}
+
+/// Whether gradients in this mode are bound as single floats.
+pub(crate) fn is_in_place(mode: Option<Mode>) -> bool {
+    mode == Some(Mode::InPlace)
+}
+
+impl Stages<'_> {
+    fn has_norm(&self) -> bool {
+        self.guard || self.clip.norm_kind() != 0
+    }
+
+    /// A buffer whose bytes go up with the next submission.
+    fn uploaded<T: bytemuck::NoUninit>(&mut self, label: &str, data: &[T]) -> Result<Buffer, Error> {
+        let data: Vec<u8> = bytemuck::cast_slice(data).to_vec();
+        let buffer = self.engine.buffer(label, data.len() as u64)?;
+        if !data.is_empty() {
+            self.uploads.push(Upload { buffer: buffer.clone(), offset: 0, data });
+        }
+        Ok(buffer)
+    }
+
+    fn segments(&mut self, runs: &[Run]) -> Result<Vec<Range>, Error> {
+        let mut bytes = vec![0u8; runs.len() * SEGMENT_STRIDE as usize];
+        for (run, slot) in runs.iter().zip(bytes.chunks_mut(SEGMENT_STRIDE as usize)) {
+            let segment = Segment {
+                first: run.chunks.start,
+                count: run.chunks.end - run.chunks.start,
+                first_partial: self.work.partials_of(run).start,
+                partials: self.work.partials(),
+                chunks: self.work.norm_chunks.len() as u32,
+                ..Segment::default()
+            };
+            slot[..size_of::<Segment>()].copy_from_slice(bytemuck::bytes_of(&segment));
+        }
+        let buffer = self.uploaded("segments", &bytes)?;
+        let at = |place: usize| buffer.range(place as u64 * SEGMENT_STRIDE, size_of::<Segment>() as u64);
+        Ok((0..runs.len()).map(at).collect::<Result<_, _>>()?)
+    }
+
+    /// The norm over gradients in these windows: 4 bytes a gradient.
+    pub(crate) fn norm(&mut self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
+        if !self.has_norm() || self.work.norm_chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let chunks = self.uploaded("norm chunks", &self.work.norm_chunks)?;
+        let segments = self.segments(&self.work.norm_runs)?;
+        let kernel = variant("norm", self.in_place, false)?;
+        let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
+        let dispatch = |(run, segment): (&Run, Range)| {
+            let partials = self.work.partials_of(run);
+            Dispatch {
+                kernel,
+                bindings: vec![
+                    (&chunks).into(),
+                    self.control.into(),
+                    windows[run.windows.grad].clone().into(),
+                    segment.into(),
+                ],
+                constants: constants.clone(),
+                grid: [partials.end - partials.start, 1, 1],
+                bytes: run.elements * 4,
+            }
+        };
+        Ok(self.work.norm_runs.iter().zip(segments).map(dispatch).collect())
+    }
+
+    /// Control: always one workgroup. `tensors` tells whether records are written, or only the stats.
+    pub(crate) fn control(&mut self, tensors: bool) -> Result<Dispatch, Error> {
+        let (max_norm, value_bound, error_if_nonfinite) = match self.clip {
+            Clip::None => (0.0, 0.0, false),
+            Clip::Norm { max_norm, error_if_nonfinite, .. } => (max_norm as f32, 0.0, error_if_nonfinite),
+            Clip::Value(bound) => (0.0, bound as f32, false),
+        };
+        let settings = Settings {
+            partials: if self.has_norm() { self.work.partials() } else { 0 },
+            tensors: if tensors { self.work.tensors.len() as u32 } else { 0 },
+            norm: self.clip.norm_kind(),
+            guard: u32::from(self.guard),
+            max_norm,
+            value_bound,
+            error_if_nonfinite: u32::from(error_if_nonfinite),
+            pad0: 0,
+        };
+        let settings = self.uploaded("settings", &[settings])?;
+        let list = self.uploaded("tensors", &self.work.tensors)?;
+        let bindings =
+            vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
+        let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
+        Ok(Dispatch { kernel: variant("control", false, false)?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
+    }
+
+    /// One dispatch for each run of the update's order; `bind` gives the bindings between control and segment, and
+    /// what follows the segment.
+    pub(crate) fn per_run(
+        &mut self,
+        kernel: &'static Kernel,
+        bytes_per_element: u64,
+        bind: impl Fn(&Run) -> (Vec<Binding>, Vec<Binding>),
+    ) -> Result<Vec<Dispatch>, Error> {
+        let chunks = self.uploaded("chunks", &self.work.update_chunks)?;
+        let segments = self.segments(&self.work.update_runs)?;
+        let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
+        let dispatch = |(run, segment): (&Run, Range)| {
+            let (streams, extra) = bind(run);
+            let mut bindings: Vec<Binding> = vec![(&chunks).into(), self.control.into()];
+            bindings.extend(streams);
+            bindings.push(segment.into());
+            bindings.extend(extra);
+            Dispatch {
+                kernel,
+                bindings,
+                constants: constants.clone(),
+                grid: row_of(run.chunks.end - run.chunks.start),
+                bytes: run.elements * bytes_per_element,
+            }
+        };
+        Ok(self.work.update_runs.iter().zip(segments).map(dispatch).collect())
+    }
+}
+
+/// The variant of a kernel for these bindings.
+pub(crate) fn variant(name: &'static str, in_place: bool, amsgrad: bool) -> Result<&'static Kernel, Error> {
+    let suffix = match (in_place, amsgrad) {
+        (false, false) => "",
+        (false, true) => ".amsgrad",
+        (true, false) => ".in_place",
+        (true, true) => ".in_place_amsgrad",
+    };
+    let missing = || crate::engine::Error::BadProgram {
+        program: "step".to_owned(),
+        kernel: name,
+        reason: format!("there is no variant {suffix:?}"),
+    };
+    Ok(kernel(&format!("{name}{suffix}")).ok_or_else(missing)?)
+}

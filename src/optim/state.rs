@@ -1,0 +1,110 @@
+//! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
+
+use super::parameters::{buffers, piece_range};
+use super::{Error, work};
+use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission};
+
+/// State of the tensors that have thawed at least once, in thaw order.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Tensors, in thaw order.
+    pub(crate) order: Vec<usize>,
+    placement: Placement,
+    pub(crate) m: Vec<Buffer>,
+    pub(crate) v: Vec<Buffer>,
+    /// Only where a group uses amsgrad.
+    pub(crate) v_max: Vec<Buffer>,
+    /// Only where gradients are ours.
+    pub(crate) grads: Vec<Buffer>,
+}
+
+/// What a state must hold.
+pub(crate) struct Wanted<'a> {
+    pub(crate) order: Vec<usize>,
+    /// Elements of every tensor of the model.
+    pub(crate) elements: &'a [u64],
+    pub(crate) amsgrad: bool,
+    pub(crate) own_gradients: bool,
+    pub(crate) page_bytes: u64,
+}
+
+impl State {
+    /// Where a tensor's state lies, if it has any.
+    pub(crate) fn pieces(&self, tensor: usize) -> Option<&[Piece]> {
+        let place = self.order.iter().position(|other| *other == tensor)?;
+        Some(&self.placement.pieces[place])
+    }
+
+    /// The state laid out anew for `wanted`: what stays is copied on the device, in one submission; what is new is zero.
+    pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
+        let lengths: Vec<u64> = wanted.order.iter().map(|tensor| wanted.elements[*tensor]).collect();
+        let placement = engine::place(&lengths, wanted.page_bytes, work::CHUNK_ELEMENTS);
+        let make = |label: &str, wanted: bool| match wanted {
+            true => buffers(engine, label, &placement.pages),
+            false => Ok(Vec::new()),
+        };
+        let mut relaid = State {
+            order: wanted.order.clone(),
+            m: make("m", true)?,
+            v: make("v", true)?,
+            v_max: make("v_max", wanted.amsgrad)?,
+            grads: make("grads", wanted.own_gradients)?,
+            placement: Placement::default(),
+        };
+        relaid.placement = placement;
+        let copies = self.copies_to(&relaid);
+        if !copies.is_empty() {
+            engine.submit(&Submission { copies, ..Submission::default() })?;
+        }
+        Ok(relaid)
+    }
+
+    fn copies_to(&self, to: &State) -> Vec<(Range, Range)> {
+        let mut copies = Vec::new();
+        for tensor in &to.order {
+            let (Some(old), Some(new)) = (self.pieces(*tensor), to.pieces(*tensor)) else { continue };
+            for (old, new) in common_cuts(old, new) {
+                for (from, to) in [(&self.m, &to.m), (&self.v, &to.v), (&self.v_max, &to.v_max)] {
+                    if !from.is_empty() && !to.is_empty() {
+                        copies.push((piece_range(&old, from), piece_range(&new, to)));
+                    }
+                }
+            }
+        }
+        copies
+    }
+}
+
+/// Two ways of cutting the same elements, cut where either is cut.
+fn common_cuts(a: &[Piece], b: &[Piece]) -> Vec<(Piece, Piece)> {
+    let (mut a, mut b) = (a.to_vec(), b.to_vec());
+    let mut cuts = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() && j < b.len() {
+        let elements = a[i].elements.min(b[j].elements);
+        cuts.push((Piece { elements, ..a[i] }, Piece { elements, ..b[j] }));
+        for (pieces, at) in [(&mut a, &mut i), (&mut b, &mut j)] {
+            pieces[*at].offset += elements;
+            pieces[*at].elements -= elements;
+            if pieces[*at].elements == 0 {
+                *at += 1;
+            }
+        }
+    }
+    cuts.retain(|(piece, _)| piece.elements > 0);
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_of_both_sides_meet() {
+        let piece = |window, offset, elements| Piece { window, offset, elements };
+        let cuts = common_cuts(&[piece(0, 64, 100), piece(1, 0, 28)], &[piece(0, 0, 128)]);
+        let expected =
+            [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
+        assert_eq!(cuts, expected);
+    }
+}

@@ -1,0 +1,175 @@
+//! The work list: the tensors of a step, cut into chunks, and the runs of chunks that share their bound windows.
+
+use crate::engine::Piece;
+use crate::engine::layout::{Chunk, PARTIALS};
+use std::ops::Range;
+
+/// Elements of a chunk: the unit of a workgroup's work and of the norm's fixed reduction.
+pub(crate) const CHUNK_ELEMENTS: u64 = 4096;
+
+/// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk.
+pub(crate) struct Span<'a> {
+    /// Place of its record in the control block.
+    pub(crate) tensor: u32,
+    pub(crate) group: u32,
+    pub(crate) elements: u64,
+    pub(crate) param: &'a [Piece],
+    pub(crate) grad: &'a [Piece],
+    pub(crate) state: &'a [Piece],
+}
+
+/// The windows that a chunk's streams lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Windows {
+    pub(crate) param: usize,
+    pub(crate) grad: usize,
+    pub(crate) state: usize,
+}
+
+/// Consecutive chunks that one dispatch handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) windows: Windows,
+    pub(crate) chunks: Range<u32>,
+    pub(crate) elements: u64,
+}
+
+/// Chunks in two orders: the norm follows the tensors' own order, so that its bits do not depend on paging; the update
+/// brings the chunks of one set of windows together, so that there is one dispatch for each set in use.
+#[derive(Debug, Default)]
+pub(crate) struct WorkList {
+    pub(crate) norm_chunks: Vec<Chunk>,
+    pub(crate) norm_runs: Vec<Run>,
+    pub(crate) update_chunks: Vec<Chunk>,
+    pub(crate) update_runs: Vec<Run>,
+    /// `[record, group]` of each tensor.
+    pub(crate) tensors: Vec<[u32; 2]>,
+}
+
+impl WorkList {
+    pub(crate) fn new(spans: &[Span<'_>]) -> WorkList {
+        let mut placed: Vec<(Windows, Chunk)> = spans.iter().flat_map(chunks_of).collect();
+        let norm_runs = runs(&placed, |windows| Windows { param: 0, grad: windows.grad, state: 0 });
+        let norm_chunks = placed.iter().map(|(_, chunk)| *chunk).collect();
+        placed.sort_by_key(|(windows, _)| *windows);
+        let update_runs = runs(&placed, |windows| windows);
+        WorkList {
+            norm_chunks,
+            norm_runs,
+            update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
+            update_runs,
+            tensors: spans.iter().map(|span| [span.tensor, span.group]).collect(),
+        }
+    }
+
+    /// Partial sums of the norm.
+    pub(crate) fn partials(&self) -> u32 {
+        self.norm_chunks.len().min(PARTIALS) as u32
+    }
+
+    /// The partials that a run's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
+    pub(crate) fn partials_of(&self, run: &Run) -> Range<u32> {
+        let (n, p) = (self.norm_chunks.len() as u64, u64::from(self.partials()));
+        // Largest i with i n / P <= chunk, in whole numbers.
+        let of_chunk = |chunk: u32| (((u64::from(chunk) + 1) * p - 1) / n) as u32;
+        of_chunk(run.chunks.start)..of_chunk(run.chunks.end - 1) + 1
+    }
+}
+
+fn chunks_of(span: &Span<'_>) -> Vec<(Windows, Chunk)> {
+    let starts = (0..span.elements).step_by(CHUNK_ELEMENTS as usize);
+    starts
+        .map(|start| {
+            let (param, grad, state) = (locate(span.param, start), locate(span.grad, start), locate(span.state, start));
+            let windows = Windows { param: param.0, grad: grad.0, state: state.0 };
+            let chunk = Chunk {
+                param: param.1,
+                grad: grad.1,
+                state: state.1,
+                length: (span.elements - start).min(CHUNK_ELEMENTS) as u32,
+                tensor: span.tensor,
+                group: span.group,
+            };
+            (windows, chunk)
+        })
+        .collect()
+}
+
+/// Window and offset of an element. A stream that a stage does not use has no pieces and lies nowhere.
+fn locate(pieces: &[Piece], element: u64) -> (usize, u32) {
+    let mut before = 0;
+    for piece in pieces {
+        if element < before + piece.elements {
+            return (piece.window, (piece.offset + element - before) as u32);
+        }
+        before += piece.elements;
+    }
+    (0, 0)
+}
+
+fn runs(placed: &[(Windows, Chunk)], key: impl Fn(Windows) -> Windows) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (place, (windows, chunk)) in placed.iter().enumerate() {
+        let place = place as u32;
+        match runs.last_mut() {
+            Some(run) if run.windows == key(*windows) => {
+                run.chunks.end = place + 1;
+                run.elements += u64::from(chunk.length);
+            }
+            _ => runs.push(Run {
+                windows: key(*windows),
+                chunks: place..place + 1,
+                elements: u64::from(chunk.length),
+            }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(window: usize, offset: u64, elements: u64) -> Piece {
+        Piece { window, offset, elements }
+    }
+
+    #[test]
+    fn one_window_each_is_one_run() {
+        let (a, b) = ([piece(0, 0, 5000)], [piece(0, 5056, 7)]);
+        let span = |tensor, group, elements, pieces| Span { tensor, group, elements, param: pieces, grad: pieces, state: pieces };
+        let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]);
+        let lengths: Vec<u32> = work.norm_chunks.iter().map(|chunk| chunk.length).collect();
+        assert_eq!(lengths, [4096, 904, 7]);
+        assert_eq!(work.update_runs.len(), 1);
+        assert_eq!(work.update_chunks[2].param, 5056);
+        assert_eq!(work.partials_of(&work.norm_runs[0]), 0..3);
+    }
+
+    #[test]
+    fn partials_cover_every_chunk_once_whatever_the_number() {
+        for n in [1u64, 2, 3, 1023, 1024, 1025, 3000] {
+            let whole = [piece(0, 0, n * CHUNK_ELEMENTS)];
+            let elements = n * CHUNK_ELEMENTS;
+            let span = Span { tensor: 0, group: 0, elements, param: &whole, grad: &whole, state: &whole };
+            let work = WorkList::new(&[span]);
+            let p = u64::from(work.partials());
+            for chunk in 0..n as u32 {
+                let run = Run { chunks: chunk..chunk + 1, ..work.norm_runs[0].clone() };
+                let partial = u64::from(work.partials_of(&run).start);
+                let (start, end) = (partial * n / p, (partial + 1) * n / p);
+                assert!((start..end).contains(&u64::from(chunk)), "chunk {chunk} of {n}: partial {partial} is {start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_of_the_same_windows_are_brought_together() {
+        let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
+        let span = |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a };
+        let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]);
+        assert_eq!(work.norm_runs.len(), 1);
+        let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();
+        assert_eq!((order, work.update_runs.len()), (vec![0, 2, 1], 2));
+    }
+}

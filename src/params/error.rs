@@ -1,0 +1,68 @@
+//! What can be wrong with parameters, groups and rows.
+
+/// An error of the params room.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A hyper-parameter is outside what its field allows.
+    #[error("group {group:?}: {field} = {value} is not {allowed}")]
+    BadValue {
+        /// The group's name; empty where there is none yet.
+        group: String,
+        /// The field.
+        field: super::Field,
+        /// The value given.
+        value: f64,
+        /// What would be accepted.
+        allowed: &'static str,
+    },
+    /// No group has this name.
+    #[error("no group is named {name:?}{}", hint(.nearest))]
+    UnknownGroup {
+        /// The name asked for.
+        name: String,
+        /// The closest name there is.
+        nearest: Option<String>,
+    },
+    /// No parameter has this name.
+    #[error("no parameter is named {name:?}{}", hint(.nearest))]
+    UnknownParam {
+        /// The name asked for.
+        name: String,
+        /// The closest name there is.
+        nearest: Option<String>,
+    },
+    /// A parameter stands in two groups, or twice in one.
+    #[error("parameter {param:?} is in group {first:?} and again in group {second:?}")]
+    InTwoGroups {
+        /// The parameter.
+        param: String,
+        /// The group that has it.
+        first: String,
+        /// The group that wants it too.
+        second: String,
+    },
+    /// Two groups, or two parameters, have one name.
+    #[error("the {what} name {name:?} is used twice")]
+    NameTwice {
+        /// `group` or `parameter`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A parameter has no elements.
+    #[error("parameter {param:?} of shape {shape:?} has no elements")]
+    EmptyParam {
+        /// The parameter.
+        param: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// There is nothing to train.
+    #[error("the model is empty: no parameter was given")]
+    EmptyModel,
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}

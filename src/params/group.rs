@@ -1,0 +1,34 @@
+//! A parameter group: parameters that share a row of hyper-parameters.
+
+use super::{Param, Row};
+
+/// Parameters, by name, and the row that they start with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The group's name.
+    pub name: String,
+    /// Names of its parameters.
+    pub params: Vec<String>,
+    /// Its hyper-parameters until a schedule or [`set`](crate::optim::Optimizer::set) says otherwise.
+    pub row: Row,
+}
+
+impl Group {
+    /// A group of the parameters named.
+    pub fn new<N: Into<String>>(name: impl Into<String>, row: Row, params: impl IntoIterator<Item = N>) -> Group {
+        Group { name: name.into(), params: params.into_iter().map(Into::into).collect(), row }
+    }
+
+    /// The usual two groups: `decay` with the row as it is, and `no_decay` with no weight decay for every parameter
+    /// whose name contains one of `no_decay`. A group without parameters is left out.
+    pub fn by_decay(row: Row, params: &[Param], no_decay: &[&str]) -> Vec<Group> {
+        let exempt = |param: &&Param| no_decay.iter().any(|part| param.name.contains(part));
+        let (without, with): (Vec<&Param>, Vec<&Param>) = params.iter().partition(exempt);
+        let names = |params: Vec<&Param>| params.into_iter().map(|param| param.name.clone()).collect::<Vec<_>>();
+        let groups = [
+            Group::new("decay", row, names(with)),
+            Group::new("no_decay", Row { weight_decay: 0.0, ..row }, names(without)),
+        ];
+        groups.into_iter().filter(|group| !group.params.is_empty()).collect()
+    }
+}

@@ -1,0 +1,18 @@
+//! Parameters by name, the groups they form, and the row of hyper-parameters that a group has at a step.
+//!
+//! A [`Row`] is the record that a schedule fills and the optimizer reads; it is f64 here and becomes f32 on its way to
+//! the device.
+//!
+//! Invariant: plain data. This room never uses wgpu, `engine`, `optim`, `nn` or `train`.
+
+mod error;
+mod group;
+mod nearest;
+mod param;
+mod row;
+
+pub use error::Error;
+pub use group::Group;
+pub use nearest::nearest;
+pub use param::Param;
+pub use row::{Field, Row};

@@ -1,0 +1,39 @@
+//! The nearest valid name, for error messages.
+
+/// The candidate with the fewest edits from `name`, if that is at most a third of its letters (and at least two).
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let within = (name.chars().count() / 3).max(2);
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(name, candidate), candidate))
+        .filter(|(edits, _)| *edits <= within)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = above[j] + usize::from(x != *y);
+            row.push(replaced.min(above[j + 1] + 1).min(row[j] + 1));
+        }
+        above = row;
+    }
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn finds_a_slip_of_the_pen_and_no_more() {
+        assert_eq!(nearest("weigth_decay", ["lr", "weight_decay"]), Some("weight_decay"));
+        assert_eq!(nearest("head", ["heads", "trunk"]), Some("heads"));
+        assert_eq!(nearest("encoder", ["lr", "eps"]), None);
+    }
+}

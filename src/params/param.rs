@@ -1,0 +1,44 @@
+//! A parameter by name and shape.
+
+use super::Error;
+
+/// A named tensor of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its name, as in checkpoints: `layers.0.weight`.
+    pub name: String,
+    /// Its shape, outermost first.
+    pub shape: Vec<usize>,
+}
+
+impl Param {
+    /// A parameter of this name and shape.
+    pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Param {
+        Param { name: name.into(), shape: shape.into() }
+    }
+
+    /// How many elements it has. A shape without dimensions is one number.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Checks a model's list: not empty, every name once, no parameter without elements.
+    ///
+    /// # Errors
+    /// [`Error::EmptyModel`], [`Error::NameTwice`], [`Error::EmptyParam`].
+    pub fn check_all(params: &[Param]) -> Result<(), Error> {
+        if params.is_empty() {
+            return Err(Error::EmptyModel);
+        }
+        let mut names = std::collections::HashSet::new();
+        for param in params {
+            if !names.insert(param.name.as_str()) {
+                return Err(Error::NameTwice { what: "parameter", name: param.name.clone() });
+            }
+            if param.elements() == 0 {
+                return Err(Error::EmptyParam { param: param.name.clone(), shape: param.shape.clone() });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Twin of `shaders/nn/linear_backward_weight.wgsl`.
+
+use crate::twin::shared::Linear;
+
+/// dW = dzᵀ x and db = the column sums of dz; added to what is there where `accumulate` is set.
+pub fn linear_backward_weight(
+    dz: &[f32],
+    x: &[f32],
+    dweight: &mut [f32],
+    dbias: &mut [f32],
+    shape: &Linear,
+    accumulate: bool,
+) {
+    let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
+    let store = |slot: &mut f32, sum: f64| *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
+    for o in 0..outputs {
+        let mut sums = vec![0.0f64; inputs];
+        let mut bias = 0.0f64;
+        for r in 0..shape.rows as usize {
+            let d = f64::from(dz[shape.output(r, o)]);
+            for (sum, x) in sums.iter_mut().zip(&x[shape.input(r, 0)..]) {
+                *sum += d * f64::from(*x);
+            }
+            bias += d;
+        }
+        for (slot, sum) in dweight[o * inputs..].iter_mut().zip(sums) {
+            store(slot, sum);
+        }
+        store(&mut dbias[o], bias);
+    }
+}

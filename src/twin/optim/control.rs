@@ -1,0 +1,75 @@
+//! Twin of `shaders/optim/control.wgsl`.
+
+use super::join;
+use crate::twin::shared::{
+    COUPLED, MAXIMIZE, NO_GROUP, Partial, Record, Row, Settings, one_minus_exp, split_control_mut, split_table,
+};
+
+/// Decides what this step does and writes a record for each of its tensors.
+pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], settings: &Settings, slot: u32) {
+    let (stats, partials, records) = split_control_mut(control);
+    let (header, rows) = split_table(table);
+
+    let partials = &partials[..settings.partials as usize];
+    let nothing = Partial { sum: 0.0, bad_group: NO_GROUP };
+    let total = partials.iter().fold(nothing, |a, b| Partial {
+        sum: join(settings.norm, a.sum, b.sum),
+        bad_group: a.bad_group.min(b.bad_group),
+    });
+    let norm = if settings.norm == 2 { total.sum.sqrt() } else { total.sum };
+    let bad_norm = settings.error_if_nonfinite != 0 && settings.norm != 0 && !norm.is_finite();
+    let bad_gradient = settings.guard != 0 && total.bad_group != NO_GROUP;
+    let skip = u32::from(bad_norm || bad_gradient);
+    let clip = clip_coefficient(settings, norm);
+
+    stats.step = header.first_step + slot;
+    stats.applied += 1 - skip;
+    stats.skipped += skip;
+    stats.skip = skip;
+    if total.bad_group != NO_GROUP {
+        stats.bad_group = total.bad_group;
+    }
+    stats.nonfinite_norms += u32::from(bad_norm);
+    stats.norm = norm;
+    stats.clip = clip;
+    stats.value_bound = settings.value_bound;
+    if skip != 0 {
+        return;
+    }
+    for &[record, group] in &tensors[..settings.tensors as usize] {
+        let record = &mut records[record as usize];
+        *record = record_of(record.count + 1, &rows[(slot * header.groups + group) as usize], clip);
+    }
+}
+
+fn clip_coefficient(settings: &Settings, norm: f32) -> f32 {
+    if settings.norm == 0 {
+        return 1.0;
+    }
+    if norm.is_nan() {
+        return norm;
+    }
+    if norm.is_infinite() {
+        return 0.0;
+    }
+    (settings.max_norm / (norm + 1e-6)).min(1.0)
+}
+
+fn record_of(count: u32, row: &Row, clip: f32) -> Record {
+    let coupled = row.flags & COUPLED != 0;
+    Record {
+        count,
+        flags: row.flags,
+        scale: if row.flags & MAXIMIZE != 0 { -clip } else { clip },
+        decay: if coupled { 1.0 } else { row.decay },
+        coupled_decay: if coupled { row.weight_decay } else { 0.0 },
+        beta1: row.beta1,
+        one_minus_beta1: row.one_minus_beta1,
+        beta2: row.beta2,
+        one_minus_beta2: row.one_minus_beta2,
+        step_size: row.lr / one_minus_exp(count as f32 * row.log_beta1),
+        root_scale: 1.0 / one_minus_exp(count as f32 * row.log_beta2).sqrt(),
+        eps: row.eps,
+        ..Record::default()
+    }
+}

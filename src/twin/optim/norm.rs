@@ -1,0 +1,45 @@
+//! Twin of `shaders/optim/norm.wgsl`.
+
+use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, split_control_mut};
+
+/// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
+pub fn norm(chunks: &[Chunk], control: &mut [u32], grads: &[f32], segment: &Segment, kind: u32) {
+    let (_, partials, _) = split_control_mut(control);
+    let bound = |partial: u64| (partial * u64::from(segment.chunks) / u64::from(segment.partials)) as u32;
+    let last = segment.first + segment.count;
+    for (place, partial) in partials.iter_mut().enumerate().skip(segment.first_partial as usize) {
+        let (start, end) = (bound(place as u64), bound(place as u64 + 1));
+        let (from_chunk, to_chunk) = (start.max(segment.first), end.min(last));
+        if place as u32 >= segment.partials || from_chunk >= last {
+            break;
+        }
+        let mut total = if from_chunk > start { *partial } else { Partial { sum: 0.0, bad_group: NO_GROUP } };
+        for chunk in chunks.get(from_chunk as usize..to_chunk as usize).unwrap_or(&[]) {
+            let values = &grads[chunk.grad as usize..][..chunk.length as usize];
+            total.sum = join(kind, total.sum, of_chunk(kind, values));
+            if values.iter().any(|g| !g.is_finite()) {
+                total.bad_group = total.bad_group.min(chunk.group);
+            }
+        }
+        *partial = total;
+    }
+}
+
+fn of_chunk(kind: u32, values: &[f32]) -> f32 {
+    match kind {
+        1 => values.iter().map(|g| f64::from(g.abs())).sum::<f64>() as f32,
+        // A square is rounded to f32, as on the device: it overflows to infinity where torch's does.
+        2 => values.iter().map(|g| f64::from(g * g)).sum::<f64>() as f32,
+        3 => values.iter().fold(0.0, |largest, g| join(3, largest, g.abs())),
+        _ => 0.0,
+    }
+}
+
+/// Adds two partial results of a norm.
+pub fn join(kind: u32, a: f32, b: f32) -> f32 {
+    match kind {
+        3 if a.is_nan() || b.is_nan() => f32::NAN,
+        3 => a.max(b),
+        _ => a + b,
+    }
+}

@@ -1,0 +1,33 @@
+//! Twin of `shaders/shared/activation.wgsl`.
+
+/// erf by Abramowitz & Stegun 7.1.26, |error| ≤ 1.5e-7.
+pub fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let series = t
+        * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_8 + t * (-1.453_152 + t * 1.061_405_4))));
+    x.signum() * (1.0 - series * (-a * a).exp())
+}
+
+fn normal_below(z: f32) -> f32 {
+    0.5 * (1.0 + erf(z * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// h of z: 0 none, 1 relu, 2 gelu.
+pub fn activate(kind: u32, z: f32) -> f32 {
+    match kind {
+        1 => z.max(0.0),
+        2 => z * normal_below(z),
+        _ => z,
+    }
+}
+
+/// h′ of z.
+pub fn activate_derivative(kind: u32, z: f32) -> f32 {
+    match kind {
+        1 if z > 0.0 => 1.0,
+        1 => 0.0,
+        2 => normal_below(z) + z * 0.398_942_3 * (-0.5 * z * z).exp(),
+        _ => 1.0,
+    }
+}

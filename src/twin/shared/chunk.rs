@@ -1,0 +1,38 @@
+//! Twin of `shaders/shared/chunk.wgsl`.
+
+use bytemuck::{Pod, Zeroable};
+
+/// A stretch of one tensor in the work list; offsets and length in elements.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Chunk {
+    pub param: u32,
+    pub grad: u32,
+    pub state: u32,
+    pub length: u32,
+    pub tensor: u32,
+    pub group: u32,
+}
+
+/// The part of the work list that one dispatch handles.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Segment {
+    pub first: u32,
+    pub count: u32,
+    pub first_partial: u32,
+    pub partials: u32,
+    pub chunks: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+    pub pad2: u32,
+}
+
+impl Segment {
+    /// The chunks of this segment.
+    pub fn of<'a>(&self, chunks: &'a [Chunk]) -> &'a [Chunk] {
+        &chunks[self.first as usize..][..self.count as usize]
+    }
+}

@@ -1,0 +1,30 @@
+//! Twin of `shaders/shared/linear.wgsl`.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Sizes of a linear layer; activations have rows of whole vec4s (`quads`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Linear {
+    pub rows: u32,
+    pub inputs: u32,
+    pub outputs: u32,
+    pub input_quads: u32,
+    pub output_quads: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+    pub pad2: u32,
+}
+
+impl Linear {
+    /// Element of x, z_below or dz_below.
+    pub fn input(&self, r: usize, i: usize) -> usize {
+        r * self.input_quads as usize * 4 + i
+    }
+
+    /// Element of z, h or dz.
+    pub fn output(&self, r: usize, o: usize) -> usize {
+        r * self.output_quads as usize * 4 + o
+    }
+}

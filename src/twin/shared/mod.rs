@@ -1,0 +1,19 @@
+//! What several kernels share: the records that host and shaders both read, and small functions.
+
+mod activation;
+mod chunk;
+mod control;
+mod float;
+mod linear;
+mod metrics;
+mod rng;
+mod table;
+
+pub use activation::{activate, activate_derivative, erf};
+pub use chunk::{Chunk, Segment};
+pub use control::{CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut};
+pub use float::{clamp_value, one_minus_exp};
+pub use linear::Linear;
+pub use metrics::{Gather, Loss, Metrics, Position};
+pub use rng::{pcg, shuffled, uniform};
+pub use table::{AMSGRAD, COUPLED, MAXIMIZE, Row, TABLE_HEADER_BYTES, TableHeader, split_table};

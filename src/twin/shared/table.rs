@@ -1,0 +1,50 @@
+//! Twin of `shaders/shared/table.wgsl`.
+
+use bytemuck::{Pod, Zeroable};
+
+/// One step's hyper-parameters of one group, as the device reads them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Row {
+    pub lr: f32,
+    pub weight_decay: f32,
+    pub decay: f32,
+    pub beta1: f32,
+    pub one_minus_beta1: f32,
+    pub log_beta1: f32,
+    pub beta2: f32,
+    pub one_minus_beta2: f32,
+    pub log_beta2: f32,
+    pub eps: f32,
+    pub flags: u32,
+    pub pad0: u32,
+}
+
+/// What stands before the rows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct TableHeader {
+    pub first_step: u32,
+    pub groups: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+}
+
+/// Bytes before the rows.
+pub const TABLE_HEADER_BYTES: u64 = size_of::<TableHeader>() as u64;
+
+/// The running maximum of v takes v's place.
+pub const AMSGRAD: u32 = 1;
+/// The loss is maximized.
+pub const MAXIMIZE: u32 = 2;
+/// Decay joins the gradient (Adam) instead of acting on the parameter (AdamW).
+pub const COUPLED: u32 = 4;
+
+/// A table's header and rows.
+pub fn split_table(table: &[u32]) -> (&TableHeader, &[Row]) {
+    let (header, rows) = table.split_at(TABLE_HEADER_BYTES as usize / 4);
+    let whole = rows.len() / 12 * 12;
+    (&bytemuck::cast_slice(header)[0], bytemuck::cast_slice(&rows[..whole]))
+}
