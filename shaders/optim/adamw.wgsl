@@ -70,7 +70,7 @@ fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32)
     }
     let m_old = m[s];
     let m_new = m_old + record.one_minus_beta1 * (g - m_old);
-    let v_new = record.beta2 * v[s] + record.one_minus_beta2 * (g * g);
+    let v_new = record.beta2 * v[s] + (record.one_minus_beta2 * g) * g;   // g² alone may overflow where this does not
     m[s] = m_new;
     v[s] = v_new;
     var root = v_new;

@@ -34,7 +34,7 @@ pub fn adamw(
                 g += record.coupled_decay * *p;
             }
             m[s] += record.one_minus_beta1 * (g - m[s]);
-            v[s] = record.beta2 * v[s] + record.one_minus_beta2 * (g * g);
+            v[s] = record.beta2 * v[s] + (record.one_minus_beta2 * g) * g;
             let mut root = v[s];
             if let Some(v_max) = &mut v_max
                 && record.flags & AMSGRAD != 0

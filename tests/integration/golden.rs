@@ -1,0 +1,97 @@
+//! Reading traces of the reference packages: one JSON a case, arrays in a safetensors file of the same stem.
+
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A case and its arrays, all as f64.
+pub struct Case {
+    pub name: String,
+    pub json: Value,
+    pub arrays: BTreeMap<String, Array>,
+}
+
+pub struct Array {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+/// The folder named by `GRADUS_GOLDEN`, or the project's own.
+pub fn folder(own: &str) -> PathBuf {
+    match std::env::var_os("GRADUS_GOLDEN") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(own),
+    }
+}
+
+/// Every case in a folder whose file name starts with one of the prefixes, in order. A file that cannot be read fails.
+pub fn cases(folder: &Path, prefixes: &[&str]) -> Vec<Case> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder entry").path()).collect();
+    paths.sort();
+    let wanted = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.ends_with(".json") && prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    paths.iter().filter(|path| wanted(path)).map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Case {
+    let at = path.display();
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{at}: {error}"));
+    let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{at}: {error}"));
+    let arrays_path = path.with_extension("safetensors");
+    let mut arrays = BTreeMap::new();
+    if arrays_path.exists() {
+        let at = arrays_path.display();
+        let bytes = std::fs::read(&arrays_path).unwrap_or_else(|error| panic!("{at}: {error}"));
+        let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{at}: {error}"));
+        for (name, view) in file.tensors() {
+            let values = match view.dtype() {
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+                Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+                Dtype::I32 => view.data().as_chunks().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect(),
+                other => panic!("{at}: {name} is {other:?}"),
+            };
+            arrays.insert(name, Array { shape: view.shape().to_vec(), values });
+        }
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Case { name, json, arrays }
+}
+
+impl Case {
+    pub fn text(&self, key: &str) -> &str {
+        self.json[key].as_str().unwrap_or_else(|| panic!("{}: {key:?} is missing", self.name))
+    }
+
+    pub fn array(&self, name: &str) -> &Array {
+        self.arrays.get(name).unwrap_or_else(|| panic!("{}: array {name:?} is missing", self.name))
+    }
+
+    pub fn f32s(&self, name: &str) -> Vec<f32> {
+        self.array(name).values.iter().map(|value| *value as f32).collect()
+    }
+
+    /// `(name, shape)` of the case's tensors.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let list = self.json["tensors"].as_array().unwrap_or_else(|| panic!("{}: no tensors", self.name));
+        list.iter().map(|tensor| (tensor["name"].as_str().expect("a name").to_owned(), shape(&tensor["shape"]))).collect()
+    }
+}
+
+fn shape(value: &Value) -> Vec<usize> {
+    value.as_array().expect("a shape").iter().map(|size| size.as_u64().expect("a size") as usize).collect()
+}
+
+/// A number, or one of the strings `"nan"`, `"inf"`, `"-inf"`.
+pub fn number(value: &Value) -> Option<f64> {
+    match value.as_str() {
+        Some("nan") => Some(f64::NAN),
+        Some("inf") => Some(f64::INFINITY),
+        Some("-inf") => Some(f64::NEG_INFINITY),
+        _ => value.as_f64(),
+    }
+}

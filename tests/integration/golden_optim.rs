@@ -1,0 +1,389 @@
+//! The optimizer and gradient clipping against traces of PyTorch, on both engines.
+//!
+//! Tolerances: parameters after every step and the final state within 2e-5 relative or 1e-6 absolute of the f64 trace,
+//! and the largest error of a case at most 4 times that of PyTorch's own f32 trace plus 1e-7. Elements where PyTorch's
+//! f32 itself breaks the first rule (overflow of g², an inf) are compared with its f32 trace: the same class of inf or
+//! NaN, else the first rule.
+
+use crate::golden::{Case, cases, folder, number};
+use crate::support::engines;
+use gradus::engine::{AdapterChoice, Engine};
+use gradus::optim::{Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Selection, Settings};
+use gradus::params::{Field, Group, Param, Row};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// Cases of these prefixes belong to this test.
+const PREFIXES: [&str; 3] = ["opt_", "clip_", "scaler_"];
+
+/// Where parameters and gradients lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Layout {
+    Owned,
+    InPlace,
+}
+
+#[test]
+fn golden_optim_matches_torch() {
+    let all = cases(&folder("optim"), &PREFIXES);
+    let mut checked = 0;
+    let mut not_built: BTreeMap<String, usize> = BTreeMap::new();
+    for case in &all {
+        match case.text("kind") {
+            "optimizer" => {
+                let class = case.text("callable").rsplit('.').next().unwrap_or_default().to_owned();
+                if class != "AdamW" && class != "Adam" {
+                    *not_built.entry(class).or_default() += 1;
+                } else if case.text("dtype") == "f32" {
+                    let exact = twin_of(&all, case);
+                    for engine in engines() {
+                        check_optimizer(case, exact, &engine, Layout::Owned);
+                        if engine.adapter().is_some() {
+                            check_optimizer(case, exact, &engine, Layout::InPlace);
+                        }
+                    }
+                    checked += 2;
+                }
+            }
+            "clip" => {
+                if case.text("dtype") == "f32" {
+                    let exact = twin_of(&all, case);
+                    for engine in engines() {
+                        check_clip(case, exact, &engine);
+                    }
+                    checked += 2;
+                }
+            }
+            "errors" => {
+                check_errors(case);
+                checked += 1;
+            }
+            "grad_scaler" => *not_built.entry("GradScaler".to_owned()).or_default() += 1,
+            other => panic!("{}: kind {other:?} is not known", case.name),
+        }
+    }
+    let named: Vec<String> = not_built.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    println!("golden_optim: {checked} files checked; not built: {}", named.join(", "));
+    assert!(checked >= 50, "only {checked} files were checked");
+    assert_eq!(checked + not_built.values().sum::<usize>(), all.len(), "every file is checked or named");
+}
+
+fn twin_of<'a>(all: &'a [Case], case: &Case) -> &'a Case {
+    let name = case.name.replace("_f32", "_f64");
+    all.iter().find(|other| other.name == name).unwrap_or_else(|| panic!("{name} is missing beside {}", case.name))
+}
+
+// ---- the optimizer ----
+
+struct Memory {
+    engine: Engine,
+    owned: Option<Parameters>,
+    external: HashMap<String, External>,
+}
+
+impl Memory {
+    fn read(&self, name: &str) -> Vec<f32> {
+        match &self.owned {
+            Some(parameters) => parameters.download(name).expect("a parameter"),
+            None => self.engine.read(&self.external[name].values).expect("a parameter"),
+        }
+    }
+}
+
+/// Parameters at odd offsets, each beside its gradient, all in one buffer.
+fn external(engine: &Engine, case: &Case) -> HashMap<String, External> {
+    let tensors = case.tensors();
+    let bytes: u64 = tensors.iter().map(|(_, shape)| shape.iter().product::<usize>() as u64 * 8 + 12).sum();
+    let device = engine.device().expect("a device");
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let descriptor = wgpu::BufferDescriptor { label: Some("model"), size: bytes, usage, mapped_at_creation: false };
+    let buffer = engine.import("model", &device.create_buffer(&descriptor)).expect("an import");
+    let mut at = 4;
+    let mut external = HashMap::new();
+    for (name, shape) in tensors {
+        let bytes = shape.iter().product::<usize>() as u64 * 4;
+        let values = buffer.range(at, bytes).expect("a range");
+        let gradient = buffer.range(at + bytes + 4, bytes).expect("a range");
+        at += 2 * bytes + 8;
+        external.insert(name.clone(), External { param: Param::new(name, shape), values, gradient });
+    }
+    external
+}
+
+fn row_of(json: &Value, class: &str) -> Row {
+    let adamw = class.ends_with("AdamW");
+    let mut row = Row { decoupled: adamw, ..Row::default() };
+    if !adamw {
+        row.weight_decay = 0.0;
+    }
+    row.lr = json["lr"].as_f64().unwrap_or(row.lr);
+    row.weight_decay = json["weight_decay"].as_f64().unwrap_or(row.weight_decay);
+    row.eps = json["eps"].as_f64().unwrap_or(row.eps);
+    if let Some(betas) = json["betas"].as_array() {
+        (row.beta1, row.beta2) = (betas[0].as_f64().expect("beta1"), betas[1].as_f64().expect("beta2"));
+    }
+    row.amsgrad = json["amsgrad"].as_bool().unwrap_or(false);
+    row.maximize = json["maximize"].as_bool().unwrap_or(false);
+    row
+}
+
+fn groups_of(case: &Case) -> Vec<Group> {
+    let args = &case.json["args"];
+    let list = case.json["groups"].as_array().expect("groups");
+    list.iter()
+        .enumerate()
+        .map(|(place, group)| {
+            let mut merged = args.as_object().cloned().unwrap_or_default();
+            merged.extend(group.as_object().expect("a group").clone());
+            let names = group["params"].as_array().expect("names").iter().map(|name| name.as_str().expect("a name"));
+            Group::new(format!("group{place}"), row_of(&Value::Object(merged), case.text("callable")), names)
+        })
+        .collect()
+}
+
+fn clip_of(case: &Case) -> Clip {
+    if let Some(args) = case.json["clip_grad_norm"].as_object() {
+        return Clip::norm(args["max_norm"].as_f64().expect("max_norm"));
+    }
+    assert!(case.json.get("clip_grad_value").is_none(), "{}: not expected here", case.name);
+    Clip::None
+}
+
+fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
+    let what = format!("{} on {} ({layout:?})", case.name, engine.name());
+    let groups = groups_of(case);
+    let late = &case.json["group_added_before_step"];
+    let joins = |place: usize| late[place.to_string()].as_u64();
+    let first: Vec<Group> =
+        groups.iter().enumerate().filter(|(place, _)| joins(*place).is_none()).map(|(_, group)| group.clone()).collect();
+    let settings = Settings { clip: clip_of(case), ..Settings::default() };
+    let params: Vec<Param> = case.tensors().into_iter().map(|(name, shape)| Param::new(name, shape)).collect();
+
+    let (memory, mut optimizer) = match layout {
+        Layout::Owned => {
+            let parameters = Parameters::new(engine, &params, None).expect("parameters");
+            for param in &params {
+                parameters.upload(&param.name, &case.f32s(&format!("init.{}", param.name))).expect("an upload");
+            }
+            let optimizer = Optimizer::new(engine, &parameters, &first, settings).expect("an optimizer");
+            (Memory { engine: engine.clone(), owned: Some(parameters), external: HashMap::new() }, optimizer)
+        }
+        Layout::InPlace => {
+            let external = external(engine, case);
+            let list: Vec<External> = params.iter().map(|param| external[&param.name].clone()).collect();
+            for one in &list {
+                let values = case.f32s(&format!("init.{}", one.param.name));
+                engine.write(&one.values.buffer, one.values.offset, &values).expect("a write");
+            }
+            let optimizer = Optimizer::over(engine, &list, Mode::InPlace, &first, settings).expect("an optimizer");
+            (Memory { engine: engine.clone(), owned: None, external }, optimizer)
+        }
+    };
+
+    let steps = case.json["n_steps"].as_u64().expect("n_steps") as usize;
+    let mut selections: HashMap<Vec<String>, Selection> = HashMap::new();
+    let mut traced: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    for step in 0..steps {
+        for (place, group) in groups.iter().enumerate() {
+            if joins(place) == Some(step as u64) {
+                optimizer.add_group(group).expect("a group");
+                selections.clear();
+            }
+        }
+        for change in case.json["set_before_step"][step.to_string()].as_array().unwrap_or(&Vec::new()) {
+            apply_change(&mut optimizer, change);
+        }
+        let present: Vec<String> = params
+            .iter()
+            .filter(|param| case.json["grad_present"][step][&param.name].as_bool().expect("a flag"))
+            .map(|param| param.name.clone())
+            .collect();
+        for name in &present {
+            let grads = case.f32s(&format!("grad.{name}"));
+            let elements = grads.len() / steps;
+            optimizer.upload_gradient(name, &grads[step * elements..][..elements]).expect("a gradient");
+        }
+        if !selections.contains_key(&present) {
+            let names: Vec<&str> = present.iter().map(String::as_str).collect();
+            selections.insert(present.clone(), optimizer.select(&names).expect("a selection"));
+        }
+        optimizer.step_over(&selections[&present]).expect("a step");
+        for param in &params {
+            traced.entry(format!("param.{}", param.name)).or_default().extend(memory.read(&param.name));
+        }
+        check_counts(case, step, &optimizer, &what);
+        if let Some(norms) = case.json["total_norm"].as_array() {
+            engine.wait().expect("a wait");
+            let stats = optimizer.stats().expect("stats").expect("a report");
+            let (got, expected) = (f64::from(stats.grad_norm.expect("a norm")), number(&norms[step]).expect("a norm"));
+            assert!((got - expected).abs() <= 1e-5 * expected, "{what}: norm of step {step} is {got}, not {expected}");
+        }
+    }
+    compare(case, exact, "param.", &traced, &what);
+    let file = optimizer.save_state().expect("state");
+    let file = SafeTensors::deserialize(&file).expect("a safetensors file");
+    let mut state = BTreeMap::new();
+    for name in case.arrays.keys().filter(|name| name.starts_with("state.")) {
+        let view = file.tensor(&name["state.".len()..]).unwrap_or_else(|_| panic!("{what}: {name} is missing"));
+        assert_eq!(view.shape(), case.array(name).shape, "{what}: shape of {name}");
+        state.insert(name.clone(), bytemuck::pod_collect_to_vec(view.data()));
+    }
+    compare(case, exact, "state.", &state, &what);
+}
+
+fn apply_change(optimizer: &mut Optimizer, change: &Value) {
+    let group = format!("group{}", change["group"]);
+    let mut fields: Vec<(Field, f64)> = Vec::new();
+    for (key, value) in change.as_object().expect("a change") {
+        match key.as_str() {
+            "group" => {}
+            "lr" => fields.push((Field::Lr, value.as_f64().expect("lr"))),
+            "weight_decay" => fields.push((Field::WeightDecay, value.as_f64().expect("weight_decay"))),
+            "eps" => fields.push((Field::Eps, value.as_f64().expect("eps"))),
+            "betas" => {
+                fields.push((Field::Beta1, value[0].as_f64().expect("beta1")));
+                fields.push((Field::Beta2, value[1].as_f64().expect("beta2")));
+            }
+            other => panic!("change of {other:?} is not known"),
+        }
+    }
+    for (field, value) in fields {
+        optimizer.set(&group, field, value).expect("a value");
+    }
+}
+
+fn check_counts(case: &Case, step: usize, optimizer: &Optimizer, what: &str) {
+    let counts = optimizer.applied_counts().expect("counts");
+    for (name, count) in case.json["step_count"][step].as_object().expect("counts") {
+        let expected = count.as_f64().unwrap_or(0.0) as u64;
+        assert_eq!(counts[name], expected, "{what}: applied count of {name} after step {step}");
+    }
+}
+
+/// The rules at the head of this file, over every array whose name starts with `prefix`.
+fn compare(case: &Case, exact: &Case, prefix: &str, got: &BTreeMap<String, Vec<f32>>, what: &str) {
+    let (mut largest, mut allowed) = (0.0f64, 0.0f64);
+    let names: Vec<&String> = case.arrays.keys().filter(|name| name.starts_with(prefix)).collect();
+    assert_eq!(names.len(), got.len(), "{what}: arrays of {prefix}");
+    for name in names {
+        let (single, double, ours) = (&case.array(name).values, &exact.array(name).values, &got[name]);
+        assert_eq!(ours.len(), double.len(), "{what}: length of {name}");
+        for place in 0..ours.len() {
+            let (s, d, o) = (single[place], double[place], f64::from(ours[place]));
+            if within(s, d) {
+                assert!(within(o, d), "{what}: {name}[{place}] is {o:e}, not {d:e} (torch f32: {s:e})");
+                largest = largest.max((o - d).abs());
+                allowed = allowed.max((s - d).abs());
+            } else {
+                let same = o.is_nan() && s.is_nan() || o == s || within(o, s);
+                assert!(same, "{what}: {name}[{place}] is {o:e}, torch's f32 is {s:e}");
+            }
+        }
+    }
+    let allowed = 4.0 * allowed + 1e-7;
+    assert!(largest <= allowed, "{what}: largest error of {prefix} is {largest:e}, allowed {allowed:e}");
+}
+
+fn within(got: f64, expected: f64) -> bool {
+    (got - expected).abs() <= (2e-5 * expected.abs()).max(1e-6)
+}
+
+// ---- clipping alone ----
+
+fn check_clip(case: &Case, exact: &Case, engine: &Engine) {
+    let args = &case.json["args"];
+    let clip = match case.text("callable").rsplit('.').next() {
+        Some("clip_grad_norm_") => Clip::Norm {
+            max_norm: args["max_norm"].as_f64().expect("max_norm"),
+            order: match number(&args["norm_type"]).unwrap_or(2.0) {
+                1.0 => NormOrder::One,
+                2.0 => NormOrder::Two,
+                f64::INFINITY => NormOrder::Infinity,
+                other => panic!("{}: norm of order {other}", case.name),
+            },
+            error_if_nonfinite: args["error_if_nonfinite"].as_bool().unwrap_or(false),
+        },
+        Some("clip_grad_value_") => Clip::Value(args["clip_value"].as_f64().expect("clip_value")),
+        other => panic!("{}: {other:?} is not known", case.name),
+    };
+    for mode in [Mode::Arena, Mode::InPlace] {
+        let what = format!("{} on {} ({mode:?})", case.name, engine.name());
+        let tensors = case.tensors();
+        let mut gradients = Vec::new();
+        for (name, _) in &tensors {
+            let values = case.f32s(&format!("before.{name}"));
+            let padded = values.len().next_multiple_of(4) + 1;
+            let buffer = engine.buffer(name, padded as u64 * 4).expect("a buffer");
+            let offset = if mode == Mode::InPlace { 4 } else { 0 };
+            engine.write(&buffer, offset, &values).expect("a write");
+            gradients.push((name.as_str(), buffer.range(offset, values.len() as u64 * 4).expect("a range")));
+        }
+        let mut clipping = GradientClip::new(engine, &gradients, mode, clip).expect("clipping");
+        clipping.run().expect("a run");
+        engine.wait().expect("a wait");
+        let stats = clipping.stats();
+        if case.json["error"].is_null() {
+            let norm = stats.expect("stats").expect("a report").grad_norm;
+            if let Some(expected) = number(&case.json["total_norm"]) {
+                let got = f64::from(norm.expect("a norm"));
+                let same = got.is_nan() && expected.is_nan() || got == expected;
+                assert!(same || (got - expected).abs() <= 2e-5 * expected, "{what}: norm {got}, not {expected}");
+            }
+        } else {
+            assert!(matches!(stats, Err(Error::NonfiniteNorm { .. })), "{what}: {stats:?}");
+            assert!(clipping.stats().is_ok(), "{what}: the error is told once");
+        }
+        let after: BTreeMap<String, Vec<f32>> = gradients
+            .iter()
+            .map(|(name, range)| (format!("after.{name}"), engine.read(range).expect("a gradient")))
+            .collect();
+        compare(case, exact, "after.", &after, &what);
+    }
+}
+
+// ---- errors ----
+
+/// Every refusal of PyTorch's constructor is one of ours; where we refuse more, it is said here.
+fn check_errors(case: &Case) {
+    let engine = Engine::new(&AdapterChoice::Cpu).expect("the CPU engine");
+    let params = [Param::new("a", [2]), Param::new("b", [2])];
+    let parameters = Parameters::new(&engine, &params, None).expect("parameters");
+    let make = |groups: &[Group]| Optimizer::new(&engine, &parameters, groups, Settings::default());
+    let with = |row: Row| make(&[Group::new("all", row, ["a", "b"])]).err();
+    let row = Row::default();
+    for one in case.json["cases"].as_array().expect("cases") {
+        let what = one["what"].as_str().expect("what");
+        let refused = match what {
+            "lr negative" => with(Row { lr: -1.0, ..row }).is_some(),
+            "eps negative" => with(Row { eps: -1e-8, ..row }).is_some(),
+            "beta1 = 1.0" => with(Row { beta1: 1.0, ..row }).is_some(),
+            "beta2 negative" => with(Row { beta2: -0.1, ..row }).is_some(),
+            "weight_decay negative" => with(Row { weight_decay: -0.1, ..row }).is_some(),
+            "lr nan (not checked?)" => with(Row { lr: f64::NAN, ..row }).is_some(),
+            "empty list" => Parameters::new(&engine, &[], None).is_err(),
+            "empty group" => make(&[Group::new("all", row, ["a"]), Group::new("none", row, [""; 0])]).is_err(),
+            "same parameter in two groups" => {
+                make(&[Group::new("one", row, ["a"]), Group::new("two", row, ["b", "a"])]).is_err()
+            }
+            "add_param_group with a known parameter" => {
+                let mut optimizer = make(&[Group::new("one", row, ["a"])]).expect("an optimizer");
+                optimizer.add_group(&Group::new("two", row, ["a"])).is_err()
+            }
+            // Ours alone: a group's values are checked too, and a parameter stands once in a group.
+            "group lr negative (not checked)" => {
+                assert!(make(&[Group::new("one", Row { lr: -1.0, ..row }, ["a"])]).is_err());
+                continue;
+            }
+            "same parameter twice in one group (warning only?)" | "duplicate names in named parameters" => {
+                assert!(make(&[Group::new("one", row, ["a", "a"])]).is_err());
+                continue;
+            }
+            // Not AdamW's.
+            "not a leaf" | "names mixed" => continue,
+            other if ["sgd", "muon", "adafactor"].iter().any(|rule| other.starts_with(rule)) => continue,
+            other => panic!("{}: case {other:?} is not known", case.name),
+        };
+        assert_eq!(refused, !one["error"].is_null(), "{what}");
+    }
+}

@@ -1,0 +1,1 @@
+//! The MLP's kernels and model.

@@ -1,0 +1,68 @@
+//! What several tests share: the engines to run on, and comparing numbers.
+
+use gradus::engine::{AdapterChoice, Engine};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// The wgpu engine, one for all tests; `None` (counted and said) where `GRADUS_NO_GPU=1`.
+///
+/// # Panics
+/// Without an adapter and without `GRADUS_NO_GPU=1`: a missing adapter is a failure.
+pub fn gpu() -> Option<Engine> {
+    static GPU: OnceLock<Option<Engine>> = OnceLock::new();
+    let engine = GPU.get_or_init(|| {
+        if std::env::var("GRADUS_NO_GPU").is_ok_and(|value| value == "1") {
+            return None;
+        }
+        let engine = Engine::new(&AdapterChoice::from_env()).expect("an engine");
+        assert!(engine.adapter().is_some(), "no adapter found; install one (on Debian: mesa-vulkan-drivers) or set GRADUS_NO_GPU=1");
+        Some(engine)
+    });
+    if engine.is_none() {
+        let skipped = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        println!("GRADUS_NO_GPU=1: {skipped} tests skipped on the wgpu engine so far");
+    }
+    engine.clone()
+}
+
+/// A wgpu engine with counters of its own.
+pub fn fresh_gpu() -> Option<Engine> {
+    gpu()?;
+    Some(Engine::new(&AdapterChoice::from_env()).expect("an engine"))
+}
+
+/// Both engines, or the CPU engine alone where `GRADUS_NO_GPU=1`.
+pub fn engines() -> Vec<Engine> {
+    gpu().into_iter().chain([Engine::cpu()]).collect()
+}
+
+/// Panics with the place and size of the worst difference, unless every pair is within `relative` or `absolute`.
+pub fn assert_close(what: &str, got: &[f32], expected: &[f32], relative: f64, absolute: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}: lengths");
+    let mut worst = (0.0f64, 0);
+    for (place, (g, e)) in got.iter().zip(expected).enumerate() {
+        let (g, e) = (f64::from(*g), f64::from(*e));
+        if g.is_nan() && e.is_nan() || g == e {
+            continue;
+        }
+        let over = (g - e).abs() / (absolute.max(relative * e.abs()));
+        if !(over <= worst.0) {
+            worst = (over, place);
+        }
+    }
+    let (over, place) = worst;
+    assert!(
+        over <= 1.0,
+        "{what}[{place}]: got {:e}, expected {:e}: {over:.1} times the tolerance (relative {relative:e}, absolute {absolute:e})",
+        got[place],
+        expected[place]
+    );
+}
+
+/// Numbers in [-1, 1), from a seed; the same everywhere.
+pub fn noise(seed: u32, count: usize) -> Vec<f32> {
+    let key = gradus::engine::layout::pcg(seed);
+    (0..count as u32).map(|place| 2.0 * gradus::engine::layout::uniform(place, key) - 1.0).collect()
+}
