@@ -1,7 +1,64 @@
-//! gradus
+//! **gradus** fine-tunes neural networks on any GPU from Rust. Hand-written WGSL compute shaders do the work; a host
+//! engine decides, ahead of time, what every step will do.
+//!
+//! # The data's way
+//!
+//! ```text
+//! schedule.yaml ──> Spec ──> law ──> rows [steps x groups] ──one upload──> table on the device
+//!
+//! batch ──> forward ──> loss ──> backward ──> gradient arena ──> norm ──> control ──> update ──> parameter arena
+//!                                                                          └─ clip, guard: decided on the device
+//!
+//! loss, norm, skips ──ring of staging buffers, never waited for──> the host
+//! ```
+//!
+//! * [`params`]: names, shapes, groups, and the [`Row`](params::Row) of hyper-parameters.
+//! * [`schedule`]: what a file says, laws, rows.
+//! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
+//! * [`twin`]: the Rust twin of every shader.
+//! * [`optim`]: the fused optimizer.
+//! * [`nn`]: the MLP, forward and backward.
+//! * [`data`], [`train`]: data sets and the loop.
+//!
+//! # A step over your own buffers
+//!
+//! ```no_run
+//! use gradus::engine::{AdapterChoice, Engine};
+//! use gradus::optim::{Clip, Optimizer, Parameters, Settings};
+//! use gradus::params::{Field, Group, Param, Row};
+//!
+//! # fn main() -> Result<(), gradus::Error> {
+//! let engine = Engine::new(&AdapterChoice::Best)?;
+//! let params = [Param::new("trunk.weight", [512, 512]), Param::new("head.weight", [10, 512])];
+//! let parameters = Parameters::new(&engine, &params, None)?;
+//! let groups = [
+//!     Group::new("trunk", Row { lr: 1e-5, ..Row::default() }, ["trunk.weight"]),
+//!     Group::new("head", Row { lr: 1e-3, ..Row::default() }, ["head.weight"]),
+//! ];
+//! let settings = Settings { clip: Clip::norm(1.0), guard: true, ..Settings::default() };
+//! let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings)?;
+//! // … your backward pass writes to optimizer.gradient("trunk.weight")? and optimizer.gradient("head.weight")? …
+//! optimizer.step()?; // both groups, one dispatch; the host does not wait
+//! optimizer.set("head", Field::Lr, 5e-4)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Buffers that already exist are updated where they are: see [`Optimizer::over`](optim::Optimizer::over) and
+//! `examples/own_buffers.rs`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod data;
 pub mod engine;
+mod error;
 pub mod nn;
 pub mod optim;
 pub mod params;
+pub mod schedule;
+pub mod train;
 pub mod twin;
+
+pub use error::Error;
 pub use wgpu;

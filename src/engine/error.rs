@@ -78,6 +78,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// No kernel has this name.
+    #[error("there is no kernel named {name:?}")]
+    NoSuchKernel {
+        /// The name asked for.
+        name: String,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

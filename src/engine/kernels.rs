@@ -3,6 +3,7 @@
 //! One name all the way: `shaders/optim/adamw.wgsl` is `twin::optim::adamw`, the kernel `adamw`, its label in a trace
 //! and its tests. A variant adds a word after a dot and differs from the plain kernel in its bindings.
 
+use super::Error;
 use crate::twin;
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -214,9 +215,12 @@ const fn entry(
     Kernel { name, source, defines, bindings, twin }
 }
 
-/// The kernel of this name, if there is one.
-pub fn kernel(name: &str) -> Option<&'static Kernel> {
-    KERNELS.iter().find(|kernel| kernel.name == name)
+/// The kernel of this name.
+///
+/// # Errors
+/// [`Error::NoSuchKernel`].
+pub fn kernel(name: &str) -> Result<&'static Kernel, Error> {
+    KERNELS.iter().find(|kernel| kernel.name == name).ok_or_else(|| Error::NoSuchKernel { name: name.to_owned() })
 }
 
 fn norm(call: Call<'_>) {

@@ -221,7 +221,7 @@ impl Mlp {
         let shape = Loss { rows: batch.rows as u32, classes: classes as u32, quads: quads(classes) as u32, scale };
         let shape = engine.buffer_with("loss shape", &[shape])?;
         Ok(Dispatch {
-            kernel: registered("softmax_cross_entropy")?,
+            kernel: kernel("softmax_cross_entropy").map_err(Error::from)?,
             bindings: vec![
                 (&space.z[layer]).into(),
                 (&batch.labels).into(),
@@ -360,14 +360,5 @@ fn variant(name: &str, inputs: u32, activated: bool) -> Result<&'static Kernel, 
         (false, false) => ".ragged",
         (false, true) => ".ragged_activated",
     };
-    registered(&format!("{name}{suffix}"))
-}
-
-fn registered(name: &str) -> Result<&'static Kernel, Error> {
-    let missing = || engine::Error::BadProgram {
-        program: "mlp".to_owned(),
-        kernel: "",
-        reason: format!("there is no kernel {name:?}"),
-    };
-    Ok(kernel(name).ok_or_else(missing)?)
+    Ok(kernel(&format!("{name}{suffix}"))?)
 }

@@ -3,6 +3,7 @@
 use super::{Error, work};
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
 use crate::params::{self, Param, nearest};
+use safetensors::tensor::{Dtype, TensorView};
 
 /// Named parameters on a device, in pages; each starts at a 256-byte boundary.
 #[derive(Debug)]
@@ -76,6 +77,27 @@ impl Parameters {
     pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
         let index = self.index(name)?;
         download_pieces(&self.engine, self.pieces(index), &self.pages)
+    }
+}
+
+impl Parameters {
+    /// Every parameter, as a safetensors file. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn save(&self) -> Result<Vec<u8>, Error> {
+        let mut values = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            values.push(self.download(&param.name)?);
+        }
+        let bad = |error: safetensors::SafeTensorError| Error::BadState(error.to_string());
+        let mut views = Vec::with_capacity(values.len());
+        for (param, values) in self.params.iter().zip(&values) {
+            let bytes = bytemuck::cast_slice(values);
+            let view = TensorView::new(Dtype::F32, param.shape.clone(), bytes).map_err(bad)?;
+            views.push((param.name.as_str(), view));
+        }
+        safetensors::serialize(views, None).map_err(bad)
     }
 }
 

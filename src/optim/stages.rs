@@ -160,10 +160,5 @@ pub(crate) fn variant(name: &'static str, in_place: bool, amsgrad: bool) -> Resu
         (true, false) => ".in_place",
         (true, true) => ".in_place_amsgrad",
     };
-    let missing = || crate::engine::Error::BadProgram {
-        program: "step".to_owned(),
-        kernel: name,
-        reason: format!("there is no variant {suffix:?}"),
-    };
-    Ok(kernel(&format!("{name}{suffix}")).ok_or_else(missing)?)
+    Ok(kernel(&format!("{name}{suffix}"))?)
 }

@@ -1,0 +1,50 @@
+//! `gradus`: what the binary does. It alone prints and exits.
+//!
+//! Invariant: no wgpu type in this room's own code.
+
+mod demo;
+mod info;
+
+use clap::{Parser, Subcommand};
+use gradus::engine::{AdapterChoice, Engine};
+
+/// Fine-tune neural networks on any GPU.
+#[derive(Parser)]
+#[command(name = "gradus", version)]
+struct Arguments {
+    /// Adapter to run on: part of its name, or `cpu`.
+    #[arg(long, global = true, value_name = "TEXT")]
+    adapter: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the adapters of this machine, with the limits and features that matter.
+    Info,
+    /// Train something small, from data that is part of the program.
+    Demo {
+        #[command(subcommand)]
+        demo: Demo,
+    },
+}
+
+#[derive(Subcommand)]
+enum Demo {
+    /// A multi-layer perceptron on handwritten digits.
+    Mlp(demo::Mlp),
+}
+
+/// Reads the command line and does what it says.
+pub fn run() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let choice = match &arguments.adapter {
+        Some(text) => AdapterChoice::parse(text),
+        None => AdapterChoice::from_env(),
+    };
+    match &arguments.command {
+        Command::Info => info::run(&choice),
+        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
+    }
+}

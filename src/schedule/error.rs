@@ -1,0 +1,53 @@
+//! What can be wrong with a schedule.
+
+/// An error of the schedule room. `file` is the name that the caller gave the text, `key` a dotted path.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is no YAML, or has a key twice.
+    #[error("{file}: {reason}")]
+    NotYaml {
+        /// The file.
+        file: String,
+        /// What the parser said, with line and column.
+        reason: String,
+    },
+    /// A key that means nothing here.
+    #[error("{file}: {key} is not a known key{}; known are {known}", hint(.nearest))]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The closest key there is.
+        nearest: Option<String>,
+        /// All keys there are.
+        known: String,
+    },
+    /// A value that its key does not allow.
+    #[error("{file}: {key} = {value} is not {allowed}{}", hint(.nearest))]
+    BadValue {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The value, as it stands.
+        value: String,
+        /// What would be accepted.
+        allowed: String,
+        /// The closest valid value, where there is one.
+        nearest: Option<String>,
+    },
+    /// A key that has to be there is not.
+    #[error("{file}: {key} is missing")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+    },
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+}
