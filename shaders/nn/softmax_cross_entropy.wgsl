@@ -1,6 +1,6 @@
 // Softmax cross-entropy: loss, its gradient and the number of right answers, from logits.
 //
-//   loss[r] = log sum_c exp(z[r, c] - m) + m - z[r, label]         m = max_c z[r, c]
+//   loss[r] = log sum_c exp(z[r, c] - m) + (m - z[r, label])       m = max_c z[r, c]
 //   dz[r, c] = scale (softmax(z[r])_c - [c = label])               scale = 1 / (rows of the whole step)
 //
 // One workgroup: a lane takes rows in turn, then a fixed tree adds up. The sums in metrics run over an epoch.
@@ -60,7 +60,7 @@ fn judge(r: u32) -> Verdict {
         }
         dz[row + c] = gradient;
     }
-    return Verdict(log(sum) + largest - z[row + label], u32(answer == label));
+    return Verdict(log(sum) + (largest - z[row + label]), u32(answer == label));
 }
 
 @compute @workgroup_size(WORKGROUP)

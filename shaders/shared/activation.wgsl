@@ -4,6 +4,8 @@
 //   ACTIVATION = 1   relu      h = max(z, 0)             h' = [z > 0]
 //   ACTIVATION = 2   gelu      h = z Phi(z)              h' = Phi(z) + z phi(z)      Hendrycks & Gimpel 2016, erf form
 //
+// A NaN passes through relu, which max would hide.
+//
 // Phi(z) = (1 + erf(z / sqrt 2)) / 2. erf by Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7.
 
 override ACTIVATION: u32 = 0u;
@@ -21,7 +23,7 @@ fn normal_below(z: vec4<f32>) -> vec4<f32> {
 
 fn activate(z: vec4<f32>) -> vec4<f32> {
     if (ACTIVATION == 1u) {
-        return max(z, vec4<f32>());
+        return select(z, vec4<f32>(), z <= vec4<f32>());
     }
     if (ACTIVATION == 2u) {
         return z * normal_below(z);
@@ -31,7 +33,7 @@ fn activate(z: vec4<f32>) -> vec4<f32> {
 
 fn activate_derivative(z: vec4<f32>) -> vec4<f32> {
     if (ACTIVATION == 1u) {
-        return select(vec4<f32>(), vec4<f32>(1.0), z > vec4<f32>());
+        return select(vec4<f32>(1.0), vec4<f32>(), z <= vec4<f32>());
     }
     if (ACTIVATION == 2u) {
         return normal_below(z) + z * 0.39894228 * exp(-0.5 * z * z);

@@ -31,7 +31,7 @@ pub(super) struct Mlp {
     #[arg(long, default_value_t = 32, value_name = "ROWS")]
     batch_size: usize,
     /// Learning rate at the start; the schedule's where not given.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Seed of the split, the initial values and the order of the rows.
     #[arg(long, default_value_t = 1)]
@@ -49,7 +49,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         [digits.inputs()].into_iter().chain(options.hidden.iter().copied()).chain([digits.classes()]).collect();
     let model = nn::Mlp::new(&sizes, Activation::parse(&options.activation)?)?;
     let row = gradus::params::Row { lr: options.lr.unwrap_or(spec.row.lr), ..spec.row };
-    row.check("--lr")?;
+    if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = row.check("") {
+        bail!("--lr {value}: {field} is not {allowed}");
+    }
     let config = Config {
         batch_size: options.batch_size,
         micro_batches: 1,

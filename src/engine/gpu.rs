@@ -5,7 +5,7 @@ use super::buffer::{Buffer, Memory, Range};
 use super::counters::Tally;
 use super::kernels::{Access, Kernel};
 use super::program::{Binding, Dispatch, Program, Submission, Upload};
-use super::ring::{ARRIVED, Delivery, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY};
+use super::ring::{ARRIVED, Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY};
 use super::{CLOCK_SLOTS, Error};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,7 +16,7 @@ const CLOCK_BYTES: u64 = 16;
 
 pub(crate) struct Gpu {
     pub(crate) device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub(crate) queue: wgpu::Queue,
     pub(crate) limits: wgpu::Limits,
     pub(crate) report: AdapterReport,
     /// Whether the device is ours, with our handlers on it.
@@ -81,9 +81,7 @@ impl Gpu {
         }));
         let lost = Arc::clone(&fault);
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                *locked(&lost) = Some(Fault::Lost(message));
-            }
+            *locked(&lost) = Some(Fault::Lost(format!("{reason:?}: {message}")));
         });
         Gpu::on(device, queue, true, fault)
     }
@@ -142,6 +140,7 @@ impl Gpu {
             let what = format!("buffer {label:?} of {bytes} bytes");
             return Err(Error::Validation { what, reason: error.to_string() });
         }
+        self.check()?;
         Ok(Buffer::gpu(label, buffer))
     }
 
@@ -400,6 +399,11 @@ impl Gpu {
         let polled = self.device.poll(wgpu::PollType::Poll);
         self.check()?;
         polled.map_err(|error| self.refused("a poll", error.to_string()))?;
+        if slots.iter().any(|slot| slot.state.compare_exchange(FAILED, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok()) {
+            // On a borrowed device this is the only sign of its loss.
+            let reason = "a report could not be mapped".to_owned();
+            return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason });
+        }
         let mut deliveries = Vec::new();
         for slot in slots.iter().filter(|slot| slot.state.load(Ordering::Acquire) == ARRIVED) {
             let mut bytes = match slot.staging.get_mapped_range(..) {

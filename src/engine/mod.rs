@@ -132,6 +132,14 @@ impl Engine {
         }
     }
 
+    /// The queue underneath; `None` on the CPU engine.
+    pub fn queue(&self) -> Option<&wgpu::Queue> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => Some(&gpu.queue),
+            Inner::Cpu(_) => None,
+        }
+    }
+
     /// Whether the shaders run on a processor's cores, where small workgroups do better.
     pub fn is_software(&self) -> bool {
         self.adapter().is_none_or(|adapter| adapter.kind == "software")

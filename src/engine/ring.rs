@@ -58,6 +58,7 @@ pub(crate) struct Timer {
 pub(crate) const FREE: u8 = 0;
 pub(crate) const UNDER_WAY: u8 = 1;
 pub(crate) const ARRIVED: u8 = 2;
+pub(crate) const FAILED: u8 = 3;
 
 impl Ring {
     /// Bytes of one report, timestamps not counted.
@@ -74,25 +75,24 @@ impl Ring {
     }
 }
 
-/// Frees a slot whose command buffer was dropped without being submitted, or whose mapping failed.
+/// A report under way. Dropped without a word, as with a command buffer that is never submitted, it frees its slot.
 pub(crate) struct Pending {
     state: Arc<AtomicU8>,
-    arrived: bool,
+    outcome: u8,
 }
 
 impl Pending {
     pub(crate) fn new(state: Arc<AtomicU8>) -> Pending {
-        Pending { state, arrived: false }
+        Pending { state, outcome: FREE }
     }
 
     pub(crate) fn mapped(mut self, result: Result<(), wgpu::BufferAsyncError>) {
-        self.arrived = result.is_ok();
+        self.outcome = if result.is_ok() { ARRIVED } else { FAILED };
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let state = if self.arrived { ARRIVED } else { FREE };
-        self.state.store(state, Ordering::Release);
+        self.state.store(self.outcome, Ordering::Release);
     }
 }

@@ -119,6 +119,10 @@ impl Trainer {
         self.steps_per_epoch
     }
 
+    fn total_steps(&self) -> u64 {
+        self.steps_per_epoch * self.config.epochs as u64
+    }
+
     /// The programs of a step, in order: the model's, then the optimizer's.
     ///
     /// # Errors
@@ -164,7 +168,9 @@ impl Trainer {
     pub fn take_step(&mut self) -> Result<(), Error> {
         let step = self.optimizer.next_step();
         if step >= self.rows_end {
-            let steps = u64::from(self.optimizer.horizon_steps());
+            // No more rows than the run has steps left; steps beyond it go on one by one.
+            let left = self.total_steps().saturating_sub(step).max(1);
+            let steps = u64::from(self.optimizer.horizon_steps()).min(left);
             self.optimizer.load_rows(step, &schedule::rows(&self.base, &*self.law, step, steps))?;
             self.rows_end = step + steps;
         }

@@ -3,7 +3,16 @@
 //! Tests that need an adapter fail without one, unless `GRADUS_NO_GPU=1`; then they run on the CPU engine alone and say
 //! how many were skipped.
 
+mod bad_input;
+mod demo;
+mod engine;
+mod fused_step;
 mod golden;
 mod golden_optim;
 mod nn;
+mod nn_golden;
+mod optim_kernels;
+mod shaders;
 mod support;
+mod tidy;
+mod train;

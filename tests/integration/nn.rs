@@ -1,1 +1,757 @@
-//! The MLP's kernels and model.
+//! The MLP's kernels against their twins, its gradient against differences of its loss, and what a backward pass
+//! leaves out.
+//!
+//! A kernel runs on both engines over the same memory, and everything that it may write is compared: results, padding,
+//! and a tail behind each array that no kernel may touch. Kernel, constants and grid are those that [`Mlp`] gives.
+
+use crate::support::{assert_close, engines, gpu, noise};
+use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, TableHeader, pcg, shuffled};
+use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission, kernel};
+use gradus::nn::{Activation, Batch, Error, Mlp, Workspace};
+use std::collections::{HashMap, HashSet};
+
+/// Rows and widths: below, at and above a quad and a workgroup.
+const SIZES: [usize; 9] = [1, 3, 4, 5, 63, 64, 65, 255, 257];
+
+/// Rows, inputs and outputs that fill no tile evenly though their rows of weights start at a vec4.
+const UNEVEN: [[usize; 3]; 6] = [[2, 8, 2], [7, 12, 22], [6, 100, 30], [130, 128, 10], [33, 36, 33], [129, 784, 11]];
+
+/// Elements behind each array.
+const TAIL: usize = 32;
+
+/// What stands in memory that is to be written, and behind it. No kernel makes this number.
+const JUNK: f32 = -7.25e7;
+
+// ---- a kernel over plain memory ----
+
+/// A dispatch over memory that either engine can be given.
+struct Trial {
+    kernel: &'static Kernel,
+    constants: Vec<(&'static str, f64)>,
+    grid: [u32; 3],
+    /// The words behind each binding; none behind the clock.
+    memory: Vec<Vec<u32>>,
+}
+
+impl Trial {
+    fn of(dispatch: &Dispatch, memory: Vec<Vec<u32>>) -> Trial {
+        let Dispatch { kernel, constants, grid, .. } = dispatch;
+        Trial { kernel, constants: constants.clone(), grid: *grid, memory }
+    }
+
+    fn set(&mut self, name: &'static str, value: f64) {
+        self.constants.retain(|(known, _)| *known != name);
+        self.constants.push((name, value));
+    }
+
+    fn constant(&self, name: &str) -> f64 {
+        self.constants.iter().find(|(known, _)| *known == name).expect("a constant").1
+    }
+
+    /// Everything behind the bindings after a run.
+    fn run(&self, engine: &Engine, slot: u32) -> Vec<Vec<u32>> {
+        let buffers: Vec<Buffer> =
+            self.memory.iter().map(|words| engine.buffer_with("trial", words).expect("a buffer")).collect();
+        let bindings = self.kernel.bindings.iter().zip(&buffers).map(|(access, buffer)| match access {
+            Access::Clock => Binding::Clock,
+            Access::Read | Access::ReadWrite | Access::Uniform => buffer.into(),
+        });
+        let (bindings, constants) = (bindings.collect(), self.constants.clone());
+        let dispatch = Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0 };
+        run(engine, vec![dispatch], slot);
+        let ranges: Vec<Range> = buffers.iter().map(Buffer::all).collect();
+        let bytes = engine.read_all(&ranges).expect("memory");
+        bytes.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect()
+    }
+}
+
+fn run(engine: &Engine, dispatches: Vec<Dispatch>, slot: u32) {
+    let prepared = engine.prepare(Program { label: "trial".to_owned(), dispatches }).expect("a program");
+    engine.submit(&Submission { programs: vec![&prepared], slot, ..Submission::default() }).expect("a submission");
+}
+
+fn words(values: Vec<f32>) -> Vec<u32> {
+    bytemuck::cast_vec(values)
+}
+
+/// `count` numbers and the tail.
+fn dense(seed: u32, count: usize) -> Vec<u32> {
+    let mut values = noise(seed, count);
+    values.resize(count + TAIL, JUNK);
+    words(values)
+}
+
+/// Rows of whole vec4s, `behind` behind the last column, then the tail. Some numbers are 0 and -0, where relu bends.
+fn padded(values: &[f32], width: usize, behind: f32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for row in values.chunks(width) {
+        all.extend(row);
+        all.resize(all.len().next_multiple_of(4), behind);
+    }
+    all.resize(all.len() + TAIL, JUNK);
+    words(all)
+}
+
+fn activations(seed: u32, rows: usize, width: usize) -> Vec<u32> {
+    let mut values = noise(seed, rows * width);
+    values.iter_mut().step_by(7).for_each(|value| *value = 0.0);
+    values.iter_mut().skip(3).step_by(11).for_each(|value| *value = -0.0);
+    padded(&values, width, 0.0)
+}
+
+fn junk(count: usize) -> Vec<u32> {
+    words(vec![JUNK; count + TAIL])
+}
+
+fn floats(words: &[u32]) -> &[f32] {
+    bytemuck::cast_slice(words)
+}
+
+// ---- an MLP over memory of the test's own ----
+
+/// An MLP, a batch and buffers for its parameters and gradients, all of them 0.
+struct Model {
+    engine: Engine,
+    mlp: Mlp,
+    batch: Batch,
+    space: Workspace,
+    values: HashMap<String, Buffer>,
+    gradients: HashMap<String, Buffer>,
+}
+
+impl Model {
+    fn new(engine: &Engine, sizes: &[usize], rows: usize, activation: Activation) -> Model {
+        let mlp = Mlp::new(sizes, activation).expect("sizes");
+        let batch = Batch::new(engine, rows, mlp.inputs()).expect("a batch");
+        let space = mlp.workspace(engine, rows).expect("a workspace");
+        let make = || {
+            let one = |(name, elements): (String, usize)| {
+                let buffer = engine.buffer(&name, elements as u64 * 4).expect("a buffer");
+                (name, buffer)
+            };
+            mlp.params().into_iter().map(|param| (param.elements(), param.name)).map(|(n, name)| one((name, n))).collect()
+        };
+        let (values, gradients) = (make(), make());
+        Model { engine: engine.clone(), mlp, batch, space, values, gradients }
+    }
+
+    fn forward(&self) -> Vec<Dispatch> {
+        let place = |name: &str| Ok::<Range, Error>(self.values[name].all());
+        self.mlp.forward(&self.engine, place, &self.batch, &self.space).expect("a forward pass")
+    }
+
+    fn loss(&self, scale: f32) -> Dispatch {
+        self.mlp.loss(&self.engine, &self.batch, &self.space, scale).expect("a loss")
+    }
+
+    /// The backward pass to the parameters that `trained` names.
+    fn backward(&self, trained: impl Fn(&str) -> bool, accumulate: bool) -> Vec<Dispatch> {
+        let place = |name: &str| Ok::<Range, Error>(self.values[name].all());
+        let gradient = |name: &str| Ok(trained(name).then(|| self.gradients[name].all()));
+        self.mlp.backward(&self.engine, place, gradient, &self.batch, &self.space, accumulate).expect("a backward pass")
+    }
+
+    fn fill(&self, seed: u32) {
+        for (name, values) in self.mlp.initial(seed) {
+            self.engine.write(&self.values[&name], 0, &values).expect("a write");
+        }
+        self.put_batch(&noise(seed + 1, self.batch.rows * self.mlp.inputs()), &self.labels(seed + 2));
+    }
+
+    fn labels(&self, seed: u32) -> Vec<u32> {
+        labels(seed, self.batch.rows, self.mlp.classes())
+    }
+
+    fn put_batch(&self, x: &[f32], labels: &[u32]) {
+        let mut x = padded(x, self.mlp.inputs(), 0.0);
+        x.truncate(x.len() - TAIL);
+        self.engine.write(&self.batch.x, 0, &x).expect("a write");
+        self.engine.write(&self.batch.labels, 0, labels).expect("a write");
+    }
+
+    fn gradient(&self, name: &str) -> Vec<f32> {
+        let mut values = self.engine.read(&self.gradients[name].all()).expect("a gradient");
+        values.truncate(self.elements(name));
+        values
+    }
+
+    fn elements(&self, name: &str) -> usize {
+        self.mlp.params().iter().find(|param| param.name == name).expect("a parameter").elements()
+    }
+}
+
+fn labels(seed: u32, rows: usize, classes: usize) -> Vec<u32> {
+    (0..rows as u32).map(|row| pcg(row ^ pcg(seed)) % classes as u32).collect()
+}
+
+// ---- linear layers ----
+
+/// The three passes of a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pass {
+    Forward,
+    Activated,
+    BackwardInput,
+    BackwardWeight,
+}
+
+/// The pass as [`Mlp`] dispatches it, over noise.
+fn trial(engine: &Engine, pass: Pass, [rows, inputs, outputs]: [usize; 3], seed: u32) -> Trial {
+    let sizes: &[usize] = match pass {
+        Pass::Forward | Pass::BackwardWeight => &[inputs, outputs],
+        Pass::Activated => &[inputs, outputs, 1],
+        Pass::BackwardInput => &[1, inputs, outputs],
+    };
+    let model = Model::new(engine, sizes, rows, Activation::Relu);
+    let dispatch = match pass {
+        Pass::Forward | Pass::Activated => model.forward().remove(0),
+        Pass::BackwardInput => model.backward(|_| true, false).remove(1),
+        Pass::BackwardWeight => model.backward(|_| true, false).remove(0),
+    };
+    let Binding::Memory(shape) = &dispatch.bindings[4] else { panic!("{pass:?}: binding 4 is the shape") };
+    let shape: Vec<u32> = engine.read(shape).expect("a shape");
+    let sizes: &Linear = bytemuck::from_bytes(bytemuck::cast_slice(&shape));
+    assert_eq!([sizes.rows, sizes.inputs, sizes.outputs].map(|size| size as usize), [rows, inputs, outputs]);
+    let (x, z) = (rows * inputs.next_multiple_of(4), rows * outputs.next_multiple_of(4));
+    let memory = match pass {
+        Pass::Forward | Pass::Activated => {
+            let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
+            let mut memory = vec![x, weight, dense(seed + 2, outputs), junk(z), shape];
+            memory.extend((pass == Pass::Activated).then(|| junk(z)));
+            memory
+        }
+        Pass::BackwardInput => {
+            let (dz, weight) = (activations(seed, rows, outputs), dense(seed + 1, inputs * outputs));
+            vec![dz, weight, activations(seed + 2, rows, inputs), junk(x), shape]
+        }
+        Pass::BackwardWeight => {
+            let (dz, x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
+            vec![dz, x, junk(inputs * outputs), junk(outputs), shape]
+        }
+    };
+    Trial::of(&dispatch, memory)
+}
+
+/// Rows, inputs and outputs: every pair of [`SIZES`] meets in every two places; then [`UNEVEN`].
+fn shapes() -> Vec<[usize; 3]> {
+    let squares = (0..9).flat_map(|i| (0..9).map(move |j| [SIZES[i], SIZES[j], SIZES[(i + 2 * j) % 9]]));
+    squares.chain(UNEVEN).collect()
+}
+
+/// The same grid as made, folded into y, and in workgroups of another size.
+fn regrid(trial: &mut Trial, way: usize) {
+    let groups: u32 = trial.grid.iter().product();
+    match way {
+        0 => {}
+        1 => trial.grid = [groups.div_ceil(3), 3, 1],
+        _ => {
+            let invocations = groups * trial.constant("WORKGROUP") as u32;
+            let workgroup = if trial.constant("WORKGROUP") == 64.0 { 32 } else { 64 };
+            trial.set("WORKGROUP", f64::from(workgroup));
+            trial.grid = [invocations.div_ceil(workgroup), 1, 1];
+        }
+    }
+}
+
+/// Runs a trial on both engines, compares all memory, and gives the twin's.
+///
+/// A twin's sums are exact to f32, so the difference is the shader's own rounding: it grows with the `terms` of a sum of
+/// products in [-1, 1), of which 2e-7 a term is four times the worst seen.
+fn agree(gpu: &Engine, trial: &Trial, terms: usize, what: &str) -> Vec<Vec<u32>> {
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    for (place, access) in trial.kernel.bindings.iter().enumerate() {
+        if *access == Access::ReadWrite {
+            let what = format!("{} {what} binding {place}", trial.kernel.name);
+            assert_close(&what, floats(&got[place]), floats(&expected[place]), 1e-6, 2e-7 * (terms + 4) as f64);
+        } else {
+            assert_eq!(got[place], trial.memory[place], "{} {what}: binding {place} is only read", trial.kernel.name);
+        }
+    }
+    expected
+}
+
+/// A pass over every shape; each kernel named must have come up.
+fn check_pass(pass: Pass, names: &[&str]) {
+    let Some(gpu) = gpu() else { return };
+    let mut seen = HashSet::new();
+    for (case, shape) in shapes().into_iter().enumerate() {
+        let [rows, inputs, outputs] = shape;
+        let mut trial = trial(&gpu, pass, shape, case as u32);
+        seen.insert(trial.kernel.name);
+        // Every activation meets every grid.
+        let (activation, way) = ((case + case / 9) % 3, (case + case / 27) % 3);
+        if matches!(pass, Pass::Activated | Pass::BackwardInput) {
+            trial.set("ACTIVATION", activation as f64);
+        }
+        regrid(&mut trial, way);
+        let terms = match pass {
+            Pass::Forward | Pass::Activated => inputs,
+            Pass::BackwardInput => outputs,
+            Pass::BackwardWeight => rows,
+        };
+        let what = format!("{shape:?} activation {activation} grid {way}");
+        let first = agree(&gpu, &trial, terms, &what);
+        if pass == Pass::BackwardWeight {
+            let mut second = self::trial(&gpu, pass, shape, case as u32 + 1000);
+            second.memory[2].clone_from(&first[2]);
+            second.memory[3].clone_from(&first[3]);
+            second.set("ACCUMULATE", 1.0);
+            let after = agree(&gpu, &second, 2 * terms, &format!("{what}, added"));
+            second.set("ACCUMULATE", 0.0);
+            let alone = agree(&gpu, &second, terms, &format!("{what}, overwritten"));
+            for binding in [2, 3] {
+                let count = first[binding].len() - TAIL;
+                let parts = floats(&first[binding])[..count].iter().zip(floats(&alone[binding]));
+                let sum: Vec<f32> = parts.map(|(first, second)| first + second).collect();
+                assert_close("sum of two", &floats(&after[binding])[..count], &sum, 1e-6, 1e-6);
+            }
+        }
+    }
+    assert_eq!(seen, names.iter().copied().collect());
+}
+
+#[test]
+fn nn_linear_agrees_with_its_twin() {
+    check_pass(Pass::Forward, &["linear", "linear.ragged"]);
+}
+
+#[test]
+fn nn_linear_activated_agrees_with_its_twin() {
+    check_pass(Pass::Activated, &["linear.activated", "linear.ragged_activated"]);
+}
+
+#[test]
+fn nn_linear_backward_input_agrees_with_its_twin() {
+    check_pass(Pass::BackwardInput, &["linear_backward_input", "linear_backward_input.ragged"]);
+}
+
+#[test]
+fn nn_linear_backward_weight_agrees_with_its_twin() {
+    check_pass(Pass::BackwardWeight, &["linear_backward_weight", "linear_backward_weight.ragged"]);
+}
+
+// ---- loss ----
+
+#[test]
+fn nn_softmax_cross_entropy_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, rows) in [1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65, 255, 256, 257, 300].into_iter().enumerate() {
+        for classes in [1, 2, 3, 10, 257] {
+            for (kind, logits) in [("small", 3.0), ("large", 80.0), ("tied", 1.5)] {
+                let what = format!("{rows} rows, {classes} classes, {kind}");
+                let mut z = noise(case as u32, rows * classes);
+                z.iter_mut().for_each(|z| *z *= logits);
+                if kind == "tied" {
+                    z.iter_mut().for_each(|z| *z = z.round());
+                }
+                let first = check_loss(&gpu, &what, z.clone(), classes, 0, None, case);
+                check_loss(&gpu, &format!("{what}, again"), z, classes, 1, Some(first), case + 1);
+            }
+        }
+    }
+}
+
+/// Compares a loss over these logits, counted on from `before`; gives the counts.
+fn check_loss(
+    gpu: &Engine,
+    what: &str,
+    z: Vec<f32>,
+    classes: usize,
+    batch: u32,
+    before: Option<Metrics>,
+    case: usize,
+) -> Metrics {
+    let rows = z.len() / classes;
+    let quads = classes.div_ceil(4);
+    let scale = 0.25 / rows as f32;
+    let model = Model::new(gpu, &[1, classes], rows, Activation::Relu);
+    let shape = Loss { rows: rows as u32, classes: classes as u32, quads: quads as u32, scale };
+    let position = Position { step: 9, epoch: 3, batch, pad0: 0 };
+    let junk_metrics = Metrics { loss_sum: JUNK, correct: 77, rows: 77, loss: JUNK, epoch: 77, ..Metrics::default() };
+    let memory = vec![
+        // The padding of the logits is not the loss's to read.
+        padded(&z, classes, 1e9),
+        labels(case as u32 + 50, rows, classes),
+        junk(rows * quads * 4),
+        bytemuck::cast_slice(&[before.unwrap_or(junk_metrics)]).to_vec(),
+        bytemuck::cast_slice(&[position]).to_vec(),
+        bytemuck::cast_slice(&[shape]).to_vec(),
+    ];
+    let mut trial = Trial::of(&model.loss(scale), memory);
+    if case % 2 == 1 {
+        trial.set("WORKGROUP", 256.0);
+    }
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
+    let [got, expected] = [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[3])));
+    let losses = |metrics: Metrics| [metrics.loss_sum, metrics.loss];
+    assert_close(&format!("loss of {what}"), &losses(got), &losses(expected), 2e-6, 1e-6);
+    let counts = |metrics: Metrics| (metrics.correct, metrics.rows, metrics.epoch, metrics.pad0);
+    assert_eq!(counts(got), counts(expected), "counts of {what}");
+    let so_far = before.map_or(0, |before| before.rows);
+    assert_eq!((got.rows, got.epoch), (so_far + rows as u32, 3), "{what}");
+    expected
+}
+
+// ---- gather ----
+
+/// A gather of batches whose rows are `4 * quads` numbers, all different.
+fn gather_trial(shape: Gather, first_step: u32) -> Trial {
+    let (samples, rows, width) = (shape.samples as usize, shape.rows as usize, shape.quads as usize * 4);
+    let mut labels: Vec<u32> = (0..shape.samples).map(|sample| sample + 10).collect();
+    labels.resize(samples + TAIL, 0);
+    let mut data: Vec<f32> = (0..samples * width).map(|at| at as f32).collect();
+    data.resize(samples * width + TAIL, JUNK);
+    let header = TableHeader { first_step, groups: 1, ..TableHeader::default() };
+    // A whole row of hyper-parameters follows the header.
+    let mut table: Vec<u32> = bytemuck::cast_slice(&[header]).to_vec();
+    table.extend([u32::MAX; 12]);
+    let memory = vec![
+        words(data),
+        labels,
+        junk(rows * width),
+        junk(rows),
+        vec![u32::MAX; 4 + TAIL],
+        table,
+        bytemuck::cast_slice(&[shape]).to_vec(),
+        Vec::new(),
+    ];
+    let kernel = kernel("gather").expect("a kernel");
+    let grid = [(shape.rows * shape.quads).div_ceil(64), 1, 1];
+    Trial { kernel, constants: vec![("WORKGROUP", 64.0)], grid, memory }
+}
+
+/// Samples, rows of a micro-batch, micro-batches of a step and steps of an epoch, and vec4s in a row.
+const GATHERS: [(u32, u32, u32, u32, u32); 9] = [
+    (1, 1, 1, 1, 1),
+    (2, 1, 1, 2, 3),
+    (3, 1, 3, 1, 1),
+    (63, 7, 3, 3, 2),
+    (64, 8, 2, 4, 16),
+    (65, 13, 1, 5, 1),
+    (65, 5, 13, 1, 5),
+    (1797, 599, 1, 3, 16),
+    (1797, 3, 599, 1, 1),
+];
+
+#[test]
+fn nn_gather_equals_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (samples, rows, micro_batches, steps_per_epoch, quads) in GATHERS {
+        for (case, seed) in [0, 1, 42, u32::MAX].into_iter().enumerate() {
+            let (case, micro) = (case as u32, case as u32 % micro_batches);
+            let shape = Gather { samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0: 0 };
+            let mut trial = gather_trial(shape, 5 * case);
+            let what = format!("{shape:?}");
+            for shuffle in [1.0, 0.0] {
+                trial.set("SHUFFLE", shuffle);
+                regrid(&mut trial, case as usize % 3);
+                for slot in [0, 1, 1023] {
+                    let got = trial.run(&gpu, slot);
+                    assert_eq!(got, trial.run(&Engine::cpu(), slot), "{what}, slot {slot}, shuffle {shuffle}");
+                    let position: &Position = bytemuck::from_bytes(bytemuck::cast_slice(&got[4][..4]));
+                    assert_eq!(position.step, 5 * case + slot, "{what}");
+                    assert_eq!(position.epoch, position.step / steps_per_epoch, "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// The samples that an epoch visits, in order; each row is checked to be its sample's.
+fn epoch(engine: &Engine, shape: Gather, number: u32) -> Vec<u32> {
+    let width = shape.quads as usize * 4;
+    let mut visited = Vec::new();
+    for step in 0..shape.steps_per_epoch {
+        for micro in 0..shape.micro_batches {
+            let trial = gather_trial(Gather { micro, ..shape }, number * shape.steps_per_epoch);
+            let memory = trial.run(engine, step);
+            for r in 0..shape.rows as usize {
+                let sample = memory[3][r] - 10;
+                let expected: Vec<f32> = (0..width).map(|at| (sample as usize * width + at) as f32).collect();
+                assert_eq!(floats(&memory[2])[r * width..][..width], expected, "{shape:?}: row {r} of step {step}");
+                visited.push(sample);
+            }
+        }
+    }
+    visited
+}
+
+#[test]
+fn nn_gather_visits_every_sample_once_an_epoch() {
+    for engine in engines() {
+        // The last case is a thousand runs.
+        for (samples, rows, micro_batches, steps_per_epoch, quads) in GATHERS.into_iter().take(8) {
+            let shape = Gather { samples, rows, quads, steps_per_epoch, micro_batches, micro: 0, seed: 7, pad0: 0 };
+            let orders = [0, 1].map(|number| epoch(&engine, shape, number));
+            for order in &orders {
+                let mut sorted = order.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, Vec::from_iter(0..samples), "{shape:?} on {}", engine.name());
+            }
+            if samples >= 63 {
+                assert_ne!(orders[0], orders[1], "{shape:?}: two epochs in one order");
+                assert_ne!(orders[0], epoch(&engine, Gather { seed: 8, ..shape }, 0), "{shape:?}: two seeds in one order");
+            }
+        }
+    }
+}
+
+#[test]
+fn nn_shuffled_is_a_bijection_that_moves_nearly_everything() {
+    for count in (1..300).chain([1023, 1024, 1025, 1797, 60_000]) {
+        for key in [0, 1, 0x9e37_79b9, u32::MAX].map(pcg) {
+            let order: Vec<u32> = (0..count).map(|place| shuffled(place, count, key)).collect();
+            let distinct: HashSet<u32> = order.iter().copied().collect();
+            assert!(distinct.len() == count as usize && order.iter().all(|at| *at < count), "{count}, key {key}");
+            // A random order keeps one place on average; more than 12 happens once in 1e10.
+            let kept = order.iter().zip(0..).filter(|(at, place)| **at == *place).count();
+            assert!(kept <= 12, "{count}, key {key}: {kept} places are kept");
+        }
+    }
+}
+
+// ---- the gradient ----
+
+/// Sizes and rows of a few models, odd on purpose.
+const MODELS: [(&[usize], usize, Activation); 6] = [
+    (&[6, 4], 3, Activation::Relu),
+    (&[13, 7, 5, 3], 9, Activation::Relu),
+    (&[13, 9, 3], 5, Activation::Gelu),
+    (&[64, 33, 10], 17, Activation::Gelu),
+    (&[20, 31, 17, 11], 21, Activation::Relu),
+    (&[5, 6, 7, 8, 2], 6, Activation::Gelu),
+];
+
+/// Mean loss of the logits that lie on the engine, in f64.
+fn loss_of_logits(model: &Model, labels: &[u32]) -> f64 {
+    let classes = model.mlp.classes();
+    let logits: Vec<f32> = model.engine.read(&model.space.logits().all()).expect("logits");
+    let losses = logits.chunks(classes.next_multiple_of(4)).zip(labels).map(|(row, label)| {
+        let sum: f64 = row[..classes].iter().map(|z| f64::from(*z).exp()).sum();
+        sum.ln() - f64::from(row[*label as usize])
+    });
+    losses.sum::<f64>() / labels.len() as f64
+}
+
+/// Central differences of the mean loss along random directions, for each parameter and for all at once, on the twins.
+///
+/// A direction has random sizes and the signs of the gradient that is tested: then its derivative is a sum without
+/// cancellation, while a wrong sign or a missing element still shows. The loss is formed in f64 from logits that are f32:
+/// their rounding, about 1e-8 in a mean, over a step of 2h = 4e-3 in norm is 3e-6 in a slope. Parameters of three times
+/// the usual size keep slopes above 1e-2, and few relus bend inside a step. The worst case is off by 3e-4.
+#[test]
+fn nn_gradient_is_the_slope_of_the_loss() {
+    const STEP: f64 = 2e-3;
+    let engine = Engine::cpu();
+    for (seed, (sizes, rows, activation)) in MODELS.into_iter().enumerate() {
+        let seed = seed as u32 * 100;
+        let model = Model::new(&engine, sizes, rows, activation);
+        model.fill(seed);
+        let labels = model.labels(seed + 2);
+        let mut start = model.mlp.initial(seed);
+        for (name, values) in &mut start {
+            values.iter_mut().for_each(|value| *value *= 3.0);
+            engine.write(&model.values[name], 0, values).expect("a write");
+        }
+        let mut pass = model.forward();
+        pass.push(model.loss(1.0 / rows as f32));
+        run(&engine, pass.into_iter().chain(model.backward(|_| true, false)).collect(), 0);
+        let gradients: Vec<Vec<f32>> = start.iter().map(|(name, _)| model.gradient(name)).collect();
+        let loss_at = |values: &[Vec<f32>]| {
+            for ((name, _), values) in start.iter().zip(values) {
+                engine.write(&model.values[name], 0, values).expect("a write");
+            }
+            run(&engine, model.forward(), 0);
+            loss_of_logits(&model, &labels)
+        };
+        for tensor in 0..=start.len() {
+            let directions: Vec<Vec<f64>> = gradients
+                .iter()
+                .enumerate()
+                .map(|(place, gradient)| {
+                    let wanted = tensor == start.len() || tensor == place;
+                    let sizes = noise(seed + place as u32 + 7, gradient.len());
+                    let along = |(size, g): (f32, &f32)| if wanted { f64::from(size.abs().copysign(*g)) } else { 0.0 };
+                    sizes.into_iter().zip(gradient).map(along).collect()
+                })
+                .collect();
+            let step = STEP / directions.iter().flatten().map(|d| d * d).sum::<f64>().sqrt();
+            let moved = |step: f64| -> Vec<Vec<f32>> {
+                let one = |((_, values), direction): (&(String, Vec<f32>), &Vec<f64>)| {
+                    values.iter().zip(direction).map(|(v, d)| (f64::from(*v) + step * d) as f32).collect()
+                };
+                start.iter().zip(&directions).map(one).collect()
+            };
+            // The difference of the values as they were rounded, so that this rounding is no error.
+            let (above, below) = (moved(step), moved(-step));
+            let span = above.iter().flatten().zip(below.iter().flatten()).map(|(a, b)| f64::from(*a) - f64::from(*b));
+            let expected: f64 = span.zip(gradients.iter().flatten()).map(|(span, g)| span * f64::from(*g)).sum();
+            let got = loss_at(&above) - loss_at(&below);
+            let (slope, error) = (expected / (2.0 * STEP), (got - expected).abs() / expected);
+            let what = start.get(tensor).map_or("all", |(name, _)| name);
+            println!("{sizes:?} {what}: slope {slope:e}, off by {error:e}");
+            assert!(slope > 1e-2, "{sizes:?} {what}: a slope of {slope:e} drowns in rounding");
+            assert!(error <= 2e-3, "{sizes:?} {what}: slope {slope:e} is off by {error:e}");
+        }
+    }
+}
+
+// ---- what a pass leaves out, and adds up ----
+
+#[test]
+fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
+    for engine in engines() {
+        let model = Model::new(&engine, &[8, 7, 6, 5, 3], 4, Activation::Gelu);
+        model.fill(3);
+        let mut pass = model.forward();
+        pass.push(model.loss(0.25));
+        run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
+        let full: HashMap<String, Vec<f32>> =
+            model.mlp.params().into_iter().map(|param| (param.name.clone(), model.gradient(&param.name))).collect();
+
+        let layer_of = |name: &str| name["layers.".len()..][..1].parse::<usize>().expect("a layer");
+        for lowest in 0..=4 {
+            let backward = model.backward(|name| layer_of(name) >= lowest, false);
+            let kernels: Vec<&str> =
+                backward.iter().map(|one| one.kernel.name.split('.').next().unwrap_or_default()).collect();
+            let mut expected = ["linear_backward_weight", "linear_backward_input"].repeat(4 - lowest);
+            expected.pop();
+            assert_eq!(kernels, expected, "layers from {lowest} on");
+            for param in model.mlp.params() {
+                engine.write(&model.gradients[&param.name], 0, &vec![JUNK; param.elements()]).expect("a write");
+            }
+            run(&engine, backward, 0);
+            for param in model.mlp.params() {
+                let untouched = vec![JUNK; param.elements()];
+                let expected = if layer_of(&param.name) >= lowest { &full[&param.name] } else { &untouched };
+                assert_eq!(&model.gradient(&param.name), expected, "{} from layer {lowest} on", param.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn nn_backward_passes_through_a_frozen_layer_and_spares_a_frozen_weight() {
+    for engine in engines() {
+        let model = Model::new(&engine, &[8, 7, 6, 3], 4, Activation::Relu);
+        model.fill(4);
+        let mut pass = model.forward();
+        pass.push(model.loss(0.25));
+        run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
+        let trained = ["layers.0.bias", "layers.2.weight", "layers.2.bias"];
+        let full = trained.map(|name| model.gradient(name));
+        for param in model.mlp.params() {
+            engine.write(&model.gradients[&param.name], 0, &vec![JUNK; param.elements()]).expect("a write");
+        }
+        let backward = model.backward(|name| trained.contains(&name), false);
+        assert_eq!(backward.len(), 4, "two weights and two inputs");
+        run(&engine, backward, 0);
+        for param in model.mlp.params() {
+            let got = model.gradient(&param.name);
+            match trained.iter().position(|name| *name == param.name) {
+                Some(place) => assert_eq!(got, full[place], "{}", param.name),
+                None => assert!(got.iter().all(|g| *g == JUNK), "{} is frozen", param.name),
+            }
+        }
+    }
+}
+
+#[test]
+fn nn_two_half_batches_add_up_to_the_whole() {
+    for engine in engines() {
+        for (seed, (sizes, _, activation)) in MODELS.into_iter().enumerate() {
+            let (seed, half) = (seed as u32, 9);
+            let whole = Model::new(&engine, sizes, 2 * half, activation);
+            whole.fill(seed);
+            let (inputs, scale) = (sizes[0], 1.0 / (2 * half) as f32);
+            let (x, y) = (noise(seed + 1, 2 * half * inputs), whole.labels(seed + 2));
+            let pass = |model: &Model, accumulate: bool| {
+                let mut dispatches = model.forward();
+                dispatches.push(model.loss(scale));
+                dispatches.extend(model.backward(|_| true, accumulate));
+                run(&engine, dispatches, 0);
+            };
+            pass(&whole, false);
+            let parts = Model::new(&engine, sizes, half, activation);
+            parts.fill(seed);
+            for batch in 0..2 {
+                let position = Position { batch: batch as u32, ..Position::default() };
+                engine.write(&parts.batch.position, 0, &[position]).expect("a write");
+                parts.put_batch(&x[batch * half * inputs..][..half * inputs], &y[batch * half..][..half]);
+                pass(&parts, batch == 1);
+            }
+            for (name, _) in whole.mlp.initial(seed) {
+                let (expected, got) = (whole.gradient(&name), parts.gradient(&name));
+                let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+                let error = norm(&mut expected.iter().zip(&got).map(|(e, g)| f64::from(*e) - f64::from(*g)));
+                let of = norm(&mut expected.iter().map(|e| f64::from(*e)));
+                assert!(error <= 1e-6 * of, "{sizes:?} {name} on {}: off by {:e}", engine.name(), error / of);
+            }
+            let metrics = [&whole, &parts].map(|model| engine.read::<Metrics>(&model.space.metrics.all()).expect("metrics")[0]);
+            assert_eq!(metrics[0].correct, metrics[1].correct);
+            assert_eq!(metrics[0].rows, metrics[1].rows);
+            assert_close("loss", &[metrics[1].loss_sum], &[metrics[0].loss_sum], 1e-6, 0.0);
+        }
+    }
+}
+
+#[test]
+fn nn_a_nan_reaches_the_loss_and_the_gradient() {
+    for engine in engines() {
+        // Metal's fast mathematics may take a NaN for a number.
+        if engine.adapter().is_some_and(|adapter| adapter.backend == "metal") {
+            continue;
+        }
+        for activation in [Activation::Relu, Activation::Gelu] {
+            let model = Model::new(&engine, &[6, 5, 3], 4, activation);
+            model.fill(5);
+            let mut x = noise(1, 24);
+            x[8] = f32::NAN;
+            model.put_batch(&x, &model.labels(7));
+            let mut pass = model.forward();
+            pass.push(model.loss(0.25));
+            pass.extend(model.backward(|_| true, false));
+            run(&engine, pass, 0);
+            let metrics: Vec<Metrics> = engine.read(&model.space.metrics.all()).expect("metrics");
+            assert!(metrics[0].loss.is_nan(), "{activation:?} on {}: loss {}", engine.name(), metrics[0].loss);
+            for param in model.mlp.params() {
+                let gradient = model.gradient(&param.name);
+                assert!(gradient.iter().all(|g| g.is_nan()), "{activation:?} on {}: {}", engine.name(), param.name);
+            }
+        }
+    }
+}
+
+// ---- the model ----
+
+#[test]
+fn nn_mlp_refuses_sizes_that_make_no_model() {
+    for sizes in [&[][..], &[5], &[5, 0, 3], &[0, 3], &[5, (1 << 24) + 1]] {
+        let error = Mlp::new(sizes, Activation::Relu).expect_err("no model");
+        assert!(error.to_string().contains(&format!("{sizes:?}")), "{error}");
+    }
+    assert!(Mlp::new(&[5, 1 << 24], Activation::Relu).is_ok());
+    assert_eq!(Activation::parse("gelu").expect("gelu"), Activation::Gelu);
+    let error = Activation::parse("tanh").expect_err("not known");
+    assert!(error.to_string().contains("tanh"), "{error}");
+}
+
+#[test]
+fn nn_initial_values_are_uniform_and_the_seeds_own() {
+    let mlp = Mlp::new(&[100, 50, 10], Activation::Relu).expect("sizes");
+    let params = mlp.params();
+    let initial = mlp.initial(1);
+    assert_eq!(initial, mlp.initial(1));
+    for ((param, (name, values)), (_, others)) in params.iter().zip(&initial).zip(mlp.initial(2)) {
+        assert_eq!((&param.name, param.elements()), (name, values.len()));
+        let bound = if name.starts_with("layers.0") { 0.1 } else { 1.0 / 50f32.sqrt() };
+        assert!(values.iter().all(|value| value.abs() <= bound), "{name}: past {bound}");
+        let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        assert!(largest > 0.7 * bound, "{name}: no value near {bound}");
+        assert_ne!(values, &others, "{name}: two seeds, one start");
+    }
+    // Layers of one shape start apart.
+    let square = Mlp::new(&[9, 9, 9], Activation::Relu).expect("sizes").initial(1);
+    assert_ne!(square[0].1, square[2].1);
+}

@@ -25,7 +25,7 @@ pub fn softmax_cross_entropy(
                 (f64::from(shape.scale) * ((f64::from(*z) - largest).exp() / sum - target)) as f32
             });
         }
-        loss += sum.ln() + largest - f64::from(row[label]);
+        loss += sum.ln() + (largest - f64::from(row[label]));
         correct += u32::from(answer == label);
     }
     if position.batch == 0 {

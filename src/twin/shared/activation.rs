@@ -16,7 +16,8 @@ fn normal_below(z: f32) -> f32 {
 /// h of z: 0 none, 1 relu, 2 gelu.
 pub fn activate(kind: u32, z: f32) -> f32 {
     match kind {
-        1 => z.max(0.0),
+        1 if z <= 0.0 => 0.0,
+        1 => z,
         2 => z * normal_below(z),
         _ => z,
     }
@@ -25,8 +26,7 @@ pub fn activate(kind: u32, z: f32) -> f32 {
 /// h′ of z.
 pub fn activate_derivative(kind: u32, z: f32) -> f32 {
     match kind {
-        1 if z > 0.0 => 1.0,
-        1 => 0.0,
+        1 if z <= 0.0 => 0.0,
         2 => normal_below(z) + z * 0.398_942_3 * (-0.5 * z * z).exp(),
         _ => 1.0,
     }

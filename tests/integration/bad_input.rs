@@ -1,0 +1,204 @@
+//! Bad input: one clear error each, and nothing changed.
+
+use crate::support::{gpu, noise};
+use gradus::engine::{Buffer, Engine};
+use gradus::optim::{Clip, External, GradientClip, Mode, Optimizer, Parameters, Settings};
+use gradus::params::{Field, Group, Param, Row};
+
+fn model() -> Vec<Param> {
+    vec![Param::new("trunk.weight", [8, 4]), Param::new("head.weight", [2, 8]), Param::new("head.bias", [2])]
+}
+
+fn groups() -> Vec<Group> {
+    vec![
+        Group::new("trunk", Row::default(), ["trunk.weight"]),
+        Group::new("head", Row::default(), ["head.weight", "head.bias"]),
+    ]
+}
+
+fn refused(groups: &[Group], settings: Settings) -> String {
+    let engine = Engine::cpu();
+    let parameters = Parameters::new(&engine, &model(), None).expect("parameters");
+    Optimizer::new(&engine, &parameters, groups, settings).expect_err("an error").to_string()
+}
+
+#[test]
+fn groups_and_values_are_refused_by_name() {
+    let plain = Settings::default();
+    let with = |row: Row| vec![Group::new("head", row, ["head.weight"])];
+    let row = Row::default();
+    let non_negative = "is not a finite number that is 0 or more";
+    for (row, told) in [
+        (Row { lr: -1.0, ..row }, format!("group \"head\": lr = -1 {non_negative}")),
+        (Row { lr: f64::NAN, ..row }, format!("group \"head\": lr = NaN {non_negative}")),
+        (Row { lr: f64::INFINITY, ..row }, format!("group \"head\": lr = inf {non_negative}")),
+        (Row { weight_decay: -0.1, ..row }, format!("group \"head\": weight_decay = -0.1 {non_negative}")),
+        (Row { eps: -1e-8, ..row }, format!("group \"head\": eps = -0.00000001 {non_negative}")),
+        (Row { beta1: 1.0, ..row }, "group \"head\": beta1 = 1 is not in [0, 1)".to_owned()),
+        (Row { beta2: -0.1, ..row }, "group \"head\": beta2 = -0.1 is not in [0, 1)".to_owned()),
+        (Row { beta2: f64::NAN, ..row }, "group \"head\": beta2 = NaN is not in [0, 1)".to_owned()),
+    ] {
+        assert_eq!(refused(&with(row), plain), told);
+    }
+    assert_eq!(
+        refused(&[Group::new("head", row, ["head.wieght"])], plain),
+        "no parameter is named \"head.wieght\"; did you mean \"head.weight\"?"
+    );
+    assert_eq!(
+        refused(&[Group::new("a", row, ["head.bias"]), Group::new("b", row, ["head.weight", "head.bias"])], plain),
+        "parameter \"head.bias\" is in group \"a\" and again in group \"b\""
+    );
+    assert_eq!(
+        refused(&[Group::new("a", row, ["head.bias", "head.bias"])], plain),
+        "parameter \"head.bias\" is in group \"a\" and again in group \"a\""
+    );
+    assert_eq!(
+        refused(&[Group::new("a", row, ["head.bias"]), Group::new("a", row, ["head.weight"])], plain),
+        "the group name \"a\" is used twice"
+    );
+    assert_eq!(
+        refused(&groups(), Settings { clip: Clip::norm(-1.0), ..plain }),
+        "max_norm = -1 is not a finite number above 0"
+    );
+    assert_eq!(
+        refused(&groups(), Settings { clip: Clip::Value(f64::NAN), ..plain }),
+        "clip value = NaN is not a finite number above 0"
+    );
+    assert_eq!(
+        refused(&groups(), Settings { horizon_steps: 1025, ..plain }),
+        "horizon_steps = 1025 is not from 1 to 1024"
+    );
+}
+
+#[test]
+fn models_are_refused_by_name() {
+    let told = |params: &[Param]| Parameters::new(&Engine::cpu(), params, None).expect_err("an error").to_string();
+    assert_eq!(told(&[]), "the model is empty: no parameter was given");
+    assert_eq!(told(&[Param::new("w", [3, 0])]), "parameter \"w\" of shape [3, 0] has no elements");
+    assert_eq!(told(&[Param::new("w", [3]), Param::new("w", [3])]), "the parameter name \"w\" is used twice");
+}
+
+#[test]
+fn calls_on_a_running_optimizer_change_nothing_when_refused() {
+    let engine = Engine::cpu();
+    let parameters = Parameters::new(&engine, &model(), None).expect("parameters");
+    let mut optimizer =
+        Optimizer::new(&engine, &parameters, &groups()[..1], Settings::default()).expect("an optimizer");
+    let layout = optimizer.layout();
+    let told = |result: Result<(), gradus::optim::Error>| result.expect_err("an error").to_string();
+    assert_eq!(told(optimizer.set("trnk", Field::Lr, 0.1)), "no group is named \"trnk\"; did you mean \"trunk\"?");
+    assert_eq!(
+        told(optimizer.set("trunk", Field::Beta1, 1.0)),
+        "group \"trunk\": beta1 = 1 is not in [0, 1)"
+    );
+    assert_eq!(optimizer.row("trunk").expect("a row"), Row::default(), "a refused value is not kept");
+    assert_eq!(told(optimizer.thaw("nothing")), "no group is named \"nothing\"");
+    assert_eq!(
+        told(optimizer.add_group(&Group::new("both", Row::default(), ["head.bias", "trunk.weight"]))),
+        "parameter \"trunk.weight\" is in group \"trunk\" and again in group \"both\""
+    );
+    assert_eq!(optimizer.groups().collect::<Vec<_>>(), ["trunk"]);
+    assert_eq!(optimizer.layout(), layout);
+    optimizer.add_group(&Group::new("head", Row::default(), ["head.bias"])).expect("the bias is still free");
+    let rows = |count| vec![Row::default(); count];
+    assert_eq!(told(optimizer.load_rows(0, &rows(3))), "3 rows for 2 groups: not a whole number of steps");
+    assert_eq!(told(optimizer.load_rows(0, &rows(0))), "0 rows for 2 groups: not a whole number of steps");
+    assert_eq!(told(optimizer.load_rows(0, &rows(2 * 257))), "514 rows for 2 groups: more steps than horizon_steps");
+    let amsgrad = Row { amsgrad: true, ..Row::default() };
+    assert_eq!(
+        told(optimizer.load_rows(0, &[Row::default(), amsgrad])),
+        "2 rows for 2 groups: amsgrad cannot change from step to step"
+    );
+    assert_eq!(
+        told(optimizer.upload_gradient("head.bias", &[0.0; 3])),
+        "parameter \"head.bias\": its parameter range is 12 bytes, its shape [2] needs 8"
+    );
+    assert_eq!(
+        optimizer.select(&["head.biass"]).expect_err("an error").to_string(),
+        "no parameter is named \"head.biass\"; did you mean \"head.bias\"?"
+    );
+}
+
+fn external(buffer: &Buffer, name: &str, shape: [usize; 1], values: u64, gradient: (&Buffer, u64)) -> External {
+    let bytes = shape[0] as u64 * 4;
+    External {
+        param: Param::new(name, shape),
+        values: buffer.range(values, bytes).expect("a range"),
+        gradient: gradient.0.range(gradient.1, bytes).expect("a range"),
+    }
+}
+
+#[test]
+fn callers_ranges_are_checked() {
+    let engine = Engine::cpu();
+    let params = engine.buffer("my params", 256).expect("a buffer");
+    let grads = engine.buffer("my grads", 256).expect("a buffer");
+    let odd = engine.buffer("odd", 20).expect("a buffer");
+    let told = |externals: &[External], mode| {
+        let groups = [Group::new("all", Row::default(), externals.iter().map(|one| one.param.name.clone()))];
+        Optimizer::over(&engine, externals, mode, &groups, Settings::default()).expect_err("an error").to_string()
+    };
+    let a = external(&params, "a", [8], 0, (&grads, 0));
+    let mut wrong = a.clone();
+    wrong.gradient.bytes = 28;
+    assert_eq!(
+        told(&[wrong], Mode::Arena),
+        "parameter \"a\": its gradient range is 28 bytes, its shape [8] needs 32"
+    );
+    let b = external(&params, "b", [8], 16, (&grads, 64));
+    assert_eq!(
+        told(&[a.clone(), b], Mode::InPlace),
+        "the parameter \"a\" and the parameter \"b\" overlap in buffer \"my params\""
+    );
+    let shared = external(&params, "b", [4], 64, (&grads, 16));
+    assert_eq!(
+        told(&[a.clone(), shared], Mode::InPlace),
+        "the gradient \"a\" and the gradient \"b\" overlap in buffer \"my grads\""
+    );
+    assert_eq!(
+        told(&[external(&params, "c", [8], 4, (&grads, 64))], Mode::Arena),
+        "parameter \"c\": its parameter starts at byte 4, which is not a multiple of 16 \
+         (arena mode reads vec4s; Mode::InPlace takes any offset)"
+    );
+    let one_buffer = told(&[external(&params, "d", [4], 0, (&params, 64))], Mode::Arena);
+    assert!(one_buffer.contains("\"my params\" also holds the gradient of \"d\"") && one_buffer.contains("Mode::InPlace"));
+    let short = told(&[external(&odd, "e", [5], 0, (&grads, 0))], Mode::Arena);
+    assert!(short.contains("lacks the bytes up to the next multiple of 16"), "{short}");
+    assert_eq!(told(&[], Mode::Arena), "the model is empty: no parameter was given");
+    assert_eq!(
+        params.range(2, 4).expect_err("an error").to_string(),
+        "range 2..6 of buffer \"my params\" (256 bytes): offset and length must be multiples of 4 bytes"
+    );
+    assert_eq!(
+        params.range(252, 8).expect_err("an error").to_string(),
+        "range 252..260 of buffer \"my params\" (256 bytes): reaches past the end"
+    );
+    assert_eq!(
+        GradientClip::new(&engine, &[], Mode::Arena, Clip::norm(1.0)).expect_err("an error").to_string(),
+        "the model is empty: no parameter was given"
+    );
+}
+
+#[test]
+fn a_buffer_without_storage_is_refused() {
+    let Some(engine) = gpu() else { return };
+    let usage = wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::COPY_DST;
+    let descriptor = wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false };
+    let buffer = engine.device().expect("a device").create_buffer(&descriptor);
+    assert_eq!(
+        engine.import("vertices", &buffer).expect_err("an error").to_string(),
+        "buffer \"vertices\" of 64 bytes was made without the usage STORAGE"
+    );
+}
+
+#[test]
+fn a_parameter_over_a_page_cannot_be_bound_whole() {
+    let engine = Engine::cpu();
+    let parameters = Parameters::new(&engine, &[Param::new("big", [10_000])], Some(4096 * 4)).expect("parameters");
+    assert_eq!(
+        parameters.range("big").expect_err("an error").to_string(),
+        "buffer \"big\" of 40000 bytes is over the device's limit of 16384 bytes"
+    );
+    parameters.upload("big", &noise(1, 10_000)).expect("it is there all the same");
+    assert_eq!(parameters.download("big").expect("values"), noise(1, 10_000));
+}

@@ -1,0 +1,80 @@
+//! The binary, as its user runs it.
+
+use crate::support::gpu;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn gradus(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gradus")).args(arguments).output().expect("the binary runs")
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = gradus(arguments);
+    assert!(!output.status.success(), "{arguments:?} was accepted");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    told.lines().find(|line| line.starts_with("gradus: ")).unwrap_or(&told).to_owned()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("gradus-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+#[test]
+fn demo_mlp_reaches_97_percent_and_writes_its_files() {
+    if gpu().is_none() {
+        return;
+    }
+    let out = folder("demo");
+    let output = gradus(&["demo", "mlp", "--out", out.to_str().expect("a path")]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((metrics.lines().count(), last["epoch"].as_u64()), (30, Some(30)));
+    assert!(last["test_accuracy"].as_f64().expect("a number") >= 0.97, "{last}");
+    let bytes = std::fs::read(out.join("model.safetensors")).expect("parameters");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    assert_eq!(file.tensor("layers.0.weight").expect("a weight").shape(), [128, 64]);
+    assert_eq!(file.names().len(), 6);
+    for words in ["adapter ", "parameters     17226", "steps/s", "1.02 submissions", "bytes uploaded", "blocking waits"] {
+        assert!(told.contains(words), "{words:?} is missing in\n{told}");
+    }
+    std::fs::remove_dir_all(out).expect("the folder was ours");
+}
+
+#[test]
+fn demo_mlp_runs_without_any_adapter() {
+    let output = gradus(&["--adapter", "cpu", "demo", "mlp", "--epochs", "1", "--hidden", "7,5", "--batch-size", "50"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.contains("cpu (the twins; no shader ran)"), "{told}");
+}
+
+#[test]
+fn bad_arguments_are_told() {
+    let cpu = |rest: &[&str]| refused(&[&["--adapter", "cpu", "demo", "mlp"], rest].concat());
+    assert_eq!(cpu(&["--lr", "-1"]), "gradus: --lr -1: lr is not a finite number that is 0 or more");
+    assert_eq!(cpu(&["--hidden", "0"]), "gradus: an MLP of sizes [64, 0, 10]: a layer of size 0 has nothing to learn");
+    assert_eq!(
+        cpu(&["--activation", "tanh"]),
+        "gradus: activation \"tanh\" is not known; there are \"relu\" and \"gelu\""
+    );
+    assert_eq!(
+        cpu(&["--batch-size", "5000"]),
+        "gradus: batch_size = 5000: a step takes 5000 rows, the train set has 1438"
+    );
+    assert_eq!(cpu(&["--epochs", "0"]), "gradus: epochs = 0: at least 1 is needed");
+    let told = cpu(&["--out", "/dev/null/here"]);
+    assert!(told.starts_with("gradus: making the folder /dev/null/here: "), "{told}");
+}
+
+#[test]
+fn info_lists_adapters() {
+    let output = gradus(&["info"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.contains("in use: "), "{told}");
+    if gpu().is_some() {
+        assert!(told.contains("page (storage binding)") && told.contains("timestamps"), "{told}");
+    }
+}

@@ -1,0 +1,146 @@
+//! The engine: choice of adapter, errors that come back, counters and the ring.
+
+use crate::support::{fresh_gpu, gpu};
+use gradus::engine::{AdapterChoice, Engine, Error, Report, Submission, Upload, list_adapters};
+use gradus::optim::{Optimizer, Parameters, Settings};
+use gradus::params::{Group, Param, Row};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[test]
+fn adapters_are_picked_by_name() {
+    assert_eq!(AdapterChoice::parse("cpu"), AdapterChoice::Cpu);
+    assert_eq!(AdapterChoice::parse(" CPU "), AdapterChoice::Cpu);
+    assert_eq!(AdapterChoice::parse(""), AdapterChoice::Best);
+    let cpu = Engine::new(&AdapterChoice::Cpu).expect("the CPU engine");
+    assert_eq!((cpu.name(), cpu.adapter().is_none()), ("cpu", true));
+    if gpu().is_none() {
+        return;
+    }
+    let adapters = list_adapters();
+    let first = &adapters[0].name;
+    let asked = AdapterChoice::Named(first[..4].to_uppercase());
+    assert_eq!(Engine::new(&asked).expect("part of a name, in any case").name(), first);
+    let told = Engine::new(&AdapterChoice::parse("no such card")).expect_err("an error").to_string();
+    assert!(told.starts_with("no adapter matches \"no such card\"; this machine has: "), "{told}");
+    assert!(told.contains(first) && told.ends_with("\"cpu\""), "{told}");
+}
+
+#[test]
+fn a_buffer_over_the_limit_is_refused_by_name_and_size() {
+    let Some(engine) = gpu() else { return };
+    let told = engine.buffer("huge", 1 << 50).expect_err("an error").to_string();
+    let limit = engine.adapter().expect("an adapter").buffer_bytes;
+    assert_eq!(told, format!("buffer \"huge\" of 1125899906842624 bytes is over the device's limit of {limit} bytes"));
+    engine.buffer("small", 64).expect("the engine goes on");
+}
+
+#[test]
+fn a_write_past_the_end_is_refused() {
+    for engine in crate::support::engines() {
+        let buffer = engine.buffer("four", 16).expect("a buffer");
+        let told = engine.write(&buffer, 8, &[1u32, 2, 3]).expect_err("an error").to_string();
+        assert_eq!(told, "range 8..20 of buffer \"four\" (16 bytes): reaches past the end");
+        assert_eq!(engine.read::<u32>(&buffer.all()).expect("a read"), [0; 4]);
+    }
+}
+
+#[test]
+fn a_destroyed_device_is_an_error_not_a_panic() {
+    let Some(engine) = fresh_gpu() else { return };
+    let parameters = Parameters::new(&engine, &[Param::new("p", [64])], None).expect("parameters");
+    let groups = [Group::new("all", Row::default(), ["p"])];
+    let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+    optimizer.step().expect("a step");
+    engine.wait().expect("a wait");
+    engine.device().expect("a device").destroy();
+    let told: Vec<String> = [
+        optimizer.step().err().map(|error| error.to_string()),
+        parameters.download("p").err().map(|error| error.to_string()),
+        engine.buffer("after", 64).err().map(|error| error.to_string()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert_eq!(told.len(), 3, "each call comes back with an error: {told:?}");
+    assert!(told.iter().all(|error| error.contains("was lost")), "{told:?}");
+}
+
+#[test]
+fn a_refused_submission_on_our_own_device_comes_back() {
+    let Some(engine) = fresh_gpu() else { return };
+    let usage = wgpu::BufferUsages::STORAGE;
+    let descriptor = wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false };
+    let buffer = engine.device().expect("a device").create_buffer(&descriptor);
+    let unwritable = engine.import("read only", &buffer).expect("it can be bound");
+    let told = engine.write(&unwritable, 0, &[1u32]).expect_err("no COPY_DST").to_string();
+    assert!(told.contains("refused"), "{told}");
+    engine.wait().expect("the engine goes on");
+}
+
+#[test]
+fn a_borrowed_device_keeps_its_own_handlers() {
+    let Some(engine) = fresh_gpu() else { return };
+    let (device, queue) = (engine.device().expect("a device").clone(), engine.queue().expect("a queue").clone());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    device.on_uncaptured_error(Arc::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    let borrowed = Engine::from_device(device.clone(), queue).expect("an engine");
+    let usage = wgpu::BufferUsages::STORAGE;
+    let descriptor = wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false };
+    let buffer = device.create_buffer(&descriptor);
+    let unwritable = borrowed.import("read only", &buffer).expect("it can be bound");
+    borrowed.write(&unwritable, 0, &[1u32]).expect_err("our own error comes back to us");
+    assert_eq!(seen.load(Ordering::Relaxed), 0, "and does not reach the owner's handler");
+    let nonsense = wgpu::BufferDescriptor { usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE, ..descriptor };
+    let _ = device.create_buffer(&nonsense);
+    assert_eq!(seen.load(Ordering::Relaxed), 1, "the owner's errors reach the owner");
+}
+
+#[test]
+fn the_ring_carries_what_fits_and_never_waits() {
+    for engine in crate::support::engines() {
+        let buffer = engine.buffer("word", 16).expect("a buffer");
+        let ring = engine.ring(vec![buffer.range(0, 8).expect("a range")]).expect("a ring");
+        assert_eq!(ring.report_bytes(), 8);
+        let before = engine.counters();
+        let mut seen: Vec<(u64, u32)> = Vec::new();
+        for step in 0..50u32 {
+            let data = bytemuck::cast_slice(&[step, step + 1]).to_vec();
+            let uploads = vec![Upload { buffer: buffer.clone(), offset: 0, data }];
+            let report = Some(Report { ring: &ring, tag: u64::from(step) });
+            engine.submit(&Submission { uploads, report, ..Submission::default() }).expect("a submission");
+            seen.extend(engine.collect(&ring).expect("reports").iter().map(|d| (d.tag, word(&d.bytes))));
+        }
+        assert_eq!((engine.counters() - before).blocking_waits, 0);
+        engine.wait().expect("a wait");
+        seen.extend(engine.collect(&ring).expect("reports").iter().map(|d| (d.tag, word(&d.bytes))));
+        assert!(!seen.is_empty() && seen.is_sorted(), "{seen:?}");
+        assert!(seen.iter().all(|(tag, word)| *tag == u64::from(*word)), "a report is that of its tag: {seen:?}");
+    }
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    assert_eq!(bytes.len(), 8);
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+#[test]
+fn a_program_that_does_not_fit_its_kernel_is_refused() {
+    use gradus::engine::{Binding, Dispatch, Program, kernel};
+    for engine in crate::support::engines() {
+        let buffer = engine.buffer("b", 64).expect("a buffer");
+        let with = |bindings: Vec<Binding>| {
+            let kernel = kernel("clip").expect("a kernel");
+            let mut program = Program::new("test");
+            program.dispatches.push(Dispatch { kernel, bindings, constants: vec![], grid: [1, 1, 1], bytes: 0 });
+            engine.prepare(program).expect_err("an error").to_string()
+        };
+        assert_eq!(with(vec![(&buffer).into()]), "program \"test\", kernel \"clip\": 1 bindings given, 4 declared");
+        let clocked = vec![(&buffer).into(), (&buffer).into(), (&buffer).into(), Binding::Clock];
+        assert_eq!(with(clocked), "program \"test\", kernel \"clip\": binding 3 is declared Uniform");
+    }
+    assert!(matches!(kernel("adamx"), Err(Error::NoSuchKernel { .. })));
+}

@@ -1,0 +1,472 @@
+//! What the fused step promises beyond its numbers: frozen groups cost nothing, paging changes no bit, a step is one
+//! submission, skipped steps change nothing, state survives.
+
+use crate::support::{assert_close, engines, fresh_gpu, gpu, noise};
+use gradus::engine::{Counters, Engine};
+use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Refreeze, Settings};
+use gradus::params::{Field, Group, Param, Row};
+use std::collections::BTreeMap;
+
+/// A small model: an odd weight, a bias, and a tensor of several chunks.
+fn model() -> Vec<Param> {
+    vec![Param::new("head.weight", [10, 33]), Param::new("head.bias", [10]), Param::new("trunk.weight", [100, 123])]
+}
+
+fn filled(engine: &Engine, params: &[Param], page_bytes: Option<u64>) -> Parameters {
+    let parameters = Parameters::new(engine, params, page_bytes).expect("parameters");
+    for (place, param) in params.iter().enumerate() {
+        parameters.upload(&param.name, &noise(place as u32, param.elements())).expect("an upload");
+    }
+    parameters
+}
+
+fn two_groups() -> Vec<Group> {
+    let row = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
+    vec![
+        Group::new("head", row, ["head.weight", "head.bias"]),
+        Group::new("trunk", Row { lr: 1e-3, ..row }, ["trunk.weight"]),
+    ]
+}
+
+fn give_gradients(optimizer: &mut Optimizer, params: &[Param], step: u32) {
+    for (place, param) in params.iter().enumerate() {
+        if optimizer.is_trainable(&param.name).expect("a parameter") {
+            let gradient = noise(step * 100 + place as u32, param.elements());
+            optimizer.upload_gradient(&param.name, &gradient).expect("a gradient");
+        }
+    }
+}
+
+fn all(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {
+    let bits = |name: &str| parameters.download(name).expect("values").into_iter().map(f32::to_bits).collect();
+    parameters.params().iter().map(|param| (param.name.clone(), bits(&param.name))).collect()
+}
+
+#[test]
+fn tiny_pages_give_the_same_bits() {
+    for engine in engines() {
+        let params = vec![Param::new("a", [3]), Param::new("b", [5 * 4096 + 77]), Param::new("c", [9000])];
+        let row = Row { lr: 1e-2, amsgrad: true, ..Row::default() };
+        let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", Row { lr: 1e-3, ..row }, ["c"])];
+        for clip in [Clip::None, Clip::norm(0.1)] {
+            let run = |page_bytes: Option<u64>| {
+                let settings = Settings { clip, page_bytes, ..Settings::default() };
+                let parameters = filled(&engine, &params, page_bytes);
+                let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+                for step in 0..4 {
+                    give_gradients(&mut optimizer, &params, step);
+                    optimizer.step().expect("a step");
+                }
+                let updates = optimizer.program().expect("a program");
+                let updates = updates.dispatches.iter().filter(|d| d.kernel.name.starts_with("adamw")).count();
+                (all(&parameters), optimizer.save_state().expect("state"), parameters.pages().len(), updates)
+            };
+            let (values, state, pages, updates) = run(None);
+            assert_eq!((pages, updates), (1, 1), "one page is one dispatch");
+            let (tiny_values, tiny_state, tiny_pages, tiny_updates) = run(Some(4096 * 4));
+            assert!(tiny_pages >= 8 && tiny_updates >= 8, "{tiny_pages} pages, {tiny_updates} updates");
+            assert!(values == tiny_values && state == tiny_state, "bits differ on {} with {clip:?}", engine.name());
+            // Pages of different sizes for parameters and state: many pairs of windows.
+            let settings = Settings { clip, page_bytes: Some(3 * 4096 * 4), ..Settings::default() };
+            let parameters = filled(&engine, &params, Some(2 * 4096 * 4));
+            let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+            for step in 0..4 {
+                give_gradients(&mut optimizer, &params, step);
+                optimizer.step().expect("a step");
+            }
+            assert!(values == all(&parameters), "bits differ with uneven pages on {}", engine.name());
+        }
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bits() {
+    for engine in engines() {
+        let run = || {
+            let parameters = filled(&engine, &model(), None);
+            let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
+            let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+            for step in 0..10 {
+                give_gradients(&mut optimizer, &model(), step);
+                optimizer.step().expect("a step");
+            }
+            (all(&parameters), optimizer.save_state().expect("state"))
+        };
+        assert!(run() == run(), "two runs differ on {}", engine.name());
+    }
+}
+
+#[test]
+fn a_frozen_group_costs_nothing_and_keeps_its_bits() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        let trainable: u64 = model().iter().map(|param| param.elements() as u64).sum();
+        assert_eq!(optimizer.program().expect("a program").bytes(), 28 * trainable);
+        optimizer.freeze("trunk", Refreeze::KeepState).expect("a group");
+        let head = 10 * 33 + 10;
+        assert_eq!(optimizer.program().expect("a program").bytes(), 28 * head, "frozen bytes are not moved");
+        let before = all(&parameters);
+        for step in 0..5 {
+            give_gradients(&mut optimizer, &model(), step);
+            optimizer.step().expect("a step");
+        }
+        let after = all(&parameters);
+        assert!(before["trunk.weight"] == after["trunk.weight"], "a frozen tensor moved");
+        assert!(before["head.weight"] != after["head.weight"], "a trained tensor did not move");
+        assert_eq!(optimizer.applied_counts().expect("counts")["trunk.weight"], 0);
+        assert_eq!(optimizer.gradient("trunk.weight").expect("its place is kept").bytes, 100 * 123 * 4);
+
+        optimizer.freeze("head", Refreeze::KeepState).expect("a group");
+        assert_eq!(optimizer.program().expect("a program").bytes(), 0, "nothing is left to do");
+        optimizer.step().expect("a step over nothing");
+        assert!(after == all(&parameters));
+    }
+}
+
+#[test]
+fn a_frozen_trunk_has_no_moments_until_it_thaws() {
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let head = &two_groups()[..1];
+    let mut optimizer = Optimizer::new(&engine, &parameters, head, Settings::default()).expect("an optimizer");
+    assert!(matches!(optimizer.gradient("trunk.weight"), Err(Error::NotOwned { .. })));
+    let state = optimizer.save_state().expect("state");
+    assert!(safetensors::SafeTensors::deserialize(&state).expect("a file").tensor("trunk.weight.exp_avg").is_err());
+    let layout = optimizer.layout();
+    optimizer.add_group(&two_groups()[1]).expect("a group");
+    assert!(optimizer.layout() != layout);
+    assert!(optimizer.gradient("trunk.weight").is_ok());
+}
+
+#[test]
+fn refreezing_keeps_or_drops_state() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        let take = |optimizer: &mut Optimizer| {
+            give_gradients(optimizer, &model(), 1);
+            optimizer.step().expect("a step");
+            let counts = optimizer.applied_counts().expect("counts");
+            (counts["head.weight"], counts["trunk.weight"])
+        };
+        assert_eq!(take(&mut optimizer), (1, 1));
+        optimizer.freeze("trunk", Refreeze::KeepState).expect("a group");
+        assert_eq!(take(&mut optimizer), (2, 1));
+        optimizer.thaw("trunk").expect("a group");
+        assert_eq!(take(&mut optimizer), (3, 2));
+        let moments = moments(&optimizer, "head.weight");
+        optimizer.freeze("trunk", Refreeze::DropState).expect("a group");
+        assert!(matches!(optimizer.gradient("trunk.weight"), Err(Error::NotOwned { .. })));
+        optimizer.thaw("trunk").expect("a group");
+        assert_eq!(moments, self::moments(&optimizer, "head.weight"), "what stays is copied, bit for bit");
+        assert!(self::moments(&optimizer, "trunk.weight").iter().all(|m| *m == 0), "what was dropped starts at zero");
+        assert_eq!(take(&mut optimizer), (4, 1));
+    }
+}
+
+fn moments(optimizer: &Optimizer, name: &str) -> Vec<u32> {
+    let state = optimizer.save_state().expect("state");
+    let file = safetensors::SafeTensors::deserialize(&state).expect("a file");
+    bytemuck::pod_collect_to_vec(file.tensor(&format!("{name}.exp_avg")).expect("a moment").data())
+}
+
+#[test]
+fn a_thaw_is_one_submission_and_moves_only_lists() {
+    let Some(engine) = fresh_gpu() else { return };
+    let parameters = filled(&engine, &model(), None);
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    optimizer.freeze("trunk", Refreeze::DropState).expect("a group");
+    optimizer.step().expect("a step");
+    let before = engine.counters();
+    optimizer.thaw("trunk").expect("a group");
+    optimizer.step().expect("a step");
+    let counted = engine.counters() - before;
+    assert!(counted.submissions <= 2, "{counted:?}");
+    assert!(counted.uploaded_bytes < 2048, "{counted:?}");
+    assert_eq!(counted.blocking_waits, 0);
+}
+
+#[test]
+fn a_step_is_one_submission_and_no_wait() {
+    let Some(engine) = fresh_gpu() else { return };
+    let steps = 300u64;
+    let groups = two_groups();
+    for (clip, per_element) in [(Clip::None, 28), (Clip::norm(1.0), 32)] {
+        let parameters = filled(&engine, &model(), None);
+        let settings = Settings { clip, ..Settings::default() };
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+        give_gradients(&mut optimizer, &model(), 0);
+        let horizon = u64::from(optimizer.horizon_steps());
+        let before = engine.counters();
+        for step in 0..steps {
+            if step % horizon == 0 {
+                let rows: Vec<Row> = (0..horizon.min(steps - step)).flat_map(|_| groups.iter().map(|g| g.row)).collect();
+                optimizer.load_rows(step, &rows).expect("rows");
+            }
+            optimizer.step().expect("a step");
+            optimizer.stats().expect("stats");
+        }
+        let counted: Counters = engine.counters() - before;
+        let trainable: u64 = model().iter().map(|param| param.elements() as u64).sum();
+        assert_eq!(counted.submissions, steps);
+        assert_eq!(counted.blocking_waits, 0);
+        assert_eq!(counted.program_bytes, steps * per_element * trainable);
+        // The lists of the first step travel inside its submission, apart from the table: 2 tables in 300 steps.
+        let tables = steps.div_ceil(horizon);
+        assert!(tables * 100 <= steps, "at most one upload per 100 steps");
+        let lists = 3 + 2 * u64::from(clip != Clip::None) + 1;
+        assert!(counted.uploads <= tables + lists, "{counted:?}");
+        let average = counted.uploaded_bytes as f64 / (steps * groups.len() as u64) as f64;
+        assert!(average <= 64.0, "{average} bytes per group and step");
+        // In steady state there is nothing to upload at all.
+        let before = engine.counters();
+        optimizer.load_rows(steps, &vec![groups[0].row; 2 * horizon as usize]).expect("rows");
+        for _ in 0..100 {
+            optimizer.step().expect("a step");
+        }
+        assert_eq!((engine.counters() - before).uploads, 1);
+    }
+}
+
+#[test]
+fn a_nonfinite_gradient_skips_the_whole_step() {
+    for engine in engines() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let parameters = filled(&engine, &model(), None);
+            let settings = Settings { guard: true, ..Settings::default() };
+            let mut optimizer =
+                Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+            give_gradients(&mut optimizer, &model(), 0);
+            optimizer.step().expect("a step");
+            let (before, state) = (all(&parameters), optimizer.save_state().expect("state"));
+            let mut poisoned = noise(3, 100 * 123);
+            poisoned[12_299] = bad;
+            optimizer.upload_gradient("trunk.weight", &poisoned).expect("a gradient");
+            optimizer.step().expect("a step");
+            assert!(before == all(&parameters), "parameters changed");
+            assert!(state == optimizer.save_state().expect("state"), "moments or counts changed");
+            let stats = optimizer.stats().expect("stats").expect("a report");
+            assert!(stats.skipped && stats.skipped_steps == 1 && stats.applied_steps == 1, "{stats:?}");
+            assert_eq!(stats.bad_group, Some(1), "the trunk is the second group");
+            assert_eq!(stats.step, 1);
+            // A frozen tensor's gradient does not count.
+            optimizer.freeze("trunk", Refreeze::KeepState).expect("a group");
+            give_gradients(&mut optimizer, &model(), 2);
+            optimizer.step().expect("a step");
+            engine.wait().expect("a wait");
+            let stats = optimizer.stats().expect("stats").expect("a report");
+            assert!(!stats.skipped && stats.applied_steps == 2 && stats.step == 2, "{stats:?}");
+        }
+    }
+}
+
+#[test]
+fn a_nonfinite_norm_can_be_an_error() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let clip = Clip::Norm { max_norm: 1.0, order: NormOrder::Two, error_if_nonfinite: true };
+        let settings = Settings { clip, ..Settings::default() };
+        let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+        give_gradients(&mut optimizer, &model(), 0);
+        optimizer.upload_gradient("head.bias", &[f32::INFINITY; 10]).expect("a gradient");
+        let before = all(&parameters);
+        optimizer.step().expect("the error comes with a report");
+        engine.wait().expect("a wait");
+        let told = optimizer.stats().expect_err("an error").to_string();
+        assert_eq!(told, "the total norm of order 2 of the gradients at step 0 is not finite (inf); the step was skipped");
+        assert!(before == all(&parameters), "parameters changed");
+        assert!(optimizer.stats().expect("told once").expect("a report").skipped);
+    }
+}
+
+#[test]
+fn set_takes_effect_at_once_and_on_rows_to_come() {
+    for engine in engines() {
+        let params = [Param::new("p", [4])];
+        let row = Row { lr: 0.0, weight_decay: 0.0, ..Row::default() };
+        let parameters = filled(&engine, &params, None);
+        let groups = [Group::new("all", row, ["p"])];
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+        optimizer.upload_gradient("p", &[1.0; 4]).expect("a gradient");
+        let start = parameters.download("p").expect("values");
+        let moved = |lr: f32| start.iter().map(|p| p - lr).collect::<Vec<f32>>();
+        optimizer.step().expect("a step");
+        assert_eq!(parameters.download("p").expect("values"), start, "lr 0 leaves the parameters");
+        optimizer.set("all", Field::Lr, 0.5).expect("a value");
+        optimizer.step().expect("a step");
+        assert_close("after set", &parameters.download("p").expect("values"), &moved(0.5), 1e-6, 1e-6);
+        // Loaded rows: set changes this step's and later ones, not the group's alone.
+        optimizer.load_rows(2, &[Row { lr: 0.25, ..row }, Row { lr: 0.125, ..row }, Row { lr: 1.0, ..row }]).expect("rows");
+        optimizer.step().expect("a step");
+        assert_close("row 0", &parameters.download("p").expect("values"), &moved(0.75), 1e-6, 1e-6);
+        optimizer.set("all", Field::Lr, 2.0).expect("a value");
+        assert_eq!(optimizer.row("all").expect("a row").lr, 2.0);
+        optimizer.step().expect("a step");
+        optimizer.step().expect("a step");
+        assert_close("rows 1 and 2", &parameters.download("p").expect("values"), &moved(4.75), 1e-6, 1e-6);
+        let told = optimizer.step().expect_err("the rows are used up").to_string();
+        assert_eq!(told, "no row for step 5: the rows loaded cover 2..5; load the next ones with load_rows");
+    }
+}
+
+#[test]
+fn held_rows_never_run_out() {
+    for engine in engines() {
+        let parameters = filled(&engine, &[Param::new("p", [4])], None);
+        let groups = [Group::new("all", Row { lr: 1e-3, ..Row::default() }, ["p"])];
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+        for _ in 0..1030 {
+            optimizer.step().expect("a step");
+            optimizer.stats().expect("stats");
+        }
+        engine.wait().expect("a wait");
+        optimizer.stats().expect("stats");
+        optimizer.step().expect("a step");
+        engine.wait().expect("a wait");
+        let stats = optimizer.stats().expect("stats").expect("a report");
+        assert_eq!((stats.step, stats.applied_steps), (1030, 1031));
+    }
+}
+
+#[test]
+fn state_goes_to_a_file_and_back() {
+    for engine in engines() {
+        let row = Row { lr: 1e-2, amsgrad: true, ..Row::default() };
+        let groups = [Group::new("all", row, model().iter().map(|param| param.name.clone()))];
+        let run = |parameters: &Parameters, optimizer: &mut Optimizer, steps: std::ops::Range<u32>| {
+            for step in steps {
+                give_gradients(optimizer, &model(), step);
+                optimizer.step().expect("a step");
+            }
+            all(parameters)
+        };
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+        run(&parameters, &mut optimizer, 0..5);
+        let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let straight = run(&parameters, &mut optimizer, 5..8);
+
+        let file = safetensors::SafeTensors::deserialize(&saved).expect("a file");
+        let resumed = Parameters::new(&engine, &model(), None).expect("parameters");
+        for (name, view) in file.tensors() {
+            resumed.upload(&name, &bytemuck::pod_collect_to_vec::<u8, f32>(view.data())).expect("an upload");
+        }
+        let mut optimizer = Optimizer::new(&engine, &resumed, &groups, Settings::default()).expect("an optimizer");
+        optimizer.load_state(&state).expect("state");
+        assert_eq!(optimizer.save_state().expect("state"), state, "a state read back is the state");
+        assert!(run(&resumed, &mut optimizer, 5..8) == straight, "a run that goes on is the run");
+    }
+}
+
+#[test]
+fn a_bad_state_file_changes_nothing() {
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    give_gradients(&mut optimizer, &model(), 0);
+    optimizer.step().expect("a step");
+    let state = optimizer.save_state().expect("state");
+    let other = vec![Param::new("head.weight", [10, 34])];
+    let strange = Optimizer::new(
+        &engine,
+        &filled(&engine, &other, None),
+        &[Group::new("all", Row::default(), ["head.weight"])],
+        Settings::default(),
+    )
+    .expect("an optimizer");
+    for (file, told) in [
+        (state[..state.len() / 2].to_vec(), "optimizer state: "),
+        (vec![0xff; 100], "optimizer state: "),
+        (strange.save_state().expect("state"), "\"head.weight.exp_avg\" is F32 of shape [10, 34], not F32 of shape [10, 33]"),
+    ] {
+        let error = optimizer.load_state(&file).expect_err("an error").to_string();
+        assert!(error.contains(told), "{error}");
+        assert!(optimizer.save_state().expect("state") == state, "state changed");
+    }
+}
+
+#[test]
+fn a_selection_leaves_the_others_alone_and_goes_out_of_date() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        give_gradients(&mut optimizer, &model(), 0);
+        let selection = optimizer.select(&["trunk.weight"]).expect("a selection");
+        let before = all(&parameters);
+        optimizer.step_over(&selection).expect("a step");
+        let after = all(&parameters);
+        assert!(before["head.weight"] == after["head.weight"] && before["trunk.weight"] != after["trunk.weight"]);
+        optimizer.freeze("head", Refreeze::KeepState).expect("a group");
+        assert!(matches!(optimizer.step_over(&selection), Err(Error::StaleSelection)));
+        assert_eq!(optimizer.next_step(), 1, "a refused step does not count");
+    }
+}
+
+#[test]
+fn encoding_into_a_callers_encoder_is_the_same_step() {
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device").clone();
+    let run = |own_encoder: bool| {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        give_gradients(&mut optimizer, &model(), 0);
+        for step in 0..3 {
+            optimizer.set("head", Field::Lr, 1e-2 / f64::from(step + 1)).expect("a value");
+            if own_encoder {
+                let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                optimizer.encode(&mut encoder).expect("a step");
+                engine.queue().expect("a queue").submit([encoder.finish()]);
+            } else {
+                optimizer.step().expect("a step");
+            }
+        }
+        engine.wait().expect("a wait");
+        assert_eq!(optimizer.stats().expect("stats").expect("a report").applied_steps, 3);
+        all(&parameters)
+    };
+    assert!(run(true) == run(false));
+}
+
+#[test]
+fn an_encoder_that_is_dropped_gives_its_report_slot_back() {
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device").clone();
+    let parameters = filled(&engine, &model(), None);
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    for _ in 0..20 {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        optimizer.encode(&mut encoder).expect("a step");
+    }
+    optimizer.step().expect("a step");
+    engine.wait().expect("a wait");
+    assert!(optimizer.stats().expect("stats").is_some(), "slots of dropped encoders are free again");
+}
+
+#[test]
+fn optimizers_can_be_sent_and_shared() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Engine>();
+    is_send_and_sync::<Optimizer>();
+    is_send_and_sync::<Parameters>();
+    is_send_and_sync::<gradus::optim::GradientClip>();
+    is_send_and_sync::<gradus::engine::Buffer>();
+}
+
+#[test]
+fn a_program_can_be_read() {
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+    let program = optimizer.program().expect("a program");
+    let kernels: Vec<&str> = program.dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
+    assert_eq!(kernels, ["norm", "control", "adamw"]);
+    assert_eq!(program.barriers(), 2, "each stage waits for the one before");
+    let told = program.to_string();
+    assert!(told.starts_with("adamw step: 3 dispatches, 2 barriers, 404480 bytes"), "{told}");
+}

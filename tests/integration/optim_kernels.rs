@@ -1,0 +1,214 @@
+//! The optimizer's kernels on the device against their twins, at sizes that fill no chunk, vec4 or workgroup.
+
+use crate::support::{assert_close, engines, gpu, noise};
+use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
+use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
+use gradus::params::{Group, Param, Row};
+use std::collections::BTreeMap;
+
+const SIZES: [usize; 9] = [1, 63, 64, 65, 255, 257, 4095, 4097, 1_000_003];
+const STEPS: u32 = 3;
+
+fn params() -> Vec<Param> {
+    SIZES.iter().map(|size| Param::new(format!("p{size}"), [*size])).collect()
+}
+
+/// Every second parameter in a group of other hyper-parameters.
+fn groups(amsgrad: bool) -> Vec<Group> {
+    let names: Vec<String> = params().into_iter().map(|param| param.name).collect();
+    let every_second = |first: usize| names.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, ..Row::default() };
+    let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, decoupled: false, ..plain };
+    vec![Group::new("plain", plain, every_second(0)), Group::new("other", other, every_second(1))]
+}
+
+/// Parameters and state after a few steps, by name; and the last norm.
+fn run(engine: &Engine, mode: Option<Mode>, settings: Settings, amsgrad: bool) -> (BTreeMap<String, Vec<f32>>, Option<f32>) {
+    let owned;
+    let mut external: Vec<External> = Vec::new();
+    let mut optimizer = match mode {
+        None => {
+            owned = Parameters::new(engine, &params(), settings.page_bytes).expect("parameters");
+            for (place, param) in params().iter().enumerate() {
+                owned.upload(&param.name, &noise(place as u32, param.elements())).expect("an upload");
+            }
+            Optimizer::new(engine, &owned, &groups(amsgrad), settings).expect("an optimizer")
+        }
+        Some(mode) => {
+            owned = Parameters::new(engine, &params(), None).expect("parameters");
+            for (place, param) in params().iter().enumerate() {
+                let room = param.elements().next_multiple_of(4) as u64 * 4 + 16;
+                // In place: an odd offset; arena: whole vec4s.
+                let offset = if mode == Mode::InPlace { 12 } else { 16 };
+                let bytes = param.elements() as u64 * 4;
+                let [values, gradient] =
+                    ["values", "gradient"].map(|label| engine.buffer(label, room).expect("a buffer"));
+                engine.write(&values, offset, &noise(place as u32, param.elements())).expect("a write");
+                external.push(External {
+                    param: param.clone(),
+                    values: values.range(offset, bytes).expect("a range"),
+                    gradient: gradient.range(offset, bytes).expect("a range"),
+                });
+            }
+            Optimizer::over(engine, &external, mode, &groups(amsgrad), settings).expect("an optimizer")
+        }
+    };
+    for step in 0..STEPS {
+        for (place, param) in params().iter().enumerate() {
+            let seed = 1000 + step * 100 + place as u32;
+            optimizer.upload_gradient(&param.name, &noise(seed, param.elements())).expect("a gradient");
+        }
+        optimizer.step().expect("a step");
+    }
+    engine.wait().expect("a wait");
+    let norm = optimizer.stats().expect("stats").expect("a report").grad_norm;
+    let mut values = BTreeMap::new();
+    for (place, param) in params().iter().enumerate() {
+        let read = match external.get(place) {
+            Some(external) => engine.read(&external.values).expect("values"),
+            None => owned.download(&param.name).expect("values"),
+        };
+        values.insert(param.name.clone(), read);
+    }
+    let state = optimizer.save_state().expect("state");
+    for (name, view) in safetensors::SafeTensors::deserialize(&state).expect("a file").tensors() {
+        values.insert(name, bytemuck::pod_collect_to_vec(view.data()));
+    }
+    (values, norm)
+}
+
+fn agree(mode: Option<Mode>, settings: Settings, amsgrad: bool) {
+    let Some(engine) = gpu() else { return };
+    let (got, norm) = run(&engine, mode, settings, amsgrad);
+    let (expected, twin_norm) = run(&Engine::cpu(), mode, settings, amsgrad);
+    if let (Some(norm), Some(twin_norm)) = (norm, twin_norm) {
+        assert_close("norm", &[norm], &[twin_norm], 1e-5, 0.0);
+    }
+    assert_eq!(got.len(), expected.len());
+    for (name, values) in &got {
+        // A clip coefficient may differ by the norm's rounding; the update multiplies by it.
+        assert_close(&format!("{name} ({mode:?}, amsgrad {amsgrad})"), values, &expected[name], 2e-5, 1e-6);
+    }
+}
+
+#[test]
+fn adamw_matches_its_twin_in_arenas() {
+    for amsgrad in [false, true] {
+        agree(None, Settings::default(), amsgrad);
+    }
+}
+
+#[test]
+fn adamw_matches_its_twin_in_callers_buffers() {
+    for mode in [Mode::Arena, Mode::InPlace] {
+        for amsgrad in [false, true] {
+            agree(Some(mode), Settings::default(), amsgrad);
+        }
+    }
+}
+
+#[test]
+fn norm_and_control_match_their_twins() {
+    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
+        let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
+        agree(None, Settings { clip, guard: true, ..Settings::default() }, false);
+        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, false);
+    }
+    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, false);
+}
+
+#[test]
+fn clip_matches_its_twin() {
+    let Some(device) = gpu() else { return };
+    for mode in [Mode::Arena, Mode::InPlace] {
+        for clip in [Clip::norm(0.5), Clip::norm(1e9), Clip::Value(0.25)] {
+            let [got, expected] = [&device, &Engine::cpu()].map(|engine| clipped(engine, mode, clip));
+            for (size, (got, expected)) in SIZES.iter().zip(got.iter().zip(&expected)) {
+                assert_close(&format!("{size} gradients, {mode:?}, {clip:?}"), got, expected, 1e-5, 1e-9);
+            }
+        }
+    }
+}
+
+/// The whole buffers after clipping: what lies around the gradients must not change either.
+fn clipped(engine: &Engine, mode: Mode, clip: Clip) -> Vec<Vec<f32>> {
+    let offset = if mode == Mode::InPlace { 12 } else { 16 };
+    let buffers: Vec<_> = SIZES
+        .iter()
+        .map(|size| {
+            let values = noise(*size as u32, size.next_multiple_of(4) + 8);
+            engine.buffer_with("gradient", &values).expect("a buffer")
+        })
+        .collect();
+    let named: Vec<_> = SIZES
+        .iter()
+        .zip(&buffers)
+        .map(|(size, buffer)| ("gradient", buffer.range(offset, *size as u64 * 4).expect("a range")))
+        .collect();
+    let mut clipping = GradientClip::new(engine, &named, mode, clip).expect("clipping");
+    clipping.run().expect("a run");
+    buffers.iter().map(|buffer| engine.read(&buffer.all()).expect("gradients")).collect()
+}
+
+/// 1 − βᵗ to 1e-6 relative for counts from 1 to 1e6: the control stage alone, over tensors with every such count.
+#[test]
+fn control_forms_bias_corrections_accurately() {
+    for engine in engines() {
+        for beta in [0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.999_999] {
+            let counts: Vec<u32> = (0..3000).chain((3000..1_000_000).step_by(331)).chain([999_999]).collect();
+            for (count, record) in counts.iter().zip(records(&engine, beta, &counts)) {
+                let t = f64::from(count + 1);
+                let exact = -f64::exp_m1(t * beta.ln());
+                assert_eq!(f64::from(record.count), t);
+                let errors = [
+                    f64::from(record.step_size) * exact - 1.0,
+                    f64::from(record.root_scale) * exact.sqrt() - 1.0,
+                ];
+                assert!(
+                    errors.iter().all(|error| error.abs() <= 1e-6),
+                    "beta {beta}, count {t} on {}: {errors:?}",
+                    engine.name()
+                );
+            }
+        }
+    }
+}
+
+/// The records that control writes for tensors of these counts, with lr 1 and both betas the same.
+fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
+    let before: Vec<Record> = counts.iter().map(|&count| Record { count, ..Record::default() }).collect();
+    let control = engine.buffer("control", CONTROL_HEADER_BYTES + size_of_val(&before[..]) as u64).expect("a buffer");
+    engine.write(&control, CONTROL_HEADER_BYTES, &before).expect("a write");
+    let (log, rest) = (beta.ln().max(-200.0) as f32, (1.0 - beta) as f32);
+    let row = layout::Row {
+        lr: 1.0,
+        decay: 1.0,
+        beta1: beta as f32,
+        one_minus_beta1: rest,
+        log_beta1: log,
+        beta2: beta as f32,
+        one_minus_beta2: rest,
+        log_beta2: log,
+        ..layout::Row::default()
+    };
+    let header = layout::TableHeader::default();
+    let table = [bytemuck::bytes_of(&header), bytemuck::bytes_of(&row)].concat();
+    let table = engine.buffer_with("table", &table).expect("a buffer");
+    let list: Vec<[u32; 2]> = (0..counts.len() as u32).map(|tensor| [tensor, 0]).collect();
+    let list = engine.buffer_with("tensors", &list).expect("a buffer");
+    let settings = layout::Settings { tensors: counts.len() as u32, ..layout::Settings::default() };
+    let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
+    let mut program = Program::new("control alone");
+    program.dispatches.push(Dispatch {
+        kernel: kernel("control").expect("a kernel"),
+        bindings: vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
+        constants: vec![("WORKGROUP", 64.0)],
+        grid: [1, 1, 1],
+        bytes: 0,
+    });
+    let prepared = engine.prepare(program).expect("a program");
+    engine.submit(&Submission { programs: vec![&prepared], ..Submission::default() }).expect("a run");
+    let written = control.range(CONTROL_HEADER_BYTES, size_of_val(&before[..]) as u64).expect("a range");
+    engine.read(&written).expect("records")
+}

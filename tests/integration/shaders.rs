@@ -1,0 +1,123 @@
+//! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
+//! bindings as declared; its twin and its file where the name says.
+
+use gradus::engine::layout::{
+    Chunk, Gather, Linear, Loss, Metrics, Partial, Position, Record, Row, Segment, Settings, Stats, TableHeader,
+};
+use gradus::engine::{Access, KERNELS, Kernel};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::offset_of;
+use std::path::Path;
+use wgpu::naga;
+
+/// WebGPU's default limit, which every device keeps.
+const STORAGE_BUFFERS: usize = 8;
+
+fn parsed(kernel: &Kernel) -> naga::Module {
+    let text = kernel.wgsl();
+    naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{}: {}", kernel.name, error.emit_to_string(&text)))
+}
+
+#[test]
+fn shaders_are_valid_without_any_extra_feature() {
+    for kernel in &KERNELS {
+        let flags = naga::valid::ValidationFlags::all();
+        let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
+        if let Err(error) = validator.validate(&parsed(kernel)) {
+            panic!("{}: {}", kernel.name, error.emit_to_string(&kernel.wgsl()));
+        }
+    }
+}
+
+#[test]
+fn shaders_bind_what_their_kernels_declare() {
+    for kernel in &KERNELS {
+        let module = parsed(kernel);
+        let mut found: BTreeMap<u32, (naga::AddressSpace, String)> = BTreeMap::new();
+        for (_, variable) in module.global_variables.iter() {
+            if let Some(binding) = variable.binding {
+                assert_eq!(binding.group, 0, "{}", kernel.name);
+                found.insert(binding.binding, (variable.space, variable.name.clone().unwrap_or_default()));
+            }
+        }
+        assert_eq!(found.len(), kernel.bindings.len(), "{}: number of bindings", kernel.name);
+        for (place, access) in kernel.bindings.iter().enumerate() {
+            let (space, name) = &found[&(place as u32)];
+            let fits = match (access, space) {
+                (Access::Uniform, naga::AddressSpace::Uniform) => name != "clock",
+                (Access::Clock, naga::AddressSpace::Uniform) => name == "clock",
+                (Access::Read, naga::AddressSpace::Storage { access }) => *access == naga::StorageAccess::LOAD,
+                (Access::ReadWrite, naga::AddressSpace::Storage { access }) => {
+                    access.contains(naga::StorageAccess::STORE)
+                }
+                _ => false,
+            };
+            assert!(fits, "{}: binding {place} ({name}) is {space:?}, declared {access:?}", kernel.name);
+        }
+        let storage = kernel.bindings.iter().filter(|access| matches!(access, Access::Read | Access::ReadWrite)).count();
+        assert!(storage <= STORAGE_BUFFERS, "{}: {storage} storage buffers", kernel.name);
+    }
+}
+
+macro_rules! host_layout {
+    ($record:ident: $($field:ident),+) => {
+        (stringify!($record), size_of::<$record>(), vec![$((stringify!($field), offset_of!($record, $field))),+])
+    };
+}
+
+#[test]
+fn shaders_lay_out_records_as_the_host_does() {
+    let records = [
+        host_layout!(Row: lr, weight_decay, decay, beta1, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, flags, pad0),
+        host_layout!(Chunk: param, grad, state, length, tensor, group),
+        host_layout!(Segment: first, count, first_partial, partials, chunks, pad0, pad1, pad2),
+        host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, pad0, pad1, pad2, pad3, pad4, pad5, pad6),
+        host_layout!(Partial: sum, bad_group),
+        host_layout!(Record: count, flags, scale, decay, coupled_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, pad0, pad1, pad2, pad3),
+        host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, pad0),
+        host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, pad0, pad1, pad2),
+        host_layout!(Position: step, epoch, batch, pad0),
+        host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, pad0, pad1, pad2),
+        host_layout!(Loss: rows, classes, quads, scale),
+        host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
+    ];
+    let mut seen = BTreeSet::new();
+    for kernel in &KERNELS {
+        for (_, ty) in parsed(kernel).types.iter() {
+            let (Some(name), naga::TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else { continue };
+            if name == "Table" {
+                let rows = members.last().expect("rows");
+                assert_eq!(rows.offset as usize, size_of::<TableHeader>(), "rows begin after the header");
+            }
+            if let Some((_, size, fields)) = records.iter().find(|(record, ..)| record == name) {
+                let shader: Vec<(&str, usize)> =
+                    members.iter().map(|member| (member.name.as_deref().unwrap_or(""), member.offset as usize)).collect();
+                assert_eq!(&shader, fields, "{}: members of {name}", kernel.name);
+                assert_eq!(*span as usize, *size, "{}: size of {name}", kernel.name);
+                seen.insert(name.clone());
+            }
+        }
+    }
+    assert_eq!(seen.len(), records.len(), "every record was met in a shader: {seen:?}");
+}
+
+#[test]
+fn shaders_twins_and_kernels_share_their_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut shaders = BTreeSet::new();
+    for room in ["optim", "nn"] {
+        for entry in std::fs::read_dir(root.join("shaders").join(room)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let twin = root.join("src/twin").join(room).join(format!("{name}.rs"));
+            assert!(twin.exists(), "{name}: no twin at {}", twin.display());
+            let text = std::fs::read_to_string(&path).expect("a shader");
+            assert!(text.starts_with("// "), "{name}: a shader starts with what it computes");
+            shaders.insert(name);
+        }
+    }
+    let kernels: BTreeSet<String> =
+        KERNELS.iter().map(|kernel| kernel.name.split('.').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(shaders, kernels);
+}

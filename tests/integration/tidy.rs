@@ -1,0 +1,111 @@
+//! Holds the code against the table of rooms in ARCHITECTURE.md.
+
+use std::path::{Path, PathBuf};
+
+/// Which rooms a room may name, besides itself and the standard library.
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("params", &[]),
+    ("schedule", &["params"]),
+    ("twin", &[]),
+    ("engine", &["twin"]),
+    ("optim", &["params", "engine"]),
+    ("nn", &["params", "engine"]),
+    ("data", &["params", "twin"]),
+    ("train", &["params", "schedule", "engine", "optim", "nn", "data"]),
+    ("cli", &["params", "schedule", "twin", "engine", "optim", "nn", "data", "train"]),
+];
+
+/// What a room may not say, and where else it may be said.
+const WORDS: [(&str, &[&str]); 6] = [
+    ("wgpu::", &["engine", "optim"]),
+    ("serde_yaml::", &["schedule"]),
+    ("clap::", &["cli"]),
+    ("println!", &["cli"]),
+    ("std::fs", &["cli"]),
+    ("std::time::Instant", &["cli"]),
+];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Lines of code: comments and doc tests do not count.
+fn code(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).expect("a source file");
+    text.lines().map(str::trim).filter(|line| !line.starts_with("//")).map(str::to_owned).collect()
+}
+
+#[test]
+fn rooms_use_only_what_they_may() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut breaches = Vec::new();
+    for (room, may) in ROOMS {
+        for file in files(&source.join(room)) {
+            for line in code(&file) {
+                for (other, _) in ROOMS {
+                    let named = [format!("crate::{other}::"), format!("gradus::{other}::"), format!("crate::{other};")]
+                        .iter()
+                        .any(|name| line.contains(name.as_str()));
+                    if other != room && named && !may.contains(&other) {
+                        breaches.push(format!("{}: {room} names {other}: {line}", file.display()));
+                    }
+                }
+                for (word, rooms) in WORDS {
+                    if line.contains(word) && !rooms.contains(&room) {
+                        breaches.push(format!("{}: {room} says {word}: {line}", file.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+#[test]
+fn one_file_imports_the_yaml_crate() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let importing: Vec<PathBuf> =
+        files(&source).into_iter().filter(|file| code(file).iter().any(|line| line.contains("serde_yaml"))).collect();
+    assert_eq!(importing, [source.join("schedule/yaml.rs")]);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["src", "tests", "benches", "examples"] {
+        for file in files(&root.join(folder)) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            assert!(text.starts_with("//! "), "{}: a file starts with what it is for", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_dependency_asks_for_a_newer_compiler_than_we_state() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root)
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let version = |text: &str| -> Vec<u32> { text.split('.').map(|part| part.parse().unwrap_or(0)).collect() };
+    let stated = version(env!("CARGO_PKG_RUST_VERSION"));
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 50, "{} packages", packages.len());
+    for package in packages {
+        if let Some(needed) = package["rust_version"].as_str() {
+            assert!(version(needed)[..2] <= stated[..2], "{} needs Rust {needed}", package["name"]);
+        }
+    }
+}

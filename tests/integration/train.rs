@@ -1,0 +1,145 @@
+//! The training loop: the same run twice, accumulation, and what a step costs.
+
+use crate::support::{assert_close, engines, fresh_gpu};
+use gradus::data::{DataSet, digits};
+use gradus::engine::Engine;
+use gradus::nn::{Activation, Mlp};
+use gradus::optim::{Clip, Settings};
+use gradus::params::Row;
+use gradus::schedule::LawSpec;
+use gradus::train::{Config, Epoch, Trainer};
+use std::collections::BTreeMap;
+
+fn sets() -> (DataSet, DataSet) {
+    digits().expect("digits").split(20, 3).expect("a split")
+}
+
+fn config() -> Config {
+    Config {
+        batch_size: 32,
+        micro_batches: 1,
+        epochs: 3,
+        seed: 5,
+        row: Row { lr: 3e-3, ..Row::default() },
+        no_decay: vec!["bias".to_owned()],
+        settings: Settings { guard: true, clip: Clip::norm(5.0), ..Settings::default() },
+    }
+}
+
+fn trainer(engine: &Engine, config: Config) -> Trainer {
+    let (train, test) = sets();
+    let model = Mlp::new(&[64, 32, 10], Activation::Relu).expect("a model");
+    Trainer::new(engine, &model, (&train, &test), config, |steps| LawSpec::Cosine { min_ratio: 0.0 }.law(steps))
+        .expect("a trainer")
+}
+
+fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
+    let parameters = trainer.parameters();
+    let value = |name: &String| parameters.download(name).expect("values");
+    parameters.params().iter().map(|param| (param.name.clone(), value(&param.name))).collect()
+}
+
+fn run(engine: &Engine, config: Config) -> (Vec<Epoch>, BTreeMap<String, Vec<f32>>) {
+    let mut trainer = trainer(engine, config);
+    let mut epochs = Vec::new();
+    trainer.run(|_| (), |epoch| epochs.push(*epoch)).expect("a run");
+    (epochs, values(&trainer))
+}
+
+#[test]
+fn two_runs_with_one_seed_give_the_same_bits() {
+    for engine in engines() {
+        let (epochs, parameters) = run(&engine, config());
+        assert_eq!(epochs.len(), 3);
+        assert!(epochs[2].test_accuracy > 0.85 && epochs[2].train_loss < epochs[0].train_loss, "{epochs:?}");
+        let (again, same) = run(&engine, config());
+        let bits = |values: &BTreeMap<String, Vec<f32>>| {
+            values.values().flatten().map(|value| value.to_bits()).collect::<Vec<u32>>()
+        };
+        assert!(epochs == again && bits(&parameters) == bits(&same), "two runs differ on {}", engine.name());
+        let (_, other) = run(&engine, Config { seed: 6, ..config() });
+        assert!(bits(&parameters) != bits(&other), "another seed is another run");
+    }
+}
+
+#[test]
+fn both_engines_train_alike() {
+    let engines = engines();
+    let [gpu, cpu] = &engines[..] else { return };
+    let ((on_gpu, _), (on_cpu, _)) = (run(gpu, config()), run(cpu, config()));
+    for (a, b) in on_gpu.iter().zip(&on_cpu) {
+        let pair = |epoch: &Epoch| [epoch.train_loss as f32, epoch.test_loss as f32];
+        // Roundings grow over 132 steps of training; 2e-3 is 20 times what was seen.
+        assert_close(&format!("losses of epoch {}", a.epoch), &pair(a), &pair(b), 2e-3, 0.0);
+    }
+}
+
+#[test]
+fn micro_batches_add_up_to_the_batch() {
+    for engine in engines() {
+        let one = |batch_size, micro_batches| {
+            let settings = Settings::default();
+            let mut trainer = trainer(&engine, Config { batch_size, micro_batches, settings, ..config() });
+            trainer.take_step().expect("a step");
+            let gradient = |name: &str| engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values");
+            (gradient("layers.0.weight"), gradient("layers.1.bias"))
+        };
+        let (whole, parts) = (one(64, 1), one(16, 4));
+        assert_close("weights", &parts.0, &whole.0, 1e-4, 1e-7);
+        assert_close("biases", &parts.1, &whole.1, 1e-4, 1e-7);
+    }
+}
+
+#[test]
+fn a_training_step_is_one_submission_and_no_wait() {
+    let Some(engine) = fresh_gpu() else { return };
+    let mut trainer = trainer(&engine, Config { epochs: 10, ..config() });
+    trainer.take_step().expect("a step");
+    let before = engine.counters();
+    for _ in 0..300 {
+        trainer.take_step().expect("a step");
+    }
+    let counted = engine.counters() - before;
+    assert_eq!((counted.submissions, counted.blocking_waits), (300, 0));
+    assert!(counted.uploads <= 3, "{counted:?}");
+    let groups = 2;
+    assert!(counted.uploaded_bytes <= 64 * 300 * groups, "{counted:?}");
+    let [model, optimizer] = trainer.programs().expect("programs");
+    assert_eq!(counted.dispatches, 300 * (model.dispatches.len() + optimizer.dispatches.len()) as u64);
+    assert_eq!(optimizer.bytes(), 32 * (64 * 32 + 32 + 32 * 10 + 10));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let (train, test) = sets();
+    let engine = Engine::cpu();
+    let told = |config: Config, sizes: &[usize]| {
+        let model = Mlp::new(sizes, Activation::Gelu).expect("a model");
+        let law = |steps| LawSpec::Constant.law(steps);
+        Trainer::new(&engine, &model, (&train, &test), config, law).err().expect("an error").to_string()
+    };
+    assert_eq!(told(Config { epochs: 0, ..config() }, &[64, 10]), "epochs = 0: at least 1 is needed");
+    assert_eq!(
+        told(Config { batch_size: 800, micro_batches: 2, ..config() }, &[64, 10]),
+        "batch_size = 800: a step takes 1600 rows, the train set has 1438"
+    );
+    assert_eq!(
+        told(config(), &[65, 10]),
+        "the train set has 64 inputs and 10 classes, the model 65 and 10"
+    );
+    for (sizes, reason) in [(&[64][..], "at least inputs and classes"), (&[64, 0, 10], "size 0")] {
+        let error = Mlp::new(sizes, Activation::Relu).expect_err("an error").to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn data_sets_are_checked() {
+    let told = |values: usize, labels: Vec<u32>| {
+        DataSet::new(2, 3, vec![0.0; values], labels).expect_err("an error").to_string()
+    };
+    assert_eq!(told(5, vec![0, 1]), "5 numbers and 2 labels do not make rows of 2 numbers with a label each");
+    assert_eq!(told(4, vec![0, 3]), "row 1 has the label 3, but there are 3 classes (0 to 2)");
+    let small = DataSet::new(1, 2, vec![0.0; 2], vec![0, 1]).expect("a set");
+    assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % for the test");
+}
