@@ -69,12 +69,23 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let mut trainer = Trainer::new(engine, &model, (&train, &test), config, |steps| spec.lr.law(steps))?;
     let parameters: usize = model.params().iter().map(gradus::params::Param::elements).sum();
     let layers: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    println!("{} digits to train on, {} to test; {} ({parameters} parameters)", train.rows(), test.rows(), layers.join("-"));
+    println!(
+        "{} digits to train on, {} to test; {} ({parameters} parameters)",
+        train.rows(),
+        test.rows(),
+        layers.join("-")
+    );
 
     let before = engine.counters();
     let epochs = train_with_bar(&mut trainer, options.epochs)?;
     let seconds = started.elapsed().as_secs_f64();
-    summarize(engine, parameters, options.epochs as u64 * trainer.steps_per_epoch(), seconds, engine.counters() - before);
+    summarize(
+        engine,
+        parameters,
+        options.epochs as u64 * trainer.steps_per_epoch(),
+        seconds,
+        engine.counters() - before,
+    );
     if let Some(folder) = &options.out {
         save(folder, &trainer, &epochs)?;
     }
@@ -104,7 +115,11 @@ fn train_with_bar(trainer: &mut Trainer, epochs: usize) -> anyhow::Result<Vec<Ep
             epoch.test_loss,
             100.0 * epoch.test_accuracy
         );
-        if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+        if bar.is_hidden() {
+            println!("{line}")
+        } else {
+            bar.println(line)
+        }
         done.borrow_mut().push(*epoch);
     };
     trainer.run(on_step, on_epoch)?;
@@ -122,8 +137,12 @@ fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, count
     println!("adapter        {adapter}");
     println!("parameters     {parameters}");
     println!("steps          {steps} in {seconds:.1} s, {:.0} steps/s", steps as f64 / seconds);
-    println!("per step       {:.2} submissions (evaluations included), {:.0} bytes uploaded, {:.2} bytes downloaded",
-        per_step(counted.submissions), per_step(counted.uploaded_bytes), per_step(counted.downloaded_bytes));
+    println!(
+        "per step       {:.2} submissions (evaluations included), {:.0} bytes uploaded, {:.2} bytes downloaded",
+        per_step(counted.submissions),
+        per_step(counted.uploaded_bytes),
+        per_step(counted.downloaded_bytes)
+    );
     println!(
         "waits          {:.4} blocking waits per step ({} in all: the end of the run), {} short sleeps while the device had work",
         per_step(counted.blocking_waits),
@@ -134,21 +153,11 @@ fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, count
 
 /// Writes what a run leaves behind; each file beside itself first, then renamed.
 fn save(folder: &Path, trainer: &Trainer, epochs: &[Epoch]) -> anyhow::Result<()> {
-    let lines: String = epochs
-        .iter()
-        .map(|epoch| {
-            let line = serde_json::json!({
-                "epoch": epoch.epoch,
-                "steps": epoch.steps,
-                "lr": epoch.lr,
-                "train_loss": epoch.train_loss,
-                "test_loss": epoch.test_loss,
-                "test_accuracy": epoch.test_accuracy,
-                "skipped_steps": epoch.skipped_steps,
-            });
-            format!("{line}\n")
-        })
-        .collect();
+    let mut lines = String::new();
+    for epoch in epochs {
+        lines.push_str(&serde_json::to_string(epoch)?);
+        lines.push('\n');
+    }
     for (name, bytes) in [("model.safetensors", trainer.parameters().save()?), ("metrics.jsonl", lines.into_bytes())] {
         let path = folder.join(name);
         let beside = folder.join(format!("{name}.new"));

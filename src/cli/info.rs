@@ -8,7 +8,9 @@ pub(super) fn run(choice: &AdapterChoice) -> anyhow::Result<()> {
         println!("{adapter}\n");
     }
     if adapters.is_empty() {
-        println!("no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one\n");
+        println!(
+            "no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one\n"
+        );
     }
     println!("in use: {}", Engine::new(choice)?.name());
     Ok(())

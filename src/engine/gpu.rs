@@ -5,7 +5,9 @@ use super::buffer::{Buffer, Memory, Range};
 use super::counters::Tally;
 use super::kernels::{Access, Kernel};
 use super::program::{Binding, Dispatch, Program, Submission, Upload};
-use super::ring::{ARRIVED, Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY};
+use super::ring::{
+    ARRIVED, Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY,
+};
 use super::{CLOCK_SLOTS, Error};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -91,12 +93,7 @@ impl Gpu {
         Gpu::on(device, queue, false, Arc::default())
     }
 
-    fn on(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        own: bool,
-        fault: Arc<Mutex<Option<Fault>>>,
-    ) -> Result<Gpu, Error> {
+    fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, fault: Arc<Mutex<Option<Fault>>>) -> Result<Gpu, Error> {
         let limits = device.limits();
         let report = AdapterReport::of(&device.adapter_info(), device.features(), &limits);
         let clock_stride = CLOCK_BYTES.max(u64::from(limits.min_uniform_buffer_offset_alignment));
@@ -150,15 +147,14 @@ impl Gpu {
 
     fn prepare_dispatch(&self, program: &str, dispatch: &Dispatch) -> Result<GpuDispatch, Error> {
         let pipeline = self.pipeline(dispatch.kernel, &dispatch.constants)?;
-        let bad = |reason: String| Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason };
+        let bad =
+            |reason: String| Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason };
         let mut entries = Vec::with_capacity(dispatch.bindings.len());
         for (place, binding) in dispatch.bindings.iter().enumerate() {
             let resource = match binding {
-                Binding::Clock => wgpu::BufferBinding {
-                    buffer: &self.clock,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(CLOCK_BYTES),
-                },
+                Binding::Clock => {
+                    wgpu::BufferBinding { buffer: &self.clock, offset: 0, size: wgpu::BufferSize::new(CLOCK_BYTES) }
+                }
                 Binding::Memory(range) => {
                     let Memory::Gpu(buffer) = range.buffer.memory() else {
                         return Err(Error::ForeignBuffer { label: range.buffer.label().to_owned() });
@@ -199,10 +195,9 @@ impl Gpu {
         let scopes = Scopes::open(&self.device);
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
             kernel.bindings.iter().enumerate().map(|(place, access)| layout_entry(place as u32, *access)).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(kernel.name),
             bind_group_layouts: &[Some(&layout)],
@@ -249,11 +244,7 @@ impl Gpu {
     }
 
     /// Writes a submission into an encoder, which may be the caller's.
-    pub(crate) fn encode(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        submission: &Submission<'_>,
-    ) -> Result<(), Error> {
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
         for upload in &submission.uploads {
             self.encode_upload(encoder, upload)?;
         }
@@ -300,9 +291,8 @@ impl Gpu {
         let staging = self.device.create_buffer(&descriptor);
         {
             let what = || format!("an upload of {bytes} bytes to buffer {:?}", upload.buffer.label());
-            let mut mapped = staging
-                .get_mapped_range_mut(..)
-                .map_err(|error| self.refused(&what(), error.to_string()))?;
+            let mut mapped =
+                staging.get_mapped_range_mut(..).map_err(|error| self.refused(&what(), error.to_string()))?;
             mapped.copy_from_slice(&upload.data);
         }
         staging.unmap();
@@ -399,7 +389,10 @@ impl Gpu {
         let polled = self.device.poll(wgpu::PollType::Poll);
         self.check()?;
         polled.map_err(|error| self.refused("a poll", error.to_string()))?;
-        if slots.iter().any(|slot| slot.state.compare_exchange(FAILED, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok()) {
+        if slots
+            .iter()
+            .any(|slot| slot.state.compare_exchange(FAILED, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+        {
             // On a borrowed device this is the only sign of its loss.
             let reason = "a report could not be mapped".to_owned();
             return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason });
@@ -430,9 +423,9 @@ impl Gpu {
 
 fn take_free_slot(ring: &Ring, tag: u64) -> Option<&GpuSlot> {
     let Slots::Gpu(slots) = &ring.slots else { return None };
-    let slot = slots.iter().find(|slot| {
-        slot.state.compare_exchange(FREE, UNDER_WAY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    })?;
+    let slot = slots
+        .iter()
+        .find(|slot| slot.state.compare_exchange(FREE, UNDER_WAY, Ordering::AcqRel, Ordering::Relaxed).is_ok())?;
     *locked(&slot.tag) = tag;
     Some(slot)
 }

@@ -352,9 +352,8 @@ fn check_uploads(uploads: &[Upload]) -> Result<(), Error> {
 
 /// Whether a dispatch gives its kernel what the kernel declares.
 fn check(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
-    let bad = |reason: String| {
-        Err(Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason })
-    };
+    let bad =
+        |reason: String| Err(Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason });
     let (given, declared) = (&dispatch.bindings, dispatch.kernel.bindings);
     if given.len() != declared.len() {
         return bad(format!("{} bindings given, {} declared", given.len(), declared.len()));

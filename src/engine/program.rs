@@ -75,9 +75,9 @@ impl Program {
         let mut since: Vec<(&Buffer, bool)> = Vec::new();
         for dispatch in &self.dispatches {
             let uses: Vec<(&Buffer, bool)> = dispatch.uses().collect();
-            let waits = uses.iter().any(|(buffer, writes)| {
-                since.iter().any(|(other, wrote)| buffer.same(other) && (*writes || *wrote))
-            });
+            let waits = uses
+                .iter()
+                .any(|(buffer, writes)| since.iter().any(|(other, wrote)| buffer.same(other) && (*writes || *wrote)));
             if waits {
                 barriers += 1;
                 since.clear();

@@ -136,10 +136,7 @@ impl Mlp {
         (0..self.layers())
             .flat_map(|layer| {
                 let (inputs, outputs) = (self.sizes[layer], self.sizes[layer + 1]);
-                [
-                    Param::new(weight(layer), [outputs, inputs]),
-                    Param::new(bias(layer), [outputs]),
-                ]
+                [Param::new(weight(layer), [outputs, inputs]), Param::new(bias(layer), [outputs])]
             })
             .collect()
     }
@@ -265,15 +262,9 @@ impl Mlp {
             if trained(&gradients[layer]) {
                 let (dweight, dbias) = self.targets(engine, layer, &gradients[layer])?;
                 let x = if layer == 0 { &batch.x } else { &space.h[layer - 1] };
-                let bindings = vec![
-                    (&space.dz[layer]).into(),
-                    x.into(),
-                    dweight.into(),
-                    dbias.into(),
-                    (&shape_buffer).into(),
-                ];
-                let constants =
-                    vec![("WORKGROUP", workgroup(engine)), ("ACCUMULATE", f64::from(u8::from(accumulate)))];
+                let bindings =
+                    vec![(&space.dz[layer]).into(), x.into(), dweight.into(), dbias.into(), (&shape_buffer).into()];
+                let constants = vec![("WORKGROUP", workgroup(engine)), ("ACCUMULATE", f64::from(u8::from(accumulate)))];
                 let kernel = variant("linear_backward_weight", shape.inputs, false)?;
                 let tiles = shape.input_quads * shape.output_quads;
                 dispatches.push(tiled(engine, kernel, bindings, constants, tiles, both));
@@ -289,7 +280,14 @@ impl Mlp {
                 let constants = vec![("WORKGROUP", workgroup(engine)), ("ACTIVATION", self.activation.number())];
                 let kernel = variant("linear_backward_input", shape.inputs, false)?;
                 let tiles = shape.input_quads * shape.rows.div_ceil(4);
-                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, both + 4 * shape.rows * shape.inputs));
+                dispatches.push(tiled(
+                    engine,
+                    kernel,
+                    bindings,
+                    constants,
+                    tiles,
+                    both + 4 * shape.rows * shape.inputs,
+                ));
             }
         }
         Ok(dispatches)

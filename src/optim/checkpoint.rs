@@ -3,11 +3,14 @@
 //! A parameter `p` has `p.exp_avg`, `p.exp_avg_sq` and `p.step`, and `p.max_exp_avg_sq` with amsgrad: the names and
 //! shapes of `torch.optim.AdamW`'s state, so that the file can be read into torch and back.
 
-use super::parameters::{download_pieces, upload_pieces};
+use super::parameters::{download_pieces, floats, upload_pieces};
 use super::{Error, Optimizer};
 use crate::engine::Buffer;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
+
+/// What torch calls m, v and their maximum.
+const SLOTS: [&str; 3] = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
 
 impl Optimizer {
     /// The moments and applied counts of every parameter that has thawed, as a safetensors file. Waits for the device.
@@ -20,7 +23,7 @@ impl Optimizer {
         for &tensor in &self.state.order {
             let param = &self.params[tensor];
             let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (slot, pages) in self.slots() {
+            for (slot, pages) in self.slots(tensor) {
                 let values = download_pieces(self.engine(), pieces, pages)?;
                 let bytes = bytemuck::cast_slice(&values).to_vec();
                 tensors.insert(format!("{}.{slot}", param.name), (param.shape.clone(), bytes));
@@ -28,7 +31,7 @@ impl Optimizer {
             let count = counts.get(&param.name).copied().unwrap_or(0) as f32;
             tensors.insert(format!("{}.step", param.name), (Vec::new(), count.to_le_bytes().to_vec()));
         }
-        let bad = |error: safetensors::SafeTensorError| Error::BadState(error.to_string());
+        let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());
         for (name, (shape, bytes)) in &tensors {
             views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(bad)?));
@@ -40,9 +43,9 @@ impl Optimizer {
     /// before anything changes.
     ///
     /// # Errors
-    /// [`Error::BadState`] naming the tensor: unknown parameter, wrong shape or type, missing part.
+    /// [`Error::BadFile`] naming the tensor: unknown parameter, wrong shape or type, missing part.
     pub fn load_state(&mut self, file: &[u8]) -> Result<(), Error> {
-        let bad = |reason: String| Error::BadState(reason);
+        let bad = |reason: String| Error::BadFile(reason);
         let file = SafeTensors::deserialize(file).map_err(|error| bad(error.to_string()))?;
         let mut found: Vec<usize> = Vec::new();
         for name in file.names() {
@@ -54,9 +57,6 @@ impl Optimizer {
             }
         }
         found.sort_unstable();
-        // What the file gives for amsgrad is only needed where this optimizer has it.
-        let amsgrad = !self.state.v_max.is_empty();
-        let slots: &[&str] = if amsgrad { &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] } else { &["exp_avg", "exp_avg_sq"] };
         let mut loaded: Vec<(usize, u32, Vec<Vec<f32>>)> = Vec::new();
         for &tensor in &found {
             let param = &self.params[tensor];
@@ -64,14 +64,17 @@ impl Optimizer {
             if !(count >= 0.0 && count.fract() == 0.0 && count <= 16_777_216.0) {
                 return Err(bad(format!("\"{}.step\" = {count} is not a count", param.name)));
             }
-            let name = |slot: &&str| format!("{}.{slot}", param.name);
-            let values = slots.iter().map(|slot| floats(&file, &name(slot), &param.shape)).collect::<Result<_, _>>()?;
+            let slots: &[&str] = if self.uses_amsgrad(tensor) { &SLOTS } else { &SLOTS[..2] };
+            let values = slots
+                .iter()
+                .map(|slot| floats(&file, &format!("{}.{slot}", param.name), &param.shape))
+                .collect::<Result<_, _>>()?;
             loaded.push((tensor, count as u32, values));
         }
         self.make_state(&found)?;
         for (tensor, count, values) in loaded {
             let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for ((_, pages), values) in self.slots().into_iter().zip(&values) {
+            for ((_, pages), values) in self.slots(tensor).into_iter().zip(&values) {
                 upload_pieces(self.engine(), pieces, pages, values)?;
             }
             self.put_count(tensor, count)?;
@@ -79,25 +82,10 @@ impl Optimizer {
         Ok(())
     }
 
-    fn slots(&self) -> Vec<(&'static str, &[Buffer])> {
+    /// Names and pages of a tensor's state; the maximum only where its group uses amsgrad, as in torch.
+    fn slots(&self, tensor: usize) -> Vec<(&'static str, &[Buffer])> {
         let state = &self.state;
-        let mut slots: Vec<(&'static str, &[Buffer])> = vec![("exp_avg", &state.m), ("exp_avg_sq", &state.v)];
-        if !state.v_max.is_empty() {
-            slots.push(("max_exp_avg_sq", &state.v_max));
-        }
-        slots
+        let used = if self.uses_amsgrad(tensor) { 3 } else { 2 };
+        SLOTS.into_iter().zip([&state.m[..], &state.v[..], &state.v_max[..]]).take(used).collect()
     }
-}
-
-/// A float32 tensor of this shape.
-fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-    let view = file.tensor(name).map_err(|_| Error::BadState(format!("{name:?} is missing")))?;
-    if view.dtype() != Dtype::F32 || view.shape() != shape {
-        return Err(Error::BadState(format!(
-            "{name:?} is {:?} of shape {:?}, not F32 of shape {shape:?}",
-            view.dtype(),
-            view.shape()
-        )));
-    }
-    Ok(bytemuck::pod_collect_to_vec(view.data()))
 }

@@ -37,7 +37,9 @@ pub enum Error {
         buffer: String,
     },
     /// An offset is not where a mode needs it.
-    #[error("parameter {param:?}: its {what} starts at byte {offset}, which is not a multiple of {alignment} ({reason})")]
+    #[error(
+        "parameter {param:?}: its {what} starts at byte {offset}, which is not a multiple of {alignment} ({reason})"
+    )]
     Misaligned {
         /// The parameter.
         param: String,
@@ -89,7 +91,9 @@ pub enum Error {
         allowed: &'static str,
     },
     /// The gradients' norm was not finite, which the clip was told to treat as an error. The step changed nothing.
-    #[error("the total norm of order {order} of the gradients at step {step} is not finite ({norm}); the step was skipped")]
+    #[error(
+        "the total norm of order {order} of the gradients at step {step} is not finite ({norm}); the step was skipped"
+    )]
     NonfiniteNorm {
         /// The step.
         step: u64,
@@ -101,9 +105,9 @@ pub enum Error {
     /// A selection was made by another optimizer, or before groups were frozen, thawed or added.
     #[error("the selection is out of date: groups were added, frozen or thawed since it was made")]
     StaleSelection,
-    /// A state file does not fit this optimizer.
-    #[error("optimizer state: {0}")]
-    BadState(String),
+    /// A file of parameters or state that does not fit.
+    #[error("safetensors file: {0}")]
+    BadFile(String),
     /// The owned arenas have no such range (a caller's buffers are used, or the parameter was never trained).
     #[error("parameter {param:?} has no {what} arena of the optimizer's own")]
     NotOwned {

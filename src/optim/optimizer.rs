@@ -300,6 +300,11 @@ impl Optimizer {
         self.groups.iter().any(|group| group.row.amsgrad)
     }
 
+    /// Whether a tensor's group uses amsgrad.
+    pub(super) fn uses_amsgrad(&self, tensor: usize) -> bool {
+        self.group_of[tensor].is_some_and(|group| self.groups[group].row.amsgrad)
+    }
+
     // ---- rows ----
 
     /// A group's row at the coming step.
@@ -351,9 +356,7 @@ impl Optimizer {
     fn current_rows(&self) -> Result<Vec<Row>, Error> {
         let groups = self.groups.len();
         // Past the loaded rows the groups' own rows stand in.
-        Ok((0..groups)
-            .map(|place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row))
-            .collect())
+        Ok((0..groups).map(|place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row)).collect())
     }
 
     /// Steps that one table may hold.
@@ -399,9 +402,7 @@ impl Optimizer {
     pub fn gradient(&self, name: &str) -> Result<Range, Error> {
         let tensor = index_of(&self.params, name)?;
         match self.state.pieces(tensor) {
-            Some(pieces) if self.memory.grads.is_none() => {
-                one_range(&self.params[tensor], pieces, &self.state.grads)
-            }
+            Some(pieces) if self.memory.grads.is_none() => one_range(&self.params[tensor], pieces, &self.state.grads),
             _ => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
         }
     }
@@ -534,8 +535,7 @@ impl Optimizer {
     /// # Errors
     /// An unknown name; out of device memory.
     pub fn select(&mut self, names: &[&str]) -> Result<Selection, Error> {
-        let tensors: Vec<usize> =
-            names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
+        let tensors: Vec<usize> = names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
         let prepared = self.compile("adamw step over a selection", |tensor| tensors.contains(&tensor))?;
         Ok(Selection { layout: self.layout, prepared })
     }
@@ -652,11 +652,11 @@ impl Optimizer {
     /// Reads a stats block that came back in a report of the caller's own.
     ///
     /// # Errors
-    /// As [`Optimizer::stats`]; [`Error::BadState`] if the bytes are too few.
+    /// As [`Optimizer::stats`]; [`Error::BadFile`] if the bytes are too few.
     pub fn absorb(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
         let bytes = bytes
             .get(..size_of::<layout::Stats>())
-            .ok_or_else(|| Error::BadState("a stats block is 64 bytes".to_owned()))?;
+            .ok_or_else(|| Error::BadFile("a stats block is 64 bytes".to_owned()))?;
         let raw: layout::Stats = bytemuck::pod_read_unaligned(bytes);
         let mut stats = Stats::of(&raw, self.settings.clip.norm_kind() != 0, device_seconds);
         // The block starts as zeros, which would name group 0.

@@ -3,7 +3,8 @@
 use super::{Error, work};
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
 use crate::params::{self, Param, nearest};
-use safetensors::tensor::{Dtype, TensorView};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Named parameters on a device, in pages; each starts at a 256-byte boundary.
 #[derive(Debug)]
@@ -81,6 +82,23 @@ impl Parameters {
 }
 
 impl Parameters {
+    /// Takes every parameter from a safetensors file, by name; F32, and F16, BF16 and F64 converted. What else is in the
+    /// file is left alone. The whole file is checked before anything changes.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] naming the tensor that is missing or has another shape or type.
+    pub fn load(&self, file: &[u8]) -> Result<(), Error> {
+        let file = SafeTensors::deserialize(file).map_err(|error| Error::BadFile(error.to_string()))?;
+        let mut loaded = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            loaded.push(floats(&file, &param.name, &param.shape)?);
+        }
+        for (param, values) in self.params.iter().zip(&loaded) {
+            self.upload(&param.name, values)?;
+        }
+        Ok(())
+    }
+
     /// Every parameter, as a safetensors file. Waits for the device.
     ///
     /// # Errors
@@ -90,7 +108,7 @@ impl Parameters {
         for param in &self.params {
             values.push(self.download(&param.name)?);
         }
-        let bad = |error: safetensors::SafeTensorError| Error::BadState(error.to_string());
+        let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(values.len());
         for (param, values) in self.params.iter().zip(&values) {
             let bytes = bytemuck::cast_slice(values);
@@ -143,12 +161,7 @@ pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Re
     }
 }
 
-pub(super) fn upload_pieces(
-    engine: &Engine,
-    pieces: &[Piece],
-    pages: &[Buffer],
-    values: &[f32],
-) -> Result<(), Error> {
+pub(super) fn upload_pieces(engine: &Engine, pieces: &[Piece], pages: &[Buffer], values: &[f32]) -> Result<(), Error> {
     let mut rest = values;
     for piece in pieces {
         let (these, after) = rest.split_at(piece.elements as usize);
@@ -162,4 +175,22 @@ pub(super) fn download_pieces(engine: &Engine, pieces: &[Piece], pages: &[Buffer
     let ranges: Vec<Range> = pieces.iter().map(|piece| piece_range(piece, pages)).collect();
     let bytes = engine.read_all(&ranges)?;
     Ok(bytes.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes)).collect())
+}
+
+/// A float tensor of this shape, as f32.
+pub(super) fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    let view = file.tensor(name).map_err(|_| Error::BadFile(format!("{name:?} is missing")))?;
+    let data = view.data();
+    let values = match view.dtype() {
+        Dtype::F32 => bytemuck::pod_collect_to_vec(data),
+        Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::F64 => data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
+        other => return Err(Error::BadFile(format!("{name:?} is {other:?}, not a float"))),
+    };
+    if view.shape() != shape {
+        let found = view.shape();
+        return Err(Error::BadFile(format!("{name:?} is of shape {found:?}, not {shape:?}")));
+    }
+    Ok(values)
 }

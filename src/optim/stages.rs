@@ -79,7 +79,8 @@ impl Stages<'_> {
         let chunks = self.uploaded("norm chunks", &self.work.norm_chunks)?;
         let segments = self.segments(&self.work.norm_runs)?;
         let kernel = variant("norm", self.in_place, false)?;
-        let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
+        let constants =
+            vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
         let dispatch = |(run, segment): (&Run, Range)| {
             let partials = self.work.partials_of(run);
             Dispatch {
@@ -117,8 +118,7 @@ impl Stages<'_> {
         };
         let settings = self.uploaded("settings", &[settings])?;
         let list = self.uploaded("tensors", &self.work.tensors)?;
-        let bindings =
-            vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
+        let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         Ok(Dispatch { kernel: variant("control", false, false)?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
     }

@@ -103,8 +103,7 @@ mod tests {
     fn cuts_of_both_sides_meet() {
         let piece = |window, offset, elements| Piece { window, offset, elements };
         let cuts = common_cuts(&[piece(0, 64, 100), piece(1, 0, 28)], &[piece(0, 0, 128)]);
-        let expected =
-            [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
+        let expected = [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
         assert_eq!(cuts, expected);
     }
 }

@@ -116,11 +116,7 @@ fn runs(placed: &[(Windows, Chunk)], key: impl Fn(Windows) -> Windows) -> Vec<Ru
                 run.chunks.end = place + 1;
                 run.elements += u64::from(chunk.length);
             }
-            _ => runs.push(Run {
-                windows: key(*windows),
-                chunks: place..place + 1,
-                elements: u64::from(chunk.length),
-            }),
+            _ => runs.push(Run { windows: key(*windows), chunks: place..place + 1, elements: u64::from(chunk.length) }),
         }
     }
     runs
@@ -137,7 +133,14 @@ mod tests {
     #[test]
     fn one_window_each_is_one_run() {
         let (a, b) = ([piece(0, 0, 5000)], [piece(0, 5056, 7)]);
-        let span = |tensor, group, elements, pieces| Span { tensor, group, elements, param: pieces, grad: pieces, state: pieces };
+        let span = |tensor, group, elements, pieces| Span {
+            tensor,
+            group,
+            elements,
+            param: pieces,
+            grad: pieces,
+            state: pieces,
+        };
         let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]);
         let lengths: Vec<u32> = work.norm_chunks.iter().map(|chunk| chunk.length).collect();
         assert_eq!(lengths, [4096, 904, 7]);
@@ -158,7 +161,10 @@ mod tests {
                 let run = Run { chunks: chunk..chunk + 1, ..work.norm_runs[0].clone() };
                 let partial = u64::from(work.partials_of(&run).start);
                 let (start, end) = (partial * n / p, (partial + 1) * n / p);
-                assert!((start..end).contains(&u64::from(chunk)), "chunk {chunk} of {n}: partial {partial} is {start}..{end}");
+                assert!(
+                    (start..end).contains(&u64::from(chunk)),
+                    "chunk {chunk} of {n}: partial {partial} is {start}..{end}"
+                );
             }
         }
     }

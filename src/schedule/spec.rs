@@ -52,7 +52,8 @@ impl Spec {
         let (beta1, beta2) = optimizer.pair("betas", (defaults.beta1, defaults.beta2))?;
         let row = Row {
             lr: optimizer.number("lr", defaults.lr)?,
-            weight_decay: optimizer.number("weight_decay", if kind == "adamw" { defaults.weight_decay } else { 0.0 })?,
+            weight_decay: optimizer
+                .number("weight_decay", if kind == "adamw" { defaults.weight_decay } else { 0.0 })?,
             beta1,
             beta2,
             eps: optimizer.number("eps", defaults.eps)?,

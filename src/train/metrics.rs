@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 /// An epoch and the evaluation behind it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Epoch {
     /// Epochs done, from 1.
     pub epoch: usize,

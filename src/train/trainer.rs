@@ -81,7 +81,8 @@ impl Trainer {
 
         let batch = Batch::new(engine, config.batch_size, model.inputs())?;
         let space = model.workspace(engine, config.batch_size)?;
-        let step = engine.prepare(step_program(engine, model, train, &config, &parameters, &optimizer, &batch, &space)?)?;
+        let step =
+            engine.prepare(step_program(engine, model, train, &config, &parameters, &optimizer, &batch, &space)?)?;
         let (test, tested) = test_program(engine, model, test, &parameters)?;
         let stats = optimizer.stats_range()?;
         let progress = engine.ring(vec![space.metrics.all(), stats.clone()])?;
@@ -136,11 +137,7 @@ impl Trainer {
     ///
     /// # Errors
     /// From the device.
-    pub fn run(
-        &mut self,
-        mut on_step: impl FnMut(&Progress),
-        mut on_epoch: impl FnMut(&Epoch),
-    ) -> Result<(), Error> {
+    pub fn run(&mut self, mut on_step: impl FnMut(&Progress), mut on_epoch: impl FnMut(&Epoch)) -> Result<(), Error> {
         for epoch in 0..self.config.epochs {
             for _ in 0..self.steps_per_epoch {
                 self.take_step()?;
@@ -190,11 +187,7 @@ impl Trainer {
         Ok(self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?)
     }
 
-    fn collect(
-        &mut self,
-        on_step: &mut impl FnMut(&Progress),
-        on_epoch: &mut impl FnMut(&Epoch),
-    ) -> Result<(), Error> {
+    fn collect(&mut self, on_step: &mut impl FnMut(&Progress), on_epoch: &mut impl FnMut(&Epoch)) -> Result<(), Error> {
         for delivery in self.engine.collect(&self.progress)? {
             let (metrics, stats) = delivery.bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);

@@ -87,10 +87,7 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
     let layout = optimizer.layout();
     let told = |result: Result<(), gradus::optim::Error>| result.expect_err("an error").to_string();
     assert_eq!(told(optimizer.set("trnk", Field::Lr, 0.1)), "no group is named \"trnk\"; did you mean \"trunk\"?");
-    assert_eq!(
-        told(optimizer.set("trunk", Field::Beta1, 1.0)),
-        "group \"trunk\": beta1 = 1 is not in [0, 1)"
-    );
+    assert_eq!(told(optimizer.set("trunk", Field::Beta1, 1.0)), "group \"trunk\": beta1 = 1 is not in [0, 1)");
     assert_eq!(optimizer.row("trunk").expect("a row"), Row::default(), "a refused value is not kept");
     assert_eq!(told(optimizer.thaw("nothing")), "no group is named \"nothing\"");
     assert_eq!(
@@ -141,10 +138,7 @@ fn callers_ranges_are_checked() {
     let a = external(&params, "a", [8], 0, (&grads, 0));
     let mut wrong = a.clone();
     wrong.gradient.bytes = 28;
-    assert_eq!(
-        told(&[wrong], Mode::Arena),
-        "parameter \"a\": its gradient range is 28 bytes, its shape [8] needs 32"
-    );
+    assert_eq!(told(&[wrong], Mode::Arena), "parameter \"a\": its gradient range is 28 bytes, its shape [8] needs 32");
     let b = external(&params, "b", [8], 16, (&grads, 64));
     assert_eq!(
         told(&[a.clone(), b], Mode::InPlace),
@@ -161,7 +155,9 @@ fn callers_ranges_are_checked() {
          (arena mode reads vec4s; Mode::InPlace takes any offset)"
     );
     let one_buffer = told(&[external(&params, "d", [4], 0, (&params, 64))], Mode::Arena);
-    assert!(one_buffer.contains("\"my params\" also holds the gradient of \"d\"") && one_buffer.contains("Mode::InPlace"));
+    assert!(
+        one_buffer.contains("\"my params\" also holds the gradient of \"d\"") && one_buffer.contains("Mode::InPlace")
+    );
     let short = told(&[external(&odd, "e", [5], 0, (&grads, 0))], Mode::Arena);
     assert!(short.contains("lacks the bytes up to the next multiple of 16"), "{short}");
     assert_eq!(told(&[], Mode::Arena), "the model is empty: no parameter was given");

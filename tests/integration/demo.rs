@@ -38,7 +38,8 @@ fn demo_mlp_reaches_97_percent_and_writes_its_files() {
     let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     assert_eq!(file.tensor("layers.0.weight").expect("a weight").shape(), [128, 64]);
     assert_eq!(file.names().len(), 6);
-    for words in ["adapter ", "parameters     17226", "steps/s", "1.02 submissions", "bytes uploaded", "blocking waits"] {
+    for words in ["adapter ", "parameters     17226", "steps/s", "1.02 submissions", "bytes uploaded", "blocking waits"]
+    {
         assert!(told.contains(words), "{words:?} is missing in\n{told}");
     }
     std::fs::remove_dir_all(out).expect("the folder was ours");

@@ -94,7 +94,8 @@ fn a_borrowed_device_keeps_its_own_handlers() {
     let unwritable = borrowed.import("read only", &buffer).expect("it can be bound");
     borrowed.write(&unwritable, 0, &[1u32]).expect_err("our own error comes back to us");
     assert_eq!(seen.load(Ordering::Relaxed), 0, "and does not reach the owner's handler");
-    let nonsense = wgpu::BufferDescriptor { usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE, ..descriptor };
+    let nonsense =
+        wgpu::BufferDescriptor { usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE, ..descriptor };
     let _ = device.create_buffer(&nonsense);
     assert_eq!(seen.load(Ordering::Relaxed), 1, "the owner's errors reach the owner");
 }

@@ -203,7 +203,8 @@ fn a_step_is_one_submission_and_no_wait() {
         let before = engine.counters();
         for step in 0..steps {
             if step % horizon == 0 {
-                let rows: Vec<Row> = (0..horizon.min(steps - step)).flat_map(|_| groups.iter().map(|g| g.row)).collect();
+                let rows: Vec<Row> =
+                    (0..horizon.min(steps - step)).flat_map(|_| groups.iter().map(|g| g.row)).collect();
                 optimizer.load_rows(step, &rows).expect("rows");
             }
             optimizer.step().expect("a step");
@@ -237,8 +238,7 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let parameters = filled(&engine, &model(), None);
             let settings = Settings { guard: true, ..Settings::default() };
-            let mut optimizer =
-                Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+            let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             give_gradients(&mut optimizer, &model(), 0);
             optimizer.step().expect("a step");
             let (before, state) = (all(&parameters), optimizer.save_state().expect("state"));
@@ -276,7 +276,10 @@ fn a_nonfinite_norm_can_be_an_error() {
         optimizer.step().expect("the error comes with a report");
         engine.wait().expect("a wait");
         let told = optimizer.stats().expect_err("an error").to_string();
-        assert_eq!(told, "the total norm of order 2 of the gradients at step 0 is not finite (inf); the step was skipped");
+        assert_eq!(
+            told,
+            "the total norm of order 2 of the gradients at step 0 is not finite (inf); the step was skipped"
+        );
         assert!(before == all(&parameters), "parameters changed");
         assert!(optimizer.stats().expect("told once").expect("a report").skipped);
     }
@@ -299,7 +302,9 @@ fn set_takes_effect_at_once_and_on_rows_to_come() {
         optimizer.step().expect("a step");
         assert_close("after set", &parameters.download("p").expect("values"), &moved(0.5), 1e-6, 1e-6);
         // Loaded rows: set changes this step's and later ones, not the group's alone.
-        optimizer.load_rows(2, &[Row { lr: 0.25, ..row }, Row { lr: 0.125, ..row }, Row { lr: 1.0, ..row }]).expect("rows");
+        optimizer
+            .load_rows(2, &[Row { lr: 0.25, ..row }, Row { lr: 0.125, ..row }, Row { lr: 1.0, ..row }])
+            .expect("rows");
         optimizer.step().expect("a step");
         assert_close("row 0", &parameters.download("p").expect("values"), &moved(0.75), 1e-6, 1e-6);
         optimizer.set("all", Field::Lr, 2.0).expect("a value");
@@ -349,11 +354,8 @@ fn state_goes_to_a_file_and_back() {
         let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
         let straight = run(&parameters, &mut optimizer, 5..8);
 
-        let file = safetensors::SafeTensors::deserialize(&saved).expect("a file");
         let resumed = Parameters::new(&engine, &model(), None).expect("parameters");
-        for (name, view) in file.tensors() {
-            resumed.upload(&name, &bytemuck::pod_collect_to_vec::<u8, f32>(view.data())).expect("an upload");
-        }
+        resumed.load(&saved).expect("a file");
         let mut optimizer = Optimizer::new(&engine, &resumed, &groups, Settings::default()).expect("an optimizer");
         optimizer.load_state(&state).expect("state");
         assert_eq!(optimizer.save_state().expect("state"), state, "a state read back is the state");
@@ -378,9 +380,9 @@ fn a_bad_state_file_changes_nothing() {
     )
     .expect("an optimizer");
     for (file, told) in [
-        (state[..state.len() / 2].to_vec(), "optimizer state: "),
-        (vec![0xff; 100], "optimizer state: "),
-        (strange.save_state().expect("state"), "\"head.weight.exp_avg\" is F32 of shape [10, 34], not F32 of shape [10, 33]"),
+        (state[..state.len() / 2].to_vec(), "safetensors file: "),
+        (vec![0xff; 100], "safetensors file: "),
+        (strange.save_state().expect("state"), "\"head.weight.exp_avg\" is of shape [10, 34], not [10, 33]"),
     ] {
         let error = optimizer.load_state(&file).expect_err("an error").to_string();
         assert!(error.contains(told), "{error}");
@@ -469,4 +471,25 @@ fn a_program_can_be_read() {
     assert_eq!(program.barriers(), 2, "each stage waits for the one before");
     let told = program.to_string();
     assert!(told.starts_with("adamw step: 3 dispatches, 2 barriers, 404480 bytes"), "{told}");
+}
+
+#[test]
+fn parameters_are_read_from_other_float_types() {
+    use safetensors::tensor::{Dtype, TensorView};
+    let engine = Engine::cpu();
+    let parameters = Parameters::new(&engine, &[Param::new("p", [3])], None).expect("parameters");
+    let values = [1.5f32, -2.0, 0.25];
+    let halves: Vec<u8> = values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect();
+    let brains: Vec<u8> = values.iter().flat_map(|value| half::bf16::from_f32(*value).to_le_bytes()).collect();
+    let doubles: Vec<u8> = values.iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect();
+    for (dtype, bytes) in [(Dtype::F16, halves), (Dtype::BF16, brains), (Dtype::F64, doubles)] {
+        parameters.upload("p", &[0.0; 3]).expect("an upload");
+        let view = TensorView::new(dtype, vec![3], &bytes).expect("a view");
+        parameters.load(&safetensors::serialize([("p", view)], None).expect("a file")).expect("it loads");
+        assert_eq!(parameters.download("p").expect("values"), values, "{dtype:?}");
+    }
+    let bytes = [0u8; 12];
+    let whole = TensorView::new(Dtype::I32, vec![3], &bytes).expect("a view");
+    let told = parameters.load(&safetensors::serialize([("p", whole)], None).expect("a file")).expect_err("an error");
+    assert_eq!(told.to_string(), "safetensors file: \"p\" is I32, not a float");
 }

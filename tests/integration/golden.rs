@@ -78,7 +78,9 @@ impl Case {
     /// `(name, shape)` of the case's tensors.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let list = self.json["tensors"].as_array().unwrap_or_else(|| panic!("{}: no tensors", self.name));
-        list.iter().map(|tensor| (tensor["name"].as_str().expect("a name").to_owned(), shape(&tensor["shape"]))).collect()
+        list.iter()
+            .map(|tensor| (tensor["name"].as_str().expect("a name").to_owned(), shape(&tensor["shape"])))
+            .collect()
     }
 }
 

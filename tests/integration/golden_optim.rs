@@ -155,8 +155,12 @@ fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
     let groups = groups_of(case);
     let late = &case.json["group_added_before_step"];
     let joins = |place: usize| late[place.to_string()].as_u64();
-    let first: Vec<Group> =
-        groups.iter().enumerate().filter(|(place, _)| joins(*place).is_none()).map(|(_, group)| group.clone()).collect();
+    let first: Vec<Group> = groups
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| joins(*place).is_none())
+        .map(|(_, group)| group.clone())
+        .collect();
     let settings = Settings { clip: clip_of(case), ..Settings::default() };
     let params: Vec<Param> = case.tensors().into_iter().map(|(name, shape)| Param::new(name, shape)).collect();
 

@@ -129,7 +129,11 @@ impl Model {
                 let buffer = engine.buffer(&name, elements as u64 * 4).expect("a buffer");
                 (name, buffer)
             };
-            mlp.params().into_iter().map(|param| (param.elements(), param.name)).map(|(n, name)| one((name, n))).collect()
+            mlp.params()
+                .into_iter()
+                .map(|param| (param.elements(), param.name))
+                .map(|(n, name)| one((name, n)))
+                .collect()
         };
         let (values, gradients) = (make(), make());
         Model { engine: engine.clone(), mlp, batch, space, values, gradients }
@@ -383,7 +387,8 @@ fn check_loss(
     }
     let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
     assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
-    let [got, expected] = [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[3])));
+    let [got, expected] =
+        [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[3])));
     let losses = |metrics: Metrics| [metrics.loss_sum, metrics.loss];
     assert_close(&format!("loss of {what}"), &losses(got), &losses(expected), 2e-6, 1e-6);
     let counts = |metrics: Metrics| (metrics.correct, metrics.rows, metrics.epoch, metrics.pad0);
@@ -491,7 +496,11 @@ fn nn_gather_visits_every_sample_once_an_epoch() {
             }
             if samples >= 63 {
                 assert_ne!(orders[0], orders[1], "{shape:?}: two epochs in one order");
-                assert_ne!(orders[0], epoch(&engine, Gather { seed: 8, ..shape }, 0), "{shape:?}: two seeds in one order");
+                assert_ne!(
+                    orders[0],
+                    epoch(&engine, Gather { seed: 8, ..shape }, 0),
+                    "{shape:?}: two seeds in one order"
+                );
             }
         }
     }
@@ -688,7 +697,8 @@ fn nn_two_half_batches_add_up_to_the_whole() {
                 let of = norm(&mut expected.iter().map(|e| f64::from(*e)));
                 assert!(error <= 1e-6 * of, "{sizes:?} {name} on {}: off by {:e}", engine.name(), error / of);
             }
-            let metrics = [&whole, &parts].map(|model| engine.read::<Metrics>(&model.space.metrics.all()).expect("metrics")[0]);
+            let metrics =
+                [&whole, &parts].map(|model| engine.read::<Metrics>(&model.space.metrics.all()).expect("metrics")[0]);
             assert_eq!(metrics[0].correct, metrics[1].correct);
             assert_eq!(metrics[0].rows, metrics[1].rows);
             assert_close("loss", &[metrics[1].loss_sum], &[metrics[0].loss_sum], 1e-6, 0.0);

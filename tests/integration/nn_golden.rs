@@ -30,8 +30,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn new<'a>(case: &'a Case, engine: &Engine) -> Run<'a> {
-        let sizes: Vec<usize> =
-            case.json["sizes"].as_array().expect("sizes").iter().map(|size| size.as_u64().expect("a size") as usize).collect();
+        let sizes: Vec<usize> = case.json["sizes"]
+            .as_array()
+            .expect("sizes")
+            .iter()
+            .map(|size| size.as_u64().expect("a size") as usize)
+            .collect();
         let mlp = Mlp::new(&sizes, Activation::parse(case.text("activation")).expect("an activation")).expect("an MLP");
         let rows = case.json["batch"].as_u64().expect("batch") as usize;
         let parameters = Parameters::new(engine, &mlp.params(), None).expect("parameters");
@@ -47,8 +51,14 @@ impl Run<'_> {
         let mut program = Program::new("pass");
         program.dispatches = mlp.forward::<AnyError>(engine, |name| Ok(place(name)?), &batch, &space).expect("forward");
         program.dispatches.push(mlp.loss(engine, &batch, &space, 1.0 / rows as f32).expect("a loss"));
-        let backward =
-            mlp.backward::<AnyError>(engine, |name| Ok(place(name)?), |name| Ok(gradient(name)?), &batch, &space, false);
+        let backward = mlp.backward::<AnyError>(
+            engine,
+            |name| Ok(place(name)?),
+            |name| Ok(gradient(name)?),
+            &batch,
+            &space,
+            false,
+        );
         program.dispatches.extend(backward.expect("backward"));
         let pass = engine.prepare(program).expect("a program");
         Run { case, engine: engine.clone(), mlp, batch, space, parameters, optimizer, pass }

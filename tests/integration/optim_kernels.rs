@@ -24,7 +24,12 @@ fn groups(amsgrad: bool) -> Vec<Group> {
 }
 
 /// Parameters and state after a few steps, by name; and the last norm.
-fn run(engine: &Engine, mode: Option<Mode>, settings: Settings, amsgrad: bool) -> (BTreeMap<String, Vec<f32>>, Option<f32>) {
+fn run(
+    engine: &Engine,
+    mode: Option<Mode>,
+    settings: Settings,
+    amsgrad: bool,
+) -> (BTreeMap<String, Vec<f32>>, Option<f32>) {
     let owned;
     let mut external: Vec<External> = Vec::new();
     let mut optimizer = match mode {
@@ -161,10 +166,8 @@ fn control_forms_bias_corrections_accurately() {
                 let t = f64::from(count + 1);
                 let exact = -f64::exp_m1(t * beta.ln());
                 assert_eq!(f64::from(record.count), t);
-                let errors = [
-                    f64::from(record.step_size) * exact - 1.0,
-                    f64::from(record.root_scale) * exact.sqrt() - 1.0,
-                ];
+                let errors =
+                    [f64::from(record.step_size) * exact - 1.0, f64::from(record.root_scale) * exact.sqrt() - 1.0];
                 assert!(
                     errors.iter().all(|error| error.abs() <= 1e-6),
                     "beta {beta}, count {t} on {}: {errors:?}",

@@ -55,7 +55,8 @@ fn shaders_bind_what_their_kernels_declare() {
             };
             assert!(fits, "{}: binding {place} ({name}) is {space:?}, declared {access:?}", kernel.name);
         }
-        let storage = kernel.bindings.iter().filter(|access| matches!(access, Access::Read | Access::ReadWrite)).count();
+        let storage =
+            kernel.bindings.iter().filter(|access| matches!(access, Access::Read | Access::ReadWrite)).count();
         assert!(storage <= STORAGE_BUFFERS, "{}: {storage} storage buffers", kernel.name);
     }
 }
@@ -91,8 +92,10 @@ fn shaders_lay_out_records_as_the_host_does() {
                 assert_eq!(rows.offset as usize, size_of::<TableHeader>(), "rows begin after the header");
             }
             if let Some((_, size, fields)) = records.iter().find(|(record, ..)| record == name) {
-                let shader: Vec<(&str, usize)> =
-                    members.iter().map(|member| (member.name.as_deref().unwrap_or(""), member.offset as usize)).collect();
+                let shader: Vec<(&str, usize)> = members
+                    .iter()
+                    .map(|member| (member.name.as_deref().unwrap_or(""), member.offset as usize))
+                    .collect();
                 assert_eq!(&shader, fields, "{}: members of {name}", kernel.name);
                 assert_eq!(*span as usize, *size, "{}: size of {name}", kernel.name);
                 seen.insert(name.clone());

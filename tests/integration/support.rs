@@ -17,7 +17,10 @@ pub fn gpu() -> Option<Engine> {
             return None;
         }
         let engine = Engine::new(&AdapterChoice::from_env()).expect("an engine");
-        assert!(engine.adapter().is_some(), "no adapter found; install one (on Debian: mesa-vulkan-drivers) or set GRADUS_NO_GPU=1");
+        assert!(
+            engine.adapter().is_some(),
+            "no adapter found; install one (on Debian: mesa-vulkan-drivers) or set GRADUS_NO_GPU=1"
+        );
         Some(engine)
     });
     if engine.is_none() {
@@ -48,13 +51,13 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f32], relative: f64, ab
             continue;
         }
         let over = (g - e).abs() / (absolute.max(relative * e.abs()));
-        if !(over <= worst.0) {
+        if over.is_nan() || over > worst.0 {
             worst = (over, place);
         }
     }
     let (over, place) = worst;
     assert!(
-        over <= 1.0,
+        !over.is_nan() && over <= 1.0,
         "{what}[{place}]: got {:e}, expected {:e}: {over:.1} times the tolerance (relative {relative:e}, absolute {absolute:e})",
         got[place],
         expected[place]

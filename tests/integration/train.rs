@@ -81,7 +81,8 @@ fn micro_batches_add_up_to_the_batch() {
             let settings = Settings::default();
             let mut trainer = trainer(&engine, Config { batch_size, micro_batches, settings, ..config() });
             trainer.take_step().expect("a step");
-            let gradient = |name: &str| engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values");
+            let gradient =
+                |name: &str| engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values");
             (gradient("layers.0.weight"), gradient("layers.1.bias"))
         };
         let (whole, parts) = (one(64, 1), one(16, 4));
@@ -123,10 +124,7 @@ fn settings_out_of_range_are_refused() {
         told(Config { batch_size: 800, micro_batches: 2, ..config() }, &[64, 10]),
         "batch_size = 800: a step takes 1600 rows, the train set has 1438"
     );
-    assert_eq!(
-        told(config(), &[65, 10]),
-        "the train set has 64 inputs and 10 classes, the model 65 and 10"
-    );
+    assert_eq!(told(config(), &[65, 10]), "the train set has 64 inputs and 10 classes, the model 65 and 10");
     for (sizes, reason) in [(&[64][..], "at least inputs and classes"), (&[64, 0, 10], "size 0")] {
         let error = Mlp::new(sizes, Activation::Relu).expect_err("an error").to_string();
         assert!(error.contains(reason), "{error}");

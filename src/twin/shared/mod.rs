@@ -11,7 +11,9 @@ mod table;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use chunk::{Chunk, Segment};
-pub use control::{CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut};
+pub use control::{
+    CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
+};
 pub use float::{clamp_value, one_minus_exp};
 pub use linear::Linear;
 pub use metrics::{Gather, Loss, Metrics, Position};

@@ -1,0 +1,20 @@
+# The two commands. Each sets up what it needs on a fresh Debian or Ubuntu machine with a Rust toolchain.
+
+# Mesa's layer that chooses a device asks a display server that a plain terminal does not have, and complains.
+export NODEVICE_SELECT ?= 1
+
+.PHONY: demo test bench
+
+demo:
+	cargo build --release
+	sh scripts/adapter.sh --release
+	cargo run --release --quiet -- demo mlp
+
+test:
+	cargo build
+	sh scripts/adapter.sh
+	cargo test
+
+bench:
+	sh scripts/adapter.sh --release
+	cargo bench --bench optim_step

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes sure that there is an adapter to run on; installs the software one on Debian and Ubuntu.
+# Arguments go to cargo (--release).
+set -eu
+
+[ "${GRADUS_NO_GPU:-}" = 1 ] && exit 0
+
+adapter_found() {
+    cargo run --quiet "$@" -- info 2>/dev/null | grep -q 'page (storage binding)'
+}
+
+if adapter_found "$@"; then
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "no adapter found: install a Vulkan, Metal or DX12 driver (a software one is Mesa's lavapipe), or set GRADUS_NO_GPU=1" >&2
+    exit 1
+fi
+as_root=
+[ "$(id -u)" = 0 ] || as_root='sudo -n'
+echo "no adapter found: installing mesa-vulkan-drivers"
+$as_root apt-get update -qq
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers
+if ! adapter_found "$@"; then
+    echo "mesa-vulkan-drivers is installed, and still there is no adapter; 'cargo run -- info' tells what is there" >&2
+    exit 1
+fi
