@@ -10,7 +10,7 @@ use super::ring::{
 };
 use super::{CLOCK_SLOTS, Error};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of one clock slot that a shader sees.
@@ -282,6 +282,24 @@ impl Gpu {
         Ok(())
     }
 
+    /// Writes a submission into an encoder of the caller's, and learns what becomes of it.
+    pub(crate) fn encode_for_caller(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        submission: &Submission<'_>,
+    ) -> Result<(), Error> {
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        self.encode(encoder, submission)?;
+        if let (Some(lost), false) = (&submission.lost, submission.uploads.is_empty()) {
+            let carried = Carried { lost: Arc::clone(lost), submitted: false };
+            encoder.on_submitted_work_done(move || carried.submitted());
+        }
+        if let Some(scopes) = scopes {
+            scopes.close("a step in the caller's encoder", &self.report.name)?;
+        }
+        self.check()
+    }
+
     /// The bytes travel inside the command buffer, so that they arrive in order even when a caller submits late.
     fn encode_upload(&self, encoder: &mut wgpu::CommandEncoder, upload: &Upload) -> Result<(), Error> {
         let target = gpu_buffer(&upload.buffer)?;
@@ -418,6 +436,26 @@ impl Gpu {
         let stamps: &[[u8; 8]] = stamps.as_chunks().0;
         let ticks = u64::from_le_bytes(*stamps.get(1)?).checked_sub(u64::from_le_bytes(*stamps.first()?))?;
         Some(ticks as f64 * f64::from(self.queue.get_timestamp_period()) * 1e-9)
+    }
+}
+
+/// Uploads on their way in a caller's encoder.
+struct Carried {
+    lost: Arc<AtomicBool>,
+    submitted: bool,
+}
+
+impl Carried {
+    fn submitted(mut self) {
+        self.submitted = true;
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if !self.submitted {
+            self.lost.store(true, Ordering::Release);
+        }
     }
 }
 

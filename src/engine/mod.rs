@@ -260,7 +260,7 @@ impl Engine {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
         check_uploads(&submission.uploads)?;
         match &*self.inner {
-            Inner::Gpu(gpu) => gpu.encode(encoder, submission),
+            Inner::Gpu(gpu) => gpu.encode_for_caller(encoder, submission),
             Inner::Cpu(_) => {
                 let reason = "the CPU engine has no command encoder".to_owned();
                 Err(Error::BadProgram { program: "encode".to_owned(), kernel: "", reason })

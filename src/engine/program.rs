@@ -8,6 +8,8 @@ use super::kernels::{Access, Kernel};
 use super::ring::Ring;
 use super::{Buffer, Prepared};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Workgroups one dimension of a dispatch may have, on every device.
 const GROUPS_PER_DIMENSION: u32 = 65_535;
@@ -163,4 +165,6 @@ pub struct Submission<'a> {
     pub slot: u32,
     /// What to bring back, if anything.
     pub report: Option<Report<'a>>,
+    /// Raised when an encoder that carries the uploads is dropped without being submitted.
+    pub lost: Option<Arc<AtomicBool>>,
 }

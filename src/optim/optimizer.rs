@@ -12,6 +12,8 @@ use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Progr
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What holds for the whole optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +98,8 @@ pub struct Optimizer {
     control: Buffer,
     table: Buffer,
     uploads: Vec<Upload>,
+    /// Raised when a caller dropped an encoder with uploads in it.
+    lost: Arc<AtomicBool>,
     /// The step over everything that is thawed; made when first needed.
     full: Option<Prepared>,
     /// Changes whenever buffers or lists change place.
@@ -175,6 +179,7 @@ impl Optimizer {
             control,
             table: engine.buffer("table", 0)?,
             uploads: Vec::new(),
+            lost: Arc::default(),
             full: None,
             layout: 0,
             step: 0,
@@ -253,9 +258,7 @@ impl Optimizer {
                 self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
             let state = self.state_of(order, self.amsgrad())?;
             for tensor in dropped {
-                let offset = self.record_offset(tensor);
-                let data = vec![0; size_of::<Record>()];
-                self.uploads.push(Upload { buffer: self.control.clone(), offset, data });
+                self.put_count(tensor, 0)?;
             }
             self.state = state;
         }
@@ -551,6 +554,10 @@ impl Optimizer {
 
     /// Uploads, slot and number of the coming step; the schedule then stands behind it.
     fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
+        if self.lost.swap(false, Ordering::AcqRel) {
+            self.rows.lost();
+            self.moved();
+        }
         self.rows.wind(self.step);
         let slot = self.rows.slot(self.step)?;
         match selection {
@@ -594,7 +601,9 @@ impl Optimizer {
         self.go(Some(selection), None)
     }
 
-    /// Writes one step into the caller's encoder. Submit encoders in the order in which they were written.
+    /// Writes one step into the caller's encoder. Submit encoders in the order in which they were written. The schedule
+    /// advances even if the encoder is dropped; what it carried is sent again with the next step, and selections made
+    /// before are then out of date.
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -614,7 +623,8 @@ impl Optimizer {
         let (uploads, slot, step) = self.advance(selection)?;
         let program = self.prepared(selection)?;
         let report = Some(Report { ring: &self.ring, tag: step });
-        let submission = Submission { uploads, programs: vec![program], slot, report, ..Submission::default() };
+        let lost = Some(Arc::clone(&self.lost));
+        let submission = Submission { uploads, programs: vec![program], slot, report, lost, ..Submission::default() };
         match encoder {
             Some(encoder) => self.engine.encode(encoder, &submission)?,
             None => self.engine.submit(&submission)?,

@@ -28,12 +28,17 @@ impl Rows {
         Rows { rows, first, steps, held: false, stale: true }
     }
 
-    /// Held rows never run out: when the clock has, they start it anew.
+    /// Held rows never run out: where the clock has no slot for a step, they start it anew.
     pub(crate) fn wind(&mut self, step: u64) {
-        if self.held && step >= self.first + u64::from(self.steps) {
+        if self.held && self.slot(step).is_err() {
             self.first = step;
             self.stale = true;
         }
+    }
+
+    /// The device's copy was lost on its way.
+    pub(crate) fn lost(&mut self) {
+        self.stale = true;
     }
 
     /// The slot of the clock that a step reads.

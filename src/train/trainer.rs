@@ -174,7 +174,7 @@ impl Trainer {
         let Next { uploads, program, slot, step } = self.optimizer.next(None)?;
         let report = Some(Report { ring: &self.progress, tag: step });
         let programs = vec![&self.step, program];
-        Ok(self.engine.submit(&Submission { uploads, copies: Vec::new(), programs, slot, report })?)
+        Ok(self.engine.submit(&Submission { uploads, programs, slot, report, ..Submission::default() })?)
     }
 
     /// Whether the host has run too far ahead of the device's reports.

@@ -444,9 +444,36 @@ fn an_encoder_that_is_dropped_gives_its_report_slot_back() {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         optimizer.encode(&mut encoder).expect("a step");
     }
+    let before = all(&parameters);
+    optimizer.set("head", Field::Lr, 1.0).expect("a value");
+    give_gradients(&mut optimizer, &model(), 0);
     optimizer.step().expect("a step");
     engine.wait().expect("a wait");
-    assert!(optimizer.stats().expect("stats").is_some(), "slots of dropped encoders are free again");
+    let stats = optimizer.stats().expect("stats").expect("slots of dropped encoders are free again");
+    assert_eq!((stats.step, stats.applied_steps), (20, 1));
+    assert!(before["trunk.weight"] != all(&parameters)["trunk.weight"], "lists that were dropped are sent again");
+}
+
+#[test]
+fn partials_of_many_chunks_do_not_depend_on_pages_either() {
+    let Some(engine) = gpu() else { return };
+    // 1,500 chunks: most partials hold two, and pages of 100 chunks cut some of them.
+    let params = vec![Param::new("a", [700 * 4096 + 5]), Param::new("b", [799 * 4096])];
+    let groups = [Group::new("all", Row::default(), ["a", "b"])];
+    let norm = |page_bytes: Option<u64>| {
+        let parameters = Parameters::new(&engine, &params, page_bytes).expect("parameters");
+        let settings = Settings { clip: Clip::norm(1.0), page_bytes, ..Settings::default() };
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+        give_gradients(&mut optimizer, &params, 9);
+        optimizer.step().expect("a step");
+        engine.wait().expect("a wait");
+        optimizer.stats().expect("stats").expect("a report").grad_norm.expect("a norm")
+    };
+    let exact: f64 =
+        [0, 1].iter().flat_map(|p| noise(900 + p, params[*p as usize].elements())).map(|g| f64::from(g).powi(2)).sum();
+    let whole = norm(None);
+    assert!((f64::from(whole) / exact.sqrt() - 1.0).abs() < 1e-6, "{whole} is not {}", exact.sqrt());
+    assert_eq!(whole.to_bits(), norm(Some(100 * 4096 * 4)).to_bits());
 }
 
 #[test]
