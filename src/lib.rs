@@ -65,3 +65,8 @@ pub mod twin;
 
 pub use error::Error;
 pub use wgpu;
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -237,9 +237,7 @@ impl Gpu {
             scopes.close("a submission", &self.report.name)?;
         }
         // Completed maps are delivered here; this never waits.
-        let polled = self.device.poll(wgpu::PollType::Poll);
-        self.check()?;
-        polled.map_err(|error| self.refused("a poll", error.to_string()))?;
+        self.poll(wgpu::PollType::Poll)?;
         Ok(index)
     }
 
@@ -351,9 +349,22 @@ impl Gpu {
     /// Stands still until the device has finished a submission, or everything.
     pub(crate) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
         self.tally.blocking_wait();
-        let waited = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        self.poll(wgpu::PollType::Wait { submission_index, timeout: None })
+    }
+
+    /// Polls, and tells what went wrong since the last time. wgpu 30 panics in a poll that finds the device lost; that
+    /// panic ends here.
+    fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(poll)));
         self.check()?;
-        waited.map(|_| ()).map_err(|error| self.refused("waiting for the device", error.to_string()))
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.refused("a poll", error.to_string())),
+            Err(_) => {
+                let reason = "it was lost during a poll".to_owned();
+                Err(Error::DeviceLost { adapter: self.report.name.clone(), reason })
+            }
+        }
     }
 
     /// What has gone wrong on our own device since the last check.
@@ -404,9 +415,7 @@ impl Gpu {
 
     /// Takes what has arrived, oldest first, without waiting.
     pub(crate) fn collect(&self, slots: &[GpuSlot]) -> Result<Vec<Delivery>, Error> {
-        let polled = self.device.poll(wgpu::PollType::Poll);
-        self.check()?;
-        polled.map_err(|error| self.refused("a poll", error.to_string()))?;
+        self.poll(wgpu::PollType::Poll)?;
         if slots
             .iter()
             .any(|slot| slot.state.compare_exchange(FAILED, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok())

@@ -141,3 +141,17 @@ fn data_sets_are_checked() {
     let small = DataSet::new(1, 2, vec![0.0; 2], vec![0, 1]).expect("a set");
     assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % for the test");
 }
+
+#[test]
+fn every_schedule_is_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let spec = gradus::schedule::Spec::parse(&path.display().to_string(), &text).expect("a schedule");
+        assert!(spec.row.lr > 0.0, "{}", path.display());
+        read += 1;
+    }
+    assert!(read >= 1);
+}
