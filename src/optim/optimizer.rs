@@ -227,7 +227,7 @@ impl Optimizer {
             }
             added.push(GroupState { name: group.name.clone(), tensors, row: group.row, frozen: false });
         }
-        let rows: Vec<Row> = self.current_rows()?.into_iter().chain(added.iter().map(|group| group.row)).collect();
+        let rows: Vec<Row> = self.current_rows().into_iter().chain(added.iter().map(|group| group.row)).collect();
         let groups = rows.len();
         let bytes = groups * size_of::<layout::Row>() * self.settings.horizon_steps as usize;
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
@@ -242,7 +242,8 @@ impl Optimizer {
         self.group_of = group_of;
         self.rows = Rows::held(rows, self.step);
         self.table = table;
-        self.relaid(state);
+        self.state = state;
+        self.moved();
         Ok(())
     }
 
@@ -273,9 +274,11 @@ impl Optimizer {
     /// An unknown group; out of device memory.
     pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
         let place = self.group(group)?;
-        let state = self.state_with(&self.groups[place].tensors, self.amsgrad())?;
+        if self.groups[place].tensors.iter().any(|tensor| self.state.pieces(*tensor).is_none()) {
+            self.state = self.state_with(&self.groups[place].tensors, self.amsgrad())?;
+        }
         self.groups[place].frozen = false;
-        self.relaid(state);
+        self.moved();
         Ok(())
     }
 
@@ -356,10 +359,11 @@ impl Optimizer {
         Ok(())
     }
 
-    fn current_rows(&self) -> Result<Vec<Row>, Error> {
+    /// Each group's row at the coming step; past the loaded rows the groups' own stand in.
+    fn current_rows(&self) -> Vec<Row> {
         let groups = self.groups.len();
-        // Past the loaded rows the groups' own rows stand in.
-        Ok((0..groups).map(|place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row)).collect())
+        let row = |place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row);
+        (0..groups).map(row).collect()
     }
 
     /// Steps that one table may hold.
@@ -383,11 +387,7 @@ impl Optimizer {
         self.state.relaid(&self.engine, &wanted)
     }
 
-    fn relaid(&mut self, state: State) {
-        self.state = state;
-        self.moved();
-    }
-
+    /// Programs and selections made so far no longer fit.
     fn moved(&mut self) {
         self.full = None;
         self.layout += 1;
@@ -702,8 +702,8 @@ impl Optimizer {
 
     /// Makes room for the state of these tensors.
     pub(super) fn make_state(&mut self, tensors: &[usize]) -> Result<(), Error> {
-        let state = self.state_with(tensors, self.amsgrad())?;
-        self.relaid(state);
+        self.state = self.state_with(tensors, self.amsgrad())?;
+        self.moved();
         Ok(())
     }
 

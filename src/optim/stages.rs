@@ -8,8 +8,9 @@ use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, Upload, ke
 /// Bytes between two segments: the strictest alignment of a bound offset.
 const SEGMENT_STRIDE: u64 = 256;
 
-/// Invocations of a workgroup of the optimizer's kernels. Measured by the bench `optim_step`: a software adapter runs
-/// an invocation as one lane of a vector register and loses on wide groups; a GPU wants many.
+/// Invocations of a workgroup of the optimizer's kernels. A software adapter runs an invocation as one lane of a vector
+/// register and loses on wide groups: against 8, a step over 101 tensors takes 1.05 times as long with 16, 1.32 with 32
+/// and 1.43 with 64 (medians of 15 pairs on software Vulkan). A GPU wants many; its 256 is not measured yet.
 pub(crate) fn workgroup(engine: &Engine) -> u32 {
     if engine.is_software() { 8 } else { 256 }
 }

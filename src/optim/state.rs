@@ -35,20 +35,31 @@ impl State {
         Some(&self.placement.pieces[place])
     }
 
-    /// The state laid out anew for `wanted`: what stays is copied on the device, in one submission; what is new is zero.
+    /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
+    /// in one submission, and what is new is zero.
     pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
         let lengths: Vec<u64> = wanted.order.iter().map(|tensor| wanted.elements[*tensor]).collect();
         let placement = engine::place(&lengths, wanted.page_bytes, work::CHUNK_ELEMENTS);
-        let make = |label: &str, wanted: bool| match wanted {
-            true => buffers(engine, label, &placement.pages),
-            false => Ok(Vec::new()),
+        // Placing is the same for the same beginning: leading pages of the same size hold the same pieces.
+        let same = |(old, new): &(&u64, &u64)| old == new;
+        let kept = match wanted.order.starts_with(&self.order) {
+            true => self.placement.pages.iter().zip(&placement.pages).take_while(same).count(),
+            false => 0,
+        };
+        let make = |label: &str, wanted: bool, old: &[Buffer]| {
+            if !wanted {
+                return Ok(Vec::new());
+            }
+            let kept = kept.min(old.len());
+            let new = buffers(engine, label, &placement.pages[kept..])?;
+            Ok::<_, Error>(old[..kept].iter().cloned().chain(new).collect())
         };
         let mut relaid = State {
             order: wanted.order.clone(),
-            m: make("m", true)?,
-            v: make("v", true)?,
-            v_max: make("v_max", wanted.amsgrad)?,
-            grads: make("grads", wanted.own_gradients)?,
+            m: make("m", true, &self.m)?,
+            v: make("v", true, &self.v)?,
+            v_max: make("v_max", wanted.amsgrad, &self.v_max)?,
+            grads: make("grads", wanted.own_gradients, &self.grads)?,
             placement: Placement::default(),
         };
         relaid.placement = placement;
@@ -60,13 +71,16 @@ impl State {
     }
 
     fn copies_to(&self, to: &State) -> Vec<(Range, Range)> {
+        let arenas = [(&self.m, &to.m), (&self.v, &to.v), (&self.v_max, &to.v_max), (&self.grads, &to.grads)];
         let mut copies = Vec::new();
         for tensor in &to.order {
             let (Some(old), Some(new)) = (self.pieces(*tensor), to.pieces(*tensor)) else { continue };
             for (old, new) in common_cuts(old, new) {
-                for (from, to) in [(&self.m, &to.m), (&self.v, &to.v), (&self.v_max, &to.v_max)] {
-                    if !from.is_empty() && !to.is_empty() {
-                        copies.push((piece_range(&old, from), piece_range(&new, to)));
+                for (from, to) in arenas {
+                    let (Some(_), Some(_)) = (from.get(old.window), to.get(new.window)) else { continue };
+                    let (from, to) = (piece_range(&old, from), piece_range(&new, to));
+                    if !from.buffer.same(&to.buffer) {
+                        copies.push((from, to));
                     }
                 }
             }

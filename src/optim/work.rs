@@ -4,7 +4,11 @@ use crate::engine::Piece;
 use crate::engine::layout::{Chunk, PARTIALS};
 use std::ops::Range;
 
-/// Elements of a chunk: the unit of a workgroup's work and of the norm's fixed reduction.
+/// Elements of a chunk: the unit of a workgroup's work and of the norm's fixed reduction. A multiple of 64.
+///
+/// Time of a step on software Vulkan against 4096, medians of 15 pairs, 101 tensors and one tensor: 1024 1.04 and 1.03,
+/// 2048 1.04 and 0.90 (in noise), 8192 1.01 and 1.00, 16384 1.01 and 0.98. Larger ones would leave a GPU short of
+/// workgroups.
 pub(crate) const CHUNK_ELEMENTS: u64 = 4096;
 
 /// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk.

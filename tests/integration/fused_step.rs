@@ -174,6 +174,38 @@ fn moments(optimizer: &Optimizer, name: &str) -> Vec<u32> {
 }
 
 #[test]
+fn a_thaw_keeps_moments_and_gradients_across_pages() {
+    for engine in engines() {
+        let params = vec![Param::new("a", [5000]), Param::new("b", [9000]), Param::new("c", [3000])];
+        let row = Row { lr: 1e-2, ..Row::default() };
+        let settings = Settings { page_bytes: Some(2 * 4096 * 4), ..Settings::default() };
+        let run = |late: bool| {
+            let parameters = filled(&engine, &params, None);
+            let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", row, ["c"])];
+            let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+            optimizer.freeze("two", Refreeze::DropState).expect("a group");
+            if !late {
+                optimizer.thaw("two").expect("a group");
+                optimizer.freeze("two", Refreeze::KeepState).expect("a group");
+            }
+            for step in 0..3 {
+                give_gradients(&mut optimizer, &params, step);
+                optimizer.step().expect("a step");
+            }
+            // The gradients are there before the thaw that moves them.
+            give_gradients(&mut optimizer, &params, 3);
+            optimizer.thaw("two").expect("a group");
+            optimizer.step().expect("a step");
+            let (a, c) = ("a".to_owned(), "c".to_owned());
+            let all = all(&parameters);
+            (all[&a].clone(), all["b"].clone(), all[&c].clone(), optimizer.save_state().expect("state"))
+        };
+        let (late, early) = (run(true), run(false));
+        assert!(late == early, "a thaw that moves memory is a thaw that does not, on {}", engine.name());
+    }
+}
+
+#[test]
 fn a_thaw_is_one_submission_and_moves_only_lists() {
     let Some(engine) = fresh_gpu() else { return };
     let parameters = filled(&engine, &model(), None);
@@ -259,6 +291,9 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
             engine.wait().expect("a wait");
             let stats = optimizer.stats().expect("stats").expect("a report");
             assert!(!stats.skipped && stats.applied_steps == 2 && stats.step == 2, "{stats:?}");
+            let timed = |name: &&(&str, bool)| **name == ("timestamps", true);
+            let can_tell = engine.adapter().is_some_and(|adapter| adapter.features.iter().any(|one| timed(&one)));
+            assert_eq!(stats.device_seconds.is_some_and(|seconds| seconds > 0.0), can_tell, "{stats:?}");
         }
     }
 }
