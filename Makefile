@@ -14,6 +14,7 @@ test:
 	cargo build
 	sh scripts/adapter.sh
 	cargo test
+	[ "$$GRADUS_NO_GPU" = 1 ] || cargo run --quiet --example own_buffers
 
 bench:
 	sh scripts/adapter.sh --release

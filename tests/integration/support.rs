@@ -1,10 +1,11 @@
 //! What several tests share: the engines to run on, and comparing numbers.
 
 use gradus::engine::{AdapterChoice, Engine};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock};
 
-static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+/// Names of the tests that would have run on an adapter.
+static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The wgpu engine, one for all tests; `None` (counted and said) where `GRADUS_NO_GPU=1`.
 ///
@@ -24,8 +25,9 @@ pub fn gpu() -> Option<Engine> {
         Some(engine)
     });
     if engine.is_none() {
-        let skipped = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-        println!("GRADUS_NO_GPU=1: {skipped} tests skipped on the wgpu engine so far");
+        let mut skipped = SKIPPED.lock().expect("no test panics here");
+        skipped.insert(std::thread::current().name().unwrap_or_default().to_owned());
+        println!("GRADUS_NO_GPU=1: {} tests skipped on the wgpu engine so far", skipped.len());
     }
     engine.clone()
 }
