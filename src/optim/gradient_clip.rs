@@ -1,7 +1,7 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
 use super::external::{Placed, placed};
-use super::stages::{Stages, control_block, is_in_place, variant};
+use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, Upload, layout};
@@ -75,7 +75,7 @@ impl GradientClip {
             clip,
             prepared: engine.prepare(program)?,
             uploads,
-            ring: engine.ring(vec![control.range(0, size_of::<layout::Stats>() as u64)?])?,
+            ring: engine.ring(vec![stats_of(&control)])?,
             latest: None,
             nonfinite_norms: 0,
             runs: 0,

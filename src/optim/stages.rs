@@ -2,7 +2,7 @@
 
 use super::work::{Run, WorkList};
 use super::{Clip, Error, Mode};
-use crate::engine::layout::{CONTROL_HEADER_BYTES, Record, Segment, Settings};
+use crate::engine::layout::{CONTROL_HEADER_BYTES, Record, Segment, Settings, Stats};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, Upload, kernel, row_of};
 
 /// Bytes between two segments: the strictest alignment of a bound offset.
@@ -32,6 +32,11 @@ pub(crate) struct Stages<'a> {
 pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
     let bytes = CONTROL_HEADER_BYTES + tensors as u64 * size_of::<Record>() as u64;
     Ok(engine.buffer("control", bytes)?)
+}
+
+/// The stats at the head of a control block.
+pub(crate) fn stats_of(control: &Buffer) -> Range {
+    Range { buffer: control.clone(), offset: 0, bytes: size_of::<Stats>() as u64 }
 }
 
 /// Whether gradients in this mode are bound as single floats.

@@ -84,7 +84,7 @@ impl Trainer {
         let step =
             engine.prepare(step_program(engine, model, train, &config, &parameters, &optimizer, &batch, &space)?)?;
         let (test, tested) = test_program(engine, model, test, &parameters)?;
-        let stats = optimizer.stats_range()?;
+        let stats = optimizer.stats_range();
         let progress = engine.ring(vec![space.metrics.all(), stats.clone()])?;
         let results = engine.ring(vec![space.metrics.all(), tested.all(), stats])?;
         Ok(Trainer {
