@@ -2,7 +2,8 @@
 //
 //   z[r, o] = b[o] + sum_i x[r, i] W[o, i]        h = activation(z)
 //
-// One invocation makes a tile of 4 rows by 4 outputs and takes 4 inputs a turn: 8 loads of a vec4 for 64 products.
+// One invocation makes a tile of 8 rows by 8 outputs, four matrices of sums with a column a row, and takes 4 inputs a
+// turn: 16 loads of a vec4 for 256 products.
 //
 //   0 x        [rows, input_quads]    vec4
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -42,8 +43,24 @@ fn weight_at(o: u32, q: u32) -> vec4<f32> {
 #endif
 }
 
+// Inputs 4i .. 4i + 3 of four outputs' weights, a column an output.
+fn weights_at(q: u32, i: u32) -> mat4x4<f32> {
+    let o = 4u * q;
+    return mat4x4<f32>(weight_at(o, i), weight_at(o + 1u, i), weight_at(o + 2u, i), weight_at(o + 3u, i));
+}
+
+// Inputs 4i .. 4i + 3 of a row; of the last row where r is past it.
+fn x_at(r: u32, i: u32) -> vec4<f32> {
+    return x[min(r, shape.rows - 1u) * shape.input_quads + i];
+}
+
+// The same of four rows, a column a row.
+fn rows_at(r: u32, i: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(x_at(r, i), x_at(r + 1u, i), x_at(r + 2u, i), x_at(r + 3u, i));
+}
+
 fn store(r: u32, q: u32, sums: vec4<f32>) {
-    if (r >= shape.rows) {
+    if (r >= shape.rows || q >= shape.output_quads) {
         return;
     }
     let o = 4u * q;
@@ -56,40 +73,38 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
 #endif
 }
 
+fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
+    store(r, q, sums[0]);
+    store(r + 1u, q, sums[1]);
+    store(r + 2u, q, sums[2]);
+    store(r + 3u, q, sums[3]);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    let q = tile % shape.output_quads;
-    let r = tile / shape.output_quads * 4u;
+    let across = (shape.output_quads + 1u) / 2u;
+    let q = tile % across * 2u;
+    let r = tile / across * 8u;
     if (r >= shape.rows) {
         return;
     }
-    let o = 4u * q;
-    let last = shape.rows - 1u;
-    let x0 = r * shape.input_quads;
-    let x1 = min(r + 1u, last) * shape.input_quads;
-    let x2 = min(r + 2u, last) * shape.input_quads;
-    let x3 = min(r + 3u, last) * shape.input_quads;
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sums00 = mat4x4<f32>();
+    var sums01 = mat4x4<f32>();
+    var sums10 = mat4x4<f32>();
+    var sums11 = mat4x4<f32>();
     for (var i = 0u; i < shape.input_quads; i++) {
-        let w0 = weight_at(o, i);
-        let w1 = weight_at(o + 1u, i);
-        let w2 = weight_at(o + 2u, i);
-        let w3 = weight_at(o + 3u, i);
-        let a0 = x[x0 + i];
-        let a1 = x[x1 + i];
-        let a2 = x[x2 + i];
-        let a3 = x[x3 + i];
-        sum0 += vec4<f32>(dot(a0, w0), dot(a0, w1), dot(a0, w2), dot(a0, w3));
-        sum1 += vec4<f32>(dot(a1, w0), dot(a1, w1), dot(a1, w2), dot(a1, w3));
-        sum2 += vec4<f32>(dot(a2, w0), dot(a2, w1), dot(a2, w2), dot(a2, w3));
-        sum3 += vec4<f32>(dot(a3, w0), dot(a3, w1), dot(a3, w2), dot(a3, w3));
+        let w0 = transpose(weights_at(q, i));
+        let w1 = transpose(weights_at(q + 1u, i));
+        let x0 = rows_at(r, i);
+        let x1 = rows_at(r + 4u, i);
+        sums00 += w0 * x0;
+        sums01 += w1 * x0;
+        sums10 += w0 * x1;
+        sums11 += w1 * x1;
     }
-    store(r, q, sum0);
-    store(r + 1u, q, sum1);
-    store(r + 2u, q, sum2);
-    store(r + 3u, q, sum3);
+    store_rows(r, q, sums00);
+    store_rows(r, q + 1u, sums01);
+    store_rows(r + 4u, q, sums10);
+    store_rows(r + 4u, q + 1u, sums11);
 }

@@ -2,7 +2,8 @@
 //
 //   dz_below[r, i] = activation'(z_below[r, i]) sum_o dz[r, o] W[o, i]
 //
-// One invocation makes a tile of 4 rows by 4 inputs and takes 4 outputs a turn: 8 loads of a vec4 for 64 products.
+// One invocation makes a tile of 8 rows by 8 inputs, four matrices of sums with a column a row, and takes 4 outputs a
+// turn: 16 loads of a vec4 for 256 products.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -38,8 +39,25 @@ fn weight_at(o: u32, q: u32) -> vec4<f32> {
 #endif
 }
 
+// Four inputs of outputs 4o .. 4o + 3's weights, a column an output; the last inputs where q is past them.
+fn weights_at(o: u32, q: u32) -> mat4x4<f32> {
+    let p = 4u * o;
+    let i = min(q, shape.input_quads - 1u);
+    return mat4x4<f32>(weight_at(p, i), weight_at(p + 1u, i), weight_at(p + 2u, i), weight_at(p + 3u, i));
+}
+
+// Outputs 4o .. 4o + 3 of a row; of the last row where r is past it.
+fn dz_at(r: u32, o: u32) -> vec4<f32> {
+    return dz[min(r, shape.rows - 1u) * shape.output_quads + o];
+}
+
+// The same of four rows, a column a row.
+fn rows_at(r: u32, o: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(dz_at(r, o), dz_at(r + 1u, o), dz_at(r + 2u, o), dz_at(r + 3u, o));
+}
+
 fn store(r: u32, q: u32, sums: vec4<f32>) {
-    if (r >= shape.rows) {
+    if (r >= shape.rows || q >= shape.input_quads) {
         return;
     }
     let at = r * shape.input_quads + q;
@@ -47,39 +65,38 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
     dz_below[at] = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.inputs));
 }
 
+fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
+    store(r, q, sums[0]);
+    store(r + 1u, q, sums[1]);
+    store(r + 2u, q, sums[2]);
+    store(r + 3u, q, sums[3]);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    let q = tile % shape.input_quads;
-    let r = tile / shape.input_quads * 4u;
+    let across = (shape.input_quads + 1u) / 2u;
+    let q = tile % across * 2u;
+    let r = tile / across * 8u;
     if (r >= shape.rows) {
         return;
     }
-    let last = shape.rows - 1u;
-    let d0 = r * shape.output_quads;
-    let d1 = min(r + 1u, last) * shape.output_quads;
-    let d2 = min(r + 2u, last) * shape.output_quads;
-    let d3 = min(r + 3u, last) * shape.output_quads;
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sums00 = mat4x4<f32>();
+    var sums01 = mat4x4<f32>();
+    var sums10 = mat4x4<f32>();
+    var sums11 = mat4x4<f32>();
     for (var o = 0u; o < shape.output_quads; o++) {
-        let w0 = weight_at(4u * o, q);
-        let w1 = weight_at(4u * o + 1u, q);
-        let w2 = weight_at(4u * o + 2u, q);
-        let w3 = weight_at(4u * o + 3u, q);
-        let a0 = dz[d0 + o];
-        let a1 = dz[d1 + o];
-        let a2 = dz[d2 + o];
-        let a3 = dz[d3 + o];
-        sum0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-        sum1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-        sum2 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        sum3 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        let w0 = weights_at(o, q);
+        let w1 = weights_at(o, q + 1u);
+        let d0 = rows_at(r, o);
+        let d1 = rows_at(r + 4u, o);
+        sums00 += w0 * d0;
+        sums01 += w1 * d0;
+        sums10 += w0 * d1;
+        sums11 += w1 * d1;
     }
-    store(r, q, sum0);
-    store(r + 1u, q, sum1);
-    store(r + 2u, q, sum2);
-    store(r + 3u, q, sum3);
+    store_rows(r, q, sums00);
+    store_rows(r, q + 1u, sums01);
+    store_rows(r + 4u, q, sums10);
+    store_rows(r + 4u, q + 1u, sums11);
 }

@@ -3,7 +3,8 @@
 //   dW[o, i] = sum_r dz[r, o] x[r, i]             db[o] = sum_r dz[r, o]
 //
 // The first micro-batch of a step overwrites the gradients, later ones add (ACCUMULATE = 1): nothing is ever zeroed.
-// One invocation makes a tile of 4 outputs by 4 inputs, the rows in order; those with the first inputs make db as well.
+// One invocation makes a tile of 8 outputs by 8 inputs, four matrices of sums with a column an output, and takes the
+// rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 x        [rows, input_quads]    vec4
@@ -25,8 +26,13 @@ override ACCUMULATE: u32 = 0u;
 @group(0) @binding(3) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(4) var<uniform> shape: Linear;
 
+// A column for each number of d.
+fn outer(a: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(d.x * a, d.y * a, d.z * a, d.w * a);
+}
+
 fn store(o: u32, q: u32, sums: vec4<f32>) {
-    if (o >= shape.outputs) {
+    if (o >= shape.outputs || q >= shape.input_quads) {
         return;
     }
 #ifdef RAGGED
@@ -48,6 +54,13 @@ fn store(o: u32, q: u32, sums: vec4<f32>) {
 #endif
 }
 
+fn store_outputs(p: u32, q: u32, sums: mat4x4<f32>) {
+    store(4u * p, q, sums[0]);
+    store(4u * p + 1u, q, sums[1]);
+    store(4u * p + 2u, q, sums[2]);
+    store(4u * p + 3u, q, sums[3]);
+}
+
 fn store_bias(o: u32, sum: f32) {
     if (o >= shape.outputs) {
         return;
@@ -59,37 +72,49 @@ fn store_bias(o: u32, sum: f32) {
     }
 }
 
+fn store_biases(p: u32, sums: vec4<f32>) {
+    store_bias(4u * p, sums.x);
+    store_bias(4u * p + 1u, sums.y);
+    store_bias(4u * p + 2u, sums.z);
+    store_bias(4u * p + 3u, sums.w);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    let q = tile % shape.input_quads;
-    let p = tile / shape.input_quads;
+    let across = (shape.input_quads + 1u) / 2u;
+    let q = tile % across * 2u;
+    let p = tile / across * 2u;
     if (p >= shape.output_quads) {
         return;
     }
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
-    var bias = vec4<f32>();
+    // The last quad again where the tile reaches past it.
+    let q1 = min(q + 1u, shape.input_quads - 1u);
+    let p1 = min(p + 1u, shape.output_quads - 1u);
+    var sums00 = mat4x4<f32>();
+    var sums01 = mat4x4<f32>();
+    var sums10 = mat4x4<f32>();
+    var sums11 = mat4x4<f32>();
+    var bias0 = vec4<f32>();
+    var bias1 = vec4<f32>();
     for (var r = 0u; r < shape.rows; r++) {
-        let d = dz[r * shape.output_quads + p];
-        let a = x[r * shape.input_quads + q];
-        sum0 += d.x * a;
-        sum1 += d.y * a;
-        sum2 += d.z * a;
-        sum3 += d.w * a;
-        bias += d;
+        let x0 = x[r * shape.input_quads + q];
+        let x1 = x[r * shape.input_quads + q1];
+        let d0 = dz[r * shape.output_quads + p];
+        let d1 = dz[r * shape.output_quads + p1];
+        sums00 += outer(x0, d0);
+        sums01 += outer(x1, d0);
+        sums10 += outer(x0, d1);
+        sums11 += outer(x1, d1);
+        bias0 += d0;
+        bias1 += d1;
     }
-    let o = 4u * p;
-    store(o, q, sum0);
-    store(o + 1u, q, sum1);
-    store(o + 2u, q, sum2);
-    store(o + 3u, q, sum3);
+    store_outputs(p, q, sums00);
+    store_outputs(p, q + 1u, sums01);
+    store_outputs(p + 1u, q, sums10);
+    store_outputs(p + 1u, q + 1u, sums11);
     if (q == 0u) {
-        store_bias(o, bias.x);
-        store_bias(o + 1u, bias.y);
-        store_bias(o + 2u, bias.z);
-        store_bias(o + 3u, bias.w);
+        store_biases(p, bias0);
+        store_biases(p + 1u, bias1);
     }
 }

@@ -201,9 +201,8 @@ impl Mlp {
                 constants.push(("ACTIVATION", self.activation.number()));
             }
             let kernel = variant("linear", shape.inputs, activated)?;
-            let tiles = shape.output_quads * shape.rows.div_ceil(4);
-            let bytes = 4 * (shape.rows * (shape.inputs + shape.outputs) + shape.inputs * shape.outputs);
-            dispatches.push(tiled(engine, kernel, bindings, constants, tiles, bytes));
+            let tiles = tiles(shape.rows, shape.outputs);
+            dispatches.push(tiled(engine, kernel, bindings, constants, tiles, streams(&shape)));
         }
         Ok(dispatches)
     }
@@ -258,7 +257,6 @@ impl Mlp {
         for layer in (lowest..self.layers()).rev() {
             let shape = self.shape(layer, batch.rows);
             let shape_buffer = self.shape_buffer(engine, shape)?;
-            let both = 4 * (shape.rows * (shape.inputs + shape.outputs) + shape.inputs * shape.outputs);
             if trained(&gradients[layer]) {
                 let (dweight, dbias) = self.targets(engine, layer, &gradients[layer])?;
                 let x = if layer == 0 { &batch.x } else { &space.h[layer - 1] };
@@ -266,8 +264,8 @@ impl Mlp {
                     vec![(&space.dz[layer]).into(), x.into(), dweight.into(), dbias.into(), (&shape_buffer).into()];
                 let constants = vec![("WORKGROUP", workgroup(engine)), ("ACCUMULATE", f64::from(u8::from(accumulate)))];
                 let kernel = variant("linear_backward_weight", shape.inputs, false)?;
-                let tiles = shape.input_quads * shape.output_quads;
-                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, both));
+                let tiles = tiles(shape.outputs, shape.inputs);
+                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, streams(&shape)));
             }
             if layer > lowest {
                 let bindings = vec![
@@ -279,15 +277,9 @@ impl Mlp {
                 ];
                 let constants = vec![("WORKGROUP", workgroup(engine)), ("ACTIVATION", self.activation.number())];
                 let kernel = variant("linear_backward_input", shape.inputs, false)?;
-                let tiles = shape.input_quads * shape.rows.div_ceil(4);
-                dispatches.push(tiled(
-                    engine,
-                    kernel,
-                    bindings,
-                    constants,
-                    tiles,
-                    both + 4 * shape.rows * shape.inputs,
-                ));
+                let tiles = tiles(shape.rows, shape.inputs);
+                let bytes = streams(&shape) + activation_bytes(batch.rows, self.sizes[layer]);
+                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, bytes));
             }
         }
         Ok(dispatches)
@@ -338,16 +330,32 @@ fn workgroup(engine: &Engine) -> f64 {
     if engine.is_software() { 8.0 } else { 64.0 }
 }
 
+/// Tiles of a pass: one invocation of a linear kernel makes 8 by 8 results.
+///
+/// Loads are what costs on a software adapter: a number loaded for a tile of this size serves 4 products, for 4 by 4 it
+/// is 2. Forward, loss and backward of 784-256-128-10 on a batch of 128 take 8.1 ms (llvmpipe, 2 cores). With tiles of
+/// 4 by 4 it was 13.5 ms, of 8 by 16 7.2 ms, of 16 by 16 5.9 ms, but a GPU's registers do not hold 256 sums. Workgroups
+/// of 8, 16, 32 and 64 are within 5 % of each other.
+fn tiles(rows: u32, columns: u32) -> u32 {
+    rows.div_ceil(8) * columns.div_ceil(8)
+}
+
+/// Bytes of inputs, outputs and weights.
+fn streams(shape: &Linear) -> u64 {
+    let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
+    4 * (rows * (inputs + outputs) + inputs * outputs)
+}
+
 fn tiled(
     engine: &Engine,
     kernel: &'static Kernel,
     bindings: Vec<Binding>,
     constants: Vec<(&'static str, f64)>,
     tiles: u32,
-    bytes: u32,
+    bytes: u64,
 ) -> Dispatch {
     let grid = row_of(tiles.div_ceil(workgroup(engine) as u32));
-    Dispatch { kernel, bindings, constants, grid, bytes: u64::from(bytes) }
+    Dispatch { kernel, bindings, constants, grid, bytes }
 }
 
 /// The variant of a linear kernel: weights whose rows do not start at a vec4 are read one by one.

@@ -259,8 +259,8 @@ fn regrid(trial: &mut Trial, way: usize) {
 
 /// Runs a trial on both engines, compares all memory, and gives the twin's.
 ///
-/// A twin's sums are exact to f32, so the difference is the shader's own rounding: it grows with the `terms` of a sum of
-/// products in [-1, 1), of which 2e-7 a term is four times the worst seen.
+/// A twin's sums are exact to f32, so the difference is the shader's own rounding: it grows with the `terms` of a sum
+/// of products in [-1, 1), of which 2e-7 a term is four times the worst seen.
 fn agree(gpu: &Engine, trial: &Trial, terms: usize, what: &str) -> Vec<Vec<u32>> {
     let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
     for (place, access) in trial.kernel.bindings.iter().enumerate() {
@@ -546,9 +546,9 @@ fn loss_of_logits(model: &Model, labels: &[u32]) -> f64 {
 /// Central differences of the mean loss along random directions, for each parameter and for all at once, on the twins.
 ///
 /// A direction has random sizes and the signs of the gradient that is tested: then its derivative is a sum without
-/// cancellation, while a wrong sign or a missing element still shows. The loss is formed in f64 from logits that are f32:
-/// their rounding, about 1e-8 in a mean, over a step of 2h = 4e-3 in norm is 3e-6 in a slope. Parameters of three times
-/// the usual size keep slopes above 1e-2, and few relus bend inside a step. The worst case is off by 3e-4.
+/// cancellation, while a wrong sign or a missing element still shows. The loss is formed in f64 from logits that are
+/// f32: their rounding, about 1e-8 in a mean, over a step of 2h = 4e-3 in norm is 3e-6 in a slope. Parameters of three
+/// times the usual size keep slopes above 1e-2, and few relus bend inside a step. The worst case is off by 3e-4.
 #[test]
 fn nn_gradient_is_the_slope_of_the_loss() {
     const STEP: f64 = 2e-3;
