@@ -17,5 +17,6 @@ test:
 	[ "$$GRADUS_NO_GPU" = 1 ] || cargo run --quiet --example own_buffers
 
 bench:
+	cargo build --release
 	sh scripts/adapter.sh --release
 	cargo bench --bench optim_step

@@ -4,6 +4,7 @@
 set -eu
 
 [ "${GRADUS_NO_GPU:-}" = 1 ] && exit 0
+[ "${GRADUS_ADAPTER:-}" = cpu ] && exit 0
 
 adapter_found() {
     cargo run --quiet "$@" -- info 2>/dev/null | grep -q 'page (storage binding)'
@@ -12,15 +13,19 @@ adapter_found() {
 if adapter_found "$@"; then
     exit 0
 fi
+wanted='install a Vulkan, Metal or DX12 driver (a software one is mesa-vulkan-drivers), or set GRADUS_NO_GPU=1'
 if ! command -v apt-get >/dev/null; then
-    echo "no adapter found: install a Vulkan, Metal or DX12 driver (a software one is Mesa's lavapipe), or set GRADUS_NO_GPU=1" >&2
+    echo "no adapter found: $wanted" >&2
     exit 1
 fi
 as_root=
 [ "$(id -u)" = 0 ] || as_root='sudo -n'
 echo "no adapter found: installing mesa-vulkan-drivers"
-$as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers
+if ! { $as_root apt-get update -qq &&
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers; }; then
+    echo "mesa-vulkan-drivers could not be installed: $wanted" >&2
+    exit 1
+fi
 if ! adapter_found "$@"; then
     echo "mesa-vulkan-drivers is installed, and still there is no adapter; 'cargo run -- info' tells what is there" >&2
     exit 1

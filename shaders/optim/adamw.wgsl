@@ -76,7 +76,7 @@ fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32)
     var root = v_new;
 #ifdef AMSGRAD
     if ((record.flags & AMSGRAD) != 0u) {
-        root = max(v_max[s], v_new);
+        root = select(max(v_max[s], v_new), v_new, are_nan(v_new));    // a NaN stays, as in torch.maximum
         v_max[s] = root;
     }
 #endif

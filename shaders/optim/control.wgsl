@@ -26,7 +26,7 @@ struct Settings {              // 32 bytes
     max_norm: f32,
     value_bound: f32,
     error_if_nonfinite: u32,
-    pad0: u32,
+    alone: u32,                // 1: clipping alone, without a table; steps are counted here
 }
 
 override WORKGROUP: u32 = 256u;
@@ -74,14 +74,21 @@ fn decide(sum: f32, bad_group: u32) {
     skip = u32(bad_norm || bad_gradient);
     clip = clip_coefficient(norm);
 
-    control.stats.step = table.first_step + clock.slot;
     control.stats.applied += 1u - skip;
     control.stats.skipped += skip;
     control.stats.skip = skip;
     if (bad_group != NO_GROUP) {
         control.stats.bad_group = bad_group;
     }
-    control.stats.nonfinite_norms += u32(bad_norm);
+    control.stats.step = table.first_step + clock.slot;
+    if (settings.alone != 0u) {
+        control.stats.step = control.stats.applied + control.stats.skipped - 1u;
+    }
+    if (bad_norm) {
+        control.stats.nonfinite_norms += 1u;
+        control.stats.bad_norm_step = control.stats.step;
+        control.stats.bad_norm = norm;
+    }
     control.stats.norm = norm;
     control.stats.clip = clip;
     control.stats.value_bound = settings.value_bound;
@@ -95,7 +102,6 @@ fn record_of(count: u32, row: Row) -> Record {
     let coupled = (row.flags & COUPLED) != 0u;
     record.decay = select(row.decay, 1.0, coupled);
     record.coupled_decay = select(0.0, row.weight_decay, coupled);
-    record.beta1 = row.beta1;
     record.one_minus_beta1 = row.one_minus_beta1;
     record.beta2 = row.beta2;
     record.one_minus_beta2 = row.one_minus_beta2;

@@ -13,8 +13,8 @@ struct Stats {                 // 64 bytes, read back by the host
     norm: f32,                 // total norm of this step's gradients
     clip: f32,                 // what the gradients are multiplied by
     value_bound: f32,          // gradients are clamped to +-bound; 0: they are not
-    pad0: u32,
-    pad1: u32,
+    bad_norm_step: u32,        // step of the latest of nonfinite_norms
+    bad_norm: f32,             // and its norm
     pad2: u32,
     pad3: u32,
     pad4: u32,
@@ -33,7 +33,6 @@ struct Record {                // 64 bytes, one a tensor
     scale: f32,                // clip coefficient, negated to maximize
     decay: f32,                // factor on the parameter
     coupled_decay: f32,        // added to the gradient, times the parameter (Adam)
-    beta1: f32,
     one_minus_beta1: f32,
     beta2: f32,
     one_minus_beta2: f32,
@@ -44,6 +43,7 @@ struct Record {                // 64 bytes, one a tensor
     pad1: u32,
     pad2: u32,
     pad3: u32,
+    pad4: u32,
 }
 
 struct Control {

@@ -14,10 +14,13 @@ fn any_nonfinite(x: vec4<f32>) -> bool {
     return any((bitcast<vec4<u32>>(x) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
 }
 
+fn are_nan(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(EXPONENT);
+}
+
 // Clamps to +-bound; NaN stays NaN (torch.nn.utils.clip_grad_value_).
 fn clamp_value(x: vec4<f32>, bound: f32) -> vec4<f32> {
-    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(EXPONENT);
-    return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, nan);
+    return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, are_nan(x));
 }
 
 // 1 - e^x for x <= 0, to about 3e-7 relative also where e^x is next to 1.

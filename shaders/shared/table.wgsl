@@ -4,7 +4,6 @@ struct Row {                   // 48 bytes
     lr: f32,
     weight_decay: f32,
     decay: f32,                // 1 - lr * weight_decay, formed in f64
-    beta1: f32,
     one_minus_beta1: f32,      // formed in f64: 1 - b in f32 is already 1.3e-5 off for b = 0.999
     log_beta1: f32,            // ln beta1
     beta2: f32,
@@ -13,6 +12,7 @@ struct Row {                   // 48 bytes
     eps: f32,
     flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED
     pad0: u32,
+    pad1: u32,
 }
 
 struct Table {

@@ -18,7 +18,7 @@ impl DataSet {
     /// # Errors
     /// [`Error::BadSize`], [`Error::BadLabel`].
     pub fn new(inputs: usize, classes: usize, values: Vec<f32>, labels: Vec<u32>) -> Result<DataSet, Error> {
-        if inputs == 0 || classes == 0 || labels.is_empty() || values.len() != inputs * labels.len() {
+        if inputs == 0 || classes == 0 || labels.is_empty() || values.len() != inputs.saturating_mul(labels.len()) {
             return Err(Error::BadSize { values: values.len(), labels: labels.len(), inputs });
         }
         match labels.iter().position(|label| *label as usize >= classes) {
@@ -58,7 +58,7 @@ impl DataSet {
     /// [`Error::BadSplit`] if either would be empty.
     pub fn split(&self, test_percent: usize, seed: u32) -> Result<(DataSet, DataSet), Error> {
         let rows = self.rows();
-        let test = (rows * test_percent + 50) / 100;
+        let test = (rows * test_percent.min(100) + 50) / 100;
         if test == 0 || test >= rows {
             return Err(Error::BadSplit { rows, test_percent });
         }
@@ -79,8 +79,8 @@ impl DataSet {
         &self.values[row * self.inputs..][..self.inputs]
     }
 
-    /// The rows from `first` on, each padded with zeros to whole vec4s.
-    pub fn padded(&self, first: usize, rows: usize) -> Vec<f32> {
+    /// `rows` rows from `first` on, each padded with zeros to whole vec4s.
+    pub(crate) fn padded(&self, first: usize, rows: usize) -> Vec<f32> {
         let width = self.inputs.next_multiple_of(4);
         let mut padded = vec![0.0; rows * width];
         for (place, row) in padded.chunks_exact_mut(width).enumerate() {

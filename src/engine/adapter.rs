@@ -144,11 +144,11 @@ pub fn list_adapters() -> Vec<AdapterReport> {
     adapters().iter().map(AdapterReport::new).collect()
 }
 
-/// The adapter chosen, or none for the CPU engine.
-pub(crate) fn pick(choice: &AdapterChoice) -> Result<Option<wgpu::Adapter>, Error> {
+/// The adapters to be tried, in order; none for the CPU engine.
+pub(crate) fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> {
     let asked = match choice {
-        AdapterChoice::Cpu => return Ok(None),
-        AdapterChoice::Best => return Ok(adapters().into_iter().next()),
+        AdapterChoice::Cpu => return Ok(Vec::new()),
+        AdapterChoice::Best => return Ok(adapters()),
         AdapterChoice::Named(text) => text.to_lowercase(),
     };
     let mut adapters = adapters();
@@ -157,7 +157,7 @@ pub(crate) fn pick(choice: &AdapterChoice) -> Result<Option<wgpu::Adapter>, Erro
         info.name.to_lowercase().contains(&asked) || info.backend.to_string().to_lowercase().contains(&asked)
     };
     match adapters.iter().position(matches) {
-        Some(place) => Ok(Some(adapters.swap_remove(place))),
+        Some(place) => Ok(vec![adapters.swap_remove(place)]),
         None => {
             let mut found: Vec<String> = adapters.iter().map(|a| format!("{:?}", a.get_info().name)).collect();
             found.push("\"cpu\"".to_owned());

@@ -29,9 +29,13 @@ impl Buffer {
         Buffer::new(label, bytes, Memory::Gpu(buffer))
     }
 
-    pub(crate) fn cpu(label: &str, bytes: u64) -> Buffer {
-        let words = vec![0u32; bytes.div_ceil(4) as usize];
-        Buffer::new(label, bytes, Memory::Cpu(Mutex::new(words)))
+    pub(crate) fn cpu(label: &str, bytes: u64) -> Result<Buffer, Error> {
+        let out_of_memory = || Error::OutOfMemory { label: label.to_owned(), bytes };
+        let words = usize::try_from(bytes.div_ceil(4)).map_err(|_| out_of_memory())?;
+        let mut memory: Vec<u32> = Vec::new();
+        memory.try_reserve_exact(words).map_err(|_| out_of_memory())?;
+        memory.resize(words, 0);
+        Ok(Buffer::new(label, bytes, Memory::Cpu(Mutex::new(memory))))
     }
 
     fn new(label: &str, bytes: u64, memory: Memory) -> Buffer {
@@ -114,6 +118,11 @@ pub struct Range {
 }
 
 impl Range {
+    /// Whether the range lies in its buffer; see [`Buffer::range`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.buffer.range(self.offset, self.bytes).map(|_| ())
+    }
+
     /// Whether two ranges share a byte of the same memory.
     pub fn overlaps(&self, other: &Range) -> bool {
         self.buffer.same(&other.buffer)

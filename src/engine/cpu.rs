@@ -49,7 +49,7 @@ pub(crate) fn read(range: &Range) -> Result<Vec<u8>, Error> {
     Ok(bytes[range.offset as usize..(range.offset + range.bytes) as usize].to_vec())
 }
 
-fn write(range: &Range, data: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(range: &Range, data: &[u8]) -> Result<(), Error> {
     let mut words = words(&range.buffer)?;
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[range.offset as usize..][..data.len()].copy_from_slice(data);

@@ -84,6 +84,15 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// The CPU engine runs submissions itself.
+    #[error("the CPU engine has no command encoders: let it submit")]
+    NoEncoder,
+    /// The clock has no such slot.
+    #[error("slot {slot} is past the clock's last, {}", super::CLOCK_SLOTS - 1)]
+    NoSuchSlot {
+        /// The slot asked for.
+        slot: u32,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+const OUT_OF_MEMORY: &str = "out of device memory";
+
 /// Bytes of one clock slot that a shader sees.
 const CLOCK_BYTES: u64 = 16;
 
@@ -126,19 +128,34 @@ impl Gpu {
             | wgpu::BufferUsages::UNIFORM
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
+        Ok(Buffer::gpu(label, self.create(&buffer_descriptor(label, bytes, usage))?))
+    }
+
+    /// Makes a buffer; what goes wrong comes back with its name and size.
+    fn create(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Result<wgpu::Buffer, Error> {
+        let (label, bytes) = (descriptor.label.unwrap_or_default().to_owned(), descriptor.size);
         let out_of_memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let buffer = self.device.create_buffer(&buffer_descriptor(label, bytes, usage));
+        let buffer = self.device.create_buffer(descriptor);
         let refused = pollster::block_on(validation.pop());
         if pollster::block_on(out_of_memory.pop()).is_some() {
-            return Err(Error::OutOfMemory { label: label.to_owned(), bytes });
+            return Err(Error::OutOfMemory { label, bytes });
         }
         if let Some(error) = refused {
-            let what = format!("buffer {label:?} of {bytes} bytes");
-            return Err(Error::Validation { what, reason: error.to_string() });
+            return Err(self.refused(&format!("buffer {label:?} of {bytes} bytes"), error.to_string()));
         }
         self.check()?;
-        Ok(Buffer::gpu(label, buffer))
+        Ok(buffer)
+    }
+
+    /// Writes into a buffer that nothing refers to yet, ahead of the next submission.
+    pub(crate) fn fill(&self, buffer: &Buffer, data: &[u8]) -> Result<(), Error> {
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        self.queue.write_buffer(gpu_buffer(buffer)?, 0, data);
+        match scopes {
+            Some(scopes) => scopes.close(&format!("filling {buffer:?}"), &self.report.name),
+            None => self.check(),
+        }
     }
 
     pub(crate) fn prepare(&self, program: &Program) -> Result<Vec<GpuDispatch>, Error> {
@@ -226,19 +243,20 @@ impl Gpu {
     }
 
     /// Runs a submission. One call to the queue, nothing waited for.
-    pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<wgpu::SubmissionIndex, Error> {
+    pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
+        // What went wrong before refuses this submission, rather than being told of it after it ran.
+        self.check()?;
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let mut encoder =
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus step") });
         self.encode(&mut encoder, submission)?;
-        let index = self.queue.submit([encoder.finish()]);
+        self.queue.submit([encoder.finish()]);
         self.tally.submission();
         if let Some(scopes) = scopes {
             scopes.close("a submission", &self.report.name)?;
         }
         // Completed maps are delivered here; this never waits.
-        self.poll(wgpu::PollType::Poll)?;
-        Ok(index)
+        self.poll(wgpu::PollType::Poll)
     }
 
     /// Writes a submission into an encoder, which may be the caller's.
@@ -302,9 +320,10 @@ impl Gpu {
     fn encode_upload(&self, encoder: &mut wgpu::CommandEncoder, upload: &Upload) -> Result<(), Error> {
         let target = gpu_buffer(&upload.buffer)?;
         let bytes = upload.data.len() as u64;
-        let mut descriptor = buffer_descriptor("upload", bytes, wgpu::BufferUsages::COPY_SRC);
+        let label = format!("upload to {}", upload.buffer.label());
+        let mut descriptor = buffer_descriptor(&label, bytes, wgpu::BufferUsages::COPY_SRC);
         descriptor.mapped_at_creation = true;
-        let staging = self.device.create_buffer(&descriptor);
+        let staging = self.create(&descriptor)?;
         {
             let what = || format!("an upload of {bytes} bytes to buffer {:?}", upload.buffer.label());
             let mut mapped =
@@ -325,7 +344,8 @@ impl Gpu {
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus read") });
         for range in ranges {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            let staging = self.device.create_buffer(&buffer_descriptor("read", range.bytes, usage));
+            let label = format!("read of {}", range.buffer.label());
+            let staging = self.create(&buffer_descriptor(&label, range.bytes, usage))?;
             encoder.copy_buffer_to_buffer(gpu_buffer(&range.buffer)?, range.offset, &staging, 0, Some(range.bytes));
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., |_| ());
             stagings.push(staging);
@@ -376,7 +396,7 @@ impl Gpu {
             Some(Fault::Lost(reason)) => {
                 return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason: reason.clone() });
             }
-            Some(Fault::OutOfMemory) => Error::OutOfMemory { label: "a submission's own".to_owned(), bytes: 0 },
+            Some(Fault::OutOfMemory) => self.refused("a submission", OUT_OF_MEMORY.to_owned()),
             Some(Fault::Refused(reason)) => self.refused("a submission", reason.clone()),
         };
         *fault = None;
@@ -388,21 +408,19 @@ impl Gpu {
     }
 
     pub(crate) fn ring(&self, regions: &[Range]) -> Result<Slots, Error> {
-        let scopes = Scopes::open(&self.device);
         let bytes: u64 = regions.iter().map(|range| range.bytes).sum::<u64>() + TIMESTAMP_BYTES;
-        let slots = (0..RING_SLOTS)
-            .map(|_| {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                let staging = self.device.create_buffer(&buffer_descriptor("report", bytes, usage));
-                let state = Arc::new(AtomicU8::new(FREE));
-                GpuSlot { staging, tag: Mutex::new(0), state, timer: self.timestamps.then(|| self.timer()) }
-            })
-            .collect();
-        scopes.close(&format!("a ring of {bytes} bytes a slot"), &self.report.name)?;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let mut slots = Vec::with_capacity(RING_SLOTS);
+        for _ in 0..RING_SLOTS {
+            let staging = self.create(&buffer_descriptor("report", bytes, usage))?;
+            let timer = if self.timestamps { Some(self.timer()?) } else { None };
+            slots.push(GpuSlot { staging, tag: Mutex::new(0), state: Arc::new(AtomicU8::new(FREE)), timer });
+        }
         Ok(Slots::Gpu(slots))
     }
 
-    fn timer(&self) -> Timer {
+    fn timer(&self) -> Result<Timer, Error> {
+        let scopes = Scopes::open(&self.device);
         let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("step time"),
             ty: wgpu::QueryType::Timestamp,
@@ -410,7 +428,8 @@ impl Gpu {
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = self.device.create_buffer(&buffer_descriptor("step time", TIMESTAMP_BYTES, usage));
-        Timer { queries, resolved }
+        scopes.close("a timer", &self.report.name)?;
+        Ok(Timer { queries, resolved })
     }
 
     /// Takes what has arrived, oldest first, without waiting.
@@ -536,15 +555,11 @@ impl Scopes {
         let refused = pollster::block_on(self.validation.pop());
         let out_of_memory = pollster::block_on(self.out_of_memory.pop());
         let internal = pollster::block_on(self.internal.pop());
-        if out_of_memory.is_some() {
-            return Err(Error::OutOfMemory { label: what.to_owned(), bytes: 0 });
-        }
-        match refused.or(internal) {
-            None => Ok(()),
-            Some(error) => {
-                let reason = format!("{error} (on {adapter:?})");
-                Err(Error::Validation { what: what.to_owned(), reason })
-            }
-        }
+        let reason = match (refused.or(internal), out_of_memory) {
+            (None, None) => return Ok(()),
+            (Some(error), _) => error.to_string(),
+            (None, Some(_)) => OUT_OF_MEMORY.to_owned(),
+        };
+        Err(Error::Validation { what: what.to_owned(), reason: format!("{reason} (on {adapter:?})") })
     }
 }

@@ -310,7 +310,7 @@ impl Kernel {
                 (Some("#ifdef"), Some(name)) => wanted = self.defines.contains(&name),
                 (Some("#else"), _) => wanted = !wanted,
                 (Some("#endif"), _) => wanted = true,
-                (Some("#import"), Some(name)) => {
+                (Some("#import"), Some(name)) if wanted => {
                     // A name that is not there leaves its line in the text, where the shader compiler points at it.
                     match SHARED.iter().find(|(known, _)| *known == name) {
                         Some((_, shared)) => self.expand(shared, text),

@@ -50,7 +50,15 @@ pub struct Engine {
 
 enum Inner {
     Gpu(Box<Gpu>),
-    Cpu(Tally),
+    Cpu(Cpu),
+}
+
+/// The CPU engine's own state.
+#[derive(Default)]
+struct Cpu {
+    tally: Tally,
+    /// Held over a whole submission or read: one after the other, as on a queue.
+    turn: Mutex<()>,
 }
 
 /// A program made ready for one engine.
@@ -80,20 +88,27 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Opens the adapter chosen, with all the limits that it has, or the CPU engine where there is none.
+    /// Opens the adapter chosen, with all the limits that it has. [`AdapterChoice::Best`] goes on to the next adapter where
+    /// a driver refuses, and ends with the CPU engine.
     ///
     /// # Errors
-    /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver refuses.
+    /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver of the one named refuses.
     pub fn new(choice: &AdapterChoice) -> Result<Engine, Error> {
-        match adapter::pick(choice)? {
-            Some(adapter) => Ok(Engine::from_gpu(Gpu::open(&adapter)?)),
-            None => Ok(Engine::cpu()),
+        let adapters = adapter::pick(choice)?;
+        let last_resort = *choice != AdapterChoice::Best;
+        for (place, adapter) in adapters.iter().enumerate() {
+            match Gpu::open(adapter) {
+                Ok(gpu) => return Ok(Engine::from_gpu(gpu)),
+                Err(error) if last_resort && place + 1 == adapters.len() => return Err(error),
+                Err(_) => {}
+            }
         }
+        Ok(Engine::cpu())
     }
 
     /// The engine that runs the twins on the host.
     pub fn cpu() -> Engine {
-        Engine { inner: Arc::new(Inner::Cpu(Tally::default())) }
+        Engine { inner: Arc::new(Inner::Cpu(Cpu::default())) }
     }
 
     /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
@@ -169,7 +184,7 @@ impl Engine {
     fn tally(&self) -> &Tally {
         match &*self.inner {
             Inner::Gpu(gpu) => &gpu.tally,
-            Inner::Cpu(tally) => tally,
+            Inner::Cpu(cpu) => &cpu.tally,
         }
     }
 
@@ -178,22 +193,30 @@ impl Engine {
     /// # Errors
     /// [`Error::TooLarge`] or [`Error::OutOfMemory`], with the buffer's name and size.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, Error> {
-        let bytes = bytes.max(16).next_multiple_of(4);
+        let whole_words = bytes.max(16).checked_next_multiple_of(4);
+        let bytes = whole_words.ok_or_else(|| Error::OutOfMemory { label: label.to_owned(), bytes })?;
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.buffer(label, bytes),
-            Inner::Cpu(_) => Ok(Buffer::cpu(label, bytes)),
+            Inner::Cpu(_) => Buffer::cpu(label, bytes),
         }
     }
 
-    /// A buffer holding `data`.
+    /// A buffer holding `data`, whole 32-bit words. As nothing refers to it yet, the bytes go straight to the queue and
+    /// need no submission of their own.
     ///
     /// # Errors
     /// As [`Engine::buffer`] and [`Engine::write`].
     pub fn buffer_with<T: bytemuck::NoUninit>(&self, label: &str, data: &[T]) -> Result<Buffer, Error> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         let buffer = self.buffer(label, bytes.len() as u64)?;
-        if !bytes.is_empty() {
-            self.write(&buffer, 0, data)?;
+        if bytes.is_empty() {
+            return Ok(buffer);
+        }
+        let range = buffer.range(0, bytes.len() as u64)?;
+        self.tally().upload(range.bytes);
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.fill(&buffer, bytes)?,
+            Inner::Cpu(_) => cpu::write(&range, bytes)?,
         }
         Ok(buffer)
     }
@@ -228,7 +251,7 @@ impl Engine {
     /// [`Error::BadProgram`] if bindings and kernel disagree, [`Error::Validation`] if the driver refuses a shader.
     pub fn prepare(&self, program: Program) -> Result<Prepared, Error> {
         for dispatch in &program.dispatches {
-            check(&program.label, dispatch)?;
+            check_dispatch(&program.label, dispatch)?;
         }
         let gpu = match &*self.inner {
             Inner::Gpu(gpu) => gpu.prepare(&program)?,
@@ -243,29 +266,27 @@ impl Engine {
     /// # Errors
     /// [`Error::BadRange`] for an upload that does not fit, [`Error::DeviceLost`], [`Error::Validation`].
     pub fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
-        check_uploads(&submission.uploads)?;
-        match &*self.inner {
-            Inner::Gpu(gpu) => gpu.submit(submission).map(|_| ()),
-            Inner::Cpu(tally) => {
-                count_on_cpu(tally, submission);
+        let submitted = check_submission(submission).and_then(|()| match &*self.inner {
+            Inner::Gpu(gpu) => gpu.submit(submission),
+            Inner::Cpu(cpu) => {
+                let _turn = cpu.turn.lock();
+                count_on_cpu(&cpu.tally, submission);
                 cpu::submit(submission)
             }
-        }
+        });
+        submitted.inspect_err(|_| submission.raise_lost())
     }
 
     /// Writes a submission into the caller's encoder instead of running it; uploads travel inside it too.
     ///
     /// # Errors
-    /// As [`Engine::submit`]; [`Error::BadProgram`] on the CPU engine, which has no encoders.
+    /// As [`Engine::submit`]; [`Error::NoEncoder`] on the CPU engine.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
-        check_uploads(&submission.uploads)?;
-        match &*self.inner {
+        let encoded = check_submission(submission).and_then(|()| match &*self.inner {
             Inner::Gpu(gpu) => gpu.encode_for_caller(encoder, submission),
-            Inner::Cpu(_) => {
-                let reason = "the CPU engine has no command encoder".to_owned();
-                Err(Error::BadProgram { program: "encode".to_owned(), kernel: "", reason })
-            }
-        }
+            Inner::Cpu(_) => Err(Error::NoEncoder),
+        });
+        encoded.inspect_err(|_| submission.raise_lost())
     }
 
     /// Brings bytes back and waits for them. For results, checkpoints and tests; a step uses a [`Ring`].
@@ -282,10 +303,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::read`].
     pub fn read_all(&self, ranges: &[Range]) -> Result<Vec<Vec<u8>>, Error> {
+        ranges.iter().try_for_each(Range::check)?;
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.read(ranges),
-            Inner::Cpu(tally) => {
-                tally.download(ranges.iter().map(|range| range.bytes).sum());
+            Inner::Cpu(cpu) => {
+                let _turn = cpu.turn.lock();
+                cpu.tally.download(ranges.iter().map(|range| range.bytes).sum());
                 ranges.iter().map(cpu::read).collect()
             }
         }
@@ -307,6 +330,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Validation`] or [`Error::OutOfMemory`] from the driver.
     pub fn ring(&self, regions: Vec<Range>) -> Result<Ring, Error> {
+        regions.iter().try_for_each(Range::check)?;
         let slots = match &*self.inner {
             Inner::Gpu(gpu) => gpu.ring(&regions)?,
             Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
@@ -346,12 +370,18 @@ fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
     }
 }
 
-fn check_uploads(uploads: &[Upload]) -> Result<(), Error> {
-    uploads.iter().try_for_each(|upload| upload.buffer.range(upload.offset, upload.data.len() as u64).map(|_| ()))
+fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
+    if submission.slot >= CLOCK_SLOTS {
+        return Err(Error::NoSuchSlot { slot: submission.slot });
+    }
+    for upload in &submission.uploads {
+        upload.buffer.range(upload.offset, upload.data.len() as u64)?;
+    }
+    submission.copies.iter().flat_map(|(from, to)| [from, to]).try_for_each(Range::check)
 }
 
 /// Whether a dispatch gives its kernel what the kernel declares.
-fn check(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
+fn check_dispatch(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
     let bad =
         |reason: String| Err(Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason });
     let (given, declared) = (&dispatch.bindings, dispatch.kernel.bindings);
@@ -361,6 +391,9 @@ fn check(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
     for (place, (binding, access)) in given.iter().zip(declared).enumerate() {
         if matches!(binding, Binding::Clock) != (*access == Access::Clock) {
             return bad(format!("binding {place} is declared {access:?}"));
+        }
+        if let Binding::Memory(range) = binding {
+            range.check()?;
         }
     }
     Ok(())

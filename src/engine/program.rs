@@ -9,7 +9,7 @@ use super::ring::Ring;
 use super::{Buffer, Prepared};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Workgroups one dimension of a dispatch may have, on every device.
 const GROUPS_PER_DIMENSION: u32 = 65_535;
@@ -165,6 +165,14 @@ pub struct Submission<'a> {
     pub slot: u32,
     /// What to bring back, if anything.
     pub report: Option<Report<'a>>,
-    /// Raised when an encoder that carries the uploads is dropped without being submitted.
+    /// Raised when the uploads do not arrive: the submission failed, or the encoder that carries them was dropped.
     pub lost: Option<Arc<AtomicBool>>,
+}
+
+impl Submission<'_> {
+    pub(crate) fn raise_lost(&self) {
+        if let Some(lost) = &self.lost {
+            lost.store(true, Ordering::Release);
+        }
+    }
 }

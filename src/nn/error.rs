@@ -14,6 +14,14 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A batch with more rows than the workspace has.
+    #[error("a batch of {rows} rows does not fit a workspace of {most}")]
+    BatchTooLarge {
+        /// Rows of the batch.
+        rows: usize,
+        /// Rows of the workspace.
+        most: usize,
+    },
     /// An activation that there is not.
     #[error("activation {name:?} is not known; there are \"relu\" and \"gelu\"")]
     UnknownActivation {

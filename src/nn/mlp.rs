@@ -74,6 +74,7 @@ impl Batch {
 /// What a pass over a batch leaves on the device: for each layer z, h and the gradient of z; and the loss's counts.
 #[derive(Debug)]
 pub struct Workspace {
+    rows: usize,
     z: Vec<Buffer>,
     h: Vec<Buffer>,
     dz: Vec<Buffer>,
@@ -82,6 +83,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    fn check(&self, batch: &Batch) -> Result<(), Error> {
+        if batch.rows <= self.rows {
+            return Ok(());
+        }
+        Err(Error::BatchTooLarge { rows: batch.rows, most: self.rows })
+    }
+
     /// The logits, `[rows, quads(classes)]` vec4.
     pub fn logits(&self) -> &Buffer {
         &self.z[self.z.len() - 1]
@@ -165,6 +173,7 @@ impl Mlp {
                 .collect::<Result<Vec<Buffer>, engine::Error>>()
         };
         Ok(Workspace {
+            rows,
             z: make("z", 0..self.layers())?,
             h: make("h", 0..self.layers() - 1)?,
             dz: make("dz", 0..self.layers())?,
@@ -183,6 +192,7 @@ impl Mlp {
         batch: &Batch,
         space: &Workspace,
     ) -> Result<Vec<Dispatch>, E> {
+        space.check(batch)?;
         let mut dispatches = Vec::with_capacity(self.layers());
         for layer in 0..self.layers() {
             let shape = self.shape(layer, batch.rows);
@@ -212,6 +222,7 @@ impl Mlp {
     /// # Errors
     /// Out of device memory.
     pub fn loss(&self, engine: &Engine, batch: &Batch, space: &Workspace, scale: f32) -> Result<Dispatch, Error> {
+        space.check(batch)?;
         let layer = self.layers() - 1;
         let classes = self.classes();
         let shape = Loss { rows: batch.rows as u32, classes: classes as u32, quads: quads(classes) as u32, scale };
@@ -247,6 +258,7 @@ impl Mlp {
         space: &Workspace,
         accumulate: bool,
     ) -> Result<Vec<Dispatch>, E> {
+        space.check(batch)?;
         let mut gradients = Vec::with_capacity(self.layers());
         for layer in 0..self.layers() {
             gradients.push((gradient(&weight(layer))?, gradient(&bias(layer))?));

@@ -5,7 +5,7 @@
 
 use super::parameters::{download_pieces, floats, upload_pieces};
 use super::{Error, Optimizer};
-use crate::engine::Buffer;
+use crate::engine::{Buffer, Range};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -75,7 +75,8 @@ impl Optimizer {
         for (tensor, count, values) in loaded {
             let pieces = self.state.pieces(tensor).unwrap_or(&[]);
             for ((_, pages), values) in self.slots(tensor).into_iter().zip(&values) {
-                upload_pieces(self.engine(), pieces, pages, values)?;
+                let windows: Vec<Range> = pages.iter().map(Buffer::all).collect();
+                upload_pieces(self.engine(), pieces, &windows, values)?;
             }
             self.put_count(tensor, count)?;
         }

@@ -48,7 +48,8 @@ impl Clip {
             Clip::Norm { max_norm, .. } => ("max_norm", *max_norm),
             Clip::Value(bound) => ("clip value", *bound),
         };
-        if value.is_finite() && value > 0.0 {
+        // As the device sees it.
+        if (value as f32).is_finite() && value as f32 > 0.0 {
             return Ok(());
         }
         Err(Error::BadSetting { setting, value, allowed: "a finite number above 0" })

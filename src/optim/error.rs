@@ -13,11 +13,11 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A range has another size than its parameter.
-    #[error("parameter {param:?}: its {what} range is {bytes} bytes, its shape {shape:?} needs {needed}")]
+    #[error("parameter {param:?}: its {what} has {bytes} bytes, its shape {shape:?} needs {needed}")]
     SizesDisagree {
         /// The parameter.
         param: String,
-        /// `parameter` or `gradient`.
+        /// `values` or `gradient`.
         what: &'static str,
         /// Bytes given.
         bytes: u64,
@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// An offset is not where a mode needs it.
     #[error(
-        "parameter {param:?}: its {what} starts at byte {offset}, which is not a multiple of {alignment} ({reason})"
+        "parameter {param:?}: its {what} start at byte {offset}, which is not a multiple of {alignment} ({reason})"
     )]
     Misaligned {
         /// The parameter.
@@ -80,7 +80,7 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A setting of the clip or the page size is out of range.
+    /// A setting of the clip or the horizon is out of range.
     #[error("{setting} = {value} is not {allowed}")]
     BadSetting {
         /// Which setting.
@@ -101,6 +101,18 @@ pub enum Error {
         order: &'static str,
         /// The norm: inf or NaN.
         norm: f32,
+    },
+    /// A report that is no stats block.
+    #[error("a report of {bytes} bytes is no stats block, which has 64")]
+    BadReport {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// A step's number does not fit the device's counters.
+    #[error("step {step} is past the last that there is, {}", super::LAST_STEP)]
+    StepTooLarge {
+        /// The step.
+        step: u64,
     },
     /// A selection was made by another optimizer, or before groups were frozen, thawed or added.
     #[error("the selection is out of date: groups were added, frozen or thawed since it was made")]

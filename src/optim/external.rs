@@ -21,7 +21,7 @@ pub struct External {
 pub enum Mode {
     /// One dispatch for each pair of buffers in use: one in all where all parameters share a buffer and all gradients
     /// share another. Tensors start at multiples of 16 bytes, and what lies between a tensor's end and the next such
-    /// multiple must be inside the buffer; it is not written.
+    /// multiple must be inside the buffer; it keeps its value.
     Arena,
     /// One dispatch a tensor, at any offset; a parameter and its gradient may share a buffer.
     InPlace,
@@ -40,10 +40,15 @@ impl External {
         for external in externals {
             external.check_sizes()?;
             if mode == Mode::Arena {
-                external.check_arena()?;
+                external
+                    .sides()
+                    .into_iter()
+                    .try_for_each(|(what, range)| check_arena(&external.param.name, what, range))?;
             }
         }
-        check_overlaps(externals)?;
+        let named = |external: &'_ External| external.param.name.clone();
+        let sides = externals.iter().flat_map(|external| external.sides().map(|side| (named(external), side)));
+        check_overlaps(sides.map(|(name, (what, range))| (format!("{what} of {name:?}"), range)).collect())?;
         if mode == Mode::InPlace {
             return Ok(());
         }
@@ -61,7 +66,7 @@ impl External {
     }
 
     fn sides(&self) -> [(&'static str, &Range); 2] {
-        [("parameter", &self.values), ("gradient", &self.gradient)]
+        [("values", &self.values), ("gradient", &self.gradient)]
     }
 
     fn check_sizes(&self) -> Result<(), Error> {
@@ -75,41 +80,34 @@ impl External {
         }
         Ok(())
     }
-
-    fn check_arena(&self) -> Result<(), Error> {
-        for (what, range) in self.sides() {
-            let param = self.param.name.clone();
-            if !range.offset.is_multiple_of(16) {
-                let reason = "arena mode reads vec4s; Mode::InPlace takes any offset";
-                return Err(Error::Misaligned { param, what, offset: range.offset, alignment: 16, reason });
-            }
-            if (range.offset + range.bytes).next_multiple_of(16) > range.buffer.bytes() {
-                let reason = format!(
-                    "its {what} ends at byte {} of {:?}, which lacks the bytes up to the next multiple of 16 that arena mode reads",
-                    range.offset + range.bytes,
-                    range.buffer
-                );
-                return Err(Error::Unsuited { param, reason });
-            }
-        }
-        Ok(())
-    }
 }
 
-/// No two ranges of different tensors or sides may share bytes: one would be updated while the other is read.
-fn check_overlaps(externals: &[External]) -> Result<(), Error> {
-    let mut ranges: Vec<(String, &Range)> = Vec::new();
-    for external in externals {
-        for (what, range) in external.sides() {
-            ranges.push((format!("{what} {:?}", external.param.name), range));
-        }
+/// Whether arena mode can bind a range: vec4s from its first byte to behind its last.
+pub(crate) fn check_arena(name: &str, what: &'static str, range: &Range) -> Result<(), Error> {
+    let param = name.to_owned();
+    if !range.offset.is_multiple_of(16) {
+        let reason = "arena mode reads vec4s; Mode::InPlace takes any offset";
+        return Err(Error::Misaligned { param, what, offset: range.offset, alignment: 16, reason });
     }
+    let end = range.offset + range.bytes;
+    if end.next_multiple_of(16) > range.buffer.bytes() {
+        let reason = format!(
+            "its {what} ends at byte {end} of {:?}, which lacks the bytes up to the next multiple of 16 that arena mode reads",
+            range.buffer
+        );
+        return Err(Error::Unsuited { param, reason });
+    }
+    Ok(())
+}
+
+/// No two ranges may share bytes: one would be updated while the other is read.
+pub(crate) fn check_overlaps(mut ranges: Vec<(String, &Range)>) -> Result<(), Error> {
     // By first byte; a range can then only overlap one that begins before it ends.
     ranges.sort_by_key(|(_, range)| range.offset);
     for (place, (first, range)) in ranges.iter().enumerate() {
         let reach = range.offset + range.bytes;
-        let near = ranges[place + 1..].iter().take_while(|(_, other)| other.offset < reach);
-        if let Some((second, _)) = near.into_iter().find(|(_, other)| other.overlaps(range)) {
+        let mut near = ranges[place + 1..].iter().take_while(|(_, other)| other.offset < reach);
+        if let Some((second, _)) = near.find(|(_, other)| other.overlaps(range)) {
             let buffer = range.buffer.label().to_owned();
             return Err(Error::Overlap { first: first.clone(), second: second.clone(), buffer });
         }

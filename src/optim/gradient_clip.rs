@@ -1,10 +1,11 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
-use super::external::{Placed, placed};
+use super::external::{Placed, check_arena, check_overlaps, placed};
 use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
+use super::stats::Inbox;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
-use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, Upload, layout};
+use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
 
 /// Clips gradients where they lie, by their norm over all tensors or by value: two or three stages, one submission.
 ///
@@ -13,12 +14,9 @@ use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, 
 #[derive(Debug)]
 pub struct GradientClip {
     engine: Engine,
-    clip: Clip,
+    inbox: Inbox,
     prepared: Prepared,
-    uploads: Vec<Upload>,
     ring: Ring,
-    latest: Option<Stats>,
-    nonfinite_norms: u32,
     runs: u64,
 }
 
@@ -34,16 +32,11 @@ impl GradientClip {
         }
         for (name, range) in gradients {
             range.buffer.range(range.offset, range.bytes)?;
-            if mode == Mode::Arena && !range.offset.is_multiple_of(16) {
-                return Err(Error::Misaligned {
-                    param: (*name).to_owned(),
-                    what: "gradient",
-                    offset: range.offset,
-                    alignment: 16,
-                    reason: "arena mode reads vec4s; Mode::InPlace takes any offset",
-                });
+            if mode == Mode::Arena {
+                check_arena(name, "gradient", range)?;
             }
         }
+        check_overlaps(gradients.iter().map(|(name, range)| (format!("gradient of {name:?}"), range)).collect())?;
         let ranges: Vec<(&str, &Range)> = gradients.iter().map(|(name, range)| (*name, range)).collect();
         let Placed { windows, pieces } = placed(engine, &ranges, mode)?;
         let span = |(place, (_, range)): (usize, &(&str, Range))| Span {
@@ -60,24 +53,18 @@ impl GradientClip {
         let control = control_block(engine, 1)?;
         let table = engine.buffer("table", layout::TABLE_HEADER_BYTES + size_of::<layout::Row>() as u64)?;
         let in_place = is_in_place(Some(mode));
-        let uploads = Vec::new();
-        let mut stages =
-            Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table, uploads };
+        let stages = Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table };
         let mut program = Program::new("clip_gradients");
         program.dispatches.extend(stages.norm(&windows)?);
-        program.dispatches.push(stages.control(false)?);
+        program.dispatches.push(stages.control(true)?);
         let kernel = variant("clip", in_place, false)?;
         let clipped = stages.per_run(kernel, 8, |run| (vec![windows[run.windows.grad].clone().into()], Vec::new()))?;
         program.dispatches.extend(clipped);
-        let uploads = stages.uploads;
         Ok(GradientClip {
             engine: engine.clone(),
-            clip,
+            inbox: Inbox::new(clip),
             prepared: engine.prepare(program)?,
-            uploads,
             ring: engine.ring(vec![stats_of(&control)])?,
-            latest: None,
-            nonfinite_norms: 0,
             runs: 0,
         })
     }
@@ -85,8 +72,7 @@ impl GradientClip {
     fn submission(&mut self) -> Submission<'_> {
         let report = Some(Report { ring: &self.ring, tag: self.runs });
         self.runs += 1;
-        let uploads = std::mem::take(&mut self.uploads);
-        Submission { uploads, programs: vec![&self.prepared], report, ..Submission::default() }
+        Submission { programs: vec![&self.prepared], report, ..Submission::default() }
     }
 
     /// Clips, in a submission of its own.
@@ -113,15 +99,8 @@ impl GradientClip {
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite while that is an error.
     pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
         for delivery in self.engine.collect(&self.ring)? {
-            let raw: layout::Stats = bytemuck::pod_read_unaligned(&delivery.bytes);
-            let mut stats = Stats::of(&raw, self.clip.norm_kind() != 0, delivery.device_seconds);
-            stats.step = delivery.tag;
-            self.latest = Some(stats);
-            if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
-                let order = self.clip.order_name();
-                return Err(Error::NonfiniteNorm { step: delivery.tag, order, norm: raw.norm });
-            }
+            self.inbox.take(&delivery.bytes, delivery.device_seconds)?;
         }
-        Ok(self.latest)
+        self.inbox.latest()
     }
 }

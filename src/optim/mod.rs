@@ -27,3 +27,6 @@ pub use gradient_clip::GradientClip;
 pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;
 pub use stats::Stats;
+
+/// The last step that there is: a step's number has 32 bits on the device, and a table may reach past it.
+pub const LAST_STEP: u64 = u32::MAX as u64 - crate::engine::CLOCK_SLOTS as u64;

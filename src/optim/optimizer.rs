@@ -1,19 +1,20 @@
 //! The optimizer: groups, work lists, and one submission a step.
 
 use super::external::{Placed, placed};
-use super::parameters::{index_of, one_range};
+use super::parameters::{index_of, one_range, upload_pieces};
 use super::rows::Rows;
 use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
 use super::state::{State, Wanted};
+use super::stats::Inbox;
 use super::work::{Span, WorkList};
-use super::{Clip, Error, External, Mode, Parameters, Stats};
+use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What holds for the whole optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +54,7 @@ pub struct Selection {
 /// A step that is ready to go into a submission; see [`Optimizer::next`].
 #[derive(Debug)]
 pub struct Next<'a> {
-    /// New tables and lists, to be written before the program.
+    /// The table, where it is new, to be written before the program.
     pub uploads: Vec<Upload>,
     /// The step's stages.
     pub program: &'a Prepared,
@@ -61,6 +62,8 @@ pub struct Next<'a> {
     pub slot: u32,
     /// The schedule's step.
     pub step: u64,
+    /// To be raised if the uploads do not arrive; [`Submission::lost`](engine::Submission::lost) does that.
+    pub lost: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -97,8 +100,7 @@ pub struct Optimizer {
     rows: Rows,
     control: Buffer,
     table: Buffer,
-    uploads: Vec<Upload>,
-    /// Raised when a caller dropped an encoder with uploads in it.
+    /// Raised when a table did not arrive.
     lost: Arc<AtomicBool>,
     /// The step over everything that is thawed; made when first needed.
     full: Option<Prepared>,
@@ -106,8 +108,7 @@ pub struct Optimizer {
     layout: u64,
     step: u64,
     ring: Ring,
-    latest: Option<Stats>,
-    nonfinite_norms: u32,
+    inbox: Inbox,
 }
 
 impl Optimizer {
@@ -178,14 +179,12 @@ impl Optimizer {
             rows: Rows::held(Vec::new(), 0),
             control,
             table: engine.buffer("table", 0)?,
-            uploads: Vec::new(),
             lost: Arc::default(),
             full: None,
-            layout: 0,
+            layout: new_layout(),
             step: 0,
             ring,
-            latest: None,
-            nonfinite_norms: 0,
+            inbox: Inbox::new(settings.clip),
         };
         optimizer.add_groups(groups)?;
         Ok(optimizer)
@@ -225,16 +224,14 @@ impl Optimizer {
                 }
                 tensors.push(tensor);
             }
-            added.push(GroupState { name: group.name.clone(), tensors, row: group.row, frozen: false });
+            added.push(GroupState { name: group.name.clone(), tensors, row: group.row, frozen: group.frozen });
         }
         let rows: Vec<Row> = self.current_rows().into_iter().chain(added.iter().map(|group| group.row)).collect();
         let groups = rows.len();
-        let bytes = groups * size_of::<layout::Row>() * self.settings.horizon_steps as usize;
+        let bytes = groups.max(1) * size_of::<layout::Row>() * self.settings.horizon_steps as usize;
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
-        // In the parameters' own order: where state and parameters are out of step, pages of memory and cache are too
-        // (26 groups in group order cost 1.07 of one group on software Vulkan, in this order 1.00).
-        let mut thawed: Vec<usize> = added.iter().flat_map(|group| group.tensors.iter().copied()).collect();
-        thawed.sort_unstable();
+        let thawed: Vec<usize> =
+            added.iter().filter(|group| !group.frozen).flat_map(|group| group.tensors.iter().copied()).collect();
         let amsgrad = self.groups.iter().chain(&added).any(|group| group.row.amsgrad);
         let state = self.state_with(&thawed, amsgrad)?;
 
@@ -358,6 +355,9 @@ impl Optimizer {
                 return bad("amsgrad cannot change from step to step");
             }
         }
+        if first_step > LAST_STEP {
+            return Err(Error::StepTooLarge { step: first_step });
+        }
         self.rows = Rows::loaded(first_step, steps as u32, rows.to_vec());
         Ok(())
     }
@@ -378,9 +378,11 @@ impl Optimizer {
 
     /// The state with these tensors thawed as well.
     fn state_with(&self, thawed: &[usize], amsgrad: bool) -> Result<State, Error> {
-        let new = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor));
-        let order: Vec<usize> = self.state.order.iter().copied().chain(new).collect();
-        self.state_of(order, amsgrad)
+        let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor)).collect();
+        // In the parameters' own order: where state and parameters are out of step, pages of memory and cache are too
+        // (26 groups in group order cost 1.07 of one group on software Vulkan, in this order 1.00).
+        new.sort_unstable();
+        self.state_of([&self.state.order[..], &new].concat(), amsgrad)
     }
 
     fn state_of(&self, order: Vec<usize>, amsgrad: bool) -> Result<State, Error> {
@@ -393,7 +395,7 @@ impl Optimizer {
     /// Programs and selections made so far no longer fit.
     fn moved(&mut self) {
         self.full = None;
-        self.layout += 1;
+        self.layout = new_layout();
     }
 
     fn record_offset(&self, tensor: usize) -> u64 {
@@ -422,7 +424,7 @@ impl Optimizer {
         Ok(self.group_of[tensor].is_some_and(|group| !self.groups[group].frozen))
     }
 
-    /// A number that changes whenever gradients move or the trainable set does.
+    /// A number that changes whenever gradients move or the trainable set does; no two optimizers share one.
     pub fn layout(&self) -> u64 {
         self.layout
     }
@@ -441,28 +443,15 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Optimizer::gradient`]; a number of values that is not the shape's.
-    pub fn upload_gradient(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+    pub fn upload_gradient(&self, name: &str, values: &[f32]) -> Result<(), Error> {
         let tensor = index_of(&self.params, name)?;
-        super::parameters::check_length(&self.params[tensor], values.len())?;
-        let (pieces, windows) = self.gradient_pieces(tensor, name)?;
-        let mut rest = values;
-        for (piece, window) in pieces.iter().zip(windows) {
-            let (these, after) = rest.split_at(piece.elements as usize);
-            self.engine.write(&window.buffer, window.offset + piece.offset * 4, these)?;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    fn gradient_pieces(&self, tensor: usize, name: &str) -> Result<(Vec<Piece>, Vec<Range>), Error> {
+        super::parameters::check_length(&self.params[tensor], "gradient", values.len())?;
         let not_owned = || Error::NotOwned { param: name.to_owned(), what: "gradient" };
         let pieces = match &self.memory.grads {
-            Some(grads) => grads.pieces[tensor].clone(),
-            None => self.state.pieces(tensor).ok_or_else(not_owned)?.to_vec(),
+            Some(grads) => &grads.pieces[tensor][..],
+            None => self.state.pieces(tensor).ok_or_else(not_owned)?,
         };
-        let windows = self.gradient_windows();
-        let of_piece = pieces.iter().map(|piece| windows[piece.window].clone()).collect();
-        Ok((pieces, of_piece))
+        upload_pieces(&self.engine, pieces, &self.gradient_windows(), values)
     }
 
     fn gradient_windows(&self) -> Vec<Range> {
@@ -475,7 +464,7 @@ impl Optimizer {
     // ---- steps ----
 
     /// The step's program over the thawed tensors that `has_gradient` keeps.
-    fn compile(&mut self, label: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
+    fn compile(&self, label: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
         let spans: Vec<Span<'_>> = self
             .state
             .order
@@ -496,7 +485,7 @@ impl Optimizer {
             .collect();
         let work = WorkList::new(&spans);
         let in_place = is_in_place(self.memory.mode);
-        let mut stages = Stages {
+        let stages = Stages {
             engine: &self.engine,
             work: &work,
             clip: self.settings.clip,
@@ -504,14 +493,13 @@ impl Optimizer {
             in_place,
             control: &self.control,
             table: &self.table,
-            uploads: Vec::new(),
         };
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
         let amsgrad = !state.v_max.is_empty();
         let mut program = Program::new(label);
         program.dispatches.extend(stages.norm(&grads)?);
-        program.dispatches.push(stages.control(true)?);
+        program.dispatches.push(stages.control(false)?);
         let kernel = variant("adamw", in_place, amsgrad)?;
         let bytes_per_element = if amsgrad { 36 } else { 28 };
         let updates = stages.per_run(kernel, bytes_per_element, |run| {
@@ -526,10 +514,7 @@ impl Optimizer {
             (streams, extra)
         })?;
         program.dispatches.extend(updates);
-        let uploads = stages.uploads;
-        let prepared = self.engine.prepare(program)?;
-        self.uploads.extend(uploads);
-        Ok(prepared)
+        Ok(self.engine.prepare(program)?)
     }
 
     /// The step over these parameters alone: the others have no gradient and keep their moments and counts, as in
@@ -537,7 +522,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// An unknown name; out of device memory.
-    pub fn select(&mut self, names: &[&str]) -> Result<Selection, Error> {
+    pub fn select(&self, names: &[&str]) -> Result<Selection, Error> {
         let tensors: Vec<usize> = names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
         let prepared = self.compile("adamw step over a selection", |tensor| tensors.contains(&tensor))?;
         Ok(Selection { layout: self.layout, prepared })
@@ -549,14 +534,16 @@ impl Optimizer {
     /// [`Error::NoRow`] past the loaded rows; [`Error::StaleSelection`].
     pub fn next<'a>(&'a mut self, selection: Option<&'a Selection>) -> Result<Next<'a>, Error> {
         let (uploads, slot, step) = self.advance(selection)?;
-        Ok(Next { uploads, program: self.prepared(selection)?, slot, step })
+        Ok(Next { uploads, program: self.prepared(selection)?, slot, step, lost: Arc::clone(&self.lost) })
     }
 
     /// Uploads, slot and number of the coming step; the schedule then stands behind it.
     fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
         if self.lost.swap(false, Ordering::AcqRel) {
             self.rows.lost();
-            self.moved();
+        }
+        if self.step > LAST_STEP {
+            return Err(Error::StepTooLarge { step: self.step });
         }
         self.rows.wind(self.step);
         let slot = self.rows.slot(self.step)?;
@@ -565,10 +552,8 @@ impl Optimizer {
             Some(_) => {}
             None => self.make_full()?,
         }
-        let mut uploads = std::mem::take(&mut self.uploads);
-        if let Some(data) = self.rows.take_bytes(self.groups.len()) {
-            uploads.push(Upload { buffer: self.table.clone(), offset: 0, data });
-        }
+        let table = self.rows.take_bytes(self.groups.len());
+        let uploads = table.map(|data| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
         let step = self.step;
         self.step += 1;
         Ok((uploads, slot, step))
@@ -601,9 +586,9 @@ impl Optimizer {
         self.go(Some(selection), None)
     }
 
-    /// Writes one step into the caller's encoder. Submit encoders in the order in which they were written. The schedule
-    /// advances even if the encoder is dropped; what it carried is sent again with the next step, and selections made
-    /// before are then out of date.
+    /// Writes one step into the caller's encoder. Submit encoders in the order in which they were written, and before
+    /// groups are added, frozen or thawed or state is loaded: those move memory at once. The schedule advances even if
+    /// the encoder is dropped; a table that it carried is sent again with the next step.
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -625,11 +610,15 @@ impl Optimizer {
         let report = Some(Report { ring: &self.ring, tag: step });
         let lost = Some(Arc::clone(&self.lost));
         let submission = Submission { uploads, programs: vec![program], slot, report, lost, ..Submission::default() };
-        match encoder {
-            Some(encoder) => self.engine.encode(encoder, &submission)?,
-            None => self.engine.submit(&submission)?,
+        let taken = match encoder {
+            Some(encoder) => self.engine.encode(encoder, &submission),
+            None => self.engine.submit(&submission),
+        };
+        if taken.is_err() {
+            // A refused step does not count.
+            self.step = step;
         }
-        Ok(())
+        Ok(taken?)
     }
 
     /// The step about to be taken; skipped steps count.
@@ -654,28 +643,18 @@ impl Optimizer {
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite where the clip makes that an error.
     pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
         for delivery in self.engine.collect(&self.ring)? {
-            self.absorb(&delivery.bytes, delivery.device_seconds)?;
+            self.inbox.take(&delivery.bytes, delivery.device_seconds)?;
         }
-        Ok(self.latest)
+        self.inbox.latest()
     }
 
     /// Reads a stats block that came back in a report of the caller's own.
     ///
     /// # Errors
-    /// As [`Optimizer::stats`]; [`Error::BadFile`] if the bytes are too few.
+    /// As [`Optimizer::stats`]; [`Error::BadReport`] if the bytes are too few.
     pub fn absorb(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
-        let bytes = bytes
-            .get(..size_of::<layout::Stats>())
-            .ok_or_else(|| Error::BadFile("a stats block is 64 bytes".to_owned()))?;
-        let raw: layout::Stats = bytemuck::pod_read_unaligned(bytes);
-        let mut stats = Stats::of(&raw, self.settings.clip.norm_kind() != 0, device_seconds);
-        // The block starts as zeros, which would name group 0.
-        stats.bad_group = stats.bad_group.filter(|_| raw.skipped > 0 || !raw.norm.is_finite());
-        self.latest = Some(stats);
-        if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
-            let order = self.settings.clip.order_name();
-            return Err(Error::NonfiniteNorm { step: stats.step, order, norm: raw.norm });
-        }
+        let stats = self.inbox.take(bytes, device_seconds)?;
+        self.inbox.latest()?;
         Ok(stats)
     }
 
@@ -708,8 +687,20 @@ impl Optimizer {
     }
 
     /// Puts the schedule at a step, for a run that goes on.
-    pub fn go_to_step(&mut self, step: u64) {
+    ///
+    /// # Errors
+    /// [`Error::StepTooLarge`].
+    pub fn go_to_step(&mut self, step: u64) -> Result<(), Error> {
+        if step > LAST_STEP {
+            return Err(Error::StepTooLarge { step });
+        }
         self.step = step;
-        self.rows.wind(step);
+        Ok(())
     }
+}
+
+/// A layout number that no optimizer has had.
+fn new_layout() -> u64 {
+    static LAYOUTS: AtomicU64 = AtomicU64::new(1);
+    LAYOUTS.fetch_add(1, Ordering::Relaxed)
 }

@@ -67,8 +67,9 @@ impl Parameters {
     /// An unknown name, or a number of values that is not the shape's.
     pub fn upload(&self, name: &str, values: &[f32]) -> Result<(), Error> {
         let index = self.index(name)?;
-        check_length(&self.params[index], values.len())?;
-        upload_pieces(&self.engine, self.pieces(index), &self.pages, values)
+        check_length(&self.params[index], "values", values.len())?;
+        let windows: Vec<Range> = self.pages.iter().map(Buffer::all).collect();
+        upload_pieces(&self.engine, self.pieces(index), &windows, values)
     }
 
     /// Reads a parameter's values, row-major. Waits for the device.
@@ -126,13 +127,13 @@ pub(super) fn index_of(params: &[Param], name: &str) -> Result<usize, params::Er
     })
 }
 
-pub(super) fn check_length(param: &Param, values: usize) -> Result<(), Error> {
+pub(super) fn check_length(param: &Param, what: &'static str, values: usize) -> Result<(), Error> {
     if values == param.elements() {
         return Ok(());
     }
     Err(Error::SizesDisagree {
         param: param.name.clone(),
-        what: "parameter",
+        what,
         bytes: values as u64 * 4,
         shape: param.shape.clone(),
         needed: param.elements() as u64 * 4,
@@ -161,11 +162,13 @@ pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Re
     }
 }
 
-pub(super) fn upload_pieces(engine: &Engine, pieces: &[Piece], pages: &[Buffer], values: &[f32]) -> Result<(), Error> {
+/// Writes values into the pieces of a tensor that lie in these windows.
+pub(super) fn upload_pieces(engine: &Engine, pieces: &[Piece], windows: &[Range], values: &[f32]) -> Result<(), Error> {
     let mut rest = values;
     for piece in pieces {
         let (these, after) = rest.split_at(piece.elements as usize);
-        engine.write(&pages[piece.window], piece.offset * 4, these)?;
+        let window = &windows[piece.window];
+        engine.write(&window.buffer, window.offset + piece.offset * 4, these)?;
         rest = after;
     }
     Ok(())

@@ -89,7 +89,6 @@ fn on_device(row: &Row) -> layout::Row {
         lr: row.lr as f32,
         weight_decay: row.weight_decay as f32,
         decay: (1.0 - row.lr * row.weight_decay) as f32,
-        beta1: row.beta1 as f32,
         one_minus_beta1: (1.0 - row.beta1) as f32,
         log_beta1: log(row.beta1),
         beta2: row.beta2 as f32,
@@ -100,5 +99,6 @@ fn on_device(row: &Row) -> layout::Row {
             | flag(row.maximize, layout::MAXIMIZE)
             | flag(!row.decoupled, layout::COUPLED),
         pad0: 0,
+        pad1: 0,
     }
 }

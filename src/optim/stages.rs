@@ -2,8 +2,8 @@
 
 use super::work::{Run, WorkList};
 use super::{Clip, Error, Mode};
-use crate::engine::layout::{CONTROL_HEADER_BYTES, Record, Segment, Settings, Stats};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, Upload, kernel, row_of};
+use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
 
 /// Bytes between two segments: the strictest alignment of a bound offset.
 const SEGMENT_STRIDE: u64 = 256;
@@ -25,13 +25,15 @@ pub(crate) struct Stages<'a> {
     pub(crate) in_place: bool,
     pub(crate) control: &'a Buffer,
     pub(crate) table: &'a Buffer,
-    pub(crate) uploads: Vec<Upload>,
 }
 
-/// A control block for this many tensors.
+/// A control block for this many tensors, that knows of no bad group.
 pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
-    let bytes = CONTROL_HEADER_BYTES + tensors as u64 * size_of::<Record>() as u64;
-    Ok(engine.buffer("control", bytes)?)
+    let bytes = CONTROL_HEADER_BYTES as usize + tensors * size_of::<Record>();
+    let mut block = vec![0u8; bytes];
+    let stats = Stats { bad_group: NO_GROUP, ..Stats::default() };
+    block[..size_of::<Stats>()].copy_from_slice(bytemuck::bytes_of(&stats));
+    Ok(engine.buffer_with("control", &block)?)
 }
 
 /// The stats at the head of a control block.
@@ -49,41 +51,31 @@ impl Stages<'_> {
         self.guard || self.clip.norm_kind() != 0
     }
 
-    /// A buffer whose bytes go up with the next submission.
-    fn uploaded<T: bytemuck::NoUninit>(&mut self, label: &str, data: &[T]) -> Result<Buffer, Error> {
-        let data: Vec<u8> = bytemuck::cast_slice(data).to_vec();
-        let buffer = self.engine.buffer(label, data.len() as u64)?;
-        if !data.is_empty() {
-            self.uploads.push(Upload { buffer: buffer.clone(), offset: 0, data });
-        }
-        Ok(buffer)
-    }
-
-    fn segments(&mut self, runs: &[Run]) -> Result<Vec<Range>, Error> {
+    /// A segment for each run; `describe` adds what a stage needs to know of it.
+    fn segments(&self, runs: &[Run], describe: impl Fn(&Run) -> Segment) -> Result<Vec<Range>, Error> {
         let mut bytes = vec![0u8; runs.len() * SEGMENT_STRIDE as usize];
         for (run, slot) in runs.iter().zip(bytes.chunks_mut(SEGMENT_STRIDE as usize)) {
-            let segment = Segment {
-                first: run.chunks.start,
-                count: run.chunks.end - run.chunks.start,
-                first_partial: self.work.partials_of(run).start,
-                partials: self.work.partials(),
-                chunks: self.work.norm_chunks.len() as u32,
-                ..Segment::default()
-            };
+            let (first, count) = (run.chunks.start, run.chunks.end - run.chunks.start);
+            let segment = Segment { first, count, ..describe(run) };
             slot[..size_of::<Segment>()].copy_from_slice(bytemuck::bytes_of(&segment));
         }
-        let buffer = self.uploaded("segments", &bytes)?;
+        let buffer = self.engine.buffer_with("segments", &bytes)?;
         let at = |place: usize| buffer.range(place as u64 * SEGMENT_STRIDE, size_of::<Segment>() as u64);
         Ok((0..runs.len()).map(at).collect::<Result<_, _>>()?)
     }
 
     /// The norm over gradients in these windows: 4 bytes a gradient.
-    pub(crate) fn norm(&mut self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
+    pub(crate) fn norm(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
         if !self.has_norm() || self.work.norm_chunks.is_empty() {
             return Ok(Vec::new());
         }
-        let chunks = self.uploaded("norm chunks", &self.work.norm_chunks)?;
-        let segments = self.segments(&self.work.norm_runs)?;
+        let chunks = self.engine.buffer_with("norm chunks", &self.work.norm_chunks)?;
+        let segments = self.segments(&self.work.norm_runs, |run| Segment {
+            first_partial: self.work.partials_of(run).start,
+            partials: self.work.partials(),
+            chunks: self.work.norm_chunks.len() as u32,
+            ..Segment::default()
+        })?;
         let kernel = variant("norm", self.in_place, false)?;
         let constants =
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
@@ -105,8 +97,8 @@ impl Stages<'_> {
         Ok(self.work.norm_runs.iter().zip(segments).map(dispatch).collect())
     }
 
-    /// Control: always one workgroup. `tensors` tells whether records are written, or only the stats.
-    pub(crate) fn control(&mut self, tensors: bool) -> Result<Dispatch, Error> {
+    /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.
+    pub(crate) fn control(&self, alone: bool) -> Result<Dispatch, Error> {
         let (max_norm, value_bound, error_if_nonfinite) = match self.clip {
             Clip::None => (0.0, 0.0, false),
             Clip::Norm { max_norm, error_if_nonfinite, .. } => (max_norm as f32, 0.0, error_if_nonfinite),
@@ -114,16 +106,16 @@ impl Stages<'_> {
         };
         let settings = Settings {
             partials: if self.has_norm() { self.work.partials() } else { 0 },
-            tensors: if tensors { self.work.tensors.len() as u32 } else { 0 },
+            tensors: if alone { 0 } else { self.work.tensors.len() as u32 },
             norm: self.clip.norm_kind(),
             guard: u32::from(self.guard),
             max_norm,
             value_bound,
             error_if_nonfinite: u32::from(error_if_nonfinite),
-            pad0: 0,
+            alone: u32::from(alone),
         };
-        let settings = self.uploaded("settings", &[settings])?;
-        let list = self.uploaded("tensors", &self.work.tensors)?;
+        let settings = self.engine.buffer_with("settings", &[settings])?;
+        let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
         let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         Ok(Dispatch { kernel: variant("control", false, false)?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
@@ -132,13 +124,13 @@ impl Stages<'_> {
     /// One dispatch for each run of the update's order; `bind` gives the bindings between control and segment, and
     /// what follows the segment.
     pub(crate) fn per_run(
-        &mut self,
+        &self,
         kernel: &'static Kernel,
         bytes_per_element: u64,
         bind: impl Fn(&Run) -> (Vec<Binding>, Vec<Binding>),
     ) -> Result<Vec<Dispatch>, Error> {
-        let chunks = self.uploaded("chunks", &self.work.update_chunks)?;
-        let segments = self.segments(&self.work.update_runs)?;
+        let chunks = self.engine.buffer_with("chunks", &self.work.update_chunks)?;
+        let segments = self.segments(&self.work.update_runs, |_| Segment::default())?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(run, segment): (&Run, Range)| {
             let (streams, extra) = bind(run);

@@ -1,5 +1,6 @@
 //! What the device reports of a step.
 
+use super::{Clip, Error};
 use crate::engine::layout::{self, NO_GROUP};
 
 /// A step's report, as it came back through the ring; some steps behind.
@@ -23,17 +24,47 @@ pub struct Stats {
     pub device_seconds: Option<f64>,
 }
 
-impl Stats {
-    pub(crate) fn of(raw: &layout::Stats, has_norm: bool, device_seconds: Option<f64>) -> Stats {
-        Stats {
+/// Reads stats blocks as they come back, and remembers what to complain about.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    clip: Clip,
+    latest: Option<Stats>,
+    nonfinite_norms: u32,
+    complaint: Option<Error>,
+}
+
+impl Inbox {
+    pub(crate) fn new(clip: Clip) -> Inbox {
+        Inbox { clip, latest: None, nonfinite_norms: 0, complaint: None }
+    }
+
+    /// Takes a block, with the seconds that the device spent.
+    pub(crate) fn take(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
+        let bytes = bytes.get(..size_of::<layout::Stats>()).ok_or(Error::BadReport { bytes: bytes.len() })?;
+        let raw: layout::Stats = bytemuck::pod_read_unaligned(bytes);
+        let stats = Stats {
             step: u64::from(raw.step),
             applied_steps: u64::from(raw.applied),
             skipped_steps: u64::from(raw.skipped),
             skipped: raw.skip != 0,
             bad_group: (raw.bad_group != NO_GROUP).then_some(raw.bad_group as usize),
-            grad_norm: has_norm.then_some(raw.norm),
+            grad_norm: (self.clip.norm_kind() != 0).then_some(raw.norm),
             clip_coefficient: raw.clip,
             device_seconds,
+        };
+        if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
+            let (step, order, norm) = (u64::from(raw.bad_norm_step), self.clip.order_name(), raw.bad_norm);
+            self.complaint = Some(Error::NonfiniteNorm { step, order, norm });
+        }
+        self.latest = Some(stats);
+        Ok(stats)
+    }
+
+    /// The latest block; or, once, what one of them complained about.
+    pub(crate) fn latest(&mut self) -> Result<Option<Stats>, Error> {
+        match self.complaint.take() {
+            Some(complaint) => Err(complaint),
+            None => Ok(self.latest),
         }
     }
 }

@@ -58,6 +58,14 @@ pub enum Error {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// A parameter has more elements than any device holds.
+    #[error("parameter {param:?} of shape {shape:?} has more than 2^40 elements")]
+    HugeParam {
+        /// The parameter.
+        param: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// There is nothing to train.
     #[error("the model is empty: no parameter was given")]
     EmptyModel,

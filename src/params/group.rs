@@ -11,12 +11,20 @@ pub struct Group {
     pub params: Vec<String>,
     /// Its hyper-parameters until a schedule or [`set`](crate::optim::Optimizer::set) says otherwise.
     pub row: Row,
+    /// Whether it starts frozen: it has no moments and costs nothing until it thaws.
+    pub frozen: bool,
 }
 
 impl Group {
     /// A group of the parameters named.
     pub fn new<N: Into<String>>(name: impl Into<String>, row: Row, params: impl IntoIterator<Item = N>) -> Group {
-        Group { name: name.into(), params: params.into_iter().map(Into::into).collect(), row }
+        Group { name: name.into(), params: params.into_iter().map(Into::into).collect(), row, frozen: false }
+    }
+
+    /// The group, starting frozen.
+    #[must_use]
+    pub fn frozen(self) -> Group {
+        Group { frozen: true, ..self }
     }
 
     /// The usual two groups: `decay` with the row as it is, and `no_decay` with no weight decay for every parameter

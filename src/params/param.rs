@@ -2,6 +2,9 @@
 
 use super::Error;
 
+/// Elements that one parameter may have: 4 TiB of f32, more than any device holds.
+const MOST_ELEMENTS: usize = 1 << 40;
+
 /// A named tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
@@ -17,15 +20,15 @@ impl Param {
         Param { name: name.into(), shape: shape.into() }
     }
 
-    /// How many elements it has. A shape without dimensions is one number.
+    /// How many elements it has, at most `usize::MAX`. A shape without dimensions is one number.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |elements, size| elements.saturating_mul(*size))
     }
 
     /// Checks a model's list: not empty, every name once, no parameter without elements.
     ///
     /// # Errors
-    /// [`Error::EmptyModel`], [`Error::NameTwice`], [`Error::EmptyParam`].
+    /// [`Error::EmptyModel`], [`Error::NameTwice`], [`Error::EmptyParam`], [`Error::HugeParam`].
     pub fn check_all(params: &[Param]) -> Result<(), Error> {
         if params.is_empty() {
             return Err(Error::EmptyModel);
@@ -37,6 +40,9 @@ impl Param {
             }
             if param.elements() == 0 {
                 return Err(Error::EmptyParam { param: param.name.clone(), shape: param.shape.clone() });
+            }
+            if param.elements() > MOST_ELEMENTS {
+                return Err(Error::HugeParam { param: param.name.clone(), shape: param.shape.clone() });
             }
         }
         Ok(())

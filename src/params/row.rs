@@ -111,7 +111,8 @@ impl Row {
             let (ok, allowed) = match field {
                 Field::Beta1 | Field::Beta2 => ((0.0..1.0).contains(&value), "in [0, 1)"),
                 Field::Lr | Field::WeightDecay | Field::Eps => {
-                    (value.is_finite() && value >= 0.0, "a finite number that is 0 or more")
+                    // As the device sees it, in f32.
+                    ((value as f32).is_finite() && value >= 0.0, "a finite number that is 0 or more")
                 }
             };
             if !ok {

@@ -51,7 +51,6 @@ pub struct Trainer {
     results: Ring,
     steps_per_epoch: u64,
     last_reported: u64,
-    epochs_done: usize,
     rows_end: u64,
 }
 
@@ -99,7 +98,6 @@ impl Trainer {
             results,
             steps_per_epoch,
             last_reported: 0,
-            epochs_done: 0,
             rows_end: 0,
             config,
         })
@@ -133,26 +131,28 @@ impl Trainer {
         Ok([step, self.optimizer.program()?])
     }
 
-    /// Trains to the end. `on_step` gets the steps' reports that arrive, `on_epoch` every epoch's, in order.
+    /// Trains from where it stands to the end. `on_step` gets the steps' reports that arrive, `on_epoch` every epoch's, in order.
     ///
     /// # Errors
     /// From the device.
     pub fn run(&mut self, mut on_step: impl FnMut(&Progress), mut on_epoch: impl FnMut(&Epoch)) -> Result<(), Error> {
-        for epoch in 0..self.config.epochs {
-            for _ in 0..self.steps_per_epoch {
-                self.take_step()?;
+        while self.optimizer.next_step() < self.total_steps() {
+            self.take_step()?;
+            self.collect(&mut on_step, &mut on_epoch)?;
+            while self.is_far_ahead() {
+                self.engine.throttle();
                 self.collect(&mut on_step, &mut on_epoch)?;
-                while self.is_far_ahead() {
-                    self.engine.throttle();
-                    self.collect(&mut on_step, &mut on_epoch)?;
-                }
+            }
+            let done = self.optimizer.next_step();
+            if !done.is_multiple_of(self.steps_per_epoch) {
+                continue;
             }
             // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
             while !self.results.has_free_slot() {
                 self.engine.throttle();
                 self.collect(&mut on_step, &mut on_epoch)?;
             }
-            self.evaluate(epoch as u64)?;
+            self.evaluate(done / self.steps_per_epoch)?;
         }
         self.engine.wait()?;
         self.collect(&mut on_step, &mut on_epoch)
@@ -171,10 +171,17 @@ impl Trainer {
             self.optimizer.load_rows(step, &schedule::rows(&self.base, &*self.law, step, steps))?;
             self.rows_end = step + steps;
         }
-        let Next { uploads, program, slot, step } = self.optimizer.next(None)?;
+        let Next { uploads, program, slot, step, lost } = self.optimizer.next(None)?;
         let report = Some(Report { ring: &self.progress, tag: step });
         let programs = vec![&self.step, program];
-        Ok(self.engine.submit(&Submission { uploads, programs, slot, report, ..Submission::default() })?)
+        Ok(self.engine.submit(&Submission {
+            uploads,
+            programs,
+            slot,
+            report,
+            lost: Some(lost),
+            ..Submission::default()
+        })?)
     }
 
     /// Whether the host has run too far ahead of the device's reports.
@@ -182,8 +189,8 @@ impl Trainer {
         self.optimizer.next_step() > self.last_reported + STEPS_AHEAD && !self.progress.has_free_slot()
     }
 
-    fn evaluate(&self, epoch: u64) -> Result<(), Error> {
-        let report = Some(Report { ring: &self.results, tag: epoch });
+    fn evaluate(&self, epochs_done: u64) -> Result<(), Error> {
+        let report = Some(Report { ring: &self.results, tag: epochs_done });
         Ok(self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?)
     }
 
@@ -201,10 +208,9 @@ impl Trainer {
             let stats: Stats = bytemuck::pod_read_unaligned(stats);
             let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
             let (test_loss, test_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
-            self.epochs_done = delivery.tag as usize + 1;
-            let steps = self.epochs_done as u64 * self.steps_per_epoch;
+            let steps = delivery.tag * self.steps_per_epoch;
             on_epoch(&Epoch {
-                epoch: self.epochs_done,
+                epoch: delivery.tag as usize,
                 steps,
                 train_loss,
                 test_loss,
@@ -317,21 +323,22 @@ fn test_program(
     let mut program = Program::new("mlp test");
     let mut spaces: Vec<(usize, Workspace)> = Vec::new();
     let metrics = engine.buffer("test metrics", size_of::<Metrics>() as u64)?;
-    for (place, first) in (0..test.rows()).step_by(TEST_ROWS).enumerate() {
+    for (number, first) in (0..test.rows()).step_by(TEST_ROWS).enumerate() {
         let rows = TEST_ROWS.min(test.rows() - first);
         let batch = Batch::new(engine, rows, model.inputs())?;
         engine.write(&batch.x, 0, &test.padded(first, rows))?;
         engine.write(&batch.labels, 0, &test.labels()[first..first + rows])?;
-        engine.write(&batch.position, 0, &[Position { batch: place as u32, ..Position::default() }])?;
-        if spaces.iter().all(|(known, _)| *known != rows) {
+        engine.write(&batch.position, 0, &[Position { batch: number as u32, ..Position::default() }])?;
+        let known = spaces.iter().position(|(known, _)| *known == rows);
+        let place = known.unwrap_or(spaces.len());
+        if known.is_none() {
             let mut space = model.workspace(engine, rows)?;
             space.metrics = metrics.clone();
             spaces.push((rows, space));
         }
-        for (_, space) in spaces.iter().filter(|(known, _)| *known == rows) {
-            program.dispatches.extend(model.forward(engine, parameter, &batch, space)?);
-            program.dispatches.push(model.loss(engine, &batch, space, 0.0)?);
-        }
+        let space = &spaces[place].1;
+        program.dispatches.extend(model.forward(engine, parameter, &batch, space)?);
+        program.dispatches.push(model.loss(engine, &batch, space, 0.0)?);
     }
     Ok((program, metrics))
 }

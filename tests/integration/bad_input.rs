@@ -32,6 +32,7 @@ fn groups_and_values_are_refused_by_name() {
         (Row { lr: -1.0, ..row }, format!("group \"head\": lr = -1 {non_negative}")),
         (Row { lr: f64::NAN, ..row }, format!("group \"head\": lr = NaN {non_negative}")),
         (Row { lr: f64::INFINITY, ..row }, format!("group \"head\": lr = inf {non_negative}")),
+        (Row { lr: 1e39, ..row }, format!("group \"head\": lr = {} {non_negative}", 1e39)),
         (Row { weight_decay: -0.1, ..row }, format!("group \"head\": weight_decay = -0.1 {non_negative}")),
         (Row { eps: -1e-8, ..row }, format!("group \"head\": eps = -0.00000001 {non_negative}")),
         (Row { beta1: 1.0, ..row }, "group \"head\": beta1 = 1 is not in [0, 1)".to_owned()),
@@ -64,6 +65,9 @@ fn groups_and_values_are_refused_by_name() {
         refused(&groups(), Settings { clip: Clip::Value(f64::NAN), ..plain }),
         "clip value = NaN is not a finite number above 0"
     );
+    for bound in [1e-46, 1e39] {
+        assert!(refused(&groups(), Settings { clip: Clip::Value(bound), ..plain }).starts_with("clip value = "));
+    }
     assert_eq!(
         refused(&groups(), Settings { horizon_steps: 1025, ..plain }),
         "horizon_steps = 1025 is not from 1 to 1024"
@@ -76,6 +80,9 @@ fn models_are_refused_by_name() {
     assert_eq!(told(&[]), "the model is empty: no parameter was given");
     assert_eq!(told(&[Param::new("w", [3, 0])]), "parameter \"w\" of shape [3, 0] has no elements");
     assert_eq!(told(&[Param::new("w", [3]), Param::new("w", [3])]), "the parameter name \"w\" is used twice");
+    for huge in [[(1 << 62) + 1, 4], [1 << 31, 1 << 31], [usize::MAX, usize::MAX]] {
+        assert!(told(&[Param::new("w", huge)]).ends_with("has more than 2^40 elements"), "{huge:?}");
+    }
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
     );
     assert_eq!(
         told(optimizer.upload_gradient("head.bias", &[0.0; 3])),
-        "parameter \"head.bias\": its parameter range is 12 bytes, its shape [2] needs 8"
+        "parameter \"head.bias\": its gradient has 12 bytes, its shape [2] needs 8"
     );
     assert_eq!(
         optimizer.select(&["head.biass"]).expect_err("an error").to_string(),
@@ -138,20 +145,20 @@ fn callers_ranges_are_checked() {
     let a = external(&params, "a", [8], 0, (&grads, 0));
     let mut wrong = a.clone();
     wrong.gradient.bytes = 28;
-    assert_eq!(told(&[wrong], Mode::Arena), "parameter \"a\": its gradient range is 28 bytes, its shape [8] needs 32");
+    assert_eq!(told(&[wrong], Mode::Arena), "parameter \"a\": its gradient has 28 bytes, its shape [8] needs 32");
     let b = external(&params, "b", [8], 16, (&grads, 64));
     assert_eq!(
         told(&[a.clone(), b], Mode::InPlace),
-        "the parameter \"a\" and the parameter \"b\" overlap in buffer \"my params\""
+        "the values of \"a\" and the values of \"b\" overlap in buffer \"my params\""
     );
     let shared = external(&params, "b", [4], 64, (&grads, 16));
     assert_eq!(
         told(&[a.clone(), shared], Mode::InPlace),
-        "the gradient \"a\" and the gradient \"b\" overlap in buffer \"my grads\""
+        "the gradient of \"a\" and the gradient of \"b\" overlap in buffer \"my grads\""
     );
     assert_eq!(
         told(&[external(&params, "c", [8], 4, (&grads, 64))], Mode::Arena),
-        "parameter \"c\": its parameter starts at byte 4, which is not a multiple of 16 \
+        "parameter \"c\": its values start at byte 4, which is not a multiple of 16 \
          (arena mode reads vec4s; Mode::InPlace takes any offset)"
     );
     let one_buffer = told(&[external(&params, "d", [4], 0, (&params, 64))], Mode::Arena);
@@ -173,6 +180,43 @@ fn callers_ranges_are_checked() {
         GradientClip::new(&engine, &[], Mode::Arena, Clip::norm(1.0)).expect_err("an error").to_string(),
         "the model is empty: no parameter was given"
     );
+}
+
+#[test]
+fn gradients_to_be_clipped_are_checked_like_the_rest() {
+    let engine = Engine::cpu();
+    let short = engine.buffer("short", 20).expect("a buffer");
+    let wide = engine.buffer("wide", 64).expect("a buffer");
+    let told = |gradients: &[(&str, gradus::engine::Range)], mode| {
+        GradientClip::new(&engine, gradients, mode, Clip::norm(1.0)).expect_err("an error").to_string()
+    };
+    let tail = told(&[("a", short.all())], Mode::Arena);
+    assert!(tail.contains("lacks the bytes up to the next multiple of 16"), "{tail}");
+    let range = |offset, bytes| wide.range(offset, bytes).expect("a range");
+    let twice = told(&[("a", range(0, 16)), ("b", range(8, 16))], Mode::InPlace);
+    assert_eq!(twice, "the gradient of \"a\" and the gradient of \"b\" overlap in buffer \"wide\"");
+}
+
+#[test]
+fn an_arena_over_the_binding_limit_is_refused() {
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device");
+    let limit = engine.page_bytes();
+    if limit >= engine.adapter().expect("an adapter").buffer_bytes {
+        return;
+    }
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let make = |label, size| {
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        engine.import(label, &device.create_buffer(&descriptor)).expect("an import")
+    };
+    let (params, grads) = (make("my params", limit + 256), make("my grads", 256));
+    let one = external(&params, "a", [8], 0, (&grads, 0));
+    let groups = [Group::new("all", Row::default(), ["a"])];
+    let over = |mode| Optimizer::over(&engine, std::slice::from_ref(&one), mode, &groups, Settings::default());
+    let told = over(Mode::Arena).expect_err("an error").to_string();
+    assert!(told.contains("over the device's binding limit") && told.contains("Mode::InPlace"), "{told}");
+    over(Mode::InPlace).expect("in place it fits");
 }
 
 #[test]

@@ -36,6 +36,47 @@ fn a_buffer_over_the_limit_is_refused_by_name_and_size() {
 }
 
 #[test]
+fn a_buffer_over_memory_is_refused_on_the_cpu_engine_too() {
+    let engine = Engine::cpu();
+    for bytes in [1 << 62, u64::MAX] {
+        let told = engine.buffer("huge", bytes).expect_err("an error").to_string();
+        assert_eq!(told, format!("out of device memory while making buffer \"huge\" of {bytes} bytes"));
+    }
+}
+
+#[test]
+fn ranges_and_slots_made_by_hand_are_checked() {
+    use gradus::engine::{CLOCK_SLOTS, Range};
+    for engine in crate::support::engines() {
+        let buffer = engine.buffer("four", 16).expect("a buffer");
+        let past = Range { buffer: buffer.clone(), offset: 1000, bytes: 4 };
+        let told = engine.read::<u32>(&past).expect_err("an error").to_string();
+        assert_eq!(told, "range 1000..1004 of buffer \"four\" (16 bytes): reaches past the end");
+        assert!(engine.ring(vec![past.clone()]).is_err());
+        let copies = vec![(past, buffer.all())];
+        assert!(engine.submit(&Submission { copies, ..Submission::default() }).is_err());
+        let late = Submission { slot: CLOCK_SLOTS, ..Submission::default() };
+        assert_eq!(engine.submit(&late).expect_err("an error").to_string(), "slot 1024 is past the clock's last, 1023");
+    }
+}
+
+#[test]
+fn the_loss_of_a_borrowed_device_shows_in_the_next_report() {
+    let Some(engine) = fresh_gpu() else { return };
+    let (device, queue) = (engine.device().expect("a device").clone(), engine.queue().expect("a queue").clone());
+    let borrowed = Engine::from_device(device.clone(), queue).expect("an engine");
+    let parameters = Parameters::new(&borrowed, &[Param::new("p", [64])], None).expect("parameters");
+    let groups = [Group::new("all", Row::default(), ["p"])];
+    let mut optimizer = Optimizer::new(&borrowed, &parameters, &groups, Settings::default()).expect("an optimizer");
+    optimizer.step().expect("a step");
+    borrowed.wait().expect("a wait");
+    assert_eq!(optimizer.stats().expect("stats").expect("a report").applied_steps, 1);
+    device.destroy();
+    let told = [optimizer.step().map(|()| None), optimizer.stats()].into_iter().find_map(Result::err);
+    assert!(told.is_some(), "neither the step nor its report tells of the loss");
+}
+
+#[test]
 fn a_write_past_the_end_is_refused() {
     for engine in crate::support::engines() {
         let buffer = engine.buffer("four", 16).expect("a buffer");

@@ -555,3 +555,153 @@ fn parameters_are_read_from_other_float_types() {
     let told = parameters.load(&safetensors::serialize([("p", whole)], None).expect("a file")).expect_err("an error");
     assert_eq!(told.to_string(), "safetensors file: \"p\" is I32, not a float");
 }
+
+#[test]
+fn a_refused_step_loses_nothing() {
+    let Some(device) = gpu() else { return };
+    // The CPU engine has no encoders: the step is refused, and the next one is whole.
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    give_gradients(&mut optimizer, &model(), 0);
+    let before = all(&parameters);
+    let device = device.device().expect("a device");
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let told = optimizer.encode(&mut encoder).expect_err("an error").to_string();
+    assert_eq!(told, "the CPU engine has no command encoders: let it submit");
+    assert_eq!(optimizer.next_step(), 0, "a refused step does not count");
+    optimizer.step().expect("a step");
+    assert!(before["head.weight"] != all(&parameters)["head.weight"], "the step after it is whole");
+    assert_eq!(optimizer.stats().expect("stats").expect("a report").step, 0);
+}
+
+#[test]
+fn a_selection_belongs_to_its_optimizer() {
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let make = || Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    let (one, mut other) = (make(), make());
+    let selection = one.select(&["head.bias"]).expect("a selection");
+    assert!(matches!(other.step_over(&selection), Err(Error::StaleSelection)));
+}
+
+#[test]
+fn an_optimizer_may_start_without_groups() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer = Optimizer::new(&engine, &parameters, &[], Settings::default()).expect("an optimizer");
+        optimizer.step().expect("a step over nothing");
+        optimizer.add_group(&two_groups()[0]).expect("a group");
+        give_gradients(&mut optimizer, &model(), 0);
+        let before = all(&parameters);
+        optimizer.step().expect("a step");
+        assert!(before["head.weight"] != all(&parameters)["head.weight"]);
+    }
+}
+
+#[test]
+fn a_group_that_starts_frozen_has_no_moments() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let [head, trunk] = &two_groups()[..] else { panic!("two groups") };
+        let groups = [head.clone(), trunk.clone().frozen()];
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+        assert!(matches!(optimizer.gradient("trunk.weight"), Err(Error::NotOwned { .. })));
+        assert_eq!(optimizer.program().expect("a program").bytes(), 28 * (10 * 33 + 10));
+        optimizer.thaw("trunk").expect("a group");
+        assert!(optimizer.gradient("trunk.weight").is_ok());
+    }
+}
+
+#[test]
+fn reports_name_no_group_where_none_is_bad_and_the_step_that_was() {
+    for engine in engines() {
+        let parameters = filled(&engine, &model(), None);
+        let clip = Clip::Norm { max_norm: 1.0, order: NormOrder::Two, error_if_nonfinite: true };
+        let settings = Settings { clip, ..Settings::default() };
+        let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
+        give_gradients(&mut optimizer, &model(), 0);
+        optimizer.step().expect("a step");
+        engine.wait().expect("a wait");
+        assert_eq!(optimizer.stats().expect("stats").expect("a report").bad_group, None);
+        // Finite gradients whose squares overflow: the norm is inf, no gradient is bad.
+        optimizer.upload_gradient("head.bias", &[1e25; 10]).expect("a gradient");
+        optimizer.step().expect("a step");
+        // Many more steps before anybody looks: the report that arrives is of a later one.
+        for step in 2..12 {
+            give_gradients(&mut optimizer, &model(), step);
+            optimizer.step().expect("a step");
+        }
+        engine.wait().expect("a wait");
+        let told = optimizer.stats().expect_err("an error").to_string();
+        assert!(told.contains("at step 1 is not finite (inf)"), "{told}");
+        let stats = optimizer.stats().expect("told once").expect("a report");
+        assert_eq!((stats.bad_group, stats.skipped_steps), (None, 1));
+    }
+}
+
+#[test]
+fn steps_past_the_last_are_refused() {
+    use gradus::optim::LAST_STEP;
+    let engine = Engine::cpu();
+    let parameters = filled(&engine, &model(), None);
+    let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+    for step in [u64::MAX, LAST_STEP + 1] {
+        assert!(matches!(optimizer.go_to_step(step), Err(Error::StepTooLarge { .. })));
+        assert!(matches!(optimizer.load_rows(step, &[Row::default(); 2]), Err(Error::StepTooLarge { .. })));
+    }
+    optimizer.go_to_step(LAST_STEP).expect("the last step");
+    optimizer.step().expect("a step");
+    assert_eq!(optimizer.stats().expect("stats").expect("a report").step, LAST_STEP);
+    assert!(matches!(optimizer.step(), Err(Error::StepTooLarge { .. })));
+    optimizer.go_to_step(3).expect("back again");
+    optimizer.step().expect("held rows hold anywhere");
+}
+
+#[test]
+fn encoding_over_a_selection_and_after_a_thaw_is_the_same_step() {
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device").clone();
+    let run = |own_encoder: bool| {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        optimizer.freeze("trunk", Refreeze::DropState).expect("a group");
+        optimizer.thaw("trunk").expect("a group");
+        give_gradients(&mut optimizer, &model(), 0);
+        let selection = optimizer.select(&["trunk.weight", "head.bias"]).expect("a selection");
+        for over in [true, false] {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            match (own_encoder, over) {
+                (true, true) => optimizer.encode_over(&selection, &mut encoder).expect("a step"),
+                (true, false) => optimizer.encode(&mut encoder).expect("a step"),
+                (false, true) => optimizer.step_over(&selection).expect("a step"),
+                (false, false) => optimizer.step().expect("a step"),
+            }
+            engine.queue().expect("a queue").submit([encoder.finish()]);
+        }
+        all(&parameters)
+    };
+    assert!(run(true) == run(false));
+}
+
+#[test]
+fn clipping_alone_works_in_an_encoder_even_after_one_was_dropped() {
+    use gradus::optim::{GradientClip, Mode};
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device");
+    let buffer = engine.buffer_with("gradient", &[3.0f32, 4.0]).expect("a buffer");
+    let range = buffer.range(0, 8).expect("a range");
+    let mut clipping =
+        GradientClip::new(&engine, &[("p", range.clone())], Mode::Arena, Clip::norm(1.0)).expect("clipping");
+    for submitted in [false, true] {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        clipping.encode(&mut encoder).expect("a run");
+        if submitted {
+            engine.queue().expect("a queue").submit([encoder.finish()]);
+        }
+    }
+    assert_close("clipped", &engine.read(&range).expect("gradients"), &[0.6, 0.8], 1e-5, 0.0);
+    let stats = clipping.stats().expect("stats").expect("a report");
+    assert_eq!((stats.step, stats.grad_norm, stats.bad_group), (0, Some(5.0), None));
+}

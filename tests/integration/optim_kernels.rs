@@ -187,7 +187,6 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let row = layout::Row {
         lr: 1.0,
         decay: 1.0,
-        beta1: beta as f32,
         one_minus_beta1: rest,
         log_beta1: log,
         beta2: beta as f32,

@@ -63,6 +63,21 @@ fn two_runs_with_one_seed_give_the_same_bits() {
 }
 
 #[test]
+fn a_run_goes_on_from_where_steps_by_hand_ended() {
+    let engine = Engine::cpu();
+    let (whole, parameters) = run(&engine, config());
+    let mut trainer = trainer(&engine, config());
+    for _ in 0..50 {
+        trainer.take_step().expect("a step");
+    }
+    let mut epochs = Vec::new();
+    trainer.run(|_| (), |epoch| epochs.push(*epoch)).expect("a run");
+    assert_eq!(epochs[..], whole[1..], "the first of three epochs ended before the run began");
+    assert_eq!(values(&trainer), parameters);
+    trainer.run(|_| (), |_| panic!("nothing is left")).expect("a run");
+}
+
+#[test]
 fn both_engines_train_alike() {
     let engines = engines();
     let [gpu, cpu] = &engines[..] else { return };

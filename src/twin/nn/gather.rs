@@ -15,7 +15,7 @@ pub fn gather(
     slot: u32,
     shuffle: bool,
 ) {
-    let step = header.first_step + slot;
+    let step = header.first_step.wrapping_add(slot);
     let epoch = step / shape.steps_per_epoch;
     let batch = step % shape.steps_per_epoch * shape.micro_batches + shape.micro;
     let width = shape.quads as usize * 4;

@@ -39,7 +39,7 @@ pub fn adamw(
             if let Some(v_max) = &mut v_max
                 && record.flags & AMSGRAD != 0
             {
-                v_max[s] = v_max[s].max(v[s]);
+                v_max[s] = if v[s].is_nan() { v[s] } else { v_max[s].max(v[s]) };
                 root = v_max[s];
             }
             *p -= record.step_size * (m[s] / (root.sqrt() * record.root_scale + record.eps));

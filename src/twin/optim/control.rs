@@ -22,14 +22,21 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     let skip = u32::from(bad_norm || bad_gradient);
     let clip = clip_coefficient(settings, norm);
 
-    stats.step = header.first_step + slot;
     stats.applied += 1 - skip;
     stats.skipped += skip;
     stats.skip = skip;
     if total.bad_group != NO_GROUP {
         stats.bad_group = total.bad_group;
     }
-    stats.nonfinite_norms += u32::from(bad_norm);
+    stats.step = match settings.alone {
+        0 => header.first_step.wrapping_add(slot),
+        _ => stats.applied + stats.skipped - 1,
+    };
+    if bad_norm {
+        stats.nonfinite_norms += 1;
+        stats.bad_norm_step = stats.step;
+        stats.bad_norm = norm;
+    }
     stats.norm = norm;
     stats.clip = clip;
     stats.value_bound = settings.value_bound;
@@ -63,7 +70,6 @@ fn record_of(count: u32, row: &Row, clip: f32) -> Record {
         scale: if row.flags & MAXIMIZE != 0 { -clip } else { clip },
         decay: if coupled { 1.0 } else { row.decay },
         coupled_decay: if coupled { row.weight_decay } else { 0.0 },
-        beta1: row.beta1,
         one_minus_beta1: row.one_minus_beta1,
         beta2: row.beta2,
         one_minus_beta2: row.one_minus_beta2,

@@ -23,8 +23,8 @@ pub struct Stats {
     pub norm: f32,
     pub clip: f32,
     pub value_bound: f32,
-    pub pad0: u32,
-    pub pad1: u32,
+    pub bad_norm_step: u32,
+    pub bad_norm: f32,
     pub pad2: u32,
     pub pad3: u32,
     pub pad4: u32,
@@ -51,7 +51,6 @@ pub struct Record {
     pub scale: f32,
     pub decay: f32,
     pub coupled_decay: f32,
-    pub beta1: f32,
     pub one_minus_beta1: f32,
     pub beta2: f32,
     pub one_minus_beta2: f32,
@@ -62,6 +61,7 @@ pub struct Record {
     pub pad1: u32,
     pub pad2: u32,
     pub pad3: u32,
+    pub pad4: u32,
 }
 
 /// What the optimizer was set up with.
@@ -76,7 +76,7 @@ pub struct Settings {
     pub max_norm: f32,
     pub value_bound: f32,
     pub error_if_nonfinite: u32,
-    pub pad0: u32,
+    pub alone: u32,
 }
 
 /// The three parts of a control block, to be written.

@@ -10,7 +10,6 @@ pub struct Row {
     pub lr: f32,
     pub weight_decay: f32,
     pub decay: f32,
-    pub beta1: f32,
     pub one_minus_beta1: f32,
     pub log_beta1: f32,
     pub beta2: f32,
@@ -19,6 +18,7 @@ pub struct Row {
     pub eps: f32,
     pub flags: u32,
     pub pad0: u32,
+    pub pad1: u32,
 }
 
 /// What stands before the rows.
