@@ -36,7 +36,7 @@ impl Activation {
     }
 }
 
-/// An MLP by its sizes. Parameters are `layers.0.weight` [out, in], `layers.0.bias` [out], `layers.1.weight`, …
+/// An MLP by its sizes. Parameters are `layers.0.weight` (outputs by inputs), `layers.0.bias` (outputs), `layers.1.weight`, …
 #[derive(Clone, Debug)]
 pub struct Mlp {
     sizes: Vec<usize>,

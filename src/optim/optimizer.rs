@@ -62,7 +62,7 @@ pub struct Next<'a> {
     pub slot: u32,
     /// The schedule's step.
     pub step: u64,
-    /// To be raised if the uploads do not arrive; [`Submission::lost`](engine::Submission::lost) does that.
+    /// To be raised if the uploads do not arrive; [`Submission::lost`](crate::engine::Submission::lost) does that.
     pub lost: Arc<AtomicBool>,
 }
 
