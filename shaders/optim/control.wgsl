@@ -42,15 +42,6 @@ var<workgroup> bads: array<u32, WORKGROUP>;
 var<workgroup> skip: u32;
 var<workgroup> clip: f32;
 
-fn join(a: f32, b: f32) -> f32 {
-    if (settings.norm == 3u) {
-        if (is_nan(a)) { return a; }
-        if (is_nan(b)) { return b; }
-        return max(a, b);
-    }
-    return a + b;
-}
-
 fn clip_coefficient(norm: f32) -> f32 {
     if (settings.norm == 0u) {
         return 1.0;
@@ -116,7 +107,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     var bad = NO_GROUP;
     for (var i = lane; i < settings.partials; i += WORKGROUP) {
-        sum = join(sum, control.partials[i].sum);
+        sum = join(settings.norm, sum, control.partials[i].sum);
         bad = min(bad, control.partials[i].bad_group);
     }
     sums[lane] = sum;
@@ -124,7 +115,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     workgroupBarrier();
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         if (lane < width) {
-            sums[lane] = join(sums[lane], sums[lane + width]);
+            sums[lane] = join(settings.norm, sums[lane], sums[lane + width]);
             bads[lane] = min(bads[lane], bads[lane + width]);
         }
         workgroupBarrier();

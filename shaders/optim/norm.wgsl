@@ -54,16 +54,6 @@ fn of_quad(g: vec4<f32>) -> f32 {
     return max(max(a.x, a.y), max(a.z, a.w));
 }
 
-fn join(a: f32, b: f32) -> f32 {
-    if (NORM == 3u) {
-        // max may drop a NaN; a norm may not.
-        if (is_nan(a)) { return a; }
-        if (is_nan(b)) { return b; }
-        return max(a, b);
-    }
-    return a + b;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let partial = segment.first_partial + workgroup.x;
@@ -85,10 +75,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             if (NORM != 0u) {
                 if (NORM == 3u && any_nonfinite(g)) {
                     for (var k = 0u; k < 4u; k++) {
-                        sum = join(sum, abs(g[k]));
+                        sum = join(NORM, sum, abs(g[k]));
                     }
                 } else {
-                    sum = join(sum, of_quad(g));
+                    sum = join(NORM, sum, of_quad(g));
                 }
             }
             if (any_nonfinite(g)) {
@@ -100,12 +90,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
         for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
             if (lane < width) {
-                sums[lane] = join(sums[lane], sums[lane + width]);
+                sums[lane] = join(NORM, sums[lane], sums[lane + width]);
                 bads[lane] = min(bads[lane], bads[lane + width]);
             }
             workgroupBarrier();
         }
-        total.sum = join(total.sum, sums[0]);
+        total.sum = join(NORM, total.sum, sums[0]);
         total.bad_group = min(total.bad_group, bads[0]);
         workgroupBarrier();
     }

@@ -23,6 +23,17 @@ fn clamp_value(x: vec4<f32>, bound: f32) -> vec4<f32> {
     return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, are_nan(x));
 }
 
+// Joins two parts of a norm of this kind (1: sum |g|, 2: sum g², 3: max |g|). max may drop a NaN; a norm may not.
+fn join(kind: u32, a: f32, b: f32) -> f32 {
+    if (kind != 3u) {
+        return a + b;
+    }
+    if (is_nan(a)) {
+        return a;
+    }
+    return select(max(a, b), b, is_nan(b));
+}
+
 // 1 - e^x for x <= 0, to about 3e-7 relative also where e^x is next to 1.
 // With y = 1 - e^(x/2): 1 - e^x = y (2 - y). So halve until the series is short, then double back.
 fn one_minus_exp(x: f32) -> f32 {
