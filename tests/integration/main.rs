@@ -12,6 +12,7 @@ mod golden_optim;
 mod nn;
 mod nn_golden;
 mod optim_kernels;
+mod plan;
 mod properties;
 mod shaders;
 mod support;
