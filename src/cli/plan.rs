@@ -80,7 +80,7 @@ impl Rows {
             names.push("no_decay");
             groups.push(Row { weight_decay: 0.0, ..spec.row });
         }
-        let rows = table(spec, &groups, steps, steps_per_epoch)?;
+        let rows = spec.table(&groups, steps, steps_per_epoch)?;
         Ok(Rows { names, steps_per_epoch, rows })
     }
 
@@ -114,11 +114,6 @@ impl Rows {
         let groups = self.names.len();
         self.rows.iter().skip(groups).zip(&self.rows).any(|(next, row)| next.get(field) != row.get(field))
     }
-}
-
-// Stand-in until `Spec::table` is there.
-fn table(spec: &Spec, groups: &[Row], steps: u64, _steps_per_epoch: Option<u64>) -> anyhow::Result<Vec<Row>> {
-    Ok(gradus::schedule::rows(groups, &*spec.lr.law(steps), 0, steps))
 }
 
 /// What one or more groups do alike.

@@ -61,11 +61,67 @@ impl Section {
         Section::of(&self.file, self.key(key), value)
     }
 
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// Whether the key is there and has this text.
+    pub(super) fn is(&self, key: &str, text: &str) -> bool {
+        self.map.get(key).and_then(Value::as_str) == Some(text)
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        Place { file: self.file.clone(), path: self.path.clone() }
+    }
+
+    pub(super) fn missing(&self, key: &str) -> Error {
+        Error::Missing { file: self.file.clone(), key: self.key(key) }
+    }
+
+    /// A number, where there is one.
+    pub(super) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        as_number(&value).map(Some).ok_or_else(|| self.bad(key, show(&value), "a number", None))
+    }
+
     /// A number. As in PyYAML, `1e-3` without a dot is text; text that reads as a number is taken as one.
     pub(super) fn number(&mut self, key: &'static str, default: f64) -> Result<f64, Error> {
+        Ok(self.optional(key)?.unwrap_or(default))
+    }
+
+    /// A whole number, where there is one.
+    pub(super) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        match value.as_u64().or_else(|| as_number(&value).and_then(whole)) {
+            Some(count) => Ok(Some(count)),
+            None => Err(self.bad(key, show(&value), "a whole number that is 0 or more", None)),
+        }
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Error> {
+        let Some(value) = self.take(key) else { return Ok(false) };
+        value.as_bool().ok_or_else(|| self.bad(key, show(&value), "true or false", None))
+    }
+
+    /// A list of numbers, where there is one.
+    pub(super) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
+        numbers.map(Some).ok_or_else(|| self.bad(key, show(&value), "a list of numbers", None))
+    }
+
+    /// A list of mappings; empty where the key is not there.
+    pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, Error> {
         match self.take(key) {
-            None => Ok(default),
-            Some(value) => as_number(&value).ok_or_else(|| self.bad(key, show(&value), "a number", None)),
+            None => Ok(Vec::new()),
+            Some(Value::Sequence(list)) => {
+                let path = |place| format!("{}[{place}]", self.key(key));
+                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.file, path(at), value)).collect()
+            }
+            Some(other) => Err(self.bad(key, show(&other), "a list of mappings", None)),
         }
     }
 
@@ -81,14 +137,23 @@ impl Section {
 
     /// One of a few words.
     pub(super) fn word(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
-        let Some(value) = self.take(key) else {
-            return Err(Error::Missing { file: self.file.clone(), key: self.key(key) });
-        };
+        let Some(value) = self.take(key) else { return Err(self.missing(key)) };
         let text = value.as_str().unwrap_or_default();
         words.iter().find(|word| **word == text).copied().ok_or_else(|| {
             let allowed = format!("one of {}", words.join(", "));
             self.bad(key, show(&value), &allowed, nearest(text, words.iter().copied()))
         })
+    }
+
+    /// One of a few words; the first where the key is not there.
+    pub(super) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
+        match words.first() {
+            Some(first) if !self.has(key) => {
+                self.known.push(key);
+                Ok(first)
+            }
+            _ => self.word(key, words),
+        }
     }
 
     /// A list of texts.
@@ -111,6 +176,39 @@ impl Section {
             known: self.known.join(", "),
         })
     }
+}
+
+/// A section's place, for what is found out later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    file: String,
+    path: String,
+}
+
+impl Place {
+    pub(super) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
+        Error::BadValue {
+            file: self.file.clone(),
+            key: format!("{}.{key}", self.path),
+            value: value.to_string(),
+            allowed: allowed.into(),
+            nearest: None,
+        }
+    }
+
+    /// A law's complaint about an argument, as one about the key of that name.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match error {
+            Error::BadArgument { argument, value, allowed, .. } => self.bad(argument, value, allowed),
+            other => other,
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<u64> {
+    // 2^53: from there on f64 has no odd numbers.
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 fn as_number(value: &Value) -> Option<f64> {

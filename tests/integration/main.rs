@@ -9,6 +9,7 @@ mod engine;
 mod fused_step;
 mod golden;
 mod golden_optim;
+mod laws;
 mod nn;
 mod nn_golden;
 mod optim_kernels;

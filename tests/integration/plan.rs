@@ -125,8 +125,8 @@ fn check(folder: &Folder, file: &str, steps: u64, steps_per_epoch: Option<u64>) 
     told
 }
 
-fn table(spec: &Spec, base: &[Row], steps: u64, _steps_per_epoch: Option<u64>) -> Vec<Row> {
-    gradus::schedule::rows(base, &*spec.lr.law(steps), 0, steps)
+fn table(spec: &Spec, base: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Vec<Row> {
+    spec.table(base, steps, steps_per_epoch).expect("rows")
 }
 
 #[test]
