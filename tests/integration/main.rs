@@ -8,6 +8,7 @@ mod demo;
 mod engine;
 mod fused_step;
 mod golden;
+mod golden_laws;
 mod golden_optim;
 mod laws;
 mod nn;
