@@ -43,7 +43,7 @@ fn plot(values: &[f64]) -> String {
                 high = from - MARKS.len();
             }
         }
-        if high - low < 2 * MARKS.len() {
+        if high - low < 2 * MARKS.len() - 1 {
             let middle = (low + high) / 2;
             cells[middle / MARKS.len()][column] = MARKS[middle % MARKS.len()];
         } else {

@@ -51,6 +51,9 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
         told.push_str(&key_numbers(&rows, group));
         told.push('\n');
     }
+    if spec.laws.iter().any(|law| law.plateau().is_some()) {
+        told.push_str("note      a plateau law reduces by metrics; this is what happens without any\n");
+    }
     if let Some(path) = &options.svg {
         write_beside(path, picture::draw(&rows)?)?;
         writeln!(told, "written   {}", path.display())?;
@@ -166,27 +169,24 @@ fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
+/// Two lines: the lr's path, then what weight decay is and which other fields move.
 fn key_numbers(rows: &Rows, group: usize) -> String {
     let lr = rows.values(group, Field::Lr);
     let peak = (1..lr.len()).fold(0, |peak, step| if lr[step] > lr[peak] { step } else { peak });
-    let mut line = format!(
-        "{:9} lr: first {}, peak {} at step {peak}, last {}",
-        rows.names[group],
-        short(lr[0]),
-        short(lr[peak]),
-        short(lr[lr.len() - 1])
-    );
+    let (first, highest, last) = (short(lr[0]), short(lr[peak]), short(lr[lr.len() - 1]));
+    let name = rows.names[group];
+    let mut others = Vec::new();
     for field in Field::ALL.into_iter().filter(|field| *field != Field::Lr) {
         let values = rows.values(group, field);
         let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if lowest < highest {
-            line.push_str(&format!("; {field}: from {} to {}", short(lowest), short(highest)));
+            others.push(format!("{field}: from {} to {}", short(lowest), short(highest)));
         } else if field == Field::WeightDecay {
-            line.push_str(&format!("; {field}: {}", short(lowest)));
+            others.push(format!("{field}: {}", short(lowest)));
         }
     }
-    line
+    format!("{name:9} lr: first {first}, peak {highest} at step {peak}, last {last}\n{:9} {}", "", others.join("; "))
 }
 
 /// Every row; numbers are the shortest that read back as the same f64.

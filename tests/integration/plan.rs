@@ -110,7 +110,7 @@ fn check(folder: &Folder, file: &str, steps: u64, steps_per_epoch: Option<u64>) 
         groups.push(("no_decay", Row { weight_decay: 0.0, ..spec.row }));
     }
     let base: Vec<Row> = groups.iter().map(|(_, row)| *row).collect();
-    let rows = table(&spec, &base, steps, steps_per_epoch);
+    let rows = spec.table(&base, steps, steps_per_epoch).expect("rows");
     let table = read_csv(&csv);
     assert_eq!((table.len(), rows.len()), (steps as usize * groups.len(), table.len()), "{file}");
     for (place, ((step, group, numbers), row)) in table.iter().zip(&rows).enumerate() {
@@ -123,10 +123,6 @@ fn check(folder: &Folder, file: &str, steps: u64, steps_per_epoch: Option<u64>) 
     }
     assert!(folder.files().iter().all(|name| !name.ends_with(".new")), "{:?}", folder.files());
     told
-}
-
-fn table(spec: &Spec, base: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Vec<Row> {
-    spec.table(base, steps, steps_per_epoch).expect("rows")
 }
 
 #[test]
@@ -147,6 +143,60 @@ fn plan_shows_every_schedule_of_ours() {
 }
 
 #[test]
+fn plan_draws_the_pictures_of_the_page() {
+    let folder = Folder::new("page");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = std::fs::read_to_string(docs.join("laws.md")).expect("the page");
+    let mut shown = 0;
+    for entry in std::fs::read_dir(docs.join("pictures")).expect("pictures") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a schedule");
+        let arguments: Vec<&str> = text.lines().next().expect("a line").split(' ').collect();
+        let number = |name: &str| {
+            let place = arguments.iter().position(|argument| *argument == name)?;
+            Some(arguments[place + 1].parse().expect("a number"))
+        };
+        check(&folder, path.to_str().expect("a path"), number("--steps").expect("steps"), number("--steps-per-epoch"));
+        let svg = path.with_extension("svg");
+        assert!(svg.exists(), "{}: run docs/pictures/make.sh", svg.display());
+        let name = svg.file_name().expect("a name").to_str().expect("text");
+        assert!(page.contains(&format!("(pictures/{name})")), "{name} is not on the page");
+        shown += 1;
+    }
+    assert!(shown >= 18, "{shown} pictures");
+}
+
+#[test]
+fn plan_draws_a_panel_for_each_field_that_moves() {
+    let folder = Folder::new("fields");
+    let text = "optimizer: {type: adamw, weight_decay: 0.01, no_decay: [bias]}\n\
+                lr_scheduler: {type: one_cycle, beta1_min: 0.85}\n\
+                laws: [{field: weight_decay, type: step, gamma: 2, every_steps: 40}]\n";
+    let file = folder.write("run.yaml", text);
+    let told = check(&folder, &file, 100, None);
+    assert!(told.contains("\n          weight_decay: from 0.01 to 0.04; beta1: from 0.85 to 0.9\n"), "{told}");
+    assert!(told.contains("\n          weight_decay: 0; beta1: from 0.85 to 0.9\n"), "{told}");
+    let names = texts(&std::fs::read_to_string(folder.path("plan.svg")).expect("a picture"));
+    for name in ["lr", "weight_decay", "beta1", "decay, no_decay", "no_decay"] {
+        assert!(names.iter().any(|text| text == name), "{name:?} is not among {names:?}");
+    }
+    assert_eq!(names.iter().filter(|text| *text == "step").count(), 3);
+}
+
+#[test]
+fn plan_says_what_it_cannot_know() {
+    let folder = Folder::new("plateau");
+    let file = folder.write("run.yaml", "optimizer: {type: adamw}\nlr_scheduler: {type: plateau}\n");
+    let told = check(&folder, &file, 10, None);
+    assert!(told.contains("\nnote      a plateau law reduces by metrics"), "{told}");
+    let file = folder.write("run.yaml", "optimizer: {type: adamw}\nlr_scheduler: {type: step, every_epochs: 2}\n");
+    assert!(refused(&[&file, "--steps", "9"]).contains("lr_scheduler.every_epochs = 2"));
+}
+
+#[test]
 fn plan_draws_one_chart_for_groups_alike_and_tells_key_numbers() {
     let folder = Folder::new("alike");
     let text =
@@ -159,8 +209,8 @@ fn plan_draws_one_chart_for_groups_alike_and_tells_key_numbers() {
         "\n      1e-3 |",
         "\n         0 |",
         "\n     step  0              25              50              75              100\n",
-        "\ndecay     lr: first 2e-3, peak 2e-3 at step 0, last 4.934e-7; weight_decay: 0.1\n",
-        "\nno_decay  lr: first 2e-3, peak 2e-3 at step 0, last 4.934e-7; weight_decay: 0\n",
+        "\ndecay     lr: first 2e-3, peak 2e-3 at step 0, last 4.934e-7\n          weight_decay: 0.1\n",
+        "\nno_decay  lr: first 2e-3, peak 2e-3 at step 0, last 4.934e-7\n          weight_decay: 0\n",
     ] {
         assert!(told.contains(line), "{line:?} is missing in\n{told}");
     }
@@ -172,7 +222,7 @@ fn plan_takes_one_step_and_a_rate_of_zero() {
     let folder = Folder::new("one");
     let file = folder.write("run.yaml", "optimizer: {type: adam, lr: 0}\nlr_scheduler: {type: constant}\n");
     let told = check(&folder, &file, 1, Some(3));
-    assert!(told.contains("\ndecay     lr: first 0, peak 0 at step 0, last 0; weight_decay: 0\n"), "{told}");
+    assert!(told.contains("\ndecay     lr: first 0, peak 0 at step 0, last 0\n          weight_decay: 0\n"), "{told}");
 }
 
 #[test]
