@@ -549,6 +549,70 @@ fn usual(class: &str) -> Option<Json> {
     })
 }
 
+/// The closed forms, against traces that were made by plain steps.
+#[test]
+fn a_step_to_an_epoch_gives_the_closed_form() {
+    let recurrences = ["MultiplicativeLR", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler"];
+    let mut checked = 0;
+    for case in all_cases().iter().filter(|case| case.text("kind") == "lr") {
+        let class = case.text("callable");
+        let of_torch = class.starts_with("torch") || class.starts_with("transformers");
+        // The closed form of this class takes the factor back at once where total_iters is 0.
+        let differs = case.json["args"]["total_iters"] == 0;
+        if !of_torch || differs || recurrences.iter().any(|name| class.ends_with(name)) {
+            continue;
+        }
+        let scheduler = scheduler_of(case).expect("a scheduler");
+        let (mut state, mut groups) = start(case, &*scheduler).expect("a start");
+        for (step, expected) in rows(&case.json["steps"]).iter().zip(rows(&case.json["values"])).rev() {
+            let told = scheduler.step_to(&mut state, &mut groups, At::Epoch(num(step)), None);
+            told.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            for (got, expected) in lrs(&groups, "lr").iter().zip(rows(expected)) {
+                let close = near(*got, num(expected)) || (got - num(expected)).abs() < 1e-16;
+                assert!(close, "{} at {step}: {got:e}, not {expected}", case.name);
+            }
+        }
+        checked += 1;
+    }
+    println!("golden_laws: {checked} closed forms checked");
+}
+
+#[test]
+fn composites_step_what_they_hold() {
+    let json = |text: &str| arguments(&serde_json::from_str(text).expect("JSON"));
+    let run = |class: &str, text: &str, steps: usize| {
+        let scheduler = build(class, &json(text)).expect("a scheduler");
+        let mut groups = vec![Group::new(1.0)];
+        let mut state = scheduler.start(&mut groups).expect("a start");
+        let mut values = vec![groups[0].lr()];
+        for _ in 0..steps {
+            scheduler.step(&mut state, &mut groups, None).expect("a step");
+            values.push(groups[0].lr());
+        }
+        values
+    };
+    let halves = r#"{"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}}"#;
+    // At the milestone the second starts from initial_lr, not from the rate of the moment.
+    let sequential = format!(r#"{{"schedulers": [{halves}, {halves}], "milestones": [2]}}"#);
+    assert_eq!(run("SequentialLR", &sequential, 4), [1.0, 0.5, 1.0, 0.5, 0.25]);
+    let chained = format!(r#"{{"schedulers": [{halves}, {halves}]}}"#);
+    assert_eq!(run("ChainedScheduler", &chained, 2), [1.0, 0.25, 0.0625]);
+    let by_name = r#"{"name": "linear", "num_warmup_steps": 0, "num_training_steps": 4}"#;
+    assert_eq!(run("transformers.get_scheduler", by_name, 4), [1.0, 0.75, 0.5, 0.25, 0.0]);
+}
+
+#[test]
+fn a_group_that_joins_goes_on_from_its_own_rate() {
+    let scheduler = build("StepLR", &Arguments::new().with("step_size", 2).with("gamma", 0.5)).expect("a scheduler");
+    let mut groups = vec![Group::new(1.0)];
+    let mut state = scheduler.start(&mut groups).expect("a start");
+    scheduler.step(&mut state, &mut groups, None).expect("a step");
+    groups.push(Group::new(0.4).with("initial_lr", 0.4));
+    state.join(0.4);
+    scheduler.step(&mut state, &mut groups, None).expect("a step");
+    assert_eq!(lrs(&groups, "lr"), [0.5, 0.2]);
+}
+
 #[test]
 fn class_errors_name_the_nearest() {
     let told = |class: &str, args: Json| build(class, &arguments(&args)).map(drop).unwrap_err().to_string();
@@ -633,6 +697,7 @@ impl Random {
             "threshold_mode" => &["rel", "abs"],
             "anneal_strategy" => &["cos", "linear"],
             "warmup_type" | "decay_type" => &["linear", "cosine", "1-sqrt"],
+            "name" => &["linear", "cosine", "constant"],
             "stable_fn" => &["constant", "rsqrt", "power"],
             "decay_fn" => &["linear", "1-sqrt", "cosine", "power", "exp"],
             _ => &[],

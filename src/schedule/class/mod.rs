@@ -17,7 +17,9 @@
 //! and a rate that is not finite or is negative; nothing else. The differences that remain:
 //!
 //! * slanted triangular: never below its lowest rate, where the formula goes on down;
-//! * timm: `noise_range_t` is refused, because it asks for PyTorch's random numbers.
+//! * timm: `noise_range_t` is refused, because it asks for PyTorch's random numbers;
+//! * transformers: `get_greedy_schedule` and `get_adafactor_schedule` are not built;
+//! * text that reads as a number is one, as in all files here.
 //!
 //! Versions: torch 2.15.0, transformers 5.23.0, timm 1.0.31, pytorch-accelerated 0.1.61.
 

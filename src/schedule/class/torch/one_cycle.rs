@@ -84,11 +84,12 @@ fn total_steps(reader: &Reader) -> Result<f64, Error> {
 
 /// pct_start: the reference takes a float only.
 fn share(reader: &Reader) -> Result<f64, Error> {
-    match reader.given("pct_start") {
-        None => Ok(0.3),
-        Some(Value::Number(share)) if !(*share < 0.0 || *share > 1.0) => Ok(*share),
-        Some(_) => Err(reader.bad("pct_start", "a float between 0 and 1")),
+    let share = reader.number("pct_start", 0.3)?;
+    let whole = matches!(reader.given("pct_start"), Some(Value::Integer(_)));
+    if whole || share < 0.0 || share > 1.0 {
+        return Err(reader.bad("pct_start", "a float between 0 and 1"));
     }
+    Ok(share)
 }
 
 fn phases(total: f64, start: f64, three: bool) -> Vec<Phase> {

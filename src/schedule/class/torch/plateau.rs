@@ -86,10 +86,18 @@ impl Plateau {
         Ok(())
     }
 
+    /// The lowest rate of a group; one that joined after a list was given has the list's first.
+    fn lowest(&self, group: usize) -> Option<f64> {
+        match &self.min_lr {
+            PerGroup::Same(lowest) => Some(*lowest),
+            PerGroup::Each(list) => list.get(group).or(list.first()).copied(),
+        }
+    }
+
     fn reduce(&self, state: &State, groups: &mut [Group]) -> Result<(), Error> {
         let lower = |(place, group): (usize, &Group)| {
             let old = group.lr();
-            let lowest = self.min_lr.get(place).copied().ok_or_else(|| Fault::new("no min_lr for this group"))?;
+            let lowest = self.lowest(place).ok_or_else(|| Fault::new("no min_lr for this group"))?;
             // As Python's max: the first where they compare false.
             let reduced = if lowest > old * self.factor { lowest } else { old * self.factor };
             Ok(if old - reduced > self.eps { reduced } else { old })

@@ -2,6 +2,7 @@
 //!
 //! Warm-up is n / max(1, W), so that the first update runs at rate 0 in most of them.
 
+mod by_name;
 mod constant;
 mod cosine;
 mod inverse_sqrt;
@@ -30,6 +31,7 @@ pub(super) const CLASSES: &[Class] = &[
     Class::new(MODULES, "get_cosine_with_min_lr_schedule_with_warmup_lr_rate", min_lr::make_with_rate),
     Class::new(MODULES, "get_wsd_schedule", wsd::make),
     Class::new(MODULES, "get_reduce_on_plateau_schedule", plateau::make),
+    Class::new(MODULES, "get_scheduler", by_name::make),
 ];
 
 /// A share of the base rate.
