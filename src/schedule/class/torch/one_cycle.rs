@@ -86,7 +86,7 @@ fn total_steps(reader: &Reader) -> Result<f64, Error> {
 fn share(reader: &Reader) -> Result<f64, Error> {
     let share = reader.number("pct_start", 0.3)?;
     let whole = matches!(reader.given("pct_start"), Some(Value::Integer(_)));
-    if whole || share < 0.0 || share > 1.0 {
+    if whole || !(0.0..=1.0).contains(&share) {
         return Err(reader.bad("pct_start", "a float between 0 and 1"));
     }
     Ok(share)
