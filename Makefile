@@ -19,3 +19,4 @@ test:
 bench:
 	sh scripts/adapter.sh --release
 	cargo bench --bench optim_step
+	cargo bench --bench schedule
