@@ -46,6 +46,16 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// What a scheduler asked for by class name refuses.
+    #[error("{file}: {key}: {source}")]
+    Class {
+        /// The file.
+        file: String,
+        /// The section.
+        key: String,
+        /// What is wrong.
+        source: Box<super::class::Error>,
+    },
     /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
     #[error("{law}: {argument} = {value} is not {allowed}")]
     BadArgument {

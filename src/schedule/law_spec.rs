@@ -3,6 +3,7 @@
 //! Reading checks what does not depend on the run, by building the law once for a very long one; the rest is checked
 //! when the run is known. Either way a law's complaint about an argument becomes one about the key of that name.
 
+use super::class_spec::ClassSpec;
 use super::law::{
     Anneal, Better, Chained, Constant, CoolDown, Cosine, CosineRestarts, Cyclic, Decay, Exponential, InverseSqrt,
     Level, Linear, Mode, MultiStep, Multiplicative, OneCycle, Plateau, Polynomial, Ramp, Rise, Sequential,
@@ -102,6 +103,7 @@ enum Kind {
     Plateau(Plateau),
     Sequential(Vec<LawSpec>),
     Chained(Vec<LawSpec>),
+    Class(ClassSpec),
 }
 
 /// Names of a length's three keys.
@@ -118,8 +120,14 @@ const COOLDOWN: Keys = ["cooldown_steps", "cooldown_epochs", "cooldown_fraction"
 const MILESTONES: Keys = ["milestones", "milestones_epochs", "milestones_fraction"];
 
 impl LawSpec {
-    /// Reads a section whose keys are one law's.
-    pub(super) fn read(section: Section, field: Field) -> Result<LawSpec, Error> {
+    /// Reads a section whose keys are one law's, or one class's.
+    pub(super) fn read(mut section: Section, field: Field) -> Result<LawSpec, Error> {
+        if field == Field::Lr && section.has("class_path") {
+            let kind = Kind::Class(ClassSpec::read(&mut section)?);
+            let place = section.place();
+            section.finish()?;
+            return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None });
+        }
         let spec = LawSpec::read_any(section, field, true)?;
         spec.build(LONG, true)?;
         Ok(spec)
@@ -143,11 +151,24 @@ impl LawSpec {
         }
     }
 
+    /// Whether it moves by metrics, by short name or by class name; [`laws`](LawSpec::laws) are then those of a run in
+    /// which none ever comes.
+    pub fn needs_metrics(&self) -> bool {
+        match &self.kind {
+            Kind::Plateau(_) => true,
+            Kind::Class(class) => class.needs_metrics(),
+            _ => false,
+        }
+    }
+
     /// The laws over a run, for groups with these rows at its start.
     ///
     /// # Errors
     /// [`Error`] naming file, key and value where the run does not fit.
-    pub fn laws(&self, _groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
+    pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
+        if let Kind::Class(class) = &self.kind {
+            return class.laws(&self.place, groups, run);
+        }
         let (law, beta1) = self.build(run, false)?;
         let mut laws = vec![FieldLaw { field: self.field, group: None, law }];
         laws.extend(beta1.map(|law| FieldLaw { field: Field::Beta1, group: None, law }));
@@ -203,7 +224,7 @@ impl LawSpec {
         let made = match &self.kind {
             // Its checkpoints lie on the run's grid: the warm-up is inside.
             Kind::Wsd { .. } => self.main(total - cool, ramp, run, probing),
-            _ => self.main((total - cool - warm).max(1), None, run, probing).and_then(|(law, beta1)| {
+            _ => self.main((total - cool - warm).max(1), ramp, run, probing).and_then(|(law, beta1)| {
                 let Some(ramp) = ramp else { return Ok((law, beta1)) };
                 let beta1 = beta1.map(|law| Sequential::new(Constant).then(warm, law)).transpose()?;
                 Ok((boxed(WarmUp::new(ramp, law)), beta1.map(boxed)))
@@ -230,11 +251,14 @@ impl LawSpec {
         self.place.bad(edge.length.key, edge.length.unit.show(), allowed)
     }
 
-    /// The main law over this many steps.
+    /// The main law over this many steps, after a warm-up that only some laws ask about. Its own lengths are counted
+    /// from its start and are shares of its steps.
     fn main(&self, steps: u64, ramp: Option<Ramp>, run: Run, probing: bool) -> Result<Laws, Error> {
-        let resolve = |length: Length| self.resolve(length, run.steps, run);
+        let resolve = |length: Length| self.resolve(length, steps, run);
+        let warm = ramp.map_or(0, |ramp| ramp.steps());
         let law = match &self.kind {
-            Kind::Constant => boxed(Constant),
+            // A class has no law of its own: `laws` unrolls it.
+            Kind::Constant | Kind::Class(_) => boxed(Constant),
             Kind::Linear { start, end } => boxed(Linear::between(steps, *start, *end)?),
             Kind::Polynomial { power, min } => boxed(Polynomial::new(steps, *power, *min)?),
             Kind::Exponential { gamma, every } => boxed(Exponential::new(*gamma, resolve(*every)?)?),
@@ -262,10 +286,8 @@ impl LawSpec {
                 return Ok((boxed(law), beta1.map(boxed)));
             }
             Kind::InverseSqrt { timescale } => {
-                let warmup = self.warmup.map(|edge| edge.length);
-                let timescale = timescale.or(warmup).map(resolve).transpose()?;
-                let is_default = self.warmup.is_some() && timescale == Some(0);
-                boxed(InverseSqrt::new(timescale.filter(|_| !is_default).unwrap_or(10_000))?)
+                let usual = if warm > 0 { warm } else { 10_000 };
+                boxed(InverseSqrt::new(timescale.map_or(Ok(usual), resolve)?)?)
             }
             Kind::Tanh { bounds, min } => boxed(Tanh::new(steps, *bounds, *min)?),
             Kind::SlantedTriangular { cut, ratio, slope } => {

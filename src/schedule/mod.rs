@@ -7,6 +7,7 @@
 //! crate is imported by one file.
 
 pub mod class;
+mod class_spec;
 mod error;
 pub mod law;
 mod law_spec;

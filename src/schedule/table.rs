@@ -35,42 +35,76 @@ impl fmt::Debug for FieldLaw {
 /// The rows of `steps` steps from `first_step` on, `[steps, groups]`: each group's base row with its fields by the laws.
 /// Of several laws on one field of a group the last is taken.
 pub fn rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Vec<Row> {
-    let mut of_group: Vec<(Row, Vec<(Field, f64, &dyn Law)>)> = base.iter().map(|row| (*row, Vec::new())).collect();
-    for (place, (row, moved)) in of_group.iter_mut().enumerate() {
-        for law in laws.iter().filter(|law| law.group.is_none_or(|group| group == place)) {
-            moved.push((law.field, row.get(law.field), &*law.law));
-        }
-    }
-    let mut rows = Vec::with_capacity(base.len() * steps as usize);
-    for step in first_step..first_step + steps {
-        rows.extend(of_group.iter().map(|(row, moved)| {
-            moved.iter().fold(*row, |row, (field, base, law)| row.with(*field, law.value(*base, step)))
-        }));
-    }
-    rows
+    fill(base, laws, first_step, steps, |_, _, _, _| ())
 }
 
 /// [`rows`], each of which has been checked.
 ///
 /// # Errors
-/// [`Error::BadRow`] for the first row that a field does not allow, or that f32 has no number for.
+/// [`Error::BadRow`] for the first value that its field does not allow, or that f32 has no number for.
 pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Result<Vec<Row>, Error> {
-    let rows = rows(base, laws, first_step, steps);
-    let groups = base.len().max(1);
-    for (place, row) in rows.iter().enumerate() {
-        let told = |field: Field, allowed: &'static str| Error::BadRow {
-            step: first_step + (place / groups) as u64,
-            group: place % groups,
-            field,
-            value: row.get(field),
-            allowed,
+    let mut first_bad = None;
+    let told = |step, group, field: Field, value| {
+        let allowed = match field {
+            Field::Beta1 | Field::Beta2 => "in [0, 1)",
+            _ if value > f64::from(f32::MAX) && f64::is_finite(value) => "a number of f32",
+            _ => "a finite number that is 0 or more",
         };
-        match row.check("") {
-            Err(crate::params::Error::BadValue { field, allowed, .. }) => return Err(told(field, allowed)),
-            _ if row.lr > f64::from(f32::MAX) => return Err(told(Field::Lr, "a number of f32")),
-            _ if row.weight_decay > f64::from(f32::MAX) => return Err(told(Field::WeightDecay, "a number of f32")),
-            _ => {}
+        Error::BadRow { step, group, field, value, allowed }
+    };
+    for (group, row) in base.iter().enumerate() {
+        if let Some(field) = Field::ALL.into_iter().find(|field| !fits(*field, row.get(*field))) {
+            return Err(told(first_step, group, field, row.get(field)));
         }
     }
-    Ok(rows)
+    let rows = fill(base, laws, first_step, steps, |step, group, field, value| {
+        if !fits(field, value) && first_bad.is_none() {
+            first_bad = Some(told(step, group, field, value));
+        }
+    });
+    first_bad.map_or(Ok(rows), Err)
+}
+
+/// Whether a field may have this value, as [`Row::check`] sees it, and f32 a number for it.
+fn fits(field: Field, value: f64) -> bool {
+    match field {
+        Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
+        Field::Lr | Field::WeightDecay | Field::Eps => (0.0..=f64::from(f32::MAX)).contains(&value),
+    }
+}
+
+/// What moves in a group: its field, base value and law.
+struct Moved<'a> {
+    field: Field,
+    base: f64,
+    law: &'a dyn Law,
+}
+
+fn fill(
+    base: &[Row],
+    laws: &[FieldLaw],
+    first_step: u64,
+    steps: u64,
+    mut see: impl FnMut(u64, usize, Field, f64),
+) -> Vec<Row> {
+    let moved = |group: usize, row: &Row| -> Vec<Moved> {
+        let here = laws.iter().filter(|law| law.group.is_none_or(|of| of == group));
+        here.map(|law| Moved { field: law.field, base: row.get(law.field), law: &*law.law }).collect()
+    };
+    let groups: Vec<(Row, Vec<Moved>)> =
+        base.iter().enumerate().map(|(group, row)| (*row, moved(group, row))).collect();
+    let count = base.len().saturating_mul(usize::try_from(steps).unwrap_or(usize::MAX));
+    let mut rows = Vec::with_capacity(count.min(1 << 24));
+    for step in first_step..first_step.saturating_add(steps) {
+        for (group, (row, moved)) in groups.iter().enumerate() {
+            let mut row = *row;
+            for Moved { field, base, law } in moved {
+                let value = law.value(*base, step);
+                see(step, group, *field, value);
+                row = row.with(*field, value);
+            }
+            rows.push(row);
+        }
+    }
+    rows
 }

@@ -4,6 +4,7 @@
 //! nesting; sections then take their keys one by one and complain about what is left.
 
 use super::Error;
+use super::class::{self, Arguments};
 use crate::params::nearest;
 use serde_yaml::{Mapping, Value};
 
@@ -165,6 +166,26 @@ impl Section {
         texts.ok_or_else(|| self.bad(key, show(&value), "a list of texts", None))
     }
 
+    /// A text that has to be there.
+    pub(super) fn text(&mut self, key: &'static str) -> Result<String, Error> {
+        match self.take(key) {
+            None => Err(self.missing(key)),
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(self.bad(key, show(&other), "a text", None)),
+        }
+    }
+
+    /// Arguments of a class; none where the key is not there.
+    pub(super) fn arguments(&mut self, key: &'static str) -> Result<Arguments, Error> {
+        match self.take(key) {
+            None | Some(Value::Null) => Ok(Arguments::new()),
+            Some(value) => match as_python(&value) {
+                Some(class::Value::Map(arguments)) => Ok(arguments),
+                _ => Err(self.bad(key, show(&value), "a mapping of argument names to values", None)),
+            },
+        }
+    }
+
     /// Complains about the first key that nobody took.
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some((key, _)) = self.map.iter().next() else { return Ok(()) };
@@ -196,6 +217,10 @@ impl Place {
         }
     }
 
+    pub(super) fn class(&self, source: class::Error) -> Error {
+        Error::Class { file: self.file.clone(), key: self.path.clone(), source: Box::new(source) }
+    }
+
     /// A law's complaint about an argument, as one about the key of that name.
     pub(super) fn named(&self, error: Error) -> Error {
         match error {
@@ -209,6 +234,31 @@ fn whole(number: f64) -> Option<u64> {
     // 2^53: from there on f64 has no odd numbers.
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
     is_whole.then_some(number as u64)
+}
+
+/// A value for a class. Text that reads as a number with digits in front is one, as everywhere in a file.
+fn as_python(value: &Value) -> Option<class::Value> {
+    Some(match value {
+        Value::Null => class::Value::None,
+        Value::Bool(flag) => class::Value::Bool(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => class::Value::Integer(integer),
+            None => class::Value::Number(number.as_f64()?),
+        },
+        Value::String(text) => match as_number(value).filter(|_| text.contains(|c: char| c.is_ascii_digit())) {
+            Some(number) => class::Value::Number(number),
+            None => class::Value::Text(text.clone()),
+        },
+        Value::Sequence(list) => class::Value::List(list.iter().map(as_python).collect::<Option<_>>()?),
+        Value::Mapping(map) => {
+            let mut arguments = Arguments::new();
+            for (key, value) in map {
+                arguments.set(key.as_str()?, as_python(value)?);
+            }
+            class::Value::Map(arguments)
+        }
+        Value::Tagged(_) => return None,
+    })
 }
 
 fn as_number(value: &Value) -> Option<f64> {

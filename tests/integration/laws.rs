@@ -185,6 +185,9 @@ fn a_group_follows_from_its_own_base() {
     let table = spec.table(&groups, 100, None).expect("rows");
     let lrs = |step: usize| [0, 1, 2].map(|group| table[3 * step + group].lr);
     assert_eq!((table.len(), lrs(0), lrs(5), lrs(10)), (300, [0.0; 3], [0.5, 0.0, 0.25], [1.0, 0.0, 0.5]));
+    let late = read("type: multi_step, gamma: 0.5, milestones_fraction: [0.5], warmup_fraction: 0.5").expect("a spec");
+    let late = late.table(&groups, 100, None).expect("rows");
+    assert_eq!([49, 50, 74, 75].map(|step: usize| late[3 * step].lr), [0.98, 1.0, 1.0, 0.5], "the law's own half");
     assert_eq!((lrs(80), lrs(99)), ([0.0; 3], [0.0; 3]), "the cool-down holds what the cosine ended with");
 }
 
@@ -408,4 +411,32 @@ fn every_schedule_is_read() {
         assert_eq!((name.as_str(), *peak, *top), (expected.0, expected.1, expected.2));
         assert!((first - expected.3).abs() < 1e-12, "{name} starts at {first} of its peak");
     }
+}
+
+#[test]
+fn a_class_by_name_is_unrolled() {
+    let table = |args: &str, groups: &[Row], steps| {
+        let class = format!("class_path: torch.optim.lr_scheduler.{args}");
+        read(&class).and_then(|spec| spec.table(groups, steps, Some(3))).map_err(|error| error.to_string())
+    };
+    let groups = [Row { lr: 1.0, ..Row::default() }, Row { lr: 0.5, ..Row::default() }];
+    let lrs = |args: &str| {
+        let rows = table(args, &groups, 6).expect("rows");
+        rows.chunks(2).map(|pair| (pair[0].lr, pair[1].lr)).collect::<Vec<_>>()
+    };
+    let halved = [(1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.25, 0.125), (0.25, 0.125)];
+    assert_eq!(lrs("StepLR, init_args: {step_size: 2, gamma: 5e-1}"), halved);
+    let late = [(1.0, 0.5), (1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.5, 0.25)];
+    assert_eq!(lrs("StepLR, init_args: {step_size: 1, gamma: 0.5}, interval: epoch"), late);
+    assert_eq!(lrs("ReduceLROnPlateau"), [(1.0, 0.5); 6]);
+    let cycle = table("OneCycleLR, init_args: {max_lr: 2.0, total_steps: 6}", &groups, 6).expect("rows");
+    assert!((cycle[0].lr - 0.08).abs() < 1e-12 && cycle[0].beta1 == 0.95 && cycle[1].lr == cycle[0].lr);
+    assert!(cycle.iter().any(|row| row.beta1 < 0.9), "it cycles beta1 too");
+
+    let told = |args: &str| table(args, &groups, 9).expect_err("an error");
+    assert!(told("StepLR").starts_with("run.yaml: lr_scheduler: "), "{}", told("StepLR"));
+    assert!(told("StepLRR, init_args: {}").contains("did you mean \"torch.optim.lr_scheduler.StepLR\"?"));
+    assert!(told("StepLR, init_args: 3").contains("lr_scheduler.init_args = 3 is not a mapping"));
+    assert!(told("StepLR, init_args: {step_size: 2}, warmup_steps: 3").contains("warmup_steps is not a known key"));
+    assert!(told("OneCycleLR, init_args: {max_lr: 2.0, total_steps: 6}").contains("step"), "its class raises there");
 }
