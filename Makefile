@@ -20,3 +20,4 @@ bench:
 	cargo build --release
 	sh scripts/adapter.sh --release
 	cargo bench --bench optim_step
+	cargo bench --bench schedule

@@ -66,7 +66,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
 
     let started = Instant::now();
-    let mut trainer = Trainer::new(engine, &model, (&train, &test), config, |steps| spec.lr.law(steps))?;
+    let mut trainer = Trainer::new(engine, &model, (&train, &test), config, |groups, run| spec.laws(groups, run))?;
     let parameters: usize = model.params().iter().map(gradus::params::Param::elements).sum();
     let layers: Vec<String> = sizes.iter().map(usize::to_string).collect();
     println!(

@@ -2,8 +2,11 @@
 //!
 //! Invariant: no wgpu type in this room's own code.
 
+mod chart;
 mod demo;
 mod info;
+mod picture;
+mod plan;
 
 use clap::{Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};
@@ -28,6 +31,8 @@ enum Command {
         #[command(subcommand)]
         demo: Demo,
     },
+    /// Show what a schedule will do: the learning rate of each group, step by step.
+    Plan(plan::Plan),
 }
 
 #[derive(Subcommand)]
@@ -46,5 +51,6 @@ pub fn run() -> anyhow::Result<()> {
     match &arguments.command {
         Command::Info => info::run(&choice),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
+        Command::Plan(options) => plan::run(options),
     }
 }

@@ -46,6 +46,42 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// What a scheduler asked for by class name refuses.
+    #[error("{file}: {key}: {source}")]
+    Class {
+        /// The file.
+        file: String,
+        /// The section.
+        key: String,
+        /// What is wrong.
+        source: Box<super::class::Error>,
+    },
+    /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
+    #[error("{law}: {argument} = {value} is not {allowed}")]
+    BadArgument {
+        /// The law.
+        law: &'static str,
+        /// The argument, as files call it.
+        argument: &'static str,
+        /// The value given.
+        value: String,
+        /// What would be accepted.
+        allowed: String,
+    },
+    /// A law gave a row what its field does not allow.
+    #[error("step {step}, group {group}: {field} = {value} is not {allowed}")]
+    BadRow {
+        /// The step.
+        step: u64,
+        /// The group, by place.
+        group: usize,
+        /// The field.
+        field: crate::params::Field,
+        /// The value.
+        value: f64,
+        /// What would be accepted.
+        allowed: &'static str,
+    },
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -3,7 +3,7 @@
 //! So far the sections `optimizer` and `lr_scheduler`; phases are not read yet.
 
 use super::yaml::Section;
-use super::{Error, Law, law};
+use super::{Error, FieldLaw, LawSpec, Run, checked_rows};
 use crate::params::{Field, Row};
 
 /// A schedule file.
@@ -13,30 +13,8 @@ pub struct Spec {
     pub row: Row,
     /// `optimizer.no_decay`: parameters whose name contains one of these have no weight decay.
     pub no_decay: Vec<String>,
-    /// `lr_scheduler`.
-    pub lr: LawSpec,
-}
-
-/// A law by its short name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LawSpec {
-    /// `constant`.
-    Constant,
-    /// `cosine`, over the whole run.
-    Cosine {
-        /// Lowest value as a share of the base value, in [0, 1].
-        min_ratio: f64,
-    },
-}
-
-impl LawSpec {
-    /// The law over a run of this many steps.
-    pub fn law(&self, steps: u64) -> Box<dyn Law> {
-        match *self {
-            LawSpec::Constant => Box::new(law::Constant),
-            LawSpec::Cosine { min_ratio } => Box::new(law::Cosine { steps, min_ratio }),
-        }
-    }
+    /// `lr_scheduler`, then `laws`.
+    pub laws: Vec<LawSpec>,
 }
 
 impl Spec {
@@ -63,23 +41,41 @@ impl Spec {
         check(&optimizer, &row)?;
         optimizer.finish()?;
 
-        let mut scheduler = top.section("lr_scheduler")?;
-        let lr = match scheduler.word("type", &["constant", "cosine"])? {
-            "cosine" => LawSpec::Cosine { min_ratio: min_ratio(&mut scheduler)? },
-            _ => LawSpec::Constant,
-        };
-        scheduler.finish()?;
+        let mut laws = vec![LawSpec::read(top.section("lr_scheduler")?, Field::Lr)?];
+        for mut section in top.sections("laws")? {
+            let name = section.word("field", &Field::ALL.map(Field::name))?;
+            let field = Field::ALL.into_iter().find(|field| field.name() == name).unwrap_or(Field::Lr);
+            if laws.iter().any(|law| law.moves(field)) {
+                let allowed = "a field that no law moves yet";
+                return Err(section.bad("field", name.to_owned(), allowed, None));
+            }
+            laws.push(LawSpec::read(section, field)?);
+        }
         top.finish()?;
-        Ok(Spec { row, no_decay, lr })
+        Ok(Spec { row, no_decay, laws })
     }
-}
 
-fn min_ratio(scheduler: &mut Section) -> Result<f64, Error> {
-    let ratio = scheduler.number("min_ratio", 0.0)?;
-    if (0.0..=1.0).contains(&ratio) {
-        return Ok(ratio);
+    /// The laws of a run, for groups with these rows at its start.
+    ///
+    /// # Errors
+    /// [`Error`] naming file, key and value where the run is too short for a law, or where a law counts in epochs and
+    /// their length is not known.
+    pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
+        let mut laws = Vec::new();
+        for law in &self.laws {
+            laws.extend(law.laws(groups, run)?);
+        }
+        Ok(laws)
     }
-    Err(scheduler.bad("min_ratio", ratio.to_string(), "a number from 0 to 1", None))
+
+    /// The rows of a whole run, `[steps, groups]`.
+    ///
+    /// # Errors
+    /// As [`laws`](Spec::laws), and [`Error::BadRow`] where a law gives what its field does not allow.
+    pub fn table(&self, groups: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Result<Vec<Row>, Error> {
+        let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
+        checked_rows(groups, &laws, 0, steps)
+    }
 }
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
@@ -124,6 +120,8 @@ mod tests {
     #[test]
     fn text_that_reads_as_a_number_is_one() {
         let spec = Spec::parse("", "optimizer: {type: adamw, lr: 1e-4}\nlr_scheduler: {type: constant}").unwrap();
-        assert_eq!((spec.row.lr, spec.lr), (1e-4, LawSpec::Constant));
+        let run = Run { steps: 3, steps_per_epoch: None };
+        assert_eq!(spec.row.lr, 1e-4);
+        assert_eq!(spec.laws(&[spec.row], run).unwrap()[0].law.value(0.5, 2), 0.5);
     }
 }

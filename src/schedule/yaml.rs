@@ -4,6 +4,7 @@
 //! nesting; sections then take their keys one by one and complain about what is left.
 
 use super::Error;
+use super::class::{self, Arguments};
 use crate::params::nearest;
 use serde_yaml::{Mapping, Value};
 
@@ -61,11 +62,67 @@ impl Section {
         Section::of(&self.file, self.key(key), value)
     }
 
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// Whether the key is there and has this text.
+    pub(super) fn is(&self, key: &str, text: &str) -> bool {
+        self.map.get(key).and_then(Value::as_str) == Some(text)
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        Place { file: self.file.clone(), path: self.path.clone() }
+    }
+
+    pub(super) fn missing(&self, key: &str) -> Error {
+        Error::Missing { file: self.file.clone(), key: self.key(key) }
+    }
+
+    /// A number, where there is one.
+    pub(super) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        as_number(&value).map(Some).ok_or_else(|| self.bad(key, show(&value), "a number", None))
+    }
+
     /// A number. As in PyYAML, `1e-3` without a dot is text; text that reads as a number is taken as one.
     pub(super) fn number(&mut self, key: &'static str, default: f64) -> Result<f64, Error> {
+        Ok(self.optional(key)?.unwrap_or(default))
+    }
+
+    /// A whole number, where there is one.
+    pub(super) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        match value.as_u64().or_else(|| as_number(&value).and_then(whole)) {
+            Some(count) => Ok(Some(count)),
+            None => Err(self.bad(key, show(&value), "a whole number that is 0 or more", None)),
+        }
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Error> {
+        let Some(value) = self.take(key) else { return Ok(false) };
+        value.as_bool().ok_or_else(|| self.bad(key, show(&value), "true or false", None))
+    }
+
+    /// A list of numbers, where there is one.
+    pub(super) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
+        numbers.map(Some).ok_or_else(|| self.bad(key, show(&value), "a list of numbers", None))
+    }
+
+    /// A list of mappings; empty where the key is not there.
+    pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, Error> {
         match self.take(key) {
-            None => Ok(default),
-            Some(value) => as_number(&value).ok_or_else(|| self.bad(key, show(&value), "a number", None)),
+            None => Ok(Vec::new()),
+            Some(Value::Sequence(list)) => {
+                let path = |place| format!("{}[{place}]", self.key(key));
+                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.file, path(at), value)).collect()
+            }
+            Some(other) => Err(self.bad(key, show(&other), "a list of mappings", None)),
         }
     }
 
@@ -81,14 +138,23 @@ impl Section {
 
     /// One of a few words.
     pub(super) fn word(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
-        let Some(value) = self.take(key) else {
-            return Err(Error::Missing { file: self.file.clone(), key: self.key(key) });
-        };
+        let Some(value) = self.take(key) else { return Err(self.missing(key)) };
         let text = value.as_str().unwrap_or_default();
         words.iter().find(|word| **word == text).copied().ok_or_else(|| {
             let allowed = format!("one of {}", words.join(", "));
             self.bad(key, show(&value), &allowed, nearest(text, words.iter().copied()))
         })
+    }
+
+    /// One of a few words; the first where the key is not there.
+    pub(super) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
+        match words.first() {
+            Some(first) if !self.has(key) => {
+                self.known.push(key);
+                Ok(first)
+            }
+            _ => self.word(key, words),
+        }
     }
 
     /// A list of texts.
@@ -98,6 +164,26 @@ impl Section {
             .as_sequence()
             .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>());
         texts.ok_or_else(|| self.bad(key, show(&value), "a list of texts", None))
+    }
+
+    /// A text that has to be there.
+    pub(super) fn text(&mut self, key: &'static str) -> Result<String, Error> {
+        match self.take(key) {
+            None => Err(self.missing(key)),
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(self.bad(key, show(&other), "a text", None)),
+        }
+    }
+
+    /// Arguments of a class; none where the key is not there.
+    pub(super) fn arguments(&mut self, key: &'static str) -> Result<Arguments, Error> {
+        match self.take(key) {
+            None | Some(Value::Null) => Ok(Arguments::new()),
+            Some(value) => match as_python(&value) {
+                Some(class::Value::Map(arguments)) => Ok(arguments),
+                _ => Err(self.bad(key, show(&value), "a mapping of argument names to values", None)),
+            },
+        }
     }
 
     /// Complains about the first key that nobody took.
@@ -111,6 +197,68 @@ impl Section {
             known: self.known.join(", "),
         })
     }
+}
+
+/// A section's place, for what is found out later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    file: String,
+    path: String,
+}
+
+impl Place {
+    pub(super) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
+        Error::BadValue {
+            file: self.file.clone(),
+            key: format!("{}.{key}", self.path),
+            value: value.to_string(),
+            allowed: allowed.into(),
+            nearest: None,
+        }
+    }
+
+    pub(super) fn class(&self, source: class::Error) -> Error {
+        Error::Class { file: self.file.clone(), key: self.path.clone(), source: Box::new(source) }
+    }
+
+    /// A law's complaint about an argument, as one about the key of that name.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match error {
+            Error::BadArgument { argument, value, allowed, .. } => self.bad(argument, value, allowed),
+            other => other,
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<u64> {
+    // 2^53: from there on f64 has no odd numbers.
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_whole.then_some(number as u64)
+}
+
+/// A value for a class. Text that reads as a number with digits in front is one, as everywhere in a file.
+fn as_python(value: &Value) -> Option<class::Value> {
+    Some(match value {
+        Value::Null => class::Value::None,
+        Value::Bool(flag) => class::Value::Bool(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => class::Value::Integer(integer),
+            None => class::Value::Number(number.as_f64()?),
+        },
+        Value::String(text) => match as_number(value).filter(|_| text.contains(|c: char| c.is_ascii_digit())) {
+            Some(number) => class::Value::Number(number),
+            None => class::Value::Text(text.clone()),
+        },
+        Value::Sequence(list) => class::Value::List(list.iter().map(as_python).collect::<Option<_>>()?),
+        Value::Mapping(map) => {
+            let mut arguments = Arguments::new();
+            for (key, value) in map {
+                arguments.set(key.as_str()?, as_python(value)?);
+            }
+            class::Value::Map(arguments)
+        }
+        Value::Tagged(_) => return None,
+    })
 }
 
 fn as_number(value: &Value) -> Option<f64> {

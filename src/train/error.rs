@@ -1,6 +1,6 @@
 //! What can go wrong in training.
 
-use crate::{engine, nn, optim};
+use crate::{engine, nn, optim, schedule};
 
 /// An error of the train room.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum Error {
     /// From the optimizer.
     #[error(transparent)]
     Optim(#[from] optim::Error),
+    /// From the schedule.
+    #[error(transparent)]
+    Schedule(#[from] schedule::Error),
     /// From the device.
     #[error(transparent)]
     Engine(#[from] engine::Error),

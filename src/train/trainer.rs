@@ -8,7 +8,7 @@ use crate::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Report
 use crate::nn::{Batch, Mlp, Workspace};
 use crate::optim::{Next, Optimizer, Parameters, Settings};
 use crate::params::{Group, Row};
-use crate::schedule::{self, Law};
+use crate::schedule::{self, FieldLaw, Run};
 
 /// Rows of one evaluation batch.
 const TEST_ROWS: usize = 512;
@@ -41,7 +41,7 @@ pub struct Config {
 pub struct Trainer {
     engine: Engine,
     config: Config,
-    law: Box<dyn Law>,
+    laws: Vec<FieldLaw>,
     base: Vec<Row>,
     parameters: Parameters,
     optimizer: Optimizer,
@@ -55,17 +55,17 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Puts model and data on the device and prepares the programs. `law` makes the learning rate's law for a run of
-    /// this many steps.
+    /// Puts model and data on the device and prepares the programs. `laws` makes the laws of the run from the groups'
+    /// rows and the run's length, as [`Spec::laws`](schedule::Spec::laws) does.
     ///
     /// # Errors
-    /// Settings out of range, data that does not fit the model, out of device memory.
+    /// Settings out of range, data that does not fit the model, laws that do not fit the run, out of device memory.
     pub fn new(
         engine: &Engine,
         model: &Mlp,
         (train, test): (&DataSet, &DataSet),
         config: Config,
-        law: impl FnOnce(u64) -> Box<dyn Law>,
+        laws: impl FnOnce(&[Row], Run) -> Result<Vec<FieldLaw>, schedule::Error>,
     ) -> Result<Trainer, Error> {
         check(model, train, test, &config)?;
         let steps_per_epoch = (train.rows() / (config.batch_size * config.micro_batches)) as u64;
@@ -83,13 +83,15 @@ impl Trainer {
         let step =
             engine.prepare(step_program(engine, model, train, &config, &parameters, &optimizer, &batch, &space)?)?;
         let (test, tested) = test_program(engine, model, test, &parameters)?;
+        let base: Vec<Row> = groups.iter().map(|group| group.row).collect();
+        let run = Run { steps: steps_per_epoch * config.epochs as u64, steps_per_epoch: Some(steps_per_epoch) };
         let stats = optimizer.stats_range();
         let progress = engine.ring(vec![space.metrics.all(), stats.clone()])?;
         let results = engine.ring(vec![space.metrics.all(), tested.all(), stats])?;
         Ok(Trainer {
             engine: engine.clone(),
-            law: law(steps_per_epoch * config.epochs as u64),
-            base: groups.iter().map(|group| group.row).collect(),
+            laws: laws(&base, run)?,
+            base,
             parameters,
             optimizer,
             step,
@@ -168,7 +170,7 @@ impl Trainer {
             // No more rows than the run has steps left; steps beyond it go on one by one.
             let left = self.total_steps().saturating_sub(step).max(1);
             let steps = u64::from(self.optimizer.horizon_steps()).min(left);
-            self.optimizer.load_rows(step, &schedule::rows(&self.base, &*self.law, step, steps))?;
+            self.optimizer.load_rows(step, &schedule::rows(&self.base, &self.laws, step, steps))?;
             self.rows_end = step + steps;
         }
         let Next { uploads, program, slot, step, lost } = self.optimizer.next(None)?;
@@ -215,7 +217,7 @@ impl Trainer {
                 train_loss,
                 test_loss,
                 test_accuracy,
-                lr: self.law.value(self.base[0].lr, steps - 1),
+                lr: schedule::rows(&self.base, &self.laws, steps - 1, 1)[0].lr,
                 skipped_steps: u64::from(stats.skipped),
             });
         }

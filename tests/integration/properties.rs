@@ -2,8 +2,9 @@
 
 use gradus::engine::layout::shuffled;
 use gradus::engine::place;
-use gradus::params::{Row, nearest};
-use gradus::schedule::{LawSpec, Spec, rows};
+use gradus::params::{Field, Row, nearest};
+use gradus::schedule::law::{Cosine, Level};
+use gradus::schedule::{FieldLaw, Spec, rows};
 use proptest::prelude::*;
 
 const CHUNK: u64 = 64;
@@ -44,10 +45,10 @@ proptest! {
     #[test]
     fn rows_do_not_depend_on_where_a_horizon_ends(steps in 1u64..60, cut in 0u64..60, lr in 0.0f64..1.0) {
         let base = [Row { lr, ..Row::default() }, Row { lr: lr / 3.0, ..Row::default() }];
-        let law = LawSpec::Cosine { min_ratio: 0.1 }.law(steps);
+        let law = [FieldLaw::new(Field::Lr, Cosine::new(steps, Level::Ratio(0.1)).expect("a law"))];
         let cut = cut.min(steps);
-        let parts = [rows(&base, &*law, 0, cut), rows(&base, &*law, cut, steps - cut)].concat();
-        prop_assert_eq!(parts, rows(&base, &*law, 0, steps));
+        let parts = [rows(&base, &law, 0, cut), rows(&base, &law, cut, steps - cut)].concat();
+        prop_assert_eq!(parts, rows(&base, &law, 0, steps));
     }
 
     /// A schedule of any text is read or refused, never a panic.

@@ -5,8 +5,9 @@ use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Clip, Settings};
-use gradus::params::Row;
-use gradus::schedule::LawSpec;
+use gradus::params::{Field, Row};
+use gradus::schedule::law::{Cosine, Level};
+use gradus::schedule::{FieldLaw, Run};
 use gradus::train::{Config, Epoch, Trainer};
 use std::collections::BTreeMap;
 
@@ -29,8 +30,8 @@ fn config() -> Config {
 fn trainer(engine: &Engine, config: Config) -> Trainer {
     let (train, test) = sets();
     let model = Mlp::new(&[64, 32, 10], Activation::Relu).expect("a model");
-    Trainer::new(engine, &model, (&train, &test), config, |steps| LawSpec::Cosine { min_ratio: 0.0 }.law(steps))
-        .expect("a trainer")
+    let laws = |_: &[Row], run: Run| Ok(vec![FieldLaw::new(Field::Lr, Cosine::new(run.steps, Level::ZERO)?)]);
+    Trainer::new(engine, &model, (&train, &test), config, laws).expect("a trainer")
 }
 
 fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
@@ -131,8 +132,10 @@ fn settings_out_of_range_are_refused() {
     let engine = Engine::cpu();
     let told = |config: Config, sizes: &[usize]| {
         let model = Mlp::new(sizes, Activation::Gelu).expect("a model");
-        let law = |steps| LawSpec::Constant.law(steps);
-        Trainer::new(&engine, &model, (&train, &test), config, law).err().expect("an error").to_string()
+        Trainer::new(&engine, &model, (&train, &test), config, |_, _| Ok(Vec::new()))
+            .err()
+            .expect("an error")
+            .to_string()
     };
     assert_eq!(told(Config { epochs: 0, ..config() }, &[64, 10]), "epochs = 0: at least 1 is needed");
     assert_eq!(
@@ -155,18 +158,4 @@ fn data_sets_are_checked() {
     assert_eq!(told(4, vec![0, 3]), "row 1 has the label 3, but there are 3 classes (0 to 2)");
     let small = DataSet::new(1, 2, vec![0.0; 2], vec![0, 1]).expect("a set");
     assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % for the test");
-}
-
-#[test]
-fn every_schedule_is_read() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    let mut read = 0;
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let text = std::fs::read_to_string(&path).expect("a file");
-        let spec = gradus::schedule::Spec::parse(&path.display().to_string(), &text).expect("a schedule");
-        assert!(spec.row.lr > 0.0, "{}", path.display());
-        read += 1;
-    }
-    assert!(read >= 1);
 }

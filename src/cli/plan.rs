@@ -1,0 +1,261 @@
+//! `gradus plan`: what a schedule will do, before anything trains.
+
+use super::{chart, picture};
+use anyhow::{Context, bail};
+use clap::Args;
+use gradus::params::{Field, Row};
+use gradus::schedule::Spec;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+/// More would fill the memory of a small machine.
+const MOST_STEPS: u64 = 10_000_000;
+
+#[derive(Args)]
+pub(super) struct Plan {
+    /// The schedule: a YAML file with the sections `optimizer` and `lr_scheduler`.
+    #[arg(value_name = "FILE.yaml")]
+    file: PathBuf,
+    /// Steps of the run.
+    #[arg(long, value_name = "N")]
+    steps: u64,
+    /// Steps of an epoch, for schedules that count in epochs.
+    #[arg(long, value_name = "M")]
+    steps_per_epoch: Option<u64>,
+    /// Picture to write: each field that moves, over the steps.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Table to write: the exact numbers of every step and group.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
+    if options.steps == 0 || options.steps > MOST_STEPS {
+        bail!("--steps {}: a plan has from 1 to {MOST_STEPS} steps", options.steps);
+    }
+    if options.steps_per_epoch == Some(0) {
+        bail!("--steps-per-epoch 0: an epoch has at least 1 step");
+    }
+    let file = options.file.display().to_string();
+    let text = fs::read_to_string(&options.file).with_context(|| format!("reading {file}"))?;
+    let spec = Spec::parse(&file, &text)?;
+    check_outputs(options)?;
+
+    let rows = Rows::of(&spec, options.steps, options.steps_per_epoch)?;
+    let mut told = chart::draw(&rows);
+    told.push('\n');
+    for group in 0..rows.names.len() {
+        told.push_str(&key_numbers(&rows, group));
+        told.push('\n');
+    }
+    if spec.laws.iter().any(|law| law.plateau().is_some()) {
+        told.push_str("note      a plateau law reduces by metrics; this is what happens without any\n");
+    }
+    if let Some(path) = &options.svg {
+        write_beside(path, picture::draw(&rows)?)?;
+        writeln!(told, "written   {}", path.display())?;
+    }
+    if let Some(path) = &options.csv {
+        write_beside(path, csv(&rows))?;
+        writeln!(told, "written   {}", path.display())?;
+    }
+    match std::io::stdout().write_all(told.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to the terminal"),
+        _ => Ok(()),
+    }
+}
+
+/// The rows of a run, `[steps, groups]`.
+pub(super) struct Rows {
+    pub(super) names: Vec<&'static str>,
+    pub(super) steps_per_epoch: Option<u64>,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    fn of(spec: &Spec, steps: u64, steps_per_epoch: Option<u64>) -> anyhow::Result<Rows> {
+        let mut names = vec!["decay"];
+        let mut groups = vec![spec.row];
+        if !spec.no_decay.is_empty() {
+            names.push("no_decay");
+            groups.push(Row { weight_decay: 0.0, ..spec.row });
+        }
+        let rows = spec.table(&groups, steps, steps_per_epoch)?;
+        Ok(Rows { names, steps_per_epoch, rows })
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.rows.len() / self.names.len()
+    }
+
+    /// One field of one group, step by step.
+    pub(super) fn values(&self, group: usize, field: Field) -> Vec<f64> {
+        self.rows.iter().skip(group).step_by(self.names.len()).map(|row| row.get(field)).collect()
+    }
+
+    /// The different curves of a field, each with the names of the groups that follow it.
+    pub(super) fn curves(&self, field: Field) -> Vec<Curve> {
+        let mut curves: Vec<Curve> = Vec::new();
+        for (group, name) in self.names.iter().enumerate() {
+            let values = self.values(group, field);
+            match curves.iter_mut().find(|curve| curve.values == values) {
+                Some(curve) => {
+                    curve.names.push_str(", ");
+                    curve.names.push_str(name);
+                }
+                None => curves.push(Curve { names: (*name).to_owned(), values }),
+            }
+        }
+        curves
+    }
+
+    /// Whether any group's value of this field changes.
+    pub(super) fn moves(&self, field: Field) -> bool {
+        let groups = self.names.len();
+        self.rows.iter().skip(groups).zip(&self.rows).any(|(next, row)| next.get(field) != row.get(field))
+    }
+}
+
+/// What one or more groups do alike.
+pub(super) struct Curve {
+    pub(super) names: String,
+    pub(super) values: Vec<f64>,
+}
+
+/// The part of a curve that falls into one column of a chart.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first: f64,
+    pub(super) lowest: f64,
+    pub(super) highest: f64,
+    pub(super) last: f64,
+}
+
+/// A curve cut into columns; where there are fewer steps than columns, a step fills several.
+pub(super) fn spans(values: &[f64], columns: usize) -> impl Iterator<Item = Span> {
+    (0..columns).map(move |column| {
+        let start = column * values.len() / columns;
+        let end = ((column + 1) * values.len() / columns).max(start + 1);
+        let first = values[start];
+        let span = Span { first, lowest: first, highest: first, last: values[end - 1] };
+        values[start..end].iter().fold(span, |span, value| Span {
+            lowest: span.lowest.min(*value),
+            highest: span.highest.max(*value),
+            ..span
+        })
+    })
+}
+
+/// A number in at most four digits.
+pub(super) fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let text = format!("{value:.3e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    match exponent.parse::<i32>().unwrap_or(0) {
+        exponent @ -2..=3 => {
+            let places = (3 - exponent).unsigned_abs() as usize;
+            trimmed(&format!("{value:.places$}")).to_owned()
+        }
+        exponent => format!("{}e{exponent}", trimmed(digits)),
+    }
+}
+
+fn trimmed(digits: &str) -> &str {
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
+}
+
+/// Two lines: the lr's path, then what weight decay is and which other fields move.
+fn key_numbers(rows: &Rows, group: usize) -> String {
+    let lr = rows.values(group, Field::Lr);
+    let peak = (1..lr.len()).fold(0, |peak, step| if lr[step] > lr[peak] { step } else { peak });
+    let (first, highest, last) = (short(lr[0]), short(lr[peak]), short(lr[lr.len() - 1]));
+    let name = rows.names[group];
+    let mut others = Vec::new();
+    for field in Field::ALL.into_iter().filter(|field| *field != Field::Lr) {
+        let values = rows.values(group, field);
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if lowest < highest {
+            others.push(format!("{field}: from {} to {}", short(lowest), short(highest)));
+        } else if field == Field::WeightDecay {
+            others.push(format!("{field}: {}", short(lowest)));
+        }
+    }
+    format!("{name:9} lr: first {first}, peak {highest} at step {peak}, last {last}\n{:9} {}", "", others.join("; "))
+}
+
+/// Every row; numbers are the shortest that read back as the same f64.
+fn csv(rows: &Rows) -> String {
+    let mut text = "step,group,lr,weight_decay,beta1,beta2,eps\n".to_owned();
+    for (place, row) in rows.rows.iter().enumerate() {
+        let (step, group) = (place / rows.names.len(), place % rows.names.len());
+        text.push_str(&format!("{step},{}", rows.names[group]));
+        for field in Field::ALL {
+            text.push_str(&format!(",{:?}", row.get(field)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Refuses outputs that could not be written, or would overwrite what they should not, before any work is done.
+fn check_outputs(options: &Plan) -> anyhow::Result<()> {
+    let outputs = [("--svg", &options.svg), ("--csv", &options.csv)];
+    for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
+        let shown = path.display();
+        if path.is_dir() || path.file_name().is_none() {
+            bail!("{name} {shown}: this is a folder, a file is needed");
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            bail!("{name} {shown}: there is no folder {}", folder.display());
+        }
+        if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
+            bail!("{name} {shown}: this is the schedule itself");
+        }
+    }
+    if options.svg.is_some() && options.svg == options.csv {
+        bail!("--svg and --csv name the same file");
+    }
+    Ok(())
+}
+
+/// Writes a file beside itself first, then renames it.
+fn write_beside(path: &Path, text: String) -> anyhow::Result<()> {
+    let mut beside = path.to_owned();
+    beside.as_mut_os_string().push(".new");
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let told = [0.0, 1e-3, 0.003, 1.234_56e-5, 0.05, 0.9, 0.123_456, 1.0, 99.996, 1234.0, 12_345.0].map(short);
+        assert_eq!(told, ["0", "1e-3", "3e-3", "1.235e-5", "0.05", "0.9", "0.1235", "1", "100", "1234", "1.234e4"]);
+    }
+
+    #[test]
+    fn spans_cover_every_value_once_and_repeat_where_there_are_few() {
+        let values: Vec<f64> = (0..10).map(f64::from).collect();
+        let cut: Vec<_> = spans(&values, 3).map(|span| (span.first, span.last)).collect();
+        assert_eq!(cut, [(0.0, 2.0), (3.0, 5.0), (6.0, 9.0)]);
+        let cut: Vec<_> = spans(&values[..2], 5).map(|span| span.lowest).collect();
+        assert_eq!(cut, [0.0, 0.0, 0.0, 1.0, 1.0]);
+    }
+}

@@ -1,0 +1,90 @@
+//! What can be wrong with a scheduler asked for by class name.
+
+use super::Value;
+
+/// An error of a class: in its name, its arguments, the groups it is given, or at a step.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No class has this name.
+    #[error("{class:?} is not a scheduler class that is known here{}", hint(.nearest))]
+    UnknownClass {
+        /// The name asked for.
+        class: String,
+        /// The closest name there is.
+        nearest: Option<String>,
+    },
+    /// The class has no such argument.
+    #[error("{class} has no argument {argument:?}{}; it has {known}", hint(.nearest))]
+    UnknownArgument {
+        /// The class.
+        class: String,
+        /// The argument.
+        argument: String,
+        /// The closest argument there is.
+        nearest: Option<String>,
+        /// All arguments there are.
+        known: String,
+    },
+    /// An argument without a default was left out.
+    #[error("{class} needs the argument {argument:?}")]
+    Missing {
+        /// The class.
+        class: String,
+        /// The argument.
+        argument: String,
+    },
+    /// A value that the class refuses.
+    #[error("{class}: {argument} = {value} is not {allowed}")]
+    BadValue {
+        /// The class.
+        class: String,
+        /// The argument.
+        argument: String,
+        /// The value given.
+        value: Value,
+        /// What would be accepted.
+        allowed: String,
+    },
+    /// Arguments that do not go together, or a part of the class that is not built here.
+    #[error("{class}: {reason}")]
+    Refused {
+        /// The class.
+        class: String,
+        /// Why.
+        reason: String,
+    },
+    /// The class does not fit the groups.
+    #[error("{class} does not fit the groups: {reason}")]
+    Groups {
+        /// The class.
+        class: String,
+        /// Why.
+        reason: String,
+    },
+    /// The class has no value at a step: the reference crashes there, or gives a value that is no rate.
+    #[error("{class} has no value at step {step}: {reason}")]
+    NoValue {
+        /// The class.
+        class: String,
+        /// Its own count.
+        step: f64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a formula has no value: a division by zero, or a result that is no number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(pub String);
+
+impl Fault {
+    pub(super) fn new(reason: impl Into<String>) -> Fault {
+        Fault(reason.into())
+    }
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+}

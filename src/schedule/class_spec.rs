@@ -1,0 +1,73 @@
+//! A scheduler that a file asks for by class name, unrolled ahead of time.
+
+use super::class::{self, Arguments, Group};
+use super::law::Listed;
+use super::yaml::{Place, Section};
+use super::{Error, FieldLaw, Run};
+use crate::params::{Field, Row};
+
+/// `class_path`, `init_args` and `interval`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ClassSpec {
+    path: String,
+    arguments: Arguments,
+    /// `step()` is called after every epoch, not after every step.
+    per_epoch: bool,
+}
+
+/// Classes that only step with a metric; a run without any stays where they start.
+const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
+
+impl ClassSpec {
+    pub(super) fn read(section: &mut Section) -> Result<ClassSpec, Error> {
+        let path = section.text("class_path")?;
+        let arguments = section.arguments("init_args")?;
+        let per_epoch = section.word_or_first("interval", &["step", "epoch"])? == "epoch";
+        class::build(&path, &arguments).map_err(|error| section.place().class(error))?;
+        Ok(ClassSpec { path, arguments, per_epoch })
+    }
+
+    pub(super) fn needs_metrics(&self) -> bool {
+        WAIT.iter().any(|name| self.path.ends_with(name))
+    }
+
+    /// What the class makes of the groups: step k runs on the values after k calls of `step()`. Beyond the run the last
+    /// values hold.
+    pub(super) fn laws(&self, place: &Place, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
+        let told = |error: class::Error| place.class(error);
+        let every = match (self.per_epoch, run.steps_per_epoch) {
+            (false, _) => 1,
+            (true, Some(steps)) if steps > 0 => steps,
+            (true, _) => {
+                let allowed = "an interval whose length is known here: give the steps of an epoch";
+                return Err(place.bad("interval", "epoch", allowed));
+            }
+        };
+        let scheduler = class::build(&self.path, &self.arguments).map_err(told)?;
+        let mut moving: Vec<Group> = groups.iter().map(Group::of_row).collect();
+        let mut state = scheduler.start(&mut moving).map_err(told)?;
+        let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
+        for step in 0..run.steps {
+            if step > 0 && step % every == 0 && !self.needs_metrics() {
+                scheduler.step(&mut state, &mut moving, None).map_err(told)?;
+            }
+            for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {
+                let now = group.to_row(row);
+                for (field, curve) in Field::ALL.into_iter().zip(curves) {
+                    // A field that never moves costs no memory.
+                    if curve.is_empty() && now.get(field) != row.get(field) {
+                        curve.resize(step as usize, row.get(field));
+                        curve.push(now.get(field));
+                    } else if !curve.is_empty() {
+                        curve.push(now.get(field));
+                    }
+                }
+            }
+        }
+        let of_group = |(group, curves): (usize, [Vec<f64>; Field::ALL.len()])| {
+            let moved = Field::ALL.into_iter().zip(curves).filter(|(_, curve)| !curve.is_empty());
+            moved.map(move |(field, curve)| FieldLaw::of_group(group, field, Listed(curve)))
+        };
+        Ok(curves.into_iter().enumerate().flat_map(of_group).collect())
+    }
+}

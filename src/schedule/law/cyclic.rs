@@ -1,0 +1,99 @@
+//! Up and down between the lowest value and the base value.
+
+use super::shape::{at_least_one, bad, mix, share};
+use super::{Law, Level};
+use crate::schedule::Error;
+
+/// How the height changes from cycle to cycle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// It stays.
+    Triangular,
+    /// It halves with every cycle.
+    Triangular2,
+    /// gamma^step, gamma in [0, 1].
+    ExpRange(f64),
+}
+
+/// value = min + (base − min) · x · height; x rises from 0 to 1 in `up` steps and falls back in `down` steps; height is 1,
+/// 2^−cycle or gamma^step.
+///
+/// Smith 2017, "Cyclical learning rates" (arXiv 1506.01186). The base value is the top, as in every law here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cyclic {
+    up: u64,
+    down: u64,
+    min: Level,
+    mode: Mode,
+}
+
+impl Cyclic {
+    /// A cycle of `up` and `down` steps.
+    ///
+    /// # Errors
+    /// No steps, a level or gamma out of range.
+    pub fn new(up: u64, down: u64, min: Level, mode: Mode) -> Result<Cyclic, Error> {
+        let up = at_least_one("cyclic", "up_steps", up)?;
+        let down = at_least_one("cyclic", "down_steps", down)?;
+        if up.checked_add(down).is_none() {
+            return Err(bad("cyclic", "down_steps", down, "a number of steps that can be counted"));
+        }
+        if let Mode::ExpRange(gamma) = mode {
+            share("cyclic", "gamma", gamma)?;
+        }
+        Ok(Cyclic { up, down, min: min.min("cyclic")?, mode })
+    }
+
+    /// The opposite law for a momentum (beta1): from the base value down to `low` where this one is at its top.
+    ///
+    /// # Errors
+    /// A level out of range.
+    pub fn momentum(self, low: Level) -> Result<CyclicMomentum, Error> {
+        Ok(CyclicMomentum { cyclic: self, low: low.checked("cyclic", ["beta1_min", "beta1_min_ratio"])? })
+    }
+
+    fn height(&self, step: u64) -> f64 {
+        let total = self.up + self.down;
+        let (cycle, at) = (step / total, step % total);
+        let x = if at <= self.up { at as f64 / self.up as f64 } else { (total - at) as f64 / self.down as f64 };
+        x * match self.mode {
+            Mode::Triangular => 1.0,
+            Mode::Triangular2 => 0.5f64.powf(cycle as f64),
+            Mode::ExpRange(gamma) => gamma.powf(step as f64),
+        }
+    }
+}
+
+impl Law for Cyclic {
+    fn value(&self, base: f64, step: u64) -> f64 {
+        mix(self.min.of(base), base, self.height(step))
+    }
+}
+
+/// What [`Cyclic::momentum`] gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CyclicMomentum {
+    cyclic: Cyclic,
+    low: Level,
+}
+
+impl Law for CyclicMomentum {
+    fn value(&self, base: f64, step: u64) -> f64 {
+        mix(base, self.low.of(base), self.cyclic.height(step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rises_falls_and_shrinks() {
+        let law = Cyclic::new(2, 4, Level::ZERO, Mode::Triangular2).unwrap();
+        assert_eq!([0, 1, 2, 4, 6, 8, 14].map(|step| law.value(8.0, step)), [0.0, 4.0, 8.0, 4.0, 0.0, 4.0, 2.0]);
+        let law = Cyclic::new(2, 2, Level::Ratio(0.5), Mode::ExpRange(0.5)).unwrap();
+        assert_eq!([0, 2, 4].map(|step| law.value(1.0, step)), [0.5, 0.625, 0.5]);
+        let momentum = law.momentum(Level::Absolute(0.5)).unwrap();
+        assert_eq!([0, 2].map(|step| momentum.value(0.75, step)), [0.75, 0.6875]);
+    }
+}

@@ -1,0 +1,53 @@
+//! A value beside the base value: a share of it, or a number of its own.
+
+use super::shape;
+use crate::schedule::Error;
+
+/// Where a law starts or ends, for a group whose base value is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Level {
+    /// A share of the group's base value, in [0, 1].
+    Ratio(f64),
+    /// A value, the same for every group; a group whose base is lower stays at its base and is not lifted.
+    Absolute(f64),
+}
+
+impl Level {
+    /// Nothing.
+    pub const ZERO: Level = Level::Ratio(0.0);
+    /// The base itself.
+    pub const BASE: Level = Level::Ratio(1.0);
+
+    /// The value where the base is `base`: from 0 to `base`.
+    pub fn of(self, base: f64) -> f64 {
+        match self {
+            Level::Ratio(ratio) => ratio * base,
+            Level::Absolute(value) => value.min(base),
+        }
+    }
+
+    /// Itself, checked; `names` are what messages call the absolute form and the ratio.
+    pub(super) fn checked(self, law: &'static str, names: [&'static str; 2]) -> Result<Level, Error> {
+        match self {
+            Level::Ratio(ratio) => shape::share(law, names[1], ratio)?,
+            Level::Absolute(value) => shape::factor(law, names[0], value)?,
+        };
+        Ok(self)
+    }
+
+    pub(super) fn min(self, law: &'static str) -> Result<Level, Error> {
+        self.checked(law, ["min", "min_ratio"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_level_lifts_nobody() {
+        assert_eq!((Level::Absolute(0.1).of(1.0), Level::Absolute(0.1).of(0.01)), (0.1, 0.01));
+        assert_eq!(Level::Ratio(0.1).of(2.0), 0.2);
+        assert!(Level::Ratio(1.1).min("cosine").is_err() && Level::Absolute(f64::NAN).min("cosine").is_err());
+    }
+}

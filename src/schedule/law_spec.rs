@@ -1,0 +1,581 @@
+//! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
+//!
+//! Reading checks what does not depend on the run, by building the law once for a very long one; the rest is checked
+//! when the run is known. Either way a law's complaint about an argument becomes one about the key of that name.
+
+use super::class_spec::ClassSpec;
+use super::law::{
+    Anneal, Better, Chained, Constant, CoolDown, Cosine, CosineRestarts, Cyclic, Decay, Exponential, InverseSqrt,
+    Level, Linear, Mode, MultiStep, Multiplicative, OneCycle, Plateau, Polynomial, Ramp, Rise, Sequential,
+    SlantedTriangular, Slope, Step, Tanh, Threshold, WarmUp, Wsd,
+};
+use super::yaml::{Place, Section};
+use super::{Error, FieldLaw, Law};
+use crate::params::{Field, Row};
+
+/// The short names.
+const NAMES: [&str; 18] = [
+    "constant",
+    "linear",
+    "polynomial",
+    "exponential",
+    "step",
+    "multi_step",
+    "multiplicative",
+    "cosine",
+    "cosine_restarts",
+    "cyclic",
+    "one_cycle",
+    "inverse_sqrt",
+    "tanh",
+    "slanted_triangular",
+    "wsd",
+    "plateau",
+    "sequential",
+    "chained",
+];
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its steps.
+    pub steps: u64,
+    /// The steps of an epoch, for laws that count in epochs.
+    pub steps_per_epoch: Option<u64>,
+}
+
+/// The run that a law is built for when it is read: longer than any.
+const LONG: Run = Run { steps: 1 << 50, steps_per_epoch: Some(1 << 20) };
+
+/// A law of a file, on a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LawSpec {
+    field: Field,
+    place: Place,
+    kind: Kind,
+    /// Its own length; the run's where there is none.
+    length: Option<Length>,
+    warmup: Option<Edge>,
+    cooldown: Option<Edge>,
+    /// beta1 moves the opposite way, down to this.
+    beta1: Option<Level>,
+}
+
+/// A number of steps, as a file says it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Length {
+    key: &'static str,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unit {
+    Steps(u64),
+    Epochs(f64),
+    Fraction(f64),
+}
+
+/// A warm-up or a cool-down: its shape, its length, and the level at its outer end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Edge {
+    shape: Rise,
+    length: Length,
+    level: Level,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Constant,
+    Linear { start: Level, end: Level },
+    Polynomial { power: f64, min: Level },
+    Exponential { gamma: f64, every: Length },
+    Step { gamma: f64, every: Length, min: Level },
+    MultiStep { gamma: f64, milestones: Vec<Length> },
+    Multiplicative(Vec<f64>),
+    Cosine { min: Level, k_decay: f64 },
+    CosineRestarts { cycle: Length, multiplier: f64, decay: f64, limit: Option<u64>, min: Level, k_decay: f64 },
+    Cyclic { up: Length, down: Option<Length>, min: Level, mode: Mode },
+    OneCycle { up: f64, div: f64, final_div: f64, anneal: Anneal, three_phase: bool },
+    InverseSqrt { timescale: Option<Length> },
+    Tanh { bounds: (f64, f64), min: Level },
+    SlantedTriangular { cut: f64, ratio: f64, slope: Slope },
+    Wsd { share: f64, checkpoints: u64, form: Decay, min: Level },
+    Plateau(Plateau),
+    Sequential(Vec<LawSpec>),
+    Chained(Vec<LawSpec>),
+    Class(ClassSpec),
+}
+
+/// Names of a length's three keys.
+type Keys = [&'static str; 3];
+
+const OWN: Keys = ["steps", "epochs", "fraction"];
+const EVERY: Keys = ["every_steps", "every_epochs", "every_fraction"];
+const CYCLE: Keys = ["cycle_steps", "cycle_epochs", "cycle_fraction"];
+const UP: Keys = ["up_steps", "up_epochs", "up_fraction"];
+const DOWN: Keys = ["down_steps", "down_epochs", "down_fraction"];
+const TIMESCALE: Keys = ["timescale_steps", "timescale_epochs", "timescale_fraction"];
+const WARMUP: Keys = ["warmup_steps", "warmup_epochs", "warmup_fraction"];
+const COOLDOWN: Keys = ["cooldown_steps", "cooldown_epochs", "cooldown_fraction"];
+const MILESTONES: Keys = ["milestones", "milestones_epochs", "milestones_fraction"];
+
+impl LawSpec {
+    /// Reads a section whose keys are one law's, or one class's.
+    pub(super) fn read(mut section: Section, field: Field) -> Result<LawSpec, Error> {
+        if field == Field::Lr && section.has("class_path") {
+            let kind = Kind::Class(ClassSpec::read(&mut section)?);
+            let place = section.place();
+            section.finish()?;
+            return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None });
+        }
+        let spec = LawSpec::read_any(section, field, true)?;
+        spec.build(LONG, true)?;
+        Ok(spec)
+    }
+
+    /// The field that it moves.
+    pub fn field(&self) -> Field {
+        self.field
+    }
+
+    /// Whether it moves this field, be it as the second of two.
+    pub(super) fn moves(&self, field: Field) -> bool {
+        self.field == field || (self.beta1.is_some() && field == Field::Beta1)
+    }
+
+    /// The plateau law, where it is one: its reductions need metrics, which [`laws`](LawSpec::laws) does not have.
+    pub fn plateau(&self) -> Option<&Plateau> {
+        match &self.kind {
+            Kind::Plateau(plateau) => Some(plateau),
+            _ => None,
+        }
+    }
+
+    /// Whether it moves by metrics, by short name or by class name; [`laws`](LawSpec::laws) are then those of a run in
+    /// which none ever comes.
+    pub fn needs_metrics(&self) -> bool {
+        match &self.kind {
+            Kind::Plateau(_) => true,
+            Kind::Class(class) => class.needs_metrics(),
+            _ => false,
+        }
+    }
+
+    /// The laws over a run, for groups with these rows at its start.
+    ///
+    /// # Errors
+    /// [`Error`] naming file, key and value where the run does not fit.
+    pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
+        if let Kind::Class(class) = &self.kind {
+            return class.laws(&self.place, groups, run);
+        }
+        let (law, beta1) = self.build(run, false)?;
+        let mut laws = vec![FieldLaw { field: self.field, group: None, law }];
+        laws.extend(beta1.map(|law| FieldLaw { field: Field::Beta1, group: None, law }));
+        Ok(laws)
+    }
+
+    fn read_any(mut section: Section, field: Field, top: bool) -> Result<LawSpec, Error> {
+        if section.is("type", "lambda") {
+            let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
+            return Err(section.bad("type", "lambda".to_owned(), allowed, None));
+        }
+        let name = section.word("type", &NAMES)?;
+        let length = length(&mut section, OWN)?;
+        let warmup = edge(&mut section, "warmup", WARMUP)?;
+        let cooldown = if name == "plateau" { None } else { edge(&mut section, "cooldown", COOLDOWN)? };
+        let cycles = top && field != Field::Beta1 && matches!(name, "one_cycle" | "cyclic");
+        let beta1 = if cycles { level(&mut section, ["beta1_min", "beta1_min_ratio"])? } else { None };
+        let kind = kind(name, &mut section, field)?;
+        let place = section.place();
+        section.finish()?;
+        Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1 })
+    }
+
+    /// The law over a run, and the opposite one for beta1. `probing`: the run is [`LONG`], so that lengths in different
+    /// units cannot be held against each other.
+    fn build(&self, run: Run, probing: bool) -> Result<Laws, Error> {
+        let total = match self.length {
+            Some(length) => self.resolve(length, run.steps, run)?,
+            None => run.steps,
+        };
+        self.build_over(Run { steps: total, ..run }, probing)
+    }
+
+    fn build_over(&self, run: Run, probing: bool) -> Result<Laws, Error> {
+        let total = run.steps;
+        if total == 0 {
+            let key = self.length.map_or("steps", |length| length.key);
+            return Err(self.place.bad(key, 0, "a length of 1 step or more"));
+        }
+        let steps = |edge: &Option<Edge>| edge.map_or(Ok(0), |edge| self.resolve(edge.length, total, run));
+        let (mut warm, mut cool) = (steps(&self.warmup)?, steps(&self.cooldown)?);
+        if warm.saturating_add(cool) > total {
+            if probing && self.has_mixed_units() {
+                (warm, cool) = (0, 0);
+            } else {
+                return Err(self.too_long(warm, cool, total));
+            }
+        }
+        let ramp = match self.warmup.filter(|_| warm > 0) {
+            Some(edge) => Some(Ramp::new(edge.shape, warm, edge.level).map_err(|error| self.place.named(error))?),
+            None => None,
+        };
+        let made = match &self.kind {
+            // Its checkpoints lie on the run's grid: the warm-up is inside.
+            Kind::Wsd { .. } => self.main(total - cool, ramp, run, probing),
+            _ => self.main((total - cool - warm).max(1), ramp, run, probing).and_then(|(law, beta1)| {
+                let Some(ramp) = ramp else { return Ok((law, beta1)) };
+                let beta1 = beta1.map(|law| Sequential::new(Constant).then(warm, law)).transpose()?;
+                Ok((boxed(WarmUp::new(ramp, law)), beta1.map(boxed)))
+            }),
+        };
+        let (law, beta1) = made.map_err(|error| self.place.named(error))?;
+        let Some(edge) = self.cooldown.filter(|_| cool > 0) else { return Ok((law, beta1)) };
+        let law = CoolDown::new(law, total - cool, edge.shape, cool, edge.level);
+        Ok((boxed(law.map_err(|error| self.place.named(error))?), beta1))
+    }
+
+    fn has_mixed_units(&self) -> bool {
+        let own = self.length.map_or(Unit::Fraction(1.0), |length| length.unit);
+        let edges = [self.warmup, self.cooldown];
+        let mut units = edges.iter().flatten().map(|edge| edge.length.unit);
+        units.any(|unit| std::mem::discriminant(&unit) != std::mem::discriminant(&own))
+    }
+
+    fn too_long(&self, warm: u64, cool: u64, total: u64) -> Error {
+        let Some(edge) = self.warmup.filter(|_| warm > 0).or(self.cooldown) else {
+            return self.place.bad("steps", total, "enough");
+        };
+        let allowed = format!("short enough: warm-up and cool-down are {warm} + {cool} of {total} steps");
+        self.place.bad(edge.length.key, edge.length.unit.show(), allowed)
+    }
+
+    /// The main law over this many steps, after a warm-up that only some laws ask about. Its own lengths are counted
+    /// from its start and are shares of its steps.
+    fn main(&self, steps: u64, ramp: Option<Ramp>, run: Run, probing: bool) -> Result<Laws, Error> {
+        let resolve = |length: Length| self.resolve(length, steps, run);
+        let warm = ramp.map_or(0, |ramp| ramp.steps());
+        let law = match &self.kind {
+            // A class has no law of its own: `laws` unrolls it.
+            Kind::Constant | Kind::Class(_) => boxed(Constant),
+            Kind::Linear { start, end } => boxed(Linear::between(steps, *start, *end)?),
+            Kind::Polynomial { power, min } => boxed(Polynomial::new(steps, *power, *min)?),
+            Kind::Exponential { gamma, every } => boxed(Exponential::new(*gamma, resolve(*every)?)?),
+            Kind::Step { gamma, every, min } => boxed(Step::new(*gamma, resolve(*every)?, *min)?),
+            Kind::MultiStep { gamma, milestones } => {
+                let milestones = milestones.iter().map(|milestone| resolve(*milestone)).collect::<Result<_, _>>()?;
+                boxed(MultiStep::new(*gamma, milestones)?)
+            }
+            Kind::Multiplicative(factors) => boxed(Multiplicative::new(factors.iter().copied())?),
+            Kind::Cosine { min, k_decay } => boxed(Cosine::new(steps, *min)?.k_decay(*k_decay)?),
+            Kind::CosineRestarts { cycle, multiplier, decay, limit, min, k_decay } => {
+                let law = CosineRestarts::new(resolve(*cycle)?, *min)?.multiplier(*multiplier)?.decay(*decay)?;
+                let law = law.k_decay(*k_decay)?;
+                boxed(limit.map_or(Ok(law), |limit| law.limit(limit))?)
+            }
+            Kind::Cyclic { up, down, min, mode } => {
+                let law = Cyclic::new(resolve(*up)?, resolve(down.unwrap_or(*up))?, *min, *mode)?;
+                let beta1 = self.beta1.map(|low| law.momentum(low)).transpose()?;
+                return Ok((boxed(law), beta1.map(boxed)));
+            }
+            Kind::OneCycle { up, div, final_div, anneal, three_phase } => {
+                let law = OneCycle::new(steps, *up, *div, *final_div)?.anneal(*anneal);
+                let law = if *three_phase { law.three_phase()? } else { law };
+                let beta1 = self.beta1.map(|low| law.momentum(low)).transpose()?;
+                return Ok((boxed(law), beta1.map(boxed)));
+            }
+            Kind::InverseSqrt { timescale } => {
+                let usual = if warm > 0 { warm } else { 10_000 };
+                boxed(InverseSqrt::new(timescale.map_or(Ok(usual), resolve)?)?)
+            }
+            Kind::Tanh { bounds, min } => boxed(Tanh::new(steps, *bounds, *min)?),
+            Kind::SlantedTriangular { cut, ratio, slope } => {
+                boxed(SlantedTriangular::new(steps, *cut, *ratio, *slope)?)
+            }
+            Kind::Wsd { share, checkpoints, form, min } => {
+                let law = Wsd::new(steps, *share)?.checkpoints(*checkpoints)?.decay(*form, *min)?;
+                boxed(ramp.map_or(Ok(law.clone()), |ramp| law.warm_up(ramp))?)
+            }
+            Kind::Plateau(plateau) => boxed(plateau.law(super::law::PlateauState::default())),
+            Kind::Sequential(parts) => self.sequence(parts, steps, run, probing)?,
+            Kind::Chained(parts) => {
+                let laws = parts.iter().map(|part| Ok(part.build(Run { steps, ..run }, probing)?.0));
+                boxed(Chained::new(laws.collect::<Result<_, Error>>()?))
+            }
+        };
+        Ok((law, None))
+    }
+
+    /// The parts one after another; the last takes what is left.
+    fn sequence(&self, parts: &[LawSpec], steps: u64, run: Run, probing: bool) -> Result<Box<dyn Law>, Error> {
+        let run = Run { steps, ..run };
+        let Some((last, before)) = parts.split_last() else { return Ok(boxed(Constant)) };
+        let mut chain: Option<Sequential> = None;
+        let mut start = 0u64;
+        for part in before {
+            let Some(length) = part.length else {
+                let allowed = "known: every part but the last needs steps, epochs or fraction";
+                return Err(part.place.bad("steps", "none", allowed));
+            };
+            let law = part.build(run, probing)?.0;
+            chain = Some(append(chain, start, law)?);
+            start = start.saturating_add(part.resolve(length, steps, run)?);
+        }
+        if start >= steps && !probing {
+            let allowed = format!("parts that leave a step to the last one; those before it take {start} of {steps}");
+            return Err(self.place.bad("parts", format!("{} parts", parts.len()), allowed));
+        }
+        let rest = Run { steps: steps.saturating_sub(start).max(1), ..run };
+        let law = if last.length.is_some() { last.build(run, probing)? } else { last.build_over(rest, probing)? };
+        Ok(boxed(append(chain, start, law.0)?))
+    }
+
+    /// A length in steps. `whole` is what a fraction is a fraction of.
+    fn resolve(&self, length: Length, whole: u64, run: Run) -> Result<u64, Error> {
+        match (length.unit, run.steps_per_epoch) {
+            (Unit::Steps(steps), _) => Ok(steps),
+            (Unit::Fraction(fraction), _) => Ok((fraction * whole as f64).round() as u64),
+            (Unit::Epochs(epochs), Some(steps)) => Ok((epochs * steps as f64).round() as u64),
+            (Unit::Epochs(epochs), None) => {
+                let allowed = "a length that is known here: give the steps of an epoch, or count in steps";
+                Err(self.place.bad(length.key, epochs, allowed))
+            }
+        }
+    }
+}
+
+/// The law of the field, and one for beta1.
+type Laws = (Box<dyn Law>, Option<Box<dyn Law>>);
+
+fn boxed(law: impl Law + 'static) -> Box<dyn Law> {
+    Box::new(law)
+}
+
+fn append(chain: Option<Sequential>, start: u64, law: Box<dyn Law>) -> Result<Sequential, Error> {
+    match chain {
+        None => Ok(Sequential::new(law)),
+        Some(chain) => chain.then(start, law),
+    }
+}
+
+impl Unit {
+    fn show(self) -> String {
+        match self {
+            Unit::Steps(steps) => steps.to_string(),
+            Unit::Epochs(number) | Unit::Fraction(number) => number.to_string(),
+        }
+    }
+}
+
+/// A length by one of three keys.
+fn length(section: &mut Section, [steps, epochs, fraction]: Keys) -> Result<Option<Length>, Error> {
+    let mut found: Option<Length> = None;
+    let given = [
+        (steps, section.count(steps)?.map(Unit::Steps)),
+        (epochs, section.optional(epochs)?.map(Unit::Epochs)),
+        (fraction, section.optional(fraction)?.map(Unit::Fraction)),
+    ];
+    for (key, unit) in given {
+        let Some(unit) = unit else { continue };
+        check_unit(section, key, unit)?;
+        if let Some(other) = found {
+            let allowed = format!("to be given beside {}: give one of them", other.key);
+            return Err(section.bad(key, unit.show(), &allowed, None));
+        }
+        found = Some(Length { key, unit });
+    }
+    Ok(found)
+}
+
+fn check_unit(section: &Section, key: &str, unit: Unit) -> Result<(), Error> {
+    match unit {
+        Unit::Epochs(epochs) if !(epochs.is_finite() && epochs >= 0.0) => {
+            Err(section.bad(key, epochs.to_string(), "a finite number that is 0 or more", None))
+        }
+        Unit::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => {
+            Err(section.bad(key, fraction.to_string(), "a number from 0 to 1", None))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn required(section: &mut Section, keys: Keys) -> Result<Length, Error> {
+    length(section, keys)?.ok_or_else(|| section.missing(keys[0]))
+}
+
+/// A level by one of two keys, the absolute one first.
+fn level(section: &mut Section, [absolute, ratio]: [&'static str; 2]) -> Result<Option<Level>, Error> {
+    match (section.optional(absolute)?, section.optional(ratio)?) {
+        (Some(_), Some(value)) => {
+            let allowed = format!("to be given beside {absolute}: give one of them");
+            Err(section.bad(ratio, value.to_string(), &allowed, None))
+        }
+        (Some(value), None) => Ok(Some(Level::Absolute(value))),
+        (None, ratio) => Ok(ratio.map(Level::Ratio)),
+    }
+}
+
+fn min(section: &mut Section, default: f64) -> Result<Level, Error> {
+    Ok(level(section, ["min", "min_ratio"])?.unwrap_or(Level::Ratio(default)))
+}
+
+/// `warmup` or `cooldown`: the shape by the key itself, and a length. A constant cool-down needs no level.
+fn edge(section: &mut Section, key: &'static str, keys: Keys) -> Result<Option<Edge>, Error> {
+    let warms = key == "warmup";
+    let shaped = section.has(key);
+    let shapes = if warms { ["linear", "constant", "cosine"] } else { ["constant", "linear", "cosine"] };
+    let shape = match section.word_or_first(key, &shapes)? {
+        "linear" => Rise::Linear,
+        "cosine" => Rise::Cosine,
+        _ => Rise::Constant,
+    };
+    let length = length(section, keys)?;
+    let names = if warms { ["warmup_start", "warmup_start_ratio"] } else { ["cooldown_end", "cooldown_end_ratio"] };
+    let given = level(section, names)?;
+    let Some(length) = length else {
+        return if shaped || given.is_some() { Err(section.missing(keys[0])) } else { Ok(None) };
+    };
+    if warms && shape == Rise::Constant && given.is_none() {
+        return Err(section.missing(names[1]));
+    }
+    Ok(Some(Edge { shape, length, level: given.unwrap_or(Level::ZERO) }))
+}
+
+fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> {
+    Ok(match name {
+        "linear" => Kind::Linear {
+            start: level(section, ["start", "start_ratio"])?.unwrap_or(Level::BASE),
+            end: level(section, ["end", "end_ratio"])?.unwrap_or(Level::ZERO),
+        },
+        "polynomial" => Kind::Polynomial { power: section.number("power", 1.0)?, min: min(section, 0.0)? },
+        "exponential" => {
+            let gamma = section.optional("gamma")?.ok_or_else(|| section.missing("gamma"))?;
+            let one = Length { key: EVERY[0], unit: Unit::Steps(1) };
+            Kind::Exponential { gamma, every: length(section, EVERY)?.unwrap_or(one) }
+        }
+        "step" => Kind::Step {
+            gamma: section.number("gamma", 0.1)?,
+            every: required(section, EVERY)?,
+            min: min(section, 0.0)?,
+        },
+        "multi_step" => Kind::MultiStep { gamma: section.number("gamma", 0.1)?, milestones: milestones(section)? },
+        "multiplicative" => {
+            Kind::Multiplicative(section.numbers("factors")?.ok_or_else(|| section.missing("factors"))?)
+        }
+        "cosine" => Kind::Cosine { min: min(section, 0.0)?, k_decay: section.number("k_decay", 1.0)? },
+        "cosine_restarts" => Kind::CosineRestarts {
+            cycle: required(section, CYCLE)?,
+            multiplier: section.number("cycle_mult", 1.0)?,
+            decay: section.number("cycle_decay", 1.0)?,
+            limit: section.count("cycle_limit")?,
+            min: min(section, 0.0)?,
+            k_decay: section.number("k_decay", 1.0)?,
+        },
+        "cyclic" => cyclic(section)?,
+        "one_cycle" => Kind::OneCycle {
+            up: section.number("up_fraction", 0.3)?,
+            div: section.number("div", 25.0)?,
+            final_div: section.number("final_div", 1e4)?,
+            anneal: if section.word_or_first("anneal", &["cos", "linear"])? == "cos" {
+                Anneal::Cos
+            } else {
+                Anneal::Linear
+            },
+            three_phase: section.flag("three_phase")?,
+        },
+        "inverse_sqrt" => Kind::InverseSqrt { timescale: length(section, TIMESCALE)? },
+        "tanh" => Kind::Tanh {
+            bounds: (section.number("lower", -6.0)?, section.number("upper", 3.0)?),
+            min: min(section, 0.0)?,
+        },
+        "slanted_triangular" => Kind::SlantedTriangular {
+            cut: section.number("cut_fraction", 0.1)?,
+            ratio: section.number("ratio", 32.0)?,
+            slope: match section.word_or_first("form", &["exact", "paper"])? {
+                "paper" => Slope::Paper,
+                _ => Slope::Exact,
+            },
+        },
+        "wsd" => {
+            let form = match section.word_or_first("decay", &["sqrt", "inverse", "linear", "cosine"])? {
+                "inverse" => Decay::Inverse,
+                "linear" => Decay::Linear,
+                "cosine" => Decay::Cosine,
+                _ => Decay::Sqrt,
+            };
+            Kind::Wsd {
+                share: section.number("decay_fraction", 0.1)?,
+                checkpoints: section.count("checkpoints")?.unwrap_or(1),
+                form,
+                min: min(section, if form == Decay::Inverse { 0.1 } else { 0.0 })?,
+            }
+        }
+        "plateau" => Kind::Plateau(plateau(section)?),
+        "sequential" => Kind::Sequential(parts(section, field)?),
+        "chained" => Kind::Chained(parts(section, field)?),
+        _ => Kind::Constant,
+    })
+}
+
+fn parts(section: &mut Section, field: Field) -> Result<Vec<LawSpec>, Error> {
+    let parts = section.sections("parts")?;
+    if parts.is_empty() {
+        return Err(section.missing("parts"));
+    }
+    parts.into_iter().map(|part| LawSpec::read_any(part, field, false)).collect()
+}
+
+fn milestones(section: &mut Section) -> Result<Vec<Length>, Error> {
+    let mut found: Option<(&str, Vec<Length>)> = None;
+    for (place, key) in MILESTONES.into_iter().enumerate() {
+        let Some(numbers) = section.numbers(key)? else { continue };
+        if let Some((other, _)) = found {
+            let allowed = format!("to be given beside {other}: give one of them");
+            return Err(section.bad(key, format!("{numbers:?}"), &allowed, None));
+        }
+        let mut lengths = Vec::new();
+        for number in numbers {
+            let unit = match place {
+                0 if number >= 0.0 && number.fract() == 0.0 => Unit::Steps(number as u64),
+                0 => return Err(section.bad(key, number.to_string(), "a whole number that is 0 or more", None)),
+                1 => Unit::Epochs(number),
+                _ => Unit::Fraction(number),
+            };
+            check_unit(section, key, unit)?;
+            lengths.push(Length { key, unit });
+        }
+        found = Some((key, lengths));
+    }
+    found.map(|(_, lengths)| lengths).ok_or_else(|| section.missing(MILESTONES[0]))
+}
+
+fn cyclic(section: &mut Section) -> Result<Kind, Error> {
+    let mode = match section.word_or_first("mode", &["triangular", "triangular2", "exp_range"])? {
+        "triangular2" => Mode::Triangular2,
+        "exp_range" => {
+            let gamma = section.optional("gamma")?.ok_or_else(|| section.missing("gamma"))?;
+            Mode::ExpRange(gamma)
+        }
+        _ => Mode::Triangular,
+    };
+    let (up, down) = (required(section, UP)?, length(section, DOWN)?);
+    Ok(Kind::Cyclic { up, down, min: min(section, 0.0)?, mode })
+}
+
+fn plateau(section: &mut Section) -> Result<Plateau, Error> {
+    let better = match section.word_or_first("mode", &["min", "max"])? {
+        "max" => Better::Higher,
+        _ => Better::Lower,
+    };
+    let factor = section.number("factor", 0.1)?;
+    let patience = section.count("patience")?.unwrap_or(10);
+    let threshold = section.number("threshold", 1e-4)?;
+    let threshold = match section.word_or_first("threshold_mode", &["rel", "abs"])? {
+        "abs" => Threshold::Absolute(threshold),
+        _ => Threshold::Relative(threshold),
+    };
+    let cooldown = section.count("cooldown")?.unwrap_or(0);
+    let law = Plateau::new(better, factor, patience, min(section, 0.0)?).and_then(|law| law.threshold(threshold));
+    Ok(law.map_err(|error| section.place().named(error))?.cooldown(cooldown))
+}
