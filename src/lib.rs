@@ -4,7 +4,7 @@
 //! # The data's way
 //!
 //! ```text
-//! schedule.yaml ──> Spec ──> law ──> rows [steps x groups] ──one upload──> table on the device
+//! schedule.yaml ──> Spec ──> laws ──> rows [steps x groups] ──one upload──> table on the device
 //!
 //! batch ──> forward ──> loss ──> backward ──> gradient arena ──> norm ──> control ──> update ──> parameter arena
 //!                                                                          └─ clip, guard: decided on the device
