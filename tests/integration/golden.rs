@@ -20,10 +20,17 @@ pub struct Array {
 
 /// The folder named by `GRADUS_GOLDEN`, or the project's own.
 pub fn folder(own: &str) -> PathBuf {
-    match std::env::var_os("GRADUS_GOLDEN") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(own),
-    }
+    std::env::var_os("GRADUS_GOLDEN").map_or_else(|| own_folder(own), PathBuf::from)
+}
+
+/// The project's own folder.
+pub fn own_folder(own: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(own)
+}
+
+/// Whether the traces are the project's own, of which it is known how many there are.
+pub fn is_own_folder() -> bool {
+    std::env::var_os("GRADUS_GOLDEN").is_none()
 }
 
 /// Every case in a folder whose file name starts with one of the prefixes, in order. A file that cannot be read fails.

@@ -5,7 +5,7 @@
 //! f32 itself breaks the first rule (overflow of g², an inf) are compared with its f32 trace: the same class of inf or
 //! NaN, else the first rule.
 
-use crate::golden::{Case, cases, folder, number};
+use crate::golden::{Case, cases, folder, is_own_folder, number};
 use crate::support::engines;
 use gradus::engine::{AdapterChoice, Engine};
 use gradus::optim::{Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Selection, Settings};
@@ -63,7 +63,7 @@ fn golden_optim_matches_torch() {
     }
     let named: Vec<String> = not_built.iter().map(|(name, count)| format!("{name} ({count})")).collect();
     println!("golden_optim: {checked} files checked; not built: {}", named.join(", "));
-    assert!(checked >= 50, "only {checked} files were checked");
+    assert!(checked >= 50 || !is_own_folder(), "only {checked} files were checked");
     assert_eq!(checked + not_built.values().sum::<usize>(), all.len(), "every file is checked or named");
 }
 
@@ -145,11 +145,22 @@ fn groups_of(case: &Case) -> Vec<Group> {
 }
 
 fn clip_of(case: &Case) -> Clip {
-    if let Some(args) = case.json["clip_grad_norm"].as_object() {
-        return Clip::norm(args["max_norm"].as_f64().expect("max_norm"));
+    match (&case.json["clip_grad_norm"], &case.json["clip_grad_value"]) {
+        (Value::Object(_), _) => clip_by_norm(case, &case.json["clip_grad_norm"]),
+        (_, Value::Object(args)) => Clip::Value(args["clip_value"].as_f64().expect("clip_value")),
+        _ => Clip::None,
     }
-    assert!(case.json.get("clip_grad_value").is_none(), "{}: not expected here", case.name);
-    Clip::None
+}
+
+fn clip_by_norm(case: &Case, args: &Value) -> Clip {
+    let order = match number(&args["norm_type"]).unwrap_or(2.0) {
+        1.0 => NormOrder::One,
+        2.0 => NormOrder::Two,
+        f64::INFINITY => NormOrder::Infinity,
+        other => panic!("{}: norm of order {other}", case.name),
+    };
+    let error_if_nonfinite = args["error_if_nonfinite"].as_bool().unwrap_or(false);
+    Clip::Norm { max_norm: args["max_norm"].as_f64().expect("max_norm"), order, error_if_nonfinite }
 }
 
 fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
@@ -300,16 +311,7 @@ fn within(got: f64, expected: f64) -> bool {
 fn check_clip(case: &Case, exact: &Case, engine: &Engine) {
     let args = &case.json["args"];
     let clip = match case.text("callable").rsplit('.').next() {
-        Some("clip_grad_norm_") => Clip::Norm {
-            max_norm: args["max_norm"].as_f64().expect("max_norm"),
-            order: match number(&args["norm_type"]).unwrap_or(2.0) {
-                1.0 => NormOrder::One,
-                2.0 => NormOrder::Two,
-                f64::INFINITY => NormOrder::Infinity,
-                other => panic!("{}: norm of order {other}", case.name),
-            },
-            error_if_nonfinite: args["error_if_nonfinite"].as_bool().unwrap_or(false),
-        },
+        Some("clip_grad_norm_") => clip_by_norm(case, args),
         Some("clip_grad_value_") => Clip::Value(args["clip_value"].as_f64().expect("clip_value")),
         other => panic!("{}: {other:?} is not known", case.name),
     };

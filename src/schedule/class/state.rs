@@ -106,9 +106,15 @@ pub(super) fn put(groups: &mut [Group], field: &str, values: &[f64]) {
     groups.iter_mut().zip(values).for_each(|(group, value)| group.set(field, *value));
 }
 
+/// A recurrence that ends at 0, as LinearLR's with an end factor of 0, may end this far below it; the reference goes on.
+const ROUNDING: f64 = 1e-15;
+
 fn check(field: &str, group: usize, value: f64) -> Result<f64, Fault> {
     if !value.is_finite() {
         return Err(Fault::new(format!("{field} of group {group} turns {value}")));
+    }
+    if field == "lr" && (-ROUNDING..0.0).contains(&value) {
+        return Ok(0.0);
     }
     if field == "lr" && value < 0.0 {
         return Err(Fault::new(format!("lr of group {group} turns negative ({value:e})")));
