@@ -47,14 +47,14 @@ pub enum Error {
         key: String,
     },
     /// What a scheduler asked for by class name refuses.
-    #[error("{file}: {key}: {source}")]
+    #[error("{file}: {key}: {refusal}")]
     Class {
         /// The file.
         file: String,
         /// The section.
         key: String,
-        /// What is wrong.
-        source: Box<super::class::Error>,
+        /// What is wrong: part of the message, and so not a cause of its own.
+        refusal: Box<super::class::Error>,
     },
     /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
     #[error("{law}: {argument} = {value} is not {allowed}")]

@@ -217,8 +217,8 @@ impl Place {
         }
     }
 
-    pub(super) fn class(&self, source: class::Error) -> Error {
-        Error::Class { file: self.file.clone(), key: self.path.clone(), source: Box::new(source) }
+    pub(super) fn class(&self, refusal: class::Error) -> Error {
+        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 
     /// A law's complaint about an argument, as one about the key of that name.

@@ -273,3 +273,13 @@ fn plan_refuses_in_one_line_and_writes_nothing() {
     assert_eq!(told(&[&file, "--steps", "9", "--csv", &svg]), "gradus: --svg and --csv name the same file");
     assert_eq!(folder.files(), ["bad.yaml", "odd.yaml", "run.yaml"]);
 }
+
+#[test]
+fn plan_tells_a_refusal_of_a_class_once() {
+    let folder = Folder::new("class");
+    let class = "lr_scheduler: {class_path: torch.optim.lr_scheduler.OneCycleLr}";
+    let file = folder.write("run.yaml", &format!("optimizer: {{type: adamw}}\n{class}\n"));
+    let told = refused(&[&file, "--steps", "5"]);
+    assert_eq!(told.matches("is not a scheduler class that is known here").count(), 1, "{told}");
+    assert!(told.contains("did you mean \"torch.optim.lr_scheduler.OneCycleLR\"?"), "{told}");
+}
