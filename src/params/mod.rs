@@ -10,9 +10,11 @@ mod group;
 mod nearest;
 mod param;
 mod row;
+mod select;
 
 pub use error::Error;
 pub use group::Group;
 pub use nearest::nearest;
 pub use param::Param;
 pub use row::{Field, Row};
+pub use select::Pattern;

@@ -6,13 +6,18 @@ use super::yaml::{Place, Section};
 use super::{Error, FieldLaw, Run};
 use crate::params::{Field, Row};
 
-/// `class_path`, `init_args` and `interval`.
+/// `class_path`, `init_args`, and when `step()` is called.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ClassSpec {
-    path: String,
-    arguments: Arguments,
+    pub(super) path: String,
+    pub(super) arguments: Arguments,
     /// `step()` is called after every epoch, not after every step.
-    per_epoch: bool,
+    pub(super) per_epoch: bool,
+    /// `step()` is called after so many of them only.
+    pub(super) frequency: u64,
+    /// The metric that a class takes which needs one.
+    pub(super) monitor: Option<String>,
+    pub(super) place: Place,
 }
 
 /// Classes that only step with a metric; a run without any stays where they start.
@@ -23,8 +28,42 @@ impl ClassSpec {
         let path = section.text("class_path")?;
         let arguments = section.arguments("init_args")?;
         let per_epoch = section.word_or_first("interval", &["step", "epoch"])? == "epoch";
+        let (frequency, monitor) = (frequency(section)?, monitor(section)?);
         class::build(&path, &arguments).map_err(|error| section.place().class(error))?;
-        Ok(ClassSpec { path, arguments, per_epoch })
+        Ok(ClassSpec { path, arguments, per_epoch, frequency, monitor, place: section.place() })
+    }
+
+    /// The `new_lr_scheduler` of a phase, as finetuning-scheduler writes it: `lr_scheduler_init` and `pl_lrs_cfg`.
+    pub(super) fn read_new(section: &mut Section) -> Result<ClassSpec, Error> {
+        if !section.has("lr_scheduler_init") {
+            return Err(section.missing("lr_scheduler_init"));
+        }
+        let mut init = section.section("lr_scheduler_init")?;
+        let (path, arguments) = (init.text("class_path")?, init.arguments("init_args")?);
+        let place = init.place();
+        init.finish()?;
+        class::build(&path, &arguments).map_err(|error| place.class(error))?;
+        let mut calls = section.section("pl_lrs_cfg")?;
+        let per_epoch = calls.word_or_first("interval", &["epoch", "step"])? == "epoch";
+        let (frequency, monitor) = (frequency(&mut calls)?, monitor(&mut calls)?);
+        for ignored in ["name", "strict", "reduce_on_plateau"] {
+            calls.skip(ignored);
+        }
+        let spec = ClassSpec { path, arguments, per_epoch, frequency, monitor, place };
+        if spec.needs_metrics() && spec.monitor.is_none() {
+            return Err(calls.missing("monitor"));
+        }
+        calls.finish()?;
+        Ok(spec)
+    }
+
+    pub(super) fn build(&self) -> Result<Box<dyn class::Scheduler>, Error> {
+        class::build(&self.path, &self.arguments).map_err(|error| self.place.class(error))
+    }
+
+    /// The class's name without its module.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
     pub(super) fn needs_metrics(&self) -> bool {
@@ -48,7 +87,7 @@ impl ClassSpec {
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
         for step in 0..run.steps {
-            if step > 0 && step % every == 0 && !self.needs_metrics() {
+            if step > 0 && step % every == 0 && (step / every).is_multiple_of(self.frequency) && !self.needs_metrics() {
                 scheduler.step(&mut state, &mut moving, None).map_err(told)?;
             }
             for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {
@@ -70,4 +109,18 @@ impl ClassSpec {
         };
         Ok(curves.into_iter().enumerate().flat_map(of_group).collect())
     }
+}
+
+fn frequency(section: &mut Section) -> Result<u64, Error> {
+    match section.count("frequency")? {
+        Some(0) => Err(section.bad("frequency", "0".to_owned(), "1 or more", None)),
+        given => Ok(given.unwrap_or(1)),
+    }
+}
+
+fn monitor(section: &mut Section) -> Result<Option<String>, Error> {
+    if section.is_null("monitor") {
+        section.skip("monitor");
+    }
+    if section.has("monitor") { section.text("monitor").map(Some) } else { Ok(section.skip("monitor")).map(|()| None) }
 }

@@ -143,6 +143,14 @@ impl LawSpec {
         self.field == field || (self.beta1.is_some() && field == Field::Beta1)
     }
 
+    /// The class, where it is asked for by class name.
+    pub(super) fn class(&self) -> Option<&ClassSpec> {
+        match &self.kind {
+            Kind::Class(class) => Some(class),
+            _ => None,
+        }
+    }
+
     /// The plateau law, where it is one: its reductions need metrics, which [`laws`](LawSpec::laws) does not have.
     pub fn plateau(&self) -> Option<&Plateau> {
         match &self.kind {

@@ -19,8 +19,9 @@ pub(super) struct Section {
 impl Section {
     /// The top level of a file.
     pub(super) fn parse(file: &str, text: &str) -> Result<Section, Error> {
-        let value: Value = serde_yaml::from_str(text)
-            .map_err(|error| Error::NotYaml { file: file.to_owned(), reason: error.to_string() })?;
+        let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: file.to_owned(), reason: error.to_string() };
+        let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
+        value.apply_merge().map_err(not_yaml)?;
         Section::of(file, String::new(), value)
     }
 
@@ -199,21 +200,156 @@ impl Section {
     }
 }
 
+/// What only schedules of phases need.
+impl Section {
+    /// Whether the file is a bare schedule of phases: its keys are numbers, or text that reads as whole ones.
+    pub(super) fn is_numbered(&self) -> bool {
+        let numbered = |key: &Value| key.is_number() || key.as_str().is_some_and(|text| text.parse::<i64>().is_ok());
+        !self.map.is_empty() && self.map.keys().all(numbered)
+    }
+
+    /// The sections of phases 0…n, in this order. Keys that are text are read as numbers, with a warning.
+    pub(super) fn phases(self, warnings: &mut Vec<String>) -> Result<Vec<Section>, Error> {
+        let mut phases: Vec<(u64, Section)> = Vec::new();
+        let mut texts: Vec<String> = Vec::new();
+        for (key, value) in &self.map {
+            let number = match key {
+                Value::String(text) => text.parse().ok().inspect(|_: &u64| texts.push(format!("{text:?}"))),
+                other => other.as_u64(),
+            };
+            let shown = show(key);
+            let Some(number) = number else {
+                let allowed = "a phase: phases are whole numbers from 0 on";
+                return Err(self.bad_key(&shown, allowed));
+            };
+            if phases.iter().any(|(known, _)| *known == number) {
+                return Err(self.bad_key(&shown, "a phase that is not there yet: this one is there as text and as a number"));
+            }
+            phases.push((number, Section::of(&self.file, self.key(&number.to_string()), value.clone())?));
+        }
+        if !texts.is_empty() {
+            let (file, texts) = (&self.file, texts.join(", "));
+            warnings.push(format!("{file}: phases {texts} are text; read as whole numbers"));
+        }
+        phases.sort_by_key(|(number, _)| *number);
+        if phases.iter().enumerate().any(|(place, (number, _))| place as u64 != *number) {
+            return Err(self.renumbered(&phases));
+        }
+        Ok(phases.into_iter().map(|(_, section)| section).collect())
+    }
+
+    /// Phases with gaps: the error shows them as they would have to be.
+    fn renumbered(&self, phases: &[(u64, Section)]) -> Error {
+        let numbers: Vec<String> = phases.iter().map(|(number, _)| number.to_string()).collect();
+        let map: Mapping = phases
+            .iter()
+            .enumerate()
+            .map(|(place, (_, section))| (Value::from(place), Value::Mapping(section.map.clone())))
+            .collect();
+        let text = serde_yaml::to_string(&map).unwrap_or_default();
+        Error::BadValue {
+            file: self.file.clone(),
+            key: if self.path.is_empty() { "the phases".to_owned() } else { self.path.clone() },
+            value: numbers.join(", "),
+            allowed: format!("0 to {} without a gap. Numbered anew they would be:\n{}", phases.len() - 1, text.trim_end()),
+            nearest: None,
+        }
+    }
+
+    fn bad_key(&self, key: &str, allowed: &str) -> Error {
+        let path = if self.path.is_empty() { "a top-level key" } else { &self.path };
+        Error::BadValue {
+            file: self.file.clone(),
+            key: format!("key of {path}"),
+            value: key.to_owned(),
+            allowed: allowed.to_owned(),
+            nearest: None,
+        }
+    }
+
+    /// Whether the key is there and null.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(Value::is_null)
+    }
+
+    /// Takes a key that says nothing.
+    pub(super) fn skip(&mut self, key: &'static str) {
+        self.take(key);
+    }
+
+    /// A section, where there is one.
+    pub(super) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
+        if self.has(key) { self.section(key).map(Some) } else { Ok(self.skip(key)).map(|()| None) }
+    }
+
+    /// A number that has to be one in YAML too: no text that reads as a number.
+    pub(super) fn plain_number(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let number = value.as_f64().filter(|number| !number.is_nan());
+        number.map(Some).ok_or_else(|| self.bad(key, show(&value), "a number (without quotes)", None))
+    }
+
+    /// True or false, with a default. As in PyYAML, yes, no, on and off are truths too.
+    pub(super) fn truth(&mut self, key: &'static str, default: bool) -> Result<bool, Error> {
+        let Some(value) = self.take(key) else { return Ok(default) };
+        let known = value.as_bool().or_else(|| match value.as_str()? {
+            "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+            "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+            _ => None,
+        });
+        known.ok_or_else(|| self.bad(key, show(&value), "true or false", None))
+    }
+
+    /// A whole number that may be negative.
+    pub(super) fn integer(&mut self, key: &'static str, default: i64) -> Result<i64, Error> {
+        let Some(value) = self.take(key) else { return Ok(default) };
+        value.as_i64().ok_or_else(|| self.bad(key, show(&value), "a whole number", None))
+    }
+
+    /// A text with a default.
+    pub(super) fn text_or(&mut self, key: &'static str, default: &str) -> Result<String, Error> {
+        if self.has(key) { self.text(key) } else { Ok(self.skip(key)).map(|()| default.to_owned()) }
+    }
+}
+
 /// A section's place, for what is found out later.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     file: String,
     path: String,
 }
 
 impl Place {
+    /// The top of a file.
+    pub(super) fn top(file: &str) -> Place {
+        Place { file: file.to_owned(), path: String::new() }
+    }
+
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
     pub(super) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
+        self.bad_near(key, value, allowed, None)
+    }
+
+    pub(super) fn bad_near(
+        &self,
+        key: &str,
+        value: impl ToString,
+        allowed: impl Into<String>,
+        nearest: Option<&str>,
+    ) -> Error {
         Error::BadValue {
             file: self.file.clone(),
-            key: format!("{}.{key}", self.path),
+            key: self.key(key),
             value: value.to_string(),
             allowed: allowed.into(),
-            nearest: None,
+            nearest: nearest.map(str::to_owned),
         }
     }
 

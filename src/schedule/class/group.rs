@@ -1,6 +1,6 @@
 //! A parameter group as a scheduler sees it.
 
-use super::exact;
+use super::super::exact;
 use crate::params::{Field, Row};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

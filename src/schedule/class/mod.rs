@@ -25,7 +25,6 @@
 
 mod accelerated;
 mod error;
-mod exact;
 mod factor;
 mod group;
 mod python;

@@ -1,6 +1,7 @@
 //! What a scheduler has to remember between steps.
 
-use super::{Error, Fault, Group, exact};
+use super::super::exact;
+use super::{Error, Fault, Group};
 use serde::{Deserialize, Serialize};
 
 /// The state that moves. Together with the groups it continues exactly where it was saved.

@@ -25,41 +25,53 @@ impl<'de> Deserialize<'de> for Exact {
     }
 }
 
-pub(super) mod number {
+pub(in crate::schedule) mod number {
     use super::{Deserialize, Deserializer, Exact, Serialize, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::schedule) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         Exact(*value).serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         Exact::deserialize(deserializer).map(|exact| exact.0)
     }
 }
 
-pub(super) mod list {
+pub(in crate::schedule) mod maybe {
+    use super::{Deserialize, Deserializer, Exact, Serialize, Serializer};
+
+    pub(in crate::schedule) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.map(Exact).serialize(serializer)
+    }
+
+    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<Exact>::deserialize(deserializer)?.map(|exact| exact.0))
+    }
+}
+
+pub(in crate::schedule) mod list {
     use super::{Deserialize, Deserializer, Exact, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::schedule) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(|value| Exact(*value)))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
         Ok(Vec::<Exact>::deserialize(deserializer)?.into_iter().map(|exact| exact.0).collect())
     }
 }
 
-pub(super) mod map {
+pub(in crate::schedule) mod map {
     use super::{BTreeMap, Deserialize, Deserializer, Exact, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(
+    pub(in crate::schedule) fn serialize<S: Serializer>(
         values: &BTreeMap<String, f64>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(values.iter().map(|(key, value)| (key, Exact(*value))))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<String, f64>, D::Error> {
         let values = BTreeMap::<String, Exact>::deserialize(deserializer)?;

@@ -1,0 +1,98 @@
+//! How a schedule of phases is walked.
+
+use super::Error;
+use super::optimizer_spec::OptimizerSpec;
+use super::phase_spec::NewScheduler;
+use super::yaml::Section;
+
+/// The section `finetuning`, with the names and defaults of finetuning-scheduler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finetuning {
+    /// The rate of a phase that names none. `None`: a tenth of the optimizer's.
+    pub base_max_lr: Option<f64>,
+    /// The last phase that is reached; `None`: the schedule's last.
+    pub max_depth: Option<u64>,
+    /// A transition goes back to the best copy of parameters and moments.
+    pub restore_best: bool,
+    /// Transitions come at their epochs alone; there is no early stopping.
+    pub epoch_transitions_only: bool,
+    /// A scheduler that begins anew at every transition of an implicit schedule.
+    pub reinit_lr_cfg: Option<NewScheduler>,
+    /// An optimizer that begins anew at every transition of an implicit schedule.
+    pub reinit_optim_cfg: Option<OptimizerSpec>,
+    /// New groups have the lambda's rate in their first interval already.
+    pub apply_lambdas_new_pgs: bool,
+    /// Groups that do not hold exactly the parameters of phase 0 give way to groups that do.
+    pub enforce_phase0_params: bool,
+    /// Write the implicit schedule and end.
+    pub gen_ft_sched_only: bool,
+    /// Schedulers may be of classes that were never tried with groups that join late.
+    pub allow_untested: bool,
+}
+
+impl Default for Finetuning {
+    fn default() -> Finetuning {
+        Finetuning {
+            base_max_lr: Some(1e-5),
+            max_depth: None,
+            restore_best: true,
+            epoch_transitions_only: false,
+            reinit_lr_cfg: None,
+            reinit_optim_cfg: None,
+            apply_lambdas_new_pgs: false,
+            enforce_phase0_params: true,
+            gen_ft_sched_only: false,
+            allow_untested: false,
+        }
+    }
+}
+
+impl Finetuning {
+    pub(super) fn read(mut section: Section) -> Result<Finetuning, Error> {
+        if section.has("frozen_bn_track_running_stats") {
+            let allowed = "built: there is no BatchNorm here, whose statistics it would speak of";
+            return Err(section.bad("frozen_bn_track_running_stats", "given".to_owned(), allowed, None));
+        }
+        let usual = Finetuning::default();
+        let read = Finetuning {
+            base_max_lr: base_max_lr(&mut section, usual.base_max_lr)?,
+            max_depth: max_depth(&mut section)?,
+            restore_best: section.truth("restore_best", usual.restore_best)?,
+            epoch_transitions_only: section.truth("epoch_transitions_only", usual.epoch_transitions_only)?,
+            reinit_lr_cfg: section.maybe_section("reinit_lr_cfg")?.map(NewScheduler::read).transpose()?,
+            reinit_optim_cfg: section.maybe_section("reinit_optim_cfg")?.map(OptimizerSpec::read_new).transpose()?,
+            apply_lambdas_new_pgs: section.truth("apply_lambdas_new_pgs", usual.apply_lambdas_new_pgs)?,
+            enforce_phase0_params: section.truth("enforce_phase0_params", usual.enforce_phase0_params)?,
+            gen_ft_sched_only: section.truth("gen_ft_sched_only", usual.gen_ft_sched_only)?,
+            allow_untested: section.truth("allow_untested", usual.allow_untested)?,
+        };
+        if read.reinit_lr_cfg.as_ref().is_some_and(|new| new.init_pg_lrs.is_some()) {
+            let allowed = "for every phase alike: phases have groups of their own; say it in a phase";
+            return Err(section.bad("reinit_lr_cfg.init_pg_lrs", "given".to_owned(), allowed, None));
+        }
+        section.finish()?;
+        Ok(read)
+    }
+}
+
+fn base_max_lr(section: &mut Section, usual: Option<f64>) -> Result<Option<f64>, Error> {
+    if section.is_null("base_max_lr") {
+        section.skip("base_max_lr");
+        return Ok(None);
+    }
+    match section.optional("base_max_lr")? {
+        Some(lr) if !(lr.is_finite() && lr >= 0.0) => {
+            Err(section.bad("base_max_lr", lr.to_string(), "a finite number that is 0 or more", None))
+        }
+        given => Ok(given.or(usual)),
+    }
+}
+
+fn max_depth(section: &mut Section) -> Result<Option<u64>, Error> {
+    match section.integer("max_depth", -1)? {
+        -1 => Ok(None),
+        depth => u64::try_from(depth).map(Some).map_err(|_| {
+            section.bad("max_depth", depth.to_string(), "-1 (the whole schedule) or a phase", None)
+        }),
+    }
+}

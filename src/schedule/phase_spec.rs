@@ -1,0 +1,78 @@
+//! A phase, as a file says it.
+
+use super::Error;
+use super::class_spec::ClassSpec;
+use super::optimizer_spec::OptimizerSpec;
+use super::yaml::{Place, Section};
+
+/// One phase of a schedule: what thaws, at which rate, and until when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseSpec {
+    /// Names and patterns of the parameters that thaw.
+    pub params: Vec<String>,
+    /// The phase begins no epoch from this one on; `None` and negative numbers are no limit.
+    pub max_transition_epoch: Option<f64>,
+    /// The rate that its groups start with. Phase 0 starts with the optimizer's.
+    pub lr: Option<f64>,
+    /// A scheduler that takes over from the one before.
+    pub new_lr_scheduler: Option<NewScheduler>,
+    /// An optimizer that takes over from the one before.
+    pub new_optimizer: Option<OptimizerSpec>,
+    pub(super) place: Place,
+}
+
+/// A scheduler that takes over at a transition, and the rates that it starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewScheduler {
+    pub(super) class: ClassSpec,
+    /// Each group's rate and base, in the groups' order; a shorter list leaves the others as they are.
+    pub init_pg_lrs: Option<Vec<f64>>,
+    /// Start from the groups' current rates, not from their first ones.
+    pub use_current_optimizer_pg_lrs: bool,
+}
+
+impl PhaseSpec {
+    /// Reads a phase. What is accepted although it says nothing is a warning.
+    pub(super) fn read(mut section: Section, number: usize, warnings: &mut Vec<String>) -> Result<PhaseSpec, Error> {
+        let place = section.place();
+        let warn = |what: &str| format!("{}: {what}", place.at());
+        if section.is_null("params") {
+            section.skip("params");
+        }
+        let params = section.texts("params")?;
+        if params.is_empty() {
+            warnings.push(warn("no parameters thaw in this phase"));
+        }
+        let max_transition_epoch = section.plain_number("max_transition_epoch")?.filter(|epoch| *epoch >= 0.0);
+        let mut lr = section.optional("lr")?;
+        if let Some(value) = lr.filter(|lr| !(lr.is_finite() && (*lr as f32).is_finite() && *lr >= 0.0)) {
+            return Err(section.bad("lr", value.to_string(), "a finite number that is 0 or more", None));
+        }
+        if number == 0 && lr.take().is_some() {
+            warnings.push(warn("lr is left out of account: phase 0 has the optimizer's"));
+        }
+        let new_lr_scheduler = section.maybe_section("new_lr_scheduler")?.map(NewScheduler::read).transpose()?;
+        let new_optimizer = section.maybe_section("new_optimizer")?.map(OptimizerSpec::read_new).transpose()?;
+        let begins = [("new_lr_scheduler", new_lr_scheduler.is_some()), ("new_optimizer", new_optimizer.is_some())];
+        if let Some((key, _)) = begins.iter().find(|(_, given)| *given && number == 0) {
+            let section_name = if *key == "new_optimizer" { "optimizer" } else { "lr_scheduler" };
+            let allowed = format!("for phase 0: what it begins with is said in the section {section_name}");
+            return Err(section.bad(key, "given".to_owned(), &allowed, None));
+        }
+        section.finish()?;
+        Ok(PhaseSpec { params, max_transition_epoch, lr, new_lr_scheduler, new_optimizer, place })
+    }
+}
+
+impl NewScheduler {
+    pub(super) fn read(mut section: Section) -> Result<NewScheduler, Error> {
+        let class = ClassSpec::read_new(&mut section)?;
+        let init_pg_lrs = section.numbers("init_pg_lrs")?;
+        if let Some(bad) = init_pg_lrs.iter().flatten().find(|lr| !(lr.is_finite() && **lr >= 0.0)) {
+            return Err(section.bad("init_pg_lrs", bad.to_string(), "finite numbers that are 0 or more", None));
+        }
+        let use_current_optimizer_pg_lrs = section.truth("use_current_optimizer_pg_lrs", false)?;
+        section.finish()?;
+        Ok(NewScheduler { class, init_pg_lrs, use_current_optimizer_pg_lrs })
+    }
+}
