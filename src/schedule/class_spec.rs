@@ -20,6 +20,7 @@ const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
 
 impl ClassSpec {
     pub(super) fn read(section: &mut Section) -> Result<ClassSpec, Error> {
+        section.only(&["class_path", "init_args", "interval"])?;
         let path = section.text("class_path")?;
         let arguments = section.arguments("init_args")?;
         let per_epoch = section.word_or_first("interval", &["step", "epoch"])? == "epoch";
@@ -39,7 +40,7 @@ impl ClassSpec {
             (false, _) => 1,
             (true, Some(steps)) if steps > 0 => steps,
             (true, _) => {
-                let allowed = "an interval whose length is known here: give the steps of an epoch";
+                let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
                 return Err(place.bad("interval", "epoch", allowed));
             }
         };
