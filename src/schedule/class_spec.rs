@@ -25,6 +25,7 @@ const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
 
 impl ClassSpec {
     pub(super) fn read(section: &mut Section) -> Result<ClassSpec, Error> {
+        section.only(&["class_path", "init_args", "interval", "frequency", "monitor"])?;
         let path = section.text("class_path")?;
         let arguments = section.arguments("init_args")?;
         let per_epoch = section.word_or_first("interval", &["step", "epoch"])? == "epoch";
@@ -35,25 +36,21 @@ impl ClassSpec {
 
     /// The `new_lr_scheduler` of a phase, as finetuning-scheduler writes it: `lr_scheduler_init` and `pl_lrs_cfg`.
     pub(super) fn read_new(section: &mut Section) -> Result<ClassSpec, Error> {
-        if !section.has("lr_scheduler_init") {
-            return Err(section.missing("lr_scheduler_init"));
-        }
-        let mut init = section.section("lr_scheduler_init")?;
-        let (path, arguments) = (init.text("class_path")?, init.arguments("init_args")?);
-        let place = init.place();
-        init.finish()?;
+        let mut init = section.section("lr_scheduler_init", "it names the scheduler: class_path and init_args")?;
+        init.only(&["class_path", "init_args"])?;
+        let (path, arguments, place) = (init.text("class_path")?, init.arguments("init_args")?, init.place());
         class::build(&path, &arguments).map_err(|error| place.class(error))?;
-        let mut calls = section.section("pl_lrs_cfg")?;
-        let per_epoch = calls.word_or_first("interval", &["epoch", "step"])? == "epoch";
-        let (frequency, monitor) = (frequency(&mut calls)?, monitor(&mut calls)?);
-        for ignored in ["name", "strict", "reduce_on_plateau"] {
-            calls.skip(ignored);
+        let mut spec = ClassSpec { path, arguments, per_epoch: true, frequency: 1, monitor: None, place };
+        if let Some(mut calls) = section.maybe_section("pl_lrs_cfg")? {
+            // The last three say nothing that matters here.
+            calls.only(&["interval", "frequency", "monitor", "name", "strict", "reduce_on_plateau"])?;
+            spec.per_epoch = calls.word_or_first("interval", &["epoch", "step"])? == "epoch";
+            (spec.frequency, spec.monitor) = (frequency(&mut calls)?, monitor(&mut calls)?);
         }
-        let spec = ClassSpec { path, arguments, per_epoch, frequency, monitor, place };
         if spec.needs_metrics() && spec.monitor.is_none() {
-            return Err(calls.missing("monitor"));
+            let allowed = "a scheduler that can step without a metric: name one in pl_lrs_cfg, as monitor: val_loss";
+            return Err(spec.place.bad("class_path", &spec.path, allowed));
         }
-        calls.finish()?;
         Ok(spec)
     }
 
@@ -78,7 +75,7 @@ impl ClassSpec {
             (false, _) => 1,
             (true, Some(steps)) if steps > 0 => steps,
             (true, _) => {
-                let allowed = "an interval whose length is known here: give the steps of an epoch";
+                let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
                 return Err(place.bad("interval", "epoch", allowed));
             }
         };
@@ -119,8 +116,6 @@ fn frequency(section: &mut Section) -> Result<u64, Error> {
 }
 
 fn monitor(section: &mut Section) -> Result<Option<String>, Error> {
-    if section.is_null("monitor") {
-        section.skip("monitor");
-    }
-    if section.has("monitor") { section.text("monitor").map(Some) } else { Ok(section.skip("monitor")).map(|()| None) }
+    let said = section.has("monitor") && !section.is_null("monitor");
+    if said { section.text("monitor").map(Some) } else { Ok(None) }
 }

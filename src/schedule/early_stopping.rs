@@ -66,8 +66,17 @@ pub(super) struct Patience {
 
 impl EarlyStopping {
     pub(super) fn read(mut section: Section) -> Result<EarlyStopping, Error> {
+        section.only(&[
+            "monitor",
+            "mode",
+            "patience",
+            "min_delta",
+            "stopping_threshold",
+            "divergence_threshold",
+            "check_finite",
+        ])?;
         let usual = EarlyStopping::default();
-        let read = EarlyStopping {
+        Ok(EarlyStopping {
             monitor: section.text_or("monitor", &usual.monitor)?,
             better: better(&mut section)?,
             patience: section.count("patience")?.unwrap_or(usual.patience),
@@ -75,9 +84,7 @@ impl EarlyStopping {
             stopping_threshold: finite(&mut section, "stopping_threshold")?,
             divergence_threshold: finite(&mut section, "divergence_threshold")?,
             check_finite: section.truth("check_finite", true)?,
-        };
-        section.finish()?;
-        Ok(read)
+        })
     }
 
     /// Takes a metric in, in f32 as the reference does. In a phase that is not the last one, running out of patience
@@ -127,7 +134,6 @@ pub(super) fn better(section: &mut Section) -> Result<Better, Error> {
 
 fn finite(section: &mut Section, key: &'static str) -> Result<Option<f64>, Error> {
     if section.is_null(key) {
-        section.skip(key);
         return Ok(None);
     }
     match section.optional(key)? {

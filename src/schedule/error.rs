@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is no YAML, or has a key twice.
+    /// The text is no YAML, is empty, or has a key twice.
     #[error("{file}: {reason}")]
     NotYaml {
         /// The file.
@@ -39,12 +39,48 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A key that has to be there is not.
-    #[error("{file}: {key} is missing")]
+    #[error("{file}: {key} is missing{}", instead(.others))]
     Missing {
         /// The file.
         file: String,
         /// The key.
         key: String,
+        /// Keys beside it, one of which would do instead.
+        others: Vec<&'static str>,
+    },
+    /// A section that has to be there is not, or has nothing in it.
+    #[error("{file}: the section {section} is {}: {purpose}", if *.empty { "empty" } else { "missing" })]
+    MissingSection {
+        /// The file.
+        file: String,
+        /// The section.
+        section: String,
+        /// Its name is there, but nothing below it.
+        empty: bool,
+        /// What it is for, with an example.
+        purpose: &'static str,
+    },
+    /// A key that means something elsewhere.
+    #[error("{file}: {key} has no place here: {instead}")]
+    Misplaced {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// What to write instead.
+        instead: String,
+    },
+    /// Two laws on one field.
+    #[error("{file}: {key}: {field} is already moved by {by}")]
+    MovedTwice {
+        /// The file.
+        file: String,
+        /// The later law.
+        key: String,
+        /// The field.
+        field: crate::params::Field,
+        /// The earlier law.
+        by: String,
     },
     /// What a scheduler asked for by class name refuses.
     #[error("{file}: {key}: {refusal}")]
@@ -86,4 +122,8 @@ pub enum Error {
 
 fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+}
+
+fn instead(others: &[&str]) -> String {
+    if others.is_empty() { String::new() } else { format!(" ({} would do instead)", others.join(" or ")) }
 }

@@ -53,6 +53,18 @@ impl Finetuning {
             let allowed = "built: there is no BatchNorm here, whose statistics it would speak of";
             return Err(section.bad("frozen_bn_track_running_stats", "given".to_owned(), allowed, None));
         }
+        section.only(&[
+            "base_max_lr",
+            "max_depth",
+            "restore_best",
+            "epoch_transitions_only",
+            "reinit_lr_cfg",
+            "reinit_optim_cfg",
+            "apply_lambdas_new_pgs",
+            "enforce_phase0_params",
+            "gen_ft_sched_only",
+            "allow_untested",
+        ])?;
         let usual = Finetuning::default();
         let read = Finetuning {
             base_max_lr: base_max_lr(&mut section, usual.base_max_lr)?,
@@ -70,14 +82,12 @@ impl Finetuning {
             let allowed = "for every phase alike: phases have groups of their own; say it in a phase";
             return Err(section.bad("reinit_lr_cfg.init_pg_lrs", "given".to_owned(), allowed, None));
         }
-        section.finish()?;
         Ok(read)
     }
 }
 
 fn base_max_lr(section: &mut Section, usual: Option<f64>) -> Result<Option<f64>, Error> {
     if section.is_null("base_max_lr") {
-        section.skip("base_max_lr");
         return Ok(None);
     }
     match section.optional("base_max_lr")? {

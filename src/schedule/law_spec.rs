@@ -9,31 +9,13 @@ use super::law::{
     Level, Linear, Mode, MultiStep, Multiplicative, OneCycle, Plateau, Polynomial, Ramp, Rise, Sequential,
     SlantedTriangular, Slope, Step, Tanh, Threshold, WarmUp, Wsd,
 };
+use super::law_keys::{
+    self, BETA1, COOLDOWN, COOLDOWN_END, CYCLE, DOWN, END, EVERY, Keys, LevelKeys, MILESTONES, MIN, NAMES, OWN, START,
+    TIMESCALE, UP, WARMUP, WARMUP_START,
+};
 use super::yaml::{Place, Section};
-use super::{Error, FieldLaw, Law};
+use super::{Error, FieldLaw, Law, class};
 use crate::params::{Field, Row};
-
-/// The short names.
-const NAMES: [&str; 18] = [
-    "constant",
-    "linear",
-    "polynomial",
-    "exponential",
-    "step",
-    "multi_step",
-    "multiplicative",
-    "cosine",
-    "cosine_restarts",
-    "cyclic",
-    "one_cycle",
-    "inverse_sqrt",
-    "tanh",
-    "slanted_triangular",
-    "wsd",
-    "plateau",
-    "sequential",
-    "chained",
-];
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,26 +88,12 @@ enum Kind {
     Class(ClassSpec),
 }
 
-/// Names of a length's three keys.
-type Keys = [&'static str; 3];
-
-const OWN: Keys = ["steps", "epochs", "fraction"];
-const EVERY: Keys = ["every_steps", "every_epochs", "every_fraction"];
-const CYCLE: Keys = ["cycle_steps", "cycle_epochs", "cycle_fraction"];
-const UP: Keys = ["up_steps", "up_epochs", "up_fraction"];
-const DOWN: Keys = ["down_steps", "down_epochs", "down_fraction"];
-const TIMESCALE: Keys = ["timescale_steps", "timescale_epochs", "timescale_fraction"];
-const WARMUP: Keys = ["warmup_steps", "warmup_epochs", "warmup_fraction"];
-const COOLDOWN: Keys = ["cooldown_steps", "cooldown_epochs", "cooldown_fraction"];
-const MILESTONES: Keys = ["milestones", "milestones_epochs", "milestones_fraction"];
-
 impl LawSpec {
     /// Reads a section whose keys are one law's, or one class's.
     pub(super) fn read(mut section: Section, field: Field) -> Result<LawSpec, Error> {
         if field == Field::Lr && section.has("class_path") {
             let kind = Kind::Class(ClassSpec::read(&mut section)?);
             let place = section.place();
-            section.finish()?;
             return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None });
         }
         let spec = LawSpec::read_any(section, field, true)?;
@@ -136,6 +104,11 @@ impl LawSpec {
     /// The field that it moves.
     pub fn field(&self) -> Field {
         self.field
+    }
+
+    /// Where it stands in its file.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether it moves this field, be it as the second of two.
@@ -184,16 +157,12 @@ impl LawSpec {
     }
 
     fn read_any(mut section: Section, field: Field, top: bool) -> Result<LawSpec, Error> {
-        if section.is("type", "lambda") {
-            let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
-            return Err(section.bad("type", "lambda".to_owned(), allowed, None));
-        }
-        let name = section.word("type", &NAMES)?;
+        let name = name(&mut section, field, top)?;
         let length = length(&mut section, OWN)?;
         let warmup = edge(&mut section, "warmup", WARMUP)?;
         let cooldown = if name == "plateau" { None } else { edge(&mut section, "cooldown", COOLDOWN)? };
-        let cycles = top && field != Field::Beta1 && matches!(name, "one_cycle" | "cyclic");
-        let beta1 = if cycles { level(&mut section, ["beta1_min", "beta1_min_ratio"])? } else { None };
+        let has_momentum = law_keys::has_momentum(name, field, top);
+        let beta1 = if has_momentum { level(&mut section, BETA1)? } else { None };
         let kind = kind(name, &mut section, field)?;
         let place = section.place();
         section.finish()?;
@@ -346,7 +315,8 @@ impl LawSpec {
             (Unit::Fraction(fraction), _) => Ok((fraction * whole as f64).round() as u64),
             (Unit::Epochs(epochs), Some(steps)) => Ok((epochs * steps as f64).round() as u64),
             (Unit::Epochs(epochs), None) => {
-                let allowed = "a length that is known here: give the steps of an epoch, or count in steps";
+                let allowed = "a length that is known here: give the steps of an epoch (--steps-per-epoch), or count in \
+                               steps";
                 Err(self.place.bad(length.key, epochs, allowed))
             }
         }
@@ -374,6 +344,35 @@ impl Unit {
             Unit::Epochs(number) | Unit::Fraction(number) => number.to_string(),
         }
     }
+}
+
+/// The law's short name, where all keys are its own.
+fn name(section: &mut Section, field: Field, top: bool) -> Result<&'static str, Error> {
+    if section.has("class_path") {
+        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
+        return Err(section.misplaced("class_path", instead));
+    }
+    let text = section.peek("type").unwrap_or_default().to_owned();
+    if text == "lambda" {
+        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
+        return Err(section.bad("type", text, allowed, None));
+    }
+    if text.contains('.') || class::is_known(&text) {
+        let place = if top && field == Field::Lr { "not by type" } else { "under lr_scheduler only" };
+        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
+        return Err(section.bad("type", text, &allowed, None));
+    }
+    if text == "plateau" && section.has("cooldown") {
+        let instead = "plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics";
+        return Err(section.misplaced("cooldown", instead));
+    }
+    let known = NAMES.into_iter().find(|name| *name == text);
+    if known.is_some() {
+        section.only(&law_keys::of(known, field, top))?;
+    } else if !section.has("type") {
+        section.only_among(&law_keys::of(None, field, top), law_keys::WITHOUT_TYPE)?;
+    }
+    section.word("type", &NAMES)
 }
 
 /// A length by one of three keys.
@@ -409,11 +408,11 @@ fn check_unit(section: &Section, key: &str, unit: Unit) -> Result<(), Error> {
 }
 
 fn required(section: &mut Section, keys: Keys) -> Result<Length, Error> {
-    length(section, keys)?.ok_or_else(|| section.missing(keys[0]))
+    length(section, keys)?.ok_or_else(|| section.missing(&keys))
 }
 
 /// A level by one of two keys, the absolute one first.
-fn level(section: &mut Section, [absolute, ratio]: [&'static str; 2]) -> Result<Option<Level>, Error> {
+fn level(section: &mut Section, [absolute, ratio]: LevelKeys) -> Result<Option<Level>, Error> {
     match (section.optional(absolute)?, section.optional(ratio)?) {
         (Some(_), Some(value)) => {
             let allowed = format!("to be given beside {absolute}: give one of them");
@@ -425,7 +424,7 @@ fn level(section: &mut Section, [absolute, ratio]: [&'static str; 2]) -> Result<
 }
 
 fn min(section: &mut Section, default: f64) -> Result<Level, Error> {
-    Ok(level(section, ["min", "min_ratio"])?.unwrap_or(Level::Ratio(default)))
+    Ok(level(section, MIN)?.unwrap_or(Level::Ratio(default)))
 }
 
 /// `warmup` or `cooldown`: the shape by the key itself, and a length. A constant cool-down needs no level.
@@ -439,13 +438,13 @@ fn edge(section: &mut Section, key: &'static str, keys: Keys) -> Result<Option<E
         _ => Rise::Constant,
     };
     let length = length(section, keys)?;
-    let names = if warms { ["warmup_start", "warmup_start_ratio"] } else { ["cooldown_end", "cooldown_end_ratio"] };
+    let names = if warms { WARMUP_START } else { COOLDOWN_END };
     let given = level(section, names)?;
     let Some(length) = length else {
-        return if shaped || given.is_some() { Err(section.missing(keys[0])) } else { Ok(None) };
+        return if shaped || given.is_some() { Err(section.missing(&keys)) } else { Ok(None) };
     };
     if warms && shape == Rise::Constant && given.is_none() {
-        return Err(section.missing(names[1]));
+        return Err(section.missing(&[names[1], names[0]]));
     }
     Ok(Some(Edge { shape, length, level: given.unwrap_or(Level::ZERO) }))
 }
@@ -453,12 +452,12 @@ fn edge(section: &mut Section, key: &'static str, keys: Keys) -> Result<Option<E
 fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> {
     Ok(match name {
         "linear" => Kind::Linear {
-            start: level(section, ["start", "start_ratio"])?.unwrap_or(Level::BASE),
-            end: level(section, ["end", "end_ratio"])?.unwrap_or(Level::ZERO),
+            start: level(section, START)?.unwrap_or(Level::BASE),
+            end: level(section, END)?.unwrap_or(Level::ZERO),
         },
         "polynomial" => Kind::Polynomial { power: section.number("power", 1.0)?, min: min(section, 0.0)? },
         "exponential" => {
-            let gamma = section.optional("gamma")?.ok_or_else(|| section.missing("gamma"))?;
+            let gamma = section.optional("gamma")?.ok_or_else(|| section.missing(&["gamma"]))?;
             let one = Length { key: EVERY[0], unit: Unit::Steps(1) };
             Kind::Exponential { gamma, every: length(section, EVERY)?.unwrap_or(one) }
         }
@@ -469,7 +468,7 @@ fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> 
         },
         "multi_step" => Kind::MultiStep { gamma: section.number("gamma", 0.1)?, milestones: milestones(section)? },
         "multiplicative" => {
-            Kind::Multiplicative(section.numbers("factors")?.ok_or_else(|| section.missing("factors"))?)
+            Kind::Multiplicative(section.numbers("factors")?.ok_or_else(|| section.missing(&["factors"]))?)
         }
         "cosine" => Kind::Cosine { min: min(section, 0.0)?, k_decay: section.number("k_decay", 1.0)? },
         "cosine_restarts" => Kind::CosineRestarts {
@@ -527,9 +526,12 @@ fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> 
 }
 
 fn parts(section: &mut Section, field: Field) -> Result<Vec<LawSpec>, Error> {
+    if !section.has("parts") {
+        return Err(section.missing(&["parts"]));
+    }
     let parts = section.sections("parts")?;
     if parts.is_empty() {
-        return Err(section.missing("parts"));
+        return Err(section.bad("parts", "[]".to_owned(), "a list of one law or more: it is empty", None));
     }
     parts.into_iter().map(|part| LawSpec::read_any(part, field, false)).collect()
 }
@@ -555,16 +557,18 @@ fn milestones(section: &mut Section) -> Result<Vec<Length>, Error> {
         }
         found = Some((key, lengths));
     }
-    found.map(|(_, lengths)| lengths).ok_or_else(|| section.missing(MILESTONES[0]))
+    found.map(|(_, lengths)| lengths).ok_or_else(|| section.missing(&MILESTONES))
 }
 
 fn cyclic(section: &mut Section) -> Result<Kind, Error> {
-    let mode = match section.word_or_first("mode", &["triangular", "triangular2", "exp_range"])? {
-        "triangular2" => Mode::Triangular2,
-        "exp_range" => {
-            let gamma = section.optional("gamma")?.ok_or_else(|| section.missing("gamma"))?;
-            Mode::ExpRange(gamma)
+    let mode = section.word_or_first("mode", &["triangular", "triangular2", "exp_range"])?;
+    let mode = match (mode, section.optional("gamma")?) {
+        ("exp_range", gamma) => Mode::ExpRange(gamma.ok_or_else(|| section.missing(&["gamma"]))?),
+        (mode, Some(gamma)) => {
+            let allowed = format!("used by mode: {mode}; gamma needs mode: exp_range");
+            return Err(section.bad("gamma", gamma.to_string(), &allowed, None));
         }
+        ("triangular2", None) => Mode::Triangular2,
         _ => Mode::Triangular,
     };
     let (up, down) = (required(section, UP)?, length(section, DOWN)?);
@@ -583,7 +587,7 @@ fn plateau(section: &mut Section) -> Result<Plateau, Error> {
         "abs" => Threshold::Absolute(threshold),
         _ => Threshold::Relative(threshold),
     };
-    let cooldown = section.count("cooldown")?.unwrap_or(0);
+    let cooldown = section.count("cooldown_metrics")?.unwrap_or(0);
     let law = Plateau::new(better, factor, patience, min(section, 0.0)?).and_then(|law| law.threshold(threshold));
     Ok(law.map_err(|error| section.place().named(error))?.cooldown(cooldown))
 }

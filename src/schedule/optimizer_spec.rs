@@ -17,14 +17,10 @@ impl OptimizerSpec {
     /// The `new_optimizer` of a phase, as finetuning-scheduler writes it: `optimizer_init` with `class_path` and
     /// `init_args`.
     pub(super) fn read_new(mut section: Section) -> Result<OptimizerSpec, Error> {
-        if !section.has("optimizer_init") {
-            return Err(section.missing("optimizer_init"));
-        }
-        let mut init = section.section("optimizer_init")?;
-        let place = init.place();
-        let (class, arguments) = (init.text("class_path")?, init.arguments("init_args")?);
-        init.finish()?;
-        section.finish()?;
+        section.only(&["optimizer_init"])?;
+        let mut init = section.section("optimizer_init", "it names the optimizer: class_path and init_args")?;
+        init.only(&["class_path", "init_args"])?;
+        let (class, arguments, place) = (init.text("class_path")?, init.arguments("init_args")?, init.place());
         let row = of_class(&place, &class, &arguments)?;
         Ok(OptimizerSpec { row, place })
     }

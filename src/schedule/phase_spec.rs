@@ -34,12 +34,10 @@ pub struct NewScheduler {
 impl PhaseSpec {
     /// Reads a phase. What is accepted although it says nothing is a warning.
     pub(super) fn read(mut section: Section, number: usize, warnings: &mut Vec<String>) -> Result<PhaseSpec, Error> {
+        section.only(&["params", "max_transition_epoch", "lr", "new_lr_scheduler", "new_optimizer"])?;
         let place = section.place();
         let warn = |what: &str| format!("{}: {what}", place.at());
-        if section.is_null("params") {
-            section.skip("params");
-        }
-        let params = section.texts("params")?;
+        let params = if section.is_null("params") { Vec::new() } else { section.texts("params")? };
         if params.is_empty() {
             warnings.push(warn("no parameters thaw in this phase"));
         }
@@ -59,20 +57,19 @@ impl PhaseSpec {
             let allowed = format!("for phase 0: what it begins with is said in the section {section_name}");
             return Err(section.bad(key, "given".to_owned(), &allowed, None));
         }
-        section.finish()?;
         Ok(PhaseSpec { params, max_transition_epoch, lr, new_lr_scheduler, new_optimizer, place })
     }
 }
 
 impl NewScheduler {
     pub(super) fn read(mut section: Section) -> Result<NewScheduler, Error> {
+        section.only(&["lr_scheduler_init", "pl_lrs_cfg", "init_pg_lrs", "use_current_optimizer_pg_lrs"])?;
         let class = ClassSpec::read_new(&mut section)?;
         let init_pg_lrs = section.numbers("init_pg_lrs")?;
         if let Some(bad) = init_pg_lrs.iter().flatten().find(|lr| !(lr.is_finite() && **lr >= 0.0)) {
             return Err(section.bad("init_pg_lrs", bad.to_string(), "finite numbers that are 0 or more", None));
         }
         let use_current_optimizer_pg_lrs = section.truth("use_current_optimizer_pg_lrs", false)?;
-        section.finish()?;
         Ok(NewScheduler { class, init_pg_lrs, use_current_optimizer_pg_lrs })
     }
 }

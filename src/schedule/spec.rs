@@ -3,8 +3,13 @@
 //! So far the sections `optimizer` and `lr_scheduler`; phases are not read yet.
 
 use super::yaml::Section;
-use super::{Error, FieldLaw, LawSpec, Run, checked_rows};
+use super::{Error, FieldLaw, LawSpec, Run, checked_rows, law_keys};
 use crate::params::{Field, Row};
+
+/// What the sections are for, where one is missing.
+const OPTIMIZER: &str =
+    "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
+const LR_SCHEDULER: &str = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
 
 /// A schedule file.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,46 +29,31 @@ impl Spec {
     /// [`Error`] naming file, key and value, and the nearest valid one.
     pub fn parse(file: &str, text: &str) -> Result<Spec, Error> {
         let mut top = Section::parse(file, text)?;
-        let mut optimizer = top.section("optimizer")?;
-        let kind = optimizer.word("type", &["adamw", "adam"])?;
-        let defaults = Row { decoupled: kind == "adamw", ..Row::default() };
-        let (beta1, beta2) = optimizer.pair("betas", (defaults.beta1, defaults.beta2))?;
-        let row = Row {
-            lr: optimizer.number("lr", defaults.lr)?,
-            weight_decay: optimizer
-                .number("weight_decay", if kind == "adamw" { defaults.weight_decay } else { 0.0 })?,
-            beta1,
-            beta2,
-            eps: optimizer.number("eps", defaults.eps)?,
-            ..defaults
-        };
-        let no_decay = optimizer.texts("no_decay")?;
-        check(&optimizer, &row)?;
-        optimizer.finish()?;
-
-        let mut laws = vec![LawSpec::read(top.section("lr_scheduler")?, Field::Lr)?];
-        for mut section in top.sections("laws")? {
-            let name = section.word("field", &Field::ALL.map(Field::name))?;
-            let field = Field::ALL.into_iter().find(|field| field.name() == name).unwrap_or(Field::Lr);
-            if laws.iter().any(|law| law.moves(field)) {
-                let allowed = "a field that no law moves yet";
-                return Err(section.bad("field", name.to_owned(), allowed, None));
-            }
-            laws.push(LawSpec::read(section, field)?);
+        top.only(&["optimizer", "lr_scheduler", "laws"])?;
+        let (row, no_decay) = read_optimizer(top.section("optimizer", OPTIMIZER)?)?;
+        let mut laws = vec![LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?];
+        for section in top.sections("laws")? {
+            laws.push(read_law(section, &laws)?);
         }
-        top.finish()?;
         Ok(Spec { row, no_decay, laws })
     }
 
     /// The laws of a run, for groups with these rows at its start.
     ///
     /// # Errors
-    /// [`Error`] naming file, key and value where the run is too short for a law, or where a law counts in epochs and
-    /// their length is not known.
+    /// [`Error`] naming file, key and value where the run is too short for a law, where a law counts in epochs and their
+    /// length is not known, or where a class moves a field that one of `laws` moves.
     pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
-        let mut laws = Vec::new();
-        for law in &self.laws {
-            laws.extend(law.laws(groups, run)?);
+        let mut laws: Vec<FieldLaw> = Vec::new();
+        let mut by: Vec<(Field, &LawSpec)> = Vec::new();
+        for spec in &self.laws {
+            let made = spec.laws(groups, run)?;
+            // What a class moves is known only now.
+            if let Some((field, other)) = by.iter().find(|(field, _)| made.iter().any(|law| law.field == *field)) {
+                return Err(spec.place().moved_twice(*field, other.place()));
+            }
+            by.extend(made.iter().map(|law| (law.field, spec)));
+            laws.extend(made);
         }
         Ok(laws)
     }
@@ -76,6 +66,49 @@ impl Spec {
         let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
         checked_rows(groups, &laws, 0, steps)
     }
+}
+
+/// The row that groups start with, and `no_decay`.
+fn read_optimizer(mut optimizer: Section) -> Result<(Row, Vec<String>), Error> {
+    if optimizer.has("class_path") {
+        return Err(optimizer.misplaced("class_path", "type: names the optimizer, adamw or adam"));
+    }
+    optimizer.only(&["type", "lr", "weight_decay", "betas", "eps", "no_decay"])?;
+    let kind = optimizer.word("type", &["adamw", "adam"])?;
+    let adamw = kind == "adamw";
+    let defaults = Row { decoupled: adamw, ..Row::default() };
+    let (beta1, beta2) = optimizer.pair("betas", (defaults.beta1, defaults.beta2))?;
+    let row = Row {
+        lr: optimizer.number("lr", defaults.lr)?,
+        weight_decay: optimizer.number("weight_decay", if adamw { defaults.weight_decay } else { 0.0 })?,
+        beta1,
+        beta2,
+        eps: optimizer.number("eps", defaults.eps)?,
+        ..defaults
+    };
+    check(&optimizer, &row)?;
+    Ok((row, optimizer.texts("no_decay")?))
+}
+
+/// An entry of `laws`, where none of those before moves the same field.
+fn read_law(mut section: Section, before: &[LawSpec]) -> Result<LawSpec, Error> {
+    if section.peek("field") == Some(Field::Lr.name()) {
+        return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
+    }
+    let fields: Vec<Field> = Field::ALL.into_iter().filter(|field| *field != Field::Lr).collect();
+    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    if !section.has("field") {
+        section.only_among(&law_keys::of(None, Field::WeightDecay, true), "field, type and the keys of that law")?;
+    }
+    let name = section.word("field", &names)?;
+    let field = fields.into_iter().find(|field| field.name() == name).unwrap_or(Field::WeightDecay);
+    let law = LawSpec::read(section, field)?;
+    for field in Field::ALL.into_iter().filter(|field| law.moves(*field)) {
+        if let Some(other) = before.iter().find(|other| other.moves(field)) {
+            return Err(law.place().moved_twice(field, other.place()));
+        }
+    }
+    Ok(law)
 }
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
@@ -96,25 +129,125 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    fn told(text: &str) -> String {
+        Spec::parse("run.yaml", text).unwrap_err().to_string()
+    }
+
+    fn check_all(cases: &[(&str, &str)]) {
+        for (text, expected) in cases {
+            assert_eq!(told(text), format!("run.yaml: {expected}"), "{text}");
+        }
+    }
+
     #[test]
     fn errors_name_file_key_value_and_the_nearest() {
-        let told = |text: &str| Spec::parse("run.yaml", text).unwrap_err().to_string();
-        let rest = "\nlr_scheduler: {type: cosine}";
-        assert_eq!(
-            told(&format!("optimizer: {{type: adamv}}{rest}")),
-            "run.yaml: optimizer.type = adamv is not one of adamw, adam (did you mean \"adamw\"?)"
-        );
-        assert_eq!(
-            told(&format!("optimizer: {{type: adamw, weigth_decay: 1}}{rest}")),
-            "run.yaml: optimizer.weigth_decay is not a known key (did you mean \"weight_decay\"?); \
-             known are type, betas, lr, weight_decay, eps, no_decay"
-        );
-        assert_eq!(
-            told(&format!("optimizer: {{type: adamw, lr: .nan}}{rest}")),
-            "run.yaml: optimizer.lr = NaN is not a finite number that is 0 or more"
-        );
+        let optimizer = |keys: &str| told(&format!("optimizer: {{{keys}}}\nlr_scheduler: {{type: cosine}}"));
+        for (keys, expected) in [
+            ("type: adamv", "type = adamv is not one of adamw, adam (did you mean \"adamw\"?)"),
+            ("type: torch.optim.AdamW", "type = torch.optim.AdamW is not one of adamw, adam (did you mean \"adamw\"?)"),
+            (
+                "typ: adamw, lr: 1",
+                "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, no_decay",
+            ),
+            (
+                "type: adamw, weigth_decay: 1",
+                "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
+                 betas, eps, no_decay",
+            ),
+            ("lr: 1", "type is missing"),
+            ("class_path: torch.optim.AdamW", "class_path has no place here: type: names the optimizer, adamw or adam"),
+            ("type: adamw, lr: .nan", "lr = NaN is not a finite number that is 0 or more"),
+            ("type: adamw, lr: [1, {a: b}]", "lr = [1, {a: b}] is not a number"),
+            ("type: adamw, betas: 0.9", "betas = 0.9 is not a list of two numbers"),
+            ("type: adamw, lr: ", "lr = nothing is not a number"),
+        ] {
+            assert_eq!(optimizer(keys), format!("run.yaml: optimizer.{expected}"), "{keys}");
+        }
         assert!(told("optimizer: {type: adamw, lr: 1, lr: 2}").contains("duplicate entry"));
-        assert_eq!(told("optimizer: {type: adamw}"), "run.yaml: lr_scheduler.type is missing");
+    }
+
+    #[test]
+    fn a_slip_in_a_section_a_missing_one_and_an_empty_one_are_told_apart() {
+        let known = "known are optimizer, lr_scheduler, laws";
+        let optimizer =
+            "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
+        let lr_scheduler = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
+        check_all(&[
+            ("", "the file is empty"),
+            ("# nothing yet\n", "the file is empty"),
+            ("[1, 2]", "the file = [1, 2] is not a mapping of keys to values"),
+            (
+                "optimzer: {type: adamw}\nlr_scheduler: {type: cosine}",
+                &format!("optimzer is not a known key (did you mean \"optimizer\"?); {known}"),
+            ),
+            (
+                "optimizer: {type: adamw}\nlr_schedular: {type: cosine}",
+                &format!("lr_schedular is not a known key (did you mean \"lr_scheduler\"?); {known}"),
+            ),
+            ("3: {type: adamw}", &format!("3 is not a known key; {known}")),
+            ("lr_scheduler: {type: cosine}", &format!("the section optimizer is missing: {optimizer}")),
+            ("optimizer: {type: adamw}", &format!("the section lr_scheduler is missing: {lr_scheduler}")),
+            ("optimizer: {type: adamw}\nlr_scheduler:", &format!("the section lr_scheduler is empty: {lr_scheduler}")),
+            (
+                "optimizer: {type: adamw}\nlr_scheduler: [cosine]",
+                "lr_scheduler = [cosine] is not a mapping of keys to values",
+            ),
+            ("optimizer: {type: adamw}\nlr_scheduler: {min: 0.1}", "lr_scheduler.type is missing"),
+            (
+                "optimizer: {type: adamw}\nlr_scheduler: {min: 0.1, typ: cosine}",
+                "lr_scheduler.typ is not a known key (did you mean \"type\"?); \
+                 known are type and the keys of the law that it names",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn laws_take_what_no_other_law_moves() {
+        let laws = |entry: &str| {
+            told(&format!(
+                "optimizer: {{type: adamw}}\nlr_scheduler: {{type: one_cycle, beta1_min: 0.8}}\n\
+                 laws: [{{field: eps, type: linear}}, {{{entry}}}]"
+            ))
+        };
+        for (entry, expected) in [
+            (
+                "field: lr, type: linear",
+                "[1].field: lr has no place here: lr_scheduler moves the lr, laws move the other fields",
+            ),
+            ("field: eps, type: step, every_steps: 1", "[1]: eps is already moved by laws[0]"),
+            ("field: beta1, type: linear", "[1]: beta1 is already moved by lr_scheduler"),
+            (
+                "field: weight_decay, type: cyclic, up_steps: 5, beta1_min: 0",
+                "[1]: beta1 is already moved by lr_scheduler",
+            ),
+            (
+                "fild: eps, type: linear",
+                "[1].fild is not a known key (did you mean \"field\"?); known are field, type and the keys of that law",
+            ),
+            ("type: linear", "[1].field is missing"),
+            (
+                "field: weight_decay, class_path: StepLR",
+                "[1].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+            ),
+            (
+                "field: weight_decay, type: StepLR",
+                "[1].type = StepLR is not the short name of a law; a Python class is asked for by class_path, under \
+                 lr_scheduler only",
+            ),
+        ] {
+            assert_eq!(laws(entry), format!("run.yaml: laws{expected}"), "{entry}");
+        }
+        let class = "lr_scheduler: {class_path: OneCycleLR, init_args: {max_lr: 1, total_steps: 9}}";
+        let text = format!("optimizer: {{type: adamw}}\n{class}\nlaws: [{{field: beta1, type: linear}}]");
+        let told = Spec::parse("run.yaml", &text).unwrap().table(&[Row::default()], 9, None).unwrap_err().to_string();
+        assert_eq!(told, "run.yaml: laws[0]: beta1 is already moved by lr_scheduler");
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let told =
+            told(&format!("optimizer: {{type: adamw, lr: [{}]}}\nlr_scheduler: {{type: cosine}}", "1, ".repeat(99)));
+        assert_eq!(told, format!("run.yaml: optimizer.lr = [{}... is not a number", "1, ".repeat(19) + "1,"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::Error;
 use super::class::{self, Arguments};
-use crate::params::nearest;
+use crate::params::{Field, nearest};
 use serde_yaml::{Mapping, Value};
 
 /// A mapping of a file, at a dotted path.
@@ -22,6 +22,9 @@ impl Section {
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: file.to_owned(), reason: error.to_string() };
         let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
         value.apply_merge().map_err(not_yaml)?;
+        if value.is_null() {
+            return Err(Error::NotYaml { file: file.to_owned(), reason: "the file is empty".to_owned() });
+        }
         Section::of(file, String::new(), value)
     }
 
@@ -43,8 +46,35 @@ impl Section {
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.known.push(key);
+        self.know(key);
         self.map.remove(key)
+    }
+
+    fn know(&mut self, key: &'static str) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+    }
+
+    /// Complains about the first key that is none of these. To be asked before any is taken, so that a slip in a key is
+    /// told as that, and not as the key that is missing for it.
+    pub(super) fn only(&mut self, keys: &[&'static str]) -> Result<(), Error> {
+        self.only_among(keys, &keys.join(", "))
+    }
+
+    /// The same, where the message is to list the keys in other words.
+    pub(super) fn only_among(&mut self, keys: &[&'static str], listed: &str) -> Result<(), Error> {
+        keys.iter().for_each(|key| self.know(key));
+        match self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))) {
+            Some(key) => Err(self.unknown(key, listed.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&self, key: &Value, known: String) -> Error {
+        let key = show(key);
+        let nearest = nearest(&key, self.known.iter().copied()).map(str::to_owned);
+        Error::UnknownKey { file: self.file.clone(), key: self.key(&key), nearest, known }
     }
 
     pub(super) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
@@ -57,10 +87,15 @@ impl Section {
         }
     }
 
-    /// A section below this one, empty where the key is not there.
-    pub(super) fn section(&mut self, key: &'static str) -> Result<Section, Error> {
-        let value = self.take(key).unwrap_or(Value::Mapping(Mapping::new()));
-        Section::of(&self.file, self.key(key), value)
+    /// A section below this one; `purpose` is what it is for, with an example.
+    pub(super) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
+        match self.take(key) {
+            Some(value) if !value.is_null() => Section::of(&self.file, self.key(key), value),
+            found => {
+                let (file, section) = (self.file.clone(), self.key(key));
+                Err(Error::MissingSection { file, section, empty: found.is_some(), purpose })
+            }
+        }
     }
 
     /// Whether the key is there.
@@ -68,9 +103,9 @@ impl Section {
         self.map.contains_key(key)
     }
 
-    /// Whether the key is there and has this text.
-    pub(super) fn is(&self, key: &str, text: &str) -> bool {
-        self.map.get(key).and_then(Value::as_str) == Some(text)
+    /// The key's text, where it is there and has one.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        self.map.get(key).and_then(Value::as_str)
     }
 
     /// Where it stands.
@@ -78,8 +113,15 @@ impl Section {
         Place { file: self.file.clone(), path: self.path.clone() }
     }
 
-    pub(super) fn missing(&self, key: &str) -> Error {
-        Error::Missing { file: self.file.clone(), key: self.key(key) }
+    /// None of these keys is there, one of which has to be; the first is the usual one.
+    pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
+        let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
+        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+    }
+
+    /// The key means something elsewhere; `instead` is what to write here.
+    pub(super) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
+        Error::Misplaced { file: self.file.clone(), key: self.key(key), instead: instead.into() }
     }
 
     /// A number, where there is one.
@@ -139,11 +181,13 @@ impl Section {
 
     /// One of a few words.
     pub(super) fn word(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
-        let Some(value) = self.take(key) else { return Err(self.missing(key)) };
+        let Some(value) = self.take(key) else { return Err(self.missing(&[key])) };
         let text = value.as_str().unwrap_or_default();
         words.iter().find(|word| **word == text).copied().ok_or_else(|| {
             let allowed = format!("one of {}", words.join(", "));
-            self.bad(key, show(&value), &allowed, nearest(text, words.iter().copied()))
+            // Of `torch.optim.AdamW` the last part is what is meant.
+            let last = text.rsplit('.').next().unwrap_or(text);
+            self.bad(key, show(&value), &allowed, nearest(last, words.iter().copied()))
         })
     }
 
@@ -151,7 +195,7 @@ impl Section {
     pub(super) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
         match words.first() {
             Some(first) if !self.has(key) => {
-                self.known.push(key);
+                self.know(key);
                 Ok(first)
             }
             _ => self.word(key, words),
@@ -170,7 +214,7 @@ impl Section {
     /// A text that has to be there.
     pub(super) fn text(&mut self, key: &'static str) -> Result<String, Error> {
         match self.take(key) {
-            None => Err(self.missing(key)),
+            None => Err(self.missing(&[key])),
             Some(Value::String(text)) => Ok(text),
             Some(other) => Err(self.bad(key, show(&other), "a text", None)),
         }
@@ -189,14 +233,7 @@ impl Section {
 
     /// Complains about the first key that nobody took.
     pub(super) fn finish(self) -> Result<(), Error> {
-        let Some((key, _)) = self.map.iter().next() else { return Ok(()) };
-        let key = show(key);
-        Err(Error::UnknownKey {
-            file: self.file.clone(),
-            nearest: nearest(&key, self.known.iter().copied()).map(str::to_owned),
-            key: self.key(&key),
-            known: self.known.join(", "),
-        })
+        self.map.keys().next().map_or(Ok(()), |key| Err(self.unknown(key, self.known.join(", "))))
     }
 }
 
@@ -272,14 +309,10 @@ impl Section {
         self.map.get(key).is_some_and(Value::is_null)
     }
 
-    /// Takes a key that says nothing.
-    pub(super) fn skip(&mut self, key: &'static str) {
-        self.take(key);
-    }
-
-    /// A section, where there is one.
+    /// A section, where there is one that is not null.
     pub(super) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
-        if self.has(key) { self.section(key).map(Some) } else { Ok(self.skip(key)).map(|()| None) }
+        let value = self.take(key).filter(|value| !value.is_null());
+        value.map(|value| Section::of(&self.file, self.key(key), value)).transpose()
     }
 
     /// A number that has to be one in YAML too: no text that reads as a number.
@@ -308,7 +341,7 @@ impl Section {
 
     /// A text with a default.
     pub(super) fn text_or(&mut self, key: &'static str, default: &str) -> Result<String, Error> {
-        if self.has(key) { self.text(key) } else { Ok(self.skip(key)).map(|()| default.to_owned()) }
+        if self.has(key) { self.text(key) } else { Ok(default.to_owned()) }
     }
 }
 
@@ -325,8 +358,9 @@ impl Place {
         Place { file: file.to_owned(), path: String::new() }
     }
 
-    pub(super) fn file(&self) -> &str {
-        &self.file
+    /// The file and the path, for a message.
+    pub(super) fn at(&self) -> String {
+        format!("{}: {}", self.file, self.path)
     }
 
     pub(super) fn key(&self, key: &str) -> String {
@@ -351,6 +385,11 @@ impl Place {
             allowed: allowed.into(),
             nearest: nearest.map(str::to_owned),
         }
+    }
+
+    /// What stands here moves `field`, and so does what stands at `by`.
+    pub(super) fn moved_twice(&self, field: Field, by: &Place) -> Error {
+        Error::MovedTwice { file: self.file.clone(), key: self.path.clone(), field, by: by.path.clone() }
     }
 
     pub(super) fn class(&self, refusal: class::Error) -> Error {
@@ -401,9 +440,29 @@ fn as_number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
+/// Longer values are cut in messages.
+const SHOWN: usize = 60;
+
+/// A value as one would write it on one line, cut where it is long.
 fn show(value: &Value) -> String {
+    let text = flow(value);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+fn flow(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
-        other => serde_yaml::to_string(other).unwrap_or_default().trim().to_owned(),
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.replace(['\n', '\r'], " "),
+        Value::Sequence(list) => format!("[{}]", list.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Mapping(map) => {
+            let entries = map.iter().map(|(key, value)| format!("{}: {}", flow(key), flow(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, flow(&tagged.value)),
     }
 }

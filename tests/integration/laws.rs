@@ -203,7 +203,7 @@ fn laws_move_any_field() {
     assert!((table[50].weight_decay - 0.05).abs() < 1e-15 && (table[50].eps - 1e-9).abs() < 1e-24);
     let twice = text.replace("field: eps", "field: beta1");
     let error = Spec::parse("run.yaml", &twice).expect_err("an error").to_string();
-    assert_eq!(error, "run.yaml: laws[1].field = beta1 is not a field that no law moves yet");
+    assert_eq!(error, "run.yaml: laws[1]: beta1 is already moved by lr_scheduler");
 }
 
 #[test]
@@ -259,13 +259,29 @@ fn nonsense_is_refused_when_it_is_read() {
             "type: lambda",
             "type = lambda is not a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law",
         ),
-        ("type: step", "every_steps is missing"),
+        (
+            "type: torch.optim.lr_scheduler.StepLR",
+            "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is asked for by \
+             class_path, not by type",
+        ),
+        ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is asked for by class_path"),
+        ("type: step", "every_steps is missing (every_epochs or every_fraction would do instead)"),
         ("type: exponential", "gamma is missing"),
-        ("type: multi_step", "milestones is missing"),
+        ("type: exponential, gama: 0.9", "gama is not a known key (did you mean \"gamma\"?); known are type, gamma,"),
+        ("type: multi_step", "milestones is missing (milestones_epochs or milestones_fraction would do instead)"),
         ("type: multi_step, milestones: [1.5]", "milestones = 1.5 is not a whole number that is 0 or more"),
         ("type: sequential", "parts is missing"),
-        ("type: cosine, warmup: linear", "warmup_steps is missing"),
-        ("type: cosine, warmup: constant, warmup_steps: 3", "warmup_start_ratio is missing"),
+        ("type: sequential, parts: []", "parts = [] is not a list of one law or more: it is empty"),
+        ("type: sequential, parts: {type: linear}", "parts = {type: linear} is not a list of mappings"),
+        (
+            "type: chained, parts: [{class_path: StepLR}]",
+            "parts[0].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+        ),
+        ("type: cosine, warmup: linear", "warmup_steps is missing (warmup_epochs or warmup_fraction would do instead)"),
+        (
+            "type: cosine, warmup: constant, warmup_steps: 3",
+            "warmup_start_ratio is missing (warmup_start would do instead)",
+        ),
         ("type: cosine, steps: 0", "steps = 0 is not a length of 1 step or more"),
         ("type: cosine, steps: -5", "steps = -5 is not a whole number that is 0 or more"),
         ("type: cosine, min: -1", "min = -1 is not a finite number that is 0 or more"),
@@ -302,6 +318,11 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: cosine_restarts, cycle_steps: 5, cycle_limit: 0", "cycle_limit = 0 is not 1 or more"),
         ("type: cyclic, up_steps: 0", "up_steps = 0 is not a number of steps that is 1 or more"),
         ("type: cyclic, up_steps: 3, mode: exp_range, gamma: 2", "gamma = 2 is not a number from 0 to 1"),
+        (
+            "type: cyclic, up_steps: 3, gamma: 0.9",
+            "gamma = 0.9 is not used by mode: triangular; gamma needs mode: exp_range",
+        ),
+        ("type: cyclic, up_steps: 3, mode: exp_range", "gamma is missing"),
         ("type: one_cycle, div: 0", "div = 0 is not a finite number above 0"),
         ("type: one_cycle, steps: 1", "steps = 1 is not a number of steps that is 2 or more"),
         (
@@ -317,6 +338,11 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: wsd, checkpoints: 0", "checkpoints = 0 is not 1 or more that"),
         ("type: wsd, decay: inverse, min_ratio: 0", "min_ratio = 0 is not above 0, which decay: inverse needs"),
         ("type: wsd, warmup_fraction: 0.95", "warmup_steps = "),
+        (
+            "type: plateau, cooldown: 3",
+            "cooldown has no place here: plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics",
+        ),
+        ("type: plateau, cooldown_steps: 3", "cooldown_steps is not a known key"),
         ("type: plateau, factor: 1", "factor = 1 is not in [0, 1)"),
         ("type: plateau, threshold: -1", "threshold = -1 is not a number from 0 to 1"),
         ("type: sequential, parts: [{type: linear}, {type: cosine}]", "parts[0].steps = none is not known"),
@@ -328,7 +354,7 @@ fn nonsense_is_refused_when_it_is_read() {
     }
     let unknown = told("type: cosine, min_ration: 0.1", 100);
     let expected =
-        "run.yaml: lr_scheduler.min_ration is not a known key (did you mean \"min_ratio\"?); known are type, steps,";
+        "run.yaml: lr_scheduler.min_ration is not a known key (did you mean \"min_ratio\"?); known are type, min,";
     assert!(unknown.starts_with(expected), "{unknown}");
 }
 
@@ -344,7 +370,8 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         (
             "type: cosine, warmup_epochs: 1",
             10,
-            "warmup_epochs = 1 is not a length that is known here: give the steps of an epoch, or count in steps",
+            "warmup_epochs = 1 is not a length that is known here: give the steps of an epoch (--steps-per-epoch), or \
+             count in steps",
         ),
         ("type: one_cycle", 1, "steps = 1 is not a number of steps that is 2 or more"),
         ("type: wsd, checkpoints: 5", 10, "checkpoints = 5 is not 1 or more that 10 steps have room for"),

@@ -137,6 +137,11 @@ pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Schedule
     }
 }
 
+/// Whether a class has this name, in full or as the last part of it.
+pub(super) fn is_known(class_path: &str) -> bool {
+    all().any(|class| class.is(class_path))
+}
+
 fn unknown(class: &str) -> Error {
     let last = class.rsplit('.').next().unwrap_or(class);
     let by_last = nearest(last, all().map(|class| class.name));
