@@ -23,6 +23,20 @@ pub(super) struct ClassSpec {
 /// Classes that only step with a metric; a run without any stays where they start.
 const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
 
+/// The classes that finetuning-scheduler supports.
+const LATE: [&str; 10] = [
+    "LambdaLR",
+    "MultiplicativeLR",
+    "StepLR",
+    "MultiStepLR",
+    "ExponentialLR",
+    "CosineAnnealingLR",
+    "ReduceLROnPlateau",
+    "CosineAnnealingWarmRestarts",
+    "ConstantLR",
+    "LinearLR",
+];
+
 impl ClassSpec {
     pub(super) fn read(section: &mut Section) -> Result<ClassSpec, Error> {
         section.only(&["class_path", "init_args", "interval", "frequency", "monitor"])?;
@@ -58,9 +72,19 @@ impl ClassSpec {
         class::build(&self.path, &self.arguments).map_err(|error| self.place.class(error))
     }
 
-    /// The class's name without its module.
-    pub(super) fn name(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
+    /// Whether the class is known to go on with groups that join after its start: what finetuning-scheduler supports,
+    /// and the functions of transformers, which make one of these.
+    pub(super) fn takes_late_groups(&self) -> bool {
+        let name = self.path.rsplit('.').next().unwrap_or(&self.path);
+        LATE.contains(&name) || (self.path.starts_with("transformers.") && name.starts_with("get_"))
+    }
+
+    pub(super) fn refuses_late_groups(&self) -> Error {
+        let allowed = format!(
+            "a scheduler for groups that join late, unless finetuning.allow_untested is true; those are {}",
+            LATE.join(", ")
+        );
+        self.place.bad("class_path", &self.path, allowed)
     }
 
     pub(super) fn needs_metrics(&self) -> bool {

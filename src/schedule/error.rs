@@ -118,6 +118,14 @@ pub enum Error {
         /// What would be accepted.
         allowed: &'static str,
     },
+    /// A metric that decides something was not measured.
+    #[error("the metric {monitor:?}, which the schedule goes by, was not given; given are {known}")]
+    NoMetric {
+        /// The metric.
+        monitor: String,
+        /// Those that were given.
+        known: String,
+    },
 }
 
 fn hint(nearest: &Option<String>) -> String {

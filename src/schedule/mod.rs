@@ -8,18 +8,37 @@
 
 pub mod class;
 mod class_spec;
+mod cursor;
+mod early_stopping;
 mod error;
+mod exact;
+mod finetuning;
+mod generate;
 pub mod law;
 mod law_keys;
 mod law_spec;
+mod optimizer_spec;
+mod phase_spec;
+mod plan;
+mod resolve;
 mod spec;
 mod stepper;
 mod table;
+mod transition;
 mod yaml;
 
+pub use cursor::{BestAt, Cursor, PatienceAt};
+pub use early_stopping::{EarlyStopping, Stop};
+
 pub use error::Error;
+pub use finetuning::Finetuning;
+pub use generate::{by_layer, implicit, to_yaml};
 pub use law::Law;
 pub use law_spec::{LawSpec, Run};
-pub use spec::Spec;
+pub use optimizer_spec::OptimizerSpec;
+pub use phase_spec::{NewScheduler, PhaseSpec};
+pub use plan::{Epochs, Model, Phase, Plan};
+pub use spec::{CheckpointSpec, Evaluate, Phases, Spec};
 pub use stepper::{Stepper, StepperState};
 pub use table::{FieldLaw, checked_rows, rows};
+pub use transition::{Reason, Transition, Verdict};

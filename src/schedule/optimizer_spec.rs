@@ -3,7 +3,7 @@
 use super::Error;
 use super::class::{Arguments, Value};
 use super::yaml::{Place, Section};
-use crate::params::{Row, nearest};
+use crate::params::{self, Field, Row, Rule, nearest};
 
 /// An optimizer that a schedule asks for: what its groups start with.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,44 +26,73 @@ impl OptimizerSpec {
     }
 }
 
-/// What torch's classes are called here.
-const CLASSES: [(&str, Rule); 3] = [("AdamW", Rule::AdamW), ("Adam", Rule::Adam), ("SGD", Rule::Sgd)];
+/// Its classes, and what they are here.
+const CLASSES: [(&str, Rule); 3] =
+    [("torch.optim.AdamW", Rule::AdamW), ("torch.optim.Adam", Rule::Adam), ("torch.optim.SGD", Rule::Sgd)];
 
-/// Arguments that choose how PyTorch computes, not what.
+/// Arguments that say how PyTorch computes, not what.
 const HOW: [&str; 4] = ["foreach", "capturable", "differentiable", "fused"];
 
 /// The row of a class of `torch.optim` with these arguments.
 fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Error> {
-    let name = class.rsplit('.').next().unwrap_or(class);
-    let known = CLASSES.iter().find(|(known, _)| *known == name && (class == name || class.starts_with("torch.optim.")));
-    let Some((_, rule)) = known else {
-        let names = CLASSES.map(|(name, _)| format!("torch.optim.{name}"));
-        let nearest = nearest(class, names.iter().map(String::as_str));
-        return Err(place.bad_near("class_path", class, format!("one of {}", names.join(", ")), nearest));
+    let known = CLASSES.iter().find(|(path, _)| *path == class || path.rsplit('.').next() == Some(class));
+    let Some((path, rule)) = known else {
+        let paths = CLASSES.map(|(path, _)| path);
+        let allowed = format!("built; there are {}", paths.join(", "));
+        return Err(place.bad_near("class_path", class, allowed, nearest(class, paths)));
     };
     let mut row = Row::of(*rule);
-    for (key, value) in arguments.iter() {
-        let misfit = |allowed: &str| Err(place.bad(&format!("init_args.{key}"), value, allowed));
-        let number = value.number().filter(|number| number.is_finite());
-        match (key, value, number) {
-            ("betas", Value::List(list), _) => match list.iter().map(Value::number).collect::<Option<Vec<f64>>>() {
-                Some(betas) if betas.len() == 2 && row.has(Field::Beta1) => (row.beta1, row.beta2) = (betas[0], betas[1]),
-                _ => return misfit("a list of two numbers"),
-            },
-            ("amsgrad", Value::Bool(flag), _) if row.has(Field::Beta1) => row.amsgrad = *flag,
-            ("nesterov", Value::Bool(flag), _) if row.rule == Rule::Sgd => row.nesterov = *flag,
-            ("maximize", Value::Bool(flag), _) => row.maximize = *flag,
-            ("dampening", _, Some(number)) if row.rule == Rule::Sgd => row.dampening = number,
-            ("dampening" | "amsgrad" | "nesterov" | "maximize" | "betas", ..) if known_to(*rule, key) => {
-                return misfit(if matches!(key, "betas") { "a list of two numbers" } else { "of the right type" });
+    for (key, value) in arguments.iter().filter(|(key, _)| !HOW.contains(key)) {
+        match put(&mut row, key, value) {
+            Some(Ok(())) => {}
+            Some(Err(allowed)) => return Err(place.bad(&format!("init_args.{key}"), value, allowed)),
+            None => {
+                let known = row.fields().map(Field::name).chain(["betas", "amsgrad", "dampening", "nesterov", "maximize"]);
+                let allowed = format!("an argument of {path}");
+                return Err(place.bad_near("init_args", key, allowed, nearest(key, known)));
             }
-            (how, ..) if HOW.contains(&how) => {}
-            _ => match (row.fields().find(|field| field.name() == key), number) {
-                (Some(field), Some(number)) => row = row.with(field, number),
-                (Some(_), None) => return misfit("a number"),
-                (None, _) => return Err(unknown(place, key, *rule, &row)),
-            },
         }
     }
-    checked(place, row)
+    match row.check("") {
+        Ok(()) => Ok(row),
+        Err(params::Error::BadValue { field, value, allowed, .. }) => {
+            Err(place.bad(&format!("init_args.{field}"), value, allowed))
+        }
+        Err(other) => Err(place.bad("init_args", other, "a valid optimizer")),
+    }
+}
+
+/// Puts an argument into the row; what would be accepted where it does not fit, `None` for an argument that the rule does
+/// not have.
+fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), &'static str>> {
+    let (adam, sgd) = (row.rule != Rule::Sgd, row.rule == Rule::Sgd);
+    let flag = match key {
+        "amsgrad" if adam => Some(&mut row.amsgrad),
+        "nesterov" if sgd => Some(&mut row.nesterov),
+        "maximize" => Some(&mut row.maximize),
+        _ => None,
+    };
+    if let Some(flag) = flag {
+        let Value::Bool(given) = value else { return Some(Err("true or false")) };
+        *flag = *given;
+        return Some(Ok(()));
+    }
+    if key == "betas" && adam {
+        let Value::List(list) = value else { return Some(Err("a list of two numbers")) };
+        let numbers: Option<Vec<f64>> = list.iter().map(Value::number).collect();
+        let Some(&[beta1, beta2]) = numbers.as_deref() else { return Some(Err("a list of two numbers")) };
+        (row.beta1, row.beta2) = (beta1, beta2);
+        return Some(Ok(()));
+    }
+    let field = row.fields().find(|field| field.name() == key && !matches!(field, Field::Beta1 | Field::Beta2));
+    let is_dampening = key == "dampening" && sgd;
+    if field.is_none() && !is_dampening {
+        return None;
+    }
+    let Some(number) = value.number() else { return Some(Err("a number")) };
+    match field {
+        Some(field) => *row = row.with(field, number),
+        None => row.dampening = number,
+    }
+    Some(Ok(()))
 }

@@ -32,6 +32,23 @@ pub struct NewScheduler {
 }
 
 impl PhaseSpec {
+    /// A phase of these parameters and nothing else.
+    pub(super) fn of(params: Vec<String>, place: &Place) -> PhaseSpec {
+        PhaseSpec {
+            params,
+            max_transition_epoch: None,
+            lr: None,
+            new_lr_scheduler: None,
+            new_optimizer: None,
+            place: place.clone(),
+        }
+    }
+
+    /// The rate that its groups start with, where it is not phase 0.
+    pub(super) fn lr_or(&self, base_max_lr: Option<f64>, optimizer_lr: f64) -> f64 {
+        self.lr.or(base_max_lr).unwrap_or(optimizer_lr / 10.0)
+    }
+
     /// Reads a phase. What is accepted although it says nothing is a warning.
     pub(super) fn read(mut section: Section, number: usize, warnings: &mut Vec<String>) -> Result<PhaseSpec, Error> {
         section.only(&["params", "max_transition_epoch", "lr", "new_lr_scheduler", "new_optimizer"])?;

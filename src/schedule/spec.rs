@@ -1,9 +1,9 @@
 //! What a schedule file says, as typed values.
-//!
-//! So far the sections `optimizer` and `lr_scheduler`; phases are not read yet.
 
-use super::yaml::Section;
-use super::{Error, FieldLaw, LawSpec, Run, checked_rows, law_keys};
+use super::early_stopping::better;
+use super::law::Better;
+use super::yaml::{Place, Section};
+use super::{EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, PhaseSpec, Run, checked_rows, law_keys};
 use crate::params::{Field, Row};
 
 /// What the sections are for, where one is missing.
@@ -11,7 +11,9 @@ const OPTIMIZER: &str =
     "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
 const LR_SCHEDULER: &str = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
 
-/// A schedule file.
+/// A schedule file. Its top level is one of three: sections and no phases, for a run that trains everything; sections
+/// with `phases`, or with `finetuning` alone for an implicit schedule; or, as finetuning-scheduler has it, nothing but
+/// phases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// `optimizer`: the hyper-parameters that groups start with.
@@ -20,7 +22,74 @@ pub struct Spec {
     pub no_decay: Vec<String>,
     /// `lr_scheduler`, then `laws`.
     pub laws: Vec<LawSpec>,
+    /// `phases`.
+    pub phases: Phases,
+    /// `finetuning`.
+    pub finetuning: Finetuning,
+    /// `early_stopping`. A schedule of phases has it unless it is null or transitions come by epochs only.
+    pub early_stopping: Option<EarlyStopping>,
+    /// `checkpoint`.
+    pub checkpoint: CheckpointSpec,
+    /// `evaluate_every_epochs` or `evaluate_every_steps`.
+    pub evaluate: Evaluate,
+    /// What was accepted although it is surely not meant, or says nothing.
+    pub warnings: Vec<String>,
+    pub(super) place: Place,
 }
+
+/// What a schedule says about phases.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phases {
+    /// Nothing: everything trains from the start.
+    Everything,
+    /// It wants some, and leaves them to the [implicit](super::implicit) schedule.
+    Implicit,
+    /// Phases 0…n.
+    Explicit(Vec<PhaseSpec>),
+}
+
+/// The section `checkpoint`: which validation is the best, and how many checkpoints stay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointSpec {
+    /// The metric; early stopping's where it is not said.
+    pub monitor: String,
+    /// Which of its values are better.
+    pub better: Better,
+    /// Checkpoints that stay, beside the best one.
+    pub keep_last: u64,
+}
+
+/// When to evaluate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluate {
+    /// After every so many epochs.
+    Epochs(u64),
+    /// After every so many steps, and at the end of every epoch.
+    Steps(u64),
+}
+
+impl Evaluate {
+    /// Whether to evaluate once so many steps are done.
+    pub fn is_due(self, steps: u64, steps_per_epoch: u64) -> bool {
+        let ends_epoch = steps.is_multiple_of(steps_per_epoch);
+        match self {
+            Evaluate::Epochs(every) => ends_epoch && (steps / steps_per_epoch).is_multiple_of(every),
+            Evaluate::Steps(every) => ends_epoch || steps.is_multiple_of(every),
+        }
+    }
+}
+
+const SECTIONS: [&str; 9] = [
+    "optimizer",
+    "lr_scheduler",
+    "laws",
+    "early_stopping",
+    "checkpoint",
+    "finetuning",
+    "evaluate_every_epochs",
+    "evaluate_every_steps",
+    "phases",
+];
 
 impl Spec {
     /// Reads a schedule; `file` is the name that errors give it.
@@ -29,13 +98,59 @@ impl Spec {
     /// [`Error`] naming file, key and value, and the nearest valid one.
     pub fn parse(file: &str, text: &str) -> Result<Spec, Error> {
         let mut top = Section::parse(file, text)?;
-        top.only(&["optimizer", "lr_scheduler", "laws"])?;
-        let (row, no_decay) = read_optimizer(top.section("optimizer", OPTIMIZER)?)?;
-        let mut laws = vec![LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?];
-        for section in top.sections("laws")? {
-            laws.push(read_law(section, &laws)?);
+        let mut spec = Spec::bare(top.place());
+        if top.is_numbered() {
+            spec.phases = read_phases(top, &mut spec.warnings)?;
+            spec.early_stopping = Some(EarlyStopping::default());
+            return Ok(spec);
         }
-        Ok(Spec { row, no_decay, laws })
+        top.only(&SECTIONS)?;
+        let is_phased = top.has("phases") || top.has("finetuning");
+        if !is_phased || top.has("optimizer") {
+            (spec.row, spec.no_decay) = read_optimizer(top.section("optimizer", OPTIMIZER)?)?;
+        }
+        if !is_phased || top.has("lr_scheduler") {
+            spec.laws.push(LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?);
+        }
+        for section in top.sections("laws")? {
+            let law = read_law(section, &spec.laws)?;
+            spec.laws.push(law);
+        }
+        if let Some(section) = top.maybe_section("finetuning")? {
+            spec.finetuning = Finetuning::read(section)?;
+        }
+        if is_phased {
+            spec.phases = match top.maybe_section("phases")? {
+                Some(section) => read_phases(section, &mut spec.warnings)?,
+                None => Phases::Implicit,
+            };
+        }
+        spec.early_stopping = read_early_stopping(&mut top, &mut spec, is_phased)?;
+        spec.checkpoint = read_checkpoint(&mut top, spec.early_stopping.as_ref())?;
+        spec.evaluate = read_evaluate(&mut top)?;
+        Ok(spec)
+    }
+
+    /// AdamW with PyTorch's defaults at a constant rate, and nothing else.
+    fn bare(place: Place) -> Spec {
+        Spec {
+            row: Row::default(),
+            no_decay: Vec::new(),
+            laws: Vec::new(),
+            phases: Phases::Everything,
+            finetuning: Finetuning::default(),
+            early_stopping: None,
+            checkpoint: CheckpointSpec::default(),
+            evaluate: Evaluate::Epochs(1),
+            warnings: Vec::new(),
+            place,
+        }
+    }
+
+    /// A schedule that says nothing but that there are phases: the implicit one, with finetuning-scheduler's settings.
+    pub fn implicit() -> Spec {
+        let early_stopping = Some(EarlyStopping::default());
+        Spec { phases: Phases::Implicit, early_stopping, ..Spec::bare(Place::top("the implicit schedule")) }
     }
 
     /// The laws of a run, for groups with these rows at its start.
@@ -65,6 +180,69 @@ impl Spec {
     pub fn table(&self, groups: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Result<Vec<Row>, Error> {
         let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
         checked_rows(groups, &laws, 0, steps)
+    }
+}
+
+impl Default for CheckpointSpec {
+    fn default() -> CheckpointSpec {
+        CheckpointSpec { monitor: "val_loss".to_owned(), better: Better::Lower, keep_last: 2 }
+    }
+}
+
+fn read_phases(section: Section, warnings: &mut Vec<String>) -> Result<Phases, Error> {
+    let place = section.place();
+    let sections = section.phases(warnings)?;
+    if sections.is_empty() {
+        return Err(place.bad("phases", "{}", "a mapping with phase 0 and the following"));
+    }
+    let phases = sections.into_iter().enumerate().map(|(number, phase)| PhaseSpec::read(phase, number, warnings));
+    phases.collect::<Result<_, _>>().map(Phases::Explicit)
+}
+
+fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> Result<Option<EarlyStopping>, Error> {
+    let is_null = top.is_null("early_stopping");
+    let given = top.maybe_section("early_stopping")?.map(EarlyStopping::read).transpose()?;
+    if is_phased && spec.finetuning.epoch_transitions_only {
+        if given.is_some() {
+            let what = "early_stopping is left out of account: finetuning.epoch_transitions_only is true";
+            spec.warnings.push(format!("{}: {what}", spec.place.file()));
+        }
+        return Ok(None);
+    }
+    Ok(given.or_else(|| (is_phased && !is_null).then(EarlyStopping::default)))
+}
+
+fn read_checkpoint(top: &mut Section, stopping: Option<&EarlyStopping>) -> Result<CheckpointSpec, Error> {
+    let mut checkpoint = CheckpointSpec::default();
+    if let Some(EarlyStopping { monitor, better, .. }) = stopping {
+        (checkpoint.monitor, checkpoint.better) = (monitor.clone(), *better);
+    }
+    let Some(mut section) = top.maybe_section("checkpoint")? else { return Ok(checkpoint) };
+    section.only(&["monitor", "mode", "keep_last"])?;
+    if section.has("monitor") || section.has("mode") {
+        (checkpoint.monitor, checkpoint.better) = (section.text_or("monitor", "val_loss")?, better(&mut section)?);
+    }
+    checkpoint.keep_last = section.count("keep_last")?.unwrap_or(checkpoint.keep_last);
+    if checkpoint.keep_last == 0 {
+        return Err(section.bad("keep_last", "0".to_owned(), "1 or more", None));
+    }
+    Ok(checkpoint)
+}
+
+fn read_evaluate(top: &mut Section) -> Result<Evaluate, Error> {
+    let epochs = top.count("evaluate_every_epochs")?;
+    let steps = top.count("evaluate_every_steps")?;
+    let zero = [("evaluate_every_epochs", epochs), ("evaluate_every_steps", steps)];
+    if let Some((key, _)) = zero.into_iter().find(|(_, count)| *count == Some(0)) {
+        return Err(top.bad(key, "0".to_owned(), "1 or more", None));
+    }
+    match (epochs, steps) {
+        (Some(_), Some(steps)) => {
+            let allowed = "to be given beside evaluate_every_epochs: give one of them";
+            Err(top.bad("evaluate_every_steps", steps.to_string(), allowed, None))
+        }
+        (_, Some(steps)) => Ok(Evaluate::Steps(steps)),
+        (epochs, None) => Ok(Evaluate::Epochs(epochs.unwrap_or(1))),
     }
 }
 

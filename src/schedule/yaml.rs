@@ -358,6 +358,10 @@ impl Place {
         Place { file: file.to_owned(), path: String::new() }
     }
 
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The file and the path, for a message.
     pub(super) fn at(&self) -> String {
         format!("{}: {}", self.file, self.path)

@@ -10,6 +10,7 @@ mod fused_step;
 mod golden;
 mod golden_laws;
 mod golden_optim;
+mod golden_phases;
 mod laws;
 mod nn;
 mod nn_golden;

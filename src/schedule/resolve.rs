@@ -1,0 +1,168 @@
+//! From what a file says to a plan: names for patterns, numbers for what is left out, and every check on the way.
+
+use super::generate::implicit;
+use super::plan::{Epochs, Model, Phase, Plan};
+use super::yaml::Place;
+use super::{Error, Finetuning, Phases, PhaseSpec, Spec};
+use crate::params::{Pattern, nearest};
+
+pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
+    let mut warnings = spec.warnings.clone();
+    check_run(&spec.place, run)?;
+    let phases = match &spec.phases {
+        Phases::Everything => vec![PhaseSpec::of(vec![], &spec.place)],
+        Phases::Implicit => implicit(model.params).into_iter().map(|params| PhaseSpec::of(params, &spec.place)).collect(),
+        Phases::Explicit(phases) => phases.clone(),
+    };
+    let names: Vec<&str> = model.params.iter().map(|param| param.name.as_str()).collect();
+    let mut resolved: Vec<Phase> = Vec::new();
+    let mut taken: Vec<Option<usize>> = vec![None; names.len()];
+    for (number, phase) in phases.iter().enumerate() {
+        let params = match spec.phases {
+            Phases::Everything => (0..names.len()).collect(),
+            _ => select(phase, number, &names, model.tied, &mut taken, &mut warnings)?,
+        };
+        resolved.push(Phase {
+            params,
+            lr: if number == 0 { spec.row.lr } else { phase.lr_or(spec.finetuning.base_max_lr, spec.row.lr) },
+            max_transition_epoch: phase.max_transition_epoch,
+            new_lr_scheduler: phase.new_lr_scheduler.clone(),
+            new_optimizer: phase.new_optimizer.clone(),
+        });
+    }
+    let finetuning = match spec.phases {
+        Phases::Everything => Finetuning { restore_best: false, ..Finetuning::default() },
+        _ => spec.finetuning.clone(),
+    };
+    check_limits(spec, &finetuning, &resolved, &mut warnings)?;
+    check_reinit(spec, &finetuning)?;
+    let whole = resolved.len() - 1;
+    let last = finetuning.max_depth.map_or(whole, |depth| whole.min(usize::try_from(depth).unwrap_or(whole)));
+    Ok(Plan {
+        place: spec.place.clone(),
+        params: model.params.to_vec(),
+        last,
+        run: Epochs { epochs: epochs(spec, &resolved, run.epochs, &mut warnings), ..run },
+        phases: resolved,
+        row: spec.row,
+        no_decay: spec.no_decay.clone(),
+        laws: spec.laws.iter().filter(|law| law.class().is_none()).cloned().collect(),
+        schedulers: Default::default(),
+        finetuning,
+        early_stopping: spec.early_stopping.clone(),
+        checkpoint: spec.checkpoint.clone(),
+        evaluate: spec.evaluate,
+        given: Vec::new(),
+        warnings,
+    })
+}
+
+fn check_run(place: &Place, run: Epochs) -> Result<(), Error> {
+    let zero = [("epochs", run.epochs), ("steps_per_epoch", run.steps_per_epoch)].into_iter().find(|(_, n)| *n == 0);
+    zero.map_or(Ok(()), |(key, _)| Err(place.bad(key, 0, "1 or more")))
+}
+
+/// The parameters of a phase, in the order in which it names them.
+fn select(
+    phase: &PhaseSpec,
+    number: usize,
+    names: &[&str],
+    tied: &[(String, String)],
+    taken: &mut [Option<usize>],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<usize>, Error> {
+    let mut params = Vec::new();
+    let aliases: Vec<&str> = tied.iter().map(|(alias, _)| alias.as_str()).collect();
+    for (entry, text) in phase.params.iter().enumerate() {
+        let key = format!("params[{entry}]");
+        let pattern = Pattern::new(text);
+        let bad = |reason: String| phase.place.bad(&key, text, format!("a valid pattern: {reason}"));
+        if let Some(part) = pattern.doubtful() {
+            let at = phase.place.at();
+            warnings.push(format!("{at}.{key} = {text}: {part} repeats a character; a choice is written (a|b)"));
+        }
+        let chosen = pattern.select(names).map_err(bad)?;
+        if chosen.is_empty() {
+            let Some(alias) = pattern.select(&aliases).map_err(bad)?.first().copied() else {
+                let allowed = "the name of a parameter, or a pattern that matches the start of one";
+                return Err(phase.place.bad_near(&key, text, allowed, nearest_start(text, names)));
+            };
+            let (alias, own) = &tied[alias];
+            let at = phase.place.at();
+            warnings.push(format!("{at}.{key}: {alias} is another name of {own}, and thaws with it"));
+        }
+        for place in chosen {
+            if let Some(other) = taken[place].replace(number) {
+                let name = names[place];
+                let where_else = if other == number { "in this phase".to_owned() } else { format!("in phase {other}") };
+                let allowed = format!("new in this place: {name} is already {where_else}");
+                return Err(phase.place.bad(&key, text, allowed));
+            }
+            params.push(place);
+        }
+    }
+    Ok(params)
+}
+
+/// The nearest name, or the nearest start of one, up to a dot.
+fn nearest_start<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+    let starts = names.iter().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..at]));
+    nearest(text.trim_end_matches(".*"), names.iter().copied().chain(starts))
+}
+
+fn check_limits(
+    spec: &Spec,
+    finetuning: &Finetuning,
+    phases: &[Phase],
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let limits = phases.iter().enumerate().skip(1).filter_map(|(at, phase)| Some((at, phase.max_transition_epoch?)));
+    let mut highest = 0.0;
+    for (number, limit) in limits {
+        if limit <= highest {
+            let file = spec.place.file();
+            warnings.push(format!(
+                "{file}: phase {number} has max_transition_epoch {limit}, not after a phase before it ({highest}): it lasts one epoch"
+            ));
+        }
+        highest = f64::max(highest, limit);
+    }
+    if !finetuning.epoch_transitions_only {
+        return Ok(());
+    }
+    let without = phases.iter().enumerate().filter(|(_, phase)| phase.max_transition_epoch.is_none());
+    let without: Vec<String> = without.map(|(number, _)| number.to_string()).collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    let allowed = format!("possible: phases {} have no max_transition_epoch", without.join(", "));
+    Err(spec.place.bad("finetuning.epoch_transitions_only", "true", allowed))
+}
+
+fn check_reinit(spec: &Spec, finetuning: &Finetuning) -> Result<(), Error> {
+    let given = [
+        ("reinit_lr_cfg", finetuning.reinit_lr_cfg.is_some(), "new_lr_scheduler"),
+        ("reinit_optim_cfg", finetuning.reinit_optim_cfg.is_some(), "new_optimizer"),
+    ];
+    match given.into_iter().find(|(_, given, _)| *given && matches!(spec.phases, Phases::Explicit(_))) {
+        Some((key, _, instead)) => {
+            let allowed = format!("for a schedule with phases of its own: say {instead} in its phases");
+            Err(spec.place.bad(&format!("finetuning.{key}"), "given", allowed))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The run's epochs: a last phase with a limit may ask for more.
+fn epochs(spec: &Spec, phases: &[Phase], epochs: u64, warnings: &mut Vec<String>) -> u64 {
+    let Some(_) = phases.last().filter(|_| phases.len() > 1).and_then(|phase| phase.max_transition_epoch) else {
+        return epochs;
+    };
+    let highest = phases.iter().skip(1).filter_map(|phase| phase.max_transition_epoch).fold(0.0, f64::max);
+    let asked = highest.ceil() as u64;
+    if asked > epochs {
+        let file = spec.place.file();
+        warnings.push(format!("{file}: the last phase has max_transition_epoch {highest}: the run has {asked} epochs, not {epochs}"));
+    }
+    asked.max(epochs)
+}

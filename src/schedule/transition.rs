@@ -1,0 +1,366 @@
+//! Following a plan: when the next phase begins, what that changes, and the rates of the steps ahead.
+
+use super::class::Group;
+use super::cursor::{Best, Cursor, Members, Moving, Origin, Rates, Source};
+use super::early_stopping::{Patience, Stop};
+use super::law::Better;
+use super::phase_spec::NewScheduler;
+use super::plan::{Plan, Scheduled, slot};
+use super::{Error, FieldLaw, rows};
+use crate::params::{self, Field, Row};
+
+/// Why a phase begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The phase before ran out of patience.
+    EarlyStopping,
+    /// The phase before reached its `max_transition_epoch`.
+    MaxTransitionEpoch,
+}
+
+/// A phase that begins, and what the trainer has to do: go back to the best copy, thaw, and take the plan's
+/// [`groups`](Plan::groups).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The phase that ends.
+    pub from: usize,
+    /// The phase that begins.
+    pub to: usize,
+    /// Why.
+    pub reason: Reason,
+    /// Parameters, moments and applied counts go back to the copy that was kept after so many steps.
+    pub restore: Option<u64>,
+    /// The parameters that thaw, by place in the model.
+    pub thaws: Vec<usize>,
+    /// There is a new optimizer, or the copy is an old one's: moments and applied counts start anew.
+    pub forgets_moments: bool,
+}
+
+/// What a validation decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// It is the best so far: where the plan [restores the best](Plan::restores_best), keep a copy now.
+    pub is_best: bool,
+    /// The rates of the steps ahead are others than before.
+    pub moves_rates: bool,
+    /// The run ends here.
+    pub stop: Option<Stop>,
+}
+
+impl Plan {
+    /// To be called before the first step of an epoch, and where the plan evaluates between epochs, before the step
+    /// after an evaluation: the next phase may begin. At most one does; asked twice at the same step, the second time
+    /// says no.
+    ///
+    /// # Errors
+    /// A scheduler by class name that has no value for the groups.
+    pub fn epoch_start(&self, cursor: &mut Cursor) -> Result<Option<Transition>, Error> {
+        if cursor.decided.replace(cursor.step) == Some(cursor.step) || cursor.stop.is_some() {
+            return Ok(None);
+        }
+        let Some(reason) = self.reason(cursor) else { return Ok(None) };
+        let (from, to) = (cursor.depth, cursor.depth + 1);
+        let renews = self.phases[to].new_optimizer.is_some() || self.finetuning.reinit_optim_cfg.is_some();
+        let best = cursor.best.clone().filter(|_| self.finetuning.restore_best);
+        // Groups of an optimizer that is gone say nothing about the one in force.
+        let same_optimizer = best.as_ref().is_some_and(|best| best.rates.optimizer == cursor.rates.optimizer);
+        let mut rates = cursor.rates.clone();
+        self.settle_laws(cursor, to, &mut rates)?;
+        let lrs: Vec<f64> = rates.values.iter().map(Group::lr).collect();
+        let scheduler = rates.scheduler.clone();
+        let mut replayed = to;
+        if let Some(best) = best.as_ref().filter(|_| same_optimizer) {
+            (rates, replayed) = (best.rates.clone(), best.depth + 1);
+        }
+        if renews {
+            rates = Rates { optimizer: self.renewed(to), groups: Vec::new(), values: Vec::new(), ..rates };
+            self.join_phase_0(&mut rates);
+            replayed = 1;
+        }
+        for phase in replayed..=to {
+            if phase == to {
+                rates.scheduler.clone_from(&scheduler);
+                rates.values.iter_mut().zip(&lrs).for_each(|(group, lr)| group.set("lr", *lr));
+            }
+            self.join(&mut rates, phase)?;
+            self.reinitialise(&mut rates, phase)?;
+        }
+        let held: Vec<usize> = cursor.rates.groups.iter().flat_map(|members| members.params.clone()).collect();
+        let thaws = self.phases[to].params.iter().copied().filter(|param| !held.contains(param)).collect();
+        cursor.rates = rates;
+        cursor.depth = to;
+        cursor.patience = Patience { wait: 0, is_complete: false, ..cursor.patience };
+        let restore = best.as_ref().map(|best| best.step);
+        let forgets_moments = renews || (best.is_some() && !same_optimizer);
+        Ok(Some(Transition { from, to, reason, restore, thaws, forgets_moments }))
+    }
+
+    fn reason(&self, cursor: &Cursor) -> Option<Reason> {
+        if cursor.depth >= self.last {
+            return None;
+        }
+        if cursor.patience.is_complete && !self.finetuning.epoch_transitions_only {
+            return Some(Reason::EarlyStopping);
+        }
+        let epochs = cursor.step as f64 / self.run.steps_per_epoch as f64;
+        let limit = self.phases[cursor.depth].max_transition_epoch?;
+        (limit <= epochs).then_some(Reason::MaxTransitionEpoch)
+    }
+
+    fn renewed(&self, phase: usize) -> Source {
+        if self.phases[phase].new_optimizer.is_some() { Source::Phase(phase) } else { Source::Every(phase) }
+    }
+
+    fn new_scheduler(&self, phase: usize) -> Option<(Source, &NewScheduler)> {
+        let every = self.finetuning.reinit_lr_cfg.as_ref().map(|new| (Source::Every(phase), new));
+        every.or(self.phases[phase].new_lr_scheduler.as_ref().map(|new| (Source::Phase(phase), new)))
+    }
+
+    /// Laws by short name have no rates of their own in the cursor; a scheduler that takes over needs them there.
+    fn settle_laws(&self, cursor: &Cursor, phase: usize, rates: &mut Rates) -> Result<(), Error> {
+        let takes_over = self.new_scheduler(phase).is_some_and(|(_, new)| new.use_current_optimizer_pg_lrs);
+        if !takes_over || rates.scheduler.is_some() {
+            return Ok(());
+        }
+        let laws = self.field_laws(cursor)?;
+        let now = rows(&self.bases(rates), &laws, cursor.step, 1);
+        rates.values.iter_mut().zip(&now).for_each(|(group, row)| group.set("lr", row.lr));
+        Ok(())
+    }
+
+    /// Makes groups of what a phase thaws; what is in a group already stays there.
+    fn join(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
+        let held = |param: &usize| rates.groups.iter().any(|members| members.params.contains(param));
+        let new: Vec<usize> = self.phases[phase].params.iter().copied().filter(|param| !held(param)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let base = self.phases[phase].lr;
+        let lr = self.first_lr(rates, base)?;
+        for (no_decay, params) in self.by_decay(&new) {
+            let members = Members { origin: Origin::Phase { phase, no_decay }, params };
+            let row = Row { lr, ..self.base_row(rates.optimizer, &members) };
+            rates.values.push(Group::of_row(&row).with("initial_lr", lr));
+            rates.groups.push(members);
+            if let Some(moving) = &mut rates.scheduler {
+                moving.state.join(base);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rate that a group has until the scheduler's next step: its base value, or with `apply_lambdas_new_pgs` what a
+    /// LambdaLR makes of it now.
+    fn first_lr(&self, rates: &Rates, base: f64) -> Result<f64, Error> {
+        let Some(moving) = rates.scheduler.as_ref().filter(|_| self.finetuning.apply_lambdas_new_pgs) else {
+            return Ok(base);
+        };
+        let scheduled = self.scheduled(moving.source);
+        if !scheduled.spec.path.ends_with("LambdaLR") {
+            return Ok(base);
+        }
+        // The value at this count is that of one step from the count before.
+        let mut state = moving.state.clone();
+        state.join(base);
+        state.count -= 1.0;
+        let mut values = rates.values.clone();
+        values.push(Group::new(base).with("initial_lr", base));
+        scheduled.step(&mut state, &mut values, None)?;
+        Ok(values.last().map_or(base, Group::lr))
+    }
+
+    /// Starts the scheduler that a phase begins anew with, where it does.
+    fn reinitialise(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
+        let Some((source, new)) = self.new_scheduler(phase) else { return Ok(()) };
+        let initial = |group: &Group| group.get("initial_lr").unwrap_or(group.lr());
+        if !new.use_current_optimizer_pg_lrs && new.init_pg_lrs.is_none() {
+            rates.values.iter_mut().for_each(|group| group.set("lr", initial(group)));
+        }
+        for (group, lr) in rates.values.iter_mut().zip(new.init_pg_lrs.iter().flatten()) {
+            group.set("lr", *lr);
+            group.set("initial_lr", *lr);
+        }
+        let scheduled = self.scheduled(source);
+        let state = scheduled.scheduler.start(&mut rates.values).map_err(|error| scheduled.spec.place.class(error))?;
+        rates.scheduler = Some(Moving { source, state });
+        Ok(())
+    }
+
+    fn scheduled(&self, source: Source) -> &Scheduled {
+        &self.schedulers[&slot(source)]
+    }
+
+    // ---- steps ----
+
+    /// Counts a step that has been made.
+    ///
+    /// # Errors
+    /// A scheduler by class name that has no next value.
+    pub fn step(&self, cursor: &mut Cursor) -> Result<(), Error> {
+        self.advance(&mut cursor.rates, cursor.step)?;
+        cursor.step += 1;
+        Ok(())
+    }
+
+    /// What the scheduler does after the step of this number: a step of its own after each one, or after the last one of
+    /// each epoch.
+    fn advance(&self, rates: &mut Rates, step: u64) -> Result<(), Error> {
+        let Some(moving) = &mut rates.scheduler else { return Ok(()) };
+        let scheduled = &self.schedulers[&slot(moving.source)];
+        let per_epoch = self.run.steps_per_epoch;
+        let (in_epoch, epochs) = (step % per_epoch + 1, step / per_epoch + 1);
+        let (is_due, count) =
+            if scheduled.spec.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
+        if !is_due || !count.is_multiple_of(scheduled.spec.frequency) || scheduled.spec.needs_metrics() {
+            return Ok(());
+        }
+        scheduled.step(&mut moving.state, &mut rates.values, None)
+    }
+
+    /// The rows of the steps ahead, `[steps, groups]`, with the [groups](Plan::groups) that hold parameters, in their
+    /// order. A transition, and a validation that [moves rates](Verdict::moves_rates), makes them untrue.
+    ///
+    /// # Errors
+    /// A law or scheduler that gives what its field does not allow.
+    pub fn rows(&self, cursor: &Cursor, steps: u64) -> Result<Vec<Row>, Error> {
+        let laws = self.field_laws(cursor)?;
+        let filled: Vec<bool> = cursor.rates.groups.iter().map(|members| !members.params.is_empty()).collect();
+        let all = if cursor.rates.scheduler.is_none() {
+            rows(&self.bases(&cursor.rates), &laws, cursor.step, steps)
+        } else {
+            self.unrolled(cursor, &laws, steps)?
+        };
+        let mut filled = filled.iter().cycle();
+        Ok(all.into_iter().filter(|_| filled.next().is_none_or(|filled| *filled)).collect())
+    }
+
+    fn unrolled(&self, cursor: &Cursor, laws: &[FieldLaw], steps: u64) -> Result<Vec<Row>, Error> {
+        let mut rates = cursor.rates.clone();
+        let mut all = Vec::new();
+        for step in cursor.step..cursor.step.saturating_add(steps) {
+            all.extend(rows(&self.bases(&rates), laws, step, 1));
+            self.advance(&mut rates, step)?;
+        }
+        Ok(all)
+    }
+
+    /// Each group's row as it stands in the rates.
+    fn bases(&self, rates: &Rates) -> Vec<Row> {
+        let groups = rates.groups.iter().zip(&rates.values);
+        groups.map(|(members, group)| group.to_row(&self.base_row(rates.optimizer, members))).collect()
+    }
+
+    /// The laws by short name; the one of the lr gives way to a scheduler that has taken over.
+    fn field_laws(&self, cursor: &Cursor) -> Result<Vec<FieldLaw>, Error> {
+        let bases = self.bases(&cursor.rates);
+        let mut laws = Vec::new();
+        for spec in &self.laws {
+            if spec.field() == Field::Lr && cursor.rates.scheduler.is_some() {
+                continue;
+            }
+            match spec.plateau() {
+                Some(plateau) => laws.push(FieldLaw::new(spec.field(), plateau.law(cursor.plateau))),
+                None => laws.extend(spec.laws(&bases, self.law_run())?),
+            }
+        }
+        Ok(laws)
+    }
+
+    pub(super) fn check_laws(&self, cursor: &Cursor) -> Result<(), Error> {
+        self.field_laws(cursor).map(|_| ())
+    }
+
+    // ---- validations ----
+
+    /// Takes the metrics of a validation in, by name, after the step that it came after. What it decides depends on
+    /// their values alone.
+    ///
+    /// # Errors
+    /// [`Error::NoMetric`] where one that the plan [asks for](Plan::monitors) is not there.
+    pub fn validation(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> Result<Verdict, Error> {
+        let value = |name: &str| {
+            let found = metrics.iter().find(|(known, _)| *known == name);
+            // As the reference, which logs in f32.
+            found.map(|(_, value)| f64::from(*value as f32)).ok_or_else(|| Error::NoMetric {
+                monitor: name.to_owned(),
+                known: metrics.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", "),
+            })
+        };
+        for monitor in self.monitors() {
+            value(monitor)?;
+        }
+        let is_last = cursor.depth >= self.last;
+        if let Some(stopping) = &self.early_stopping {
+            let stop = stopping.check(&mut cursor.patience, value(&stopping.monitor)?, is_last);
+            cursor.stop = cursor.stop.or(stop);
+        }
+        let score = value(&self.checkpoint.monitor).ok();
+        let is_best = score.is_some_and(|score| self.beats(score, cursor.best.as_ref()));
+        if let Some(score) = score.filter(|_| is_best) {
+            let (step, depth, rates) = (cursor.step, cursor.depth, cursor.rates.clone());
+            cursor.best = Some(Best { step, depth, score, rates });
+        }
+        let before = (cursor.rates.values.clone(), cursor.plateau);
+        if let Some(moving) = &mut cursor.rates.scheduler {
+            let scheduled = &self.schedulers[&slot(moving.source)];
+            if scheduled.spec.needs_metrics() {
+                let metric = value(self.monitor_of(&scheduled.spec))?;
+                scheduled.step(&mut moving.state, &mut cursor.rates.values, Some(metric))?;
+            }
+        }
+        for plateau in self.laws.iter().filter_map(super::LawSpec::plateau) {
+            cursor.plateau = plateau.observe(cursor.plateau, value(&self.checkpoint.monitor)?);
+        }
+        let moves_rates = before != (cursor.rates.values.clone(), cursor.plateau);
+        Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
+    }
+
+    fn beats(&self, score: f64, best: Option<&Best>) -> bool {
+        !score.is_nan()
+            && best.is_none_or(|best| match self.checkpoint.better {
+                Better::Lower => score < best.score,
+                Better::Higher => score > best.score,
+            })
+    }
+
+    /// Whether a run may be over before its last epoch, or change its course, by a metric: then each validation's has to
+    /// be known before the next step.
+    pub fn needs_metrics(&self) -> bool {
+        !self.monitors().is_empty()
+    }
+
+    // ---- groups ----
+
+    /// The groups that hold parameters, for an optimizer: names, members and rows as they are now.
+    ///
+    /// # Errors
+    /// As [`rows`](Plan::rows).
+    pub fn groups(&self, cursor: &Cursor) -> Result<Vec<params::Group>, Error> {
+        let rows = self.rows(cursor, 1)?;
+        let filled = cursor.rates.groups.iter().filter(|members| !members.params.is_empty());
+        let group = |(members, row): (&Members, Row)| {
+            let names = members.params.iter().map(|param| self.params[*param].name.clone());
+            params::Group::new(self.group_name(members), row, names)
+        };
+        Ok(filled.zip(rows).map(group).collect())
+    }
+
+    fn group_name(&self, members: &Members) -> String {
+        match members.origin {
+            Origin::Given(place) => self.given[place].name.clone(),
+            Origin::Phase { phase, no_decay: false } => format!("phase {phase}"),
+            Origin::Phase { phase, no_decay: true } => format!("phase {phase}, no decay"),
+        }
+    }
+}
+
+impl Scheduled {
+    fn step(
+        &self,
+        state: &mut super::class::State,
+        groups: &mut [Group],
+        metric: Option<f64>,
+    ) -> Result<(), Error> {
+        self.scheduler.step(state, groups, metric).map_err(|error| self.spec.place.class(error))
+    }
+}
