@@ -6,13 +6,17 @@
 //! Invariant: plain data. This room never uses wgpu, `engine`, `optim`, `nn` or `train`.
 
 mod error;
+mod field;
 mod group;
 mod nearest;
 mod param;
 mod row;
+mod rule;
 
 pub use error::Error;
+pub use field::Field;
 pub use group::Group;
 pub use nearest::nearest;
 pub use param::Param;
-pub use row::{Field, Row};
+pub use row::Row;
+pub use rule::Rule;

@@ -138,6 +138,11 @@ impl LawSpec {
         self.field
     }
 
+    /// Where it stands in its file.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whether it moves this field, be it as the second of two.
     pub(super) fn moves(&self, field: Field) -> bool {
         self.field == field || (self.beta1.is_some() && field == Field::Beta1)

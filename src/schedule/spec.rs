@@ -4,7 +4,7 @@
 
 use super::yaml::Section;
 use super::{Error, FieldLaw, LawSpec, Run, checked_rows};
-use crate::params::{Field, Row};
+use crate::params::{Field, Row, Rule};
 
 /// A schedule file.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,32 +24,20 @@ impl Spec {
     /// [`Error`] naming file, key and value, and the nearest valid one.
     pub fn parse(file: &str, text: &str) -> Result<Spec, Error> {
         let mut top = Section::parse(file, text)?;
-        let mut optimizer = top.section("optimizer")?;
-        let kind = optimizer.word("type", &["adamw", "adam"])?;
-        let defaults = Row { decoupled: kind == "adamw", ..Row::default() };
-        let (beta1, beta2) = optimizer.pair("betas", (defaults.beta1, defaults.beta2))?;
-        let row = Row {
-            lr: optimizer.number("lr", defaults.lr)?,
-            weight_decay: optimizer
-                .number("weight_decay", if kind == "adamw" { defaults.weight_decay } else { 0.0 })?,
-            beta1,
-            beta2,
-            eps: optimizer.number("eps", defaults.eps)?,
-            ..defaults
-        };
-        let no_decay = optimizer.texts("no_decay")?;
-        check(&optimizer, &row)?;
-        optimizer.finish()?;
-
+        let (row, no_decay) = read_optimizer(top.section("optimizer")?)?;
         let mut laws = vec![LawSpec::read(top.section("lr_scheduler")?, Field::Lr)?];
         for mut section in top.sections("laws")? {
-            let name = section.word("field", &Field::ALL.map(Field::name))?;
+            let name = section.word("field", &row.fields().map(Field::name).collect::<Vec<_>>())?;
             let field = Field::ALL.into_iter().find(|field| field.name() == name).unwrap_or(Field::Lr);
             if laws.iter().any(|law| law.moves(field)) {
                 let allowed = "a field that no law moves yet";
                 return Err(section.bad("field", name.to_owned(), allowed, None));
             }
             laws.push(LawSpec::read(section, field)?);
+        }
+        if let Some(law) = laws.iter().find(|law| law.moves(Field::Beta1) && !row.has(Field::Beta1)) {
+            let allowed = format!("a field of {}: move its momentum by an entry of laws", row.rule);
+            return Err(law.place().bad("beta1_min", "beta1", allowed));
         }
         top.finish()?;
         Ok(Spec { row, no_decay, laws })
@@ -78,8 +66,30 @@ impl Spec {
     }
 }
 
+/// The row that groups start with, and `no_decay`.
+fn read_optimizer(mut optimizer: Section) -> Result<(Row, Vec<String>), Error> {
+    let name = optimizer.word("type", &Rule::ALL.map(Rule::name))?;
+    let mut row = Row::of(Rule::ALL.into_iter().find(|rule| rule.name() == name).unwrap_or_default());
+    if row.rule == Rule::Sgd {
+        row.momentum = optimizer.number("momentum", row.momentum)?;
+        row.dampening = optimizer.number("dampening", row.dampening)?;
+        row.nesterov = optimizer.flag("nesterov")?;
+    } else {
+        (row.beta1, row.beta2) = optimizer.pair("betas", (row.beta1, row.beta2))?;
+    }
+    row.lr = optimizer.number("lr", row.lr)?;
+    row.weight_decay = optimizer.number("weight_decay", row.weight_decay)?;
+    if row.has(Field::Eps) {
+        row.eps = optimizer.number("eps", row.eps)?;
+    }
+    let no_decay = optimizer.texts("no_decay")?;
+    check(&optimizer, &row)?;
+    optimizer.finish()?;
+    Ok((row, no_decay))
+}
+
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
-    let Err(error) = row.check("") else { return Ok(()) };
+    let Err(error) = row.check_start("") else { return Ok(()) };
     match error {
         crate::params::Error::BadValue { field: Field::Beta1 | Field::Beta2, allowed, .. } => {
             let value = format!("[{}, {}]", row.beta1, row.beta2);
@@ -87,6 +97,15 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
         }
         crate::params::Error::BadValue { field, value, allowed, .. } => {
             Err(section.bad(field.name(), value.to_string(), allowed, None))
+        }
+        crate::params::Error::BadDampening { dampening, .. } => {
+            Err(section.bad("dampening", dampening.to_string(), "a finite number", None))
+        }
+        crate::params::Error::BadNesterov { momentum, dampening, .. } => {
+            let allowed = format!(
+                "allowed here: it needs a momentum above 0 and no dampening (momentum: {momentum}, dampening: {dampening})"
+            );
+            Err(section.bad("nesterov", "true".to_owned(), &allowed, None))
         }
         other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
     }
@@ -102,7 +121,7 @@ mod tests {
         let rest = "\nlr_scheduler: {type: cosine}";
         assert_eq!(
             told(&format!("optimizer: {{type: adamv}}{rest}")),
-            "run.yaml: optimizer.type = adamv is not one of adamw, adam (did you mean \"adamw\"?)"
+            "run.yaml: optimizer.type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)"
         );
         assert_eq!(
             told(&format!("optimizer: {{type: adamw, weigth_decay: 1}}{rest}")),
