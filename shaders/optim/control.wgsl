@@ -5,6 +5,7 @@
 //   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
 //   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
+//   buffered   = buffered + 1 where there is momentum   SGD's first gradient fills the buffer
 //
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
@@ -85,20 +86,24 @@ fn decide(sum: f32, bad_group: u32) {
     control.stats.value_bound = settings.value_bound;
 }
 
-fn record_of(count: u32, row: Row) -> Record {
+fn record_of(old: Record, row: Row) -> Record {
+    let count = old.count + 1u;
     var record = Record();
     record.count = count;
     record.flags = row.flags;
     record.scale = select(clip, -clip, (row.flags & MAXIMIZE) != 0u);
     let coupled = (row.flags & COUPLED) != 0u;
     record.decay = select(row.decay, 1.0, coupled);
-    record.coupled_decay = select(0.0, row.weight_decay, coupled);
+    record.coupled_decay = select(0.0, row.decay, coupled);
     record.one_minus_beta1 = row.one_minus_beta1;
     record.beta2 = row.beta2;
     record.one_minus_beta2 = row.one_minus_beta2;
     record.step_size = row.lr / one_minus_exp(f32(count) * row.log_beta1);
     record.root_scale = 1.0 / sqrt(one_minus_exp(f32(count) * row.log_beta2));
     record.eps = row.eps;
+    record.momentum = row.momentum;
+    record.one_minus_dampening = row.one_minus_dampening;
+    record.buffered = old.buffered + u32(row.momentum != 0.0);
     return record;
 }
 
@@ -130,6 +135,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     for (var i = lane; i < settings.tensors; i += WORKGROUP) {
         let tensor = tensors[i];
         let row = table.rows[clock.slot * table.groups + tensor.y];
-        control.records[tensor.x] = record_of(control.records[tensor.x].count + 1u, row);
+        control.records[tensor.x] = record_of(control.records[tensor.x], row);
     }
 }

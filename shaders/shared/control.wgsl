@@ -32,18 +32,18 @@ struct Record {                // 64 bytes, one a tensor
     flags: u32,
     scale: f32,                // clip coefficient, negated to maximize
     decay: f32,                // factor on the parameter
-    coupled_decay: f32,        // added to the gradient, times the parameter (Adam)
+    coupled_decay: f32,        // added to the gradient, times the parameter (Adam, SGD)
     one_minus_beta1: f32,
     beta2: f32,
     one_minus_beta2: f32,
     step_size: f32,            // lr / (1 - beta1^count)
     root_scale: f32,           // 1 / sqrt(1 - beta2^count)
     eps: f32,
+    momentum: f32,
+    one_minus_dampening: f32,
+    buffered: u32,             // gradients that the momentum buffer has taken; 1: this step's is its first
     pad0: u32,
     pad1: u32,
-    pad2: u32,
-    pad3: u32,
-    pad4: u32,
 }
 
 struct Control {

@@ -2,17 +2,17 @@
 
 struct Row {                   // 48 bytes
     lr: f32,
-    weight_decay: f32,
-    decay: f32,                // 1 - lr * weight_decay, formed in f64
+    decay: f32,                // 1 - lr * weight_decay, formed in f64; with COUPLED weight_decay itself
     one_minus_beta1: f32,      // formed in f64: 1 - b in f32 is already 1.3e-5 off for b = 0.999
-    log_beta1: f32,            // ln beta1
+    log_beta1: f32,            // ln beta1; SGD's betas are 0: no bias correction
     beta2: f32,
     one_minus_beta2: f32,
     log_beta2: f32,
     eps: f32,
-    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED
+    momentum: f32,
+    one_minus_dampening: f32,
+    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | NESTEROV
     pad0: u32,
-    pad1: u32,
 }
 
 struct Table {
@@ -25,4 +25,5 @@ struct Table {
 
 const AMSGRAD: u32 = 1u;
 const MAXIMIZE: u32 = 2u;
-const COUPLED: u32 = 4u;       // Adam: decay joins the gradient; otherwise AdamW: decay acts on the parameter
+const COUPLED: u32 = 4u;       // Adam, SGD: decay joins the gradient; otherwise AdamW: decay acts on the parameter
+const NESTEROV: u32 = 8u;      // SGD: step along the gradient plus momentum times the buffer

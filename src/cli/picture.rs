@@ -25,7 +25,7 @@ type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// One panel for the lr, one more for each other field that moves.
 pub(super) fn draw(rows: &Rows) -> anyhow::Result<String> {
-    let others = Field::ALL.into_iter().filter(|field| *field != Field::Lr && rows.moves(*field));
+    let others = rows.fields().filter(|field| *field != Field::Lr && rows.moves(*field));
     let fields: Vec<Field> = [Field::Lr].into_iter().chain(others).collect();
     let (width, height) = (WIDTH, PANEL * fields.len() as u32);
     let mut picture = String::new();

@@ -87,6 +87,11 @@ impl Rows {
         Ok(Rows { names, steps_per_epoch, rows })
     }
 
+    /// The fields that the rule has.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field> + use<> {
+        self.rows[0].fields()
+    }
+
     pub(super) fn steps(&self) -> usize {
         self.rows.len() / self.names.len()
     }
@@ -176,7 +181,7 @@ fn key_numbers(rows: &Rows, group: usize) -> String {
     let (first, highest, last) = (short(lr[0]), short(lr[peak]), short(lr[lr.len() - 1]));
     let name = rows.names[group];
     let mut others = Vec::new();
-    for field in Field::ALL.into_iter().filter(|field| *field != Field::Lr) {
+    for field in rows.fields().filter(|field| *field != Field::Lr) {
         let values = rows.values(group, field);
         let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -191,11 +196,12 @@ fn key_numbers(rows: &Rows, group: usize) -> String {
 
 /// Every row; numbers are the shortest that read back as the same f64.
 fn csv(rows: &Rows) -> String {
-    let mut text = "step,group,lr,weight_decay,beta1,beta2,eps\n".to_owned();
+    let names: Vec<&str> = rows.fields().map(Field::name).collect();
+    let mut text = format!("step,group,{}\n", names.join(","));
     for (place, row) in rows.rows.iter().enumerate() {
         let (step, group) = (place / rows.names.len(), place % rows.names.len());
         text.push_str(&format!("{step},{}", rows.names[group]));
-        for field in Field::ALL {
+        for field in rows.fields() {
             text.push_str(&format!(",{:?}", row.get(field)));
         }
         text.push('\n');

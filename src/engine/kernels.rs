@@ -113,6 +113,7 @@ const SHARED: [(&str, &str); 9] = [
 const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
 const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
+const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
@@ -123,7 +124,7 @@ const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 19] = [
+pub static KERNELS: [Kernel; 21] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -149,6 +150,8 @@ pub static KERNELS: [Kernel; 19] = [
         &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite],
         adamw_amsgrad,
     ),
+    entry("sgd", SGD, &[], &[Read, Read, ReadWrite, ReadWrite, Read, Uniform], sgd),
+    entry("sgd.in_place", SGD, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform], sgd),
     entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
     entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
@@ -244,6 +247,12 @@ fn adamw_amsgrad(call: Call<'_>) {
     let [chunks, control, m, v, params, grads, segment, v_max] = call.take();
     let (m, v, params, v_max) = (m.get_mut(), v.get_mut(), params.get_mut(), v_max.get_mut());
     twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), Some(v_max));
+}
+
+fn sgd(call: Call<'_>) {
+    let [chunks, control, buffers, params, grads, segment] = call.take();
+    let (buffers, params) = (buffers.get_mut(), params.get_mut());
+    twin::optim::sgd(chunks.get(), control.get(), buffers, params, grads.get(), segment.one());
 }
 
 fn clip(call: Call<'_>) {

@@ -1,16 +1,27 @@
 //! Optimizer state to and from safetensors, by parameter name.
 //!
-//! A parameter `p` has `p.exp_avg`, `p.exp_avg_sq` and `p.step`, and `p.max_exp_avg_sq` with amsgrad: the names and
-//! shapes of `torch.optim.AdamW`'s state, so that the file can be read into torch and back.
+//! A parameter `p` has `p.step` and its moments: `p.exp_avg` and `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad), or
+//! `p.momentum_buffer`, once SGD has filled it. These are the names and shapes of the states of torch's classes, so that
+//! the file can be read into torch and back; SGD's has no `step` there.
 
 use super::parameters::{download_pieces, floats, upload_pieces};
 use super::{Error, Optimizer};
+use crate::engine::layout::Record;
 use crate::engine::{Buffer, Range};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
-/// What torch calls m, v and their maximum.
-const SLOTS: [&str; 3] = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+/// The moment that a tensor has only once it took a gradient with momentum.
+const BUFFER: &str = "momentum_buffer";
+/// Largest count that a file's f32 holds exactly.
+const MOST_COUNT: f32 = 16_777_216.0;
+
+/// A tensor's state out of a file.
+struct Loaded {
+    tensor: usize,
+    record: Record,
+    moments: Vec<Vec<f32>>,
+}
 
 impl Optimizer {
     /// The moments and applied counts of every parameter that has thawed, as a safetensors file. Waits for the device.
@@ -18,17 +29,20 @@ impl Optimizer {
     /// # Errors
     /// From the device.
     pub fn save_state(&self) -> Result<Vec<u8>, Error> {
-        let counts = self.applied_counts()?;
+        let records = self.records()?;
         let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
         for &tensor in &self.state.order {
-            let param = &self.params[tensor];
+            let (param, record) = (&self.params[tensor], &records[tensor]);
             let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (slot, pages) in self.slots(tensor) {
+            for (moment, pages) in self.moments_of(tensor).iter().zip(&self.state.moments) {
+                if *moment == BUFFER && record.buffered == 0 {
+                    continue;
+                }
                 let values = download_pieces(self.engine(), pieces, pages)?;
                 let bytes = bytemuck::cast_slice(&values).to_vec();
-                tensors.insert(format!("{}.{slot}", param.name), (param.shape.clone(), bytes));
+                tensors.insert(format!("{}.{moment}", param.name), (param.shape.clone(), bytes));
             }
-            let count = counts.get(&param.name).copied().unwrap_or(0) as f32;
+            let count = record.count as f32;
             tensors.insert(format!("{}.step", param.name), (Vec::new(), count.to_le_bytes().to_vec()));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
@@ -43,50 +57,59 @@ impl Optimizer {
     /// before anything changes.
     ///
     /// # Errors
-    /// [`Error::BadFile`] naming the tensor: unknown parameter, wrong shape or type, missing part.
+    /// [`Error::BadFile`] naming the tensor: unknown parameter, another rule's state, wrong shape or type, missing part.
     pub fn load_state(&mut self, file: &[u8]) -> Result<(), Error> {
-        let bad = |reason: String| Error::BadFile(reason);
-        let file = SafeTensors::deserialize(file).map_err(|error| bad(error.to_string()))?;
+        let file = SafeTensors::deserialize(file).map_err(|error| Error::BadFile(error.to_string()))?;
+        let found = self.spoken_of(&file)?;
+        let loaded: Vec<Loaded> = found.iter().map(|tensor| self.read(&file, *tensor)).collect::<Result<_, _>>()?;
+        self.make_state(&found)?;
+        for Loaded { tensor, record, moments } in loaded {
+            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
+            for (pages, values) in self.state.moments.iter().zip(&moments) {
+                let windows: Vec<Range> = pages.iter().map(Buffer::all).collect();
+                upload_pieces(self.engine(), pieces, &windows, values)?;
+            }
+            self.put_record(tensor, record)?;
+        }
+        Ok(())
+    }
+
+    /// The tensors whose state a file holds.
+    fn spoken_of(&self, file: &SafeTensors<'_>) -> Result<Vec<usize>, Error> {
+        let kernel = self.update().kernel;
         let mut found: Vec<usize> = Vec::new();
         for name in file.names() {
-            let param = name.rsplit_once('.').map_or(name, |(param, _)| param);
+            let (param, part) = name.rsplit_once('.').unwrap_or((name, ""));
             let known = self.params.iter().position(|known| known.name == param);
-            let tensor = known.ok_or_else(|| bad(format!("{name:?} belongs to no parameter of this model")))?;
+            let tensor =
+                known.ok_or_else(|| Error::BadFile(format!("{name:?} belongs to no parameter of this model")))?;
+            if (part == BUFFER) != (kernel == "sgd") && part != "step" {
+                return Err(Error::BadFile(format!("{name:?} is no state of {kernel}")));
+            }
             if !found.contains(&tensor) {
                 found.push(tensor);
             }
         }
         found.sort_unstable();
-        let mut loaded: Vec<(usize, u32, Vec<Vec<f32>>)> = Vec::new();
-        for &tensor in &found {
-            let param = &self.params[tensor];
-            let count = floats(&file, &format!("{}.step", param.name), &[])?[0];
-            if !(count >= 0.0 && count.fract() == 0.0 && count <= 16_777_216.0) {
-                return Err(bad(format!("\"{}.step\" = {count} is not a count", param.name)));
-            }
-            let slots: &[&str] = if self.uses_amsgrad(tensor) { &SLOTS } else { &SLOTS[..2] };
-            let values = slots
-                .iter()
-                .map(|slot| floats(&file, &format!("{}.{slot}", param.name), &param.shape))
-                .collect::<Result<_, _>>()?;
-            loaded.push((tensor, count as u32, values));
-        }
-        self.make_state(&found)?;
-        for (tensor, count, values) in loaded {
-            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for ((_, pages), values) in self.slots(tensor).into_iter().zip(&values) {
-                let windows: Vec<Range> = pages.iter().map(Buffer::all).collect();
-                upload_pieces(self.engine(), pieces, &windows, values)?;
-            }
-            self.put_count(tensor, count)?;
-        }
-        Ok(())
+        Ok(found)
     }
 
-    /// Names and pages of a tensor's state; the maximum only where its group uses amsgrad, as in torch.
-    fn slots(&self, tensor: usize) -> Vec<(&'static str, &[Buffer])> {
-        let state = &self.state;
-        let used = if self.uses_amsgrad(tensor) { 3 } else { 2 };
-        SLOTS.into_iter().zip([&state.m[..], &state.v[..], &state.v_max[..]]).take(used).collect()
+    /// One tensor's state out of a file.
+    fn read(&self, file: &SafeTensors<'_>, tensor: usize) -> Result<Loaded, Error> {
+        let param = &self.params[tensor];
+        let name = |part: &str| format!("{}.{part}", param.name);
+        let has_buffer = file.tensor(&name(BUFFER)).is_ok();
+        // A file of torch's SGD has no count; that there was a step is all that matters.
+        let count = match file.tensor(&name("step")) {
+            Err(_) if has_buffer => 1.0,
+            _ => floats(file, &name("step"), &[])?[0],
+        };
+        if !(count >= 0.0 && count.fract() == 0.0 && count <= MOST_COUNT) {
+            return Err(Error::BadFile(format!("{:?} = {count} is not a count", name("step"))));
+        }
+        let parts = self.moments_of(tensor).iter().filter(|part| **part != BUFFER || has_buffer);
+        let moments = parts.map(|part| floats(file, &name(part), &param.shape)).collect::<Result<_, _>>()?;
+        let record = Record { count: count as u32, buffered: u32::from(has_buffer), ..Record::default() };
+        Ok(Loaded { tensor, record, moments })
     }
 }

@@ -9,6 +9,20 @@ pub enum Error {
     /// A wrong name, value or group.
     #[error(transparent)]
     Params(#[from] params::Error),
+    /// Two groups whose rules have different kernels.
+    #[error(
+        "group {first:?} is updated by {first_rule} and group {second:?} by {second_rule}; one optimizer has one kernel: make an optimizer for each"
+    )]
+    MixedRules {
+        /// A group.
+        first: String,
+        /// Its rule.
+        first_rule: params::Rule,
+        /// A group that does not go with it.
+        second: String,
+        /// Its rule.
+        second_rule: params::Rule,
+    },
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),

@@ -18,6 +18,7 @@ mod rows;
 mod stages;
 mod state;
 mod stats;
+mod update;
 mod work;
 
 pub use clip::{Clip, NormOrder};

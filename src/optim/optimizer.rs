@@ -6,6 +6,7 @@ use super::rows::Rows;
 use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
+use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
@@ -83,7 +84,9 @@ struct Memory {
     mode: Option<Mode>,
 }
 
-/// AdamW (or Adam) over every parameter group at once; the results of `torch.optim.AdamW`.
+/// AdamW, Adam or SGD over every parameter group at once; the results of `torch.optim`'s classes.
+///
+/// AdamW and Adam may stand in groups of one optimizer; SGD has a kernel of its own, and an optimizer of its own.
 ///
 /// It is `Send` and `Sync`, and shares its engine with whoever holds a clone of it.
 #[derive(Debug)]
@@ -206,7 +209,8 @@ impl Optimizer {
         let mut group_of = self.group_of.clone();
         let mut added: Vec<GroupState> = Vec::new();
         for group in new {
-            group.row.check(&group.name)?;
+            group.row.check_start(&group.name)?;
+            check_rules(&self.groups, &added, group)?;
             if self.groups.iter().chain(&added).any(|known| known.name == group.name) {
                 return Err(params::Error::NameTwice { what: "group", name: group.name.clone() }.into());
             }
@@ -232,8 +236,8 @@ impl Optimizer {
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
         let thawed: Vec<usize> =
             added.iter().filter(|group| !group.frozen).flat_map(|group| group.tensors.iter().copied()).collect();
-        let amsgrad = self.groups.iter().chain(&added).any(|group| group.row.amsgrad);
-        let state = self.state_with(&thawed, amsgrad)?;
+        let update = Update::of(self.groups.iter().chain(&added).map(|group| &group.row));
+        let state = self.state_with(&thawed, update)?;
 
         for (group, row) in self.groups.iter_mut().zip(&rows) {
             group.row = *row;
@@ -257,9 +261,9 @@ impl Optimizer {
             let dropped = self.groups[place].tensors.clone();
             let order: Vec<usize> =
                 self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
-            let state = self.state_of(order, self.amsgrad())?;
+            let state = self.state_of(order, self.update())?;
             for tensor in dropped {
-                self.put_count(tensor, 0)?;
+                self.put_record(tensor, Record::default())?;
             }
             self.state = state;
         }
@@ -275,7 +279,7 @@ impl Optimizer {
     pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
         let place = self.group(group)?;
         if self.groups[place].tensors.iter().any(|tensor| self.state.pieces(*tensor).is_none()) {
-            self.state = self.state_with(&self.groups[place].tensors, self.amsgrad())?;
+            self.state = self.state_with(&self.groups[place].tensors, self.update())?;
         }
         self.groups[place].frozen = false;
         self.moved();
@@ -302,13 +306,14 @@ impl Optimizer {
         })?)
     }
 
-    fn amsgrad(&self) -> bool {
-        self.groups.iter().any(|group| group.row.amsgrad)
+    /// The update stage that the groups share.
+    pub(super) fn update(&self) -> Update {
+        Update::of(self.groups.iter().map(|group| &group.row))
     }
 
-    /// Whether a tensor's group uses amsgrad.
-    pub(super) fn uses_amsgrad(&self, tensor: usize) -> bool {
-        self.group_of[tensor].is_some_and(|group| self.groups[group].row.amsgrad)
+    /// What torch calls a tensor's moments; the maximum only where its own group uses amsgrad.
+    pub(super) fn moments_of(&self, tensor: usize) -> &'static [&'static str] {
+        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row)).moments
     }
 
     // ---- rows ----
@@ -324,10 +329,17 @@ impl Optimizer {
     /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come.
     ///
     /// # Errors
-    /// An unknown group, or a value that the field does not allow. Nothing changes then.
+    /// An unknown group, a field that its rule does not have, or a value that the field does not allow. Nothing changes
+    /// then.
     pub fn set(&mut self, group: &str, field: Field, value: f64) -> Result<(), Error> {
         let place = self.group(group)?;
-        let row = self.groups[place].row.with(field, value);
+        let row = self.groups[place].row;
+        if !row.has(field) {
+            let fields: Vec<&str> = row.fields().map(Field::name).collect();
+            let (group, fields) = (group.to_owned(), fields.join(", "));
+            return Err(params::Error::NoSuchField { group, rule: row.rule, field, fields }.into());
+        }
+        let row = row.with(field, value);
         row.check(group)?;
         self.groups[place].row = row;
         self.rows.set(self.step, place, self.groups.len(), field, value);
@@ -338,7 +350,7 @@ impl Optimizer {
     /// [`Optimizer::groups`]. One upload, with the next step. Frozen groups have rows too.
     ///
     /// # Errors
-    /// [`Error::BadRows`] if the number does not fit groups and horizon, or amsgrad changes; values out of range.
+    /// [`Error::BadRows`] if the number does not fit groups and horizon, or rule or amsgrad change; values out of range.
     pub fn load_rows(&mut self, first_step: u64, rows: &[Row]) -> Result<(), Error> {
         let groups = self.groups.len();
         let bad = |reason| Err(Error::BadRows { rows: rows.len(), groups, reason });
@@ -351,8 +363,8 @@ impl Optimizer {
         }
         for (row, group) in rows.iter().zip(self.groups.iter().cycle()) {
             row.check(&group.name)?;
-            if row.amsgrad != group.row.amsgrad {
-                return bad("amsgrad cannot change from step to step");
+            if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
+                return bad("rule and amsgrad cannot change from step to step");
             }
         }
         if first_step > LAST_STEP {
@@ -377,18 +389,18 @@ impl Optimizer {
     // ---- memory ----
 
     /// The state with these tensors thawed as well.
-    fn state_with(&self, thawed: &[usize], amsgrad: bool) -> Result<State, Error> {
+    fn state_with(&self, thawed: &[usize], update: Update) -> Result<State, Error> {
         let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor)).collect();
         // In the parameters' own order: where state and parameters are out of step, pages of memory and cache are too
         // (26 groups in group order cost 1.07 of one group on software Vulkan, in this order 1.00).
         new.sort_unstable();
-        self.state_of([&self.state.order[..], &new].concat(), amsgrad)
+        self.state_of([&self.state.order[..], &new].concat(), update)
     }
 
-    fn state_of(&self, order: Vec<usize>, amsgrad: bool) -> Result<State, Error> {
+    fn state_of(&self, order: Vec<usize>, update: Update) -> Result<State, Error> {
         let page_bytes = self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes());
         let own_gradients = self.memory.grads.is_none();
-        let wanted = Wanted { order, elements: &self.elements, amsgrad, own_gradients, page_bytes };
+        let wanted = Wanted { order, elements: &self.elements, update, own_gradients, page_bytes };
         self.state.relaid(&self.engine, &wanted)
     }
 
@@ -464,7 +476,7 @@ impl Optimizer {
     // ---- steps ----
 
     /// The step's program over the thawed tensors that `has_gradient` keeps.
-    fn compile(&self, label: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
+    fn compile(&self, over: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
         let spans: Vec<Span<'_>> = self
             .state
             .order
@@ -496,21 +508,17 @@ impl Optimizer {
         };
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
-        let amsgrad = !state.v_max.is_empty();
-        let mut program = Program::new(label);
+        let update = self.update();
+        let mut program = Program::new(&format!("{} step{over}", update.kernel));
         program.dispatches.extend(stages.norm(&grads)?);
         program.dispatches.push(stages.control(false)?);
-        let kernel = variant("adamw", in_place, amsgrad)?;
-        let bytes_per_element = if amsgrad { 36 } else { 28 };
-        let updates = stages.per_run(kernel, bytes_per_element, |run| {
+        let kernel = variant(update.kernel, in_place, update.has_amsgrad())?;
+        let updates = stages.per_run(kernel, update.bytes_per_element(), |run| {
             let place = run.windows;
-            let streams: Vec<Binding> = vec![
-                (&state.m[place.state]).into(),
-                (&state.v[place.state]).into(),
-                params[place.param].clone().into(),
-                grads[place.grad].clone().into(),
-            ];
-            let extra = state.v_max.get(place.state).map(Binding::from).into_iter().collect();
+            let mut streams: Vec<Binding> = state.moments.iter().map(|pages| (&pages[place.state]).into()).collect();
+            // The maximum of amsgrad is bound last, so that the other bindings stay where they are.
+            let extra = streams.split_off(streams.len().min(2));
+            streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
             (streams, extra)
         })?;
         program.dispatches.extend(updates);
@@ -524,7 +532,7 @@ impl Optimizer {
     /// An unknown name; out of device memory.
     pub fn select(&self, names: &[&str]) -> Result<Selection, Error> {
         let tensors: Vec<usize> = names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
-        let prepared = self.compile("adamw step over a selection", |tensor| tensors.contains(&tensor))?;
+        let prepared = self.compile(" over a selection", |tensor| tensors.contains(&tensor))?;
         Ok(Selection { layout: self.layout, prepared })
     }
 
@@ -561,7 +569,7 @@ impl Optimizer {
 
     fn make_full(&mut self) -> Result<(), Error> {
         if self.full.is_none() {
-            self.full = Some(self.compile("adamw step", |_| true)?);
+            self.full = Some(self.compile("", |_| true)?);
         }
         Ok(())
     }
@@ -663,25 +671,28 @@ impl Optimizer {
     /// # Errors
     /// From the device.
     pub fn applied_counts(&self) -> Result<HashMap<String, u64>, Error> {
-        let range = self.control.range(CONTROL_HEADER_BYTES, (self.params.len() * size_of::<Record>()) as u64)?;
-        let records: Vec<Record> = self.engine.read(&range)?;
         let names = self.params.iter().map(|param| param.name.clone());
-        Ok(names.zip(records.iter().map(|record| u64::from(record.count))).collect())
+        Ok(names.zip(self.records()?.iter().map(|record| u64::from(record.count))).collect())
+    }
+
+    /// Every tensor's record. Waits for the device.
+    pub(super) fn records(&self) -> Result<Vec<Record>, Error> {
+        let range = self.control.range(CONTROL_HEADER_BYTES, (self.params.len() * size_of::<Record>()) as u64)?;
+        Ok(self.engine.read(&range)?)
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Puts an applied count in place.
-    pub(super) fn put_count(&self, tensor: usize, count: u32) -> Result<(), Error> {
-        let record = Record { count, ..Record::default() };
+    /// Puts a record in place, of which a step keeps the counts.
+    pub(super) fn put_record(&self, tensor: usize, record: Record) -> Result<(), Error> {
         Ok(self.engine.write(&self.control, self.record_offset(tensor), &[record])?)
     }
 
     /// Makes room for the state of these tensors.
     pub(super) fn make_state(&mut self, tensors: &[usize]) -> Result<(), Error> {
-        self.state = self.state_with(tensors, self.amsgrad())?;
+        self.state = self.state_with(tensors, self.update())?;
         self.moved();
         Ok(())
     }
@@ -697,6 +708,16 @@ impl Optimizer {
         self.step = step;
         Ok(())
     }
+}
+
+/// A group's rule has to go with those of the groups before it.
+fn check_rules(known: &[GroupState], added: &[GroupState], group: &Group) -> Result<(), Error> {
+    let Some(first) = known.iter().chain(added).next() else { return Ok(()) };
+    if Update::of_row(&first.row).goes_with(&Update::of_row(&group.row)) {
+        return Ok(());
+    }
+    let (first_rule, second_rule) = (first.row.rule, group.row.rule);
+    Err(Error::MixedRules { first: first.name.clone(), first_rule, second: group.name.clone(), second_rule })
 }
 
 /// A layout number that no optimizer has had.

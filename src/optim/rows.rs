@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::engine::{CLOCK_SLOTS, layout};
-use crate::params::{Field, Row};
+use crate::params::{Field, Row, Rule};
 
 /// Rows for the steps to come, `[steps, groups]`, or one row a group that holds for every step.
 #[derive(Clone, Debug)]
@@ -85,20 +85,24 @@ fn on_device(row: &Row) -> layout::Row {
     // e^-200 is 0 in f32, and so is beta^count for beta = 0.
     let log = |beta: f64| beta.ln().max(-200.0) as f32;
     let flag = |on: bool, bit: u32| if on { bit } else { 0 };
+    let (sgd, decoupled) = (row.rule == Rule::Sgd, row.rule == Rule::AdamW);
+    // SGD has no betas: with 0 there is no bias to correct, and the step is lr itself.
+    let (beta1, beta2) = if sgd { (0.0, 0.0) } else { (row.beta1, row.beta2) };
     layout::Row {
         lr: row.lr as f32,
-        weight_decay: row.weight_decay as f32,
-        decay: (1.0 - row.lr * row.weight_decay) as f32,
-        one_minus_beta1: (1.0 - row.beta1) as f32,
-        log_beta1: log(row.beta1),
-        beta2: row.beta2 as f32,
-        one_minus_beta2: (1.0 - row.beta2) as f32,
-        log_beta2: log(row.beta2),
+        decay: if decoupled { 1.0 - row.lr * row.weight_decay } else { row.weight_decay } as f32,
+        one_minus_beta1: (1.0 - beta1) as f32,
+        log_beta1: log(beta1),
+        beta2: beta2 as f32,
+        one_minus_beta2: (1.0 - beta2) as f32,
+        log_beta2: log(beta2),
         eps: row.eps as f32,
+        momentum: if sgd { row.momentum as f32 } else { 0.0 },
+        one_minus_dampening: (1.0 - row.dampening) as f32,
         flags: flag(row.amsgrad, layout::AMSGRAD)
             | flag(row.maximize, layout::MAXIMIZE)
-            | flag(!row.decoupled, layout::COUPLED),
+            | flag(!decoupled, layout::COUPLED)
+            | flag(row.nesterov, layout::NESTEROV),
         pad0: 0,
-        pad1: 0,
     }
 }

@@ -1,6 +1,7 @@
 //! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
 
 use super::parameters::{buffers, piece_range};
+use super::update::Update;
 use super::{Error, work};
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission};
 
@@ -10,10 +11,8 @@ pub(crate) struct State {
     /// Tensors, in thaw order.
     pub(crate) order: Vec<usize>,
     placement: Placement,
-    pub(crate) m: Vec<Buffer>,
-    pub(crate) v: Vec<Buffer>,
-    /// Only where a group uses amsgrad.
-    pub(crate) v_max: Vec<Buffer>,
+    /// The pages of each moment, in the order of [`Update::moments`].
+    pub(crate) moments: Vec<Vec<Buffer>>,
     /// Only where gradients are ours.
     pub(crate) grads: Vec<Buffer>,
 }
@@ -23,7 +22,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) order: Vec<usize>,
     /// Elements of every tensor of the model.
     pub(crate) elements: &'a [u64],
-    pub(crate) amsgrad: bool,
+    pub(crate) update: Update,
     pub(crate) own_gradients: bool,
     pub(crate) page_bytes: u64,
 }
@@ -54,15 +53,10 @@ impl State {
             let new = buffers(engine, label, &placement.pages[kept..])?;
             Ok::<_, Error>(old[..kept].iter().cloned().chain(new).collect())
         };
-        let mut relaid = State {
-            order: wanted.order.clone(),
-            m: make("m", true, &self.m)?,
-            v: make("v", true, &self.v)?,
-            v_max: make("v_max", wanted.amsgrad, &self.v_max)?,
-            grads: make("grads", wanted.own_gradients, &self.grads)?,
-            placement: Placement::default(),
-        };
-        relaid.placement = placement;
+        let moment = |(place, name): (usize, &&str)| make(name, true, self.moments.get(place).map_or(&[], |old| old));
+        let moments = wanted.update.moments.iter().enumerate().map(moment).collect::<Result<_, _>>()?;
+        let grads = make("grads", wanted.own_gradients, &self.grads)?;
+        let relaid = State { order: wanted.order.clone(), moments, grads, placement };
         let copies = self.copies_to(&relaid);
         if !copies.is_empty() {
             engine.submit(&Submission { copies, ..Submission::default() })?;
@@ -71,12 +65,13 @@ impl State {
     }
 
     fn copies_to(&self, to: &State) -> Vec<(Range, Range)> {
-        let arenas = [(&self.m, &to.m), (&self.v, &to.v), (&self.v_max, &to.v_max), (&self.grads, &to.grads)];
+        let moments = self.moments.iter().zip(&to.moments);
+        let arenas: Vec<(&Vec<Buffer>, &Vec<Buffer>)> = moments.chain([(&self.grads, &to.grads)]).collect();
         let mut copies = Vec::new();
         for tensor in &to.order {
             let (Some(old), Some(new)) = (self.pieces(*tensor), to.pieces(*tensor)) else { continue };
             for (old, new) in common_cuts(old, new) {
-                for (from, to) in arenas {
+                for (from, to) in &arenas {
                     let (Some(_), Some(_)) = (from.get(old.window), to.get(new.window)) else { continue };
                     let (from, to) = (piece_range(&old, from), piece_range(&new, to));
                     if !from.buffer.same(&to.buffer) {

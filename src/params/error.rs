@@ -16,6 +16,38 @@ pub enum Error {
         /// What would be accepted.
         allowed: &'static str,
     },
+    /// A field that the group's rule does not have.
+    #[error("group {group:?}: {rule} has no {field}; its fields are {fields}")]
+    NoSuchField {
+        /// The group's name.
+        group: String,
+        /// Its rule.
+        rule: super::Rule,
+        /// The field.
+        field: super::Field,
+        /// The fields that it has.
+        fields: String,
+    },
+    /// The dampening of SGD is no number.
+    #[error("group {group:?}: dampening = {dampening} is not a finite number")]
+    BadDampening {
+        /// The group's name.
+        group: String,
+        /// The value given.
+        dampening: f64,
+    },
+    /// Nesterov's momentum without a momentum, or with dampening.
+    #[error(
+        "group {group:?}: nesterov needs a momentum above 0 and no dampening (momentum = {momentum}, dampening = {dampening})"
+    )]
+    BadNesterov {
+        /// The group's name.
+        group: String,
+        /// The momentum given.
+        momentum: f64,
+        /// The dampening given.
+        dampening: f64,
+    },
     /// No group has this name.
     #[error("no group is named {name:?}{}", hint(.nearest))]
     UnknownGroup {

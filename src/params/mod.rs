@@ -6,15 +6,19 @@
 //! Invariant: plain data. This room never uses wgpu, `engine`, `optim`, `nn` or `train`.
 
 mod error;
+mod field;
 mod group;
 mod nearest;
 mod param;
 mod row;
+mod rule;
 mod select;
 
 pub use error::Error;
+pub use field::Field;
 pub use group::Group;
 pub use nearest::nearest;
 pub use param::Param;
-pub use row::{Field, Row};
+pub use row::Row;
+pub use rule::Rule;
 pub use select::Pattern;

@@ -1,82 +1,76 @@
 //! The row: one group's hyper-parameters at one step.
 
-use super::Error;
-use std::fmt;
+use super::{Error, Field, Rule};
 
-/// Hyper-parameters of AdamW, with the names and defaults of `torch.optim.AdamW`.
+/// Hyper-parameters of a group, with the names of `torch.optim`. A field that the group's rule does not have is not
+/// looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
+    /// The update rule. A group keeps its rule.
+    pub rule: Rule,
     /// Learning rate, ≥ 0.
     pub lr: f64,
     /// Weight decay, ≥ 0.
     pub weight_decay: f64,
-    /// Decay rate of the first moment, in [0, 1).
+    /// Adam and AdamW: decay rate of the first moment, in [0, 1).
     pub beta1: f64,
-    /// Decay rate of the second moment, in [0, 1).
+    /// Adam and AdamW: decay rate of the second moment, in [0, 1).
     pub beta2: f64,
-    /// Added to the root of the second moment after bias correction, ≥ 0.
+    /// Adam and AdamW: added to the root of the second moment after bias correction, ≥ 0.
     pub eps: f64,
-    /// Divide by the largest second moment so far (Reddi et al. 2018).
+    /// Adam and AdamW: divide by the largest second moment so far (Reddi et al. 2018).
     pub amsgrad: bool,
+    /// SGD: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
+    pub momentum: f64,
+    /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
+    pub dampening: f64,
+    /// SGD: step along the gradient plus momentum times the buffer. Needs a momentum and no dampening.
+    pub nesterov: bool,
     /// Climb instead of descend.
     pub maximize: bool,
-    /// True is AdamW: decay acts on the parameter. False is Adam: decay joins the gradient.
-    pub decoupled: bool,
 }
 
 impl Default for Row {
+    /// `torch.optim.AdamW`'s.
     fn default() -> Row {
         Row {
+            rule: Rule::AdamW,
             lr: 1e-3,
             weight_decay: 0.01,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
             amsgrad: false,
+            momentum: 0.0,
+            dampening: 0.0,
+            nesterov: false,
             maximize: false,
-            decoupled: true,
         }
-    }
-}
-
-/// A field of a row that a law may move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// Learning rate.
-    Lr,
-    /// Weight decay.
-    WeightDecay,
-    /// Decay rate of the first moment.
-    Beta1,
-    /// Decay rate of the second moment.
-    Beta2,
-    /// Epsilon.
-    Eps,
-}
-
-impl Field {
-    /// Every field.
-    pub const ALL: [Field; 5] = [Field::Lr, Field::WeightDecay, Field::Beta1, Field::Beta2, Field::Eps];
-
-    /// Its name in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Field::Lr => "lr",
-            Field::WeightDecay => "weight_decay",
-            Field::Beta1 => "beta1",
-            Field::Beta2 => "beta2",
-            Field::Eps => "eps",
-        }
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
 impl Row {
+    /// The row of a rule with `torch.optim`'s defaults.
+    pub fn of(rule: Rule) -> Row {
+        let weight_decay = if rule == Rule::AdamW { 0.01 } else { 0.0 };
+        Row { rule, weight_decay, ..Row::default() }
+    }
+
+    /// Whether a field means anything to this row's rule.
+    pub fn has(&self, field: Field) -> bool {
+        match field {
+            Field::Lr | Field::WeightDecay => true,
+            Field::Beta1 | Field::Beta2 | Field::Eps => self.rule != Rule::Sgd,
+            Field::Momentum => self.rule == Rule::Sgd,
+        }
+    }
+
+    /// The fields that this row [has](Row::has), in the order of [`Field::ALL`].
+    pub fn fields(&self) -> impl Iterator<Item = Field> + use<> {
+        let row = *self;
+        Field::ALL.into_iter().filter(move |field| row.has(*field))
+    }
+
     /// The value of a field.
     pub fn get(&self, field: Field) -> f64 {
         match field {
@@ -85,6 +79,7 @@ impl Row {
             Field::Beta1 => self.beta1,
             Field::Beta2 => self.beta2,
             Field::Eps => self.eps,
+            Field::Momentum => self.momentum,
         }
     }
 
@@ -97,28 +92,40 @@ impl Row {
             Field::Beta1 => self.beta1 = value,
             Field::Beta2 => self.beta2 = value,
             Field::Eps => self.eps = value,
+            Field::Momentum => self.momentum = value,
         }
         self
     }
 
-    /// Checks every field.
+    /// Checks every field that the row has.
     ///
     /// # Errors
     /// [`Error::BadValue`] with the field and value, and `group` as the group's name.
     pub fn check(&self, group: &str) -> Result<(), Error> {
-        for field in Field::ALL {
+        for field in self.fields() {
             let value = self.get(field);
-            let (ok, allowed) = match field {
-                Field::Beta1 | Field::Beta2 => ((0.0..1.0).contains(&value), "in [0, 1)"),
-                Field::Lr | Field::WeightDecay | Field::Eps => {
-                    // As the device sees it, in f32.
-                    ((value as f32).is_finite() && value >= 0.0, "a finite number that is 0 or more")
-                }
-            };
-            if !ok {
-                return Err(Error::BadValue { group: group.to_owned(), field, value, allowed });
+            if !field.allows(value) {
+                return Err(Error::BadValue { group: group.to_owned(), field, value, allowed: field.allowed() });
             }
         }
         Ok(())
+    }
+
+    /// Checks a row that a group starts with: its fields, and what is fixed from the start. As in PyTorch, a schedule may
+    /// later take the momentum of a Nesterov group to 0.
+    ///
+    /// # Errors
+    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`].
+    pub fn check_start(&self, group: &str) -> Result<(), Error> {
+        self.check(group)?;
+        let Row { rule, momentum, dampening, nesterov, .. } = *self;
+        let group = group.to_owned();
+        match rule {
+            Rule::Sgd if !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
+            Rule::Sgd if nesterov && (momentum == 0.0 || dampening != 0.0) => {
+                Err(Error::BadNesterov { group, momentum, dampening })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -14,6 +14,31 @@ pub struct OptimizerSpec {
 }
 
 impl OptimizerSpec {
+    /// The section `optimizer`: the row that groups start with, and `no_decay`.
+    pub(super) fn read(mut section: Section) -> Result<(Row, Vec<String>), Error> {
+        if section.has("class_path") {
+            return Err(section.misplaced("class_path", "type: names the optimizer, adamw, adam or sgd"));
+        }
+        let names = Rule::ALL.map(Rule::name);
+        // Without a valid type, keys of both kinds may be meant.
+        let is_sgd = section.peek("type") == Some(Rule::Sgd.name());
+        section.only(if is_sgd { &SGD } else { &ADAM })?;
+        let name = section.word("type", &names)?;
+        let mut row = Row::of(Rule::ALL.into_iter().find(|rule| rule.name() == name).unwrap_or_default());
+        if row.rule == Rule::Sgd {
+            row.momentum = section.number("momentum", row.momentum)?;
+            row.dampening = section.number("dampening", row.dampening)?;
+            row.nesterov = section.flag("nesterov")?;
+        } else {
+            (row.beta1, row.beta2) = section.pair("betas", (row.beta1, row.beta2))?;
+            row.eps = section.number("eps", row.eps)?;
+        }
+        row.lr = section.number("lr", row.lr)?;
+        row.weight_decay = section.number("weight_decay", row.weight_decay)?;
+        check(&section, &row)?;
+        Ok((row, section.texts("no_decay")?))
+    }
+
     /// The `new_optimizer` of a phase, as finetuning-scheduler writes it: `optimizer_init` with `class_path` and
     /// `init_args`.
     pub(super) fn read_new(mut section: Section) -> Result<OptimizerSpec, Error> {
@@ -26,7 +51,34 @@ impl OptimizerSpec {
     }
 }
 
-/// Its classes, and what they are here.
+/// The keys of the section, by the rule.
+const ADAM: [&str; 6] = ["type", "lr", "weight_decay", "betas", "eps", "no_decay"];
+const SGD: [&str; 7] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "no_decay"];
+
+fn check(section: &Section, row: &Row) -> Result<(), Error> {
+    let Err(error) = row.check_start("") else { return Ok(()) };
+    match error {
+        params::Error::BadValue { field: Field::Beta1 | Field::Beta2, allowed, .. } => {
+            let value = format!("[{}, {}]", row.beta1, row.beta2);
+            Err(section.bad("betas", value, &format!("two numbers {allowed}"), None))
+        }
+        params::Error::BadValue { field, value, allowed, .. } => {
+            Err(section.bad(field.name(), value.to_string(), allowed, None))
+        }
+        params::Error::BadDampening { dampening, .. } => {
+            Err(section.bad("dampening", dampening.to_string(), "a finite number", None))
+        }
+        params::Error::BadNesterov { momentum, dampening, .. } => {
+            let allowed = format!(
+                "allowed here: it needs a momentum above 0 and no dampening (momentum: {momentum}, dampening: {dampening})"
+            );
+            Err(section.bad("nesterov", "true".to_owned(), &allowed, None))
+        }
+        other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
+    }
+}
+
+/// Classes of torch.optim, and what they are here.
 const CLASSES: [(&str, Rule); 3] =
     [("torch.optim.AdamW", Rule::AdamW), ("torch.optim.Adam", Rule::Adam), ("torch.optim.SGD", Rule::Sgd)];
 
@@ -53,7 +105,7 @@ fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Er
             }
         }
     }
-    match row.check("") {
+    match row.check_start("") {
         Ok(()) => Ok(row),
         Err(params::Error::BadValue { field, value, allowed, .. }) => {
             Err(place.bad(&format!("init_args.{field}"), value, allowed))

@@ -3,7 +3,7 @@
 use super::early_stopping::better;
 use super::law::Better;
 use super::yaml::{Place, Section};
-use super::{EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, PhaseSpec, Run, checked_rows, law_keys};
+use super::{EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, OptimizerSpec, PhaseSpec, Run, checked_rows, law_keys};
 use crate::params::{Field, Row};
 
 /// What the sections are for, where one is missing.
@@ -107,13 +107,17 @@ impl Spec {
         top.only(&SECTIONS)?;
         let is_phased = top.has("phases") || top.has("finetuning");
         if !is_phased || top.has("optimizer") {
-            (spec.row, spec.no_decay) = read_optimizer(top.section("optimizer", OPTIMIZER)?)?;
+            (spec.row, spec.no_decay) = OptimizerSpec::read(top.section("optimizer", OPTIMIZER)?)?;
         }
         if !is_phased || top.has("lr_scheduler") {
             spec.laws.push(LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?);
         }
+        if let Some(law) = spec.laws.iter().find(|law| law.moves(Field::Beta1) && !spec.row.has(Field::Beta1)) {
+            let allowed = format!("a field of {}: move its momentum by an entry of laws", spec.row.rule);
+            return Err(law.place().bad("beta1_min", "beta1", allowed));
+        }
         for section in top.sections("laws")? {
-            let law = read_law(section, &spec.laws)?;
+            let law = read_law(section, &spec.laws, &spec.row)?;
             spec.laws.push(law);
         }
         if let Some(section) = top.maybe_section("finetuning")? {
@@ -246,34 +250,12 @@ fn read_evaluate(top: &mut Section) -> Result<Evaluate, Error> {
     }
 }
 
-/// The row that groups start with, and `no_decay`.
-fn read_optimizer(mut optimizer: Section) -> Result<(Row, Vec<String>), Error> {
-    if optimizer.has("class_path") {
-        return Err(optimizer.misplaced("class_path", "type: names the optimizer, adamw or adam"));
-    }
-    optimizer.only(&["type", "lr", "weight_decay", "betas", "eps", "no_decay"])?;
-    let kind = optimizer.word("type", &["adamw", "adam"])?;
-    let adamw = kind == "adamw";
-    let defaults = Row { decoupled: adamw, ..Row::default() };
-    let (beta1, beta2) = optimizer.pair("betas", (defaults.beta1, defaults.beta2))?;
-    let row = Row {
-        lr: optimizer.number("lr", defaults.lr)?,
-        weight_decay: optimizer.number("weight_decay", if adamw { defaults.weight_decay } else { 0.0 })?,
-        beta1,
-        beta2,
-        eps: optimizer.number("eps", defaults.eps)?,
-        ..defaults
-    };
-    check(&optimizer, &row)?;
-    Ok((row, optimizer.texts("no_decay")?))
-}
-
-/// An entry of `laws`, where none of those before moves the same field.
-fn read_law(mut section: Section, before: &[LawSpec]) -> Result<LawSpec, Error> {
+/// An entry of `laws`, on a field that the optimizer has, where none of those before moves it too.
+fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSpec, Error> {
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
     }
-    let fields: Vec<Field> = Field::ALL.into_iter().filter(|field| *field != Field::Lr).collect();
+    let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     if !section.has("field") {
         section.only_among(&law_keys::of(None, Field::WeightDecay, true), "field, type and the keys of that law")?;
@@ -287,20 +269,6 @@ fn read_law(mut section: Section, before: &[LawSpec]) -> Result<LawSpec, Error> 
         }
     }
     Ok(law)
-}
-
-fn check(section: &Section, row: &Row) -> Result<(), Error> {
-    let Err(error) = row.check("") else { return Ok(()) };
-    match error {
-        crate::params::Error::BadValue { field: Field::Beta1 | Field::Beta2, allowed, .. } => {
-            let value = format!("[{}, {}]", row.beta1, row.beta2);
-            Err(section.bad("betas", value, &format!("two numbers {allowed}"), None))
-        }
-        crate::params::Error::BadValue { field, value, allowed, .. } => {
-            Err(section.bad(field.name(), value.to_string(), allowed, None))
-        }
-        other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
-    }
 }
 
 #[cfg(test)]
@@ -321,8 +289,8 @@ mod tests {
     fn errors_name_file_key_value_and_the_nearest() {
         let optimizer = |keys: &str| told(&format!("optimizer: {{{keys}}}\nlr_scheduler: {{type: cosine}}"));
         for (keys, expected) in [
-            ("type: adamv", "type = adamv is not one of adamw, adam (did you mean \"adamw\"?)"),
-            ("type: torch.optim.AdamW", "type = torch.optim.AdamW is not one of adamw, adam (did you mean \"adamw\"?)"),
+            ("type: adamv", "type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)"),
+            ("type: torch.optim.AdamW", "type = torch.optim.AdamW is not one of adamw, adam, sgd (did you mean \"adamw\"?)"),
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, no_decay",
@@ -333,7 +301,7 @@ mod tests {
                  betas, eps, no_decay",
             ),
             ("lr: 1", "type is missing"),
-            ("class_path: torch.optim.AdamW", "class_path has no place here: type: names the optimizer, adamw or adam"),
+            ("class_path: torch.optim.AdamW", "class_path has no place here: type: names the optimizer, adamw, adam or sgd"),
             ("type: adamw, lr: .nan", "lr = NaN is not a finite number that is 0 or more"),
             ("type: adamw, lr: [1, {a: b}]", "lr = [1, {a: b}] is not a number"),
             ("type: adamw, betas: 0.9", "betas = 0.9 is not a list of two numbers"),

@@ -45,15 +45,13 @@ pub fn rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Vec
 pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Result<Vec<Row>, Error> {
     let mut first_bad = None;
     let told = |step, group, field: Field, value| {
-        let allowed = match field {
-            Field::Beta1 | Field::Beta2 => "in [0, 1)",
-            _ if value > f64::from(f32::MAX) && f64::is_finite(value) => "a number of f32",
-            _ => "a finite number that is 0 or more",
-        };
+        let beyond = value > f64::from(f32::MAX) && f64::is_finite(value);
+        let bounded = matches!(field, Field::Beta1 | Field::Beta2);
+        let allowed = if beyond && !bounded { "a number of f32" } else { field.allowed() };
         Error::BadRow { step, group, field, value, allowed }
     };
     for (group, row) in base.iter().enumerate() {
-        if let Some(field) = Field::ALL.into_iter().find(|field| !fits(*field, row.get(*field))) {
+        if let Some(field) = row.fields().find(|field| !fits(*field, row.get(*field))) {
             return Err(told(first_step, group, field, row.get(field)));
         }
     }
@@ -67,10 +65,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
 
 /// Whether a field may have this value, as [`Row::check`] sees it, and f32 a number for it.
 fn fits(field: Field, value: f64) -> bool {
-    match field {
-        Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
-        Field::Lr | Field::WeightDecay | Field::Eps => (0.0..=f64::from(f32::MAX)).contains(&value),
-    }
+    field.allows(value) && value <= f64::from(f32::MAX)
 }
 
 /// What moves in a group: its field, base value and law.

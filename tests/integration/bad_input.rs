@@ -111,7 +111,7 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
     let amsgrad = Row { amsgrad: true, ..Row::default() };
     assert_eq!(
         told(optimizer.load_rows(0, &[Row::default(), amsgrad])),
-        "2 rows for 2 groups: amsgrad cannot change from step to step"
+        "2 rows for 2 groups: rule and amsgrad cannot change from step to step"
     );
     assert_eq!(
         told(optimizer.upload_gradient("head.bias", &[0.0; 3])),

@@ -17,6 +17,7 @@ mod nn_golden;
 mod optim_kernels;
 mod plan;
 mod properties;
+mod sgd;
 mod shaders;
 mod support;
 mod tidy;

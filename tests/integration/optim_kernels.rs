@@ -4,7 +4,7 @@ use crate::support::{assert_close, engines, gpu, noise};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
-use gradus::params::{Group, Param, Row};
+use gradus::params::{Group, Param, Row, Rule};
 use std::collections::BTreeMap;
 
 const SIZES: [usize; 9] = [1, 63, 64, 65, 255, 257, 4095, 4097, 1_000_003];
@@ -15,12 +15,22 @@ fn params() -> Vec<Param> {
 }
 
 /// Every second parameter in a group of other hyper-parameters.
-fn groups(amsgrad: bool) -> Vec<Group> {
+fn split(plain: Row, other: Row) -> Vec<Group> {
     let names: Vec<String> = params().into_iter().map(|param| param.name).collect();
     let every_second = |first: usize| names.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, ..Row::default() };
-    let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, decoupled: false, ..plain };
     vec![Group::new("plain", plain, every_second(0)), Group::new("other", other, every_second(1))]
+}
+
+fn adamw(amsgrad: bool) -> Vec<Group> {
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, ..Row::default() };
+    let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..plain };
+    split(plain, other)
+}
+
+fn sgd(momentum: f64) -> Vec<Group> {
+    let nesterov = momentum > 0.0;
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ..Row::of(Rule::Sgd) };
+    split(plain, Row { lr: 3e-3, dampening: 0.25, nesterov: false, maximize: true, ..plain })
 }
 
 /// Parameters and state after a few steps, by name; and the last norm.
@@ -28,7 +38,7 @@ fn run(
     engine: &Engine,
     mode: Option<Mode>,
     settings: Settings,
-    amsgrad: bool,
+    groups: &[Group],
 ) -> (BTreeMap<String, Vec<f32>>, Option<f32>) {
     let owned;
     let mut external: Vec<External> = Vec::new();
@@ -38,7 +48,7 @@ fn run(
             for (place, param) in params().iter().enumerate() {
                 owned.upload(&param.name, &noise(place as u32, param.elements())).expect("an upload");
             }
-            Optimizer::new(engine, &owned, &groups(amsgrad), settings).expect("an optimizer")
+            Optimizer::new(engine, &owned, groups, settings).expect("an optimizer")
         }
         Some(mode) => {
             owned = Parameters::new(engine, &params(), None).expect("parameters");
@@ -56,7 +66,7 @@ fn run(
                     gradient: gradient.range(offset, bytes).expect("a range"),
                 });
             }
-            Optimizer::over(engine, &external, mode, &groups(amsgrad), settings).expect("an optimizer")
+            Optimizer::over(engine, &external, mode, groups, settings).expect("an optimizer")
         }
     };
     for step in 0..STEPS {
@@ -83,24 +93,24 @@ fn run(
     (values, norm)
 }
 
-fn agree(mode: Option<Mode>, settings: Settings, amsgrad: bool) {
+fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
     let Some(engine) = gpu() else { return };
-    let (got, norm) = run(&engine, mode, settings, amsgrad);
-    let (expected, twin_norm) = run(&Engine::cpu(), mode, settings, amsgrad);
+    let (got, norm) = run(&engine, mode, settings, groups);
+    let (expected, twin_norm) = run(&Engine::cpu(), mode, settings, groups);
     if let (Some(norm), Some(twin_norm)) = (norm, twin_norm) {
         assert_close("norm", &[norm], &[twin_norm], 1e-5, 0.0);
     }
     assert_eq!(got.len(), expected.len());
     for (name, values) in &got {
         // A clip coefficient may differ by the norm's rounding; the update multiplies by it.
-        assert_close(&format!("{name} ({mode:?}, amsgrad {amsgrad})"), values, &expected[name], 2e-5, 1e-6);
+        assert_close(&format!("{name} ({mode:?}, {:?})", groups[0].row), values, &expected[name], 2e-5, 1e-6);
     }
 }
 
 #[test]
 fn adamw_matches_its_twin_in_arenas() {
     for amsgrad in [false, true] {
-        agree(None, Settings::default(), amsgrad);
+        agree(None, Settings::default(), &adamw(amsgrad));
     }
 }
 
@@ -108,7 +118,19 @@ fn adamw_matches_its_twin_in_arenas() {
 fn adamw_matches_its_twin_in_callers_buffers() {
     for mode in [Mode::Arena, Mode::InPlace] {
         for amsgrad in [false, true] {
-            agree(Some(mode), Settings::default(), amsgrad);
+            agree(Some(mode), Settings::default(), &adamw(amsgrad));
+        }
+    }
+}
+
+#[test]
+fn sgd_matches_its_twin() {
+    let settings = Settings { clip: Clip::norm(0.5), guard: true, page_bytes: Some(1 << 20), ..Settings::default() };
+    for momentum in [0.0, 0.9] {
+        agree(None, Settings::default(), &sgd(momentum));
+        agree(None, settings, &sgd(momentum));
+        for mode in [Mode::Arena, Mode::InPlace] {
+            agree(Some(mode), Settings::default(), &sgd(momentum));
         }
     }
 }
@@ -117,10 +139,10 @@ fn adamw_matches_its_twin_in_callers_buffers() {
 fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
-        agree(None, Settings { clip, guard: true, ..Settings::default() }, false);
-        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, false);
+        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false));
+        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false));
     }
-    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, false);
+    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, &adamw(false));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A parameter group as a scheduler sees it.
 
 use super::super::exact;
-use crate::params::{Field, Row};
+use crate::params::Row;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,15 +21,15 @@ impl Group {
         Group::default().with("lr", lr)
     }
 
-    /// A group with the hyper-parameters of a row.
+    /// A group with the hyper-parameters of a row: `beta1` and `beta2`, or `momentum`, by its rule.
     pub fn of_row(row: &Row) -> Group {
-        Field::ALL.iter().fold(Group::default(), |group, field| group.with(field.name(), row.get(*field)))
+        row.fields().fold(Group::default(), |group, field| group.with(field.name(), row.get(field)))
     }
 
     /// The row with this group's hyper-parameters.
     pub fn to_row(&self, row: &Row) -> Row {
-        Field::ALL.iter().fold(*row, |row, field| match self.get(field.name()) {
-            Some(value) => row.with(*field, value),
+        row.fields().fold(*row, |row, field| match self.get(field.name()) {
+            Some(value) => row.with(field, value),
             None => row,
         })
     }

@@ -45,7 +45,7 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     }
     for &[record, group] in &tensors[..settings.tensors as usize] {
         let record = &mut records[record as usize];
-        *record = record_of(record.count + 1, &rows[(slot * header.groups + group) as usize], clip);
+        *record = record_of(record, &rows[(slot * header.groups + group) as usize], clip);
     }
 }
 
@@ -62,20 +62,24 @@ fn clip_coefficient(settings: &Settings, norm: f32) -> f32 {
     (settings.max_norm / (norm + 1e-6)).min(1.0)
 }
 
-fn record_of(count: u32, row: &Row, clip: f32) -> Record {
+fn record_of(old: &Record, row: &Row, clip: f32) -> Record {
+    let count = old.count + 1;
     let coupled = row.flags & COUPLED != 0;
     Record {
         count,
         flags: row.flags,
         scale: if row.flags & MAXIMIZE != 0 { -clip } else { clip },
         decay: if coupled { 1.0 } else { row.decay },
-        coupled_decay: if coupled { row.weight_decay } else { 0.0 },
+        coupled_decay: if coupled { row.decay } else { 0.0 },
         one_minus_beta1: row.one_minus_beta1,
         beta2: row.beta2,
         one_minus_beta2: row.one_minus_beta2,
         step_size: row.lr / one_minus_exp(count as f32 * row.log_beta1),
         root_scale: 1.0 / one_minus_exp(count as f32 * row.log_beta2).sqrt(),
         eps: row.eps,
+        momentum: row.momentum,
+        one_minus_dampening: row.one_minus_dampening,
+        buffered: old.buffered + u32::from(row.momentum != 0.0),
         ..Record::default()
     }
 }

@@ -57,11 +57,11 @@ pub struct Record {
     pub step_size: f32,
     pub root_scale: f32,
     pub eps: f32,
+    pub momentum: f32,
+    pub one_minus_dampening: f32,
+    pub buffered: u32,
     pub pad0: u32,
     pub pad1: u32,
-    pub pad2: u32,
-    pub pad3: u32,
-    pub pad4: u32,
 }
 
 /// What the optimizer was set up with.

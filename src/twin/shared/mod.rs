@@ -18,4 +18,4 @@ pub use float::{clamp_value, one_minus_exp};
 pub use linear::Linear;
 pub use metrics::{Gather, Loss, Metrics, Position};
 pub use rng::{pcg, shuffled, uniform};
-pub use table::{AMSGRAD, COUPLED, MAXIMIZE, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
+pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};

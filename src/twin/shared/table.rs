@@ -8,7 +8,6 @@ use bytemuck::{Pod, Zeroable};
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct Row {
     pub lr: f32,
-    pub weight_decay: f32,
     pub decay: f32,
     pub one_minus_beta1: f32,
     pub log_beta1: f32,
@@ -16,9 +15,10 @@ pub struct Row {
     pub one_minus_beta2: f32,
     pub log_beta2: f32,
     pub eps: f32,
+    pub momentum: f32,
+    pub one_minus_dampening: f32,
     pub flags: u32,
     pub pad0: u32,
-    pub pad1: u32,
 }
 
 /// What stands before the rows.
@@ -39,8 +39,10 @@ pub const TABLE_HEADER_BYTES: u64 = size_of::<TableHeader>() as u64;
 pub const AMSGRAD: u32 = 1;
 /// The loss is maximized.
 pub const MAXIMIZE: u32 = 2;
-/// Decay joins the gradient (Adam) instead of acting on the parameter (AdamW).
+/// Decay joins the gradient (Adam, SGD) instead of acting on the parameter (AdamW).
 pub const COUPLED: u32 = 4;
+/// SGD steps along the gradient plus momentum times the buffer.
+pub const NESTEROV: u32 = 8;
 
 /// A table's header and rows.
 pub fn split_table(table: &[u32]) -> (&TableHeader, &[Row]) {

@@ -1,0 +1,108 @@
+// SGD, third stage: every parameter group in one dispatch.
+//
+//   g <- scale · g                                      clip coefficient; clamped first where values are clipped
+//   g <- g + wd p
+//   b <- g at the buffer's first gradient, later momentum b + (1 - dampening) g
+//   p <- p - lr b                                       NESTEROV: p <- p - lr (g + momentum b)
+//
+// With momentum 0 the buffer stays as it is and p <- p - lr g. Polyak 1964, Nesterov 1983, with the order of operations of
+// torch.optim.SGD. The factors that hold for a whole tensor come from its record, which the control stage wrote.
+// 20 bytes a parameter: p, g, b are read, p, b written. A workgroup does one chunk; the lanes take its vec4s in turn.
+//
+//   0 chunks   [n]                    work list
+//   1 control                         stats and records are read
+//   2 buffers  [state window]
+//   3 params   [window]               vec4; single floats with IN_PLACE
+//   4 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
+//   5 segment                         the run of chunks that these windows hold
+//
+// Numerics: f32, each product and sum in the order above; the device may contract them.
+#import control
+#import table
+#import chunk
+#import float
+
+override WORKGROUP: u32 = 256u;
+
+@group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
+@group(0) @binding(1) var<storage, read> control: Control;
+@group(0) @binding(2) var<storage, read_write> buffers: array<vec4<f32>>;
+#ifdef IN_PLACE
+@group(0) @binding(3) var<storage, read_write> params: array<f32>;
+@group(0) @binding(4) var<storage, read_write> grads: array<f32>;
+#else
+@group(0) @binding(3) var<storage, read_write> params: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> grads: array<vec4<f32>>;
+#endif
+@group(0) @binding(5) var<uniform> segment: Segment;
+
+// What the parameter moves along: the gradient, or the buffer at `s`, which takes the gradient first.
+fn direction(record: Record, g: vec4<f32>, s: u32) -> vec4<f32> {
+    if (record.momentum == 0.0) {
+        return g;
+    }
+    var b = g;
+    if (record.buffered > 1u) {
+        b = record.momentum * buffers[s] + record.one_minus_dampening * g;
+    }
+    buffers[s] = b;
+    if ((record.flags & NESTEROV) != 0u) {
+        return g + record.momentum * b;
+    }
+    return b;
+}
+
+// One vec4 of the three streams, from `first` elements into the chunk; `live` of its elements belong to the chunk.
+fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
+#ifdef IN_PLACE
+    var p = vec4<f32>();
+    var g = vec4<f32>();
+    for (var k = 0u; k < min(live, 4u); k++) {
+        p[k] = params[chunk.param + first + k];
+        g[k] = grads[chunk.grad + first + k];
+    }
+#else
+    let at = (chunk.param + first) / 4u;
+    var p = params[at];
+    var g = grads[(chunk.grad + first) / 4u];
+#endif
+    let old = p;
+
+    if (value_bound > 0.0) {
+        g = clamp_value(g, value_bound);
+    }
+    g = record.scale * g;
+    if (record.coupled_decay != 0.0) {
+        g = g + record.coupled_decay * p;
+    }
+    p = p - record.step_size * direction(record, g, (chunk.state + first) / 4u);
+
+#ifdef IN_PLACE
+    for (var k = 0u; k < min(live, 4u); k++) {
+        params[chunk.param + first + k] = p[k];
+    }
+#else
+    if (live < 4u) {    // what lies behind the tensor's end stays as it was
+        p = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+    }
+    params[at] = p;
+#endif
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let place = workgroup.y * grid.x + workgroup.x;
+    if (control.stats.skip != 0u || place >= segment.count) {
+        return;
+    }
+    let chunk = chunks[segment.first + place];
+    let record = control.records[chunk.tensor];
+    let value_bound = control.stats.value_bound;
+    for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
+        update(chunk, record, value_bound, i, chunk.length - i);
+    }
+}

@@ -1,0 +1,60 @@
+//! The fields of a row that a law may move.
+
+use std::fmt;
+
+/// A field of a row that a law may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// Learning rate.
+    Lr,
+    /// Weight decay.
+    WeightDecay,
+    /// Decay rate of the first moment.
+    Beta1,
+    /// Decay rate of the second moment.
+    Beta2,
+    /// Epsilon.
+    Eps,
+    /// Momentum of SGD.
+    Momentum,
+}
+
+impl Field {
+    /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
+    pub const ALL: [Field; 6] =
+        [Field::Lr, Field::WeightDecay, Field::Beta1, Field::Beta2, Field::Eps, Field::Momentum];
+
+    /// Its name in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::Lr => "lr",
+            Field::WeightDecay => "weight_decay",
+            Field::Beta1 => "beta1",
+            Field::Beta2 => "beta2",
+            Field::Eps => "eps",
+            Field::Momentum => "momentum",
+        }
+    }
+
+    /// Whether the field may have this value, as the device sees it, in f32.
+    pub fn allows(self, value: f64) -> bool {
+        match self {
+            Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
+            Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => (value as f32).is_finite() && value >= 0.0,
+        }
+    }
+
+    /// What [`allows`](Field::allows) allows, for messages: "… is not …".
+    pub fn allowed(self) -> &'static str {
+        match self {
+            Field::Beta1 | Field::Beta2 => "in [0, 1)",
+            Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => "a finite number that is 0 or more",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
