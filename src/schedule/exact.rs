@@ -44,7 +44,9 @@ pub(in crate::schedule) mod maybe {
         value.map(Exact).serialize(serializer)
     }
 
-    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    pub(in crate::schedule) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
         Ok(Option::<Exact>::deserialize(deserializer)?.map(|exact| exact.0))
     }
 }

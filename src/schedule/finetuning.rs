@@ -101,8 +101,8 @@ fn base_max_lr(section: &mut Section, usual: Option<f64>) -> Result<Option<f64>,
 fn max_depth(section: &mut Section) -> Result<Option<u64>, Error> {
     match section.integer("max_depth", -1)? {
         -1 => Ok(None),
-        depth => u64::try_from(depth).map(Some).map_err(|_| {
-            section.bad("max_depth", depth.to_string(), "-1 (the whole schedule) or a phase", None)
-        }),
+        depth => u64::try_from(depth)
+            .map(Some)
+            .map_err(|_| section.bad("max_depth", depth.to_string(), "-1 (the whole schedule) or a phase", None)),
     }
 }

@@ -99,7 +99,8 @@ fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Er
             Some(Ok(())) => {}
             Some(Err(allowed)) => return Err(place.bad(&format!("init_args.{key}"), value, allowed)),
             None => {
-                let known = row.fields().map(Field::name).chain(["betas", "amsgrad", "dampening", "nesterov", "maximize"]);
+                let known =
+                    row.fields().map(Field::name).chain(["betas", "amsgrad", "dampening", "nesterov", "maximize"]);
                 let allowed = format!("an argument of {path}");
                 return Err(place.bad_near("init_args", key, allowed, nearest(key, known)));
             }

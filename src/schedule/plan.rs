@@ -152,8 +152,7 @@ impl Plan {
     /// # Errors
     /// A scheduler that does not fit the groups.
     pub fn start(&self) -> Result<Cursor, Error> {
-        let mut rates =
-            Rates { optimizer: Source::Start, groups: Vec::new(), values: Vec::new(), scheduler: None };
+        let mut rates = Rates { optimizer: Source::Start, groups: Vec::new(), values: Vec::new(), scheduler: None };
         if self.given.is_empty() {
             self.join_phase_0(&mut rates);
         }
@@ -197,9 +196,7 @@ impl Plan {
         if self.no_decay.is_empty() {
             return vec![(false, params)];
         }
-        let exempt = |place: &usize| {
-            self.no_decay.iter().any(|part| self.params[*place].name.contains(part.as_str()))
-        };
+        let exempt = |place: &usize| self.no_decay.iter().any(|part| self.params[*place].name.contains(part.as_str()));
         let (without, with) = params.into_iter().partition(exempt);
         vec![(false, with), (true, without)]
     }
@@ -284,4 +281,3 @@ pub(super) fn slot(source: Source) -> Slot {
         Source::Phase(phase) => phase + 2,
     }
 }
-

@@ -3,7 +3,7 @@
 use super::generate::implicit;
 use super::plan::{Epochs, Model, Phase, Plan};
 use super::yaml::Place;
-use super::{Error, Finetuning, Phases, PhaseSpec, Spec};
+use super::{Error, Finetuning, PhaseSpec, Phases, Spec};
 use crate::params::{Pattern, nearest};
 
 pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
@@ -11,7 +11,9 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
     check_run(&spec.place, run)?;
     let phases = match &spec.phases {
         Phases::Everything => vec![PhaseSpec::of(vec![], &spec.place)],
-        Phases::Implicit => implicit(model.params).into_iter().map(|params| PhaseSpec::of(params, &spec.place)).collect(),
+        Phases::Implicit => {
+            implicit(model.params).into_iter().map(|params| PhaseSpec::of(params, &spec.place)).collect()
+        }
         Phases::Explicit(phases) => phases.clone(),
     };
     let names: Vec<&str> = model.params.iter().map(|param| param.name.as_str()).collect();
@@ -162,7 +164,9 @@ fn epochs(spec: &Spec, phases: &[Phase], epochs: u64, warnings: &mut Vec<String>
     let asked = highest.ceil() as u64;
     if asked > epochs {
         let file = spec.place.file();
-        warnings.push(format!("{file}: the last phase has max_transition_epoch {highest}: the run has {asked} epochs, not {epochs}"));
+        warnings.push(format!(
+            "{file}: the last phase has max_transition_epoch {highest}: the run has {asked} epochs, not {epochs}"
+        ));
     }
     asked.max(epochs)
 }

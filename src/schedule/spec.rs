@@ -3,7 +3,9 @@
 use super::early_stopping::better;
 use super::law::Better;
 use super::yaml::{Place, Section};
-use super::{EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, OptimizerSpec, PhaseSpec, Run, checked_rows, law_keys};
+use super::{
+    EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, OptimizerSpec, PhaseSpec, Run, checked_rows, law_keys,
+};
 use crate::params::{Field, Row};
 
 /// What the sections are for, where one is missing.
@@ -290,7 +292,10 @@ mod tests {
         let optimizer = |keys: &str| told(&format!("optimizer: {{{keys}}}\nlr_scheduler: {{type: cosine}}"));
         for (keys, expected) in [
             ("type: adamv", "type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)"),
-            ("type: torch.optim.AdamW", "type = torch.optim.AdamW is not one of adamw, adam, sgd (did you mean \"adamw\"?)"),
+            (
+                "type: torch.optim.AdamW",
+                "type = torch.optim.AdamW is not one of adamw, adam, sgd (did you mean \"adamw\"?)",
+            ),
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, no_decay",
@@ -301,7 +306,10 @@ mod tests {
                  betas, eps, no_decay",
             ),
             ("lr: 1", "type is missing"),
-            ("class_path: torch.optim.AdamW", "class_path has no place here: type: names the optimizer, adamw, adam or sgd"),
+            (
+                "class_path: torch.optim.AdamW",
+                "class_path has no place here: type: names the optimizer, adamw, adam or sgd",
+            ),
             ("type: adamw, lr: .nan", "lr = NaN is not a finite number that is 0 or more"),
             ("type: adamw, lr: [1, {a: b}]", "lr = [1, {a: b}] is not a number"),
             ("type: adamw, betas: 0.9", "betas = 0.9 is not a list of two numbers"),

@@ -209,8 +209,7 @@ impl Plan {
         let scheduled = &self.schedulers[&slot(moving.source)];
         let per_epoch = self.run.steps_per_epoch;
         let (in_epoch, epochs) = (step % per_epoch + 1, step / per_epoch + 1);
-        let (is_due, count) =
-            if scheduled.spec.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
+        let (is_due, count) = if scheduled.spec.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
         if !is_due || !count.is_multiple_of(scheduled.spec.frequency) || scheduled.spec.needs_metrics() {
             return Ok(());
         }
@@ -331,6 +330,14 @@ impl Plan {
 
     // ---- groups ----
 
+    /// The parameters that have thawed so far, by place in the model, in its order.
+    pub fn thawed(&self, cursor: &Cursor) -> Vec<usize> {
+        let mut thawed: Vec<usize> =
+            self.phases[..=cursor.depth].iter().flat_map(|phase| phase.params.iter().copied()).collect();
+        thawed.sort_unstable();
+        thawed
+    }
+
     /// The groups that hold parameters, for an optimizer: names, members and rows as they are now.
     ///
     /// # Errors
@@ -355,12 +362,7 @@ impl Plan {
 }
 
 impl Scheduled {
-    fn step(
-        &self,
-        state: &mut super::class::State,
-        groups: &mut [Group],
-        metric: Option<f64>,
-    ) -> Result<(), Error> {
+    fn step(&self, state: &mut super::class::State, groups: &mut [Group], metric: Option<f64>) -> Result<(), Error> {
         self.scheduler.step(state, groups, metric).map_err(|error| self.spec.place.class(error))
     }
 }

@@ -260,7 +260,9 @@ impl Section {
                 return Err(self.bad_key(&shown, allowed));
             };
             if phases.iter().any(|(known, _)| *known == number) {
-                return Err(self.bad_key(&shown, "a phase that is not there yet: this one is there as text and as a number"));
+                return Err(
+                    self.bad_key(&shown, "a phase that is not there yet: this one is there as text and as a number")
+                );
             }
             phases.push((number, Section::of(&self.file, self.key(&number.to_string()), value.clone())?));
         }
@@ -288,7 +290,11 @@ impl Section {
             file: self.file.clone(),
             key: if self.path.is_empty() { "the phases".to_owned() } else { self.path.clone() },
             value: numbers.join(", "),
-            allowed: format!("0 to {} without a gap. Numbered anew they would be:\n{}", phases.len() - 1, text.trim_end()),
+            allowed: format!(
+                "0 to {} without a gap. Numbered anew they would be:\n{}",
+                phases.len() - 1,
+                text.trim_end()
+            ),
             nearest: None,
         }
     }

@@ -26,7 +26,8 @@ fn all_cases(kind: &str) -> Vec<Case> {
 fn golden_phases_of_finetuning_scheduler() {
     let (mut checked, mut crashed, mut refused) = (0, Vec::new(), Vec::new());
     let mut not_built: BTreeMap<&str, usize> = BTreeMap::new();
-    for case in &all_cases("fts") {
+    let all = all_cases("fts");
+    for case in &all {
         if let Some((_, what)) = NOT_BUILT.iter().find(|(key, _)| !case.json["args"]["fts"][key].is_null()) {
             let error = read(case, &case.json["args"]).unwrap_err().to_string();
             assert!(error.contains(what), "{}: {error}", case.name);
@@ -105,11 +106,11 @@ fn read(case: &Case, args: &Json) -> Result<Spec, Error> {
         text.truncate(text.len() - 1);
         text.push_str(&format!(", \"phases\": {{{}}}}}", phases.join(", ")));
     }
-    let spec = Spec::parse("in_schedule.yaml", &text)?;
-    match args["schedule"].as_str() {
-        None => Ok(spec),
-        Some(plain) => Ok(Spec { phases: Spec::parse("in_schedule.yaml", plain)?.phases, ..spec }),
+    let mut spec = Spec::parse("in_schedule.yaml", &text)?;
+    if let Some(plain) = args["schedule"].as_str() {
+        spec.phases = Spec::parse("in_schedule.yaml", plain)?.phases;
     }
+    Ok(spec)
 }
 
 fn without_base(given: &Json) -> Json {
@@ -180,7 +181,10 @@ fn check_written(case: &Case) {
             assert_eq!(said(ours), said(theirs), "{name}");
         }
     }
-    let Some(resolved) = case.json["resolved_schedule"].as_object() else { return };
+    // Where the reference crashed while it resolved, it is half done.
+    let Some(resolved) = case.json["resolved_schedule"].as_object().filter(|_| case.json["error"].is_null()) else {
+        return;
+    };
     let plan = plan_of(case, &case.json["args"]).unwrap_or_else(|error| panic!("{name}: {error}"));
     let model = params_of(&case.json["model_params"]);
     for (number, phase) in plan.phases().iter().enumerate() {
@@ -188,7 +192,7 @@ fn check_written(case: &Case) {
         let ours: Vec<&str> = phase.params.iter().map(|place| model[*place].name.as_str()).collect();
         assert_eq!(json!(ours), theirs["params"], "{name}: phase {number}");
         assert_eq!(phase.max_transition_epoch, theirs["max_transition_epoch"].as_f64().filter(|limit| *limit >= 0.0));
-        if number > 0 && case.json["error"].is_null() {
+        if number > 0 {
             let lr = theirs["lr"].as_f64().or_else(|| theirs["lr"].as_str()?.parse().ok()).expect("a rate");
             assert!(near(phase.lr, lr), "{name}: phase {number}: lr {} is not {lr}", phase.lr);
         }
@@ -213,7 +217,9 @@ fn check_run(case: &Case, saves: bool) {
     let epochs = case.json["epochs"].as_array().expect("epochs");
     let mut done = 0;
     while done < plan.epochs() && cursor.stop().is_none() {
-        let expected = epochs.get(done as usize);
+        // Of the epoch in which the reference crashes, what it had is no measure.
+        let whole = |epoch: &&Json| case.json["error"].is_null() || !epoch["after_validation"].is_null();
+        let expected = epochs.get(done as usize).filter(whole);
         assert!(
             expected.is_some() || !case.json["error"].is_null(),
             "{name}: the run goes on after epoch {done}, the reference's does not"
@@ -240,14 +246,7 @@ fn saved(cursor: &mut Cursor, saves: bool) {
     }
 }
 
-fn run_epoch(
-    case: &Case,
-    plan: &Plan,
-    cursor: &mut Cursor,
-    device: &mut Device,
-    expected: Option<&Json>,
-    saves: bool,
-) {
+fn run_epoch(case: &Case, plan: &Plan, cursor: &mut Cursor, device: &mut Device, expected: Option<&Json>, saves: bool) {
     let epoch = cursor.step() / BATCHES;
     let at = format!("{}, epoch {epoch}", case.name);
     let transition = plan.epoch_start(cursor).unwrap_or_else(|error| panic!("{at}: {error}"));
@@ -267,8 +266,10 @@ fn run_epoch(
         check_start(case, plan, cursor, device, expected, transition.as_ref(), &at);
     }
     for _ in 0..BATCHES {
+        let thawed = plan.thawed(cursor);
         for (params, _) in cursor.groups() {
-            params.iter().for_each(|param| *device.counts.entry(*param).or_default() += 1);
+            let trained = params.iter().filter(|param| thawed.contains(param));
+            trained.for_each(|param| *device.counts.entry(*param).or_default() += 1);
         }
         plan.step(cursor).unwrap_or_else(|error| panic!("{at}: {error}"));
         saved(cursor, saves);
@@ -313,18 +314,13 @@ fn check_start(
         Reason::MaxTransitionEpoch => "max_transition_epoch",
     });
     assert_eq!(reason, expected["transition"]["reason"].as_str(), "{at}: reason");
-    let restored = expected["restored"]["best_model_path"].as_str().map(|path| {
-        let digits: String = path.chars().filter(char::is_ascii_digit).collect();
-        digits.parse::<u64>().expect("an epoch")
-    });
+    let restored = expected["restored"]["best_model_path"].as_str().map(|path| epoch_of(path).expect("an epoch"));
     assert_eq!(
         transition.and_then(|transition| transition.restore).map(|step| step / BATCHES - 1),
         restored,
         "{at}: the restored epoch"
     );
-    let mut thawed: Vec<u64> =
-        plan.phases()[..=cursor.depth()].iter().flat_map(|phase| &phase.params).map(|place| *place as u64).collect();
-    thawed.sort_unstable();
+    let thawed: Vec<u64> = plan.thawed(cursor).iter().map(|place| *place as u64).collect();
     let mut theirs: Vec<u64> = list(&expected["thawed"]).iter().map(|place| *place as u64).collect();
     theirs.sort_unstable();
     assert_eq!(thawed, theirs, "{at}: thawed");
@@ -369,8 +365,8 @@ fn check_groups(plan: &Plan, cursor: &Cursor, expected: &Json, at: &str) {
                 assert!(near(group.row.get(field), value), "{at}: {key} of group {place}");
             }
         }
-        if let (true, [beta1, beta2]) = (group.row.has(Field::Beta1), list(&theirs["betas"])[..]) {
-            assert_eq!((group.row.beta1, group.row.beta2), (beta1, beta2), "{at}: betas of group {place}");
+        if group.row.has(Field::Beta1) {
+            assert_eq!(vec![group.row.beta1, group.row.beta2], list(&theirs["betas"]), "{at}: betas of group {place}");
         }
     }
     let batches = expected["batch_lrs"].as_array().expect("rates of batches");
@@ -396,11 +392,16 @@ fn check_end(cursor: &Cursor, after: &Json, at: &str) {
         }
     }
     assert_eq!(Some(cursor.stop().is_some()), after["should_stop"].as_bool(), "{at}: stop");
-    let epoch: String = after["best_model_path"].as_str().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    if let (Ok(epoch), Some(best)) = (epoch.parse::<u64>(), cursor.best()) {
+    if let (Some(epoch), Some(best)) = (after["best_model_path"].as_str().and_then(epoch_of), cursor.best()) {
         assert_eq!(best.step / BATCHES - 1, epoch, "{at}: best epoch");
         assert_eq!(Some(best.depth as u64), after["fts_best_ckpt_depth"].as_u64(), "{at}: best depth");
     }
+}
+
+/// The epoch of a checkpoint's name, `epoch=3-step=8.ckpt`.
+fn epoch_of(path: &str) -> Option<u64> {
+    let digits = path.split("epoch=").nth(1)?.chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().ok()
 }
 
 fn list(value: &Json) -> Vec<f64> {
