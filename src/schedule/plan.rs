@@ -4,7 +4,7 @@ use super::class::Scheduler;
 use super::class_spec::ClassSpec;
 use super::cursor::{Cursor, Members, Moving, Origin, Rates, Source};
 use super::early_stopping::{EarlyStopping, Patience};
-use super::law::PlateauState;
+use super::law::{Plateau, PlateauState};
 use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
@@ -102,6 +102,7 @@ impl Plan {
         // A plan that can be followed at all can be begun, and has rows to its end.
         let cursor = plan.start()?;
         plan.check_laws(&cursor)?;
+        plan.rehearse(cursor)?;
         Ok(plan)
     }
 
@@ -175,7 +176,7 @@ impl Plan {
             stop: None,
             rates,
             best: None,
-            plateau: PlateauState::default(),
+            plateaus: vec![PlateauState::default(); self.plateaus().count()],
         })
     }
 
@@ -229,12 +230,17 @@ impl Plan {
 
     /// Steps that the run lasts if nothing stops it.
     pub fn steps(&self) -> u64 {
-        self.run.epochs * self.run.steps_per_epoch
+        self.run.epochs.saturating_mul(self.run.steps_per_epoch)
     }
 
     /// The run, as laws see it.
     pub(super) fn law_run(&self) -> Run {
         Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
+    }
+
+    /// The plateau laws by short name.
+    pub(super) fn plateaus(&self) -> impl Iterator<Item = &Plateau> {
+        self.laws.iter().filter_map(LawSpec::plateau)
     }
 
     /// The metrics that decide something, each once.
