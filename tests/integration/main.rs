@@ -11,6 +11,8 @@ mod golden;
 mod golden_laws;
 mod golden_optim;
 mod golden_phases;
+mod golden_phases_errors;
+mod golden_phases_resume;
 mod laws;
 mod nn;
 mod nn_golden;
