@@ -220,10 +220,7 @@ impl Plan {
     fn advance(&self, rates: &mut Rates, step: u64) -> Result<(), Error> {
         let Some(moving) = &mut rates.scheduler else { return Ok(()) };
         let scheduled = &self.schedulers[&slot(moving.source)];
-        let per_epoch = self.run.steps_per_epoch;
-        let (in_epoch, epochs) = (step % per_epoch + 1, step / per_epoch + 1);
-        let (is_due, count) = if scheduled.spec.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
-        if !is_due || !count.is_multiple_of(scheduled.spec.frequency) || scheduled.spec.needs_metrics() {
+        if scheduled.spec.needs_metrics() || !scheduled.spec.is_due(step, self.run.steps_per_epoch) {
             return Ok(());
         }
         scheduled.step(&mut moving.state, &mut rates.values, None)

@@ -17,6 +17,7 @@ mod laws;
 mod nn;
 mod nn_golden;
 mod optim_kernels;
+mod phase_properties;
 mod plan;
 mod properties;
 mod sgd;
