@@ -4,6 +4,7 @@
 //! how many were skipped.
 
 mod bad_input;
+mod bad_schedule;
 mod demo;
 mod engine;
 mod fused_step;
