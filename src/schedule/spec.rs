@@ -323,7 +323,8 @@ mod tests {
 
     #[test]
     fn a_slip_in_a_section_a_missing_one_and_an_empty_one_are_told_apart() {
-        let known = "known are optimizer, lr_scheduler, laws";
+        let known = "known are optimizer, lr_scheduler, laws, early_stopping, checkpoint, finetuning, \
+                     evaluate_every_epochs, evaluate_every_steps, phases";
         let optimizer =
             "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
         let lr_scheduler = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
@@ -339,7 +340,7 @@ mod tests {
                 "optimizer: {type: adamw}\nlr_schedular: {type: cosine}",
                 &format!("lr_schedular is not a known key (did you mean \"lr_scheduler\"?); {known}"),
             ),
-            ("3: {type: adamw}", &format!("3 is not a known key; {known}")),
+            ("3: {type: adamw}\nlaws: []", &format!("3 is not a known key; {known}")),
             ("lr_scheduler: {type: cosine}", &format!("the section optimizer is missing: {optimizer}")),
             ("optimizer: {type: adamw}", &format!("the section lr_scheduler is missing: {lr_scheduler}")),
             ("optimizer: {type: adamw}\nlr_scheduler:", &format!("the section lr_scheduler is empty: {lr_scheduler}")),

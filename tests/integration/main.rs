@@ -9,6 +9,7 @@ mod demo;
 mod engine;
 mod fused_step;
 mod golden;
+mod golden_freezer;
 mod golden_laws;
 mod golden_optim;
 mod golden_phases;
