@@ -27,6 +27,10 @@ impl Spec {
         let (row, no_decay) = read_optimizer(top.section("optimizer")?)?;
         let mut laws = vec![LawSpec::read(top.section("lr_scheduler")?, Field::Lr)?];
         for mut section in top.sections("laws")? {
+            if section.is("field", "clip_norm") && !row.has(Field::ClipNorm) {
+                let allowed = "a field here: give optimizer.clip_norm, from which it starts";
+                return Err(section.bad("field", "clip_norm".to_owned(), allowed, None));
+            }
             let name = section.word("field", &row.fields().map(Field::name).collect::<Vec<_>>())?;
             let field = Field::ALL.into_iter().find(|field| field.name() == name).unwrap_or(Field::Lr);
             if laws.iter().any(|law| law.moves(field)) {
@@ -82,6 +86,7 @@ fn read_optimizer(mut optimizer: Section) -> Result<(Row, Vec<String>), Error> {
     if row.has(Field::Eps) {
         row.eps = optimizer.number("eps", row.eps)?;
     }
+    row.clip_norm = optimizer.optional("clip_norm")?;
     let no_decay = optimizer.texts("no_decay")?;
     check(&optimizer, &row)?;
     optimizer.finish()?;
@@ -126,7 +131,7 @@ mod tests {
         assert_eq!(
             told(&format!("optimizer: {{type: adamw, weigth_decay: 1}}{rest}")),
             "run.yaml: optimizer.weigth_decay is not a known key (did you mean \"weight_decay\"?); \
-             known are type, betas, lr, weight_decay, eps, no_decay"
+             known are type, betas, lr, weight_decay, eps, clip_norm, no_decay"
         );
         assert_eq!(
             told(&format!("optimizer: {{type: adamw, lr: .nan}}{rest}")),
