@@ -99,17 +99,17 @@ impl Stages<'_> {
 
     /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.
     pub(crate) fn control(&self, alone: bool) -> Result<Dispatch, Error> {
-        let (max_norm, value_bound, error_if_nonfinite) = match self.clip {
-            Clip::None => (0.0, 0.0, false),
-            Clip::Norm { max_norm, error_if_nonfinite, .. } => (max_norm as f32, 0.0, error_if_nonfinite),
-            Clip::Value(bound) => (0.0, bound as f32, false),
+        let (value_bound, error_if_nonfinite) = match self.clip {
+            Clip::None => (0.0, false),
+            Clip::Norm { error_if_nonfinite, .. } => (0.0, error_if_nonfinite),
+            Clip::Value(bound) => (bound as f32, false),
         };
         let settings = Settings {
             partials: if self.has_norm() { self.work.partials() } else { 0 },
             tensors: if alone { 0 } else { self.work.tensors.len() as u32 },
             norm: self.clip.norm_kind(),
             guard: u32::from(self.guard),
-            max_norm,
+            max_norm: self.clip.max_norm() as f32,
             value_bound,
             error_if_nonfinite: u32::from(error_if_nonfinite),
             alone: u32::from(alone),

@@ -257,6 +257,10 @@ fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSp
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
     }
+    if section.peek("field") == Some(Field::ClipNorm.name()) && !row.has(Field::ClipNorm) {
+        let allowed = "a field here: give optimizer.clip_norm, from which it starts";
+        return Err(section.bad("field", "clip_norm".to_owned(), allowed, None));
+    }
     let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     if !section.has("field") {

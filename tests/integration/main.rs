@@ -4,6 +4,7 @@
 //! how many were skipped.
 
 mod bad_input;
+mod clip_norm;
 mod demo;
 mod engine;
 mod fused_step;

@@ -63,6 +63,22 @@ fn two_runs_with_one_seed_give_the_same_bits() {
     }
 }
 
+/// A clip norm in the row is enough: nobody has to say it twice.
+#[test]
+fn a_clip_norm_in_the_row_turns_clipping_on() {
+    for engine in engines() {
+        let row = Row { clip_norm: Some(1e-3), ..config().row };
+        let mut trainer = trainer(&engine, Config { row, settings: Settings::default(), epochs: 1, ..config() });
+        let mut clipped = Vec::new();
+        trainer.run(|progress| clipped.push(progress.stats), |_| ()).expect("a run");
+        assert!(!clipped.is_empty());
+        for stats in clipped {
+            let norm = stats.grad_norm.expect("a norm");
+            assert_close("clip", &[stats.clip_coefficient], &[(1e-3 / (norm + 1e-6)).min(1.0)], 1e-5, 0.0);
+        }
+    }
+}
+
 #[test]
 fn a_run_goes_on_from_where_steps_by_hand_ended() {
     let engine = Engine::cpu();
