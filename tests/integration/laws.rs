@@ -64,6 +64,39 @@ fn warmups() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// Laws that move between the base and a level, LOW; those that take none end at it by other keys.
+const LEVELLED: [&str; 17] = [
+    "linear, end_ratio: EDGE",
+    "linear, start_ratio: EDGE, end_ratio: 1",
+    "polynomial, power: 0.7, LOW",
+    "step, gamma: 0.3, every_steps: 3, LOW",
+    "cosine, LOW",
+    "cosine, k_decay: 1.7, LOW",
+    "cosine_restarts, cycle_steps: 7, cycle_mult: 1.3, cycle_decay: 0.9, LOW",
+    "cyclic, up_steps: 7, LOW",
+    "cyclic, up_steps: 7, down_steps: 3, mode: triangular2, LOW",
+    "cyclic, up_steps: 7, mode: exp_range, gamma: 0.99, LOW",
+    "tanh, LOW",
+    "tanh, lower: -0.1, upper: 0.1, LOW",
+    "wsd, decay: sqrt, decay_fraction: 1, LOW",
+    "wsd, decay: linear, decay_fraction: 0.7, LOW",
+    "wsd, decay: cosine, decay_fraction: 0.7, LOW",
+    "plateau, LOW",
+    "chained, parts: [{type: cosine, LOW}, {type: constant}]",
+];
+
+/// Warm-ups and cool-downs between equal ends.
+fn edges() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "",
+        ", warmup: linear, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", warmup: cosine, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", warmup: constant, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", cooldown: linear, cooldown_fraction: 0.3, cooldown_end_ratio: 1",
+        ", cooldown: cosine, cooldown_fraction: 0.3, cooldown_end_ratio: 1",
+    ])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -78,12 +111,33 @@ proptest! {
             let value = law.value(base, step);
             // A warm-up may start below the main law.
             let lowest = if warmup.is_empty() || step > steps { lowest } else { 0.0 };
-            let (low, high) = (lowest * base * (1.0 - 1e-12), base * (1.0 + 1e-12));
-            prop_assert!(value >= low && value <= high, "{text}: {value} at {step}");
+            let low = lowest * base * (1.0 - 1e-12);
+            prop_assert!(value >= low && value <= base, "{text}: {value} at {step}");
         }
         if let Some(last) = last {
             let value = law.value(base, steps + beyond);
             prop_assert!((value - last * base).abs() <= 1e-12 * base, "{text}: {value} beyond the end");
+        }
+    }
+
+    /// Not by a rounding either: never above the base, never below the lowest level, be it the base itself or a
+    /// neighbour of it.
+    #[test]
+    fn laws_keep_their_bounds_exactly(
+        text in prop::sample::select(LEVELLED.to_vec()), steps in 2u64..200, base in 1e-6f64..10.0,
+        ratio in prop_oneof![Just(1.0), 0.0f64..1.0, Just(1.0 - f64::EPSILON)], absolute: bool, edges in edges(),
+    ) {
+        let lowest = ratio * base;
+        let level = if absolute { format!("min: {lowest:?}") } else { format!("min_ratio: {ratio:?}") };
+        // A decay over the whole run leaves no room for a warm-up, and a plateau has no cool-down.
+        let edges = if text.contains("wsd") || text.contains("plateau") { "" } else { edges };
+        let text = format!("type: {text}{edges}").replace("LOW", &level).replace("EDGE", &format!("{ratio:?}"));
+        let spec = read(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let row = Row { lr: base, ..Row::default() };
+        let law = spec.laws(&[row], Run { steps, steps_per_epoch: None }).expect("laws").remove(0).law;
+        for step in 0..steps + 10 {
+            let value = law.value(base, step);
+            prop_assert!(value >= lowest && value <= base, "{text}: {value:?} of {base:?} at {step}");
         }
     }
 

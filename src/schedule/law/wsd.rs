@@ -1,6 +1,6 @@
 //! Warm-up, a long stable phase, and a decay before every checkpoint.
 
-use super::shape::{at_least_one, bad, cosine_fall, mix};
+use super::shape::{at_least_one, bad, between, cosine_fall, mix};
 use super::{Law, Level, Ramp};
 use crate::schedule::Error;
 
@@ -216,7 +216,7 @@ impl Law for Wsd {
             Decay::Cosine => mix(min, base, cosine_fall(q)),
             // A base of 0, or one so small that min is 0.
             Decay::Inverse if min == 0.0 => 0.0,
-            Decay::Inverse => base / mix(1.0, base / min, q),
+            Decay::Inverse => between(min, base, base / mix(1.0, base / min, q)),
         }
     }
 }
