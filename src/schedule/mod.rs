@@ -10,6 +10,7 @@ pub mod class;
 mod class_spec;
 mod error;
 pub mod law;
+mod law_build;
 mod law_keys;
 mod law_spec;
 mod spec;

@@ -10,8 +10,7 @@ use serde_yaml::{Mapping, Value};
 
 /// A mapping of a file, at a dotted path.
 pub(super) struct Section {
-    file: String,
-    path: String,
+    place: Place,
     known: Vec<&'static str>,
     map: Mapping,
 }
@@ -29,7 +28,7 @@ impl Section {
 
     fn of(file: &str, path: String, value: Value) -> Result<Section, Error> {
         match value {
-            Value::Mapping(map) => Ok(Section { file: file.to_owned(), path, known: Vec::new(), map }),
+            Value::Mapping(map) => Ok(Section { place: Place { file: file.to_owned(), path }, known: Vec::new(), map }),
             other => Err(Error::BadValue {
                 file: file.to_owned(),
                 key: if path.is_empty() { "the file".to_owned() } else { path },
@@ -41,7 +40,7 @@ impl Section {
     }
 
     fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        self.place.key(key)
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -73,12 +72,12 @@ impl Section {
     fn unknown(&self, key: &Value, known: String) -> Error {
         let key = show(key);
         let nearest = nearest(&key, self.known.iter().copied()).map(str::to_owned);
-        Error::UnknownKey { file: self.file.clone(), key: self.key(&key), nearest, known }
+        Error::UnknownKey { file: self.place.file.clone(), key: self.key(&key), nearest, known }
     }
 
     pub(super) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
         Error::BadValue {
-            file: self.file.clone(),
+            file: self.place.file.clone(),
             key: self.key(key),
             value,
             allowed: allowed.to_owned(),
@@ -89,9 +88,9 @@ impl Section {
     /// A section below this one; `purpose` is what it is for, with an example.
     pub(super) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
         match self.take(key) {
-            Some(value) if !value.is_null() => Section::of(&self.file, self.key(key), value),
+            Some(value) if !value.is_null() => Section::of(&self.place.file, self.key(key), value),
             found => {
-                let (file, section) = (self.file.clone(), self.key(key));
+                let (file, section) = (self.place.file.clone(), self.key(key));
                 Err(Error::MissingSection { file, section, empty: found.is_some(), purpose })
             }
         }
@@ -109,18 +108,16 @@ impl Section {
 
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
-        Place { file: self.file.clone(), path: self.path.clone() }
+        self.place.clone()
     }
 
-    /// None of these keys is there, one of which has to be; the first is the usual one.
     pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
-        let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
-        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+        self.place.missing(keys)
     }
 
     /// The key means something elsewhere; `instead` is what to write here.
     pub(super) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
-        Error::Misplaced { file: self.file.clone(), key: self.key(key), instead: instead.into() }
+        Error::Misplaced { file: self.place.file.clone(), key: self.key(key), instead: instead.into() }
     }
 
     /// A number, where there is one.
@@ -162,7 +159,7 @@ impl Section {
             None => Ok(Vec::new()),
             Some(Value::Sequence(list)) => {
                 let path = |place| format!("{}[{place}]", self.key(key));
-                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.file, path(at), value)).collect()
+                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.place.file, path(at), value)).collect()
             }
             Some(other) => Err(self.bad(key, show(&other), "a list of mappings", None)),
         }
@@ -244,23 +241,29 @@ pub(super) struct Place {
 }
 
 impl Place {
+    fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
     pub(super) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
         Error::BadValue {
             file: self.file.clone(),
-            key: format!("{}.{key}", self.path),
+            key: self.key(key),
             value: value.to_string(),
             allowed: allowed.into(),
             nearest: None,
         }
     }
 
+    /// None of these keys is there, one of which has to be; the first is the usual one.
+    pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
+        let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
+        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+    }
+
     /// What stands here moves `field`, and so does what stands at `by`.
     pub(super) fn moved_twice(&self, field: Field, by: &Place) -> Error {
         Error::MovedTwice { file: self.file.clone(), key: self.path.clone(), field, by: by.path.clone() }
-    }
-
-    pub(super) fn class(&self, refusal: class::Error) -> Error {
-        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 
     /// A law's complaint about an argument, as one about the key of that name.
@@ -269,6 +272,10 @@ impl Place {
             Error::BadArgument { argument, value, allowed, .. } => self.bad(argument, value, allowed),
             other => other,
         }
+    }
+
+    pub(super) fn class(&self, refusal: class::Error) -> Error {
+        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 }
 

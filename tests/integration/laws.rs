@@ -352,7 +352,22 @@ fn nonsense_is_refused_when_it_is_read() {
             "warmup_start_ratio = 0 is not to be given beside warmup_start: give one of them",
         ),
         ("type: cosine, warmup_fraction: 1.5", "warmup_fraction = 1.5 is not a number from 0 to 1"),
-        ("type: cosine, warmup_fraction: 0.6, cooldown_fraction: 0.6", "warmup_fraction = 0.6 is not short enough"),
+        (
+            "type: cosine, warmup_fraction: 0.6, cooldown_fraction: 0.6",
+            "warmup_fraction = 0.6 is not short enough: warm-up and cool-down are 0.6 + 0.6 of the whole law",
+        ),
+        (
+            "type: cosine, epochs: 4, warmup_epochs: 3, cooldown_fraction: 0.5",
+            "warmup_epochs = 3 is not short enough: warm-up and cool-down are 3 epochs + 0.5 of 4 epochs",
+        ),
+        (
+            "type: cosine, epochs: 1.5, cooldown_epochs: 2",
+            "cooldown_epochs = 2 is not short enough: warm-up and cool-down are 0 + 2 epochs of 1.5 epochs",
+        ),
+        (
+            "type: cosine, steps: 10, warmup_fraction: 0.6, cooldown_fraction: 0.6",
+            "warmup_fraction = 0.6 is not short enough: warm-up and cool-down are 6 + 6 of 10 steps",
+        ),
         (
             "type: cosine, steps: 10, warmup_steps: 11",
             "warmup_steps = 11 is not short enough: warm-up and cool-down are 11 + 0 of 10 steps",
@@ -389,9 +404,25 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: slanted_triangular, cut_fraction: 1", "cut_fraction = 1 is not in [0, 1)"),
         ("type: slanted_triangular, ratio: 0.5", "ratio = 0.5 is not a finite number that is 1 or more"),
         ("type: wsd, decay_fraction: 1.1", "decay_fraction = 1.1 is not a number above 0 and at most 1"),
-        ("type: wsd, checkpoints: 0", "checkpoints = 0 is not 1 or more that"),
+        ("type: wsd, checkpoints: 0", "checkpoints = 0 is not 1 or more that the run has room for"),
+        ("type: wsd, checkpoints: 99", "checkpoints = 99 is not 1 or more that the run has room for"),
         ("type: wsd, decay: inverse, min_ratio: 0", "min_ratio = 0 is not above 0, which decay: inverse needs"),
-        ("type: wsd, warmup_fraction: 0.95", "warmup_steps = "),
+        (
+            "type: wsd, warmup_fraction: 0.95",
+            "warmup_fraction = 0.95 is not short enough: the first decay starts before it ends",
+        ),
+        (
+            "type: wsd, steps: 100, warmup_fraction: 0.95",
+            "warmup_fraction = 0.95 is not at most 90, the step at which the first decay starts: it comes to 95",
+        ),
+        (
+            "type: step, every_fraction: 0",
+            "every_fraction = 0 is not a number of steps that is 1 or more: it comes to 0",
+        ),
+        (
+            "type: slanted_triangular, form: paper, cut_fraction: 0",
+            "cut_fraction = 0 is not large enough: form: paper needs a rise of a whole step or more",
+        ),
         (
             "type: plateau, cooldown: 3",
             "cooldown has no place here: plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics",
@@ -399,12 +430,17 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: plateau, cooldown_steps: 3", "cooldown_steps is not a known key"),
         ("type: plateau, factor: 1", "factor = 1 is not in [0, 1)"),
         ("type: plateau, threshold: -1", "threshold = -1 is not a number from 0 to 1"),
-        ("type: sequential, parts: [{type: linear}, {type: cosine}]", "parts[0].steps = none is not known"),
+        (
+            "type: sequential, parts: [{type: linear}, {type: cosine}]",
+            "parts[0].steps is missing (epochs or fraction would do instead)",
+        ),
         ("type: chained, parts: [{type: step}]", "parts[0].every_steps is missing"),
     ];
     for (law, expected) in cases {
         let told = told(law, 100);
         assert!(told.starts_with(&format!("run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
+        let digits = told.split(|letter: char| !letter.is_ascii_digit()).map(str::len).max();
+        assert!(digits < Some(5), "{law}: a number of steps that nobody asked for: {told}");
     }
     let unknown = told("type: cosine, min_ration: 0.1", 100);
     let expected =
@@ -428,7 +464,11 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
              count in steps",
         ),
         ("type: one_cycle", 1, "steps = 1 is not a number of steps that is 2 or more"),
-        ("type: wsd, checkpoints: 5", 10, "checkpoints = 5 is not 1 or more that 10 steps have room for"),
+        (
+            "type: wsd, checkpoints: 5",
+            10,
+            "checkpoints = 5 is not 1 or more that the run has room for: its steps are halved",
+        ),
         (
             "type: wsd, warmup_steps: 95",
             100,
@@ -437,7 +477,12 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         (
             "type: slanted_triangular, form: paper",
             5,
-            "cut_fraction = 0.1 is not a share of 5 steps that is a step or more",
+            "cut_fraction = 0.1 is not large enough: form: paper needs a rise of a whole step or more",
+        ),
+        (
+            "type: step, every_fraction: 1.0e-3",
+            100,
+            "every_fraction = 0.001 is not a number of steps that is 1 or more: it comes to 0",
         ),
         (
             "type: sequential, parts: [{type: linear, steps: 10}, {type: cosine}]",
@@ -454,7 +499,11 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         grows.starts_with("later: step 42, group 0: lr = ") && grows.ends_with(" is not a number of f32"),
         "{grows}"
     );
-    for law in ["type: cosine, steps: 100, warmup_epochs: 2", "type: wsd, steps: 100, warmup_epochs: 1"] {
+    for law in [
+        "type: cosine, steps: 100, warmup_epochs: 2",
+        "type: wsd, steps: 100, warmup_epochs: 1",
+        "type: wsd, epochs: 1, warmup_steps: 1000000",
+    ] {
         assert!(read(law).is_ok(), "units that only the run can compare are not refused before it: {law}");
     }
 }

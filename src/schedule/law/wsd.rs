@@ -91,7 +91,8 @@ impl Wsd {
         let halvings = count.checked_sub(1).and_then(|halvings| u32::try_from(halvings).ok());
         let first = halvings.and_then(|halvings| steps.checked_shr(halvings)).unwrap_or(0);
         let Some(halvings) = halvings.filter(|_| first >= 1) else {
-            return Err(bad(NAME, "checkpoints", count, format!("1 or more that {steps} steps have room for")));
+            let allowed = "1 or more that the run has room for: its steps are halved for each but the first";
+            return Err(bad(NAME, "checkpoints", count, allowed));
         };
         let checkpoints = (0..=halvings).rev().map(|halving| steps >> halving).collect();
         Wsd { checkpoints, ..self }.checked()
