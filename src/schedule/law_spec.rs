@@ -127,11 +127,12 @@ impl LawSpec {
     /// The laws over a run, for groups with these rows at its start.
     ///
     /// # Errors
-    /// [`Error`] naming file, key and value where the run does not fit.
+    /// [`Error`] naming file, key and value where the run does not fit, or where a level lies above every group's base.
     pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         if let Kind::Class(class) = &self.kind {
             return class.laws(&self.place, groups, run);
         }
+        self.check_levels(groups)?;
         let (law, beta1) = self.over(run)?;
         let mut laws = vec![FieldLaw { field: self.field, group: None, law }];
         laws.extend(beta1.map(|law| FieldLaw { field: Field::Beta1, group: None, law }));

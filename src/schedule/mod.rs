@@ -12,6 +12,7 @@ mod error;
 pub mod law;
 mod law_build;
 mod law_keys;
+mod law_levels;
 mod law_spec;
 mod spec;
 mod stepper;
