@@ -83,7 +83,7 @@ impl Rows {
             names.push("no_decay");
             groups.push(Row { weight_decay: 0.0, ..spec.row });
         }
-        let rows = spec.table(&groups, steps, steps_per_epoch)?;
+        let rows = spec.table(&groups, steps, steps_per_epoch).map_err(|error| error.naming(&names))?;
         Ok(Rows { names, steps_per_epoch, rows })
     }
 

@@ -104,8 +104,28 @@ pub enum Error {
         /// What would be accepted.
         allowed: String,
     },
+    /// A law of a file gave a row what its field does not allow.
+    #[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name))]
+    BadLaw {
+        /// The file.
+        file: String,
+        /// The law.
+        key: String,
+        /// The step.
+        step: u64,
+        /// The group, by place.
+        group: usize,
+        /// The group's name, where it is known; see [`Error::naming`].
+        name: Option<String>,
+        /// The field.
+        field: crate::params::Field,
+        /// The value.
+        value: f64,
+        /// What would be accepted.
+        allowed: &'static str,
+    },
     /// A law gave a row what its field does not allow.
-    #[error("step {step}, group {group}: {field} = {value} is not {allowed}")]
+    #[error("step {step}, group {group}: {field} = {} is not {allowed}", number(*.value))]
     BadRow {
         /// The step.
         step: u64,
@@ -118,6 +138,26 @@ pub enum Error {
         /// What would be accepted.
         allowed: &'static str,
     },
+}
+
+impl Error {
+    /// The same, with the group's name where one is told by its place.
+    #[must_use]
+    pub fn naming(mut self, groups: &[&str]) -> Error {
+        if let Error::BadLaw { group, name, .. } = &mut self {
+            *name = groups.get(*group).map(|&group| group.to_owned());
+        }
+        self
+    }
+}
+
+/// A number whose digits do not fill the line.
+fn number(value: f64) -> String {
+    if value.is_finite() && value.abs() >= 1e9 { format!("{value:.3e}") } else { value.to_string() }
+}
+
+fn told_group(place: usize, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(|| format!("group {place}"), |name| format!("the group {name}"))
 }
 
 fn hint(nearest: &Option<String>) -> String {

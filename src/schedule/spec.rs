@@ -2,6 +2,7 @@
 //!
 //! So far the sections `optimizer` and `lr_scheduler`; phases are not read yet.
 
+use super::table::fits;
 use super::yaml::Section;
 use super::{Error, FieldLaw, LawSpec, Run, checked_rows, law_keys};
 use crate::params::{Field, Row};
@@ -61,10 +62,27 @@ impl Spec {
     /// The rows of a whole run, `[steps, groups]`.
     ///
     /// # Errors
-    /// As [`laws`](Spec::laws), and [`Error::BadRow`] where a law gives what its field does not allow.
+    /// As [`laws`](Spec::laws), [`Error::BadLaw`] where a law gives what its field does not allow, and
+    /// [`Error::BadRow`] where a group starts with that.
     pub fn table(&self, groups: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Result<Vec<Row>, Error> {
         let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
-        checked_rows(groups, &laws, 0, steps)
+        checked_rows(groups, &laws, 0, steps).map_err(|error| self.by_law(groups, error))
+    }
+
+    /// A row's error as its law's, where the group's own row is sound.
+    fn by_law(&self, groups: &[Row], error: Error) -> Error {
+        match error {
+            Error::BadRow { step, group, field, value, allowed }
+                if groups.get(group).is_some_and(|row| fits(field, row.get(field))) =>
+            {
+                // What no short name moves is moved by a class, which stands first.
+                match self.laws.iter().find(|law| law.moves(field)).or(self.laws.first()) {
+                    Some(law) => law.place().gives(step, group, field, value, allowed),
+                    None => Error::BadRow { step, group, field, value, allowed },
+                }
+            }
+            other => other,
+        }
     }
 }
 

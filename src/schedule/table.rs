@@ -47,7 +47,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
     let told = |step, group, field: Field, value| {
         let allowed = match field {
             Field::Beta1 | Field::Beta2 => "in [0, 1)",
-            _ if value > f64::from(f32::MAX) && f64::is_finite(value) => "a number of f32",
+            _ if value > f64::from(f32::MAX) && f64::is_finite(value) => "a number that f32 holds: it goes to 3.4e38",
             _ => "a finite number that is 0 or more",
         };
         Error::BadRow { step, group, field, value, allowed }
@@ -66,7 +66,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
 }
 
 /// Whether a field may have this value, as [`Row::check`] sees it, and f32 a number for it.
-fn fits(field: Field, value: f64) -> bool {
+pub(super) fn fits(field: Field, value: f64) -> bool {
     match field {
         Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
         Field::Lr | Field::WeightDecay | Field::Eps => (0.0..=f64::from(f32::MAX)).contains(&value),

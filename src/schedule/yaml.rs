@@ -274,6 +274,12 @@ impl Place {
         }
     }
 
+    /// What stands here gives a group a value at a step that its field does not allow.
+    pub(super) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
+        let (file, key) = (self.file.clone(), self.path.clone());
+        Error::BadLaw { file, key, step, group, name: None, field, value, allowed }
+    }
+
     pub(super) fn class(&self, refusal: class::Error) -> Error {
         Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }

@@ -495,10 +495,17 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         assert!(told.starts_with(&format!("later: run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
     }
     let grows = told("type: exponential, gamma: 10", 400);
-    assert!(
-        grows.starts_with("later: step 42, group 0: lr = ") && grows.ends_with(" is not a number of f32"),
-        "{grows}"
-    );
+    let expected = "later: run.yaml: lr_scheduler: lr = 1.000e39 at step 42 of group 0 is not a number that f32 holds: it \
+                    goes to 3.4e38";
+    assert_eq!(grows, expected);
+    let text = "optimizer: {type: adamw}\nlr_scheduler: {type: cosine}\n\
+                laws: [{field: eps, type: linear}, {field: beta2, type: step, gamma: 1.5, every_steps: 7}]";
+    let spec = Spec::parse("run.yaml", text).expect("a spec");
+    let error = spec.table(&[Row { beta2: 0.0, ..spec.row }, spec.row], 50, None).expect_err("an error");
+    let expected = "run.yaml: laws[1]: beta2 = 1.4985 at step 7 of the group trunk is not in [0, 1)";
+    assert_eq!(error.naming(&["head", "trunk"]).to_string(), expected);
+    let error = spec.table(&[Row { lr: f64::NAN, ..spec.row }], 50, None).expect_err("an error").to_string();
+    assert_eq!(error, "step 0, group 0: lr = NaN is not a finite number that is 0 or more", "no law is to blame");
     for law in [
         "type: cosine, steps: 100, warmup_epochs: 2",
         "type: wsd, steps: 100, warmup_epochs: 1",
@@ -506,6 +513,31 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
     ] {
         assert!(read(law).is_ok(), "units that only the run can compare are not refused before it: {law}");
     }
+}
+
+#[test]
+fn a_level_above_every_base_is_refused() {
+    let part = "type: chained, parts: [{type: linear}, {type: tanh, min: 0.5}]";
+    for (law, expected) in [
+        ("type: cosine, min: 1", "min = 1 is not at most 0.001, the highest lr that a group starts with"),
+        ("type: linear, start: 2.0e-3", "start = 0.002 is not at most 0.001,"),
+        ("type: linear, end: 2.0e-3", "end = 0.002 is not at most"),
+        ("type: plateau, min: 2.0e-3", "min = 0.002 is not at most"),
+        ("type: cosine, warmup_steps: 3, warmup_start: 0.01", "warmup_start = 0.01 is not at most"),
+        ("type: wsd, cooldown_steps: 3, cooldown_end: 0.01", "cooldown_end = 0.01 is not at most"),
+        (part, "parts[1].min = 0.5 is not at most"),
+        ("type: one_cycle, beta1_min: 0.95", "beta1_min = 0.95 is not at most 0.9, the highest beta1"),
+    ] {
+        let told = told(law, 100);
+        assert!(told.starts_with(&format!("later: run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
+    }
+    let spec = read("type: cosine, min: 1.0e-3").expect("a spec");
+    let (low, high) = (Row { lr: 1e-5, ..Row::default() }, Row::default());
+    assert!(spec.table(&[low, high], 9, None).is_ok(), "the low group is not lifted, which is meant");
+    assert!(spec.table(&[low], 9, None).is_err());
+    assert!(spec.table(&[], 9, None).is_ok(), "nothing is known of the groups");
+    let class = "class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 9, eta_min: 1}";
+    assert!(read(class).expect("a spec").table(&[low], 9, None).is_ok(), "a class may do what it does");
 }
 
 #[test]

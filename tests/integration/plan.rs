@@ -194,6 +194,15 @@ fn plan_says_what_it_cannot_know() {
     assert!(told.contains("\nnote      a plateau law reduces by metrics"), "{told}");
     let file = folder.write("run.yaml", "optimizer: {type: adamw}\nlr_scheduler: {type: step, every_epochs: 2}\n");
     assert!(refused(&[&file, "--steps", "9"]).contains("lr_scheduler.every_epochs = 2"));
+    let text = "optimizer: {type: adamw}\nlr_scheduler: {type: exponential, gamma: 2}\n";
+    let file = folder.write("run.yaml", text);
+    assert_eq!(
+        refused(&[&file, "--steps", "999"]),
+        format!(
+            "gradus: {file}: lr_scheduler: lr = 3.484e38 at step 138 of the group decay is not a number that \
+             f32 holds: it goes to 3.4e38"
+        )
+    );
 }
 
 #[test]
