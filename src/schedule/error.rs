@@ -105,25 +105,8 @@ pub enum Error {
         allowed: String,
     },
     /// A law of a file gave a row what its field does not allow.
-    #[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name))]
-    BadLaw {
-        /// The file.
-        file: String,
-        /// The law.
-        key: String,
-        /// The step.
-        step: u64,
-        /// The group, by place.
-        group: usize,
-        /// The group's name, where it is known; see [`Error::naming`].
-        name: Option<String>,
-        /// The field.
-        field: crate::params::Field,
-        /// The value.
-        value: f64,
-        /// What would be accepted.
-        allowed: &'static str,
-    },
+    #[error("{0}")]
+    BadLaw(Box<BadLaw>),
     /// A law gave a row what its field does not allow.
     #[error("step {step}, group {group}: {field} = {} is not {allowed}", number(*.value))]
     BadRow {
@@ -140,12 +123,34 @@ pub enum Error {
     },
 }
 
+/// What a law of a file gave that its field does not allow.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name))]
+pub struct BadLaw {
+    /// The file.
+    pub file: String,
+    /// The law.
+    pub key: String,
+    /// The step.
+    pub step: u64,
+    /// The group, by place.
+    pub group: usize,
+    /// The group's name, where it is known; see [`Error::naming`].
+    pub name: Option<String>,
+    /// The field.
+    pub field: crate::params::Field,
+    /// The value.
+    pub value: f64,
+    /// What would be accepted.
+    pub allowed: &'static str,
+}
+
 impl Error {
     /// The same, with the group's name where one is told by its place.
     #[must_use]
     pub fn naming(mut self, groups: &[&str]) -> Error {
-        if let Error::BadLaw { group, name, .. } = &mut self {
-            *name = groups.get(*group).map(|&group| group.to_owned());
+        if let Error::BadLaw(bad) = &mut self {
+            bad.name = groups.get(bad.group).map(|&group| group.to_owned());
         }
         self
     }

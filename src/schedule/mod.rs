@@ -19,7 +19,7 @@ mod stepper;
 mod table;
 mod yaml;
 
-pub use error::Error;
+pub use error::{BadLaw, Error};
 pub use law::Law;
 pub use law_spec::{LawSpec, Run};
 pub use spec::Spec;

@@ -3,8 +3,8 @@
 //! The text is read into the crate's own value first, which refuses equal keys at any depth, alias bombs and deep
 //! nesting; sections then take their keys one by one and complain about what is left.
 
-use super::Error;
 use super::class::{self, Arguments};
+use super::{BadLaw, Error};
 use crate::params::{Field, nearest};
 use serde_yaml::{Mapping, Value};
 
@@ -277,7 +277,7 @@ impl Place {
     /// What stands here gives a group a value at a step that its field does not allow.
     pub(super) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
         let (file, key) = (self.file.clone(), self.path.clone());
-        Error::BadLaw { file, key, step, group, name: None, field, value, allowed }
+        Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
     }
 
     pub(super) fn class(&self, refusal: class::Error) -> Error {
