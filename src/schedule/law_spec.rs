@@ -124,6 +124,16 @@ impl LawSpec {
         }
     }
 
+    /// Whether it is a class whose count goes up with every step, as `interval` has it unless told otherwise.
+    pub fn is_class_by_step(&self) -> bool {
+        matches!(&self.kind, Kind::Class(class) if class.steps_every_step())
+    }
+
+    /// Whether that count is, by the class's own arguments, meant to be one of epochs.
+    pub fn takes_steps_for_epochs(&self) -> bool {
+        matches!(&self.kind, Kind::Class(class) if class.steps_every_step() && class.counts_epochs())
+    }
+
     /// The laws over a run, for groups with these rows at its start.
     ///
     /// # Errors
