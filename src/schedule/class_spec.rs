@@ -87,8 +87,21 @@ impl ClassSpec {
         self.place.bad("class_path", &self.path, allowed)
     }
 
+    /// Whether some of its moves wait for a metric: timm's warms up without one.
     pub(super) fn needs_metrics(&self) -> bool {
+        self.waits() || self.path.ends_with("PlateauLRScheduler")
+    }
+
+    fn waits(&self) -> bool {
         WAIT.iter().any(|name| self.path.ends_with(name))
+    }
+
+    pub(super) fn steps_every_step(&self) -> bool {
+        !self.per_epoch
+    }
+
+    pub(super) fn counts_epochs(&self) -> bool {
+        class::counts_epochs(&self.path, &self.arguments)
     }
 
     /// What the class makes of the groups: step k runs on the values after k calls of `step()`. Beyond the run the last
@@ -108,7 +121,7 @@ impl ClassSpec {
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
         for step in 0..run.steps {
-            if step > 0 && step % every == 0 && (step / every).is_multiple_of(self.frequency) && !self.needs_metrics() {
+            if step > 0 && step % every == 0 && (step / every).is_multiple_of(self.frequency) && !self.waits() {
                 scheduler.step(&mut state, &mut moving, None).map_err(told)?;
             }
             for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {

@@ -144,5 +144,5 @@ fn files_say_it_beside_the_other_fields() {
     }
     let fallen = Spec::parse("run.yaml", &FILE.replace("gamma: 0.5", "gamma: 0.0")).expect("a spec");
     let refused = fallen.table(&[fallen.row], 3, None).expect_err("an error").to_string();
-    assert_eq!(refused, "step 1, group 0: clip_norm = 0 is not a finite number above 0");
+    assert_eq!(refused, "run.yaml: laws[0]: clip_norm = 0 at step 1 of group 0 is not a finite number above 0");
 }

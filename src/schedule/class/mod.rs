@@ -142,6 +142,12 @@ pub(super) fn is_known(class_path: &str) -> bool {
     all().any(|class| class.is(class_path))
 }
 
+/// Whether the class's own count is one of epochs: timm's, unless `t_in_epochs` says otherwise.
+pub(super) fn counts_epochs(class_path: &str, arguments: &Arguments) -> bool {
+    let of_timm = timm::CLASSES.iter().any(|class| class.is(class_path) && class.name != "PlateauLRScheduler");
+    of_timm && arguments.get("t_in_epochs") != Some(&Value::Bool(false))
+}
+
 fn unknown(class: &str) -> Error {
     let last = class.rsplit('.').next().unwrap_or(class);
     let by_last = nearest(last, all().map(|class| class.name));
