@@ -43,6 +43,18 @@ pub enum Error {
         /// The norm of the rows.
         max_norm: f64,
     },
+    /// There is no best copy to restore.
+    #[error("there is no best copy: nothing has been kept yet")]
+    NothingKept,
+    /// A best copy lacks a parameter that has trained since.
+    #[error("parameter {param:?} thawed after the best copy was kept and is not in it: extend the copy before a thaw")]
+    NotKept {
+        /// The parameter.
+        param: String,
+    },
+    /// A best copy of another model.
+    #[error("the best copy is of a model with other parameters")]
+    OtherModel,
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),

@@ -7,10 +7,12 @@
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
 
+mod best;
 mod checkpoint;
 mod clip;
 mod error;
 mod external;
+mod forecast;
 mod gradient_clip;
 mod optimizer;
 mod parameters;
@@ -21,9 +23,11 @@ mod stats;
 mod update;
 mod work;
 
+pub use best::Best;
 pub use clip::{Clip, NormOrder};
 pub use error::Error;
 pub use external::{External, Mode};
+pub use forecast::Forecast;
 pub use gradient_clip::GradientClip;
 pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;

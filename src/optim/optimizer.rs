@@ -10,7 +10,7 @@ use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::collections::HashMap;
@@ -420,10 +420,35 @@ impl Optimizer {
     }
 
     fn state_of(&self, order: Vec<usize>, update: Update) -> Result<State, Error> {
-        let page_bytes = self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes());
+        let page_bytes = self.page_bytes();
         let own_gradients = self.memory.grads.is_none();
         let wanted = Wanted { order, elements: &self.elements, update, own_gradients, page_bytes };
         self.state.relaid(&self.engine, &wanted)
+    }
+
+    /// Most bytes of one page of state.
+    pub(super) fn page_bytes(&self) -> u64 {
+        self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes())
+    }
+
+    /// Bytes of the moments of everything that has thawed.
+    pub fn state_bytes(&self) -> u64 {
+        self.state.moment_bytes()
+    }
+
+    /// Bytes of the gradients in arenas of the optimizer's own.
+    pub fn gradient_bytes(&self) -> u64 {
+        self.state.grads.iter().map(Buffer::bytes).sum()
+    }
+
+    /// Where a parameter's values lie.
+    pub(super) fn values_of(&self, tensor: usize) -> (&[Piece], &[Range]) {
+        (&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    }
+
+    /// A tensor's record in the control block.
+    pub(super) fn record_of(&self, tensor: usize) -> Range {
+        Range { buffer: self.control.clone(), offset: self.record_offset(tensor), bytes: size_of::<Record>() as u64 }
     }
 
     /// Programs and selections made so far no longer fit.

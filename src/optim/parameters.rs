@@ -151,6 +151,12 @@ pub(super) fn piece_range(piece: &Piece, pages: &[Buffer]) -> Range {
     Range { buffer: pages[piece.window].clone(), offset: piece.offset * 4, bytes: piece.elements * 4 }
 }
 
+/// The bytes of a piece in its window.
+pub(super) fn window_range(piece: &Piece, windows: &[Range]) -> Range {
+    let Range { buffer, offset, .. } = &windows[piece.window];
+    Range { buffer: buffer.clone(), offset: offset + piece.offset * 4, bytes: piece.elements * 4 }
+}
+
 pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Result<Range, Error> {
     match pieces {
         [piece] => Ok(piece_range(piece, pages)),

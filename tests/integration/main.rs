@@ -4,9 +4,11 @@
 //! how many were skipped.
 
 mod bad_input;
+mod best;
 mod clip_norm;
 mod demo;
 mod engine;
+mod forecast;
 mod fused_step;
 mod golden;
 mod golden_laws;
