@@ -42,7 +42,7 @@ pub use error::{Error, Fault};
 pub use factor::Factor;
 pub use group::Group;
 pub use state::{Memory, State};
-pub use torch::{LambdaLr, MultiplicativeLr};
+pub use torch::{ByFactor, LambdaLr, MultiplicativeLr};
 pub use value::{Arguments, Value};
 
 use crate::params::nearest;
