@@ -15,9 +15,6 @@ pub(super) struct ClassSpec {
     per_epoch: bool,
 }
 
-/// Classes that only step with a metric; a run without any stays where they start.
-const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
-
 impl ClassSpec {
     pub(super) fn read(section: &mut Section) -> Result<ClassSpec, Error> {
         section.only(&["class_path", "init_args", "interval"])?;
@@ -33,8 +30,9 @@ impl ClassSpec {
         self.waits() || self.path.ends_with("PlateauLRScheduler")
     }
 
+    /// A run without any metric stays where the class starts.
     fn waits(&self) -> bool {
-        WAIT.iter().any(|name| self.path.ends_with(name))
+        class::waits(&self.path, &self.arguments)
     }
 
     pub(super) fn steps_every_step(&self) -> bool {
