@@ -318,6 +318,7 @@ fn nonsense_is_refused_when_it_is_read() {
             "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is asked for by \
              class_path, not by type",
         ),
+        ("type: CosineAnealingLR", "type = CosineAnealingLR is not the short name of a law; a Python class is"),
         ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is asked for by class_path"),
         ("type: step", "every_steps is missing (every_epochs or every_fraction would do instead)"),
         ("type: exponential", "gamma is missing"),
@@ -506,6 +507,8 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
     assert_eq!(error.naming(&["head", "trunk"]).to_string(), expected);
     let error = spec.table(&[Row { lr: f64::NAN, ..spec.row }], 50, None).expect_err("an error").to_string();
     assert_eq!(error, "step 0, group 0: lr = NaN is not a finite number that is 0 or more", "no law is to blame");
+    let halves = read("type: cosine, warmup_fraction: 0.5, cooldown_fraction: 0.5").expect("a spec");
+    assert!(halves.table(&[Row::default()], 5, None).is_ok(), "two halves fit an odd number of steps");
     for law in [
         "type: cosine, steps: 100, warmup_epochs: 2",
         "type: wsd, steps: 100, warmup_epochs: 1",

@@ -138,9 +138,10 @@ pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Schedule
     }
 }
 
-/// Whether a class has this name, in full or as the last part of it.
-pub(super) fn is_known(class_path: &str) -> bool {
-    all().any(|class| class.is(class_path))
+/// Whether this is a class's name, in full or the last part of it, or a slip in one.
+pub(super) fn resembles(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    nearest(last, all().map(|class| class.name)).is_some()
 }
 
 /// Whether the class's own count is one of epochs: timm's, unless `t_in_epochs` says otherwise.
