@@ -20,9 +20,6 @@ pub(super) struct ClassSpec {
     pub(super) place: Place,
 }
 
-/// Classes that only step with a metric; a run without any stays where they start.
-const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
-
 /// The classes that finetuning-scheduler supports.
 const LATE: [&str; 10] = [
     "LambdaLR",
@@ -92,8 +89,9 @@ impl ClassSpec {
         self.waits() || self.path.ends_with("PlateauLRScheduler")
     }
 
+    /// A run without any metric stays where the class starts.
     fn waits(&self) -> bool {
-        WAIT.iter().any(|name| self.path.ends_with(name))
+        class::waits(&self.path, &self.arguments)
     }
 
     pub(super) fn steps_every_step(&self) -> bool {

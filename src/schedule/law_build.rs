@@ -68,9 +68,15 @@ impl LawSpec {
     fn shares(&self, run: Run, probing: bool) -> Result<(u64, u64, u64), Error> {
         let total = run.steps;
         let steps = |edge: &Option<Edge>| edge.map_or(Ok(0), |edge| self.resolve(edge.length, total, run));
-        let (warm, cool) = (steps(&self.warmup)?, steps(&self.cooldown)?);
+        let (warm, mut cool) = (steps(&self.warmup)?, steps(&self.cooldown)?);
         if probing && self.has_mixed_units() {
             return Ok((LONG.steps, warm.min(1), cool.min(1)));
+        }
+        let fraction = |edge: Edge| if let Unit::Fraction(share) = edge.length.unit { Some(share) } else { None };
+        let fractions = (self.warmup.and_then(fraction), self.cooldown.and_then(fraction));
+        if matches!(fractions, (Some(warm), Some(cool)) if warm + cool <= 1.0) {
+            // Two halves of 5 steps would round up to 3 + 3.
+            cool = cool.min(total - warm);
         }
         match self.warmup.filter(|_| warm > 0).or(self.cooldown) {
             Some(edge) if warm.saturating_add(cool) > total => {

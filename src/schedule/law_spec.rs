@@ -187,31 +187,37 @@ impl Unit {
 
 /// The law's short name, where all keys are its own.
 fn name(section: &mut Section, field: Field, top: bool) -> Result<&'static str, Error> {
-    if section.has("class_path") {
-        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
-        return Err(section.misplaced("class_path", instead));
-    }
     let text = section.peek("type").unwrap_or_default().to_owned();
-    if text == "lambda" {
-        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
-        return Err(section.bad("type", text, allowed, None));
-    }
-    if text.contains('.') || class::is_known(&text) {
-        let place = if top && field == Field::Lr { "not by type" } else { "under lr_scheduler only" };
-        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
-        return Err(section.bad("type", text, &allowed, None));
-    }
-    if text == "plateau" && section.has("cooldown") {
-        let instead = "plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics";
-        return Err(section.misplaced("cooldown", instead));
-    }
     let known = NAMES.into_iter().find(|name| *name == text);
+    refuse_strangers(section, &text, known.is_some(), top && field == Field::Lr)?;
     if known.is_some() {
         section.only(&law_keys::of(known, field, top))?;
     } else if !section.has("type") {
         section.only_among(&law_keys::of(None, field, top), law_keys::WITHOUT_TYPE)?;
     }
     section.word("type", &NAMES)
+}
+
+/// Refuses what means something elsewhere, and says where. `may_be_class`: a class could stand here, by another key.
+fn refuse_strangers(section: &Section, name: &str, known: bool, may_be_class: bool) -> Result<(), Error> {
+    if section.has("class_path") {
+        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
+        return Err(section.misplaced("class_path", instead));
+    }
+    if name == "plateau" && section.has("cooldown") {
+        let instead = "plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics";
+        return Err(section.misplaced("cooldown", instead));
+    }
+    if name == "lambda" {
+        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
+        return Err(section.bad("type", name.to_owned(), allowed, None));
+    }
+    if !known && (name.contains('.') || class::resembles(name)) {
+        let place = if may_be_class { "not by type" } else { "under lr_scheduler only" };
+        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
+        return Err(section.bad("type", name.to_owned(), &allowed, None));
+    }
+    Ok(())
 }
 
 /// A length by one of three keys.

@@ -318,6 +318,7 @@ fn nonsense_is_refused_when_it_is_read() {
             "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is asked for by \
              class_path, not by type",
         ),
+        ("type: CosineAnealingLR", "type = CosineAnealingLR is not the short name of a law; a Python class is"),
         ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is asked for by class_path"),
         ("type: step", "every_steps is missing (every_epochs or every_fraction would do instead)"),
         ("type: exponential", "gamma is missing"),
@@ -506,6 +507,8 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
     assert_eq!(error.naming(&["head", "trunk"]).to_string(), expected);
     let error = spec.table(&[Row { lr: f64::NAN, ..spec.row }], 50, None).expect_err("an error").to_string();
     assert_eq!(error, "step 0, group 0: lr = NaN is not a finite number that is 0 or more", "no law is to blame");
+    let halves = read("type: cosine, warmup_fraction: 0.5, cooldown_fraction: 0.5").expect("a spec");
+    assert!(halves.table(&[Row::default()], 5, None).is_ok(), "two halves fit an odd number of steps");
     for law in [
         "type: cosine, steps: 100, warmup_epochs: 2",
         "type: wsd, steps: 100, warmup_epochs: 1",
@@ -586,11 +589,19 @@ fn a_class_by_name_is_unrolled() {
         let rows = table(args, &groups, 6).expect("rows");
         rows.chunks(2).map(|pair| (pair[0].lr, pair[1].lr)).collect::<Vec<_>>()
     };
+    let spec_lrs = |class: &str| {
+        let spec = read(&format!("class_path: {class}")).expect(class);
+        let rows = spec.table(&groups[..1], 6, None).expect(class);
+        rows.iter().map(|row| row.lr).collect::<Vec<_>>()
+    };
     let halved = [(1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.25, 0.125), (0.25, 0.125)];
     assert_eq!(lrs("StepLR, init_args: {step_size: 2, gamma: 5e-1}"), halved);
     let late = [(1.0, 0.5), (1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.5, 0.25)];
     assert_eq!(lrs("StepLR, init_args: {step_size: 1, gamma: 0.5}, interval: epoch"), late);
-    assert_eq!(lrs("ReduceLROnPlateau"), [(1.0, 0.5); 6]);
+    for waiting in ["torch.optim.lr_scheduler.ReduceLROnPlateau", "transformers.GreedyLR"] {
+        assert_eq!(spec_lrs(waiting), [1.0; 6], "{waiting}: no metric ever comes");
+    }
+    assert_eq!(spec_lrs("transformers.get_scheduler, init_args: {name: greedy}"), [1.0; 6]);
     let cycle = table("OneCycleLR, init_args: {max_lr: 2.0, total_steps: 6}", &groups, 6).expect("rows");
     assert!((cycle[0].lr - 0.08).abs() < 1e-12 && cycle[0].beta1 == 0.95 && cycle[1].lr == cycle[0].lr);
     assert!(cycle.iter().any(|row| row.beta1 < 0.9), "it cycles beta1 too");
