@@ -1,5 +1,6 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
+use super::run_folder::write_beside;
 use super::{chart, picture};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -54,11 +55,11 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
         writeln!(told, "note      {note}")?;
     }
     if let Some(path) = &options.svg {
-        write_beside(path, picture::draw(&rows)?)?;
+        write_beside(path, picture::draw(&rows)?.as_bytes())?;
         writeln!(told, "written   {}", path.display())?;
     }
     if let Some(path) = &options.csv {
-        write_beside(path, csv(&rows))?;
+        write_beside(path, csv(&rows).as_bytes())?;
         writeln!(told, "written   {}", path.display())?;
     }
     match std::io::stdout().write_all(told.as_bytes()) {
@@ -305,18 +306,6 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
         bail!("--svg and --csv name the same file");
     }
     Ok(())
-}
-
-/// Writes a file beside itself first, then renames it.
-fn write_beside(path: &Path, text: String) -> anyhow::Result<()> {
-    let mut beside = path.to_owned();
-    beside.as_mut_os_string().push(".new");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

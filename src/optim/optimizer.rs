@@ -209,7 +209,11 @@ impl Optimizer {
         self.add_groups(std::slice::from_ref(group))
     }
 
-    fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
+    /// The same for several groups at once: what moves in memory moves once.
+    ///
+    /// # Errors
+    /// As [`add_group`](Optimizer::add_group).
+    pub fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
         let before = self.groups.len();
         let current = self.current_rows();
         let running = current.first().and_then(|row| row.clip_norm);

@@ -138,6 +138,11 @@ impl Spec {
         Ok(spec)
     }
 
+    /// A schedule that trains everything, with this row and no law.
+    pub fn new(row: Row) -> Spec {
+        Spec { row, ..Spec::bare(Place::top("the schedule")) }
+    }
+
     /// AdamW with PyTorch's defaults at a constant rate, and nothing else.
     fn bare(place: Place) -> Spec {
         Spec {

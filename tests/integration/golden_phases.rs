@@ -274,7 +274,7 @@ fn run_epoch(case: &Case, plan: &Plan, cursor: &mut Cursor, device: &mut Device,
         plan.step(cursor).unwrap_or_else(|error| panic!("{at}: {error}"));
         saved(cursor, saves);
     }
-    if plan.evaluate().is_due(cursor.step(), BATCHES) {
+    if plan.is_evaluated(cursor) {
         let metrics = metrics(&case.json["args"]["script"], epoch as usize);
         let metrics: Vec<(&str, f64)> = metrics.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let verdict = plan.validation(cursor, &metrics).unwrap_or_else(|error| panic!("{at}: {error}"));
