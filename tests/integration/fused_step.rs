@@ -557,6 +557,7 @@ fn optimizers_can_be_sent_and_shared() {
     is_send_and_sync::<Engine>();
     is_send_and_sync::<Optimizer>();
     is_send_and_sync::<Parameters>();
+    is_send_and_sync::<Best>();
     is_send_and_sync::<gradus::optim::GradientClip>();
     is_send_and_sync::<gradus::engine::Buffer>();
 }
