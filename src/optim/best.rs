@@ -93,8 +93,14 @@ impl Best {
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         let of = Model { params: optimizer.params.clone(), update: optimizer.update() };
         let mut blocks = if self.of.as_ref() == Some(&of) { self.blocks.clone() } else { Vec::new() };
-        let thawed = optimizer.state.order.iter().copied();
-        let new: Vec<usize> = thawed.filter(|tensor| !holds(&blocks, *tensor)).collect();
+        // What is held already stays so under another rule: it may be an extension that is still to thaw.
+        let held = self.blocks.iter().filter(|_| self.of(optimizer).is_ok()).flat_map(|block| &block.tensors);
+        let mut new: Vec<usize> = Vec::new();
+        for tensor in optimizer.state.order.iter().chain(held) {
+            if !holds(&blocks, *tensor) && !new.contains(tensor) {
+                new.push(*tensor);
+            }
+        }
         blocks.extend(self.block(optimizer, &blocks, new)?);
         let mut moves = Moves::default();
         for block in &mut blocks {
@@ -331,7 +337,9 @@ impl Moves {
     fn upload(self, engine: &Engine) -> Result<(), Error> {
         let mut uploads = Vec::with_capacity(self.away.len());
         for (home, from, to) in self.away {
-            uploads.push(Upload { buffer: to.buffer, offset: to.offset, data: home.read(&from)? });
+            for data in home.read_all(std::slice::from_ref(&from))? {
+                uploads.push(Upload { buffer: to.buffer.clone(), offset: to.offset, data });
+            }
         }
         let submission = Submission { uploads, clears: self.clears, copies: self.here, ..Submission::default() };
         Ok(engine.submit(&submission)?)

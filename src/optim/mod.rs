@@ -5,6 +5,8 @@
 //! guarded), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
 //! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
 //!
+//! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
+//!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
 
 mod best;

@@ -13,6 +13,7 @@ use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYT
 use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -556,6 +557,7 @@ impl Optimizer {
             in_place,
             control: &self.control,
             table: &self.table,
+            chunks: OnceCell::new(),
         };
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);

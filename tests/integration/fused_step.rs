@@ -253,9 +253,9 @@ fn a_new_group_costs_its_lists_and_at_most_two_submissions() {
             let kernels: Vec<&str> =
                 optimizer.program().expect("a program").dispatches.iter().map(|one| one.kernel.name).collect();
             let runs = |name: &str| kernels.iter().filter(|kernel| **kernel == name).count() as u64;
-            let list = |name: &str| if runs(name) > 0 { 24 * chunks + 256 * runs(name) } else { 0 };
+            let segments = 256 * (runs("norm") + runs("adamw"));
             let (settings_bytes, tensors, table) = (32, 3 * 8, 16 + 2 * 48);
-            let expected = list("norm") + list("adamw") + settings_bytes + tensors + table;
+            let expected = 24 * chunks + segments + settings_bytes + tensors + table;
             assert_eq!(counted.uploaded_bytes, expected, "{clip:?} {page_bytes:?} {kernels:?}");
         }
     }
@@ -557,6 +557,7 @@ fn optimizers_can_be_sent_and_shared() {
     is_send_and_sync::<Engine>();
     is_send_and_sync::<Optimizer>();
     is_send_and_sync::<Parameters>();
+    is_send_and_sync::<Best>();
     is_send_and_sync::<gradus::optim::GradientClip>();
     is_send_and_sync::<gradus::engine::Buffer>();
 }
