@@ -102,24 +102,28 @@ impl ClassSpec {
         class::counts_epochs(&self.path, &self.arguments)
     }
 
+    /// Whether `step()` is called after the step of this number. As in Lightning, steps are counted within their epoch.
+    pub(super) fn is_due(&self, step: u64, per_epoch: u64) -> bool {
+        let (in_epoch, epochs) = (step % per_epoch + 1, step / per_epoch + 1);
+        let (ends, count) = if self.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
+        ends && count.is_multiple_of(self.frequency)
+    }
+
     /// What the class makes of the groups: step k runs on the values after k calls of `step()`. Beyond the run the last
     /// values hold.
     pub(super) fn laws(&self, place: &Place, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         let told = |error: class::Error| place.class(error);
-        let every = match (self.per_epoch, run.steps_per_epoch) {
-            (false, _) => 1,
-            (true, Some(steps)) if steps > 0 => steps,
-            (true, _) => {
-                let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
-                return Err(place.bad("interval", "epoch", allowed));
-            }
-        };
+        let per_epoch = run.steps_per_epoch.filter(|steps| *steps > 0);
+        if self.per_epoch && per_epoch.is_none() {
+            let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
+            return Err(place.bad("interval", "epoch", allowed));
+        }
         let scheduler = class::build(&self.path, &self.arguments).map_err(told)?;
         let mut moving: Vec<Group> = groups.iter().map(Group::of_row).collect();
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
         for step in 0..run.steps {
-            if step > 0 && step % every == 0 && (step / every).is_multiple_of(self.frequency) && !self.waits() {
+            if step > 0 && !self.waits() && self.is_due(step - 1, per_epoch.unwrap_or(u64::MAX)) {
                 scheduler.step(&mut state, &mut moving, None).map_err(told)?;
             }
             for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {

@@ -20,8 +20,8 @@ pub struct Cursor {
     pub(super) stop: Option<Stop>,
     pub(super) rates: Rates,
     pub(super) best: Option<Best>,
-    /// State of a plateau law by short name.
-    pub(super) plateau: PlateauState,
+    /// The states of the plateau laws by short name, in the laws' order.
+    pub(super) plateaus: Vec<PlateauState>,
 }
 
 /// Where a scheduler or an optimizer comes from.

@@ -6,7 +6,7 @@
 
 use super::law::{
     Chained, Constant, CoolDown, Cosine, CosineRestarts, Cyclic, Exponential, InverseSqrt, Linear, MultiStep,
-    Multiplicative, OneCycle, PlateauState, Polynomial, Ramp, Sequential, SlantedTriangular, Step, Tanh, WarmUp, Wsd,
+    Multiplicative, OneCycle, Polynomial, Ramp, Sequential, SlantedTriangular, Step, Tanh, WarmUp, Wsd,
 };
 use super::law_keys::{LENGTHS, OWN};
 use super::law_spec::{Edge, Kind, LawSpec, Length, Run, Unit};
@@ -191,7 +191,7 @@ impl LawSpec {
                     None => law,
                 })
             }
-            Kind::Plateau(plateau) => boxed(plateau.law(PlateauState::default())),
+            Kind::Plateau(plateau, state) => boxed(plateau.law(*state)),
             Kind::Sequential(parts) => self.sequence(parts, steps, run, probing)?,
             Kind::Chained(parts) => {
                 let laws = parts.iter().map(|part| Ok(part.build(Run { steps, ..run }, probing)?.0));

@@ -51,7 +51,7 @@ impl LawSpec {
             | Kind::Cyclic { min, .. }
             | Kind::Tanh { min, .. }
             | Kind::Wsd { min, .. } => vec![(MIN, *min)],
-            Kind::Plateau(plateau) => vec![(MIN, plateau.min())],
+            Kind::Plateau(plateau, _) => vec![(MIN, plateau.min())],
             _ => Vec::new(),
         };
         edges.chain(own).collect()

@@ -1,7 +1,7 @@
 //! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
 
 use super::class_spec::ClassSpec;
-use super::law::{Anneal, Better, Decay, Level, Mode, Plateau, Rise, Slope, Threshold};
+use super::law::{Anneal, Better, Decay, Level, Mode, Plateau, PlateauState, Rise, Slope, Threshold};
 use super::law_keys::{
     self, BETA1, COOLDOWN, COOLDOWN_END, CYCLE, DOWN, END, EVERY, Keys, LevelKeys, MILESTONES, MIN, NAMES, OWN, START,
     TIMESCALE, UP, WARMUP, WARMUP_START,
@@ -58,21 +58,73 @@ pub(super) struct Edge {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Constant,
-    Linear { start: Level, end: Level },
-    Polynomial { power: f64, min: Level },
-    Exponential { gamma: f64, every: Length },
-    Step { gamma: f64, every: Length, min: Level },
-    MultiStep { gamma: f64, milestones: Vec<Length> },
+    Linear {
+        start: Level,
+        end: Level,
+    },
+    Polynomial {
+        power: f64,
+        min: Level,
+    },
+    Exponential {
+        gamma: f64,
+        every: Length,
+    },
+    Step {
+        gamma: f64,
+        every: Length,
+        min: Level,
+    },
+    MultiStep {
+        gamma: f64,
+        milestones: Vec<Length>,
+    },
     Multiplicative(Vec<f64>),
-    Cosine { min: Level, k_decay: f64 },
-    CosineRestarts { cycle: Length, multiplier: f64, decay: f64, limit: Option<u64>, min: Level, k_decay: f64 },
-    Cyclic { up: Length, down: Option<Length>, min: Level, mode: Mode },
-    OneCycle { up: f64, div: f64, final_div: f64, anneal: Anneal, three_phase: bool },
-    InverseSqrt { timescale: Option<Length> },
-    Tanh { bounds: (f64, f64), min: Level },
-    SlantedTriangular { cut: f64, ratio: f64, slope: Slope },
-    Wsd { share: f64, checkpoints: u64, form: Decay, min: Level },
-    Plateau(Plateau),
+    Cosine {
+        min: Level,
+        k_decay: f64,
+    },
+    CosineRestarts {
+        cycle: Length,
+        multiplier: f64,
+        decay: f64,
+        limit: Option<u64>,
+        min: Level,
+        k_decay: f64,
+    },
+    Cyclic {
+        up: Length,
+        down: Option<Length>,
+        min: Level,
+        mode: Mode,
+    },
+    OneCycle {
+        up: f64,
+        div: f64,
+        final_div: f64,
+        anneal: Anneal,
+        three_phase: bool,
+    },
+    InverseSqrt {
+        timescale: Option<Length>,
+    },
+    Tanh {
+        bounds: (f64, f64),
+        min: Level,
+    },
+    SlantedTriangular {
+        cut: f64,
+        ratio: f64,
+        slope: Slope,
+    },
+    Wsd {
+        share: f64,
+        checkpoints: u64,
+        form: Decay,
+        min: Level,
+    },
+    /// With what its metrics have done so far.
+    Plateau(Plateau, PlateauState),
     Sequential(Vec<LawSpec>),
     Chained(Vec<LawSpec>),
     Class(ClassSpec),
@@ -117,8 +169,16 @@ impl LawSpec {
     /// The plateau law, where it is one: its reductions need metrics, which [`laws`](LawSpec::laws) does not have.
     pub fn plateau(&self) -> Option<&Plateau> {
         match &self.kind {
-            Kind::Plateau(plateau) => Some(plateau),
+            Kind::Plateau(plateau, _) => Some(plateau),
             _ => None,
+        }
+    }
+
+    /// A plateau law after the metrics that its state has seen.
+    pub(super) fn after(&self, state: PlateauState) -> LawSpec {
+        match &self.kind {
+            Kind::Plateau(plateau, _) => LawSpec { kind: Kind::Plateau(*plateau, state), ..self.clone() },
+            _ => self.clone(),
         }
     }
 
@@ -126,7 +186,7 @@ impl LawSpec {
     /// which none ever comes.
     pub fn needs_metrics(&self) -> bool {
         match &self.kind {
-            Kind::Plateau(_) => true,
+            Kind::Plateau(..) => true,
             Kind::Class(class) => class.needs_metrics(),
             _ => false,
         }
@@ -363,7 +423,7 @@ fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> 
                 min: min(section, if form == Decay::Inverse { 0.1 } else { 0.0 })?,
             }
         }
-        "plateau" => Kind::Plateau(plateau(section)?),
+        "plateau" => Kind::Plateau(plateau(section)?, PlateauState::default()),
         "sequential" => Kind::Sequential(parts(section, field)?),
         "chained" => Kind::Chained(parts(section, field)?),
         _ => Kind::Constant,

@@ -58,7 +58,7 @@ impl PhaseSpec {
         if params.is_empty() {
             warnings.push(warn("no parameters thaw in this phase"));
         }
-        let max_transition_epoch = section.plain_number("max_transition_epoch")?.filter(|epoch| *epoch >= 0.0);
+        let max_transition_epoch = limit(&mut section)?;
         let mut lr = section.optional("lr")?;
         if let Some(value) = lr.filter(|lr| !(lr.is_finite() && (*lr as f32).is_finite() && *lr >= 0.0)) {
             return Err(section.bad("lr", value.to_string(), "a finite number that is 0 or more", None));
@@ -75,6 +75,19 @@ impl PhaseSpec {
             return Err(section.bad(key, "given".to_owned(), &allowed, None));
         }
         Ok(PhaseSpec { params, max_transition_epoch, lr, new_lr_scheduler, new_optimizer, place })
+    }
+}
+
+/// Epochs that a phase may ask for: more than any run has.
+const MOST_EPOCHS: f64 = 1e9;
+
+/// `max_transition_epoch`; negative ones are none.
+fn limit(section: &mut Section) -> Result<Option<f64>, Error> {
+    match section.plain_number("max_transition_epoch")? {
+        Some(epoch) if epoch > MOST_EPOCHS => {
+            Err(section.bad("max_transition_epoch", epoch.to_string(), "an epoch up to 1e9", None))
+        }
+        epoch => Ok(epoch.filter(|epoch| *epoch >= 0.0)),
     }
 }
 

@@ -4,7 +4,7 @@ use super::class::Scheduler;
 use super::class_spec::ClassSpec;
 use super::cursor::{Cursor, Members, Moving, Origin, Rates, Source};
 use super::early_stopping::{EarlyStopping, Patience};
-use super::law::PlateauState;
+use super::law::{Plateau, PlateauState};
 use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
@@ -111,6 +111,7 @@ impl Plan {
         // A plan that can be followed at all can be begun, and has rows to its end.
         let cursor = plan.start()?;
         plan.check_laws(&cursor)?;
+        plan.rehearse(cursor)?;
         Ok(plan)
     }
 
@@ -191,7 +192,7 @@ impl Plan {
             stop: None,
             rates,
             best: None,
-            plateau: PlateauState::default(),
+            plateaus: vec![PlateauState::default(); self.plateaus().count()],
         })
     }
 
@@ -250,7 +251,7 @@ impl Plan {
 
     /// Steps that the run lasts if nothing stops it.
     pub fn steps(&self) -> u64 {
-        self.run.epochs * self.run.steps_per_epoch
+        self.run.epochs.saturating_mul(self.run.steps_per_epoch)
     }
 
     /// The run, as laws see it.
@@ -270,6 +271,11 @@ impl Plan {
         let of_phases = self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
         let every = self.finetuning.reinit_optim_cfg.as_ref().filter(|_| phase > 0);
         every.or(of_phases).map_or(self.row, |new| new.row)
+    }
+
+    /// The plateau laws by short name.
+    pub(super) fn plateaus(&self) -> impl Iterator<Item = &Plateau> {
+        self.laws.iter().filter_map(LawSpec::plateau)
     }
 
     /// The metrics that decide something, each once.

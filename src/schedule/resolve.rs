@@ -9,6 +9,7 @@ use crate::params::{Pattern, nearest};
 pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
     let mut warnings = spec.warnings.clone();
     check_run(&spec.place, run)?;
+    check_model(&spec.place, model)?;
     let phases = match &spec.phases {
         Phases::Everything => vec![PhaseSpec::of(vec![], &spec.place)],
         Phases::Implicit => {
@@ -63,6 +64,17 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
 fn check_run(place: &Place, run: Epochs) -> Result<(), Error> {
     let zero = [("epochs", run.epochs), ("steps_per_epoch", run.steps_per_epoch)].into_iter().find(|(_, n)| *n == 0);
     zero.map_or(Ok(()), |(key, _)| Err(place.bad(key, 0, "1 or more")))
+}
+
+fn check_model(place: &Place, model: Model) -> Result<(), Error> {
+    if model.params.is_empty() {
+        return Err(place.bad("the model's parameters", "none", "a list with at least one"));
+    }
+    let mut names = std::collections::HashSet::new();
+    match model.params.iter().find(|param| !names.insert(param.name.as_str())) {
+        Some(param) => Err(place.bad("the model's parameters", &param.name, "there once: the name is used twice")),
+        None => Ok(()),
+    }
 }
 
 /// The parameters of a phase, in the order in which it names them.
@@ -138,7 +150,8 @@ fn check_limits(
     if without.is_empty() {
         return Ok(());
     }
-    let allowed = format!("possible: phases {} have no max_transition_epoch", without.join(", "));
+    let (phases, have) = if without.len() == 1 { ("phase", "has") } else { ("phases", "have") };
+    let allowed = format!("possible: {phases} {} {have} no max_transition_epoch", without.join(", "));
     Err(spec.place.bad("finetuning.epoch_transitions_only", "true", allowed))
 }
 

@@ -3,10 +3,10 @@
 use super::class::Group;
 use super::cursor::{Best, Cursor, Members, Moving, Origin, Rates, Source};
 use super::early_stopping::{Patience, Stop};
-use super::law::Better;
+use super::law::{Better, PlateauState};
 use super::phase_spec::NewScheduler;
 use super::plan::{Plan, Scheduled, slot};
-use super::{Error, FieldLaw, rows};
+use super::{Error, FieldLaw, checked_rows};
 use crate::params::{self, Field, Row};
 
 /// Why a phase begins.
@@ -127,7 +127,7 @@ impl Plan {
             return Ok(());
         }
         let laws = self.field_laws(cursor)?;
-        let now = rows(&self.bases(rates), &laws, cursor.step, 1);
+        let now = checked_rows(&self.bases(rates), &laws, cursor.step, 1)?;
         rates.values.iter_mut().zip(&now).for_each(|(group, row)| group.set("lr", row.lr));
         Ok(())
     }
@@ -190,6 +190,19 @@ impl Plan {
         Ok(())
     }
 
+    /// Walks all transitions once, so that a scheduler that does not fit the groups it will find is refused at the start.
+    pub(super) fn rehearse(&self, start: Cursor) -> Result<(), Error> {
+        if self.schedulers.is_empty() {
+            return Ok(());
+        }
+        let mut rates = start.rates;
+        for phase in 1..=self.last {
+            self.join(&mut rates, phase)?;
+            self.reinitialise(&mut rates, phase)?;
+        }
+        Ok(())
+    }
+
     fn scheduled(&self, source: Source) -> &Scheduled {
         &self.schedulers[&slot(source)]
     }
@@ -211,10 +224,7 @@ impl Plan {
     fn advance(&self, rates: &mut Rates, step: u64) -> Result<(), Error> {
         let Some(moving) = &mut rates.scheduler else { return Ok(()) };
         let scheduled = &self.schedulers[&slot(moving.source)];
-        let per_epoch = self.run.steps_per_epoch;
-        let (in_epoch, epochs) = (step % per_epoch + 1, step / per_epoch + 1);
-        let (is_due, count) = if scheduled.spec.per_epoch { (in_epoch == per_epoch, epochs) } else { (true, in_epoch) };
-        if !is_due || !count.is_multiple_of(scheduled.spec.frequency) || scheduled.spec.needs_metrics() {
+        if scheduled.spec.needs_metrics() || !scheduled.spec.is_due(step, self.run.steps_per_epoch) {
             return Ok(());
         }
         scheduled.step(&mut moving.state, &mut rates.values, None)
@@ -229,7 +239,7 @@ impl Plan {
         let laws = self.field_laws(cursor)?;
         let filled: Vec<bool> = cursor.rates.groups.iter().map(|members| !members.params.is_empty()).collect();
         let all = if cursor.rates.scheduler.is_none() {
-            rows(&self.bases(&cursor.rates), &laws, cursor.step, steps)
+            checked_rows(&self.bases(&cursor.rates), &laws, cursor.step, steps)?
         } else {
             self.unrolled(cursor, &laws, steps)?
         };
@@ -241,7 +251,7 @@ impl Plan {
         let mut rates = cursor.rates.clone();
         let mut all = Vec::new();
         for step in cursor.step..cursor.step.saturating_add(steps) {
-            all.extend(rows(&self.bases(&rates), laws, step, 1));
+            all.extend(checked_rows(&self.bases(&rates), laws, step, 1)?);
             self.advance(&mut rates, step)?;
         }
         Ok(all)
@@ -257,12 +267,14 @@ impl Plan {
     fn field_laws(&self, cursor: &Cursor) -> Result<Vec<FieldLaw>, Error> {
         let bases = self.bases(&cursor.rates);
         let mut laws = Vec::new();
+        let mut plateaus = cursor.plateaus.iter();
         for spec in &self.laws {
+            let state = spec.plateau().and_then(|_| plateaus.next());
             if spec.field() == Field::Lr && cursor.rates.scheduler.is_some() {
                 continue;
             }
-            match spec.plateau() {
-                Some(plateau) => laws.push(FieldLaw::new(spec.field(), plateau.law(cursor.plateau))),
+            match state {
+                Some(state) => laws.extend(spec.after(*state).laws(&bases, self.law_run())?),
                 None => laws.extend(spec.laws(&bases, self.law_run())?),
             }
         }
@@ -305,7 +317,7 @@ impl Plan {
             let (step, depth, rates) = (cursor.step, cursor.depth, cursor.rates.clone());
             cursor.best = Some(Best { step, depth, score, rates });
         }
-        let before = (cursor.rates.values.clone(), cursor.plateau);
+        let before = (cursor.rates.values.clone(), cursor.plateaus.clone());
         if let Some(moving) = &mut cursor.rates.scheduler {
             let scheduled = &self.schedulers[&slot(moving.source)];
             if scheduled.spec.needs_metrics() {
@@ -313,10 +325,11 @@ impl Plan {
                 scheduled.step(&mut moving.state, &mut cursor.rates.values, Some(metric))?;
             }
         }
-        for plateau in self.laws.iter().filter_map(super::LawSpec::plateau) {
-            cursor.plateau = plateau.observe(cursor.plateau, value(&self.checkpoint.monitor)?);
+        for (plateau, state) in self.plateaus().zip(&mut cursor.plateaus) {
+            *state = plateau.observe(*state, value(&self.checkpoint.monitor)?);
         }
-        let moves_rates = before != (cursor.rates.values.clone(), cursor.plateau);
+        let reductions = |states: &[PlateauState]| states.iter().map(PlateauState::reductions).collect::<Vec<_>>();
+        let moves_rates = before.0 != cursor.rates.values || reductions(&before.1) != reductions(&cursor.plateaus);
         Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
     }
 

@@ -10,7 +10,7 @@ use gradus::schedule::{Cursor, Epochs, Error, Model, Phases, Plan, Reason, Spec,
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-const BATCHES: u64 = 2;
+pub const BATCHES: u64 = 2;
 
 /// What finetuning-scheduler accepts and a file here does not: a word of the refusal, by case.
 const REFUSED: [(&str, &str); 1] = [("fts_lr_zero", "phases.2.lr = -1")];
@@ -18,7 +18,7 @@ const REFUSED: [(&str, &str); 1] = [("fts_lr_zero", "phases.2.lr = -1")];
 /// Traces that speak of what is not here.
 const NOT_BUILT: [(&str, &str); 1] = [("frozen_bn_track_running_stats", "BatchNorm")];
 
-fn all_cases(kind: &str) -> Vec<Case> {
+pub fn all_cases(kind: &str) -> Vec<Case> {
     cases(&folder("phases"), &["fts_"]).into_iter().filter(|case| case.text("kind") == kind).collect()
 }
 
@@ -62,7 +62,7 @@ fn golden_phases_of_finetuning_scheduler() {
 
 // ---- a case as a file, a model and groups ----
 
-fn read(case: &Case, args: &Json) -> Result<Spec, Error> {
+pub fn read(case: &Case, args: &Json) -> Result<Spec, Error> {
     let mut top = json!({ "finetuning": args["fts"].as_object().cloned().unwrap_or_default() });
     let optimizer = &args["optimizer"];
     let mut row = optimizer["args"].clone();
@@ -124,7 +124,7 @@ fn params_of(names: &Json) -> Vec<Param> {
     names.map(|name| Param::new(name, [1])).collect()
 }
 
-fn plan_of(case: &Case, args: &Json) -> Result<Plan, Error> {
+pub fn plan_of(case: &Case, args: &Json) -> Result<Plan, Error> {
     let spec = read(case, args)?;
     let params = params_of(&case.json["model_params"]);
     let tied = [("decoder.weight".to_owned(), "embeddings.word_embeddings.weight".to_owned())];
@@ -202,11 +202,20 @@ fn check_written(case: &Case) {
 // ---- a run ----
 
 /// The part of a device that a trace speaks of.
-#[derive(Clone, Default)]
-struct Device {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Device {
     counts: BTreeMap<usize, u64>,
     /// What was kept after so many steps.
     best: Option<(u64, BTreeMap<usize, u64>)>,
+}
+
+impl Device {
+    /// Compares the applied counts.
+    pub fn check(&self, expected: &Json, at: &str) {
+        let counts: BTreeMap<String, f64> =
+            self.counts.iter().map(|(param, count)| (param.to_string(), *count as f64)).collect();
+        assert_eq!(json!(counts), expected["optimizer_steps"], "{at}: applied counts");
+    }
 }
 
 fn check_run(case: &Case, saves: bool) {
@@ -239,14 +248,21 @@ fn check_run(case: &Case, saves: bool) {
     }
 }
 
-fn saved(cursor: &mut Cursor, saves: bool) {
+pub fn saved(cursor: &mut Cursor, saves: bool) {
     if saves {
         let text = serde_json::to_string(cursor).expect("a cursor saves");
         *cursor = serde_json::from_str(&text).expect("a cursor reads back");
     }
 }
 
-fn run_epoch(case: &Case, plan: &Plan, cursor: &mut Cursor, device: &mut Device, expected: Option<&Json>, saves: bool) {
+pub fn run_epoch(
+    case: &Case,
+    plan: &Plan,
+    cursor: &mut Cursor,
+    device: &mut Device,
+    expected: Option<&Json>,
+    saves: bool,
+) {
     let epoch = cursor.step() / BATCHES;
     let at = format!("{}, epoch {epoch}", case.name);
     let transition = plan.epoch_start(cursor).unwrap_or_else(|error| panic!("{at}: {error}"));
@@ -263,7 +279,7 @@ fn run_epoch(case: &Case, plan: &Plan, cursor: &mut Cursor, device: &mut Device,
         }
     }
     if let Some(expected) = expected {
-        check_start(case, plan, cursor, device, expected, transition.as_ref(), &at);
+        check_start(plan, cursor, device, expected, transition.as_ref(), &at);
     }
     for _ in 0..BATCHES {
         let thawed = plan.thawed(cursor);
@@ -288,7 +304,7 @@ fn run_epoch(case: &Case, plan: &Plan, cursor: &mut Cursor, device: &mut Device,
     }
 }
 
-fn metrics(script: &Json, epoch: usize) -> Vec<(String, f64)> {
+pub fn metrics(script: &Json, epoch: usize) -> Vec<(String, f64)> {
     let value = |list: &Json| {
         let list = list.as_array().expect("a list of metrics");
         number(&list[epoch.min(list.len() - 1)]).expect("a metric")
@@ -300,7 +316,6 @@ fn metrics(script: &Json, epoch: usize) -> Vec<(String, f64)> {
 }
 
 fn check_start(
-    case: &Case,
     plan: &Plan,
     cursor: &Cursor,
     device: &Device,
@@ -332,9 +347,7 @@ fn check_start(
     };
     assert_eq!(Some(class), expected["optimizer"].as_str(), "{at}: optimizer");
     if class != "SGD" {
-        let counts: BTreeMap<String, f64> =
-            device.counts.iter().map(|(param, count)| (param.to_string(), *count as f64)).collect();
-        assert_eq!(json!(counts), expected["optimizer_steps"], "{at}: applied counts of {}", case.name);
+        device.check(expected, at);
     }
 }
 
@@ -342,7 +355,7 @@ fn cursor_rule(plan: &Plan, cursor: &Cursor) -> Rule {
     plan.groups(cursor).expect("groups")[0].row.rule
 }
 
-fn check_groups(plan: &Plan, cursor: &Cursor, expected: &Json, at: &str) {
+pub fn check_groups(plan: &Plan, cursor: &Cursor, expected: &Json, at: &str) {
     let theirs = expected["groups"].as_array().expect("groups");
     let ours: Vec<_> = cursor.groups().collect();
     assert_eq!(ours.len(), theirs.len(), "{at}: groups");
@@ -381,7 +394,7 @@ fn check_groups(plan: &Plan, cursor: &Cursor, expected: &Json, at: &str) {
     }
 }
 
-fn check_end(cursor: &Cursor, after: &Json, at: &str) {
+pub fn check_end(cursor: &Cursor, after: &Json, at: &str) {
     let stopping = &after["es"];
     if !stopping.is_null() {
         let ours = cursor.patience();
