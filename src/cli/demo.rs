@@ -81,12 +81,8 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
     let (train, test) = data::digits()?.split(20, options.seed)?;
     let model = options.network.model()?;
-    let config = Config {
-        batch_size: options.batch_size,
-        epochs: options.epochs,
-        seed: options.seed,
-        ..Config::default()
-    };
+    let config =
+        Config { batch_size: options.batch_size, epochs: options.epochs, seed: options.seed, ..Config::default() };
     let started = Instant::now();
     let mut trainer =
         Trainer::new(engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec, params, epochs))?;
@@ -110,6 +106,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         folder.finish(&trainer)?;
     }
     let Some(last) = last else { bail!("nothing was evaluated: the run was over before it began") };
+    if let Some(best) = trainer.cursor().best() {
+        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    }
     println!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
     Ok(())
 }
@@ -208,7 +207,7 @@ fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, count
         per_step(counted.downloaded_bytes)
     );
     println!(
-        "waits          {:.4} blocking waits per step ({} in all: the end of the run), {} short sleeps while the device had work",
+        "waits          {:.4} blocking waits per step ({} in all: evaluations that decide, checkpoints, the end of the run), {} short sleeps while the device had work",
         per_step(counted.blocking_waits),
         counted.blocking_waits,
         counted.throttles

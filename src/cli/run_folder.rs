@@ -29,7 +29,9 @@ impl RunFolder {
             0
         } else {
             let folder = checkpoints.folder().display();
-            bail!("{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them");
+            bail!(
+                "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
+            );
         };
         write_beside(&path.join("schedule.yaml"), trainer.plan().signature().as_bytes())?;
         let file = path.join("metrics.jsonl");

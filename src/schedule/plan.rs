@@ -268,7 +268,8 @@ impl Plan {
 
     /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
     pub fn row_of(&self, phase: usize) -> Row {
-        let of_phases = self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
+        let of_phases =
+            self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
         let every = self.finetuning.reinit_optim_cfg.as_ref().filter(|_| phase > 0);
         every.or(of_phases).map_or(self.row, |new| new.row)
     }
@@ -306,6 +307,11 @@ impl Plan {
     /// Whether an evaluation comes after the step that has just been made.
     pub fn is_evaluated(&self, cursor: &Cursor) -> bool {
         self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
+    }
+
+    /// The metric by which a validation is the best.
+    pub fn best_by(&self) -> &str {
+        &self.checkpoint.monitor
     }
 
     /// Checkpoints that stay, beside the best one.

@@ -189,5 +189,9 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Makes names in a folder last; only Unix opens a folder for that.
 fn sync_folder(folder: &Path) -> Result<(), Error> {
-    if cfg!(unix) { File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder)) } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
+    } else {
+        Ok(())
+    }
 }

@@ -25,7 +25,8 @@ impl Trainer {
             self.take_over(Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?)?;
         } else {
             let known: Vec<&str> = self.optimizer.groups().collect();
-            let new: Vec<Group> = groups.iter().filter(|group| !known.contains(&group.name.as_str())).cloned().collect();
+            let new: Vec<Group> =
+                groups.iter().filter(|group| !known.contains(&group.name.as_str())).cloned().collect();
             if !new.is_empty() {
                 self.optimizer.add_groups(&new)?;
             }
