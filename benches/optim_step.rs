@@ -1,4 +1,4 @@
-//! The fused AdamW step: time and bandwidth of each case by criterion, then a table of ratios against the targets.
+//! The fused step of AdamW and SGD: time and bandwidth of each case by criterion, then a table of ratios against the targets.
 //!
 //! ```text
 //! cargo bench --bench optim_step              # everything, 1.5 to 3 minutes on software Vulkan
@@ -15,7 +15,7 @@
 use criterion::{Criterion, SamplingMode, Throughput};
 use gradus::engine::{AdapterChoice, Buffer, Engine, Range, Submission};
 use gradus::optim::{Clip, External, Mode, Optimizer, Settings};
-use gradus::params::{Group, Param, Row};
+use gradus::params::{Group, Param, Row, Rule};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -276,6 +276,12 @@ impl Step {
     }
 }
 
+/// These groups, updated by SGD with momentum.
+fn sgd(groups: Vec<Group>) -> Vec<Group> {
+    let row = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
+    groups.into_iter().map(|group| Group { row, ..group }).collect()
+}
+
 fn clipped() -> Settings {
     Settings { clip: Clip::norm(2.0), ..Settings::default() }
 }
@@ -287,6 +293,18 @@ fn guarded() -> Settings {
 // ---- criterion ----
 
 fn bench(criterion: &mut Criterion, memory: &Memory) {
+    bench_adamw(criterion, memory);
+    let tensors = model();
+    let mut group = criterion.benchmark_group(format!("sgd/{}", memory.engine.name()));
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    let mut step = memory.fused(&tensors, &sgd(one_group(&tensors)), Settings::default());
+    group.throughput(Throughput::Bytes(step.bytes()));
+    group.bench_function("101_tensors/1_group", |bencher| bencher.iter_custom(|steps| step.run(steps)));
+    group.finish();
+}
+
+fn bench_adamw(criterion: &mut Criterion, memory: &Memory) {
     let mut group = criterion.benchmark_group(format!("adamw/{}", memory.engine.name()));
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
@@ -390,7 +408,7 @@ fn table(memory: &Memory) {
     // Made anew for each line: only two optimizers' moments are there at a time.
     let plain = || memory.fused(&tensors, &all, none);
 
-    println!("\nadamw, {MODEL} parameters, {PAIRS} pairs of steps in turn, each waited for");
+    println!("\nadamw (but where sgd is named), {MODEL} parameters, {PAIRS} pairs of steps in turn, each waited for");
     println!("{:44} {:>9} {:>9}  {:>7}  {:16} target", "", "ms", "against", "ratio", "[quartiles]");
     let line = |name: &str, pairs: &Pairs, target: Target| {
         let [first, second] = pairs.times;
@@ -420,6 +438,12 @@ fn table(memory: &Memory) {
         let name = format!("{frozen} % frozen / none (truly {share:.2} %)");
         compare(&name, memory.fused(&tensors, &one_group(&some), none), plain(), target);
     }
+    compare(
+        "sgd with momentum / adamw",
+        memory.fused(&tensors, &sgd(all.clone()), none),
+        plain(),
+        Target::None("20 / 28 bytes"),
+    );
     compare("clip by norm / without", memory.fused(&tensors, &all, clipped()), plain(), Target::None(""));
     compare("guard / without", memory.fused(&tensors, &all, guarded()), plain(), Target::None(""));
     let both = Settings { guard: true, ..clipped() };
@@ -433,11 +457,13 @@ fn table(memory: &Memory) {
     let host = Memory::new(&Engine::cpu(), MODEL);
     compare("the CPU engine / this one", host.fused(&tensors, &all, none), plain(), Target::None(""));
 
-    for (name, settings, most) in
-        [("bytes a trainable parameter", none, 28.0), ("the same, clipped by norm", clipped(), 32.0)]
-    {
-        let some = thawed(&tensors, 50);
-        let bytes = memory.fused(&tensors, &one_group(&some), settings).bytes() as f64 / elements(&some) as f64;
+    let some = thawed(&tensors, 50);
+    for (name, groups, settings, most) in [
+        ("bytes a trainable parameter", one_group(&some), none, 28.0),
+        ("the same, clipped by norm", one_group(&some), clipped(), 32.0),
+        ("the same, sgd", sgd(one_group(&some)), none, 20.0),
+    ] {
+        let bytes = memory.fused(&tensors, &groups, settings).bytes() as f64 / elements(&some) as f64;
         println!("{name:44} {bytes:9.3} {:38} {}", "", Target::AtMost(most).mark(bytes));
     }
 }

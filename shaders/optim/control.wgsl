@@ -1,7 +1,8 @@
 // Control, second stage: one workgroup decides what this step does, and writes one record a tensor for the update.
 //
 //   norm  = (sum of partials)^(1/NORM)
-//   clip  = min(1, max_norm / (norm + 1e-6))            torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
+//   clip  = min(1, max_norm / (norm + 1e-6))            max_norm from this step's first row;
+//                                                       torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
 //   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
 //   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
@@ -24,7 +25,7 @@ struct Settings {              // 32 bytes
     tensors: u32,
     norm: u32,                 // 0 none, 1, 2, 3 for infinity
     guard: u32,
-    max_norm: f32,
+    max_norm: f32,             // where there are no tensors, and so no row
     value_bound: f32,
     error_if_nonfinite: u32,
     alone: u32,                // 1: clipping alone, without a table; steps are counted here
@@ -43,6 +44,13 @@ var<workgroup> bads: array<u32, WORKGROUP>;
 var<workgroup> skip: u32;
 var<workgroup> clip: f32;
 
+fn max_norm() -> f32 {
+    if (settings.tensors == 0u) {
+        return settings.max_norm;
+    }
+    return table.rows[clock.slot * table.groups].max_norm;
+}
+
 fn clip_coefficient(norm: f32) -> f32 {
     if (settings.norm == 0u) {
         return 1.0;
@@ -53,7 +61,7 @@ fn clip_coefficient(norm: f32) -> f32 {
     if (is_nonfinite(norm)) {
         return 0.0;
     }
-    return min(1.0, settings.max_norm / (norm + 1e-6));
+    return min(1.0, max_norm() / (norm + 1e-6));
 }
 
 fn decide(sum: f32, bad_group: u32) {

@@ -12,7 +12,7 @@ struct Row {                   // 48 bytes
     momentum: f32,
     one_minus_dampening: f32,
     flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | NESTEROV
-    pad0: u32,
+    max_norm: f32,             // gradients are clipped to this; the same in all rows of a step
 }
 
 struct Table {

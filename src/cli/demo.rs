@@ -1,29 +1,51 @@
 //! `gradus demo mlp`.
 
+use super::run_folder::RunFolder;
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
-use gradus::optim::Settings;
-use gradus::schedule::Spec;
-use gradus::train::{Config, Epoch, Progress, Trainer};
+use gradus::params::Param;
+use gradus::schedule::{Plan, Reason, Spec};
+use gradus::train::{Began, Config, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const SCHEDULE: &str = include_str!("../../schedules/digits_mlp.yaml");
 
+/// The network of the demo.
 #[derive(Args)]
-pub(super) struct Mlp {
+pub(super) struct Network {
     /// Sizes of the hidden layers.
     #[arg(long, value_delimiter = ',', default_value = "128,64", value_name = "SIZES")]
     hidden: Vec<usize>,
     /// Activation between layers: relu or gelu.
     #[arg(long, default_value = "gelu", value_name = "NAME")]
     activation: String,
+}
+
+impl Network {
+    /// Sizes of all layers, for digits of 8 by 8 pixels.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        [64].into_iter().chain(self.hidden.iter().copied()).chain([10]).collect()
+    }
+
+    pub(super) fn model(&self) -> anyhow::Result<nn::Mlp> {
+        Ok(nn::Mlp::new(&self.sizes(), Activation::parse(&self.activation)?)?)
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Mlp {
+    #[command(flatten)]
+    network: Network,
+    /// Schedule to follow; without a FILE the implicit one, which thaws two parameters a phase from the head down.
+    /// Without this option everything trains from the start.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = IMPLICIT)]
+    schedule: Option<String>,
     /// Times through the train set.
     #[arg(long, default_value_t = 30)]
     epochs: usize,
@@ -36,95 +58,136 @@ pub(super) struct Mlp {
     /// Seed of the split, the initial values and the order of the rows.
     #[arg(long, default_value_t = 1)]
     seed: u32,
-    /// Folder for the parameters (model.safetensors) and the epochs (metrics.jsonl); made where it is not there.
+    /// Folder for what the run leaves: model.safetensors, metrics.jsonl, schedule.yaml and checkpoints; made where it is
+    /// not there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Steps between checkpoints; without it there is one after each evaluation.
+    #[arg(long, value_name = "STEPS", requires = "out")]
+    checkpoint_every: Option<u64>,
+    /// Go on from the last good checkpoint in --out.
+    #[arg(long, requires = "out")]
+    resume: bool,
 }
 
+/// What `--schedule` without a file stands for.
+const IMPLICIT: &str = "implicit";
+
 pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
-    let spec = Spec::parse("schedules/digits_mlp.yaml", SCHEDULE)?;
-    let digits = data::digits()?;
-    let (train, test) = digits.split(20, options.seed)?;
-    let sizes: Vec<usize> =
-        [digits.inputs()].into_iter().chain(options.hidden.iter().copied()).chain([digits.classes()]).collect();
-    let model = nn::Mlp::new(&sizes, Activation::parse(&options.activation)?)?;
-    let row = gradus::params::Row { lr: options.lr.unwrap_or(spec.row.lr), ..spec.row };
-    if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = row.check("") {
+    let mut spec = read_schedule(options.schedule.as_deref())?;
+    spec.row.lr = options.lr.unwrap_or(spec.row.lr);
+    if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = spec.row.check("") {
         bail!("--lr {value}: {field} is not {allowed}");
     }
-    let config = Config {
-        batch_size: options.batch_size,
-        micro_batches: 1,
-        epochs: options.epochs,
-        seed: options.seed,
-        row,
-        no_decay: spec.no_decay.clone(),
-        settings: Settings { guard: true, ..Settings::default() },
-    };
-    if let Some(folder) = &options.out {
-        fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-    }
-
+    let (train, test) = data::digits()?.split(20, options.seed)?;
+    let model = options.network.model()?;
+    let config =
+        Config { batch_size: options.batch_size, epochs: options.epochs, seed: options.seed, ..Config::default() };
     let started = Instant::now();
-    let mut trainer = Trainer::new(engine, &model, (&train, &test), config, |groups, run| spec.laws(groups, run))?;
-    let parameters: usize = model.params().iter().map(gradus::params::Param::elements).sum();
-    let layers: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    println!(
-        "{} digits to train on, {} to test; {} ({parameters} parameters)",
-        train.rows(),
-        test.rows(),
-        layers.join("-")
-    );
-
-    let before = engine.counters();
-    let epochs = train_with_bar(&mut trainer, options.epochs)?;
-    let seconds = started.elapsed().as_secs_f64();
-    summarize(
-        engine,
-        parameters,
-        options.epochs as u64 * trainer.steps_per_epoch(),
-        seconds,
-        engine.counters() - before,
-    );
-    if let Some(folder) = &options.out {
-        save(folder, &trainer, &epochs)?;
+    let mut trainer =
+        Trainer::new(engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec, params, epochs))?;
+    let mut folder = match &options.out {
+        Some(path) => Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, options.resume)?),
+        None => None,
+    };
+    let parameters: usize = model.params().iter().map(Param::elements).sum();
+    let layers: Vec<String> = options.network.sizes().iter().map(usize::to_string).collect();
+    let (rows, tests) = (train.rows(), test.rows());
+    println!("{rows} digits to train on, {tests} to test; {} ({parameters} parameters)", layers.join("-"));
+    for warning in trainer.plan().warnings() {
+        eprintln!("gradus: warning: {warning}");
     }
-    let Some(last) = epochs.last() else { bail!("no epoch was reported") };
-    println!("test accuracy  {:.2} %", 100.0 * last.test_accuracy);
+
+    let (before, first_step) = (engine.counters(), trainer.cursor().step());
+    let last = train_with_bar(&mut trainer, folder.as_mut())?;
+    let seconds = started.elapsed().as_secs_f64();
+    summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
+    if let Some(folder) = &folder {
+        folder.finish(&trainer)?;
+    }
+    let Some(last) = last else { bail!("nothing was evaluated: the run was over before it began") };
+    if let Some(best) = trainer.cursor().best() {
+        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    }
+    println!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
     Ok(())
 }
 
-fn train_with_bar(trainer: &mut Trainer, epochs: usize) -> anyhow::Result<Vec<Epoch>> {
-    let bar = ProgressBar::new(epochs as u64 * trainer.steps_per_epoch());
+fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
+    Ok(match file {
+        None => Spec::parse("schedules/digits_mlp.yaml", SCHEDULE)?,
+        Some(IMPLICIT) if !Path::new(IMPLICIT).exists() => Spec::implicit(),
+        Some(file) => Spec::parse(file, &fs::read_to_string(file).with_context(|| format!("reading {file}"))?)?,
+    })
+}
+
+/// Trains to the end with a bar, or line by line where there is no terminal; the last evaluation.
+fn train_with_bar(trainer: &mut Trainer, mut folder: Option<&mut RunFolder>) -> anyhow::Result<Option<Evaluation>> {
+    let bar = ProgressBar::new(trainer.plan().steps());
     bar.set_style(ProgressStyle::with_template("{bar:30} step {pos}/{len}  loss {msg}")?);
-    bar.println("epoch        lr   train loss   test loss   accuracy");
-    if bar.is_hidden() {
-        println!("epoch        lr   train loss   test loss   accuracy");
+    let print = |line: String| if bar.is_hidden() { println!("{line}") } else { bar.println(line) };
+    if trainer.plan().phases().len() > 1 {
+        print(phase_lines(&trainer.phase_now()?));
     }
-    let done = RefCell::new(Vec::new());
-    let on_step = |progress: &Progress| {
-        bar.set_position(progress.step + 1);
-        bar.set_message(format!("{:.4}", progress.loss));
-    };
-    let on_epoch = |epoch: &Epoch| {
-        let line = format!(
-            "{:>5}  {:.2e}   {:>10.4}  {:>10.4}   {:>6.2} %",
-            epoch.epoch,
-            epoch.lr,
-            epoch.train_loss,
-            epoch.test_loss,
-            100.0 * epoch.test_accuracy
-        );
-        if bar.is_hidden() {
-            println!("{line}")
-        } else {
-            bar.println(line)
+    print("epoch        lr   train loss   test loss   accuracy".to_owned());
+    let (mut last, mut failed) = (None, Ok(()));
+    trainer.run(|event| match event {
+        Event::Step(progress) => {
+            bar.set_position(progress.step + 1);
+            bar.set_message(format!("{:.4}", progress.loss));
         }
-        done.borrow_mut().push(*epoch);
-    };
-    trainer.run(on_step, on_epoch)?;
+        Event::Evaluation(evaluation) => {
+            print(evaluation_line(evaluation));
+            last = Some(*evaluation);
+            if let (Some(folder), true) = (folder.as_mut(), failed.is_ok()) {
+                failed = folder.note(evaluation);
+            }
+        }
+        Event::Phase(began) => print(phase_lines(began)),
+        Event::Checkpoint(_) => {}
+    })?;
     bar.finish_and_clear();
-    Ok(done.into_inner())
+    if let Some(stop) = trainer.cursor().stop() {
+        println!("the run ends here: {}", stop_text(stop));
+    }
+    failed.map(|()| last)
+}
+
+fn evaluation_line(evaluation: &Evaluation) -> String {
+    let Evaluation { epoch, lr, train_loss, val_loss, val_accuracy, .. } = evaluation;
+    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}   {:>6.2} %", 100.0 * val_accuracy)
+}
+
+/// Which phase began and why, what thawed, and each group's rate.
+fn phase_lines(began: &Began) -> String {
+    let why = match began.reason {
+        None if began.steps == 0 => "the run begins".to_owned(),
+        None => format!("the run goes on after {} steps", began.steps),
+        Some(Reason::EarlyStopping) => "the phase before got no better".to_owned(),
+        Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
+    };
+    let mut text = format!("phase {}: {why}", began.phase);
+    if let Some(step) = began.restored {
+        text.push_str(&format!("; back to the best, of step {step}"));
+    }
+    if began.forgot_moments {
+        text.push_str("; a new optimizer");
+    }
+    text.push_str(&format!("\n  thawed  {}", began.thawed.join(", ")));
+    for (name, elements, lr) in &began.groups {
+        text.push_str(&format!("\n  group   {name}: {elements} parameters, lr {lr:.2e}"));
+    }
+    text
+}
+
+fn stop_text(stop: gradus::schedule::Stop) -> &'static str {
+    use gradus::schedule::Stop;
+    match stop {
+        Stop::Patience => "the last phase got no better",
+        Stop::NotFinite => "the metric is not finite",
+        Stop::Reached => "the metric reached stopping_threshold",
+        Stop::Diverged => "the metric passed divergence_threshold",
+    }
 }
 
 fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, counted: Counters) {
@@ -144,26 +207,9 @@ fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, count
         per_step(counted.downloaded_bytes)
     );
     println!(
-        "waits          {:.4} blocking waits per step ({} in all: the end of the run), {} short sleeps while the device had work",
+        "waits          {:.4} blocking waits per step ({} in all: evaluations that decide, checkpoints, the end of the run), {} short sleeps while the device had work",
         per_step(counted.blocking_waits),
         counted.blocking_waits,
         counted.throttles
     );
-}
-
-/// Writes what a run leaves behind; each file beside itself first, then renamed.
-fn save(folder: &Path, trainer: &Trainer, epochs: &[Epoch]) -> anyhow::Result<()> {
-    let mut lines = String::new();
-    for epoch in epochs {
-        lines.push_str(&serde_json::to_string(epoch)?);
-        lines.push('\n');
-    }
-    for (name, bytes) in [("model.safetensors", trainer.parameters().save()?), ("metrics.jsonl", lines.into_bytes())] {
-        let path = folder.join(name);
-        let beside = folder.join(format!("{name}.new"));
-        fs::write(&beside, bytes).with_context(|| format!("writing {}", beside.display()))?;
-        fs::rename(&beside, &path).with_context(|| format!("renaming {} to {}", beside.display(), path.display()))?;
-        println!("written        {}", path.display());
-    }
-    Ok(())
 }

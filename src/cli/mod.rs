@@ -7,6 +7,7 @@ mod demo;
 mod info;
 mod picture;
 mod plan;
+mod run_folder;
 
 use clap::{Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};

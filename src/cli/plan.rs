@@ -1,10 +1,11 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
+use super::run_folder::write_beside;
 use super::{chart, picture};
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::params::{Field, Row};
-use gradus::schedule::Spec;
+use gradus::schedule::{LawSpec, Spec};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -15,7 +16,7 @@ const MOST_STEPS: u64 = 10_000_000;
 
 #[derive(Args)]
 pub(super) struct Plan {
-    /// The schedule: a YAML file with the sections `optimizer` and `lr_scheduler`.
+    /// The schedule: a YAML file with the sections `optimizer` and `lr_scheduler` and, for fields other than the lr, `laws`.
     #[arg(value_name = "FILE.yaml")]
     file: PathBuf,
     /// Steps of the run.
@@ -49,17 +50,16 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
     told.push('\n');
     for group in 0..rows.names.len() {
         told.push_str(&key_numbers(&rows, group));
-        told.push('\n');
     }
-    if spec.laws.iter().any(|law| law.plateau().is_some()) {
-        told.push_str("note      a plateau law reduces by metrics; this is what happens without any\n");
+    for note in notes(&spec, &rows) {
+        writeln!(told, "note      {note}")?;
     }
     if let Some(path) = &options.svg {
-        write_beside(path, picture::draw(&rows)?)?;
+        write_beside(path, picture::draw(&rows)?.as_bytes())?;
         writeln!(told, "written   {}", path.display())?;
     }
     if let Some(path) = &options.csv {
-        write_beside(path, csv(&rows))?;
+        write_beside(path, csv(&rows).as_bytes())?;
         writeln!(told, "written   {}", path.display())?;
     }
     match std::io::stdout().write_all(told.as_bytes()) {
@@ -83,7 +83,7 @@ impl Rows {
             names.push("no_decay");
             groups.push(Row { weight_decay: 0.0, ..spec.row });
         }
-        let rows = spec.table(&groups, steps, steps_per_epoch)?;
+        let rows = spec.table(&groups, steps, steps_per_epoch).map_err(|error| error.naming(&names))?;
         Ok(Rows { names, steps_per_epoch, rows })
     }
 
@@ -174,24 +174,98 @@ fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
-/// Two lines: the lr's path, then what weight decay is and which other fields move.
+/// Columns of the terminal.
+const WIDTH: usize = 80;
+
+/// The path of each field that moves, one a line, and the weight decay in any case.
 fn key_numbers(rows: &Rows, group: usize) -> String {
-    let lr = rows.values(group, Field::Lr);
-    let peak = (1..lr.len()).fold(0, |peak, step| if lr[step] > lr[peak] { step } else { peak });
-    let (first, highest, last) = (short(lr[0]), short(lr[peak]), short(lr[lr.len() - 1]));
-    let name = rows.names[group];
-    let mut others = Vec::new();
-    for field in rows.fields().filter(|field| *field != Field::Lr) {
+    let mut text = String::new();
+    for field in rows.fields() {
         let values = rows.values(group, field);
-        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if lowest < highest {
-            others.push(format!("{field}: from {} to {}", short(lowest), short(highest)));
-        } else if field == Field::WeightDecay {
-            others.push(format!("{field}: {}", short(lowest)));
-        }
+        let moves = values.iter().any(|value| *value != values[0]);
+        let told = match field {
+            Field::Lr => path(&values, true),
+            _ if moves => path(&values, false),
+            Field::WeightDecay => vec![short(values[0])],
+            _ => continue,
+        };
+        let name = if field == Field::Lr { rows.names[group] } else { "" };
+        text.push_str(&wrapped(&format!("{name:9} {field}:"), &told));
     }
-    format!("{name:9} lr: first {first}, peak {highest} at step {peak}, last {last}\n{:9} {}", "", others.join("; "))
+    text
+}
+
+/// Where a curve starts and ends, and how far it goes beyond both in between. A peak is told in any case.
+fn path(values: &[f64], peaks: bool) -> Vec<String> {
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let place = |better: fn(f64, f64) -> bool| {
+        (1..values.len()).fold(0, |best, step| if better(values[step], values[best]) { step } else { best })
+    };
+    let (lowest, highest) = (place(|value, best| value < best), place(|value, best| value > best));
+    let mut told = vec![format!("first {}", short(first))];
+    if peaks {
+        told.push(format!("peak {} at step {highest}", short(values[highest])));
+    } else if values[highest] > first.max(last) {
+        told.push(format!("highest {} at step {highest}", short(values[highest])));
+    }
+    if values[lowest] < first.min(last) {
+        told.push(format!("lowest {} at step {lowest}", short(values[lowest])));
+    }
+    told.push(format!("last {}", short(last)));
+    told
+}
+
+/// Items behind a head, on as many lines as they need.
+fn wrapped(head: &str, items: &[String]) -> String {
+    let (mut text, mut line) = (String::new(), head.to_owned());
+    for (place, item) in items.iter().enumerate() {
+        let comma = if place + 1 < items.len() { "," } else { "" };
+        if line.len() + 1 + item.len() + comma.len() > WIDTH {
+            text.push_str(&line);
+            text.push('\n');
+            line = " ".repeat(11);
+        }
+        line.push_str(&format!(" {item}{comma}"));
+    }
+    text + &line + "\n"
+}
+
+/// What the curves alone do not say, or what they say that is seldom meant.
+fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
+    let any = |is: fn(&LawSpec) -> bool| spec.laws.iter().any(is);
+    let mut notes = ends(rows);
+    if any(LawSpec::takes_steps_for_epochs) {
+        notes.push("timm counts epochs (t_in_epochs), but interval: step counts steps".to_owned());
+    } else if !notes.is_empty() && any(LawSpec::is_class_by_step) {
+        notes.push("a class that counts epochs needs interval: epoch".to_owned());
+    }
+    if any(LawSpec::needs_metrics) {
+        notes.push("a plateau law reduces by metrics; this is what happens without any".to_owned());
+    }
+    notes
+}
+
+/// Each lr that is 0 for a tenth of the run or more, at its end: a cosine is next to 0 only in its very last steps.
+fn ends(rows: &Rows) -> Vec<String> {
+    let curves = rows.curves(Field::Lr);
+    let whose = |curve: &Curve| if curves.len() > 1 { format!(" of {}", curve.names) } else { String::new() };
+    let told = |curve: &Curve| {
+        let (steps, from) = (curve.values.len(), dead_from(&curve.values));
+        let dead = steps - from;
+        let early = 10 * dead >= steps;
+        early.then(|| format!("lr{} is 0 from step {from} on, for {dead} of {steps} steps", whose(curve)))
+    };
+    curves.iter().filter_map(told).collect()
+}
+
+/// The step from which on a curve is less than a billionth of its peak.
+fn dead_from(values: &[f64]) -> usize {
+    let peak = values.iter().copied().fold(0.0, f64::max);
+    match values.iter().rposition(|value| *value > 1e-9 * peak) {
+        Some(last) => last + 1,
+        // It was never anything else.
+        None => values.len(),
+    }
 }
 
 /// Every row; numbers are the shortest that read back as the same f64.
@@ -232,18 +306,6 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
         bail!("--svg and --csv name the same file");
     }
     Ok(())
-}
-
-/// Writes a file beside itself first, then renames it.
-fn write_beside(path: &Path, text: String) -> anyhow::Result<()> {
-    let mut beside = path.to_owned();
-    beside.as_mut_os_string().push(".new");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ pub(crate) fn submit(submission: &Submission<'_>) -> Result<(), Error> {
         let range = upload.buffer.range(upload.offset, upload.data.len() as u64)?;
         write(&range, &upload.data)?;
     }
+    for range in &submission.clears {
+        write(range, &vec![0; range.bytes as usize])?;
+    }
     for (from, to) in &submission.copies {
         let bytes = read(from)?;
         write(to, &bytes)?;

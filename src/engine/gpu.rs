@@ -264,6 +264,9 @@ impl Gpu {
         for upload in &submission.uploads {
             self.encode_upload(encoder, upload)?;
         }
+        for range in &submission.clears {
+            encoder.clear_buffer(gpu_buffer(&range.buffer)?, range.offset, Some(range.bytes));
+        }
         for (from, to) in &submission.copies {
             let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
             encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));

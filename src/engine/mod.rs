@@ -176,6 +176,11 @@ impl Engine {
         }
     }
 
+    /// Whether two handles are of one engine.
+    pub fn same(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// What this engine has done so far.
     pub fn counters(&self) -> Counters {
         self.tally().read()
@@ -377,7 +382,8 @@ fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
     for upload in &submission.uploads {
         upload.buffer.range(upload.offset, upload.data.len() as u64)?;
     }
-    submission.copies.iter().flat_map(|(from, to)| [from, to]).try_for_each(Range::check)
+    let copied = submission.copies.iter().flat_map(|(from, to)| [from, to]);
+    submission.clears.iter().chain(copied).try_for_each(Range::check)
 }
 
 /// Whether a dispatch gives its kernel what the kernel declares.

@@ -152,11 +152,13 @@ pub struct Report<'a> {
     pub tag: u64,
 }
 
-/// What one queue submission does: uploads, then copies, then programs in order, then a report.
+/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report.
 #[derive(Debug, Default)]
 pub struct Submission<'a> {
     /// New bytes first.
     pub uploads: Vec<Upload>,
+    /// Ranges to fill with zeros.
+    pub clears: Vec<Range>,
     /// Device-to-device copies next, `(from, to)`.
     pub copies: Vec<(Range, Range)>,
     /// The programs, in order, in one pass.

@@ -4,10 +4,11 @@
 //! `p.momentum_buffer`, once SGD has filled it. These are the names and shapes of the states of torch's classes, so that
 //! the file can be read into torch and back; SGD's has no `step` there.
 
-use super::parameters::{download_pieces, floats, upload_pieces};
+use super::parameters::{Tensor, download_all, floats, upload_pieces};
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
 use crate::engine::{Buffer, Range};
+use crate::params::Param;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -31,19 +32,21 @@ impl Optimizer {
     pub fn save_state(&self) -> Result<Vec<u8>, Error> {
         let records = self.records()?;
         let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let (mut wanted, mut moments): (Vec<(String, &Param)>, Vec<Tensor>) = Default::default();
         for &tensor in &self.state.order {
             let (param, record) = (&self.params[tensor], &records[tensor]);
             let pieces = self.state.pieces(tensor).unwrap_or(&[]);
             for (moment, pages) in self.moments_of(tensor).iter().zip(&self.state.moments) {
-                if *moment == BUFFER && record.buffered == 0 {
-                    continue;
+                if *moment != BUFFER || record.buffered > 0 {
+                    wanted.push((format!("{}.{moment}", param.name), param));
+                    moments.push((pieces, pages));
                 }
-                let values = download_pieces(self.engine(), pieces, pages)?;
-                let bytes = bytemuck::cast_slice(&values).to_vec();
-                tensors.insert(format!("{}.{moment}", param.name), (param.shape.clone(), bytes));
             }
             let count = record.count as f32;
             tensors.insert(format!("{}.step", param.name), (Vec::new(), count.to_le_bytes().to_vec()));
+        }
+        for ((name, param), values) in wanted.into_iter().zip(download_all(self.engine(), &moments)?) {
+            tensors.insert(name, (param.shape.clone(), bytemuck::cast_slice(&values).to_vec()));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());

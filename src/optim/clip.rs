@@ -22,7 +22,7 @@ pub enum Clip {
     /// All gradients are multiplied by min(1, `max_norm` / (total norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`:
     /// a NaN norm makes every gradient NaN, an infinite one makes finite gradients 0 and infinite ones NaN.
     Norm {
-        /// Largest norm, > 0.
+        /// Largest norm, > 0; a row's own [`clip_norm`](crate::params::Row::clip_norm) takes its place.
         max_norm: f64,
         /// Order of the norm over all gradients together.
         order: NormOrder,
@@ -40,6 +40,29 @@ impl Clip {
     /// Clipping by the 2-norm, as most recipes do it.
     pub fn norm(max_norm: f64) -> Clip {
         Clip::Norm { max_norm, order: NormOrder::Two, error_if_nonfinite: false }
+    }
+
+    /// What holds for a step whose rows have this clip norm.
+    ///
+    /// # Errors
+    /// [`Error::TwoClips`] beside clipping by value.
+    pub(crate) fn with(self, clip_norm: Option<f64>) -> Result<Clip, Error> {
+        match (self, clip_norm) {
+            (clip, None) => Ok(clip),
+            (Clip::None, Some(max_norm)) => Ok(Clip::norm(max_norm)),
+            (Clip::Norm { order, error_if_nonfinite, .. }, Some(max_norm)) => {
+                Ok(Clip::Norm { max_norm, order, error_if_nonfinite })
+            }
+            (Clip::Value(bound), Some(max_norm)) => Err(Error::TwoClips { bound, max_norm }),
+        }
+    }
+
+    /// The norm that gradients are clipped to where a row does not say; 0 where none are.
+    pub(crate) fn max_norm(&self) -> f64 {
+        match self {
+            Clip::Norm { max_norm, .. } => *max_norm,
+            Clip::None | Clip::Value(_) => 0.0,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -23,6 +23,38 @@ pub enum Error {
         /// Its rule.
         second_rule: params::Rule,
     },
+    /// Groups whose clip norms differ: a step has one.
+    #[error("group {first:?} has {} and group {second:?} has {}; a step has one for all groups", clip_norm(.first_norm), clip_norm(.second_norm))]
+    ClipNormsDiffer {
+        /// A group.
+        first: String,
+        /// Its clip norm.
+        first_norm: Option<f64>,
+        /// A group that does not agree.
+        second: String,
+        /// Its clip norm.
+        second_norm: Option<f64>,
+    },
+    /// A clip norm in the rows beside clipping by value in the settings.
+    #[error("rows clip by norm (clip_norm = {max_norm}) and settings by value ({bound}); only one of them can be")]
+    TwoClips {
+        /// The bound of the settings.
+        bound: f64,
+        /// The norm of the rows.
+        max_norm: f64,
+    },
+    /// There is no best copy to restore.
+    #[error("there is no best copy: nothing has been kept yet")]
+    NothingKept,
+    /// A best copy lacks a parameter that has trained since.
+    #[error("parameter {param:?} thawed after the best copy was kept and is not in it: extend the copy before a thaw")]
+    NotKept {
+        /// The parameter.
+        param: String,
+    },
+    /// A best copy of another model.
+    #[error("the best copy is of a model with other parameters")]
+    OtherModel,
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -142,4 +174,8 @@ pub enum Error {
         /// `gradient` or `parameter`.
         what: &'static str,
     },
+}
+
+fn clip_norm(value: &Option<f64>) -> String {
+    value.map_or_else(|| "no clip_norm".to_owned(), |value| format!("clip_norm = {value}"))
 }

@@ -6,6 +6,7 @@ use super::stats::Inbox;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
+use std::cell::OnceCell;
 
 /// Clips gradients where they lie, by their norm over all tensors or by value: two or three stages, one submission.
 ///
@@ -53,7 +54,9 @@ impl GradientClip {
         let control = control_block(engine, 1)?;
         let table = engine.buffer("table", layout::TABLE_HEADER_BYTES + size_of::<layout::Row>() as u64)?;
         let in_place = is_in_place(Some(mode));
-        let stages = Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table };
+        let chunks = OnceCell::new();
+        let stages =
+            Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table, chunks };
         let mut program = Program::new("clip_gradients");
         program.dispatches.extend(stages.norm(&windows)?);
         program.dispatches.push(stages.control(true)?);

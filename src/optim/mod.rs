@@ -5,12 +5,16 @@
 //! guarded), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
 //! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
 //!
+//! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
+//!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
 
+mod best;
 mod checkpoint;
 mod clip;
 mod error;
 mod external;
+mod forecast;
 mod gradient_clip;
 mod optimizer;
 mod parameters;
@@ -21,9 +25,11 @@ mod stats;
 mod update;
 mod work;
 
+pub use best::Best;
 pub use clip::{Clip, NormOrder};
 pub use error::Error;
 pub use external::{External, Mode};
+pub use forecast::Forecast;
 pub use gradient_clip::GradientClip;
 pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;

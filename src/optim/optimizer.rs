@@ -10,9 +10,10 @@ use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// What holds for the whole optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// How gradients are clipped.
+    /// How gradients are clipped, where the groups' rows have no [`clip_norm`](Row::clip_norm) of their own: a clip norm
+    /// in the rows turns clipping by the 2-norm on, or takes the place of [`Clip::Norm`]'s.
     pub clip: Clip,
     /// Skip a whole step, on the device, if any gradient that takes part is not finite.
     pub guard: bool,
@@ -93,6 +95,8 @@ struct Memory {
 pub struct Optimizer {
     engine: Engine,
     settings: Settings,
+    /// How this optimizer clips: the settings' way, and the groups' norm.
+    clip: Clip,
     pub(super) params: Vec<Param>,
     elements: Vec<u64>,
     /// The group of each parameter.
@@ -173,6 +177,7 @@ impl Optimizer {
         let mut optimizer = Optimizer {
             engine: engine.clone(),
             settings,
+            clip: settings.clip,
             elements: params.iter().map(|param| param.elements() as u64).collect(),
             group_of: vec![None; params.len()],
             params,
@@ -196,16 +201,23 @@ impl Optimizer {
     // ---- groups ----
 
     /// Adds a group of parameters that are in none yet; they train from the next step on, their counts at 0.
-    /// Loaded rows no longer fit and give way to the groups' current rows.
+    /// Loaded rows no longer fit and give way to the groups' current rows. Where the groups have a clip norm the new one
+    /// takes theirs, which a schedule may have moved.
     ///
     /// # Errors
-    /// Unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
+    /// A rule or a clip norm that the other groups do not have; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
     pub fn add_group(&mut self, group: &Group) -> Result<(), Error> {
         self.add_groups(std::slice::from_ref(group))
     }
 
-    fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
+    /// The same for several groups at once: what moves in memory moves once.
+    ///
+    /// # Errors
+    /// As [`add_group`](Optimizer::add_group).
+    pub fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
         let before = self.groups.len();
+        let current = self.current_rows();
+        let running = current.first().and_then(|row| row.clip_norm);
         let mut group_of = self.group_of.clone();
         let mut added: Vec<GroupState> = Vec::new();
         for group in new {
@@ -228,9 +240,12 @@ impl Optimizer {
                 }
                 tensors.push(tensor);
             }
-            added.push(GroupState { name: group.name.clone(), tensors, row: group.row, frozen: group.frozen });
+            let row = Row { clip_norm: running.or(group.row.clip_norm), ..group.row };
+            added.push(GroupState { name: group.name.clone(), tensors, row, frozen: group.frozen });
         }
-        let rows: Vec<Row> = self.current_rows().into_iter().chain(added.iter().map(|group| group.row)).collect();
+        let rows: Vec<Row> = current.into_iter().chain(added.iter().map(|group| group.row)).collect();
+        check_clip_norms(self.groups.iter().chain(&added).map(|group| group.name.as_str()).zip(&rows))?;
+        let clip = self.settings.clip.with(rows.first().and_then(|row| row.clip_norm))?;
         let groups = rows.len();
         let bytes = groups.max(1) * size_of::<layout::Row>() * self.settings.horizon_steps as usize;
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
@@ -245,6 +260,8 @@ impl Optimizer {
         self.groups.extend(added);
         self.group_of = group_of;
         self.rows = Rows::held(rows, self.step);
+        self.clip = clip;
+        self.inbox.clips(clip);
         self.table = table;
         self.state = state;
         self.moved();
@@ -326,7 +343,8 @@ impl Optimizer {
         self.rows.row(self.step, self.group(group)?, self.groups.len())
     }
 
-    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come.
+    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come. A
+    /// clip norm is set for every group.
     ///
     /// # Errors
     /// An unknown group, a field that its rule does not have, or a value that the field does not allow. Nothing changes
@@ -339,10 +357,12 @@ impl Optimizer {
             let (group, fields) = (group.to_owned(), fields.join(", "));
             return Err(params::Error::NoSuchField { group, rule: row.rule, field, fields }.into());
         }
-        let row = row.with(field, value);
-        row.check(group)?;
-        self.groups[place].row = row;
-        self.rows.set(self.step, place, self.groups.len(), field, value);
+        field.check(group, value)?;
+        let places = if field == Field::ClipNorm { 0..self.groups.len() } else { place..place + 1 };
+        for place in places {
+            self.groups[place].row = self.groups[place].row.with(field, value);
+            self.rows.set(self.step, place, self.groups.len(), field, value);
+        }
         Ok(())
     }
 
@@ -350,7 +370,8 @@ impl Optimizer {
     /// [`Optimizer::groups`]. One upload, with the next step. Frozen groups have rows too.
     ///
     /// # Errors
-    /// [`Error::BadRows`] if the number does not fit groups and horizon, or rule or amsgrad change; values out of range.
+    /// [`Error::BadRows`] if the number does not fit groups and horizon, if rule or amsgrad change or a clip norm comes or
+    /// goes; [`Error::ClipNormsDiffer`] within a step; values out of range.
     pub fn load_rows(&mut self, first_step: u64, rows: &[Row]) -> Result<(), Error> {
         let groups = self.groups.len();
         let bad = |reason| Err(Error::BadRows { rows: rows.len(), groups, reason });
@@ -366,6 +387,12 @@ impl Optimizer {
             if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
                 return bad("rule and amsgrad cannot change from step to step");
             }
+            if row.clip_norm.is_some() != group.row.clip_norm.is_some() {
+                return bad("a clip norm cannot come or go from step to step");
+            }
+        }
+        for rows in rows.chunks(groups) {
+            check_clip_norms(self.groups().zip(rows))?;
         }
         if first_step > LAST_STEP {
             return Err(Error::StepTooLarge { step: first_step });
@@ -398,10 +425,35 @@ impl Optimizer {
     }
 
     fn state_of(&self, order: Vec<usize>, update: Update) -> Result<State, Error> {
-        let page_bytes = self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes());
+        let page_bytes = self.page_bytes();
         let own_gradients = self.memory.grads.is_none();
         let wanted = Wanted { order, elements: &self.elements, update, own_gradients, page_bytes };
         self.state.relaid(&self.engine, &wanted)
+    }
+
+    /// Most bytes of one page of state.
+    pub(super) fn page_bytes(&self) -> u64 {
+        self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes())
+    }
+
+    /// Bytes of the moments of everything that has thawed.
+    pub fn state_bytes(&self) -> u64 {
+        self.state.moment_bytes()
+    }
+
+    /// Bytes of the gradients in arenas of the optimizer's own.
+    pub fn gradient_bytes(&self) -> u64 {
+        self.state.grads.iter().map(Buffer::bytes).sum()
+    }
+
+    /// Where a parameter's values lie.
+    pub(super) fn values_of(&self, tensor: usize) -> (&[Piece], &[Range]) {
+        (&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    }
+
+    /// A tensor's record in the control block.
+    pub(super) fn record_of(&self, tensor: usize) -> Range {
+        Range { buffer: self.control.clone(), offset: self.record_offset(tensor), bytes: size_of::<Record>() as u64 }
     }
 
     /// Programs and selections made so far no longer fit.
@@ -500,11 +552,12 @@ impl Optimizer {
         let stages = Stages {
             engine: &self.engine,
             work: &work,
-            clip: self.settings.clip,
+            clip: self.clip,
             guard: self.settings.guard,
             in_place,
             control: &self.control,
             table: &self.table,
+            chunks: OnceCell::new(),
         };
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
@@ -560,7 +613,7 @@ impl Optimizer {
             Some(_) => {}
             None => self.make_full()?,
         }
-        let table = self.rows.take_bytes(self.groups.len());
+        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm());
         let uploads = table.map(|data| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
         let step = self.step;
         self.step += 1;
@@ -718,6 +771,19 @@ fn check_rules(known: &[GroupState], added: &[GroupState], group: &Group) -> Res
     }
     let (first_rule, second_rule) = (first.row.rule, group.row.rule);
     Err(Error::MixedRules { first: first.name.clone(), first_rule, second: group.name.clone(), second_rule })
+}
+
+/// The rows of a step have one clip norm.
+fn check_clip_norms<'a>(mut rows: impl Iterator<Item = (&'a str, &'a Row)>) -> Result<(), Error> {
+    let Some((first, row)) = rows.next() else { return Ok(()) };
+    let first_norm = row.clip_norm;
+    match rows.find(|(_, row)| row.clip_norm != first_norm) {
+        None => Ok(()),
+        Some((second, row)) => {
+            let (first, second) = (first.to_owned(), second.to_owned());
+            Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm: row.clip_norm })
+        }
+    }
 }
 
 /// A layout number that no optimizer has had.

@@ -78,7 +78,7 @@ impl Parameters {
     /// An unknown name, or a lost device.
     pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
         let index = self.index(name)?;
-        download_pieces(&self.engine, self.pieces(index), &self.pages)
+        Ok(download_all(&self.engine, &[(self.pieces(index), &self.pages)])?.remove(0))
     }
 }
 
@@ -105,10 +105,8 @@ impl Parameters {
     /// # Errors
     /// From the device.
     pub fn save(&self) -> Result<Vec<u8>, Error> {
-        let mut values = Vec::with_capacity(self.params.len());
-        for param in &self.params {
-            values.push(self.download(&param.name)?);
-        }
+        let tensors: Vec<Tensor> = self.placement.pieces.iter().map(|pieces| (&pieces[..], &self.pages[..])).collect();
+        let values = download_all(&self.engine, &tensors)?;
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(values.len());
         for (param, values) in self.params.iter().zip(&values) {
@@ -151,6 +149,12 @@ pub(super) fn piece_range(piece: &Piece, pages: &[Buffer]) -> Range {
     Range { buffer: pages[piece.window].clone(), offset: piece.offset * 4, bytes: piece.elements * 4 }
 }
 
+/// The bytes of a piece in its window.
+pub(super) fn window_range(piece: &Piece, windows: &[Range]) -> Range {
+    let Range { buffer, offset, .. } = &windows[piece.window];
+    Range { buffer: buffer.clone(), offset: offset + piece.offset * 4, bytes: piece.elements * 4 }
+}
+
 pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Result<Range, Error> {
     match pieces {
         [piece] => Ok(piece_range(piece, pages)),
@@ -174,10 +178,33 @@ pub(super) fn upload_pieces(engine: &Engine, pieces: &[Piece], windows: &[Range]
     Ok(())
 }
 
-pub(super) fn download_pieces(engine: &Engine, pieces: &[Piece], pages: &[Buffer]) -> Result<Vec<f32>, Error> {
-    let ranges: Vec<Range> = pieces.iter().map(|piece| piece_range(piece, pages)).collect();
-    let bytes = engine.read_all(&ranges)?;
-    Ok(bytes.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(bytes)).collect())
+/// The pieces of a tensor, and the pages that they lie in.
+pub(super) type Tensor<'a> = (&'a [Piece], &'a [Buffer]);
+
+/// Bytes that are read back at once: few waits, and no more host memory than need be.
+const READ_BYTES: u64 = 256 << 20;
+
+/// The values of tensors. Waits for the device once for every 256 MiB.
+pub(super) fn download_all(engine: &Engine, tensors: &[Tensor<'_>]) -> Result<Vec<Vec<f32>>, Error> {
+    let bytes_of = |(pieces, _): &Tensor<'_>| pieces.iter().map(|piece| piece.elements * 4).sum::<u64>();
+    let mut values = Vec::with_capacity(tensors.len());
+    let mut rest = tensors;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|tensor| {
+            bytes += bytes_of(tensor);
+            bytes <= READ_BYTES
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let ranges = now.iter().flat_map(|(pieces, pages)| pieces.iter().map(|piece| piece_range(piece, pages)));
+        let mut read = engine.read_all(&ranges.collect::<Vec<Range>>())?.into_iter();
+        for (pieces, _) in now {
+            let parts = read.by_ref().take(pieces.len());
+            values.push(parts.flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)).collect());
+        }
+        rest = later;
+    }
+    Ok(values)
 }
 
 /// A float tensor of this shape, as f32.

@@ -65,8 +65,8 @@ impl Rows {
         self.stale = true;
     }
 
-    /// The table's bytes, if the device does not have them yet.
-    pub(crate) fn take_bytes(&mut self, groups: usize) -> Option<Vec<u8>> {
+    /// The table's bytes, if the device does not have them yet. `max_norm` is for rows that say none.
+    pub(crate) fn take_bytes(&mut self, groups: usize, max_norm: f64) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.stale) {
             return None;
         }
@@ -75,13 +75,13 @@ impl Rows {
             groups: if self.held { 0 } else { groups as u32 },
             ..Default::default()
         };
-        let rows: Vec<layout::Row> = self.rows.iter().map(on_device).collect();
+        let rows: Vec<layout::Row> = self.rows.iter().map(|row| on_device(row, max_norm)).collect();
         Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat())
     }
 }
 
 /// A row as the device reads it. What cancels in f32 (1 − β, 1 − lr · decay, ln β) is formed in f64 first.
-fn on_device(row: &Row) -> layout::Row {
+fn on_device(row: &Row, max_norm: f64) -> layout::Row {
     // e^-200 is 0 in f32, and so is beta^count for beta = 0.
     let log = |beta: f64| beta.ln().max(-200.0) as f32;
     let flag = |on: bool, bit: u32| if on { bit } else { 0 };
@@ -103,6 +103,6 @@ fn on_device(row: &Row) -> layout::Row {
             | flag(row.maximize, layout::MAXIMIZE)
             | flag(!decoupled, layout::COUPLED)
             | flag(row.nesterov, layout::NESTEROV),
-        pad0: 0,
+        max_norm: row.clip_norm.unwrap_or(max_norm) as f32,
     }
 }

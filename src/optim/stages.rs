@@ -4,6 +4,7 @@ use super::work::{Run, WorkList};
 use super::{Clip, Error, Mode};
 use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
+use std::cell::OnceCell;
 
 /// Bytes between two segments: the strictest alignment of a bound offset.
 const SEGMENT_STRIDE: u64 = 256;
@@ -25,6 +26,8 @@ pub(crate) struct Stages<'a> {
     pub(crate) in_place: bool,
     pub(crate) control: &'a Buffer,
     pub(crate) table: &'a Buffer,
+    /// The chunks in the update's order, once they are on the device.
+    pub(crate) chunks: OnceCell<Buffer>,
 }
 
 /// A control block for this many tensors, that knows of no bad group.
@@ -47,6 +50,22 @@ pub(crate) fn is_in_place(mode: Option<Mode>) -> bool {
 }
 
 impl Stages<'_> {
+    fn update_chunks(&self) -> Result<&Buffer, Error> {
+        if let Some(chunks) = self.chunks.get() {
+            return Ok(chunks);
+        }
+        let chunks = self.engine.buffer_with("chunks", &self.work.update_chunks)?;
+        Ok(self.chunks.get_or_init(|| chunks))
+    }
+
+    /// The chunks in the norm's order, which is the update's too unless paging brings windows together.
+    fn norm_chunks(&self) -> Result<Buffer, Error> {
+        if self.work.norm_chunks == self.work.update_chunks {
+            return Ok(self.update_chunks()?.clone());
+        }
+        Ok(self.engine.buffer_with("norm chunks", &self.work.norm_chunks)?)
+    }
+
     fn has_norm(&self) -> bool {
         self.guard || self.clip.norm_kind() != 0
     }
@@ -69,7 +88,7 @@ impl Stages<'_> {
         if !self.has_norm() || self.work.norm_chunks.is_empty() {
             return Ok(Vec::new());
         }
-        let chunks = self.engine.buffer_with("norm chunks", &self.work.norm_chunks)?;
+        let chunks = self.norm_chunks()?;
         let segments = self.segments(&self.work.norm_runs, |run| Segment {
             first_partial: self.work.partials_of(run).start,
             partials: self.work.partials(),
@@ -99,17 +118,17 @@ impl Stages<'_> {
 
     /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.
     pub(crate) fn control(&self, alone: bool) -> Result<Dispatch, Error> {
-        let (max_norm, value_bound, error_if_nonfinite) = match self.clip {
-            Clip::None => (0.0, 0.0, false),
-            Clip::Norm { max_norm, error_if_nonfinite, .. } => (max_norm as f32, 0.0, error_if_nonfinite),
-            Clip::Value(bound) => (0.0, bound as f32, false),
+        let (value_bound, error_if_nonfinite) = match self.clip {
+            Clip::None => (0.0, false),
+            Clip::Norm { error_if_nonfinite, .. } => (0.0, error_if_nonfinite),
+            Clip::Value(bound) => (bound as f32, false),
         };
         let settings = Settings {
             partials: if self.has_norm() { self.work.partials() } else { 0 },
             tensors: if alone { 0 } else { self.work.tensors.len() as u32 },
             norm: self.clip.norm_kind(),
             guard: u32::from(self.guard),
-            max_norm,
+            max_norm: self.clip.max_norm() as f32,
             value_bound,
             error_if_nonfinite: u32::from(error_if_nonfinite),
             alone: u32::from(alone),
@@ -129,12 +148,12 @@ impl Stages<'_> {
         bytes_per_element: u64,
         bind: impl Fn(&Run) -> (Vec<Binding>, Vec<Binding>),
     ) -> Result<Vec<Dispatch>, Error> {
-        let chunks = self.engine.buffer_with("chunks", &self.work.update_chunks)?;
+        let chunks = self.update_chunks()?;
         let segments = self.segments(&self.work.update_runs, |_| Segment::default())?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(run, segment): (&Run, Range)| {
             let (streams, extra) = bind(run);
-            let mut bindings: Vec<Binding> = vec![(&chunks).into(), self.control.into()];
+            let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(segment.into());
             bindings.extend(extra);

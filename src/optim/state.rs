@@ -1,6 +1,6 @@
 //! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
 
-use super::parameters::{buffers, piece_range};
+use super::parameters::{buffers, piece_range, window_range};
 use super::update::Update;
 use super::{Error, work};
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission};
@@ -32,6 +32,11 @@ impl State {
     pub(crate) fn pieces(&self, tensor: usize) -> Option<&[Piece]> {
         let place = self.order.iter().position(|other| *other == tensor)?;
         Some(&self.placement.pieces[place])
+    }
+
+    /// Bytes of the moments.
+    pub(crate) fn moment_bytes(&self) -> u64 {
+        self.moments.iter().flatten().map(Buffer::bytes).sum()
     }
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
@@ -82,6 +87,12 @@ impl State {
         }
         copies
     }
+}
+
+/// Copies of the same elements from where they lie to where they are to lie.
+pub(super) fn copies(from: (&[Piece], &[Range]), to: (&[Piece], &[Range])) -> Vec<(Range, Range)> {
+    let cuts = common_cuts(from.0, to.0).into_iter();
+    cuts.map(|(old, new)| (window_range(&old, from.1), window_range(&new, to.1))).collect()
 }
 
 /// Two ways of cutting the same elements, cut where either is cut.

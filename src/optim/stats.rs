@@ -38,6 +38,11 @@ impl Inbox {
         Inbox { clip, latest: None, nonfinite_norms: 0, complaint: None }
     }
 
+    /// How the steps to come clip.
+    pub(crate) fn clips(&mut self, clip: Clip) {
+        self.clip = clip;
+    }
+
     /// Takes a block, with the seconds that the device spent.
     pub(crate) fn take(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
         let bytes = bytes.get(..size_of::<layout::Stats>()).ok_or(Error::BadReport { bytes: bytes.len() })?;

@@ -1,5 +1,6 @@
 //! The fields of a row that a law may move.
 
+use super::Error;
 use std::fmt;
 
 /// A field of a row that a law may move.
@@ -17,12 +18,14 @@ pub enum Field {
     Eps,
     /// Momentum of SGD.
     Momentum,
+    /// Largest norm of a step's gradients, one number for all groups.
+    ClipNorm,
 }
 
 impl Field {
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 6] =
-        [Field::Lr, Field::WeightDecay, Field::Beta1, Field::Beta2, Field::Eps, Field::Momentum];
+    pub const ALL: [Field; 7] =
+        [Field::Lr, Field::WeightDecay, Field::Beta1, Field::Beta2, Field::Eps, Field::Momentum, Field::ClipNorm];
 
     /// Its name in files and messages.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Field {
             Field::Beta2 => "beta2",
             Field::Eps => "eps",
             Field::Momentum => "momentum",
+            Field::ClipNorm => "clip_norm",
         }
     }
 
@@ -40,14 +44,27 @@ impl Field {
     pub fn allows(self, value: f64) -> bool {
         match self {
             Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
+            Field::ClipNorm => (value as f32).is_finite() && value as f32 > 0.0,
             Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => (value as f32).is_finite() && value >= 0.0,
         }
+    }
+
+    /// Refuses a value that the field does not allow.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] with `group` as the group's name.
+    pub fn check(self, group: &str, value: f64) -> Result<(), Error> {
+        if self.allows(value) {
+            return Ok(());
+        }
+        Err(Error::BadValue { group: group.to_owned(), field: self, value, allowed: self.allowed() })
     }
 
     /// What [`allows`](Field::allows) allows, for messages: "… is not …".
     pub fn allowed(self) -> &'static str {
         match self {
             Field::Beta1 | Field::Beta2 => "in [0, 1)",
+            Field::ClipNorm => "a finite number above 0",
             Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => "a finite number that is 0 or more",
         }
     }

@@ -28,6 +28,9 @@ pub struct Row {
     pub nesterov: bool,
     /// Climb instead of descend.
     pub maximize: bool,
+    /// Gradients of all groups together are clipped to this norm, > 0; `None`: as the optimizer's settings say. It is one
+    /// number for a whole step, so every group's row has the same.
+    pub clip_norm: Option<f64>,
 }
 
 impl Default for Row {
@@ -45,6 +48,7 @@ impl Default for Row {
             dampening: 0.0,
             nesterov: false,
             maximize: false,
+            clip_norm: None,
         }
     }
 }
@@ -56,12 +60,13 @@ impl Row {
         Row { rule, weight_decay, ..Row::default() }
     }
 
-    /// Whether a field means anything to this row's rule.
+    /// Whether a field means anything to this row: its rule has it, or it is a clip norm and there is one.
     pub fn has(&self, field: Field) -> bool {
         match field {
             Field::Lr | Field::WeightDecay => true,
             Field::Beta1 | Field::Beta2 | Field::Eps => self.rule != Rule::Sgd,
             Field::Momentum => self.rule == Rule::Sgd,
+            Field::ClipNorm => self.clip_norm.is_some(),
         }
     }
 
@@ -71,7 +76,7 @@ impl Row {
         Field::ALL.into_iter().filter(move |field| row.has(*field))
     }
 
-    /// The value of a field.
+    /// The value of a field; infinity is a clip norm that is not there.
     pub fn get(&self, field: Field) -> f64 {
         match field {
             Field::Lr => self.lr,
@@ -80,10 +85,11 @@ impl Row {
             Field::Beta2 => self.beta2,
             Field::Eps => self.eps,
             Field::Momentum => self.momentum,
+            Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
         }
     }
 
-    /// The row with one field changed.
+    /// The row with one field changed; a clip norm of infinity is none.
     #[must_use]
     pub fn with(mut self, field: Field, value: f64) -> Row {
         match field {
@@ -93,6 +99,7 @@ impl Row {
             Field::Beta2 => self.beta2 = value,
             Field::Eps => self.eps = value,
             Field::Momentum => self.momentum = value,
+            Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
         }
         self
     }
@@ -102,13 +109,7 @@ impl Row {
     /// # Errors
     /// [`Error::BadValue`] with the field and value, and `group` as the group's name.
     pub fn check(&self, group: &str) -> Result<(), Error> {
-        for field in self.fields() {
-            let value = self.get(field);
-            if !field.allows(value) {
-                return Err(Error::BadValue { group: group.to_owned(), field, value, allowed: field.allowed() });
-            }
-        }
-        Ok(())
+        self.fields().try_for_each(|field| field.check(group, self.get(field)))
     }
 
     /// Checks a row that a group starts with: its fields, and what is fixed from the start. As in PyTorch, a schedule may

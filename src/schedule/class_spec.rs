@@ -20,9 +20,6 @@ pub(super) struct ClassSpec {
     pub(super) place: Place,
 }
 
-/// Classes that only step with a metric; a run without any stays where they start.
-const WAIT: [&str; 2] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule"];
-
 /// The classes that finetuning-scheduler supports.
 const LATE: [&str; 10] = [
     "LambdaLR",
@@ -87,8 +84,22 @@ impl ClassSpec {
         self.place.bad("class_path", &self.path, allowed)
     }
 
+    /// Whether some of its moves wait for a metric: timm's warms up without one.
     pub(super) fn needs_metrics(&self) -> bool {
-        WAIT.iter().any(|name| self.path.ends_with(name))
+        self.waits() || self.path.ends_with("PlateauLRScheduler")
+    }
+
+    /// A run without any metric stays where the class starts.
+    fn waits(&self) -> bool {
+        class::waits(&self.path, &self.arguments)
+    }
+
+    pub(super) fn steps_every_step(&self) -> bool {
+        !self.per_epoch
+    }
+
+    pub(super) fn counts_epochs(&self) -> bool {
+        class::counts_epochs(&self.path, &self.arguments)
     }
 
     /// Whether `step()` is called after the step of this number. As in Lightning, steps are counted within their epoch.
@@ -112,7 +123,7 @@ impl ClassSpec {
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
         for step in 0..run.steps {
-            if step > 0 && !self.needs_metrics() && self.is_due(step - 1, per_epoch.unwrap_or(u64::MAX)) {
+            if step > 0 && !self.waits() && self.is_due(step - 1, per_epoch.unwrap_or(u64::MAX)) {
                 scheduler.step(&mut state, &mut moving, None).map_err(told)?;
             }
             for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {

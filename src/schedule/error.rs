@@ -104,8 +104,11 @@ pub enum Error {
         /// What would be accepted.
         allowed: String,
     },
+    /// A law of a file gave a row what its field does not allow.
+    #[error("{0}")]
+    BadLaw(Box<BadLaw>),
     /// A law gave a row what its field does not allow.
-    #[error("step {step}, group {group}: {field} = {value} is not {allowed}")]
+    #[error("step {step}, group {group}: {field} = {} is not {allowed}", number(*.value))]
     BadRow {
         /// The step.
         step: u64,
@@ -126,6 +129,48 @@ pub enum Error {
         /// Those that were given.
         known: String,
     },
+}
+
+/// What a law of a file gave that its field does not allow.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name))]
+pub struct BadLaw {
+    /// The file.
+    pub file: String,
+    /// The law.
+    pub key: String,
+    /// The step.
+    pub step: u64,
+    /// The group, by place.
+    pub group: usize,
+    /// The group's name, where it is known; see [`Error::naming`].
+    pub name: Option<String>,
+    /// The field.
+    pub field: crate::params::Field,
+    /// The value.
+    pub value: f64,
+    /// What would be accepted.
+    pub allowed: &'static str,
+}
+
+impl Error {
+    /// The same, with the group's name where one is told by its place.
+    #[must_use]
+    pub fn naming(mut self, groups: &[&str]) -> Error {
+        if let Error::BadLaw(bad) = &mut self {
+            bad.name = groups.get(bad.group).map(|&group| group.to_owned());
+        }
+        self
+    }
+}
+
+/// A number whose digits do not fill the line.
+fn number(value: f64) -> String {
+    if value.is_finite() && value.abs() >= 1e9 { format!("{value:.3e}") } else { value.to_string() }
+}
+
+fn told_group(place: usize, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(|| format!("group {place}"), |name| format!("the group {name}"))
 }
 
 fn hint(nearest: &Option<String>) -> String {

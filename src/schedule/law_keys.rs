@@ -17,6 +17,9 @@ pub(super) const WARMUP: Keys = ["warmup_steps", "warmup_epochs", "warmup_fracti
 pub(super) const COOLDOWN: Keys = ["cooldown_steps", "cooldown_epochs", "cooldown_fraction"];
 pub(super) const MILESTONES: Keys = ["milestones", "milestones_epochs", "milestones_fraction"];
 
+/// All lengths; a law calls each by its first key.
+pub(super) const LENGTHS: [Keys; 8] = [OWN, EVERY, CYCLE, UP, DOWN, TIMESCALE, WARMUP, COOLDOWN];
+
 /// Names of a level's two keys, the absolute one first.
 pub(super) type LevelKeys = [&'static str; 2];
 

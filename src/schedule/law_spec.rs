@@ -1,20 +1,13 @@
 //! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
-//!
-//! Reading checks what does not depend on the run, by building the law once for a very long one; the rest is checked
-//! when the run is known. Either way a law's complaint about an argument becomes one about the key of that name.
 
 use super::class_spec::ClassSpec;
-use super::law::{
-    Anneal, Better, Chained, Constant, CoolDown, Cosine, CosineRestarts, Cyclic, Decay, Exponential, InverseSqrt,
-    Level, Linear, Mode, MultiStep, Multiplicative, OneCycle, Plateau, PlateauState, Polynomial, Ramp, Rise,
-    Sequential, SlantedTriangular, Slope, Step, Tanh, Threshold, WarmUp, Wsd,
-};
+use super::law::{Anneal, Better, Decay, Level, Mode, Plateau, PlateauState, Rise, Slope, Threshold};
 use super::law_keys::{
     self, BETA1, COOLDOWN, COOLDOWN_END, CYCLE, DOWN, END, EVERY, Keys, LevelKeys, MILESTONES, MIN, NAMES, OWN, START,
     TIMESCALE, UP, WARMUP, WARMUP_START,
 };
 use super::yaml::{Place, Section};
-use super::{Error, FieldLaw, Law, class};
+use super::{Error, FieldLaw, class};
 use crate::params::{Field, Row};
 
 /// How long a run is.
@@ -26,32 +19,29 @@ pub struct Run {
     pub steps_per_epoch: Option<u64>,
 }
 
-/// The run that a law is built for when it is read: longer than any.
-const LONG: Run = Run { steps: 1 << 50, steps_per_epoch: Some(1 << 20) };
-
 /// A law of a file, on a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LawSpec {
-    field: Field,
-    place: Place,
-    kind: Kind,
+    pub(super) field: Field,
+    pub(super) place: Place,
+    pub(super) kind: Kind,
     /// Its own length; the run's where there is none.
-    length: Option<Length>,
-    warmup: Option<Edge>,
-    cooldown: Option<Edge>,
+    pub(super) length: Option<Length>,
+    pub(super) warmup: Option<Edge>,
+    pub(super) cooldown: Option<Edge>,
     /// beta1 moves the opposite way, down to this.
-    beta1: Option<Level>,
+    pub(super) beta1: Option<Level>,
 }
 
 /// A number of steps, as a file says it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Length {
-    key: &'static str,
-    unit: Unit,
+pub(super) struct Length {
+    pub(super) key: &'static str,
+    pub(super) unit: Unit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Unit {
+pub(super) enum Unit {
     Steps(u64),
     Epochs(f64),
     Fraction(f64),
@@ -59,14 +49,14 @@ enum Unit {
 
 /// A warm-up or a cool-down: its shape, its length, and the level at its outer end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Edge {
-    shape: Rise,
-    length: Length,
-    level: Level,
+pub(super) struct Edge {
+    pub(super) shape: Rise,
+    pub(super) length: Length,
+    pub(super) level: Level,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Constant,
     Linear {
         start: Level,
@@ -149,7 +139,7 @@ impl LawSpec {
             return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None });
         }
         let spec = LawSpec::read_any(section, field, true)?;
-        spec.build(LONG, true)?;
+        spec.probe()?;
         Ok(spec)
     }
 
@@ -202,15 +192,26 @@ impl LawSpec {
         }
     }
 
+    /// Whether it is a class whose count goes up with every step, as `interval` has it unless told otherwise.
+    pub fn is_class_by_step(&self) -> bool {
+        matches!(&self.kind, Kind::Class(class) if class.steps_every_step())
+    }
+
+    /// Whether that count is, by the class's own arguments, meant to be one of epochs.
+    pub fn takes_steps_for_epochs(&self) -> bool {
+        matches!(&self.kind, Kind::Class(class) if class.steps_every_step() && class.counts_epochs())
+    }
+
     /// The laws over a run, for groups with these rows at its start.
     ///
     /// # Errors
-    /// [`Error`] naming file, key and value where the run does not fit.
+    /// [`Error`] naming file, key and value where the run does not fit, or where a level lies above every group's base.
     pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         if let Kind::Class(class) = &self.kind {
             return class.laws(&self.place, groups, run);
         }
-        let (law, beta1) = self.build(run, false)?;
+        self.check_levels(groups)?;
+        let (law, beta1) = self.over(run)?;
         let mut laws = vec![FieldLaw { field: self.field, group: None, law }];
         laws.extend(beta1.map(|law| FieldLaw { field: Field::Beta1, group: None, law }));
         Ok(laws)
@@ -228,177 +229,15 @@ impl LawSpec {
         section.finish()?;
         Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1 })
     }
-
-    /// The law over a run, and the opposite one for beta1. `probing`: the run is [`LONG`], so that lengths in different
-    /// units cannot be held against each other.
-    fn build(&self, run: Run, probing: bool) -> Result<Laws, Error> {
-        let total = match self.length {
-            Some(length) => self.resolve(length, run.steps, run)?,
-            None => run.steps,
-        };
-        self.build_over(Run { steps: total, ..run }, probing)
-    }
-
-    fn build_over(&self, run: Run, probing: bool) -> Result<Laws, Error> {
-        let total = run.steps;
-        if total == 0 {
-            let key = self.length.map_or("steps", |length| length.key);
-            return Err(self.place.bad(key, 0, "a length of 1 step or more"));
-        }
-        let steps = |edge: &Option<Edge>| edge.map_or(Ok(0), |edge| self.resolve(edge.length, total, run));
-        let (mut warm, mut cool) = (steps(&self.warmup)?, steps(&self.cooldown)?);
-        if warm.saturating_add(cool) > total {
-            if probing && self.has_mixed_units() {
-                (warm, cool) = (0, 0);
-            } else {
-                return Err(self.too_long(warm, cool, total));
-            }
-        }
-        let ramp = match self.warmup.filter(|_| warm > 0) {
-            Some(edge) => Some(Ramp::new(edge.shape, warm, edge.level).map_err(|error| self.place.named(error))?),
-            None => None,
-        };
-        let made = match &self.kind {
-            // Its checkpoints lie on the run's grid: the warm-up is inside.
-            Kind::Wsd { .. } => self.main(total - cool, ramp, run, probing),
-            _ => self.main((total - cool - warm).max(1), ramp, run, probing).and_then(|(law, beta1)| {
-                let Some(ramp) = ramp else { return Ok((law, beta1)) };
-                let beta1 = beta1.map(|law| Sequential::new(Constant).then(warm, law)).transpose()?;
-                Ok((boxed(WarmUp::new(ramp, law)), beta1.map(boxed)))
-            }),
-        };
-        let (law, beta1) = made.map_err(|error| self.place.named(error))?;
-        let Some(edge) = self.cooldown.filter(|_| cool > 0) else { return Ok((law, beta1)) };
-        let law = CoolDown::new(law, total - cool, edge.shape, cool, edge.level);
-        Ok((boxed(law.map_err(|error| self.place.named(error))?), beta1))
-    }
-
-    fn has_mixed_units(&self) -> bool {
-        let own = self.length.map_or(Unit::Fraction(1.0), |length| length.unit);
-        let edges = [self.warmup, self.cooldown];
-        let mut units = edges.iter().flatten().map(|edge| edge.length.unit);
-        units.any(|unit| std::mem::discriminant(&unit) != std::mem::discriminant(&own))
-    }
-
-    fn too_long(&self, warm: u64, cool: u64, total: u64) -> Error {
-        let Some(edge) = self.warmup.filter(|_| warm > 0).or(self.cooldown) else {
-            return self.place.bad("steps", total, "enough");
-        };
-        let allowed = format!("short enough: warm-up and cool-down are {warm} + {cool} of {total} steps");
-        self.place.bad(edge.length.key, edge.length.unit.show(), allowed)
-    }
-
-    /// The main law over this many steps, after a warm-up that only some laws ask about. Its own lengths are counted
-    /// from its start and are shares of its steps.
-    fn main(&self, steps: u64, ramp: Option<Ramp>, run: Run, probing: bool) -> Result<Laws, Error> {
-        let resolve = |length: Length| self.resolve(length, steps, run);
-        let warm = ramp.map_or(0, |ramp| ramp.steps());
-        let law = match &self.kind {
-            // A class has no law of its own: `laws` unrolls it.
-            Kind::Constant | Kind::Class(_) => boxed(Constant),
-            Kind::Linear { start, end } => boxed(Linear::between(steps, *start, *end)?),
-            Kind::Polynomial { power, min } => boxed(Polynomial::new(steps, *power, *min)?),
-            Kind::Exponential { gamma, every } => boxed(Exponential::new(*gamma, resolve(*every)?)?),
-            Kind::Step { gamma, every, min } => boxed(Step::new(*gamma, resolve(*every)?, *min)?),
-            Kind::MultiStep { gamma, milestones } => {
-                let milestones = milestones.iter().map(|milestone| resolve(*milestone)).collect::<Result<_, _>>()?;
-                boxed(MultiStep::new(*gamma, milestones)?)
-            }
-            Kind::Multiplicative(factors) => boxed(Multiplicative::new(factors.iter().copied())?),
-            Kind::Cosine { min, k_decay } => boxed(Cosine::new(steps, *min)?.k_decay(*k_decay)?),
-            Kind::CosineRestarts { cycle, multiplier, decay, limit, min, k_decay } => {
-                let law = CosineRestarts::new(resolve(*cycle)?, *min)?.multiplier(*multiplier)?.decay(*decay)?;
-                let law = law.k_decay(*k_decay)?;
-                boxed(limit.map_or(Ok(law), |limit| law.limit(limit))?)
-            }
-            Kind::Cyclic { up, down, min, mode } => {
-                let law = Cyclic::new(resolve(*up)?, resolve(down.unwrap_or(*up))?, *min, *mode)?;
-                let beta1 = self.beta1.map(|low| law.momentum(low)).transpose()?;
-                return Ok((boxed(law), beta1.map(boxed)));
-            }
-            Kind::OneCycle { up, div, final_div, anneal, three_phase } => {
-                let law = OneCycle::new(steps, *up, *div, *final_div)?.anneal(*anneal);
-                let law = if *three_phase { law.three_phase()? } else { law };
-                let beta1 = self.beta1.map(|low| law.momentum(low)).transpose()?;
-                return Ok((boxed(law), beta1.map(boxed)));
-            }
-            Kind::InverseSqrt { timescale } => {
-                let usual = if warm > 0 { warm } else { 10_000 };
-                boxed(InverseSqrt::new(timescale.map_or(Ok(usual), resolve)?)?)
-            }
-            Kind::Tanh { bounds, min } => boxed(Tanh::new(steps, *bounds, *min)?),
-            Kind::SlantedTriangular { cut, ratio, slope } => {
-                boxed(SlantedTriangular::new(steps, *cut, *ratio, *slope)?)
-            }
-            Kind::Wsd { share, checkpoints, form, min } => {
-                let law = Wsd::new(steps, *share)?.checkpoints(*checkpoints)?.decay(*form, *min)?;
-                boxed(ramp.map_or(Ok(law.clone()), |ramp| law.warm_up(ramp))?)
-            }
-            Kind::Plateau(plateau, state) => boxed(plateau.law(*state)),
-            Kind::Sequential(parts) => self.sequence(parts, steps, run, probing)?,
-            Kind::Chained(parts) => {
-                let laws = parts.iter().map(|part| Ok(part.build(Run { steps, ..run }, probing)?.0));
-                boxed(Chained::new(laws.collect::<Result<_, Error>>()?))
-            }
-        };
-        Ok((law, None))
-    }
-
-    /// The parts one after another; the last takes what is left.
-    fn sequence(&self, parts: &[LawSpec], steps: u64, run: Run, probing: bool) -> Result<Box<dyn Law>, Error> {
-        let run = Run { steps, ..run };
-        let Some((last, before)) = parts.split_last() else { return Ok(boxed(Constant)) };
-        let mut chain: Option<Sequential> = None;
-        let mut start = 0u64;
-        for part in before {
-            let Some(length) = part.length else {
-                let allowed = "known: every part but the last needs steps, epochs or fraction";
-                return Err(part.place.bad("steps", "none", allowed));
-            };
-            let law = part.build(run, probing)?.0;
-            chain = Some(append(chain, start, law)?);
-            start = start.saturating_add(part.resolve(length, steps, run)?);
-        }
-        if start >= steps && !probing {
-            let allowed = format!("parts that leave a step to the last one; those before it take {start} of {steps}");
-            return Err(self.place.bad("parts", format!("{} parts", parts.len()), allowed));
-        }
-        let rest = Run { steps: steps.saturating_sub(start).max(1), ..run };
-        let law = if last.length.is_some() { last.build(run, probing)? } else { last.build_over(rest, probing)? };
-        Ok(boxed(append(chain, start, law.0)?))
-    }
-
-    /// A length in steps. `whole` is what a fraction is a fraction of.
-    fn resolve(&self, length: Length, whole: u64, run: Run) -> Result<u64, Error> {
-        match (length.unit, run.steps_per_epoch) {
-            (Unit::Steps(steps), _) => Ok(steps),
-            (Unit::Fraction(fraction), _) => Ok((fraction * whole as f64).round() as u64),
-            (Unit::Epochs(epochs), Some(steps)) => Ok((epochs * steps as f64).round() as u64),
-            (Unit::Epochs(epochs), None) => {
-                let allowed = "a length that is known here: give the steps of an epoch (--steps-per-epoch), or count in \
-                               steps";
-                Err(self.place.bad(length.key, epochs, allowed))
-            }
-        }
-    }
-}
-
-/// The law of the field, and one for beta1.
-type Laws = (Box<dyn Law>, Option<Box<dyn Law>>);
-
-fn boxed(law: impl Law + 'static) -> Box<dyn Law> {
-    Box::new(law)
-}
-
-fn append(chain: Option<Sequential>, start: u64, law: Box<dyn Law>) -> Result<Sequential, Error> {
-    match chain {
-        None => Ok(Sequential::new(law)),
-        Some(chain) => chain.then(start, law),
-    }
 }
 
 impl Unit {
-    fn show(self) -> String {
+    pub(super) fn is_like(self, other: Unit) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+
+    /// The number alone.
+    pub(super) fn show(self) -> String {
         match self {
             Unit::Steps(steps) => steps.to_string(),
             Unit::Epochs(number) | Unit::Fraction(number) => number.to_string(),
@@ -408,31 +247,37 @@ impl Unit {
 
 /// The law's short name, where all keys are its own.
 fn name(section: &mut Section, field: Field, top: bool) -> Result<&'static str, Error> {
-    if section.has("class_path") {
-        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
-        return Err(section.misplaced("class_path", instead));
-    }
     let text = section.peek("type").unwrap_or_default().to_owned();
-    if text == "lambda" {
-        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
-        return Err(section.bad("type", text, allowed, None));
-    }
-    if text.contains('.') || class::is_known(&text) {
-        let place = if top && field == Field::Lr { "not by type" } else { "under lr_scheduler only" };
-        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
-        return Err(section.bad("type", text, &allowed, None));
-    }
-    if text == "plateau" && section.has("cooldown") {
-        let instead = "plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics";
-        return Err(section.misplaced("cooldown", instead));
-    }
     let known = NAMES.into_iter().find(|name| *name == text);
+    refuse_strangers(section, &text, known.is_some(), top && field == Field::Lr)?;
     if known.is_some() {
         section.only(&law_keys::of(known, field, top))?;
     } else if !section.has("type") {
         section.only_among(&law_keys::of(None, field, top), law_keys::WITHOUT_TYPE)?;
     }
     section.word("type", &NAMES)
+}
+
+/// Refuses what means something elsewhere, and says where. `may_be_class`: a class could stand here, by another key.
+fn refuse_strangers(section: &Section, name: &str, known: bool, may_be_class: bool) -> Result<(), Error> {
+    if section.has("class_path") {
+        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
+        return Err(section.misplaced("class_path", instead));
+    }
+    if name == "plateau" && section.has("cooldown") {
+        let instead = "plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics";
+        return Err(section.misplaced("cooldown", instead));
+    }
+    if name == "lambda" {
+        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
+        return Err(section.bad("type", name.to_owned(), allowed, None));
+    }
+    if !known && (name.contains('.') || class::resembles(name)) {
+        let place = if may_be_class { "not by type" } else { "under lr_scheduler only" };
+        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
+        return Err(section.bad("type", name.to_owned(), &allowed, None));
+    }
+    Ok(())
 }
 
 /// A length by one of three keys.

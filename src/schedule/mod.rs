@@ -16,7 +16,9 @@ mod exact;
 mod finetuning;
 mod generate;
 pub mod law;
+mod law_build;
 mod law_keys;
+mod law_levels;
 mod law_spec;
 mod optimizer_spec;
 mod phase_spec;
@@ -30,8 +32,7 @@ mod yaml;
 
 pub use cursor::{BestAt, Cursor, PatienceAt};
 pub use early_stopping::{EarlyStopping, Stop};
-
-pub use error::Error;
+pub use error::{BadLaw, Error};
 pub use finetuning::Finetuning;
 pub use generate::{by_layer, implicit, to_yaml};
 pub use law::Law;

@@ -35,6 +35,7 @@ impl OptimizerSpec {
         }
         row.lr = section.number("lr", row.lr)?;
         row.weight_decay = section.number("weight_decay", row.weight_decay)?;
+        row.clip_norm = section.optional("clip_norm")?;
         check(&section, &row)?;
         Ok((row, section.texts("no_decay")?))
     }
@@ -52,8 +53,8 @@ impl OptimizerSpec {
 }
 
 /// The keys of the section, by the rule.
-const ADAM: [&str; 6] = ["type", "lr", "weight_decay", "betas", "eps", "no_decay"];
-const SGD: [&str; 7] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "no_decay"];
+const ADAM: [&str; 7] = ["type", "lr", "weight_decay", "betas", "eps", "clip_norm", "no_decay"];
+const SGD: [&str; 8] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "no_decay"];
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };

@@ -9,9 +9,11 @@ use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
 use super::yaml::Place;
-use super::{CheckpointSpec, Error, Evaluate, Finetuning, LawSpec, Run, Spec};
-use crate::params::{Group, Param, Row};
+use super::{CheckpointSpec, Error, Evaluate, Finetuning, Law, LawSpec, Run, Spec};
+use crate::params::{Field, Group, Param, Row};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// A model's parameters, as a schedule sees them.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,6 @@ pub struct Epochs {
 /// Any trainer can follow it: [`epoch_start`](Plan::epoch_start) says whether the next phase begins and what that means,
 /// [`rows`](Plan::rows) gives the hyper-parameters of the steps ahead, [`step`](Plan::step) counts, and
 /// [`validation`](Plan::validation) takes the metrics that decide.
-#[derive(Debug)]
 pub struct Plan {
     pub(super) place: Place,
     pub(super) params: Vec<Param>,
@@ -63,7 +64,15 @@ pub struct Plan {
     pub(super) evaluate: Evaluate,
     /// The groups that the caller begins with; without any, those of phase 0.
     pub(super) given: Vec<Group>,
+    /// Laws of the caller's own.
+    pub(super) own_laws: Vec<(Field, Arc<dyn Law>)>,
     pub(super) warnings: Vec<String>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("phases", &self.phases).field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 /// A phase, resolved.
@@ -130,6 +139,13 @@ impl Plan {
             self.given = groups;
         }
         Ok(self)
+    }
+
+    /// With a law of the caller's own on a field of every group, in the place of any that the schedule has for it.
+    #[must_use]
+    pub fn with_law(mut self, field: Field, law: impl Law + 'static) -> Plan {
+        self.own_laws.push((field, Arc::new(law)));
+        self
     }
 
     fn build_schedulers(&self, spec: &Spec) -> Result<BTreeMap<Slot, Scheduled>, Error> {
@@ -228,6 +244,11 @@ impl Plan {
         self.run.epochs
     }
 
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.run.steps_per_epoch
+    }
+
     /// Steps that the run lasts if nothing stops it.
     pub fn steps(&self) -> u64 {
         self.run.epochs.saturating_mul(self.run.steps_per_epoch)
@@ -236,6 +257,21 @@ impl Plan {
     /// The run, as laws see it.
     pub(super) fn law_run(&self) -> Run {
         Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
+    }
+
+    /// What distinguishes this schedule from another: a run goes on with the one that it began with. The run's length is
+    /// no part of it.
+    pub fn signature(&self) -> String {
+        let Plan { phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate, .. } = self;
+        format!("{:#?}", (phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate))
+    }
+
+    /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
+    pub fn row_of(&self, phase: usize) -> Row {
+        let of_phases =
+            self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
+        let every = self.finetuning.reinit_optim_cfg.as_ref().filter(|_| phase > 0);
+        every.or(of_phases).map_or(self.row, |new| new.row)
     }
 
     /// The plateau laws by short name.
@@ -268,9 +304,19 @@ impl Plan {
         self.finetuning.restore_best && self.last > 0
     }
 
-    /// When to evaluate.
-    pub fn evaluate(&self) -> Evaluate {
-        self.evaluate
+    /// Whether an evaluation comes after the step that has just been made.
+    pub fn is_evaluated(&self, cursor: &Cursor) -> bool {
+        self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
+    }
+
+    /// The metric by which a validation is the best.
+    pub fn best_by(&self) -> &str {
+        &self.checkpoint.monitor
+    }
+
+    /// Checkpoints that stay, beside the best one.
+    pub fn keep_last(&self) -> u64 {
+        self.checkpoint.keep_last
     }
 
     /// What was accepted although it is surely not meant, or says nothing.

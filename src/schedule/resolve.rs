@@ -56,6 +56,7 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
         checkpoint: spec.checkpoint.clone(),
         evaluate: spec.evaluate,
         given: Vec::new(),
+        own_laws: Vec::new(),
         warnings,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::early_stopping::better;
 use super::law::Better;
+use super::table::fits;
 use super::yaml::{Place, Section};
 use super::{
     EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, OptimizerSpec, PhaseSpec, Run, checked_rows, law_keys,
@@ -139,6 +140,11 @@ impl Spec {
         Ok(spec)
     }
 
+    /// A schedule that trains everything, with this row and no law.
+    pub fn new(row: Row) -> Spec {
+        Spec { row, ..Spec::bare(Place::top("the schedule")) }
+    }
+
     /// AdamW with PyTorch's defaults at a constant rate, and nothing else.
     fn bare(place: Place) -> Spec {
         Spec {
@@ -184,10 +190,27 @@ impl Spec {
     /// The rows of a whole run, `[steps, groups]`.
     ///
     /// # Errors
-    /// As [`laws`](Spec::laws), and [`Error::BadRow`] where a law gives what its field does not allow.
+    /// As [`laws`](Spec::laws), [`Error::BadLaw`] where a law gives what its field does not allow, and
+    /// [`Error::BadRow`] where a group starts with that.
     pub fn table(&self, groups: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Result<Vec<Row>, Error> {
         let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
-        checked_rows(groups, &laws, 0, steps)
+        checked_rows(groups, &laws, 0, steps).map_err(|error| self.by_law(groups, error))
+    }
+
+    /// A row's error as its law's, where the group's own row is sound.
+    fn by_law(&self, groups: &[Row], error: Error) -> Error {
+        match error {
+            Error::BadRow { step, group, field, value, allowed }
+                if groups.get(group).is_some_and(|row| fits(field, row.get(field))) =>
+            {
+                // What no short name moves is moved by a class, which stands first.
+                match self.laws.iter().find(|law| law.moves(field)).or(self.laws.first()) {
+                    Some(law) => law.place().gives(step, group, field, value, allowed),
+                    None => Error::BadRow { step, group, field, value, allowed },
+                }
+            }
+            other => other,
+        }
     }
 }
 
@@ -258,6 +281,10 @@ fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSp
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
     }
+    if section.peek("field") == Some(Field::ClipNorm.name()) && !row.has(Field::ClipNorm) {
+        let allowed = "a field here: give optimizer.clip_norm, from which it starts";
+        return Err(section.bad("field", "clip_norm".to_owned(), allowed, None));
+    }
     let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     if !section.has("field") {
@@ -299,12 +326,14 @@ mod tests {
             ),
             (
                 "typ: adamw, lr: 1",
-                "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, no_decay",
+                "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
+                 clip_norm, no_decay",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
-                 betas, eps, no_decay",
+                 betas, eps, \
+                 clip_norm, no_decay",
             ),
             ("lr: 1", "type is missing"),
             (
@@ -323,8 +352,8 @@ mod tests {
 
     #[test]
     fn a_slip_in_a_section_a_missing_one_and_an_empty_one_are_told_apart() {
-        let known = "known are optimizer, lr_scheduler, laws, early_stopping, checkpoint, finetuning, \
-                     evaluate_every_epochs, evaluate_every_steps, phases";
+        let known = "known are optimizer, lr_scheduler, laws, \
+                 early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, phases";
         let optimizer =
             "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
         let lr_scheduler = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
@@ -340,7 +369,7 @@ mod tests {
                 "optimizer: {type: adamw}\nlr_schedular: {type: cosine}",
                 &format!("lr_schedular is not a known key (did you mean \"lr_scheduler\"?); {known}"),
             ),
-            ("3: {type: adamw}\nlaws: []", &format!("3 is not a known key; {known}")),
+            ("yes: {type: adamw}", &format!("yes is not a known key; {known}")),
             ("lr_scheduler: {type: cosine}", &format!("the section optimizer is missing: {optimizer}")),
             ("optimizer: {type: adamw}", &format!("the section lr_scheduler is missing: {lr_scheduler}")),
             ("optimizer: {type: adamw}\nlr_scheduler:", &format!("the section lr_scheduler is empty: {lr_scheduler}")),

@@ -47,7 +47,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
     let told = |step, group, field: Field, value| {
         let beyond = value > f64::from(f32::MAX) && f64::is_finite(value);
         let bounded = matches!(field, Field::Beta1 | Field::Beta2);
-        let allowed = if beyond && !bounded { "a number of f32" } else { field.allowed() };
+        let allowed = if beyond && !bounded { "a number that f32 holds: it goes to 3.4e38" } else { field.allowed() };
         Error::BadRow { step, group, field, value, allowed }
     };
     for (group, row) in base.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
 }
 
 /// Whether a field may have this value, as [`Row::check`] sees it, and f32 a number for it.
-fn fits(field: Field, value: f64) -> bool {
+pub(super) fn fits(field: Field, value: f64) -> bool {
     field.allows(value) && value <= f64::from(f32::MAX)
 }
 

@@ -52,10 +52,14 @@ impl Plan {
     /// after an evaluation: the next phase may begin. At most one does; asked twice at the same step, the second time
     /// says no.
     ///
+    /// Between these places it says no.
+    ///
     /// # Errors
     /// A scheduler by class name that has no value for the groups.
     pub fn epoch_start(&self, cursor: &mut Cursor) -> Result<Option<Transition>, Error> {
-        if cursor.decided.replace(cursor.step) == Some(cursor.step) || cursor.stop.is_some() {
+        let per_epoch = self.run.steps_per_epoch;
+        let is_here = cursor.step.is_multiple_of(per_epoch) || self.evaluate.is_due(cursor.step, per_epoch);
+        if !is_here || cursor.stop.is_some() || cursor.decided.replace(cursor.step) == Some(cursor.step) {
             return Ok(None);
         }
         let Some(reason) = self.reason(cursor) else { return Ok(None) };
@@ -274,6 +278,8 @@ impl Plan {
                 None => laws.extend(spec.laws(&bases, self.law_run())?),
             }
         }
+        // Of several laws on one field the last is taken.
+        laws.extend(self.own_laws.iter().map(|(field, law)| FieldLaw::new(*field, law.clone())));
         Ok(laws)
     }
 
@@ -368,6 +374,8 @@ impl Plan {
     fn group_name(&self, members: &Members) -> String {
         match members.origin {
             Origin::Given(place) => self.given[place].name.clone(),
+            Origin::Phase { no_decay: false, .. } if self.phases.len() == 1 => "decay".to_owned(),
+            Origin::Phase { no_decay: true, .. } if self.phases.len() == 1 => "no_decay".to_owned(),
             Origin::Phase { phase, no_decay: false } => format!("phase {phase}"),
             Origin::Phase { phase, no_decay: true } => format!("phase {phase}, no decay"),
         }

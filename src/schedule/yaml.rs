@@ -3,15 +3,14 @@
 //! The text is read into the crate's own value first, which refuses equal keys at any depth, alias bombs and deep
 //! nesting; sections then take their keys one by one and complain about what is left.
 
-use super::Error;
 use super::class::{self, Arguments};
+use super::{BadLaw, Error};
 use crate::params::{Field, nearest};
 use serde_yaml::{Mapping, Value};
 
 /// A mapping of a file, at a dotted path.
 pub(super) struct Section {
-    file: String,
-    path: String,
+    place: Place,
     known: Vec<&'static str>,
     map: Mapping,
 }
@@ -34,7 +33,7 @@ impl Section {
 
     fn of(file: &str, path: String, value: Value) -> Result<Section, Error> {
         match value {
-            Value::Mapping(map) => Ok(Section { file: file.to_owned(), path, known: Vec::new(), map }),
+            Value::Mapping(map) => Ok(Section { place: Place { file: file.to_owned(), path }, known: Vec::new(), map }),
             other => Err(Error::BadValue {
                 file: file.to_owned(),
                 key: if path.is_empty() { "the file".to_owned() } else { path },
@@ -46,7 +45,7 @@ impl Section {
     }
 
     fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        self.place.key(key)
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -78,12 +77,12 @@ impl Section {
     fn unknown(&self, key: &Value, known: String) -> Error {
         let key = show(key);
         let nearest = nearest(&key, self.known.iter().copied()).map(str::to_owned);
-        Error::UnknownKey { file: self.file.clone(), key: self.key(&key), nearest, known }
+        Error::UnknownKey { file: self.place.file.clone(), key: self.key(&key), nearest, known }
     }
 
     pub(super) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
         Error::BadValue {
-            file: self.file.clone(),
+            file: self.place.file.clone(),
             key: self.key(key),
             value,
             allowed: allowed.to_owned(),
@@ -94,9 +93,9 @@ impl Section {
     /// A section below this one; `purpose` is what it is for, with an example.
     pub(super) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
         match self.take(key) {
-            Some(value) if !value.is_null() => Section::of(&self.file, self.key(key), value),
+            Some(value) if !value.is_null() => Section::of(&self.place.file, self.key(key), value),
             found => {
-                let (file, section) = (self.file.clone(), self.key(key));
+                let (file, section) = (self.place.file.clone(), self.key(key));
                 Err(Error::MissingSection { file, section, empty: found.is_some(), purpose })
             }
         }
@@ -114,18 +113,16 @@ impl Section {
 
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
-        Place { file: self.file.clone(), path: self.path.clone() }
+        self.place.clone()
     }
 
-    /// None of these keys is there, one of which has to be; the first is the usual one.
     pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
-        let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
-        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+        self.place.missing(keys)
     }
 
     /// The key means something elsewhere; `instead` is what to write here.
     pub(super) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
-        Error::Misplaced { file: self.file.clone(), key: self.key(key), instead: instead.into() }
+        Error::Misplaced { file: self.place.file.clone(), key: self.key(key), instead: instead.into() }
     }
 
     /// A number, where there is one.
@@ -176,7 +173,7 @@ impl Section {
             None => Ok(Vec::new()),
             Some(Value::Sequence(list)) => {
                 let path = |place| format!("{}[{place}]", self.key(key));
-                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.file, path(at), value)).collect()
+                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.place.file, path(at), value)).collect()
             }
             Some(other) => Err(self.bad(key, show(&other), "a list of mappings", None)),
         }
@@ -275,10 +272,10 @@ impl Section {
             if phases.iter().any(|(known, _)| *known == number) {
                 return Err(self.bad_key(&shown, "there once: it is there as text and as a number"));
             }
-            phases.push((number, Section::of(&self.file, self.key(&number.to_string()), value.clone())?));
+            phases.push((number, Section::of(&self.place.file, self.key(&number.to_string()), value.clone())?));
         }
         if !texts.is_empty() {
-            let (file, texts) = (&self.file, cut(texts.join(", "), SHOWN_TEXT));
+            let (file, texts) = (&self.place.file, cut(texts.join(", "), SHOWN_TEXT));
             warnings.push(format!("{file}: phases {texts} are text; read as whole numbers"));
         }
         phases.sort_by_key(|(number, _)| *number);
@@ -298,8 +295,8 @@ impl Section {
             .collect();
         let text = cut(serde_yaml::to_string(&map).unwrap_or_default(), SHOWN_SCHEDULE);
         Error::BadValue {
-            file: self.file.clone(),
-            key: if self.path.is_empty() { "the phases".to_owned() } else { self.path.clone() },
+            file: self.place.file.clone(),
+            key: if self.place.path.is_empty() { "the phases".to_owned() } else { self.place.path.clone() },
             value: numbers.join(", "),
             allowed: format!(
                 "0 to {} without a gap. Numbered anew they would be:\n{}",
@@ -312,8 +309,8 @@ impl Section {
 
     fn bad_key(&self, key: &str, allowed: &str) -> Error {
         Error::BadValue {
-            file: self.file.clone(),
-            key: if self.path.is_empty() { "a key".to_owned() } else { format!("a key of {}", self.path) },
+            file: self.place.file.clone(),
+            key: if self.place.path.is_empty() { "a key".to_owned() } else { format!("a key of {}", self.place.path) },
             value: key.to_owned(),
             allowed: allowed.to_owned(),
             nearest: None,
@@ -331,13 +328,13 @@ impl Section {
 
     /// The error for a section that is there with nothing in it; `purpose` is what it is for, with an example.
     pub(super) fn empty(&self, purpose: &'static str) -> Error {
-        Error::MissingSection { file: self.file.clone(), section: self.path.clone(), empty: true, purpose }
+        Error::MissingSection { file: self.place.file.clone(), section: self.place.path.clone(), empty: true, purpose }
     }
 
     /// A section, where there is one that is not null.
     pub(super) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
         let value = self.take(key).filter(|value| !value.is_null());
-        value.map(|value| Section::of(&self.file, self.key(key), value)).transpose()
+        value.map(|value| Section::of(&self.place.file, self.key(key), value)).transpose()
     }
 
     /// A number that has to be one in YAML too: no text that reads as a number.
@@ -411,13 +408,15 @@ impl Place {
         }
     }
 
+    /// None of these keys is there, one of which has to be; the first is the usual one.
+    pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
+        let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
+        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+    }
+
     /// What stands here moves `field`, and so does what stands at `by`.
     pub(super) fn moved_twice(&self, field: Field, by: &Place) -> Error {
         Error::MovedTwice { file: self.file.clone(), key: self.path.clone(), field, by: by.path.clone() }
-    }
-
-    pub(super) fn class(&self, refusal: class::Error) -> Error {
-        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 
     /// A law's complaint about an argument, as one about the key of that name.
@@ -426,6 +425,16 @@ impl Place {
             Error::BadArgument { argument, value, allowed, .. } => self.bad(argument, value, allowed),
             other => other,
         }
+    }
+
+    /// What stands here gives a group a value at a step that its field does not allow.
+    pub(super) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
+        let (file, key) = (self.file.clone(), self.path.clone());
+        Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
+    }
+
+    pub(super) fn class(&self, refusal: class::Error) -> Error {
+        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 }
 

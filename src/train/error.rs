@@ -1,6 +1,8 @@
 //! What can go wrong in training.
 
 use crate::{engine, nn, optim, schedule};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// An error of the train room.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -18,6 +20,44 @@ pub enum Error {
     /// From the device.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// A schedule that goes by a metric that is not measured.
+    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", hint(.nearest))]
+    UnknownMetric {
+        /// The metric.
+        monitor: String,
+        /// Those that are measured.
+        known: String,
+        /// The nearest of them.
+        nearest: Option<String>,
+    },
+    /// A file or folder that cannot be read or written.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A file of a checkpoint that is cut off, altered, or none.
+    #[error("{}: {reason}", .path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint of another run.
+    #[error("{}: this is another run: {what} is {there} there and {here} here", .path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// What the checkpoint has.
+        there: String,
+        /// What this run has.
+        here: String,
+    },
     /// A setting out of range.
     #[error("{setting} = {value}: {reason}")]
     BadSetting {
@@ -42,4 +82,20 @@ pub enum Error {
         /// Classes of the model.
         model_classes: usize,
     },
+}
+
+impl Error {
+    /// What went wrong with a file or folder.
+    pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+        let path = path.to_owned();
+        move |error| Error::File { path: path.clone(), reason: error.to_string() }
+    }
+
+    pub(super) fn bad_file(path: &Path, reason: &str) -> Error {
+        Error::BadFile { path: path.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
 }

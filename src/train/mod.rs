@@ -1,14 +1,24 @@
 //! The training loop: batches, steps, evaluation and reports.
 //!
 //! A step is one submission: gather, forward, loss, backward and the optimizer's stages, one program after the other.
-//! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings.
+//! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings. Phases begin
+//! where the plan says so, and a checkpoint holds what a killed run needs to go on as if nothing had happened.
 //!
 //! Invariant: no command line, no printing, no exit.
 
+mod checkpoint;
+mod config;
 mod error;
-mod metrics;
+mod event;
+mod phase;
+mod programs;
+mod resume;
+mod saved;
 mod trainer;
 
+pub use checkpoint::Checkpoints;
+pub use config::Config;
 pub use error::Error;
-pub use metrics::{Epoch, Progress};
-pub use trainer::{Config, Trainer};
+pub use event::{Began, Evaluation, Event, Progress};
+pub use resume::Resumed;
+pub use trainer::Trainer;

@@ -1,106 +1,114 @@
 //! The trainer of a classifier.
 
-use super::metrics::means;
-use super::{Epoch, Error, Progress};
+use super::checkpoint::Checkpoints;
+use super::event::{Began, Evaluation, Event, Progress, means};
+use super::programs::{TrainSet, step_program, test_program};
+use super::{Config, Error};
 use crate::data::DataSet;
-use crate::engine::layout::{Gather, Metrics, Position, Stats};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Report, Ring, Submission, kernel, row_of};
-use crate::nn::{Batch, Mlp, Workspace};
-use crate::optim::{Next, Optimizer, Parameters, Settings};
-use crate::params::{Group, Row};
-use crate::schedule::{self, FieldLaw, Run};
-
-/// Rows of one evaluation batch.
-const TEST_ROWS: usize = 512;
+use crate::engine::layout::{Metrics, Stats};
+use crate::engine::{Buffer, Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
+use crate::nn::Mlp;
+use crate::optim::{Best, Next, Optimizer, Parameters};
+use crate::params::{Param, nearest};
+use crate::schedule::{self, Cursor, Epochs, Plan};
+use std::collections::VecDeque;
 
 /// Steps that the host may be ahead of the last report before it sleeps: enough never to starve the device, few enough
 /// that queued command buffers stay small.
 const STEPS_AHEAD: u64 = 512;
 
-/// How to train.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Rows of a micro-batch.
-    pub batch_size: usize,
-    /// Micro-batches of a step; their gradients add up.
-    pub micro_batches: usize,
-    /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
-    /// an order of its own.
-    pub epochs: usize,
-    /// Seed of initial values and orders.
-    pub seed: u32,
-    /// The row that groups start with.
-    pub row: Row,
-    /// Parameters whose name contains one of these have no weight decay.
-    pub no_decay: Vec<String>,
-    /// Clip, guard and pages.
-    pub settings: Settings,
-}
+/// The metrics of an evaluation, which a schedule may go by.
+pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
 
-/// Trains an MLP on a labelled data set that lies on the device.
+/// Trains an MLP on a labelled data set that lies on the device, by a plan.
+///
+/// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
+/// copy, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
 pub struct Trainer {
-    engine: Engine,
-    config: Config,
-    laws: Vec<FieldLaw>,
-    base: Vec<Row>,
-    parameters: Parameters,
-    optimizer: Optimizer,
+    pub(super) engine: Engine,
+    pub(super) model: Mlp,
+    pub(super) config: Config,
+    pub(super) plan: Plan,
+    pub(super) cursor: Cursor,
+    pub(super) parameters: Parameters,
+    pub(super) optimizer: Optimizer,
+    pub(super) best: Best,
+    pub(super) checkpoints: Option<Checkpoints>,
+    train: TrainSet,
+    tested: Buffer,
     step: Prepared,
     test: Prepared,
     progress: Ring,
     results: Ring,
-    steps_per_epoch: u64,
+    /// Evaluations whose metrics have not arrived.
+    evaluating: VecDeque<Evaluating>,
+    /// Steps that optimizers before this one skipped.
+    skipped_before: u64,
     last_reported: u64,
-    rows_end: u64,
+    /// Learning rates of the first group, from the first step of the loaded rows on.
+    lrs: VecDeque<f64>,
+    /// The last step's.
+    lr: f64,
+}
+
+/// What an evaluation's report does not say itself.
+#[derive(Clone, Copy, Debug)]
+struct Evaluating {
+    steps: u64,
+    phase: usize,
+    lr: f64,
 }
 
 impl Trainer {
-    /// Puts model and data on the device and prepares the programs. `laws` makes the laws of the run from the groups'
-    /// rows and the run's length, as [`Spec::laws`](schedule::Spec::laws) does.
+    /// Puts model and data on the device and prepares the programs. `plan` makes the plan from the model's parameters
+    /// and the run's length, as [`Plan::new`] does.
     ///
     /// # Errors
-    /// Settings out of range, data that does not fit the model, laws that do not fit the run, out of device memory.
+    /// Settings out of range, data that does not fit the model, a plan that does not fit the run or goes by a metric that
+    /// is not measured here, out of device memory.
     pub fn new(
         engine: &Engine,
         model: &Mlp,
         (train, test): (&DataSet, &DataSet),
         config: Config,
-        laws: impl FnOnce(&[Row], Run) -> Result<Vec<FieldLaw>, schedule::Error>,
+        plan: impl FnOnce(&[Param], Epochs) -> Result<Plan, schedule::Error>,
     ) -> Result<Trainer, Error> {
-        check(model, train, test, &config)?;
-        let steps_per_epoch = (train.rows() / (config.batch_size * config.micro_batches)) as u64;
+        config.check(model, train, test)?;
+        let params = model.params();
+        let steps_per_epoch = (train.rows() / config.rows_per_step()) as u64;
+        let plan = plan(&params, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
+        check_metrics(&plan)?;
+        let cursor = plan.start()?;
 
-        let parameters = Parameters::new(engine, &model.params(), config.settings.page_bytes)?;
+        let parameters = Parameters::new(engine, &params, config.settings.page_bytes)?;
         for (name, values) in model.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }
-        let no_decay: Vec<&str> = config.no_decay.iter().map(String::as_str).collect();
-        let groups = Group::by_decay(config.row, &model.params(), &no_decay);
-        let optimizer = Optimizer::new(engine, &parameters, &groups, config.settings)?;
-
-        let batch = Batch::new(engine, config.batch_size, model.inputs())?;
-        let space = model.workspace(engine, config.batch_size)?;
-        let step =
-            engine.prepare(step_program(engine, model, train, &config, &parameters, &optimizer, &batch, &space)?)?;
+        let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
+        let train = TrainSet::new(engine, model, train, config.batch_size)?;
+        let step = step_program(engine, model, &train, &config, &parameters, &optimizer)?;
         let (test, tested) = test_program(engine, model, test, &parameters)?;
-        let base: Vec<Row> = groups.iter().map(|group| group.row).collect();
-        let run = Run { steps: steps_per_epoch * config.epochs as u64, steps_per_epoch: Some(steps_per_epoch) };
-        let stats = optimizer.stats_range();
-        let progress = engine.ring(vec![space.metrics.all(), stats.clone()])?;
-        let results = engine.ring(vec![space.metrics.all(), tested.all(), stats])?;
+        let (progress, results) = rings(engine, &train, &tested, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
-            laws: laws(&base, run)?,
-            base,
+            model: model.clone(),
+            best: Best::new(config.best_device_limit_bytes),
+            checkpoints: None,
+            plan,
+            cursor,
             parameters,
             optimizer,
-            step,
+            step: engine.prepare(step)?,
             test: engine.prepare(test)?,
+            train,
+            tested,
             progress,
             results,
-            steps_per_epoch,
+            evaluating: VecDeque::new(),
+            skipped_before: 0,
             last_reported: 0,
-            rows_end: 0,
+            lrs: VecDeque::new(),
+            lr: 0.0,
             config,
         })
     }
@@ -110,18 +118,19 @@ impl Trainer {
         &self.parameters
     }
 
-    /// The optimizer.
+    /// The optimizer; a phase may begin with another one.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
-    /// Steps in an epoch.
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.steps_per_epoch
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
-    fn total_steps(&self) -> u64 {
-        self.steps_per_epoch * self.config.epochs as u64
+    /// Where the run stands.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
     }
 
     /// The programs of a step, in order: the model's, then the optimizer's.
@@ -133,214 +142,208 @@ impl Trainer {
         Ok([step, self.optimizer.program()?])
     }
 
-    /// Trains from where it stands to the end. `on_step` gets the steps' reports that arrive, `on_epoch` every epoch's, in order.
-    ///
-    /// # Errors
-    /// From the device.
-    pub fn run(&mut self, mut on_step: impl FnMut(&Progress), mut on_epoch: impl FnMut(&Epoch)) -> Result<(), Error> {
-        while self.optimizer.next_step() < self.total_steps() {
-            self.take_step()?;
-            self.collect(&mut on_step, &mut on_epoch)?;
-            while self.is_far_ahead() {
-                self.engine.throttle();
-                self.collect(&mut on_step, &mut on_epoch)?;
-            }
-            let done = self.optimizer.next_step();
-            if !done.is_multiple_of(self.steps_per_epoch) {
-                continue;
-            }
-            // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
-            while !self.results.has_free_slot() {
-                self.engine.throttle();
-                self.collect(&mut on_step, &mut on_epoch)?;
-            }
-            self.evaluate(done / self.steps_per_epoch)?;
-        }
-        self.engine.wait()?;
-        self.collect(&mut on_step, &mut on_epoch)
+    /// Whether the run is over: its last epoch is done, or a metric has ended it.
+    pub fn is_over(&self) -> bool {
+        self.cursor.stop().is_some() || self.cursor.step() >= self.plan.steps()
     }
 
-    /// One step, in one submission.
+    /// Trains from where it stands to the end, and tells what happens, each kind of event in order.
+    ///
+    /// # Errors
+    /// From the device, and from writing checkpoints.
+    pub fn run(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
+        while !self.is_over() {
+            self.steps_until_event(&mut tell)?;
+        }
+        self.engine.wait()?;
+        self.collect(&mut tell)?;
+        Ok(())
+    }
+
+    fn steps_until_event(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        if let Some(began) = self.begin_phase()? {
+            tell(&Event::Phase(began));
+        }
+        self.train_step()?;
+        self.collect(tell)?;
+        while self.is_far_ahead() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        if self.plan.is_evaluated(&self.cursor) {
+            self.evaluate(tell)?;
+        }
+        if let Some(path) = self.checkpoint_if_due()? {
+            tell(&Event::Checkpoint(path));
+        }
+        Ok(())
+    }
+
+    /// One step, in one submission; at the start of an epoch the next phase may begin before it.
     ///
     /// # Errors
     /// From the device.
-    pub fn take_step(&mut self) -> Result<(), Error> {
-        let step = self.optimizer.next_step();
-        if step >= self.rows_end {
-            // No more rows than the run has steps left; steps beyond it go on one by one.
-            let left = self.total_steps().saturating_sub(step).max(1);
-            let steps = u64::from(self.optimizer.horizon_steps()).min(left);
-            self.optimizer.load_rows(step, &schedule::rows(&self.base, &self.laws, step, steps))?;
-            self.rows_end = step + steps;
+    pub fn take_step(&mut self) -> Result<Option<Began>, Error> {
+        let began = self.begin_phase()?;
+        self.train_step()?;
+        Ok(began)
+    }
+
+    fn train_step(&mut self) -> Result<(), Error> {
+        if self.lrs.is_empty() {
+            self.load_rows()?;
         }
         let Next { uploads, program, slot, step, lost } = self.optimizer.next(None)?;
         let report = Some(Report { ring: &self.progress, tag: step });
         let programs = vec![&self.step, program];
-        Ok(self.engine.submit(&Submission {
-            uploads,
-            programs,
-            slot,
-            report,
-            lost: Some(lost),
-            ..Submission::default()
-        })?)
+        let lost = Some(lost);
+        self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?;
+        self.plan.step(&mut self.cursor)?;
+        self.lr = self.lrs.pop_front().unwrap_or(self.lr);
+        Ok(())
+    }
+
+    fn load_rows(&mut self) -> Result<(), Error> {
+        let step = self.cursor.step();
+        // No more rows than the run has steps left; steps beyond it go on one by one.
+        let left = self.plan.steps().saturating_sub(step).max(1);
+        let steps = u64::from(self.optimizer.horizon_steps()).min(left);
+        let rows = self.plan.rows(&self.cursor, steps)?;
+        self.optimizer.load_rows(step, &rows)?;
+        self.lrs = rows.chunks(rows.len() / steps as usize).map(|row| row[0].lr).collect();
+        Ok(())
     }
 
     /// Whether the host has run too far ahead of the device's reports.
     fn is_far_ahead(&self) -> bool {
-        self.optimizer.next_step() > self.last_reported + STEPS_AHEAD && !self.progress.has_free_slot()
+        self.cursor.step() > self.last_reported + STEPS_AHEAD && !self.progress.has_free_slot()
     }
 
-    fn evaluate(&self, epochs_done: u64) -> Result<(), Error> {
-        let report = Some(Report { ring: &self.results, tag: epochs_done });
-        Ok(self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?)
+    /// The rows that are loaded are no longer true.
+    pub(super) fn forget_rows(&mut self) {
+        self.lrs.clear();
     }
 
-    fn collect(&mut self, on_step: &mut impl FnMut(&Progress), on_epoch: &mut impl FnMut(&Epoch)) -> Result<(), Error> {
+    // ---- evaluations ----
+
+    /// Evaluates, and where that decides something, waits for the metrics and decides.
+    fn evaluate(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
+        while !self.results.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        let steps = self.cursor.step();
+        let report = Some(Report { ring: &self.results, tag: steps });
+        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
+        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        if !self.decides() {
+            return Ok(());
+        }
+        self.engine.wait()?;
+        let Some(done) = self.collect(tell)?.filter(|done| done.steps == steps) else { return Ok(()) };
+        let metrics = [done.train_loss, done.val_loss, done.val_accuracy];
+        let metrics: Vec<(&str, f64)> = METRICS.into_iter().zip(metrics).collect();
+        let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
+        if verdict.is_best && self.plan.restores_best() {
+            self.best.keep(&self.optimizer)?;
+        }
+        if verdict.moves_rates {
+            self.forget_rows();
+        }
+        Ok(())
+    }
+
+    /// Whether metrics decide anything, be it which checkpoint is the best.
+    fn decides(&self) -> bool {
+        self.plan.needs_metrics() || self.checkpoints.is_some()
+    }
+
+    /// Tells what has arrived; the last evaluation among it.
+    fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
         for delivery in self.engine.collect(&self.progress)? {
             let (metrics, stats) = delivery.bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
             let stats = self.optimizer.absorb(stats, delivery.device_seconds)?;
             self.last_reported = self.last_reported.max(delivery.tag + 1);
-            on_step(&Progress { step: delivery.tag, loss: metrics.loss, stats });
+            tell(&Event::Step(Progress { step: delivery.tag, loss: metrics.loss, stats }));
         }
+        let mut last = None;
         for delivery in self.engine.collect(&self.results)? {
-            let (trained, rest) = delivery.bytes.split_at(size_of::<Metrics>());
-            let (tested, stats) = rest.split_at(size_of::<Metrics>());
-            let stats: Stats = bytemuck::pod_read_unaligned(stats);
-            let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
-            let (test_loss, test_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
-            let steps = delivery.tag * self.steps_per_epoch;
-            on_epoch(&Epoch {
-                epoch: delivery.tag as usize,
-                steps,
-                train_loss,
-                test_loss,
-                test_accuracy,
-                lr: schedule::rows(&self.base, &self.laws, steps - 1, 1)[0].lr,
-                skipped_steps: u64::from(stats.skipped),
-            });
+            let Some(evaluating) = self.evaluating.pop_front() else { continue };
+            let evaluation = self.evaluation(evaluating, &delivery);
+            tell(&Event::Evaluation(evaluation));
+            last = Some(evaluation);
         }
+        Ok(last)
+    }
+
+    fn evaluation(&self, Evaluating { steps, phase, lr }: Evaluating, delivery: &Delivery) -> Evaluation {
+        let (trained, rest) = delivery.bytes.split_at(size_of::<Metrics>());
+        let (tested, stats) = rest.split_at(size_of::<Metrics>());
+        let stats: Stats = bytemuck::pod_read_unaligned(stats);
+        let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
+        let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
+        let epoch = steps.div_ceil(self.plan.steps_per_epoch());
+        let skipped_steps = self.skipped_before + u64::from(stats.skipped);
+        Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
+    }
+
+    // ---- what a phase changes ----
+
+    /// Compiles the step for what is trainable now.
+    pub(super) fn compile(&mut self) -> Result<(), Error> {
+        let Trainer { engine, model, train, config, parameters, optimizer, .. } = self;
+        let program = step_program(engine, model, train, config, parameters, optimizer)?;
+        self.step = self.engine.prepare(program)?;
+        self.forget_rows();
         Ok(())
     }
+
+    /// Another optimizer over the same parameters takes over, with moments and counts at zero. Reports of the old one
+    /// have been collected.
+    pub(super) fn take_over(&mut self, mut optimizer: Optimizer) -> Result<(), Error> {
+        let stats: Vec<Stats> = self.engine.read(&self.optimizer.stats_range())?;
+        self.skipped_before += stats.first().map_or(0, |stats| u64::from(stats.skipped));
+        optimizer.go_to_step(self.cursor.step())?;
+        (self.progress, self.results) = rings(&self.engine, &self.train, &self.tested, &optimizer)?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
+    /// Steps skipped so far, as the device counts them. Waits for it.
+    pub(super) fn skipped_steps(&self) -> Result<u64, Error> {
+        let stats: Vec<Stats> = self.engine.read(&self.optimizer.stats_range())?;
+        Ok(self.skipped_before + stats.first().map_or(0, |stats| u64::from(stats.skipped)))
+    }
+
+    /// Steps skipped before this process.
+    pub(super) fn set_skipped_before(&mut self, steps: u64) {
+        self.skipped_before = steps;
+    }
+
+    /// The counts of the running epoch's losses.
+    pub(super) fn metrics(&self) -> Range {
+        self.train.space.metrics.all()
+    }
+
+    /// Waits until every report of a step has arrived, and drops them.
+    pub(super) fn drain(&mut self) -> Result<(), Error> {
+        self.engine.wait()?;
+        self.collect(&mut |_| ()).map(|_| ())
+    }
 }
 
-fn check(model: &Mlp, train: &DataSet, test: &DataSet, config: &Config) -> Result<(), Error> {
-    for (which, set) in [("train", train), ("test", test)] {
-        let (inputs, classes) = (set.inputs(), set.classes());
-        if inputs != model.inputs() || classes != model.classes() {
-            let (model_inputs, model_classes) = (model.inputs(), model.classes());
-            return Err(Error::Mismatch { which, inputs, classes, model_inputs, model_classes });
-        }
-    }
-    let positive =
-        [("batch_size", config.batch_size), ("micro_batches", config.micro_batches), ("epochs", config.epochs)];
-    if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
-        return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
-    }
-    let rows = config.batch_size.saturating_mul(config.micro_batches);
-    if rows > train.rows() {
-        let reason = format!("a step takes {rows} rows, the train set has {}", train.rows());
-        return Err(Error::BadSetting { setting: "batch_size", value: config.batch_size, reason });
-    }
-    Ok(())
+/// What comes back from steps, and from evaluations.
+fn rings(engine: &Engine, train: &TrainSet, tested: &Buffer, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
+    let (trained, stats) = (train.space.metrics.all(), optimizer.stats_range());
+    Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, tested.all(), stats])?))
 }
 
-/// Gather, forward, loss and backward of every micro-batch of a step.
-#[allow(clippy::too_many_arguments, reason = "everything that a step is made of, once")]
-fn step_program(
-    engine: &Engine,
-    model: &Mlp,
-    train: &DataSet,
-    config: &Config,
-    parameters: &Parameters,
-    optimizer: &Optimizer,
-    batch: &Batch,
-    space: &Workspace,
-) -> Result<Program, Error> {
-    let values = engine.buffer_with("train values", &train.padded(0, train.rows()))?;
-    let labels = engine.buffer_with("train labels", train.labels())?;
-    let rows = config.batch_size * config.micro_batches;
-    let parameter = |name: &str| parameters.range(name).map_err(Error::from);
-    let gradient = |name: &str| -> Result<_, Error> {
-        Ok(if optimizer.is_trainable(name)? { Some(optimizer.gradient(name)?) } else { None })
-    };
-    let mut program = Program::new("mlp step");
-    for micro in 0..config.micro_batches {
-        let shape = Gather {
-            samples: train.rows() as u32,
-            rows: config.batch_size as u32,
-            quads: train.inputs().div_ceil(4) as u32,
-            steps_per_epoch: (train.rows() / rows) as u32,
-            micro_batches: config.micro_batches as u32,
-            micro: micro as u32,
-            seed: config.seed,
-            pad0: 0,
-        };
-        program.dispatches.push(gather(engine, &values, &labels, batch, optimizer.table(), shape)?);
-        program.dispatches.extend(model.forward(engine, parameter, batch, space)?);
-        program.dispatches.push(model.loss(engine, batch, space, 1.0 / rows as f32)?);
-        program.dispatches.extend(model.backward(engine, parameter, gradient, batch, space, micro > 0)?);
-    }
-    Ok(program)
-}
-
-fn gather(
-    engine: &Engine,
-    values: &Buffer,
-    labels: &Buffer,
-    batch: &Batch,
-    table: &Buffer,
-    shape: Gather,
-) -> Result<Dispatch, Error> {
-    let workgroup = if engine.is_software() { 8 } else { 64 };
-    let shape_buffer = engine.buffer_with("gather shape", &[shape])?;
-    let kernel = kernel("gather")?;
-    Ok(Dispatch {
-        kernel,
-        bindings: vec![
-            values.into(),
-            labels.into(),
-            (&batch.x).into(),
-            (&batch.labels).into(),
-            (&batch.position).into(),
-            table.into(),
-            (&shape_buffer).into(),
-            Binding::Clock,
-        ],
-        constants: vec![("WORKGROUP", f64::from(workgroup))],
-        grid: row_of((shape.rows * shape.quads).div_ceil(workgroup)),
-        bytes: u64::from(shape.rows * shape.quads) * 32,
+fn check_metrics(plan: &Plan) -> Result<(), Error> {
+    let unknown = plan.monitors().into_iter().find(|monitor| !METRICS.contains(monitor));
+    unknown.map_or(Ok(()), |monitor| {
+        let nearest = nearest(monitor, METRICS).map(str::to_owned);
+        Err(Error::UnknownMetric { monitor: monitor.to_owned(), known: METRICS.join(", "), nearest })
     })
-}
-
-/// Forward and loss over the test set, which lies on the device in batches, and the counts that they leave.
-fn test_program(
-    engine: &Engine,
-    model: &Mlp,
-    test: &DataSet,
-    parameters: &Parameters,
-) -> Result<(Program, Buffer), Error> {
-    let parameter = |name: &str| parameters.range(name).map_err(Error::from);
-    let mut program = Program::new("mlp test");
-    let mut spaces: Vec<(usize, Workspace)> = Vec::new();
-    let metrics = engine.buffer("test metrics", size_of::<Metrics>() as u64)?;
-    for (number, first) in (0..test.rows()).step_by(TEST_ROWS).enumerate() {
-        let rows = TEST_ROWS.min(test.rows() - first);
-        let batch = Batch::new(engine, rows, model.inputs())?;
-        engine.write(&batch.x, 0, &test.padded(first, rows))?;
-        engine.write(&batch.labels, 0, &test.labels()[first..first + rows])?;
-        engine.write(&batch.position, 0, &[Position { batch: number as u32, ..Position::default() }])?;
-        let known = spaces.iter().position(|(known, _)| *known == rows);
-        let place = known.unwrap_or(spaces.len());
-        if known.is_none() {
-            let mut space = model.workspace(engine, rows)?;
-            space.metrics = metrics.clone();
-            spaces.push((rows, space));
-        }
-        let space = &spaces[place].1;
-        program.dispatches.extend(model.forward(engine, parameter, &batch, space)?);
-        program.dispatches.push(model.loss(engine, &batch, space, 0.0)?);
-    }
-    Ok((program, metrics))
 }

@@ -3,7 +3,7 @@
 
 use crate::support::{assert_close, engines, fresh_gpu, gpu, noise};
 use gradus::engine::{Counters, Engine};
-use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, Clip, Error, NormOrder, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row};
 use std::collections::BTreeMap;
 
@@ -219,6 +219,46 @@ fn a_thaw_is_one_submission_and_moves_only_lists() {
     assert!(counted.submissions <= 2, "{counted:?}");
     assert!(counted.uploaded_bytes < 2048, "{counted:?}");
     assert_eq!(counted.blocking_waits, 0);
+}
+
+/// What a thaw uploads: lists and table, counted from their sizes; and what it submits: at most the copies of what moves,
+/// then the step. A best copy that is restored and extended on the way adds one submission.
+#[test]
+fn a_new_group_costs_its_lists_and_at_most_two_submissions() {
+    let Some(engine) = fresh_gpu() else { return };
+    let [head, trunk] = &two_groups()[..] else { panic!("two groups") };
+    let chunks: u64 = model().iter().map(|param| (param.elements() as u64).div_ceil(4096)).sum();
+    for (clip, page_bytes) in [(Clip::None, None), (Clip::norm(1.0), None), (Clip::norm(1.0), Some(4096 * 4))] {
+        for with_best in [false, true] {
+            let parameters = filled(&engine, &model(), page_bytes);
+            let settings = Settings { clip, page_bytes, ..Settings::default() };
+            let mut optimizer =
+                Optimizer::new(&engine, &parameters, std::slice::from_ref(head), settings).expect("an optimizer");
+            give_gradients(&mut optimizer, &model(), 0);
+            optimizer.step().expect("a step");
+            let mut best = Best::new(u64::MAX);
+            best.keep(&optimizer).expect("a copy");
+            let before = engine.counters();
+            if with_best {
+                best.restore_and_extend(&mut optimizer, &["trunk.weight"]).expect("a transition");
+            }
+            optimizer.add_group(trunk).expect("a group");
+            let thawed = engine.counters();
+            optimizer.step().expect("a step");
+            let counted = engine.counters() - before;
+            assert!((thawed - before).submissions <= 1 + u64::from(with_best), "before the step: {counted:?}");
+            assert_eq!((engine.counters() - thawed).submissions, 1);
+            assert_eq!((counted.blocking_waits, counted.downloaded_bytes), (0, 0));
+
+            let kernels: Vec<&str> =
+                optimizer.program().expect("a program").dispatches.iter().map(|one| one.kernel.name).collect();
+            let runs = |name: &str| kernels.iter().filter(|kernel| **kernel == name).count() as u64;
+            let segments = 256 * (runs("norm") + runs("adamw"));
+            let (settings_bytes, tensors, table) = (32, 3 * 8, 16 + 2 * 48);
+            let expected = 24 * chunks + segments + settings_bytes + tensors + table;
+            assert_eq!(counted.uploaded_bytes, expected, "{clip:?} {page_bytes:?} {kernels:?}");
+        }
+    }
 }
 
 #[test]
@@ -517,6 +557,7 @@ fn optimizers_can_be_sent_and_shared() {
     is_send_and_sync::<Engine>();
     is_send_and_sync::<Optimizer>();
     is_send_and_sync::<Parameters>();
+    is_send_and_sync::<Best>();
     is_send_and_sync::<gradus::optim::GradientClip>();
     is_send_and_sync::<gradus::engine::Buffer>();
 }

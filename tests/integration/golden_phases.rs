@@ -290,7 +290,7 @@ pub fn run_epoch(
         plan.step(cursor).unwrap_or_else(|error| panic!("{at}: {error}"));
         saved(cursor, saves);
     }
-    if plan.evaluate().is_due(cursor.step(), BATCHES) {
+    if plan.is_evaluated(cursor) {
         let metrics = metrics(&case.json["args"]["script"], epoch as usize);
         let metrics: Vec<(&str, f64)> = metrics.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let verdict = plan.validation(cursor, &metrics).unwrap_or_else(|error| panic!("{at}: {error}"));

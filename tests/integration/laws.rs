@@ -64,6 +64,39 @@ fn warmups() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// Laws that move between the base and a level, LOW; those that take none end at it by other keys.
+const LEVELLED: [&str; 17] = [
+    "linear, end_ratio: EDGE",
+    "linear, start_ratio: EDGE, end_ratio: 1",
+    "polynomial, power: 0.7, LOW",
+    "step, gamma: 0.3, every_steps: 3, LOW",
+    "cosine, LOW",
+    "cosine, k_decay: 1.7, LOW",
+    "cosine_restarts, cycle_steps: 7, cycle_mult: 1.3, cycle_decay: 0.9, LOW",
+    "cyclic, up_steps: 7, LOW",
+    "cyclic, up_steps: 7, down_steps: 3, mode: triangular2, LOW",
+    "cyclic, up_steps: 7, mode: exp_range, gamma: 0.99, LOW",
+    "tanh, LOW",
+    "tanh, lower: -0.1, upper: 0.1, LOW",
+    "wsd, decay: sqrt, decay_fraction: 1, LOW",
+    "wsd, decay: linear, decay_fraction: 0.7, LOW",
+    "wsd, decay: cosine, decay_fraction: 0.7, LOW",
+    "plateau, LOW",
+    "chained, parts: [{type: cosine, LOW}, {type: constant}]",
+];
+
+/// Warm-ups and cool-downs between equal ends.
+fn edges() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "",
+        ", warmup: linear, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", warmup: cosine, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", warmup: constant, warmup_fraction: 0.3, warmup_start_ratio: 1",
+        ", cooldown: linear, cooldown_fraction: 0.3, cooldown_end_ratio: 1",
+        ", cooldown: cosine, cooldown_fraction: 0.3, cooldown_end_ratio: 1",
+    ])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -78,12 +111,33 @@ proptest! {
             let value = law.value(base, step);
             // A warm-up may start below the main law.
             let lowest = if warmup.is_empty() || step > steps { lowest } else { 0.0 };
-            let (low, high) = (lowest * base * (1.0 - 1e-12), base * (1.0 + 1e-12));
-            prop_assert!(value >= low && value <= high, "{text}: {value} at {step}");
+            let low = lowest * base * (1.0 - 1e-12);
+            prop_assert!(value >= low && value <= base, "{text}: {value} at {step}");
         }
         if let Some(last) = last {
             let value = law.value(base, steps + beyond);
             prop_assert!((value - last * base).abs() <= 1e-12 * base, "{text}: {value} beyond the end");
+        }
+    }
+
+    /// Not by a rounding either: never above the base, never below the lowest level, be it the base itself or a
+    /// neighbour of it.
+    #[test]
+    fn laws_keep_their_bounds_exactly(
+        text in prop::sample::select(LEVELLED.to_vec()), steps in 2u64..200, base in 1e-6f64..10.0,
+        ratio in prop_oneof![Just(1.0), 0.0f64..1.0, Just(1.0 - f64::EPSILON)], absolute: bool, edges in edges(),
+    ) {
+        let lowest = ratio * base;
+        let level = if absolute { format!("min: {lowest:?}") } else { format!("min_ratio: {ratio:?}") };
+        // A decay over the whole run leaves no room for a warm-up, and a plateau has no cool-down.
+        let edges = if text.contains("wsd") || text.contains("plateau") { "" } else { edges };
+        let text = format!("type: {text}{edges}").replace("LOW", &level).replace("EDGE", &format!("{ratio:?}"));
+        let spec = read(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let row = Row { lr: base, ..Row::default() };
+        let law = spec.laws(&[row], Run { steps, steps_per_epoch: None }).expect("laws").remove(0).law;
+        for step in 0..steps + 10 {
+            let value = law.value(base, step);
+            prop_assert!(value >= lowest && value <= base, "{text}: {value:?} of {base:?} at {step}");
         }
     }
 
@@ -264,6 +318,7 @@ fn nonsense_is_refused_when_it_is_read() {
             "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is asked for by \
              class_path, not by type",
         ),
+        ("type: CosineAnealingLR", "type = CosineAnealingLR is not the short name of a law; a Python class is"),
         ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is asked for by class_path"),
         ("type: step", "every_steps is missing (every_epochs or every_fraction would do instead)"),
         ("type: exponential", "gamma is missing"),
@@ -298,7 +353,22 @@ fn nonsense_is_refused_when_it_is_read() {
             "warmup_start_ratio = 0 is not to be given beside warmup_start: give one of them",
         ),
         ("type: cosine, warmup_fraction: 1.5", "warmup_fraction = 1.5 is not a number from 0 to 1"),
-        ("type: cosine, warmup_fraction: 0.6, cooldown_fraction: 0.6", "warmup_fraction = 0.6 is not short enough"),
+        (
+            "type: cosine, warmup_fraction: 0.6, cooldown_fraction: 0.6",
+            "warmup_fraction = 0.6 is not short enough: warm-up and cool-down are 0.6 + 0.6 of the whole law",
+        ),
+        (
+            "type: cosine, epochs: 4, warmup_epochs: 3, cooldown_fraction: 0.5",
+            "warmup_epochs = 3 is not short enough: warm-up and cool-down are 3 epochs + 0.5 of 4 epochs",
+        ),
+        (
+            "type: cosine, epochs: 1.5, cooldown_epochs: 2",
+            "cooldown_epochs = 2 is not short enough: warm-up and cool-down are 0 + 2 epochs of 1.5 epochs",
+        ),
+        (
+            "type: cosine, steps: 10, warmup_fraction: 0.6, cooldown_fraction: 0.6",
+            "warmup_fraction = 0.6 is not short enough: warm-up and cool-down are 6 + 6 of 10 steps",
+        ),
         (
             "type: cosine, steps: 10, warmup_steps: 11",
             "warmup_steps = 11 is not short enough: warm-up and cool-down are 11 + 0 of 10 steps",
@@ -335,9 +405,25 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: slanted_triangular, cut_fraction: 1", "cut_fraction = 1 is not in [0, 1)"),
         ("type: slanted_triangular, ratio: 0.5", "ratio = 0.5 is not a finite number that is 1 or more"),
         ("type: wsd, decay_fraction: 1.1", "decay_fraction = 1.1 is not a number above 0 and at most 1"),
-        ("type: wsd, checkpoints: 0", "checkpoints = 0 is not 1 or more that"),
+        ("type: wsd, checkpoints: 0", "checkpoints = 0 is not 1 or more that the run has room for"),
+        ("type: wsd, checkpoints: 99", "checkpoints = 99 is not 1 or more that the run has room for"),
         ("type: wsd, decay: inverse, min_ratio: 0", "min_ratio = 0 is not above 0, which decay: inverse needs"),
-        ("type: wsd, warmup_fraction: 0.95", "warmup_steps = "),
+        (
+            "type: wsd, warmup_fraction: 0.95",
+            "warmup_fraction = 0.95 is not short enough: the first decay starts before it ends",
+        ),
+        (
+            "type: wsd, steps: 100, warmup_fraction: 0.95",
+            "warmup_fraction = 0.95 is not at most 90, the step at which the first decay starts: it comes to 95",
+        ),
+        (
+            "type: step, every_fraction: 0",
+            "every_fraction = 0 is not a number of steps that is 1 or more: it comes to 0",
+        ),
+        (
+            "type: slanted_triangular, form: paper, cut_fraction: 0",
+            "cut_fraction = 0 is not large enough: form: paper needs a rise of a whole step or more",
+        ),
         (
             "type: plateau, cooldown: 3",
             "cooldown has no place here: plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics",
@@ -345,12 +431,17 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: plateau, cooldown_steps: 3", "cooldown_steps is not a known key"),
         ("type: plateau, factor: 1", "factor = 1 is not in [0, 1)"),
         ("type: plateau, threshold: -1", "threshold = -1 is not a number from 0 to 1"),
-        ("type: sequential, parts: [{type: linear}, {type: cosine}]", "parts[0].steps = none is not known"),
+        (
+            "type: sequential, parts: [{type: linear}, {type: cosine}]",
+            "parts[0].steps is missing (epochs or fraction would do instead)",
+        ),
         ("type: chained, parts: [{type: step}]", "parts[0].every_steps is missing"),
     ];
     for (law, expected) in cases {
         let told = told(law, 100);
         assert!(told.starts_with(&format!("run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
+        let digits = told.split(|letter: char| !letter.is_ascii_digit()).map(str::len).max();
+        assert!(digits < Some(5), "{law}: a number of steps that nobody asked for: {told}");
     }
     let unknown = told("type: cosine, min_ration: 0.1", 100);
     let expected =
@@ -374,7 +465,11 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
              count in steps",
         ),
         ("type: one_cycle", 1, "steps = 1 is not a number of steps that is 2 or more"),
-        ("type: wsd, checkpoints: 5", 10, "checkpoints = 5 is not 1 or more that 10 steps have room for"),
+        (
+            "type: wsd, checkpoints: 5",
+            10,
+            "checkpoints = 5 is not 1 or more that the run has room for: its steps are halved",
+        ),
         (
             "type: wsd, warmup_steps: 95",
             100,
@@ -383,7 +478,12 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         (
             "type: slanted_triangular, form: paper",
             5,
-            "cut_fraction = 0.1 is not a share of 5 steps that is a step or more",
+            "cut_fraction = 0.1 is not large enough: form: paper needs a rise of a whole step or more",
+        ),
+        (
+            "type: step, every_fraction: 1.0e-3",
+            100,
+            "every_fraction = 0.001 is not a number of steps that is 1 or more: it comes to 0",
         ),
         (
             "type: sequential, parts: [{type: linear, steps: 10}, {type: cosine}]",
@@ -396,13 +496,51 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
         assert!(told.starts_with(&format!("later: run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
     }
     let grows = told("type: exponential, gamma: 10", 400);
-    assert!(
-        grows.starts_with("later: step 42, group 0: lr = ") && grows.ends_with(" is not a number of f32"),
-        "{grows}"
-    );
-    for law in ["type: cosine, steps: 100, warmup_epochs: 2", "type: wsd, steps: 100, warmup_epochs: 1"] {
+    let expected = "later: run.yaml: lr_scheduler: lr = 1.000e39 at step 42 of group 0 is not a number that f32 holds: it \
+                    goes to 3.4e38";
+    assert_eq!(grows, expected);
+    let text = "optimizer: {type: adamw}\nlr_scheduler: {type: cosine}\n\
+                laws: [{field: eps, type: linear}, {field: beta2, type: step, gamma: 1.5, every_steps: 7}]";
+    let spec = Spec::parse("run.yaml", text).expect("a spec");
+    let error = spec.table(&[Row { beta2: 0.0, ..spec.row }, spec.row], 50, None).expect_err("an error");
+    let expected = "run.yaml: laws[1]: beta2 = 1.4985 at step 7 of the group trunk is not in [0, 1)";
+    assert_eq!(error.naming(&["head", "trunk"]).to_string(), expected);
+    let error = spec.table(&[Row { lr: f64::NAN, ..spec.row }], 50, None).expect_err("an error").to_string();
+    assert_eq!(error, "step 0, group 0: lr = NaN is not a finite number that is 0 or more", "no law is to blame");
+    let halves = read("type: cosine, warmup_fraction: 0.5, cooldown_fraction: 0.5").expect("a spec");
+    assert!(halves.table(&[Row::default()], 5, None).is_ok(), "two halves fit an odd number of steps");
+    for law in [
+        "type: cosine, steps: 100, warmup_epochs: 2",
+        "type: wsd, steps: 100, warmup_epochs: 1",
+        "type: wsd, epochs: 1, warmup_steps: 1000000",
+    ] {
         assert!(read(law).is_ok(), "units that only the run can compare are not refused before it: {law}");
     }
+}
+
+#[test]
+fn a_level_above_every_base_is_refused() {
+    let part = "type: chained, parts: [{type: linear}, {type: tanh, min: 0.5}]";
+    for (law, expected) in [
+        ("type: cosine, min: 1", "min = 1 is not at most 0.001, the highest lr that a group starts with"),
+        ("type: linear, start: 2.0e-3", "start = 0.002 is not at most 0.001,"),
+        ("type: linear, end: 2.0e-3", "end = 0.002 is not at most"),
+        ("type: plateau, min: 2.0e-3", "min = 0.002 is not at most"),
+        ("type: cosine, warmup_steps: 3, warmup_start: 0.01", "warmup_start = 0.01 is not at most"),
+        ("type: wsd, cooldown_steps: 3, cooldown_end: 0.01", "cooldown_end = 0.01 is not at most"),
+        (part, "parts[1].min = 0.5 is not at most"),
+        ("type: one_cycle, beta1_min: 0.95", "beta1_min = 0.95 is not at most 0.9, the highest beta1"),
+    ] {
+        let told = told(law, 100);
+        assert!(told.starts_with(&format!("later: run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
+    }
+    let spec = read("type: cosine, min: 1.0e-3").expect("a spec");
+    let (low, high) = (Row { lr: 1e-5, ..Row::default() }, Row::default());
+    assert!(spec.table(&[low, high], 9, None).is_ok(), "the low group is not lifted, which is meant");
+    assert!(spec.table(&[low], 9, None).is_err());
+    assert!(spec.table(&[], 9, None).is_ok(), "nothing is known of the groups");
+    let class = "class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 9, eta_min: 1}";
+    assert!(read(class).expect("a spec").table(&[low], 9, None).is_ok(), "a class may do what it does");
 }
 
 #[test]
@@ -451,11 +589,19 @@ fn a_class_by_name_is_unrolled() {
         let rows = table(args, &groups, 6).expect("rows");
         rows.chunks(2).map(|pair| (pair[0].lr, pair[1].lr)).collect::<Vec<_>>()
     };
+    let spec_lrs = |class: &str| {
+        let spec = read(&format!("class_path: {class}")).expect(class);
+        let rows = spec.table(&groups[..1], 6, None).expect(class);
+        rows.iter().map(|row| row.lr).collect::<Vec<_>>()
+    };
     let halved = [(1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.25, 0.125), (0.25, 0.125)];
     assert_eq!(lrs("StepLR, init_args: {step_size: 2, gamma: 5e-1}"), halved);
     let late = [(1.0, 0.5), (1.0, 0.5), (1.0, 0.5), (0.5, 0.25), (0.5, 0.25), (0.5, 0.25)];
     assert_eq!(lrs("StepLR, init_args: {step_size: 1, gamma: 0.5}, interval: epoch"), late);
-    assert_eq!(lrs("ReduceLROnPlateau"), [(1.0, 0.5); 6]);
+    for waiting in ["torch.optim.lr_scheduler.ReduceLROnPlateau", "transformers.GreedyLR"] {
+        assert_eq!(spec_lrs(waiting), [1.0; 6], "{waiting}: no metric ever comes");
+    }
+    assert_eq!(spec_lrs("transformers.get_scheduler, init_args: {name: greedy}"), [1.0; 6]);
     let cycle = table("OneCycleLR, init_args: {max_lr: 2.0, total_steps: 6}", &groups, 6).expect("rows");
     assert!((cycle[0].lr - 0.08).abs() < 1e-12 && cycle[0].beta1 == 0.95 && cycle[1].lr == cycle[0].lr);
     assert!(cycle.iter().any(|row| row.beta1 < 0.9), "it cycles beta1 too");

@@ -5,8 +5,11 @@
 
 mod bad_input;
 mod bad_schedule;
+mod best;
+mod clip_norm;
 mod demo;
 mod engine;
+mod forecast;
 mod fused_step;
 mod golden;
 mod golden_freezer;

@@ -209,12 +209,10 @@ fn saved(cursor: &Cursor) -> String {
 
 /// One step as a trainer makes it, with the validation after it where one is due.
 fn step(input: &Input, plan: &Plan, cursor: &mut Cursor, others: &[(&str, f64)]) -> Shown {
-    let done = cursor.step();
-    let is_asked = done.is_multiple_of(STEPS_PER_EPOCH) || plan.evaluate().is_due(done, STEPS_PER_EPOCH);
-    let transition = if is_asked { plan.epoch_start(cursor).expect("a start") } else { None };
+    let transition = plan.epoch_start(cursor).expect("a start");
     let rows = plan.rows(cursor, 1).expect("rows");
     plan.step(cursor).expect("a step");
-    let verdict = plan.evaluate().is_due(cursor.step(), STEPS_PER_EPOCH).then(|| {
+    let verdict = plan.is_evaluated(cursor).then(|| {
         let metric = ("val_loss", input.metric(cursor.step()));
         let metrics: Vec<(&str, f64)> = others.iter().copied().chain([metric]).collect();
         plan.validation(cursor, &metrics).expect("a verdict")

@@ -180,8 +180,9 @@ fn plan_draws_a_panel_for_each_field_that_moves() {
                 laws: [{field: weight_decay, type: step, gamma: 2, every_steps: 40}]\n";
     let file = folder.write("run.yaml", text);
     let told = check(&folder, &file, 100, None);
-    assert!(told.contains("\n          weight_decay: from 0.01 to 0.04; beta1: from 0.85 to 0.9\n"), "{told}");
-    assert!(told.contains("\n          weight_decay: 0; beta1: from 0.85 to 0.9\n"), "{told}");
+    let beta1 = "\n          beta1: first 0.9, lowest 0.85 at step 29, last 0.9\n";
+    assert!(told.contains(&format!("\n          weight_decay: first 0.01, last 0.04{beta1}")), "{told}");
+    assert!(told.contains(&format!("\n          weight_decay: 0{beta1}")), "{told}");
     let names = texts(&std::fs::read_to_string(folder.path("plan.svg")).expect("a picture"));
     for name in ["lr", "weight_decay", "beta1", "decay, no_decay", "no_decay"] {
         assert!(names.iter().any(|text| text == name), "{name:?} is not among {names:?}");
@@ -197,6 +198,55 @@ fn plan_says_what_it_cannot_know() {
     assert!(told.contains("\nnote      a plateau law reduces by metrics"), "{told}");
     let file = folder.write("run.yaml", "optimizer: {type: adamw}\nlr_scheduler: {type: step, every_epochs: 2}\n");
     assert!(refused(&[&file, "--steps", "9"]).contains("lr_scheduler.every_epochs = 2"));
+    let text = "optimizer: {type: adamw}\nlr_scheduler: {type: exponential, gamma: 2}\n";
+    let file = folder.write("run.yaml", text);
+    assert_eq!(
+        refused(&[&file, "--steps", "999"]),
+        format!(
+            "gradus: {file}: lr_scheduler: lr = 3.484e38 at step 138 of the group decay is not a number that \
+             f32 holds: it goes to 3.4e38"
+        )
+    );
+}
+
+#[test]
+fn plan_says_what_is_seldom_meant() {
+    let folder = Folder::new("notes");
+    let notes = |law: &str, steps: u64| {
+        let file = folder.write("run.yaml", &format!("optimizer: {{type: adamw}}\nlr_scheduler: {{{law}}}\n"));
+        let told = check(&folder, &file, steps, Some(10));
+        told.lines().filter_map(|line| line.strip_prefix("note      ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let timm = "class_path: timm.scheduler.CosineLRScheduler, init_args: {t_initial: 10";
+    let zero = "lr is 0 from step 10 on, for 90 of 100 steps";
+    let counts = "timm counts epochs (t_in_epochs), but interval: step counts steps";
+    assert_eq!(notes(&format!("{timm}}}"), 100), [zero, counts]);
+    assert_eq!(notes(&format!("{timm}}}, interval: epoch"), 100), [""; 0]);
+    assert_eq!(notes(&format!("{timm}, lr_min: 1e-5}}"), 100), [counts]);
+    assert_eq!(notes(&format!("{timm}0, t_in_epochs: false}}"), 100), [""; 0]);
+    assert_eq!(notes("type: cosine, steps: 10", 100), [zero]);
+    let linear = "class_path: transformers.get_linear_schedule_with_warmup, init_args: {num_warmup_steps: 0, ";
+    let class = "a class that counts epochs needs interval: epoch";
+    assert_eq!(notes(&format!("{linear}num_training_steps: 10}}"), 100), [zero, class]);
+    assert_eq!(notes("type: cosine", 100), [""; 0]);
+    let plateau = "a plateau law reduces by metrics; this is what happens without any";
+    assert_eq!(notes("class_path: torch.optim.lr_scheduler.ReduceLROnPlateau", 100), [plateau]);
+    assert_eq!(notes("class_path: timm.scheduler.PlateauLRScheduler", 100), [plateau]);
+}
+
+#[test]
+fn plan_draws_epochs_where_they_are_known() {
+    let folder = Folder::new("epochs");
+    let file = folder.write("run.yaml", "optimizer: {type: adamw}\nlr_scheduler: {type: cosine}\n");
+    let names = |epoch| {
+        check(&folder, &file, 100, epoch);
+        texts(&std::fs::read_to_string(folder.path("plan.svg")).expect("a picture"))
+    };
+    let with = names(Some(25));
+    for name in ["epoch", "0", "1", "2", "3", "4", "100"] {
+        assert!(with.iter().any(|text| text == name), "{name:?} is not among {with:?}");
+    }
+    assert!(names(None).iter().all(|text| text != "epoch"));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Clip, Settings};
-use gradus::params::{Field, Row};
+use gradus::params::{Field, Param, Row};
 use gradus::schedule::law::{Cosine, Level};
-use gradus::schedule::{FieldLaw, Run};
-use gradus::train::{Config, Epoch, Trainer};
+use gradus::schedule::{Epochs, Plan, Spec};
+use gradus::train::{Config, Evaluation, Event, Trainer};
 use std::collections::BTreeMap;
 
 fn sets() -> (DataSet, DataSet) {
@@ -21,17 +21,34 @@ fn config() -> Config {
         micro_batches: 1,
         epochs: 3,
         seed: 5,
-        row: Row { lr: 3e-3, ..Row::default() },
-        no_decay: vec!["bias".to_owned()],
         settings: Settings { guard: true, clip: Clip::norm(5.0), ..Settings::default() },
+        ..Config::default()
     }
 }
 
+fn spec(row: Row) -> Spec {
+    let mut spec = Spec::new(row);
+    spec.no_decay = vec!["bias".to_owned()];
+    spec
+}
+
+fn row() -> Row {
+    Row { lr: 3e-3, ..Row::default() }
+}
+
 fn trainer(engine: &Engine, config: Config) -> Trainer {
+    trainer_of(engine, config, row())
+}
+
+/// Everything trains from the start, by a cosine of the caller's own.
+fn trainer_of(engine: &Engine, config: Config, row: Row) -> Trainer {
     let (train, test) = sets();
     let model = Mlp::new(&[64, 32, 10], Activation::Relu).expect("a model");
-    let laws = |_: &[Row], run: Run| Ok(vec![FieldLaw::new(Field::Lr, Cosine::new(run.steps, Level::ZERO)?)]);
-    Trainer::new(engine, &model, (&train, &test), config, laws).expect("a trainer")
+    let plan = |params: &[Param], epochs: Epochs| {
+        let law = Cosine::new(epochs.epochs * epochs.steps_per_epoch, Level::ZERO)?;
+        Ok(Plan::new(&spec(row), params, epochs)?.with_law(Field::Lr, law))
+    };
+    Trainer::new(engine, &model, (&train, &test), config, plan).expect("a trainer")
 }
 
 fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
@@ -40,10 +57,20 @@ fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
     parameters.params().iter().map(|param| (param.name.clone(), value(&param.name))).collect()
 }
 
-fn run(engine: &Engine, config: Config) -> (Vec<Epoch>, BTreeMap<String, Vec<f32>>) {
+fn evaluations(trainer: &mut Trainer) -> Vec<Evaluation> {
+    let mut evaluations = Vec::new();
+    let tell = |event: &Event| {
+        if let Event::Evaluation(evaluation) = event {
+            evaluations.push(*evaluation);
+        }
+    };
+    trainer.run(tell).expect("a run");
+    evaluations
+}
+
+fn run(engine: &Engine, config: Config) -> (Vec<Evaluation>, BTreeMap<String, Vec<f32>>) {
     let mut trainer = trainer(engine, config);
-    let mut epochs = Vec::new();
-    trainer.run(|_| (), |epoch| epochs.push(*epoch)).expect("a run");
+    let epochs = evaluations(&mut trainer);
     (epochs, values(&trainer))
 }
 
@@ -52,7 +79,7 @@ fn two_runs_with_one_seed_give_the_same_bits() {
     for engine in engines() {
         let (epochs, parameters) = run(&engine, config());
         assert_eq!(epochs.len(), 3);
-        assert!(epochs[2].test_accuracy > 0.85 && epochs[2].train_loss < epochs[0].train_loss, "{epochs:?}");
+        assert!(epochs[2].val_accuracy > 0.85 && epochs[2].train_loss < epochs[0].train_loss, "{epochs:?}");
         let (again, same) = run(&engine, config());
         let bits = |values: &BTreeMap<String, Vec<f32>>| {
             values.values().flatten().map(|value| value.to_bits()).collect::<Vec<u32>>()
@@ -60,6 +87,26 @@ fn two_runs_with_one_seed_give_the_same_bits() {
         assert!(epochs == again && bits(&parameters) == bits(&same), "two runs differ on {}", engine.name());
         let (_, other) = run(&engine, Config { seed: 6, ..config() });
         assert!(bits(&parameters) != bits(&other), "another seed is another run");
+    }
+}
+
+/// A clip norm in the row is enough: nobody has to say it twice.
+#[test]
+fn a_clip_norm_in_the_row_turns_clipping_on() {
+    for engine in engines() {
+        let row = Row { clip_norm: Some(1e-3), ..row() };
+        let mut trainer = trainer_of(&engine, Config { settings: Settings::default(), epochs: 1, ..config() }, row);
+        let mut clipped = Vec::new();
+        let tell = |event: &Event| match event {
+            Event::Step(progress) => clipped.push(progress.stats),
+            _ => (),
+        };
+        trainer.run(tell).expect("a run");
+        assert!(!clipped.is_empty());
+        for stats in clipped {
+            let norm = stats.grad_norm.expect("a norm");
+            assert_close("clip", &[stats.clip_coefficient], &[(1e-3 / (norm + 1e-6)).min(1.0)], 1e-5, 0.0);
+        }
     }
 }
 
@@ -71,11 +118,10 @@ fn a_run_goes_on_from_where_steps_by_hand_ended() {
     for _ in 0..50 {
         trainer.take_step().expect("a step");
     }
-    let mut epochs = Vec::new();
-    trainer.run(|_| (), |epoch| epochs.push(*epoch)).expect("a run");
+    let epochs = evaluations(&mut trainer);
     assert_eq!(epochs[..], whole[1..], "the first of three epochs ended before the run began");
     assert_eq!(values(&trainer), parameters);
-    trainer.run(|_| (), |_| panic!("nothing is left")).expect("a run");
+    trainer.run(|_| panic!("nothing is left")).expect("a run");
 }
 
 #[test]
@@ -84,7 +130,7 @@ fn both_engines_train_alike() {
     let [gpu, cpu] = &engines[..] else { return };
     let ((on_gpu, _), (on_cpu, _)) = (run(gpu, config()), run(cpu, config()));
     for (a, b) in on_gpu.iter().zip(&on_cpu) {
-        let pair = |epoch: &Epoch| [epoch.train_loss as f32, epoch.test_loss as f32];
+        let pair = |epoch: &Evaluation| [epoch.train_loss as f32, epoch.val_loss as f32];
         // Roundings grow over 132 steps of training; 2e-3 is 20 times what was seen.
         assert_close(&format!("losses of epoch {}", a.epoch), &pair(a), &pair(b), 2e-3, 0.0);
     }
@@ -132,7 +178,7 @@ fn settings_out_of_range_are_refused() {
     let engine = Engine::cpu();
     let told = |config: Config, sizes: &[usize]| {
         let model = Mlp::new(sizes, Activation::Gelu).expect("a model");
-        Trainer::new(&engine, &model, (&train, &test), config, |_, _| Ok(Vec::new()))
+        Trainer::new(&engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec(row()), params, epochs))
             .err()
             .expect("an error")
             .to_string()

@@ -14,6 +14,14 @@ pub enum Error {
         /// The closest name there is.
         nearest: Option<String>,
     },
+    /// The class is known, but not built.
+    #[error("{class} is not built here: {reason}")]
+    NotBuilt {
+        /// The name asked for.
+        class: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// The class has no such argument.
     #[error("{class} has no argument {argument:?}{}; it has {known}", hint(.nearest))]
     UnknownArgument {

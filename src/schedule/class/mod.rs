@@ -18,7 +18,7 @@
 //!
 //! * slanted triangular: never below its lowest rate, where the formula goes on down;
 //! * timm: `noise_range_t` is refused, because it asks for PyTorch's random numbers;
-//! * transformers: `get_greedy_schedule` and `get_adafactor_schedule` are not built;
+//! * transformers: `get_adafactor_schedule` is refused, because it only reports what the Adafactor optimizer does;
 //! * text that reads as a number is one, as in all files here.
 //!
 //! Versions: torch 2.15.0, transformers 5.23.0, timm 1.0.31, pytorch-accelerated 0.1.61.
@@ -40,8 +40,8 @@ pub use accelerated::{DecayInfo, FieldLaw, FieldScheduler, Update, WsdLrSchedule
 pub use error::{Error, Fault};
 pub use factor::Factor;
 pub use group::Group;
-pub use state::{Memory, State};
-pub use torch::{LambdaLr, MultiplicativeLr};
+pub use state::{GreedyMemory, Memory, State};
+pub use torch::{ByFactor, LambdaLr, MultiplicativeLr};
 pub use value::{Arguments, Value};
 
 use crate::params::nearest;
@@ -128,8 +128,8 @@ pub fn names() -> Vec<String> {
 /// The scheduler of a class (its full name, or the last part of it) with these arguments.
 ///
 /// # Errors
-/// [`Error::UnknownClass`] and [`Error::UnknownArgument`] naming the nearest, [`Error::Missing`], and what the class
-/// itself refuses.
+/// [`Error::UnknownClass`] and [`Error::UnknownArgument`] naming the nearest, [`Error::NotBuilt`], [`Error::Missing`], and
+/// what the class itself refuses.
 pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Scheduler>, Error> {
     match all().find(|class| class.is(class_path)) {
         Some(class) => (class.make)(arguments),
@@ -137,13 +137,29 @@ pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Schedule
     }
 }
 
-/// Whether a class has this name, in full or as the last part of it.
-pub(super) fn is_known(class_path: &str) -> bool {
-    all().any(|class| class.is(class_path))
+/// Whether this is a class's name, in full or the last part of it, or a slip in one.
+pub(super) fn resembles(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    nearest(last, all().map(|class| class.name)).is_some()
 }
+
+/// Whether the class's own count is one of epochs: timm's, unless `t_in_epochs` says otherwise.
+pub(super) fn counts_epochs(class_path: &str, arguments: &Arguments) -> bool {
+    let of_timm = timm::CLASSES.iter().any(|class| class.is(class_path) && class.name != "PlateauLRScheduler");
+    of_timm && arguments.get("t_in_epochs") != Some(&Value::Bool(false))
+}
+
+/// Names that are no slips, and why there is nothing behind them.
+const NOT_BUILT: [(&str, &str); 2] = {
+    let reason = "it reports the rates that the Adafactor optimizer of transformers sets itself, and sets none";
+    [("get_adafactor_schedule", reason), ("AdafactorSchedule", reason)]
+};
 
 fn unknown(class: &str) -> Error {
     let last = class.rsplit('.').next().unwrap_or(class);
+    if let Some((_, reason)) = NOT_BUILT.iter().find(|(name, _)| *name == last) {
+        return Error::NotBuilt { class: class.to_owned(), reason };
+    }
     let by_last = nearest(last, all().map(|class| class.name));
     let by_path = nearest(class, names().iter().map(String::as_str)).map(str::to_owned);
     let found = by_last.and_then(|name| all().find(|class| class.name == name)).map(Class::path);
@@ -169,8 +185,21 @@ fn build_part(value: &Value) -> Option<Result<Part, Error>> {
     Some(build(class, &arguments).map(|scheduler| (class.clone(), scheduler)))
 }
 
-/// Whether a class is one of torch's (or a function of transformers, which gives one), and not the plateau.
+/// Classes that only step with a metric.
+const WAIT: [&str; 4] = ["ReduceLROnPlateau", "get_reduce_on_plateau_schedule", "GreedyLR", "get_greedy_schedule"];
+
+/// Whether the class only steps with a metric, be it one that `get_scheduler` names.
+pub(super) fn waits(class_path: &str, arguments: &Arguments) -> bool {
+    let last = class_path.rsplit('.').next().unwrap_or(class_path);
+    let by_name = || match arguments.get("name") {
+        Some(Value::Text(name)) => transformers::by_name(name).is_some_and(|function| WAIT.contains(&function)),
+        _ => false,
+    };
+    WAIT.contains(&last) || last == "get_scheduler" && by_name()
+}
+
+/// Whether a class is one of torch's (or a function of transformers, which gives one), and waits for no metric.
 fn chains(class: &str) -> bool {
-    let in_list = |list: &[Class]| list.iter().any(|one| one.is(class) && !one.name.contains("lateau"));
+    let in_list = |list: &[Class]| list.iter().any(|one| one.is(class) && !WAIT.contains(&one.name));
     in_list(torch::CLASSES) || in_list(transformers::CLASSES)
 }

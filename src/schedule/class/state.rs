@@ -43,8 +43,35 @@ pub enum Memory {
     },
     /// Warmup-stable-decay: the last stable step before a decay, `previous_checkpoint_step`.
     Checkpoint(Option<i64>),
+    /// Greedy: what the metric did so far, and what rests.
+    Greedy(GreedyMemory),
     /// The states of the schedulers inside.
     Parts(Vec<State>),
+}
+
+/// What transformers' GreedyLR remembers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GreedyMemory {
+    /// The best metric.
+    #[serde(with = "exact::number")]
+    pub best: f64,
+    /// Steps without a better one, in a row.
+    pub bad: u64,
+    /// Steps with a better one, in a row.
+    pub good: u64,
+    /// Steps of rest that are left after a reduction.
+    pub cooldown: i64,
+    /// Steps of rest that are left after a raise.
+    pub warmup: i64,
+    /// Reductions at the lowest rates that are left until the first rates come back.
+    #[serde(with = "exact::number")]
+    pub reset: f64,
+    /// The metrics that are averaged.
+    #[serde(with = "exact::list")]
+    pub window: Vec<f64>,
+    /// Their sum, as it was added up.
+    #[serde(with = "exact::number")]
+    pub sum: f64,
 }
 
 impl State {

@@ -1,8 +1,9 @@
 //! Laws: how a field moves from step to step. One law a file, each a pure function of the step.
 //!
 //! In every law here the group's base value is the highest one: laws move between it and a [`Level`] below. Only a
-//! factor above 1 (`step`, `multi_step`, `exponential`, `multiplicative`, `lambda`) grows a value. Constructors refuse
-//! what would divide by zero or give a value that is negative or no number.
+//! factor above 1 (`step`, `multi_step`, `exponential`, `multiplicative`, `lambda`) grows a value. The bounds are exact:
+//! not even a rounding leads past them. Constructors refuse what would divide by zero or give a value that is negative
+//! or no number.
 //!
 //! # A law of your own
 //!

@@ -72,6 +72,11 @@ impl Plateau {
         Plateau { cooldown, ..self }
     }
 
+    /// The level that it never falls below.
+    pub fn min(&self) -> Level {
+        self.min
+    }
+
     /// The state after one more metric.
     #[must_use]
     pub fn observe(&self, state: PlateauState, metric: f64) -> PlateauState {

@@ -2,9 +2,22 @@
 
 use crate::schedule::Error;
 
-/// From `from` at 0 to `to` at 1, exact at both ends, and never below 0 where both are not.
+/// From `from` at 0 to `to` at 1, exact at both ends, and never outside them: the two products may round past an end.
 pub(super) fn mix(from: f64, to: f64, share: f64) -> f64 {
-    from * (1.0 - share) + to * share
+    between(from, to, from * (1.0 - share) + to * share)
+}
+
+/// The value, or the one of two ends, in any order, that it lies beyond.
+pub(super) fn between(one: f64, other: f64, value: f64) -> f64 {
+    let (low, high) = if one <= other { (one, other) } else { (other, one) };
+    // Not `clamp`, which panics where an end is no number.
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
+    }
 }
 
 /// Half a cosine from 1 down to 0: (1 + cos πx) / 2, as the square of a cosine, which keeps its digits near the end.
@@ -56,4 +69,18 @@ pub(super) fn positive(law: &'static str, argument: &'static str, value: f64) ->
         return Ok(value);
     }
     Err(bad(law, argument, value, "a finite number above 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_stays_between_its_ends() {
+        for share in (0..=1000).map(|step| f64::from(step) / 1000.0) {
+            assert_eq!(mix(0.1, 0.1, share), 0.1);
+            assert_eq!(mix(0.3, 0.3, cosine_fall(share)), 0.3);
+        }
+        assert!(mix(f64::NAN, 1.0, 0.5).is_nan() && mix(1.0, f64::NAN, 0.5).is_nan());
+    }
 }

@@ -43,7 +43,7 @@ impl SlantedTriangular {
         let fall = match slope {
             Slope::Exact => (steps - cut) as f64,
             Slope::Paper if cut == 0 => {
-                let allowed = format!("a share of {steps} steps that is a step or more, which form: paper needs");
+                let allowed = "large enough: form: paper needs a rise of a whole step or more";
                 return Err(bad(NAME, "cut_fraction", cut_fraction, allowed));
             }
             Slope::Paper => cut as f64 * (1.0 / cut_fraction - 1.0),

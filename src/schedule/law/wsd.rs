@@ -1,6 +1,6 @@
 //! Warm-up, a long stable phase, and a decay before every checkpoint.
 
-use super::shape::{at_least_one, bad, cosine_fall, mix};
+use super::shape::{at_least_one, bad, between, cosine_fall, mix};
 use super::{Law, Level, Ramp};
 use crate::schedule::Error;
 
@@ -91,7 +91,8 @@ impl Wsd {
         let halvings = count.checked_sub(1).and_then(|halvings| u32::try_from(halvings).ok());
         let first = halvings.and_then(|halvings| steps.checked_shr(halvings)).unwrap_or(0);
         let Some(halvings) = halvings.filter(|_| first >= 1) else {
-            return Err(bad(NAME, "checkpoints", count, format!("1 or more that {steps} steps have room for")));
+            let allowed = "1 or more that the run has room for: its steps are halved for each but the first";
+            return Err(bad(NAME, "checkpoints", count, allowed));
         };
         let checkpoints = (0..=halvings).rev().map(|halving| steps >> halving).collect();
         Wsd { checkpoints, ..self }.checked()
@@ -216,7 +217,7 @@ impl Law for Wsd {
             Decay::Cosine => mix(min, base, cosine_fall(q)),
             // A base of 0, or one so small that min is 0.
             Decay::Inverse if min == 0.0 => 0.0,
-            Decay::Inverse => base / mix(1.0, base / min, q),
+            Decay::Inverse => between(min, base, base / mix(1.0, base / min, q)),
         }
     }
 }

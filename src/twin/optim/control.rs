@@ -20,7 +20,11 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     let bad_norm = settings.error_if_nonfinite != 0 && settings.norm != 0 && !norm.is_finite();
     let bad_gradient = settings.guard != 0 && total.bad_group != NO_GROUP;
     let skip = u32::from(bad_norm || bad_gradient);
-    let clip = clip_coefficient(settings, norm);
+    let max_norm = match settings.tensors {
+        0 => settings.max_norm,
+        _ => rows[(slot * header.groups) as usize].max_norm,
+    };
+    let clip = clip_coefficient(settings.norm, max_norm, norm);
 
     stats.applied += 1 - skip;
     stats.skipped += skip;
@@ -49,8 +53,8 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     }
 }
 
-fn clip_coefficient(settings: &Settings, norm: f32) -> f32 {
-    if settings.norm == 0 {
+fn clip_coefficient(kind: u32, max_norm: f32, norm: f32) -> f32 {
+    if kind == 0 {
         return 1.0;
     }
     if norm.is_nan() {
@@ -59,7 +63,7 @@ fn clip_coefficient(settings: &Settings, norm: f32) -> f32 {
     if norm.is_infinite() {
         return 0.0;
     }
-    (settings.max_norm / (norm + 1e-6)).min(1.0)
+    (max_norm / (norm + 1e-6)).min(1.0)
 }
 
 fn record_of(old: &Record, row: &Row, clip: f32) -> Record {

@@ -18,7 +18,7 @@ pub struct Row {
     pub momentum: f32,
     pub one_minus_dampening: f32,
     pub flags: u32,
-    pub pad0: u32,
+    pub max_norm: f32,
 }
 
 /// What stands before the rows.

@@ -3,15 +3,14 @@
 //! Most classes are recurrences: a step multiplies the rate that the group has, so an lr edited from outside stays and
 //! is multiplied on. A step with an explicit epoch uses the closed form, where the class has one.
 
+mod by_factor;
 mod chained;
 mod constant;
 mod cosine;
 mod cyclic;
 mod exponential;
-mod lambda;
 mod linear;
 mod multi_step;
-mod multiplicative;
 mod one_cycle;
 mod plateau;
 mod polynomial;
@@ -19,8 +18,7 @@ mod sequential;
 mod step;
 mod warm_restarts;
 
-pub use lambda::LambdaLr;
-pub use multiplicative::MultiplicativeLr;
+pub use by_factor::{ByFactor, LambdaLr, MultiplicativeLr};
 pub(super) use plateau::Plateau;
 
 use super::reader::PerGroup;
@@ -30,8 +28,8 @@ use super::{At, Class, Error, Fault, Group, Scheduler, State};
 const MODULES: &[&str] = &["torch.optim.lr_scheduler"];
 
 pub(super) const CLASSES: &[Class] = &[
-    Class::new(MODULES, "LambdaLR", lambda::make),
-    Class::new(MODULES, "MultiplicativeLR", multiplicative::make),
+    Class::new(MODULES, "LambdaLR", by_factor::make::<false>),
+    Class::new(MODULES, "MultiplicativeLR", by_factor::make::<true>),
     Class::new(MODULES, "StepLR", step::make),
     Class::new(MODULES, "MultiStepLR", multi_step::make),
     Class::new(MODULES, "ConstantLR", constant::make),

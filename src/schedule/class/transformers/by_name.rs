@@ -17,7 +17,13 @@ const NAMES: &[(&str, &str)] = &[
     ("cosine_with_min_lr", "get_cosine_with_min_lr_schedule_with_warmup"),
     ("cosine_warmup_with_min_lr", "get_cosine_with_min_lr_schedule_with_warmup_lr_rate"),
     ("warmup_stable_decay", "get_wsd_schedule"),
+    ("greedy", "get_greedy_schedule"),
 ];
+
+/// The function that a short name stands for.
+pub(in super::super) fn function(name: &str) -> Option<&'static str> {
+    NAMES.iter().find(|(short, _)| *short == name).map(|(_, function)| *function)
+}
 
 /// `transformers.get_scheduler`: a name, the steps where the function takes them, and the rest in
 /// scheduler_specific_kwargs.
@@ -25,7 +31,7 @@ pub(super) fn make(arguments: &Arguments) -> Built {
     let known = ["name", "num_warmup_steps", "num_training_steps", "scheduler_specific_kwargs"];
     let reader = Reader::new("get_scheduler", arguments, &known)?;
     let name = if let Some(Value::Text(name)) = reader.given("name") { name.as_str() } else { "" };
-    let Some((_, function)) = NAMES.iter().find(|(short, _)| *short == name) else {
+    let Some(function) = function(name) else {
         let short: Vec<&str> = NAMES.iter().map(|(short, _)| *short).collect();
         return Err(reader.bad("name", &format!("one of {}", short.join(", "))));
     };
@@ -36,7 +42,7 @@ pub(super) fn make(arguments: &Arguments) -> Built {
         Some(_) => return Err(reader.bad("scheduler_specific_kwargs", "a mapping of arguments")),
     };
     let steps: &[&str] = match name {
-        "constant" | "reduce_lr_on_plateau" => &[],
+        "constant" | "reduce_lr_on_plateau" | "greedy" => &[],
         "constant_with_warmup" | "inverse_sqrt" => &["num_warmup_steps"],
         _ => &["num_warmup_steps", "num_training_steps"],
     };

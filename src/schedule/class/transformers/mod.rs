@@ -5,6 +5,7 @@
 mod by_name;
 mod constant;
 mod cosine;
+mod greedy;
 mod inverse_sqrt;
 mod linear;
 mod min_lr;
@@ -12,6 +13,8 @@ mod plateau;
 mod polynomial;
 mod restarts;
 mod wsd;
+
+pub(super) use by_name::function as by_name;
 
 use super::python::divide;
 use super::torch::{LrScheduler, Now, Rule};
@@ -31,6 +34,8 @@ pub(super) const CLASSES: &[Class] = &[
     Class::new(MODULES, "get_cosine_with_min_lr_schedule_with_warmup_lr_rate", min_lr::make_with_rate),
     Class::new(MODULES, "get_wsd_schedule", wsd::make),
     Class::new(MODULES, "get_reduce_on_plateau_schedule", plateau::make),
+    Class::new(MODULES, "get_greedy_schedule", greedy::make),
+    Class::new(MODULES, "GreedyLR", greedy::make),
     Class::new(MODULES, "get_scheduler", by_name::make),
 ];
 

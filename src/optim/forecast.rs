@@ -1,0 +1,74 @@
+//! What an optimizer will hold and move, told without a device.
+
+use super::update::Update;
+use super::{Clip, Settings};
+use crate::engine::layout::Record;
+use crate::params::{Param, Row};
+
+/// Bytes that the norm stage reads for an element: its gradient.
+const NORM_BYTES: u64 = 4;
+/// Elements between boundaries where a tensor of an arena may start.
+const ALIGNMENT_ELEMENTS: u64 = 64;
+
+/// Predicts the bytes of an optimizer from its groups' rows and its settings. Pure: nothing is allocated.
+///
+/// ```
+/// use gradus::optim::{Clip, Forecast, Settings};
+/// use gradus::params::{Param, Row};
+///
+/// let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+/// let forecast = Forecast::of(&[Row::default()], &settings);
+/// let head = [Param::new("head.weight", [10, 64])];
+/// assert_eq!(forecast.step_bytes(&head), 32 * 640);
+/// assert_eq!(forecast.state_bytes(&head), 8 * 640);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    update: Update,
+    has_norm: bool,
+}
+
+impl Forecast {
+    /// For groups with these rows.
+    pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
+        let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
+        Forecast { update: Update::of(rows), has_norm: by_norm || settings.guard }
+    }
+
+    /// Bytes that a step over these parameters moves: all that are trainable, and no other.
+    pub fn step_bytes<'a>(&self, trainable: impl IntoIterator<Item = &'a Param>) -> u64 {
+        let per_element = self.update.bytes_per_element() + if self.has_norm { NORM_BYTES } else { 0 };
+        trainable.into_iter().map(|param| param.elements() as u64 * per_element).sum()
+    }
+
+    /// Bytes of the moments of these parameters: all that have thawed so far. Compare
+    /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
+    pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
+        self.update.moments.len() as u64 * arena_bytes(thawed)
+    }
+
+    /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
+    pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
+        arena_bytes(thawed)
+    }
+
+    /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
+    pub fn best_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
+        let arenas = 1 + self.update.moments.len() as u64;
+        thawed.into_iter().map(|param| arenas * arena_bytes([param]) + size_of::<Record>() as u64).sum()
+    }
+
+    /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
+    pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
+        arena_bytes(about_to_thaw)
+    }
+
+    pub(super) fn of_update(update: Update) -> Forecast {
+        Forecast { update, has_norm: false }
+    }
+}
+
+/// Bytes of these parameters in one arena. However it is cut into pages, each takes whole steps of the alignment.
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>) -> u64 {
+    params.into_iter().map(|param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS) * 4).sum()
+}

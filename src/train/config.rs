@@ -1,0 +1,66 @@
+//! How to train.
+
+use super::Error;
+use crate::data::DataSet;
+use crate::nn::Mlp;
+use crate::optim::Settings;
+
+/// How to train; what the optimizer starts with and what moves it is the plan's.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Rows of a micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches of a step; their gradients add up.
+    pub micro_batches: usize,
+    /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
+    /// an order of its own.
+    pub epochs: usize,
+    /// Seed of initial values and orders.
+    pub seed: u32,
+    /// Clip, guard and pages.
+    pub settings: Settings,
+    /// Bytes of device memory that the best copy may take; what is over lies in host memory.
+    pub best_device_limit_bytes: u64,
+}
+
+impl Default for Config {
+    /// Batches of 32, one epoch, the guard on, and up to 1 GiB of device memory for the best copy.
+    fn default() -> Config {
+        Config {
+            batch_size: 32,
+            micro_batches: 1,
+            epochs: 1,
+            seed: 1,
+            settings: Settings { guard: true, ..Settings::default() },
+            best_device_limit_bytes: 1 << 30,
+        }
+    }
+}
+
+impl Config {
+    /// Rows of a step.
+    pub fn rows_per_step(&self) -> usize {
+        self.batch_size.saturating_mul(self.micro_batches)
+    }
+
+    pub(super) fn check(&self, model: &Mlp, train: &DataSet, test: &DataSet) -> Result<(), Error> {
+        for (which, set) in [("train", train), ("test", test)] {
+            let (inputs, classes) = (set.inputs(), set.classes());
+            if inputs != model.inputs() || classes != model.classes() {
+                let (model_inputs, model_classes) = (model.inputs(), model.classes());
+                return Err(Error::Mismatch { which, inputs, classes, model_inputs, model_classes });
+            }
+        }
+        let positive =
+            [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
+        if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
+        }
+        let rows = self.batch_size.saturating_mul(self.micro_batches);
+        if rows > train.rows() {
+            let reason = format!("a step takes {rows} rows, the train set has {}", train.rows());
+            return Err(Error::BadSetting { setting: "batch_size", value: self.batch_size, reason });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! What the loop tells its caller.
+
+use crate::engine::layout::Metrics;
+use crate::optim::Stats;
+use crate::schedule::Reason;
+use std::path::PathBuf;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A step's report has arrived, some steps behind.
+    Step(Progress),
+    /// An evaluation's metrics have arrived.
+    Evaluation(Evaluation),
+    /// A phase has begun.
+    Phase(Began),
+    /// A checkpoint has been written, to this folder.
+    Checkpoint(PathBuf),
+}
+
+/// A step's report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// The step that it speaks of.
+    pub step: u64,
+    /// Mean loss of its last micro-batch.
+    pub loss: f32,
+    /// What the optimizer did.
+    pub stats: Stats,
+}
+
+/// An evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Evaluation {
+    /// The epoch that it comes at the end of, or within, from 1.
+    pub epoch: u64,
+    /// Steps done.
+    pub steps: u64,
+    /// The phase.
+    pub phase: usize,
+    /// Mean loss over the epoch's batches so far, each before its update.
+    pub train_loss: f64,
+    /// Mean loss over the test set.
+    pub val_loss: f64,
+    /// Share of the test set answered right.
+    pub val_accuracy: f64,
+    /// Learning rate of the first group in the last step.
+    pub lr: f64,
+    /// Steps skipped so far.
+    pub skipped_steps: u64,
+}
+
+/// A phase that began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Began {
+    /// The phase.
+    pub phase: usize,
+    /// Why; `None` for phase 0.
+    pub reason: Option<Reason>,
+    /// Steps done when it began.
+    pub steps: u64,
+    /// Parameters and moments went back to the best copy, kept after so many steps.
+    pub restored: Option<u64>,
+    /// Moments began anew, with a new optimizer.
+    pub forgot_moments: bool,
+    /// The parameters that thawed.
+    pub thawed: Vec<String>,
+    /// Each group's name, elements and learning rate.
+    pub groups: Vec<(String, usize, f64)>,
+}
+
+/// Mean loss and share of right answers.
+pub(super) fn means(metrics: &Metrics) -> (f64, f64) {
+    let rows = f64::from(metrics.rows.max(1));
+    (f64::from(metrics.loss_sum) / rows, f64::from(metrics.correct) / rows)
+}

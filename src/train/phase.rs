@@ -1,0 +1,75 @@
+//! What a transition does on the device: back to the best copy, new groups, and a step compiled for them.
+
+use super::event::Began;
+use super::{Error, Trainer};
+use crate::optim::Optimizer;
+use crate::params::{Group, Param};
+use crate::schedule::Transition;
+
+impl Trainer {
+    /// Begins the next phase where the plan says so.
+    pub(super) fn begin_phase(&mut self) -> Result<Option<Began>, Error> {
+        let Some(transition) = self.plan.epoch_start(&mut self.cursor)? else { return Ok(None) };
+        let params = self.parameters.params();
+        let thawed: Vec<String> = transition.thaws.iter().map(|place| params[*place].name.clone()).collect();
+        if self.plan.restores_best() {
+            let names: Vec<&str> = thawed.iter().map(String::as_str).collect();
+            match transition.restore {
+                Some(_) => self.best.restore_and_extend(&mut self.optimizer, &names)?,
+                None => self.best.extend(&self.optimizer, &names)?,
+            }
+        }
+        let groups = self.plan.groups(&self.cursor)?;
+        if transition.forgets_moments {
+            self.drain()?;
+            self.take_over(Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?)?;
+        } else {
+            let known: Vec<&str> = self.optimizer.groups().collect();
+            let new: Vec<Group> =
+                groups.iter().filter(|group| !known.contains(&group.name.as_str())).cloned().collect();
+            if !new.is_empty() {
+                self.optimizer.add_groups(&new)?;
+            }
+        }
+        self.compile()?;
+        Ok(Some(self.began(&transition, thawed, &groups)))
+    }
+
+    fn began(&self, transition: &Transition, thawed: Vec<String>, groups: &[Group]) -> Began {
+        Began {
+            phase: transition.to,
+            reason: Some(transition.reason),
+            steps: self.cursor.step(),
+            restored: transition.restore,
+            forgot_moments: transition.forgets_moments,
+            thawed,
+            groups: summaries(self.parameters.params(), groups),
+        }
+    }
+
+    /// The phase that the run stands in, as if it began now: for who reports a run's start, or that it goes on.
+    ///
+    /// # Errors
+    /// A law that gives what its field does not allow.
+    pub fn phase_now(&self) -> Result<Began, Error> {
+        let params = self.parameters.params();
+        let thawed = self.plan.thawed(&self.cursor).into_iter().map(|place| params[place].name.clone()).collect();
+        Ok(Began {
+            phase: self.cursor.depth(),
+            reason: None,
+            steps: self.cursor.step(),
+            restored: None,
+            forgot_moments: false,
+            thawed,
+            groups: summaries(params, &self.plan.groups(&self.cursor)?),
+        })
+    }
+}
+
+/// Name, elements and learning rate of each group.
+fn summaries(params: &[Param], groups: &[Group]) -> Vec<(String, usize, f64)> {
+    let elements = |group: &Group| -> usize {
+        params.iter().filter(|param| group.params.contains(&param.name)).map(Param::elements).sum()
+    };
+    groups.iter().map(|group| (group.name.clone(), elements(group), group.row.lr)).collect()
+}

@@ -1,0 +1,148 @@
+//! The clip norm as a field of a row: a law moves it, the device applies it, one number a step.
+
+use crate::support::{assert_close, engines, fresh_gpu};
+use gradus::engine::Engine;
+use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Settings};
+use gradus::params::{Field, Group, Param, Row, Rule};
+use gradus::schedule::Spec;
+
+const FILE: &str = "optimizer: {type: sgd, lr: 1.0, clip_norm: 8.0, no_decay: [bias]}\n\
+                    lr_scheduler: {type: constant}\n\
+                    laws: [{field: clip_norm, type: exponential, gamma: 0.5, every_steps: 1}]";
+
+fn parameters(engine: &Engine) -> Parameters {
+    let params = [Param::new("weight", [2]), Param::new("bias", [1])];
+    Parameters::new(engine, &params, None).expect("parameters")
+}
+
+fn groups(row: Row) -> [Group; 2] {
+    [Group::new("decay", row, ["weight"]), Group::new("no_decay", row, ["bias"])]
+}
+
+/// Gradients (3, 0) and 4 have norm 5; 8 · 0.5ⁿ clips from the step 1 on.
+#[test]
+fn a_law_moves_what_is_clipped_to() {
+    let spec = Spec::parse("run.yaml", FILE).expect("a spec");
+    for engine in engines() {
+        let parameters = parameters(&engine);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &groups(spec.row), Settings::default()).expect("an optimizer");
+        optimizer.upload_gradient("weight", &[3.0, 0.0]).expect("a gradient");
+        optimizer.upload_gradient("bias", &[4.0]).expect("a gradient");
+        let table = spec.table(&[spec.row; 2], 6, None).expect("rows");
+        optimizer.load_rows(0, &table).expect("rows");
+        let mut moved = 0.0f64;
+        for step in 0..6 {
+            optimizer.step().expect("a step");
+            engine.wait().expect("a wait");
+            let stats = optimizer.stats().expect("stats").expect("a report");
+            let clip = (8.0 * 0.5f64.powi(step) / (5.0 + 1e-6)).min(1.0);
+            assert_eq!(stats.grad_norm, Some(5.0), "on {}", engine.name());
+            assert_close("clip coefficient", &[stats.clip_coefficient], &[clip as f32], 1e-6, 0.0);
+            moved -= clip;
+            let expected = [(3.0 * moved) as f32, 0.0, (4.0 * moved) as f32];
+            let got = ["weight", "bias"].map(|name| parameters.download(name).expect("values")).concat();
+            assert_close(&format!("step {step} on {}", engine.name()), &got, &expected, 1e-5, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_moving_clip_norm_needs_no_upload_but_the_table() {
+    let Some(engine) = fresh_gpu() else { return };
+    let spec = Spec::parse("run.yaml", FILE).expect("a spec");
+    let parameters = parameters(&engine);
+    let mut optimizer =
+        Optimizer::new(&engine, &parameters, &groups(spec.row), Settings::default()).expect("an optimizer");
+    optimizer.load_rows(0, &spec.table(&[spec.row; 2], 100, None).expect("rows")).expect("rows");
+    optimizer.step().expect("a step");
+    let before = engine.counters();
+    for _ in 1..100 {
+        optimizer.step().expect("a step");
+    }
+    let counted = engine.counters() - before;
+    assert_eq!((counted.submissions, counted.uploads, counted.blocking_waits), (99, 0, 0));
+}
+
+#[test]
+fn rows_and_settings_clip_alike() {
+    for engine in engines() {
+        let run = |row: Row, clip: Clip| {
+            let parameters = parameters(&engine);
+            let settings = Settings { clip, ..Settings::default() };
+            let mut optimizer = Optimizer::new(&engine, &parameters, &groups(row), settings).expect("an optimizer");
+            for _ in 0..3 {
+                optimizer.upload_gradient("weight", &[3.0, -1.0]).expect("a gradient");
+                optimizer.upload_gradient("bias", &[4.0]).expect("a gradient");
+                optimizer.step().expect("a step");
+            }
+            ["weight", "bias"].map(|name| {
+                parameters.download(name).expect("values").into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+            })
+        };
+        let by_infinity = |max_norm| Clip::Norm { max_norm, order: NormOrder::Infinity, error_if_nonfinite: false };
+        let (plain, clipped) = (Row::default(), Row { clip_norm: Some(0.5), ..Row::default() });
+        assert_eq!(run(plain, Clip::norm(0.5)), run(clipped, Clip::None), "turned on by the rows");
+        assert_eq!(run(plain, by_infinity(0.5)), run(clipped, by_infinity(9.0)), "the rows' norm, the settings' order");
+        assert_ne!(run(plain, Clip::None), run(clipped, Clip::None));
+    }
+}
+
+#[test]
+fn one_clip_norm_holds_for_all_groups() {
+    let engine = Engine::cpu();
+    let parameters = parameters(&engine);
+    let row = |clip_norm| Row { clip_norm, ..Row::of(Rule::Sgd) };
+    let told = |result: Result<(), Error>| result.expect_err("an error").to_string();
+    let make = |first, second, clip| {
+        let groups = [Group::new("one", row(first), ["weight"]), Group::new("two", row(second), ["bias"])];
+        Optimizer::new(&engine, &parameters, &groups, Settings { clip, ..Settings::default() })
+    };
+    for (second, text) in [(None, "no clip_norm"), (Some(2.0), "clip_norm = 2")] {
+        assert_eq!(
+            told(make(Some(1.0), second, Clip::None).map(drop)),
+            format!("group \"one\" has clip_norm = 1 and group \"two\" has {text}; a step has one for all groups")
+        );
+    }
+    assert_eq!(
+        told(make(Some(1.0), Some(1.0), Clip::Value(0.5)).map(drop)),
+        "rows clip by norm (clip_norm = 1) and settings by value (0.5); only one of them can be"
+    );
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-50] {
+        let refused = told(make(Some(bad), Some(bad), Clip::None).map(drop));
+        assert_eq!(refused, format!("group \"one\": clip_norm = {bad} is not a finite number above 0"));
+    }
+
+    let mut optimizer = Optimizer::new(&engine, &parameters, &[], Settings::default()).expect("an optimizer");
+    optimizer.add_group(&Group::new("one", row(Some(4.0)), ["weight"])).expect("the first group decides");
+    optimizer.set("one", Field::ClipNorm, 3.0).expect("a value");
+    optimizer.add_group(&Group::new("two", row(Some(4.0)), ["bias"])).expect("a group");
+    assert_eq!(optimizer.row("two").expect("a row").clip_norm, Some(3.0), "a late group takes the others'");
+    optimizer.set("two", Field::ClipNorm, 2.0).expect("a value");
+    assert_eq!(optimizer.row("one").expect("a row").clip_norm, Some(2.0), "it is set for all");
+    assert!(told(optimizer.set("one", Field::ClipNorm, f64::INFINITY)).contains("clip_norm = inf is not"));
+    assert!(told(optimizer.load_rows(0, &[row(Some(1.0)), row(Some(2.0))])).contains("one for all groups"));
+    assert_eq!(
+        told(optimizer.load_rows(0, &[row(None), row(None)])),
+        "2 rows for 2 groups: a clip norm cannot come or go from step to step"
+    );
+    let mut plain = make(None, None, Clip::norm(1.0)).expect("an optimizer");
+    let refused = told(plain.set("one", Field::ClipNorm, 1.0));
+    assert_eq!(refused, "group \"one\": sgd has no clip_norm; its fields are lr, weight_decay, momentum");
+}
+
+#[test]
+fn files_say_it_beside_the_other_fields() {
+    let told = |file: &str| Spec::parse("run.yaml", file).expect_err("an error").to_string();
+    assert_eq!(
+        told(&FILE.replace(" clip_norm: 8.0,", "")),
+        "run.yaml: laws[0].field = clip_norm is not a field here: give optimizer.clip_norm, from which it starts"
+    );
+    for bad in ["0", "-1.0", ".nan", ".inf"] {
+        let refused = told(&FILE.replace("8.0", bad));
+        assert!(refused.ends_with("is not a finite number above 0"), "{refused}");
+    }
+    let fallen = Spec::parse("run.yaml", &FILE.replace("gamma: 0.5", "gamma: 0.0")).expect("a spec");
+    let refused = fallen.table(&[fallen.row], 3, None).expect_err("an error").to_string();
+    assert_eq!(refused, "run.yaml: laws[0]: clip_norm = 0 at step 1 of group 0 is not a finite number above 0");
+}
