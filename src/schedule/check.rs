@@ -45,7 +45,6 @@ impl Plan {
         let optimizer = match rates.optimizer {
             Source::Start => true,
             Source::Phase(phase) => self.phases.get(phase).is_some_and(|phase| phase.new_optimizer.is_some()),
-            Source::Every(phase) => self.finetuning.reinit_optim_cfg.is_some() && phase < self.phases.len(),
         };
         if !optimizer {
             return Err(self.foreign(format!("the optimizer of {}", named(rates.optimizer)), "in this schedule"));
@@ -91,6 +90,5 @@ fn named(source: Source) -> String {
     match source {
         Source::Start => "the start".to_owned(),
         Source::Phase(phase) => format!("phase {phase}"),
-        Source::Every(_) => "every phase".to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use super::law::{Plateau, PlateauState};
 use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
-use super::yaml::Place;
+use super::yaml::{Place, Raw};
 use super::{CheckpointSpec, Error, Evaluate, Finetuning, Law, LawSpec, Run, Spec};
 use crate::params::{Field, Group, Param, Row};
 use std::collections::BTreeMap;
@@ -64,6 +64,10 @@ pub struct Plan {
     pub(super) evaluate: Evaluate,
     /// The groups that the caller begins with; without any, those of phase 0.
     pub(super) given: Vec<Group>,
+    /// Whether the schedule has phases at all.
+    pub(super) is_phased: bool,
+    /// The file's sections, as they stand there.
+    pub(super) raw: Raw,
     /// Laws of the caller's own.
     pub(super) own_laws: Vec<(Field, Arc<dyn Law>)>,
     pub(super) warnings: Vec<String>,
@@ -88,7 +92,7 @@ pub struct Phase {
     pub(super) new_optimizer: Option<OptimizerSpec>,
 }
 
-/// Where a scheduler is kept: the start's first, then one for every transition, then the phases'.
+/// Where a scheduler is kept: the start's first, then the phases'.
 pub(super) type Slot = usize;
 
 /// A scheduler by class name, made.
@@ -150,12 +154,11 @@ impl Plan {
 
     fn build_schedulers(&self, spec: &Spec) -> Result<BTreeMap<Slot, Scheduled>, Error> {
         let start = spec.laws.iter().find_map(LawSpec::class).map(|class| (Source::Start, class));
-        let every = self.finetuning.reinit_lr_cfg.as_ref().map(|new| (Source::Every(0), &new.class));
         let of_phases = self.phases.iter().enumerate().filter_map(|(number, phase)| {
             phase.new_lr_scheduler.as_ref().map(|new| (Source::Phase(number), &new.class))
         });
         let mut schedulers = BTreeMap::new();
-        for (source, class) in start.into_iter().chain(every).chain(of_phases) {
+        for (source, class) in start.into_iter().chain(of_phases) {
             if self.last > 0 && !self.finetuning.allow_untested && !class.takes_late_groups() {
                 return Err(class.refuses_late_groups());
             }
@@ -224,7 +227,6 @@ impl Plan {
             (Source::Start, Origin::Given(place)) => return self.given[place].row,
             (Source::Start, _) => self.row,
             (Source::Phase(phase), _) => self.phases[phase].new_optimizer.as_ref().map_or(self.row, |new| new.row),
-            (Source::Every(_), _) => self.finetuning.reinit_optim_cfg.as_ref().map_or(self.row, |new| new.row),
         };
         match members.origin {
             Origin::Phase { no_decay: true, .. } => Row { weight_decay: 0.0, ..row },
@@ -329,7 +331,6 @@ impl Plan {
 pub(super) fn slot(source: Source) -> Slot {
     match source {
         Source::Start => 0,
-        Source::Every(_) => 1,
-        Source::Phase(phase) => phase + 2,
+        Source::Phase(phase) => phase + 1,
     }
 }

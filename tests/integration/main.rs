@@ -18,6 +18,7 @@ mod golden_optim;
 mod golden_phases;
 mod golden_phases_errors;
 mod golden_phases_resume;
+mod golden_phases_written;
 mod laws;
 mod nn;
 mod nn_golden;
