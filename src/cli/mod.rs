@@ -5,6 +5,7 @@
 mod chart;
 mod demo;
 mod info;
+mod phase_table;
 mod picture;
 mod plan;
 mod run_folder;

@@ -96,7 +96,8 @@ fn a_run_killed_anywhere_ends_with_the_same_bytes() {
     let killed = Run::new("killed", "24,16", "7");
     // Before the first checkpoint; in the middle of phase 0; when the epoch before a transition has just been told; right
     // behind the transition; in the middle of a later phase; near the end.
-    let places = [("phase 0", 0), ("    1", 3), ("    2", 0), ("phase 1", 0), ("    3", 11), ("    4", 0), ("    6", 7)];
+    let places =
+        [("phase 0", 0), ("    1", 3), ("    2", 0), ("phase 1", 0), ("    3", 11), ("    4", 0), ("    6", 7)];
     for (place, (line, milliseconds)) in places.into_iter().enumerate() {
         let seen = kill_after_line(killed.start(place > 0), line, Duration::from_millis(milliseconds));
         assert!(seen || place > 0, "the run never came to {line:?}");
