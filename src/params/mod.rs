@@ -8,6 +8,7 @@
 mod error;
 mod field;
 mod group;
+mod layers;
 mod nearest;
 mod param;
 mod row;
@@ -17,6 +18,7 @@ mod select;
 pub use error::Error;
 pub use field::Field;
 pub use group::Group;
+pub use layers::{Changed, Layers};
 pub use nearest::nearest;
 pub use param::Param;
 pub use row::Row;

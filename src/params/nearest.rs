@@ -2,9 +2,12 @@
 
 /// The candidate with the fewest edits from `name`, if that is at most a third of its letters (and at least two).
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let within = (name.chars().count() / 3).max(2);
+    let letters = name.chars().count();
+    let within = (letters / 3).max(2);
     candidates
         .into_iter()
+        // As many edits are needed as one is longer than the other.
+        .filter(|candidate| candidate.chars().count().abs_diff(letters) <= within)
         .map(|candidate| (edits(name, candidate), candidate))
         .filter(|(edits, _)| *edits <= within)
         .min_by_key(|(edits, _)| *edits)

@@ -1,25 +1,33 @@
 //! Parameters chosen by name or by pattern, as schedules do.
 
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{Expr, Regex, RegexBuilder};
 
 /// Steps of back-tracking that one name may take; an honest pattern takes a few dozen.
 const MOST_STEPS: usize = 100_000;
+
+/// Letters of a complaint; a complaint repeats the pattern.
+const MOST_TOLD: usize = 200;
 
 /// A name, or a pattern of Python's `re` that is matched at the start of a name and need not reach its end.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
-    /// What is wrong, where it is no valid pattern: it can still be a name.
-    regex: Result<Regex, String>,
 }
 
 impl Pattern {
     /// A pattern from its text. One that is not valid can still be a parameter's exact name.
     pub fn new(text: &str) -> Pattern {
+        Pattern { text: text.to_owned() }
+    }
+
+    /// The pattern, to be matched at the start.
+    fn regex(&self) -> Result<Regex, String> {
         // Python's name for the very end.
-        let translated = text.replace("\\Z", "\\z");
-        let regex = RegexBuilder::new(&format!("^(?:{translated})")).backtrack_limit(MOST_STEPS).build();
-        Pattern { text: text.to_owned(), regex: regex.map_err(|error| error.to_string()) }
+        let translated = self.text.replace("\\Z", "\\z");
+        // By itself first: what is wrong is told as it stands there, and a bracket cannot close ours.
+        let told = |error: fancy_regex::Error| error.to_string().chars().take(MOST_TOLD).collect::<String>();
+        Expr::parse_tree(&translated).map_err(told)?;
+        RegexBuilder::new(&format!("^(?:{translated})")).backtrack_limit(MOST_STEPS).build().map_err(told)
     }
 
     /// The places of the names that it chooses, in their own order: the name that equals it, where there is one, else
@@ -31,7 +39,7 @@ impl Pattern {
         if let Some(exact) = names.iter().position(|name| *name == self.text) {
             return Ok(vec![exact]);
         }
-        let regex = self.regex.as_ref().map_err(Clone::clone)?;
+        let regex = self.regex()?;
         let mut chosen = Vec::new();
         for (place, name) in names.iter().enumerate() {
             if regex.is_match(name).map_err(|error| format!("on {name:?}: {error}"))? {
@@ -41,8 +49,8 @@ impl Pattern {
         Ok(chosen)
     }
 
-    /// The part that surely is not what was meant, where there is one: `{a,b}` after a bare dot repeats the dot; it is
-    /// no choice of a and b.
+    /// The part that surely is not what was meant, where there is one: `{1,2}` after a bare dot repeats the dot, and
+    /// `{a,b}` is those five letters; neither is a choice.
     pub fn doubtful(&self) -> Option<&str> {
         let bytes = self.text.as_bytes();
         for (at, _) in self.text.match_indices(".{") {
@@ -80,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_bad_or_endless_pattern_is_an_error() {
-        assert!(Pattern::new("enc[oder").select(&NAMES).is_err());
+        assert!(Pattern::new("enc[oder").select(&NAMES).unwrap_err().contains("position"));
+        assert!(Pattern::new("head)|(enc").select(&NAMES).is_err());
         let long = "a".repeat(60);
         assert!(Pattern::new(r"(a*)*\1b").select(&[&long]).unwrap_err().contains("a"));
     }

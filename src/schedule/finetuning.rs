@@ -90,12 +90,7 @@ fn base_max_lr(section: &mut Section, usual: Option<f64>) -> Result<Option<f64>,
     if section.is_null("base_max_lr") {
         return Ok(None);
     }
-    match section.optional("base_max_lr")? {
-        Some(lr) if !(lr.is_finite() && lr >= 0.0) => {
-            Err(section.bad("base_max_lr", lr.to_string(), "a finite number that is 0 or more", None))
-        }
-        given => Ok(given.or(usual)),
-    }
+    Ok(section.rate("base_max_lr")?.or(usual))
 }
 
 fn max_depth(section: &mut Section) -> Result<Option<u64>, Error> {

@@ -4,6 +4,7 @@ use super::Error;
 use super::class_spec::ClassSpec;
 use super::optimizer_spec::OptimizerSpec;
 use super::yaml::{Place, Section};
+use crate::params::Field;
 
 /// One phase of a schedule: what thaws, at which rate, and until when.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,10 +60,7 @@ impl PhaseSpec {
             warnings.push(warn("no parameters thaw in this phase"));
         }
         let max_transition_epoch = limit(&mut section)?;
-        let mut lr = section.optional("lr")?;
-        if let Some(value) = lr.filter(|lr| !(lr.is_finite() && (*lr as f32).is_finite() && *lr >= 0.0)) {
-            return Err(section.bad("lr", value.to_string(), "a finite number that is 0 or more", None));
-        }
+        let mut lr = section.rate("lr")?;
         if number == 0 && lr.take().is_some() {
             warnings.push(warn("lr is left out of account: phase 0 has the optimizer's"));
         }
@@ -96,7 +94,7 @@ impl NewScheduler {
         section.only(&["lr_scheduler_init", "pl_lrs_cfg", "init_pg_lrs", "use_current_optimizer_pg_lrs"])?;
         let class = ClassSpec::read_new(&mut section)?;
         let init_pg_lrs = section.numbers("init_pg_lrs")?;
-        if let Some(bad) = init_pg_lrs.iter().flatten().find(|lr| !(lr.is_finite() && **lr >= 0.0)) {
+        if let Some(bad) = init_pg_lrs.iter().flatten().find(|lr| !Field::Lr.allows(**lr)) {
             return Err(section.bad("init_pg_lrs", bad.to_string(), "finite numbers that are 0 or more", None));
         }
         let use_current_optimizer_pg_lrs = section.truth("use_current_optimizer_pg_lrs", false)?;

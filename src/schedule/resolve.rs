@@ -92,14 +92,15 @@ fn select(
         let key = format!("params[{entry}]");
         let pattern = Pattern::new(text);
         let bad = |reason: String| phase.place.bad(&key, text, format!("a valid pattern: {reason}"));
-        if let Some(part) = pattern.doubtful() {
-            let at = phase.place.at();
-            warnings.push(format!("{at}.{key} = {text}: {part} repeats a character; a choice is written (a|b)"));
-        }
         let chosen = pattern.select(names).map_err(bad)?;
+        let doubt = pattern.doubtful().map(|part| format!("{part} is no choice, which is written (a|b)"));
+        if let Some(doubt) = doubt.as_ref().filter(|_| !chosen.is_empty()) {
+            warnings.push(format!("{}.{key} = {text}: {doubt}", phase.place.at()));
+        }
         if chosen.is_empty() {
             let Some(alias) = pattern.select(&aliases).map_err(bad)?.first().copied() else {
-                let allowed = "the name of a parameter, or a pattern that matches the start of one";
+                let mut allowed = "the name of a parameter, or a pattern that matches the start of one".to_owned();
+                allowed.extend(doubt.map(|doubt| format!("; {doubt}")));
                 return Err(phase.place.bad_near(&key, text, allowed, nearest_start(text, names)));
             };
             let (alias, own) = &tied[alias];
@@ -125,6 +126,9 @@ fn nearest_start<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     nearest(text.trim_end_matches(".*"), names.iter().copied().chain(starts))
 }
 
+/// Phases that a message lists.
+const MOST_LISTED: usize = 30;
+
 fn check_limits(
     spec: &Spec,
     finetuning: &Finetuning,
@@ -146,11 +150,16 @@ fn check_limits(
         return Ok(());
     }
     let without = phases.iter().enumerate().filter(|(_, phase)| phase.max_transition_epoch.is_none());
-    let without: Vec<String> = without.map(|(number, _)| number.to_string()).collect();
-    if without.is_empty() {
-        return Ok(());
+    let mut without: Vec<String> = without.map(|(number, _)| number.to_string()).collect();
+    let (phases, have) = match without.len() {
+        0 => return Ok(()),
+        1 => ("phase", "has"),
+        _ => ("phases", "have"),
+    };
+    if without.len() > MOST_LISTED {
+        without.truncate(MOST_LISTED);
+        without.push("...".to_owned());
     }
-    let (phases, have) = if without.len() == 1 { ("phase", "has") } else { ("phases", "have") };
     let allowed = format!("possible: {phases} {} {have} no max_transition_epoch", without.join(", "));
     Err(spec.place.bad("finetuning.epoch_transitions_only", "true", allowed))
 }

@@ -14,6 +14,8 @@ const OPTIMIZER: &str =
     "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
 const LR_SCHEDULER: &str = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
 
+const PHASES: &str = "it says what thaws when, as in phases: {0: {params: [head.*]}, 1: {params: [encoder.*]}}";
+
 /// A schedule file. Its top level is one of three: sections and no phases, for a run that trains everything; sections
 /// with `phases`, or with `finetuning` alone for an implicit schedule; or, as finetuning-scheduler has it, nothing but
 /// phases.
@@ -127,9 +129,9 @@ impl Spec {
             spec.finetuning = Finetuning::read(section)?;
         }
         if is_phased {
-            spec.phases = match top.maybe_section("phases")? {
-                Some(section) => read_phases(section, &mut spec.warnings)?,
-                None => Phases::Implicit,
+            spec.phases = match top.has("phases") {
+                true => read_phases(top.section("phases", PHASES)?, &mut spec.warnings)?,
+                false => Phases::Implicit,
             };
         }
         spec.early_stopping = read_early_stopping(&mut top, &mut spec, is_phased)?;
@@ -219,12 +221,11 @@ impl Default for CheckpointSpec {
 }
 
 fn read_phases(section: Section, warnings: &mut Vec<String>) -> Result<Phases, Error> {
-    let place = section.place();
-    let sections = section.phases(warnings)?;
-    if sections.is_empty() {
-        return Err(place.bad("phases", "{}", "a mapping with phase 0 and the following"));
+    if section.is_empty() {
+        return Err(section.empty(PHASES));
     }
-    let phases = sections.into_iter().enumerate().map(|(number, phase)| PhaseSpec::read(phase, number, warnings));
+    let phases = section.phases(warnings)?;
+    let phases = phases.into_iter().enumerate().map(|(number, phase)| PhaseSpec::read(phase, number, warnings));
     phases.collect::<Result<_, _>>().map(Phases::Explicit)
 }
 

@@ -19,6 +19,10 @@ impl Section {
     /// The top level of a file.
     pub(super) fn parse(file: &str, text: &str) -> Result<Section, Error> {
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: file.to_owned(), reason: error.to_string() };
+        if open_brackets(text) > MOST_OPEN {
+            let reason = format!("brackets are nested more than {MOST_OPEN} deep");
+            return Err(Error::NotYaml { file: file.to_owned(), reason });
+        }
         let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
         value.apply_merge().map_err(not_yaml)?;
         if value.is_null() {
@@ -132,6 +136,16 @@ impl Section {
         Ok(self.optional(key)?.unwrap_or(default))
     }
 
+    /// A rate, where there is one: a number that is 0 or more, also in f32.
+    pub(super) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+        match self.optional(key)? {
+            Some(rate) if !Field::Lr.allows(rate) => {
+                Err(self.bad(key, rate.to_string(), "a finite number that is 0 or more", None))
+            }
+            given => Ok(given),
+        }
+    }
+
     /// A whole number, where there is one.
     pub(super) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
@@ -143,8 +157,7 @@ impl Section {
 
     /// True or false.
     pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Error> {
-        let Some(value) = self.take(key) else { return Ok(false) };
-        value.as_bool().ok_or_else(|| self.bad(key, show(&value), "true or false", None))
+        self.truth(key, false)
     }
 
     /// A list of numbers, where there is one.
@@ -257,14 +270,12 @@ impl Section {
                 return Err(self.bad_key(&shown, allowed));
             };
             if phases.iter().any(|(known, _)| *known == number) {
-                return Err(
-                    self.bad_key(&shown, "a phase that is not there yet: this one is there as text and as a number")
-                );
+                return Err(self.bad_key(&shown, "there once: it is there as text and as a number"));
             }
             phases.push((number, Section::of(&self.place.file, self.key(&number.to_string()), value.clone())?));
         }
         if !texts.is_empty() {
-            let (file, texts) = (&self.place.file, texts.join(", "));
+            let (file, texts) = (&self.place.file, cut(texts.join(", "), SHOWN_TEXT));
             warnings.push(format!("{file}: phases {texts} are text; read as whole numbers"));
         }
         phases.sort_by_key(|(number, _)| *number);
@@ -282,7 +293,7 @@ impl Section {
             .enumerate()
             .map(|(place, (_, section))| (Value::from(place), Value::Mapping(section.map.clone())))
             .collect();
-        let text = serde_yaml::to_string(&map).unwrap_or_default();
+        let text = cut(serde_yaml::to_string(&map).unwrap_or_default(), SHOWN_SCHEDULE);
         Error::BadValue {
             file: self.place.file.clone(),
             key: if self.place.path.is_empty() { "the phases".to_owned() } else { self.place.path.clone() },
@@ -297,19 +308,27 @@ impl Section {
     }
 
     fn bad_key(&self, key: &str, allowed: &str) -> Error {
-        let path = if self.place.path.is_empty() { "a top-level key" } else { &self.place.path };
         Error::BadValue {
             file: self.place.file.clone(),
-            key: format!("key of {path}"),
+            key: if self.place.path.is_empty() { "a key".to_owned() } else { format!("a key of {}", self.place.path) },
             value: key.to_owned(),
             allowed: allowed.to_owned(),
             nearest: None,
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     /// Whether the key is there and null.
     pub(super) fn is_null(&self, key: &str) -> bool {
         self.map.get(key).is_some_and(Value::is_null)
+    }
+
+    /// The error for a section that is there with nothing in it; `purpose` is what it is for, with an example.
+    pub(super) fn empty(&self, purpose: &'static str) -> Error {
+        Error::MissingSection { file: self.place.file.clone(), section: self.place.path.clone(), empty: true, purpose }
     }
 
     /// A section, where there is one that is not null.
@@ -328,12 +347,7 @@ impl Section {
     /// True or false, with a default. As in PyYAML, yes, no, on and off are truths too.
     pub(super) fn truth(&mut self, key: &'static str, default: bool) -> Result<bool, Error> {
         let Some(value) = self.take(key) else { return Ok(default) };
-        let known = value.as_bool().or_else(|| match value.as_str()? {
-            "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
-            "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
-            _ => None,
-        });
-        known.ok_or_else(|| self.bad(key, show(&value), "true or false", None))
+        as_truth(&value).ok_or_else(|| self.bad(key, show(&value), "true or false", None))
     }
 
     /// A whole number that may be negative.
@@ -388,7 +402,7 @@ impl Place {
         Error::BadValue {
             file: self.file.clone(),
             key: self.key(key),
-            value: value.to_string(),
+            value: cut(value.to_string(), SHOWN_TEXT),
             allowed: allowed.into(),
             nearest: nearest.map(str::to_owned),
         }
@@ -424,6 +438,23 @@ impl Place {
     }
 }
 
+/// The parser's time grows with the square of the brackets that are open; it refuses 128 of them, but only at their end.
+const MOST_OPEN: usize = 10_000;
+
+/// The most brackets that are open at once, those in texts and comments among them.
+fn open_brackets(text: &str) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
+
 fn whole(number: f64) -> Option<u64> {
     // 2^53: from there on f64 has no odd numbers.
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
@@ -441,7 +472,7 @@ fn as_python(value: &Value) -> Option<class::Value> {
         },
         Value::String(text) => match as_number(value).filter(|_| text.contains(|c: char| c.is_ascii_digit())) {
             Some(number) => class::Value::Number(number),
-            None => class::Value::Text(text.clone()),
+            None => as_truth(value).map_or_else(|| class::Value::Text(text.clone()), class::Value::Bool),
         },
         Value::Sequence(list) => class::Value::List(list.iter().map(as_python).collect::<Option<_>>()?),
         Value::Mapping(map) => {
@@ -455,17 +486,33 @@ fn as_python(value: &Value) -> Option<class::Value> {
     })
 }
 
+/// True or false, in the words of YAML 1.1 too.
+fn as_truth(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| match value.as_str()? {
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+        _ => None,
+    })
+}
+
 fn as_number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// Longer values are cut in messages.
 const SHOWN: usize = 60;
+/// So are names, patterns and paths.
+const SHOWN_TEXT: usize = 240;
+/// And a schedule that is shown anew.
+const SHOWN_SCHEDULE: usize = 10_000;
 
 /// A value as one would write it on one line, cut where it is long.
 fn show(value: &Value) -> String {
-    let text = flow(value);
-    match text.char_indices().nth(SHOWN) {
+    cut(flow(value), SHOWN)
+}
+
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }

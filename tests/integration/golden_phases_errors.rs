@@ -34,7 +34,7 @@ const TOLD: [(&str, &str); 41] = [
         "phases start at 1",
         "phases = 1, 2 is not 0 to 1 without a gap. Numbered anew they would be:\n0:\n  params:\n  - head.*\n1:\n",
     ),
-    ("negative phase number with a gap that hides it", "key of phases = -1 is not a phase"),
+    ("negative phase number with a gap that hides it", "a key of phases = -1 is not a phase"),
     ("non-integer key", "key of phases = first is not a phase"),
     ("duplicate YAML key", "duplicate entry with key 0"),
     ("duplicate YAML key inside a phase", "duplicate entry with key \"params\""),

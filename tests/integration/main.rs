@@ -4,6 +4,7 @@
 //! how many were skipped.
 
 mod bad_input;
+mod bad_schedule;
 mod best;
 mod clip_norm;
 mod demo;
@@ -11,6 +12,7 @@ mod engine;
 mod forecast;
 mod fused_step;
 mod golden;
+mod golden_freezer;
 mod golden_laws;
 mod golden_optim;
 mod golden_phases;

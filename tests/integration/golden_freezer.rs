@@ -1,0 +1,106 @@
+//! Layers frozen and thawed by ranges, against traces of pytorch-accelerated's `ModelFreezer`: every `freezer_*` file.
+//!
+//! Two of its flags are swapped inside the package, so that `freeze(set_modules_as_eval=True)` freezes nothing and
+//! `unfreeze(set_modules_as_training=False)` thaws nothing. Here they freeze and thaw, as they are documented to; from
+//! such a call on a trace is no measure. Modules in training or evaluation have no meaning here.
+
+use crate::golden::{Case, cases, folder, is_own_folder};
+use gradus::params::{Changed, Layers, Param};
+use serde_json::{Value as Json, json};
+
+#[test]
+fn golden_freezer() {
+    let (mut calls, mut swapped) = (0, Vec::new());
+    let all = cases(&folder("phases"), &["freezer_"]);
+    for case in &all {
+        assert_eq!(case.text("kind"), "model_freezer", "{}", case.name);
+        let trace = case.json["trace"].as_array().expect("a trace");
+        let mut freezer = Freezer::new(case);
+        for (at, entry) in trace.iter().enumerate() {
+            let what = format!("{}, call {at}: {}", case.name, entry["op"]);
+            let before = freezer.layers.clone();
+            let changed = freezer.call(&entry["op"]);
+            if is_swapped(&entry["op"]) {
+                check_documented(&freezer.layers, &before, &entry["op"], &what);
+                swapped.push(what);
+                break;
+            }
+            freezer.check(entry, &changed, &what);
+            calls += 1;
+        }
+    }
+    println!(
+        "golden_freezer: {} files, {calls} calls compared; done right where the reference swaps its flags: {}",
+        all.len(),
+        swapped.join("; ")
+    );
+    println!("golden_freezer: not built: train and eval mode of modules, layers inside a layer group");
+    assert!(!all.is_empty() || !is_own_folder(), "no freezer_* file was found");
+}
+
+struct Freezer {
+    names: Vec<String>,
+    layers: Layers,
+}
+
+impl Freezer {
+    fn new(case: &Case) -> Freezer {
+        // JSON maps are read in alphabetical order; the groups of a trace are in the model's.
+        let order = ["embed", "body", "neck", "head"];
+        let requires = case.json["trace"][0]["requires_grad"].as_object().expect("parameters");
+        let place =
+            |name: &str| order.iter().position(|group| name.split('.').next() == Some(*group)).expect("a group");
+        let mut names: Vec<String> = requires.keys().cloned().collect();
+        names.sort_by_key(|name| place(name));
+        let params: Vec<Param> = names.iter().map(|name| Param::new(name.as_str(), [1])).collect();
+        let args = &case.json["args"];
+        let keeps = args["bn"] == true && args["freeze_batch_norms"] == false;
+        let layers = Layers::new(&params, |name| keeps && name.starts_with("body.1."));
+        Freezer { names, layers }
+    }
+
+    fn call(&mut self, op: &Json) -> Vec<Changed> {
+        let index = |key: &str, usual: i64| op[key].as_i64().unwrap_or(usual);
+        match op["do"].as_str() {
+            None => Vec::new(),
+            Some("freeze") => self.layers.freeze(index("from_index", 0), index("to_index", -2)),
+            Some("unfreeze") => self.layers.thaw(index("from_index", -1), index("to_index", 0)),
+            Some(other) => panic!("{other} is not a call that is known"),
+        }
+    }
+
+    fn check(&self, entry: &Json, changed: &[Changed], what: &str) {
+        let frozen = self.layers.frozen();
+        for (place, name) in self.names.iter().enumerate() {
+            assert_eq!(Some(!frozen.contains(&place)), entry["requires_grad"][name].as_bool(), "{what}: {name}");
+        }
+        let groups = entry["layer_groups"].as_array().expect("groups");
+        let ours: Vec<Json> = self.layers.are_frozen().map(Json::from).collect();
+        assert_eq!(ours, groups.iter().map(|group| group["is_frozen"].clone()).collect::<Vec<_>>(), "{what}");
+        for (place, group) in groups.iter().enumerate() {
+            assert_eq!(group["index"], json!([place, place as i64 - groups.len() as i64]), "{what}");
+        }
+        if let Some(returned) = entry["returned"].as_object() {
+            assert_eq!(returned.len(), changed.len(), "{what}: groups that thawed");
+            for Changed { layer, params } in changed {
+                let mut ours: Vec<&str> = params.iter().map(|param| self.names[*param].as_str()).collect();
+                let theirs = returned[&layer.to_string()].as_array().expect("parameters");
+                let mut theirs: Vec<&str> = theirs.iter().map(|name| name.as_str().expect("a name")).collect();
+                (ours.sort_unstable(), theirs.sort_unstable());
+                assert_eq!(ours, theirs, "{what}: layer {layer}");
+            }
+        }
+    }
+}
+
+fn is_swapped(op: &Json) -> bool {
+    op["set_modules_as_eval"] == true || op["set_modules_as_training"] == false
+}
+
+/// The same call without the flag does the same.
+fn check_documented(layers: &Layers, before: &Layers, op: &Json, what: &str) {
+    let freezes = op["do"] == "freeze";
+    let (frozen, was) = (layers.frozen(), before.frozen());
+    assert_ne!(frozen, was, "{what}");
+    assert_eq!(frozen.len() > was.len(), freezes, "{what}");
+}
