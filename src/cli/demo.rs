@@ -105,7 +105,10 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     if let Some(folder) = &folder {
         folder.finish(&trainer)?;
     }
-    let Some(last) = last else { bail!("nothing was evaluated: the run was over before it began") };
+    let Some(last) = last else {
+        println!("the run was over: nothing was left to train");
+        return Ok(());
+    };
     if let Some(best) = trainer.cursor().best() {
         println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
     }

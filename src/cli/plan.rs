@@ -1,11 +1,13 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
+use super::demo::Network;
 use super::run_folder::write_beside;
-use super::{chart, picture};
+use super::{chart, phase_table, picture};
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::params::{Field, Row};
-use gradus::schedule::{LawSpec, Spec};
+use gradus::schedule::{self, LawSpec, Phases, Spec};
+use gradus::train::Config;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -16,12 +18,21 @@ const MOST_STEPS: u64 = 10_000_000;
 
 #[derive(Args)]
 pub(super) struct Plan {
-    /// The schedule: a YAML file with the sections `optimizer` and `lr_scheduler` and, for fields other than the lr, `laws`.
+    /// The schedule: a YAML file with the sections `optimizer` and `lr_scheduler` and, for fields other than the lr, `laws`;
+    /// or one with phases, or with nothing but phases, for which --model is needed.
     #[arg(value_name = "FILE.yaml")]
     file: PathBuf,
+    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds.
+    #[arg(long, value_name = "NAME", value_parser = ["mlp"])]
+    model: Option<String>,
+    #[command(flatten)]
+    network: Network,
+    /// Epochs of the run, for --model.
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    epochs: u64,
     /// Steps of the run.
     #[arg(long, value_name = "N")]
-    steps: u64,
+    steps: Option<u64>,
     /// Steps of an epoch, for schedules that count in epochs.
     #[arg(long, value_name = "M")]
     steps_per_epoch: Option<u64>,
@@ -33,9 +44,12 @@ pub(super) struct Plan {
     csv: Option<PathBuf>,
 }
 
+/// Steps of an epoch of the demo's digits, in batches of 32.
+const DIGITS_STEPS_PER_EPOCH: u64 = 44;
+
 pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
-    if options.steps == 0 || options.steps > MOST_STEPS {
-        bail!("--steps {}: a plan has from 1 to {MOST_STEPS} steps", options.steps);
+    if let Some(steps) = options.steps.filter(|steps| *steps == 0 || *steps > MOST_STEPS) {
+        bail!("--steps {steps}: a plan has from 1 to {MOST_STEPS} steps");
     }
     if options.steps_per_epoch == Some(0) {
         bail!("--steps-per-epoch 0: an epoch has at least 1 step");
@@ -44,14 +58,44 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
     let text = fs::read_to_string(&options.file).with_context(|| format!("reading {file}"))?;
     let spec = Spec::parse(&file, &text)?;
     check_outputs(options)?;
+    for warning in &spec.warnings {
+        eprintln!("gradus: warning: {warning}");
+    }
+    let is_phased = spec.phases != Phases::Everything;
+    match (&options.model, options.steps) {
+        (Some(_), _) if is_phased => print(&phases(options, &spec)?),
+        (None, _) if is_phased => bail!("{file} has phases: --model mlp says whose parameters they thaw"),
+        (_, Some(steps)) => print(&rates(options, &spec, steps)?),
+        (_, None) => bail!("{file} has no phases: --steps says how long the run is"),
+    }
+}
 
-    let rows = Rows::of(&spec, options.steps, options.steps_per_epoch)?;
+/// What each phase thaws, moves and holds.
+fn phases(options: &Plan, spec: &Spec) -> anyhow::Result<String> {
+    if options.svg.is_some() || options.csv.is_some() {
+        bail!("--svg and --csv: when a phase ends depends on metrics; there is no picture of its rates beforehand");
+    }
+    let params = options.network.model()?.params();
+    let steps_per_epoch = options.steps_per_epoch.unwrap_or(DIGITS_STEPS_PER_EPOCH);
+    let epochs = schedule::Epochs { epochs: options.epochs, steps_per_epoch };
+    let plan = schedule::Plan::new(spec, params.as_slice(), epochs)?;
+    for warning in plan.warnings().iter().filter(|warning| !spec.warnings.contains(warning)) {
+        eprintln!("gradus: warning: {warning}");
+    }
+    let Config { settings, best_device_limit_bytes, .. } = Config::default();
+    let table = phase_table::draw(&plan, &params, &settings, best_device_limit_bytes);
+    Ok(format!("{table}\n{}", phase_table::names(&plan, &params)))
+}
+
+/// The rate of each group, step by step.
+fn rates(options: &Plan, spec: &Spec, steps: u64) -> anyhow::Result<String> {
+    let rows = Rows::of(spec, steps, options.steps_per_epoch)?;
     let mut told = chart::draw(&rows);
     told.push('\n');
     for group in 0..rows.names.len() {
         told.push_str(&key_numbers(&rows, group));
     }
-    for note in notes(&spec, &rows) {
+    for note in notes(spec, &rows) {
         writeln!(told, "note      {note}")?;
     }
     if let Some(path) = &options.svg {
@@ -62,6 +106,10 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
         write_beside(path, csv(&rows).as_bytes())?;
         writeln!(told, "written   {}", path.display())?;
     }
+    Ok(told)
+}
+
+pub(super) fn print(told: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(told.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to the terminal"),
         _ => Ok(()),
@@ -287,23 +335,29 @@ fn csv(rows: &Rows) -> String {
 fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     let outputs = [("--svg", &options.svg), ("--csv", &options.csv)];
     for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
-        let shown = path.display();
-        if path.is_dir() || path.file_name().is_none() {
-            bail!("{name} {shown}: this is a folder, a file is needed");
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            bail!("{name} {shown}: there is no folder {}", folder.display());
-        }
+        check_output(name, path)?;
         if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
-            bail!("{name} {shown}: this is the schedule itself");
+            bail!("{name} {}: this is the schedule itself", path.display());
         }
     }
     if options.svg.is_some() && options.svg == options.csv {
         bail!("--svg and --csv name the same file");
+    }
+    Ok(())
+}
+
+/// Whether a file can be written there, as far as its path says.
+pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if path.is_dir() || path.file_name().is_none() {
+        bail!("{name} {shown}: this is a folder, a file is needed");
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        bail!("{name} {shown}: there is no folder {}", folder.display());
     }
     Ok(())
 }

@@ -311,6 +311,11 @@ impl Plan {
         self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
     }
 
+    /// Validations without an improvement that end a phase, where there is early stopping.
+    pub fn patience(&self) -> Option<u64> {
+        self.early_stopping.as_ref().map(|stopping| stopping.patience)
+    }
+
     /// The metric by which a validation is the best.
     pub fn best_by(&self) -> &str {
         &self.checkpoint.monitor

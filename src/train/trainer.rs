@@ -153,14 +153,20 @@ impl Trainer {
     /// From the device, and from writing checkpoints.
     pub fn run(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
         while !self.is_over() {
-            self.steps_until_event(&mut tell)?;
+            self.advance(&mut tell)?;
         }
         self.engine.wait()?;
         self.collect(&mut tell)?;
         Ok(())
     }
 
-    fn steps_until_event(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+    /// One step and what belongs to it: the phase that begins before it, and the evaluation and the checkpoint behind it
+    /// where they are due.
+    ///
+    /// # Errors
+    /// As [`run`](Trainer::run).
+    pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
+        let tell = &mut tell;
         if let Some(began) = self.begin_phase()? {
             tell(&Event::Phase(began));
         }

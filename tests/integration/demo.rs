@@ -1,7 +1,6 @@
 //! The binary, as its user runs it.
 
-use crate::support::gpu;
-use std::path::PathBuf;
+use crate::support::{folder, gpu};
 use std::process::{Command, Output};
 
 fn gradus(arguments: &[&str]) -> Output {
@@ -13,12 +12,6 @@ fn refused(arguments: &[&str]) -> String {
     assert!(!output.status.success(), "{arguments:?} was accepted");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     told.lines().find(|line| line.starts_with("gradus: ")).unwrap_or(&told).to_owned()
-}
-
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("gradus-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    folder
 }
 
 #[test]

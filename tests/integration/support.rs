@@ -2,6 +2,8 @@
 
 use gradus::engine::{AdapterChoice, Engine};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Names of the tests that would have run on an adapter.
@@ -70,4 +72,13 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f32], relative: f64, ab
 pub fn noise(seed: u32, count: usize) -> Vec<f32> {
     let key = gradus::engine::layout::pcg(seed);
     (0..count as u32).map(|place| 2.0 * gradus::engine::layout::uniform(place, key) - 1.0).collect()
+}
+
+/// A folder of this process's own that is not there yet.
+pub fn folder(name: &str) -> PathBuf {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("gradus-{name}-{}-{number}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
 }
