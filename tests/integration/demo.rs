@@ -31,11 +31,31 @@ fn demo_mlp_reaches_97_percent_and_writes_its_files() {
     let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     assert_eq!(file.tensor("layers.0.weight").expect("a weight").shape(), [128, 64]);
     assert_eq!(file.names().len(), 6);
-    for words in ["adapter ", "parameters     17226", "steps/s", "1.02 submissions", "bytes uploaded", "blocking waits"]
-    {
+    for words in ["adapter ", "parameters     17226", "steps/s", "submissions", "bytes uploaded", "blocking waits"] {
         assert!(told.contains(words), "{words:?} is missing in\n{told}");
     }
     std::fs::remove_dir_all(out).expect("the folder was ours");
+
+    // Without a folder there are no checkpoints, and nothing in a step is waited for.
+    let output = gradus(&["demo", "mlp", "--epochs", "2"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("1.02 submissions") && told.contains("(1 in all: "), "{told}");
+}
+
+#[test]
+fn demo_mlp_follows_a_schedule_and_the_implicit_one() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/mlp_gradual.yaml");
+    for schedule in [&["--schedule", file][..], &["--schedule"]] {
+        let output =
+            gradus(&[&["--adapter", "cpu", "demo", "mlp", "--epochs", "9", "--hidden", "12,8"], schedule].concat());
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            told.contains("phase 0: the run begins\n  thawed  layers.2.weight, layers.2.bias\n  group   phase 0"),
+            "{told}"
+        );
+        assert!(told.contains("best           val_loss "), "{told}");
+    }
 }
 
 #[test]

@@ -135,7 +135,8 @@ fn plan_shows_every_schedule_of_ours() {
     let mut checked = 0;
     for entry in std::fs::read_dir(ours).expect("schedules") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        let text = std::fs::read_to_string(&path).expect("a schedule");
+        if path.extension().is_some_and(|extension| extension == "yaml") && !text.contains("\nphases:") {
             let told = check(&folder, path.to_str().expect("a path"), 500, Some(50));
             assert!(told.contains("epoch  0"), "{told}");
             checked += 1;
@@ -143,6 +144,26 @@ fn plan_shows_every_schedule_of_ours() {
     }
     assert!(checked > 0);
     println!("{checked} schedules");
+}
+
+#[test]
+fn plan_tells_what_each_phase_thaws_moves_and_holds() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/mlp_gradual.yaml");
+    let told = shown(&[file, "--model", "mlp"]);
+    let expected = [
+        "phase  ends                    thaws      trainable        moved a step  moments   best copy",
+        "0      patience 2 or epoch 8   2 tensors  650 (3.8 %)      20.8 kB       5.6 kB    8.6 kB on the device",
+        "1      patience 2 or epoch 16  2 tensors  8906 (51.7 %)    285.0 kB      71.7 kB   107.8 kB on the device",
+        "2      patience 2 or epoch 30  2 tensors  17226 (100.0 %)  551.2 kB      138.2 kB  207.7 kB on the device",
+        "all                            6 tensors  17226 (100.0 %)  551.2 kB      138.2 kB",
+        "",
+        "phase 0  lr 3e-3  layers.2.weight, layers.2.bias",
+    ];
+    assert_eq!(told.lines().take(expected.len()).collect::<Vec<_>>(), expected);
+    assert!(refused(&[file]).ends_with("has phases: --model mlp says whose parameters they thaw"));
+    assert!(refused(&[file, "--model", "mlp", "--svg", "a.svg"]).contains("--svg and --csv"));
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/digits_mlp.yaml");
+    assert!(refused(&[plain]).ends_with("has no phases: --steps says how long the run is"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ const WORDS: [(&str, &[&str]); 8] = [
     ("println!", &["cli"]),
     ("print!", &["cli"]),
     ("process::exit", &["cli"]),
-    ("std::fs", &["cli"]),
+    ("std::fs", &["cli", "train"]),
     ("std::time::Instant", &["cli"]),
 ];
 
