@@ -8,7 +8,7 @@ use super::law::{Plateau, PlateauState};
 use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
-use super::yaml::{Place, Raw};
+use super::yaml::Place;
 use super::{CheckpointSpec, Error, Evaluate, Finetuning, Law, LawSpec, Run, Spec};
 use crate::params::{Field, Group, Param, Row};
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ pub struct Plan {
     pub(super) run: Epochs,
     pub(super) row: Row,
     pub(super) no_decay: Vec<String>,
-    /// Laws by short name.
+    /// Laws by short name, and perhaps one by class name, which `schedulers` has.
     pub(super) laws: Vec<LawSpec>,
     /// Schedulers by class name.
     pub(super) schedulers: BTreeMap<Slot, Scheduled>,
@@ -66,8 +66,6 @@ pub struct Plan {
     pub(super) given: Vec<Group>,
     /// Whether the schedule has phases at all.
     pub(super) is_phased: bool,
-    /// The file's sections, as they stand there.
-    pub(super) raw: Raw,
     /// Laws of the caller's own.
     pub(super) own_laws: Vec<(Field, Arc<dyn Law>)>,
     pub(super) warnings: Vec<String>,
@@ -261,19 +259,11 @@ impl Plan {
         Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
     }
 
-    /// What distinguishes this schedule from another: a run goes on with the one that it began with. The run's length is
-    /// no part of it.
-    pub fn signature(&self) -> String {
-        let Plan { phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate, .. } = self;
-        format!("{:#?}", (phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate))
-    }
-
     /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
     pub fn row_of(&self, phase: usize) -> Row {
         let of_phases =
             self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
-        let every = self.finetuning.reinit_optim_cfg.as_ref().filter(|_| phase > 0);
-        every.or(of_phases).map_or(self.row, |new| new.row)
+        of_phases.map_or(self.row, |new| new.row)
     }
 
     /// The plateau laws by short name.
@@ -285,7 +275,7 @@ impl Plan {
     pub fn monitors(&self) -> Vec<&str> {
         let of_schedulers = self.schedulers.values().filter(|scheduled| scheduled.spec.needs_metrics());
         let of_schedulers = of_schedulers.map(|scheduled| self.monitor_of(&scheduled.spec));
-        let of_laws = self.laws.iter().filter(|law| law.needs_metrics()).map(|_| self.checkpoint.monitor.as_str());
+        let of_laws = self.plateaus().map(|_| self.checkpoint.monitor.as_str());
         let stopping = self.early_stopping.iter().map(|stopping| stopping.monitor.as_str());
         let best = self.restores_best().then_some(self.checkpoint.monitor.as_str());
         let mut monitors: Vec<&str> = Vec::new();

@@ -49,7 +49,7 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
         phases: resolved,
         row: spec.row,
         no_decay: spec.no_decay.clone(),
-        laws: spec.laws.iter().filter(|law| law.class().is_none()).cloned().collect(),
+        laws: spec.laws.clone(),
         schedulers: Default::default(),
         finetuning,
         early_stopping: spec.early_stopping.clone(),
@@ -57,7 +57,6 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
         evaluate: spec.evaluate,
         given: Vec::new(),
         is_phased: spec.phases != Phases::Everything,
-        raw: spec.raw.clone(),
         own_laws: Vec::new(),
         warnings,
     })

@@ -3,7 +3,7 @@
 use super::early_stopping::better;
 use super::law::Better;
 use super::table::fits;
-use super::yaml::{Place, Raw, Section};
+use super::yaml::{Place, Section};
 use super::{
     EarlyStopping, Error, FieldLaw, Finetuning, LawSpec, OptimizerSpec, PhaseSpec, Run, checked_rows, law_keys,
 };
@@ -40,8 +40,6 @@ pub struct Spec {
     /// What was accepted although it is surely not meant, or says nothing.
     pub warnings: Vec<String>,
     pub(super) place: Place,
-    /// The sections as they stand in the file.
-    pub(super) raw: Raw,
 }
 
 /// What a schedule says about phases.
@@ -86,8 +84,7 @@ impl Evaluate {
     }
 }
 
-/// The keys of a file, in the order in which it is written.
-pub(super) const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 9] = [
     "optimizer",
     "lr_scheduler",
     "laws",
@@ -113,7 +110,6 @@ impl Spec {
             return Ok(spec);
         }
         top.only(&SECTIONS)?;
-        spec.raw = top.raw();
         let is_phased = top.has("phases") || top.has("finetuning");
         if !is_phased || top.has("optimizer") {
             (spec.row, spec.no_decay) = OptimizerSpec::read(top.section("optimizer", OPTIMIZER)?)?;
@@ -162,7 +158,6 @@ impl Spec {
             evaluate: Evaluate::Epochs(1),
             warnings: Vec::new(),
             place,
-            raw: Raw::default(),
         }
     }
 

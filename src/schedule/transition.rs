@@ -261,7 +261,7 @@ impl Plan {
         let mut plateaus = cursor.plateaus.iter();
         for spec in &self.laws {
             let state = spec.plateau().and_then(|_| plateaus.next());
-            if spec.field() == Field::Lr && cursor.rates.scheduler.is_some() {
+            if spec.class().is_some() || (spec.field() == Field::Lr && cursor.rates.scheduler.is_some()) {
                 continue;
             }
             match state {

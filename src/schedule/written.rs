@@ -1,31 +1,42 @@
 //! A plan as a schedule file: what ran, with nothing left to patterns and defaults.
 
+use super::early_stopping::mode;
 use super::plan::{Phase, Plan};
-use super::spec::SECTIONS;
 use super::yaml::Raw;
+use super::{Evaluate, LawSpec};
 use crate::params::{Field, Rule};
 
 impl Plan {
-    /// The schedule that is followed, as a file that reads back to an equal plan, whatever other names a model has: the
-    /// sections as they stand in the file read, the optimizer's rates as they are in force, and the phases with their
-    /// parameters by name, their rates and limits. What `finetuning` begins anew at every transition stands in every
-    /// phase. Groups and laws that the program gave by itself are not in it.
+    /// The schedule that is followed, as a file that reads back to an equal plan: laws as they stand in the file read,
+    /// every other section with its defaults said, and the phases with their parameters by name, their rates and limits.
+    /// What `finetuning` begins anew at every transition stands in every phase. Groups and laws that the program gave by
+    /// itself are not in it, nor is the run's length.
     pub fn to_yaml(&self) -> String {
-        let mut file = Raw::default();
-        for key in SECTIONS {
-            file = match key {
-                "optimizer" => file.with(key, self.optimizer_raw()),
-                "finetuning" if self.raw.has(key) => {
-                    let section = self.raw.section(key);
-                    file.with(key, section.without("reinit_lr_cfg").without("reinit_optim_cfg"))
-                }
-                // A file without phases has to name a law.
-                "lr_scheduler" if !self.is_phased && !self.raw.has(key) => {
-                    file.with(key, Raw::default().with("type", "constant"))
-                }
-                "phases" if self.is_phased => file.with(key, self.phases_raw()),
-                _ => file.with_own(key, &self.raw),
-            };
+        let mut file = Raw::default().with("optimizer", self.optimizer_raw());
+        let (of_lr, others): (Vec<&LawSpec>, Vec<&LawSpec>) =
+            self.laws.iter().partition(|law| law.field() == Field::Lr);
+        if let Some(law) = of_lr.first() {
+            file = file.with("lr_scheduler", law.raw.clone());
+        } else if !self.is_phased {
+            // A file without phases has to name a law.
+            file = file.with("lr_scheduler", Raw::default().with("type", "constant"));
+        }
+        if !others.is_empty() {
+            file = file.with(
+                "laws",
+                others.iter().map(|law| law.raw.clone().with("field", law.field().name())).collect::<Vec<_>>(),
+            );
+        }
+        file = file.with_maybe("early_stopping", self.early_stopping.as_ref().map(Raw::from));
+        let checkpoint = Raw::default().with("monitor", self.checkpoint.monitor.as_str());
+        let checkpoint = checkpoint.with("mode", mode(self.checkpoint.better));
+        file = file.with("checkpoint", checkpoint.with("keep_last", self.checkpoint.keep_last));
+        file = match self.evaluate {
+            Evaluate::Epochs(every) => file.with("evaluate_every_epochs", every),
+            Evaluate::Steps(every) => file.with("evaluate_every_steps", every),
+        };
+        if self.is_phased {
+            file = file.with("finetuning", Raw::from(&self.finetuning)).with("phases", self.phases_raw());
         }
         file.to_text()
     }

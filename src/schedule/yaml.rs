@@ -270,29 +270,10 @@ impl Raw {
         self
     }
 
-    /// Without this key.
+    /// With this key; nothing stands there where there is no value.
     #[must_use]
-    pub(super) fn without(mut self, key: &str) -> Raw {
-        self.0.shift_remove(key);
-        self
-    }
-
-    /// With what another mapping has at this key, if it has it.
-    #[must_use]
-    pub(super) fn with_own(self, key: &str, other: &Raw) -> Raw {
-        match other.0.get(key) {
-            Some(value) => self.with(key, value.clone()),
-            None => self,
-        }
-    }
-
-    /// The mapping at this key; an empty one where there is none.
-    pub(super) fn section(&self, key: &str) -> Raw {
-        Raw(self.0.get(key).and_then(Value::as_mapping).cloned().unwrap_or_default())
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+    pub(super) fn with_maybe(self, key: &str, value: Option<impl Into<Value>>) -> Raw {
+        self.with(key, value.map_or(Value::Null, Into::into))
     }
 
     /// As text, in block style.

@@ -65,9 +65,26 @@ lr_scheduler:
   type: cosine
   warmup_fraction: 0.1
 early_stopping:
+  monitor: val_loss
+  mode: min
   patience: 2
+  min_delta: 0.0
+  stopping_threshold: null
+  divergence_threshold: null
+  check_finite: true
+checkpoint:
+  monitor: val_loss
+  mode: min
+  keep_last: 2
+evaluate_every_epochs: 1
 finetuning:
   base_max_lr: 0.00001
+  max_depth: -1
+  restore_best: true
+  epoch_transitions_only: false
+  apply_lambdas_new_pgs: false
+  enforce_phase0_params: true
+  allow_untested: false
 phases:
   0:
     params:
@@ -94,4 +111,13 @@ phases:
     assert_eq!(plan(&by_program).to_yaml(), by_program);
     let bare = plan("0: {params: [head.*]}\n1: {params: [enc.*], lr: 1, max_transition_epoch: 2.5}");
     assert_eq!(plan(&bare.to_yaml()).to_yaml(), bare.to_yaml());
+    let laws = "optimizer: {type: adamw}\nlr_scheduler: {class_path: StepLR, init_args: {step_size: 2}, interval: epoch}\n\
+                laws: [{field: weight_decay, type: plateau}]\nevaluate_every_steps: 2\nearly_stopping: null\nfinetuning: {}\n";
+    let laws = plan(laws).to_yaml();
+    for words in
+        ["step_size: 2", "interval: epoch", "field: weight_decay", "evaluate_every_steps: 2", "early_stopping: null"]
+    {
+        assert!(laws.contains(words), "{words}: {laws}");
+    }
+    assert_eq!(plan(&laws).to_yaml(), laws);
 }
