@@ -70,3 +70,8 @@ pub use wgpu;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And that of the page about phases.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/phases.md")]
+struct Phases;

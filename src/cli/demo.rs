@@ -1,5 +1,6 @@
 //! `gradus demo mlp`.
 
+use super::plan::print;
 use super::run_folder::RunFolder;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -7,7 +8,7 @@ use gradus::data;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
 use gradus::params::Param;
-use gradus::schedule::{Plan, Reason, Spec};
+use gradus::schedule::{Plan, Reason, Spec, implicit, to_yaml};
 use gradus::train::{Began, Config, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
@@ -79,8 +80,11 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = spec.row.check("") {
         bail!("--lr {value}: {field} is not {allowed}");
     }
-    let (train, test) = data::digits()?.split(20, options.seed)?;
     let model = options.network.model()?;
+    if spec.finetuning.gen_ft_sched_only {
+        return print(&to_yaml(&implicit(&model.params())));
+    }
+    let (train, test) = data::digits()?.split(20, options.seed)?;
     let config =
         Config { batch_size: options.batch_size, epochs: options.epochs, seed: options.seed, ..Config::default() };
     let started = Instant::now();

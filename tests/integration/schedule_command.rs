@@ -88,6 +88,20 @@ fn generate_writes_over_nothing_unless_told_to() {
 }
 
 #[test]
+fn a_run_that_is_to_generate_a_schedule_prints_it_and_ends() {
+    let file = std::env::temp_dir().join(format!("gradus-gen-only-{}.yaml", std::process::id()));
+    std::fs::write(&file, "finetuning: {gen_ft_sched_only: true}\n").expect("a schedule");
+    let path = file.to_str().expect("a path");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let output =
+        command.args(["--adapter", "cpu", "demo", "mlp", "--schedule", path]).output().expect("the binary runs");
+    std::fs::remove_file(&file).expect("the file was ours");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && shown(&[]).ends_with(&printed), "{printed}");
+    assert_eq!(check(&printed, 3), 3);
+}
+
+#[test]
 fn generate_tells_what_is_wrong() {
     assert_eq!(
         refused(&["--hidden", "0"]),
