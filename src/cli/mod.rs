@@ -9,6 +9,7 @@ mod phase_table;
 mod picture;
 mod plan;
 mod run_folder;
+mod schedule;
 
 use clap::{Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};
@@ -35,6 +36,17 @@ enum Command {
     },
     /// Show what a schedule will do: the learning rate of each group, step by step.
     Plan(plan::Plan),
+    /// Schedules as files.
+    Schedule {
+        #[command(subcommand)]
+        schedule: Schedule,
+    },
+}
+
+#[derive(Subcommand)]
+enum Schedule {
+    /// Write a schedule of phases from a model's parameters, to be edited.
+    Generate(schedule::Generate),
 }
 
 #[derive(Subcommand)]
@@ -54,5 +66,6 @@ pub fn run() -> anyhow::Result<()> {
         Command::Info => info::run(&choice),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
         Command::Plan(options) => plan::run(options),
+        Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),
     }
 }

@@ -109,7 +109,7 @@ fn rates(options: &Plan, spec: &Spec, steps: u64) -> anyhow::Result<String> {
     Ok(told)
 }
 
-fn print(told: &str) -> anyhow::Result<()> {
+pub(super) fn print(told: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(told.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to the terminal"),
         _ => Ok(()),
@@ -335,23 +335,29 @@ fn csv(rows: &Rows) -> String {
 fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     let outputs = [("--svg", &options.svg), ("--csv", &options.csv)];
     for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
-        let shown = path.display();
-        if path.is_dir() || path.file_name().is_none() {
-            bail!("{name} {shown}: this is a folder, a file is needed");
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            bail!("{name} {shown}: there is no folder {}", folder.display());
-        }
+        check_output(name, path)?;
         if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
-            bail!("{name} {shown}: this is the schedule itself");
+            bail!("{name} {}: this is the schedule itself", path.display());
         }
     }
     if options.svg.is_some() && options.svg == options.csv {
         bail!("--svg and --csv name the same file");
+    }
+    Ok(())
+}
+
+/// Whether a file can be written there, as far as its path says.
+pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if path.is_dir() || path.file_name().is_none() {
+        bail!("{name} {shown}: this is a folder, a file is needed");
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        bail!("{name} {shown}: there is no folder {}", folder.display());
     }
     Ok(())
 }

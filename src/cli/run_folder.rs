@@ -33,7 +33,7 @@ impl RunFolder {
                 "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
             );
         };
-        write_beside(&path.join("schedule.yaml"), trainer.plan().signature().as_bytes())?;
+        write_beside(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
         let file = path.join("metrics.jsonl");
         keep_until(&file, steps)?;
         let metrics = OpenOptions::new().create(true).append(true).open(&file);

@@ -45,7 +45,6 @@ impl Plan {
         let optimizer = match rates.optimizer {
             Source::Start => true,
             Source::Phase(phase) => self.phases.get(phase).is_some_and(|phase| phase.new_optimizer.is_some()),
-            Source::Every(phase) => self.finetuning.reinit_optim_cfg.is_some() && phase < self.phases.len(),
         };
         if !optimizer {
             return Err(self.foreign(format!("the optimizer of {}", named(rates.optimizer)), "in this schedule"));
@@ -64,25 +63,31 @@ impl Plan {
     }
 
     fn check_members(&self, members: &Members) -> Result<(), Error> {
-        let (name, belongs): (String, Box<dyn Fn(&usize) -> bool + '_>) = match members.origin {
-            Origin::Given(place) => {
-                let Some(group) = self.given.get(place) else {
-                    return Err(self.foreign(format!("group {place} of the caller's"), "among the groups given"));
-                };
-                let name = |param: &usize| self.params.get(*param).map(|param| &param.name);
-                (group.name.clone(), Box::new(move |param| name(param).is_some_and(|name| group.params.contains(name))))
+        let name = match members.origin {
+            Origin::Given(place) if place >= self.given.len() => {
+                return Err(self.foreign(format!("group {place} of the caller's"), "among the groups given"));
             }
+            Origin::Given(place) => self.given[place].name.clone(),
             Origin::Phase { phase, .. } => {
                 self.check_phase(phase)?;
-                (format!("phase {phase}"), Box::new(move |param| self.phases[phase].params.contains(param)))
+                format!("phase {phase}")
             }
         };
-        match members.params.iter().find(|param| !belongs(param)) {
+        match members.params.iter().find(|param| !self.belongs(**param, members.origin)) {
             Some(param) => {
                 let shown = self.params.get(*param).map_or(format!("parameter {param}"), |param| param.name.clone());
                 Err(self.foreign(format!("{shown} in {name}"), "where this schedule has it"))
             }
             None => Ok(()),
+        }
+    }
+
+    fn belongs(&self, param: usize, origin: Origin) -> bool {
+        match origin {
+            Origin::Given(place) => {
+                self.params.get(param).is_some_and(|param| self.given[place].params.contains(&param.name))
+            }
+            Origin::Phase { phase, .. } => self.phases[phase].params.contains(&param),
         }
     }
 }
@@ -91,6 +96,5 @@ fn named(source: Source) -> String {
     match source {
         Source::Start => "the start".to_owned(),
         Source::Phase(phase) => format!("phase {phase}"),
-        Source::Every(_) => "every phase".to_owned(),
     }
 }

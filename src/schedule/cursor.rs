@@ -29,10 +29,8 @@ pub struct Cursor {
 pub(super) enum Source {
     /// The sections `lr_scheduler` and `optimizer`.
     Start,
-    /// A phase's `new_lr_scheduler` or `new_optimizer`.
+    /// A phase's `new_lr_scheduler` or `new_optimizer`, or in an implicit schedule `reinit_lr_cfg` or `reinit_optim_cfg`.
     Phase(usize),
-    /// `reinit_lr_cfg` or `reinit_optim_cfg`, at the transition to this phase.
-    Every(usize),
 }
 
 /// The groups, in the order in which they joined, and what moves them.

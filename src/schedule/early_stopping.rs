@@ -3,7 +3,7 @@
 use super::Error;
 use super::exact;
 use super::law::Better;
-use super::yaml::Section;
+use super::yaml::{Raw, Section};
 use serde::{Deserialize, Serialize};
 
 /// The section `early_stopping`, with the names and rules of Lightning's `EarlyStopping`.
@@ -124,6 +124,27 @@ impl EarlyStopping {
         }
         (patience.is_complete, patience.wait) = (true, 0);
         None
+    }
+}
+
+/// As a section.
+impl From<&EarlyStopping> for Raw {
+    fn from(stopping: &EarlyStopping) -> Raw {
+        Raw::default()
+            .with("monitor", stopping.monitor.as_str())
+            .with("mode", mode(stopping.better))
+            .with("patience", stopping.patience)
+            .with("min_delta", stopping.min_delta)
+            .with_maybe("stopping_threshold", stopping.stopping_threshold)
+            .with_maybe("divergence_threshold", stopping.divergence_threshold)
+            .with("check_finite", stopping.check_finite)
+    }
+}
+
+pub(super) fn mode(better: Better) -> &'static str {
+    match better {
+        Better::Lower => "min",
+        Better::Higher => "max",
     }
 }
 

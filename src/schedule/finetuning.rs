@@ -3,7 +3,7 @@
 use super::Error;
 use super::optimizer_spec::OptimizerSpec;
 use super::phase_spec::NewScheduler;
-use super::yaml::Section;
+use super::yaml::{Raw, Section};
 
 /// The section `finetuning`, with the names and defaults of finetuning-scheduler.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +83,21 @@ impl Finetuning {
             return Err(section.bad("reinit_lr_cfg.init_pg_lrs", "given".to_owned(), allowed, None));
         }
         Ok(read)
+    }
+}
+
+/// As a section. What begins anew at every transition stands in the phases, and writing the schedule only is not what
+/// ran.
+impl From<&Finetuning> for Raw {
+    fn from(finetuning: &Finetuning) -> Raw {
+        Raw::default()
+            .with_maybe("base_max_lr", finetuning.base_max_lr)
+            .with("max_depth", finetuning.max_depth.map_or(-1, |depth| i64::try_from(depth).unwrap_or(-1)))
+            .with("restore_best", finetuning.restore_best)
+            .with("epoch_transitions_only", finetuning.epoch_transitions_only)
+            .with("apply_lambdas_new_pgs", finetuning.apply_lambdas_new_pgs)
+            .with("enforce_phase0_params", finetuning.enforce_phase0_params)
+            .with("allow_untested", finetuning.allow_untested)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Schedules made from a model's parameters alone.
 
+use super::yaml::Raw;
 use crate::params::Param;
 
 /// finetuning-scheduler's implicit schedule: the parameters in reversed order, two a phase; the last may stand alone.
@@ -38,12 +39,6 @@ fn layer(name: &str) -> &str {
 
 /// Phases as a schedule file: block style, keys in alphabetical order, as finetuning-scheduler writes them.
 pub fn to_yaml(phases: &[Vec<String>]) -> String {
-    let mut text = String::new();
-    for (number, params) in phases.iter().enumerate() {
-        text.push_str(&format!("{number}:\n  params:\n"));
-        for param in params {
-            text.push_str(&format!("  - {param}\n"));
-        }
-    }
-    text
+    let phases = phases.iter().map(|params| Raw::default().with("params", params.clone())).enumerate();
+    phases.fold(Raw::default(), |file, (number, phase)| file.with(number, phase)).to_text()
 }

@@ -6,7 +6,7 @@ use super::law_keys::{
     self, BETA1, COOLDOWN, COOLDOWN_END, CYCLE, DOWN, END, EVERY, Keys, LevelKeys, MILESTONES, MIN, NAMES, OWN, START,
     TIMESCALE, UP, WARMUP, WARMUP_START,
 };
-use super::yaml::{Place, Section};
+use super::yaml::{Place, Raw, Section};
 use super::{Error, FieldLaw, class};
 use crate::params::{Field, Row};
 
@@ -31,6 +31,8 @@ pub struct LawSpec {
     pub(super) cooldown: Option<Edge>,
     /// beta1 moves the opposite way, down to this.
     pub(super) beta1: Option<Level>,
+    /// As it stands in the file.
+    pub(super) raw: Raw,
 }
 
 /// A number of steps, as a file says it.
@@ -134,9 +136,10 @@ impl LawSpec {
     /// Reads a section whose keys are one law's, or one class's.
     pub(super) fn read(mut section: Section, field: Field) -> Result<LawSpec, Error> {
         if field == Field::Lr && section.has("class_path") {
+            let raw = section.raw();
             let kind = Kind::Class(ClassSpec::read(&mut section)?);
             let place = section.place();
-            return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None });
+            return Ok(LawSpec { field, place, kind, length: None, warmup: None, cooldown: None, beta1: None, raw });
         }
         let spec = LawSpec::read_any(section, field, true)?;
         spec.probe()?;
@@ -218,6 +221,7 @@ impl LawSpec {
     }
 
     fn read_any(mut section: Section, field: Field, top: bool) -> Result<LawSpec, Error> {
+        let raw = section.raw();
         let name = name(&mut section, field, top)?;
         let length = length(&mut section, OWN)?;
         let warmup = edge(&mut section, "warmup", WARMUP)?;
@@ -227,7 +231,7 @@ impl LawSpec {
         let kind = kind(name, &mut section, field)?;
         let place = section.place();
         section.finish()?;
-        Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1 })
+        Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1, raw })
     }
 }
 

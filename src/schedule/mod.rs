@@ -28,6 +28,7 @@ mod spec;
 mod stepper;
 mod table;
 mod transition;
+mod written;
 mod yaml;
 
 pub use cursor::{BestAt, Cursor, PatienceAt};

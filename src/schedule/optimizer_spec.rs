@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::class::{Arguments, Value};
-use super::yaml::{Place, Section};
+use super::yaml::{Place, Raw, Section};
 use crate::params::{self, Field, Row, Rule, nearest};
 
 /// An optimizer that a schedule asks for: what its groups start with.
@@ -10,7 +10,8 @@ use crate::params::{self, Field, Row, Rule, nearest};
 pub struct OptimizerSpec {
     /// The hyper-parameters of its groups.
     pub row: Row,
-    pub(super) place: Place,
+    /// As it stands in the file.
+    pub(super) raw: Raw,
 }
 
 impl OptimizerSpec {
@@ -44,11 +45,12 @@ impl OptimizerSpec {
     /// `init_args`.
     pub(super) fn read_new(mut section: Section) -> Result<OptimizerSpec, Error> {
         section.only(&["optimizer_init"])?;
+        let raw = section.raw();
         let mut init = section.section("optimizer_init", "it names the optimizer: class_path and init_args")?;
         init.only(&["class_path", "init_args"])?;
         let (class, arguments, place) = (init.text("class_path")?, init.arguments("init_args")?, init.place());
         let row = of_class(&place, &class, &arguments)?;
-        Ok(OptimizerSpec { row, place })
+        Ok(OptimizerSpec { row, raw })
     }
 }
 

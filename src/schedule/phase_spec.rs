@@ -3,7 +3,7 @@
 use super::Error;
 use super::class_spec::ClassSpec;
 use super::optimizer_spec::OptimizerSpec;
-use super::yaml::{Place, Section};
+use super::yaml::{Place, Raw, Section};
 use crate::params::Field;
 
 /// One phase of a schedule: what thaws, at which rate, and until when.
@@ -30,6 +30,8 @@ pub struct NewScheduler {
     pub init_pg_lrs: Option<Vec<f64>>,
     /// Start from the groups' current rates, not from their first ones.
     pub use_current_optimizer_pg_lrs: bool,
+    /// As it stands in the file.
+    pub(super) raw: Raw,
 }
 
 impl PhaseSpec {
@@ -92,12 +94,13 @@ fn limit(section: &mut Section) -> Result<Option<f64>, Error> {
 impl NewScheduler {
     pub(super) fn read(mut section: Section) -> Result<NewScheduler, Error> {
         section.only(&["lr_scheduler_init", "pl_lrs_cfg", "init_pg_lrs", "use_current_optimizer_pg_lrs"])?;
+        let raw = section.raw();
         let class = ClassSpec::read_new(&mut section)?;
         let init_pg_lrs = section.numbers("init_pg_lrs")?;
         if let Some(bad) = init_pg_lrs.iter().flatten().find(|lr| !Field::Lr.allows(**lr)) {
             return Err(section.bad("init_pg_lrs", bad.to_string(), "finite numbers that are 0 or more", None));
         }
         let use_current_optimizer_pg_lrs = section.truth("use_current_optimizer_pg_lrs", false)?;
-        Ok(NewScheduler { class, init_pg_lrs, use_current_optimizer_pg_lrs })
+        Ok(NewScheduler { class, init_pg_lrs, use_current_optimizer_pg_lrs, raw })
     }
 }

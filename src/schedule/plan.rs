@@ -54,7 +54,7 @@ pub struct Plan {
     pub(super) run: Epochs,
     pub(super) row: Row,
     pub(super) no_decay: Vec<String>,
-    /// Laws by short name.
+    /// Laws by short name, and perhaps one by class name, which `schedulers` has.
     pub(super) laws: Vec<LawSpec>,
     /// Schedulers by class name.
     pub(super) schedulers: BTreeMap<Slot, Scheduled>,
@@ -64,6 +64,8 @@ pub struct Plan {
     pub(super) evaluate: Evaluate,
     /// The groups that the caller begins with; without any, those of phase 0.
     pub(super) given: Vec<Group>,
+    /// Whether the schedule has phases at all.
+    pub(super) is_phased: bool,
     /// Laws of the caller's own.
     pub(super) own_laws: Vec<(Field, Arc<dyn Law>)>,
     pub(super) warnings: Vec<String>,
@@ -88,7 +90,7 @@ pub struct Phase {
     pub(super) new_optimizer: Option<OptimizerSpec>,
 }
 
-/// Where a scheduler is kept: the start's first, then one for every transition, then the phases'.
+/// Where a scheduler is kept: the start's first, then the phases'.
 pub(super) type Slot = usize;
 
 /// A scheduler by class name, made.
@@ -150,12 +152,11 @@ impl Plan {
 
     fn build_schedulers(&self, spec: &Spec) -> Result<BTreeMap<Slot, Scheduled>, Error> {
         let start = spec.laws.iter().find_map(LawSpec::class).map(|class| (Source::Start, class));
-        let every = self.finetuning.reinit_lr_cfg.as_ref().map(|new| (Source::Every(0), &new.class));
         let of_phases = self.phases.iter().enumerate().filter_map(|(number, phase)| {
             phase.new_lr_scheduler.as_ref().map(|new| (Source::Phase(number), &new.class))
         });
         let mut schedulers = BTreeMap::new();
-        for (source, class) in start.into_iter().chain(every).chain(of_phases) {
+        for (source, class) in start.into_iter().chain(of_phases) {
             if self.last > 0 && !self.finetuning.allow_untested && !class.takes_late_groups() {
                 return Err(class.refuses_late_groups());
             }
@@ -224,7 +225,6 @@ impl Plan {
             (Source::Start, Origin::Given(place)) => return self.given[place].row,
             (Source::Start, _) => self.row,
             (Source::Phase(phase), _) => self.phases[phase].new_optimizer.as_ref().map_or(self.row, |new| new.row),
-            (Source::Every(_), _) => self.finetuning.reinit_optim_cfg.as_ref().map_or(self.row, |new| new.row),
         };
         match members.origin {
             Origin::Phase { no_decay: true, .. } => Row { weight_decay: 0.0, ..row },
@@ -259,19 +259,11 @@ impl Plan {
         Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
     }
 
-    /// What distinguishes this schedule from another: a run goes on with the one that it began with. The run's length is
-    /// no part of it.
-    pub fn signature(&self) -> String {
-        let Plan { phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate, .. } = self;
-        format!("{:#?}", (phases, last, row, no_decay, laws, finetuning, early_stopping, checkpoint, evaluate))
-    }
-
     /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
     pub fn row_of(&self, phase: usize) -> Row {
         let of_phases =
             self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
-        let every = self.finetuning.reinit_optim_cfg.as_ref().filter(|_| phase > 0);
-        every.or(of_phases).map_or(self.row, |new| new.row)
+        of_phases.map_or(self.row, |new| new.row)
     }
 
     /// The plateau laws by short name.
@@ -283,7 +275,7 @@ impl Plan {
     pub fn monitors(&self) -> Vec<&str> {
         let of_schedulers = self.schedulers.values().filter(|scheduled| scheduled.spec.needs_metrics());
         let of_schedulers = of_schedulers.map(|scheduled| self.monitor_of(&scheduled.spec));
-        let of_laws = self.laws.iter().filter(|law| law.needs_metrics()).map(|_| self.checkpoint.monitor.as_str());
+        let of_laws = self.plateaus().map(|_| self.checkpoint.monitor.as_str());
         let stopping = self.early_stopping.iter().map(|stopping| stopping.monitor.as_str());
         let best = self.restores_best().then_some(self.checkpoint.monitor.as_str());
         let mut monitors: Vec<&str> = Vec::new();
@@ -334,7 +326,6 @@ impl Plan {
 pub(super) fn slot(source: Source) -> Slot {
     match source {
         Source::Start => 0,
-        Source::Every(_) => 1,
-        Source::Phase(phase) => phase + 2,
+        Source::Phase(phase) => phase + 1,
     }
 }

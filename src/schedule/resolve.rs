@@ -10,6 +10,7 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
     let mut warnings = spec.warnings.clone();
     check_run(&spec.place, run)?;
     check_model(&spec.place, model)?;
+    check_reinit(spec)?;
     let phases = match &spec.phases {
         Phases::Everything => vec![PhaseSpec::of(vec![], &spec.place)],
         Phases::Implicit => {
@@ -29,8 +30,8 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
             params,
             lr: if number == 0 { spec.row.lr } else { phase.lr_or(spec.finetuning.base_max_lr, spec.row.lr) },
             max_transition_epoch: phase.max_transition_epoch,
-            new_lr_scheduler: phase.new_lr_scheduler.clone(),
-            new_optimizer: phase.new_optimizer.clone(),
+            new_lr_scheduler: at_transition(&phase.new_lr_scheduler, &spec.finetuning.reinit_lr_cfg, number),
+            new_optimizer: at_transition(&phase.new_optimizer, &spec.finetuning.reinit_optim_cfg, number),
         });
     }
     let finetuning = match spec.phases {
@@ -38,7 +39,6 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
         _ => spec.finetuning.clone(),
     };
     check_limits(spec, &finetuning, &resolved, &mut warnings)?;
-    check_reinit(spec, &finetuning)?;
     let whole = resolved.len() - 1;
     let last = finetuning.max_depth.map_or(whole, |depth| whole.min(usize::try_from(depth).unwrap_or(whole)));
     Ok(Plan {
@@ -49,16 +49,22 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
         phases: resolved,
         row: spec.row,
         no_decay: spec.no_decay.clone(),
-        laws: spec.laws.iter().filter(|law| law.class().is_none()).cloned().collect(),
+        laws: spec.laws.clone(),
         schedulers: Default::default(),
         finetuning,
         early_stopping: spec.early_stopping.clone(),
         checkpoint: spec.checkpoint.clone(),
         evaluate: spec.evaluate,
         given: Vec::new(),
+        is_phased: spec.phases != Phases::Everything,
         own_laws: Vec::new(),
         warnings,
     })
+}
+
+/// What begins anew with a phase: its own, or in an implicit schedule what begins anew at every transition.
+fn at_transition<T: Clone>(own: &Option<T>, every: &Option<T>, number: usize) -> Option<T> {
+    own.clone().or_else(|| every.clone().filter(|_| number > 0))
 }
 
 fn check_run(place: &Place, run: Epochs) -> Result<(), Error> {
@@ -164,7 +170,8 @@ fn check_limits(
     Err(spec.place.bad("finetuning.epoch_transitions_only", "true", allowed))
 }
 
-fn check_reinit(spec: &Spec, finetuning: &Finetuning) -> Result<(), Error> {
+fn check_reinit(spec: &Spec) -> Result<(), Error> {
+    let finetuning = &spec.finetuning;
     let given = [
         ("reinit_lr_cfg", finetuning.reinit_lr_cfg.is_some(), "new_lr_scheduler"),
         ("reinit_optim_cfg", finetuning.reinit_optim_cfg.is_some(), "new_optimizer"),

@@ -4,7 +4,6 @@ use super::class::Group;
 use super::cursor::{Best, Cursor, Members, Moving, Origin, Rates, Source};
 use super::early_stopping::{Patience, Stop};
 use super::law::{Better, PlateauState};
-use super::phase_spec::NewScheduler;
 use super::plan::{Plan, Scheduled, slot};
 use super::{Error, FieldLaw, checked_rows};
 use crate::params::{self, Field, Row};
@@ -64,7 +63,7 @@ impl Plan {
         }
         let Some(reason) = self.reason(cursor) else { return Ok(None) };
         let (from, to) = (cursor.depth, cursor.depth + 1);
-        let renews = self.phases[to].new_optimizer.is_some() || self.finetuning.reinit_optim_cfg.is_some();
+        let renews = self.phases[to].new_optimizer.is_some();
         let best = cursor.best.clone().filter(|_| self.finetuning.restore_best);
         // Groups of an optimizer that is gone say nothing about the one in force.
         let same_optimizer = best.as_ref().is_some_and(|best| best.rates.optimizer == cursor.rates.optimizer);
@@ -77,7 +76,7 @@ impl Plan {
             (rates, replayed) = (best.rates.clone(), best.depth + 1);
         }
         if renews {
-            rates = Rates { optimizer: self.renewed(to), groups: Vec::new(), values: Vec::new(), ..rates };
+            rates = Rates { optimizer: Source::Phase(to), groups: Vec::new(), values: Vec::new(), ..rates };
             self.join_phase_0(&mut rates);
             replayed = 1;
         }
@@ -89,8 +88,7 @@ impl Plan {
             self.join(&mut rates, phase)?;
             self.reinitialise(&mut rates, phase)?;
         }
-        let held: Vec<usize> = cursor.rates.groups.iter().flat_map(|members| members.params.clone()).collect();
-        let thaws = self.phases[to].params.iter().copied().filter(|param| !held.contains(param)).collect();
+        let thaws = self.phases[to].params.clone();
         cursor.rates = rates;
         cursor.depth = to;
         cursor.patience = Patience { wait: 0, is_complete: false, ..cursor.patience };
@@ -111,18 +109,10 @@ impl Plan {
         (limit <= epochs).then_some(Reason::MaxTransitionEpoch)
     }
 
-    fn renewed(&self, phase: usize) -> Source {
-        if self.phases[phase].new_optimizer.is_some() { Source::Phase(phase) } else { Source::Every(phase) }
-    }
-
-    fn new_scheduler(&self, phase: usize) -> Option<(Source, &NewScheduler)> {
-        let every = self.finetuning.reinit_lr_cfg.as_ref().map(|new| (Source::Every(phase), new));
-        every.or(self.phases[phase].new_lr_scheduler.as_ref().map(|new| (Source::Phase(phase), new)))
-    }
-
     /// Laws by short name have no rates of their own in the cursor; a scheduler that takes over needs them there.
     fn settle_laws(&self, cursor: &Cursor, phase: usize, rates: &mut Rates) -> Result<(), Error> {
-        let takes_over = self.new_scheduler(phase).is_some_and(|(_, new)| new.use_current_optimizer_pg_lrs);
+        let takes_over = self.phases[phase].new_lr_scheduler.as_ref();
+        let takes_over = takes_over.is_some_and(|new| new.use_current_optimizer_pg_lrs);
         if !takes_over || rates.scheduler.is_some() {
             return Ok(());
         }
@@ -175,7 +165,8 @@ impl Plan {
 
     /// Starts the scheduler that a phase begins anew with, where it does.
     fn reinitialise(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
-        let Some((source, new)) = self.new_scheduler(phase) else { return Ok(()) };
+        let Some(new) = &self.phases[phase].new_lr_scheduler else { return Ok(()) };
+        let source = Source::Phase(phase);
         let initial = |group: &Group| group.get("initial_lr").unwrap_or(group.lr());
         if !new.use_current_optimizer_pg_lrs && new.init_pg_lrs.is_none() {
             rates.values.iter_mut().for_each(|group| group.set("lr", initial(group)));
@@ -270,7 +261,7 @@ impl Plan {
         let mut plateaus = cursor.plateaus.iter();
         for spec in &self.laws {
             let state = spec.plateau().and_then(|_| plateaus.next());
-            if spec.field() == Field::Lr && cursor.rates.scheduler.is_some() {
+            if spec.class().is_some() || (spec.field() == Field::Lr && cursor.rates.scheduler.is_some()) {
                 continue;
             }
             match state {

@@ -111,6 +111,11 @@ impl Section {
         self.map.get(key).and_then(Value::as_str)
     }
 
+    /// What is left of it, as it stands.
+    pub(super) fn raw(&self) -> Raw {
+        Raw(self.map.clone())
+    }
+
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
         self.place.clone()
@@ -244,6 +249,36 @@ impl Section {
     /// Complains about the first key that nobody took.
     pub(super) fn finish(self) -> Result<(), Error> {
         self.map.keys().next().map_or(Ok(()), |key| Err(self.unknown(key, self.known.join(", "))))
+    }
+}
+
+/// A mapping as it stands in a file, or is to stand in one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Raw(Mapping);
+
+impl From<Raw> for Value {
+    fn from(raw: Raw) -> Value {
+        Value::Mapping(raw.0)
+    }
+}
+
+impl Raw {
+    /// With this key, in the place of any of its name.
+    #[must_use]
+    pub(super) fn with(mut self, key: impl Into<Value>, value: impl Into<Value>) -> Raw {
+        self.0.insert(key.into(), value.into());
+        self
+    }
+
+    /// With this key; nothing stands there where there is no value.
+    #[must_use]
+    pub(super) fn with_maybe(self, key: &str, value: Option<impl Into<Value>>) -> Raw {
+        self.with(key, value.map_or(Value::Null, Into::into))
+    }
+
+    /// As text, in block style.
+    pub(super) fn to_text(&self) -> String {
+        serde_yaml::to_string(&self.0).unwrap_or_default()
     }
 }
 

@@ -56,7 +56,7 @@ impl RunOf {
             micro_batches: trainer.config.micro_batches,
             steps_per_epoch: trainer.plan.steps_per_epoch(),
             params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
-            schedule: trainer.plan.signature(),
+            schedule: trainer.plan.to_yaml(),
         }
     }
 

@@ -86,7 +86,8 @@ impl Freezer {
                 let mut ours: Vec<&str> = params.iter().map(|param| self.names[*param].as_str()).collect();
                 let theirs = returned[&layer.to_string()].as_array().expect("parameters");
                 let mut theirs: Vec<&str> = theirs.iter().map(|name| name.as_str().expect("a name")).collect();
-                (ours.sort_unstable(), theirs.sort_unstable());
+                ours.sort_unstable();
+                theirs.sort_unstable();
                 assert_eq!(ours, theirs, "{what}: layer {layer}");
             }
         }

@@ -125,12 +125,16 @@ fn params_of(names: &Json) -> Vec<Param> {
 }
 
 pub fn plan_of(case: &Case, args: &Json) -> Result<Plan, Error> {
-    let spec = read(case, args)?;
+    plan_by(case, args, &read(case, args)?)
+}
+
+/// The plan of a schedule for a case's model, run and groups.
+pub fn plan_by(case: &Case, args: &Json, spec: &Spec) -> Result<Plan, Error> {
     let params = params_of(&case.json["model_params"]);
     let tied = [("decoder.weight".to_owned(), "embeddings.word_embeddings.weight".to_owned())];
     let tied = if args["tied"] == true { &tied[..] } else { &[] };
     let epochs = args["max_epochs"].as_u64().unwrap_or(12);
-    let plan = Plan::new(&spec, Model { params: &params, tied }, Epochs { epochs, steps_per_epoch: BATCHES })?;
+    let plan = Plan::new(spec, Model { params: &params, tied }, Epochs { epochs, steps_per_epoch: BATCHES })?;
     let first: Vec<&str> = names(&params, &plan.phases()[0].params);
     let groups = match &args["optimizer"]["params"] {
         Json::String(how) if how == "all" => vec![Group::new("given", spec.row, params.iter().map(|p| &*p.name))],

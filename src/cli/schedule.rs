@@ -1,0 +1,60 @@
+//! `gradus schedule generate`: a schedule to begin with.
+
+use super::demo::Network;
+use super::plan::{check_output, print};
+use super::run_folder::write_beside;
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use gradus::params::Param;
+use gradus::schedule::{by_layer, implicit, to_yaml};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Generate {
+    /// Model whose parameters thaw.
+    #[arg(long, value_name = "NAME", value_parser = ["mlp"])]
+    model: String,
+    #[command(flatten)]
+    network: Network,
+    /// What thaws together.
+    #[arg(long, value_enum, default_value = "pair")]
+    by: By,
+    /// File to write; without it the schedule is printed.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write over a file that is there.
+    #[arg(long, requires = "out")]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    /// Two parameters a phase, from the last one up: the implicit schedule.
+    Pair,
+    /// A layer a phase: the head first, embeddings last.
+    Layer,
+}
+
+pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
+    let params = options.network.model()?.params();
+    let text = schedule(options, &params);
+    let Some(path) = &options.out else { return print(&text) };
+    check_output("--out", path)?;
+    if path.exists() && !options.force {
+        bail!("--out {}: this file is there already; --force writes over it", path.display());
+    }
+    write_beside(path, text.as_bytes())?;
+    print(&format!("written   {}\n", path.display()))
+}
+
+fn schedule(options: &Generate, params: &[Param]) -> String {
+    let (phases, what) = match options.by {
+        By::Pair => (implicit(params), "two parameters a phase"),
+        By::Layer => (by_layer(params), "a layer a phase"),
+    };
+    let sizes: Vec<String> = options.network.sizes().iter().map(usize::to_string).collect();
+    let about = format!("# {} {}: {what}, the head first.", options.model, sizes.join("-"));
+    let keys =
+        "# Phase 0 has the optimizer's rate. Others take lr (1e-5 without it); any may take max_transition_epoch.";
+    format!("{about}\n{keys}\n{}", to_yaml(&phases))
+}
