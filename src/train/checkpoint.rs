@@ -102,13 +102,17 @@ impl Checkpoints {
         let files = [(MODEL, model), (OPTIMIZER, optimizer)];
         saved.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Seal::of(bytes))).collect();
         let text = serde_json::to_string_pretty(&saved).map_err(|error| Error::bad_file(&path, &error.to_string()))?;
+        if self.read(saved.cursor.step()).is_ok_and(|there| there.saved.says_the_same(&saved)) {
+            // A run that went on from an earlier one comes by the same step again.
+            self.prune(&saved)?;
+            return Ok(path);
+        }
         let run = format!("{FIRST_LINE}{:08x}\n{text}\n", crc32fast::hash(text.as_bytes()));
         fs::create_dir(&beside).map_err(Error::file(&beside))?;
         for (name, bytes) in files.into_iter().chain([(RUN, run.as_bytes())]) {
             write_synced(&beside.join(name), bytes)?;
         }
         sync_folder(&beside)?;
-        // A run that went on from an earlier one comes by the same step again.
         if path.exists() {
             fs::remove_dir_all(&path).map_err(Error::file(&path))?;
         }

@@ -30,6 +30,12 @@ pub enum Error {
         /// The nearest of them.
         nearest: Option<String>,
     },
+    /// The device has done an evaluation, and its metrics are not there.
+    #[error("the metrics of the evaluation after {steps} steps did not arrive")]
+    NoReport {
+        /// Steps done then.
+        steps: u64,
+    },
     /// A file or folder that cannot be read or written.
     #[error("{}: {reason}", .path.display())]
     File {

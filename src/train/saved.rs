@@ -40,6 +40,11 @@ impl Saved {
     pub(super) fn new(run: RunOf, cursor: Cursor, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
         Saved { format: FORMAT, run, cursor, skipped_steps, metrics, files: BTreeMap::new() }
     }
+
+    /// Whether it is the same point of the same run.
+    pub(super) fn says_the_same(&self, other: &Saved) -> bool {
+        (&self.run, &self.cursor, &self.files) == (&other.run, &other.cursor, &other.files)
+    }
 }
 
 impl RunOf {

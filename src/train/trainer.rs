@@ -247,7 +247,7 @@ impl Trainer {
             return Ok(());
         }
         self.engine.wait()?;
-        let Some(done) = self.collect(tell)?.filter(|done| done.steps == steps) else { return Ok(()) };
+        let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
         let metrics = [done.train_loss, done.val_loss, done.val_accuracy];
         let metrics: Vec<(&str, f64)> = METRICS.into_iter().zip(metrics).collect();
         let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
