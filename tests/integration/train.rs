@@ -97,9 +97,10 @@ fn a_clip_norm_in_the_row_turns_clipping_on() {
         let row = Row { clip_norm: Some(1e-3), ..row() };
         let mut trainer = trainer_of(&engine, Config { settings: Settings::default(), epochs: 1, ..config() }, row);
         let mut clipped = Vec::new();
-        let tell = |event: &Event| match event {
-            Event::Step(progress) => clipped.push(progress.stats),
-            _ => (),
+        let tell = |event: &Event| {
+            if let Event::Step(progress) = event {
+                clipped.push(progress.stats);
+            }
         };
         trainer.run(tell).expect("a run");
         assert!(!clipped.is_empty());
