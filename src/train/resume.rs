@@ -62,6 +62,7 @@ impl Trainer {
                 }
             };
             RunOf::of(self).check(&last.saved.run, &last.path)?;
+            self.plan.check(&last.saved.cursor)?;
             self.put_back(&last, best.as_ref())?;
             self.checkpoints = Some(checkpoints);
             return Ok(Some(Resumed { path: last.path, steps: step, left_out }));
