@@ -5,6 +5,7 @@
 
 use super::Error;
 use crate::twin;
+use crate::twin::nn::Epilogue;
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -52,6 +53,11 @@ impl<'a> Call<'a> {
     /// The bindings; their number was checked when the program was prepared.
     fn take<const N: usize>(self) -> [Slot<'a>; N] {
         self.slots.try_into().unwrap_or_else(|_| unreachable!("bindings are checked when a program is prepared"))
+    }
+
+    /// An `override` constant that is 0 or not.
+    fn switch(&self, name: &str, default: bool) -> bool {
+        self.constant(name, u32::from(default)) != 0
     }
 
     /// An `override` constant, or its default.
@@ -124,7 +130,7 @@ const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 21] = [
+pub static KERNELS: [Kernel; 23] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -170,6 +176,14 @@ pub static KERNELS: [Kernel; 21] = [
         &["RAGGED", "ACTIVATED"],
         &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
         linear_activated,
+    ),
+    entry("linear.residual", LINEAR, &["RESIDUAL"], &[Read, Read, Read, ReadWrite, Uniform, Read], linear_residual),
+    entry(
+        "linear.ragged_residual",
+        LINEAR,
+        &["RAGGED", "RESIDUAL"],
+        &[Read, Read, Read, ReadWrite, Uniform, Read],
+        linear_residual,
     ),
     entry(
         "linear_backward_input",
@@ -261,7 +275,7 @@ fn clip(call: Call<'_>) {
 }
 
 fn gather(call: Call<'_>) {
-    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let shuffle = call.switch("SHUFFLE", true);
     let [data, labels, x, y, position, table, shape, clock] = call.take();
     let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
     let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
@@ -269,28 +283,39 @@ fn gather(call: Call<'_>) {
 }
 
 fn linear(call: Call<'_>) {
+    let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape] = call.take();
-    twin::nn::linear(x.get(), weight.get(), bias.get(), z.get_mut(), shape.one(), None, 0);
+    let bias = biased.then(|| bias.get());
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), Epilogue::Plain);
 }
 
 fn linear_activated(call: Call<'_>) {
-    let activation = call.constant("ACTIVATION", 0);
+    let (biased, activation) = (call.switch("BIAS", true), call.constant("ACTIVATION", 0));
     let [x, weight, bias, z, shape, h] = call.take();
-    let (z, h) = (z.get_mut(), Some(h.get_mut()));
-    twin::nn::linear(x.get(), weight.get(), bias.get(), z, shape.one(), h, activation);
+    let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Activated(activation, h.get_mut()));
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+}
+
+fn linear_residual(call: Call<'_>) {
+    let biased = call.switch("BIAS", true);
+    let [x, weight, bias, z, shape, residual] = call.take();
+    let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Residual(residual.get()));
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
 }
 
 fn linear_backward_input(call: Call<'_>) {
-    let activation = call.constant("ACTIVATION", 0);
+    let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
     let [dz, weight, z_below, dz_below, shape] = call.take();
     let dz_below = dz_below.get_mut();
-    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape.one(), activation);
+    let shape = shape.one();
+    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape, activation, accumulate);
 }
 
 fn linear_backward_weight(call: Call<'_>) {
-    let accumulate = call.constant("ACCUMULATE", 0) != 0;
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape] = call.take();
-    let (dweight, dbias) = (dweight.get_mut(), dbias.get_mut());
+    let (dweight, dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
     twin::nn::linear_backward_weight(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
 }
 

@@ -28,3 +28,4 @@ mod shaders;
 mod support;
 mod tidy;
 mod train;
+mod trial;

@@ -7,7 +7,7 @@ mod linear_backward_weight;
 mod softmax_cross_entropy;
 
 pub use gather::gather;
-pub use linear::linear;
+pub use linear::{Epilogue, linear};
 pub use linear_backward_input::linear_backward_input;
 pub use linear_backward_weight::linear_backward_weight;
 pub use softmax_cross_entropy::softmax_cross_entropy;

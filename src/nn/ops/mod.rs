@@ -1,0 +1,60 @@
+//! One dispatch for each operation of a model: the right variant of its kernel, its constants and its grid, from the
+//! sizes and the memory it works on.
+//!
+//! Memory is given in the order in which the shader's head lists it. Activations are f32, `[rows, quads(width)]` vec4,
+//! zero behind the last column; a model's rows are batch · context. What may be left out is an `Option`.
+
+mod linear;
+
+pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
+
+use super::Error;
+use crate::engine::{Binding, Dispatch, Engine, Range, kernel, row_of};
+
+/// Vec4s in a row of this many numbers.
+pub fn quads(width: usize) -> usize {
+    width.div_ceil(4)
+}
+
+/// Bytes of activations of this shape.
+pub fn activation_bytes(rows: usize, width: usize) -> u64 {
+    (rows * quads(width) * 16) as u64
+}
+
+type Constants = Vec<(&'static str, f64)>;
+
+/// What an operation is dispatched with, before its sizes get their buffer.
+struct Operation<'a> {
+    name: &'a str,
+    memory: Vec<Binding>,
+    constants: Constants,
+    /// Invocations wanted, and how many make a workgroup.
+    invocations: u64,
+    workgroup: u32,
+    bytes: u64,
+}
+
+impl Operation<'_> {
+    /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.
+    fn dispatch<T: bytemuck::NoUninit>(self, engine: &Engine, place: usize, shape: &T) -> Result<Dispatch, Error> {
+        let Operation { name, memory: mut bindings, mut constants, invocations, workgroup, bytes } = self;
+        let shape = engine.buffer_with("shape", std::slice::from_ref(shape))?;
+        bindings.insert(place, (&shape).into());
+        constants.insert(0, ("WORKGROUP", f64::from(workgroup)));
+        let groups = u32::try_from(invocations.div_ceil(u64::from(workgroup))).unwrap_or(u32::MAX);
+        Ok(Dispatch { kernel: kernel(name)?, bindings, constants, grid: row_of(groups), bytes })
+    }
+}
+
+/// A switch of a kernel.
+fn switch(name: &'static str, on: bool) -> (&'static str, f64) {
+    (name, f64::from(u8::from(on)))
+}
+
+/// The range, or memory for a binding that its kernel leaves alone.
+fn or_aside(engine: &Engine, range: Option<Range>) -> Result<Range, Error> {
+    match range {
+        Some(range) => Ok(range),
+        None => Ok(engine.buffer("aside", 16)?.all()),
+    }
+}
