@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::init::uniform_within;
-use super::ops::{self, After, activation_bytes, quads};
-use crate::engine::layout::{Linear, Loss, Metrics, Position};
-use crate::engine::{self, Buffer, Dispatch, Engine, Range, kernel};
+use super::ops::{self, After, Gradient, activation_bytes};
+use crate::engine::layout::{Linear, Loss, Metrics, Position, Verdict};
+use crate::engine::{self, Buffer, Dispatch, Engine, Range};
 use crate::params::Param;
 
 /// The activation between layers.
@@ -87,6 +87,7 @@ pub struct Workspace {
     z: Vec<Buffer>,
     h: Vec<Buffer>,
     dz: Vec<Buffer>,
+    verdicts: Buffer,
     /// Loss and right answers so far; see [`Metrics`].
     pub metrics: Buffer,
 }
@@ -177,6 +178,7 @@ impl Mlp {
             z: make("z", 0..self.layers())?,
             h: make("h", 0..self.layers() - 1)?,
             dz: make("dz", 0..self.layers())?,
+            verdicts: engine.buffer("verdicts", (rows * size_of::<Verdict>()) as u64)?,
             metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
         })
     }
@@ -207,30 +209,19 @@ impl Mlp {
         Ok(dispatches)
     }
 
-    /// Loss, right answers and the gradient of the logits. `scale` is 1 / rows of the whole step for a mean.
+    /// Loss, right answers and the gradient of the logits. `scale` is 1 / rows of the whole step for a mean; 0: there is
+    /// no gradient to be made.
     ///
     /// # Errors
     /// Out of device memory.
-    pub fn loss(&self, engine: &Engine, batch: &Batch, space: &Workspace, scale: f32) -> Result<Dispatch, Error> {
+    pub fn loss(&self, engine: &Engine, batch: &Batch, space: &Workspace, scale: f32) -> Result<[Dispatch; 2], Error> {
         space.check(batch)?;
-        let layer = self.layers() - 1;
-        let classes = self.classes();
-        let shape = Loss { rows: batch.rows as u32, classes: classes as u32, quads: quads(classes) as u32, scale };
-        let shape = engine.buffer_with("loss shape", &[shape])?;
-        Ok(Dispatch {
-            kernel: kernel("softmax_cross_entropy").map_err(Error::from)?,
-            bindings: vec![
-                (&space.z[layer]).into(),
-                (&batch.labels).into(),
-                (&space.dz[layer]).into(),
-                (&space.metrics).into(),
-                (&batch.position).into(),
-                (&shape).into(),
-            ],
-            constants: vec![("WORKGROUP", if engine.is_software() { 8.0 } else { 256.0 })],
-            grid: [1, 1, 1],
-            bytes: 2 * activation_bytes(batch.rows, classes),
-        })
+        let shape = Loss::new(batch.rows, self.classes(), scale);
+        let last = self.layers() - 1;
+        let memory = [space.z[last].all(), batch.labels.all(), space.dz[last].all(), space.verdicts.all()];
+        let gradient = if scale == 0.0 { Gradient::None } else { Gradient::Scaled };
+        let sums = [space.verdicts.all(), space.metrics.all(), batch.position.all()];
+        Ok([ops::softmax_cross_entropy(engine, &shape, memory, gradient)?, ops::tally(engine, &shape, sums)?])
     }
 
     /// From the gradient of the logits to those of the parameters. `gradient` tells where each goes, `None` for a frozen

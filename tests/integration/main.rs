@@ -19,6 +19,7 @@ mod golden_phases_resume;
 mod laws;
 mod nn;
 mod nn_golden;
+mod nn_ops;
 mod optim_kernels;
 mod phase_properties;
 mod plan;

@@ -4,9 +4,19 @@
 //! Memory is given in the order in which the shader's head lists it. Activations are f32, `[rows, quads(width)]` vec4,
 //! zero behind the last column; a model's rows are batch · context. What may be left out is an `Option`.
 
+mod dropout;
+mod embedding;
+mod layer_norm;
 mod linear;
+mod loss;
+mod pool;
 
+pub use dropout::dropout;
+pub use embedding::{embedding, embedding_backward, embedding_index, position_index};
+pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_weight};
 pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
+pub use loss::{Gradient, softmax_cross_entropy, tally};
+pub use pool::{first_tokens, mean_pool, mean_pool_backward};
 
 use super::Error;
 use crate::engine::{Binding, Dispatch, Engine, Range, kernel, row_of};
@@ -34,7 +44,41 @@ struct Operation<'a> {
     bytes: u64,
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
+    /// An operation that reduces along rows, and how many times it streams over them.
+    ///
+    /// On software an invocation takes a row alone. On a GPU 32 lanes share a row (not measured there).
+    fn of_rows(
+        engine: &Engine,
+        name: &'a str,
+        memory: Vec<Binding>,
+        rows: u32,
+        quads: u32,
+        streams: u64,
+    ) -> Operation<'a> {
+        let (workgroup, lanes) = if engine.is_software() { (8, 1) } else { (128, 32) };
+        Operation {
+            name,
+            memory,
+            constants: vec![self::lanes(lanes)],
+            invocations: u64::from(rows) * u64::from(lanes),
+            workgroup,
+            bytes: 16 * streams * u64::from(rows) * u64::from(quads),
+        }
+    }
+
+    /// An operation whose invocations make a vec4 each and know nothing of each other.
+    fn of_elements(
+        engine: &Engine,
+        name: &'a str,
+        memory: Vec<Binding>,
+        invocations: u64,
+        bytes: u64,
+    ) -> Operation<'a> {
+        let workgroup = if engine.is_software() { 64 } else { 256 };
+        Operation { name, memory, constants: Vec::new(), invocations, workgroup, bytes }
+    }
+
     /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.
     fn dispatch<T: bytemuck::NoUninit>(self, engine: &Engine, place: usize, shape: &T) -> Result<Dispatch, Error> {
         let Operation { name, memory: mut bindings, mut constants, invocations, workgroup, bytes } = self;
@@ -44,6 +88,11 @@ impl Operation<'_> {
         let groups = u32::try_from(invocations.div_ceil(u64::from(workgroup))).unwrap_or(u32::MAX);
         Ok(Dispatch { kernel: kernel(name)?, bindings, constants, grid: row_of(groups), bytes })
     }
+}
+
+/// How many lanes share a row or a column.
+fn lanes(count: u32) -> (&'static str, f64) {
+    ("LANES", f64::from(count))
 }
 
 /// A switch of a kernel.
