@@ -256,8 +256,10 @@ fn nn_tally_keeps_the_mean_of_a_long_evaluation() {
         let (batches, rows) = (2000, 3);
         let shape = Loss::new(rows, 10, 0.0);
         let losses = noise(5, batches * rows);
-        let verdict =
-            |at: usize| Verdict { loss: 2.0 + losses[at], mark: if at % 3 == 0 { COUNTS | CORRECT } else { COUNTS } };
+        let verdict = |at: usize| Verdict {
+            loss: 2.0 + losses[at],
+            mark: if at.is_multiple_of(3) { COUNTS | CORRECT } else { COUNTS },
+        };
         let verdicts = engine.buffer("verdicts", 8 * rows as u64).expect("a buffer");
         let metrics = engine.buffer("metrics", size_of::<Metrics>() as u64).expect("a buffer");
         let position = engine.buffer("position", 16).expect("a buffer");
@@ -452,6 +454,51 @@ fn nn_dropout_patterns_have_their_rate_and_are_their_own() {
     // Neighbours are dropped together as often as chance has it.
     let pairs = first.windows(2).filter(|pair| pair[0] && pair[1]).count() as f64;
     assert!((pairs - 1e3).abs() < 5.0 * 1100f64.sqrt(), "{pairs} pairs of neighbours");
+}
+
+// ---- bits ----
+
+/// The same bits twice, with the lanes of a GPU: every sum has one order.
+#[test]
+fn nn_operations_repeat_to_the_bit() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, width) = (130, 127);
+    let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width, 1.0));
+    let table = Embedding::new(13, 10, width, 7);
+    let count = rows * norm.stride();
+    let index = ops::embedding_index(&gpu, &table, any(&gpu)).expect("a dispatch");
+    let index = Trial::of(&index, vec![names(1, rows, 7), junk(rows), junk(7), record(table)]).run(&gpu, 0);
+    let [tokens, previous, last, _] = index.try_into().expect("four");
+    let x = || activations(1, rows, width);
+    let one = || Some(any::<1>(&gpu)[0].clone());
+    let trials = [
+        (
+            ops::layer_norm(&gpu, &norm, any(&gpu), None),
+            vec![x(), dense(2, width), dense(3, width), junk(count), junk(2 * rows), record(norm)],
+        ),
+        (
+            ops::layer_norm_backward_weight(&gpu, &norm, any(&gpu), [one(), one()], false),
+            vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
+        ),
+        (
+            ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), Gradient::Mean),
+            vec![x(), names(1, rows, width), junk(count), junk(2 * rows), record(loss)],
+        ),
+        (
+            ops::embedding_backward(&gpu, &table, any(&gpu), false),
+            vec![tokens, previous, last, x(), junk(7 * width), record(table)],
+        ),
+    ];
+    for (dispatch, memory) in trials {
+        let mut trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+        if trial.constants.iter().any(|(name, _)| *name == "LANES") {
+            share_rows(&mut trial, rows);
+        }
+        let first = trial.run(&gpu, 0);
+        for _ in 0..5 {
+            assert!(trial.run(&gpu, 0) == first, "{}", trial.kernel.name);
+        }
+    }
 }
 
 // ---- gradients ----

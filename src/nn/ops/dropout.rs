@@ -19,5 +19,5 @@ pub fn dropout(
     let (name, streams) = if residual.is_some() { ("dropout.residual", 3) } else { ("dropout", 2) };
     let memory = [x, y, position].into_iter().chain(residual).map(Into::into).collect();
     let quads = u64::from(shape.quads);
-    Operation::of_elements(engine, name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
+    Operation::of_elements(name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
 }

@@ -47,7 +47,10 @@ struct Operation<'a> {
 impl<'a> Operation<'a> {
     /// An operation that reduces along rows, and how many times it streams over them.
     ///
-    /// On software an invocation takes a row alone. On a GPU 32 lanes share a row (not measured there).
+    /// On software an invocation takes a row alone: 8 lanes that share one make a layer norm of 1,024 rows of 128 take
+    /// 2.3 ms instead of 0.7 to 1.5, its backward pass 2.4 instead of 1.2, a loss of 256 rows over 30,522 classes 91 instead
+    /// of 77 (llvmpipe, 2 shared cores). Workgroups of 8, 32 and 64 rows do not differ by more than the machine drifts;
+    /// 8 leave a small batch to both cores. On a GPU 32 lanes share a row (not measured there).
     fn of_rows(
         engine: &Engine,
         name: &'a str,
@@ -68,15 +71,12 @@ impl<'a> Operation<'a> {
     }
 
     /// An operation whose invocations make a vec4 each and know nothing of each other.
-    fn of_elements(
-        engine: &Engine,
-        name: &'a str,
-        memory: Vec<Binding>,
-        invocations: u64,
-        bytes: u64,
-    ) -> Operation<'a> {
-        let workgroup = if engine.is_software() { 64 } else { 256 };
-        Operation { name, memory, constants: Vec::new(), invocations, workgroup, bytes }
+    ///
+    /// On software a workgroup costs about 0.3 µs beside its work. Zeros for a table of 30,522 by 384 (47 MB), where that
+    /// is all there is, take 139 ms in workgroups of 8, 38 ms of 32, 34 ms of 64 and 16 ms of 256 (llvmpipe, 2 shared
+    /// cores); what works on 131,072 numbers is within 20 % from 64 on. GPUs are given the same (not measured there).
+    fn of_elements(name: &'a str, memory: Vec<Binding>, invocations: u64, bytes: u64) -> Operation<'a> {
+        Operation { name, memory, constants: Vec::new(), invocations, workgroup: 256, bytes }
     }
 
     /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.

@@ -30,5 +30,5 @@ fn operation(engine: &Engine, name: &str, shape: &Pool, memory: [Range; 3]) -> R
     let memory = memory.into_iter().map(Into::into).collect();
     let pooled = u64::from(shape.batch) * u64::from(shape.quads);
     let bytes = 16 * pooled * (u64::from(shape.context) + 1);
-    Operation::of_elements(engine, name, memory, pooled, bytes).dispatch(engine, 3, shape)
+    Operation::of_elements(name, memory, pooled, bytes).dispatch(engine, 3, shape)
 }
