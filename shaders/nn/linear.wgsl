@@ -1,9 +1,10 @@
-// A linear layer, forward, with bias and activation folded in.
+// A linear layer, forward, with bias, activation or residual folded in.
 //
 //   z[r, o] = b[o] + sum_i x[r, i] W[o, i]        h = activation(z)
+//   z[r, o] = residual[r, o] + b[o] + …           with RESIDUAL
 //
 // One invocation makes a tile of 8 rows by 8 outputs, four matrices of sums with a column a row, and takes 4 inputs a
-// turn: 16 loads of a vec4 for 256 products.
+// turn: 16 loads of a vec4 for 256 products. Without a bias (BIAS = 0) what is bound in its place is not read.
 //
 //   0 x        [rows, input_quads]    vec4
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -11,10 +12,12 @@
 //   3 z        [rows, output_quads]   vec4, zero behind the last output
 //   4 shape
 //   5 h        [rows, output_quads]   with ACTIVATED
+//   5 residual [rows, output_quads]   with RESIDUAL
 #import activation
 #import linear
 
 override WORKGROUP: u32 = 64u;
+override BIAS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 #ifdef RAGGED
@@ -27,6 +30,9 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(4) var<uniform> shape: Linear;
 #ifdef ACTIVATED
 @group(0) @binding(5) var<storage, read_write> h: array<vec4<f32>>;
+#endif
+#ifdef RESIDUAL
+@group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
 #endif
 
 // Inputs 4q .. 4q + 3 of output o's weights.
@@ -59,14 +65,25 @@ fn rows_at(r: u32, i: u32) -> mat4x4<f32> {
     return mat4x4<f32>(x_at(r, i), x_at(r + 1u, i), x_at(r + 2u, i), x_at(r + 3u, i));
 }
 
+// Biases of outputs 4q .. 4q + 3.
+fn biases_at(q: u32) -> vec4<f32> {
+    let o = 4u * q;
+    let last = shape.outputs - 1u;
+    return vec4<f32>(bias[min(o, last)], bias[min(o + 1u, last)], bias[min(o + 2u, last)], bias[min(o + 3u, last)]);
+}
+
 fn store(r: u32, q: u32, sums: vec4<f32>) {
     if (r >= shape.rows || q >= shape.output_quads) {
         return;
     }
-    let o = 4u * q;
-    let last = shape.outputs - 1u;
-    let b = vec4<f32>(bias[min(o, last)], bias[min(o + 1u, last)], bias[min(o + 2u, last)], bias[min(o + 3u, last)]);
-    let value = select(vec4<f32>(), sums + b, o + QUAD < vec4<u32>(shape.outputs));
+    var value = sums;
+    if (BIAS != 0u) {
+        value += biases_at(q);
+    }
+#ifdef RESIDUAL
+    value += residual[r * shape.output_quads + q];
+#endif
+    value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.outputs));
     z[r * shape.output_quads + q] = value;
 #ifdef ACTIVATED
     h[r * shape.output_quads + q] = activate(value);

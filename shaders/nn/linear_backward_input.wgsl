@@ -3,7 +3,8 @@
 //   dz_below[r, i] = activation'(z_below[r, i]) sum_o dz[r, o] W[o, i]
 //
 // One invocation makes a tile of 8 rows by 8 inputs, four matrices of sums with a column a row, and takes 4 outputs a
-// turn: 16 loads of a vec4 for 256 products.
+// turn: 16 loads of a vec4 for 256 products. With ACCUMULATE = 1 the result joins what is there: an input that several layers
+// read (query, key and value) gets the sum of their gradients. Without an activation z_below is not read.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -14,6 +15,7 @@
 #import linear
 
 override WORKGROUP: u32 = 64u;
+override ACCUMULATE: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
 #ifdef RAGGED
@@ -61,8 +63,15 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
         return;
     }
     let at = r * shape.input_quads + q;
-    let value = sums * activate_derivative(z_below[at]);
-    dz_below[at] = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.inputs));
+    var value = sums;
+    if (ACTIVATION != 0u) {
+        value *= activate_derivative(z_below[at]);
+    }
+    value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.inputs));
+    if (ACCUMULATE != 0u) {
+        value += dz_below[at];
+    }
+    dz_below[at] = value;
 }
 
 fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {

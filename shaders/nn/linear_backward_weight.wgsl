@@ -4,7 +4,8 @@
 //
 // The first micro-batch of a step overwrites the gradients, later ones add (ACCUMULATE = 1): nothing is ever zeroed.
 // One invocation makes a tile of 8 outputs by 8 inputs, four matrices of sums with a column an output, and takes the
-// rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well.
+// rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. What is frozen
+// (WEIGHT = 0, BIAS = 0) is neither made nor written, and anything may be bound in its place.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 x        [rows, input_quads]    vec4
@@ -15,6 +16,8 @@
 
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
+override WEIGHT: u32 = 1u;
+override BIAS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
@@ -82,7 +85,8 @@ fn store_biases(p: u32, sums: vec4<f32>) {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    let across = (shape.input_quads + 1u) / 2u;
+    // Biases alone need one tile of inputs.
+    let across = select(1u, (shape.input_quads + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
     let p = tile / across * 2u;
     if (p >= shape.output_quads) {
@@ -109,11 +113,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         bias0 += d0;
         bias1 += d1;
     }
-    store_outputs(p, q, sums00);
-    store_outputs(p, q + 1u, sums01);
-    store_outputs(p + 1u, q, sums10);
-    store_outputs(p + 1u, q + 1u, sums11);
-    if (q == 0u) {
+    if (WEIGHT != 0u) {
+        store_outputs(p, q, sums00);
+        store_outputs(p, q + 1u, sums01);
+        store_outputs(p + 1u, q, sums10);
+        store_outputs(p + 1u, q + 1u, sums11);
+    }
+    if (BIAS != 0u && q == 0u) {
         store_biases(p, bias0);
         store_biases(p + 1u, bias1);
     }

@@ -1,96 +1,134 @@
-// Softmax cross-entropy: loss, its gradient and the number of right answers, from logits.
+// Softmax cross-entropy: loss, its gradient and whether the answer is right, row by row, from logits.
 //
-//   loss[r] = log sum_c exp(z[r, c] - m) + (m - z[r, label])       m = max_c z[r, c]
-//   dz[r, c] = scale (softmax(z[r])_c - [c = label])               scale = 1 / (rows of the whole step)
+//   loss[r] = log sum_c exp(z[r, c] - m) + m - (1 - s) z[r, label] - s mean_c z[r, c]       m = max_c z[r, c]
+//   dz[r, c] = scale (softmax(z[r])_c - (1 - s) [c = label] - s / classes)                  s: label smoothing
 //
-// One workgroup: a lane takes rows in turn, then a fixed tree adds up. The sums in metrics run over an epoch.
+// As torch.nn.functional.cross_entropy. A row whose label is `ignore` has no loss and no gradient. With MEAN = 1 scale
+// is divided by the number of rows of this batch that count; each workgroup counts them for itself, as they are few
+// beside the logits. Where none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
 //
-//   0 z        [rows, quads * 4]      single floats
+// Sums over many classes are taken in blocks, so that their rounding grows with the root of the classes at most.
+//
+//   0 z        [rows, quads]          vec4; what stands behind the last class is not used
 //   1 labels   [rows]
-//   2 dz       [rows, quads * 4]      zero behind the last class
-//   3 metrics
-//   4 position                        batch 0 starts the count anew
-//   5 shape
-#import metrics
+//   2 dz       [rows, quads]          vec4, zero behind the last class
+//   3 verdicts [rows]
+//   4 shape
+#import quad
+#import rows
+#import loss
 
-struct Loss {                  // 16 bytes
-    rows: u32,
-    classes: u32,
-    quads: u32,                // vec4s in a row of z
-    scale: f32,
-}
+override GRADIENT: u32 = 1u;
+override MEAN: u32 = 0u;
 
-override WORKGROUP: u32 = 256u;
+// vec4s that a lane adds up before it adds to the whole.
+const BLOCK: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> z: array<f32>;
+const LOWEST: f32 = -3.4e38;
+
+@group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
-@group(0) @binding(2) var<storage, read_write> dz: array<f32>;
-@group(0) @binding(3) var<storage, read_write> metrics: Metrics;
-@group(0) @binding(4) var<storage, read> position: Position;
-@group(0) @binding(5) var<uniform> shape: Loss;
+@group(0) @binding(2) var<storage, read_write> dz: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> verdicts: array<Verdict>;
+@group(0) @binding(4) var<uniform> shape: Loss;
 
-var<workgroup> losses: array<f32, WORKGROUP>;
-var<workgroup> corrects: array<u32, WORKGROUP>;
+var<workgroup> counts: array<u32, WORKGROUP>;
 
-struct Verdict {
-    loss: f32,
-    correct: u32,
-}
-
-fn judge(r: u32) -> Verdict {
-    let row = r * shape.quads * 4u;
-    let label = min(labels[r], shape.classes - 1u);
-    var largest = z[row];
-    var answer = 0u;
-    for (var c = 1u; c < shape.classes; c++) {
-        let logit = z[row + c];
-        if (logit > largest) {
-            largest = logit;
-            answer = c;
-        }
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < shape.classes; c++) {
-        sum += exp(z[row + c] - largest);
-    }
-    for (var c = 0u; c < shape.quads * 4u; c++) {
-        var gradient = 0.0;
-        if (c < shape.classes) {
-            gradient = shape.scale * (exp(z[row + c] - largest) / sum - select(0.0, 1.0, c == label));
-        }
-        dz[row + c] = gradient;
-    }
-    return Verdict(log(sum) + (largest - z[row + label]), u32(answer == label));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(local_invocation_index) lane: u32) {
-    var loss = 0.0;
-    var correct = 0u;
+// Rows of the batch that count, by all lanes of the workgroup together.
+fn rows_that_count(lane: u32) -> u32 {
+    var count = 0u;
     for (var r = lane; r < shape.rows; r += WORKGROUP) {
-        let verdict = judge(r);
-        loss += verdict.loss;
-        correct += verdict.correct;
+        count += select(1u, 0u, labels[r] == shape.ignore);
     }
-    losses[lane] = loss;
-    corrects[lane] = correct;
+    counts[lane] = count;
     workgroupBarrier();
     for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
         if (lane < width) {
-            losses[lane] += losses[lane + width];
-            corrects[lane] += corrects[lane + width];
+            counts[lane] += counts[lane + width];
         }
         workgroupBarrier();
     }
-    if (lane != 0u) {
+    return counts[0];
+}
+
+fn largest_of(row: u32, first: u32) -> f32 {
+    var largest = vec4<f32>(LOWEST);
+    for (var q = first; q < shape.quads; q += LANES) {
+        largest = max(largest, select(vec4<f32>(LOWEST), z[row + q], inside(q, shape.classes)));
+    }
+    return max(max(largest.x, largest.y), max(largest.z, largest.w));
+}
+
+struct Sums {
+    powers: f32,               // of exp(z - largest)
+    logits: f32,
+    earlier: f32,              // logits before the label's that are as large as the largest
+}
+
+fn sums_of(row: u32, first: u32, label: u32, largest: f32) -> Sums {
+    var powers = vec4<f32>();
+    var logits = vec4<f32>();
+    var earlier = vec4<f32>();
+    for (var block = first; block < shape.quads; block += BLOCK * LANES) {
+        var some = vec4<f32>();
+        for (var q = block; q < min(block + BLOCK * LANES, shape.quads); q += LANES) {
+            let known = inside(q, shape.classes);
+            let logit = select(vec4<f32>(largest), z[row + q], known);
+            some += select(vec4<f32>(), exp(logit - largest), known);
+            logits += select(vec4<f32>(), logit, known);
+            let ties = (logit == vec4<f32>(largest)) & (4u * q + QUAD < vec4<u32>(label));
+            earlier += select(vec4<f32>(), vec4<f32>(1.0), ties);
+        }
+        powers += some;
+    }
+    return Sums(total(powers), total(logits), total(earlier));
+}
+
+fn store_gradient(row: u32, first: u32, label: u32, largest: f32, powers: f32, scale: f32) {
+    let even = shape.smoothing / f32(shape.classes);
+    for (var q = first; q < shape.quads; q += LANES) {
+        let softmax = exp(z[row + q] - largest) / powers;
+        let target_part = select(vec4<f32>(even), vec4<f32>(1.0 - shape.smoothing + even), 4u * q + QUAD == vec4<u32>(label));
+        dz[row + q] = select(vec4<f32>(), scale * (softmax - target_part), inside(q, shape.classes));
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let r = row_at(group, grid, lane);
+    let place = min(r, shape.rows - 1u);
+    let row = place * shape.quads;
+    let first = lane % LANES;
+    let label = min(labels[place], shape.classes - 1u);
+    let counts = labels[place] != shape.ignore;
+    var scale = shape.scale;
+    if (MEAN != 0u) {
+        scale /= f32(max(rows_that_count(lane), 1u));
+    }
+    let largest = row_max(lane, largest_of(row, first));
+    let own = sums_of(row, first, label, largest);
+    let powers = row_sum(lane, own.powers);
+    let logits = row_sum(lane, own.logits);
+    let earlier = row_sum(lane, own.earlier);
+    if (r >= shape.rows) {
         return;
     }
-    if (position.batch == 0u) {
-        metrics = Metrics();
+    if (GRADIENT != 0u && counts) {
+        store_gradient(row, first, label, largest, powers, scale);
+    } else if (GRADIENT != 0u) {
+        for (var q = first; q < shape.quads; q += LANES) {
+            dz[row + q] = vec4<f32>();
+        }
     }
-    metrics.loss_sum += losses[0];
-    metrics.correct += corrects[0];
-    metrics.rows += shape.rows;
-    metrics.loss = losses[0] / f32(shape.rows);
-    metrics.epoch = position.epoch;
+    if (first == 0u) {
+        let answer = z[row + label / 4u][label % 4u];
+        let target_logit = (1.0 - shape.smoothing) * (largest - answer)
+            + shape.smoothing * (largest - logits / f32(shape.classes));
+        let correct = select(0u, CORRECT, answer == largest && earlier == 0.0);
+        verdicts[r] = Verdict(select(0.0, log(powers) + target_logit, counts), select(0u, COUNTS | correct, counts));
+    }
 }

@@ -3,8 +3,10 @@
 //   ACTIVATION = 0   none      h = z                     h' = 1
 //   ACTIVATION = 1   relu      h = max(z, 0)             h' = [z > 0]
 //   ACTIVATION = 2   gelu      h = z Phi(z)              h' = Phi(z) + z phi(z)      Hendrycks & Gimpel 2016, erf form
+//   ACTIVATION = 3   gelu_new  h = z (1 + tanh u) / 2    h' = (1 + tanh u) / 2 + z u' (1 - tanh² u) / 2
+//   ACTIVATION = 4   tanh      h = tanh z                h' = 1 - tanh² z
 //
-// A NaN passes through relu, which max would hide.
+// gelu_new is GPT-2's, with u = sqrt(2 / pi) (z + 0.044715 z³). A NaN passes through relu, which max would hide.
 //
 // Phi(z) = (1 + erf(z / sqrt 2)) / 2. erf by Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7.
 
@@ -21,12 +23,27 @@ fn normal_below(z: vec4<f32>) -> vec4<f32> {
     return 0.5 * (1.0 + erf(z * 0.70710678));
 }
 
+// tanh by an exponential that may overflow to inf and is right there; |error| <= 2e-7. A built-in tanh may give NaN.
+fn hyperbolic_tangent(x: vec4<f32>) -> vec4<f32> {
+    return sign(x) * (1.0 - 2.0 / (exp(2.0 * abs(x)) + 1.0));
+}
+
+fn bent(z: vec4<f32>) -> vec4<f32> {
+    return hyperbolic_tangent(0.79788456 * (z + 0.044715 * z * z * z));
+}
+
 fn activate(z: vec4<f32>) -> vec4<f32> {
     if (ACTIVATION == 1u) {
         return select(z, vec4<f32>(), z <= vec4<f32>());
     }
     if (ACTIVATION == 2u) {
         return z * normal_below(z);
+    }
+    if (ACTIVATION == 3u) {
+        return 0.5 * z * (1.0 + bent(z));
+    }
+    if (ACTIVATION == 4u) {
+        return hyperbolic_tangent(z);
     }
     return z;
 }
@@ -37,6 +54,14 @@ fn activate_derivative(z: vec4<f32>) -> vec4<f32> {
     }
     if (ACTIVATION == 2u) {
         return normal_below(z) + z * 0.39894228 * exp(-0.5 * z * z);
+    }
+    if (ACTIVATION == 3u) {
+        let t = bent(z);
+        return 0.5 * (1.0 + t) + 0.39894228 * z * (1.0 + 0.134145 * z * z) * (1.0 - t * t);
+    }
+    if (ACTIVATION == 4u) {
+        let t = hyperbolic_tangent(z);
+        return 1.0 - t * t;
     }
     return vec4<f32>(1.0);
 }

@@ -4,6 +4,8 @@
 // checkpoints, [outputs, inputs] without padding, so a row starts at a vec4 only where inputs is a multiple of 4; the
 // RAGGED variant reads and writes them one by one.
 
+#import quad
+
 struct Linear {                // 32 bytes
     rows: u32,                 // batch
     inputs: u32,
@@ -14,5 +16,3 @@ struct Linear {                // 32 bytes
     pad1: u32,
     pad2: u32,
 }
-
-const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);

@@ -1,4 +1,4 @@
-// Where a batch stands, and what the loss kernels count.
+// Where a batch stands, and what tally counts.
 
 struct Position {              // 16 bytes, written by gather
     step: u32,
@@ -13,7 +13,7 @@ struct Metrics {               // 32 bytes, read back by the host
     rows: u32,                 // rows counted since counting started
     loss: f32,                 // mean over the latest batch
     epoch: u32,
+    loss_whole: u32,           // the loss over the rows counted once more, exactly: whole + part / 2³²
+    loss_part: u32,
     pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }

@@ -5,6 +5,7 @@
 
 use super::Error;
 use crate::twin;
+use crate::twin::nn::Epilogue;
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -54,6 +55,11 @@ impl<'a> Call<'a> {
         self.slots.try_into().unwrap_or_else(|_| unreachable!("bindings are checked when a program is prepared"))
     }
 
+    /// An `override` constant that is 0 or not.
+    fn switch(&self, name: &str, default: bool) -> bool {
+        self.constant(name, u32::from(default)) != 0
+    }
+
     /// An `override` constant, or its default.
     fn constant(&self, name: &str, default: u32) -> u32 {
         self.constants.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| *value as u32)
@@ -98,15 +104,22 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 9] = [
+const SHARED: [(&str, &str); 16] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
+    ("embedding", include_str!("../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../shaders/shared/float.wgsl")),
+    ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
+    ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
+    ("pool", include_str!("../../shaders/shared/pool.wgsl")),
+    ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
+    ("rows", include_str!("../../shaders/shared/rows.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
 ];
 
@@ -115,16 +128,26 @@ const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
+const DROPOUT: &str = include_str!("../../shaders/nn/dropout.wgsl");
+const EMBEDDING: &str = include_str!("../../shaders/nn/embedding.wgsl");
+const EMBEDDING_BACKWARD: &str = include_str!("../../shaders/nn/embedding_backward.wgsl");
+const EMBEDDING_INDEX: &str = include_str!("../../shaders/nn/embedding_index.wgsl");
+const MEAN_POOL: &str = include_str!("../../shaders/nn/mean_pool.wgsl");
+const MEAN_POOL_BACKWARD: &str = include_str!("../../shaders/nn/mean_pool_backward.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
+const LAYER_NORM: &str = include_str!("../../shaders/nn/layer_norm.wgsl");
+const LAYER_NORM_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/layer_norm_backward_input.wgsl");
+const LAYER_NORM_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/layer_norm_backward_weight.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
 const LINEAR_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/linear_backward_input.wgsl");
 const LINEAR_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/linear_backward_weight.wgsl");
 const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross_entropy.wgsl");
+const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 21] = [
+pub static KERNELS: [Kernel; 39] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -154,7 +177,64 @@ pub static KERNELS: [Kernel; 21] = [
     entry("sgd.in_place", SGD, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform], sgd),
     entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
+    entry("dropout", DROPOUT, &[], &[Read, ReadWrite, Read, Uniform], dropout),
+    entry("dropout.residual", DROPOUT, &["RESIDUAL"], &[Read, ReadWrite, Read, Uniform, Read], dropout_residual),
+    entry("embedding", EMBEDDING, &[], &[Read, Read, Read, ReadWrite, Uniform], embedding),
+    entry("embedding.ragged", EMBEDDING, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], embedding),
+    entry(
+        "embedding.typed",
+        EMBEDDING,
+        &["TYPED"],
+        &[Read, Read, Read, ReadWrite, Uniform, Read, Read],
+        embedding_typed,
+    ),
+    entry(
+        "embedding.ragged_typed",
+        EMBEDDING,
+        &["RAGGED", "TYPED"],
+        &[Read, Read, Read, ReadWrite, Uniform, Read, Read],
+        embedding_typed,
+    ),
+    entry("embedding_index", EMBEDDING_INDEX, &[], &[Read, ReadWrite, ReadWrite, Uniform], embedding_index),
+    entry(
+        "embedding_backward",
+        EMBEDDING_BACKWARD,
+        &[],
+        &[Read, Read, Read, Read, ReadWrite, Uniform],
+        embedding_backward,
+    ),
+    entry(
+        "embedding_backward.ragged",
+        EMBEDDING_BACKWARD,
+        &["RAGGED"],
+        &[Read, Read, Read, Read, ReadWrite, Uniform],
+        embedding_backward,
+    ),
+    entry("mean_pool", MEAN_POOL, &[], &[Read, Read, ReadWrite, Uniform], mean_pool),
+    entry("mean_pool_backward", MEAN_POOL_BACKWARD, &[], &[Read, Read, ReadWrite, Uniform], mean_pool_backward),
     entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
+    entry("layer_norm", LAYER_NORM, &[], &[Read, Read, Read, ReadWrite, ReadWrite, Uniform], layer_norm),
+    entry(
+        "layer_norm.residual",
+        LAYER_NORM,
+        &["RESIDUAL"],
+        &[Read, Read, Read, ReadWrite, ReadWrite, Uniform, Read, ReadWrite],
+        layer_norm_residual,
+    ),
+    entry(
+        "layer_norm_backward_input",
+        LAYER_NORM_BACKWARD_INPUT,
+        &[],
+        &[Read, Read, Read, Read, ReadWrite, Uniform],
+        layer_norm_backward_input,
+    ),
+    entry(
+        "layer_norm_backward_weight",
+        LAYER_NORM_BACKWARD_WEIGHT,
+        &[],
+        &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
+        layer_norm_backward_weight,
+    ),
     entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
     entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
     entry(
@@ -170,6 +250,14 @@ pub static KERNELS: [Kernel; 21] = [
         &["RAGGED", "ACTIVATED"],
         &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
         linear_activated,
+    ),
+    entry("linear.residual", LINEAR, &["RESIDUAL"], &[Read, Read, Read, ReadWrite, Uniform, Read], linear_residual),
+    entry(
+        "linear.ragged_residual",
+        LINEAR,
+        &["RAGGED", "RESIDUAL"],
+        &[Read, Read, Read, ReadWrite, Uniform, Read],
+        linear_residual,
     ),
     entry(
         "linear_backward_input",
@@ -203,9 +291,10 @@ pub static KERNELS: [Kernel; 21] = [
         "softmax_cross_entropy",
         SOFTMAX_CROSS_ENTROPY,
         &[],
-        &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform],
         softmax_cross_entropy,
     ),
+    entry("tally", TALLY, &[], &[Read, ReadWrite, Read, Uniform], tally),
 ];
 
 const fn entry(
@@ -260,58 +349,146 @@ fn clip(call: Call<'_>) {
     twin::optim::clip(chunks.get(), control.get(), grads.get_mut(), segment.one());
 }
 
+fn dropout(call: Call<'_>) {
+    let [x, y, position, shape] = call.take();
+    twin::nn::dropout(x.get(), y.get_mut(), position.one(), shape.one(), None);
+}
+
+fn dropout_residual(call: Call<'_>) {
+    let [x, y, position, shape, residual] = call.take();
+    twin::nn::dropout(x.get(), y.get_mut(), position.one(), shape.one(), Some(residual.get()));
+}
+
+fn embedding(call: Call<'_>) {
+    let [tokens, token_table, position_table, y, shape] = call.take();
+    let (tokens, y) = (tokens.get(), y.get_mut());
+    twin::nn::embedding(tokens, token_table.get(), position_table.get(), y, shape.one(), None);
+}
+
+fn embedding_typed(call: Call<'_>) {
+    let [tokens, token_table, position_table, y, shape, types, type_table] = call.take();
+    let (tokens, y, types) = (tokens.get(), y.get_mut(), Some((types.get(), type_table.get())));
+    twin::nn::embedding(tokens, token_table.get(), position_table.get(), y, shape.one(), types);
+}
+
+fn embedding_index(call: Call<'_>) {
+    let [tokens, previous, last, shape] = call.take();
+    twin::nn::embedding_index(tokens.get(), previous.get_mut(), last.get_mut(), shape.one());
+}
+
+fn embedding_backward(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let [tokens, previous, last, dy, dtable, shape] = call.take();
+    let (tokens, previous, last, dtable) = (tokens.get(), previous.get(), last.get(), dtable.get_mut());
+    twin::nn::embedding_backward(tokens, previous, last, dy.get(), dtable, shape.one(), accumulate);
+}
+
+fn mean_pool(call: Call<'_>) {
+    let [x, mask, y, shape] = call.take();
+    twin::nn::mean_pool(x.get(), mask.get(), y.get_mut(), shape.one());
+}
+
+fn mean_pool_backward(call: Call<'_>) {
+    let [dy, mask, dx, shape] = call.take();
+    twin::nn::mean_pool_backward(dy.get(), mask.get(), dx.get_mut(), shape.one());
+}
+
 fn gather(call: Call<'_>) {
-    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let shuffle = call.switch("SHUFFLE", true);
     let [data, labels, x, y, position, table, shape, clock] = call.take();
     let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
     let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
     twin::nn::gather(data, labels, x, y, position, header, shape, clock.clock(), shuffle);
 }
 
+fn layer_norm(call: Call<'_>) {
+    let [x, gamma, beta, y, moments, shape] = call.take();
+    let (y, moments) = (y.get_mut(), moments.get_mut());
+    twin::nn::layer_norm(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), None);
+}
+
+fn layer_norm_residual(call: Call<'_>) {
+    let [x, gamma, beta, y, moments, shape, residual, sum] = call.take();
+    let (y, moments, residual) = (y.get_mut(), moments.get_mut(), Some((residual.get(), sum.get_mut())));
+    twin::nn::layer_norm(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), residual);
+}
+
+fn layer_norm_backward_input(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let [dy, x, gamma, moments, dx, shape] = call.take();
+    let (dy, x, gamma, moments) = (dy.get(), x.get(), gamma.get(), moments.get());
+    twin::nn::layer_norm_backward_input(dy, x, gamma, moments, dx.get_mut(), shape.one(), accumulate);
+}
+
+fn layer_norm_backward_weight(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
+    let [dy, x, moments, dgamma, dbeta, shape] = call.take();
+    let (dgamma, dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
+    twin::nn::layer_norm_backward_weight(dy.get(), x.get(), moments.get(), dgamma, dbeta, shape.one(), accumulate);
+}
+
 fn linear(call: Call<'_>) {
+    let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape] = call.take();
-    twin::nn::linear(x.get(), weight.get(), bias.get(), z.get_mut(), shape.one(), None, 0);
+    let bias = biased.then(|| bias.get());
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), Epilogue::Plain);
 }
 
 fn linear_activated(call: Call<'_>) {
-    let activation = call.constant("ACTIVATION", 0);
+    let (biased, activation) = (call.switch("BIAS", true), call.constant("ACTIVATION", 0));
     let [x, weight, bias, z, shape, h] = call.take();
-    let (z, h) = (z.get_mut(), Some(h.get_mut()));
-    twin::nn::linear(x.get(), weight.get(), bias.get(), z, shape.one(), h, activation);
+    let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Activated(activation, h.get_mut()));
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+}
+
+fn linear_residual(call: Call<'_>) {
+    let biased = call.switch("BIAS", true);
+    let [x, weight, bias, z, shape, residual] = call.take();
+    let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Residual(residual.get()));
+    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
 }
 
 fn linear_backward_input(call: Call<'_>) {
-    let activation = call.constant("ACTIVATION", 0);
+    let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
     let [dz, weight, z_below, dz_below, shape] = call.take();
     let dz_below = dz_below.get_mut();
-    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape.one(), activation);
+    let shape = shape.one();
+    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape, activation, accumulate);
 }
 
 fn linear_backward_weight(call: Call<'_>) {
-    let accumulate = call.constant("ACCUMULATE", 0) != 0;
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape] = call.take();
-    let (dweight, dbias) = (dweight.get_mut(), dbias.get_mut());
+    let (dweight, dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
     twin::nn::linear_backward_weight(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {
-    let [z, labels, dz, metrics, position, shape] = call.take();
-    let (dz, metrics) = (dz.get_mut(), metrics.one_mut());
-    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, metrics, position.one(), shape.one());
+    let (gradient, mean) = (call.switch("GRADIENT", true), call.switch("MEAN", false));
+    let [z, labels, dz, verdicts, shape] = call.take();
+    let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
+    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, shape.one(), mean);
+}
+
+fn tally(call: Call<'_>) {
+    let [verdicts, metrics, position, shape] = call.take();
+    twin::nn::tally(verdicts.get(), metrics.one_mut(), position.one(), shape.one());
 }
 
 impl Kernel {
     /// The shader's text with its imports and its variant resolved.
     ///
     /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines and do not
-    /// nest. There is nothing else.
+    /// nest. What is imported twice stands there once. There is nothing else.
     pub fn wgsl(&self) -> String {
         let mut text = String::new();
-        self.expand(self.source, &mut text);
+        self.expand(self.source, &mut text, &mut Vec::new());
         text
     }
 
-    fn expand(&self, source: &str, text: &mut String) {
+    fn expand(&self, source: &str, text: &mut String, imported: &mut Vec<&'static str>) {
         let mut wanted = true;
         for line in source.lines() {
             let mut words = line.split_whitespace();
@@ -322,7 +499,11 @@ impl Kernel {
                 (Some("#import"), Some(name)) if wanted => {
                     // A name that is not there leaves its line in the text, where the shader compiler points at it.
                     match SHARED.iter().find(|(known, _)| *known == name) {
-                        Some((_, shared)) => self.expand(shared, text),
+                        Some((name, _)) if imported.contains(name) => {}
+                        Some((name, shared)) => {
+                            imported.push(name);
+                            self.expand(shared, text, imported);
+                        }
                         None => text.push_str(line),
                     }
                     text.push('\n');

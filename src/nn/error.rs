@@ -23,7 +23,7 @@ pub enum Error {
         most: usize,
     },
     /// An activation that there is not.
-    #[error("activation {name:?} is not known; there are \"relu\" and \"gelu\"")]
+    #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"")]
     UnknownActivation {
         /// The name given.
         name: String,

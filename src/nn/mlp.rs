@@ -2,8 +2,9 @@
 
 use super::Error;
 use super::init::uniform_within;
-use crate::engine::layout::{Linear, Loss, Metrics, Position};
-use crate::engine::{self, Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
+use super::ops::{self, After, Gradient, activation_bytes};
+use crate::engine::layout::{Linear, Loss, Metrics, Position, Verdict};
+use crate::engine::{self, Buffer, Dispatch, Engine, Range};
 use crate::params::Param;
 
 /// The activation between layers.
@@ -13,10 +14,14 @@ pub enum Activation {
     Relu,
     /// z Φ(z), the erf form (Hendrycks & Gimpel 2016).
     Gelu,
+    /// z (1 + tanh u) / 2, as in GPT-2.
+    GeluNew,
+    /// tanh z.
+    Tanh,
 }
 
 impl Activation {
-    /// Reads `relu` or `gelu`.
+    /// Reads `relu`, `gelu`, `gelu_new` or `tanh`, the names that Hugging Face configs use.
     ///
     /// # Errors
     /// [`Error::UnknownActivation`].
@@ -24,14 +29,18 @@ impl Activation {
         match name {
             "relu" => Ok(Activation::Relu),
             "gelu" => Ok(Activation::Gelu),
+            "gelu_new" => Ok(Activation::GeluNew),
+            "tanh" => Ok(Activation::Tanh),
             _ => Err(Error::UnknownActivation { name: name.to_owned() }),
         }
     }
 
-    fn number(self) -> f64 {
+    pub(super) fn number(self) -> f64 {
         match self {
             Activation::Relu => 1.0,
             Activation::Gelu => 2.0,
+            Activation::GeluNew => 3.0,
+            Activation::Tanh => 4.0,
         }
     }
 }
@@ -78,6 +87,7 @@ pub struct Workspace {
     z: Vec<Buffer>,
     h: Vec<Buffer>,
     dz: Vec<Buffer>,
+    verdicts: Buffer,
     /// Loss and right answers so far; see [`Metrics`].
     pub metrics: Buffer,
 }
@@ -94,15 +104,6 @@ impl Workspace {
     pub fn logits(&self) -> &Buffer {
         &self.z[self.z.len() - 1]
     }
-}
-
-/// Vec4s in a row of this many numbers.
-fn quads(width: usize) -> usize {
-    width.div_ceil(4)
-}
-
-fn activation_bytes(rows: usize, width: usize) -> u64 {
-    (rows * quads(width) * 16) as u64
 }
 
 impl Mlp {
@@ -177,6 +178,7 @@ impl Mlp {
             z: make("z", 0..self.layers())?,
             h: make("h", 0..self.layers() - 1)?,
             dz: make("dz", 0..self.layers())?,
+            verdicts: engine.buffer("verdicts", (rows * size_of::<Verdict>()) as u64)?,
             metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
         })
     }
@@ -195,57 +197,36 @@ impl Mlp {
         space.check(batch)?;
         let mut dispatches = Vec::with_capacity(self.layers());
         for layer in 0..self.layers() {
-            let shape = self.shape(layer, batch.rows);
             let x = if layer == 0 { &batch.x } else { &space.h[layer - 1] };
-            let mut bindings: Vec<Binding> = vec![
-                x.into(),
-                parameter(&weight(layer))?.into(),
-                parameter(&bias(layer))?.into(),
-                (&space.z[layer]).into(),
-                (&self.shape_buffer(engine, shape)?).into(),
-            ];
-            let activated = layer + 1 < self.layers();
-            let mut constants = vec![("WORKGROUP", workgroup(engine))];
-            if activated {
-                bindings.push((&space.h[layer]).into());
-                constants.push(("ACTIVATION", self.activation.number()));
-            }
-            let kernel = variant("linear", shape.inputs, activated)?;
-            let tiles = tiles(shape.rows, shape.outputs);
-            dispatches.push(tiled(engine, kernel, bindings, constants, tiles, streams(&shape)));
+            let memory = [x.all(), parameter(&weight(layer))?, space.z[layer].all()];
+            let after = match space.h.get(layer) {
+                Some(h) => After::Activation(self.activation, h.all()),
+                None => After::Nothing,
+            };
+            let shape = self.shape(layer, batch.rows);
+            dispatches.push(ops::linear(engine, &shape, memory, Some(parameter(&bias(layer))?), after)?);
         }
         Ok(dispatches)
     }
 
-    /// Loss, right answers and the gradient of the logits. `scale` is 1 / rows of the whole step for a mean.
+    /// Loss, right answers and the gradient of the logits. `scale` is 1 / rows of the whole step for a mean; 0: there is
+    /// no gradient to be made.
     ///
     /// # Errors
     /// Out of device memory.
-    pub fn loss(&self, engine: &Engine, batch: &Batch, space: &Workspace, scale: f32) -> Result<Dispatch, Error> {
+    pub fn loss(&self, engine: &Engine, batch: &Batch, space: &Workspace, scale: f32) -> Result<[Dispatch; 2], Error> {
         space.check(batch)?;
-        let layer = self.layers() - 1;
-        let classes = self.classes();
-        let shape = Loss { rows: batch.rows as u32, classes: classes as u32, quads: quads(classes) as u32, scale };
-        let shape = engine.buffer_with("loss shape", &[shape])?;
-        Ok(Dispatch {
-            kernel: kernel("softmax_cross_entropy").map_err(Error::from)?,
-            bindings: vec![
-                (&space.z[layer]).into(),
-                (&batch.labels).into(),
-                (&space.dz[layer]).into(),
-                (&space.metrics).into(),
-                (&batch.position).into(),
-                (&shape).into(),
-            ],
-            constants: vec![("WORKGROUP", if engine.is_software() { 8.0 } else { 256.0 })],
-            grid: [1, 1, 1],
-            bytes: 2 * activation_bytes(batch.rows, classes),
-        })
+        let shape = Loss::new(batch.rows, self.classes(), scale);
+        let last = self.layers() - 1;
+        let memory = [space.z[last].all(), batch.labels.all(), space.dz[last].all(), space.verdicts.all()];
+        let gradient = if scale == 0.0 { Gradient::None } else { Gradient::Scaled };
+        let sums = [space.verdicts.all(), space.metrics.all(), batch.position.all()];
+        Ok([ops::softmax_cross_entropy(engine, &shape, memory, gradient)?, ops::tally(engine, &shape, sums)?])
     }
 
     /// From the gradient of the logits to those of the parameters. `gradient` tells where each goes, `None` for a frozen
     /// one. Nothing below the lowest layer that has a trainable parameter is touched. With `accumulate`, gradients are
-    /// added to what is there. A layer's weight and bias are trained together or not at all.
+    /// added to what is there.
     ///
     /// # Errors
     /// From `parameter` and `gradient`; out of device memory.
@@ -268,64 +249,23 @@ impl Mlp {
         let mut dispatches = Vec::new();
         for layer in (lowest..self.layers()).rev() {
             let shape = self.shape(layer, batch.rows);
-            let shape_buffer = self.shape_buffer(engine, shape)?;
+            let dz = &space.dz[layer];
             if trained(&gradients[layer]) {
-                let (dweight, dbias) = self.targets(engine, layer, &gradients[layer])?;
                 let x = if layer == 0 { &batch.x } else { &space.h[layer - 1] };
-                let bindings =
-                    vec![(&space.dz[layer]).into(), x.into(), dweight.into(), dbias.into(), (&shape_buffer).into()];
-                let constants = vec![("WORKGROUP", workgroup(engine)), ("ACCUMULATE", f64::from(u8::from(accumulate)))];
-                let kernel = variant("linear_backward_weight", shape.inputs, false)?;
-                let tiles = tiles(shape.outputs, shape.inputs);
-                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, streams(&shape)));
+                let (memory, targets) = ([dz.all(), x.all()], gradients[layer].clone().into());
+                dispatches.push(ops::linear_backward_weight(engine, &shape, memory, targets, accumulate)?);
             }
             if layer > lowest {
-                let bindings = vec![
-                    (&space.dz[layer]).into(),
-                    parameter(&weight(layer))?.into(),
-                    (&space.z[layer - 1]).into(),
-                    (&space.dz[layer - 1]).into(),
-                    (&shape_buffer).into(),
-                ];
-                let constants = vec![("WORKGROUP", workgroup(engine)), ("ACTIVATION", self.activation.number())];
-                let kernel = variant("linear_backward_input", shape.inputs, false)?;
-                let tiles = tiles(shape.rows, shape.inputs);
-                let bytes = streams(&shape) + activation_bytes(batch.rows, self.sizes[layer]);
-                dispatches.push(tiled(engine, kernel, bindings, constants, tiles, bytes));
+                let memory = [dz.all(), parameter(&weight(layer))?, space.dz[layer - 1].all()];
+                let below = Some((self.activation, space.z[layer - 1].all()));
+                dispatches.push(ops::linear_backward_input(engine, &shape, memory, below, false)?);
             }
         }
         Ok(dispatches)
     }
 
-    /// Where a layer's gradients go; a frozen one of the two goes to a buffer that nobody reads.
-    fn targets(
-        &self,
-        engine: &Engine,
-        layer: usize,
-        (weight, bias): &(Option<Range>, Option<Range>),
-    ) -> Result<(Range, Range), Error> {
-        let (inputs, outputs) = (self.sizes[layer] as u64, self.sizes[layer + 1] as u64);
-        let or_aside = |range: &Option<Range>, elements: u64| match range {
-            Some(range) => Ok(range.clone()),
-            None => engine.buffer("aside", elements * 4).map(|buffer| buffer.all()),
-        };
-        Ok((or_aside(weight, inputs * outputs)?, or_aside(bias, outputs)?))
-    }
-
     fn shape(&self, layer: usize, rows: usize) -> Linear {
-        let (inputs, outputs) = (self.sizes[layer], self.sizes[layer + 1]);
-        Linear {
-            rows: rows as u32,
-            inputs: inputs as u32,
-            outputs: outputs as u32,
-            input_quads: quads(inputs) as u32,
-            output_quads: quads(outputs) as u32,
-            ..Linear::default()
-        }
-    }
-
-    fn shape_buffer(&self, engine: &Engine, shape: Linear) -> Result<Buffer, Error> {
-        Ok(engine.buffer_with("linear shape", &[shape])?)
+        Linear::new(rows, self.sizes[layer], self.sizes[layer + 1])
     }
 }
 
@@ -335,48 +275,4 @@ fn weight(layer: usize) -> String {
 
 fn bias(layer: usize) -> String {
     format!("layers.{layer}.bias")
-}
-
-/// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
-fn workgroup(engine: &Engine) -> f64 {
-    if engine.is_software() { 8.0 } else { 64.0 }
-}
-
-/// Tiles of a pass: one invocation of a linear kernel makes 8 by 8 results.
-///
-/// Loads are what costs on a software adapter: a number loaded for a tile of this size serves 4 products, for 4 by 4 it
-/// is 2. Forward, loss and backward of 784-256-128-10 on a batch of 128 take 8.1 ms (llvmpipe, 2 cores). With tiles of
-/// 4 by 4 it was 13.5 ms, of 8 by 16 7.2 ms, of 16 by 16 5.9 ms, but a GPU's registers do not hold 256 sums. Workgroups
-/// of 8, 16, 32 and 64 are within 5 % of each other.
-fn tiles(rows: u32, columns: u32) -> u32 {
-    rows.div_ceil(8) * columns.div_ceil(8)
-}
-
-/// Bytes of inputs, outputs and weights.
-fn streams(shape: &Linear) -> u64 {
-    let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
-    4 * (rows * (inputs + outputs) + inputs * outputs)
-}
-
-fn tiled(
-    engine: &Engine,
-    kernel: &'static Kernel,
-    bindings: Vec<Binding>,
-    constants: Vec<(&'static str, f64)>,
-    tiles: u32,
-    bytes: u64,
-) -> Dispatch {
-    let grid = row_of(tiles.div_ceil(workgroup(engine) as u32));
-    Dispatch { kernel, bindings, constants, grid, bytes }
-}
-
-/// The variant of a linear kernel: weights whose rows do not start at a vec4 are read one by one.
-fn variant(name: &str, inputs: u32, activated: bool) -> Result<&'static Kernel, Error> {
-    let suffix = match (inputs.is_multiple_of(4), activated) {
-        (true, false) => "",
-        (true, true) => ".activated",
-        (false, false) => ".ragged",
-        (false, true) => ".ragged_activated",
-    };
-    Ok(kernel(&format!("{name}{suffix}"))?)
 }

@@ -7,6 +7,7 @@
 mod error;
 mod init;
 mod mlp;
+pub mod ops;
 
 pub use error::Error;
 pub use mlp::{Activation, Batch, Mlp, Workspace};

@@ -64,7 +64,7 @@ pub(super) fn step_program(
         };
         program.dispatches.push(gather(engine, train, optimizer.table(), shape)?);
         program.dispatches.extend(model.forward(engine, parameter, batch, space)?);
-        program.dispatches.push(model.loss(engine, batch, space, 1.0 / rows as f32)?);
+        program.dispatches.extend(model.loss(engine, batch, space, 1.0 / rows as f32)?);
         program.dispatches.extend(model.backward(engine, parameter, gradient, batch, space, micro > 0)?);
     }
     Ok(program)
@@ -119,7 +119,7 @@ pub(super) fn test_program(
         }
         let space = &spaces[place].1;
         program.dispatches.extend(model.forward(engine, parameter, &batch, space)?);
-        program.dispatches.push(model.loss(engine, &batch, space, 0.0)?);
+        program.dispatches.extend(model.loss(engine, &batch, space, 0.0)?);
     }
     Ok((program, metrics))
 }

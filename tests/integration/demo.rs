@@ -71,8 +71,8 @@ fn bad_arguments_are_told() {
     assert_eq!(cpu(&["--lr", "-1"]), "gradus: --lr -1: lr is not a finite number that is 0 or more");
     assert_eq!(cpu(&["--hidden", "0"]), "gradus: an MLP of sizes [64, 0, 10]: a layer of size 0 has nothing to learn");
     assert_eq!(
-        cpu(&["--activation", "tanh"]),
-        "gradus: activation \"tanh\" is not known; there are \"relu\" and \"gelu\""
+        cpu(&["--activation", "swish"]),
+        "gradus: activation \"swish\" is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\""
     );
     assert_eq!(
         cpu(&["--batch-size", "5000"]),

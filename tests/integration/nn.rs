@@ -5,8 +5,12 @@
 //! and a tail behind each array that no kernel may touch. Kernel, constants and grid are those that [`Mlp`] gives.
 
 use crate::support::{assert_close, engines, gpu, noise};
+use crate::trial::{
+    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
+};
 use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, TableHeader, pcg, shuffled};
-use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission, kernel};
+use gradus::engine::{Binding, Buffer, Dispatch, Engine, Range, kernel};
+use gradus::nn::ops::{self, Gradient};
 use gradus::nn::{Activation, Batch, Error, Mlp, Workspace};
 use std::collections::{HashMap, HashSet};
 
@@ -15,97 +19,6 @@ const SIZES: [usize; 9] = [1, 3, 4, 5, 63, 64, 65, 255, 257];
 
 /// Rows, inputs and outputs that fill no tile evenly though their rows of weights start at a vec4.
 const UNEVEN: [[usize; 3]; 6] = [[2, 8, 2], [7, 12, 22], [6, 100, 30], [130, 128, 10], [33, 36, 33], [129, 784, 11]];
-
-/// Elements behind each array.
-const TAIL: usize = 32;
-
-/// What stands in memory that is to be written, and behind it. No kernel makes this number.
-const JUNK: f32 = -7.25e7;
-
-// ---- a kernel over plain memory ----
-
-/// A dispatch over memory that either engine can be given.
-struct Trial {
-    kernel: &'static Kernel,
-    constants: Vec<(&'static str, f64)>,
-    grid: [u32; 3],
-    /// The words behind each binding; none behind the clock.
-    memory: Vec<Vec<u32>>,
-}
-
-impl Trial {
-    fn of(dispatch: &Dispatch, memory: Vec<Vec<u32>>) -> Trial {
-        let Dispatch { kernel, constants, grid, .. } = dispatch;
-        Trial { kernel, constants: constants.clone(), grid: *grid, memory }
-    }
-
-    fn set(&mut self, name: &'static str, value: f64) {
-        self.constants.retain(|(known, _)| *known != name);
-        self.constants.push((name, value));
-    }
-
-    fn constant(&self, name: &str) -> f64 {
-        self.constants.iter().find(|(known, _)| *known == name).expect("a constant").1
-    }
-
-    /// Everything behind the bindings after a run.
-    fn run(&self, engine: &Engine, slot: u32) -> Vec<Vec<u32>> {
-        let buffers: Vec<Buffer> =
-            self.memory.iter().map(|words| engine.buffer_with("trial", words).expect("a buffer")).collect();
-        let bindings = self.kernel.bindings.iter().zip(&buffers).map(|(access, buffer)| match access {
-            Access::Clock => Binding::Clock,
-            Access::Read | Access::ReadWrite | Access::Uniform => buffer.into(),
-        });
-        let (bindings, constants) = (bindings.collect(), self.constants.clone());
-        let dispatch = Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0 };
-        run(engine, vec![dispatch], slot);
-        let ranges: Vec<Range> = buffers.iter().map(Buffer::all).collect();
-        let bytes = engine.read_all(&ranges).expect("memory");
-        bytes.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect()
-    }
-}
-
-fn run(engine: &Engine, dispatches: Vec<Dispatch>, slot: u32) {
-    let prepared = engine.prepare(Program { label: "trial".to_owned(), dispatches }).expect("a program");
-    engine.submit(&Submission { programs: vec![&prepared], slot, ..Submission::default() }).expect("a submission");
-}
-
-fn words(values: Vec<f32>) -> Vec<u32> {
-    bytemuck::cast_vec(values)
-}
-
-/// `count` numbers and the tail.
-fn dense(seed: u32, count: usize) -> Vec<u32> {
-    let mut values = noise(seed, count);
-    values.resize(count + TAIL, JUNK);
-    words(values)
-}
-
-/// Rows of whole vec4s, `behind` behind the last column, then the tail. Some numbers are 0 and -0, where relu bends.
-fn padded(values: &[f32], width: usize, behind: f32) -> Vec<u32> {
-    let mut all = Vec::new();
-    for row in values.chunks(width) {
-        all.extend(row);
-        all.resize(all.len().next_multiple_of(4), behind);
-    }
-    all.resize(all.len() + TAIL, JUNK);
-    words(all)
-}
-
-fn activations(seed: u32, rows: usize, width: usize) -> Vec<u32> {
-    let mut values = noise(seed, rows * width);
-    values.iter_mut().step_by(7).for_each(|value| *value = 0.0);
-    values.iter_mut().skip(3).step_by(11).for_each(|value| *value = -0.0);
-    padded(&values, width, 0.0)
-}
-
-fn junk(count: usize) -> Vec<u32> {
-    words(vec![JUNK; count + TAIL])
-}
-
-fn floats(words: &[u32]) -> &[f32] {
-    bytemuck::cast_slice(words)
-}
 
 // ---- an MLP over memory of the test's own ----
 
@@ -144,7 +57,7 @@ impl Model {
         self.mlp.forward(&self.engine, place, &self.batch, &self.space).expect("a forward pass")
     }
 
-    fn loss(&self, scale: f32) -> Dispatch {
+    fn loss(&self, scale: f32) -> [Dispatch; 2] {
         self.mlp.loss(&self.engine, &self.batch, &self.space, scale).expect("a loss")
     }
 
@@ -242,38 +155,6 @@ fn shapes() -> Vec<[usize; 3]> {
     squares.chain(UNEVEN).collect()
 }
 
-/// The same grid as made, folded into y, and in workgroups of another size.
-fn regrid(trial: &mut Trial, way: usize) {
-    let groups: u32 = trial.grid.iter().product();
-    match way {
-        0 => {}
-        1 => trial.grid = [groups.div_ceil(3), 3, 1],
-        _ => {
-            let invocations = groups * trial.constant("WORKGROUP") as u32;
-            let workgroup = if trial.constant("WORKGROUP") == 64.0 { 32 } else { 64 };
-            trial.set("WORKGROUP", f64::from(workgroup));
-            trial.grid = [invocations.div_ceil(workgroup), 1, 1];
-        }
-    }
-}
-
-/// Runs a trial on both engines, compares all memory, and gives the twin's.
-///
-/// A twin's sums are exact to f32, so the difference is the shader's own rounding: it grows with the `terms` of a sum
-/// of products in [-1, 1), of which 2e-7 a term is four times the worst seen.
-fn agree(gpu: &Engine, trial: &Trial, terms: usize, what: &str) -> Vec<Vec<u32>> {
-    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
-    for (place, access) in trial.kernel.bindings.iter().enumerate() {
-        if *access == Access::ReadWrite {
-            let what = format!("{} {what} binding {place}", trial.kernel.name);
-            assert_close(&what, floats(&got[place]), floats(&expected[place]), 1e-6, 2e-7 * (terms + 4) as f64);
-        } else {
-            assert_eq!(got[place], trial.memory[place], "{} {what}: binding {place} is only read", trial.kernel.name);
-        }
-    }
-    expected
-}
-
 /// A pass over every shape; each kernel named must have come up.
 fn check_pass(pass: Pass, names: &[&str]) {
     let Some(gpu) = gpu() else { return };
@@ -283,7 +164,7 @@ fn check_pass(pass: Pass, names: &[&str]) {
         let mut trial = trial(&gpu, pass, shape, case as u32);
         seen.insert(trial.kernel.name);
         // Every activation meets every grid.
-        let (activation, way) = ((case + case / 9) % 3, (case + case / 27) % 3);
+        let (activation, way) = ((case + case / 9) % 5, (case + case / 27) % 3);
         if matches!(pass, Pass::Activated | Pass::BackwardInput) {
             trial.set("ACTIVATION", activation as f64);
         }
@@ -368,33 +249,73 @@ fn check_loss(
     let rows = z.len() / classes;
     let quads = classes.div_ceil(4);
     let scale = 0.25 / rows as f32;
-    let model = Model::new(gpu, &[1, classes], rows, Activation::Relu);
-    let shape = Loss { rows: rows as u32, classes: classes as u32, quads: quads as u32, scale };
-    let position = Position { step: 9, epoch: 3, batch, pad0: 0 };
-    let junk_metrics = Metrics { loss_sum: JUNK, correct: 77, rows: 77, loss: JUNK, epoch: 77, ..Metrics::default() };
+    let mut shape = Loss::new(rows, classes, scale);
+    let mut labels = labels(case as u32 + 50, rows, classes);
+    let gradient = [Gradient::Scaled, Gradient::Mean, Gradient::None][case % 3];
+    if gradient != Gradient::Scaled {
+        // Every second row is left out, the last one never: that all are is another test.
+        shape.ignore = 77_777;
+        labels.iter_mut().rev().skip(1).step_by(2).for_each(|label| *label = 77_777);
+        shape.smoothing = 0.1;
+    }
+    let any = gpu.buffer("any", 16).expect("a buffer").all();
+    let four = [any.clone(), any.clone(), any.clone(), any.clone()];
+    let dispatch = ops::softmax_cross_entropy(gpu, &shape, four, gradient).expect("a dispatch");
     let memory = vec![
         // The padding of the logits is not the loss's to read.
         padded(&z, classes, 1e9),
-        labels(case as u32 + 50, rows, classes),
+        labels.clone(),
         junk(rows * quads * 4),
+        junk(rows * 2),
+        bytemuck::cast_slice(&[shape]).to_vec(),
+    ];
+    let mut trial = Trial::of(&dispatch, memory);
+    if case % 2 == 1 {
+        share_rows(&mut trial, rows);
+    }
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
+    let marks = |memory: &[Vec<u32>]| -> Vec<u32> { memory[3].iter().skip(1).step_by(2).copied().collect() };
+    assert_eq!(marks(&got), marks(&expected), "verdicts of {what}");
+    let losses = |memory: &[Vec<u32>]| -> Vec<f32> { floats(&memory[3]).iter().step_by(2).copied().collect() };
+    // A logit of 80 is exact to 4e-6.
+    assert_close(&format!("losses of {what}"), &losses(&got), &losses(&expected), 2e-6, 4e-6);
+    check_tally(gpu, what, expected[3].clone(), (shape, labels), batch, before)
+}
+
+/// Compares the counts of a batch with these verdicts; gives them.
+fn check_tally(
+    gpu: &Engine,
+    what: &str,
+    verdicts: Vec<u32>,
+    (shape, labels): (Loss, Vec<u32>),
+    batch: u32,
+    before: Option<Metrics>,
+) -> Metrics {
+    let position = Position { step: 9, epoch: 3, batch, pad0: 0 };
+    let junk_metrics = Metrics { loss_sum: JUNK, correct: 77, rows: 77, loss: JUNK, epoch: 77, ..Metrics::default() };
+    let memory = vec![
+        verdicts,
         bytemuck::cast_slice(&[before.unwrap_or(junk_metrics)]).to_vec(),
         bytemuck::cast_slice(&[position]).to_vec(),
         bytemuck::cast_slice(&[shape]).to_vec(),
     ];
-    let mut trial = Trial::of(&model.loss(scale), memory);
-    if case % 2 == 1 {
+    let any = gpu.buffer("any", 16).expect("a buffer").all();
+    let dispatch = ops::tally(gpu, &shape, [any.clone(), any.clone(), any]).expect("a dispatch");
+    let mut trial = Trial::of(&dispatch, memory);
+    if shape.rows % 2 == 1 {
         trial.set("WORKGROUP", 256.0);
     }
     let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
-    assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
     let [got, expected] =
-        [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[3])));
-    let losses = |metrics: Metrics| [metrics.loss_sum, metrics.loss];
+        [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[1])));
+    let losses = |metrics: Metrics| [metrics.loss_sum, metrics.loss, metrics.mean_loss() as f32];
     assert_close(&format!("loss of {what}"), &losses(got), &losses(expected), 2e-6, 1e-6);
     let counts = |metrics: Metrics| (metrics.correct, metrics.rows, metrics.epoch, metrics.pad0);
     assert_eq!(counts(got), counts(expected), "counts of {what}");
     let so_far = before.map_or(0, |before| before.rows);
-    assert_eq!((got.rows, got.epoch), (so_far + rows as u32, 3), "{what}");
+    let counting = labels.iter().filter(|label| **label != shape.ignore).count();
+    assert_eq!((got.rows, got.epoch), (so_far + counting as u32, 3), "{what}");
     expected
 }
 
@@ -564,7 +485,7 @@ fn nn_gradient_is_the_slope_of_the_loss() {
             engine.write(&model.values[name], 0, values).expect("a write");
         }
         let mut pass = model.forward();
-        pass.push(model.loss(1.0 / rows as f32));
+        pass.extend(model.loss(1.0 / rows as f32));
         run(&engine, pass.into_iter().chain(model.backward(|_| true, false)).collect(), 0);
         let gradients: Vec<Vec<f32>> = start.iter().map(|(name, _)| model.gradient(name)).collect();
         let loss_at = |values: &[Vec<f32>]| {
@@ -614,7 +535,7 @@ fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
         let model = Model::new(&engine, &[8, 7, 6, 5, 3], 4, Activation::Gelu);
         model.fill(3);
         let mut pass = model.forward();
-        pass.push(model.loss(0.25));
+        pass.extend(model.loss(0.25));
         run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
         let full: HashMap<String, Vec<f32>> =
             model.mlp.params().into_iter().map(|param| (param.name.clone(), model.gradient(&param.name))).collect();
@@ -646,7 +567,7 @@ fn nn_backward_passes_through_a_frozen_layer_and_spares_a_frozen_weight() {
         let model = Model::new(&engine, &[8, 7, 6, 3], 4, Activation::Relu);
         model.fill(4);
         let mut pass = model.forward();
-        pass.push(model.loss(0.25));
+        pass.extend(model.loss(0.25));
         run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
         let trained = ["layers.0.bias", "layers.2.weight", "layers.2.bias"];
         let full = trained.map(|name| model.gradient(name));
@@ -677,7 +598,7 @@ fn nn_two_half_batches_add_up_to_the_whole() {
             let (x, y) = (noise(seed + 1, 2 * half * inputs), whole.labels(seed + 2));
             let pass = |model: &Model, accumulate: bool| {
                 let mut dispatches = model.forward();
-                dispatches.push(model.loss(scale));
+                dispatches.extend(model.loss(scale));
                 dispatches.extend(model.backward(|_| true, accumulate));
                 run(&engine, dispatches, 0);
             };
@@ -720,7 +641,7 @@ fn nn_a_nan_reaches_the_loss_and_the_gradient() {
             x[8] = f32::NAN;
             model.put_batch(&x, &model.labels(7));
             let mut pass = model.forward();
-            pass.push(model.loss(0.25));
+            pass.extend(model.loss(0.25));
             pass.extend(model.backward(|_| true, false));
             run(&engine, pass, 0);
             let metrics: Vec<Metrics> = engine.read(&model.space.metrics.all()).expect("metrics");
@@ -743,8 +664,8 @@ fn nn_mlp_refuses_sizes_that_make_no_model() {
     }
     assert!(Mlp::new(&[5, 1 << 24], Activation::Relu).is_ok());
     assert_eq!(Activation::parse("gelu").expect("gelu"), Activation::Gelu);
-    let error = Activation::parse("tanh").expect_err("not known");
-    assert!(error.to_string().contains("tanh"), "{error}");
+    let error = Activation::parse("swish").expect_err("not known");
+    assert!(error.to_string().contains("swish"), "{error}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Run<'_> {
         let gradient = |name: &str| optimizer.gradient(name).map(Some);
         let mut program = Program::new("pass");
         program.dispatches = mlp.forward::<AnyError>(engine, |name| Ok(place(name)?), &batch, &space).expect("forward");
-        program.dispatches.push(mlp.loss(engine, &batch, &space, 1.0 / rows as f32).expect("a loss"));
+        program.dispatches.extend(mlp.loss(engine, &batch, &space, 1.0 / rows as f32).expect("a loss"));
         let backward = mlp.backward::<AnyError>(
             engine,
             |name| Ok(place(name)?),

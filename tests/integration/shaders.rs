@@ -2,7 +2,8 @@
 //! bindings as declared; its twin and its file where the name says.
 
 use gradus::engine::layout::{
-    Chunk, Gather, Linear, Loss, Metrics, Partial, Position, Record, Row, Segment, Settings, Stats, TableHeader,
+    Chunk, Dropout, Embedding, Gather, LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Row,
+    Segment, Settings, Stats, TableHeader, Verdict,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,8 +80,14 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, pad0, pad1, pad2),
         host_layout!(Position: step, epoch, batch, pad0),
-        host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, pad0, pad1, pad2),
-        host_layout!(Loss: rows, classes, quads, scale),
+        host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
+        host_layout!(Loss: rows, classes, quads, scale, ignore, smoothing, pad0, pad1),
+        host_layout!(Dropout: seed, stream, threshold, scale, quads, pad0, pad1, pad2),
+        host_layout!(Embedding: rows, width, quads, context, entries, types, pad0, pad1),
+        host_layout!(Pool: batch, context, quads, pad0),
+        host_layout!(Verdict: loss, mark),
+        host_layout!(LayerNorm: rows, width, quads, eps),
+        host_layout!(Moments: mean, rstd),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();

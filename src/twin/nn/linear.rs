@@ -2,15 +2,24 @@
 
 use crate::twin::shared::{Linear, activate};
 
-/// z = x Wᵀ + b, and h = activation(z) where there is an h.
+/// What is done with z: an activation writes h, a residual joins z.
+pub enum Epilogue<'a> {
+    /// Nothing.
+    Plain,
+    /// h = activation(z).
+    Activated(u32, &'a mut [f32]),
+    /// z = residual + …
+    Residual(&'a [f32]),
+}
+
+/// z = x Wᵀ + b; no bias where there is none.
 pub fn linear(
     x: &[f32],
     weight: &[f32],
-    bias: &[f32],
+    bias: Option<&[f32]>,
     z: &mut [f32],
     shape: &Linear,
-    mut h: Option<&mut [f32]>,
-    activation: u32,
+    mut epilogue: Epilogue<'_>,
 ) {
     let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
     for r in 0..shape.rows as usize {
@@ -19,12 +28,16 @@ pub fn linear(
             let at = shape.output(r, o);
             z[at] = if o < outputs {
                 let products = row.iter().zip(&weight[o * inputs..]).map(|(x, w)| f64::from(*x) * f64::from(*w));
-                (products.sum::<f64>() + f64::from(bias[o])) as f32
+                let added = match &epilogue {
+                    Epilogue::Residual(residual) => f64::from(residual[at]),
+                    Epilogue::Plain | Epilogue::Activated(..) => 0.0,
+                };
+                (products.sum::<f64>() + bias.map_or(0.0, |bias| f64::from(bias[o])) + added) as f32
             } else {
                 0.0
             };
-            if let Some(h) = &mut h {
-                h[at] = activate(activation, z[at]);
+            if let Epilogue::Activated(activation, h) = &mut epilogue {
+                h[at] = activate(*activation, z[at]);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::twin::shared::{Linear, activate_derivative};
 
-/// dz_below = activation′(z_below) ∘ (dz W).
+/// dz_below = activation′(z_below) ∘ (dz W); added to what is there where `accumulate` is set. Without an activation
+/// (0) z_below is not read.
 pub fn linear_backward_input(
     dz: &[f32],
     weight: &[f32],
@@ -10,6 +11,7 @@ pub fn linear_backward_input(
     dz_below: &mut [f32],
     shape: &Linear,
     activation: u32,
+    accumulate: bool,
 ) {
     let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
     for r in 0..shape.rows as usize {
@@ -22,7 +24,9 @@ pub fn linear_backward_input(
         }
         for i in 0..shape.input_quads as usize * 4 {
             let at = shape.input(r, i);
-            dz_below[at] = sums.get(i).map_or(0.0, |sum| *sum as f32 * activate_derivative(activation, z_below[at]));
+            let factor = if activation == 0 { 1.0 } else { activate_derivative(activation, z_below[at]) };
+            let value = sums.get(i).map_or(0.0, |sum| *sum as f32 * factor);
+            dz_below[at] = value + if accumulate { dz_below[at] } else { 0.0 };
         }
     }
 }

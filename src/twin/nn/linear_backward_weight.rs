@@ -3,11 +3,12 @@
 use crate::twin::shared::Linear;
 
 /// dW = dzᵀ x and db = the column sums of dz; added to what is there where `accumulate` is set.
+/// What is frozen is `None`.
 pub fn linear_backward_weight(
     dz: &[f32],
     x: &[f32],
-    dweight: &mut [f32],
-    dbias: &mut [f32],
+    mut dweight: Option<&mut [f32]>,
+    mut dbias: Option<&mut [f32]>,
     shape: &Linear,
     accumulate: bool,
 ) {
@@ -23,9 +24,13 @@ pub fn linear_backward_weight(
             }
             bias += d;
         }
-        for (slot, sum) in dweight[o * inputs..].iter_mut().zip(sums) {
-            store(slot, sum);
+        if let Some(dweight) = &mut dweight {
+            for (slot, sum) in dweight[o * inputs..].iter_mut().zip(sums) {
+                store(slot, sum);
+            }
         }
-        store(&mut dbias[o], bias);
+        if let Some(dbias) = &mut dbias {
+            store(&mut dbias[o], bias);
+        }
     }
 }

@@ -1,39 +1,41 @@
 //! Twin of `shaders/nn/softmax_cross_entropy.wgsl`.
 
-use crate::twin::shared::{Loss, Metrics, Position};
+use crate::twin::shared::{CORRECT, COUNTS, Loss, Verdict};
 
-/// Loss, its gradient and the number of right answers, from logits.
+/// Loss, its gradient (where there is a dz) and whether the answer is right, row by row. With `mean` the scale is
+/// divided by the rows that count.
 pub fn softmax_cross_entropy(
     z: &[f32],
     labels: &[u32],
-    dz: &mut [f32],
-    metrics: &mut Metrics,
-    position: &Position,
+    mut dz: Option<&mut [f32]>,
+    verdicts: &mut [Verdict],
     shape: &Loss,
+    mean: bool,
 ) {
-    let (classes, stride) = (shape.classes as usize, shape.quads as usize * 4);
-    let (mut loss, mut correct) = (0.0f64, 0);
-    for r in 0..shape.rows as usize {
-        let row = &z[r * stride..][..classes];
+    let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
+    let counting = labels[..rows].iter().filter(|label| **label != shape.ignore).count().max(1);
+    let scale = f64::from(shape.scale) / if mean { counting as f64 } else { 1.0 };
+    let smoothing = f64::from(shape.smoothing);
+    for r in 0..rows {
+        let row: Vec<f64> = z[r * stride..][..classes].iter().map(|z| f64::from(*z)).collect();
         let label = (labels[r] as usize).min(classes - 1);
+        let counts = labels[r] != shape.ignore;
         let answer = (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-        let largest = f64::from(row[answer]);
-        let sum: f64 = row.iter().map(|z| (f64::from(*z) - largest).exp()).sum();
-        for (c, slot) in dz[r * stride..][..stride].iter_mut().enumerate() {
-            *slot = row.get(c).map_or(0.0, |z| {
-                let target = if c == label { 1.0 } else { 0.0 };
-                (f64::from(shape.scale) * ((f64::from(*z) - largest).exp() / sum - target)) as f32
-            });
+        let largest = row[answer];
+        let sum: f64 = row.iter().map(|z| (z - largest).exp()).sum();
+        if let Some(dz) = &mut dz {
+            for (c, slot) in dz[r * stride..][..stride].iter_mut().enumerate() {
+                let target = smoothing / classes as f64 + if c == label { 1.0 - smoothing } else { 0.0 };
+                let gradient = |z: &f64| (scale * ((z - largest).exp() / sum - target)) as f32;
+                *slot = row.get(c).filter(|_| counts).map_or(0.0, gradient);
+            }
         }
-        loss += sum.ln() + (largest - f64::from(row[label]));
-        correct += u32::from(answer == label);
+        let mean_logit = row.iter().sum::<f64>() / classes as f64;
+        let loss = sum.ln() + largest - (1.0 - smoothing) * row[label] - smoothing * mean_logit;
+        verdicts[r] = match (counts, answer == label) {
+            (false, _) => Verdict::default(),
+            (true, true) => Verdict { loss: loss as f32, mark: COUNTS | CORRECT },
+            (true, false) => Verdict { loss: loss as f32, mark: COUNTS },
+        };
     }
-    if position.batch == 0 {
-        *metrics = Metrics::default();
-    }
-    metrics.loss_sum += loss as f32;
-    metrics.correct += correct;
-    metrics.rows += shape.rows;
-    metrics.loss = (loss / f64::from(shape.rows)) as f32;
-    metrics.epoch = position.epoch;
 }

@@ -12,12 +12,19 @@ fn normal_below(z: f32) -> f32 {
     0.5 * (1.0 + erf(z * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// h of z: 0 none, 1 relu, 2 gelu.
+/// tanh u of gelu_new.
+fn bent(z: f32) -> f32 {
+    (0.797_884_6 * (z + 0.044_715 * z * z * z)).tanh()
+}
+
+/// h of z: 0 none, 1 relu, 2 gelu, 3 gelu_new, 4 tanh.
 pub fn activate(kind: u32, z: f32) -> f32 {
     match kind {
         1 if z <= 0.0 => 0.0,
         1 => z,
         2 => z * normal_below(z),
+        3 => 0.5 * z * (1.0 + bent(z)),
+        4 => z.tanh(),
         _ => z,
     }
 }
@@ -27,6 +34,11 @@ pub fn activate_derivative(kind: u32, z: f32) -> f32 {
     match kind {
         1 if z <= 0.0 => 0.0,
         2 => normal_below(z) + z * 0.398_942_3 * (-0.5 * z * z).exp(),
+        3 => {
+            let t = bent(z);
+            0.5 * (1.0 + t) + 0.398_942_3 * z * (1.0 + 0.134_145 * z * z) * (1.0 - t * t)
+        }
+        4 => 1.0 - z.tanh() * z.tanh(),
         _ => 1.0,
     }
 }

@@ -18,6 +18,13 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// The sizes of a layer.
+    pub fn new(rows: usize, inputs: usize, outputs: usize) -> Linear {
+        let [rows, inputs, outputs] = [rows, inputs, outputs].map(|size| size as u32);
+        let (input_quads, output_quads) = (inputs.div_ceil(4), outputs.div_ceil(4));
+        Linear { rows, inputs, outputs, input_quads, output_quads, ..Linear::default() }
+    }
+
     /// Element of x, z_below or dz_below.
     pub fn input(&self, r: usize, i: usize) -> usize {
         r * self.input_quads as usize * 4 + i

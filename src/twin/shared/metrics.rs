@@ -1,4 +1,4 @@
-//! Twin of `shaders/shared/metrics.wgsl`, and of the sizes that gather and the loss read.
+//! Twin of `shaders/shared/metrics.wgsl`, and of the sizes that gather reads.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -23,20 +23,19 @@ pub struct Metrics {
     pub rows: u32,
     pub loss: f32,
     pub epoch: u32,
+    pub loss_whole: u32,
+    pub loss_part: u32,
     pub pad0: u32,
-    pub pad1: u32,
-    pub pad2: u32,
 }
 
-/// Sizes of a loss.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
-#[allow(missing_docs, reason = "the fields are explained in the shader")]
-pub struct Loss {
-    pub rows: u32,
-    pub classes: u32,
-    pub quads: u32,
-    pub scale: f32,
+impl Metrics {
+    /// The mean over the rows counted, as exact as the batches' own sums; not finite where a row's loss is not.
+    pub fn mean_loss(&self) -> f64 {
+        if !self.loss_sum.is_finite() {
+            return f64::from(self.loss_sum);
+        }
+        (f64::from(self.loss_whole) + f64::from(self.loss_part) / 4_294_967_296.0) / f64::from(self.rows)
+    }
 }
 
 /// Sizes of a gather.

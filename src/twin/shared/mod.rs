@@ -3,9 +3,14 @@
 mod activation;
 mod chunk;
 mod control;
+mod dropout;
+mod embedding;
 mod float;
+mod layer_norm;
 mod linear;
+mod loss;
 mod metrics;
+mod pool;
 mod rng;
 mod table;
 
@@ -14,8 +19,13 @@ pub use chunk::{Chunk, Segment};
 pub use control::{
     CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
 };
+pub use dropout::Dropout;
+pub use embedding::{Embedding, NONE};
 pub use float::{clamp_value, one_minus_exp};
+pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
-pub use metrics::{Gather, Loss, Metrics, Position};
+pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
+pub use metrics::{Gather, Metrics, Position};
+pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
 pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};

@@ -1,0 +1,43 @@
+// Dropout (Srivastava et al. 2014), inverted as in PyTorch; forward and backward are the same.
+//
+//   y[i] = x[i] factor(key, i)                    factor: 1 / (1 - p), or 0 with probability p
+//   y[i] = residual[i] + x[i] factor(key, i)      with RESIDUAL
+//
+// A NaN that is dropped stays NaN, as in PyTorch. In evaluation there is no such dispatch.
+//
+//   0 x        [quads]                vec4
+//   1 y        [quads]                vec4
+//   2 position
+//   3 shape
+//   4 residual [quads]                with RESIDUAL
+#import dropout
+
+override WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> position: Position;
+@group(0) @binding(3) var<uniform> shape: Dropout;
+#ifdef RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+    let at = id.y * grid.x * WORKGROUP + id.x;
+    if (at >= shape.quads) {
+        return;
+    }
+    let key = dropout_key(shape, position);
+    let factors = vec4<f32>(
+        dropout_factor(shape, key, 4u * at),
+        dropout_factor(shape, key, 4u * at + 1u),
+        dropout_factor(shape, key, 4u * at + 2u),
+        dropout_factor(shape, key, 4u * at + 3u),
+    );
+#ifdef RESIDUAL
+    y[at] = residual[at] + x[at] * factors;
+#else
+    y[at] = x[at] * factors;
+#endif
+}

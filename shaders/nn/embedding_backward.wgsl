@@ -1,0 +1,82 @@
+// Embeddings, backward to a table: of tokens, of positions or of types, each with an index of its own.
+//
+//   dtable[e] = sum of dy[r] over the rows r that name e, the last one first
+//
+// Overwriting, an invocation makes a vec4 of an entry: zero for one that the batch does not name. With ACCUMULATE = 1 an
+// invocation stands for a row of the batch and only the last row of a chain works: the table is not looked at otherwise.
+//
+//   0 tokens   [rows]
+//   1 previous [rows]                 of embedding_index
+//   2 last     [entries]              of embedding_index
+//   3 dy       [rows, quads]          vec4, zero behind the last column
+//   4 dtable   [entries, width]       vec4; single floats with RAGGED
+//   5 shape
+#import embedding
+
+override WORKGROUP: u32 = 64u;
+override ACCUMULATE: u32 = 0u;
+
+@group(0) @binding(0) var<storage, read> tokens: array<u32>;
+@group(0) @binding(1) var<storage, read> previous: array<u32>;
+@group(0) @binding(2) var<storage, read> last: array<u32>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+#ifdef RAGGED
+@group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
+#else
+@group(0) @binding(4) var<storage, read_write> dtable: array<vec4<f32>>;
+#endif
+@group(0) @binding(5) var<uniform> shape: Embedding;
+
+fn store(entry: u32, q: u32, value: vec4<f32>) {
+#ifdef RAGGED
+    for (var k = 0u; k < min(4u, shape.width - 4u * q); k++) {
+        let at = entry * shape.width + 4u * q + k;
+        if (ACCUMULATE != 0u) {
+            dtable[at] += value[k];
+        } else {
+            dtable[at] = value[k];
+        }
+    }
+#else
+    let at = entry * shape.quads + q;
+    if (ACCUMULATE != 0u) {
+        dtable[at] += value;
+    } else {
+        dtable[at] = value;
+    }
+#endif
+}
+
+// The sum over the chain of rows that ends at r.
+fn chain(r: u32, q: u32) -> vec4<f32> {
+    var sum = vec4<f32>();
+    var at = r;
+    while (at < shape.rows) {
+        sum += dy[at * shape.quads + q];
+        at = previous[at];
+    }
+    return sum;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+    let at = id.y * grid.x * WORKGROUP + id.x;
+    let place = at / shape.quads;
+    let q = at % shape.quads;
+    if (ACCUMULATE != 0u) {
+        if (place >= shape.rows) {
+            return;
+        }
+        let entry = min(tokens[place], shape.entries - 1u);
+        if (last[entry] == place) {
+            store(entry, q, chain(place, q));
+        }
+    } else {
+        if (place >= shape.entries) {
+            return;
+        }
+        let r = last[place];
+        let named = r < shape.rows && tokens[min(r, shape.rows - 1u)] == place;
+        store(place, q, chain(select(shape.rows, r, named), q));
+    }
+}

@@ -1,0 +1,37 @@
+// The mean over the tokens that a mask leaves, backward.
+//
+//   dx[b, t] = mask[b, t] dy[b] / n[b]            n[b] = sum_t mask[b, t]
+//
+// One invocation writes a vec4 of every token of a sequence.
+//
+//   0 dy       [batch, quads]          vec4
+//   1 mask     [batch, context]        0 or 1
+//   2 dx       [batch, context, quads] vec4
+//   3 shape
+#import pool
+
+override WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> mask: array<u32>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> shape: Pool;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+    let at = id.y * grid.x * WORKGROUP + id.x;
+    let b = at / shape.quads;
+    let q = at % shape.quads;
+    if (b >= shape.batch) {
+        return;
+    }
+    var count = 0.0;
+    for (var t = 0u; t < shape.context; t++) {
+        count += select(0.0, 1.0, mask[b * shape.context + t] != 0u);
+    }
+    let share = dy[at] / max(count, 1.0);
+    for (var t = 0u; t < shape.context; t++) {
+        let r = b * shape.context + t;
+        dx[r * shape.quads + q] = select(vec4<f32>(), share, mask[r] != 0u);
+    }
+}

@@ -1,0 +1,12 @@
+//! Twin of `shaders/nn/dropout.wgsl`.
+
+use crate::twin::shared::{Dropout, Position};
+
+/// Drops elements of x and scales the others; added to a residual where there is one.
+pub fn dropout(x: &[f32], y: &mut [f32], position: &Position, shape: &Dropout, residual: Option<&[f32]>) {
+    let key = shape.key(position);
+    for element in 0..shape.quads * 4 {
+        let at = element as usize;
+        y[at] = residual.map_or(0.0, |residual| residual[at]) + x[at] * shape.factor(key, element);
+    }
+}

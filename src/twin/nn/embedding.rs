@@ -1,0 +1,29 @@
+//! Twin of `shaders/nn/embedding.wgsl`.
+
+use crate::twin::shared::Embedding;
+
+/// The embeddings of tokens, positions and (where given, with their table) types, added up.
+pub fn embedding(
+    tokens: &[u32],
+    token_table: &[f32],
+    position_table: &[f32],
+    y: &mut [f32],
+    shape: &Embedding,
+    types: Option<(&[u32], &[f32])>,
+) {
+    let (width, stride) = (shape.width as usize, shape.stride());
+    for r in 0..shape.rows as usize {
+        let token = tokens[r].min(shape.entries - 1) as usize;
+        let position = r % shape.context as usize;
+        for (c, slot) in y[r * stride..][..stride].iter_mut().enumerate() {
+            if c >= width {
+                *slot = 0.0;
+                continue;
+            }
+            *slot = token_table[token * width + c] + position_table[position * width + c];
+            if let Some((types, table)) = types {
+                *slot += table[types[r].min(shape.types - 1) as usize * width + c];
+            }
+        }
+    }
+}

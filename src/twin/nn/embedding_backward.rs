@@ -1,0 +1,30 @@
+//! Twin of `shaders/nn/embedding_backward.wgsl`.
+
+use crate::twin::shared::{Embedding, NONE};
+
+/// The sum of dy over the rows that name an entry: overwrites the whole table, or is added where `accumulate` is set.
+pub fn embedding_backward(
+    tokens: &[u32],
+    previous: &[u32],
+    last: &[u32],
+    dy: &[f32],
+    dtable: &mut [f32],
+    shape: &Embedding,
+    accumulate: bool,
+) {
+    let (width, stride) = (shape.width as usize, shape.stride());
+    for entry in 0..shape.entries {
+        // What the batch does not name has an old row.
+        let named = tokens[..shape.rows as usize].get(last[entry as usize] as usize) == Some(&entry);
+        let mut sums = vec![0.0f64; width];
+        let mut row = if named { last[entry as usize] } else { NONE };
+        while row != NONE {
+            let values = &dy[row as usize * stride..][..width];
+            sums.iter_mut().zip(values).for_each(|(sum, d)| *sum += f64::from(*d));
+            row = previous[row as usize];
+        }
+        for (slot, sum) in dtable[entry as usize * width..][..width].iter_mut().zip(sums) {
+            *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Twin of `shaders/nn/layer_norm_backward_weight.wgsl`.
+
+use crate::twin::shared::{LayerNorm, Moments};
+
+/// dγ and dβ; added to what is there where `accumulate` is set. What is frozen is `None`.
+pub fn layer_norm_backward_weight(
+    dy: &[f32],
+    x: &[f32],
+    moments: &[Moments],
+    mut dgamma: Option<&mut [f32]>,
+    mut dbeta: Option<&mut [f32]>,
+    shape: &LayerNorm,
+    accumulate: bool,
+) {
+    let store = |slot: &mut f32, sum: f64| *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
+    for c in 0..shape.width as usize {
+        let (mut gamma, mut beta) = (0.0f64, 0.0f64);
+        for (r, row) in moments[..shape.rows as usize].iter().enumerate() {
+            let at = r * shape.stride() + c;
+            gamma += f64::from(dy[at]) * (f64::from(x[at]) - f64::from(row.mean)) * f64::from(row.rstd);
+            beta += f64::from(dy[at]);
+        }
+        if let Some(dgamma) = &mut dgamma {
+            store(&mut dgamma[c], gamma);
+        }
+        if let Some(dbeta) = &mut dbeta {
+            store(&mut dbeta[c], beta);
+        }
+    }
+}

@@ -1,0 +1,710 @@
+//! The operations of a transformer: each kernel against its twin over plain memory, at sizes that fill nothing evenly,
+//! with the constants of software and of a GPU; and each gradient against differences, on the twins.
+
+use crate::support::{assert_close, engines, gpu, noise};
+use crate::trial::{
+    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
+};
+use gradus::engine::layout::{
+    CORRECT, COUNTS, Dropout, Embedding, IGNORE, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
+    Verdict, pcg,
+};
+use gradus::engine::{Dispatch, Engine, Range};
+use gradus::nn::Activation;
+use gradus::nn::ops::{self, After, Gradient};
+
+/// Rows and widths of a norm: one, below and past a quad, a row of lanes and a workgroup.
+const ROWS: [[usize; 2]; 12] =
+    [[1, 1], [1, 4], [1, 130], [2, 3], [3, 5], [4, 8], [5, 127], [7, 129], [8, 64], [9, 384], [33, 20], [130, 17]];
+
+/// Batch, context and width.
+const SEQUENCES: [[usize; 3]; 7] = [[1, 1, 1], [1, 1, 4], [1, 5, 3], [2, 3, 8], [3, 7, 5], [4, 64, 36], [5, 13, 130]];
+
+/// A record as memory.
+fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
+    bytemuck::cast_slice(&[record]).to_vec()
+}
+
+/// Memory for a dispatch of which only kernel, constants and grid are used.
+fn any<const N: usize>(engine: &Engine) -> [Range; N] {
+    let range = engine.buffer("any", 16).expect("a buffer").all();
+    std::array::from_fn(|_| range.clone())
+}
+
+/// Numbers below `most`, from a seed, and the tail.
+fn names(seed: u32, count: usize, most: usize) -> Vec<u32> {
+    let mut names: Vec<u32> = (0..count as u32).map(|at| pcg(at ^ pcg(seed)) % most as u32).collect();
+    names.resize(count + TAIL, 0);
+    names
+}
+
+// ---- linear ----
+
+const LINEARS: [[usize; 3]; 8] =
+    [[1, 1, 1], [1, 5, 3], [2, 8, 2], [7, 12, 22], [9, 10, 31], [64, 36, 33], [33, 128, 96], [130, 65, 10]];
+
+#[test]
+fn nn_linear_with_a_residual_or_without_a_bias_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+        let z = rows * outputs.next_multiple_of(4);
+        for biased in [true, false] {
+            for way in ["plain", "residual", "activated"] {
+                let bias = biased.then(|| any::<1>(&gpu)[0].clone());
+                let [more] = any(&gpu);
+                let (after, last) = match way {
+                    "plain" => (After::Nothing, None),
+                    "residual" => (After::Residual(more), Some(activations(seed + 3, rows, outputs))),
+                    _ => (After::Activation(Activation::GeluNew, more), Some(junk(z))),
+                };
+                let dispatch = ops::linear(&gpu, &shape, any(&gpu), bias, after).expect("a dispatch");
+                let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
+                let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
+                let mut memory = vec![x, weight, bias, junk(z), record(shape)];
+                memory.extend(last);
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                agree(&gpu, &trial, inputs, &format!("{shape:?} {way}, biased {biased}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn nn_linear_backward_input_joins_what_is_there() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+        let below = (case % 2 == 0).then(|| (Activation::Tanh, any::<1>(&gpu)[0].clone()));
+        let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
+        let dispatch = ops::linear_backward_input(&gpu, &shape, any(&gpu), below, true).expect("a dispatch");
+        let (dz, weight) = (activations(seed, rows, outputs), dense(seed + 1, inputs * outputs));
+        let memory = vec![dz, weight, z_below, activations(seed + 3, rows, inputs), record(shape)];
+        agree(&gpu, &Trial::of(&dispatch, memory), outputs, &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn nn_linear_backward_weight_spares_what_is_frozen() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+        for (weight, bias) in [(true, true), (true, false), (false, true)] {
+            let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
+            let targets = [target(weight), target(bias)];
+            let dispatch = ops::linear_backward_weight(&gpu, &shape, any(&gpu), targets, true).expect("a dispatch");
+            let (dz, x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
+            let place = |wanted: bool, seed: u32, count: usize| if wanted { dense(seed, count) } else { junk(0) };
+            let targets = [place(weight, seed + 2, inputs * outputs), place(bias, seed + 3, outputs)];
+            let [dweight, dbias] = targets;
+            let trial = Trial::of(&dispatch, vec![dz, x, dweight, dbias, record(shape)]);
+            agree(&gpu, &trial, rows, &format!("{shape:?} weight {weight} bias {bias}"));
+        }
+    }
+}
+
+// ---- layer norm ----
+
+/// Moments of rows of noise, roughly.
+fn moments(seed: u32, rows: usize) -> Vec<u32> {
+    let mut all: Vec<f32> = noise(seed, rows).iter().flat_map(|n| [0.1 * n, 1.7 + n]).collect();
+    all.resize(2 * rows + TAIL, JUNK);
+    words(all)
+}
+
+/// The trial as it is, and as it is on a GPU.
+fn both_ways(gpu: &Engine, trial: &mut Trial, rows: usize, terms: usize, what: &str) -> Vec<Vec<u32>> {
+    let memory = agree(gpu, trial, terms, what);
+    share_rows(trial, rows);
+    agree(gpu, trial, terms, &format!("{what}, rows shared"));
+    memory
+}
+
+#[test]
+fn nn_layer_norm_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+        let count = rows * shape.stride();
+        for residual in [false, true] {
+            let with = residual.then(|| any(&gpu));
+            let dispatch = ops::layer_norm(&gpu, &shape, any(&gpu), with).expect("a dispatch");
+            let (x, gamma, beta) = (activations(seed, rows, width), dense(seed + 1, width), dense(seed + 2, width));
+            let mut memory = vec![x, gamma, beta, junk(count), junk(2 * rows), record(shape)];
+            if residual {
+                memory.extend([activations(seed + 3, rows, width), junk(count)]);
+            }
+            // An rstd of 10 makes ten of one rounding.
+            let what = format!("{shape:?}, residual {residual}");
+            both_ways(&gpu, &mut Trial::of(&dispatch, memory), rows, 40, &what);
+        }
+    }
+}
+
+#[test]
+fn nn_layer_norm_of_a_far_mean_keeps_its_variance() {
+    for engine in engines() {
+        let shape = LayerNorm::new(1, 64, 0.0);
+        let x: Vec<f32> = (0..64).map(|c| 4096.0 + if c % 2 == 0 { 0.5 } else { -0.5 }).collect();
+        let dispatch = ops::layer_norm(&engine, &shape, any(&engine), None).expect("a dispatch");
+        let ones = words(vec![1.0; 64]);
+        let memory = vec![padded(&x, 64, 0.0), ones, vec![0; 64], junk(64), junk(2), record(shape)];
+        let got = Trial::of(&dispatch, memory).run(&engine, 0);
+        let expected: Vec<f32> = (0..64).map(|c| if c % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        assert_close("y", &floats(&got[3])[..64], &expected, 1e-6, 0.0);
+    }
+}
+
+#[test]
+fn nn_layer_norm_backward_input_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+        for accumulate in [false, true] {
+            let dispatch = ops::layer_norm_backward_input(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+            let (dy, x, gamma) =
+                (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
+            let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
+            let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, record(shape)];
+            let what = format!("{shape:?}, accumulate {accumulate}");
+            both_ways(&gpu, &mut Trial::of(&dispatch, memory), rows, 40, &what);
+        }
+    }
+}
+
+#[test]
+fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+        for (gamma, beta, accumulate) in
+            [(true, true, false), (true, true, true), (false, true, true), (true, false, false)]
+        {
+            let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
+            let targets = [target(gamma), target(beta)];
+            let dispatch =
+                ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, accumulate).expect("a dispatch");
+            let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
+            let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
+                (false, _) => junk(0),
+                (true, false) => junk(width),
+                (true, true) => dense(seed, width),
+            };
+            let (dgamma, dbeta) = (place(gamma, seed + 3), place(beta, seed + 4));
+            let memory = vec![dy, x, moments(seed + 2, rows), dgamma, dbeta, record(shape)];
+            let mut trial = Trial::of(&dispatch, memory);
+            let what = format!("{shape:?}, gamma {gamma}, beta {beta}, accumulate {accumulate}");
+            agree(&gpu, &trial, 4 * rows, &what);
+            trial.set("WORKGROUP", 128.0);
+            trial.set("LANES", 16.0);
+            trial.grid = [shape.quads.div_ceil(8), 1, 1];
+            agree(&gpu, &trial, 4 * rows, &format!("{what}, columns shared"));
+        }
+    }
+}
+
+// ---- loss ----
+
+#[test]
+fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, (rows, classes)) in [(1, 30_522), (5, 30_522), (3, 50_257), (2, 1025)].into_iter().enumerate() {
+        let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes, 1.0) };
+        let mut z = noise(case as u32, rows * classes);
+        z.iter_mut().for_each(|z| *z *= 8.0);
+        let memory = vec![
+            padded(&z, classes, 1e9),
+            names(case as u32 + 1, rows, classes),
+            junk(rows * shape.quads as usize * 4),
+            junk(rows * 2),
+            record(shape),
+        ];
+        let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), Gradient::Mean).expect("a dispatch");
+        let mut trial = Trial::of(&dispatch, memory);
+        for way in ["alone", "shared"] {
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            let what = format!("{rows} rows of {classes} classes, {way}");
+            assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-9);
+            let [got, expected] = [&got, &expected].map(|memory| floats(&memory[3])[..2 * rows].to_vec());
+            assert_close(&format!("losses of {what}"), &got, &expected, 2e-6, 0.0);
+            share_rows(&mut trial, rows);
+        }
+    }
+}
+
+#[test]
+fn nn_loss_of_rows_that_do_not_count_is_nothing() {
+    for engine in engines() {
+        let (rows, classes) = (5, 6);
+        let shape = Loss::new(rows, classes, 1.0);
+        for gradient in [Gradient::Mean, Gradient::Scaled] {
+            let memory =
+                vec![activations(1, rows, classes), vec![IGNORE; rows], junk(rows * 8), junk(rows * 2), record(shape)];
+            let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), gradient).expect("a dispatch");
+            let got = Trial::of(&dispatch, memory).run(&engine, 0);
+            assert!(floats(&got[2])[..rows * 8].iter().all(|g| *g == 0.0), "{gradient:?} on {}", engine.name());
+            assert!(got[3][..rows * 2].iter().all(|word| *word == 0), "{gradient:?} on {}", engine.name());
+        }
+    }
+}
+
+/// An epoch of many batches has the mean of its rows, though one f32 would have lost it.
+#[test]
+fn nn_tally_keeps_the_mean_of_a_long_evaluation() {
+    for engine in engines() {
+        let (batches, rows) = (2000, 3);
+        let shape = Loss::new(rows, 10, 0.0);
+        let losses = noise(5, batches * rows);
+        let verdict = |at: usize| Verdict {
+            loss: 2.0 + losses[at],
+            mark: if at.is_multiple_of(3) { COUNTS | CORRECT } else { COUNTS },
+        };
+        let verdicts = engine.buffer("verdicts", 8 * rows as u64).expect("a buffer");
+        let metrics = engine.buffer("metrics", size_of::<Metrics>() as u64).expect("a buffer");
+        let position = engine.buffer("position", 16).expect("a buffer");
+        let memory = [verdicts.all(), metrics.all(), position.all()];
+        let dispatch = ops::tally(&engine, &shape, memory).expect("a dispatch");
+        for batch in 0..batches {
+            let some: Vec<Verdict> = (0..rows).map(|r| verdict(batch * rows + r)).collect();
+            engine.write(&verdicts, 0, &some).expect("a write");
+            engine.write(&position, 0, &[Position { batch: batch as u32, ..Position::default() }]).expect("a write");
+            run(&engine, vec![dispatch.clone()], 0);
+        }
+        let metrics: Metrics = engine.read(&metrics.all()).expect("metrics")[0];
+        let expected: f64 = (0..batches * rows).map(|at| f64::from(verdict(at).loss)).sum();
+        let got = metrics.mean_loss() * f64::from(metrics.rows);
+        assert!((got - expected).abs() <= 3e-8 * expected, "{}: {got} for {expected}", engine.name());
+        assert_eq!((metrics.rows, metrics.correct), (6000, 2000), "{}", engine.name());
+    }
+}
+
+// ---- embedding ----
+
+#[test]
+fn nn_embedding_equals_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+        let (seed, entries) = (case as u32, [1, 3, 11, 300][case % 4]);
+        for typed in [false, true] {
+            let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
+            let rows = batch * context;
+            let types = typed.then(|| any(&gpu));
+            let dispatch = ops::embedding(&gpu, &shape, any(&gpu), types).expect("a dispatch");
+            let (token_table, position_table) = (dense(seed, entries * width), dense(seed + 1, (context + 2) * width));
+            let y = junk(rows * shape.stride());
+            let mut memory = vec![names(seed, rows, entries), token_table, position_table, y, record(shape)];
+            if typed {
+                memory.extend([names(seed + 2, rows, 2), dense(seed + 3, 2 * width)]);
+            }
+            let mut trial = Trial::of(&dispatch, memory);
+            regrid(&mut trial, case % 3);
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            assert_eq!(got, expected, "{shape:?}, typed {typed}");
+        }
+    }
+}
+
+#[test]
+fn nn_embedding_index_equals_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+        for entries in [1, 2, 11, 300] {
+            let shape = Embedding::new(batch, context, width, entries);
+            let tokens = names(case as u32, batch * context, entries);
+            let dispatch = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
+            let memory = vec![tokens.clone(), junk(batch * context), junk(entries), record(shape)];
+            let mut trial = Trial::of(&dispatch, memory);
+            regrid(&mut trial, case % 3);
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            assert_eq!(got, expected, "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn nn_embedding_index_of_positions_is_known_beforehand() {
+    for [batch, context, width] in SEQUENCES {
+        let shape = Embedding::new(batch, context, width, context + 3);
+        let [positions, previous, last] = ops::position_index(&shape);
+        let engine = Engine::cpu();
+        let dispatch = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
+        let memory = vec![positions, junk(previous.len()), vec![NONE; last.len() + TAIL], record(shape)];
+        let got = Trial::of(&dispatch, memory).run(&engine, 0);
+        assert_eq!((&got[1][..previous.len()], &got[2][..last.len()]), (&previous[..], &last[..]), "{shape:?}");
+    }
+}
+
+/// What stood in a table's `last` before the batch must not matter: old rows, rows past the batch, and none.
+#[test]
+fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+        for entries in [1, 2, 11, 300] {
+            let (shape, seed, rows) = (Embedding::new(batch, context, width, entries), case as u32, batch * context);
+            let tokens = names(seed, rows, entries);
+            let [old, past] = [rows, 3 * rows].map(|most| names(seed + 9, entries, most));
+            for (last, accumulate) in [(old, false), (past, true), (vec![NONE; entries + TAIL], false)] {
+                let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                let memory = vec![tokens.clone(), junk(rows), last, record(shape)];
+                let [tokens, previous, last, _] = Trial::of(&index, memory).run(&gpu, 0).try_into().expect("four");
+                let dy = activations(seed + 1, rows, width);
+                let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
+                let before = dtable.clone();
+                let dispatch = ops::embedding_backward(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+                let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                let got = agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+                let mut expected = vec![0.0; entries * width];
+                for r in 0..rows {
+                    for c in 0..width {
+                        expected[tokens[r] as usize * width + c] += floats(&dy)[r * shape.stride() + c];
+                    }
+                }
+                if accumulate {
+                    expected.iter_mut().zip(floats(&before)).for_each(|(sum, before)| *sum += before);
+                }
+                assert_close("table", &floats(&got[4])[..entries * width], &expected, 1e-6, 2e-7 * rows as f64);
+            }
+        }
+    }
+}
+
+// ---- pooling ----
+
+/// A mask with padding at the end of each sequence; the last sequence has nothing left.
+fn padding(batch: usize, context: usize) -> Vec<u32> {
+    let left =
+        |r: usize| r % context < context - r / context * context / batch && (batch == 1 || r / context + 1 < batch);
+    (0..batch * context).map(|r| u32::from(left(r))).collect()
+}
+
+#[test]
+fn nn_mean_pool_agrees_with_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+        let (shape, seed) = (Pool::new(batch, context, width), case as u32);
+        let (few, many) = (batch * shape.stride(), batch * context * shape.stride());
+        for mut mask in [padding(batch, context), ops::first_tokens(&shape), vec![1; batch * context]] {
+            let first = mask == ops::first_tokens(&shape);
+            mask.resize(mask.len() + TAIL, 1);
+            let dispatch = ops::mean_pool(&gpu, &shape, any(&gpu)).expect("a dispatch");
+            let x = activations(seed, batch * context, width);
+            let mut trial = Trial::of(&dispatch, vec![x.clone(), mask.clone(), junk(few), record(shape)]);
+            regrid(&mut trial, case % 3);
+            let got = agree(&gpu, &trial, context, &format!("{shape:?}"));
+            if first {
+                for b in 0..batch {
+                    let (from, to) = (b * context * shape.stride(), b * shape.stride());
+                    assert_eq!(got[2][to..][..width], x[from..][..width], "{shape:?}: the first token as it is");
+                }
+            }
+            let dispatch = ops::mean_pool_backward(&gpu, &shape, any(&gpu)).expect("a dispatch");
+            let memory = vec![activations(seed, batch, width), mask, junk(many), record(shape)];
+            let mut trial = Trial::of(&dispatch, memory);
+            regrid(&mut trial, case % 3);
+            agree(&gpu, &trial, 1, &format!("{shape:?}"));
+        }
+    }
+}
+
+// ---- dropout ----
+
+#[test]
+fn nn_dropout_drops_the_same_elements_as_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    for (case, quads) in [1, 2, 63, 64, 65, 1000].into_iter().enumerate() {
+        for probability in [0.0, 0.1, 0.5, 0.999] {
+            let shape = Dropout::new(case as u32, 3, probability, quads);
+            let position = Position { step: 5, epoch: 1, batch: case as u32, pad0: 0 };
+            for residual in [false, true] {
+                let with = residual.then(|| any::<1>(&gpu)[0].clone());
+                let dispatch = ops::dropout(&gpu, &shape, any(&gpu), with).expect("a dispatch");
+                let (x, y) = (activations(1, quads, 4), junk(4 * quads));
+                let mut memory = vec![x, y, record(position), record(shape)];
+                memory.extend(residual.then(|| activations(2, quads, 4)));
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                agree(&gpu, &trial, 1, &format!("{shape:?}, residual {residual}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn nn_dropout_patterns_have_their_rate_and_are_their_own() {
+    const COUNT: u32 = 100_000;
+    let pattern = |seed: u32, stream: u32, step: u32, batch: u32| -> Vec<bool> {
+        let shape = Dropout::new(seed, stream, 0.1, 1);
+        let key = shape.key(&Position { step, batch, ..Position::default() });
+        (0..COUNT).map(|element| shape.factor(key, element) == 0.0).collect()
+    };
+    let first = pattern(1, 0, 0, 0);
+    assert_eq!(first, pattern(1, 0, 0, 0));
+    let others =
+        [pattern(2, 0, 0, 0), pattern(1, 1, 0, 0), pattern(1, 0, 1, 0), pattern(1, 0, 0, 1), pattern(1, 0, 1, 1)];
+    for other in &others {
+        let dropped = other.iter().filter(|dropped| **dropped).count() as f64;
+        // Five standard deviations.
+        assert!((dropped - 1e4).abs() < 5.0 * 9e3f64.sqrt(), "{dropped} of {COUNT}");
+        let both = first.iter().zip(other).filter(|(a, b)| **a && **b).count() as f64;
+        assert!((both - 1e3).abs() < 5.0 * 990f64.sqrt(), "{both} in both patterns");
+    }
+    // Neighbours are dropped together as often as chance has it.
+    let pairs = first.windows(2).filter(|pair| pair[0] && pair[1]).count() as f64;
+    assert!((pairs - 1e3).abs() < 5.0 * 1100f64.sqrt(), "{pairs} pairs of neighbours");
+}
+
+// ---- bits ----
+
+/// The same bits twice, with the lanes of a GPU: every sum has one order.
+#[test]
+fn nn_operations_repeat_to_the_bit() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, width) = (130, 127);
+    let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width, 1.0));
+    let table = Embedding::new(13, 10, width, 7);
+    let count = rows * norm.stride();
+    let index = ops::embedding_index(&gpu, &table, any(&gpu)).expect("a dispatch");
+    let index = Trial::of(&index, vec![names(1, rows, 7), junk(rows), junk(7), record(table)]).run(&gpu, 0);
+    let [tokens, previous, last, _] = index.try_into().expect("four");
+    let x = || activations(1, rows, width);
+    let one = || Some(any::<1>(&gpu)[0].clone());
+    let trials = [
+        (
+            ops::layer_norm(&gpu, &norm, any(&gpu), None),
+            vec![x(), dense(2, width), dense(3, width), junk(count), junk(2 * rows), record(norm)],
+        ),
+        (
+            ops::layer_norm_backward_weight(&gpu, &norm, any(&gpu), [one(), one()], false),
+            vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
+        ),
+        (
+            ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), Gradient::Mean),
+            vec![x(), names(1, rows, width), junk(count), junk(2 * rows), record(loss)],
+        ),
+        (
+            ops::embedding_backward(&gpu, &table, any(&gpu), false),
+            vec![tokens, previous, last, x(), junk(7 * width), record(table)],
+        ),
+    ];
+    for (dispatch, memory) in trials {
+        let mut trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+        if trial.constants.iter().any(|(name, _)| *name == "LANES") {
+            share_rows(&mut trial, rows);
+        }
+        let first = trial.run(&gpu, 0);
+        for _ in 0..5 {
+            assert!(trial.run(&gpu, 0) == first, "{}", trial.kernel.name);
+        }
+    }
+}
+
+// ---- gradients ----
+
+/// An operation on the twins: its forward pass, its backward pass, and what is differentiated.
+struct Slope {
+    engine: Engine,
+    forward: Vec<Dispatch>,
+    backward: Vec<Dispatch>,
+    /// The output, and the weights of its elements in the sum that is differentiated: the gradient given to backward.
+    output: Range,
+    weights: Vec<f32>,
+    /// Inputs, each with the place of its gradient.
+    inputs: Vec<(&'static str, Range, Range)>,
+}
+
+impl Slope {
+    fn value(&self) -> f64 {
+        run(&self.engine, self.forward.clone(), 0);
+        let output: Vec<f32> = self.engine.read(&self.output).expect("an output");
+        output.iter().zip(&self.weights).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum()
+    }
+
+    /// Central differences along a direction with random sizes and the gradient's signs, as for the MLP.
+    fn check(&self, what: &str) {
+        self.value();
+        run(&self.engine, self.backward.clone(), 0);
+        for (seed, (name, place, gradient)) in self.inputs.iter().enumerate() {
+            let start: Vec<f32> = self.engine.read(place).expect("values");
+            let gradient: Vec<f32> = self.engine.read(gradient).expect("a gradient");
+            let sizes = noise(seed as u32 + 90, start.len());
+            let direction =
+                sizes.iter().zip(&gradient).map(|(size, g)| if *g == 0.0 { 0.0 } else { size.abs().copysign(*g) });
+            let direction: Vec<f32> = direction.collect();
+            let moved = |step: f32| -> Vec<f32> { start.iter().zip(&direction).map(|(v, d)| v + step * d).collect() };
+            let (above, below) = (moved(2e-3), moved(-2e-3));
+            let span = above.iter().zip(&below).map(|(a, b)| f64::from(*a) - f64::from(*b));
+            let expected: f64 = span.zip(&gradient).map(|(span, g)| span * f64::from(*g)).sum();
+            let at = |values: &[f32]| {
+                self.engine.write(&place.buffer, 0, values).expect("a write");
+                self.value()
+            };
+            let (got, _) = (at(&above) - at(&below), self.engine.write(&place.buffer, 0, &start).expect("a write"));
+            let error = (got - expected).abs() / expected.abs();
+            println!("{what} {name}: {expected:e}, off by {error:e}");
+            assert!(expected > 1e-4, "{what} {name}: a slope of {expected:e} drowns in rounding");
+            assert!(error <= 1e-2, "{what} {name}: {got:e} for {expected:e}, off by {error:e}");
+        }
+    }
+}
+
+/// Memory with these numbers, without a tail.
+fn put(engine: &Engine, mut memory: Vec<u32>) -> Range {
+    memory.truncate(memory.len() - TAIL);
+    engine.buffer_with("memory", &memory).expect("a buffer").all()
+}
+
+fn empty(engine: &Engine, count: usize) -> Range {
+    engine.buffer("memory", 4 * count as u64).expect("a buffer").all()
+}
+
+#[test]
+fn nn_slopes_of_linear_layers() {
+    let engine = Engine::cpu();
+    let (rows, inputs, outputs) = (5, 6, 7);
+    let shape = Linear::new(rows, inputs, outputs);
+    for activation in [Activation::Gelu, Activation::GeluNew, Activation::Tanh] {
+        // A layer whose activation is read by a second one without a bias, plus a residual.
+        let (x, w1, b1) = (activations(1, rows, inputs), dense(2, inputs * outputs), dense(3, outputs));
+        let [x, w1, b1, w2] = [x, w1, b1, dense(4, outputs * inputs)].map(|memory| put(&engine, memory));
+        let [z, h, dz, top, dtop, dx] = [8, 8, 8, 8, 8, 8].map(|stride| empty(&engine, rows * stride));
+        let residual = put(&engine, activations(5, rows, inputs));
+        let [dw1, dw2, db1] = [inputs * outputs, inputs * outputs, outputs].map(|count| empty(&engine, count));
+        let back = Linear::new(rows, outputs, inputs);
+        let weights = floats(&activations(6, rows, inputs))[..rows * 8].to_vec();
+        engine.write(&dtop.buffer, 0, &weights).expect("a write");
+        let after = After::Activation(activation, h.clone());
+        let up = [x.clone(), w1.clone(), z.clone()];
+        let down = [h.clone(), w2.clone(), top.clone()];
+        let forward = vec![
+            ops::linear(&engine, &shape, up, Some(b1.clone()), after).expect("a dispatch"),
+            ops::linear(&engine, &back, down, None, After::Residual(residual.clone())).expect("a dispatch"),
+        ];
+        let (targets, below) = ([Some(dw2.clone()), None], Some((activation, z.clone())));
+        let backward = vec![
+            ops::linear_backward_weight(&engine, &back, [dtop.clone(), h], targets, false).expect("a dispatch"),
+            ops::linear_backward_input(&engine, &back, [dtop.clone(), w2.clone(), dz.clone()], below, false)
+                .expect("a dispatch"),
+            ops::linear_backward_weight(
+                &engine,
+                &shape,
+                [dz.clone(), x.clone()],
+                [Some(dw1.clone()), Some(db1.clone())],
+                false,
+            )
+            .expect("a dispatch"),
+            ops::linear_backward_input(&engine, &shape, [dz, w1.clone(), dx.clone()], None, false).expect("a dispatch"),
+        ];
+        let inputs =
+            vec![("x", x, dx), ("w1", w1, dw1), ("b1", b1, db1), ("w2", w2, dw2), ("residual", residual, dtop)];
+        Slope { engine: engine.clone(), forward, backward, output: top, weights, inputs }
+            .check(&format!("linear {activation:?}"));
+    }
+}
+
+#[test]
+fn nn_slopes_of_layer_norm() {
+    let engine = Engine::cpu();
+    for [rows, width] in [[1, 5], [3, 8], [7, 33]] {
+        let shape = LayerNorm::new(rows, width, 1e-5);
+        let count = rows * shape.stride();
+        let (x, gamma, beta) = (activations(1, rows, width), dense(2, width), dense(3, width));
+        let [x, gamma, beta] = [x, gamma, beta].map(|memory| put(&engine, memory));
+        let residual = put(&engine, activations(4, rows, width));
+        let [y, sum, dy, dx] = [(); 4].map(|()| empty(&engine, count));
+        let moments = empty(&engine, size_of::<Moments>() / 4 * rows);
+        let [dgamma, dbeta] = [(); 2].map(|()| empty(&engine, width));
+        let weights = floats(&activations(5, rows, width))[..count].to_vec();
+        engine.write(&dy.buffer, 0, &weights).expect("a write");
+        let memory = [x.clone(), gamma.clone(), beta.clone(), y.clone(), moments.clone()];
+        let forward =
+            vec![ops::layer_norm(&engine, &shape, memory, Some([residual.clone(), sum.clone()])).expect("a dispatch")];
+        let memory = [dy.clone(), sum.clone(), gamma.clone(), moments.clone(), dx.clone()];
+        let targets = [Some(dgamma.clone()), Some(dbeta.clone())];
+        let backward = vec![
+            ops::layer_norm_backward_input(&engine, &shape, memory, false).expect("a dispatch"),
+            ops::layer_norm_backward_weight(&engine, &shape, [dy, sum, moments], targets, false).expect("a dispatch"),
+        ];
+        let inputs =
+            vec![("x", x, dx.clone()), ("residual", residual, dx), ("gamma", gamma, dgamma), ("beta", beta, dbeta)];
+        Slope { engine: engine.clone(), forward, backward, output: y, weights, inputs }.check(&format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn nn_slopes_of_the_loss() {
+    let engine = Engine::cpu();
+    for (smoothing, gradient) in [(0.0, Gradient::Scaled), (0.1, Gradient::Scaled), (0.2, Gradient::Mean)] {
+        let (rows, classes) = (7, 13);
+        let shape = Loss { smoothing, ignore: 2, ..Loss::new(rows, classes, 0.5) };
+        let labels = names(3, rows, classes);
+        let counting = labels[..rows].iter().filter(|label| **label != 2).count();
+        let z = put(&engine, activations(1, rows, classes));
+        let labels = put(&engine, labels);
+        let [dz, verdicts] = [rows * 16, rows * 2].map(|count| empty(&engine, count));
+        let memory = [z.clone(), labels, dz.clone(), verdicts.clone()];
+        let dispatch = ops::softmax_cross_entropy(&engine, &shape, memory, gradient).expect("a dispatch");
+        let weight = if gradient == Gradient::Mean { 0.5 / counting as f32 } else { 0.5 };
+        let weights = [weight, 0.0].repeat(rows);
+        let (forward, backward) = (vec![dispatch.clone()], vec![dispatch]);
+        let inputs = vec![("z", z, dz)];
+        Slope { engine: engine.clone(), forward, backward, output: verdicts, weights, inputs }
+            .check(&format!("{shape:?} {gradient:?}"));
+    }
+}
+
+#[test]
+fn nn_slopes_of_embeddings_dropped_out_and_pooled() {
+    let engine = Engine::cpu();
+    let (batch, context, width, entries) = (3, 5, 6, 9);
+    let rows = batch * context;
+    let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
+    let of = |entries: u32| Embedding { entries, ..shape };
+    let tables = [entries, context + 1, 2]
+        .map(|entries| (entries * width, put(&engine, dense(entries as u32, entries * width))));
+    let [(_, token_table), (_, position_table), (_, type_table)] = &tables;
+    let gradients = [0, 1, 2].map(|table: usize| empty(&engine, tables[table].0));
+    let (tokens, types) = (put(&engine, names(4, rows, entries)), put(&engine, names(5, rows, 2)));
+    let [y, dropped, dy, ddropped] = [(); 4].map(|()| empty(&engine, rows * shape.stride()));
+    let [pooled, dpooled] = [(); 2].map(|()| empty(&engine, batch * shape.stride()));
+    let weights = floats(&activations(6, batch, width))[..batch * shape.stride()].to_vec();
+    engine.write(&dpooled.buffer, 0, &weights).expect("a write");
+    let mask = engine.buffer_with("mask", &padding(batch, context)).expect("a buffer").all();
+    let position =
+        engine.buffer_with("position", &[Position { step: 3, ..Position::default() }]).expect("a buffer").all();
+    let drop = Dropout::new(1, 2, 0.3, rows * shape.quads as usize);
+    let pool = Pool::new(batch, context, width);
+
+    let memory = [tokens.clone(), token_table.clone(), position_table.clone(), y.clone()];
+    let forward = vec![
+        ops::embedding(&engine, &shape, memory, Some([types.clone(), type_table.clone()])).expect("a dispatch"),
+        ops::dropout(&engine, &drop, [y, dropped.clone(), position.clone()], None).expect("a dispatch"),
+        ops::mean_pool(&engine, &pool, [dropped, mask.clone(), pooled.clone()]).expect("a dispatch"),
+    ];
+    let mut backward = vec![
+        ops::mean_pool_backward(&engine, &pool, [dpooled, mask, ddropped.clone()]).expect("a dispatch"),
+        ops::dropout(&engine, &drop, [ddropped, dy.clone(), position], None).expect("a dispatch"),
+    ];
+    let positions = of(context as u32 + 1);
+    let [named, previous, last] =
+        ops::position_index(&positions).map(|list| engine.buffer_with("list", &list).expect("a buffer").all());
+    for (shape, names, gradient) in [(of(entries as u32), tokens, &gradients[0]), (of(2), types, &gradients[2])] {
+        let [previous, last] = [rows, entries].map(|count| empty(&engine, count));
+        let memory = [names.clone(), previous.clone(), last.clone()];
+        backward.push(ops::embedding_index(&engine, &shape, memory).expect("a dispatch"));
+        let memory = [names, previous, last, dy.clone(), gradient.clone()];
+        backward.push(ops::embedding_backward(&engine, &shape, memory, false).expect("a dispatch"));
+    }
+    let memory = [named, previous, last, dy, gradients[1].clone()];
+    backward.push(ops::embedding_backward(&engine, &positions, memory, false).expect("a dispatch"));
+    let [tokens, positions, types] = gradients;
+    let [(_, token_table), (_, position_table), (_, type_table)] = tables;
+    let inputs = vec![
+        ("token table", token_table, tokens),
+        ("position table", position_table, positions),
+        ("type table", type_table, types),
+    ];
+    Slope { engine: engine.clone(), forward, backward, output: pooled, weights, inputs }.check("embeddings");
+}
