@@ -98,7 +98,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 9] = [
+const SHARED: [(&str, &str); 10] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
@@ -108,6 +108,7 @@ const SHARED: [(&str, &str); 9] = [
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
+    ("tokens", include_str!("../../shaders/shared/tokens.wgsl")),
 ];
 
 const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
@@ -116,6 +117,8 @@ const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
+const GATHER_SEQUENCES: &str = include_str!("../../shaders/nn/gather_sequences.wgsl");
+const GATHER_TOKENS: &str = include_str!("../../shaders/nn/gather_tokens.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
 const LINEAR_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/linear_backward_input.wgsl");
 const LINEAR_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/linear_backward_weight.wgsl");
@@ -124,7 +127,7 @@ const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 21] = [
+pub static KERNELS: [Kernel; 23] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -155,6 +158,20 @@ pub static KERNELS: [Kernel; 21] = [
     entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
     entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
+    entry(
+        "gather_sequences",
+        GATHER_SEQUENCES,
+        &[],
+        &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
+        gather_sequences,
+    ),
+    entry(
+        "gather_tokens",
+        GATHER_TOKENS,
+        &[],
+        &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
+        gather_tokens,
+    ),
     entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
     entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
     entry(
@@ -266,6 +283,23 @@ fn gather(call: Call<'_>) {
     let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
     let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
     twin::nn::gather(data, labels, x, y, position, header, shape, clock.clock(), shuffle);
+}
+
+fn gather_sequences(call: Call<'_>) {
+    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let [sequences, tokens, mask, types, labels, position, table, shape, clock] = call.take();
+    let (tokens, mask, types, labels) = (tokens.get_mut(), mask.get_mut(), types.get_mut(), labels.get_mut());
+    let (position, header, shape, slot) = (position.one_mut(), table.one(), shape.one(), clock.clock());
+    let sequences = sequences.get();
+    twin::nn::gather_sequences(sequences, tokens, mask, types, labels, position, header, shape, slot, shuffle);
+}
+
+fn gather_tokens(call: Call<'_>) {
+    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let [tokens, inputs, targets, mask, position, table, shape, clock] = call.take();
+    let (inputs, targets, mask) = (inputs.get_mut(), targets.get_mut(), mask.get_mut());
+    let (position, header, shape, slot) = (position.one_mut(), table.one(), shape.one(), clock.clock());
+    twin::nn::gather_tokens(tokens.get(), inputs, targets, mask, position, header, shape, slot, shuffle);
 }
 
 fn linear(call: Call<'_>) {

@@ -8,6 +8,7 @@ mod linear;
 mod metrics;
 mod rng;
 mod table;
+mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use chunk::{Chunk, Segment};
@@ -19,3 +20,4 @@ pub use linear::Linear;
 pub use metrics::{Gather, Loss, Metrics, Position};
 pub use rng::{pcg, shuffled, uniform};
 pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
+pub use tokens::{GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};
