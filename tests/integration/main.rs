@@ -10,6 +10,7 @@ mod demo;
 mod engine;
 mod forecast;
 mod fused_step;
+mod gathers;
 mod golden;
 mod golden_laws;
 mod golden_optim;
