@@ -29,3 +29,4 @@ mod shaders;
 mod support;
 mod tidy;
 mod train;
+mod transformer_goldens;
