@@ -32,4 +32,92 @@ pub enum Error {
         /// Share of the test set in percent.
         test_percent: usize,
     },
+    /// A text of no characters, or a stream of no tokens.
+    #[error("{name}: the text is empty")]
+    EmptyText {
+        /// The text.
+        name: String,
+    },
+    /// Bytes that are no UTF-8.
+    #[error("{name}: not UTF-8 from byte {offset} on")]
+    NotUtf8 {
+        /// The text.
+        name: String,
+        /// The first byte that does not belong to a character.
+        offset: usize,
+    },
+    /// A character that the vocabulary does not have.
+    #[error("{name}, line {line}: the character {character:?} is not in the vocabulary")]
+    UnknownCharacter {
+        /// The text.
+        name: String,
+        /// The line, from 1 on.
+        line: usize,
+        /// The character.
+        character: char,
+    },
+    /// A list of characters that is empty or names one twice.
+    #[error("a vocabulary needs characters, each once: {reason}")]
+    BadVocabulary {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("token {place} is {token}, but the vocabulary has {vocabulary} entries (0 to {})", .vocabulary.saturating_sub(1))]
+    TokenOutOfRange {
+        /// Where it stands, from 0 on.
+        place: usize,
+        /// The token.
+        token: u32,
+        /// Entries of the vocabulary.
+        vocabulary: usize,
+    },
+    /// A part of a text's split would be empty.
+    #[error("{tokens} tokens cannot be split with {percent} % held out")]
+    BadTextSplit {
+        /// Tokens there are.
+        tokens: usize,
+        /// Share that is held out in percent.
+        percent: usize,
+    },
+    /// A text with no room for one context and the token after it.
+    #[error("a context of {context} tokens needs a text of {} at least; there are {tokens}", .context + 1)]
+    TextTooShort {
+        /// Tokens there are.
+        tokens: usize,
+        /// Tokens of a context.
+        context: usize,
+    },
+    /// A text of more tokens than 32 bits count.
+    #[error("{tokens} tokens are more than a stream can hold, {}", u32::MAX - 1)]
+    TextTooLong {
+        /// Tokens there are.
+        tokens: usize,
+    },
+    /// More than a step can draw from, or sizes of a batch that make no step.
+    #[error("{rows} rows in {micro_batches} micro-batches from {samples} samples: {reason}")]
+    BadBatch {
+        /// Samples there are.
+        samples: usize,
+        /// Rows of a micro-batch.
+        rows: usize,
+        /// Micro-batches of a step.
+        micro_batches: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A sequence that does not fit its set.
+    #[error("sequence {sequence}: {reason}")]
+    BadSequence {
+        /// Which, from 0 on.
+        sequence: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Sizes that make no set of sequences.
+    #[error("a set of sequences: {reason}")]
+    BadSequences {
+        /// What is wrong.
+        reason: &'static str,
+    },
 }

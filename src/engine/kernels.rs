@@ -104,7 +104,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 16] = [
+const SHARED: [(&str, &str); 17] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
@@ -121,6 +121,7 @@ const SHARED: [(&str, &str); 16] = [
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
     ("rows", include_str!("../../shaders/shared/rows.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
+    ("tokens", include_str!("../../shaders/shared/tokens.wgsl")),
 ];
 
 const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
@@ -138,6 +139,8 @@ const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LAYER_NORM: &str = include_str!("../../shaders/nn/layer_norm.wgsl");
 const LAYER_NORM_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/layer_norm_backward_input.wgsl");
 const LAYER_NORM_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/layer_norm_backward_weight.wgsl");
+const GATHER_SEQUENCES: &str = include_str!("../../shaders/nn/gather_sequences.wgsl");
+const GATHER_TOKENS: &str = include_str!("../../shaders/nn/gather_tokens.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
 const LINEAR_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/linear_backward_input.wgsl");
 const LINEAR_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/linear_backward_weight.wgsl");
@@ -147,7 +150,7 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 39] = [
+pub static KERNELS: [Kernel; 41] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -234,6 +237,20 @@ pub static KERNELS: [Kernel; 39] = [
         &[],
         &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
         layer_norm_backward_weight,
+    ),
+    entry(
+        "gather_sequences",
+        GATHER_SEQUENCES,
+        &[],
+        &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
+        gather_sequences,
+    ),
+    entry(
+        "gather_tokens",
+        GATHER_TOKENS,
+        &[],
+        &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
+        gather_tokens,
     ),
     entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
     entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
@@ -426,6 +443,23 @@ fn layer_norm_backward_weight(call: Call<'_>) {
     let [dy, x, moments, dgamma, dbeta, shape] = call.take();
     let (dgamma, dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
     twin::nn::layer_norm_backward_weight(dy.get(), x.get(), moments.get(), dgamma, dbeta, shape.one(), accumulate);
+}
+
+fn gather_sequences(call: Call<'_>) {
+    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let [sequences, tokens, mask, types, labels, position, table, shape, clock] = call.take();
+    let (tokens, mask, types, labels) = (tokens.get_mut(), mask.get_mut(), types.get_mut(), labels.get_mut());
+    let (position, header, shape, slot) = (position.one_mut(), table.one(), shape.one(), clock.clock());
+    let sequences = sequences.get();
+    twin::nn::gather_sequences(sequences, tokens, mask, types, labels, position, header, shape, slot, shuffle);
+}
+
+fn gather_tokens(call: Call<'_>) {
+    let shuffle = call.constant("SHUFFLE", 1) != 0;
+    let [tokens, inputs, targets, mask, position, table, shape, clock] = call.take();
+    let (inputs, targets, mask) = (inputs.get_mut(), targets.get_mut(), mask.get_mut());
+    let (position, header, shape, slot) = (position.one_mut(), table.one(), shape.one(), clock.clock());
+    twin::nn::gather_tokens(tokens.get(), inputs, targets, mask, position, header, shape, slot, shuffle);
 }
 
 fn linear(call: Call<'_>) {

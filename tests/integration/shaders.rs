@@ -2,8 +2,8 @@
 //! bindings as declared; its twin and its file where the name says.
 
 use gradus::engine::layout::{
-    Chunk, Dropout, Embedding, Gather, LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Row,
-    Segment, Settings, Stats, TableHeader, Verdict,
+    Chunk, Dropout, Embedding, Gather, GatherSequences, GatherTokens, LayerNorm, Linear, Loss, Metrics, Moments,
+    Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +89,8 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
+        host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
+        host_layout!(GatherSequences: samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();
     for kernel in &KERNELS {

@@ -13,6 +13,7 @@ mod metrics;
 mod pool;
 mod rng;
 mod table;
+mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use chunk::{Chunk, Segment};
@@ -29,3 +30,4 @@ pub use metrics::{Gather, Metrics, Position};
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
 pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
+pub use tokens::{GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};
