@@ -98,11 +98,15 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 9] = [
+const SHARED: [(&str, &str); 13] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("attention", include_str!("../../shaders/shared/attention.wgsl")),
+    ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
+    ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
     ("float", include_str!("../../shaders/shared/float.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
@@ -115,6 +119,10 @@ const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
+const ATTENTION: &str = include_str!("../../shaders/nn/attention.wgsl");
+const ATTENTION_BACKWARD_DELTA: &str = include_str!("../../shaders/nn/attention_backward_delta.wgsl");
+const ATTENTION_BACKWARD_QUERY: &str = include_str!("../../shaders/nn/attention_backward_query.wgsl");
+const ATTENTION_BACKWARD_KEY_VALUE: &str = include_str!("../../shaders/nn/attention_backward_key_value.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
 const LINEAR_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/linear_backward_input.wgsl");
@@ -124,7 +132,7 @@ const SOFTMAX_CROSS_ENTROPY: &str = include_str!("../../shaders/nn/softmax_cross
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 21] = [
+pub static KERNELS: [Kernel; 28] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -205,6 +213,49 @@ pub static KERNELS: [Kernel; 21] = [
         &[],
         &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
         softmax_cross_entropy,
+    ),
+    entry("attention", ATTENTION, &[], &[Read, Read, ReadWrite, ReadWrite, Uniform], attention),
+    entry(
+        "attention.dropout",
+        ATTENTION,
+        &["DROPOUT"],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform, Read],
+        attention_dropout,
+    ),
+    entry(
+        "attention_backward_delta",
+        ATTENTION_BACKWARD_DELTA,
+        &[],
+        &[Read, Read, ReadWrite, Uniform],
+        attention_backward_delta,
+    ),
+    entry(
+        "attention_backward_query",
+        ATTENTION_BACKWARD_QUERY,
+        &[],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        attention_backward_query,
+    ),
+    entry(
+        "attention_backward_query.dropout",
+        ATTENTION_BACKWARD_QUERY,
+        &["DROPOUT"],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        attention_backward_query_dropout,
+    ),
+    entry(
+        "attention_backward_key_value",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &[],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        attention_backward_key_value,
+    ),
+    entry(
+        "attention_backward_key_value.dropout",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["DROPOUT"],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        attention_backward_key_value_dropout,
     ),
 ];
 
@@ -298,6 +349,63 @@ fn softmax_cross_entropy(call: Call<'_>) {
     let [z, labels, dz, metrics, position, shape] = call.take();
     let (dz, metrics) = (dz.get_mut(), metrics.one_mut());
     twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, metrics, position.one(), shape.one());
+}
+
+fn attention(call: Call<'_>) {
+    let causal = is_causal(&call);
+    let [qkv, mask, out, lse, shape] = call.take();
+    let (out, lse) = (out.get_mut(), lse.get_mut());
+    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), None, causal);
+}
+
+fn attention_dropout(call: Call<'_>) {
+    let causal = is_causal(&call);
+    let [qkv, mask, out, lse, shape, position] = call.take();
+    let (out, lse) = (out.get_mut(), lse.get_mut());
+    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), Some(position.one()), causal);
+}
+
+fn is_causal(call: &Call<'_>) -> bool {
+    call.constant("CAUSAL", 0) != 0
+}
+
+fn attention_backward_delta(call: Call<'_>) {
+    let [dout, out, delta, shape] = call.take();
+    twin::nn::attention_backward_delta(dout.get(), out.get(), delta.get_mut(), shape.one());
+}
+
+fn attention_backward_query(call: Call<'_>) {
+    let (past, dqkv) = attention_past(call);
+    twin::nn::attention_backward_query(&past, dqkv);
+}
+
+fn attention_backward_query_dropout(call: Call<'_>) {
+    let (past, dqkv) = attention_past_dropout(call);
+    twin::nn::attention_backward_query(&past, dqkv);
+}
+
+fn attention_backward_key_value(call: Call<'_>) {
+    let (past, dqkv) = attention_past(call);
+    twin::nn::attention_backward_key_value(&past, dqkv);
+}
+
+fn attention_backward_key_value_dropout(call: Call<'_>) {
+    let (past, dqkv) = attention_past_dropout(call);
+    twin::nn::attention_backward_key_value(&past, dqkv);
+}
+
+fn attention_past(call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
+    let causal = is_causal(&call);
+    let [qkv, mask, dout, lse, delta, dqkv, shape] = call.take();
+    let (qkv, mask, dout) = (qkv.get(), mask.get(), dout.get());
+    let (lse, delta, shape) = (lse.get(), delta.get(), shape.one());
+    (twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position: None, causal }, dqkv.get_mut())
+}
+
+fn attention_past_dropout(mut call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
+    let position = call.slots.pop().map(Slot::one);
+    let (past, dqkv) = attention_past(call);
+    (twin::nn::AttentionPast { position, ..past }, dqkv)
 }
 
 impl Kernel {

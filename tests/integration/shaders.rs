@@ -2,7 +2,8 @@
 //! bindings as declared; its twin and its file where the name says.
 
 use gradus::engine::layout::{
-    Chunk, Gather, Linear, Loss, Metrics, Partial, Position, Record, Row, Segment, Settings, Stats, TableHeader,
+    Attention, Chunk, Gather, Linear, Loss, Metrics, Partial, Position, Record, Row, Segment, Settings, Stats,
+    TableHeader,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Position: step, epoch, batch, pad0),
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, pad0, pad1, pad2),
         host_layout!(Loss: rows, classes, quads, scale),
+        host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, pad0),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();
