@@ -104,8 +104,11 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 17] = [
+const SHARED: [(&str, &str); 20] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("attention", include_str!("../../shaders/shared/attention.wgsl")),
+    ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
+    ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
@@ -135,6 +138,10 @@ const EMBEDDING_BACKWARD: &str = include_str!("../../shaders/nn/embedding_backwa
 const EMBEDDING_INDEX: &str = include_str!("../../shaders/nn/embedding_index.wgsl");
 const MEAN_POOL: &str = include_str!("../../shaders/nn/mean_pool.wgsl");
 const MEAN_POOL_BACKWARD: &str = include_str!("../../shaders/nn/mean_pool_backward.wgsl");
+const ATTENTION: &str = include_str!("../../shaders/nn/attention.wgsl");
+const ATTENTION_BACKWARD_DELTA: &str = include_str!("../../shaders/nn/attention_backward_delta.wgsl");
+const ATTENTION_BACKWARD_QUERY: &str = include_str!("../../shaders/nn/attention_backward_query.wgsl");
+const ATTENTION_BACKWARD_KEY_VALUE: &str = include_str!("../../shaders/nn/attention_backward_key_value.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LAYER_NORM: &str = include_str!("../../shaders/nn/layer_norm.wgsl");
 const LAYER_NORM_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/layer_norm_backward_input.wgsl");
@@ -150,7 +157,7 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 41] = [
+pub static KERNELS: [Kernel; 48] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -312,6 +319,49 @@ pub static KERNELS: [Kernel; 41] = [
         softmax_cross_entropy,
     ),
     entry("tally", TALLY, &[], &[Read, ReadWrite, Read, Uniform], tally),
+    entry("attention", ATTENTION, &[], &[Read, Read, ReadWrite, ReadWrite, Uniform], attention),
+    entry(
+        "attention.dropout",
+        ATTENTION,
+        &["DROPOUT"],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform, Read],
+        attention_dropout,
+    ),
+    entry(
+        "attention_backward_delta",
+        ATTENTION_BACKWARD_DELTA,
+        &[],
+        &[Read, Read, ReadWrite, Uniform],
+        attention_backward_delta,
+    ),
+    entry(
+        "attention_backward_query",
+        ATTENTION_BACKWARD_QUERY,
+        &[],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        attention_backward_query,
+    ),
+    entry(
+        "attention_backward_query.dropout",
+        ATTENTION_BACKWARD_QUERY,
+        &["DROPOUT"],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        attention_backward_query_dropout,
+    ),
+    entry(
+        "attention_backward_key_value",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &[],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        attention_backward_key_value,
+    ),
+    entry(
+        "attention_backward_key_value.dropout",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["DROPOUT"],
+        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        attention_backward_key_value_dropout,
+    ),
 ];
 
 const fn entry(
@@ -509,6 +559,63 @@ fn softmax_cross_entropy(call: Call<'_>) {
 fn tally(call: Call<'_>) {
     let [verdicts, metrics, position, shape] = call.take();
     twin::nn::tally(verdicts.get(), metrics.one_mut(), position.one(), shape.one());
+}
+
+fn attention(call: Call<'_>) {
+    let causal = is_causal(&call);
+    let [qkv, mask, out, lse, shape] = call.take();
+    let (out, lse) = (out.get_mut(), lse.get_mut());
+    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), None, causal);
+}
+
+fn attention_dropout(call: Call<'_>) {
+    let causal = is_causal(&call);
+    let [qkv, mask, out, lse, shape, position] = call.take();
+    let (out, lse) = (out.get_mut(), lse.get_mut());
+    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), Some(position.one()), causal);
+}
+
+fn is_causal(call: &Call<'_>) -> bool {
+    call.constant("CAUSAL", 0) != 0
+}
+
+fn attention_backward_delta(call: Call<'_>) {
+    let [dout, out, delta, shape] = call.take();
+    twin::nn::attention_backward_delta(dout.get(), out.get(), delta.get_mut(), shape.one());
+}
+
+fn attention_backward_query(call: Call<'_>) {
+    let (past, dqkv) = attention_past(call);
+    twin::nn::attention_backward_query(&past, dqkv);
+}
+
+fn attention_backward_query_dropout(call: Call<'_>) {
+    let (past, dqkv) = attention_past_dropout(call);
+    twin::nn::attention_backward_query(&past, dqkv);
+}
+
+fn attention_backward_key_value(call: Call<'_>) {
+    let (past, dqkv) = attention_past(call);
+    twin::nn::attention_backward_key_value(&past, dqkv);
+}
+
+fn attention_backward_key_value_dropout(call: Call<'_>) {
+    let (past, dqkv) = attention_past_dropout(call);
+    twin::nn::attention_backward_key_value(&past, dqkv);
+}
+
+fn attention_past(call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
+    let causal = is_causal(&call);
+    let [qkv, mask, dout, lse, delta, dqkv, shape] = call.take();
+    let (qkv, mask, dout) = (qkv.get(), mask.get(), dout.get());
+    let (lse, delta, shape) = (lse.get(), delta.get(), shape.one());
+    (twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position: None, causal }, dqkv.get_mut())
+}
+
+fn attention_past_dropout(mut call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
+    let position = call.slots.pop().map(Slot::one);
+    let (past, dqkv) = attention_past(call);
+    (twin::nn::AttentionPast { position, ..past }, dqkv)
 }
 
 impl Kernel {

@@ -4,6 +4,7 @@
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `optim`, `schedule` or `train`.
 
+pub mod attention;
 mod error;
 mod init;
 mod mlp;

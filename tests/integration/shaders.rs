@@ -2,8 +2,8 @@
 //! bindings as declared; its twin and its file where the name says.
 
 use gradus::engine::layout::{
-    Chunk, Dropout, Embedding, Gather, GatherSequences, GatherTokens, LayerNorm, Linear, Loss, Metrics, Moments,
-    Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
+    Attention, Chunk, Dropout, Embedding, Gather, GatherSequences, GatherTokens, LayerNorm, Linear, Loss, Metrics,
+    Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +88,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Verdict: loss, mark),
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
+        host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
         host_layout!(GatherSequences: samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0),

@@ -1,6 +1,7 @@
 //! What several kernels share: the records that host and shaders both read, and small functions.
 
 mod activation;
+mod attention;
 mod chunk;
 mod control;
 mod dropout;
@@ -16,6 +17,7 @@ mod table;
 mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
+pub use attention::Attention;
 pub use chunk::{Chunk, Segment};
 pub use control::{
     CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,

@@ -1,0 +1,147 @@
+// Multi-head attention, forward, in one pass over the keys: scores are made, used and forgotten tile by tile.
+//
+//   s[t, j] = scale q[t] · k[j]       p[t] = softmax over the seen keys of s[t]       out[t] = sum_j p[t, j] v[j]
+//   lse[t] = log sum_j exp(s[t, j])   for the backward pass
+//
+// Dao et al. 2022, "FlashAttention", algorithm 1, line 12 (the running softmax is Milakov & Gimelshein 2018, its use here
+// Rabe & Staats 2021): `out` always holds the attention over the keys so far. A tile of keys brings a new maximum m' and
+// a new sum l', and then
+//
+//   out' = (l e^(m - m') / l') out + sum_j (e^(s[j] - m') / l') v[j]
+//
+// One invocation takes 8 queries of one head, 8 keys a turn. Only scores and weights are in registers, whatever the size
+// of a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in what they weigh.
+//
+// qkv is [rows, 3 hidden] (query, key, value = 0, h, 2h; stride 3h, h the vec4s of hidden) or [3][rows, hidden] (0, rows h,
+// 2 rows h; stride h). With DROPOUT a weight p is dropped after the softmax.
+//
+//   0 qkv      rows = batch · context                    vec4
+//   1 mask     [batch, context]                          0: a key that nobody sees (padding)
+//   2 out      [rows, heads, head_quads]                 vec4
+//   3 lse      [batch, heads, context]
+//   4 shape
+//   5 position                                           with DROPOUT
+//
+// Numerics: exponents are at most 0. A query that sees no key has out = 0 and lse = 0. Keys are added up in their order.
+#import attention_tile
+#ifdef DROPOUT
+#import metrics
+#endif
+
+override WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> mask: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(4) var<uniform> shape: Attention;
+#ifdef DROPOUT
+@group(0) @binding(5) var<storage, read> position: Position;
+#endif
+
+// Below every score; exp of it less a score is 0.
+const LOWEST: f32 = -3e38;
+
+// What 4 queries know of the keys so far.
+struct Running {
+    top: vec4<f32>,            // the largest score
+    sum: vec4<f32>,            // of exp(score - top)
+    fade: vec4<f32>,           // what the latest tile left of each row of out
+}
+
+fn largest(x: vec4<f32>) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+struct Softened {
+    weights: Half,
+    running: Running,
+}
+
+// Takes a tile's scores of 4 queries into account; gives what the keys weigh.
+fn soften(scores: Half, known: Running, place: Place, t: u32, j: u32) -> Softened {
+    let real_near = real_keys(place, j);
+    let real_far = real_keys(place, j + 4u);
+    let lowest = vec4<f32>(LOWEST);
+    var weights = scores;
+    var running = known;
+    for (var i = 0u; i < 4u; i++) {
+        let see_near = seen(t + i, j, real_near);
+        let see_far = seen(t + i, j + 4u, real_far);
+        let near = shape.scale * scores.near[i];
+        let far = shape.scale * scores.far[i];
+        let top = max(known.top[i], largest(max(select(lowest, near, see_near), select(lowest, far, see_far))));
+        let weight_near = select(vec4<f32>(), exp(near - top), see_near);
+        let weight_far = select(vec4<f32>(), exp(far - top), see_far);
+        let old = known.sum[i] * exp(known.top[i] - top);
+        let sum = old + dot(weight_near + weight_far, vec4<f32>(1.0));
+        // As long as no key was seen everything is 0.
+        let share = select(0.0, 1.0 / sum, sum > 0.0);
+        running.top[i] = top;
+        running.sum[i] = sum;
+        running.fade[i] = old * share;
+        weights.near[i] = share * weight_near;
+        weights.far[i] = share * weight_far;
+    }
+    let bits = kept_of(place, t, j);
+    return Softened(Half(dropped(weights.near, bits), dropped(weights.far, bits >> 4u)), running);
+}
+
+// Fades a vec4 of token t's row and adds what the tile brings; the first tile finds nothing to fade.
+fn add(t: u32, at: u32, j: u32, fade: f32, brought: vec4<f32>) {
+    if (t >= shape.context) {
+        return;
+    }
+    var sum = brought;
+    if (j > 0u) {
+        sum += fade * out[at];
+    }
+    out[at] = sum;
+}
+
+fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>) {
+    add(t, at.x, j, fade.x, brought[0]);
+    add(t + 1u, at.y, j, fade.y, brought[1]);
+    add(t + 2u, at.z, j, fade.z, brought[2]);
+    add(t + 3u, at.w, j, fade.w, brought[3]);
+}
+
+fn store_lse(place: Place, t: u32, running: Running) {
+    let value = select(vec4<f32>(), running.top + log(running.sum), running.sum > vec4<f32>());
+    for (var i = 0u; i < 4u && t + i < shape.context; i++) {
+        lse[place.index * shape.context + t + i] = value[i];
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+    let place = place_of(id.y * grid.x * WORKGROUP + id.x);
+    if (!is_inside(place)) {
+        return;
+    }
+    let t = place.first;
+    var low = Running(vec4<f32>(LOWEST), vec4<f32>(), vec4<f32>());
+    var high = low;
+    let out_low = out_of(place, t);
+    let out_high = out_of(place, t + 4u);
+    let end = select(shape.context, min(t + 8u, shape.context), CAUSAL != 0u);
+    for (var j = 0u; j < end; j += 8u) {
+        let tile = scores(place, t, j);
+        let soft_low = soften(tile.low, low, place, t, j);
+        let soft_high = soften(tile.high, high, place, t + 4u, j);
+        low = soft_low.running;
+        high = soft_high.running;
+        let v0 = part_of(shape.value, place, j);
+        let v1 = part_of(shape.value, place, j + 4u);
+        for (var d = 0u; d < shape.head_quads; d++) {
+            let near = qkv_at(v0, d);
+            let far = qkv_at(v1, d);
+            let into_low = near * soft_low.weights.near + far * soft_low.weights.far;
+            let into_high = near * soft_high.weights.near + far * soft_high.weights.far;
+            add_four(t, out_low + d, j, low.fade, into_low);
+            add_four(t + 4u, out_high + d, j, high.fade, into_high);
+        }
+    }
+    store_lse(place, t, low);
+    store_lse(place, t + 4u, high);
+}

@@ -1,0 +1,59 @@
+// Multi-head attention, backward to the queries.
+//
+//   p[t, j] = exp(s[t, j] - lse[t])        ds[t, j] = scale p[t, j] (dout[t] · v[j] - delta[t])
+//   dq[t] = sum_j ds[t, j] k[j]
+//
+// Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. As in the forward pass one
+// invocation takes 8 queries of one head, 8 keys a turn, and keeps its sums in dqkv, which is laid out as qkv is. It
+// writes the queries' part alone. With DROPOUT the weights dropped are those of the forward pass.
+//
+//   0 qkv      rows = batch · context                    vec4
+//   1 mask     [batch, context]                          0: a key that nobody sees (padding)
+//   2 dout     [rows, heads, head_quads]                 vec4
+//   3 lse      [batch, heads, context]
+//   4 delta    [batch, heads, context]
+//   5 dqkv     as qkv
+//   6 shape
+//   7 position                                           with DROPOUT
+//
+// Numerics: a query that sees no key gets 0. Keys are added up in their order.
+#import attention_backward
+#ifdef DROPOUT
+#import metrics
+#endif
+
+override WORKGROUP: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> mask: array<u32>;
+@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> lse: array<f32>;
+@group(0) @binding(4) var<storage, read> delta: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>;
+@group(0) @binding(6) var<uniform> shape: Attention;
+#ifdef DROPOUT
+@group(0) @binding(7) var<storage, read> position: Position;
+#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+    let place = place_of(id.y * grid.x * WORKGROUP + id.x);
+    if (!is_inside(place)) {
+        return;
+    }
+    let t = place.first;
+    let low = part_of(shape.query, place, t);
+    let high = part_of(shape.query, place, t + 4u);
+    let end = select(shape.context, min(t + 8u, shape.context), CAUSAL != 0u);
+    for (var j = 0u; j < end; j += 8u) {
+        let ds = slopes(place, t, j).scores;
+        let k0 = part_of(shape.key, place, j);
+        let k1 = part_of(shape.key, place, j + 4u);
+        for (var d = 0u; d < shape.head_quads; d++) {
+            let near = qkv_at(k0, d);
+            let far = qkv_at(k1, d);
+            add_four(t, low + d, j == 0u, near * ds.low.near + far * ds.low.far);
+            add_four(t + 4u, high + d, j == 0u, near * ds.high.near + far * ds.high.far);
+        }
+    }
+}

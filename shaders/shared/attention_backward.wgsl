@@ -1,0 +1,101 @@
+// What the two backward passes of attention share: weights made again from lse, and the gradient of the scores.
+//
+// Whoever imports this declares dout, lse and delta too.
+#import attention_tile
+
+// A tile's weights after dropout, and the gradient of its scores before the scale.
+struct Slopes {
+    weights: Tile,
+    scores: Tile,
+}
+
+// What the forward pass and delta know of 4 queries.
+struct Known {
+    lse: vec4<f32>,
+    delta: vec4<f32>,
+}
+
+fn known_of(place: Place, t: u32) -> Known {
+    let at = place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
+    let lses = vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
+    return Known(lses, vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]));
+}
+
+// Vec4 d of the rows that begin there, a column a row.
+fn dout_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(dout[rows.x + d], dout[rows.y + d], dout[rows.z + d], dout[rows.w + d]);
+}
+
+// The gradient of the weights: dout of queries from t on against values from j on.
+fn pulls(place: Place, t: u32, j: u32) -> Tile {
+    let o0 = out_of(place, t);
+    let o1 = out_of(place, t + 4u);
+    let v0 = part_of(shape.value, place, j);
+    let v1 = part_of(shape.value, place, j + 4u);
+    var tile = Tile();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        add_products(&tile, dout_at(o0, d), dout_at(o1, d), qkv_at(v0, d), qkv_at(v1, d));
+    }
+    return tile;
+}
+
+// Four keys, and which of them are real.
+struct Keys {
+    first: u32,
+    real: vec4<bool>,
+}
+
+// The same as Slopes of 4 queries and 4 keys.
+struct Slope {
+    weights: mat4x4<f32>,
+    scores: mat4x4<f32>,
+}
+
+// `bits` as kept_of has them, shifted so that these begin at bit 0.
+fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32, keys: Keys) -> Slope {
+    let kept_pull = dropped(pull, bits);
+    var weights = mat4x4<f32>();
+    var gradient = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        let weight = exp(shape.scale * score[i] - known.lse[i]);
+        weights[i] = select(vec4<f32>(), weight, seen(t + i, keys.first, keys.real));
+        gradient[i] = shape.scale * weights[i] * (kept_pull[i] - known.delta[i]);
+    }
+    return Slope(dropped(weights, bits), gradient);
+}
+
+fn slopes(place: Place, t: u32, j: u32) -> Slopes {
+    let score = scores(place, t, j);
+    let pull = pulls(place, t, j);
+    let bits_low = kept_of(place, t, j);
+    let bits_high = kept_of(place, t + 4u, j);
+    let low = known_of(place, t);
+    let high = known_of(place, t + 4u);
+    let near = Keys(j, real_keys(place, j));
+    let far = Keys(j + 4u, real_keys(place, j + 4u));
+    let a = slope(score.low.near, pull.low.near, low, bits_low, t, near);
+    let b = slope(score.low.far, pull.low.far, low, bits_low >> 4u, t, far);
+    let c = slope(score.high.near, pull.high.near, high, bits_high, t + 4u, near);
+    let d = slope(score.high.far, pull.high.far, high, bits_high >> 4u, t + 4u, far);
+    let weights = Tile(Half(a.weights, b.weights), Half(c.weights, d.weights));
+    return Slopes(weights, Tile(Half(a.scores, b.scores), Half(c.scores, d.scores)));
+}
+
+// Adds to a vec4 of the token's row in dqkv; the first tile overwrites what is there.
+fn add(token: u32, at: u32, first: bool, brought: vec4<f32>) {
+    if (token >= shape.context) {
+        return;
+    }
+    var sum = brought;
+    if (!first) {
+        sum += dqkv[at];
+    }
+    dqkv[at] = sum;
+}
+
+fn add_four(token: u32, at: vec4<u32>, first: bool, brought: mat4x4<f32>) {
+    add(token, at.x, first, brought[0]);
+    add(token + 1u, at.y, first, brought[1]);
+    add(token + 2u, at.z, first, brought[2]);
+    add(token + 3u, at.w, first, brought[3]);
+}

@@ -1,0 +1,134 @@
+// The tile of attention scores that an invocation makes, and which keys a query sees.
+//
+// Whoever imports this declares qkv, mask and shape, and position with DROPOUT. A tile is 8 queries by 8 keys: four
+// matrices with a column a query and a row a key.
+#import attention
+#import dropout
+
+override CAUSAL: u32 = 0u;     // 1: a query sees no later key
+
+const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
+
+// What an invocation works on: a run of 8 tokens of one head of one example.
+struct Place {
+    index: u32,                // example · heads + head
+    example: u32,
+    head: u32,
+    first: u32,                // of the 8 tokens
+}
+
+// Keys 0 .. 3 and 4 .. 7 of a tile, for 4 queries.
+struct Half {
+    near: mat4x4<f32>,
+    far: mat4x4<f32>,
+}
+
+// Queries 0 .. 3 and 4 .. 7 of a tile.
+struct Tile {
+    low: Half,
+    high: Half,
+}
+
+fn place_of(index: u32) -> Place {
+    let runs = (shape.context + 7u) / 8u;
+    let head = index / runs;
+    return Place(head, head / shape.heads, head % shape.heads, index % runs * 8u);
+}
+
+fn is_inside(place: Place) -> bool {
+    return place.index < shape.batch * shape.heads;
+}
+
+// The rows of four tokens, counted over the whole batch; the last token's where they are past that.
+fn rows_of(place: Place, token: u32) -> vec4<u32> {
+    return place.example * shape.context + min(token + QUAD, vec4<u32>(shape.context - 1u));
+}
+
+// The first vec4 of four tokens' rows in a part of qkv, at the place's head.
+fn part_of(part: u32, place: Place, token: u32) -> vec4<u32> {
+    return part + place.head * shape.head_quads + rows_of(place, token) * shape.stride;
+}
+
+// The same in out and its gradient.
+fn out_of(place: Place, token: u32) -> vec4<u32> {
+    return (rows_of(place, token) * shape.heads + place.head) * shape.head_quads;
+}
+
+// Vec4 d of the rows that begin there, a column a row.
+fn qkv_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(qkv[rows.x + d], qkv[rows.y + d], qkv[rows.z + d], qkv[rows.w + d]);
+}
+
+// Adds to a tile the products of four numbers of 8 queries with those of 8 keys, each a column a token.
+fn add_products(tile: ptr<function, Tile>, q0: mat4x4<f32>, q1: mat4x4<f32>, k0: mat4x4<f32>, k1: mat4x4<f32>) {
+    let near = transpose(k0);
+    let far = transpose(k1);
+    (*tile).low.near += near * q0;
+    (*tile).low.far += far * q0;
+    (*tile).high.near += near * q1;
+    (*tile).high.far += far * q1;
+}
+
+// Queries from token t on against keys from token j on, before the scale.
+fn scores(place: Place, t: u32, j: u32) -> Tile {
+    let q0 = part_of(shape.query, place, t);
+    let q1 = part_of(shape.query, place, t + 4u);
+    let k0 = part_of(shape.key, place, j);
+    let k1 = part_of(shape.key, place, j + 4u);
+    var tile = Tile();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        add_products(&tile, qkv_at(q0, d), qkv_at(q1, d), qkv_at(k0, d), qkv_at(k1, d));
+    }
+    return tile;
+}
+
+// Which of the keys j .. j + 3 are there and real.
+fn real_keys(place: Place, j: u32) -> vec4<bool> {
+    let rows = rows_of(place, j);
+    let keys = vec4<u32>(mask[rows.x], mask[rows.y], mask[rows.z], mask[rows.w]);
+    return (keys != vec4<u32>()) & (j + QUAD < vec4<u32>(shape.context));
+}
+
+// Which of these, the keys j .. j + 3, the query sees. A query behind the last one sees none.
+fn seen(query: u32, j: u32, real: vec4<bool>) -> vec4<bool> {
+    let latest = select(shape.context, query, CAUSAL != 0u);
+    return real & (j + QUAD <= vec4<u32>(latest)) & vec4<bool>(query < shape.context);
+}
+
+// Which weights of 4 queries dropout keeps, a bit each, 8 keys of a query side by side. (Made in a loop of their own: where
+// they are used, in code that is unrolled, they more than double the time that a driver takes to compile.)
+fn kept_of(place: Place, t: u32, j: u32) -> u32 {
+    var bits = 0u;
+#ifdef DROPOUT
+    let threshold = u32(shape.rate * 4294967296.0);
+    let dropout = Dropout(shape.seed, shape.stream, threshold, 1.0, 0u, 0u, 0u, 0u);
+    let batch = dropout_key(dropout, position);
+    for (var i = 0u; i < 4u; i++) {
+        let key = pcg(batch ^ pcg(place.index * shape.context + t + i));
+        for (var k = 0u; k < 8u; k++) {
+            bits |= u32(dropout_factor(dropout, key, j + k) != 0.0) << (8u * i + k);
+        }
+    }
+#endif
+    return bits;
+}
+
+// Four weights as dropout leaves them; their bits begin at `first`.
+fn dropped_row(weights: vec4<f32>, bits: u32, first: u32) -> vec4<f32> {
+#ifdef DROPOUT
+    let stay = ((vec4<u32>(bits) >> (first + QUAD)) & vec4<u32>(1u)) != vec4<u32>();
+    return select(vec4<f32>(), weights / (1.0 - shape.rate), stay);
+#else
+    return weights;
+#endif
+}
+
+// The same of 4 queries.
+fn dropped(weights: mat4x4<f32>, bits: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        dropped_row(weights[0], bits, 0u),
+        dropped_row(weights[1], bits, 8u),
+        dropped_row(weights[2], bits, 16u),
+        dropped_row(weights[3], bits, 24u),
+    );
+}
