@@ -19,5 +19,6 @@ test:
 bench:
 	cargo build --release
 	sh scripts/adapter.sh --release
+	cargo bench --bench nn_ops
 	cargo bench --bench optim_step
 	cargo bench --bench schedule
