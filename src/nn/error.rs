@@ -28,6 +28,28 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// A preset that there is not.
+    #[error("preset {name:?} is not known; there are tiny, small and base")]
+    UnknownPreset {
+        /// The name given.
+        name: String,
+    },
+    /// A size that makes no transformer.
+    #[error("{setting} = {value} is not {allowed}")]
+    BadConfig {
+        /// Which.
+        setting: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it has to be.
+        allowed: &'static str,
+    },
+    /// A checkpoint that is not this model's: everything that is wrong with it.
+    #[error("the checkpoint does not fit the model: {}", .0.join("; "))]
+    BadCheckpoint(
+        /// A line for each tensor.
+        Vec<String>,
+    ),
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),

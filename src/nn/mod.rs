@@ -9,6 +9,7 @@ mod error;
 mod init;
 mod mlp;
 pub mod ops;
+pub mod transformer;
 
 pub use error::Error;
 pub use mlp::{Activation, Batch, Mlp, Workspace};

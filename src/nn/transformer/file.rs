@@ -1,0 +1,114 @@
+//! Checkpoints of Hugging Face, in and out: their names, and GPT-2's weights the other way round.
+
+use super::config::Config;
+use crate::nn::Error;
+use crate::params::Param;
+use safetensors::tensor::{SafeTensors, TensorView};
+use std::collections::BTreeMap;
+
+/// What files put before names, or leave out.
+const PREFIXES: [&str; 2] = ["transformer.", "bert."];
+
+/// What files hold that is no parameter: masks and position numbers.
+const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", "position_ids"];
+
+impl Config {
+    /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's.
+    /// Names may have the prefix `bert.`, or lack `transformer.`. Parameters that start with one of `new` may be missing,
+    /// as a new head's are: they are missing in the result too.
+    ///
+    /// # Errors
+    /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, or not this model's.
+    pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
+        let tensors = SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))?;
+        let params = self.params();
+        let mut wrong = Vec::new();
+        let mut found: BTreeMap<String, (TensorView<'_>, &Param)> = BTreeMap::new();
+        for (name, view) in tensors.tensors() {
+            match params.iter().find(|param| same_name(&param.name, &name)) {
+                Some(param) => match self.misfit(param, &view) {
+                    Some(misfit) => wrong.push(misfit),
+                    None => _ = found.insert(param.name.clone(), (view, param)),
+                },
+                None if self.is_known(&name) => {}
+                None => wrong.push(format!("{name} is no parameter of this model")),
+            }
+        }
+        let shaped = |name: &str| wrong.iter().any(|line| line.starts_with(&format!("{name} is of shape")));
+        let missing = params.iter().filter(|param| {
+            let is_new = new.iter().any(|start| param.name.starts_with(start));
+            !found.contains_key(&param.name) && !is_new && !shaped(&param.name)
+        });
+        let missing: Vec<String> = missing.map(|param| format!("{} is missing", param.name)).collect();
+        wrong.extend(missing);
+        if !wrong.is_empty() {
+            return Err(Error::BadCheckpoint(wrong));
+        }
+        self.turned(&found.into_iter().map(|(name, (view, param))| (name, view, param.shape.clone())).collect::<Vec<_>>())
+    }
+
+    /// A file as Hugging Face's classes read it, from one with the names and shapes of here.
+    ///
+    /// # Errors
+    /// [`Error::BadCheckpoint`] for a file that is not this model's.
+    pub fn to_hugging_face(&self, file: &[u8]) -> Result<Vec<u8>, Error> {
+        let bad = |reason: String| Error::BadCheckpoint(vec![reason]);
+        let tensors = SafeTensors::deserialize(file).map_err(|error| bad(error.to_string()))?;
+        let mut all = Vec::new();
+        for param in self.params() {
+            let view = tensors.tensor(&param.name).map_err(|_| bad(format!("{} is missing", param.name)))?;
+            let shape: Vec<usize> =
+                if self.is_transposed(&param.name) { param.shape.iter().rev().copied().collect() } else { param.shape };
+            all.push((param.name, view, shape));
+        }
+        self.turned(&all)
+    }
+
+    /// Why a tensor of a file does not fit.
+    fn misfit(&self, param: &Param, view: &TensorView<'_>) -> Option<String> {
+        let expected: Vec<usize> = match self.is_transposed(&param.name) {
+            true => param.shape.iter().rev().copied().collect(),
+            false => param.shape.clone(),
+        };
+        let (name, found) = (&param.name, view.shape());
+        (found != expected).then(|| format!("{name} is of shape {found:?}, not {expected:?}"))
+    }
+
+    /// Whether a file may hold this although it is no parameter here.
+    fn is_known(&self, name: &str) -> bool {
+        BUFFERS.iter().any(|end| name.ends_with(end)) || self.tied().iter().any(|(alias, _)| alias == name)
+    }
+
+    /// Tensors in these shapes, the weights of Conv1D turned round.
+    fn turned(&self, tensors: &[(String, TensorView<'_>, Vec<usize>)]) -> Result<Vec<u8>, Error> {
+        let bad = |error: safetensors::SafeTensorError| Error::BadCheckpoint(vec![error.to_string()]);
+        let data: Vec<Vec<u8>> = tensors
+            .iter()
+            .map(|(name, view, _)| match (self.is_transposed(name), view.shape()) {
+                (true, &[rows, columns]) => transposed(view.data(), rows, columns),
+                _ => view.data().to_vec(),
+            })
+            .collect();
+        let mut views = Vec::with_capacity(tensors.len());
+        for ((name, view, shape), data) in tensors.iter().zip(&data) {
+            views.push((name.as_str(), TensorView::new(view.dtype(), shape.clone(), data).map_err(bad)?));
+        }
+        safetensors::serialize(views, None).map_err(bad)
+    }
+}
+
+/// A matrix's elements, whatever their size, column by column.
+fn transposed(data: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+    let size = data.len() / (rows * columns).max(1);
+    let element = |row: usize, column: usize| &data[(row * columns + column) * size..][..size];
+    (0..columns).flat_map(|column| (0..rows).flat_map(move |row| element(row, column).iter().copied())).collect()
+}
+
+/// Whether a file's name is this parameter's, but for a prefix.
+fn same_name(param: &str, file: &str) -> bool {
+    let bare = |name: &str| {
+        let start = PREFIXES.iter().find(|prefix| name.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
+        name[start..].to_owned()
+    };
+    bare(param) == bare(file)
+}

@@ -1,0 +1,77 @@
+//! The transformer: a decoder in GPT-2's shape and an encoder in BERT's, from the same parts.
+//!
+//! A pass is written down first ([`step`], [`forward`]), gone through backwards for what is trainable ([`backward`]), and
+//! laid out so that values share memory ([`memory`]); only then is there a buffer ([`pass`]). So the bytes that a set of
+//! trainable parameters needs are known before anything is allocated.
+
+mod backward;
+mod config;
+mod file;
+mod forward;
+mod initial;
+mod memory;
+mod pass;
+mod step;
+
+pub use config::{Config, Kind, Pooling};
+pub use pass::{LossOptions, Pass, Sequences, Workspace};
+
+use super::Error;
+use crate::params::Param;
+
+/// A transformer by its sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transformer {
+    config: Config,
+}
+
+impl Transformer {
+    /// A transformer of these sizes.
+    ///
+    /// # Errors
+    /// As [`Config::check`].
+    pub fn new(config: Config) -> Result<Transformer, Error> {
+        config.check()?;
+        Ok(Transformer { config })
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Names and shapes of the parameters.
+    pub fn params(&self) -> Vec<Param> {
+        self.config.params()
+    }
+
+    /// A training pass over batches of so many sequences of this length: forward, loss, and backward down to the lowest
+    /// parameter that is trainable. Frozen parameters get no gradient, and what only theirs would need is not kept.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] for a context longer than the model's, or sizes of 0.
+    pub fn training(&self, batch: usize, context: usize, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
+        self.check(batch, context)?;
+        Ok(Pass::training(&self.config, batch, context, &trainable))
+    }
+
+    /// Forward and loss alone.
+    ///
+    /// # Errors
+    /// As [`training`](Transformer::training).
+    pub fn evaluation(&self, batch: usize, context: usize) -> Result<Pass, Error> {
+        self.check(batch, context)?;
+        Ok(Pass::evaluation(&self.config, batch, context))
+    }
+
+    fn check(&self, batch: usize, context: usize) -> Result<(), Error> {
+        if batch == 0 {
+            return Err(Error::BadConfig { setting: "batch", value: 0.0, allowed: "1 or more" });
+        }
+        if context == 0 || context > self.config.context {
+            let value = context as f64;
+            return Err(Error::BadConfig { setting: "context", value, allowed: "from 1 to the model's context" });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,474 @@
+//! A pass with memory: the dispatches of a step, on buffers that its values share.
+
+use super::config::{Config, Kind, Pooling};
+use super::forward::Recorder;
+use super::memory::Memory;
+use super::step::{After, Id, Layer, Norm, Step, Value, plane_bytes};
+use crate::engine::layout::{self, Metrics};
+use crate::engine::{Buffer, Dispatch, Engine, Range};
+use crate::nn::attention::{
+    Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query,
+};
+use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
+use crate::nn::Error;
+use std::collections::HashSet;
+
+/// A batch on the device, as the kernels that gather one leave it.
+#[derive(Clone, Debug)]
+pub struct Sequences {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of each.
+    pub context: usize,
+    /// `[batch, context]`.
+    pub tokens: Range,
+    /// `[batch, context]`, 1 for a token, 0 for padding.
+    pub mask: Range,
+    /// `[batch, context]`; only with token types.
+    pub types: Option<Range>,
+    /// A decoder's targets `[batch, context]`, an encoder's labels `[batch]`.
+    pub labels: Range,
+    /// Where the batch stands; batch 0 starts the counts of the loss anew.
+    pub position: Range,
+}
+
+/// What is made of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossOptions {
+    /// A row with this label does not count.
+    pub ignore: u32,
+    /// This part of the target is spread evenly over the classes.
+    pub smoothing: f32,
+    /// On the gradient, which is a mean over the rows that count: 1 / micro-batches of a step.
+    pub scale: f32,
+    /// Of dropout.
+    pub seed: u32,
+}
+
+/// The steps of a pass and their memory, of which nothing is allocated yet.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    config: Config,
+    batch: usize,
+    context: usize,
+    values: Vec<Value>,
+    steps: Vec<Step>,
+    memory: Memory,
+    logits: Id,
+    trains: bool,
+}
+
+impl Pass {
+    /// Forward, loss and the backward pass down to the lowest parameter that is `trainable`.
+    pub(super) fn training(config: &Config, batch: usize, context: usize, trainable: &dyn Fn(&str) -> bool) -> Pass {
+        let mut recorder = Recorder::new(config, batch, context, true);
+        let logits = recorder.forward();
+        recorder.backward(logits, trainable);
+        Pass::of(recorder, logits, true)
+    }
+
+    /// Forward and loss.
+    pub(super) fn evaluation(config: &Config, batch: usize, context: usize) -> Pass {
+        let mut recorder = Recorder::new(config, batch, context, false);
+        let logits = recorder.forward();
+        recorder.backward(logits, &|_| false);
+        Pass::of(recorder, logits, false)
+    }
+
+    fn of(recorder: Recorder, logits: Id, trains: bool) -> Pass {
+        let Recorder { config, batch, context, values, steps, .. } = recorder;
+        let memory = Memory::of(&values, &steps, &[logits]);
+        Pass { config: config.clone(), batch, context, values, steps, memory, logits, trains }
+    }
+
+    /// Bytes of activations and their gradients.
+    pub fn bytes(&self) -> u64 {
+        self.memory.bytes()
+    }
+
+    /// The names of the parameters that backward steps write gradients of.
+    pub fn trained(&self) -> Vec<String> {
+        let backward = self.steps.iter().filter(|step| step.is_backward());
+        backward.flat_map(|step| step.params()).map(str::to_owned).collect()
+    }
+
+    /// Allocates the memory.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn allocate(self, engine: &Engine) -> Result<Workspace, Error> {
+        let buffers = self.memory.buffer_bytes.iter().enumerate();
+        let buffers = buffers.map(|(number, bytes)| engine.buffer(&format!("activations.{number}"), *bytes));
+        let buffers = buffers.collect::<Result<Vec<Buffer>, _>>()?;
+        let rows = (self.batch * self.context) as u64;
+        let index = |entries: usize| -> Result<Index, Error> {
+            Ok(Index {
+                previous: engine.buffer("embedding previous", rows * 4)?,
+                last: engine.buffer("embedding last", entries as u64 * 4)?,
+            })
+        };
+        let [positions, previous, last] = ops::position_index(&self.embedding(Table::Positions));
+        let positioned = Index {
+            previous: engine.buffer_with("position previous", &previous)?,
+            last: engine.buffer_with("position last", &last)?,
+        };
+        Ok(Workspace {
+            engine: engine.clone(),
+            metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
+            positions: engine.buffer_with("positions", &positions)?,
+            first: engine.buffer_with("first tokens", &ops::first_tokens(&self.pool()))?,
+            indices: [index(self.config.vocab)?, positioned, index(self.config.types().max(1))?],
+            buffers,
+            pass: self,
+        })
+    }
+}
+
+/// The tables that are embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Tokens,
+    Positions,
+    Types,
+}
+
+const TABLES: [Table; 3] = [Table::Tokens, Table::Positions, Table::Types];
+
+/// Which rows of a batch name an entry of a table.
+#[derive(Clone, Debug)]
+struct Index {
+    previous: Buffer,
+    last: Buffer,
+}
+
+/// A pass on its memory.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    engine: Engine,
+    pass: Pass,
+    buffers: Vec<Buffer>,
+    /// The counts of the loss.
+    pub metrics: Buffer,
+    positions: Buffer,
+    first: Buffer,
+    /// Of the token table, the position table and the type table.
+    indices: [Index; 3],
+}
+
+/// Where parameters and their gradients are.
+struct Placed<'a, E> {
+    parameter: &'a dyn Fn(&str) -> Result<Range, E>,
+    gradient: &'a dyn Fn(&str) -> Result<Option<Range>, E>,
+    /// Gradients that something of this step is in already.
+    written: HashSet<String>,
+    accumulate: bool,
+}
+
+impl Workspace {
+    /// Bytes of activations and their gradients.
+    pub fn bytes(&self) -> u64 {
+        self.pass.bytes()
+    }
+
+    /// The logits: `[batch, context, quads(vocab)]` of a decoder, `[batch, quads(classes)]` of an encoder.
+    pub fn logits(&self) -> Range {
+        self.range(self.pass.logits)
+    }
+
+    /// The dispatches of the pass over a batch. `parameter` tells where each parameter lies, `gradient` where its gradient
+    /// goes, `None` for a frozen one. With `accumulate`, gradients are added to what is there.
+    ///
+    /// # Errors
+    /// From `parameter` and `gradient`; a batch of other sizes; out of device memory.
+    pub fn dispatches<E: From<Error>>(
+        &self,
+        batch: &Sequences,
+        loss: LossOptions,
+        parameter: impl Fn(&str) -> Result<Range, E>,
+        gradient: impl Fn(&str) -> Result<Option<Range>, E>,
+        accumulate: bool,
+    ) -> Result<Vec<Dispatch>, E> {
+        self.check(batch)?;
+        let mut placed =
+            Placed { parameter: &parameter, gradient: &gradient, written: HashSet::new(), accumulate };
+        let mut dispatches = Vec::with_capacity(self.pass.steps.len() + 4);
+        for step in &self.pass.steps {
+            self.dispatch(step, batch, loss, &mut placed, &mut dispatches)?;
+        }
+        Ok(dispatches)
+    }
+
+    fn check(&self, batch: &Sequences) -> Result<(), Error> {
+        let pairs = [("batch", batch.batch, self.pass.batch), ("context", batch.context, self.pass.context)];
+        match pairs.into_iter().find(|(_, given, made)| given != made) {
+            Some((setting, value, _)) => {
+                Err(Error::BadConfig { setting, value: value as f64, allowed: "what the workspace was made for" })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn range(&self, value: Id) -> Range {
+        let buffer = self.pass.memory.buffer_of[value].map_or(0, |buffer| buffer);
+        Range { buffer: self.buffers[buffer].clone(), offset: 0, bytes: self.pass.values[value].bytes }
+    }
+
+    /// A layer's part of a value: the whole, or its plane.
+    fn plane(&self, value: Id, layer: &Layer) -> Range {
+        let range = self.range(value);
+        if range.bytes < 3 * layer.plane_bytes() || layer.bias.is_none() {
+            return range;
+        }
+        let bytes = activation_bytes(layer.rows, layer.outputs);
+        Range { offset: layer.plane as u64 * layer.plane_bytes(), bytes, ..range }
+    }
+
+    fn dispatch<E: From<Error>>(
+        &self,
+        step: &Step,
+        batch: &Sequences,
+        loss: LossOptions,
+        placed: &mut Placed<'_, E>,
+        dispatches: &mut Vec<Dispatch>,
+    ) -> Result<(), E> {
+        let (engine, at) = (&self.engine, |value: &Id| self.range(*value));
+        let made = match step {
+            Step::Embed { tables, y } => {
+                let types = match (batch.types.clone(), tables.get(2)) {
+                    (Some(types), Some(table)) => Some([types, (placed.parameter)(table)?]),
+                    _ => None,
+                };
+                let memory = [
+                    batch.tokens.clone(),
+                    (placed.parameter)(&tables[0])?,
+                    (placed.parameter)(&tables[1])?,
+                    at(y),
+                ];
+                ops::embedding(engine, &self.pass.embedding(Table::Tokens), memory, types)?
+            }
+            Step::EmbedBackward { tables, dy } => return self.embed_backward(tables, *dy, batch, placed, dispatches),
+            Step::Norm { norm, x, residual, y, moments } => {
+                let [gamma, beta] = parts(norm);
+                let memory = [at(x), (placed.parameter)(&gamma)?, (placed.parameter)(&beta)?, at(y), at(moments)];
+                let residual = residual.map(|(residual, sum)| [self.range(residual), self.range(sum)]);
+                ops::layer_norm(engine, &self.pass.norm(norm), memory, residual)?
+            }
+            Step::NormInput { norm, dy, x, moments, dx, adds } => {
+                let [gamma, _] = parts(norm);
+                let memory = [at(dy), at(x), (placed.parameter)(&gamma)?, at(moments), at(dx)];
+                ops::layer_norm_backward_input(engine, &self.pass.norm(norm), memory, *adds)?
+            }
+            Step::NormWeight { norm, dy, x, moments } => {
+                let memory = [at(dy), at(x), at(moments)];
+                let (gradients, adds) = placed.gradients(&parts(norm).each_ref().map(String::as_str))?;
+                ops::layer_norm_backward_weight(engine, &self.pass.norm(norm), memory, gradients, adds)?
+            }
+            Step::Linear { layer, x, z, after } => {
+                let bias = layer.bias.as_ref().map(|bias| (placed.parameter)(bias)).transpose()?;
+                let memory = [at(x), (placed.parameter)(&layer.weight)?, self.plane(*z, layer)];
+                let folded = match after {
+                    After::Nothing => Folded::Nothing,
+                    After::Activation(activation, h) => Folded::Activation(*activation, at(h)),
+                    After::Residual(residual) => Folded::Residual(at(residual)),
+                };
+                ops::linear(engine, &linear(layer), memory, bias, folded)?
+            }
+            Step::LinearInput { layer, dz, below, dx, adds } => {
+                let memory = [self.plane(*dz, layer), (placed.parameter)(&layer.weight)?, at(dx)];
+                let below = below.map(|(activation, z)| (activation, self.range(z)));
+                ops::linear_backward_input(engine, &linear(layer), memory, below, *adds)?
+            }
+            Step::LinearWeight { layer, dz, x } => {
+                let bias = layer.bias.as_deref().unwrap_or_default();
+                let (gradients, adds) = placed.gradients(&[&layer.weight, bias])?;
+                let memory = [self.plane(*dz, layer), at(x)];
+                ops::linear_backward_weight(engine, &linear(layer), memory, gradients, adds)?
+            }
+            Step::Attention { qkv, out, lse } => {
+                let memory = [at(qkv), batch.mask.clone(), at(out), at(lse)];
+                attention(engine, &self.pass.attention(step, loss), self.pass.sight(), memory, self.drops(batch))?
+            }
+            Step::AttentionDelta { out, dout, delta } => {
+                let memory = [at(dout), at(out), at(delta)];
+                attention_backward_delta(engine, &self.pass.attention(step, loss), memory)?
+            }
+            Step::AttentionQuery { qkv, dout, lse, delta, dqkv } => {
+                let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];
+                attention_backward_query(engine, &self.pass.attention(step, loss), self.pass.sight(), memory, self.drops(batch))?
+            }
+            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => {
+                let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];
+                let (shape, sight) = (self.pass.attention(step, loss), self.pass.sight());
+                attention_backward_key_value(engine, &shape, sight, memory, self.drops(batch))?
+            }
+            Step::Pool { x, y } => ops::mean_pool(engine, &self.pass.pool(), [at(x), self.pooled(batch), at(y)])?,
+            Step::PoolBackward { dy, dx } => {
+                ops::mean_pool_backward(engine, &self.pass.pool(), [at(dy), self.pooled(batch), at(dx)])?
+            }
+            Step::Dropout { x, y, residual, rows, width, stream } => {
+                let rate = f64::from(self.pass.config.dropout);
+                let shape = layout::Dropout::new(loss.seed, *stream, rate, rows * quads(*width));
+                let memory = [at(x), at(y), batch.position.clone()];
+                ops::dropout(engine, &shape, memory, residual.map(|residual| self.range(residual)))?
+            }
+            Step::Loss { logits, dlogits, verdicts } => {
+                let shape = self.pass.loss(loss);
+                let gradient = if self.pass.trains { Gradient::Mean } else { Gradient::None };
+                let memory = [at(logits), batch.labels.clone(), at(dlogits), at(verdicts)];
+                dispatches.push(ops::softmax_cross_entropy(engine, &shape, memory, gradient)?);
+                let memory = [at(verdicts), self.metrics.all(), batch.position.clone()];
+                ops::tally(engine, &shape, memory)?
+            }
+        };
+        dispatches.push(made);
+        Ok(())
+    }
+
+    /// The gradients of the tables that train, each by an index of who names what.
+    fn embed_backward<E: From<Error>>(
+        &self,
+        tables: &[String],
+        dy: Id,
+        batch: &Sequences,
+        placed: &mut Placed<'_, E>,
+        dispatches: &mut Vec<Dispatch>,
+    ) -> Result<(), E> {
+        let types = batch.types.clone().unwrap_or_else(|| batch.tokens.clone());
+        let named = [batch.tokens.clone(), self.positions.all(), types];
+        for (((name, table), names), index) in tables.iter().zip(TABLES).zip(named).zip(&self.indices) {
+            let ([gradient], adds) = placed.gradients(&[name])?;
+            let Some(gradient) = gradient else { continue };
+            let shape = self.pass.embedding(table);
+            let (previous, last) = (index.previous.all(), index.last.all());
+            // Positions are the same in every batch.
+            if table != Table::Positions {
+                let memory = [names.clone(), previous.clone(), last.clone()];
+                dispatches.push(ops::embedding_index(&self.engine, &shape, memory)?);
+            }
+            let memory = [names, previous, last, self.range(dy), gradient];
+            dispatches.push(ops::embedding_backward(&self.engine, &shape, memory, adds)?);
+        }
+        Ok(())
+    }
+
+    /// The tokens that are pooled.
+    fn pooled(&self, batch: &Sequences) -> Range {
+        match self.pass.config.kind {
+            Kind::Encoder { pooling: Pooling::First, .. } => self.first.all(),
+            _ => batch.mask.clone(),
+        }
+    }
+
+    /// The position, where the attention's weights are dropped.
+    fn drops(&self, batch: &Sequences) -> Option<Range> {
+        (self.pass.trains && self.pass.config.dropout > 0.0).then(|| batch.position.clone())
+    }
+}
+
+/// Sizes, as kernels have them.
+impl Pass {
+    fn sizes(&self) -> (u32, u32, u32) {
+        (self.batch as u32, self.context as u32, self.config.hidden as u32)
+    }
+
+    fn embedding(&self, table: Table) -> layout::Embedding {
+        let (batch, context, width) = self.sizes();
+        let types = self.config.types() as u32;
+        let entries = match table {
+            Table::Tokens => self.config.vocab as u32,
+            Table::Positions => self.config.context as u32,
+            Table::Types => types,
+        };
+        let quads = width.div_ceil(4);
+        layout::Embedding { rows: batch * context, width, quads, context, entries, types, ..Default::default() }
+    }
+
+    fn norm(&self, norm: &Norm) -> layout::LayerNorm {
+        let width = self.config.hidden as u32;
+        let (rows, quads) = (norm.rows as u32, width.div_ceil(4));
+        layout::LayerNorm { rows, width, quads, eps: self.config.norm_eps }
+    }
+
+    fn pool(&self) -> layout::Pool {
+        let (batch, context, width) = self.sizes();
+        layout::Pool { batch, context, quads: width.div_ceil(4), ..Default::default() }
+    }
+
+    fn sight(&self) -> Sight {
+        if matches!(self.config.kind, Kind::Decoder { .. }) { Sight::Causal } else { Sight::Both }
+    }
+
+    fn attention(&self, step: &Step, loss: LossOptions) -> layout::Attention {
+        let config = &self.config;
+        let (batch, context, _) = self.sizes();
+        let (heads, head_quads) = (config.heads as u32, quads(config.head()) as u32);
+        let shape = match config.kind {
+            Kind::Decoder { .. } => layout::Attention::fused(batch, context, heads, head_quads),
+            Kind::Encoder { .. } => {
+                // Planes start where a binding may.
+                let part = (plane_bytes(self.batch * self.context, config.hidden) / 16) as u32;
+                let planes = layout::Attention::planes(batch, context, heads, head_quads);
+                layout::Attention { key: part, value: 2 * part, ..planes }
+            }
+        };
+        layout::Attention { rate: config.dropout, seed: loss.seed, stream: stream(step), ..shape }
+    }
+
+    fn loss(&self, loss: LossOptions) -> layout::Loss {
+        let config = &self.config;
+        let (rows, classes) = match config.kind {
+            Kind::Decoder { .. } => (self.batch * self.context, config.vocab),
+            Kind::Encoder { classes, .. } => (self.batch, classes),
+        };
+        layout::Loss {
+            rows: rows as u32,
+            classes: classes as u32,
+            quads: quads(classes) as u32,
+            scale: loss.scale,
+            ignore: loss.ignore,
+            smoothing: loss.smoothing,
+            ..Default::default()
+        }
+    }
+}
+
+impl<E> Placed<'_, E> {
+    /// Where gradients go, and whether they are added to what is there: to those of an earlier micro-batch, or to
+    /// those of another use of the same parameter in this one.
+    fn gradients<const N: usize>(&mut self, names: &[&str; N]) -> Result<([Option<Range>; N], bool), E> {
+        let mut ranges = [const { None }; N];
+        let mut adds = self.accumulate;
+        for (range, name) in ranges.iter_mut().zip(names).filter(|(_, name)| !name.is_empty()) {
+            *range = (self.gradient)(name)?;
+            adds |= !self.written.insert((*name).to_owned());
+        }
+        Ok((ranges, adds))
+    }
+}
+
+/// γ and β.
+fn parts(norm: &Norm) -> [String; 2] {
+    [format!("{}.weight", norm.module), format!("{}.bias", norm.module)]
+}
+
+fn linear(layer: &Layer) -> layout::Linear {
+    layout::Linear {
+        rows: layer.rows as u32,
+        inputs: layer.inputs as u32,
+        outputs: layer.outputs as u32,
+        input_quads: quads(layer.inputs) as u32,
+        output_quads: quads(layer.outputs) as u32,
+        ..Default::default()
+    }
+}
+
+/// Which dropout of the model an attention's is: the same in its forward and its backward steps, and none of those of
+/// [`Step::Dropout`], which are few.
+fn stream(step: &Step) -> u32 {
+    match step {
+        Step::Attention { qkv, .. } | Step::AttentionQuery { qkv, .. } | Step::AttentionKeyValue { qkv, .. } => {
+            (1 << 16) + *qkv as u32
+        }
+        _ => 0,
+    }
+}
