@@ -37,5 +37,6 @@ mod shaders;
 mod support;
 mod tidy;
 mod train;
+mod transformer;
 mod transformer_goldens;
 mod trial;

@@ -44,7 +44,9 @@ impl Config {
         if !wrong.is_empty() {
             return Err(Error::BadCheckpoint(wrong));
         }
-        self.turned(&found.into_iter().map(|(name, (view, param))| (name, view, param.shape.clone())).collect::<Vec<_>>())
+        self.turned(
+            &found.into_iter().map(|(name, (view, param))| (name, view, param.shape.clone())).collect::<Vec<_>>(),
+        )
     }
 
     /// A file as Hugging Face's classes read it, from one with the names and shapes of here.

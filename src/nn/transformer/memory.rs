@@ -30,7 +30,8 @@ impl Memory {
                 let buffer = memory.take(&mut free, values[*write].bytes);
                 memory.buffer_of[*write] = Some(buffer);
             }
-            let mut done: Vec<Id> = reads.into_iter().chain(writes).filter(|value| last[*value] == Some(place)).collect();
+            let mut done: Vec<Id> =
+                reads.into_iter().chain(writes).filter(|value| last[*value] == Some(place)).collect();
             done.sort_unstable();
             done.dedup();
             free.extend(done.into_iter().filter_map(|value| memory.buffer_of[value]));

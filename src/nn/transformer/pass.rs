@@ -6,11 +6,11 @@ use super::memory::Memory;
 use super::step::{After, Id, Layer, Norm, Step, Value, plane_bytes};
 use crate::engine::layout::{self, Metrics};
 use crate::engine::{Buffer, Dispatch, Engine, Range};
+use crate::nn::Error;
 use crate::nn::attention::{
     Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query,
 };
 use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
-use crate::nn::Error;
 use std::collections::HashSet;
 
 /// A batch on the device, as the kernels that gather one leave it.
@@ -79,6 +79,15 @@ impl Pass {
         let Recorder { config, batch, context, values, steps, .. } = recorder;
         let memory = Memory::of(&values, &steps, &[logits]);
         Pass { config: config.clone(), batch, context, values, steps, memory, logits, trains }
+    }
+
+    /// The pass with the activations of these labels left in memory behind it, for [`Workspace::value`]. A label is the
+    /// module's name and the part: `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
+    #[must_use]
+    pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
+        let kept = (0..self.values.len()).filter(|id| *id == self.logits || label(&self.values[*id].label));
+        let memory = Memory::of(&self.values, &self.steps, &kept.collect::<Vec<Id>>());
+        Pass { memory, ..self }
     }
 
     /// Bytes of activations and their gradients.
@@ -170,6 +179,11 @@ impl Workspace {
         self.pass.bytes()
     }
 
+    /// An activation that the pass [keeps](Pass::keeping), `[rows, quads(width)]` vec4.
+    pub fn value(&self, label: &str) -> Option<Range> {
+        self.pass.values.iter().position(|value| value.label == label).map(|id| self.range(id))
+    }
+
     /// The logits: `[batch, context, quads(vocab)]` of a decoder, `[batch, quads(classes)]` of an encoder.
     pub fn logits(&self) -> Range {
         self.range(self.pass.logits)
@@ -189,8 +203,7 @@ impl Workspace {
         accumulate: bool,
     ) -> Result<Vec<Dispatch>, E> {
         self.check(batch)?;
-        let mut placed =
-            Placed { parameter: &parameter, gradient: &gradient, written: HashSet::new(), accumulate };
+        let mut placed = Placed { parameter: &parameter, gradient: &gradient, written: HashSet::new(), accumulate };
         let mut dispatches = Vec::with_capacity(self.pass.steps.len() + 4);
         for step in &self.pass.steps {
             self.dispatch(step, batch, loss, &mut placed, &mut dispatches)?;
@@ -238,12 +251,8 @@ impl Workspace {
                     (Some(types), Some(table)) => Some([types, (placed.parameter)(table)?]),
                     _ => None,
                 };
-                let memory = [
-                    batch.tokens.clone(),
-                    (placed.parameter)(&tables[0])?,
-                    (placed.parameter)(&tables[1])?,
-                    at(y),
-                ];
+                let memory =
+                    [batch.tokens.clone(), (placed.parameter)(&tables[0])?, (placed.parameter)(&tables[1])?, at(y)];
                 ops::embedding(engine, &self.pass.embedding(Table::Tokens), memory, types)?
             }
             Step::EmbedBackward { tables, dy } => return self.embed_backward(tables, *dy, batch, placed, dispatches),
@@ -294,7 +303,13 @@ impl Workspace {
             }
             Step::AttentionQuery { qkv, dout, lse, delta, dqkv } => {
                 let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];
-                attention_backward_query(engine, &self.pass.attention(step, loss), self.pass.sight(), memory, self.drops(batch))?
+                attention_backward_query(
+                    engine,
+                    &self.pass.attention(step, loss),
+                    self.pass.sight(),
+                    memory,
+                    self.drops(batch),
+                )?
             }
             Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => {
                 let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];

@@ -59,26 +59,102 @@ pub(super) struct Norm {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     /// Token, position and type embeddings, by parameter name.
-    Embed { tables: Vec<String>, y: Id },
-    EmbedBackward { tables: Vec<String>, dy: Id },
+    Embed {
+        tables: Vec<String>,
+        y: Id,
+    },
+    EmbedBackward {
+        tables: Vec<String>,
+        dy: Id,
+    },
     /// With a residual, `sum` is x + residual, and is what is normalized.
-    Norm { norm: Norm, x: Id, residual: Option<(Id, Id)>, y: Id, moments: Id },
-    NormInput { norm: Norm, dy: Id, x: Id, moments: Id, dx: Id, adds: bool },
-    NormWeight { norm: Norm, dy: Id, x: Id, moments: Id },
-    Linear { layer: Layer, x: Id, z: Id, after: After },
-    LinearInput { layer: Layer, dz: Id, below: Option<(Activation, Id)>, dx: Id, adds: bool },
-    LinearWeight { layer: Layer, dz: Id, x: Id },
-    Attention { qkv: Id, out: Id, lse: Id },
-    AttentionDelta { out: Id, dout: Id, delta: Id },
-    AttentionQuery { qkv: Id, dout: Id, lse: Id, delta: Id, dqkv: Id },
-    AttentionKeyValue { qkv: Id, dout: Id, lse: Id, delta: Id, dqkv: Id },
+    Norm {
+        norm: Norm,
+        x: Id,
+        residual: Option<(Id, Id)>,
+        y: Id,
+        moments: Id,
+    },
+    NormInput {
+        norm: Norm,
+        dy: Id,
+        x: Id,
+        moments: Id,
+        dx: Id,
+        adds: bool,
+    },
+    NormWeight {
+        norm: Norm,
+        dy: Id,
+        x: Id,
+        moments: Id,
+    },
+    Linear {
+        layer: Layer,
+        x: Id,
+        z: Id,
+        after: After,
+    },
+    LinearInput {
+        layer: Layer,
+        dz: Id,
+        below: Option<(Activation, Id)>,
+        dx: Id,
+        adds: bool,
+    },
+    LinearWeight {
+        layer: Layer,
+        dz: Id,
+        x: Id,
+    },
+    Attention {
+        qkv: Id,
+        out: Id,
+        lse: Id,
+    },
+    AttentionDelta {
+        out: Id,
+        dout: Id,
+        delta: Id,
+    },
+    AttentionQuery {
+        qkv: Id,
+        dout: Id,
+        lse: Id,
+        delta: Id,
+        dqkv: Id,
+    },
+    AttentionKeyValue {
+        qkv: Id,
+        dout: Id,
+        lse: Id,
+        delta: Id,
+        dqkv: Id,
+    },
     /// A row for each sequence.
-    Pool { x: Id, y: Id },
-    PoolBackward { dy: Id, dx: Id },
+    Pool {
+        x: Id,
+        y: Id,
+    },
+    PoolBackward {
+        dy: Id,
+        dx: Id,
+    },
     /// Zeroes a share, scales the rest and adds the residual; `stream` tells one use from another. Its own backward pass.
-    Dropout { x: Id, y: Id, residual: Option<Id>, rows: usize, width: usize, stream: u32 },
+    Dropout {
+        x: Id,
+        y: Id,
+        residual: Option<Id>,
+        rows: usize,
+        width: usize,
+        stream: u32,
+    },
     /// The loss of each row, and the gradient of the logits.
-    Loss { logits: Id, dlogits: Id, verdicts: Id },
+    Loss {
+        logits: Id,
+        dlogits: Id,
+        verdicts: Id,
+    },
 }
 
 impl Step {
@@ -89,7 +165,10 @@ impl Step {
             Step::EmbedBackward { dy, .. } => (vec![*dy], vec![]),
             Step::Norm { x, residual, y, moments, .. } => {
                 let (residual, sum) = residual.unzip();
-                ([Some(*x), residual].into_iter().flatten().collect(), [Some(*y), Some(*moments), sum].into_iter().flatten().collect())
+                (
+                    [Some(*x), residual].into_iter().flatten().collect(),
+                    [Some(*y), Some(*moments), sum].into_iter().flatten().collect(),
+                )
             }
             Step::NormInput { dy, x, moments, dx, adds, .. } => added(vec![*dy, *x, *moments], *dx, *adds),
             Step::NormWeight { dy, x, moments, .. } => (vec![*dy, *x, *moments], vec![]),
@@ -106,9 +185,7 @@ impl Step {
             Step::Attention { qkv, out, lse } => (vec![*qkv], vec![*out, *lse]),
             Step::AttentionDelta { out, dout, delta } => (vec![*out, *dout], vec![*delta]),
             Step::AttentionQuery { qkv, dout, lse, delta, dqkv }
-            | Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => {
-                (vec![*qkv, *dout, *lse, *delta], vec![*dqkv])
-            }
+            | Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => (vec![*qkv, *dout, *lse, *delta], vec![*dqkv]),
             Step::Pool { x, y } => (vec![*x], vec![*y]),
             Step::PoolBackward { dy, dx } => (vec![*dy], vec![*dx]),
             Step::Dropout { x, y, residual, .. } => ([Some(*x), *residual].into_iter().flatten().collect(), vec![*y]),
@@ -119,7 +196,9 @@ impl Step {
     /// The parameters that it uses; of a backward step, those whose gradients it writes.
     pub(super) fn params(&self) -> Vec<&str> {
         match self {
-            Step::Embed { tables, .. } | Step::EmbedBackward { tables, .. } => tables.iter().map(String::as_str).collect(),
+            Step::Embed { tables, .. } | Step::EmbedBackward { tables, .. } => {
+                tables.iter().map(String::as_str).collect()
+            }
             Step::Linear { layer, .. } | Step::LinearWeight { layer, .. } => {
                 [Some(&layer.weight), layer.bias.as_ref()].into_iter().flatten().map(String::as_str).collect()
             }
