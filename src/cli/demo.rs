@@ -9,7 +9,7 @@ use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
 use gradus::params::Param;
 use gradus::schedule::{Plan, Reason, Spec, implicit, to_yaml};
-use gradus::train::{Began, Config, Evaluation, Event, Trainer};
+use gradus::train::{Began, Classify, Config, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,9 +87,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let (train, test) = data::digits()?.split(20, options.seed)?;
     let config =
         Config { batch_size: options.batch_size, epochs: options.epochs, seed: options.seed, ..Config::default() };
+    let task = Classify::new(&model, (&train, &test))?;
     let started = Instant::now();
-    let mut trainer =
-        Trainer::new(engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec, params, epochs))?;
+    let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
     let mut folder = match &options.out {
         Some(path) => Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, options.resume)?),
         None => None,

@@ -1,8 +1,6 @@
 //! How to train.
 
 use super::Error;
-use crate::data::DataSet;
-use crate::nn::Mlp;
 use crate::optim::Settings;
 
 /// How to train; what the optimizer starts with and what moves it is the plan's.
@@ -43,24 +41,14 @@ impl Config {
         self.batch_size.saturating_mul(self.micro_batches)
     }
 
-    pub(super) fn check(&self, model: &Mlp, train: &DataSet, test: &DataSet) -> Result<(), Error> {
-        for (which, set) in [("train", train), ("test", test)] {
-            let (inputs, classes) = (set.inputs(), set.classes());
-            if inputs != model.inputs() || classes != model.classes() {
-                let (model_inputs, model_classes) = (model.inputs(), model.classes());
-                return Err(Error::Mismatch { which, inputs, classes, model_inputs, model_classes });
-            }
-        }
+    pub(super) fn check(&self) -> Result<(), Error> {
         let positive =
             [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
-        if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((setting, value)) => {
+                Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() })
+            }
+            None => Ok(()),
         }
-        let rows = self.batch_size.saturating_mul(self.micro_batches);
-        if rows > train.rows() {
-            let reason = format!("a step takes {rows} rows, the train set has {}", train.rows());
-            return Err(Error::BadSetting { setting: "batch_size", value: self.batch_size, reason });
-        }
-        Ok(())
     }
 }

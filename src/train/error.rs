@@ -1,6 +1,6 @@
 //! What can go wrong in training.
 
-use crate::{engine, nn, optim, schedule};
+use crate::{data, engine, nn, optim, schedule};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,17 @@ pub enum Error {
         there: String,
         /// What this run has.
         here: String,
+    },
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// A text of another vocabulary than the model's.
+    #[error("the text has a vocabulary of {text} tokens, the model of {model}")]
+    Vocabulary {
+        /// Tokens of the text's.
+        text: usize,
+        /// Tokens of the model's.
+        model: usize,
     },
     /// A setting out of range.
     #[error("{setting} = {value}: {reason}")]

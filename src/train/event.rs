@@ -71,6 +71,8 @@ pub struct Began {
 
 /// Mean loss and share of right answers.
 pub(super) fn means(metrics: &Metrics) -> (f64, f64) {
-    let rows = f64::from(metrics.rows.max(1));
-    (f64::from(metrics.loss_sum) / rows, f64::from(metrics.correct) / rows)
+    if metrics.rows == 0 {
+        return (0.0, 0.0);
+    }
+    (metrics.mean_loss(), f64::from(metrics.correct) / f64::from(metrics.rows))
 }

@@ -7,18 +7,23 @@
 //! Invariant: no command line, no printing, no exit.
 
 mod checkpoint;
+mod classify;
 mod config;
 mod error;
 mod event;
+mod language;
 mod phase;
-mod programs;
 mod resume;
 mod saved;
+mod task;
 mod trainer;
 
 pub use checkpoint::Checkpoints;
+pub use classify::Classify;
 pub use config::Config;
 pub use error::Error;
 pub use event::{Began, Evaluation, Event, Progress};
+pub use language::Language;
 pub use resume::Resumed;
+pub use task::{Placed, Task};
 pub use trainer::Trainer;

@@ -1,16 +1,14 @@
-//! The trainer of a classifier.
+//! The trainer.
 
 use super::checkpoint::Checkpoints;
 use super::event::{Began, Evaluation, Event, Progress, means};
-use super::programs::{TrainSet, step_program, test_program};
+use super::task::{Placed, Task};
 use super::{Config, Error};
-use crate::data::DataSet;
 use crate::engine::layout::{Metrics, Stats};
-use crate::engine::{Buffer, Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
-use crate::nn::Mlp;
+use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
 use crate::optim::{Best, Next, Optimizer, Parameters};
-use crate::params::{Param, nearest};
-use crate::schedule::{self, Cursor, Epochs, Plan};
+use crate::params::nearest;
+use crate::schedule::{self, Cursor, Epochs, Model, Plan};
 use std::collections::VecDeque;
 
 /// Steps that the host may be ahead of the last report before it sleeps: enough never to starve the device, few enough
@@ -20,13 +18,12 @@ const STEPS_AHEAD: u64 = 512;
 /// The metrics of an evaluation, which a schedule may go by.
 pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
 
-/// Trains an MLP on a labelled data set that lies on the device, by a plan.
+/// Trains a task's model on its data, which lies on the device, by a plan.
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
 /// copy, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
 pub struct Trainer {
     pub(super) engine: Engine,
-    pub(super) model: Mlp,
     pub(super) config: Config,
     pub(super) plan: Plan,
     pub(super) cursor: Cursor,
@@ -34,8 +31,7 @@ pub struct Trainer {
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
     pub(super) checkpoints: Option<Checkpoints>,
-    train: TrainSet,
-    tested: Buffer,
+    task: Box<dyn Placed>,
     step: Prepared,
     test: Prepared,
     progress: Ring,
@@ -68,30 +64,28 @@ impl Trainer {
     /// is not measured here, out of device memory.
     pub fn new(
         engine: &Engine,
-        model: &Mlp,
-        (train, test): (&DataSet, &DataSet),
+        task: &dyn Task,
         config: Config,
-        plan: impl FnOnce(&[Param], Epochs) -> Result<Plan, schedule::Error>,
+        plan: impl FnOnce(Model<'_>, Epochs) -> Result<Plan, schedule::Error>,
     ) -> Result<Trainer, Error> {
-        config.check(model, train, test)?;
-        let params = model.params();
-        let steps_per_epoch = (train.rows() / config.rows_per_step()) as u64;
-        let plan = plan(&params, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
+        config.check()?;
+        let (params, tied) = (task.params(), task.tied());
+        let steps_per_epoch = task.steps_per_epoch(&config)?;
+        let model = Model { params: &params, tied: &tied };
+        let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
         let cursor = plan.start()?;
 
         let parameters = Parameters::new(engine, &params, config.settings.page_bytes)?;
-        for (name, values) in model.initial(config.seed) {
+        for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }
         let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
-        let train = TrainSet::new(engine, model, train, config.batch_size)?;
-        let step = step_program(engine, model, &train, &config, &parameters, &optimizer)?;
-        let (test, tested) = test_program(engine, model, test, &parameters)?;
-        let (progress, results) = rings(engine, &train, &tested, &optimizer)?;
+        let task = task.place(engine, &config)?;
+        let (step, test) = (task.step(&parameters, &optimizer)?, task.test(&parameters)?);
+        let (progress, results) = rings(engine, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
-            model: model.clone(),
             best: Best::new(config.best_device_limit_bytes),
             checkpoints: None,
             plan,
@@ -100,8 +94,7 @@ impl Trainer {
             optimizer,
             step: engine.prepare(step)?,
             test: engine.prepare(test)?,
-            train,
-            tested,
+            task,
             progress,
             results,
             evaluating: VecDeque::new(),
@@ -299,8 +292,7 @@ impl Trainer {
 
     /// Compiles the step for what is trainable now.
     pub(super) fn compile(&mut self) -> Result<(), Error> {
-        let Trainer { engine, model, train, config, parameters, optimizer, .. } = self;
-        let program = step_program(engine, model, train, config, parameters, optimizer)?;
+        let program = self.task.step(&self.parameters, &self.optimizer)?;
         self.step = self.engine.prepare(program)?;
         self.forget_rows();
         Ok(())
@@ -312,7 +304,7 @@ impl Trainer {
         let stats: Vec<Stats> = self.engine.read(&self.optimizer.stats_range())?;
         self.skipped_before += stats.first().map_or(0, |stats| u64::from(stats.skipped));
         optimizer.go_to_step(self.cursor.step())?;
-        (self.progress, self.results) = rings(&self.engine, &self.train, &self.tested, &optimizer)?;
+        (self.progress, self.results) = rings(&self.engine, &*self.task, &optimizer)?;
         self.optimizer = optimizer;
         Ok(())
     }
@@ -330,7 +322,7 @@ impl Trainer {
 
     /// The counts of the running epoch's losses.
     pub(super) fn metrics(&self) -> Range {
-        self.train.space.metrics.all()
+        self.task.trained()
     }
 
     /// Waits until every report of a step has arrived, and drops them.
@@ -341,9 +333,9 @@ impl Trainer {
 }
 
 /// What comes back from steps, and from evaluations.
-fn rings(engine: &Engine, train: &TrainSet, tested: &Buffer, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
-    let (trained, stats) = (train.space.metrics.all(), optimizer.stats_range());
-    Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, tested.all(), stats])?))
+fn rings(engine: &Engine, task: &dyn Placed, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
+    let (trained, stats) = (task.trained(), optimizer.stats_range());
+    Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, task.tested(), stats])?))
 }
 
 fn check_metrics(plan: &Plan) -> Result<(), Error> {

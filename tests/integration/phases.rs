@@ -6,7 +6,7 @@ use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Clip, Settings};
 use gradus::schedule::{Plan, Reason, Spec};
-use gradus::train::{Began, Checkpoints, Config, Evaluation, Event, Trainer};
+use gradus::train::{Began, Checkpoints, Classify, Config, Evaluation, Event, Trainer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,8 +33,8 @@ fn trainer(engine: &Engine, text: &str, config: Config) -> Trainer {
     let (train, test) = sets();
     let model = Mlp::new(&[64, 24, 16, 10], Activation::Relu).expect("a model");
     let spec = Spec::parse("run.yaml", text).expect("a spec");
-    Trainer::new(engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec, params, epochs))
-        .expect("a trainer")
+    let task = Classify::new(&model, (&train, &test)).expect("a task");
+    Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 
 /// What a run told.
@@ -222,9 +222,8 @@ fn a_schedule_goes_by_metrics_that_are_measured() {
     let model = Mlp::new(&[64, 10], Activation::Relu).expect("a model");
     let spec = Spec::parse("run.yaml", "early_stopping: {monitor: val_los}\nphases: {0: {params: [layers.0]}}");
     let spec = spec.expect("a spec");
-    let made = Trainer::new(&Engine::cpu(), &model, (&train, &test), config(), |params, epochs| {
-        Plan::new(&spec, params, epochs)
-    });
+    let task = Classify::new(&model, (&train, &test)).expect("a task");
+    let made = Trainer::new(&Engine::cpu(), &task, config(), |params, epochs| Plan::new(&spec, params, epochs));
     assert_eq!(
         made.err().expect("an error").to_string(),
         "the schedule goes by \"val_los\", which is not measured (did you mean \"val_loss\"?); \

@@ -5,10 +5,10 @@ use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Clip, Settings};
-use gradus::params::{Field, Param, Row};
+use gradus::params::{Field, Row};
 use gradus::schedule::law::{Cosine, Level};
-use gradus::schedule::{Epochs, Plan, Spec};
-use gradus::train::{Config, Evaluation, Event, Trainer};
+use gradus::schedule::{Epochs, Model, Plan, Spec};
+use gradus::train::{Classify, Config, Evaluation, Event, Trainer};
 use std::collections::BTreeMap;
 
 fn sets() -> (DataSet, DataSet) {
@@ -44,11 +44,12 @@ fn trainer(engine: &Engine, config: Config) -> Trainer {
 fn trainer_of(engine: &Engine, config: Config, row: Row) -> Trainer {
     let (train, test) = sets();
     let model = Mlp::new(&[64, 32, 10], Activation::Relu).expect("a model");
-    let plan = |params: &[Param], epochs: Epochs| {
+    let plan = |params: Model<'_>, epochs: Epochs| {
         let law = Cosine::new(epochs.epochs * epochs.steps_per_epoch, Level::ZERO)?;
         Ok(Plan::new(&spec(row), params, epochs)?.with_law(Field::Lr, law))
     };
-    Trainer::new(engine, &model, (&train, &test), config, plan).expect("a trainer")
+    let task = Classify::new(&model, (&train, &test)).expect("a task");
+    Trainer::new(engine, &task, config, plan).expect("a trainer")
 }
 
 fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
@@ -179,10 +180,10 @@ fn settings_out_of_range_are_refused() {
     let engine = Engine::cpu();
     let told = |config: Config, sizes: &[usize]| {
         let model = Mlp::new(sizes, Activation::Gelu).expect("a model");
-        Trainer::new(&engine, &model, (&train, &test), config, |params, epochs| Plan::new(&spec(row()), params, epochs))
-            .err()
-            .expect("an error")
-            .to_string()
+        let made = Classify::new(&model, (&train, &test)).and_then(|task| {
+            Trainer::new(&engine, &task, config, |params, epochs| Plan::new(&spec(row()), params, epochs))
+        });
+        made.err().expect("an error").to_string()
     };
     assert_eq!(told(Config { epochs: 0, ..config() }, &[64, 10]), "epochs = 0: at least 1 is needed");
     assert_eq!(

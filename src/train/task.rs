@@ -1,0 +1,59 @@
+//! What is trained on what: a model and its data, from which the trainer makes its programs.
+
+use super::{Config, Error};
+use crate::engine::{Engine, Program, Range};
+use crate::optim::{Optimizer, Parameters};
+use crate::params::Param;
+
+/// A model and its data.
+pub trait Task {
+    /// Names and shapes of the model's parameters.
+    fn params(&self) -> Vec<Param>;
+
+    /// Further names of parameters, each with the parameter's own.
+    fn tied(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Initial values of each parameter.
+    fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)>;
+
+    /// Steps of an epoch; checks that model, data and settings fit each other.
+    ///
+    /// # Errors
+    /// Where they do not.
+    fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error>;
+
+    /// Puts the data on a device.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error>;
+}
+
+/// A task on a device.
+pub trait Placed: Send {
+    /// Gather, forward, loss and backward of every micro-batch of a step. Frozen parameters get no gradient. Made anew
+    /// when others are trainable.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    fn step(&self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
+
+    /// Forward and loss over the test set.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    fn test(&self, parameters: &Parameters) -> Result<Program, Error>;
+
+    /// Counts of the losses of the running epoch: [`Metrics`](crate::engine::layout::Metrics).
+    fn trained(&self) -> Range;
+
+    /// The same of the test.
+    fn tested(&self) -> Range;
+}
+
+/// Where a parameter's gradient goes, `None` for a frozen one.
+pub(super) fn gradient_of(optimizer: &Optimizer, name: &str) -> Result<Option<Range>, Error> {
+    Ok(if optimizer.is_trainable(name)? { Some(optimizer.gradient(name)?) } else { None })
+}
