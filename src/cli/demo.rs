@@ -129,7 +129,10 @@ fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
 }
 
 /// Trains to the end with a bar, or line by line where there is no terminal; the last evaluation.
-fn train_with_bar(trainer: &mut Trainer, mut folder: Option<&mut RunFolder>) -> anyhow::Result<Option<Evaluation>> {
+pub(super) fn train_with_bar(
+    trainer: &mut Trainer,
+    mut folder: Option<&mut RunFolder>,
+) -> anyhow::Result<Option<Evaluation>> {
     let bar = ProgressBar::new(trainer.plan().steps());
     bar.set_style(ProgressStyle::with_template("{bar:30} step {pos}/{len}  loss {msg}")?);
     let print = |line: String| if bar.is_hidden() { println!("{line}") } else { bar.println(line) };

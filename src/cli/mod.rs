@@ -4,6 +4,7 @@
 
 mod chart;
 mod demo;
+mod demo_transformer;
 mod info;
 mod phase_table;
 mod picture;
@@ -53,6 +54,8 @@ enum Schedule {
 enum Demo {
     /// A multi-layer perceptron on handwritten digits.
     Mlp(demo::Mlp),
+    /// A transformer: pretrained on one text, fine-tuned on another in three ways.
+    Transformer(demo_transformer::Options),
 }
 
 /// Reads the command line and does what it says.
@@ -65,6 +68,7 @@ pub fn run() -> anyhow::Result<()> {
     match &arguments.command {
         Command::Info => info::run(&choice),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
+        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
         Command::Plan(options) => plan::run(options),
         Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),
     }

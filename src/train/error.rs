@@ -75,6 +75,14 @@ pub enum Error {
         /// Tokens of the model's.
         model: usize,
     },
+    /// A prompt that no text can begin with.
+    #[error("a prompt of {tokens} tokens: it needs at least one, each below {vocab}")]
+    BadPrompt {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens of the model's vocabulary.
+        vocab: usize,
+    },
     /// A setting out of range.
     #[error("{setting} = {value}: {reason}")]
     BadSetting {

@@ -45,6 +45,7 @@ pub struct Trainer {
     lrs: VecDeque<f64>,
     /// The last step's.
     lr: f64,
+    optimizer_bytes: u64,
 }
 
 /// What an evaluation's report does not say itself.
@@ -102,6 +103,7 @@ impl Trainer {
             last_reported: 0,
             lrs: VecDeque::new(),
             lr: 0.0,
+            optimizer_bytes: 0,
             config,
         })
     }
@@ -133,6 +135,25 @@ impl Trainer {
     pub fn programs(&mut self) -> Result<[&Program; 2], Error> {
         let step = self.step.program();
         Ok([step, self.optimizer.program()?])
+    }
+
+    /// Bytes that the optimizer's programs have moved so far, by their own count.
+    pub fn optimizer_bytes(&self) -> u64 {
+        self.optimizer_bytes
+    }
+
+    /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
+        self.drain()?;
+        let steps = self.cursor.step();
+        let report = Some(Report { ring: &self.results, tag: steps });
+        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
+        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        self.engine.wait()?;
+        self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
     /// Whether the run is over: its last epoch is done, or a metric has ended it.
@@ -193,6 +214,7 @@ impl Trainer {
             self.load_rows()?;
         }
         let Next { uploads, program, slot, step, lost } = self.optimizer.next(None)?;
+        self.optimizer_bytes += program.program().bytes();
         let report = Some(Report { ring: &self.progress, tag: step });
         let programs = vec![&self.step, program];
         let lost = Some(lost);

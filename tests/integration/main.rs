@@ -22,6 +22,7 @@ mod golden_phases_errors;
 mod golden_phases_resume;
 mod golden_phases_written;
 mod kill;
+mod language;
 mod laws;
 mod nn;
 mod nn_golden;
