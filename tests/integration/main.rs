@@ -38,5 +38,7 @@ mod support;
 mod tidy;
 mod train;
 mod transformer;
+mod transformer_bed;
 mod transformer_goldens;
+mod transformer_pass;
 mod trial;

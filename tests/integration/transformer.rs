@@ -79,7 +79,7 @@ impl Run {
         let pass = model.training(batch.batch, batch.context, |_| true).expect("a pass").keeping(kept);
         let space = pass.allocate(engine).expect("memory");
         let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
-        let dispatches = space.dispatches::<gradus::Error>(
+        let dispatches = space.dispatches::<Box<dyn std::error::Error>>(
             &batch,
             loss,
             |name| Ok(parameters.range(name)?),
