@@ -40,5 +40,6 @@ mod train;
 mod transformer;
 mod transformer_bed;
 mod transformer_goldens;
+mod transformer_gradients;
 mod transformer_pass;
 mod trial;
