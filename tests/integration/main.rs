@@ -39,6 +39,7 @@ mod tidy;
 mod train;
 mod transformer;
 mod transformer_bed;
+mod transformer_files;
 mod transformer_goldens;
 mod transformer_gradients;
 mod transformer_pass;
