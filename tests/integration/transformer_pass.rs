@@ -234,6 +234,9 @@ fn transformer_padding_alone_makes_no_nan() {
             data.mask[..5].fill(0);
             let loss = bed.run(&data, LOSS).run();
             assert!(loss.is_finite(), "{:?} on {}: {loss}", config.kind, engine.name());
+            for name in bed.names() {
+                assert!(bed.gradient(&name).iter().all(|value| value.is_finite()), "{name} on {}", engine.name());
+            }
             // Nothing counts.
             data.mask.fill(0);
             data.labels.fill(IGNORED);
@@ -247,16 +250,22 @@ fn transformer_padding_alone_makes_no_nan() {
 }
 
 #[test]
-fn transformer_padded_sequences_have_finite_gradients() {
+fn transformer_evaluation_drops_nothing() {
     for engine in engines() {
         for config in kinds() {
-            let bed = Bed::new(&engine, &config);
-            let mut data = Data::new(&config, 2, 5);
-            data.mask[..5].fill(0);
-            bed.run(&data, LOSS);
-            for name in bed.names() {
-                assert!(bed.gradient(&name).iter().all(|value| value.is_finite()), "{name} on {}", engine.name());
-            }
+            let logits = |dropout: f32, trains: bool| {
+                let bed = Bed::new(&engine, &Config { dropout, ..config.clone() });
+                let data = Data::new(&config, 2, 5);
+                let model = Transformer::new(bed.config.clone()).expect("a model");
+                let pass = if trains { model.training(2, 5, |_| true) } else { model.evaluation(2, 5) };
+                let ready = bed.ready(pass.expect("a pass"), &data, LOSS, false);
+                let loss = ready.run();
+                (loss.to_bits(), bits(&ready.read(&ready.space.logits())))
+            };
+            let expected = logits(0.0, true);
+            assert!(logits(0.0, false) == expected, "{:?} on {}", config.kind, engine.name());
+            assert!(logits(0.5, false) == expected, "{:?} on {}", config.kind, engine.name());
+            assert!(logits(0.5, true) != expected, "{:?} on {}", config.kind, engine.name());
         }
     }
 }
