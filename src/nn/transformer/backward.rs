@@ -66,13 +66,24 @@ fn needed(steps: &[Step], values: usize, trainable: &dyn Fn(&str) -> bool) -> Ve
     needed
 }
 
-/// The activations that linear layers write, by their value.
+/// The activations that linear layers write, by their value. Dropout of one counts as one: both act on each number for
+/// itself, so the layer above may go through the activation before the dropout is gone through.
 fn activated(steps: &[Step]) -> HashMap<Id, (Activation, Id)> {
-    let of_step = |step: &Step| match step {
-        Step::Linear { z, after: After::Activation(activation, h), .. } => Some((*h, (*activation, *z))),
-        _ => None,
-    };
-    steps.iter().filter_map(of_step).collect()
+    let mut activated = HashMap::new();
+    for step in steps {
+        match step {
+            Step::Linear { z, after: After::Activation(activation, h), .. } => {
+                activated.insert(*h, (*activation, *z));
+            }
+            Step::Dropout { x, y, residual: None, .. } => {
+                if let Some(made) = activated.get(x).copied() {
+                    activated.insert(*y, made);
+                }
+            }
+            _ => {}
+        }
+    }
+    activated
 }
 
 fn norm_params(step: &Step) -> Vec<String> {

@@ -105,8 +105,17 @@ impl Config {
         if self.hidden / self.heads > 128 {
             return bad("heads", self.heads, "so many that a head has at most 128 numbers");
         }
-        if let Kind::Encoder { classes: 0, .. } = self.kind {
-            return bad("classes", 0, "1 or more");
+        if let Kind::Encoder { types, classes, .. } = self.kind {
+            if classes == 0 || classes > 1 << 24 {
+                return bad("classes", classes, "from 1 to 2^24");
+            }
+            if types > 1 << 24 {
+                return bad("types", types, "from 0 to 2^24");
+            }
+        }
+        if !self.norm_eps.is_finite() || self.norm_eps < 0.0 {
+            let value = f64::from(self.norm_eps);
+            return Err(Error::BadConfig { setting: "norm_eps", value, allowed: "finite and at least 0" });
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::BadConfig { setting: "dropout", value: f64::from(self.dropout), allowed: "in [0, 1)" });
@@ -120,6 +129,15 @@ impl Config {
             Kind::Encoder { types, .. } => types,
             Kind::Decoder { .. } => 0,
         }
+    }
+
+    /// Numbers of a token where an activation is widest.
+    pub(super) fn widest(&self) -> usize {
+        let top = match self.kind {
+            Kind::Decoder { .. } => self.vocab,
+            Kind::Encoder { classes, .. } => classes,
+        };
+        (3 * self.hidden).max(self.intermediate).max(top).next_multiple_of(4)
     }
 
     /// Numbers of a head.

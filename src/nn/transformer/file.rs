@@ -4,7 +4,7 @@ use super::config::Config;
 use crate::nn::Error;
 use crate::params::Param;
 use safetensors::tensor::{SafeTensors, TensorView};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What files put before names, or leave out.
 const PREFIXES: [&str; 2] = ["transformer.", "bert."];
@@ -18,15 +18,16 @@ impl Config {
     /// as a new head's are: they are missing in the result too.
     ///
     /// # Errors
-    /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, or not this model's.
+    /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, there twice, or not this model's.
     pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
         let tensors = SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))?;
         let params = self.params();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut seen) = (Vec::new(), HashSet::new());
         let mut found: BTreeMap<String, (TensorView<'_>, &Param)> = BTreeMap::new();
         for (name, view) in tensors.tensors() {
             match params.iter().find(|param| same_name(&param.name, &name)) {
-                Some(param) => match self.misfit(param, &view) {
+                Some(param) if !seen.insert(&param.name) => wrong.push(format!("{} is there twice", param.name)),
+                Some(param) => match self.misfit(param, self.file_shape(param), &view) {
                     Some(misfit) => wrong.push(misfit),
                     None => _ = found.insert(param.name.clone(), (view, param)),
                 },
@@ -34,14 +35,11 @@ impl Config {
                 None => wrong.push(format!("{name} is no parameter of this model")),
             }
         }
-        let shaped = |name: &str| wrong.iter().any(|line| line.starts_with(&format!("{name} is of shape")));
-        let missing = params.iter().filter(|param| {
-            let is_new = new.iter().any(|start| param.name.starts_with(start));
-            !found.contains_key(&param.name) && !is_new && !shaped(&param.name)
-        });
-        let missing: Vec<String> = missing.map(|param| format!("{} is missing", param.name)).collect();
-        wrong.extend(missing);
+        let is_new = |param: &Param| new.iter().any(|start| param.name.starts_with(start));
+        let missing = params.iter().filter(|param| !seen.contains(&param.name) && !is_new(param));
+        wrong.extend(missing.map(|param| format!("{} is missing", param.name)));
         if !wrong.is_empty() {
+            wrong.sort();
             return Err(Error::BadCheckpoint(wrong));
         }
         self.turned(
@@ -52,28 +50,45 @@ impl Config {
     /// A file as Hugging Face's classes read it, from one with the names and shapes of here.
     ///
     /// # Errors
-    /// [`Error::BadCheckpoint`] for a file that is not this model's.
+    /// [`Error::BadCheckpoint`] listing all that is missing or mis-shaped.
     pub fn to_hugging_face(&self, file: &[u8]) -> Result<Vec<u8>, Error> {
-        let bad = |reason: String| Error::BadCheckpoint(vec![reason]);
-        let tensors = SafeTensors::deserialize(file).map_err(|error| bad(error.to_string()))?;
-        let mut all = Vec::new();
+        let tensors = SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))?;
+        let (mut all, mut wrong) = (Vec::new(), Vec::new());
         for param in self.params() {
-            let view = tensors.tensor(&param.name).map_err(|_| bad(format!("{} is missing", param.name)))?;
-            let shape: Vec<usize> =
-                if self.is_transposed(&param.name) { param.shape.iter().rev().copied().collect() } else { param.shape };
-            all.push((param.name, view, shape));
+            match tensors.tensor(&param.name) {
+                Err(_) => wrong.push(format!("{} is missing", param.name)),
+                Ok(view) => match self.misfit(&param, param.shape.clone(), &view) {
+                    Some(misfit) => wrong.push(misfit),
+                    None => all.push((param.name.clone(), view, self.file_shape(&param))),
+                },
+            }
         }
-        self.turned(&all)
+        if wrong.is_empty() { self.turned(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
-    /// Why a tensor of a file does not fit.
-    fn misfit(&self, param: &Param, view: &TensorView<'_>) -> Option<String> {
-        let expected: Vec<usize> = match self.is_transposed(&param.name) {
+    /// The shape that Hugging Face's files give a parameter.
+    fn file_shape(&self, param: &Param) -> Vec<usize> {
+        match self.is_transposed(&param.name) {
             true => param.shape.iter().rev().copied().collect(),
             false => param.shape.clone(),
-        };
+        }
+    }
+
+    /// Why a tensor of a file does not fit. Of a table, the vocabulary or the context is named.
+    fn misfit(&self, param: &Param, expected: Vec<usize>, view: &TensorView<'_>) -> Option<String> {
         let (name, found) = (&param.name, view.shape());
-        (found != expected).then(|| format!("{name} is of shape {found:?}, not {expected:?}"))
+        if found == expected {
+            return None;
+        }
+        let tables = [("wte.", "vocabulary"), ("word_embeddings.", "vocabulary"), ("lm_head.", "vocabulary")];
+        let mut tables = tables.into_iter().chain([("wpe.", "context"), ("position_embeddings.", "context")]);
+        let named = match (tables.find(|(part, _)| name.contains(part)), found, &expected[..]) {
+            (Some((_, what)), &[theirs, found_width], &[ours, width]) if found_width == width => {
+                format!(": the file's {what} is {theirs}, the model's {ours}")
+            }
+            _ => String::new(),
+        };
+        Some(format!("{name} is of shape {found:?}, not {expected:?}{named}"))
     }
 
     /// Whether a file may hold this although it is no parameter here.

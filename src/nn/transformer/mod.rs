@@ -1,7 +1,7 @@
 //! The transformer: a decoder in GPT-2's shape and an encoder in BERT's, from the same parts.
 //!
-//! A pass is written down first ([`step`], [`forward`]), gone through backwards for what is trainable ([`backward`]), and
-//! laid out so that values share memory ([`memory`]); only then is there a buffer ([`pass`]). So the bytes that a set of
+//! A pass is written down first (`step`, `forward`), gone through backwards for what is trainable (`backward`), and
+//! laid out so that values share memory (`memory`); only then is there a buffer (`pass`). So the bytes that a set of
 //! trainable parameters needs are known before anything is allocated.
 
 mod backward;
@@ -49,7 +49,7 @@ impl Transformer {
     /// parameter that is trainable. Frozen parameters get no gradient, and what only theirs would need is not kept.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] for a context longer than the model's, or sizes of 0.
+    /// [`Error::BadConfig`] for a context longer than the model's, sizes of 0, or more than kernels can count.
     pub fn training(&self, batch: usize, context: usize, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
         self.check(batch, context)?;
         Ok(Pass::training(&self.config, batch, context, &trainable))
@@ -71,6 +71,12 @@ impl Transformer {
         if context == 0 || context > self.config.context {
             let value = context as f64;
             return Err(Error::BadConfig { setting: "context", value, allowed: "from 1 to the model's context" });
+        }
+        // Kernels count the numbers of a value in 32 bits.
+        let widest = self.config.widest() as u128 * context as u128;
+        if widest * batch as u128 > u128::from(u32::MAX) {
+            let allowed = "so few that the widest activation has at most 2^32 numbers";
+            return Err(Error::BadConfig { setting: "batch", value: batch as f64, allowed });
         }
         Ok(())
     }

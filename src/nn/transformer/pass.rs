@@ -55,6 +55,10 @@ pub struct Pass {
     steps: Vec<Step>,
     memory: Memory,
     logits: Id,
+    /// What stays in memory behind the pass.
+    kept: Vec<Id>,
+    /// The parameters that get gradients.
+    trained: Vec<String>,
     trains: bool,
 }
 
@@ -64,7 +68,8 @@ impl Pass {
         let mut recorder = Recorder::new(config, batch, context, true);
         let logits = recorder.forward();
         recorder.backward(logits, trainable);
-        Pass::of(recorder, logits, true)
+        let names = config.params().into_iter().map(|param| param.name);
+        Pass { trained: names.filter(|name| trainable(name)).collect(), trains: true, ..Pass::of(recorder, logits) }
     }
 
     /// Forward and loss.
@@ -72,13 +77,14 @@ impl Pass {
         let mut recorder = Recorder::new(config, batch, context, false);
         let logits = recorder.forward();
         recorder.backward(logits, &|_| false);
-        Pass::of(recorder, logits, false)
+        Pass::of(recorder, logits)
     }
 
-    fn of(recorder: Recorder, logits: Id, trains: bool) -> Pass {
+    fn of(recorder: Recorder, logits: Id) -> Pass {
         let Recorder { config, batch, context, values, steps, .. } = recorder;
         let memory = Memory::of(&values, &steps, &[logits]);
-        Pass { config: config.clone(), batch, context, values, steps, memory, logits, trains }
+        let (config, kept, trained) = (config.clone(), vec![logits], Vec::new());
+        Pass { config, batch, context, values, steps, memory, logits, kept, trained, trains: false }
     }
 
     /// The pass with the activations of these labels left in memory behind it, for [`Workspace::value`]. A label is the
@@ -86,8 +92,9 @@ impl Pass {
     #[must_use]
     pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
         let kept = (0..self.values.len()).filter(|id| *id == self.logits || label(&self.values[*id].label));
-        let memory = Memory::of(&self.values, &self.steps, &kept.collect::<Vec<Id>>());
-        Pass { memory, ..self }
+        let kept: Vec<Id> = kept.collect();
+        let memory = Memory::of(&self.values, &self.steps, &kept);
+        Pass { memory, kept, ..self }
     }
 
     /// Bytes of activations and their gradients.
@@ -95,10 +102,9 @@ impl Pass {
         self.memory.bytes()
     }
 
-    /// The names of the parameters that backward steps write gradients of.
-    pub fn trained(&self) -> Vec<String> {
-        let backward = self.steps.iter().filter(|step| step.is_backward());
-        backward.flat_map(|step| step.params()).map(str::to_owned).collect()
+    /// The names of the parameters that get gradients, in the model's order.
+    pub fn trained(&self) -> &[String] {
+        &self.trained
     }
 
     /// Allocates the memory.
@@ -168,6 +174,8 @@ pub struct Workspace {
 struct Placed<'a, E> {
     parameter: &'a dyn Fn(&str) -> Result<Range, E>,
     gradient: &'a dyn Fn(&str) -> Result<Option<Range>, E>,
+    /// Whose gradients are asked for.
+    trained: HashSet<&'a str>,
     /// Gradients that something of this step is in already.
     written: HashSet<String>,
     accumulate: bool,
@@ -179,9 +187,10 @@ impl Workspace {
         self.pass.bytes()
     }
 
-    /// An activation that the pass [keeps](Pass::keeping), `[rows, quads(width)]` vec4.
+    /// An activation that the pass [keeps](Pass::keeping), `[rows, quads(width)]` vec4; `None` for others, whose memory is
+    /// used again.
     pub fn value(&self, label: &str) -> Option<Range> {
-        self.pass.values.iter().position(|value| value.label == label).map(|id| self.range(id))
+        self.pass.kept.iter().find(|id| self.pass.values[**id].label == label).map(|id| self.range(*id))
     }
 
     /// The logits: `[batch, context, quads(vocab)]` of a decoder, `[batch, quads(classes)]` of an encoder.
@@ -190,10 +199,12 @@ impl Workspace {
     }
 
     /// The dispatches of the pass over a batch. `parameter` tells where each parameter lies, `gradient` where its gradient
-    /// goes, `None` for a frozen one. With `accumulate`, gradients are added to what is there.
+    /// goes; it is asked for those that [train](Pass::trained) only, and may leave one out with `None`. With `accumulate`,
+    /// gradients are added to what is there.
     ///
     /// # Errors
-    /// From `parameter` and `gradient`; a batch of other sizes; out of device memory.
+    /// From `parameter` and `gradient`; a batch of other sizes, or without the token types that the model has; out of
+    /// device memory.
     pub fn dispatches<E: From<Error>>(
         &self,
         batch: &Sequences,
@@ -203,7 +214,9 @@ impl Workspace {
         accumulate: bool,
     ) -> Result<Vec<Dispatch>, E> {
         self.check(batch)?;
-        let mut placed = Placed { parameter: &parameter, gradient: &gradient, written: HashSet::new(), accumulate };
+        let trained = self.pass.trained.iter().map(String::as_str).collect();
+        let (parameter, gradient, written) = (&parameter, &gradient, HashSet::new());
+        let mut placed = Placed { parameter, gradient, trained, written, accumulate };
         let mut dispatches = Vec::with_capacity(self.pass.steps.len() + 4);
         for step in &self.pass.steps {
             self.dispatch(step, batch, loss, &mut placed, &mut dispatches)?;
@@ -213,12 +226,20 @@ impl Workspace {
 
     fn check(&self, batch: &Sequences) -> Result<(), Error> {
         let pairs = [("batch", batch.batch, self.pass.batch), ("context", batch.context, self.pass.context)];
-        match pairs.into_iter().find(|(_, given, made)| given != made) {
-            Some((setting, value, _)) => {
-                Err(Error::BadConfig { setting, value: value as f64, allowed: "what the workspace was made for" })
-            }
-            None => Ok(()),
+        if let Some((setting, value, _)) = pairs.into_iter().find(|(_, given, made)| given != made) {
+            let value = value as f64;
+            return Err(Error::BadConfig { setting, value, allowed: "what the workspace was made for" });
         }
+        let types = self.pass.config.types();
+        if types > 0 && batch.types.is_none() {
+            let value = types as f64;
+            return Err(Error::BadConfig {
+                setting: "types",
+                value,
+                allowed: "possible for a batch without token types",
+            });
+        }
+        Ok(())
     }
 
     fn range(&self, value: Id) -> Range {
@@ -453,7 +474,7 @@ impl<E> Placed<'_, E> {
     fn gradients<const N: usize>(&mut self, names: &[&str; N]) -> Result<([Option<Range>; N], bool), E> {
         let mut ranges = [const { None }; N];
         let mut adds = self.accumulate;
-        for (range, name) in ranges.iter_mut().zip(names).filter(|(_, name)| !name.is_empty()) {
+        for (range, name) in ranges.iter_mut().zip(names).filter(|(_, name)| self.trained.contains(**name)) {
             *range = (self.gradient)(name)?;
             adds |= !self.written.insert((*name).to_owned());
         }

@@ -193,7 +193,7 @@ impl Step {
         }
     }
 
-    /// The parameters that it uses; of a backward step, those whose gradients it writes.
+    /// The parameters that it uses, but for a norm's.
     pub(super) fn params(&self) -> Vec<&str> {
         match self {
             Step::Embed { tables, .. } | Step::EmbedBackward { tables, .. } => {
@@ -204,22 +204,6 @@ impl Step {
             }
             _ => vec![],
         }
-    }
-
-    /// Whether it is part of the backward pass.
-    pub(super) fn is_backward(&self) -> bool {
-        matches!(
-            self,
-            Step::EmbedBackward { .. }
-                | Step::NormInput { .. }
-                | Step::NormWeight { .. }
-                | Step::LinearInput { .. }
-                | Step::LinearWeight { .. }
-                | Step::AttentionDelta { .. }
-                | Step::AttentionQuery { .. }
-                | Step::AttentionKeyValue { .. }
-                | Step::PoolBackward { .. }
-        )
     }
 }
 

@@ -1,0 +1,221 @@
+//! A transformer whose parameters and gradients have a buffer each, named like them, so that a test can see what a
+//! dispatch touches.
+
+use crate::support::noise;
+use gradus::engine::layout::{IGNORED, Metrics, Position};
+use gradus::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Range, Submission};
+use gradus::nn::transformer::{Config, Kind, LossOptions, Pass, Pooling, Sequences, Transformer, Workspace};
+use gradus::nn::{Activation, Error};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+pub(crate) const LOSS: LossOptions = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
+
+/// Nothing is a multiple of anything.
+pub(crate) fn config(kind: Kind) -> Config {
+    Config {
+        kind,
+        layers: 2,
+        heads: 3,
+        hidden: 12,
+        intermediate: 18,
+        vocab: 7,
+        context: 5,
+        activation: Activation::GeluNew,
+        norm_eps: 1e-5,
+        dropout: 0.0,
+    }
+}
+
+pub(crate) fn decoder(tied: bool) -> Config {
+    config(Kind::Decoder { tied })
+}
+
+pub(crate) fn encoder(types: usize, pooling: Pooling) -> Config {
+    config(Kind::Encoder { types, classes: 3, pooling })
+}
+
+/// All kinds that there are.
+pub(crate) fn kinds() -> Vec<Config> {
+    let encoders = [(2, Pooling::First), (0, Pooling::First), (2, Pooling::Mean), (0, Pooling::Mean)];
+    [true, false].map(decoder).into_iter().chain(encoders.map(|(types, pooling)| encoder(types, pooling))).collect()
+}
+
+/// Values that leave nothing at 0 or 1.
+pub(crate) fn values(config: &Config) -> Vec<(String, Vec<f32>)> {
+    let values = |(seed, param): (usize, gradus::params::Param)| {
+        let is_scale = param.name.ends_with(".weight") && param.shape.len() == 1;
+        let around = if is_scale { 1.0 } else { 0.0 };
+        let values = noise(seed as u32, param.elements()).into_iter().map(|value| around + 0.3 * value);
+        (param.name, values.collect())
+    };
+    config.params().into_iter().enumerate().map(values).collect()
+}
+
+/// A batch on the host.
+#[derive(Clone)]
+pub(crate) struct Data {
+    pub(crate) batch: usize,
+    pub(crate) context: usize,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) mask: Vec<u32>,
+    pub(crate) types: Vec<u32>,
+    pub(crate) labels: Vec<u32>,
+}
+
+impl Data {
+    /// Any tokens. Every second sequence of an encoder ends in padding.
+    pub(crate) fn new(config: &Config, batch: usize, context: usize) -> Data {
+        let below = |seed: u32, count: usize, end: usize| -> Vec<u32> {
+            noise(seed, count).iter().map(|x| ((x + 1.0) / 2.0 * end as f32) as u32).collect()
+        };
+        let (rows, pads) = (batch * context, matches!(config.kind, Kind::Encoder { .. }));
+        let padding = |row: usize| pads && (row / context) % 2 == 1 && row % context >= context.div_ceil(2);
+        let labels = match config.kind {
+            Kind::Decoder { .. } => below(3, rows, config.vocab),
+            Kind::Encoder { classes, .. } => below(4, batch, classes),
+        };
+        Data {
+            batch,
+            context,
+            tokens: below(1, rows, config.vocab),
+            mask: (0..rows).map(|row| u32::from(!padding(row))).collect(),
+            types: below(2, rows, config.types().max(1)),
+            labels,
+        }
+    }
+
+    /// One of two halves.
+    pub(crate) fn half(&self, number: usize) -> Data {
+        let part = |values: &[u32]| values.chunks(values.len() / 2).nth(number).expect("a half").to_vec();
+        Data {
+            batch: self.batch / 2,
+            context: self.context,
+            tokens: part(&self.tokens),
+            mask: part(&self.mask),
+            types: part(&self.types),
+            labels: part(&self.labels),
+        }
+    }
+
+    pub(crate) fn on(&self, engine: &Engine, config: &Config) -> Sequences {
+        let upload = |name: &str, values: &[u32]| engine.buffer_with(name, values).expect("a buffer").all();
+        Sequences {
+            batch: self.batch,
+            context: self.context,
+            tokens: upload("tokens", &self.tokens),
+            mask: upload("mask", &self.mask),
+            types: (config.types() > 0).then(|| upload("types", &self.types)),
+            labels: upload("labels", &self.labels),
+            position: engine.buffer("position", size_of::<Position>() as u64).expect("a buffer").all(),
+        }
+    }
+}
+
+pub(crate) struct Bed {
+    pub(crate) engine: Engine,
+    pub(crate) config: Config,
+    pub(crate) values: HashMap<String, Buffer>,
+    pub(crate) gradients: HashMap<String, Buffer>,
+    /// Whose gradients a pass has asked for.
+    pub(crate) asked: RefCell<Vec<String>>,
+}
+
+impl Bed {
+    pub(crate) fn new(engine: &Engine, config: &Config) -> Bed {
+        let (mut params, mut gradients) = (HashMap::new(), HashMap::new());
+        for (name, values) in values(config) {
+            gradients.insert(name.clone(), engine.buffer(&format!("d.{name}"), 4 * values.len() as u64).expect("one"));
+            params.insert(name.clone(), engine.buffer_with(&name, &values).expect("a buffer"));
+        }
+        let (engine, config, asked) = (engine.clone(), config.clone(), RefCell::default());
+        Bed { engine, config, values: params, gradients, asked }
+    }
+
+    pub(crate) fn pass(&self, data: &Data, trainable: impl Fn(&str) -> bool) -> Pass {
+        let model = Transformer::new(self.config.clone()).expect("a model");
+        model.training(data.batch, data.context, trainable).expect("a pass")
+    }
+
+    pub(crate) fn dispatches(
+        &self,
+        space: &Workspace,
+        batch: &Sequences,
+        loss: LossOptions,
+        accumulate: bool,
+    ) -> Vec<Dispatch> {
+        self.asked.borrow_mut().clear();
+        let gradient = |name: &str| {
+            self.asked.borrow_mut().push(name.to_owned());
+            Ok(Some(self.gradients[name].all()))
+        };
+        space.dispatches::<Error>(batch, loss, |name| Ok(self.values[name].all()), gradient, accumulate).expect("them")
+    }
+
+    /// A pass that is ready to run.
+    pub(crate) fn ready(&self, pass: Pass, data: &Data, loss: LossOptions, accumulate: bool) -> Ready {
+        let space = pass.allocate(&self.engine).expect("memory");
+        let batch = data.on(&self.engine, &self.config);
+        let mut program = Program::new("pass");
+        program.dispatches = self.dispatches(&space, &batch, loss, accumulate);
+        let pass = self.engine.prepare(program).expect("a program");
+        Ready { engine: self.engine.clone(), space, pass }
+    }
+
+    /// Runs a pass over all parameters.
+    pub(crate) fn run(&self, data: &Data, loss: LossOptions) -> Ready {
+        let ready = self.ready(self.pass(data, |_| true), data, loss, false);
+        ready.run();
+        ready
+    }
+
+    pub(crate) fn gradient(&self, name: &str) -> Vec<f32> {
+        self.engine.read(&self.gradients[name].all()).expect("a gradient")
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.config.params().into_iter().map(|param| param.name).collect()
+    }
+}
+
+pub(crate) struct Ready {
+    engine: Engine,
+    pub(crate) space: Workspace,
+    pass: Prepared,
+}
+
+impl Ready {
+    /// The mean loss.
+    pub(crate) fn run(&self) -> f64 {
+        self.engine.submit(&Submission { programs: vec![&self.pass], ..Submission::default() }).expect("a pass");
+        let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics.all()).expect("metrics");
+        metrics[0].mean_loss()
+    }
+
+    pub(crate) fn read(&self, range: &Range) -> Vec<f32> {
+        self.engine.read(range).expect("values")
+    }
+}
+
+/// The names of the buffers that a dispatch is bound to.
+pub(crate) fn touched(dispatch: &Dispatch) -> Vec<String> {
+    let label = |binding: &Binding| match binding {
+        Binding::Memory(range) => Some(range.buffer.label().to_owned()),
+        Binding::Clock => None,
+    };
+    dispatch.bindings.iter().filter_map(label).collect()
+}
+
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Checks that the difference is a small part of what is expected. Softmax does not see the biases of keys, so that
+/// their gradients are rounding: hence the absolute part.
+pub(crate) fn assert_near(what: &str, got: &[f32], expected: &[f32], relative: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let size = norm(&mut expected.iter().map(|value| f64::from(*value)));
+    let difference = norm(&mut got.iter().zip(expected).map(|(got, expected)| f64::from(*got) - f64::from(*expected)));
+    assert!(difference <= relative * size + 1e-6, "{what}: {difference:e} of {size:e}");
+}
