@@ -50,7 +50,7 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 1, value_name = "EPOCHS")]
     pretrain: usize,
     /// Times through the second text, each way.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     epochs: usize,
     /// Seed of initial values and orders.
     #[arg(long, default_value_t = 1)]

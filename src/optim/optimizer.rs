@@ -529,12 +529,13 @@ impl Optimizer {
 
     /// The step's program over the thawed tensors that `has_gradient` keeps.
     fn compile(&self, over: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
-        let spans: Vec<Span<'_>> = self
-            .state
-            .order
-            .iter()
-            .filter(|tensor| has_gradient(**tensor))
-            .filter_map(|&tensor| {
+        // In the model's order, whatever thawed first: the norm's sums have the same order, and so the same bits, in a run
+        // that goes on from a checkpoint, whose tensors thaw together.
+        let mut tensors: Vec<usize> = self.state.order.iter().copied().filter(|tensor| has_gradient(*tensor)).collect();
+        tensors.sort_unstable();
+        let spans: Vec<Span<'_>> = tensors
+            .into_iter()
+            .filter_map(|tensor| {
                 let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
                 let state = self.state.pieces(tensor)?;
                 Some(Span {

@@ -25,7 +25,7 @@ fn sets() -> (DataSet, DataSet) {
 }
 
 fn config() -> Config {
-    let settings = Settings { guard: true, clip: Clip::norm(2.0), ..Settings::default() };
+    let settings = Settings { guard: true, clip: Clip::norm(0.5), ..Settings::default() };
     Config { epochs: 9, seed: 5, settings, ..Config::default() }
 }
 
