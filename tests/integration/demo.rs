@@ -67,6 +67,10 @@ fn demo_mlp_runs_without_any_adapter() {
 
 #[test]
 fn bad_arguments_are_told() {
+    assert_eq!(
+        refused(&["--adapter", "cpu", "demo", "transformer", "--preset", "huge"]),
+        "gradus: preset \"huge\" is not known; there are tiny, small and base"
+    );
     let cpu = |rest: &[&str]| refused(&[&["--adapter", "cpu", "demo", "mlp"], rest].concat());
     assert_eq!(cpu(&["--lr", "-1"]), "gradus: --lr -1: lr is not a finite number that is 0 or more");
     assert_eq!(cpu(&["--hidden", "0"]), "gradus: an MLP of sizes [64, 0, 10]: a layer of size 0 has nothing to learn");
