@@ -148,10 +148,7 @@ impl Trainer {
     /// From the device.
     pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
         self.drain()?;
-        let steps = self.cursor.step();
-        let report = Some(Report { ring: &self.results, tag: steps });
-        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
-        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        let steps = self.submit_test()?;
         self.engine.wait()?;
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
@@ -254,10 +251,7 @@ impl Trainer {
             self.engine.throttle();
             self.collect(tell)?;
         }
-        let steps = self.cursor.step();
-        let report = Some(Report { ring: &self.results, tag: steps });
-        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
-        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        let steps = self.submit_test()?;
         if !self.decides() {
             return Ok(());
         }
@@ -273,6 +267,15 @@ impl Trainer {
             self.forget_rows();
         }
         Ok(())
+    }
+
+    /// Submits the test; steps done before it. There is a free slot for its report.
+    fn submit_test(&mut self) -> Result<u64, Error> {
+        let steps = self.cursor.step();
+        let report = Some(Report { ring: &self.results, tag: steps });
+        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
+        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        Ok(steps)
     }
 
     /// Whether metrics decide anything, be it which checkpoint is the best.
@@ -323,8 +326,7 @@ impl Trainer {
     /// Another optimizer over the same parameters takes over, with moments and counts at zero. Reports of the old one
     /// have been collected.
     pub(super) fn take_over(&mut self, mut optimizer: Optimizer) -> Result<(), Error> {
-        let stats: Vec<Stats> = self.engine.read(&self.optimizer.stats_range())?;
-        self.skipped_before += stats.first().map_or(0, |stats| u64::from(stats.skipped));
+        self.skipped_before = self.skipped_steps()?;
         optimizer.go_to_step(self.cursor.step())?;
         (self.progress, self.results) = rings(&self.engine, &*self.task, &optimizer)?;
         self.optimizer = optimizer;
