@@ -30,6 +30,8 @@ pub(super) struct RunOf {
     batch_size: usize,
     micro_batches: usize,
     steps_per_epoch: u64,
+    clip: String,
+    guard: bool,
     params: Vec<(String, Vec<usize>)>,
     schedule: String,
 }
@@ -55,6 +57,8 @@ impl RunOf {
             batch_size: trainer.config.batch_size,
             micro_batches: trainer.config.micro_batches,
             steps_per_epoch: trainer.plan.steps_per_epoch(),
+            clip: format!("{:?}", trainer.config.settings.clip),
+            guard: trainer.config.settings.guard,
             params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
             schedule: trainer.plan.to_yaml(),
         }
@@ -67,6 +71,8 @@ impl RunOf {
             ("batch_size", saved.batch_size.to_string(), self.batch_size.to_string()),
             ("micro_batches", saved.micro_batches.to_string(), self.micro_batches.to_string()),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
+            ("clip", saved.clip.clone(), self.clip.clone()),
+            ("guard", saved.guard.to_string(), self.guard.to_string()),
         ];
         let other = |what: &str, there: &str, here: &str| Error::OtherRun {
             path: path.to_owned(),

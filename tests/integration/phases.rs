@@ -188,6 +188,9 @@ fn checkpoints_that_are_cut_off_altered_or_of_another_run_are_refused_by_name() 
 
     let told = resume(GRADUAL, Config { seed: 6, ..config() }).expect_err("another run").to_string();
     assert!(told.contains("step-000000044") && told.ends_with("seed is 5 there and 6 here"), "{told}");
+    let settings = Settings { clip: Clip::None, ..config().settings };
+    let told = resume(GRADUAL, Config { settings, ..config() }).expect_err("another run").to_string();
+    assert!(told.contains("clip is Norm") && told.ends_with("there and None here"), "{told}");
     let told = resume(&GRADUAL.replace("0.05", "0.06"), config()).expect_err("another run").to_string();
     assert!(told.contains("this is another run: the schedule is") && told.contains("0.06"), "{told}");
 
