@@ -146,6 +146,7 @@ const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LAYER_NORM: &str = include_str!("../../shaders/nn/layer_norm.wgsl");
 const LAYER_NORM_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/layer_norm_backward_input.wgsl");
 const LAYER_NORM_BACKWARD_WEIGHT: &str = include_str!("../../shaders/nn/layer_norm_backward_weight.wgsl");
+const GATHER_CACHED: &str = include_str!("../../shaders/nn/gather_cached.wgsl");
 const GATHER_SEQUENCES: &str = include_str!("../../shaders/nn/gather_sequences.wgsl");
 const GATHER_TOKENS: &str = include_str!("../../shaders/nn/gather_tokens.wgsl");
 const LINEAR: &str = include_str!("../../shaders/nn/linear.wgsl");
@@ -157,7 +158,7 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 48] = [
+pub static KERNELS: [Kernel; 49] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
@@ -245,6 +246,7 @@ pub static KERNELS: [Kernel; 48] = [
         &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
         layer_norm_backward_weight,
     ),
+    entry("gather_cached", GATHER_CACHED, &[], &[Read, ReadWrite, Read, Uniform], gather_cached),
     entry(
         "gather_sequences",
         GATHER_SEQUENCES,
@@ -493,6 +495,12 @@ fn layer_norm_backward_weight(call: Call<'_>) {
     let [dy, x, moments, dgamma, dbeta, shape] = call.take();
     let (dgamma, dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
     twin::nn::layer_norm_backward_weight(dy.get(), x.get(), moments.get(), dgamma, dbeta, shape.one(), accumulate);
+}
+
+fn gather_cached(call: Call<'_>) {
+    let shuffle = call.switch("SHUFFLE", true);
+    let [cached, out, position, shape] = call.take();
+    twin::nn::gather_cached(cached.get(), out.get_mut(), position.one(), shape.one(), shuffle);
 }
 
 fn gather_sequences(call: Call<'_>) {

@@ -5,6 +5,7 @@ use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
 use crate::params::{self, Param, nearest};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Named parameters on a device, in pages; each starts at a 256-byte boundary.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Parameters {
     params: Vec<Param>,
     placement: Placement,
     pages: Vec<Buffer>,
+    uploads: AtomicU64,
 }
 
 impl Parameters {
@@ -26,7 +28,7 @@ impl Parameters {
         let page_bytes = page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
         let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
         let pages = buffers(engine, "params", &placement.pages)?;
-        Ok(Parameters { engine: engine.clone(), params: params.to_vec(), placement, pages })
+        Ok(Parameters { engine: engine.clone(), params: params.to_vec(), placement, pages, uploads: AtomicU64::new(0) })
     }
 
     /// The parameters, in order.
@@ -69,7 +71,13 @@ impl Parameters {
         let index = self.index(name)?;
         check_length(&self.params[index], "values", values.len())?;
         let windows: Vec<Range> = self.pages.iter().map(Buffer::all).collect();
+        self.uploads.fetch_add(1, Ordering::AcqRel);
         upload_pieces(&self.engine, self.pieces(index), &windows, values)
+    }
+
+    /// A number that changes whenever values are uploaded: what was computed from those before is no longer true.
+    pub fn uploads(&self) -> u64 {
+        self.uploads.load(Ordering::Acquire)
     }
 
     /// Reads a parameter's values, row-major. Waits for the device.

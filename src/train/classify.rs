@@ -37,6 +37,22 @@ impl Classify {
     }
 }
 
+impl Classify {
+    /// The test set on the device: batches and their rows.
+    fn tests(&self, engine: &Engine) -> Result<Vec<(Batch, usize)>, Error> {
+        let Classify { model, test, .. } = self;
+        let batch = |(number, first): (usize, usize)| {
+            let rows = TEST_ROWS.min(test.rows() - first);
+            let batch = Batch::new(engine, rows, model.inputs())?;
+            engine.write(&batch.x, 0, &test.padded(first, rows))?;
+            engine.write(&batch.labels, 0, &test.labels()[first..first + rows])?;
+            engine.write(&batch.position, 0, &[Position { batch: number as u32, ..Position::default() }])?;
+            Ok((batch, rows))
+        };
+        (0..test.rows()).step_by(TEST_ROWS).enumerate().map(batch).collect()
+    }
+}
+
 impl Task for Classify {
     fn params(&self) -> Vec<Param> {
         self.model.params()
@@ -62,6 +78,7 @@ impl Task for Classify {
             labels: engine.buffer_with("train labels", train.labels())?,
             batch: Batch::new(engine, config.batch_size, self.model.inputs())?,
             space: self.model.workspace(engine, config.batch_size)?,
+            tests: self.tests(engine)?,
             tested: engine.buffer("test metrics", size_of::<Metrics>() as u64)?,
             engine: engine.clone(),
             config: config.clone(),
@@ -80,12 +97,14 @@ struct OnDevice {
     labels: Buffer,
     batch: Batch,
     space: Workspace,
+    /// The test set in batches.
+    tests: Vec<(Batch, usize)>,
     tested: Buffer,
 }
 
 impl Placed for OnDevice {
-    fn step(&self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let OnDevice { engine, config, task, batch, space, .. } = self;
+    fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
+        let OnDevice { engine, config, task, batch, space, .. } = &*self;
         let (samples, rows) = (task.train.rows(), config.rows_per_step());
         let parameter = |name: &str| parameters.range(name).map_err(Error::from);
         let gradient = |name: &str| gradient_of(optimizer, name);
@@ -109,28 +128,22 @@ impl Placed for OnDevice {
         Ok(program)
     }
 
-    /// The test set lies on the device in batches.
-    fn test(&self, parameters: &Parameters) -> Result<Program, Error> {
-        let OnDevice { engine, task: Classify { model, test, .. }, .. } = self;
+    fn test(&mut self, parameters: &Parameters, _optimizer: &Optimizer) -> Result<Program, Error> {
+        let OnDevice { engine, task: Classify { model, .. }, .. } = self;
         let parameter = |name: &str| parameters.range(name).map_err(Error::from);
         let mut program = Program::new("mlp test");
         let mut spaces: Vec<(usize, Workspace)> = Vec::new();
-        for (number, first) in (0..test.rows()).step_by(TEST_ROWS).enumerate() {
-            let rows = TEST_ROWS.min(test.rows() - first);
-            let batch = Batch::new(engine, rows, model.inputs())?;
-            engine.write(&batch.x, 0, &test.padded(first, rows))?;
-            engine.write(&batch.labels, 0, &test.labels()[first..first + rows])?;
-            engine.write(&batch.position, 0, &[Position { batch: number as u32, ..Position::default() }])?;
-            let known = spaces.iter().position(|(known, _)| *known == rows);
+        for (batch, rows) in &self.tests {
+            let known = spaces.iter().position(|(known, _)| known == rows);
             let place = known.unwrap_or(spaces.len());
             if known.is_none() {
-                let mut space = model.workspace(engine, rows)?;
+                let mut space = model.workspace(engine, *rows)?;
                 space.metrics = self.tested.clone();
-                spaces.push((rows, space));
+                spaces.push((*rows, space));
             }
             let space = &spaces[place].1;
-            program.dispatches.extend(model.forward(engine, parameter, &batch, space)?);
-            program.dispatches.extend(model.loss(engine, &batch, space, 0.0)?);
+            program.dispatches.extend(model.forward(engine, parameter, batch, space)?);
+            program.dispatches.extend(model.loss(engine, batch, space, 0.0)?);
         }
         Ok(program)
     }

@@ -19,10 +19,16 @@ pub struct Config {
     pub settings: Settings,
     /// Bytes of device memory that the best copy may take; what is over lies in host memory.
     pub best_device_limit_bytes: u64,
+    /// Bytes of device memory for what a frozen trunk makes of each example, kept so that no step makes it again; the
+    /// trunk of the test set has as much beside it. The bits of a run are the same with it and without.
+    pub trunk_device_limit_bytes: u64,
+    /// Bytes of host memory for the same, where it is too much for the device: then a step uploads its rows.
+    pub trunk_host_limit_bytes: u64,
 }
 
 impl Default for Config {
-    /// Batches of 32, one epoch, the guard on, and up to 1 GiB of device memory for the best copy.
+    /// Batches of 32, one epoch, the guard on, and up to 1 GiB of device memory each for the best copy and
+    /// for a frozen trunk, which goes to host memory beyond that, up to 1 GiB too.
     fn default() -> Config {
         Config {
             batch_size: 32,
@@ -31,6 +37,8 @@ impl Default for Config {
             seed: 1,
             settings: Settings { guard: true, ..Settings::default() },
             best_device_limit_bytes: 1 << 30,
+            trunk_device_limit_bytes: 1 << 30,
+            trunk_host_limit_bytes: 1 << 30,
         }
     }
 }

@@ -75,6 +75,18 @@ pub enum Error {
         /// Tokens of the model's.
         model: usize,
     },
+    /// A set of sequences that does not fit the model.
+    #[error("the {which} set has {what} {set}, the model {model}")]
+    Sequences {
+        /// `train` or `test`.
+        which: &'static str,
+        /// What differs.
+        what: &'static str,
+        /// The set's.
+        set: usize,
+        /// The model's.
+        model: usize,
+    },
     /// A prompt that no text can begin with.
     #[error("a prompt of {tokens} tokens: it needs at least one, each below {vocab}")]
     BadPrompt {

@@ -8,9 +8,11 @@
 
 mod checkpoint;
 mod classify;
+mod classify_sequences;
 mod config;
 mod error;
 mod event;
+mod examples;
 mod language;
 mod phase;
 mod resume;
@@ -18,9 +20,12 @@ mod sample;
 mod saved;
 mod task;
 mod trainer;
+mod transformer;
+mod trunk;
 
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
+pub use classify_sequences::ClassifySequences;
 pub use config::Config;
 pub use error::Error;
 pub use event::{Began, Evaluation, Event, Progress};

@@ -31,7 +31,7 @@ impl Trainer {
                 self.optimizer.add_groups(&new)?;
             }
         }
-        self.compile()?;
+        self.forget_programs();
         Ok(Some(self.began(&transition, thawed, &groups)))
     }
 

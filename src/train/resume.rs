@@ -87,7 +87,8 @@ impl Trainer {
         self.take_over(optimizer)?;
         self.set_skipped_before(last.saved.skipped_steps);
         self.engine.write(&self.metrics().buffer, 0, &last.saved.metrics)?;
-        self.compile()
+        self.forget_programs();
+        Ok(())
     }
 
     /// The copy as it was kept, with the values of what has thawed since.

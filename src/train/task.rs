@@ -1,7 +1,7 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
 use super::{Config, Error};
-use crate::engine::{Engine, Program, Range};
+use crate::engine::{Engine, Program, Range, Upload};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
 
@@ -38,13 +38,26 @@ pub trait Placed: Send {
     ///
     /// # Errors
     /// Out of device memory.
-    fn step(&self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
+    fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
 
-    /// Forward and loss over the test set.
+    /// Forward and loss over the test set. Made anew when others are trainable.
     ///
     /// # Errors
     /// Out of device memory.
-    fn test(&self, parameters: &Parameters) -> Result<Program, Error>;
+    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
+
+    /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
+    fn forget(&mut self) {}
+
+    /// What a step needs from the host beside the optimizer's table.
+    fn uploads(&self, _step: u64) -> Vec<Upload> {
+        Vec::new()
+    }
+
+    /// Bytes of what a frozen trunk made of the examples.
+    fn trunk_bytes(&self) -> u64 {
+        0
+    }
 
     /// Counts of the losses of the running epoch: [`Metrics`](crate::engine::layout::Metrics).
     fn trained(&self) -> Range;

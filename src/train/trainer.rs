@@ -32,8 +32,11 @@ pub struct Trainer {
     pub(super) best: Best,
     pub(super) checkpoints: Option<Checkpoints>,
     task: Box<dyn Placed>,
-    step: Prepared,
-    test: Prepared,
+    /// The programs of a step and of a test; made when first needed.
+    step: Option<Prepared>,
+    test: Option<Prepared>,
+    /// [`Parameters::uploads`] when they were made.
+    uploads: u64,
     progress: Ring,
     results: Ring,
     /// Evaluations whose metrics have not arrived.
@@ -47,6 +50,9 @@ pub struct Trainer {
     lr: f64,
     optimizer_bytes: u64,
 }
+
+/// Stands where a program has not been made.
+static NOTHING: Program = Program { label: String::new(), dispatches: Vec::new() };
 
 /// What an evaluation's report does not say itself.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +89,6 @@ impl Trainer {
         }
         let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
         let task = task.place(engine, &config)?;
-        let (step, test) = (task.step(&parameters, &optimizer)?, task.test(&parameters)?);
         let (progress, results) = rings(engine, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
@@ -93,8 +98,9 @@ impl Trainer {
             cursor,
             parameters,
             optimizer,
-            step: engine.prepare(step)?,
-            test: engine.prepare(test)?,
+            step: None,
+            test: None,
+            uploads: 0,
             task,
             progress,
             results,
@@ -133,13 +139,19 @@ impl Trainer {
     /// # Errors
     /// From the device, where the optimizer's has to be made first.
     pub fn programs(&mut self) -> Result<[&Program; 2], Error> {
-        let step = self.step.program();
+        self.make_step()?;
+        let step = self.step.as_ref().map_or(&NOTHING, Prepared::program);
         Ok([step, self.optimizer.program()?])
     }
 
     /// Bytes that the optimizer's programs have moved so far, by their own count.
     pub fn optimizer_bytes(&self) -> u64 {
         self.optimizer_bytes
+    }
+
+    /// Bytes of what a frozen trunk made of the examples, kept since the phase began.
+    pub fn trunk_bytes(&self) -> u64 {
+        self.task.trunk_bytes()
     }
 
     /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
@@ -149,7 +161,7 @@ impl Trainer {
     pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
         self.drain()?;
         let steps = self.submit_test()?;
-        self.engine.wait()?;
+        self.engine.wait_for(&[&self.results])?;
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
@@ -166,7 +178,7 @@ impl Trainer {
         while !self.is_over() {
             self.advance(&mut tell)?;
         }
-        self.engine.wait()?;
+        self.engine.wait_for(&[&self.progress, &self.results])?;
         self.collect(&mut tell)?;
         Ok(())
     }
@@ -210,10 +222,12 @@ impl Trainer {
         if self.lrs.is_empty() {
             self.load_rows()?;
         }
-        let Next { uploads, program, slot, step, lost } = self.optimizer.next(None)?;
+        self.make_step()?;
+        let Next { mut uploads, program, slot, step, lost } = self.optimizer.next(None)?;
         self.optimizer_bytes += program.program().bytes();
+        uploads.extend(self.task.uploads(step));
         let report = Some(Report { ring: &self.progress, tag: step });
-        let programs = vec![&self.step, program];
+        let programs = self.step.iter().chain([program]).collect();
         let lost = Some(lost);
         self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?;
         self.plan.step(&mut self.cursor)?;
@@ -255,7 +269,7 @@ impl Trainer {
         if !self.decides() {
             return Ok(());
         }
-        self.engine.wait()?;
+        self.engine.wait_for(&[&self.results])?;
         let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
         let metrics = [done.train_loss, done.val_loss, done.val_accuracy];
         let metrics: Vec<(&str, f64)> = METRICS.into_iter().zip(metrics).collect();
@@ -271,9 +285,11 @@ impl Trainer {
 
     /// Submits the test; steps done before it. There is a free slot for its report.
     fn submit_test(&mut self) -> Result<u64, Error> {
+        self.make_test()?;
         let steps = self.cursor.step();
         let report = Some(Report { ring: &self.results, tag: steps });
-        self.engine.submit(&Submission { programs: vec![&self.test], report, ..Submission::default() })?;
+        let programs = self.test.iter().collect();
+        self.engine.submit(&Submission { programs, report, ..Submission::default() })?;
         self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
         Ok(steps)
     }
@@ -315,12 +331,38 @@ impl Trainer {
 
     // ---- what a phase changes ----
 
-    /// Compiles the step for what is trainable now.
-    pub(super) fn compile(&mut self) -> Result<(), Error> {
-        let program = self.task.step(&self.parameters, &self.optimizer)?;
-        self.step = self.engine.prepare(program)?;
+    /// Others are trainable now: the programs and rows that are there are no longer true.
+    pub(super) fn forget_programs(&mut self) {
+        (self.step, self.test) = (None, None);
+        self.task.forget();
         self.forget_rows();
+    }
+
+    fn make_step(&mut self) -> Result<(), Error> {
+        self.forget_old_values();
+        if self.step.is_none() {
+            let program = self.task.step(&self.parameters, &self.optimizer)?;
+            self.step = Some(self.engine.prepare(program)?);
+        }
         Ok(())
+    }
+
+    fn make_test(&mut self) -> Result<(), Error> {
+        self.forget_old_values();
+        if self.test.is_none() {
+            let program = self.task.test(&self.parameters, &self.optimizer)?;
+            self.test = Some(self.engine.prepare(program)?);
+        }
+        Ok(())
+    }
+
+    /// What a frozen trunk made of the examples holds for the values that it had then.
+    fn forget_old_values(&mut self) {
+        if self.uploads != self.parameters.uploads() {
+            self.uploads = self.parameters.uploads();
+            (self.step, self.test) = (None, None);
+            self.task.forget();
+        }
     }
 
     /// Another optimizer over the same parameters takes over, with moments and counts at zero. Reports of the old one
@@ -351,7 +393,7 @@ impl Trainer {
 
     /// Waits until every report of a step has arrived, and drops them.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
-        self.engine.wait()?;
+        self.engine.wait_for(&[&self.progress, &self.results])?;
         self.collect(&mut |_| ()).map(|_| ())
     }
 }

@@ -45,3 +45,4 @@ mod transformer_goldens;
 mod transformer_gradients;
 mod transformer_pass;
 mod trial;
+mod trunk;

@@ -2,8 +2,8 @@
 //! bindings as declared; its twin and its file where the name says.
 
 use gradus::engine::layout::{
-    Attention, Chunk, Dropout, Embedding, Gather, GatherSequences, GatherTokens, LayerNorm, Linear, Loss, Metrics,
-    Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
+    Attention, Chunk, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, LayerNorm, Linear, Loss,
+    Metrics, Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +91,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
+        host_layout!(GatherCached: samples, rows, quads, seed, first, count, pad0, pad1),
         host_layout!(GatherSequences: samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();

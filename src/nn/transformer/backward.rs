@@ -26,7 +26,8 @@ struct Backward<'a> {
 impl Recorder<'_> {
     /// Adds the loss and the backward pass to the forward steps. `trainable` says which parameters get gradients.
     pub(super) fn backward(&mut self, logits: Id, trainable: &dyn Fn(&str) -> bool) {
-        let dlogits = self.value("d.logits", self.values[logits].bytes);
+        // Evaluation makes no gradient; what is bound in its place is left alone.
+        let dlogits = self.value("d.logits", if self.trains { self.values[logits].bytes } else { 16 });
         // 8 bytes a row, at most one for each row of the batch.
         let verdict_bytes = self.rows() as u64 * 8;
         let verdicts = self.value("verdicts", verdict_bytes);
@@ -54,7 +55,7 @@ impl Recorder<'_> {
 }
 
 /// Whether each value depends on a trainable parameter.
-fn needed(steps: &[Step], values: usize, trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
+pub(super) fn needed(steps: &[Step], values: usize, trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
     let mut needed = vec![false; values];
     for step in steps {
         let (reads, writes) = step.values();

@@ -82,6 +82,20 @@ impl Config {
         })
     }
 
+    /// An encoder by preset, with BERT's activation, two token types and the mean over tokens below its classes: `tiny`,
+    /// `small` or `base` (85 M parameters in its blocks, BERT's sizes).
+    ///
+    /// # Errors
+    /// [`Error::UnknownPreset`] naming those that there are.
+    pub fn encoder(preset: &str, vocab: usize, context: usize, classes: usize) -> Result<Config, Error> {
+        Ok(Config {
+            kind: Kind::Encoder { types: 2, classes, pooling: Pooling::Mean },
+            activation: Activation::Gelu,
+            norm_eps: 1e-12,
+            ..Config::decoder(preset, vocab, context)?
+        })
+    }
+
     /// Checks the sizes.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(super) struct Recorder<'a> {
     pub(super) values: Vec<Value>,
     pub(super) steps: Vec<Step>,
     dropouts: u32,
-    trains: bool,
+    pub(super) trains: bool,
 }
 
 impl<'a> Recorder<'a> {

@@ -11,11 +11,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Lays values out for steps in this order. What has to stay behind the pass is `kept`.
+    /// Lays values out for steps in this order. What has to stay behind the pass is `kept`, what somebody writes before it
+    /// `given`.
     ///
     /// A value takes the smallest free buffer that holds it, else a new one. A step's results never take the memory of
     /// what it reads: a kernel may not read and write one buffer.
-    pub(super) fn of(values: &[Value], steps: &[Step], kept: &[Id]) -> Memory {
+    pub(super) fn of(values: &[Value], steps: &[Step], kept: &[Id], given: &[Id]) -> Memory {
         let mut last = vec![None; values.len()];
         for (place, step) in steps.iter().enumerate() {
             let (reads, writes) = step.values();
@@ -24,6 +25,9 @@ impl Memory {
         kept.iter().for_each(|value| last[*value] = Some(usize::MAX));
         let mut memory = Memory { buffer_bytes: Vec::new(), buffer_of: vec![None; values.len()] };
         let mut free: Vec<usize> = Vec::new();
+        for value in given {
+            memory.buffer_of[*value] = Some(memory.take(&mut free, values[*value].bytes));
+        }
         for (place, step) in steps.iter().enumerate() {
             let (reads, writes) = step.values();
             for write in writes.iter().filter(|write| memory.buffer_of[**write].is_none()).collect::<Vec<_>>() {
@@ -68,10 +72,13 @@ mod tests {
         let values = ["a", "b", "c", "d"].map(value);
         let pool = |x, y| Step::Pool { x, y };
         let steps = [Step::Embed { tables: vec![], y: 0 }, pool(0, 1), pool(1, 2), pool(2, 3)];
-        let memory = Memory::of(&values, &steps, &[]);
+        let memory = Memory::of(&values, &steps, &[], &[]);
         // Two in turn are enough.
         assert_eq!(memory.buffer_of, [Some(0), Some(1), Some(0), Some(1)]);
-        let kept = Memory::of(&values, &steps, &[0]);
+        let kept = Memory::of(&values, &steps, &[0], &[]);
         assert_eq!((kept.buffer_of[2], kept.bytes()), (Some(2), 192));
+        // What is given is there before the first step, and gives its memory up behind its last use.
+        let given = Memory::of(&values, &steps[2..], &[], &[1]);
+        assert_eq!(given.buffer_of, [None, Some(0), Some(1), Some(0)]);
     }
 }

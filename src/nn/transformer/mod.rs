@@ -11,6 +11,7 @@ mod forward;
 mod initial;
 mod memory;
 mod pass;
+mod split;
 mod step;
 
 pub use config::{Config, Kind, Pooling};

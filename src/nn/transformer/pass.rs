@@ -48,18 +48,20 @@ pub struct LossOptions {
 /// The steps of a pass and their memory, of which nothing is allocated yet.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    config: Config,
-    batch: usize,
-    context: usize,
-    values: Vec<Value>,
-    steps: Vec<Step>,
-    memory: Memory,
-    logits: Id,
-    /// What stays in memory behind the pass.
-    kept: Vec<Id>,
+    pub(super) config: Config,
+    pub(super) batch: usize,
+    pub(super) context: usize,
+    pub(super) values: Vec<Value>,
+    pub(super) steps: Vec<Step>,
+    pub(super) memory: Memory,
+    pub(super) logits: Id,
+    /// What is in memory before the pass.
+    pub(super) inputs: Vec<Id>,
+    /// What stays in memory behind it.
+    pub(super) kept: Vec<Id>,
     /// The parameters that get gradients.
-    trained: Vec<String>,
-    trains: bool,
+    pub(super) trained: Vec<String>,
+    pub(super) trains: bool,
 }
 
 impl Pass {
@@ -82,9 +84,9 @@ impl Pass {
 
     fn of(recorder: Recorder, logits: Id) -> Pass {
         let Recorder { config, batch, context, values, steps, .. } = recorder;
-        let memory = Memory::of(&values, &steps, &[logits]);
-        let (config, kept, trained) = (config.clone(), vec![logits], Vec::new());
-        Pass { config, batch, context, values, steps, memory, logits, kept, trained, trains: false }
+        let memory = Memory::of(&values, &steps, &[logits], &[]);
+        let (config, inputs, kept, trained) = (config.clone(), Vec::new(), vec![logits], Vec::new());
+        Pass { config, batch, context, values, steps, memory, logits, inputs, kept, trained, trains: false }
     }
 
     /// The pass with the activations of these labels left in memory behind it, for [`Workspace::value`]. A label is the
@@ -93,13 +95,18 @@ impl Pass {
     pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
         let kept = (0..self.values.len()).filter(|id| *id == self.logits || label(&self.values[*id].label));
         let kept: Vec<Id> = kept.collect();
-        let memory = Memory::of(&self.values, &self.steps, &kept);
+        let memory = Memory::of(&self.values, &self.steps, &kept, &self.inputs);
         Pass { memory, kept, ..self }
     }
 
     /// Bytes of activations and their gradients.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()
+    }
+
+    /// Whether the attention drops weights.
+    pub(super) fn drops_weights(&self) -> bool {
+        self.trains && self.config.dropout > 0.0
     }
 
     /// The names of the parameters that get gradients, in the model's order.
@@ -191,6 +198,16 @@ impl Workspace {
     /// used again.
     pub fn value(&self, label: &str) -> Option<Range> {
         self.pass.kept.iter().find(|id| self.pass.values[**id].label == label).map(|id| self.range(*id))
+    }
+
+    /// All that the pass keeps: label and memory.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, Range)> {
+        self.pass.kept.iter().map(|id| (self.pass.values[*id].label.as_str(), self.range(*id)))
+    }
+
+    /// What has to be there before a [`top`](Pass::top) runs: label and memory, as its trunk [keeps](Workspace::kept) it.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, Range)> {
+        self.pass.inputs.iter().map(|id| (self.pass.values[*id].label.as_str(), self.range(*id)))
     }
 
     /// The logits: `[batch, context, quads(vocab)]` of a decoder, `[batch, quads(classes)]` of an encoder.
@@ -397,7 +414,7 @@ impl Workspace {
 
     /// The position, where the attention's weights are dropped.
     fn drops(&self, batch: &Sequences) -> Option<Range> {
-        (self.pass.trains && self.pass.config.dropout > 0.0).then(|| batch.position.clone())
+        self.pass.drops_weights().then(|| batch.position.clone())
     }
 }
 

@@ -32,4 +32,4 @@ pub use metrics::{Gather, Metrics, Position};
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
 pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
-pub use tokens::{GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};
+pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};

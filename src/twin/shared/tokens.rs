@@ -40,3 +40,18 @@ pub struct GatherSequences {
     pub seed: u32,
     pub pad0: u32,
 }
+
+/// Sizes of a gather of what a frozen trunk made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct GatherCached {
+    pub samples: u32,
+    pub rows: u32,
+    pub quads: u32,
+    pub seed: u32,
+    pub first: u32,
+    pub count: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+}

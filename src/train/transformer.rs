@@ -1,0 +1,145 @@
+//! A transformer on the device: a step and a test, from examples of either kind.
+
+use super::examples::Examples;
+use super::task::{Placed, gradient_of};
+use super::trunk::Trunk;
+use super::{Config, Error};
+use crate::engine::layout::{IGNORED, Metrics};
+use crate::engine::{Buffer, Engine, Program, Range, Upload};
+use crate::nn::transformer::{LossOptions, Pass, Sequences, Transformer};
+use crate::optim::{Optimizer, Parameters};
+
+/// Sequences of one evaluation batch.
+pub(super) const TEST_SEQUENCES: usize = 32;
+
+/// A transformer and its two sets.
+#[derive(Debug)]
+pub(super) struct OnDevice {
+    engine: Engine,
+    config: Config,
+    model: Transformer,
+    train: Set,
+    test: Set,
+    /// The test's batches are at any step the same; its table is empty.
+    table: Buffer,
+}
+
+/// Examples, the room for a batch of them, the counts of their losses, and what a frozen trunk made of them.
+#[derive(Debug)]
+struct Set {
+    examples: Examples,
+    batch: Sequences,
+    metrics: Buffer,
+    trunk: Option<Trunk>,
+}
+
+impl OnDevice {
+    pub(super) fn new(
+        engine: &Engine,
+        config: &Config,
+        model: &Transformer,
+        [train, test]: [Examples; 2],
+    ) -> Result<OnDevice, Error> {
+        Ok(OnDevice {
+            train: Set::new(engine, train, config.batch_size)?,
+            test: Set::new(engine, test, TEST_SEQUENCES)?,
+            table: engine.buffer("test table", 64)?,
+            engine: engine.clone(),
+            config: config.clone(),
+            model: model.clone(),
+        })
+    }
+
+    /// A pass over every micro-batch of a step of a set.
+    fn program(
+        &self,
+        label: &str,
+        (set, pass, table): (&Set, Pass, &Buffer),
+        parameters: &Parameters,
+        gradient: impl Fn(&str) -> Result<Option<Range>, Error>,
+    ) -> Result<Program, Error> {
+        let engine = &self.engine;
+        let mut space = pass.allocate(engine)?;
+        space.metrics = set.metrics.clone();
+        let (_, micro_batches) = set.examples.steps();
+        let loss =
+            LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0 / micro_batches as f32, seed: self.config.seed };
+        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let mut program = Program::new(label);
+        for micro in 0..micro_batches {
+            program.dispatches.push(set.examples.gather(engine, &set.batch, table, micro)?);
+            if let Some(trunk) = &set.trunk {
+                program.dispatches.extend(trunk.gathers(engine, &space, &set.batch.position)?);
+            }
+            program.dispatches.extend(space.dispatches(&set.batch, loss, parameter, &gradient, micro > 0)?);
+        }
+        Ok(program)
+    }
+}
+
+impl Set {
+    fn new(engine: &Engine, examples: Examples, rows: usize) -> Result<Set, Error> {
+        let batch = examples.room(engine, rows)?;
+        Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
+    }
+
+    /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.
+    fn split(
+        &mut self,
+        (engine, config): (&Engine, &Config),
+        pass: Pass,
+        parameters: &Parameters,
+        trainable: impl Fn(&str) -> bool,
+    ) -> Result<Pass, Error> {
+        let (Some(below), Some(top)) = (pass.trunk(&trainable), pass.top(&trainable)) else { return Ok(pass) };
+        if !self.examples.are_fixed() {
+            return Ok(pass);
+        }
+        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        self.trunk = Trunk::of(engine, config, &self.examples, &self.batch, below, parameter)?;
+        Ok(if self.trunk.is_some() { top } else { pass })
+    }
+}
+
+impl Placed for OnDevice {
+    fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
+        let (engine, config, trainable) = (&self.engine, &self.config, trainable(optimizer));
+        let Sequences { batch, context, .. } = self.train.batch;
+        let pass = self.model.training(batch, context, &trainable)?;
+        let pass = self.train.split((engine, config), pass, parameters, trainable)?;
+        let gradient = |name: &str| gradient_of(optimizer, name);
+        self.program("step", (&self.train, pass, optimizer.table()), parameters, gradient)
+    }
+
+    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
+        let (engine, config) = (&self.engine, &self.config);
+        let Sequences { batch, context, .. } = self.test.batch;
+        let pass = self.model.evaluation(batch, context)?;
+        let pass = self.test.split((engine, config), pass, parameters, trainable(optimizer))?;
+        self.program("test", (&self.test, pass, &self.table), parameters, |_| Ok(None))
+    }
+
+    fn forget(&mut self) {
+        (self.train.trunk, self.test.trunk) = (None, None);
+    }
+
+    fn uploads(&self, step: u64) -> Vec<Upload> {
+        self.train.trunk.as_ref().map_or_else(Vec::new, |trunk| trunk.uploads(step))
+    }
+
+    fn trunk_bytes(&self) -> u64 {
+        [&self.train, &self.test].into_iter().flat_map(|set| &set.trunk).map(Trunk::bytes).sum()
+    }
+
+    fn trained(&self) -> Range {
+        self.train.metrics.all()
+    }
+
+    fn tested(&self) -> Range {
+        self.test.metrics.all()
+    }
+}
+
+fn trainable(optimizer: &Optimizer) -> impl Fn(&str) -> bool {
+    |name| optimizer.is_trainable(name).unwrap_or(false)
+}

@@ -1,0 +1,250 @@
+//! What the frozen part of a model makes of each example, made once and kept: a step then starts behind it.
+//!
+//! It is kept for the examples in their own order, on the device in pages, or in host memory where it is too much for
+//! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
+
+use super::examples::Examples;
+use super::{Config, Error};
+use crate::engine::layout::{GatherCached, TableHeader, pcg, shuffled};
+use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, kernel, row_of};
+use crate::engine::{Submission, Upload};
+use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
+
+/// Batches that may be queued while the trunk is gone through.
+const QUEUED: u32 = 64;
+
+/// What is kept of every example.
+#[derive(Debug)]
+pub(super) struct Trunk {
+    values: Vec<Kept>,
+    samples: u32,
+    /// Rows of a micro-batch.
+    rows: u32,
+    /// Steps of an epoch, and micro-batches of a step.
+    steps: (u32, u32),
+    /// Of the order of examples; `None`: they come in their own.
+    seed: Option<u32>,
+}
+
+/// One value, of every example.
+#[derive(Debug)]
+struct Kept {
+    label: String,
+    example_bytes: u64,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    /// Pages of so many examples.
+    Device { pages: Vec<Buffer>, examples: u32 },
+    /// All of them, and the rows of one step on the device.
+    Host { bytes: Vec<u8>, window: Buffer },
+}
+
+impl Trunk {
+    /// Goes through the trunk with every example. `None` where it is more than the limits allow.
+    pub(super) fn of(
+        engine: &Engine,
+        config: &Config,
+        examples: &Examples,
+        batch: &Sequences,
+        pass: Pass,
+        parameter: impl Fn(&str) -> Result<Range, Error>,
+    ) -> Result<Option<Trunk>, Error> {
+        let space = pass.allocate(engine)?;
+        let made: Vec<(&str, Range)> = space.kept().collect();
+        let rows = batch.batch as u32;
+        let Some(values) = memory_for(engine, config, examples, rows, &made)? else { return Ok(None) };
+        let seed = examples.is_shuffled().then(|| examples.seed());
+        let mut trunk = Trunk { values, samples: examples.samples(), rows, steps: examples.steps(), seed };
+
+        let table = engine.buffer("trunk table", 64)?;
+        let mut program = Program::new("frozen trunk");
+        program.dispatches.push(examples.one_by_one(batch.batch).gather(engine, batch, &table, 0)?);
+        let none = LossOptions { ignore: 0, smoothing: 0.0, scale: 0.0, seed: 0 };
+        program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
+        trunk.fill(engine, &engine.prepare(program)?, &table, &made)?;
+        Ok(Some(trunk))
+    }
+
+    /// Batch by batch: the copies of one go with the next.
+    fn fill(
+        &mut self,
+        engine: &Engine,
+        program: &Prepared,
+        table: &Buffer,
+        made: &[(&str, Range)],
+    ) -> Result<(), Error> {
+        let batches = self.samples.div_ceil(self.rows);
+        let mut copies = Vec::new();
+        for batch in 0..batches {
+            let slot = batch % CLOCK_SLOTS;
+            let header = TableHeader { first_step: batch - slot, ..TableHeader::default() };
+            let data = bytemuck::bytes_of(&header).to_vec();
+            let uploads = (slot == 0).then(|| Upload { buffer: table.clone(), offset: 0, data });
+            let uploads = uploads.into_iter().collect();
+            let programs = vec![program];
+            engine.submit(&Submission { uploads, copies, programs, slot, ..Submission::default() })?;
+            copies = self.take(engine, batch * self.rows, made)?;
+            if batch % QUEUED == QUEUED - 1 {
+                engine.wait()?;
+            }
+        }
+        Ok(engine.submit(&Submission { copies, ..Submission::default() })?)
+    }
+
+    /// Takes a batch from example `first` on: host memory at once, the device's by these copies.
+    fn take(&mut self, engine: &Engine, first: u32, made: &[(&str, Range)]) -> Result<Vec<(Range, Range)>, Error> {
+        let count = self.rows.min(self.samples - first);
+        let mut copies = Vec::new();
+        for (kept, (_, range)) in self.values.iter_mut().zip(made) {
+            let each = kept.example_bytes;
+            let row = |row: u32, rows: u32| Range {
+                offset: range.offset + u64::from(row) * each,
+                bytes: u64::from(rows) * each,
+                ..range.clone()
+            };
+            match &mut kept.memory {
+                Memory::Device { pages, examples } => {
+                    let mut at = first;
+                    while at < first + count {
+                        let (page, place) = (at / *examples, at % *examples);
+                        let rows = (*examples - place).min(first + count - at);
+                        let to = pages[page as usize].range(u64::from(place) * each, u64::from(rows) * each)?;
+                        copies.push((row(at - first, rows), to));
+                        at += rows;
+                    }
+                }
+                Memory::Host { bytes, .. } => bytes.extend(engine.read::<u8>(&row(0, count))?),
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Puts a micro-batch's values where the pass behind the trunk reads them.
+    pub(super) fn gathers(&self, engine: &Engine, top: &Workspace, position: &Range) -> Result<Vec<Dispatch>, Error> {
+        let mut dispatches = Vec::new();
+        for (label, input) in top.inputs() {
+            let Some(kept) = self.values.iter().find(|kept| kept.label == label) else { continue };
+            let shape = GatherCached {
+                samples: self.samples,
+                rows: self.rows,
+                quads: (kept.example_bytes / 16) as u32,
+                seed: self.seed.unwrap_or(0),
+                count: self.samples,
+                ..GatherCached::default()
+            };
+            match &kept.memory {
+                Memory::Device { pages, examples } => {
+                    for (page, first) in pages.iter().zip((0..).step_by(*examples as usize)) {
+                        let shape = GatherCached { first, count: *examples, ..shape };
+                        dispatches.push(gather(engine, page, &input, position, shape, self.seed.is_some())?);
+                    }
+                }
+                Memory::Host { window, .. } => {
+                    let samples = self.rows * self.steps.1;
+                    let shape = GatherCached { samples, count: samples, ..shape };
+                    dispatches.push(gather(engine, window, &input, position, shape, false)?);
+                }
+            }
+        }
+        Ok(dispatches)
+    }
+
+    /// The rows of a step, where they lie in host memory.
+    pub(super) fn uploads(&self, step: u64) -> Vec<Upload> {
+        let (steps_per_epoch, micro_batches) = self.steps;
+        let rows = self.rows * micro_batches;
+        let (epoch, step) = (step / u64::from(steps_per_epoch), step % u64::from(steps_per_epoch));
+        let sample = |place: u32| match self.seed {
+            Some(seed) => shuffled(place, self.samples, pcg(seed ^ pcg(epoch as u32))),
+            None => place,
+        };
+        let samples: Vec<u32> = (0..rows).map(|row| sample(step as u32 * rows + row)).collect();
+        let upload = |kept: &Kept| match &kept.memory {
+            Memory::Device { .. } => None,
+            Memory::Host { bytes, window } => {
+                let each = kept.example_bytes as usize;
+                let data = samples.iter().flat_map(|sample| &bytes[*sample as usize * each..][..each]).copied();
+                Some(Upload { buffer: window.clone(), offset: 0, data: data.collect() })
+            }
+        };
+        self.values.iter().filter_map(upload).collect()
+    }
+
+    /// Bytes that it holds, on the device or in host memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.values.iter().map(|kept| kept.example_bytes * u64::from(self.samples)).sum()
+    }
+}
+
+/// Memory for these values of every example, where the limits allow it.
+fn memory_for(
+    engine: &Engine,
+    config: &Config,
+    examples: &Examples,
+    rows: u32,
+    made: &[(&str, Range)],
+) -> Result<Option<Vec<Kept>>, Error> {
+    let samples = examples.samples();
+    let page_bytes = config.settings.page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
+    let each = |range: &Range| range.bytes / u64::from(rows);
+    let bytes: u64 = made.iter().map(|(_, range)| each(range) * u64::from(samples)).sum();
+    let fits_page = made.iter().all(|(_, range)| each(range) <= page_bytes);
+    let kept = |(label, range): &(&str, Range), memory: Memory| Kept {
+        label: (*label).to_owned(),
+        example_bytes: each(range),
+        memory,
+    };
+    if bytes <= config.trunk_device_limit_bytes && fits_page {
+        let device = |value: &(&str, Range)| Ok(kept(value, pages(engine, samples, each(&value.1), page_bytes)?));
+        match made.iter().map(device).collect::<Result<Vec<Kept>, engine::Error>>() {
+            Err(engine::Error::OutOfMemory { .. }) => {}
+            values => return Ok(Some(values?)),
+        }
+    }
+    // The rows of a step lie side by side.
+    let step_rows = rows * examples.steps().1;
+    let fits_window = made.iter().all(|(_, range)| each(range) * u64::from(step_rows) <= engine.page_bytes());
+    if bytes > config.trunk_host_limit_bytes || !fits_window || !examples.is_shuffled() {
+        return Ok(None);
+    }
+    let host = |value: &(&str, Range)| {
+        let window = engine.buffer("trunk rows", each(&value.1) * u64::from(step_rows))?;
+        Ok(kept(value, Memory::Host { bytes: Vec::new(), window }))
+    };
+    Ok(Some(made.iter().map(host).collect::<Result<_, Error>>()?))
+}
+
+/// Pages for so many examples.
+fn pages(engine: &Engine, samples: u32, example_bytes: u64, page_bytes: u64) -> Result<Memory, engine::Error> {
+    let examples = (page_bytes / example_bytes).min(u64::from(samples)) as u32;
+    let page = |first: u32| {
+        let bytes = u64::from(examples.min(samples - first)) * example_bytes;
+        engine.buffer("frozen trunk", bytes)
+    };
+    let pages = (0..samples).step_by(examples as usize).map(page).collect::<Result<_, _>>()?;
+    Ok(Memory::Device { pages, examples })
+}
+
+fn gather(
+    engine: &Engine,
+    cached: &Buffer,
+    out: &Range,
+    position: &Range,
+    shape: GatherCached,
+    shuffle: bool,
+) -> Result<Dispatch, Error> {
+    let quads = u64::from(shape.rows) * u64::from(shape.quads);
+    let workgroup = 256;
+    let groups = u32::try_from(quads.div_ceil(workgroup)).unwrap_or(u32::MAX);
+    let sizes = engine.buffer_with("gather shape", &[shape])?;
+    Ok(Dispatch {
+        kernel: kernel("gather_cached")?,
+        bindings: vec![cached.into(), out.clone().into(), position.clone().into(), (&sizes).into()],
+        constants: vec![("WORKGROUP", workgroup as f64), ("SHUFFLE", f64::from(u8::from(shuffle)))],
+        grid: row_of(groups),
+        bytes: quads * 32,
+    })
+}

@@ -1,0 +1,18 @@
+//! Twin of `shaders/nn/gather_cached.wgsl`.
+
+use crate::twin::shared::{GatherCached, Position, pcg, shuffled};
+
+/// Gathers the batch's rows that lie in this page; in their own order where `shuffle` is not set.
+pub fn gather_cached(cached: &[f32], out: &mut [f32], position: &Position, shape: &GatherCached, shuffle: bool) {
+    let width = shape.quads as usize * 4;
+    let key = pcg(shape.seed ^ pcg(position.epoch));
+    for r in 0..shape.rows {
+        let place = (position.batch * shape.rows + r) % shape.samples;
+        let sample = if shuffle { shuffled(place, shape.samples, key) } else { place };
+        let place = sample.wrapping_sub(shape.first);
+        if place < shape.count {
+            let (r, place) = (r as usize, place as usize);
+            out[r * width..][..width].copy_from_slice(&cached[place * width..][..width]);
+        }
+    }
+}

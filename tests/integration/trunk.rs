@@ -1,0 +1,280 @@
+//! What a frozen trunk made of the examples: the bits of a run are those of one that goes through the whole model.
+
+use crate::support::{engines, fresh_gpu};
+use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
+use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
+use gradus::nn::Activation;
+use gradus::nn::transformer::{Config as Sizes, Kind, Pooling, Transformer};
+use gradus::optim::Settings;
+use gradus::schedule::{Plan, Spec};
+use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
+
+fn sizes(kind: Kind) -> Sizes {
+    Sizes {
+        kind,
+        layers: 3,
+        heads: 2,
+        hidden: 16,
+        intermediate: 24,
+        vocab: Vocabulary::ascii().len(),
+        context: 12,
+        activation: Activation::GeluNew,
+        norm_eps: 1e-5,
+        dropout: 0.0,
+    }
+}
+
+const ENCODER: Kind = Kind::Encoder { types: 2, classes: 3, pooling: Pooling::Mean };
+
+fn language(sizes: Sizes, fixed: bool) -> Language {
+    let vocabulary = Vocabulary::ascii();
+    let tokens = vocabulary.encode(&kjv()).expect("tokens");
+    let text = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
+    let (train, test) = text.split(20).expect("two");
+    let model = Transformer::new(sizes).expect("a model");
+    let task = Language::new(&model, (&train, &test)).expect("a task");
+    if fixed { task.with_fixed_windows() } else { task }
+}
+
+/// Sequences of several lengths, whose class is that of their first token.
+fn labelled(sizes: Sizes) -> ClassifySequences {
+    let one = |number: u32| {
+        let length = 1 + pcg(number) % 9;
+        let tokens = (0..length).map(|place| pcg(number ^ pcg(place)) % 96).collect::<Vec<u32>>();
+        let types = (0..length).map(|place| u32::from(place > 3)).collect();
+        Sequence { label: tokens[0] % 3, tokens, types }
+    };
+    let shape = SequenceSizes { context: 9, vocabulary: 96, types: 2, classes: 3 };
+    let set = Sequences::new(shape, &(0..101).map(one).collect::<Vec<_>>()).expect("a set");
+    let (train, test) = set.split(30, 3).expect("two");
+    let model = Transformer::new(sizes).expect("a model");
+    ClassifySequences::new(&model, (&train, &test)).expect("a task")
+}
+
+const CONFIG: Config = Config {
+    batch_size: 4,
+    micro_batches: 2,
+    epochs: 4,
+    seed: 5,
+    settings: Settings { clip: gradus::optim::Clip::None, guard: true, horizon_steps: 256, page_bytes: None },
+    best_device_limit_bytes: 1 << 20,
+    trunk_device_limit_bytes: 1 << 24,
+    trunk_host_limit_bytes: 0,
+};
+
+/// Nothing is kept.
+const NONE: Config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..CONFIG };
+
+/// All of it lies in host memory.
+const HOST: Config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 1 << 24, ..CONFIG };
+
+fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, config: &Config) -> Trainer {
+    let spec = Spec::parse("run.yaml", schedule).expect("a spec");
+    let plan = |model: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, model, epochs);
+    Trainer::new(engine, task, config.clone(), plan).expect("a trainer")
+}
+
+/// What a run came to, and what it kept in each phase: bytes, and dispatches of a step.
+#[derive(Debug, PartialEq)]
+struct Run {
+    evaluations: Vec<Evaluation>,
+    bits: Vec<u32>,
+    phases: Vec<(u64, usize)>,
+}
+
+fn run(engine: &Engine, task: &dyn Task, schedule: &str, config: &Config) -> Run {
+    let mut trainer = trainer(engine, task, schedule, config);
+    let (mut evaluations, mut phases) = (Vec::new(), Vec::new());
+    while !trainer.is_over() {
+        trainer
+            .advance(|event| {
+                if let Event::Evaluation(done) = event {
+                    evaluations.push(*done)
+                }
+            })
+            .expect("a step");
+        if phases.len() <= trainer.cursor().depth() {
+            let dispatches = trainer.programs().expect("programs")[0].dispatches.len();
+            phases.push((trainer.trunk_bytes(), dispatches));
+        }
+    }
+    trainer
+        .run(|event| {
+            if let Event::Evaluation(done) = event {
+                evaluations.push(*done)
+            }
+        })
+        .expect("the rest");
+    let parameters = trainer.parameters();
+    let values = |name: &str| parameters.download(name).expect("values");
+    let bits = parameters.params().iter().flat_map(|param| values(&param.name)).map(f32::to_bits).collect();
+    Run { evaluations, bits, phases }
+}
+
+const DECODER_PHASES: &str = "
+optimizer: {type: adamw, lr: 3.0e-3}
+early_stopping: {monitor: val_loss, patience: 9}
+phases:
+  0: {params: [lm_head, 'transformer.ln_f'], max_transition_epoch: 1}
+  1: {params: ['transformer.h.2.mlp'], max_transition_epoch: 2}
+  2: {params: ['transformer.h.1.attn.c_proj', 'transformer.h.1.ln_2'], max_transition_epoch: 3}
+  3: {params: ['transformer.w.e']}
+";
+
+#[test]
+fn a_decoder_starts_behind_its_frozen_trunk_and_keeps_every_bit() {
+    for engine in engines() {
+        let task = language(sizes(Kind::Decoder { tied: false }), true);
+        let whole = run(&engine, &task, DECODER_PHASES, &NONE);
+        let kept = run(&engine, &task, DECODER_PHASES, &CONFIG);
+        assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
+        assert!(whole.bits == kept.bits, "on {}: other bits", engine.name());
+        // 79 windows to train on, each 12 x 16 numbers a value: the last block's output; its middle, and
+        // the norm of that; the attention of block 1 and what it is added to; nothing.
+        let value = 79 * 12 * 16 * 4;
+        let bytes: Vec<u64> = kept.phases.iter().map(|(bytes, _)| *bytes).collect();
+        assert_eq!(bytes, [value, 2 * value, 2 * value, 0]);
+        assert!(whole.phases.iter().all(|(bytes, _)| *bytes == 0));
+        // Two micro-batches; the embedding and 7 dispatches a block are left out, a gather comes for each value.
+        let saved: Vec<i64> =
+            whole.phases.iter().zip(&kept.phases).map(|(whole, kept)| whole.1 as i64 - kept.1 as i64).collect();
+        assert_eq!(saved, [2 * (1 + 21 - 1), 2 * (1 + 14 + 5 - 2), 2 * (1 + 7 + 3 - 2), 0]);
+        let moving = run(&engine, &language(sizes(Kind::Decoder { tied: false }), false), DECODER_PHASES, &CONFIG);
+        assert_eq!(moving.phases[0].1, whole.phases[0].1, "windows that move are no examples");
+    }
+}
+
+const ENCODER_PHASES: &str = "
+optimizer: {type: adamw, lr: 3.0e-3}
+early_stopping: {monitor: val_loss, patience: 9}
+phases:
+  0: {params: [classifier], max_transition_epoch: 1}
+  1: {params: ['encoder.layer.2.output'], max_transition_epoch: 2}
+  2: {params: ['encoder.layer.1.attention.self.key']}
+";
+
+#[test]
+fn an_encoder_does_too_and_keeps_a_row_a_sequence_for_its_head() {
+    for engine in engines() {
+        let task = labelled(sizes(ENCODER));
+        let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
+        let kept = run(&engine, &task, ENCODER_PHASES, &CONFIG);
+        assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
+        assert!(whole.bits == kept.bits, "on {}: other bits", engine.name());
+        let bytes: Vec<u64> = kept.phases.iter().map(|(bytes, _)| *bytes).collect();
+        // The mean over 9 tokens; the feed-forward half's inner activation and what its end is added to; block 0's output.
+        let number = 71 * 4;
+        assert_eq!(bytes, [16 * number, 9 * (24 + 16) * number, 9 * 16 * number]);
+        let trained = |evaluation: &Evaluation| evaluation.train_loss;
+        assert!(kept.evaluations.last().map(trained) < kept.evaluations.first().map(trained));
+    }
+}
+
+#[test]
+fn host_memory_and_pages_give_the_same_bits() {
+    for engine in engines() {
+        let task = labelled(sizes(ENCODER));
+        let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
+        let host = run(&engine, &task, ENCODER_PHASES, &HOST);
+        assert_eq!(whole.evaluations, host.evaluations, "on {}", engine.name());
+        assert!(whole.bits == host.bits && host.phases[0].0 > 0, "on {}", engine.name());
+        // A page holds 7 of the largest values.
+        let settings = Settings { page_bytes: Some(9 * 24 * 4 * 7), ..CONFIG.settings };
+        let unpaged = run(&engine, &task, ENCODER_PHASES, &Config { settings, ..NONE });
+        let paged = run(&engine, &task, ENCODER_PHASES, &Config { settings, ..CONFIG });
+        assert_eq!(unpaged.evaluations, paged.evaluations);
+        assert!(unpaged.bits == paged.bits && paged.phases[1].1 > host.phases[1].1, "on {}", engine.name());
+    }
+}
+
+#[test]
+fn dropout_below_the_head_keeps_nothing() {
+    for engine in engines() {
+        let dropping = Sizes { dropout: 0.1, ..sizes(ENCODER) };
+        let mut trainer = trainer(&engine, &labelled(dropping), ENCODER_PHASES, &CONFIG);
+        trainer.advance(|_| ()).expect("a step");
+        assert_eq!(trainer.trunk_bytes(), 0);
+        // The test drops nothing.
+        trainer.evaluate_now().expect("an evaluation");
+        assert_eq!(trainer.trunk_bytes(), 30 * 16 * 4);
+    }
+}
+
+#[test]
+fn values_uploaded_in_a_run_are_seen() {
+    for engine in engines() {
+        let task = labelled(sizes(ENCODER));
+        let bits = |config: &Config| {
+            let mut trainer = trainer(&engine, &task, ENCODER_PHASES, config);
+            trainer.advance(|_| ()).expect("a step");
+            let before = trainer.evaluate_now().expect("an evaluation").val_loss;
+            let name = "encoder.layer.0.attention.self.query.weight";
+            let values: Vec<f32> = (0..256).map(|place| (place as f32).sin()).collect();
+            trainer.parameters().upload(name, &values).expect("an upload");
+            let after = trainer.evaluate_now().expect("an evaluation").val_loss;
+            trainer.advance(|_| ()).expect("a step");
+            assert_ne!(before, after);
+            let head = trainer.parameters().download("classifier.weight").expect("values");
+            (after, head.into_iter().map(f32::to_bits).collect::<Vec<u32>>())
+        };
+        assert_eq!(bits(&CONFIG), bits(&NONE), "on {}", engine.name());
+    }
+}
+
+#[test]
+fn a_step_uploads_its_rows_only_from_host_memory() {
+    for engine in fresh_gpu().into_iter().chain([Engine::cpu()]) {
+        let task = labelled(sizes(ENCODER));
+        for (config, bytes) in [(&CONFIG, 0), (&HOST, 8 * 16 * 4)] {
+            let mut trainer = trainer(&engine, &task, ENCODER_PHASES, config);
+            trainer.advance(|_| ()).expect("a step");
+            let before = engine.counters();
+            trainer.take_step().expect("a step");
+            let after = engine.counters();
+            assert_eq!(after.uploaded_bytes - before.uploaded_bytes, bytes);
+            assert_eq!(after.submissions - before.submissions, 1);
+        }
+    }
+}
+
+#[test]
+fn gather_cached_takes_the_rows_of_its_page() {
+    for engine in engines() {
+        for (samples, rows, quads, first, count) in [(1, 1, 1, 0, 1), (70, 9, 5, 0, 70), (70, 9, 5, 30, 20)] {
+            for (shuffle, batch) in [(true, 0), (true, 6), (false, 7)] {
+                let position = Position { epoch: 3, batch, ..Position::default() };
+                let shape = GatherCached { samples, rows, quads, seed: 9, first, count, ..GatherCached::default() };
+                let cached: Vec<f32> = (0..count * quads * 4).map(|place| place as f32).collect();
+                let out = gathered(&engine, &cached, position, shape, shuffle);
+                for r in 0..rows {
+                    let place = (batch * rows + r) % samples;
+                    let sample = if shuffle { shuffled(place, samples, pcg(9 ^ pcg(3))) } else { place };
+                    let row = &out[(r * quads * 4) as usize..][..(quads * 4) as usize];
+                    let there = (first..first + count).contains(&sample);
+                    let expected = |at: u32| if there { ((sample - first) * quads * 4 + at) as f32 } else { -1.0 };
+                    let expected: Vec<f32> = (0..quads * 4).map(expected).collect();
+                    assert_eq!(row, expected, "row {r} of {shape:?}");
+                }
+                assert_eq!(out[(rows * quads * 4) as usize..], [-1.0; 4], "the tail");
+            }
+        }
+    }
+}
+
+fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCached, shuffle: bool) -> Vec<f32> {
+    let out = engine.buffer_with("out", &vec![-1f32; (shape.rows * shape.quads * 4) as usize + 4]).expect("a buffer");
+    let bindings: Vec<Binding> = vec![
+        (&engine.buffer_with("cached", cached).expect("a buffer")).into(),
+        (&out).into(),
+        (&engine.buffer_with("position", &[position]).expect("a buffer")).into(),
+        (&engine.buffer_with("shape", &[shape]).expect("a buffer")).into(),
+    ];
+    let constants = vec![("WORKGROUP", 64.0), ("SHUFFLE", f64::from(u8::from(shuffle)))];
+    let grid = [(shape.rows * shape.quads).div_ceil(64) + 1, 1, 1];
+    let kernel = kernel("gather_cached").expect("a kernel");
+    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
+    let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
+    engine.submit(&Submission { programs: vec![&program], ..Submission::default() }).expect("a submission");
+    engine.read(&out.all()).expect("rows")
+}
