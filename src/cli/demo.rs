@@ -1,6 +1,7 @@
 //! `gradus demo mlp`.
 
 use super::plan::print;
+use super::progress::{Units, train_with_bar};
 use super::run_folder::RunFolder;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -8,9 +9,8 @@ use gradus::data;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
 use gradus::params::Param;
-use gradus::schedule::{Plan, Reason, Spec, implicit, to_yaml};
-use gradus::train::{Began, Classify, Config, Evaluation, Event, Trainer};
-use indicatif::{ProgressBar, ProgressStyle};
+use gradus::schedule::{Plan, Spec, implicit, to_yaml};
+use gradus::train::{Classify, Config, Evaluation, Trainer};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -103,7 +103,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
-    let last = train_with_bar(&mut trainer, folder.as_mut())?;
+    let units = Units { name: "rows", each_step: options.batch_size };
+    let note = |evaluation: &Evaluation| folder.as_mut().map_or(Ok(()), |folder| folder.note(evaluation));
+    let last = train_with_bar(&mut trainer, units, note)?;
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &folder {
@@ -126,78 +128,6 @@ fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
         Some(IMPLICIT) if !Path::new(IMPLICIT).exists() => Spec::implicit(),
         Some(file) => Spec::parse(file, &fs::read_to_string(file).with_context(|| format!("reading {file}"))?)?,
     })
-}
-
-/// Trains to the end with a bar, or line by line where there is no terminal; the last evaluation.
-pub(super) fn train_with_bar(
-    trainer: &mut Trainer,
-    mut folder: Option<&mut RunFolder>,
-) -> anyhow::Result<Option<Evaluation>> {
-    let bar = ProgressBar::new(trainer.plan().steps());
-    bar.set_style(ProgressStyle::with_template("{bar:30} step {pos}/{len}  loss {msg}")?);
-    let print = |line: String| if bar.is_hidden() { println!("{line}") } else { bar.println(line) };
-    if trainer.plan().phases().len() > 1 {
-        print(phase_lines(&trainer.phase_now()?));
-    }
-    print("epoch        lr   train loss   test loss   accuracy".to_owned());
-    let (mut last, mut failed) = (None, Ok(()));
-    trainer.run(|event| match event {
-        Event::Step(progress) => {
-            bar.set_position(progress.step + 1);
-            bar.set_message(format!("{:.4}", progress.loss));
-        }
-        Event::Evaluation(evaluation) => {
-            print(evaluation_line(evaluation));
-            last = Some(*evaluation);
-            if let (Some(folder), true) = (folder.as_mut(), failed.is_ok()) {
-                failed = folder.note(evaluation);
-            }
-        }
-        Event::Phase(began) => print(phase_lines(began)),
-        Event::Checkpoint(_) => {}
-    })?;
-    bar.finish_and_clear();
-    if let Some(stop) = trainer.cursor().stop() {
-        println!("the run ends here: {}", stop_text(stop));
-    }
-    failed.map(|()| last)
-}
-
-fn evaluation_line(evaluation: &Evaluation) -> String {
-    let Evaluation { epoch, lr, train_loss, val_loss, val_accuracy, .. } = evaluation;
-    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}   {:>6.2} %", 100.0 * val_accuracy)
-}
-
-/// Which phase began and why, what thawed, and each group's rate.
-fn phase_lines(began: &Began) -> String {
-    let why = match began.reason {
-        None if began.steps == 0 => "the run begins".to_owned(),
-        None => format!("the run goes on after {} steps", began.steps),
-        Some(Reason::EarlyStopping) => "the phase before got no better".to_owned(),
-        Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
-    };
-    let mut text = format!("phase {}: {why}", began.phase);
-    if let Some(step) = began.restored {
-        text.push_str(&format!("; back to the best, of step {step}"));
-    }
-    if began.forgot_moments {
-        text.push_str("; a new optimizer");
-    }
-    text.push_str(&format!("\n  thawed  {}", began.thawed.join(", ")));
-    for (name, elements, lr) in &began.groups {
-        text.push_str(&format!("\n  group   {name}: {elements} parameters, lr {lr:.2e}"));
-    }
-    text
-}
-
-fn stop_text(stop: gradus::schedule::Stop) -> &'static str {
-    use gradus::schedule::Stop;
-    match stop {
-        Stop::Patience => "the last phase got no better",
-        Stop::NotFinite => "the metric is not finite",
-        Stop::Reached => "the metric reached stopping_threshold",
-        Stop::Diverged => "the metric passed divergence_threshold",
-    }
 }
 
 fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, counted: Counters) {

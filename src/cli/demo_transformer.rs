@@ -1,13 +1,19 @@
 //! `gradus demo transformer`: pretrain on one text, fine-tune on another in three ways, and see what each way forgot.
 
-use super::demo::train_with_bar;
+use super::progress::{Units, train_with_bar};
+use super::run_folder::write_beside;
+use anyhow::Context;
 use clap::Args;
 use gradus::data::{self, TokenStream, Vocabulary};
 use gradus::engine::Engine;
 use gradus::nn::transformer::{self, Kind, Transformer};
+use gradus::optim::Parameters;
 use gradus::params::Param;
-use gradus::schedule::{Plan, Spec};
-use gradus::train::{Config, Language, Sampling, Trainer, sample};
+use gradus::schedule::{Model, Plan, Spec};
+use gradus::train::{Config, Evaluation, Language, Sampling, Trainer, sample};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Tokens of a sequence.
@@ -58,18 +64,36 @@ pub(super) struct Options {
     /// Runs with so many seeds, from --seed on.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     seeds: u32,
+    /// Schedule of the third way, instead of schedules/transformer_gradual.yaml.
+    #[arg(long, value_name = "FILE")]
+    schedule: Option<PathBuf>,
+    /// Folder for what the runs leave: metrics.jsonl and the parameters of each; made where it is not there. Pretrained
+    /// parameters that are there already are taken from there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 type Values = Vec<(String, Vec<f32>)>;
 
 /// The texts, each to train on and to test on.
 struct Texts {
-    vocabulary: Vocabulary,
     old: (TokenStream, TokenStream),
     new: (TokenStream, TokenStream),
 }
 
-/// What one way of fine-tuning came to.
+/// What all runs have in common.
+struct Demo<'a> {
+    engine: &'a Engine,
+    options: &'a Options,
+    vocabulary: Vocabulary,
+    texts: Texts,
+    model: Transformer,
+    /// The third way: a name for errors, and the schedule.
+    gradual: (String, String),
+    metrics: Option<File>,
+}
+
+/// What one way of fine-tuning came to; before it, nothing was moved.
 struct Outcome {
     way: &'static str,
     new_loss: f64,
@@ -78,115 +102,214 @@ struct Outcome {
     optimizer_bytes: u64,
 }
 
+impl Outcome {
+    fn sum(&self) -> f64 {
+        self.new_loss + self.old_loss
+    }
+}
+
+const BEFORE: &str = "before";
+const GRADUALLY: &str = "gradual";
+
 pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
-    let vocabulary = Vocabulary::ascii();
-    let texts = texts(vocabulary)?;
-    let mut config = transformer::Config::decoder(&options.preset, texts.vocabulary.len(), CONTEXT)?;
-    // A head of its own, so that there is something to train alone.
-    config.kind = Kind::Decoder { tied: false };
-    let model = Transformer::new(config)?;
-    let parameters: usize = model.params().iter().map(Param::elements).sum();
-    println!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", texts.vocabulary.len());
+    let mut demo = Demo::new(engine, options)?;
+    let parameters: usize = demo.model.params().iter().map(Param::elements).sum();
+    println!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", demo.vocabulary.len());
+    let mut all = Vec::new();
     for seed in options.seed..options.seed + options.seeds {
-        one_seed(engine, options, &model, &texts, seed)?;
+        let outcomes = demo.one_seed(seed)?;
+        println!("\nseed {seed}");
+        print_table(&outcomes);
+        all.push(outcomes);
+    }
+    if all.len() > 1 {
+        println!("\nmeans over {} seeds", all.len());
+        print_table(&means(&all));
+        let wins = |outcomes: &&Vec<Outcome>| {
+            let best = outcomes.iter().min_by(|one, other| one.sum().total_cmp(&other.sum()));
+            best.is_some_and(|best| best.way == GRADUALLY)
+        };
+        println!("{GRADUALLY} has the least sum in {} of {} seeds", all.iter().filter(wins).count(), all.len());
     }
     Ok(())
 }
 
-fn texts(vocabulary: Vocabulary) -> anyhow::Result<Texts> {
+impl<'a> Demo<'a> {
+    fn new(engine: &'a Engine, options: &'a Options) -> anyhow::Result<Demo<'a>> {
+        let vocabulary = Vocabulary::ascii();
+        // A head of its own, so that there is something to train alone.
+        let config = transformer::Config::decoder(&options.preset, vocabulary.len(), CONTEXT)?;
+        let config = transformer::Config { kind: Kind::Decoder { tied: false }, ..config };
+        let gradual = match &options.schedule {
+            None => ("schedules/transformer_gradual.yaml".to_owned(), GRADUAL.to_owned()),
+            Some(file) => {
+                let shown = file.display().to_string();
+                let text = fs::read_to_string(file).with_context(|| format!("reading {shown}"))?;
+                (shown, text)
+            }
+        };
+        // What is wrong with it is told before anything is trained.
+        Spec::parse(&gradual.0, &gradual.1)?;
+        let metrics = options.out.as_deref().map(metrics_in).transpose()?;
+        let (texts, model) = (texts(&vocabulary)?, Transformer::new(config)?);
+        Ok(Demo { engine, options, texts, model, gradual, metrics, vocabulary })
+    }
+
+    fn one_seed(&mut self, seed: u32) -> anyhow::Result<Vec<Outcome>> {
+        let pretrained = self.pretrained(seed)?;
+        println!("{}", quoted(&self.text_of(&pretrained, "And ", seed)?));
+        // Cut at the same places in every epoch: what a frozen trunk makes of a sequence is then made once.
+        let task = Language::new(&self.model, (&self.texts.new.0, &self.texts.new.1))?;
+        let task = task.starting_from(pretrained.clone()).with_fixed_windows();
+        let (new_loss, old_loss) = self.losses(&pretrained)?;
+        let mut outcomes = vec![Outcome { way: BEFORE, new_loss, old_loss, seconds: 0.0, optimizer_bytes: 0 }];
+        let built_in = |schedule: &str| ("the demo's own schedule".to_owned(), schedule.to_owned());
+        let ways = [
+            ("everything, one high rate", built_in(EVERYTHING)),
+            ("head only", built_in(HEAD)),
+            (GRADUALLY, self.gradual.clone()),
+        ];
+        for (way, schedule) in ways {
+            println!("\nfine-tuning on definitions of WordNet: {way}");
+            let (trainer, seconds) = self.train(way, &task, &schedule, self.options.epochs, seed)?;
+            let (values, optimizer_bytes) = (self.values(trainer.parameters())?, trainer.optimizer_bytes());
+            if trainer.trunk_bytes() > 0 {
+                println!("{:.1} MB of the frozen trunk were kept", trainer.trunk_bytes() as f64 / 1e6);
+            }
+            drop(trainer);
+            let (new_loss, old_loss) = self.losses(&values)?;
+            println!("{}", quoted(&self.text_of(&values, "a ", seed)?));
+            outcomes.push(Outcome { way, new_loss, old_loss, seconds, optimizer_bytes });
+        }
+        Ok(outcomes)
+    }
+
+    /// Trains on the first text, or takes what an earlier run left.
+    fn pretrained(&mut self, seed: u32) -> anyhow::Result<Values> {
+        let Options { preset, pretrain, out, .. } = self.options;
+        let file = out.as_ref().map(|folder| folder.join(format!("pretrained-{preset}-{pretrain}-{seed}.safetensors")));
+        if let Some(file) = file.as_ref().filter(|file| file.exists()) {
+            println!("\npretrained parameters from {}", file.display());
+            let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            let parameters = Parameters::new(self.engine, &self.model.params(), None)?;
+            parameters.load(&bytes).with_context(|| format!("reading {}", file.display()))?;
+            return self.values(&parameters);
+        }
+        println!("\npretraining on Psalms, Proverbs and the Gospels (seed {seed})");
+        let task = Language::new(&self.model, (&self.texts.old.0, &self.texts.old.1))?;
+        let schedule = ("the demo's own schedule".to_owned(), PRETRAIN.to_owned());
+        let (trainer, _) = self.train("pretraining", &task, &schedule, *pretrain, seed)?;
+        if let Some(file) = file {
+            write_beside(&file, &trainer.parameters().save()?)?;
+        }
+        self.values(trainer.parameters())
+    }
+
+    /// Trains by a schedule to its end; seconds that it took.
+    fn train(
+        &mut self,
+        way: &str,
+        task: &Language,
+        (name, schedule): &(String, String),
+        epochs: usize,
+        seed: u32,
+    ) -> anyhow::Result<(Trainer, f64)> {
+        let spec = Spec::parse(name, schedule)?;
+        let config = Config { batch_size: BATCH, epochs, seed, ..Config::default() };
+        let mut trainer = Trainer::new(self.engine, task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
+        let started = Instant::now();
+        let units = Units { name: "tokens", each_step: BATCH * CONTEXT };
+        let metrics = &mut self.metrics;
+        train_with_bar(&mut trainer, units, |evaluation| match metrics {
+            Some(file) => note(file, way, seed, evaluation),
+            None => Ok(()),
+        })?;
+        Ok((trainer, started.elapsed().as_secs_f64()))
+    }
+
+    fn values(&self, parameters: &Parameters) -> anyhow::Result<Values> {
+        let values = |param: Param| Ok((parameters.download(&param.name)?, param.name));
+        self.model.params().into_iter().map(values).map(|both| both.map(|(values, name)| (name, values))).collect()
+    }
+
+    /// The losses of these values on the new text and on the old one.
+    fn losses(&self, values: &Values) -> anyhow::Result<(f64, f64)> {
+        let loss = |test: &TokenStream| -> anyhow::Result<f64> {
+            let task = Language::new(&self.model, (&self.texts.new.0, test))?.starting_from(values.clone());
+            let spec = Spec::parse("the demo's own schedule", EVERYTHING)?;
+            let config = Config { batch_size: BATCH, ..Config::default() };
+            let plan = |params: Model<'_>, epochs| Plan::new(&spec, params, epochs);
+            Ok(Trainer::new(self.engine, &task, config, plan)?.evaluate_now()?.val_loss)
+        };
+        Ok((loss(&self.texts.new.1)?, loss(&self.texts.old.1)?))
+    }
+
+    fn text_of(&self, values: &Values, prompt: &str, seed: u32) -> anyhow::Result<String> {
+        let parameters = Parameters::new(self.engine, &self.model.params(), None)?;
+        for (name, values) in values {
+            parameters.upload(name, values)?;
+        }
+        let text = data::Text::from_bytes("prompt", prompt.as_bytes().to_vec())?;
+        let sampling = Sampling { tokens: 160, temperature: 0.7, seed };
+        let tokens = sample(self.engine, &self.model, &parameters, &self.vocabulary.encode(&text)?, sampling)?;
+        Ok(format!("{prompt}{}", self.vocabulary.decode(&tokens)?))
+    }
+}
+
+fn texts(vocabulary: &Vocabulary) -> anyhow::Result<Texts> {
     let stream = |text: &data::Text| -> anyhow::Result<TokenStream> {
         Ok(TokenStream::new(vocabulary.encode(text)?, vocabulary.len())?)
     };
     let old = stream(&data::kjv())?.split(HELD_OUT)?;
     let (new, held_out) = stream(&data::glosses())?.split(HELD_OUT)?;
     let new = TokenStream::new(new.tokens()[..NEW_TOKENS].to_vec(), vocabulary.len())?;
-    Ok(Texts { old, new: (new, held_out), vocabulary })
+    Ok(Texts { old, new: (new, held_out) })
 }
 
-fn one_seed(engine: &Engine, options: &Options, model: &Transformer, texts: &Texts, seed: u32) -> anyhow::Result<()> {
-    println!("\npretraining on Psalms, Proverbs and the Gospels (seed {seed})");
-    let old = Language::new(model, (&texts.old.0, &texts.old.1))?;
-    let (pretrained, before) = train(engine, model, &old, PRETRAIN, options.pretrain, seed)?;
-    println!("{}", quoted(&text_of(engine, model, texts, &pretrained, "And ", seed)?));
+/// A new file for the metrics.
+fn metrics_in(folder: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    let file = folder.join("metrics.jsonl");
+    File::create(&file).with_context(|| format!("opening {}", file.display()))
+}
 
-    let new = Language::new(model, (&texts.new.0, &texts.new.1))?.starting_from(pretrained.clone());
-    let ways = [("everything, one high rate", EVERYTHING), ("head only", HEAD), ("gradual", GRADUAL)];
-    let mut outcomes = Vec::new();
-    for (way, schedule) in ways {
-        println!("\nfine-tuning on definitions of WordNet: {way}");
-        let (values, mut outcome) = train(engine, model, &new, schedule, options.epochs, seed)?;
-        outcome.way = way;
-        outcome.old_loss = loss_on(engine, model, (&texts.new.0, &texts.old.1), &values)?;
-        println!("{}", quoted(&text_of(engine, model, texts, &values, "a ", seed)?));
-        outcomes.push(outcome);
+fn note(file: &mut File, run: &str, seed: u32, evaluation: &Evaluation) -> anyhow::Result<()> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        run: &'a str,
+        seed: u32,
+        #[serde(flatten)]
+        evaluation: &'a Evaluation,
     }
-    let untouched = loss_on(engine, model, (&texts.new.0, &texts.new.1), &pretrained)?;
-    println!("\n{:28} {:>9} {:>9} {:>9} {:>9} {:>16}", "", "new text", "old text", "sum", "seconds", "optimizer moved");
-    println!("{:28} {:>9.4} {:>9.4} {:>9.4}", "before", untouched, before.new_loss, untouched + before.new_loss);
+    let line = serde_json::to_string(&Line { run, seed, evaluation })?;
+    writeln!(file, "{line}").context("writing metrics.jsonl")
+}
+
+fn print_table(outcomes: &[Outcome]) {
+    println!("{:28} {:>9} {:>9} {:>9} {:>9} {:>16}", "", "new text", "old text", "sum", "seconds", "optimizer moved");
     for outcome in outcomes {
         let Outcome { way, new_loss, old_loss, seconds, optimizer_bytes } = outcome;
-        let megabytes = optimizer_bytes as f64 / 1e6;
-        let sum = new_loss + old_loss;
-        println!("{way:28} {new_loss:>9.4} {old_loss:>9.4} {sum:>9.4} {seconds:>9.1} {megabytes:>13.0} MB");
+        let losses = format!("{way:28} {new_loss:>9.4} {old_loss:>9.4} {:>9.4}", outcome.sum());
+        if *way == BEFORE {
+            println!("{losses}");
+        } else {
+            println!("{losses} {seconds:>9.1} {:>13.0} MB", *optimizer_bytes as f64 / 1e6);
+        }
     }
-    Ok(())
 }
 
-/// Trains by a schedule; the best parameters by the test loss, or the last, and what it came to.
-fn train(
-    engine: &Engine,
-    model: &Transformer,
-    task: &Language,
-    schedule: &str,
-    epochs: usize,
-    seed: u32,
-) -> anyhow::Result<(Values, Outcome)> {
-    let spec = Spec::parse("schedule", schedule)?;
-    let config = Config { batch_size: BATCH, epochs, seed, ..Config::default() };
-    let mut trainer = Trainer::new(engine, task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
-    let started = Instant::now();
-    train_with_bar(&mut trainer, None)?;
-    let seconds = started.elapsed().as_secs_f64();
-    let new_loss = trainer.evaluate_now()?.val_loss;
-    let values = model.params().into_iter().map(|param| {
-        let values = trainer.parameters().download(&param.name)?;
-        Ok((param.name, values))
-    });
-    let values = values.collect::<Result<Values, gradus::optim::Error>>()?;
-    let optimizer_bytes = trainer.optimizer_bytes();
-    Ok((values, Outcome { way: "", new_loss, old_loss: 0.0, seconds, optimizer_bytes }))
-}
-
-/// The loss of these values on the second text.
-fn loss_on(
-    engine: &Engine,
-    model: &Transformer,
-    texts: (&TokenStream, &TokenStream),
-    values: &Values,
-) -> anyhow::Result<f64> {
-    let task = Language::new(model, texts)?.starting_from(values.clone());
-    let spec = Spec::parse("schedule", EVERYTHING)?;
-    let config = Config { batch_size: BATCH, ..Config::default() };
-    let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
-    Ok(trainer.evaluate_now()?.val_loss)
-}
-
-fn text_of(
-    engine: &Engine,
-    model: &Transformer,
-    texts: &Texts,
-    values: &Values,
-    prompt: &str,
-    seed: u32,
-) -> anyhow::Result<String> {
-    let parameters = gradus::optim::Parameters::new(engine, &model.params(), None)?;
-    for (name, values) in values {
-        parameters.upload(name, values)?;
-    }
-    let text = data::Text::from_bytes("prompt", prompt.as_bytes().to_vec())?;
-    let sampling = Sampling { tokens: 160, temperature: 0.7, seed };
-    let tokens = sample(engine, model, &parameters, &texts.vocabulary.encode(&text)?, sampling)?;
-    Ok(format!("{prompt}{}", texts.vocabulary.decode(&tokens)?))
+/// The means of each way.
+fn means(all: &[Vec<Outcome>]) -> Vec<Outcome> {
+    let seeds = all.len() as f64;
+    let mean = |way: usize, of: fn(&Outcome) -> f64| all.iter().map(|outcomes| of(&outcomes[way])).sum::<f64>() / seeds;
+    let of_way = |(way, outcome): (usize, &Outcome)| Outcome {
+        way: outcome.way,
+        new_loss: mean(way, |outcome| outcome.new_loss),
+        old_loss: mean(way, |outcome| outcome.old_loss),
+        seconds: mean(way, |outcome| outcome.seconds),
+        optimizer_bytes: mean(way, |outcome| outcome.optimizer_bytes as f64) as u64,
+    };
+    all.first().map_or_else(Vec::new, |first| first.iter().enumerate().map(of_way).collect())
 }
 
 fn quoted(text: &str) -> String {

@@ -9,6 +9,7 @@ mod info;
 mod phase_table;
 mod picture;
 mod plan;
+mod progress;
 mod run_folder;
 mod schedule;
 

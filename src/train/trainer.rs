@@ -44,10 +44,10 @@ pub struct Trainer {
     /// Steps that optimizers before this one skipped.
     skipped_before: u64,
     last_reported: u64,
-    /// Learning rates of the first group, from the first step of the loaded rows on.
-    lrs: VecDeque<f64>,
-    /// The last step's.
-    lr: f64,
+    /// Learning rates of the loaded rows that are still to come, `[steps, groups]`, the next step's last.
+    coming_lrs: Vec<f64>,
+    /// The last step's, a group each.
+    lrs: Vec<f64>,
     optimizer_bytes: u64,
 }
 
@@ -107,8 +107,8 @@ impl Trainer {
             evaluating: VecDeque::new(),
             skipped_before: 0,
             last_reported: 0,
-            lrs: VecDeque::new(),
-            lr: 0.0,
+            coming_lrs: Vec::new(),
+            lrs: Vec::new(),
             optimizer_bytes: 0,
             config,
         })
@@ -142,6 +142,11 @@ impl Trainer {
         self.make_step()?;
         let step = self.step.as_ref().map_or(&NOTHING, Prepared::program);
         Ok([step, self.optimizer.program()?])
+    }
+
+    /// Learning rates of the last step, a group each, in the order of [`Optimizer::groups`].
+    pub fn lrs(&self) -> &[f64] {
+        &self.lrs
     }
 
     /// Bytes that the optimizer's programs have moved so far, by their own count.
@@ -219,7 +224,7 @@ impl Trainer {
     }
 
     fn train_step(&mut self) -> Result<(), Error> {
-        if self.lrs.is_empty() {
+        if self.coming_lrs.is_empty() {
             self.load_rows()?;
         }
         self.make_step()?;
@@ -231,7 +236,8 @@ impl Trainer {
         let lost = Some(lost);
         self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?;
         self.plan.step(&mut self.cursor)?;
-        self.lr = self.lrs.pop_front().unwrap_or(self.lr);
+        let groups = self.optimizer.groups().count();
+        self.lrs = self.coming_lrs.split_off(self.coming_lrs.len() - groups);
         Ok(())
     }
 
@@ -242,7 +248,8 @@ impl Trainer {
         let steps = u64::from(self.optimizer.horizon_steps()).min(left);
         let rows = self.plan.rows(&self.cursor, steps)?;
         self.optimizer.load_rows(step, &rows)?;
-        self.lrs = rows.chunks(rows.len() / steps as usize).map(|row| row[0].lr).collect();
+        let groups = rows.len() / steps as usize;
+        self.coming_lrs = rows.rchunks(groups).flatten().map(|row| row.lr).collect();
         Ok(())
     }
 
@@ -253,7 +260,7 @@ impl Trainer {
 
     /// The rows that are loaded are no longer true.
     pub(super) fn forget_rows(&mut self) {
-        self.lrs.clear();
+        self.coming_lrs.clear();
     }
 
     // ---- evaluations ----
@@ -290,7 +297,11 @@ impl Trainer {
         let report = Some(Report { ring: &self.results, tag: steps });
         let programs = self.test.iter().collect();
         self.engine.submit(&Submission { programs, report, ..Submission::default() })?;
-        self.evaluating.push_back(Evaluating { steps, phase: self.cursor.depth(), lr: self.lr });
+        self.evaluating.push_back(Evaluating {
+            steps,
+            phase: self.cursor.depth(),
+            lr: self.lrs.first().copied().unwrap_or(0.0),
+        });
         Ok(steps)
     }
 
