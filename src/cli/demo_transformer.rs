@@ -11,10 +11,10 @@ use gradus::train::{Config, Language, Sampling, Trainer, sample};
 use std::time::Instant;
 
 /// Tokens of a sequence.
-const CONTEXT: usize = 64;
+pub(super) const CONTEXT: usize = 64;
 
 /// Sequences of a batch.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// Percent of each text that is held out.
 const HELD_OUT: usize = 5;
@@ -81,16 +81,24 @@ struct Outcome {
 pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
     let vocabulary = Vocabulary::ascii();
     let texts = texts(vocabulary)?;
-    let mut config = transformer::Config::decoder(&options.preset, texts.vocabulary.len(), CONTEXT)?;
-    // A head of its own, so that there is something to train alone.
-    config.kind = Kind::Decoder { tied: false };
-    let model = Transformer::new(config)?;
+    let model = decoder(&options.preset, &texts.vocabulary)?;
     let parameters: usize = model.params().iter().map(Param::elements).sum();
     println!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", texts.vocabulary.len());
     for seed in options.seed..options.seed + options.seeds {
         one_seed(engine, options, &model, &texts, seed)?;
     }
     Ok(())
+}
+
+/// The demo's decoder. It has a head of its own, so that there is something to train alone.
+pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Transformer> {
+    let config = transformer::Config::decoder(preset, vocabulary.len(), CONTEXT)?;
+    Ok(Transformer::new(transformer::Config { kind: Kind::Decoder { tied: false }, ..config })?)
+}
+
+/// Batches of so many sequences in the text that is fine-tuned on.
+pub(super) fn steps_per_epoch(batch: usize) -> u64 {
+    ((NEW_TOKENS - CONTEXT) / CONTEXT / batch) as u64
 }
 
 fn texts(vocabulary: Vocabulary) -> anyhow::Result<Texts> {

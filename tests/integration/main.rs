@@ -31,6 +31,7 @@ mod optim_kernels;
 mod phase_properties;
 mod phases;
 mod plan;
+mod plan_transformer;
 mod properties;
 mod schedule_command;
 mod sgd;

@@ -102,6 +102,24 @@ impl Pass {
         self.memory.bytes()
     }
 
+    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient.
+    pub fn dispatch_count(&self) -> usize {
+        self.steps.iter().map(|step| self.dispatches_of(step)).sum()
+    }
+
+    fn dispatches_of(&self, step: &Step) -> usize {
+        let index = |table: Table| usize::from(table != Table::Positions);
+        match step {
+            // And the sums of the rows' losses.
+            Step::Loss { .. } => 2,
+            Step::EmbedBackward { tables, .. } => {
+                let trained = tables.iter().zip(TABLES).filter(|(name, _)| self.trained.contains(name));
+                trained.map(|(_, table)| 1 + index(table)).sum()
+            }
+            _ => 1,
+        }
+    }
+
     /// The names of the parameters that get gradients, in the model's order.
     pub fn trained(&self) -> &[String] {
         &self.trained
