@@ -9,7 +9,7 @@ use crate::nn::transformer::{LossOptions, Sequences, Transformer};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
 
-/// Sequences of one evaluation batch.
+/// Sequences of one evaluation batch; less where the device cannot bind so many.
 const TEST_SEQUENCES: usize = 32;
 
 /// Learns which token comes next: a decoder, the text it is trained on, and the text it is tested on.
@@ -65,13 +65,24 @@ impl Task for Language {
         Ok(u64::from(self.batches(config)?.steps_per_epoch))
     }
 
+    fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
+        let pass = self.model.training(config.batch_size, self.model.config().context, |_| true)?;
+        Ok(pass.check(engine)?)
+    }
+
+    fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        let pass = self.model.training(config.batch_size, self.model.config().context, trainable)?;
+        Ok(Some(pass.bytes()))
+    }
+
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let context = self.model.config().context;
+        let test_sequences = TEST_SEQUENCES.min(self.model.largest_batch(engine, context)).max(1);
         Ok(Box::new(OnDevice {
             tokens: engine.buffer_with("train tokens", self.train.tokens())?,
             test_tokens: engine.buffer_with("test tokens", self.test.tokens())?,
             batch: sequences(engine, config.batch_size, context)?,
-            test_batch: sequences(engine, TEST_SEQUENCES, context)?,
+            test_batch: sequences(engine, test_sequences, context)?,
             trained: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
             tested: engine.buffer("test metrics", size_of::<Metrics>() as u64)?,
             // The test's batches are at any step the same; its table is empty.

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no command line, no printing, no exit.
 
+mod batch_size;
 mod checkpoint;
 mod classify;
 mod config;
@@ -19,6 +20,7 @@ mod saved;
 mod task;
 mod trainer;
 
+pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
 pub use config::Config;

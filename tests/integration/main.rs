@@ -6,6 +6,7 @@
 mod attention;
 mod bad_input;
 mod bad_schedule;
+mod batch_size;
 mod best;
 mod clip_norm;
 mod demo;
