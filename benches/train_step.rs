@@ -11,7 +11,8 @@
 //! f32, AdamW over one group. Every step is waited for. The parts are programs of their own, timed by the device's
 //! timestamps where it has them, else by the clock on the wall; medians of rounds that go through all parts in turn. The
 //! driver may have kernels in a cache from an earlier run: `MESA_SHADER_CACHE_DISABLE=true` shows a first step without.
-//! Figures of torch and burn stand beside ours as a scale: they come from another machine.
+//! Figures of torch and burn stand beside ours as a scale: they come from another machine, a quiet one, and so do the
+//! targets. With two more busy processes on two cores a step takes three times as long.
 
 use criterion::{Criterion, SamplingMode};
 use gradus::engine::layout::{IGNORED, Position, pcg};
