@@ -22,3 +22,4 @@ bench:
 	cargo bench --bench nn_ops
 	cargo bench --bench optim_step
 	cargo bench --bench schedule
+	cargo bench --bench train_step

@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Tokens of a sequence.
-const CONTEXT: usize = 64;
+pub(super) const CONTEXT: usize = 64;
 
 /// Sequences of a batch.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// Percent of each text that is held out.
 const HELD_OUT: usize = 5;
@@ -137,9 +137,6 @@ pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
 impl<'a> Demo<'a> {
     fn new(engine: &'a Engine, options: &'a Options) -> anyhow::Result<Demo<'a>> {
         let vocabulary = Vocabulary::ascii();
-        // A head of its own, so that there is something to train alone.
-        let config = transformer::Config::decoder(&options.preset, vocabulary.len(), CONTEXT)?;
-        let config = transformer::Config { kind: Kind::Decoder { tied: false }, ..config };
         let gradual = match &options.schedule {
             None => ("schedules/transformer_gradual.yaml".to_owned(), GRADUAL.to_owned()),
             Some(file) => {
@@ -151,7 +148,7 @@ impl<'a> Demo<'a> {
         // What is wrong with it is told before anything is trained.
         Spec::parse(&gradual.0, &gradual.1)?;
         let metrics = options.out.as_deref().map(metrics_in).transpose()?;
-        let (texts, model) = (texts(&vocabulary)?, Transformer::new(config)?);
+        let (texts, model) = (texts(&vocabulary)?, decoder(&options.preset, &vocabulary)?);
         Ok(Demo { engine, options, texts, model, gradual, metrics, vocabulary })
     }
 
@@ -254,6 +251,17 @@ impl<'a> Demo<'a> {
         let tokens = sample(self.engine, &self.model, &parameters, &self.vocabulary.encode(&text)?, sampling)?;
         Ok(format!("{prompt}{}", self.vocabulary.decode(&tokens)?))
     }
+}
+
+/// The demo's decoder. It has a head of its own, so that there is something to train alone.
+pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Transformer> {
+    let config = transformer::Config::decoder(preset, vocabulary.len(), CONTEXT)?;
+    Ok(Transformer::new(transformer::Config { kind: Kind::Decoder { tied: false }, ..config })?)
+}
+
+/// Batches of so many sequences in the text that is fine-tuned on.
+pub(super) fn steps_per_epoch(batch: usize) -> u64 {
+    ((NEW_TOKENS - CONTEXT) / CONTEXT / batch) as u64
 }
 
 fn texts(vocabulary: &Vocabulary) -> anyhow::Result<Texts> {

@@ -4,22 +4,45 @@ use gradus::optim::{Forecast, Settings};
 use gradus::params::{Param, Row};
 use gradus::schedule::Plan;
 
+/// What forward and backward of a step take, where only some parameters are trainable.
+pub(super) struct Pass {
+    pub(super) activation_bytes: u64,
+    pub(super) dispatches: usize,
+}
+
+/// What a pass takes where these parameters are trainable.
+pub(super) type PassOf<'a> = &'a dyn Fn(&[Param]) -> anyhow::Result<Pass>;
+
+/// How the run is set, as far as it decides what a phase costs.
+pub(super) struct Run<'a> {
+    pub(super) settings: Settings,
+    pub(super) best_device_limit_bytes: u64,
+    /// Of models that tell it.
+    pub(super) pass: Option<PassOf<'a>>,
+}
+
+const COLUMNS: [&str; 7] = ["phase", "ends", "thaws", "trainable", "moved a step", "moments", "best copy"];
+
+/// What a pass adds to a line.
+const PASS_COLUMNS: [&str; 3] = ["gradients", "activations", "model's dispatches"];
+
 /// A line for each phase, and one for training everything.
-pub(super) fn draw(plan: &Plan, params: &[Param], settings: &Settings, best_device_limit_bytes: u64) -> String {
-    let mut lines =
-        vec![["phase", "ends", "thaws", "trainable", "moved a step", "moments", "best copy"].map(str::to_owned)];
+pub(super) fn draw(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<String> {
+    let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
+    head.extend(PASS_COLUMNS.iter().filter(|_| run.pass.is_some()).map(|name| (*name).to_owned()));
+    let mut lines = vec![head];
     let mut thawed: Vec<Param> = Vec::new();
     for (number, phase) in plan.phases().iter().enumerate() {
         let new = phase.params.iter().map(|place| params[*place].clone());
         thawed.extend(new);
         let ends = ends(plan, number);
         let thaws = format!("{} tensors", phase.params.len());
-        let best = plan.restores_best().then_some(best_device_limit_bytes);
-        lines.push(line([number.to_string(), ends, thaws], plan.row_of(number), &thawed, params, settings, best));
+        let best = plan.restores_best().then_some(run.best_device_limit_bytes);
+        lines.push(line([number.to_string(), ends, thaws], plan.row_of(number), (&thawed, params), run, best)?);
     }
     let all = ["all".to_owned(), String::new(), format!("{} tensors", params.len())];
-    lines.push(line(all, plan.row_of(0), params, params, settings, None));
-    aligned(&lines)
+    lines.push(line(all, plan.row_of(0), (params, params), run, None)?);
+    Ok(aligned(&lines))
 }
 
 /// The parameters of each phase, by name.
@@ -42,16 +65,15 @@ fn ends(plan: &Plan, number: usize) -> String {
     if ends.is_empty() { "never".to_owned() } else { ends.join(" or ") }
 }
 
-/// The seven columns of a set of trainable parameters.
+/// The columns of a set of trainable parameters, among all.
 fn line(
     [phase, ends, thaws]: [String; 3],
     row: Row,
-    trainable: &[Param],
-    params: &[Param],
-    settings: &Settings,
+    (trainable, params): (&[Param], &[Param]),
+    run: &Run<'_>,
     best_device_limit_bytes: Option<u64>,
-) -> [String; 7] {
-    let forecast = Forecast::of(&[row], settings);
+) -> anyhow::Result<Vec<String>> {
+    let forecast = Forecast::of(&[row], &run.settings);
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
     let (some, all) = (elements(trainable), elements(params));
     let share = 100.0 * some as f64 / all as f64;
@@ -60,7 +82,13 @@ fn line(
         format!("{} {}", size(bytes), if bytes <= limit { "on the device" } else { "in host memory" })
     });
     let moved = size(forecast.step_bytes(trainable));
-    [phase, ends, thaws, format!("{some} ({share:.1} %)"), moved, size(forecast.state_bytes(trainable)), best]
+    let held = size(forecast.state_bytes(trainable));
+    let mut line = vec![phase, ends, thaws, format!("{some} ({share:.1} %)"), moved, held, best];
+    if let Some(pass) = run.pass {
+        let Pass { activation_bytes, dispatches } = pass(trainable)?;
+        line.extend([size(forecast.gradient_bytes(trainable)), size(activation_bytes), dispatches.to_string()]);
+    }
+    Ok(line)
 }
 
 fn size(bytes: u64) -> String {
@@ -74,9 +102,9 @@ fn size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
-fn aligned(lines: &[[String; 7]]) -> String {
-    let widths: Vec<usize> =
-        (0..7).map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+fn aligned(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
     let mut text = String::new();
     for line in lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();

@@ -2,12 +2,15 @@
 
 use super::demo::Network;
 use super::run_folder::write_beside;
-use super::{chart, phase_table, picture};
+use super::{chart, demo_transformer, phase_table, picture};
 use anyhow::{Context, bail};
-use clap::Args;
-use gradus::params::{Field, Row};
+use clap::{Args, ValueEnum};
+use gradus::data::Vocabulary;
+use gradus::nn::transformer::Transformer;
+use gradus::params::{Field, Param, Row};
 use gradus::schedule::{self, LawSpec, Phases, Spec};
 use gradus::train::Config;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -22,18 +25,25 @@ pub(super) struct Plan {
     /// or one with phases, or with nothing but phases, for which --model is needed.
     #[arg(value_name = "FILE.yaml")]
     file: PathBuf,
-    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds.
-    #[arg(long, value_name = "NAME", value_parser = ["mlp"])]
-    model: Option<String>,
+    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds; of the transformer, which is
+    /// the demo's decoder, also the memory of a step's activations and the dispatches of forward, loss and backward.
+    #[arg(long, value_enum, value_name = "NAME")]
+    model: Option<ModelName>,
     #[command(flatten)]
     network: Network,
+    /// Size of the transformer: tiny, small or base [default: tiny].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["hidden", "activation"])]
+    preset: Option<String>,
+    /// Sequences of a batch of the transformer [default: 16].
+    #[arg(long, value_name = "ROWS")]
+    batch_size: Option<usize>,
     /// Epochs of the run, for --model.
     #[arg(long, default_value_t = 30, value_name = "N")]
     epochs: u64,
     /// Steps of the run.
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
-    /// Steps of an epoch, for schedules that count in epochs.
+    /// Steps of an epoch, for schedules that count in epochs; with --model, the demo's where not given.
     #[arg(long, value_name = "M")]
     steps_per_epoch: Option<u64>,
     /// Picture to write: each field that moves, over the steps.
@@ -42,6 +52,12 @@ pub(super) struct Plan {
     /// Table to write: the exact numbers of every step and group.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModelName {
+    Mlp,
+    Transformer,
 }
 
 /// Steps of an epoch of the demo's digits, in batches of 32.
@@ -62,29 +78,63 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
         eprintln!("gradus: warning: {warning}");
     }
     let is_phased = spec.phases != Phases::Everything;
-    match (&options.model, options.steps) {
-        (Some(_), _) if is_phased => print(&phases(options, &spec)?),
-        (None, _) if is_phased => bail!("{file} has phases: --model mlp says whose parameters they thaw"),
+    match (options.model, options.steps) {
+        (Some(model), _) if is_phased => print(&phases(options, model, &spec)?),
+        (None, _) if is_phased => bail!("{file} has phases: --model says whose parameters they thaw"),
         (_, Some(steps)) => print(&rates(options, &spec, steps)?),
         (_, None) => bail!("{file} has no phases: --steps says how long the run is"),
     }
 }
 
 /// What each phase thaws, moves and holds.
-fn phases(options: &Plan, spec: &Spec) -> anyhow::Result<String> {
+fn phases(options: &Plan, model: ModelName, spec: &Spec) -> anyhow::Result<String> {
     if options.svg.is_some() || options.csv.is_some() {
         bail!("--svg and --csv: when a phase ends depends on metrics; there is no picture of its rates beforehand");
     }
-    let params = options.network.model()?.params();
-    let steps_per_epoch = options.steps_per_epoch.unwrap_or(DIGITS_STEPS_PER_EPOCH);
+    match model {
+        ModelName::Mlp => {
+            let given = [("--preset", options.preset.is_some()), ("--batch-size", options.batch_size.is_some())];
+            if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+                bail!("{name} is for --model transformer");
+            }
+            phase_lines(options, spec, &options.network.model()?.params(), DIGITS_STEPS_PER_EPOCH, None)
+        }
+        ModelName::Transformer => {
+            let preset = options.preset.as_deref().unwrap_or("tiny");
+            let batch = options.batch_size.unwrap_or(demo_transformer::BATCH);
+            let model = demo_transformer::decoder(preset, &Vocabulary::ascii())?;
+            let pass = |trainable: &[Param]| pass(&model, batch, trainable);
+            pass(&[])?;
+            let steps_per_epoch = demo_transformer::steps_per_epoch(batch).max(1);
+            phase_lines(options, spec, &model.params(), steps_per_epoch, Some(&pass))
+        }
+    }
+}
+
+/// What a transformer's pass takes where these parameters are trainable.
+fn pass(model: &Transformer, batch: usize, trainable: &[Param]) -> anyhow::Result<phase_table::Pass> {
+    let names: HashSet<&str> = trainable.iter().map(|param| param.name.as_str()).collect();
+    let pass = model.training(batch, demo_transformer::CONTEXT, |name| names.contains(name))?;
+    Ok(phase_table::Pass { activation_bytes: pass.bytes(), dispatches: pass.dispatch_count() })
+}
+
+fn phase_lines(
+    options: &Plan,
+    spec: &Spec,
+    params: &[Param],
+    steps_per_epoch: u64,
+    pass: Option<phase_table::PassOf<'_>>,
+) -> anyhow::Result<String> {
+    let steps_per_epoch = options.steps_per_epoch.unwrap_or(steps_per_epoch);
     let epochs = schedule::Epochs { epochs: options.epochs, steps_per_epoch };
-    let plan = schedule::Plan::new(spec, params.as_slice(), epochs)?;
+    let plan = schedule::Plan::new(spec, params, epochs)?;
     for warning in plan.warnings().iter().filter(|warning| !spec.warnings.contains(warning)) {
         eprintln!("gradus: warning: {warning}");
     }
     let Config { settings, best_device_limit_bytes, .. } = Config::default();
-    let table = phase_table::draw(&plan, &params, &settings, best_device_limit_bytes);
-    Ok(format!("{table}\n{}", phase_table::names(&plan, &params)))
+    let run = phase_table::Run { settings, best_device_limit_bytes, pass };
+    let table = phase_table::draw(&plan, params, &run)?;
+    Ok(format!("{table}\n{}", phase_table::names(&plan, params)))
 }
 
 /// The rate of each group, step by step.

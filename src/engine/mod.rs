@@ -171,6 +171,14 @@ impl Engine {
         }
     }
 
+    /// Most bytes that a kernel may bind at once; the CPU engine binds whatever there is.
+    pub fn binding_bytes(&self) -> u64 {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.page_bytes(),
+            Inner::Cpu(_) => u64::MAX,
+        }
+    }
+
     /// Alignment in bytes that the offset of a bound range must have.
     pub fn offset_alignment_bytes(&self) -> u64 {
         match &*self.inner {

@@ -22,6 +22,33 @@ pub enum Error {
         /// Rows of the workspace.
         most: usize,
     },
+    /// A parameter that the device cannot bind whole, as every kernel of a model does.
+    #[error("parameter {name:?} takes {bytes} bytes; this device binds at most {limit} at once")]
+    ParameterTooLarge {
+        /// The parameter.
+        name: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
+    /// A batch with an activation that the device cannot bind whole.
+    #[error(
+        "a batch of {batch}: activation {name:?} takes {bytes} bytes, this device binds at most {limit} at once; {}",
+        told_most(*.most)
+    )]
+    ActivationTooLarge {
+        /// Rows or sequences of the batch.
+        batch: usize,
+        /// The activation.
+        name: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+        /// The largest batch that fits, 0 for none.
+        most: usize,
+    },
     /// An activation that there is not.
     #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"")]
     UnknownActivation {
@@ -53,4 +80,11 @@ pub enum Error {
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+}
+
+fn told_most(most: usize) -> String {
+    match most {
+        0 => "not even a batch of 1 fits".to_owned(),
+        most => format!("the largest batch that fits is {most}"),
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::init::uniform_within;
+use super::limits;
 use super::ops::{self, After, Gradient, activation_bytes};
 use crate::engine::layout::{Linear, Loss, Metrics, Position, Verdict};
 use crate::engine::{self, Buffer, Dispatch, Engine, Range};
@@ -160,11 +161,32 @@ impl Mlp {
         values.collect()
     }
 
+    /// Whether the device can bind each parameter and, of batches of `rows` rows, each activation. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::ParameterTooLarge`]; [`Error::ActivationTooLarge`] with the largest batch that fits.
+    pub fn check(&self, engine: &Engine, rows: usize) -> Result<(), Error> {
+        limits::check_parameters(engine, &self.params())?;
+        let widest = (0..self.sizes.len()).rev().max_by_key(|place| self.sizes[*place]).unwrap_or(0);
+        let name = widest.checked_sub(1).map_or_else(|| "x".to_owned(), |layer| format!("layers.{layer}.z"));
+        let largest = |rows| (name.clone(), activation_bytes(rows, self.sizes[widest]));
+        limits::check_batch(engine.binding_bytes(), rows, largest)
+    }
+
+    /// Bytes of a [`workspace`](Mlp::workspace) for batches of `rows` rows, but for the few of the loss's counts.
+    pub fn workspace_bytes(&self, rows: usize) -> u64 {
+        let outputs = &self.sizes[1..];
+        // z and its gradient of each layer, h of all but the last.
+        let bytes = |widths: &[usize]| widths.iter().map(|width| activation_bytes(rows, *width)).sum::<u64>();
+        2 * bytes(outputs) + bytes(&outputs[..outputs.len() - 1]) + (rows * size_of::<Verdict>()) as u64
+    }
+
     /// Buffers for a pass over batches of `rows` rows.
     ///
     /// # Errors
-    /// Out of device memory.
+    /// As [`check`](Mlp::check); out of device memory.
     pub fn workspace(&self, engine: &Engine, rows: usize) -> Result<Workspace, Error> {
+        self.check(engine, rows)?;
         let make = |label: &str, layers: std::ops::Range<usize>| {
             layers
                 .map(|layer| {

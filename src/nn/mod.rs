@@ -7,6 +7,7 @@
 pub mod attention;
 mod error;
 mod init;
+mod limits;
 mod mlp;
 pub mod ops;
 pub mod transformer;

@@ -41,6 +41,11 @@ impl Forecast {
         trainable.into_iter().map(|param| param.elements() as u64 * per_element).sum()
     }
 
+    /// Bytes of these parameters' values, where they lie in arenas of our own.
+    pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
+        arena_bytes(params)
+    }
+
     /// Bytes of the moments of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {

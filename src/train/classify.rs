@@ -71,6 +71,15 @@ impl Task for Classify {
         Ok((there / rows) as u64)
     }
 
+    fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
+        Ok(self.model.check(engine, config.batch_size)?)
+    }
+
+    /// What is frozen has room here too.
+    fn activation_bytes(&self, config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        Ok(Some(self.model.workspace_bytes(config.batch_size)))
+    }
+
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let train = &self.train;
         Ok(Box::new(OnDevice {

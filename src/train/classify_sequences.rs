@@ -2,7 +2,7 @@
 
 use super::examples::{Examples, Sizes};
 use super::task::{Placed, Task};
-use super::transformer::{OnDevice, TEST_SEQUENCES};
+use super::transformer::{OnDevice, test_rows};
 use super::{Config, Error};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
@@ -72,9 +72,20 @@ impl Task for ClassifySequences {
         Ok(u64::from(self.batches(config)?.steps_per_epoch))
     }
 
+    fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
+        let pass = self.model.training(config.batch_size, self.train.sizes().context, |_| true)?;
+        Ok(pass.check(engine)?)
+    }
+
+    fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        let pass = self.model.training(config.batch_size, self.train.sizes().context, trainable)?;
+        Ok(Some(pass.bytes()))
+    }
+
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let train = Examples::shuffled(engine, self.train.packed(), Sizes::Sequences(self.batches(config)?))?;
-        let test = Sizes::Sequences(self.test.evaluation(TEST_SEQUENCES)?);
+        let rows = test_rows(engine, &self.model, self.test.sizes().context);
+        let test = Sizes::Sequences(self.test.evaluation(rows)?);
         let test = Examples::in_turn(engine, self.test.packed(), test)?;
         Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
     }

@@ -105,6 +105,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A limit of memory below what a batch of one row takes.
+    #[error("a batch of 1 takes {bytes} bytes with parameters, gradients and moments; the limit is {limit_bytes}")]
+    NoBatchFits {
+        /// What it takes.
+        bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// A data set that does not fit the model.
     #[error("the {which} set has {inputs} inputs and {classes} classes, the model {model_inputs} and {model_classes}")]
     Mismatch {

@@ -82,6 +82,14 @@ impl Examples {
         }
     }
 
+    /// How many make a micro-batch.
+    fn rows(&self) -> usize {
+        match self.sizes {
+            Sizes::Tokens(sizes) => sizes.rows as usize,
+            Sizes::Sequences(sizes) => sizes.rows as usize,
+        }
+    }
+
     /// Tokens of each.
     fn context(&self) -> usize {
         match self.sizes {
@@ -90,9 +98,9 @@ impl Examples {
         }
     }
 
-    /// Room for a batch of them.
-    pub(super) fn room(&self, engine: &Engine, batch: usize) -> Result<Sequences, Error> {
-        let context = self.context();
+    /// Room for a micro-batch of them.
+    pub(super) fn room(&self, engine: &Engine) -> Result<Sequences, Error> {
+        let (batch, context) = (self.rows(), self.context());
         let numbers = |label: &str, count: usize| engine.buffer(label, count as u64 * 4).map(|buffer| buffer.all());
         let places = batch * context;
         let (types, labels) = match self.sizes {

@@ -2,7 +2,7 @@
 
 use super::examples::{Examples, Sizes};
 use super::task::{Placed, Task};
-use super::transformer::{OnDevice, TEST_SEQUENCES};
+use super::transformer::{OnDevice, test_rows};
 use super::{Config, Error};
 use crate::data::{BatchSize, TokenStream};
 use crate::engine::Engine;
@@ -73,10 +73,21 @@ impl Task for Language {
         Ok(u64::from(self.batches(config)?.steps_per_epoch))
     }
 
+    fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
+        let pass = self.model.training(config.batch_size, self.model.config().context, |_| true)?;
+        Ok(pass.check(engine)?)
+    }
+
+    fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        let pass = self.model.training(config.batch_size, self.model.config().context, trainable)?;
+        Ok(Some(pass.bytes()))
+    }
+
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let train = Examples::shuffled(engine, self.train.tokens(), Sizes::Tokens(self.batches(config)?))?;
         // Every token of the test but the first is a target once.
-        let test = self.test.evaluation(self.model.config().context, TEST_SEQUENCES)?;
+        let context = self.model.config().context;
+        let test = self.test.evaluation(context, test_rows(engine, &self.model, context))?;
         let test = Examples::in_turn(engine, self.test.tokens(), Sizes::Tokens(test))?;
         Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
     }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no command line, no printing, no exit.
 
+mod batch_size;
 mod checkpoint;
 mod classify;
 mod classify_sequences;
@@ -23,6 +24,7 @@ mod trainer;
 mod transformer;
 mod trunk;
 
+pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
 pub use classify_sequences::ClassifySequences;

@@ -24,6 +24,23 @@ pub trait Task {
     /// Where they do not.
     fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error>;
 
+    /// Whether the device can bind what a step works on. Nothing is allocated.
+    ///
+    /// # Errors
+    /// Naming what is too large, and the largest batch that fits.
+    fn check(&self, _engine: &Engine, _config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Bytes of the activations of a micro-batch and their gradients where these parameters are trainable; `None`: they
+    /// are not known before they are allocated.
+    ///
+    /// # Errors
+    /// Sizes that make no step.
+    fn activation_bytes(&self, _config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// Puts the data on a device.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl Trainer {
     /// and the run's length, as [`Plan::new`] does.
     ///
     /// # Errors
-    /// Settings out of range, data that does not fit the model, a plan that does not fit the run or goes by a metric that
+    /// Settings out of range, sizes that the device cannot bind, data that does not fit the model, a plan that does not fit the run or goes by a metric that
     /// is not measured here, out of device memory.
     pub fn new(
         engine: &Engine,
@@ -76,6 +76,7 @@ impl Trainer {
         plan: impl FnOnce(Model<'_>, Epochs) -> Result<Plan, schedule::Error>,
     ) -> Result<Trainer, Error> {
         config.check()?;
+        task.check(engine, &config)?;
         let (params, tied) = (task.params(), task.tied());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = Model { params: &params, tied: &tied };

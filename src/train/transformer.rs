@@ -9,8 +9,13 @@ use crate::engine::{Buffer, Engine, Program, Range, Upload};
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Transformer};
 use crate::optim::{Optimizer, Parameters};
 
-/// Sequences of one evaluation batch.
-pub(super) const TEST_SEQUENCES: usize = 32;
+/// Sequences of one evaluation batch; less where the device cannot bind so many.
+const TEST_SEQUENCES: usize = 32;
+
+/// Sequences of this length in one evaluation batch.
+pub(super) fn test_rows(engine: &Engine, model: &Transformer, context: usize) -> usize {
+    TEST_SEQUENCES.min(model.largest_batch(engine, context)).max(1)
+}
 
 /// A transformer and its two sets.
 #[derive(Debug)]
@@ -41,8 +46,8 @@ impl OnDevice {
         [train, test]: [Examples; 2],
     ) -> Result<OnDevice, Error> {
         Ok(OnDevice {
-            train: Set::new(engine, train, config.batch_size)?,
-            test: Set::new(engine, test, TEST_SEQUENCES)?,
+            train: Set::new(engine, train)?,
+            test: Set::new(engine, test)?,
             table: engine.buffer("test table", 64)?,
             engine: engine.clone(),
             config: config.clone(),
@@ -78,8 +83,8 @@ impl OnDevice {
 }
 
 impl Set {
-    fn new(engine: &Engine, examples: Examples, rows: usize) -> Result<Set, Error> {
-        let batch = examples.room(engine, rows)?;
+    fn new(engine: &Engine, examples: Examples) -> Result<Set, Error> {
+        let batch = examples.room(engine)?;
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
     }
 

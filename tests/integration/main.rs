@@ -6,6 +6,7 @@
 mod attention;
 mod bad_input;
 mod bad_schedule;
+mod batch_size;
 mod best;
 mod clip_norm;
 mod demo;
@@ -31,6 +32,7 @@ mod optim_kernels;
 mod phase_properties;
 mod phases;
 mod plan;
+mod plan_transformer;
 mod properties;
 mod schedule_command;
 mod sgd;

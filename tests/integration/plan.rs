@@ -44,13 +44,13 @@ fn plan(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gradus")).arg("plan").args(arguments).output().expect("the binary runs")
 }
 
-fn shown(arguments: &[&str]) -> String {
+pub(crate) fn shown(arguments: &[&str]) -> String {
     let output = plan(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn refused(arguments: &[&str]) -> String {
+pub(crate) fn refused(arguments: &[&str]) -> String {
     let output = plan(arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(output.stdout, b"", "{arguments:?}");
@@ -160,7 +160,7 @@ fn plan_tells_what_each_phase_thaws_moves_and_holds() {
         "phase 0  lr 3e-3  layers.2.weight, layers.2.bias",
     ];
     assert_eq!(told.lines().take(expected.len()).collect::<Vec<_>>(), expected);
-    assert!(refused(&[file]).ends_with("has phases: --model mlp says whose parameters they thaw"));
+    assert!(refused(&[file]).ends_with("has phases: --model says whose parameters they thaw"));
     assert!(refused(&[file, "--model", "mlp", "--svg", "a.svg"]).contains("--svg and --csv"));
     let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/digits_mlp.yaml");
     assert!(refused(&[plain]).ends_with("has no phases: --steps says how long the run is"));

@@ -24,7 +24,7 @@ const WORDS: [(&str, &[&str]); 8] = [
     ("print!", &["cli"]),
     ("process::exit", &["cli"]),
     ("std::fs", &["cli", "train"]),
-    ("std::time::Instant", &["cli"]),
+    ("std::time::Instant", &["cli", "train"]),
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

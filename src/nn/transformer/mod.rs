@@ -17,7 +17,8 @@ mod step;
 pub use config::{Config, Kind, Pooling};
 pub use pass::{LossOptions, Pass, Sequences, Workspace};
 
-use super::Error;
+use super::{Error, limits};
+use crate::engine::Engine;
 use crate::params::Param;
 
 /// A transformer by its sizes.
@@ -63,6 +64,14 @@ impl Transformer {
     pub fn evaluation(&self, batch: usize, context: usize) -> Result<Pass, Error> {
         self.check(batch, context)?;
         Ok(Pass::evaluation(&self.config, batch, context))
+    }
+
+    /// The largest batch of sequences of this length of which the device can bind each activation, 0 for none. Whether
+    /// all of them fit its memory is another matter: see [`Pass::bytes`].
+    pub fn largest_batch(&self, engine: &Engine, context: usize) -> usize {
+        let limit = engine.binding_bytes();
+        let most = u32::MAX as usize / (self.config.widest() * context).max(1);
+        limits::largest_that(most, |batch| pass::largest(&self.config, batch, context).1 <= limit)
     }
 
     fn check(&self, batch: usize, context: usize) -> Result<(), Error> {

@@ -6,11 +6,11 @@ use super::memory::Memory;
 use super::step::{After, Id, Layer, Norm, Step, Value, plane_bytes};
 use crate::engine::layout::{self, Metrics};
 use crate::engine::{Buffer, Dispatch, Engine, Range};
-use crate::nn::Error;
 use crate::nn::attention::{
     Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query,
 };
 use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
+use crate::nn::{Error, limits};
 use std::collections::HashSet;
 
 /// A batch on the device, as the kernels that gather one leave it.
@@ -109,16 +109,45 @@ impl Pass {
         self.trains && self.config.dropout > 0.0
     }
 
+    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient.
+    pub fn dispatch_count(&self) -> usize {
+        self.steps.iter().map(|step| self.dispatches_of(step)).sum()
+    }
+
+    fn dispatches_of(&self, step: &Step) -> usize {
+        let index = |table: Table| usize::from(table != Table::Positions);
+        match step {
+            // And the sums of the rows' losses.
+            Step::Loss { .. } => 2,
+            Step::EmbedBackward { tables, .. } => {
+                let trained = tables.iter().zip(TABLES).filter(|(name, _)| self.trained.contains(name));
+                trained.map(|(_, table)| 1 + index(table)).sum()
+            }
+            _ => 1,
+        }
+    }
+
     /// The names of the parameters that get gradients, in the model's order.
     pub fn trained(&self) -> &[String] {
         &self.trained
     }
 
+    /// Whether the device can bind each parameter and activation. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::ParameterTooLarge`]; [`Error::ActivationTooLarge`] with the largest batch that fits.
+    pub fn check(&self, engine: &Engine) -> Result<(), Error> {
+        limits::check_parameters(engine, &self.config.params())?;
+        let largest = |batch| largest(&self.config, batch, self.context);
+        limits::check_batch(engine.binding_bytes(), self.batch, largest)
+    }
+
     /// Allocates the memory.
     ///
     /// # Errors
-    /// Out of device memory.
+    /// As [`check`](Pass::check); out of device memory.
     pub fn allocate(self, engine: &Engine) -> Result<Workspace, Error> {
+        self.check(engine)?;
         let buffers = self.memory.buffer_bytes.iter().enumerate();
         let buffers = buffers.map(|(number, bytes)| engine.buffer(&format!("activations.{number}"), *bytes));
         let buffers = buffers.collect::<Result<Vec<Buffer>, _>>()?;
@@ -144,6 +173,14 @@ impl Pass {
             pass: self,
         })
     }
+}
+
+/// The largest activation of a batch. No gradient is larger than what it is the gradient of.
+pub(super) fn largest(config: &Config, batch: usize, context: usize) -> (String, u64) {
+    let mut recorder = Recorder::new(config, batch, context, false);
+    recorder.forward();
+    let largest = recorder.values.into_iter().max_by_key(|value| value.bytes);
+    largest.map_or_else(Default::default, |value| (value.label, value.bytes))
 }
 
 /// The tables that are embedded.

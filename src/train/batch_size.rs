@@ -1,0 +1,207 @@
+//! The batch size that trains fastest within a limit of memory, found by trying.
+
+use super::task::Task;
+use super::{Config, Error};
+use crate::engine::{Engine, Prepared, Submission};
+use crate::optim::{Forecast, Next, Optimizer, Parameters};
+use crate::params::{Field, Group, Param};
+use crate::{engine, nn, optim};
+use std::collections::HashSet;
+use std::time::Instant;
+
+/// Steps behind a speed, each waited for; one more comes before them.
+const STEPS: usize = 5;
+
+/// Batch sizes that were tried, and the best of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AutoBatchSize {
+    /// Rows of a micro-batch that train fastest.
+    pub batch_size: usize,
+    /// All that were tried, from the smallest to the largest that fits.
+    pub tried: Vec<TriedBatchSize>,
+}
+
+/// What a batch size takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TriedBatchSize {
+    /// Rows of a micro-batch.
+    pub batch_size: usize,
+    /// Bytes of parameters, gradients, moments and activations, as far as they are known beforehand. The data set and
+    /// the test are not among them.
+    pub bytes: u64,
+    /// Rows trained on in a second; `None` where the device had no room after all.
+    pub samples_per_second: Option<f64>,
+}
+
+/// Finds the batch size that trains fastest: tries the powers of two that the train set has rows for and that take at
+/// most `limit_bytes`, up to the first for which the device has no room, and takes steps of the real program with each.
+///
+/// `groups` are those that train; the groups of a schedule's last phase are what a run needs at most. `config` says the
+/// rest; its batch size is not looked at. Parameters, moments and data are made for the trial and gone after it, and its
+/// steps are of rate 0. Nothing that is on the device already is touched, but the engine's counters go on. Speeds are
+/// measured on the clock: two searches may differ where two sizes are about as fast.
+///
+/// # Errors
+/// [`Error::NoBatchFits`] where a batch of 1 takes more than the limit; what refuses a batch of 1; from the device.
+pub fn auto_batch_size(
+    engine: &Engine,
+    task: &dyn Task,
+    config: &Config,
+    groups: &[Group],
+    limit_bytes: u64,
+) -> Result<AutoBatchSize, Error> {
+    let sizes = sizes(engine, task, config, groups, limit_bytes)?;
+    let mut trial = Trial::new(engine, task, config, groups)?;
+    let mut tried = Vec::with_capacity(sizes.len());
+    for (batch_size, bytes) in sizes {
+        let speed = trial.samples_per_second(&Config { batch_size, ..config.clone() });
+        let samples_per_second = match speed {
+            Ok(speed) => Some(speed),
+            // A batch of 1 that finds no room is an error.
+            Err(error) if !tried.is_empty() && is_about_room(&error) => None,
+            Err(error) => return Err(error),
+        };
+        tried.push(TriedBatchSize { batch_size, bytes, samples_per_second });
+        if samples_per_second.is_none() {
+            break;
+        }
+    }
+    drop(trial);
+    // What the trial held is free now, not with the next submission.
+    engine.wait()?;
+    Ok(AutoBatchSize { batch_size: fastest(&tried), tried })
+}
+
+/// The batch size that trains fastest; of equals the largest.
+fn fastest(tried: &[TriedBatchSize]) -> usize {
+    let speed = |tried: &TriedBatchSize| tried.samples_per_second.unwrap_or(0.0);
+    let best = tried.iter().max_by(|first, second| speed(first).total_cmp(&speed(second)));
+    best.map_or(1, |tried| tried.batch_size)
+}
+
+/// The sizes to be tried, each with its bytes.
+fn sizes(
+    engine: &Engine,
+    task: &dyn Task,
+    config: &Config,
+    groups: &[Group],
+    limit_bytes: u64,
+) -> Result<Vec<(usize, u64)>, Error> {
+    let of = |batch_size| Config { batch_size, ..config.clone() };
+    // What refuses a batch of 1 is no matter of size.
+    of(1).check()?;
+    task.steps_per_epoch(&of(1))?;
+    task.check(engine, &of(1))?;
+    let mut sizes = Vec::new();
+    for batch_size in (0..usize::BITS).map(|power| 1 << power) {
+        let config = of(batch_size);
+        if task.steps_per_epoch(&config).is_err() || task.check(engine, &config).is_err() {
+            break;
+        }
+        let bytes = bytes(task, &config, groups)?;
+        if bytes > limit_bytes {
+            if sizes.is_empty() {
+                return Err(Error::NoBatchFits { bytes, limit_bytes });
+            }
+            break;
+        }
+        sizes.push((batch_size, bytes));
+    }
+    Ok(sizes)
+}
+
+/// Bytes of parameters, gradients, moments and activations, as far as they are known.
+fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Error> {
+    let trainable: HashSet<&str> = groups.iter().flat_map(|group| &group.params).map(String::as_str).collect();
+    let params = task.params();
+    let trained: Vec<&Param> = params.iter().filter(|param| trainable.contains(param.name.as_str())).collect();
+    let rows: Vec<_> = groups.iter().map(|group| group.row).collect();
+    let forecast = Forecast::of(&rows, &config.settings);
+    let trained = || trained.iter().copied();
+    let activations = task.activation_bytes(config, &|name| trainable.contains(name))?.unwrap_or(0);
+    Ok(forecast.parameter_bytes(&params)
+        + forecast.gradient_bytes(trained())
+        + forecast.state_bytes(trained())
+        + activations)
+}
+
+/// A model of our own to take steps with.
+struct Trial<'a> {
+    engine: &'a Engine,
+    task: &'a dyn Task,
+    parameters: Parameters,
+    optimizer: Optimizer,
+}
+
+impl<'a> Trial<'a> {
+    fn new(engine: &'a Engine, task: &'a dyn Task, config: &Config, groups: &[Group]) -> Result<Trial<'a>, Error> {
+        let parameters = Parameters::new(engine, &task.params(), config.settings.page_bytes)?;
+        for (name, values) in task.initial(config.seed) {
+            parameters.upload(&name, &values)?;
+        }
+        let still = |group: &Group| Group { row: group.row.with(Field::Lr, 0.0), ..group.clone() };
+        let groups: Vec<Group> = groups.iter().map(still).collect();
+        let optimizer = Optimizer::new(engine, &parameters, &groups, config.settings)?;
+        Ok(Trial { engine, task, parameters, optimizer })
+    }
+
+    fn samples_per_second(&mut self, config: &Config) -> Result<f64, Error> {
+        // The whole step is measured: where a frozen trunk is kept, no batch size makes it slower.
+        let config = &Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config.clone() };
+        let mut task = self.task.place(self.engine, config)?;
+        let step = self.engine.prepare(task.step(&self.parameters, &self.optimizer)?)?;
+        self.step(&step)?;
+        let mut seconds = [0.0; STEPS];
+        for seconds in &mut seconds {
+            *seconds = self.step(&step)?;
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(config.rows_per_step() as f64 / seconds[STEPS / 2].max(f64::MIN_POSITIVE))
+    }
+
+    /// Seconds of a step.
+    fn step(&mut self, step: &Prepared) -> Result<f64, Error> {
+        let started = Instant::now();
+        let Next { uploads, program, slot, lost, .. } = self.optimizer.next(None)?;
+        let programs = vec![step, program];
+        self.engine.submit(&Submission { uploads, programs, slot, lost: Some(lost), ..Submission::default() })?;
+        self.engine.wait()?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+}
+
+/// Whether an error says that something is too large, so that less of it may do.
+fn is_about_room(error: &Error) -> bool {
+    match error {
+        Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {
+            matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. })
+        }
+        Error::Nn(nn::Error::ActivationTooLarge { .. }) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_is_taken_and_of_equals_the_largest() {
+        let tried = |speeds: &[Option<f64>]| -> Vec<TriedBatchSize> {
+            let tried = speeds.iter().enumerate().map(|(power, speed)| TriedBatchSize {
+                batch_size: 1 << power,
+                bytes: 0,
+                samples_per_second: *speed,
+            });
+            tried.collect()
+        };
+        for (speeds, expected) in [
+            (&[Some(3.0), Some(9.0), Some(5.0)][..], 2),
+            (&[Some(3.0), Some(5.0), Some(5.0)], 4),
+            (&[Some(3.0), Some(5.0), None], 2),
+            (&[Some(3.0)], 1),
+        ] {
+            assert_eq!(fastest(&tried(speeds)), expected, "{speeds:?}");
+        }
+    }
+}
