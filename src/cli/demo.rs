@@ -1,5 +1,6 @@
 //! `gradus demo mlp`.
 
+use super::batch::Batch;
 use super::plan::print;
 use super::progress::{Units, train_with_bar};
 use super::run_folder::RunFolder;
@@ -50,9 +51,8 @@ pub(super) struct Mlp {
     /// Times through the train set.
     #[arg(long, default_value_t = 30)]
     epochs: usize,
-    /// Rows of a batch.
-    #[arg(long, default_value_t = 32, value_name = "ROWS")]
-    batch_size: usize,
+    #[command(flatten)]
+    batch: Batch,
     /// Learning rate at the start; the schedule's where not given.
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
@@ -85,9 +85,12 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         return print(&to_yaml(&implicit(&model.params())));
     }
     let (train, test) = data::digits()?.split(20, options.seed)?;
-    let config =
-        Config { batch_size: options.batch_size, epochs: options.epochs, seed: options.seed, ..Config::default() };
+    let config = Config { epochs: options.epochs, seed: options.seed, ..Config::default() };
     let task = Classify::new(&model, (&train, &test))?;
+    let rows = options.batch.rows(engine, &task, &config, &spec)?;
+    let spec = options.batch.scaled(&spec, rows, config.batch_size)?;
+    let config = Config { batch_size: rows, ..config };
+    let units = Units { name: "rows", each_step: rows };
     let started = Instant::now();
     let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
     let mut folder = match &options.out {
@@ -103,7 +106,6 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
-    let units = Units { name: "rows", each_step: options.batch_size };
     let note = |evaluation: &Evaluation| folder.as_mut().map_or(Ok(()), |folder| folder.note(evaluation));
     let last = train_with_bar(&mut trainer, units, note)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -1,5 +1,6 @@
 //! `gradus demo transformer`: pretrain on one text, fine-tune on another in three ways, and see what each way forgot.
 
+use super::batch::Batch;
 use super::progress::{Units, train_with_bar};
 use super::run_folder::write_beside;
 use anyhow::Context;
@@ -58,6 +59,8 @@ pub(super) struct Options {
     /// Times through the second text, each way.
     #[arg(long, default_value_t = 4)]
     epochs: usize,
+    #[command(flatten)]
+    batch: Batch,
     /// Seed of initial values and orders.
     #[arg(long, default_value_t = 1)]
     seed: u32,
@@ -91,6 +94,8 @@ struct Demo<'a> {
     /// The third way: a name for errors, and the schedule.
     gradual: (String, String),
     metrics: Option<File>,
+    /// Sequences of a batch, once they are settled.
+    rows: Option<usize>,
 }
 
 /// What one way of fine-tuning came to; before it, nothing was moved.
@@ -149,7 +154,7 @@ impl<'a> Demo<'a> {
         Spec::parse(&gradual.0, &gradual.1)?;
         let metrics = options.out.as_deref().map(metrics_in).transpose()?;
         let (texts, model) = (texts(&vocabulary)?, decoder(&options.preset, &vocabulary)?);
-        Ok(Demo { engine, options, texts, model, gradual, metrics, vocabulary })
+        Ok(Demo { engine, options, texts, model, gradual, metrics, rows: None, vocabulary })
     }
 
     fn one_seed(&mut self, seed: u32) -> anyhow::Result<Vec<Outcome>> {
@@ -213,9 +218,16 @@ impl<'a> Demo<'a> {
     ) -> anyhow::Result<(Trainer, f64)> {
         let spec = Spec::parse(name, schedule)?;
         let config = Config { batch_size: BATCH, epochs, seed, ..Config::default() };
+        // One size for all runs, found for the first, which trains everything.
+        let batch = &self.options.batch;
+        let rows = match self.rows {
+            Some(rows) => rows,
+            None => *self.rows.insert(batch.rows(self.engine, task, &config, &spec)?),
+        };
+        let (config, spec) = (Config { batch_size: rows, ..config }, batch.scaled(&spec, rows, BATCH)?);
+        let units = Units { name: "tokens", each_step: rows * CONTEXT };
         let mut trainer = Trainer::new(self.engine, task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
         let started = Instant::now();
-        let units = Units { name: "tokens", each_step: BATCH * CONTEXT };
         let metrics = &mut self.metrics;
         train_with_bar(&mut trainer, units, |evaluation| match metrics {
             Some(file) => note(file, way, seed, evaluation),

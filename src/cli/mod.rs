@@ -2,6 +2,7 @@
 //!
 //! Invariant: no wgpu type in this room's own code.
 
+mod batch;
 mod chart;
 mod demo;
 mod demo_transformer;

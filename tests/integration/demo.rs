@@ -66,6 +66,23 @@ fn demo_mlp_runs_without_any_adapter() {
 }
 
 #[test]
+fn demo_mlp_finds_its_batch_size_and_lets_the_rates_follow() {
+    let output = gradus(
+        &[
+            &["--adapter", "cpu", "demo", "mlp", "--epochs", "1", "--hidden", "7,5"],
+            &["--batch-size", "auto", "--lr-scaling", "sqrt"][..],
+        ]
+        .concat(),
+    );
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let line = told.lines().find_map(|line| line.strip_prefix("batch size ").filter(|rest| !rest.contains("rows/s")));
+    let size: f64 = line.expect("a size").parse().expect("a number");
+    let rates = format!("rates are multiplied by {:.3}", (size / 32.0).sqrt());
+    assert!(size == 32.0 || told.contains(&rates), "{told}");
+}
+
+#[test]
 fn bad_arguments_are_told() {
     assert_eq!(
         refused(&["--adapter", "cpu", "demo", "transformer", "--preset", "huge"]),
@@ -81,6 +98,11 @@ fn bad_arguments_are_told() {
     assert_eq!(
         cpu(&["--batch-size", "5000"]),
         "gradus: batch_size = 5000: a step takes 5000 rows, the train set has 1438"
+    );
+    assert_eq!(cpu(&["--batch-size", "0"]), "gradus: --batch-size 0: at least 1 is needed");
+    assert!(
+        cpu(&["--batch-size", "auto", "--memory-limit", "0"]).ends_with("the limit is 0"),
+        "a limit that nothing fits"
     );
     assert_eq!(cpu(&["--epochs", "0"]), "gradus: epochs = 0: at least 1 is needed");
     let told = cpu(&["--out", "/dev/null/here"]);

@@ -1,0 +1,81 @@
+//! `--batch-size` and `--lr-scaling`: rows of a batch, found by trying where the user says so, and rates that follow.
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use gradus::engine::Engine;
+use gradus::schedule::{Epochs, LrScaling, Model, Plan, Spec};
+use gradus::train::{Config, Task, auto_batch_size};
+
+#[derive(Args)]
+pub(super) struct Batch {
+    /// Rows of a batch, or `auto`: the size that trains fastest within --memory-limit.
+    #[arg(long, value_name = "ROWS", value_parser = size)]
+    batch_size: Option<Size>,
+    /// How rates follow the batch size, from that of the demo on.
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    lr_scaling: Scaling,
+    /// Megabytes that `--batch-size auto` may use for parameters, gradients, moments and activations.
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    memory_limit: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Size {
+    Rows(usize),
+    Auto,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Scaling {
+    None,
+    Linear,
+    Sqrt,
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    match text {
+        "auto" => Ok(Size::Auto),
+        rows => rows.parse().map(Size::Rows).map_err(|_| "a number of rows, or auto".to_owned()),
+    }
+}
+
+impl Batch {
+    /// Rows of a batch: as asked for, or what the settings have.
+    pub(super) fn rows(&self, engine: &Engine, task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<usize> {
+        match self.batch_size {
+            None => Ok(config.batch_size),
+            Some(Size::Rows(0)) => bail!("--batch-size 0: at least 1 is needed"),
+            Some(Size::Rows(rows)) => Ok(rows),
+            Some(Size::Auto) => self.find(engine, task, config, spec),
+        }
+    }
+
+    /// The schedule with rates for so many rows, where it is meant for `base`.
+    pub(super) fn scaled(&self, spec: &Spec, rows: usize, base: usize) -> anyhow::Result<Spec> {
+        let scaling = match self.lr_scaling {
+            Scaling::None => LrScaling::None,
+            Scaling::Linear => LrScaling::Linear,
+            Scaling::Sqrt => LrScaling::Sqrt,
+        };
+        let factor = scaling.factor(rows, base)?;
+        if factor != 1.0 {
+            println!("rates are multiplied by {factor:.3}");
+        }
+        Ok(spec.scaled(scaling, rows, base)?)
+    }
+
+    fn find(&self, engine: &Engine, task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<usize> {
+        let (params, tied) = (task.params(), task.tied());
+        let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
+        let plan = Plan::new(spec, Model { params: &params, tied: &tied }, epochs)?;
+        let groups = plan.groups(&plan.start()?)?;
+        let found = auto_batch_size(engine, task, config, &groups, self.memory_limit << 20)?;
+        println!("batch size  megabytes  rows/s");
+        for tried in &found.tried {
+            let speed = tried.samples_per_second.map_or("no room".to_owned(), |speed| format!("{speed:.0}"));
+            println!("{:>10}  {:>9.1}  {speed}", tried.batch_size, tried.bytes as f64 / 1e6);
+        }
+        println!("batch size {}", found.batch_size);
+        Ok(found.batch_size)
+    }
+}
