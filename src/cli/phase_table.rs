@@ -51,7 +51,7 @@ fn line(
     settings: &Settings,
     best_device_limit_bytes: Option<u64>,
 ) -> [String; 7] {
-    let forecast = Forecast::of(&[row], settings);
+    let forecast = Forecast::of(&[row], settings).with_squares();
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
     let (some, all) = (elements(trainable), elements(params));
     let share = 100.0 * some as f64 / all as f64;

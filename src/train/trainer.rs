@@ -2,10 +2,11 @@
 
 use super::checkpoint::Checkpoints;
 use super::event::{Began, Evaluation, Event, Progress, means};
-use super::task::{Placed, Task};
+use super::task::{Placed, Task, gradient_of};
 use super::{Config, Error};
 use crate::engine::layout::{Metrics, Stats};
 use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
+use crate::nn::ops::write_squares;
 use crate::optim::{Best, Next, Optimizer, Parameters};
 use crate::params::nearest;
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
@@ -81,9 +82,9 @@ impl Trainer {
         for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }
-        let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
+        let mut optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
         let task = task.place(engine, &config)?;
-        let (step, test) = (task.step(&parameters, &optimizer)?, task.test(&parameters)?);
+        let (step, test) = (step_of(engine, &*task, &parameters, &mut optimizer)?, task.test(&parameters)?);
         let (progress, results) = rings(engine, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
@@ -93,7 +94,7 @@ impl Trainer {
             cursor,
             parameters,
             optimizer,
-            step: engine.prepare(step)?,
+            step,
             test: engine.prepare(test)?,
             task,
             progress,
@@ -317,8 +318,7 @@ impl Trainer {
 
     /// Compiles the step for what is trainable now.
     pub(super) fn compile(&mut self) -> Result<(), Error> {
-        let program = self.task.step(&self.parameters, &self.optimizer)?;
-        self.step = self.engine.prepare(program)?;
+        self.step = step_of(&self.engine, &*self.task, &self.parameters, &mut self.optimizer)?;
         self.forget_rows();
         Ok(())
     }
@@ -354,6 +354,24 @@ impl Trainer {
         self.engine.wait()?;
         self.collect(&mut |_| ()).map(|_| ())
     }
+}
+
+/// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by.
+fn step_of(
+    engine: &Engine,
+    task: &dyn Placed,
+    parameters: &Parameters,
+    optimizer: &mut Optimizer,
+) -> Result<Prepared, Error> {
+    let mut program = task.step(parameters, optimizer)?;
+    if optimizer.uses_squares() {
+        let names = parameters.params().iter().map(|param| &param.name);
+        let gradient = |name: &String| Some((name.clone(), gradient_of(optimizer, name).ok()??));
+        let gradients: Vec<(String, Range)> = names.filter_map(gradient).collect();
+        let squares = write_squares(engine, &mut program.dispatches, &gradients)?;
+        optimizer.take_squares(&squares)?;
+    }
+    Ok(engine.prepare(program)?)
 }
 
 /// What comes back from steps, and from evaluations.

@@ -35,6 +35,7 @@ mod properties;
 mod schedule_command;
 mod sgd;
 mod shaders;
+mod squares;
 mod support;
 mod tidy;
 mod train;

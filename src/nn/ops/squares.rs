@@ -20,6 +20,7 @@ const SQUARES_BYTES: u64 = size_of::<Squares>() as u64;
 /// cache, but for the table): a weight of 256 by 784 on 128 rows + 0.05 ms (norm 0.37), 512 by 128 on 1,024 rows + 0.2
 /// (0.24), 1,536 by 384 on 256 rows + 0.5 (1.2), a table of 30,522 by 384 + 1.0 (20.8). A partial sum a workgroup, by a
 /// tree in its memory, is fewer of them: + 0.8, + 1.8, + 7.5 and + 137 ms; each barrier there stops 8 lanes at a time.
+/// Of a whole step of W3 (22.6 M) the optimizer takes 101 ms instead of 142, the model 2,041 instead of 2,031.
 ///
 /// # Errors
 /// Out of device memory.
