@@ -77,6 +77,14 @@ fn names(engine: &Engine, count: usize, most: usize) -> Result<Range, Error> {
     Ok(engine.buffer_with("names", &names)?.all())
 }
 
+/// A dispatch that writes the squares of a gradient too.
+fn with_squares(engine: &Engine, dispatch: Dispatch, gradient: Range) -> Result<Dispatch, Error> {
+    let mut dispatches = [dispatch];
+    ops::write_squares(engine, &mut dispatches, &[(String::new(), gradient)])?;
+    let [dispatch] = dispatches;
+    Ok(dispatch)
+}
+
 /// What stands in the layers.
 fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let (rows, hidden, wide) = (work.batch * work.context, work.hidden, work.feed_forward);
@@ -95,12 +103,15 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let position = engine.buffer("position", size_of::<Position>() as u64)?.all();
     let memory = [x.clone(), gamma.clone(), beta.clone(), y.clone(), moments.clone()];
     let below = Some((Activation::Gelu, h.clone()));
+    let targets = [Some(dw.clone()), Some(b)];
+    let weight = ops::linear_backward_weight(engine, &up, [h.clone(), x.clone()], targets, false)?;
     Ok(vec![
         ("up", ops::linear(engine, &up, [x.clone(), w.clone(), z.clone()], bias.clone(), gelu)?),
         ("down", ops::linear(engine, &down, [h.clone(), w.clone(), y.clone()], bias, After::Residual(x.clone()))?),
         ("up", ops::linear_backward_input(engine, &up, [h.clone(), w.clone(), y.clone()], None, true)?),
         ("down", ops::linear_backward_input(engine, &down, [x.clone(), w, z.clone()], below, false)?),
-        ("up", ops::linear_backward_weight(engine, &up, [h, x.clone()], [Some(dw), Some(b)], false)?),
+        ("up", weight.clone()),
+        ("up", with_squares(engine, weight, dw)?),
         ("", ops::layer_norm(engine, &norm, memory.clone(), None)?),
         ("", ops::layer_norm(engine, &norm, memory, Some([z, sum.clone()]))?),
         (
@@ -138,7 +149,8 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let index = ops::embedding_index(engine, &shape, [tokens.clone(), previous.clone(), last.clone()])?;
     let prepared = engine.prepare(Program { label: "index".to_owned(), dispatches: vec![index.clone()] })?;
     engine.submit(&Submission { programs: vec![&prepared], ..Submission::default() })?;
-    let memory = [tokens.clone(), previous, last, y.clone(), dtable];
+    let memory = [tokens.clone(), previous, last, y.clone(), dtable.clone()];
+    let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), false)?;
     let loss = Loss::new(rows, entries, 1.0);
     let (z, dz) = (numbers(rows * loss.quads as usize * 4)?, numbers(rows * loss.quads as usize * 4)?);
     let (verdicts, metrics, position) = (numbers(2 * rows)?, numbers(8)?, numbers(4)?);
@@ -148,7 +160,8 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     Ok(vec![
         ("", ops::embedding(engine, &shape, [tokens, table, positions.clone(), y.clone()], None)?),
         ("", index),
-        ("overwrite", ops::embedding_backward(engine, &shape, memory.clone(), false)?),
+        ("overwrite", overwrite.clone()),
+        ("overwrite", with_squares(engine, overwrite, dtable)?),
         ("accumulate", ops::embedding_backward(engine, &shape, memory, true)?),
         ("train", ops::softmax_cross_entropy(engine, &loss, judged.clone(), Gradient::Scaled)?),
         ("mean", ops::softmax_cross_entropy(engine, &loss, judged.clone(), Gradient::Mean)?),

@@ -2,8 +2,9 @@
 //
 //   dtable[e] = sum of dy[r] over the rows r that name e, the last one first
 //
-// Overwriting, an invocation makes a vec4 of an entry: zero for one that the batch does not name. With ACCUMULATE = 1 an
-// invocation stands for a row of the batch and only the last row of a chain works: the table is not looked at otherwise.
+// Overwriting, an invocation makes QUADS vec4s of entries: zero for one that the batch does not name. With ACCUMULATE = 1
+// it stands for as many of a row of the batch and only the last row of a chain works: the table is not looked at
+// otherwise. Neighbouring invocations make neighbouring vec4s.
 //
 //   0 tokens   [rows]
 //   1 previous [rows]                 of embedding_index
@@ -11,10 +12,13 @@
 //   3 dy       [rows, quads]          vec4, zero behind the last column
 //   4 dtable   [entries, width]       vec4; single floats with RAGGED
 //   5 shape
+//   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes
 #import embedding
+#import squares
 
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
+override QUADS: u32 = 1u;      // at most 128, for the squares
 
 @group(0) @binding(0) var<storage, read> tokens: array<u32>;
 @group(0) @binding(1) var<storage, read> previous: array<u32>;
@@ -26,6 +30,9 @@ override ACCUMULATE: u32 = 0u;
 @group(0) @binding(4) var<storage, read_write> dtable: array<vec4<f32>>;
 #endif
 @group(0) @binding(5) var<uniform> shape: Embedding;
+#ifdef SQUARES
+@group(0) @binding(6) var<storage, read_write> squares: array<Squares>;
+#endif
 
 fn store(entry: u32, q: u32, value: vec4<f32>) {
 #ifdef RAGGED
@@ -58,25 +65,42 @@ fn chain(r: u32, q: u32) -> vec4<f32> {
     return sum;
 }
 
+// What the rows of the batch add to the table.
+fn add(r: u32, q: u32) {
+    let entry = min(tokens[r], shape.entries - 1u);
+    if (last[entry] == r) {
+        store(entry, q, chain(r, q));
+    }
+}
+
+// An entry's gradient, and its squares.
+fn overwrite(entry: u32, q: u32) -> vec2<f32> {
+    let r = last[entry];
+    let named = r < shape.rows && tokens[min(r, shape.rows - 1u)] == entry;
+    let sum = chain(select(shape.rows, r, named), q);
+    store(entry, q, sum);
+    return squares_of(sum);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
-    let at = id.y * grid.x * WORKGROUP + id.x;
-    let place = at / shape.quads;
-    let q = at % shape.quads;
-    if (ACCUMULATE != 0u) {
-        if (place >= shape.rows) {
-            return;
+    let invocation = id.y * grid.x * WORKGROUP + id.x;
+    // A workgroup's vec4s lie together.
+    let first = invocation / WORKGROUP * WORKGROUP * QUADS + invocation % WORKGROUP;
+    let places = shape.quads * select(shape.entries, shape.rows, ACCUMULATE != 0u);
+    var stored = vec2<f32>();
+    for (var k = 0u; k < QUADS; k++) {
+        let at = first + k * WORKGROUP;
+        if (at >= places) {
+            break;
         }
-        let entry = min(tokens[place], shape.entries - 1u);
-        if (last[entry] == place) {
-            store(entry, q, chain(place, q));
+        if (ACCUMULATE != 0u) {
+            add(at / shape.quads, at % shape.quads);
+        } else {
+            stored += overwrite(at / shape.quads, at % shape.quads);
         }
-    } else {
-        if (place >= shape.entries) {
-            return;
-        }
-        let r = last[place];
-        let named = r < shape.rows && tokens[min(r, shape.rows - 1u)] == place;
-        store(place, q, chain(select(shape.rows, r, named), q));
     }
+#ifdef SQUARES
+    squares[invocation] = partial_of(stored);
+#endif
 }

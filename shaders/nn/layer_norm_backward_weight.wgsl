@@ -12,7 +12,9 @@
 //   3 dgamma   [width]
 //   4 dbeta    [width]
 //   5 shape
+//   6 squares  [2, quads]             with SQUARES: of dgamma, then of dbeta
 #import layer_norm
+#import squares
 
 override WORKGROUP: u32 = 64u;
 override LANES: u32 = 8u;      // a power of two that divides WORKGROUP
@@ -26,20 +28,31 @@ override BIAS: u32 = 1u;
 @group(0) @binding(3) var<storage, read_write> dgamma: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dbeta: array<f32>;
 @group(0) @binding(5) var<uniform> shape: LayerNorm;
+#ifdef SQUARES
+@group(0) @binding(6) var<storage, read_write> squares: array<Squares>;
+#endif
 
 var<workgroup> gammas: array<vec4<f32>, WORKGROUP>;
 var<workgroup> betas: array<vec4<f32>, WORKGROUP>;
 
 fn store(q: u32, gamma: vec4<f32>, beta: vec4<f32>) {
+    var gammas_stored = vec4<f32>();
+    var betas_stored = vec4<f32>();
     for (var k = 0u; k < 4u && 4u * q + k < shape.width; k++) {
         let c = 4u * q + k;
         if (WEIGHT != 0u) {
-            dgamma[c] = gamma[k] + select(0.0, dgamma[c], ACCUMULATE != 0u);
+            gammas_stored[k] = gamma[k] + select(0.0, dgamma[c], ACCUMULATE != 0u);
+            dgamma[c] = gammas_stored[k];
         }
         if (BIAS != 0u) {
-            dbeta[c] = beta[k] + select(0.0, dbeta[c], ACCUMULATE != 0u);
+            betas_stored[k] = beta[k] + select(0.0, dbeta[c], ACCUMULATE != 0u);
+            dbeta[c] = betas_stored[k];
         }
     }
+#ifdef SQUARES
+    squares[q] = partial_of(squares_of(gammas_stored));
+    squares[shape.quads + q] = partial_of(squares_of(betas_stored));
+#endif
 }
 
 @compute @workgroup_size(WORKGROUP)

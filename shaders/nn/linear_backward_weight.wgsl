@@ -12,7 +12,9 @@
 //   2 dweight  [outputs, inputs]      vec4; single floats with RAGGED
 //   3 dbias    [outputs]
 //   4 shape
+//   5 squares  with SQUARES: [invocations] of dweight, a tile each, then [ceil(outputs / 8)] of dbias
 #import linear
+#import squares
 
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
@@ -28,58 +30,66 @@ override BIAS: u32 = 1u;
 #endif
 @group(0) @binding(3) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(4) var<uniform> shape: Linear;
+#ifdef SQUARES
+@group(0) @binding(5) var<storage, read_write> squares: array<Squares>;
+#endif
 
 // A column for each number of d.
 fn outer(a: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(d.x * a, d.y * a, d.z * a, d.w * a);
 }
 
-fn store(o: u32, q: u32, sums: vec4<f32>) {
+// These give the squares of what they store.
+fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     if (o >= shape.outputs || q >= shape.input_quads) {
-        return;
+        return vec2<f32>();
     }
 #ifdef RAGGED
+    var stored = vec4<f32>();
     for (var k = 0u; k < min(4u, shape.inputs - 4u * q); k++) {
         let at = o * shape.inputs + 4u * q + k;
+        stored[k] = sums[k];
         if (ACCUMULATE != 0u) {
-            dweight[at] += sums[k];
-        } else {
-            dweight[at] = sums[k];
+            stored[k] += dweight[at];
         }
+        dweight[at] = stored[k];
     }
 #else
     let at = o * shape.input_quads + q;
+    var stored = sums;
     if (ACCUMULATE != 0u) {
-        dweight[at] += sums;
-    } else {
-        dweight[at] = sums;
+        stored += dweight[at];
     }
+    dweight[at] = stored;
 #endif
+    return squares_of(stored);
 }
 
-fn store_outputs(p: u32, q: u32, sums: mat4x4<f32>) {
-    store(4u * p, q, sums[0]);
-    store(4u * p + 1u, q, sums[1]);
-    store(4u * p + 2u, q, sums[2]);
-    store(4u * p + 3u, q, sums[3]);
+fn store_outputs(p: u32, q: u32, sums: mat4x4<f32>) -> vec2<f32> {
+    return store(4u * p, q, sums[0]) + store(4u * p + 1u, q, sums[1])
+        + store(4u * p + 2u, q, sums[2]) + store(4u * p + 3u, q, sums[3]);
 }
 
-fn store_bias(o: u32, sum: f32) {
+fn store_bias(o: u32, sum: f32) -> f32 {
     if (o >= shape.outputs) {
-        return;
+        return 0.0;
     }
+    var stored = sum;
     if (ACCUMULATE != 0u) {
-        dbias[o] += sum;
-    } else {
-        dbias[o] = sum;
+        stored += dbias[o];
     }
+    dbias[o] = stored;
+    return stored;
 }
 
-fn store_biases(p: u32, sums: vec4<f32>) {
-    store_bias(4u * p, sums.x);
-    store_bias(4u * p + 1u, sums.y);
-    store_bias(4u * p + 2u, sums.z);
-    store_bias(4u * p + 3u, sums.w);
+fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+    let stored = vec4<f32>(
+        store_bias(4u * p, sums.x),
+        store_bias(4u * p + 1u, sums.y),
+        store_bias(4u * p + 2u, sums.z),
+        store_bias(4u * p + 3u, sums.w),
+    );
+    return squares_of(stored);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -114,13 +124,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         bias1 += d1;
     }
     if (WEIGHT != 0u) {
-        store_outputs(p, q, sums00);
-        store_outputs(p, q + 1u, sums01);
-        store_outputs(p + 1u, q, sums10);
-        store_outputs(p + 1u, q + 1u, sums11);
+        let stored = store_outputs(p, q, sums00) + store_outputs(p, q + 1u, sums01)
+            + store_outputs(p + 1u, q, sums10) + store_outputs(p + 1u, q + 1u, sums11);
+#ifdef SQUARES
+        squares[tile] = partial_of(stored);
+#endif
     }
     if (BIAS != 0u && q == 0u) {
-        store_biases(p, bias0);
-        store_biases(p + 1u, bias1);
+        let stored = store_biases(p, bias0) + store_biases(p + 1u, bias1);
+#ifdef SQUARES
+        squares[grid.x * grid.y * WORKGROUP + p / 2u] = partial_of(stored);
+#endif
     }
 }

@@ -13,10 +13,10 @@ struct Chunk {                 // 24 bytes; offsets in elements from the start o
 struct Segment {               // 32 bytes
     first: u32,                // first chunk
     count: u32,                // chunks
-    first_partial: u32,        // norm only: partial of workgroup 0
-    partials: u32,             // norm only: partials of the whole list
-    chunks: u32,               // norm only: chunks of the whole list
-    pad0: u32,
+    first_partial: u32,        // norm and norm_fold: partial of workgroup 0
+    partials: u32,             // norm and norm_fold: partials of the whole list
+    chunks: u32,               // norm and norm_fold: chunks of the whole list
+    place: u32,                // norm_fold: where the list's partials begin in the control block
     pad1: u32,
     pad2: u32,
 }

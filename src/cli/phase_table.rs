@@ -73,7 +73,7 @@ fn line(
     run: &Run<'_>,
     best_device_limit_bytes: Option<u64>,
 ) -> anyhow::Result<Vec<String>> {
-    let forecast = Forecast::of(&[row], &run.settings);
+    let forecast = Forecast::of(&[row], &run.settings).with_squares();
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
     let (some, all) = (elements(trainable), elements(params));
     let share = 100.0 * some as f64 / all as f64;

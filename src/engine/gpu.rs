@@ -12,11 +12,16 @@ use super::{CLOCK_SLOTS, Error};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const OUT_OF_MEMORY: &str = "out of device memory";
 
 /// Bytes of one clock slot that a shader sees.
 const CLOCK_BYTES: u64 = 16;
+
+/// Another thread hands a report over at once; no more naps than 5 s.
+const HANDING_OVER: Duration = Duration::from_micros(50);
+const HANDING_OVER_NAPS: u32 = 100_000;
 
 pub(crate) struct Gpu {
     pub(crate) device: wgpu::Device,
@@ -32,6 +37,8 @@ pub(crate) struct Gpu {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// The first thing that went wrong on our own device since it was last asked.
     fault: Arc<Mutex<Option<Fault>>>,
+    /// States of the reports that have been submitted and may not have arrived.
+    under_way: Mutex<Vec<Arc<AtomicU8>>>,
     pub(crate) tally: Tally,
 }
 
@@ -112,7 +119,20 @@ impl Gpu {
         let timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let pipelines = Mutex::default();
         let tally = Tally::default();
-        Ok(Gpu { device, queue, limits, report, own, timestamps, clock, clock_stride, pipelines, fault, tally })
+        Ok(Gpu {
+            device,
+            queue,
+            limits,
+            report,
+            own,
+            timestamps,
+            clock,
+            clock_stride,
+            pipelines,
+            fault,
+            under_way: Mutex::default(),
+            tally,
+        })
     }
 
     /// Bytes that one binding, and so one page, may have.
@@ -249,7 +269,12 @@ impl Gpu {
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let mut encoder =
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus step") });
-        self.encode(&mut encoder, submission)?;
+        let slot = self.encode(&mut encoder, submission)?;
+        if let Some(slot) = slot {
+            let mut under_way = locked(&self.under_way);
+            under_way.retain(|state| state.load(Ordering::Acquire) == UNDER_WAY);
+            under_way.push(Arc::clone(&slot.state));
+        }
         self.queue.submit([encoder.finish()]);
         self.tally.submission();
         if let Some(scopes) = scopes {
@@ -259,8 +284,12 @@ impl Gpu {
         self.poll(wgpu::PollType::Poll)
     }
 
-    /// Writes a submission into an encoder, which may be the caller's.
-    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
+    /// Writes a submission into an encoder, which may be the caller's; the slot of its report.
+    pub(crate) fn encode<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        submission: &Submission<'a>,
+    ) -> Result<Option<&'a GpuSlot>, Error> {
         for upload in &submission.uploads {
             self.encode_upload(encoder, upload)?;
         }
@@ -273,7 +302,7 @@ impl Gpu {
         }
         let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
         if submission.programs.is_empty() && slot.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let timer = slot.and_then(|slot| slot.timer.as_ref());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -298,7 +327,7 @@ impl Gpu {
         if let (Some(slot), Some(report)) = (slot, &submission.report) {
             encode_report(encoder, report.ring, slot)?;
         }
-        Ok(())
+        Ok(slot)
     }
 
     /// Writes a submission into an encoder of the caller's, and learns what becomes of it.
@@ -355,7 +384,7 @@ impl Gpu {
         }
         let index = self.queue.submit([encoder.finish()]);
         self.tally.submission();
-        self.wait(Some(index))?;
+        self.wait_for(index)?;
         if let Some(scopes) = scopes {
             scopes.close("a read", &self.report.name)?;
         }
@@ -369,10 +398,26 @@ impl Gpu {
         Ok(read)
     }
 
-    /// Stands still until the device has finished a submission, or everything.
-    pub(crate) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+    /// Stands still until the device has finished a submission.
+    fn wait_for(&self, submission_index: impl Into<Option<wgpu::SubmissionIndex>>) -> Result<(), Error> {
         self.tally.blocking_wait();
-        self.poll(wgpu::PollType::Wait { submission_index, timeout: None })
+        self.poll(wgpu::PollType::Wait { submission_index: submission_index.into(), timeout: None })
+    }
+
+    /// Stands still until the device has finished everything, and what was to be reported has arrived: where several
+    /// threads share a device, one of them may be handing over what another waits for.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
+        let under_way = locked(&self.under_way).clone();
+        self.wait_for(None)?;
+        for state in under_way {
+            for _ in 0..HANDING_OVER_NAPS {
+                if state.load(Ordering::Acquire) != UNDER_WAY {
+                    break;
+                }
+                std::thread::sleep(HANDING_OVER);
+            }
+        }
+        Ok(())
     }
 
     /// Polls, and tells what went wrong since the last time. wgpu 30 panics in a poll that finds the device lost; that

@@ -104,7 +104,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 20] = [
+const SHARED: [(&str, &str); 21] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
@@ -123,11 +123,13 @@ const SHARED: [(&str, &str); 20] = [
     ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
     ("rows", include_str!("../../shaders/shared/rows.wgsl")),
+    ("squares", include_str!("../../shaders/shared/squares.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../shaders/shared/tokens.wgsl")),
 ];
 
 const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
+const NORM_FOLD: &str = include_str!("../../shaders/optim/norm_fold.wgsl");
 const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
@@ -158,9 +160,10 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 49] = [
+pub static KERNELS: [Kernel; 55] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
+    entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
     entry("adamw", ADAMW, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform], adamw),
     entry(
@@ -221,6 +224,20 @@ pub static KERNELS: [Kernel; 49] = [
         &[Read, Read, Read, Read, ReadWrite, Uniform],
         embedding_backward,
     ),
+    entry(
+        "embedding_backward.squares",
+        EMBEDDING_BACKWARD,
+        &["SQUARES"],
+        &[Read, Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        embedding_backward_squares,
+    ),
+    entry(
+        "embedding_backward.ragged_squares",
+        EMBEDDING_BACKWARD,
+        &["RAGGED", "SQUARES"],
+        &[Read, Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        embedding_backward_squares,
+    ),
     entry("mean_pool", MEAN_POOL, &[], &[Read, Read, ReadWrite, Uniform], mean_pool),
     entry("mean_pool_backward", MEAN_POOL_BACKWARD, &[], &[Read, Read, ReadWrite, Uniform], mean_pool_backward),
     entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
@@ -247,6 +264,13 @@ pub static KERNELS: [Kernel; 49] = [
         layer_norm_backward_weight,
     ),
     entry("gather_cached", GATHER_CACHED, &[], &[Read, ReadWrite, Read, Uniform], gather_cached),
+    entry(
+        "layer_norm_backward_weight.squares",
+        LAYER_NORM_BACKWARD_WEIGHT,
+        &["SQUARES"],
+        &[Read, Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        layer_norm_backward_weight_squares,
+    ),
     entry(
         "gather_sequences",
         GATHER_SEQUENCES,
@@ -312,6 +336,20 @@ pub static KERNELS: [Kernel; 49] = [
         &["RAGGED"],
         &[Read, Read, ReadWrite, ReadWrite, Uniform],
         linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["SQUARES"],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        linear_backward_weight_squares,
+    ),
+    entry(
+        "linear_backward_weight.ragged_squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["RAGGED", "SQUARES"],
+        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        linear_backward_weight_squares,
     ),
     entry(
         "softmax_cross_entropy",
@@ -390,6 +428,12 @@ fn norm(call: Call<'_>) {
     twin::optim::norm(chunks.get(), control.get_mut(), grads.get(), segment.one(), kind);
 }
 
+fn norm_fold(call: Call<'_>) {
+    let kind = call.constant("NORM", 2);
+    let [chunks, control, squares, segment] = call.take();
+    twin::optim::norm_fold(chunks.get(), control.get_mut(), squares.get(), segment.one(), kind);
+}
+
 fn control(call: Call<'_>) {
     let [control, table, tensors, settings, clock] = call.take();
     twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
@@ -452,6 +496,15 @@ fn embedding_backward(call: Call<'_>) {
     twin::nn::embedding_backward(tokens, previous, last, dy.get(), dtable, shape.one(), accumulate);
 }
 
+fn embedding_backward_squares(call: Call<'_>) {
+    let sizes = [call.constant("WORKGROUP", 64), call.constant("QUADS", 1)].map(|size| size as usize);
+    let [tokens, previous, last, dy, dtable, shape, squares] = call.take();
+    let (tokens, previous, last, shape) = (tokens.get(), previous.get(), last.get(), shape.one());
+    let dtable = dtable.get_mut();
+    twin::nn::embedding_backward(tokens, previous, last, dy.get(), dtable, shape, false);
+    twin::nn::embedding_backward_squares(dtable, shape, sizes, squares.get_mut());
+}
+
 fn mean_pool(call: Call<'_>) {
     let [x, mask, y, shape] = call.take();
     twin::nn::mean_pool(x.get(), mask.get(), y.get_mut(), shape.one());
@@ -501,6 +554,18 @@ fn gather_cached(call: Call<'_>) {
     let shuffle = call.switch("SHUFFLE", true);
     let [cached, out, position, shape] = call.take();
     twin::nn::gather_cached(cached.get(), out.get_mut(), position.one(), shape.one(), shuffle);
+}
+
+fn layer_norm_backward_weight_squares(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
+    let [dy, x, moments, dgamma, dbeta, shape, squares] = call.take();
+    let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
+    let (dy, x, moments, shape) = (dy.get(), x.get(), moments.get(), shape.one());
+    let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
+    twin::nn::layer_norm_backward_weight(dy, x, moments, gamma, beta, shape, accumulate);
+    let (gamma, beta) = (dgamma.as_deref(), dbeta.as_deref());
+    twin::nn::layer_norm_backward_weight_squares(gamma, beta, shape, squares.get_mut());
 }
 
 fn gather_sequences(call: Call<'_>) {
@@ -555,6 +620,17 @@ fn linear_backward_weight(call: Call<'_>) {
     let [dz, x, dweight, dbias, shape] = call.take();
     let (dweight, dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
     twin::nn::linear_backward_weight(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
+}
+
+fn linear_backward_weight_squares(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
+    let [dz, x, dweight, dbias, shape, squares] = call.take();
+    let (mut dweight, mut dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
+    let (dz, x, shape, weight, bias) = (dz.get(), x.get(), shape.one(), dweight.as_deref_mut(), dbias.as_deref_mut());
+    twin::nn::linear_backward_weight(dz, x, weight, bias, shape, accumulate);
+    let (weight, bias) = (dweight.as_deref(), dbias.as_deref());
+    twin::nn::linear_backward_weight_squares(weight, bias, shape, squares.get_mut());
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {

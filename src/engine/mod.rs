@@ -42,9 +42,6 @@ const CPU_PAGE_BYTES: u64 = 128 << 20;
 /// How long the host sleeps when it is far ahead of the device.
 const THROTTLE: Duration = Duration::from_micros(200);
 
-/// So often the host sleeps for a report that the device is done with: 5 s, longer than any thread takes to hand it over.
-const HANDING_OVER_NAPS: u32 = 25_000;
-
 /// A device and what runs programs on it. Cloning gives another handle to the same engine.
 #[derive(Clone)]
 pub struct Engine {
@@ -330,32 +327,16 @@ impl Engine {
         }
     }
 
-    /// Stands still until the device has done everything it was given.
+    /// Stands still until the device has done everything it was given, and the reports of what was submitted here have
+    /// arrived, whichever thread they came through.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Validation`].
     pub fn wait(&self) -> Result<(), Error> {
         match &*self.inner {
-            Inner::Gpu(gpu) => gpu.wait(None),
+            Inner::Gpu(gpu) => gpu.wait(),
             Inner::Cpu(_) => Ok(()),
         }
-    }
-
-    /// Stands still until the device has done everything it was given and the reports of these rings have arrived: where
-    /// several threads share a device, one may still be handing over what another waits for.
-    ///
-    /// # Errors
-    /// As [`wait`](Engine::wait).
-    pub fn wait_for(&self, rings: &[&Ring]) -> Result<(), Error> {
-        self.wait()?;
-        // A report in an encoder that is never submitted does not arrive.
-        for _ in 0..HANDING_OVER_NAPS {
-            if !rings.iter().any(|ring| ring.is_under_way()) {
-                break;
-            }
-            std::thread::sleep(THROTTLE);
-        }
-        Ok(())
     }
 
     /// A readback ring for these regions, copied one after the other.

@@ -75,16 +75,6 @@ impl Ring {
     }
 }
 
-impl Ring {
-    /// Whether a report that was asked for has not arrived.
-    pub(crate) fn is_under_way(&self) -> bool {
-        match &self.slots {
-            Slots::Gpu(slots) => slots.iter().any(|slot| slot.state.load(Ordering::Acquire) == UNDER_WAY),
-            Slots::Cpu(_) => false,
-        }
-    }
-}
-
 /// A report under way. Dropped without a word, as with a command buffer that is never submitted, it frees its slot.
 pub(crate) struct Pending {
     state: Arc<AtomicU8>,

@@ -5,7 +5,7 @@ use super::{Clip, Settings};
 use crate::engine::layout::Record;
 use crate::params::{Param, Row};
 
-/// Bytes that the norm stage reads for an element: its gradient.
+/// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
 const NORM_BYTES: u64 = 4;
 /// Elements between boundaries where a tensor of an arena may start.
 const ALIGNMENT_ELEMENTS: u64 = 64;
@@ -26,13 +26,23 @@ const ALIGNMENT_ELEMENTS: u64 = 64;
 pub struct Forecast {
     update: Update,
     has_norm: bool,
+    /// The norm can go by squares that kernels write.
+    of_squares: bool,
 }
 
 impl Forecast {
     /// For groups with these rows.
     pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
         let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
-        Forecast { update: Update::of(rows), has_norm: by_norm || settings.guard }
+        let of_squares = matches!(settings.clip.norm_kind(), 0 | 2);
+        Forecast { update: Update::of(rows), has_norm: by_norm || settings.guard, of_squares }
+    }
+
+    /// For gradients whose kernels write their squares, as those of an MLP do: see
+    /// [`Optimizer::take_squares`](super::Optimizer::take_squares).
+    #[must_use]
+    pub fn with_squares(self) -> Forecast {
+        Forecast { has_norm: self.has_norm && !self.of_squares, ..self }
     }
 
     /// Bytes that a step over these parameters moves: all that are trainable, and no other.
@@ -69,7 +79,7 @@ impl Forecast {
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
-        Forecast { update, has_norm: false }
+        Forecast { update, has_norm: false, of_squares: false }
     }
 }
 

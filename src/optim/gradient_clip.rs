@@ -47,6 +47,7 @@ impl GradientClip {
             param: &[],
             grad: &pieces[place],
             state: &[],
+            squares: None,
         };
         let spans: Vec<Span<'_>> = gradients.iter().enumerate().map(span).collect();
         let work = WorkList::new(&spans);

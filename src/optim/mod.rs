@@ -2,7 +2,7 @@
 //!
 //! [`Optimizer`] updates parameters that lie in [`Parameters`] (arenas of our own) or in a caller's buffers
 //! ([`External`]). A step is at most three stages in one submission: *norm* (only where gradients are clipped by norm or
-//! guarded), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
+//! guarded; from squares that kernels have written, or from the gradients), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
 //! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
 //!
 //! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
@@ -19,6 +19,7 @@ mod gradient_clip;
 mod optimizer;
 mod parameters;
 mod rows;
+mod squares;
 mod stages;
 mod state;
 mod stats;

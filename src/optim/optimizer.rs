@@ -3,6 +3,7 @@
 use super::external::{Placed, placed};
 use super::parameters::{index_of, one_range, upload_pieces};
 use super::rows::Rows;
+use super::squares::Squared;
 use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
@@ -111,6 +112,8 @@ pub struct Optimizer {
     lost: Arc<AtomicBool>,
     /// The step over everything that is thawed; made when first needed.
     full: Option<Prepared>,
+    /// Squares of gradients that their kernels write.
+    squared: Squared,
     /// Changes whenever buffers or lists change place.
     layout: u64,
     step: u64,
@@ -189,6 +192,7 @@ impl Optimizer {
             table: engine.buffer("table", 0)?,
             lost: Arc::default(),
             full: None,
+            squared: Squared::default(),
             layout: new_layout(),
             step: 0,
             ring,
@@ -456,9 +460,10 @@ impl Optimizer {
         Range { buffer: self.control.clone(), offset: self.record_offset(tensor), bytes: size_of::<Record>() as u64 }
     }
 
-    /// Programs and selections made so far no longer fit.
+    /// Programs and selections made so far no longer fit, nor do the squares of gradients that lay elsewhere.
     fn moved(&mut self) {
         self.full = None;
+        self.squared = Squared::default();
         self.layout = new_layout();
     }
 
@@ -488,7 +493,8 @@ impl Optimizer {
         Ok(self.group_of[tensor].is_some_and(|group| !self.groups[group].frozen))
     }
 
-    /// A number that changes whenever gradients move or the trainable set does; no two optimizers share one.
+    /// A number that changes whenever gradients move, the trainable set does, or squares are taken; no two optimizers
+    /// share one.
     pub fn layout(&self) -> u64 {
         self.layout
     }
@@ -503,6 +509,31 @@ impl Optimizer {
         stats_of(&self.control)
     }
 
+    /// Whether the norm can go by squares that kernels write: where gradients are clipped by their 2-norm, or guarded
+    /// alone.
+    pub fn uses_squares(&self) -> bool {
+        match self.clip.norm_kind() {
+            0 => self.settings.guard,
+            kind => kind == 2,
+        }
+    }
+
+    /// Has the norm go by the squares of these gradients, which their kernels write, rather than read the gradients
+    /// again: parameters, and where the partial sums of each lie ([`Squares`](layout::Squares)). Those of others given
+    /// before are let go; so are all when groups are added, frozen or thawed or state is loaded, as the gradients move.
+    ///
+    /// From then on whatever writes one of these gradients has to write its squares too, in every step, as
+    /// [`upload_gradient`](Optimizer::upload_gradient) does. Selections made before no longer fit.
+    ///
+    /// # Errors
+    /// An unknown parameter, one given twice, partial sums that are not whole or not in their buffer.
+    pub fn take_squares(&mut self, squares: &[(String, Range)]) -> Result<(), Error> {
+        let squared = Squared::new(&self.params, squares)?;
+        self.moved();
+        self.squared = squared;
+        Ok(())
+    }
+
     /// Writes a gradient, row-major: for tests and for gradients made on the host.
     ///
     /// # Errors
@@ -515,7 +546,8 @@ impl Optimizer {
             Some(grads) => &grads.pieces[tensor][..],
             None => self.state.pieces(tensor).ok_or_else(not_owned)?,
         };
-        upload_pieces(&self.engine, pieces, &self.gradient_windows(), values)
+        upload_pieces(&self.engine, pieces, &self.gradient_windows(), values)?;
+        self.squared.upload(&self.engine, tensor, values)
     }
 
     fn gradient_windows(&self) -> Vec<Range> {
@@ -545,6 +577,7 @@ impl Optimizer {
                     param: &self.memory.params.pieces[tensor],
                     grad: self.memory.grads.as_ref().map_or(state, |grads| &grads.pieces[tensor]),
                     state,
+                    squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
                 })
             })
             .collect();
@@ -565,6 +598,7 @@ impl Optimizer {
         let update = self.update();
         let mut program = Program::new(&format!("{} step{over}", update.kernel));
         program.dispatches.extend(stages.norm(&grads)?);
+        program.dispatches.extend(stages.norm_fold(self.squared.windows())?);
         program.dispatches.push(stages.control(false)?);
         let kernel = variant(update.kernel, in_place, update.has_amsgrad())?;
         let updates = stages.per_run(kernel, update.bytes_per_element(), |run| {

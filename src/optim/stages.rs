@@ -1,6 +1,6 @@
 //! The stages of a step as dispatches: norm, control, and what comes after (update or clip).
 
-use super::work::{Run, WorkList};
+use super::work::{Reduction, Run, WorkList};
 use super::{Clip, Error, Mode};
 use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
@@ -58,12 +58,12 @@ impl Stages<'_> {
         Ok(self.chunks.get_or_init(|| chunks))
     }
 
-    /// The chunks in the norm's order, which is the update's too unless paging brings windows together.
-    fn norm_chunks(&self) -> Result<Buffer, Error> {
-        if self.work.norm_chunks == self.work.update_chunks {
+    /// The chunks in a norm's order, which is the update's too unless paging brings windows together.
+    fn norm_chunks(&self, reduction: &Reduction) -> Result<Buffer, Error> {
+        if reduction.chunks == self.work.update_chunks {
             return Ok(self.update_chunks()?.clone());
         }
-        Ok(self.engine.buffer_with("norm chunks", &self.work.norm_chunks)?)
+        Ok(self.engine.buffer_with("norm chunks", &reduction.chunks)?)
     }
 
     fn has_norm(&self) -> bool {
@@ -85,21 +85,38 @@ impl Stages<'_> {
 
     /// The norm over gradients in these windows: 4 bytes a gradient.
     pub(crate) fn norm(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        if !self.has_norm() || self.work.norm_chunks.is_empty() {
+        self.partials(variant("norm", self.in_place, false)?, &self.work.norm, 0, windows, 4)
+    }
+
+    /// The norm over squares in these windows, which kernels have written: no stream is read.
+    pub(crate) fn norm_fold(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
+        self.partials(variant("norm_fold", false, false)?, &self.work.fold, self.work.norm.partials(), windows, 0)
+    }
+
+    /// A reduction to partial sums, that begin at `place` in the control block.
+    fn partials(
+        &self,
+        kernel: &'static Kernel,
+        reduction: &Reduction,
+        place: u32,
+        windows: &[Range],
+        bytes_per_element: u64,
+    ) -> Result<Vec<Dispatch>, Error> {
+        if !self.has_norm() || reduction.chunks.is_empty() {
             return Ok(Vec::new());
         }
-        let chunks = self.norm_chunks()?;
-        let segments = self.segments(&self.work.norm_runs, |run| Segment {
-            first_partial: self.work.partials_of(run).start,
-            partials: self.work.partials(),
-            chunks: self.work.norm_chunks.len() as u32,
+        let chunks = self.norm_chunks(reduction)?;
+        let segments = self.segments(&reduction.runs, |run| Segment {
+            first_partial: reduction.partials_of(run).start,
+            partials: reduction.partials(),
+            chunks: reduction.chunks.len() as u32,
+            place,
             ..Segment::default()
         })?;
-        let kernel = variant("norm", self.in_place, false)?;
         let constants =
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
         let dispatch = |(run, segment): (&Run, Range)| {
-            let partials = self.work.partials_of(run);
+            let partials = reduction.partials_of(run);
             Dispatch {
                 kernel,
                 bindings: vec![
@@ -110,10 +127,10 @@ impl Stages<'_> {
                 ],
                 constants: constants.clone(),
                 grid: [partials.end - partials.start, 1, 1],
-                bytes: run.elements * 4,
+                bytes: run.elements * bytes_per_element,
             }
         };
-        Ok(self.work.norm_runs.iter().zip(segments).map(dispatch).collect())
+        Ok(reduction.runs.iter().zip(segments).map(dispatch).collect())
     }
 
     /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.

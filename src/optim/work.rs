@@ -11,7 +11,11 @@ use std::ops::Range;
 /// workgroups.
 pub(crate) const CHUNK_ELEMENTS: u64 = 4096;
 
+/// Most partial sums of the squares that kernels have written; the norm has the rest.
+const FOLDED: usize = PARTIALS / 4;
+
 /// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk.
+#[derive(Clone, Copy)]
 pub(crate) struct Span<'a> {
     /// Place of its record in the control block.
     pub(crate) tensor: u32,
@@ -20,6 +24,8 @@ pub(crate) struct Span<'a> {
     pub(crate) param: &'a [Piece],
     pub(crate) grad: &'a [Piece],
     pub(crate) state: &'a [Piece],
+    /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
+    pub(crate) squares: Option<Piece>,
 }
 
 /// The windows that a chunk's streams lie in.
@@ -38,12 +44,22 @@ pub(crate) struct Run {
     pub(crate) elements: u64,
 }
 
+/// Chunks that a stage reduces to partial sums, in the tensors' own order.
+#[derive(Debug, Default)]
+pub(crate) struct Reduction {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) runs: Vec<Run>,
+    most_partials: usize,
+}
+
 /// Chunks in two orders: the norm follows the tensors' own order, so that its bits do not depend on paging; the update
 /// brings the chunks of one set of windows together, so that there is one dispatch for each set in use.
 #[derive(Debug, Default)]
 pub(crate) struct WorkList {
-    pub(crate) norm_chunks: Vec<Chunk>,
-    pub(crate) norm_runs: Vec<Run>,
+    /// Of the gradients that have to be read.
+    pub(crate) norm: Reduction,
+    /// Of the squares of the others; `grad` is a place among them.
+    pub(crate) fold: Reduction,
     pub(crate) update_chunks: Vec<Chunk>,
     pub(crate) update_runs: Vec<Run>,
     /// `[record, group]` of each tensor.
@@ -53,27 +69,45 @@ pub(crate) struct WorkList {
 impl WorkList {
     pub(crate) fn new(spans: &[Span<'_>]) -> WorkList {
         let mut placed: Vec<(Windows, Chunk)> = spans.iter().flat_map(chunks_of).collect();
-        let norm_runs = runs(&placed, |windows| Windows { param: 0, grad: windows.grad, state: 0 });
-        let norm_chunks = placed.iter().map(|(_, chunk)| *chunk).collect();
+        let squares = spans.iter().filter_map(|span| {
+            let grad = std::slice::from_ref(span.squares.as_ref()?);
+            Some(Span { elements: grad[0].elements, param: &[], grad, state: &[], ..*span })
+        });
+        let fold = Reduction::new(squares, FOLDED);
+        let read = spans.iter().filter(|span| span.squares.is_none()).copied();
+        let norm = Reduction::new(read, PARTIALS - fold.partials() as usize);
         placed.sort_by_key(|(windows, _)| *windows);
         let update_runs = runs(&placed, |windows| windows);
         WorkList {
-            norm_chunks,
-            norm_runs,
+            norm,
+            fold,
             update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
             update_runs,
             tensors: spans.iter().map(|span| [span.tensor, span.group]).collect(),
         }
     }
 
-    /// Partial sums of the norm.
+    /// Partial sums of both reductions.
     pub(crate) fn partials(&self) -> u32 {
-        self.norm_chunks.len().min(PARTIALS) as u32
+        self.norm.partials() + self.fold.partials()
+    }
+}
+
+impl Reduction {
+    fn new<'a>(spans: impl Iterator<Item = Span<'a>>, most_partials: usize) -> Reduction {
+        let placed: Vec<(Windows, Chunk)> = spans.flat_map(|span| chunks_of(&span)).collect();
+        let runs = runs(&placed, |windows| Windows { param: 0, grad: windows.grad, state: 0 });
+        Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), runs, most_partials }
+    }
+
+    /// Partial sums.
+    pub(crate) fn partials(&self) -> u32 {
+        self.chunks.len().min(self.most_partials) as u32
     }
 
     /// The partials that a run's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
     pub(crate) fn partials_of(&self, run: &Run) -> Range<u32> {
-        let (n, p) = (self.norm_chunks.len() as u64, u64::from(self.partials()));
+        let (n, p) = (self.chunks.len() as u64, u64::from(self.partials()));
         // Largest i with i n / P <= chunk, in whole numbers.
         let of_chunk = |chunk: u32| (((u64::from(chunk) + 1) * p - 1) / n) as u32;
         of_chunk(run.chunks.start)..of_chunk(run.chunks.end - 1) + 1
@@ -144,13 +178,14 @@ mod tests {
             param: pieces,
             grad: pieces,
             state: pieces,
+            squares: None,
         };
         let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]);
-        let lengths: Vec<u32> = work.norm_chunks.iter().map(|chunk| chunk.length).collect();
+        let lengths: Vec<u32> = work.norm.chunks.iter().map(|chunk| chunk.length).collect();
         assert_eq!(lengths, [4096, 904, 7]);
         assert_eq!(work.update_runs.len(), 1);
         assert_eq!(work.update_chunks[2].param, 5056);
-        assert_eq!(work.partials_of(&work.norm_runs[0]), 0..3);
+        assert_eq!(work.norm.partials_of(&work.norm.runs[0]), 0..3);
     }
 
     #[test]
@@ -158,12 +193,13 @@ mod tests {
         for n in [1u64, 2, 3, 1023, 1024, 1025, 3000] {
             let whole = [piece(0, 0, n * CHUNK_ELEMENTS)];
             let elements = n * CHUNK_ELEMENTS;
-            let span = Span { tensor: 0, group: 0, elements, param: &whole, grad: &whole, state: &whole };
+            let span =
+                Span { tensor: 0, group: 0, elements, param: &whole, grad: &whole, state: &whole, squares: None };
             let work = WorkList::new(&[span]);
             let p = u64::from(work.partials());
             for chunk in 0..n as u32 {
-                let run = Run { chunks: chunk..chunk + 1, ..work.norm_runs[0].clone() };
-                let partial = u64::from(work.partials_of(&run).start);
+                let run = Run { chunks: chunk..chunk + 1, ..work.norm.runs[0].clone() };
+                let partial = u64::from(work.norm.partials_of(&run).start);
                 let (start, end) = (partial * n / p, (partial + 1) * n / p);
                 assert!(
                     (start..end).contains(&u64::from(chunk)),
@@ -174,11 +210,36 @@ mod tests {
     }
 
     #[test]
+    fn squares_are_read_in_place_of_gradients() {
+        let pieces = [piece(0, 0, 9000)];
+        let span = |tensor, squares| Span {
+            tensor,
+            group: tensor,
+            elements: 9000,
+            param: &pieces,
+            grad: &pieces,
+            state: &pieces,
+            squares,
+        };
+        let work = WorkList::new(&[span(0, Some(piece(0, 32, 5000))), span(1, None), span(2, Some(piece(0, 7, 1)))]);
+        let read = |reduction: &Reduction| -> Vec<[u32; 3]> {
+            reduction.chunks.iter().map(|chunk| [chunk.group, chunk.grad, chunk.length]).collect()
+        };
+        assert_eq!(read(&work.fold), [[0, 32, 4096], [0, 4128, 904], [2, 7, 1]]);
+        assert_eq!(read(&work.norm), [[1, 0, 4096], [1, 4096, 4096], [1, 8192, 808]]);
+        assert_eq!((work.update_chunks.len(), work.partials()), (9, 6));
+        let many = [piece(0, 0, 2000 * CHUNK_ELEMENTS)];
+        let span = |squares| Span { elements: many[0].elements, grad: &many, squares, ..span(0, None) };
+        let work = WorkList::new(&[span(Some(many[0])), span(None)]);
+        assert_eq!((work.fold.partials(), work.norm.partials()), (256, 768));
+    }
+
+    #[test]
     fn chunks_of_the_same_windows_are_brought_together() {
         let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
-        let span = |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a };
+        let span = |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a, squares: None };
         let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]);
-        assert_eq!(work.norm_runs.len(), 1);
+        assert_eq!(work.norm.runs.len(), 1);
         let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();
         assert_eq!((order, work.update_runs.len()), (vec![0, 2, 1], 2));
     }

@@ -1,6 +1,7 @@
 //! The batch size that trains fastest within a limit of memory, found by trying.
 
 use super::task::Task;
+use super::trainer::step_of;
 use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Submission};
 use crate::optim::{Forecast, Next, Optimizer, Parameters};
@@ -149,7 +150,7 @@ impl<'a> Trial<'a> {
         // The whole step is measured: where a frozen trunk is kept, no batch size makes it slower.
         let config = &Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config.clone() };
         let mut task = self.task.place(self.engine, config)?;
-        let step = self.engine.prepare(task.step(&self.parameters, &self.optimizer)?)?;
+        let step = step_of(self.engine, &mut *task, &self.parameters, &mut self.optimizer)?;
         self.step(&step)?;
         let mut seconds = [0.0; STEPS];
         for seconds in &mut seconds {

@@ -2,10 +2,11 @@
 
 use super::checkpoint::Checkpoints;
 use super::event::{Began, Evaluation, Event, Progress, means};
-use super::task::{Placed, Task};
+use super::task::{Placed, Task, gradient_of};
 use super::{Config, Error};
 use crate::engine::layout::{Metrics, Stats};
 use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
+use crate::nn::ops::write_squares;
 use crate::optim::{Best, Next, Optimizer, Parameters};
 use crate::params::nearest;
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
@@ -167,7 +168,7 @@ impl Trainer {
     pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
         self.drain()?;
         let steps = self.submit_test()?;
-        self.engine.wait_for(&[&self.results])?;
+        self.engine.wait()?;
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
@@ -184,7 +185,7 @@ impl Trainer {
         while !self.is_over() {
             self.advance(&mut tell)?;
         }
-        self.engine.wait_for(&[&self.progress, &self.results])?;
+        self.engine.wait()?;
         self.collect(&mut tell)?;
         Ok(())
     }
@@ -277,7 +278,7 @@ impl Trainer {
         if !self.decides() {
             return Ok(());
         }
-        self.engine.wait_for(&[&self.results])?;
+        self.engine.wait()?;
         let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
         let metrics = [done.train_loss, done.val_loss, done.val_accuracy];
         let metrics: Vec<(&str, f64)> = METRICS.into_iter().zip(metrics).collect();
@@ -353,8 +354,7 @@ impl Trainer {
     fn make_step(&mut self) -> Result<(), Error> {
         self.forget_old_values();
         if self.step.is_none() {
-            let program = self.task.step(&self.parameters, &self.optimizer)?;
-            self.step = Some(self.engine.prepare(program)?);
+            self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
         }
         Ok(())
     }
@@ -405,9 +405,27 @@ impl Trainer {
 
     /// Waits until every report of a step has arrived, and drops them.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
-        self.engine.wait_for(&[&self.progress, &self.results])?;
+        self.engine.wait()?;
         self.collect(&mut |_| ()).map(|_| ())
     }
+}
+
+/// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by.
+pub(super) fn step_of(
+    engine: &Engine,
+    task: &mut dyn Placed,
+    parameters: &Parameters,
+    optimizer: &mut Optimizer,
+) -> Result<Prepared, Error> {
+    let mut program = task.step(parameters, optimizer)?;
+    if optimizer.uses_squares() {
+        let names = parameters.params().iter().map(|param| &param.name);
+        let gradient = |name: &String| Some((name.clone(), gradient_of(optimizer, name).ok()??));
+        let gradients: Vec<(String, Range)> = names.filter_map(gradient).collect();
+        let squares = write_squares(engine, &mut program.dispatches, &gradients)?;
+        optimizer.take_squares(&squares)?;
+    }
+    Ok(engine.prepare(program)?)
 }
 
 /// What comes back from steps, and from evaluations.

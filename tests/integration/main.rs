@@ -37,6 +37,7 @@ mod properties;
 mod schedule_command;
 mod sgd;
 mod shaders;
+mod squares;
 mod support;
 mod tidy;
 mod train;

@@ -355,7 +355,10 @@ fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
                 let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
                 let mut trial = Trial::of(&dispatch, memory);
                 regrid(&mut trial, case % 3);
-                let got = agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+                agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+                trial.set("QUADS", 3.0);
+                trial.grid = [trial.grid.iter().product::<u32>().div_ceil(3), 1, 1];
+                let got = agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}, three quads each"));
                 let mut expected = vec![0.0; entries * width];
                 for r in 0..rows {
                     for c in 0..width {

@@ -3,7 +3,7 @@
 
 use gradus::engine::layout::{
     Attention, Chunk, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, LayerNorm, Linear, Loss,
-    Metrics, Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Stats, TableHeader, Verdict,
+    Metrics, Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Squares, Stats, TableHeader, Verdict,
 };
 use gradus::engine::{Access, KERNELS, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,12 +73,13 @@ fn shaders_lay_out_records_as_the_host_does() {
     let records = [
         host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm),
         host_layout!(Chunk: param, grad, state, length, tensor, group),
-        host_layout!(Segment: first, count, first_partial, partials, chunks, pad0, pad1, pad2),
+        host_layout!(Segment: first, count, first_partial, partials, chunks, place, pad1, pad2),
         host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, pad0, pad1),
         host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, pad0, pad1, pad2),
+        host_layout!(Squares: sum, bad),
         host_layout!(Position: step, epoch, batch, pad0),
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
         host_layout!(Loss: rows, classes, quads, scale, ignore, smoothing, pad0, pad1),

@@ -10,6 +10,7 @@ mod layer_norm;
 mod linear;
 mod loss;
 mod pool;
+mod squares;
 
 pub use dropout::dropout;
 pub use embedding::{embedding, embedding_backward, embedding_index, position_index};
@@ -17,6 +18,7 @@ pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_
 pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
 pub use loss::{Gradient, softmax_cross_entropy, tally};
 pub use pool::{first_tokens, mean_pool, mean_pool_backward};
+pub use squares::write_squares;
 
 use super::Error;
 use crate::engine::{Binding, Dispatch, Engine, Range, kernel, row_of};

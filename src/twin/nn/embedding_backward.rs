@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/embedding_backward.wgsl`.
 
-use crate::twin::shared::{Embedding, NONE};
+use crate::twin::shared::{Embedding, NONE, Squares, write_squares};
 
 /// The sum of dy over the rows that name an entry: overwrites the whole table, or is added where `accumulate` is set.
 pub fn embedding_backward(
@@ -27,4 +27,20 @@ pub fn embedding_backward(
             *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
         }
     }
+}
+
+/// The squares of a table that was overwritten. Each of the `workgroup` invocations that stand together makes every
+/// `workgroup`th of the vec4s that are theirs, `quads` in all.
+pub fn embedding_backward_squares(
+    dtable: &[f32],
+    shape: &Embedding,
+    [workgroup, quads]: [usize; 2],
+    squares: &mut [Squares],
+) {
+    let (width, row) = (shape.width as usize, shape.quads as usize);
+    let invocations = (shape.entries as usize * row).div_ceil(workgroup * quads) * workgroup;
+    write_squares(&mut squares[..invocations], &dtable[..shape.entries as usize * width], |place| {
+        let quad = place / width * row + place % width / 4;
+        quad / (workgroup * quads) * workgroup + quad % workgroup
+    });
 }

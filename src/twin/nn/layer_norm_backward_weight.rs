@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/layer_norm_backward_weight.wgsl`.
 
-use crate::twin::shared::{LayerNorm, Moments};
+use crate::twin::shared::{LayerNorm, Moments, Squares, write_squares};
 
 /// dγ and dβ; added to what is there where `accumulate` is set. What is frozen is `None`.
 pub fn layer_norm_backward_weight(
@@ -26,5 +26,17 @@ pub fn layer_norm_backward_weight(
         if let Some(dbeta) = &mut dbeta {
             store(&mut dbeta[c], beta);
         }
+    }
+}
+
+/// The squares of what was written, 4 columns each: those of γ, then those of β.
+pub fn layer_norm_backward_weight_squares(
+    dgamma: Option<&[f32]>,
+    dbeta: Option<&[f32]>,
+    shape: &LayerNorm,
+    squares: &mut [Squares],
+) {
+    for (squares, gradients) in squares.chunks_exact_mut(shape.quads as usize).zip([dgamma, dbeta]) {
+        write_squares(squares, gradients.map_or(&[], |gradients| &gradients[..shape.width as usize]), |c| c / 4);
     }
 }

@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/linear_backward_weight.wgsl`.
 
-use crate::twin::shared::Linear;
+use crate::twin::shared::{Linear, Squares, write_squares};
 
 /// dW = dzᵀ x and db = the column sums of dz; added to what is there where `accumulate` is set.
 /// What is frozen is `None`.
@@ -32,5 +32,24 @@ pub fn linear_backward_weight(
         if let Some(dbias) = &mut dbias {
             store(&mut dbias[o], bias);
         }
+    }
+}
+
+/// The squares of what was written: those of tiles of 8 outputs by 8 inputs, and at the end those of the biases, 8 each.
+pub fn linear_backward_weight_squares(
+    dweight: Option<&[f32]>,
+    dbias: Option<&[f32]>,
+    shape: &Linear,
+    squares: &mut [Squares],
+) {
+    let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
+    let (down, across) = (outputs.div_ceil(8), inputs.div_ceil(8));
+    if let Some(dbias) = dbias {
+        let first = squares.len() - down;
+        write_squares(&mut squares[first..], &dbias[..outputs], |o| o / 8);
+    }
+    if let Some(dweight) = dweight {
+        let tile_of = |place: usize| place / inputs / 8 * across + place % inputs / 8;
+        write_squares(&mut squares[..down * across], &dweight[..inputs * outputs], tile_of);
     }
 }

@@ -4,10 +4,12 @@ mod adamw;
 mod clip;
 mod control;
 mod norm;
+mod norm_fold;
 mod sgd;
 
 pub use adamw::adamw;
 pub use clip::clip;
 pub use control::control;
 pub use norm::{join, norm};
+pub use norm_fold::norm_fold;
 pub use sgd::sgd;

@@ -5,11 +5,9 @@ use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, split_control_mut};
 /// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
 pub fn norm(chunks: &[Chunk], control: &mut [u32], grads: &[f32], segment: &Segment, kind: u32) {
     let (_, partials, _) = split_control_mut(control);
-    let bound = |partial: u64| (partial * u64::from(segment.chunks) / u64::from(segment.partials)) as u32;
     let last = segment.first + segment.count;
     for (place, partial) in partials.iter_mut().enumerate().skip(segment.first_partial as usize) {
-        let (start, end) = (bound(place as u64), bound(place as u64 + 1));
-        let (from_chunk, to_chunk) = (start.max(segment.first), end.min(last));
+        let [start, from_chunk, to_chunk] = segment.chunks_of(place);
         if place as u32 >= segment.partials || from_chunk >= last {
             break;
         }

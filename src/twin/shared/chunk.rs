@@ -25,7 +25,7 @@ pub struct Segment {
     pub first_partial: u32,
     pub partials: u32,
     pub chunks: u32,
-    pub pad0: u32,
+    pub place: u32,
     pub pad1: u32,
     pub pad2: u32,
 }
@@ -34,5 +34,12 @@ impl Segment {
     /// The chunks of this segment.
     pub fn of<'a>(&self, chunks: &'a [Chunk]) -> &'a [Chunk] {
         &chunks[self.first as usize..][..self.count as usize]
+    }
+
+    /// The first chunk of a partial sum, then the first and one past the last of those in this segment.
+    pub fn chunks_of(&self, partial: usize) -> [u32; 3] {
+        let bound = |partial: u64| (partial * u64::from(self.chunks) / u64::from(self.partials)) as u32;
+        let (start, end) = (bound(partial as u64), bound(partial as u64 + 1));
+        [start, start.max(self.first), end.min(self.first + self.count)]
     }
 }

@@ -13,6 +13,7 @@ mod loss;
 mod metrics;
 mod pool;
 mod rng;
+mod squares;
 mod table;
 mod tokens;
 
@@ -31,5 +32,6 @@ pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position};
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
+pub use squares::{Squares, write_squares};
 pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
 pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};
