@@ -8,7 +8,7 @@ export NODEVICE_SELECT ?= 1
 demo:
 	cargo build --release
 	sh scripts/adapter.sh --release
-	cargo run --release --quiet -- demo mlp
+	cargo run --release --quiet -- demo transformer
 
 test:
 	cargo build

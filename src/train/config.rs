@@ -8,7 +8,8 @@ use crate::optim::Settings;
 pub struct Config {
     /// Rows of a micro-batch.
     pub batch_size: usize,
-    /// Micro-batches of a step; their gradients add up.
+    /// Micro-batches of a step; their gradients add up to the mean over the rows of the step. Where rows do not count
+    /// (padding), it is the mean of the micro-batches' own means.
     pub micro_batches: usize,
     /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
     /// an order of its own.

@@ -32,19 +32,12 @@ impl Trainer {
             }
         }
         self.forget_programs();
-        Ok(Some(self.began(&transition, thawed, &groups)))
+        self.began(&transition, thawed).map(Some)
     }
 
-    fn began(&self, transition: &Transition, thawed: Vec<String>, groups: &[Group]) -> Began {
-        Began {
-            phase: transition.to,
-            reason: Some(transition.reason),
-            steps: self.cursor.step(),
-            restored: transition.restore,
-            forgot_moments: transition.forgets_moments,
-            thawed,
-            groups: summaries(self.parameters.params(), groups),
-        }
+    fn began(&self, transition: &Transition, thawed: Vec<String>) -> Result<Began, Error> {
+        let (reason, restored) = (Some(transition.reason), transition.restore);
+        Ok(Began { reason, restored, forgot_moments: transition.forgets_moments, thawed, ..self.phase_now()? })
     }
 
     /// The phase that the run stands in, as if it began now: for who reports a run's start, or that it goes on.

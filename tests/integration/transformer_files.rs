@@ -85,6 +85,19 @@ fn transformer_files_may_have_prefixes_and_buffers() {
     prefixed.insert("bert.embeddings.position_ids".to_owned(), (vec![1, 5], vec![0.0; 5]));
     let read = config.from_hugging_face(&file(&prefixed), &[]).expect("a checkpoint");
     assert!(tensors(&read) == own(&config));
+
+    // Files of 2018 and 2019.
+    let old = |name: &str| match name.contains("LayerNorm") {
+        true => name.replace(".weight", ".gamma").replace(".bias", ".beta"),
+        false => name.to_owned(),
+    };
+    let mut aged: Tensors = prefixed.into_iter().map(|(name, tensor)| (old(&name), tensor)).collect();
+    aged.insert("cls.predictions.transform.LayerNorm.gamma".to_owned(), (vec![12], vec![1.0; 12]));
+    aged.insert("cls.seq_relationship.weight".to_owned(), (vec![2, 12], vec![0.5; 24]));
+    let read = config.from_hugging_face(&file(&aged), &[]).expect("a checkpoint");
+    assert!(tensors(&read) == own(&config));
+    aged.insert("bert.embeddings.LayerNorm.weight".to_owned(), (vec![12], vec![1.0; 12]));
+    assert_eq!(wrong(&config, &aged, &[]), ["embeddings.LayerNorm.weight is there twice"]);
 }
 
 #[test]

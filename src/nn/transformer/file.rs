@@ -1,6 +1,6 @@
 //! Checkpoints of Hugging Face, in and out: their names, and GPT-2's weights the other way round.
 
-use super::config::Config;
+use super::config::{Config, Kind};
 use crate::nn::Error;
 use crate::params::Param;
 use safetensors::tensor::{SafeTensors, TensorView};
@@ -12,9 +12,16 @@ const PREFIXES: [&str; 2] = ["transformer.", "bert."];
 /// What files hold that is no parameter: masks and position numbers.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", "position_ids"];
 
+/// What old files call the parts of a layer norm.
+const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")];
+
+/// The head that BERT was pretrained with.
+const PRETRAINING_HEAD: &str = "cls.";
+
 impl Config {
     /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's.
-    /// Names may have the prefix `bert.`, or lack `transformer.`. Parameters that start with one of `new` may be missing,
+    /// Names may have the prefix `bert.`, or lack `transformer.`; a layer norm's parts may be `gamma` and `beta`, as in old
+    /// files, and BERT's pretraining head is left alone. Parameters that start with one of `new` may be missing,
     /// as a new head's are: they are missing in the result too.
     ///
     /// # Errors
@@ -93,7 +100,9 @@ impl Config {
 
     /// Whether a file may hold this although it is no parameter here.
     fn is_known(&self, name: &str) -> bool {
-        BUFFERS.iter().any(|end| name.ends_with(end)) || self.tied().iter().any(|(alias, _)| alias == name)
+        let of_pretraining = matches!(self.kind, Kind::Encoder { .. }) && name.starts_with(PRETRAINING_HEAD);
+        let is_alias = || self.tied().iter().any(|(alias, _)| alias == name);
+        of_pretraining || BUFFERS.iter().any(|end| name.ends_with(end)) || is_alias()
     }
 
     /// Tensors in these shapes, the weights of Conv1D turned round.
@@ -121,11 +130,13 @@ fn transposed(data: &[u8], rows: usize, columns: usize) -> Vec<u8> {
     (0..columns).flat_map(|column| (0..rows).flat_map(move |row| element(row, column).iter().copied())).collect()
 }
 
-/// Whether a file's name is this parameter's, but for a prefix.
+/// Whether a file's name is this parameter's, but for a prefix and what a layer norm's parts were called once.
 fn same_name(param: &str, file: &str) -> bool {
     let bare = |name: &str| {
         let start = PREFIXES.iter().find(|prefix| name.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
-        name[start..].to_owned()
+        let name = &name[start..];
+        let old = OLD_NAMES.iter().find_map(|(old, new)| Some(format!("{}{new}", name.strip_suffix(old)?)));
+        old.unwrap_or_else(|| name.to_owned())
     };
     bare(param) == bare(file)
 }
