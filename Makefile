@@ -19,7 +19,8 @@ test:
 bench:
 	cargo build --release
 	sh scripts/adapter.sh --release
-	cargo bench --bench nn_ops
-	cargo bench --bench optim_step
+	cargo run --release --quiet -- bench
+	cargo bench --bench train_step
+	cargo bench --bench frozen_trunk
 	cargo bench --bench schedule
 	cargo bench --bench train_step

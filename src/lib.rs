@@ -19,6 +19,7 @@
 //! * [`optim`]: the fused optimizer.
 //! * [`nn`]: the MLP, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
+//! * [`measure`]: what an adapter does.
 //!
 //! # A step over your own buffers
 //!
@@ -56,6 +57,7 @@
 pub mod data;
 pub mod engine;
 mod error;
+pub mod measure;
 pub mod nn;
 pub mod optim;
 pub mod params;

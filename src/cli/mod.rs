@@ -3,6 +3,7 @@
 //! Invariant: no wgpu type in this room's own code.
 
 mod batch;
+mod bench;
 mod chart;
 mod demo;
 mod demo_transformer;
@@ -32,6 +33,8 @@ struct Arguments {
 enum Command {
     /// List the adapters of this machine, with the limits and features that matter.
     Info,
+    /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
+    Bench(bench::Bench),
     /// Train something small, from data that is part of the program.
     Demo {
         #[command(subcommand)]
@@ -69,6 +72,7 @@ pub fn run() -> anyhow::Result<()> {
     };
     match &arguments.command {
         Command::Info => info::run(&choice),
+        Command::Bench(options) => bench::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
         Command::Plan(options) => plan::run(options),

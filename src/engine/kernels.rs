@@ -144,6 +144,7 @@ const ATTENTION: &str = include_str!("../../shaders/nn/attention.wgsl");
 const ATTENTION_BACKWARD_DELTA: &str = include_str!("../../shaders/nn/attention_backward_delta.wgsl");
 const ATTENTION_BACKWARD_QUERY: &str = include_str!("../../shaders/nn/attention_backward_query.wgsl");
 const ATTENTION_BACKWARD_KEY_VALUE: &str = include_str!("../../shaders/nn/attention_backward_key_value.wgsl");
+const COPY: &str = include_str!("../../shaders/measure/copy.wgsl");
 const GATHER: &str = include_str!("../../shaders/nn/gather.wgsl");
 const LAYER_NORM: &str = include_str!("../../shaders/nn/layer_norm.wgsl");
 const LAYER_NORM_BACKWARD_INPUT: &str = include_str!("../../shaders/nn/layer_norm_backward_input.wgsl");
@@ -160,7 +161,7 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 55] = [
+pub static KERNELS: [Kernel; 56] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
@@ -240,6 +241,7 @@ pub static KERNELS: [Kernel; 55] = [
     ),
     entry("mean_pool", MEAN_POOL, &[], &[Read, Read, ReadWrite, Uniform], mean_pool),
     entry("mean_pool_backward", MEAN_POOL_BACKWARD, &[], &[Read, Read, ReadWrite, Uniform], mean_pool_backward),
+    entry("copy", COPY, &[], &[Read, ReadWrite], copy),
     entry("gather", GATHER, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock], gather),
     entry("layer_norm", LAYER_NORM, &[], &[Read, Read, Read, ReadWrite, ReadWrite, Uniform], layer_norm),
     entry(
@@ -513,6 +515,11 @@ fn mean_pool(call: Call<'_>) {
 fn mean_pool_backward(call: Call<'_>) {
     let [dy, mask, dx, shape] = call.take();
     twin::nn::mean_pool_backward(dy.get(), mask.get(), dx.get_mut(), shape.one());
+}
+
+fn copy(call: Call<'_>) {
+    let [source, to] = call.take();
+    twin::measure::copy(source.get(), to.get_mut());
 }
 
 fn gather(call: Call<'_>) {

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a twin sees slices and nothing else.
 
+pub mod measure;
 pub mod nn;
 pub mod optim;
 pub mod shared;

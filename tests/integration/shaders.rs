@@ -121,7 +121,7 @@ fn shaders_lay_out_records_as_the_host_does() {
 fn shaders_twins_and_kernels_share_their_names() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut shaders = BTreeSet::new();
-    for room in ["optim", "nn"] {
+    for room in ["measure", "optim", "nn"] {
         for entry in std::fs::read_dir(root.join("shaders").join(room)).expect("a folder") {
             let path = entry.expect("an entry").path();
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();

@@ -1,0 +1,166 @@
+//! Steps against steps: what groups, tensors, frozen parameters, clipping and other rules cost.
+
+use super::Extent;
+use super::step::{Memory, Quartiles, Step, pairs};
+use super::workload::{cut, elements, group_each, layer_groups, one_group, thawed};
+use crate::Error;
+use crate::engine::Engine;
+use crate::optim::{Clip, Mode, Settings};
+use crate::params::{Group, Param, Row, Rule};
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// At most this.
+    AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
+}
+
+impl Target {
+    /// Whether a figure is within it.
+    pub fn is_met(&self, figure: f64) -> bool {
+        match self {
+            Target::AtMost(most) => figure <= *most,
+            Target::AtLeast(least) => figure >= *least,
+        }
+    }
+}
+
+/// One against another.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Comparison {
+    /// What is compared.
+    pub what: String,
+    /// The first one's time by the second one's: lower quartile, median, upper quartile.
+    pub ratio: Quartiles,
+    /// Milliseconds of each, medians, of the wall.
+    pub milliseconds: [f64; 2],
+    /// Where the project has one.
+    pub target: Option<Target>,
+    /// Whether the median meets it.
+    pub met: Option<bool>,
+}
+
+/// The tensors and settings that comparisons are made of.
+struct Bench<'a> {
+    memory: Memory,
+    tensors: Vec<Param>,
+    all: Vec<Group>,
+    pairs: usize,
+    tell: &'a mut dyn FnMut(&str),
+    done: Vec<Comparison>,
+}
+
+const PLAIN: Settings = Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None };
+
+pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&str)) -> Result<Vec<Comparison>, Error> {
+    let (tensors, pairs) = (extent.tensors.clone(), extent.pairs);
+    let all = one_group(&tensors);
+    let memory = Memory::new(engine, elements(&tensors))?;
+    let mut bench = Bench { memory, tensors, all, pairs, tell, done: Vec::new() };
+    bench.groups()?;
+    bench.frozen()?;
+    bench.settings()?;
+    bench.places()?;
+    bench.bandwidth(engine)?;
+    Ok(bench.done)
+}
+
+impl Bench<'_> {
+    /// A step over everything, in one group. Made anew for each line: only two steps' moments are there at a time.
+    fn plain(&self) -> Result<Step, Error> {
+        self.with(&self.all, PLAIN)
+    }
+
+    fn with(&self, groups: &[Group], settings: Settings) -> Result<Step, Error> {
+        self.memory.fused(&self.tensors, groups, settings)
+    }
+
+    fn compare(
+        &mut self,
+        what: impl Into<String>,
+        mut first: Step,
+        mut second: Step,
+        target: Option<Target>,
+    ) -> Result<(), Error> {
+        let what = what.into();
+        (self.tell)(&what);
+        let (ratio, milliseconds) = pairs(&mut first, &mut second, self.pairs)?;
+        let met = target.map(|target| target.is_met(ratio.median()));
+        self.done.push(Comparison { what, ratio, milliseconds, target, met });
+        Ok(())
+    }
+
+    fn groups(&mut self) -> Result<(), Error> {
+        self.compare("the same step twice (noise)", self.plain()?, self.plain()?, None)?;
+        let groups = layer_groups(&self.tensors);
+        let grouped = self.with(&groups, PLAIN)?;
+        self.compare(format!("{} groups / 1 group", groups.len()), grouped, self.plain()?, Some(Target::AtMost(1.05)))?;
+        let more = cut(self.tensors.clone(), 465);
+        let (each, one) = (group_each(&more), one_group(&more));
+        let (each, one) = (self.memory.fused(&more, &each, PLAIN)?, self.memory.fused(&more, &one, PLAIN)?);
+        self.compare("465 groups / 1 group, 465 tensors", each, one, Some(Target::AtMost(1.10)))?;
+        let whole = [Param::new("tensor", [elements(&self.tensors)])];
+        let whole = self.memory.fused(&whole, &one_group(&whole), PLAIN)?;
+        let what = format!("{} tensors / 1 tensor", self.tensors.len());
+        self.compare(what, self.plain()?, whole, Some(Target::AtMost(1.10)))
+    }
+
+    fn frozen(&mut self) -> Result<(), Error> {
+        for (frozen, target) in [(50, None), (90, Some(Target::AtMost(0.15))), (99, None)] {
+            let some = thawed(&self.tensors, frozen);
+            let share = 100.0 * (1.0 - elements(&some) as f64 / elements(&self.tensors) as f64);
+            let step = self.with(&one_group(&some), PLAIN)?;
+            self.compare(format!("{frozen} % frozen (truly {share:.1} %) / none"), step, self.plain()?, target)?;
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self) -> Result<(), Error> {
+        let sgd = sgd(self.all.clone());
+        self.compare("sgd with momentum / adamw", self.with(&sgd, PLAIN)?, self.plain()?, None)?;
+        let clipped = Settings { clip: Clip::norm(2.0), ..PLAIN };
+        for (what, settings) in [
+            ("clipped by norm, from gradients / not", clipped),
+            ("guarded, from gradients / not", Settings { guard: true, ..PLAIN }),
+            ("clipped and guarded, from gradients / not", Settings { guard: true, ..clipped }),
+        ] {
+            let all = self.all.clone();
+            self.compare(what, self.with(&all, settings)?, self.plain()?, None)?;
+        }
+        Ok(())
+    }
+
+    fn places(&mut self) -> Result<(), Error> {
+        let in_place = self.memory.together(&self.tensors)?;
+        let in_place = self.memory.step(&in_place, Mode::InPlace, &self.all, PLAIN)?;
+        self.compare("in place, a dispatch a tensor / fused", in_place, self.plain()?, None)?;
+        let apart = self.memory.apart(&self.tensors)?;
+        let apart = self.memory.step(&apart, Mode::Arena, &self.all, PLAIN)?;
+        self.compare("a buffer and dispatch a tensor / fused", apart, self.plain()?, None)
+    }
+
+    /// Copies of as many bytes against the step: the share of their bandwidth that the step reaches. On a GPU at 64 Mi
+    /// parameters, which is the size that the target speaks of. A software adapter has no target: whether arithmetic or
+    /// memory binds it is the processor's affair.
+    fn bandwidth(&mut self, engine: &Engine) -> Result<(), Error> {
+        let software = engine.is_software();
+        let count = if software { elements(&self.tensors) } else { 64 << 20 };
+        if !software {
+            self.memory = Memory::new(engine, count)?;
+        }
+        let tensor = [Param::new("tensor", [count])];
+        let step = self.memory.fused(&tensor, &one_group(&tensor), PLAIN)?;
+        let target = (!software).then_some(Target::AtLeast(0.90));
+        let what = format!("copies of the same bytes / the step, {count} parameters");
+        self.compare(what, self.memory.copy()?, step, target)
+    }
+}
+
+/// These groups, updated by SGD with momentum.
+pub(super) fn sgd(groups: Vec<Group>) -> Vec<Group> {
+    let row = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
+    groups.into_iter().map(|group| Group { row, ..group }).collect()
+}

@@ -1,0 +1,63 @@
+//! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, and what groups, tensors
+//! and frozen parameters cost.
+//!
+//! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for, and never taken between two
+//! figures of the report. Bytes are the programs' own count.
+//!
+//! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
+
+mod comparisons;
+mod copies;
+mod host;
+mod report;
+mod sizes;
+mod step;
+pub mod workload;
+
+pub use comparisons::{Comparison, Target};
+pub use copies::Copy;
+pub use host::Host;
+pub use report::Report;
+pub use sizes::Size;
+pub use step::{Memory, Quartiles, Step};
+
+use crate::Error;
+use crate::engine::Engine;
+use crate::params::Param;
+
+/// How much is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extent {
+    /// Parameters of the largest step; a step over n of them holds 16 n bytes.
+    pub most_parameters: usize,
+    /// Pairs of steps behind each ratio.
+    pub pairs: usize,
+    /// The parameters that ratios are measured on.
+    pub tensors: Vec<Param>,
+}
+
+impl Extent {
+    /// What a few minutes allow, on the encoder of [`workload`]: up to 512 Mi parameters on a GPU, where they fit, and 64 Mi on software.
+    pub fn of(engine: &Engine) -> Extent {
+        let most_parameters = if engine.is_software() { 64 << 20 } else { 512 << 20 };
+        Extent { most_parameters, pairs: 31, tensors: workload::encoder() }
+    }
+}
+
+/// Measures everything; `tell` hears what comes next.
+///
+/// # Errors
+/// From the device. A step that it has no room for is left out.
+pub fn adapter(engine: &Engine, extent: &Extent, mut tell: impl FnMut(&str)) -> Result<Report, Error> {
+    tell("copies");
+    let copies = copies::measure(engine)?;
+    let mut sizes = Vec::new();
+    for parameters in sizes::PARAMETERS.into_iter().filter(|parameters| *parameters <= extent.most_parameters) {
+        tell(&format!("a step over {parameters} parameters"));
+        sizes.extend(sizes::measure(engine, parameters)?);
+    }
+    let comparisons = comparisons::measure(engine, extent, &mut tell)?;
+    tell("the host's part of a step");
+    let host = host::measure(engine)?;
+    Ok(Report::new(engine, extent, copies, sizes, comparisons, host))
+}

@@ -1,0 +1,138 @@
+//! What was measured, for eyes and for programs.
+
+use super::workload::elements;
+use super::{Comparison, Copy, Extent, Host, Size, Target};
+use crate::engine::Engine;
+use std::fmt;
+
+/// Microseconds of the host that a step may cost.
+const HOST_MICROSECONDS: f64 = 30.0;
+
+/// All that was measured on one adapter in one run. Its `Display` is a table; it goes to JSON by serde.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Report {
+    /// The adapter, or the CPU engine.
+    pub adapter: String,
+    /// Driver and version; empty for the CPU engine.
+    pub driver: String,
+    /// `discrete`, `integrated`, `virtual`, `software`, `other`, or `twins`.
+    pub kind: &'static str,
+    /// The version of this crate.
+    pub version: &'static str,
+    /// Pairs of steps behind each ratio, and the tensors and parameters that these are measured on.
+    pub pairs: usize,
+    /// Tensors of the ratios.
+    pub tensors: usize,
+    /// Parameters of the ratios.
+    pub parameters: usize,
+    /// Copies by the device's command and by a kernel.
+    pub copies: Vec<Copy>,
+    /// The fused step of AdamW over more and more parameters.
+    pub sizes: Vec<Size>,
+    /// Ratios, with the project's targets.
+    pub comparisons: Vec<Comparison>,
+    /// The host's part.
+    pub host: Host,
+}
+
+impl Report {
+    pub(super) fn new(
+        engine: &Engine,
+        extent: &Extent,
+        copies: Vec<Copy>,
+        sizes: Vec<Size>,
+        comparisons: Vec<Comparison>,
+        host: Host,
+    ) -> Report {
+        let (driver, kind) =
+            engine.adapter().map_or((String::new(), "twins"), |adapter| (adapter.driver.clone(), adapter.kind));
+        let (adapter, version) = (engine.name().to_owned(), env!("CARGO_PKG_VERSION"));
+        Report {
+            adapter,
+            driver,
+            kind,
+            version,
+            pairs: extent.pairs,
+            tensors: extent.tensors.len(),
+            parameters: elements(&extent.tensors),
+            copies,
+            sizes,
+            comparisons,
+            host,
+        }
+    }
+
+    /// Bytes in a second of the fastest copy.
+    pub fn copy_bytes_per_second(&self) -> f64 {
+        self.copies.iter().map(Copy::bytes_per_second).fold(0.0, f64::max)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({}; {}), gradus {}", self.adapter, self.kind, self.driver, self.version)?;
+        writeln!(f, "\n{:48} {:>9} {:>9}", "copies", "ms", "GB/s")?;
+        for copy in &self.copies {
+            let (milliseconds, rate) = (copy.seconds * 1e3, copy.bytes_per_second() / 1e9);
+            writeln!(f, "{:48} {milliseconds:>9.2} {rate:>9.1}", copy.way)?;
+        }
+        writeln!(
+            f,
+            "\n{:24} {:>11} {:>11} {:>9} {:>13} {:>9}",
+            "adamw, f32, cold", "device ms", "wall ms", "GB/s", "M params/s", "of copy"
+        )?;
+        for size in &self.sizes {
+            self.size(f, size)?;
+        }
+        writeln!(
+            f,
+            "\nratios of steps in turn, medians of {} pairs [quartiles]; {} parameters in {} tensors",
+            self.pairs, self.parameters, self.tensors
+        )?;
+        writeln!(f, "{:52} {:>8} {:>8}  {:>6}  {:16} target", "", "ms", "against", "ratio", "")?;
+        for comparison in &self.comparisons {
+            line(f, comparison)?;
+        }
+        let [host, empty] = [self.host.step_microseconds, self.host.empty_microseconds].map(|times| times.median());
+        let target = Target::AtMost(HOST_MICROSECONDS);
+        let mark = mark(Some(target), Some(target.is_met(host)));
+        writeln!(
+            f,
+            "\n{:52} {host:>8.1} µs, {empty:.1} for an empty submission  {mark}",
+            "the host's part of a step (26 groups)"
+        )
+    }
+}
+
+impl Report {
+    fn size(&self, f: &mut fmt::Formatter<'_>, size: &Size) -> fmt::Result {
+        let Size { parameters, device_seconds, wall_seconds, .. } = size;
+        let device = device_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.3}", seconds * 1e3));
+        let rate = size.bytes_per_second();
+        let millions = *parameters as f64 / device_seconds.unwrap_or(*wall_seconds) / 1e6;
+        let name = format!("{} Mi parameters", parameters >> 20);
+        writeln!(
+            f,
+            "{name:24} {device:>11} {:>11.3} {:>9.1} {millions:>13.0} {:>7.1} %",
+            wall_seconds * 1e3,
+            rate / 1e9,
+            100.0 * rate / self.copy_bytes_per_second()
+        )
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
+    let Comparison { what, ratio, milliseconds: [first, second], target, met } = comparison;
+    let [lower, median, upper] = ratio.0;
+    let quartiles = format!("[{lower:.3}, {upper:.3}]");
+    writeln!(f, "{what:52} {first:>8.2} {second:>8.2}  {median:>6.3}  {quartiles:16} {}", mark(*target, *met))
+}
+
+fn mark(target: Option<Target>, met: Option<bool>) -> String {
+    let text = match target {
+        None => return String::new(),
+        Some(Target::AtMost(most)) => format!("<= {most}"),
+        Some(Target::AtLeast(least)) => format!(">= {least}"),
+    };
+    format!("{text} {}", if met == Some(true) { "pass" } else { "SHORT" })
+}

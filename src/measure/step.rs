@@ -1,0 +1,222 @@
+//! Steps that are timed, and what their times say.
+
+use crate::Error;
+use crate::engine::{Buffer, Engine, Range, Submission};
+use crate::optim::{External, Mode, Optimizer, Settings};
+use crate::params::{Group, Param};
+use std::time::{Duration, Instant};
+
+/// Pairs before those that count.
+const WARM_UP_PAIRS: usize = 2;
+
+/// Rounds behind a time, and before them.
+const ROUNDS: usize = 9;
+
+/// Parameters and gradients that many steps share; moments are each step's own.
+#[derive(Debug)]
+pub struct Memory {
+    engine: Engine,
+    values: Buffer,
+    gradients: Buffer,
+}
+
+impl Memory {
+    /// Room for so many parameters.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn new(engine: &Engine, elements: usize) -> Result<Memory, Error> {
+        Ok(Memory {
+            engine: engine.clone(),
+            values: engine.buffer_with("parameters", &noise(elements, 0.02, 1))?,
+            gradients: engine.buffer_with("gradients", &noise(elements, 1e-3, 2))?,
+        })
+    }
+
+    /// The tensors, one after the other.
+    ///
+    /// # Errors
+    /// More of them than there is room for.
+    pub fn together(&self, tensors: &[Param]) -> Result<Vec<External>, Error> {
+        let mut at = 0;
+        let place = |param: &Param| {
+            let bytes = param.elements() as u64 * 4;
+            let (values, gradient) = (self.values.range(at, bytes)?, self.gradients.range(at, bytes)?);
+            at += bytes;
+            Ok(External { param: param.clone(), values, gradient })
+        };
+        tensors.iter().map(place).collect()
+    }
+
+    /// The tensors in a buffer each, as most programs keep them.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn apart(&self, tensors: &[Param]) -> Result<Vec<External>, Error> {
+        let copy = |range: Range| -> Result<Range, Error> {
+            let buffer = self.engine.buffer("tensor", range.bytes)?;
+            let copies = vec![(range, buffer.all())];
+            self.engine.submit(&Submission { copies, ..Submission::default() })?;
+            Ok(buffer.all())
+        };
+        let apart = |External { param, values, gradient }| {
+            Ok(External { param, values: copy(values)?, gradient: copy(gradient)? })
+        };
+        self.together(tensors)?.into_iter().map(apart).collect()
+    }
+
+    /// A step over these tensors.
+    ///
+    /// # Errors
+    /// As [`Optimizer::over`].
+    pub fn step(
+        &self,
+        externals: &[External],
+        mode: Mode,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Step, Error> {
+        let optimizer = Optimizer::over(&self.engine, externals, mode, groups, settings)?;
+        Ok(Step { engine: self.engine.clone(), work: Work::Optimizer(Box::new(optimizer)) })
+    }
+
+    /// A step over all tensors in their arena, with these groups. Parameters in no group are frozen.
+    ///
+    /// # Errors
+    /// As [`Optimizer::over`].
+    pub fn fused(&self, tensors: &[Param], groups: &[Group], settings: Settings) -> Result<Step, Error> {
+        self.step(&self.together(tensors)?, Mode::Arena, groups, settings)
+    }
+
+    /// Copies that move as many bytes as AdamW's step over all parameters: 14 read and 14 written a parameter.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn copy(&self) -> Result<Step, Error> {
+        let half = self.gradients.range(0, self.gradients.bytes() / 8 * 4)?;
+        let sources = [self.values.all(), self.gradients.all(), self.values.all(), half];
+        let copy = |from: Range| Ok((from.clone(), self.engine.buffer("copy", from.bytes)?.all()));
+        let copies = sources.into_iter().map(copy).collect::<Result<_, Error>>()?;
+        Ok(Step { engine: self.engine.clone(), work: Work::Copy(copies) })
+    }
+}
+
+/// Numbers spread like real ones: many small, few large, none zero throughout.
+pub(super) fn noise(elements: usize, scale: f32, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // The sum of four uniform numbers is close to a normal one.
+        (0..4).map(|part| (state >> (16 * part)) as u16 as f32 / 65_536.0 - 0.5).sum::<f32>()
+    };
+    (0..elements).map(|_| next() * scale * 1.73).collect()
+}
+
+/// Something that can be done again and again on one engine.
+#[derive(Debug)]
+pub struct Step {
+    engine: Engine,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    Optimizer(Box<Optimizer>),
+    Copy(Vec<(Range, Range)>),
+}
+
+impl Step {
+    /// Does it once; the device may be behind.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn submit(&mut self) -> Result<(), Error> {
+        match &mut self.work {
+            Work::Optimizer(optimizer) => {
+                optimizer.step()?;
+                std::hint::black_box(optimizer.stats()?);
+            }
+            Work::Copy(copies) => {
+                self.engine.submit(&Submission { copies: copies.clone(), ..Submission::default() })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes read and written by one step, by the program's own count.
+    ///
+    /// # Errors
+    /// From the device, where the program has to be made first.
+    pub fn bytes(&mut self) -> Result<u64, Error> {
+        match &mut self.work {
+            Work::Optimizer(optimizer) => Ok(optimizer.program()?.bytes()),
+            Work::Copy(copies) => Ok(copies.iter().map(|(from, _)| 2 * from.bytes).sum()),
+        }
+    }
+
+    /// Does it so many times, with one wait at the end.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn run(&mut self, steps: u64) -> Result<Duration, Error> {
+        let start = Instant::now();
+        for _ in 0..steps {
+            self.submit()?;
+        }
+        self.engine.wait()?;
+        Ok(start.elapsed())
+    }
+}
+
+/// Lower quartile, median and upper quartile.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Quartiles(pub [f64; 3]);
+
+impl Quartiles {
+    /// Of these values, which are not none.
+    pub fn of(mut values: Vec<f64>) -> Quartiles {
+        values.sort_by(f64::total_cmp);
+        let at = |quarter: usize| values.get(values.len().saturating_sub(1) * quarter / 4).copied().unwrap_or(f64::NAN);
+        Quartiles([1, 2, 3].map(at))
+    }
+
+    /// The middle one.
+    pub fn median(&self) -> f64 {
+        self.0[1]
+    }
+}
+
+pub(super) fn median(values: Vec<f64>) -> f64 {
+    Quartiles::of(values).median()
+}
+
+/// The ratios of the first step's times to the second's, and milliseconds of each, medians.
+pub(super) fn pairs(first: &mut Step, second: &mut Step, pairs: usize) -> Result<(Quartiles, [f64; 2]), Error> {
+    let mut times = [Vec::new(), Vec::new()];
+    for pair in 0..WARM_UP_PAIRS + pairs {
+        let taken = [first.run(1)?, second.run(1)?];
+        if pair >= WARM_UP_PAIRS {
+            times[0].push(taken[0].as_secs_f64() * 1e3);
+            times[1].push(taken[1].as_secs_f64() * 1e3);
+        }
+    }
+    let ratios = times[0].iter().zip(&times[1]).map(|(first, second)| first / second).collect();
+    Ok((Quartiles::of(ratios), times.map(median)))
+}
+
+/// Seconds of each piece of work, taken in turn.
+pub(super) fn rounds(works: &mut [&mut dyn FnMut() -> Result<(), Error>]) -> Result<Vec<Vec<f64>>, Error> {
+    let mut seconds = vec![Vec::with_capacity(ROUNDS); works.len()];
+    for round in 0..=ROUNDS {
+        for (work, seconds) in works.iter_mut().zip(&mut seconds) {
+            let start = Instant::now();
+            work()?;
+            if round > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok(seconds)
+}

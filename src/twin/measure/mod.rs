@@ -1,0 +1,5 @@
+//! Twins of `shaders/measure`.
+
+mod copy;
+
+pub use copy::copy;

@@ -1,0 +1,80 @@
+//! What is measured: that it comes, in figures that can be; never how fast.
+
+use crate::support::engines;
+use gradus::engine::{Dispatch, Program, Submission, kernel};
+use gradus::measure::workload::{elements, encoder, layer_groups, one_group, shrunk, thawed};
+use gradus::measure::{self, Extent, Memory, Quartiles, Target};
+use gradus::optim::{Clip, Settings};
+
+#[test]
+fn a_report_holds_every_figure_and_goes_to_json() {
+    for engine in engines() {
+        let sizes: &[(usize, u64)] = if engine.adapter().is_some() { &[(1 << 20, 28 << 20)] } else { &[] };
+        let extent = Extent { most_parameters: sizes.len() << 20, pairs: 1, tensors: shrunk(&encoder(), 200) };
+        let report = measure::adapter(&engine, &extent, |_| ()).expect("a report");
+        assert_eq!(report.copies.len(), 2);
+        assert!(report.copies.iter().all(|copy| copy.seconds > 0.0 && copy.bytes == 8 * (64 << 20)));
+        let measured: Vec<(usize, u64)> = report.sizes.iter().map(|size| (size.parameters, size.bytes)).collect();
+        assert_eq!(measured, sizes);
+        assert!(report.sizes.iter().all(|size| size.wall_seconds >= size.device_seconds.unwrap_or(0.0)));
+        let targets = report.comparisons.iter().filter(|comparison| comparison.target.is_some()).count();
+        assert!(targets >= 4 && report.comparisons.iter().all(|one| one.ratio.median() > 0.0), "{report}");
+        assert!(report.comparisons.iter().all(|one| one.met.is_some() == one.target.is_some()));
+        let json: serde_json::Value = serde_json::to_value(&report).expect("JSON");
+        assert_eq!(json["adapter"], engine.name());
+        let told = report.to_string();
+        for words in ["copy_buffer_to_buffer", "465 groups / 1 group", "the host's part of a step"] {
+            assert!(told.contains(words), "{words:?} is missing in\n{told}");
+        }
+    }
+}
+
+#[test]
+fn bytes_are_those_of_the_trainable_parameters() {
+    for engine in engines() {
+        let tensors = encoder();
+        let memory = Memory::new(&engine, elements(&tensors)).expect("memory");
+        let some = thawed(&tensors, 90);
+        let clipped = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+        for (settings, each) in [(Settings::default(), 28), (clipped, 32)] {
+            let mut step = memory.fused(&tensors, &one_group(&some), settings).expect("a step");
+            assert_eq!(step.bytes().expect("a count"), each * elements(&some) as u64);
+        }
+        let mut grouped = memory.fused(&tensors, &layer_groups(&tensors), Settings::default()).expect("a step");
+        assert_eq!(grouped.bytes().expect("a count"), 28 * 22_565_376);
+    }
+}
+
+#[test]
+fn quartiles_and_targets_say_what_they_say() {
+    assert_eq!(Quartiles::of(vec![5.0, 1.0, 3.0, 2.0, 4.0]).0, [2.0, 3.0, 4.0]);
+    assert_eq!(Quartiles::of(vec![7.0]).0, [7.0; 3]);
+    assert!(Target::AtMost(1.05).is_met(1.05) && !Target::AtMost(1.05).is_met(1.06));
+    assert!(Target::AtLeast(0.9).is_met(0.9) && !Target::AtLeast(0.9).is_met(0.89));
+    assert!(!Target::AtLeast(0.9).is_met(f64::NAN));
+}
+
+#[test]
+fn a_kernel_copies_all_and_nothing_else() {
+    for engine in engines() {
+        for (workgroup, quads, count) in [(64, 4, 1000), (8, 32, 1), (64, 1, 4096)] {
+            let numbers: Vec<f32> = (0..count * 4).map(|place| place as f32).collect();
+            let source = engine.buffer_with("source", &numbers).expect("memory");
+            let to = engine.buffer_with("to", &vec![-1f32; numbers.len() + 64]).expect("memory");
+            let target = to.range(0, numbers.len() as u64 * 4).expect("a range");
+            let dispatch = Dispatch {
+                kernel: kernel("copy").expect("a kernel"),
+                bindings: vec![(&source).into(), target.into()],
+                constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
+                grid: [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],
+                bytes: 0,
+            };
+            let program = Program { label: "copy".to_owned(), dispatches: vec![dispatch] };
+            let program = engine.prepare(program).expect("a program");
+            engine.submit(&Submission { programs: vec![&program], ..Submission::default() }).expect("a run");
+            let read: Vec<f32> = engine.read(&to.all()).expect("numbers");
+            assert_eq!(read[..numbers.len()], numbers);
+            assert!(read[numbers.len()..].iter().all(|number| *number == -1.0));
+        }
+    }
+}
