@@ -23,4 +23,3 @@ bench:
 	cargo bench --bench train_step
 	cargo bench --bench frozen_trunk
 	cargo bench --bench schedule
-	cargo bench --bench train_step
