@@ -7,9 +7,9 @@ use crate::engine::{Engine, Submission};
 use crate::optim::{Optimizer, Parameters, Settings};
 use std::time::Instant;
 
-/// Steps behind the figure; so many may be queued before one wait.
-const STEPS: usize = 300;
-const QUEUED: usize = 4;
+/// Rounds of calls, and calls before one wait: few, so that none waits for room in a queue.
+const ROUNDS: usize = 80;
+const CALLS: usize = 4;
 
 /// Microseconds of the host for one step of 101 tensors in 26 groups.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -29,20 +29,29 @@ pub(super) fn measure(engine: &Engine) -> Result<Host, Error> {
         optimizer.upload_gradient(&tensor.name, &noise(tensor.elements(), 1e-3, 3))?;
     }
     let (mut steps, mut empties) = (Vec::new(), Vec::new());
-    for step in 0..STEPS {
-        let started = Instant::now();
-        optimizer.step()?;
-        std::hint::black_box(optimizer.stats()?);
-        let between = Instant::now();
-        engine.submit(&Submission::default())?;
-        let ended = Instant::now();
-        if step >= STEPS / 10 {
-            steps.push(between.duration_since(started).as_secs_f64() * 1e6);
-            empties.push(ended.duration_since(between).as_secs_f64() * 1e6);
-        }
-        if step % QUEUED == QUEUED - 1 {
-            engine.wait()?;
+    for round in 0..ROUNDS {
+        let step = timed(engine, || {
+            optimizer.step()?;
+            std::hint::black_box(optimizer.stats()?);
+            Ok(())
+        })?;
+        let empty = timed(engine, || Ok(engine.submit(&Submission::default())?))?;
+        if round >= ROUNDS / 10 {
+            steps.extend(step);
+            empties.extend(empty);
         }
     }
     Ok(Host { step_microseconds: Quartiles::of(steps), empty_microseconds: Quartiles::of(empties) })
+}
+
+/// Microseconds of each of a few calls.
+fn timed(engine: &Engine, mut call: impl FnMut() -> Result<(), Error>) -> Result<[f64; CALLS], Error> {
+    let mut microseconds = [0.0; CALLS];
+    for microseconds in &mut microseconds {
+        let started = Instant::now();
+        call()?;
+        *microseconds = started.elapsed().as_secs_f64() * 1e6;
+    }
+    engine.wait()?;
+    Ok(microseconds)
 }
