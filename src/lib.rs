@@ -15,7 +15,7 @@
 //! * [`params`]: names, shapes, groups, and the [`Row`](params::Row) of hyper-parameters.
 //! * [`schedule`]: what a file says, laws, rows.
 //! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
-//! * [`twin`]: the Rust twin of every shader.
+//! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of those that cost most.
 //! * [`optim`]: the fused optimizer.
 //! * [`nn`]: the MLP, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
@@ -57,6 +57,7 @@
 pub mod data;
 pub mod engine;
 mod error;
+pub mod fast;
 pub mod measure;
 pub mod nn;
 pub mod optim;

@@ -135,7 +135,7 @@ fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
 fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, counted: Counters) {
     let per_step = |count: u64| count as f64 / steps as f64;
     let adapter = engine.adapter().map_or_else(
-        || "cpu (the twins; no shader ran)".to_owned(),
+        || "cpu (no shader ran)".to_owned(),
         |adapter| format!("{} ({}, {}; {})", adapter.name, adapter.kind, adapter.backend, adapter.driver),
     );
     println!();

@@ -1,7 +1,8 @@
-//! The engine of last resort and the oracle of the tests: it runs the twin of every shader on plain host memory.
+//! The engine of last resort and the oracle of the tests: it runs a form of every kernel on plain host memory.
 
 use super::Error;
 use super::buffer::{Buffer, Memory, Range};
+use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
 use super::program::{Binding, Dispatch, Submission};
 use super::ring::{Delivery, RING_SLOTS, Slots};
@@ -9,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Runs a submission, to its end.
-pub(crate) fn submit(submission: &Submission<'_>) -> Result<(), Error> {
+pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Result<(), Error> {
     for upload in &submission.uploads {
         let range = upload.buffer.range(upload.offset, upload.data.len() as u64)?;
         write(&range, &upload.data)?;
@@ -23,7 +24,7 @@ pub(crate) fn submit(submission: &Submission<'_>) -> Result<(), Error> {
     }
     for prepared in &submission.programs {
         for dispatch in &prepared.program.dispatches {
-            run(&prepared.program.label, dispatch, submission.slot)?;
+            run(forms, &prepared.program.label, dispatch, submission.slot)?;
         }
     }
     if let Some(report) = &submission.report {
@@ -75,7 +76,7 @@ struct Shared<'a> {
 
 /// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may stand behind several
 /// bindings if all only read, or if their ranges are apart.
-fn run(program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
+fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
     let shared = shared(dispatch);
     let mut guards = Vec::with_capacity(shared.len());
     for one in &shared {
@@ -104,7 +105,7 @@ fn run(program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
             (rest, passed) = (after, *end);
         }
     }
-    (dispatch.kernel.twin)(Call { slots, constants: &dispatch.constants });
+    (dispatch.kernel.twin)(Call { slots, constants: &dispatch.constants, forms });
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! and its tests. A variant adds a word after a dot and differs from the plain kernel in its bindings.
 
 use super::Error;
+use super::forms::Forms;
 use crate::twin;
 use crate::twin::nn::Epilogue;
 use bytemuck::{AnyBitPattern, NoUninit};
@@ -32,7 +33,7 @@ pub struct Kernel {
     defines: &'static [&'static str],
     /// Bindings 0, 1, … of group 0.
     pub bindings: &'static [Access],
-    /// Runs the twin on host memory.
+    /// Runs the twin, or its fast form, on host memory.
     pub(crate) twin: fn(Call<'_>),
 }
 
@@ -40,6 +41,8 @@ pub struct Kernel {
 pub(crate) struct Call<'a> {
     pub(crate) slots: Vec<Slot<'a>>,
     pub(crate) constants: &'a [(&'static str, f64)],
+    /// Called instead of the twin where a kernel has two forms.
+    pub(crate) forms: &'static Forms,
 }
 
 /// One binding as the twin sees it.
@@ -593,49 +596,55 @@ fn gather_tokens(call: Call<'_>) {
 }
 
 fn linear(call: Call<'_>) {
+    let forms = call.forms;
     let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape] = call.take();
     let bias = biased.then(|| bias.get());
-    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), Epilogue::Plain);
+    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), Epilogue::Plain);
 }
 
 fn linear_activated(call: Call<'_>) {
+    let forms = call.forms;
     let (biased, activation) = (call.switch("BIAS", true), call.constant("ACTIVATION", 0));
     let [x, weight, bias, z, shape, h] = call.take();
     let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Activated(activation, h.get_mut()));
-    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
 }
 
 fn linear_residual(call: Call<'_>) {
+    let forms = call.forms;
     let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape, residual] = call.take();
     let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Residual(residual.get()));
-    twin::nn::linear(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
 }
 
 fn linear_backward_input(call: Call<'_>) {
+    let forms = call.forms;
     let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
     let [dz, weight, z_below, dz_below, shape] = call.take();
     let dz_below = dz_below.get_mut();
     let shape = shape.one();
-    twin::nn::linear_backward_input(dz.get(), weight.get(), z_below.get(), dz_below, shape, activation, accumulate);
+    (forms.linear_backward_input)(dz.get(), weight.get(), z_below.get(), dz_below, shape, activation, accumulate);
 }
 
 fn linear_backward_weight(call: Call<'_>) {
+    let forms = call.forms;
     let accumulate = call.switch("ACCUMULATE", false);
     let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape] = call.take();
     let (dweight, dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
-    twin::nn::linear_backward_weight(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
+    (forms.linear_backward_weight)(dz.get(), x.get(), dweight, dbias, shape.one(), accumulate);
 }
 
 fn linear_backward_weight_squares(call: Call<'_>) {
+    let forms = call.forms;
     let accumulate = call.switch("ACCUMULATE", false);
     let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape, squares] = call.take();
     let (mut dweight, mut dbias) = (weight.then(|| dweight.get_mut()), bias.then(|| dbias.get_mut()));
     let (dz, x, shape, weight, bias) = (dz.get(), x.get(), shape.one(), dweight.as_deref_mut(), dbias.as_deref_mut());
-    twin::nn::linear_backward_weight(dz, x, weight, bias, shape, accumulate);
+    (forms.linear_backward_weight)(dz, x, weight, bias, shape, accumulate);
     let (weight, bias) = (dweight.as_deref(), dbias.as_deref());
     twin::nn::linear_backward_weight_squares(weight, bias, shape, squares.get_mut());
 }
@@ -653,17 +662,17 @@ fn tally(call: Call<'_>) {
 }
 
 fn attention(call: Call<'_>) {
-    let causal = is_causal(&call);
+    let (causal, forms) = (is_causal(&call), call.forms);
     let [qkv, mask, out, lse, shape] = call.take();
     let (out, lse) = (out.get_mut(), lse.get_mut());
-    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), None, causal);
+    (forms.attention)(qkv.get(), mask.get(), out, lse, shape.one(), None, causal);
 }
 
 fn attention_dropout(call: Call<'_>) {
-    let causal = is_causal(&call);
+    let (causal, forms) = (is_causal(&call), call.forms);
     let [qkv, mask, out, lse, shape, position] = call.take();
     let (out, lse) = (out.get_mut(), lse.get_mut());
-    twin::nn::attention(qkv.get(), mask.get(), out, lse, shape.one(), Some(position.one()), causal);
+    (forms.attention)(qkv.get(), mask.get(), out, lse, shape.one(), Some(position.one()), causal);
 }
 
 fn is_causal(call: &Call<'_>) -> bool {
@@ -676,23 +685,27 @@ fn attention_backward_delta(call: Call<'_>) {
 }
 
 fn attention_backward_query(call: Call<'_>) {
+    let forms = call.forms;
     let (past, dqkv) = attention_past(call);
-    twin::nn::attention_backward_query(&past, dqkv);
+    (forms.attention_backward_query)(&past, dqkv);
 }
 
 fn attention_backward_query_dropout(call: Call<'_>) {
+    let forms = call.forms;
     let (past, dqkv) = attention_past_dropout(call);
-    twin::nn::attention_backward_query(&past, dqkv);
+    (forms.attention_backward_query)(&past, dqkv);
 }
 
 fn attention_backward_key_value(call: Call<'_>) {
+    let forms = call.forms;
     let (past, dqkv) = attention_past(call);
-    twin::nn::attention_backward_key_value(&past, dqkv);
+    (forms.attention_backward_key_value)(&past, dqkv);
 }
 
 fn attention_backward_key_value_dropout(call: Call<'_>) {
+    let forms = call.forms;
     let (past, dqkv) = attention_past_dropout(call);
-    twin::nn::attention_backward_key_value(&past, dqkv);
+    (forms.attention_backward_key_value)(&past, dqkv);
 }
 
 fn attention_past(call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {

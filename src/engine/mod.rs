@@ -1,8 +1,8 @@
 //! Programs as data, and the two engines that run them.
 //!
 //! A [`Program`] is a list of dispatches. An [`Engine`] prepares it once (pipelines, bind groups) and replays it: every
-//! step is one submission. The wgpu engine runs the shaders; the CPU engine runs a Rust twin of each, and is the oracle
-//! of the tests and the engine of last resort on a machine without an adapter.
+//! step is one submission. The wgpu engine runs the shaders; the CPU engine runs a Rust twin of each, or its fast form, and
+//! is the engine of last resort on a machine without an adapter. With the twins alone it is the oracle of the tests.
 //!
 //! Invariant: this room knows buffers, not parameters; it never uses `params`, `schedule`, `optim` or `nn`.
 
@@ -12,6 +12,7 @@ mod buffer;
 mod counters;
 mod cpu;
 mod error;
+mod forms;
 mod gpu;
 mod kernels;
 mod program;
@@ -28,6 +29,7 @@ pub use ring::{Delivery, RING_SLOTS, Ring};
 
 pub use crate::twin::shared as layout;
 use counters::Tally;
+use forms::Forms;
 use gpu::{Gpu, GpuDispatch};
 use ring::Slots;
 use std::sync::{Arc, Mutex};
@@ -54,8 +56,8 @@ enum Inner {
 }
 
 /// The CPU engine's own state.
-#[derive(Default)]
 struct Cpu {
+    forms: &'static Forms,
     tally: Tally,
     /// Held over a whole submission or read: one after the other, as on a queue.
     turn: Mutex<()>,
@@ -106,9 +108,19 @@ impl Engine {
         Ok(Engine::cpu())
     }
 
-    /// The engine that runs the twins on the host.
+    /// The engine that runs on the host: fast forms on the threads of rayon's pool where there are any, else the twins.
+    /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another.
     pub fn cpu() -> Engine {
-        Engine { inner: Arc::new(Inner::Cpu(Cpu::default())) }
+        Engine::on_host(&forms::FAST)
+    }
+
+    /// The engine that runs the twins alone: slow, with its sums in f64, to compare with.
+    pub fn twins() -> Engine {
+        Engine::on_host(&forms::TWINS)
+    }
+
+    fn on_host(forms: &'static Forms) -> Engine {
+        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })) }
     }
 
     /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
@@ -123,11 +135,11 @@ impl Engine {
         Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))) }
     }
 
-    /// The adapter's name, or `cpu`.
+    /// The adapter's name, `cpu`, or `twins`.
     pub fn name(&self) -> &str {
         match &*self.inner {
             Inner::Gpu(gpu) => &gpu.report.name,
-            Inner::Cpu(_) => "cpu",
+            Inner::Cpu(cpu) => cpu.forms.engine,
         }
     }
 
@@ -284,7 +296,7 @@ impl Engine {
             Inner::Cpu(cpu) => {
                 let _turn = cpu.turn.lock();
                 count_on_cpu(&cpu.tally, submission);
-                cpu::submit(submission)
+                cpu::submit(cpu.forms, submission)
             }
         });
         submitted.inspect_err(|_| submission.raise_lost())

@@ -1,7 +1,7 @@
 //! Attention: the kernels against their twins, the twins against a plain softmax in f64 and against differences, and
 //! what padding, dropout and a second run must give.
 
-use crate::support::{assert_close, gpu, noise};
+use crate::support::{assert_close, gpu, noise, on_threads};
 use gradus::engine::layout::{Attention, Position, pcg};
 use gradus::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
 use gradus::nn::attention::{
@@ -114,7 +114,7 @@ impl Case {
 
     /// The results without tails.
     fn twin(&self) -> Results {
-        let mut results = self.run(&Engine::cpu(), 1);
+        let mut results = self.run(&Engine::twins(), 1);
         for values in [&mut results.out, &mut results.lse, &mut results.delta, &mut results.dqkv] {
             values.truncate(values.len() - TAIL);
         }
@@ -146,16 +146,32 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+fn agree(case: &Case, got: &Results) {
+    let expected = case.run(&Engine::twins(), 1);
+    let what = |name: &str| format!("{name} of {:?} {:?} dropout {}", case.shape, case.sight, case.dropout);
+    assert_close(&what("out"), &got.out, &expected.out, 1e-5, 2e-6);
+    assert_close(&what("lse"), &got.lse, &expected.lse, 1e-5, 2e-6);
+    assert_close(&what("delta"), &got.delta, &expected.delta, 1e-5, 1e-5);
+    assert_close(&what("dqkv"), &got.dqkv, &expected.dqkv, 1e-5, 1e-5);
+}
+
 #[test]
 fn attention_agrees_with_its_twin() {
     let Some(gpu) = gpu() else { return };
     for (number, case) in cases().into_iter().enumerate() {
-        let (got, expected) = (case.run(&gpu, 1 + number as u32 % 3), case.run(&Engine::cpu(), 1));
-        let what = |name: &str| format!("{name} of {:?} {:?} dropout {}", case.shape, case.sight, case.dropout);
-        assert_close(&what("out"), &got.out, &expected.out, 1e-5, 2e-6);
-        assert_close(&what("lse"), &got.lse, &expected.lse, 1e-5, 2e-6);
-        assert_close(&what("delta"), &got.delta, &expected.delta, 1e-5, 1e-5);
-        assert_close(&what("dqkv"), &got.dqkv, &expected.dqkv, 1e-5, 1e-5);
+        agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
+    }
+}
+
+/// The fast forms round as the shaders do: scores and sums are f32.
+#[test]
+fn attention_on_any_number_of_threads_agrees_with_its_twin_and_has_the_same_bits() {
+    for case in cases() {
+        let got = on_threads(1, || case.run(&Engine::cpu(), 1));
+        agree(&case, &got);
+        for threads in [2, 5] {
+            assert_eq!(got, on_threads(threads, || case.run(&Engine::cpu(), 1)), "{:?}, {threads} threads", case.shape);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ fn demo_mlp_follows_a_schedule_and_the_implicit_one() {
 fn demo_mlp_runs_without_any_adapter() {
     let output = gradus(&["--adapter", "cpu", "demo", "mlp", "--epochs", "1", "--hidden", "7,5", "--batch-size", "50"]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.contains("cpu (the twins; no shader ran)"), "{told}");
+    assert!(output.status.success() && told.contains("cpu (no shader ran)"), "{told}");
 }
 
 #[test]

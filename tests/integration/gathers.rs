@@ -122,7 +122,7 @@ fn gather_tokens_equals_its_twin() {
             for run in runs() {
                 let shape = if run.shuffle { training } else { evaluation };
                 let shape = GatherTokens { micro: shape.micro_batches - 1, ..shape };
-                let (got, twin) = (tokens(&gpu, &stream, shape, run), tokens(&Engine::cpu(), &stream, shape, run));
+                let (got, twin) = (tokens(&gpu, &stream, shape, run), tokens(&Engine::twins(), &stream, shape, run));
                 assert_eq!(got.results, twin.results, "{shape:?}, {run:?}");
                 assert_eq!(got.position, twin.position, "{shape:?}, {run:?}");
                 assert_eq!(got.position.step, run.first_step + run.slot);
@@ -142,7 +142,7 @@ fn gather_sequences_equals_its_twin() {
             for run in runs() {
                 let shape = if run.shuffle { training } else { evaluation };
                 let shape = GatherSequences { micro: shape.micro_batches - 1, ..shape };
-                let (got, twin) = (sequences(&gpu, &set, shape, run), sequences(&Engine::cpu(), &set, shape, run));
+                let (got, twin) = (sequences(&gpu, &set, shape, run), sequences(&Engine::twins(), &set, shape, run));
                 assert_eq!(got.results, twin.results, "{shape:?}, {run:?}");
                 assert_eq!(got.position, twin.position, "{shape:?}, {run:?}");
             }
@@ -201,7 +201,7 @@ fn gather_tokens_offsets_of_a_thousand_epochs_are_even() {
     let mut counts = [0u32; 8];
     for epoch in 0..800 {
         let run = Run { first_step: epoch * shape.steps_per_epoch, ..Run::at(0) };
-        counts[tokens(&Engine::cpu(), &stream, shape, run).results[0][0] as usize % 8] += 1;
+        counts[tokens(&Engine::twins(), &stream, shape, run).results[0][0] as usize % 8] += 1;
     }
     // 100 on average with a deviation of 9.4.
     assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");

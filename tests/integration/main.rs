@@ -11,6 +11,7 @@ mod best;
 mod clip_norm;
 mod demo;
 mod engine;
+mod fast;
 mod forecast;
 mod fused_step;
 mod gathers;

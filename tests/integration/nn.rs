@@ -273,7 +273,7 @@ fn check_loss(
     if case % 2 == 1 {
         share_rows(&mut trial, rows);
     }
-    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::twins(), 0));
     assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
     let marks = |memory: &[Vec<u32>]| -> Vec<u32> { memory[3].iter().skip(1).step_by(2).copied().collect() };
     assert_eq!(marks(&got), marks(&expected), "verdicts of {what}");
@@ -306,7 +306,7 @@ fn check_tally(
     if shape.rows % 2 == 1 {
         trial.set("WORKGROUP", 256.0);
     }
-    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::twins(), 0));
     let [got, expected] =
         [got, expected].map(|memory| *bytemuck::from_bytes::<Metrics>(bytemuck::cast_slice(&memory[1])));
     let losses = |metrics: Metrics| [metrics.loss_sum, metrics.loss, metrics.mean_loss() as f32];
@@ -374,7 +374,7 @@ fn nn_gather_equals_its_twin() {
                 regrid(&mut trial, case as usize % 3);
                 for slot in [0, 1, 1023] {
                     let got = trial.run(&gpu, slot);
-                    assert_eq!(got, trial.run(&Engine::cpu(), slot), "{what}, slot {slot}, shuffle {shuffle}");
+                    assert_eq!(got, trial.run(&Engine::twins(), slot), "{what}, slot {slot}, shuffle {shuffle}");
                     let position: &Position = bytemuck::from_bytes(bytemuck::cast_slice(&got[4][..4]));
                     assert_eq!(position.step, 5 * case + slot, "{what}");
                     assert_eq!(position.epoch, position.step / steps_per_epoch, "{what}");
@@ -473,7 +473,7 @@ fn loss_of_logits(model: &Model, labels: &[u32]) -> f64 {
 #[test]
 fn nn_gradient_is_the_slope_of_the_loss() {
     const STEP: f64 = 2e-3;
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     for (seed, (sizes, rows, activation)) in MODELS.into_iter().enumerate() {
         let seed = seed as u32 * 100;
         let model = Model::new(&engine, sizes, rows, activation);

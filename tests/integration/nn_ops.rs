@@ -223,7 +223,7 @@ fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
         let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), Gradient::Mean).expect("a dispatch");
         let mut trial = Trial::of(&dispatch, memory);
         for way in ["alone", "shared"] {
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
             let what = format!("{rows} rows of {classes} classes, {way}");
             assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-9);
             let [got, expected] = [&got, &expected].map(|memory| floats(&memory[3])[..2 * rows].to_vec());
@@ -299,7 +299,7 @@ fn nn_embedding_equals_its_twin() {
             }
             let mut trial = Trial::of(&dispatch, memory);
             regrid(&mut trial, case % 3);
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
             assert_eq!(got, expected, "{shape:?}, typed {typed}");
         }
     }
@@ -316,7 +316,7 @@ fn nn_embedding_index_equals_its_twin() {
             let memory = vec![tokens.clone(), junk(batch * context), junk(entries), record(shape)];
             let mut trial = Trial::of(&dispatch, memory);
             regrid(&mut trial, case % 3);
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::cpu(), 0));
+            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
             assert_eq!(got, expected, "{shape:?}");
         }
     }
@@ -327,7 +327,7 @@ fn nn_embedding_index_of_positions_is_known_beforehand() {
     for [batch, context, width] in SEQUENCES {
         let shape = Embedding::new(batch, context, width, context + 3);
         let [positions, previous, last] = ops::position_index(&shape);
-        let engine = Engine::cpu();
+        let engine = Engine::twins();
         let dispatch = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
         let memory = vec![positions, junk(previous.len()), vec![NONE; last.len() + TAIL], record(shape)];
         let got = Trial::of(&dispatch, memory).run(&engine, 0);
@@ -565,7 +565,7 @@ fn empty(engine: &Engine, count: usize) -> Range {
 
 #[test]
 fn nn_slopes_of_linear_layers() {
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     let (rows, inputs, outputs) = (5, 6, 7);
     let shape = Linear::new(rows, inputs, outputs);
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Tanh] {
@@ -609,7 +609,7 @@ fn nn_slopes_of_linear_layers() {
 
 #[test]
 fn nn_slopes_of_layer_norm() {
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     for [rows, width] in [[1, 5], [3, 8], [7, 33]] {
         let shape = LayerNorm::new(rows, width, 1e-5);
         let count = rows * shape.stride();
@@ -638,7 +638,7 @@ fn nn_slopes_of_layer_norm() {
 
 #[test]
 fn nn_slopes_of_the_loss() {
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     for (smoothing, gradient) in [(0.0, Gradient::Scaled), (0.1, Gradient::Scaled), (0.2, Gradient::Mean)] {
         let (rows, classes) = (7, 13);
         let shape = Loss { smoothing, ignore: 2, ..Loss::new(rows, classes, 0.5) };
@@ -660,7 +660,7 @@ fn nn_slopes_of_the_loss() {
 
 #[test]
 fn nn_slopes_of_embeddings_dropped_out_and_pooled() {
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     let (batch, context, width, entries) = (3, 5, 6, 9);
     let rows = batch * context;
     let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };

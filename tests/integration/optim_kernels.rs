@@ -96,7 +96,7 @@ fn run(
 fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
     let Some(engine) = gpu() else { return };
     let (got, norm) = run(&engine, mode, settings, groups);
-    let (expected, twin_norm) = run(&Engine::cpu(), mode, settings, groups);
+    let (expected, twin_norm) = run(&Engine::twins(), mode, settings, groups);
     if let (Some(norm), Some(twin_norm)) = (norm, twin_norm) {
         assert_close("norm", &[norm], &[twin_norm], 1e-5, 0.0);
     }
@@ -150,7 +150,7 @@ fn clip_matches_its_twin() {
     let Some(device) = gpu() else { return };
     for mode in [Mode::Arena, Mode::InPlace] {
         for clip in [Clip::norm(0.5), Clip::norm(1e9), Clip::Value(0.25)] {
-            let [got, expected] = [&device, &Engine::cpu()].map(|engine| clipped(engine, mode, clip));
+            let [got, expected] = [&device, &Engine::twins()].map(|engine| clipped(engine, mode, clip));
             for (size, (got, expected)) in SIZES.iter().zip(got.iter().zip(&expected)) {
                 assert_close(&format!("{size} gradients, {mode:?}, {clip:?}"), got, expected, 1e-5, 1e-9);
             }

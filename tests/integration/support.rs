@@ -45,6 +45,11 @@ pub fn engines() -> Vec<Engine> {
     gpu().into_iter().chain([Engine::cpu()]).collect()
 }
 
+/// Runs something where the CPU engine finds so many threads.
+pub fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(run)
+}
+
 /// Panics with the place and size of the worst difference, unless every pair is within `relative` or `absolute`.
 pub fn assert_close(what: &str, got: &[f32], expected: &[f32], relative: f64, absolute: f64) {
     assert_eq!(got.len(), expected.len(), "{what}: lengths");

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may name, besides itself and the standard library.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("params", &[]),
     ("schedule", &["params"]),
     ("twin", &[]),
-    ("engine", &["twin"]),
+    ("fast", &["twin"]),
+    ("engine", &["twin", "fast"]),
     ("optim", &["params", "engine"]),
     ("nn", &["params", "engine"]),
     ("data", &["params", "twin"]),
@@ -17,10 +18,12 @@ const ROOMS: [(&str, &[&str]); 10] = [
 ];
 
 /// What a room may not say, and where else it may be said.
-const WORDS: [(&str, &[&str]); 8] = [
+const WORDS: [(&str, &[&str]); 10] = [
     ("wgpu::", &["engine", "optim"]),
     ("serde_yaml::", &["schedule"]),
     ("clap::", &["cli"]),
+    ("rayon::", &["fast"]),
+    ("ndarray::", &["fast"]),
     ("println!", &["cli"]),
     ("print!", &["cli"]),
     ("process::exit", &["cli"]),

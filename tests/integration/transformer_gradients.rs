@@ -19,7 +19,7 @@ fn direction(gradient: &[f32], seed: u32) -> Vec<f32> {
 
 fn check(config: &Config, loss: LossOptions) {
     const STEP: f32 = 5e-3;
-    let engine = Engine::cpu();
+    let engine = Engine::twins();
     let bed = Bed::new(&engine, config);
     let data = Data::new(config, 3, 5);
     let ready = bed.run(&data, loss);

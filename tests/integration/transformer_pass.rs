@@ -180,7 +180,7 @@ fn transformer_runs_repeat_bit_by_bit_with_dropout() {
 /// Logits, loss and gradients of both engines.
 fn compare(config: &Config, data: &Data) {
     let Some(gpu) = gpu() else { return };
-    let [gpu, cpu] = [gpu, Engine::cpu()].map(|engine| Bed::new(&engine, config));
+    let [gpu, cpu] = [gpu, Engine::twins()].map(|engine| Bed::new(&engine, config));
     let [got, expected] = [&gpu, &cpu].map(|bed| {
         let ready = bed.run(data, LOSS);
         (ready.run(), ready.read(&ready.space.logits()))

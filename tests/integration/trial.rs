@@ -113,7 +113,7 @@ pub fn regrid(trial: &mut Trial, way: usize) {
 /// A twin's sums are exact to f32, so the difference is the shader's own rounding: it grows with the `terms` of a sum
 /// of products in [-1, 1), of which 2e-7 a term is four times the worst seen.
 pub fn agree(gpu: &Engine, trial: &Trial, terms: usize, what: &str) -> Vec<Vec<u32>> {
-    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::cpu(), 0));
+    let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::twins(), 0));
     for (place, access) in trial.kernel.bindings.iter().enumerate() {
         if *access == Access::ReadWrite {
             let what = format!("{} {what} binding {place}", trial.kernel.name);
