@@ -1,5 +1,5 @@
-//! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, and what groups, tensors
-//! and frozen parameters cost.
+//! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, what groups, tensors and
+//! frozen parameters cost, and how fast linear layers are.
 //!
 //! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for, and never taken between two
 //! figures of the report. Bytes are the programs' own count.
@@ -9,6 +9,7 @@
 mod comparisons;
 mod copies;
 mod host;
+mod products;
 mod report;
 mod sizes;
 mod step;
@@ -17,7 +18,8 @@ pub mod workload;
 pub use comparisons::{Comparison, Target};
 pub use copies::Copy;
 pub use host::Host;
-pub use report::Report;
+pub use products::Product;
+pub use report::{Figures, Report};
 pub use sizes::Size;
 pub use step::{Memory, Quartiles, Step};
 
@@ -57,7 +59,9 @@ pub fn adapter(engine: &Engine, extent: &Extent, mut tell: impl FnMut(&str)) -> 
         sizes.extend(sizes::measure(engine, parameters)?);
     }
     let comparisons = comparisons::measure(engine, extent, &mut tell)?;
+    tell("products of matrices");
+    let products = products::measure(engine)?;
     tell("the host's part of a step");
     let host = host::measure(engine)?;
-    Ok(Report::new(engine, extent, copies, sizes, comparisons, host))
+    Ok(Report::new(engine, extent, Figures { copies, sizes, comparisons, products, host }))
 }

@@ -1,7 +1,7 @@
 //! What was measured, for eyes and for programs.
 
 use super::workload::elements;
-use super::{Comparison, Copy, Extent, Host, Size, Target};
+use super::{Comparison, Copy, Extent, Host, Product, Size, Target};
 use crate::engine::Engine;
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct Report {
     pub adapter: String,
     /// Driver and version; empty for the CPU engine.
     pub driver: String,
-    /// `discrete`, `integrated`, `virtual`, `software`, `other`, or `twins`.
+    /// `discrete`, `integrated`, `virtual`, `software`, `other`, or `cpu`.
     pub kind: &'static str,
     /// The version of this crate.
     pub version: &'static str,
@@ -25,46 +25,38 @@ pub struct Report {
     pub tensors: usize,
     /// Parameters of the ratios.
     pub parameters: usize,
+    /// What was measured.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// The figures of a report.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Figures {
     /// Copies by the device's command and by a kernel.
     pub copies: Vec<Copy>,
     /// The fused step of AdamW over more and more parameters.
     pub sizes: Vec<Size>,
     /// Ratios, with the project's targets.
     pub comparisons: Vec<Comparison>,
+    /// Linear layers.
+    pub products: Vec<Product>,
     /// The host's part.
     pub host: Host,
 }
 
 impl Report {
-    pub(super) fn new(
-        engine: &Engine,
-        extent: &Extent,
-        copies: Vec<Copy>,
-        sizes: Vec<Size>,
-        comparisons: Vec<Comparison>,
-        host: Host,
-    ) -> Report {
+    pub(super) fn new(engine: &Engine, extent: &Extent, figures: Figures) -> Report {
         let (driver, kind) =
-            engine.adapter().map_or((String::new(), "twins"), |adapter| (adapter.driver.clone(), adapter.kind));
+            engine.adapter().map_or((String::new(), "cpu"), |adapter| (adapter.driver.clone(), adapter.kind));
+        let (tensors, parameters) = (extent.tensors.len(), elements(&extent.tensors));
         let (adapter, version) = (engine.name().to_owned(), env!("CARGO_PKG_VERSION"));
-        Report {
-            adapter,
-            driver,
-            kind,
-            version,
-            pairs: extent.pairs,
-            tensors: extent.tensors.len(),
-            parameters: elements(&extent.tensors),
-            copies,
-            sizes,
-            comparisons,
-            host,
-        }
+        Report { adapter, driver, kind, version, pairs: extent.pairs, tensors, parameters, figures }
     }
 
     /// Bytes in a second of the fastest copy.
     pub fn copy_bytes_per_second(&self) -> f64 {
-        self.copies.iter().map(Copy::bytes_per_second).fold(0.0, f64::max)
+        self.figures.copies.iter().map(Copy::bytes_per_second).fold(0.0, f64::max)
     }
 }
 
@@ -72,7 +64,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({}; {}), gradus {}", self.adapter, self.kind, self.driver, self.version)?;
         writeln!(f, "\n{:48} {:>9} {:>9}", "copies", "ms", "GB/s")?;
-        for copy in &self.copies {
+        for copy in &self.figures.copies {
             let (milliseconds, rate) = (copy.seconds * 1e3, copy.bytes_per_second() / 1e9);
             writeln!(f, "{:48} {milliseconds:>9.2} {rate:>9.1}", copy.way)?;
         }
@@ -81,7 +73,7 @@ impl fmt::Display for Report {
             "\n{:24} {:>11} {:>11} {:>9} {:>13} {:>9}",
             "adamw, f32, cold", "device ms", "wall ms", "GB/s", "M params/s", "of copy"
         )?;
-        for size in &self.sizes {
+        for size in &self.figures.sizes {
             self.size(f, size)?;
         }
         writeln!(
@@ -90,10 +82,16 @@ impl fmt::Display for Report {
             self.pairs, self.parameters, self.tensors
         )?;
         writeln!(f, "{:52} {:>8} {:>8}  {:>6}  {:16} target", "", "ms", "against", "ratio", "")?;
-        for comparison in &self.comparisons {
+        for comparison in &self.figures.comparisons {
             line(f, comparison)?;
         }
-        let [host, empty] = [self.host.step_microseconds, self.host.empty_microseconds].map(|times| times.median());
+        writeln!(f, "\n{:32} {:>9} {:>9} {:>9}", "linear layers, GFLOP/s", "forward", "to input", "to weight")?;
+        for product in &self.figures.products {
+            let [forward, input, weight] = product.operations_per_second().map(|rate| rate / 1e9);
+            writeln!(f, "{:32} {forward:>9.1} {input:>9.1} {weight:>9.1}", product.name)?;
+        }
+        let [host, empty] =
+            [self.figures.host.step_microseconds, self.figures.host.empty_microseconds].map(|times| times.median());
         let target = Target::AtMost(HOST_MICROSECONDS);
         let mark = mark(Some(target), Some(target.is_met(host)));
         writeln!(

@@ -3,7 +3,7 @@
 use crate::support::engines;
 use gradus::engine::{Dispatch, Program, Submission, kernel};
 use gradus::measure::workload::{elements, encoder, layer_groups, one_group, shrunk, thawed};
-use gradus::measure::{self, Extent, Memory, Quartiles, Target};
+use gradus::measure::{self, Extent, Memory, Product, Quartiles, Target};
 use gradus::optim::{Clip, Settings};
 
 #[test]
@@ -12,14 +12,17 @@ fn a_report_holds_every_figure_and_goes_to_json() {
         let sizes: &[(usize, u64)] = if engine.adapter().is_some() { &[(1 << 20, 28 << 20)] } else { &[] };
         let extent = Extent { most_parameters: sizes.len() << 20, pairs: 1, tensors: shrunk(&encoder(), 200) };
         let report = measure::adapter(&engine, &extent, |_| ()).expect("a report");
-        assert_eq!(report.copies.len(), 2);
-        assert!(report.copies.iter().all(|copy| copy.seconds > 0.0 && copy.bytes == 8 * (64 << 20)));
-        let measured: Vec<(usize, u64)> = report.sizes.iter().map(|size| (size.parameters, size.bytes)).collect();
+        assert_eq!(report.figures.copies.len(), 2);
+        assert!(report.figures.copies.iter().all(|copy| copy.seconds > 0.0 && copy.bytes == 8 * (64 << 20)));
+        let measured: Vec<(usize, u64)> =
+            report.figures.sizes.iter().map(|size| (size.parameters, size.bytes)).collect();
         assert_eq!(measured, sizes);
-        assert!(report.sizes.iter().all(|size| size.wall_seconds >= size.device_seconds.unwrap_or(0.0)));
-        let targets = report.comparisons.iter().filter(|comparison| comparison.target.is_some()).count();
-        assert!(targets >= 4 && report.comparisons.iter().all(|one| one.ratio.median() > 0.0), "{report}");
-        assert!(report.comparisons.iter().all(|one| one.met.is_some() == one.target.is_some()));
+        assert!(report.figures.sizes.iter().all(|size| size.wall_seconds >= size.device_seconds.unwrap_or(0.0)));
+        let targets = report.figures.comparisons.iter().filter(|comparison| comparison.target.is_some()).count();
+        assert!(targets >= 4 && report.figures.comparisons.iter().all(|one| one.ratio.median() > 0.0), "{report}");
+        assert!(report.figures.comparisons.iter().all(|one| one.met.is_some() == one.target.is_some()));
+        let rates = |product: &Product| product.operations_per_second();
+        assert!(report.figures.products.iter().flat_map(rates).all(|rate| rate > 0.0 && rate.is_finite()));
         let json: serde_json::Value = serde_json::to_value(&report).expect("JSON");
         assert_eq!(json["adapter"], engine.name());
         let told = report.to_string();

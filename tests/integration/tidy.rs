@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("nn", &["params", "engine"]),
     ("data", &["params", "twin"]),
     ("train", &["params", "schedule", "engine", "optim", "nn", "data"]),
-    ("measure", &["params", "engine", "optim"]),
+    ("measure", &["params", "engine", "optim", "nn"]),
     ("cli", &["params", "schedule", "twin", "engine", "optim", "nn", "data", "train", "measure"]),
 ];
 
