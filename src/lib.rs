@@ -17,7 +17,7 @@
 //! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
 //! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of those that cost most.
 //! * [`optim`]: the fused optimizer.
-//! * [`nn`]: the MLP, forward and backward.
+//! * [`nn`]: the MLP and the transformer, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
 //! * [`measure`]: what an adapter does.
 //!

@@ -50,8 +50,12 @@ fn store(q: u32, gamma: vec4<f32>, beta: vec4<f32>) {
         }
     }
 #ifdef SQUARES
-    squares[q] = partial_of(squares_of(gammas_stored));
-    squares[shape.quads + q] = partial_of(squares_of(betas_stored));
+    if (WEIGHT != 0u) {
+        squares[q] = partial_of(squares_of(gammas_stored));
+    }
+    if (BIAS != 0u) {
+        squares[shape.quads + q] = partial_of(squares_of(betas_stored));
+    }
 #endif
 }
 

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::engine::Engine;
+use gradus::params::Group;
 use gradus::schedule::{Epochs, LrScaling, Model, Plan, Spec};
 use gradus::train::{Config, Task, auto_batch_size};
 
@@ -40,6 +41,26 @@ fn size(text: &str) -> Result<Size, String> {
 }
 
 impl Batch {
+    /// Whether the size is to be found by trying.
+    pub(super) fn is_auto(&self) -> bool {
+        matches!(self.batch_size, Some(Size::Auto))
+    }
+
+    /// What was asked for, for the name of a file.
+    pub(super) fn label(&self) -> String {
+        let size = match self.batch_size {
+            None => String::new(),
+            Some(Size::Rows(rows)) => format!("-batch{rows}"),
+            Some(Size::Auto) => "-auto".to_owned(),
+        };
+        let scaling = match self.lr_scaling {
+            Scaling::None => "",
+            Scaling::Linear => "-linear",
+            Scaling::Sqrt => "-sqrt",
+        };
+        size + scaling
+    }
+
     /// Rows of a batch: as asked for, or what the settings have.
     pub(super) fn rows(&self, engine: &Engine, task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<usize> {
         match self.batch_size {
@@ -68,8 +89,11 @@ impl Batch {
         let (params, tied) = (task.params(), task.tied());
         let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
         let plan = Plan::new(spec, Model { params: &params, tied: &tied }, epochs)?;
-        let groups = plan.groups(&plan.start()?)?;
-        let found = auto_batch_size(engine, task, config, &groups, self.memory_limit << 20)?;
+        // All that ever thaws: a later phase needs the most.
+        let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
+        let groups = [Group::new("all that thaws", spec.row, thawed)];
+        let limit_bytes = self.memory_limit.saturating_mul(1_000_000);
+        let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
         println!("batch size  megabytes  rows/s");
         for tried in &found.tried {
             let speed = tried.samples_per_second.map_or("no room".to_owned(), |speed| format!("{speed:.0}"));

@@ -85,6 +85,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         return print(&to_yaml(&implicit(&model.params())));
     }
     let (train, test) = data::digits()?.split(20, options.seed)?;
+    if options.resume && options.batch.is_auto() {
+        bail!("--resume with --batch-size auto: name the size that the run began with");
+    }
     let config = Config { epochs: options.epochs, seed: options.seed, ..Config::default() };
     let task = Classify::new(&model, (&train, &test))?;
     let rows = options.batch.rows(engine, &task, &config, &spec)?;

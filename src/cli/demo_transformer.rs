@@ -10,7 +10,7 @@ use gradus::engine::Engine;
 use gradus::nn::transformer::{self, Kind, Transformer};
 use gradus::optim::Parameters;
 use gradus::params::Param;
-use gradus::schedule::{Model, Plan, Spec};
+use gradus::schedule::{Epochs, Model, Plan, Spec};
 use gradus::train::{Config, Evaluation, Language, Sampling, Trainer, sample};
 use std::fs::{self, File};
 use std::io::Write;
@@ -70,8 +70,8 @@ pub(super) struct Options {
     /// Schedule of the third way, instead of schedules/transformer_gradual.yaml.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
-    /// Folder for what the runs leave: metrics.jsonl and the parameters of each; made where it is not there. Pretrained
-    /// parameters that are there already are taken from there.
+    /// Folder for what the runs leave: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
+    /// parameters that are there already, of the same options, are taken from there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -121,7 +121,7 @@ pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
     let parameters: usize = demo.model.params().iter().map(Param::elements).sum();
     println!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", demo.vocabulary.len());
     let mut all = Vec::new();
-    for seed in options.seed..options.seed + options.seeds {
+    for seed in (0..options.seeds).map(|further| options.seed.wrapping_add(further)) {
         let outcomes = demo.one_seed(seed)?;
         println!("\nseed {seed}");
         print_table(&outcomes);
@@ -150,10 +150,12 @@ impl<'a> Demo<'a> {
                 (shown, text)
             }
         };
-        // What is wrong with it is told before anything is trained.
-        Spec::parse(&gradual.0, &gradual.1)?;
         let metrics = options.out.as_deref().map(metrics_in).transpose()?;
         let (texts, model) = (texts(&vocabulary)?, decoder(&options.preset, &vocabulary)?);
+        // What is wrong with the schedule is told before anything is trained.
+        let spec = Spec::parse(&gradual.0, &gradual.1)?;
+        let epochs = Epochs { epochs: options.epochs.max(1) as u64, steps_per_epoch: steps_per_epoch(BATCH) };
+        Plan::new(&spec, model.params().as_slice(), epochs)?;
         Ok(Demo { engine, options, texts, model, gradual, metrics, rows: None, vocabulary })
     }
 
@@ -188,8 +190,9 @@ impl<'a> Demo<'a> {
 
     /// Trains on the first text, or takes what an earlier run left.
     fn pretrained(&mut self, seed: u32) -> anyhow::Result<Values> {
-        let Options { preset, pretrain, out, .. } = self.options;
-        let file = out.as_ref().map(|folder| folder.join(format!("pretrained-{preset}-{pretrain}-{seed}.safetensors")));
+        let Options { preset, pretrain, batch, out, .. } = self.options;
+        let name = format!("pretrained-{preset}-{pretrain}-{seed}{}.safetensors", batch.label());
+        let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
             println!("\npretrained parameters from {}", file.display());
             let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;

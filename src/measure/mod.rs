@@ -1,8 +1,9 @@
 //! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, what groups, tensors and
 //! frozen parameters cost, and how fast linear layers are.
 //!
-//! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for, and never taken between two
-//! figures of the report. Bytes are the programs' own count.
+//! Machines drift: a ratio that is held against a target is the median over pairs of steps taken in turn, each waited for.
+//! The share of a copy's bandwidth beside a size is taken between two figures of the report, and is as good as the machine
+//! is quiet. Bytes are the programs' own count.
 //!
 //! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
 
@@ -24,7 +25,8 @@ pub use sizes::Size;
 pub use step::{Memory, Quartiles, Step};
 
 use crate::Error;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
+use crate::optim;
 use crate::params::Param;
 
 /// How much is measured.
@@ -64,4 +66,14 @@ pub fn adapter(engine: &Engine, extent: &Extent, mut tell: impl FnMut(&str)) -> 
     tell("the host's part of a step");
     let host = host::measure(engine)?;
     Ok(Report::new(engine, extent, Figures { copies, sizes, comparisons, products, host }))
+}
+
+/// Whether an error says that the device has no room.
+fn is_about_room(error: &Error) -> bool {
+    let is_room =
+        |error: &engine::Error| matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. });
+    match error {
+        Error::Engine(error) | Error::Optim(optim::Error::Engine(error)) => is_room(error),
+        _ => false,
+    }
 }

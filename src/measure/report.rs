@@ -114,7 +114,8 @@ impl Report {
             "{name:24} {device:>11} {:>11.3} {:>9.1} {millions:>13.0} {:>7.1} %",
             wall_seconds * 1e3,
             rate / 1e9,
-            100.0 * rate / self.copy_bytes_per_second()
+            // As copies are timed: from the call to the end.
+            100.0 * size.bytes as f64 / wall_seconds / self.copy_bytes_per_second()
         )
     }
 }

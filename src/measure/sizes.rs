@@ -1,8 +1,8 @@
 //! The fused step over more and more parameters, with data that no cache holds.
 
 use super::step::{median, noise};
-use crate::engine::{self, Engine};
-use crate::optim::{self, Optimizer, Parameters, Settings};
+use crate::engine::Engine;
+use crate::optim::{Optimizer, Parameters, Settings};
 use crate::params::{Group, Param, Row};
 use crate::{Error, optim::Stats};
 use std::time::Instant;
@@ -48,7 +48,7 @@ pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>
     let made = (0..models).map(|_| model(engine, parameters, &values)).collect::<Result<Vec<_>, _>>();
     let mut models = match made {
         Ok(models) => models,
-        Err(error) if is_about_room(&error) => return Ok(None),
+        Err(error) if super::is_about_room(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let (mut device, mut wall) = (Vec::new(), Vec::new());
@@ -86,13 +86,4 @@ fn model(engine: &Engine, parameters: usize, values: &[f32]) -> Result<(Paramete
         optimizer.upload_gradient(&tensor.name, &values[..tensor.elements()])?;
     }
     Ok((memory, optimizer))
-}
-
-fn is_about_room(error: &Error) -> bool {
-    let is_room =
-        |error: &engine::Error| matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. });
-    match error {
-        Error::Engine(error) | Error::Optim(optim::Error::Engine(error)) => is_room(error),
-        _ => false,
-    }
 }

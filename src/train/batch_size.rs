@@ -6,7 +6,6 @@ use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Submission};
 use crate::optim::{Forecast, Next, Optimizer, Parameters};
 use crate::params::{Field, Group, Param};
-use crate::{engine, nn, optim};
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -59,7 +58,7 @@ pub fn auto_batch_size(
         let samples_per_second = match speed {
             Ok(speed) => Some(speed),
             // A batch of 1 that finds no room is an error.
-            Err(error) if !tried.is_empty() && is_about_room(&error) => None,
+            Err(error) if !tried.is_empty() && error.is_about_room() => None,
             Err(error) => return Err(error),
         };
         tried.push(TriedBatchSize { batch_size, bytes, samples_per_second });
@@ -168,17 +167,6 @@ impl<'a> Trial<'a> {
         self.engine.submit(&Submission { uploads, programs, slot, lost: Some(lost), ..Submission::default() })?;
         self.engine.wait()?;
         Ok(started.elapsed().as_secs_f64())
-    }
-}
-
-/// Whether an error says that something is too large, so that less of it may do.
-fn is_about_room(error: &Error) -> bool {
-    match error {
-        Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {
-            matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. })
-        }
-        Error::Nn(nn::Error::ActivationTooLarge { .. }) => true,
-        _ => false,
     }
 }
 

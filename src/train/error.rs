@@ -106,7 +106,9 @@ pub enum Error {
         reason: String,
     },
     /// A limit of memory below what a batch of one row takes.
-    #[error("a batch of 1 takes {bytes} bytes with parameters, gradients and moments; the limit is {limit_bytes}")]
+    #[error(
+        "a batch of 1 takes {bytes} bytes with parameters, gradients, moments and activations; the limit is {limit_bytes}"
+    )]
     NoBatchFits {
         /// What it takes.
         bytes: u64,
@@ -134,6 +136,17 @@ impl Error {
     pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
         let path = path.to_owned();
         move |error| Error::File { path: path.clone(), reason: error.to_string() }
+    }
+
+    /// Whether it says that something is too large, so that less of it may do.
+    pub(super) fn is_about_room(&self) -> bool {
+        match self {
+            Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {
+                matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. })
+            }
+            Error::Nn(nn::Error::ActivationTooLarge { .. }) => true,
+            _ => false,
+        }
     }
 
     pub(super) fn bad_file(path: &Path, reason: &str) -> Error {

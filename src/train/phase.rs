@@ -10,6 +10,8 @@ impl Trainer {
     /// Begins the next phase where the plan says so.
     pub(super) fn begin_phase(&mut self) -> Result<Option<Began>, Error> {
         let Some(transition) = self.plan.epoch_start(&mut self.cursor)? else { return Ok(None) };
+        // What the old programs hold goes first, so that there is room.
+        self.forget_programs();
         let params = self.parameters.params();
         let thawed: Vec<String> = transition.thaws.iter().map(|place| params[*place].name.clone()).collect();
         if self.plan.restores_best() {
@@ -31,7 +33,6 @@ impl Trainer {
                 self.optimizer.add_groups(&new)?;
             }
         }
-        self.forget_programs();
         self.began(&transition, thawed).map(Some)
     }
 

@@ -71,6 +71,11 @@ pub trait Placed: Send {
         Vec::new()
     }
 
+    /// Bytes of those uploads, of each step.
+    fn upload_bytes(&self) -> u64 {
+        0
+    }
+
     /// Bytes of what a frozen trunk made of the examples.
     fn trunk_bytes(&self) -> u64 {
         0

@@ -16,6 +16,9 @@ use std::collections::VecDeque;
 /// that queued command buffers stay small.
 const STEPS_AHEAD: u64 = 512;
 
+/// Bytes that steps not yet reported may have uploaded, where each step uploads rows.
+const BYTES_AHEAD: u64 = 64 << 20;
+
 /// The metrics of an evaluation, which a schedule may go by.
 pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
 
@@ -257,7 +260,9 @@ impl Trainer {
 
     /// Whether the host has run too far ahead of the device's reports.
     fn is_far_ahead(&self) -> bool {
-        self.cursor.step() > self.last_reported + STEPS_AHEAD && !self.progress.has_free_slot()
+        let fit = BYTES_AHEAD.checked_div(self.task.upload_bytes()).unwrap_or(STEPS_AHEAD);
+        let most = fit.clamp(1, STEPS_AHEAD);
+        self.cursor.step() > self.last_reported + most && !self.progress.has_free_slot()
     }
 
     /// The rows that are loaded are no longer true.

@@ -111,17 +111,31 @@ impl Placed for OnDevice {
         let (engine, config, trainable) = (&self.engine, &self.config, trainable(optimizer));
         let Sequences { batch, context, .. } = self.train.batch;
         let pass = self.model.training(batch, context, &trainable)?;
-        let pass = self.train.split((engine, config), pass, parameters, trainable)?;
+        let top = self.train.split((engine, config), pass.clone(), parameters, trainable)?;
         let gradient = |name: &str| gradient_of(optimizer, name);
-        self.program("step", (&self.train, pass, optimizer.table()), parameters, gradient)
+        let made = self.program("step", (&self.train, top, optimizer.table()), parameters, gradient);
+        match made {
+            Err(error) if self.train.trunk.is_some() && error.is_about_room() => {
+                self.train.trunk = None;
+                self.program("step", (&self.train, pass, optimizer.table()), parameters, gradient)
+            }
+            made => made,
+        }
     }
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
         let (engine, config) = (&self.engine, &self.config);
         let Sequences { batch, context, .. } = self.test.batch;
         let pass = self.model.evaluation(batch, context)?;
-        let pass = self.test.split((engine, config), pass, parameters, trainable(optimizer))?;
-        self.program("test", (&self.test, pass, &self.table), parameters, |_| Ok(None))
+        let top = self.test.split((engine, config), pass.clone(), parameters, trainable(optimizer))?;
+        let made = self.program("test", (&self.test, top, &self.table), parameters, |_| Ok(None));
+        match made {
+            Err(error) if self.test.trunk.is_some() && error.is_about_room() => {
+                self.test.trunk = None;
+                self.program("test", (&self.test, pass, &self.table), parameters, |_| Ok(None))
+            }
+            made => made,
+        }
     }
 
     fn forget(&mut self) {
@@ -130,6 +144,10 @@ impl Placed for OnDevice {
 
     fn uploads(&self, step: u64) -> Vec<Upload> {
         self.train.trunk.as_ref().map_or_else(Vec::new, |trunk| trunk.uploads(step))
+    }
+
+    fn upload_bytes(&self) -> u64 {
+        self.train.trunk.as_ref().map_or(0, Trunk::upload_bytes)
     }
 
     fn trunk_bytes(&self) -> u64 {

@@ -152,8 +152,20 @@ impl Trunk {
         Ok(dispatches)
     }
 
+    /// Bytes of a step's [`uploads`](Trunk::uploads).
+    pub(super) fn upload_bytes(&self) -> u64 {
+        let windows = self.values.iter().filter_map(|kept| match &kept.memory {
+            Memory::Device { .. } => None,
+            Memory::Host { window, .. } => Some(window.bytes()),
+        });
+        windows.sum()
+    }
+
     /// The rows of a step, where they lie in host memory.
     pub(super) fn uploads(&self, step: u64) -> Vec<Upload> {
+        if self.upload_bytes() == 0 {
+            return Vec::new();
+        }
         let (steps_per_epoch, micro_batches) = self.steps;
         let rows = self.rows * micro_batches;
         let (epoch, step) = (step / u64::from(steps_per_epoch), step % u64::from(steps_per_epoch));
@@ -212,9 +224,13 @@ fn memory_for(
     }
     let host = |value: &(&str, Range)| {
         let window = engine.buffer("trunk rows", each(&value.1) * u64::from(step_rows))?;
-        Ok(kept(value, Memory::Host { bytes: Vec::new(), window }))
+        let bytes = Vec::with_capacity((each(&value.1) * u64::from(samples)) as usize);
+        Ok(kept(value, Memory::Host { bytes, window }))
     };
-    Ok(Some(made.iter().map(host).collect::<Result<_, Error>>()?))
+    match made.iter().map(host).collect::<Result<Vec<Kept>, engine::Error>>() {
+        Err(engine::Error::OutOfMemory { .. }) => Ok(None),
+        values => Ok(Some(values?)),
+    }
 }
 
 /// Pages for so many examples.

@@ -85,7 +85,9 @@ fn powers_of_two_are_tried_as_far_as_rows_and_memory_go() {
         let bytes = found.tried[0].bytes;
         assert_eq!(
             told,
-            format!("a batch of 1 takes {bytes} bytes with parameters, gradients and moments; the limit is 1000")
+            format!(
+                "a batch of 1 takes {bytes} bytes with parameters, gradients, moments and activations; the limit is 1000"
+            )
         );
     }
 }
