@@ -15,7 +15,7 @@
 use criterion::{Criterion, SamplingMode, Throughput};
 use gradus::engine::{AdapterChoice, Buffer, Engine, Range, Submission};
 use gradus::optim::{Clip, External, Mode, Optimizer, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row, Rule, Storage};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -282,6 +282,12 @@ fn sgd(groups: Vec<Group>) -> Vec<Group> {
     groups.into_iter().map(|group| Group { row, ..group }).collect()
 }
 
+/// These groups, with moments in bf16.
+fn bf16(groups: Vec<Group>) -> Vec<Group> {
+    let stored = |row: Row| Row { moments: Storage::Bf16, ..row };
+    groups.into_iter().map(|group| Group { row: stored(group.row), ..group }).collect()
+}
+
 fn clipped() -> Settings {
     Settings { clip: Clip::norm(2.0), ..Settings::default() }
 }
@@ -331,6 +337,7 @@ fn bench_adamw(criterion: &mut Criterion, memory: &Memory) {
         "101_tensors/clip_and_guard",
         memory.fused(&tensors, &one_group(&tensors), Settings { guard: true, ..clipped() }),
     );
+    case("101_tensors/bf16", memory.fused(&tensors, &bf16(one_group(&tensors)), none));
     case("101_tensors/in_place", memory.step(&memory.together(&tensors), Mode::InPlace, &one_group(&tensors), none));
     case("101_tensors/buffer_each", memory.step(&memory.apart(&tensors), Mode::Arena, &one_group(&tensors), none));
     case("copy", memory.copy());
@@ -444,6 +451,12 @@ fn table(memory: &Memory) {
         plain(),
         Target::None("20 / 28 bytes"),
     );
+    compare(
+        "moments in bf16 / f32",
+        memory.fused(&tensors, &bf16(all.clone()), none),
+        plain(),
+        Target::None("20 / 28 bytes"),
+    );
     compare("clip by norm / without", memory.fused(&tensors, &all, clipped()), plain(), Target::None(""));
     compare("guard / without", memory.fused(&tensors, &all, guarded()), plain(), Target::None(""));
     let both = Settings { guard: true, ..clipped() };
@@ -461,6 +474,7 @@ fn table(memory: &Memory) {
     for (name, groups, settings, most) in [
         ("bytes a trainable parameter", one_group(&some), none, 28.0),
         ("the same, clipped by norm", one_group(&some), clipped(), 32.0),
+        ("the same, moments in bf16", bf16(one_group(&some)), none, 20.0),
         ("the same, sgd", sgd(one_group(&some)), none, 20.0),
     ] {
         let bytes = memory.fused(&tensors, &groups, settings).bytes() as f64 / elements(&some) as f64;

@@ -6,6 +6,7 @@
 use super::Error;
 use crate::twin;
 use crate::twin::nn::Epilogue;
+use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -104,7 +105,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 21] = [
+const SHARED: [(&str, &str); 22] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
@@ -119,6 +120,7 @@ const SHARED: [(&str, &str); 21] = [
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
+    ("moments", include_str!("../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../shaders/shared/pool.wgsl")),
     ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
@@ -159,33 +161,31 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 
 use Access::{Clock, Read, ReadWrite, Uniform};
 
+/// Bindings of AdamW: work list, control, moments, parameters, gradients, segment; and the maximum of the second moment.
+const MOMENTS: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform];
+const MOMENTS_AND_MAXIMUM: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
+const IN_PLACE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform];
+const IN_PLACE_AND_MAXIMUM: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite];
+
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 55] = [
+pub static KERNELS: [Kernel; 59] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
-    entry("adamw", ADAMW, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform], adamw),
+    entry("adamw", ADAMW, &[], &MOMENTS, adamw::<f32>),
+    entry("adamw.amsgrad", ADAMW, &["AMSGRAD"], &MOMENTS_AND_MAXIMUM, adamw_amsgrad::<f32>),
+    entry("adamw.bf16", ADAMW, &["BF16"], &MOMENTS, adamw::<u16>),
+    entry("adamw.amsgrad_bf16", ADAMW, &["AMSGRAD", "BF16"], &MOMENTS_AND_MAXIMUM, adamw_amsgrad::<u16>),
+    entry("adamw.in_place", ADAMW, &["IN_PLACE"], &IN_PLACE, adamw::<f32>),
+    entry("adamw.in_place_amsgrad", ADAMW, &["IN_PLACE", "AMSGRAD"], &IN_PLACE_AND_MAXIMUM, adamw_amsgrad::<f32>),
+    entry("adamw.in_place_bf16", ADAMW, &["IN_PLACE", "BF16"], &IN_PLACE, adamw::<u16>),
     entry(
-        "adamw.amsgrad",
+        "adamw.in_place_amsgrad_bf16",
         ADAMW,
-        &["AMSGRAD"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite],
-        adamw_amsgrad,
-    ),
-    entry(
-        "adamw.in_place",
-        ADAMW,
-        &["IN_PLACE"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform],
-        adamw,
-    ),
-    entry(
-        "adamw.in_place_amsgrad",
-        ADAMW,
-        &["IN_PLACE", "AMSGRAD"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite],
-        adamw_amsgrad,
+        &["IN_PLACE", "AMSGRAD", "BF16"],
+        &IN_PLACE_AND_MAXIMUM,
+        adamw_amsgrad::<u16>,
     ),
     entry("sgd", SGD, &[], &[Read, Read, ReadWrite, ReadWrite, Read, Uniform], sgd),
     entry("sgd.in_place", SGD, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform], sgd),
@@ -439,15 +439,15 @@ fn control(call: Call<'_>) {
     twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
 }
 
-fn adamw(call: Call<'_>) {
+fn adamw<S: Stored + AnyBitPattern + NoUninit>(call: Call<'_>) {
     let [chunks, control, m, v, params, grads, segment] = call.take();
-    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
+    let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut());
     twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), None);
 }
 
-fn adamw_amsgrad(call: Call<'_>) {
+fn adamw_amsgrad<S: Stored + AnyBitPattern + NoUninit>(call: Call<'_>) {
     let [chunks, control, m, v, params, grads, segment, v_max] = call.take();
-    let (m, v, params, v_max) = (m.get_mut(), v.get_mut(), params.get_mut(), v_max.get_mut());
+    let (m, v, params, v_max) = (m.get_mut::<S>(), v.get_mut(), params.get_mut(), v_max.get_mut());
     twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), Some(v_max));
 }
 

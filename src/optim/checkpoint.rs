@@ -1,14 +1,15 @@
 //! Optimizer state to and from safetensors, by parameter name.
 //!
 //! A parameter `p` has `p.step` and its moments: `p.exp_avg` and `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad), or
-//! `p.momentum_buffer`, once SGD has filled it. These are the names and shapes of the states of torch's classes, so that
+//! `p.momentum_buffer`, once SGD has filled it, each in the type that its group stores it in; what is read is converted.
+//! These are the names and shapes of the states of torch's classes, so that
 //! the file can be read into torch and back; SGD's has no `step` there.
 
-use super::parameters::{Tensor, download_all, floats, upload_pieces};
+use super::arena::Stream;
+use super::parameters::{download_all, floats};
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
-use crate::engine::{Buffer, Range};
-use crate::params::Param;
+use crate::params::{Param, Storage};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -31,33 +32,33 @@ impl Optimizer {
     /// From the device.
     pub fn save_state(&self) -> Result<Vec<u8>, Error> {
         let records = self.records()?;
-        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-        let (mut wanted, mut moments): (Vec<(String, &Param)>, Vec<Tensor>) = Default::default();
+        let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let (mut wanted, mut moments): (Vec<(String, &Param)>, Vec<Stream<'_>>) = Default::default();
         for &tensor in &self.state.order {
             let (param, record) = (&self.params[tensor], &records[tensor]);
-            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (moment, pages) in self.moments_of(tensor).iter().zip(&self.state.moments) {
+            for (moment, stream) in self.moments_of(tensor).iter().zip(self.state.moments(tensor)) {
                 if *moment != BUFFER || record.buffered > 0 {
                     wanted.push((format!("{}.{moment}", param.name), param));
-                    moments.push((pieces, pages));
+                    moments.push(stream);
                 }
             }
             let count = record.count as f32;
-            tensors.insert(format!("{}.step", param.name), (Vec::new(), count.to_le_bytes().to_vec()));
+            tensors.insert(format!("{}.step", param.name), (Dtype::F32, Vec::new(), count.to_le_bytes().to_vec()));
         }
-        for ((name, param), values) in wanted.into_iter().zip(download_all(self.engine(), &moments)?) {
-            tensors.insert(name, (param.shape.clone(), bytemuck::cast_slice(&values).to_vec()));
+        let values = download_all(self.engine(), &moments)?;
+        for (((name, param), stream), bytes) in wanted.into_iter().zip(&moments).zip(values) {
+            tensors.insert(name, (type_of(stream.storage), param.shape.clone(), bytes));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());
-        for (name, (shape, bytes)) in &tensors {
-            views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(bad)?));
+        for (name, (dtype, shape, bytes)) in &tensors {
+            views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(bad)?));
         }
         safetensors::serialize(views, None).map_err(bad)
     }
 
-    /// Takes the state of every parameter that the file speaks of; the others keep theirs. The whole file is checked
-    /// before anything changes.
+    /// Takes the state of every parameter that the file speaks of; the others keep theirs. Moments in another type than
+    /// their group stores them in are converted, to the nearest. The whole file is checked before anything changes.
     ///
     /// # Errors
     /// [`Error::BadFile`] naming the tensor: unknown parameter, another rule's state, wrong shape or type, missing part.
@@ -67,10 +68,8 @@ impl Optimizer {
         let loaded: Vec<Loaded> = found.iter().map(|tensor| self.read(&file, *tensor)).collect::<Result<_, _>>()?;
         self.make_state(&found)?;
         for Loaded { tensor, record, moments } in loaded {
-            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (pages, values) in self.state.moments.iter().zip(&moments) {
-                let windows: Vec<Range> = pages.iter().map(Buffer::all).collect();
-                upload_pieces(self.engine(), pieces, &windows, values)?;
+            for (stream, values) in self.state.moments(tensor).iter().zip(&moments) {
+                stream.upload(self.engine(), values)?;
             }
             self.put_record(tensor, record)?;
         }
@@ -114,5 +113,13 @@ impl Optimizer {
         let moments = parts.map(|part| floats(file, &name(part), &param.shape)).collect::<Result<_, _>>()?;
         let record = Record { count: count as u32, buffered: u32::from(has_buffer), ..Record::default() };
         Ok(Loaded { tensor, record, moments })
+    }
+}
+
+/// What safetensors calls a storage.
+fn type_of(storage: Storage) -> Dtype {
+    match storage {
+        Storage::F32 => Dtype::F32,
+        Storage::Bf16 => Dtype::BF16,
     }
 }

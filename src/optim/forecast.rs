@@ -3,7 +3,7 @@
 use super::update::Update;
 use super::{Clip, Settings};
 use crate::engine::layout::Record;
-use crate::params::{Param, Row};
+use crate::params::{Param, Row, Storage};
 
 /// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
 const NORM_BYTES: u64 = 4;
@@ -31,7 +31,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// For groups with these rows.
+    /// For groups with these rows. Where they store their moments in different types, each is counted with the widest: make a
+    /// forecast for each type, and add.
     pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
         let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
         let of_squares = matches!(settings.clip.norm_kind(), 0 | 2);
@@ -53,29 +54,29 @@ impl Forecast {
 
     /// Bytes of these parameters' values, where they lie in arenas of our own.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(params)
+        arena_bytes(params, Storage::F32)
     }
 
     /// Bytes of the moments of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        self.update.moments.len() as u64 * arena_bytes(thawed)
+        self.update.moments.len() as u64 * arena_bytes(thawed, self.update.storage)
     }
 
     /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(thawed)
+        arena_bytes(thawed, Storage::F32)
     }
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
     pub fn best_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let arenas = 1 + self.update.moments.len() as u64;
-        thawed.into_iter().map(|param| arenas * arena_bytes([param]) + size_of::<Record>() as u64).sum()
+        let state = |param| self.extension_bytes([param]) + self.state_bytes([param]) + size_of::<Record>() as u64;
+        thawed.into_iter().map(state).sum()
     }
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
     pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(about_to_thaw)
+        arena_bytes(about_to_thaw, Storage::F32)
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
@@ -84,6 +85,7 @@ impl Forecast {
 }
 
 /// Bytes of these parameters in one arena. However it is cut into pages, each takes whole steps of the alignment.
-fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>) -> u64 {
-    params.into_iter().map(|param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS) * 4).sum()
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, storage: Storage) -> u64 {
+    let elements = |param: &Param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS);
+    params.into_iter().map(|param| elements(param) * storage.element_bytes()).sum()
 }

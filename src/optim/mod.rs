@@ -9,6 +9,7 @@
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
 
+mod arena;
 mod best;
 mod checkpoint;
 mod clip;

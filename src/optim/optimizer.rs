@@ -1,17 +1,18 @@
 //! The optimizer: groups, work lists, and one submission a step.
 
+use super::arena::Stream;
 use super::external::{Placed, placed};
-use super::parameters::{index_of, one_range, upload_pieces};
+use super::parameters::{f32s, index_of, one_range};
 use super::rows::Rows;
 use super::squares::Squared;
-use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::cell::OnceCell;
@@ -255,8 +256,8 @@ impl Optimizer {
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
         let thawed: Vec<usize> =
             added.iter().filter(|group| !group.frozen).flat_map(|group| group.tensors.iter().copied()).collect();
-        let update = Update::of(self.groups.iter().chain(&added).map(|group| &group.row));
-        let state = self.state_with(&thawed, update)?;
+        let updates = updates(&rows, &group_of);
+        let state = self.state_with(&thawed, updates)?;
 
         for (group, row) in self.groups.iter_mut().zip(&rows) {
             group.row = *row;
@@ -282,7 +283,7 @@ impl Optimizer {
             let dropped = self.groups[place].tensors.clone();
             let order: Vec<usize> =
                 self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
-            let state = self.state_of(order, self.update())?;
+            let state = self.state_of(order, self.updates())?;
             for tensor in dropped {
                 self.put_record(tensor, Record::default())?;
             }
@@ -299,8 +300,8 @@ impl Optimizer {
     /// An unknown group; out of device memory.
     pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
         let place = self.group(group)?;
-        if self.groups[place].tensors.iter().any(|tensor| self.state.pieces(*tensor).is_none()) {
-            self.state = self.state_with(&self.groups[place].tensors, self.update())?;
+        if self.groups[place].tensors.iter().any(|tensor| !self.state.holds(*tensor)) {
+            self.state = self.state_with(&self.groups[place].tensors, self.updates())?;
         }
         self.groups[place].frozen = false;
         self.moved();
@@ -330,6 +331,12 @@ impl Optimizer {
     /// The update stage that the groups share.
     pub(super) fn update(&self) -> Update {
         Update::of(self.groups.iter().map(|group| &group.row))
+    }
+
+    /// What each tensor is updated by.
+    pub(super) fn updates(&self) -> Vec<Update> {
+        let rows: Vec<Row> = self.groups.iter().map(|group| group.row).collect();
+        updates(&rows, &self.group_of)
     }
 
     /// What torch calls a tensor's moments; the maximum only where its own group uses amsgrad.
@@ -391,6 +398,9 @@ impl Optimizer {
             if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
                 return bad("rule and amsgrad cannot change from step to step");
             }
+            if row.moments != group.row.moments {
+                return bad("how moments are stored cannot change from step to step");
+            }
             if row.clip_norm.is_some() != group.row.clip_norm.is_some() {
                 return bad("a clip norm cannot come or go from step to step");
             }
@@ -420,18 +430,18 @@ impl Optimizer {
     // ---- memory ----
 
     /// The state with these tensors thawed as well.
-    fn state_with(&self, thawed: &[usize], update: Update) -> Result<State, Error> {
-        let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor)).collect();
+    fn state_with(&self, thawed: &[usize], updates: Vec<Update>) -> Result<State, Error> {
+        let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.holds(*tensor)).collect();
         // In the parameters' own order: where state and parameters are out of step, pages of memory and cache are too
         // (26 groups in group order cost 1.07 of one group on software Vulkan, in this order 1.00).
         new.sort_unstable();
-        self.state_of([&self.state.order[..], &new].concat(), update)
+        self.state_of([&self.state.order[..], &new].concat(), updates)
     }
 
-    fn state_of(&self, order: Vec<usize>, update: Update) -> Result<State, Error> {
+    fn state_of(&self, order: Vec<usize>, updates: Vec<Update>) -> Result<State, Error> {
         let page_bytes = self.page_bytes();
         let own_gradients = self.memory.grads.is_none();
-        let wanted = Wanted { order, elements: &self.elements, update, own_gradients, page_bytes };
+        let wanted = Wanted { order, elements: &self.elements, updates, own_gradients, page_bytes };
         self.state.relaid(&self.engine, &wanted)
     }
 
@@ -447,12 +457,20 @@ impl Optimizer {
 
     /// Bytes of the gradients in arenas of the optimizer's own.
     pub fn gradient_bytes(&self) -> u64 {
-        self.state.grads.iter().map(Buffer::bytes).sum()
+        self.state.gradient_bytes()
     }
 
     /// Where a parameter's values lie.
-    pub(super) fn values_of(&self, tensor: usize) -> (&[Piece], &[Range]) {
-        (&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    pub(super) fn values_of(&self, tensor: usize) -> Stream<'_> {
+        f32s(&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    }
+
+    /// Where a parameter's gradient lies, if it has one.
+    fn gradient_of(&self, tensor: usize) -> Option<Stream<'_>> {
+        match &self.memory.grads {
+            Some(grads) => Some(f32s(&grads.pieces[tensor], &grads.windows)),
+            None => self.state.gradient(tensor),
+        }
     }
 
     /// A tensor's record in the control block.
@@ -478,9 +496,9 @@ impl Optimizer {
     /// [`Error::NotOwned`] if the caller has the gradients or the parameter never thawed.
     pub fn gradient(&self, name: &str) -> Result<Range, Error> {
         let tensor = index_of(&self.params, name)?;
-        match self.state.pieces(tensor) {
-            Some(pieces) if self.memory.grads.is_none() => one_range(&self.params[tensor], pieces, &self.state.grads),
-            _ => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
+        match self.state.gradient(tensor) {
+            Some(stream) => one_range(&self.params[tensor], &stream),
+            None => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
         }
     }
 
@@ -542,18 +560,14 @@ impl Optimizer {
         let tensor = index_of(&self.params, name)?;
         super::parameters::check_length(&self.params[tensor], "gradient", values.len())?;
         let not_owned = || Error::NotOwned { param: name.to_owned(), what: "gradient" };
-        let pieces = match &self.memory.grads {
-            Some(grads) => &grads.pieces[tensor][..],
-            None => self.state.pieces(tensor).ok_or_else(not_owned)?,
-        };
-        upload_pieces(&self.engine, pieces, &self.gradient_windows(), values)?;
+        self.gradient_of(tensor).ok_or_else(not_owned)?.upload(&self.engine, values)?;
         self.squared.upload(&self.engine, tensor, values)
     }
 
     fn gradient_windows(&self) -> Vec<Range> {
         match &self.memory.grads {
             Some(grads) => grads.windows.clone(),
-            None => self.state.grads.iter().map(Buffer::all).collect(),
+            None => self.state.gradient_windows(),
         }
     }
 
@@ -569,14 +583,15 @@ impl Optimizer {
             .into_iter()
             .filter_map(|tensor| {
                 let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
-                let state = self.state.pieces(tensor)?;
+                let (arena, state) = self.state.place(tensor)?;
                 Some(Span {
                     tensor: tensor as u32,
                     group: group as u32,
                     elements: self.elements[tensor],
                     param: &self.memory.params.pieces[tensor],
-                    grad: self.memory.grads.as_ref().map_or(state, |grads| &grads.pieces[tensor]),
+                    grad: self.gradient_of(tensor)?.pieces,
                     state,
+                    arena,
                     squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
                 })
             })
@@ -595,19 +610,19 @@ impl Optimizer {
         };
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
-        let update = self.update();
-        let mut program = Program::new(&format!("{} step{over}", update.kernel));
+        let mut program = Program::new(&format!("{} step{over}", self.update().kernel));
         program.dispatches.extend(stages.norm(&grads)?);
         program.dispatches.extend(stages.norm_fold(self.squared.windows())?);
         program.dispatches.push(stages.control(false)?);
-        let kernel = variant(update.kernel, in_place, update.has_amsgrad())?;
-        let updates = stages.per_run(kernel, update.bytes_per_element(), |run| {
+        let updates = stages.per_run(|run| {
             let place = run.windows;
-            let mut streams: Vec<Binding> = state.moments.iter().map(|pages| (&pages[place.state]).into()).collect();
+            let (update, pages) = state.arena(place.arena, place.state);
+            let mut streams: Vec<Binding> = pages.into_iter().map(Into::into).collect();
             // The maximum of amsgrad is bound last, so that the other bindings stay where they are.
             let extra = streams.split_off(streams.len().min(2));
             streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
-            (streams, extra)
+            let (kernel, bytes_per_element) = (update.variant(in_place)?, update.bytes_per_element());
+            Ok(PerRun { kernel, bytes_per_element, streams, extra })
         })?;
         program.dispatches.extend(updates);
         Ok(self.engine.prepare(program)?)
@@ -780,7 +795,7 @@ impl Optimizer {
 
     /// Makes room for the state of these tensors.
     pub(super) fn make_state(&mut self, tensors: &[usize]) -> Result<(), Error> {
-        self.state = self.state_with(tensors, self.update())?;
+        self.state = self.state_with(tensors, self.updates())?;
         self.moved();
         Ok(())
     }
@@ -796,6 +811,18 @@ impl Optimizer {
         self.step = step;
         Ok(())
     }
+}
+
+/// What each tensor is updated by, from the groups' rows and each tensor's group.
+fn updates(rows: &[Row], group_of: &[Option<usize>]) -> Vec<Update> {
+    let all = Update::of(rows);
+    group_of.iter().map(|group| update_of(all, rows, *group)).collect()
+}
+
+/// The moments that any group has, stored as the tensor's own group says; as the first one says where it is in none.
+fn update_of(all: Update, rows: &[Row], group: Option<usize>) -> Update {
+    let own = rows.get(group.unwrap_or(0)).map(|row| row.moments);
+    Update { storage: own.unwrap_or(all.storage), ..all }
 }
 
 /// A group's rule has to go with those of the groups before it.

@@ -1,20 +1,20 @@
 //! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
 
-use super::parameters::{buffers, piece_range, window_range};
+use super::Error;
+use super::arena::{Arena, Stream};
+use super::parameters::download_all;
 use super::update::Update;
-use super::{Error, work};
-use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission};
+use crate::engine::{Engine, Piece, Range, Submission};
 
 /// State of the tensors that have thawed at least once, in thaw order.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Tensors, in thaw order.
     pub(crate) order: Vec<usize>,
-    placement: Placement,
-    /// The pages of each moment, in the order of [`Update::moments`].
-    pub(crate) moments: Vec<Vec<Buffer>>,
-    /// Only where gradients are ours.
-    pub(crate) grads: Vec<Buffer>,
+    /// The moments, an arena for each update that a tensor has.
+    moments: Vec<(Update, Arena)>,
+    /// The gradients, where they are ours.
+    grads: Arena,
 }
 
 /// What a state must hold.
@@ -22,108 +22,97 @@ pub(crate) struct Wanted<'a> {
     pub(crate) order: Vec<usize>,
     /// Elements of every tensor of the model.
     pub(crate) elements: &'a [u64],
-    pub(crate) update: Update,
+    /// What each tensor of the model is updated by.
+    pub(crate) updates: Vec<Update>,
     pub(crate) own_gradients: bool,
     pub(crate) page_bytes: u64,
 }
 
 impl State {
-    /// Where a tensor's state lies, if it has any.
-    pub(crate) fn pieces(&self, tensor: usize) -> Option<&[Piece]> {
-        let place = self.order.iter().position(|other| *other == tensor)?;
-        Some(&self.placement.pieces[place])
+    /// Whether a tensor has any.
+    pub(crate) fn holds(&self, tensor: usize) -> bool {
+        self.order.contains(&tensor)
+    }
+
+    /// The arena that holds a tensor's moments, and where in it they lie.
+    pub(crate) fn place(&self, tensor: usize) -> Option<(usize, &[Piece])> {
+        let mut arenas = self.moments.iter().enumerate();
+        arenas.find_map(|(number, (_, arena))| Some((number, arena.pieces(tensor)?)))
+    }
+
+    /// What the tensors of an arena are updated by, and page `page` of each of its moments.
+    pub(crate) fn arena(&self, number: usize, page: usize) -> (Update, Vec<Range>) {
+        let (update, arena) = &self.moments[number];
+        (*update, arena.page(page))
+    }
+
+    /// A tensor's moments, in the order of [`Update::moments`]; none where it has none.
+    pub(crate) fn moments(&self, tensor: usize) -> Vec<Stream<'_>> {
+        self.moments.iter().flat_map(|(_, arena)| arena.streams(tensor)).collect()
+    }
+
+    /// Where a tensor's gradient lies, if it is ours.
+    pub(crate) fn gradient(&self, tensor: usize) -> Option<Stream<'_>> {
+        self.grads.streams(tensor).next()
+    }
+
+    /// The pages of our gradients.
+    pub(crate) fn gradient_windows(&self) -> Vec<Range> {
+        self.grads.windows(0).to_vec()
     }
 
     /// Bytes of the moments.
     pub(crate) fn moment_bytes(&self) -> u64 {
-        self.moments.iter().flatten().map(Buffer::bytes).sum()
+        self.moments.iter().map(|(_, arena)| arena.bytes()).sum()
+    }
+
+    /// Bytes of our gradients.
+    pub(crate) fn gradient_bytes(&self) -> u64 {
+        self.grads.bytes()
     }
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
     /// in one submission, and what is new is zero.
     pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
-        let lengths: Vec<u64> = wanted.order.iter().map(|tensor| wanted.elements[*tensor]).collect();
-        let placement = engine::place(&lengths, wanted.page_bytes, work::CHUNK_ELEMENTS);
-        // Placing is the same for the same beginning: leading pages of the same size hold the same pieces.
-        let same = |(old, new): &(&u64, &u64)| old == new;
-        let kept = match wanted.order.starts_with(&self.order) {
-            true => self.placement.pages.iter().zip(&placement.pages).take_while(same).count(),
-            false => 0,
+        let Wanted { order, elements, updates, own_gradients, page_bytes } = wanted;
+        let lengths = |of: &dyn Fn(usize) -> bool| -> Vec<(usize, u64)> {
+            order.iter().filter(|tensor| of(**tensor)).map(|tensor| (*tensor, elements[*tensor])).collect()
         };
-        let make = |label: &str, wanted: bool, old: &[Buffer]| {
-            if !wanted {
-                return Ok(Vec::new());
+        let mut kinds: Vec<Update> = Vec::new();
+        for tensor in order {
+            if !kinds.contains(&updates[*tensor]) {
+                kinds.push(updates[*tensor]);
             }
-            let kept = kept.min(old.len());
-            let new = buffers(engine, label, &placement.pages[kept..])?;
-            Ok::<_, Error>(old[..kept].iter().cloned().chain(new).collect())
-        };
-        let moment = |(place, name): (usize, &&str)| make(name, true, self.moments.get(place).map_or(&[], |old| old));
-        let moments = wanted.update.moments.iter().enumerate().map(moment).collect::<Result<_, _>>()?;
-        let grads = make("grads", wanted.own_gradients, &self.grads)?;
-        let relaid = State { order: wanted.order.clone(), moments, grads, placement };
-        let copies = self.copies_to(&relaid);
+        }
+        let mut copies = Vec::new();
+        let mut moments = Vec::with_capacity(kinds.len());
+        for update in kinds {
+            // Another moment may have joined since, but how those there were are stored is the group's for good.
+            let known = self.moments.iter().find(|(known, _)| known.storage == update.storage);
+            let old = known.map_or_else(|| Arena::empty(update.storage), |(_, arena)| arena.clone());
+            let tensors = lengths(&|tensor| updates[tensor] == update);
+            let new = old.relaid(engine, &tensors, update.moments, *page_bytes)?;
+            copies.extend(old.copies_to(&new));
+            moments.push((update, new));
+        }
+        let names: &[&str] = if *own_gradients { &["grads"] } else { &[] };
+        let grads = self.grads.relaid(engine, &lengths(&|_| true), names, *page_bytes)?;
+        copies.extend(self.grads.copies_to(&grads));
         if !copies.is_empty() {
             engine.submit(&Submission { copies, ..Submission::default() })?;
         }
+        let relaid = State { order: order.clone(), moments, grads };
+        order.iter().try_for_each(|tensor| self.store_anew(engine, *tensor, &relaid))?;
         Ok(relaid)
     }
 
-    fn copies_to(&self, to: &State) -> Vec<(Range, Range)> {
-        let moments = self.moments.iter().zip(&to.moments);
-        let arenas: Vec<(&Vec<Buffer>, &Vec<Buffer>)> = moments.chain([(&self.grads, &to.grads)]).collect();
-        let mut copies = Vec::new();
-        for tensor in &to.order {
-            let (Some(old), Some(new)) = (self.pieces(*tensor), to.pieces(*tensor)) else { continue };
-            for (old, new) in common_cuts(old, new) {
-                for (from, to) in &arenas {
-                    let (Some(_), Some(_)) = (from.get(old.window), to.get(new.window)) else { continue };
-                    let (from, to) = (piece_range(&old, from), piece_range(&new, to));
-                    if !from.buffer.same(&to.buffer) {
-                        copies.push((from, to));
-                    }
-                }
-            }
-        }
-        copies
-    }
-}
-
-/// Copies of the same elements from where they lie to where they are to lie.
-pub(super) fn copies(from: (&[Piece], &[Range]), to: (&[Piece], &[Range])) -> Vec<(Range, Range)> {
-    let cuts = common_cuts(from.0, to.0).into_iter();
-    cuts.map(|(old, new)| (window_range(&old, from.1), window_range(&new, to.1))).collect()
-}
-
-/// Two ways of cutting the same elements, cut where either is cut.
-fn common_cuts(a: &[Piece], b: &[Piece]) -> Vec<(Piece, Piece)> {
-    let (mut a, mut b) = (a.to_vec(), b.to_vec());
-    let mut cuts = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        let elements = a[i].elements.min(b[j].elements);
-        cuts.push((Piece { elements, ..a[i] }, Piece { elements, ..b[j] }));
-        for (pieces, at) in [(&mut a, &mut i), (&mut b, &mut j)] {
-            pieces[*at].offset += elements;
-            pieces[*at].elements -= elements;
-            if pieces[*at].elements == 0 {
-                *at += 1;
-            }
-        }
-    }
-    cuts.retain(|(piece, _)| piece.elements > 0);
-    cuts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cuts_of_both_sides_meet() {
-        let piece = |window, offset, elements| Piece { window, offset, elements };
-        let cuts = common_cuts(&[piece(0, 64, 100), piece(1, 0, 28)], &[piece(0, 0, 128)]);
-        let expected = [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
-        assert_eq!(cuts, expected);
+    /// Moments that were loaded before their tensor was in a group, and are now stored as the group says: by way of the
+    /// host.
+    fn store_anew(&self, engine: &Engine, tensor: usize, to: &State) -> Result<(), Error> {
+        let both = self.moments(tensor).into_iter().zip(to.moments(tensor));
+        let (from, to): (Vec<Stream<'_>>, Vec<Stream<'_>>) =
+            both.filter(|(from, to)| from.storage != to.storage).unzip();
+        let values = from.iter().zip(download_all(engine, &from)?).map(|(stream, bytes)| stream.widened(&bytes));
+        values.zip(to).try_for_each(|(values, to)| to.upload(engine, &values))
     }
 }

@@ -1,6 +1,6 @@
 //! The row: one group's hyper-parameters at one step.
 
-use super::{Error, Field, Rule};
+use super::{Error, Field, Rule, Storage};
 
 /// Hyper-parameters of a group, with the names of `torch.optim`. A field that the group's rule does not have is not
 /// looked at.
@@ -20,6 +20,8 @@ pub struct Row {
     pub eps: f64,
     /// Adam and AdamW: divide by the largest second moment so far (Reddi et al. 2018).
     pub amsgrad: bool,
+    /// How moments are stored; a group keeps its storage. SGD's buffer is f32.
+    pub moments: Storage,
     /// SGD: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
     pub momentum: f64,
     /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
@@ -44,6 +46,7 @@ impl Default for Row {
             beta2: 0.999,
             eps: 1e-8,
             amsgrad: false,
+            moments: Storage::F32,
             momentum: 0.0,
             dampening: 0.0,
             nesterov: false,
@@ -116,16 +119,17 @@ impl Row {
     /// later take the momentum of a Nesterov group to 0.
     ///
     /// # Errors
-    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`].
+    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`], [`Error::BadStorage`].
     pub fn check_start(&self, group: &str) -> Result<(), Error> {
         self.check(group)?;
-        let Row { rule, momentum, dampening, nesterov, .. } = *self;
+        let Row { rule, momentum, dampening, nesterov, moments, .. } = *self;
         let group = group.to_owned();
         match rule {
             Rule::Sgd if !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
             Rule::Sgd if nesterov && (momentum == 0.0 || dampening != 0.0) => {
                 Err(Error::BadNesterov { group, momentum, dampening })
             }
+            Rule::Sgd if moments != Storage::F32 => Err(Error::BadStorage { group, rule, moments }),
             _ => Ok(()),
         }
     }

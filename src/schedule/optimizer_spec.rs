@@ -3,7 +3,7 @@
 use super::Error;
 use super::class::{Arguments, Value};
 use super::yaml::{Place, Raw, Section};
-use crate::params::{self, Field, Row, Rule, nearest};
+use crate::params::{self, Field, Row, Rule, Storage, nearest};
 
 /// An optimizer that a schedule asks for: what its groups start with.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ impl OptimizerSpec {
         } else {
             (row.beta1, row.beta2) = section.pair("betas", (row.beta1, row.beta2))?;
             row.eps = section.number("eps", row.eps)?;
+            let moments = section.word_or_first("moments", &Storage::ALL.map(Storage::name))?;
+            row.moments = Storage::ALL.into_iter().find(|storage| storage.name() == moments).unwrap_or_default();
         }
         row.lr = section.number("lr", row.lr)?;
         row.weight_decay = section.number("weight_decay", row.weight_decay)?;
@@ -55,7 +57,7 @@ impl OptimizerSpec {
 }
 
 /// The keys of the section, by the rule.
-const ADAM: [&str; 7] = ["type", "lr", "weight_decay", "betas", "eps", "clip_norm", "no_decay"];
+const ADAM: [&str; 8] = ["type", "lr", "weight_decay", "betas", "eps", "moments", "clip_norm", "no_decay"];
 const SGD: [&str; 8] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "no_decay"];
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {

@@ -327,13 +327,13 @@ mod tests {
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
-                 clip_norm, no_decay",
+                 moments, clip_norm, no_decay",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
                  betas, eps, \
-                 clip_norm, no_decay",
+                 moments, clip_norm, no_decay",
             ),
             ("lr: 1", "type is missing"),
             (

@@ -25,6 +25,7 @@ mod golden_phases_written;
 mod kill;
 mod language;
 mod laws;
+mod moments;
 mod nn;
 mod nn_golden;
 mod nn_ops;

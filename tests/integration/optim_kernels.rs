@@ -4,7 +4,9 @@ use crate::support::{assert_close, engines, gpu, noise};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row, Rule, Storage};
+use half::bf16;
+use safetensors::tensor::Dtype;
 use std::collections::BTreeMap;
 
 const SIZES: [usize; 9] = [1, 63, 64, 65, 255, 257, 4095, 4097, 1_000_003];
@@ -21,8 +23,8 @@ fn split(plain: Row, other: Row) -> Vec<Group> {
     vec![Group::new("plain", plain, every_second(0)), Group::new("other", other, every_second(1))]
 }
 
-fn adamw(amsgrad: bool) -> Vec<Group> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, ..Row::default() };
+fn adamw(amsgrad: bool, moments: Storage) -> Vec<Group> {
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, moments, ..Row::default() };
     let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..plain };
     split(plain, other)
 }
@@ -88,7 +90,11 @@ fn run(
     }
     let state = optimizer.save_state().expect("state");
     for (name, view) in safetensors::SafeTensors::deserialize(&state).expect("a file").tensors() {
-        values.insert(name, bytemuck::pod_collect_to_vec(view.data()));
+        let read = match view.dtype() {
+            Dtype::BF16 => view.data().as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => bytemuck::pod_collect_to_vec(view.data()),
+        };
+        values.insert(name, read);
     }
     (values, norm)
 }
@@ -103,14 +109,25 @@ fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
     assert_eq!(got.len(), expected.len());
     for (name, values) in &got {
         // A clip coefficient may differ by the norm's rounding; the update multiplies by it.
-        assert_close(&format!("{name} ({mode:?}, {:?})", groups[0].row), values, &expected[name], 2e-5, 1e-6);
+        let what = format!("{name} ({mode:?}, {:?})", groups[0].row);
+        if groups[0].row.moments == Storage::F32 {
+            assert_close(&what, values, &expected[name], 2e-5, 1e-6);
+            continue;
+        }
+        // Where the two engines' f32 fall on two sides of a tie, a moment differs by its last bit, 1 part in 128, and the
+        // parameter by as much of a step; but seldom.
+        assert_close(&what, values, &expected[name], 1.0 / 128.0, 1e-2 / 128.0);
+        let differ = values.iter().zip(&expected[name]).filter(|(a, b)| (*a - *b).abs() > 2e-5 * b.abs() + 1e-6);
+        assert!(differ.count() <= values.len() / 500 + 1, "{what}: more than ties");
     }
 }
 
 #[test]
 fn adamw_matches_its_twin_in_arenas() {
     for amsgrad in [false, true] {
-        agree(None, Settings::default(), &adamw(amsgrad));
+        for moments in Storage::ALL {
+            agree(None, Settings::default(), &adamw(amsgrad, moments));
+        }
     }
 }
 
@@ -118,7 +135,9 @@ fn adamw_matches_its_twin_in_arenas() {
 fn adamw_matches_its_twin_in_callers_buffers() {
     for mode in [Mode::Arena, Mode::InPlace] {
         for amsgrad in [false, true] {
-            agree(Some(mode), Settings::default(), &adamw(amsgrad));
+            for moments in Storage::ALL {
+                agree(Some(mode), Settings::default(), &adamw(amsgrad, moments));
+            }
         }
     }
 }
@@ -139,10 +158,10 @@ fn sgd_matches_its_twin() {
 fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
-        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false));
-        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false));
+        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false, Storage::F32));
+        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false, Storage::F32));
     }
-    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, &adamw(false));
+    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, &adamw(false, Storage::F32));
 }
 
 #[test]

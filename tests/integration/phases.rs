@@ -136,7 +136,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
 #[test]
 fn a_run_that_goes_on_ends_with_the_same_bits() {
     for engine in engines() {
-        for schedule in [GRADUAL.to_owned(), with_a_new_optimizer()] {
+        for schedule in [GRADUAL.to_owned(), with_a_new_optimizer(), in_bf16()] {
             let mut whole = trainer(&engine, &schedule, config());
             let told = run(&mut whole);
             for stop in [1, 60, 131, 132, 133, 200, 220, 301] {
@@ -170,6 +170,10 @@ fn with_a_new_optimizer() -> String {
         "1: {params: ['layers.1.*'], new_optimizer: {optimizer_init: {class_path: torch.optim.SGD, \
          init_args: {lr: 0.02, momentum: 0.9}}}}",
     )
+}
+
+fn in_bf16() -> String {
+    GRADUAL.replace("type: adamw,", "type: adamw, moments: bf16,")
 }
 
 /// Runs to this step, with all that belongs to it, and no further.
