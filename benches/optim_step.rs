@@ -288,6 +288,12 @@ fn bf16(groups: Vec<Group>) -> Vec<Group> {
     groups.into_iter().map(|group| Group { row: stored(group.row), ..group }).collect()
 }
 
+/// These groups, with a moving average of the parameters.
+fn averaged(groups: Vec<Group>) -> Vec<Group> {
+    let averaged = |row: Row| Row { ema_decay: Some(0.999), ..row };
+    groups.into_iter().map(|group| Group { row: averaged(group.row), ..group }).collect()
+}
+
 fn clipped() -> Settings {
     Settings { clip: Clip::norm(2.0), ..Settings::default() }
 }
@@ -338,6 +344,7 @@ fn bench_adamw(criterion: &mut Criterion, memory: &Memory) {
         memory.fused(&tensors, &one_group(&tensors), Settings { guard: true, ..clipped() }),
     );
     case("101_tensors/bf16", memory.fused(&tensors, &bf16(one_group(&tensors)), none));
+    case("101_tensors/average", memory.fused(&tensors, &averaged(one_group(&tensors)), none));
     case("101_tensors/in_place", memory.step(&memory.together(&tensors), Mode::InPlace, &one_group(&tensors), none));
     case("101_tensors/buffer_each", memory.step(&memory.apart(&tensors), Mode::Arena, &one_group(&tensors), none));
     case("copy", memory.copy());
@@ -457,6 +464,10 @@ fn table(memory: &Memory) {
         plain(),
         Target::None("20 / 28 bytes"),
     );
+    let with_average = memory.fused(&tensors, &averaged(all.clone()), none);
+    compare("with an average / without", with_average, plain(), Target::None("36 / 28 bytes"));
+    let both = memory.fused(&tensors, &averaged(bf16(all.clone())), none);
+    compare("with an average, moments in bf16 / neither", both, plain(), Target::None("28 / 28 bytes"));
     compare("clip by norm / without", memory.fused(&tensors, &all, clipped()), plain(), Target::None(""));
     compare("guard / without", memory.fused(&tensors, &all, guarded()), plain(), Target::None(""));
     let both = Settings { guard: true, ..clipped() };
@@ -475,6 +486,7 @@ fn table(memory: &Memory) {
         ("bytes a trainable parameter", one_group(&some), none, 28.0),
         ("the same, clipped by norm", one_group(&some), clipped(), 32.0),
         ("the same, moments in bf16", bf16(one_group(&some)), none, 20.0),
+        ("the same, with an average", averaged(one_group(&some)), none, 36.0),
         ("the same, sgd", sgd(one_group(&some)), none, 20.0),
     ] {
         let bytes = memory.fused(&tensors, &groups, settings).bytes() as f64 / elements(&some) as f64;

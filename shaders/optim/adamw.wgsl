@@ -6,11 +6,12 @@
 //   m <- m + (1 - beta1)(g - m)
 //   v <- beta2 v + (1 - beta2) g²                       AMSGRAD: v_max <- max(v_max, v), used below in place of v
 //   p <- p - lr / (1 - beta1^t) · m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//   a <- a + (1 - decay)(p - a)                         AVERAGE: the moving average of the parameters
 //
 // Loshchilov & Hutter 2019 (arXiv 1711.05101), with the order of operations of torch.optim.AdamW. The factors that hold
 // for a whole tensor come from its record, which the control stage wrote; t counts the steps applied to that tensor.
-// 28 bytes a parameter: p, g, m, v are read, p, m, v written; 20 with BF16. A workgroup does one chunk; the lanes take what
-// is stored together in turn.
+// 28 bytes a parameter: p, g, m, v are read, p, m, v written; 20 with BF16, and 8 more with
+// AVERAGE. A workgroup does one chunk; the lanes take what is stored together in turn.
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
@@ -20,6 +21,7 @@
 //   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
 //   6 segment                         the run of chunks that these windows hold
 //   7 v_max    [state window]         as m; with AMSGRAD
+//   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
 //
 // Numerics: f32, each product and sum in the order above; the device may contract them. The parameter moves by the new
 // moments before they are rounded to bf16, as in torch's fused kernel.
@@ -45,6 +47,12 @@ override WORKGROUP: u32 = 256u;
 @group(0) @binding(6) var<uniform> segment: Segment;
 #ifdef AMSGRAD
 @group(0) @binding(7) var<storage, read_write> v_max: array<Stored>;
+const AVERAGE_BINDING: u32 = 8u;
+#else
+const AVERAGE_BINDING: u32 = 7u;
+#endif
+#ifdef AVERAGE
+@group(0) @binding(AVERAGE_BINDING) var<storage, read_write> average: array<vec4<f32>>;
 #endif
 
 // Four parameters and their moments.
@@ -140,6 +148,10 @@ fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32)
 #endif
         let next = stepped(record, value_bound, grads_at(chunk.grad + at, left), old);
         put_params(chunk.param + at, left, old.p, next.p);
+#ifdef AVERAGE
+        let a = (chunk.state + at) / 4u;
+        average[a] = lerp(average[a], next.p, record.average_rate);
+#endif
         m_now = with_quad(m_now, k, next.m);
         v_now = with_quad(v_now, k, next.v);
 #ifdef AMSGRAD

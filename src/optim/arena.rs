@@ -65,7 +65,7 @@ impl Arena {
         &self,
         engine: &Engine,
         tensors: &[(usize, u64)],
-        names: &[&str],
+        names: &[String],
         page_bytes: u64,
     ) -> Result<Arena, Error> {
         let (tensors, lengths): (Vec<usize>, Vec<u64>) = tensors.iter().copied().unzip();
@@ -76,7 +76,7 @@ impl Arena {
             true => self.placement.pages.iter().zip(&placement.pages).take_while(same).count(),
             false => 0,
         };
-        let stream = |(place, name): (usize, &&str)| {
+        let stream = |(place, name): (usize, &String)| {
             let old = self.streams.get(place).map_or(&[][..], |old| &old[..kept.min(old.len())]);
             let mut pages = old.to_vec();
             for (number, elements) in placement.pages.iter().enumerate().skip(old.len()) {

@@ -1,7 +1,8 @@
 //! The best copy: parameters, moments and applied counts of everything that has thawed, to be put back later.
 
-use super::arena::{Arena, Stream};
+use super::arena::Arena;
 use super::parameters::index_of;
+use super::state::Kept;
 use super::update::Update;
 use super::{Error, Forecast, Optimizer};
 use crate::engine::layout::Record;
@@ -10,7 +11,7 @@ use crate::params::{Param, Storage};
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
-/// A copy of the best parameters so far, with moments and applied counts, on the device while it is small enough.
+/// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough.
 ///
 /// What thaws after the copy was kept is put back to the value that it had before it trained, with zero moments and a
 /// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are no part of it: rates
@@ -43,7 +44,7 @@ struct Block {
 
 #[derive(Clone, Debug)]
 struct BlockState {
-    moments: Arena,
+    kept: Kept,
     records: Buffer,
     /// Whether each tensor had moments when it was kept; they may have been dropped.
     full: Vec<bool>,
@@ -85,6 +86,7 @@ impl Best {
     /// # Errors
     /// Out of device memory, and others from the device. What was kept stays then.
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
+        optimizer.refuse_swapped()?;
         let known: &[Block] = if self.of(optimizer).is_ok() { &self.blocks } else { &[] };
         let updates = optimizer.updates();
         let mut blocks: Vec<Block> = known.iter().filter_map(|block| block.suited(&updates)).collect();
@@ -154,6 +156,7 @@ impl Best {
     }
 
     fn put_back(&self, optimizer: &Optimizer, moves: &mut Moves) -> Result<(), Error> {
+        optimizer.refuse_swapped()?;
         self.of(optimizer)?;
         let mut thawed = optimizer.state.order.iter();
         if let Some(missing) = thawed.find(|tensor| !holds(&self.blocks, **tensor)) {
@@ -174,6 +177,7 @@ impl Best {
     }
 
     fn extension(&self, optimizer: &Optimizer, names: &[&str], moves: &mut Moves) -> Result<Vec<Block>, Error> {
+        optimizer.refuse_swapped()?;
         self.of(optimizer)?;
         let mut new: Vec<usize> = Vec::new();
         for name in names {
@@ -208,7 +212,8 @@ impl Best {
                 taken = with_it;
             }
             let home = if on_device { optimizer.engine() } else { &self.host }.clone();
-            let values = arena(optimizer, &home, &tensors, Storage::F32, &["best values".to_owned()])?;
+            let (sized, page_bytes) = room(optimizer, &home, &tensors);
+            let values = Arena::empty(Storage::F32).relaid(&home, &sized, &["best values".to_owned()], page_bytes)?;
             blocks.push(Block { home, on_device, update, tensors, values, state: None });
         }
         Ok(blocks)
@@ -227,19 +232,10 @@ fn by_update(updates: &[Update], tensors: &[usize]) -> Vec<(Update, Vec<usize>)>
     parts
 }
 
-/// Room for streams of these tensors on an engine.
-fn arena(
-    optimizer: &Optimizer,
-    home: &Engine,
-    tensors: &[usize],
-    storage: Storage,
-    names: &[String],
-) -> Result<Arena, Error> {
+/// These tensors with their sizes, and the bytes of a page on an engine.
+fn room(optimizer: &Optimizer, home: &Engine, tensors: &[usize]) -> (Vec<(usize, u64)>, u64) {
     let sized = |tensor: &usize| (*tensor, optimizer.params[*tensor].elements() as u64);
-    let tensors: Vec<(usize, u64)> = tensors.iter().map(sized).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let page_bytes = optimizer.page_bytes().min(home.page_bytes());
-    Arena::empty(storage).relaid(home, &tensors, &names, page_bytes)
+    (tensors.iter().map(sized).collect(), optimizer.page_bytes().min(home.page_bytes()))
 }
 
 fn holds(blocks: &[Block], tensor: usize) -> bool {
@@ -248,7 +244,7 @@ fn holds(blocks: &[Block], tensor: usize) -> bool {
 
 impl Block {
     fn bytes(&self) -> u64 {
-        let state = self.state.as_ref().map_or(0, |state| state.moments.bytes() + state.records.bytes());
+        let state = self.state.as_ref().map_or(0, |state| state.kept.bytes() + state.records.bytes());
         self.values.bytes() + state
     }
 
@@ -264,10 +260,10 @@ impl Block {
 
     fn make_state(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         if self.state.is_none() {
-            let names: Vec<String> = self.update.moments.iter().map(|name| format!("best {name}")).collect();
-            let moments = arena(optimizer, &self.home, &self.tensors, self.update.storage, &names)?;
+            let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
+            let kept = Kept::empty(self.update).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
             let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
-            self.state = Some(BlockState { moments, records, full: vec![false; self.tensors.len()] });
+            self.state = Some(BlockState { kept, records, full: vec![false; self.tensors.len()] });
         }
         Ok(())
     }
@@ -297,7 +293,8 @@ impl Block {
                 continue;
             }
             moves.between(optimizer, &self.home, vec![(optimizer.record_of(*tensor), state.record(place))]);
-            for (from, held) in optimizer.state.moments(*tensor).iter().zip(state.moments.streams(*tensor)) {
+            let streams = optimizer.state.streams(*tensor).into_iter().zip(state.kept.streams(*tensor));
+            for ((_, from), (_, held)) in streams {
                 moves.between(optimizer, &self.home, from.copies_to(&held));
             }
         }
@@ -314,10 +311,10 @@ impl Block {
                 Some(state) => moves.between(optimizer, &self.home, vec![(state.record(place), record)]),
                 None => moves.clears.push(record),
             }
-            let from: Vec<Stream<'_>> = held.iter().flat_map(|state| state.moments.streams(*tensor)).collect();
-            for (slot, to) in optimizer.state.moments(*tensor).iter().enumerate() {
-                match from.get(slot) {
-                    Some(from) => moves.between(optimizer, &self.home, from.copies_to(to)),
+            let held: Vec<_> = held.iter().flat_map(|state| state.kept.streams(*tensor)).collect();
+            for (name, to) in optimizer.state.streams(*tensor) {
+                match held.iter().find(|(known, _)| *known == name) {
+                    Some((_, from)) => moves.between(optimizer, &self.home, from.copies_to(&to)),
                     None => moves.clears.extend(to.ranges()),
                 }
             }

@@ -3,10 +3,12 @@
 use super::update::Update;
 use super::{Clip, Settings};
 use crate::engine::layout::Record;
-use crate::params::{Param, Row, Storage};
+use crate::params::{Param, Row};
 
 /// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
 const NORM_BYTES: u64 = 4;
+/// Bytes of a parameter or a gradient.
+const VALUE_BYTES: u64 = 4;
 /// Elements between boundaries where a tensor of an arena may start.
 const ALIGNMENT_ELEMENTS: u64 = 64;
 
@@ -31,8 +33,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// For groups with these rows. Where they store their moments in different types, each is counted with the widest: make a
-    /// forecast for each type, and add.
+    /// For groups with these rows. Where they store their moments in different types, or not all keep an average, each is counted
+    /// with the most: make a forecast for each kind, and add.
     pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
         let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
         let of_squares = matches!(settings.clip.norm_kind(), 0 | 2);
@@ -54,18 +56,18 @@ impl Forecast {
 
     /// Bytes of these parameters' values, where they lie in arenas of our own.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(params, Storage::F32)
+        arena_bytes(params, VALUE_BYTES)
     }
 
-    /// Bytes of the moments of these parameters: all that have thawed so far. Compare
+    /// Bytes of the moments, and of the averages, of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        self.update.moments.len() as u64 * arena_bytes(thawed, self.update.storage)
+        arena_bytes(thawed, self.update.state_bytes())
     }
 
     /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(thawed, Storage::F32)
+        arena_bytes(thawed, VALUE_BYTES)
     }
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
@@ -76,7 +78,7 @@ impl Forecast {
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
     pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(about_to_thaw, Storage::F32)
+        arena_bytes(about_to_thaw, VALUE_BYTES)
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
@@ -84,8 +86,8 @@ impl Forecast {
     }
 }
 
-/// Bytes of these parameters in one arena. However it is cut into pages, each takes whole steps of the alignment.
-fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, storage: Storage) -> u64 {
+/// Bytes of these parameters in arenas that have so many bytes of an element. However it is cut into pages, each takes whole steps of the alignment.
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, element_bytes: u64) -> u64 {
     let elements = |param: &Param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS);
-    params.into_iter().map(|param| elements(param) * storage.element_bytes()).sum()
+    params.into_iter().map(|param| elements(param) * element_bytes).sum()
 }

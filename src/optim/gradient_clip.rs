@@ -54,7 +54,7 @@ impl GradientClip {
         let work = WorkList::new(&spans);
 
         let control = control_block(engine, 1)?;
-        let table = engine.buffer("table", layout::TABLE_HEADER_BYTES + size_of::<layout::Row>() as u64)?;
+        let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
         let in_place = is_in_place(Some(mode));
         let chunks = OnceCell::new();
         let stages =

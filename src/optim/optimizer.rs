@@ -5,7 +5,7 @@ use super::external::{Placed, placed};
 use super::parameters::{f32s, index_of, one_range};
 use super::rows::Rows;
 use super::squares::Squared;
-use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
@@ -43,9 +43,9 @@ impl Default for Settings {
 /// What happens to the moments of a group that is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreeze {
-    /// They stay, with the applied counts, and go on when the group thaws.
+    /// They stay, with the applied counts, and go on when the group thaws. So does the average.
     KeepState,
-    /// Their memory is given back; a later thaw starts at zero.
+    /// Their memory is given back, and the average's; a later thaw starts at zero.
     DropState,
 }
 
@@ -115,6 +115,9 @@ pub struct Optimizer {
     full: Option<Prepared>,
     /// Squares of gradients that their kernels write.
     squared: Squared,
+    /// The swap of parameters and averages; made when first needed.
+    swap: Option<Prepared>,
+    is_swapped: bool,
     /// Changes whenever buffers or lists change place.
     layout: u64,
     step: u64,
@@ -194,6 +197,8 @@ impl Optimizer {
             lost: Arc::default(),
             full: None,
             squared: Squared::default(),
+            swap: None,
+            is_swapped: false,
             layout: new_layout(),
             step: 0,
             ring,
@@ -220,6 +225,7 @@ impl Optimizer {
     /// # Errors
     /// As [`add_group`](Optimizer::add_group).
     pub fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let before = self.groups.len();
         let current = self.current_rows();
         let running = current.first().and_then(|row| row.clip_norm);
@@ -278,6 +284,7 @@ impl Optimizer {
     /// # Errors
     /// An unknown group; out of device memory where state is dropped.
     pub fn freeze(&mut self, group: &str, refreeze: Refreeze) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let place = self.group(group)?;
         if refreeze == Refreeze::DropState {
             let dropped = self.groups[place].tensors.clone();
@@ -299,6 +306,7 @@ impl Optimizer {
     /// # Errors
     /// An unknown group; out of device memory.
     pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let place = self.group(group)?;
         if self.groups[place].tensors.iter().any(|tensor| !self.state.holds(*tensor)) {
             self.state = self.state_with(&self.groups[place].tensors, self.updates())?;
@@ -339,9 +347,9 @@ impl Optimizer {
         updates(&rows, &self.group_of)
     }
 
-    /// What torch calls a tensor's moments; the maximum only where its own group uses amsgrad.
-    pub(super) fn moments_of(&self, tensor: usize) -> &'static [&'static str] {
-        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row)).moments
+    /// What a tensor's own group needs: the maximum only where the group uses amsgrad.
+    pub(super) fn update_of_own(&self, tensor: usize) -> Update {
+        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row))
     }
 
     // ---- rows ----
@@ -401,6 +409,9 @@ impl Optimizer {
             if row.moments != group.row.moments {
                 return bad("how moments are stored cannot change from step to step");
             }
+            if row.ema_decay.is_some() != group.row.ema_decay.is_some() {
+                return bad("an average cannot come or go from step to step");
+            }
             if row.clip_norm.is_some() != group.row.clip_norm.is_some() {
                 return bad("a clip norm cannot come or go from step to step");
             }
@@ -450,9 +461,9 @@ impl Optimizer {
         self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes())
     }
 
-    /// Bytes of the moments of everything that has thawed.
+    /// Bytes of the moments, and of the averages, of everything that has thawed.
     pub fn state_bytes(&self) -> u64 {
-        self.state.moment_bytes()
+        self.state.kept_bytes()
     }
 
     /// Bytes of the gradients in arenas of the optimizer's own.
@@ -480,7 +491,7 @@ impl Optimizer {
 
     /// Programs and selections made so far no longer fit, nor do the squares of gradients that lay elsewhere.
     fn moved(&mut self) {
-        self.full = None;
+        (self.full, self.swap) = (None, None);
         self.squared = Squared::default();
         self.layout = new_layout();
     }
@@ -597,17 +608,8 @@ impl Optimizer {
             })
             .collect();
         let work = WorkList::new(&spans);
-        let in_place = is_in_place(self.memory.mode);
-        let stages = Stages {
-            engine: &self.engine,
-            work: &work,
-            clip: self.clip,
-            guard: self.settings.guard,
-            in_place,
-            control: &self.control,
-            table: &self.table,
-            chunks: OnceCell::new(),
-        };
+        let stages = self.stages(&work);
+        let in_place = stages.in_place;
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
         let mut program = Program::new(&format!("{} step{over}", self.update().kernel));
@@ -616,16 +618,31 @@ impl Optimizer {
         program.dispatches.push(stages.control(false)?);
         let updates = stages.per_run(|run| {
             let place = run.windows;
-            let (update, pages) = state.arena(place.arena, place.state);
-            let mut streams: Vec<Binding> = pages.into_iter().map(Into::into).collect();
-            // The maximum of amsgrad is bound last, so that the other bindings stay where they are.
-            let extra = streams.split_off(streams.len().min(2));
+            let kept = state.kept(place.arena);
+            let update = kept.update;
+            let mut streams: Vec<Binding> = kept.moment_pages(place.state).into_iter().map(Into::into).collect();
+            // The maximum of amsgrad and the average are bound last, so that the other bindings stay where they are.
+            let mut extra = streams.split_off(streams.len().min(2));
+            extra.extend(kept.average_page(place.state).map(Into::into));
             streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
             let (kernel, bytes_per_element) = (update.variant(in_place)?, update.bytes_per_element());
             Ok(PerRun { kernel, bytes_per_element, streams, extra })
         })?;
         program.dispatches.extend(updates);
         Ok(self.engine.prepare(program)?)
+    }
+
+    fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {
+        Stages {
+            engine: &self.engine,
+            work,
+            clip: self.clip,
+            guard: self.settings.guard,
+            in_place: is_in_place(self.memory.mode),
+            control: &self.control,
+            table: &self.table,
+            chunks: OnceCell::new(),
+        }
     }
 
     /// The step over these parameters alone: the others have no gradient and keep their moments and counts, as in
@@ -650,6 +667,7 @@ impl Optimizer {
 
     /// Uploads, slot and number of the coming step; the schedule then stands behind it.
     fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
+        self.refuse_swapped()?;
         if self.lost.swap(false, Ordering::AcqRel) {
             self.rows.lost();
         }
@@ -746,6 +764,78 @@ impl Optimizer {
         Ok(self.prepared(None)?.program())
     }
 
+    // ---- averages ----
+
+    /// The swap of parameters and their moving averages ([`Row::ema_decay`]), frozen groups' too, to go into a submission
+    /// before a program that is to read the averages, and once more behind it. A tensor that has taken no step yet stays as
+    /// it is. `None` where nothing that has thawed keeps an average.
+    ///
+    /// # Errors
+    /// [`Error::Swapped`]; out of device memory, where it has to be made first.
+    pub fn swap(&mut self) -> Result<Option<&Prepared>, Error> {
+        self.refuse_swapped()?;
+        self.make_swap()?;
+        Ok(self.swap.as_ref().filter(|swap| !swap.program().dispatches.is_empty()))
+    }
+
+    /// Swaps parameters and their averages, in one submission, until it is called again: to save the averages, or to
+    /// evaluate them with a program of one's own. Until then steps and all else that changes or keeps state are refused
+    /// with [`Error::Swapped`].
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn swap_averages(&mut self) -> Result<(), Error> {
+        self.make_swap()?;
+        let programs = self.swap.iter().collect();
+        self.engine.submit(&Submission { programs, ..Submission::default() })?;
+        self.is_swapped = !self.is_swapped;
+        Ok(())
+    }
+
+    /// Whether parameters stand where their averages belong.
+    pub fn is_swapped(&self) -> bool {
+        self.is_swapped
+    }
+
+    pub(super) fn refuse_swapped(&self) -> Result<(), Error> {
+        if self.is_swapped { Err(Error::Swapped) } else { Ok(()) }
+    }
+
+    fn make_swap(&mut self) -> Result<(), Error> {
+        if self.swap.is_some() {
+            return Ok(());
+        }
+        let span = |&tensor: &usize| {
+            let (arena, state) = self.state.place(tensor)?;
+            let span = Span {
+                tensor: tensor as u32,
+                group: self.group_of[tensor]? as u32,
+                elements: self.elements[tensor],
+                param: &self.memory.params.pieces[tensor],
+                grad: &[],
+                state,
+                arena,
+                squares: None,
+            };
+            self.state.kept(arena).update.has_average.then_some(span)
+        };
+        let work = WorkList::new(&self.state.order.iter().filter_map(span).collect::<Vec<_>>());
+        let mut program = Program::new("swap");
+        if !work.update_chunks.is_empty() {
+            let stages = self.stages(&work);
+            let kernel = variant("swap", stages.in_place)?;
+            program.dispatches = stages.per_run(|run| {
+                let place = run.windows;
+                let average = self.state.kept(place.arena).average_page(place.state);
+                let params = self.memory.params.windows[place.param].clone();
+                let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();
+                Ok(PerRun { kernel, bytes_per_element: 16, streams, extra: Vec::new() })
+            })?;
+        }
+        self.swap = Some(self.engine.prepare(program)?);
+        Ok(())
+    }
+
     // ---- reports ----
 
     /// The latest report that has arrived; some steps old, `None` before the first. Never waits.
@@ -819,10 +909,10 @@ fn updates(rows: &[Row], group_of: &[Option<usize>]) -> Vec<Update> {
     group_of.iter().map(|group| update_of(all, rows, *group)).collect()
 }
 
-/// The moments that any group has, stored as the tensor's own group says; as the first one says where it is in none.
+/// The moments that any group has, kept as the tensor's own group says; as the first one says where it is in none.
 fn update_of(all: Update, rows: &[Row], group: Option<usize>) -> Update {
-    let own = rows.get(group.unwrap_or(0)).map(|row| row.moments);
-    Update { storage: own.unwrap_or(all.storage), ..all }
+    let own = rows.get(group.unwrap_or(0)).map_or(all, Update::of_row);
+    Update { moments: all.moments, ..own }
 }
 
 /// A group's rule has to go with those of the groups before it.

@@ -1,20 +1,30 @@
-//! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
+//! The moments, the averages, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
 
 use super::Error;
 use super::arena::{Arena, Stream};
 use super::parameters::download_all;
-use super::update::Update;
+use super::update::{AVERAGE, Update};
 use crate::engine::{Engine, Piece, Range, Submission};
+use crate::params::Storage;
 
 /// State of the tensors that have thawed at least once, in thaw order.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Tensors, in thaw order.
     pub(crate) order: Vec<usize>,
-    /// The moments, an arena for each update that a tensor has.
-    moments: Vec<(Update, Arena)>,
+    /// One for each update that a tensor has.
+    kept: Vec<Kept>,
     /// The gradients, where they are ours.
     grads: Arena,
+}
+
+/// What is kept from step to step for tensors that are updated alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) update: Update,
+    moments: Arena,
+    /// The moving average of the parameters, laid out as the moments are; no stream where there is none.
+    average: Arena,
 }
 
 /// What a state must hold.
@@ -28,27 +38,73 @@ pub(crate) struct Wanted<'a> {
     pub(crate) page_bytes: u64,
 }
 
+impl Kept {
+    /// Room for no tensor yet.
+    pub(crate) fn empty(update: Update) -> Kept {
+        Kept { update, moments: Arena::empty(update.storage), average: Arena::empty(Storage::F32) }
+    }
+
+    /// Laid out anew for these tensors, `(tensor, elements)`; see [`Arena::relaid`]. Labels begin with `prefix`.
+    pub(crate) fn relaid(
+        &self,
+        engine: &Engine,
+        prefix: &str,
+        update: Update,
+        tensors: &[(usize, u64)],
+        page_bytes: u64,
+    ) -> Result<Kept, Error> {
+        let names: Vec<String> = update.streams().map(|name| format!("{prefix}{name}")).collect();
+        let (moments, average) = names.split_at(update.moments.len());
+        let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
+        let average = self.average.relaid(engine, tensors, average, page_bytes)?;
+        Ok(Kept { update, moments, average })
+    }
+
+    fn copies_to(&self, to: &Kept) -> Vec<(Range, Range)> {
+        [self.moments.copies_to(&to.moments), self.average.copies_to(&to.average)].concat()
+    }
+
+    /// A tensor's streams by name, in the order of [`Update::streams`]; none where it has none.
+    pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = (&'static str, Stream<'_>)> {
+        let average = self.average.streams(tensor).map(|stream| (AVERAGE, stream));
+        self.update.moments.iter().copied().zip(self.moments.streams(tensor)).chain(average)
+    }
+
+    /// Page `page` of each moment.
+    pub(crate) fn moment_pages(&self, page: usize) -> Vec<Range> {
+        self.moments.page(page)
+    }
+
+    /// Page `page` of the average, if there is one.
+    pub(crate) fn average_page(&self, page: usize) -> Option<Range> {
+        self.average.page(page).pop()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.moments.bytes() + self.average.bytes()
+    }
+}
+
 impl State {
     /// Whether a tensor has any.
     pub(crate) fn holds(&self, tensor: usize) -> bool {
         self.order.contains(&tensor)
     }
 
-    /// The arena that holds a tensor's moments, and where in it they lie.
+    /// Which of the kept has a tensor, and where in its arenas it lies.
     pub(crate) fn place(&self, tensor: usize) -> Option<(usize, &[Piece])> {
-        let mut arenas = self.moments.iter().enumerate();
-        arenas.find_map(|(number, (_, arena))| Some((number, arena.pieces(tensor)?)))
+        let mut kept = self.kept.iter().enumerate();
+        kept.find_map(|(number, kept)| Some((number, kept.moments.pieces(tensor)?)))
     }
 
-    /// What the tensors of an arena are updated by, and page `page` of each of its moments.
-    pub(crate) fn arena(&self, number: usize, page: usize) -> (Update, Vec<Range>) {
-        let (update, arena) = &self.moments[number];
-        (*update, arena.page(page))
+    /// What is kept at a [`place`](State::place).
+    pub(crate) fn kept(&self, number: usize) -> &Kept {
+        &self.kept[number]
     }
 
-    /// A tensor's moments, in the order of [`Update::moments`]; none where it has none.
-    pub(crate) fn moments(&self, tensor: usize) -> Vec<Stream<'_>> {
-        self.moments.iter().flat_map(|(_, arena)| arena.streams(tensor)).collect()
+    /// A tensor's moments and average by name; none where it has none.
+    pub(crate) fn streams(&self, tensor: usize) -> Vec<(&'static str, Stream<'_>)> {
+        self.kept.iter().flat_map(|kept| kept.streams(tensor)).collect()
     }
 
     /// Where a tensor's gradient lies, if it is ours.
@@ -61,9 +117,9 @@ impl State {
         self.grads.windows(0).to_vec()
     }
 
-    /// Bytes of the moments.
-    pub(crate) fn moment_bytes(&self) -> u64 {
-        self.moments.iter().map(|(_, arena)| arena.bytes()).sum()
+    /// Bytes of moments and averages.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.iter().map(Kept::bytes).sum()
     }
 
     /// Bytes of our gradients.
@@ -75,9 +131,7 @@ impl State {
     /// in one submission, and what is new is zero.
     pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
         let Wanted { order, elements, updates, own_gradients, page_bytes } = wanted;
-        let lengths = |of: &dyn Fn(usize) -> bool| -> Vec<(usize, u64)> {
-            order.iter().filter(|tensor| of(**tensor)).map(|tensor| (*tensor, elements[*tensor])).collect()
-        };
+        let sized = |tensor: &usize| (*tensor, elements[*tensor]);
         let mut kinds: Vec<Update> = Vec::new();
         for tensor in order {
             if !kinds.contains(&updates[*tensor]) {
@@ -85,33 +139,39 @@ impl State {
             }
         }
         let mut copies = Vec::new();
-        let mut moments = Vec::with_capacity(kinds.len());
+        let mut kept = Vec::with_capacity(kinds.len());
         for update in kinds {
-            // Another moment may have joined since, but how those there were are stored is the group's for good.
-            let known = self.moments.iter().find(|(known, _)| known.storage == update.storage);
-            let old = known.map_or_else(|| Arena::empty(update.storage), |(_, arena)| arena.clone());
-            let tensors = lengths(&|tensor| updates[tensor] == update);
-            let new = old.relaid(engine, &tensors, update.moments, *page_bytes)?;
+            // Another moment may have joined since; how those there were are stored is the group's for good.
+            let known = self.kept.iter().find(|known| known.update.is_kept_as(&update));
+            let old = known.cloned().unwrap_or_else(|| Kept::empty(update));
+            let tensors: Vec<_> = order.iter().filter(|tensor| updates[**tensor] == update).map(sized).collect();
+            let new = old.relaid(engine, "", update, &tensors, *page_bytes)?;
             copies.extend(old.copies_to(&new));
-            moments.push((update, new));
+            kept.push(new);
         }
-        let names: &[&str] = if *own_gradients { &["grads"] } else { &[] };
-        let grads = self.grads.relaid(engine, &lengths(&|_| true), names, *page_bytes)?;
+        let names = if *own_gradients { vec!["grads".to_owned()] } else { Vec::new() };
+        let all: Vec<_> = order.iter().map(sized).collect();
+        let grads = self.grads.relaid(engine, &all, &names, *page_bytes)?;
         copies.extend(self.grads.copies_to(&grads));
         if !copies.is_empty() {
             engine.submit(&Submission { copies, ..Submission::default() })?;
         }
-        let relaid = State { order: order.clone(), moments, grads };
-        order.iter().try_for_each(|tensor| self.store_anew(engine, *tensor, &relaid))?;
+        let relaid = State { order: order.clone(), kept, grads };
+        order.iter().try_for_each(|tensor| self.keep_anew(engine, *tensor, &relaid))?;
         Ok(relaid)
     }
 
-    /// Moments that were loaded before their tensor was in a group, and are now stored as the group says: by way of the
-    /// host.
-    fn store_anew(&self, engine: &Engine, tensor: usize, to: &State) -> Result<(), Error> {
-        let both = self.moments(tensor).into_iter().zip(to.moments(tensor));
-        let (from, to): (Vec<Stream<'_>>, Vec<Stream<'_>>) =
-            both.filter(|(from, to)| from.storage != to.storage).unzip();
+    /// State that was loaded before its tensor was in a group, and is now kept as the group says: by way of the host.
+    fn keep_anew(&self, engine: &Engine, tensor: usize, to: &State) -> Result<(), Error> {
+        let update = |state: &State| state.place(tensor).map(|(number, _)| state.kept[number].update);
+        match (update(self), update(to)) {
+            (Some(old), Some(new)) if !old.is_kept_as(&new) => {}
+            _ => return Ok(()),
+        }
+        let (old, new) = (self.streams(tensor), to.streams(tensor));
+        let new_of = |name: &str| new.iter().find(|(known, _)| *known == name).map(|(_, stream)| stream);
+        let both = old.iter().filter_map(|(name, from)| Some((*from, new_of(name)?)));
+        let (from, to): (Vec<Stream<'_>>, Vec<&Stream<'_>>) = both.unzip();
         let values = from.iter().zip(download_all(engine, &from)?).map(|(stream, bytes)| stream.widened(&bytes));
         values.zip(to).try_for_each(|(values, to)| to.upload(engine, &values))
     }

@@ -33,6 +33,10 @@ pub struct Row {
     /// Gradients of all groups together are clipped to this norm, > 0; `None`: as the optimizer's settings say. It is one
     /// number for a whole step, so every group's row has the same.
     pub clip_norm: Option<f64>,
+    /// Keep a moving average of the parameters too: after each step ema ← decay · ema + (1 − decay) · p, in [0, 1], from
+    /// the parameters after the first step on (torch's `swa_utils.AveragedModel` with `get_ema_multi_avg_fn`). `None`:
+    /// there is none. A group keeps one from its start or never.
+    pub ema_decay: Option<f64>,
 }
 
 impl Default for Row {
@@ -52,6 +56,7 @@ impl Default for Row {
             nesterov: false,
             maximize: false,
             clip_norm: None,
+            ema_decay: None,
         }
     }
 }
@@ -63,13 +68,15 @@ impl Row {
         Row { rule, weight_decay, ..Row::default() }
     }
 
-    /// Whether a field means anything to this row: its rule has it, or it is a clip norm and there is one.
+    /// Whether a field means anything to this row: its rule has it, or it is a clip norm or the decay of an average and there
+    /// is one.
     pub fn has(&self, field: Field) -> bool {
         match field {
             Field::Lr | Field::WeightDecay => true,
             Field::Beta1 | Field::Beta2 | Field::Eps => self.rule != Rule::Sgd,
             Field::Momentum => self.rule == Rule::Sgd,
             Field::ClipNorm => self.clip_norm.is_some(),
+            Field::EmaDecay => self.ema_decay.is_some(),
         }
     }
 
@@ -79,7 +86,7 @@ impl Row {
         Field::ALL.into_iter().filter(move |field| row.has(*field))
     }
 
-    /// The value of a field; infinity is a clip norm that is not there.
+    /// The value of a field; infinity is a clip norm, or the decay of an average, that is not there.
     pub fn get(&self, field: Field) -> f64 {
         match field {
             Field::Lr => self.lr,
@@ -89,10 +96,11 @@ impl Row {
             Field::Eps => self.eps,
             Field::Momentum => self.momentum,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
+            Field::EmaDecay => self.ema_decay.unwrap_or(f64::INFINITY),
         }
     }
 
-    /// The row with one field changed; a clip norm of infinity is none.
+    /// The row with one field changed; a clip norm of infinity is none, and an average with a decay of infinity neither.
     #[must_use]
     pub fn with(mut self, field: Field, value: f64) -> Row {
         match field {
@@ -103,6 +111,7 @@ impl Row {
             Field::Eps => self.eps = value,
             Field::Momentum => self.momentum = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
+            Field::EmaDecay => self.ema_decay = (value != f64::INFINITY).then_some(value),
         }
         self
     }

@@ -39,6 +39,7 @@ impl OptimizerSpec {
         row.lr = section.number("lr", row.lr)?;
         row.weight_decay = section.number("weight_decay", row.weight_decay)?;
         row.clip_norm = section.optional("clip_norm")?;
+        row.ema_decay = section.optional("ema_decay")?;
         check(&section, &row)?;
         Ok((row, section.texts("no_decay")?))
     }
@@ -57,8 +58,9 @@ impl OptimizerSpec {
 }
 
 /// The keys of the section, by the rule.
-const ADAM: [&str; 8] = ["type", "lr", "weight_decay", "betas", "eps", "moments", "clip_norm", "no_decay"];
-const SGD: [&str; 8] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "no_decay"];
+const ADAM: [&str; 9] = ["type", "lr", "weight_decay", "betas", "eps", "moments", "clip_norm", "ema_decay", "no_decay"];
+const SGD: [&str; 9] =
+    ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "ema_decay", "no_decay"];
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };

@@ -79,7 +79,9 @@ fn counted<T>(engine: &Engine, what: impl FnOnce() -> T) -> Counters {
 fn what_was_kept_comes_back_to_the_bit() {
     for engine in engines() {
         let bf16 = Row { moments: Storage::Bf16, ..row() };
-        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, Row { momentum: 0.9, ..Row::of(Rule::Sgd) }] {
+        let averaged = Row { amsgrad: true, ema_decay: Some(0.9), ..bf16 };
+        let sgd = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
+        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, sgd] {
             for limit in [EVERYTHING, 0] {
                 let parameters = filled(&engine);
                 let groups = [Group { row: rule, ..head() }];
@@ -257,7 +259,8 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
 fn its_bytes_are_known_beforehand() {
     for engine in engines() {
         let bf16 = Row { moments: Storage::Bf16, ..row() };
-        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, Row::of(Rule::Sgd)] {
+        let averaged = Row { ema_decay: Some(0.9), ..row() };
+        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, Row::of(Rule::Sgd)] {
             let forecast = Forecast::of(&[rule], &settings());
             let [late_param, weight, bias, last] = &model()[..] else { panic!("four parameters") };
             let parameters = filled(&engine);

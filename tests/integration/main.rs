@@ -4,6 +4,7 @@
 //! how many were skipped.
 
 mod attention;
+mod average;
 mod bad_input;
 mod bad_schedule;
 mod batch_size;

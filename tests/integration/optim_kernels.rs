@@ -23,15 +23,15 @@ fn split(plain: Row, other: Row) -> Vec<Group> {
     vec![Group::new("plain", plain, every_second(0)), Group::new("other", other, every_second(1))]
 }
 
-fn adamw(amsgrad: bool, moments: Storage) -> Vec<Group> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, moments, ..Row::default() };
+fn adamw(amsgrad: bool, moments: Storage, ema_decay: Option<f64>) -> Vec<Group> {
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, moments, ema_decay, ..Row::default() };
     let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..plain };
     split(plain, other)
 }
 
-fn sgd(momentum: f64) -> Vec<Group> {
+fn sgd(momentum: f64, ema_decay: Option<f64>) -> Vec<Group> {
     let nesterov = momentum > 0.0;
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ..Row::of(Rule::Sgd) };
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ema_decay, ..Row::of(Rule::Sgd) };
     split(plain, Row { lr: 3e-3, dampening: 0.25, nesterov: false, maximize: true, ..plain })
 }
 
@@ -126,7 +126,9 @@ fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
 fn adamw_matches_its_twin_in_arenas() {
     for amsgrad in [false, true] {
         for moments in Storage::ALL {
-            agree(None, Settings::default(), &adamw(amsgrad, moments));
+            for average in [None, Some(0.9)] {
+                agree(None, Settings::default(), &adamw(amsgrad, moments, average));
+            }
         }
     }
 }
@@ -136,7 +138,9 @@ fn adamw_matches_its_twin_in_callers_buffers() {
     for mode in [Mode::Arena, Mode::InPlace] {
         for amsgrad in [false, true] {
             for moments in Storage::ALL {
-                agree(Some(mode), Settings::default(), &adamw(amsgrad, moments));
+                for average in [None, Some(0.9)] {
+                    agree(Some(mode), Settings::default(), &adamw(amsgrad, moments, average));
+                }
             }
         }
     }
@@ -145,11 +149,11 @@ fn adamw_matches_its_twin_in_callers_buffers() {
 #[test]
 fn sgd_matches_its_twin() {
     let settings = Settings { clip: Clip::norm(0.5), guard: true, page_bytes: Some(1 << 20), ..Settings::default() };
-    for momentum in [0.0, 0.9] {
-        agree(None, Settings::default(), &sgd(momentum));
-        agree(None, settings, &sgd(momentum));
+    for (momentum, average) in [(0.0, None), (0.9, None), (0.9, Some(0.9))] {
+        agree(None, Settings::default(), &sgd(momentum, average));
+        agree(None, settings, &sgd(momentum, average));
         for mode in [Mode::Arena, Mode::InPlace] {
-            agree(Some(mode), Settings::default(), &sgd(momentum));
+            agree(Some(mode), Settings::default(), &sgd(momentum, average));
         }
     }
 }
@@ -158,10 +162,14 @@ fn sgd_matches_its_twin() {
 fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
-        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false, Storage::F32));
-        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false, Storage::F32));
+        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false, Storage::F32, None));
+        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false, Storage::F32, None));
     }
-    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, &adamw(false, Storage::F32));
+    agree(
+        None,
+        Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() },
+        &adamw(false, Storage::F32, None),
+    );
 }
 
 #[test]

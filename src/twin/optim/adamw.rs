@@ -1,9 +1,9 @@
 //! Twin of `shaders/optim/adamw.wgsl`.
 
-use crate::twin::shared::{AMSGRAD, Chunk, Segment, Stored, clamp_value, split_control};
+use crate::twin::shared::{AMSGRAD, Chunk, Segment, Stored, clamp_value, lerp, split_control};
 
 /// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad. Moments are `f32`, or `u16` for
-/// bf16.
+/// bf16. `average` is there where a group keeps one.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
 pub fn adamw<S: Stored>(
     chunks: &[Chunk],
@@ -14,6 +14,7 @@ pub fn adamw<S: Stored>(
     grads: &[f32],
     segment: &Segment,
     mut v_max: Option<&mut [S]>,
+    mut average: Option<&mut [f32]>,
 ) {
     let (stats, _, records) = split_control(control);
     if stats.skip != 0 {
@@ -46,6 +47,9 @@ pub fn adamw<S: Stored>(
                 v_max[s] = S::store(root);
             }
             *p -= record.step_size * (m_new / (root.sqrt() * record.root_scale + record.eps));
+            if let Some(average) = &mut average {
+                average[s] = lerp(average[s], *p, record.average_rate);
+            }
         }
     }
 }
