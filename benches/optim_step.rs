@@ -18,7 +18,7 @@ use gradus::engine::{AdapterChoice, Engine};
 use gradus::measure::workload::{cut, elements, encoder, group_each, layer_groups, one_group, thawed};
 use gradus::measure::{self, Extent, Memory, Step};
 use gradus::optim::{Clip, Mode, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row, Rule, Storage};
 use std::error::Error;
 use std::time::Duration;
 
@@ -66,6 +66,13 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
     }
     case("adamw/101_tensors/clip", memory.fused(&tensors, &all, clipped)?)?;
     case("adamw/101_tensors/guard", memory.fused(&tensors, &all, Settings { guard: true, ..none })?)?;
+    for (name, row) in [
+        ("bf16", Row { moments: Storage::Bf16, ..Row::default() }),
+        ("average", Row { ema_decay: Some(0.999), ..Row::default() }),
+    ] {
+        let groups: Vec<Group> = all.iter().map(|group| Group { row, ..group.clone() }).collect();
+        case(&format!("adamw/101_tensors/{name}"), memory.fused(&tensors, &groups, none)?)?;
+    }
     case("adamw/101_tensors/in_place", memory.step(&memory.together(&tensors)?, Mode::InPlace, &all, none)?)?;
     case("adamw/101_tensors/buffer_each", memory.step(&memory.apart(&tensors)?, Mode::Arena, &all, none)?)?;
     let momentum = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };

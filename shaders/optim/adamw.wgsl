@@ -6,30 +6,37 @@
 //   m <- m + (1 - beta1)(g - m)
 //   v <- beta2 v + (1 - beta2) g²                       AMSGRAD: v_max <- max(v_max, v), used below in place of v
 //   p <- p - lr / (1 - beta1^t) · m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//   a <- a + (1 - decay)(p - a)                         AVERAGE: the moving average of the parameters
 //
 // Loshchilov & Hutter 2019 (arXiv 1711.05101), with the order of operations of torch.optim.AdamW. The factors that hold
 // for a whole tensor come from its record, which the control stage wrote; t counts the steps applied to that tensor.
-// 28 bytes a parameter: p, g, m, v are read, p, m, v written. A workgroup does one chunk; the lanes take its vec4s in turn.
+// 28 bytes a parameter: p, g, m, v are read, p, m, v written; 20 with BF16, and 8 more with
+// AVERAGE. A workgroup does one chunk; the lanes take what is stored together in turn.
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
-//   2 m        [state window]
-//   3 v        [state window]
+//   2 m        [state window]         16 bytes: 4 elements, 8 with BF16
+//   3 v        [state window]         as m
 //   4 params   [window]               vec4; single floats with IN_PLACE
 //   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
 //   6 segment                         the run of chunks that these windows hold
-//   7 v_max    [state window]         with AMSGRAD
+//   7 v_max    [state window]         as m; with AMSGRAD
+//   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
+//
+// Numerics: f32, each product and sum in the order above; the device may contract them. The parameter moves by the new
+// moments before they are rounded to bf16, as in torch's fused kernel.
 #import control
 #import table
 #import chunk
 #import float
+#import moments
 
 override WORKGROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read> control: Control;
-@group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> m: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> v: array<Stored>;
 #ifdef IN_PLACE
 @group(0) @binding(4) var<storage, read_write> params: array<f32>;
 @group(0) @binding(5) var<storage, read_write> grads: array<f32>;
@@ -39,58 +46,122 @@ override WORKGROUP: u32 = 256u;
 #endif
 @group(0) @binding(6) var<uniform> segment: Segment;
 #ifdef AMSGRAD
-@group(0) @binding(7) var<storage, read_write> v_max: array<vec4<f32>>;
-#endif
-
-// One vec4 of the four streams, from `first` elements into the chunk; `live` of its elements belong to the chunk.
-fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
-#ifdef IN_PLACE
-    var p = vec4<f32>();
-    var g = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        p[k] = params[chunk.param + first + k];
-        g[k] = grads[chunk.grad + first + k];
-    }
+@group(0) @binding(7) var<storage, read_write> v_max: array<Stored>;
+const AVERAGE_BINDING: u32 = 8u;
 #else
-    let at = (chunk.param + first) / 4u;
-    var p = params[at];
-    var g = grads[(chunk.grad + first) / 4u];
+const AVERAGE_BINDING: u32 = 7u;
 #endif
-    let old = p;
-    let s = (chunk.state + first) / 4u;
+#ifdef AVERAGE
+@group(0) @binding(AVERAGE_BINDING) var<storage, read_write> average: array<vec4<f32>>;
+#endif
 
+// Four parameters and their moments.
+struct Quad {
+    p: vec4<f32>,
+    m: vec4<f32>,
+    v: vec4<f32>,
+    v_max: vec4<f32>,          // with AMSGRAD
+}
+
+#ifdef IN_PLACE
+fn params_at(first: u32, live: u32) -> vec4<f32> {
+    var quad = vec4<f32>();
+    for (var k = 0u; k < min(live, 4u); k++) {
+        quad[k] = params[first + k];
+    }
+    return quad;
+}
+
+fn grads_at(first: u32, live: u32) -> vec4<f32> {
+    var quad = vec4<f32>();
+    for (var k = 0u; k < min(live, 4u); k++) {
+        quad[k] = grads[first + k];
+    }
+    return quad;
+}
+
+fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
+    for (var k = 0u; k < min(live, 4u); k++) {
+        params[first + k] = p[k];
+    }
+}
+#else
+fn params_at(first: u32, live: u32) -> vec4<f32> {
+    return params[first / 4u];
+}
+
+fn grads_at(first: u32, live: u32) -> vec4<f32> {
+    return grads[first / 4u];
+}
+
+fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
+    var quad = p;
+    if (live < 4u) {    // what lies behind the tensor's end stays as it was
+        quad = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+    }
+    params[first / 4u] = quad;
+}
+#endif
+
+fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
+    var g = gradient;
     if (value_bound > 0.0) {
         g = clamp_value(g, value_bound);
     }
     g = record.scale * g;
+    var next = old;
     if (record.coupled_decay != 0.0) {
-        g = g + record.coupled_decay * p;
+        g = g + record.coupled_decay * old.p;
     } else {
-        p = p * record.decay;
+        next.p = old.p * record.decay;
     }
-    let m_old = m[s];
-    let m_new = m_old + record.one_minus_beta1 * (g - m_old);
-    let v_new = record.beta2 * v[s] + (record.one_minus_beta2 * g) * g;   // g² alone may overflow where this does not
-    m[s] = m_new;
-    v[s] = v_new;
-    var root = v_new;
+    next.m = old.m + record.one_minus_beta1 * (g - old.m);
+    next.v = record.beta2 * old.v + (record.one_minus_beta2 * g) * g;   // g² alone may overflow where this does not
+    var root = next.v;
 #ifdef AMSGRAD
     if ((record.flags & AMSGRAD) != 0u) {
-        root = select(max(v_max[s], v_new), v_new, are_nan(v_new));    // a NaN stays, as in torch.maximum
-        v_max[s] = root;
+        root = select(max(old.v_max, next.v), next.v, are_nan(next.v));    // a NaN stays, as in torch.maximum
+        next.v_max = root;
     }
 #endif
-    p = p - record.step_size * (m_new / (sqrt(root) * record.root_scale + record.eps));
+    next.p = next.p - record.step_size * (next.m / (sqrt(root) * record.root_scale + record.eps));
+    return next;
+}
 
-#ifdef IN_PLACE
-    for (var k = 0u; k < min(live, 4u); k++) {
-        params[chunk.param + first + k] = p[k];
+// What is stored together, from `first` elements into the chunk; `live` elements from there on belong to the chunk.
+fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
+    let s = (chunk.state + first) / (4u * STORED_QUADS);
+    var m_now = m[s];
+    var v_now = v[s];
+#ifdef AMSGRAD
+    var v_max_now = v_max[s];
+#endif
+    for (var k = 0u; k < STORED_QUADS && 4u * k < live; k++) {
+        let at = first + 4u * k;
+        let left = live - 4u * k;
+        var old = Quad();
+        old.p = params_at(chunk.param + at, left);
+        old.m = quad_of(m_now, k);
+        old.v = quad_of(v_now, k);
+#ifdef AMSGRAD
+        old.v_max = quad_of(v_max_now, k);
+#endif
+        let next = stepped(record, value_bound, grads_at(chunk.grad + at, left), old);
+        put_params(chunk.param + at, left, old.p, next.p);
+#ifdef AVERAGE
+        let a = (chunk.state + at) / 4u;
+        average[a] = lerp(average[a], next.p, record.average_rate);
+#endif
+        m_now = with_quad(m_now, k, next.m);
+        v_now = with_quad(v_now, k, next.v);
+#ifdef AMSGRAD
+        v_max_now = with_quad(v_max_now, k, next.v_max);
+#endif
     }
-#else
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
-        p = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
-    }
-    params[at] = p;
+    m[s] = m_now;
+    v[s] = v_now;
+#ifdef AMSGRAD
+    v_max[s] = v_max_now;
 #endif
 }
 
@@ -107,7 +178,8 @@ fn main(
     let chunk = chunks[segment.first + place];
     let record = control.records[chunk.tensor];
     let value_bound = control.stats.value_bound;
-    for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
+    const ELEMENTS = 4u * STORED_QUADS;
+    for (var i = lane * ELEMENTS; i < chunk.length; i += WORKGROUP * ELEMENTS) {
         update(chunk, record, value_bound, i, chunk.length - i);
     }
 }

@@ -7,6 +7,7 @@
 //   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
 //   buffered   = buffered + 1 where there is momentum   SGD's first gradient fills the buffer
+//   averaged   = averaged + 1 where there is an average its first step fills it: a rate of 1
 //
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
@@ -112,6 +113,11 @@ fn record_of(old: Record, row: Row) -> Record {
     record.momentum = row.momentum;
     record.one_minus_dampening = row.one_minus_dampening;
     record.buffered = old.buffered + u32(row.momentum != 0.0);
+    record.averaged = old.averaged;
+    if ((row.flags & AVERAGED) != 0u) {
+        record.averaged += 1u;
+        record.average_rate = select(row.average_rate, 1.0, record.averaged == 1u);
+    }
     return record;
 }
 

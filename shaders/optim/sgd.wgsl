@@ -4,10 +4,11 @@
 //   g <- g + wd p
 //   b <- g at the buffer's first gradient, later momentum b + (1 - dampening) g
 //   p <- p - lr b                                       NESTEROV: p <- p - lr (g + momentum b)
+//   a <- a + (1 - decay)(p - a)                         AVERAGE: the moving average of the parameters
 //
 // With momentum 0 the buffer stays as it is and p <- p - lr g. Polyak 1964, Nesterov 1983, with the order of operations of
 // torch.optim.SGD. The factors that hold for a whole tensor come from its record, which the control stage wrote.
-// 20 bytes a parameter: p, g, b are read, p, b written. A workgroup does one chunk; the lanes take its vec4s in turn.
+// 20 bytes a parameter: p, g, b are read, p, b written; 8 more with AVERAGE. A workgroup does one chunk; the lanes take its vec4s in turn.
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
@@ -15,6 +16,7 @@
 //   3 params   [window]               vec4; single floats with IN_PLACE
 //   4 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
 //   5 segment                         the run of chunks that these windows hold
+//   6 average  [state window]         vec4; with AVERAGE
 //
 // Numerics: f32, each product and sum in the order above; the device may contract them.
 #import control
@@ -35,6 +37,9 @@ override WORKGROUP: u32 = 256u;
 @group(0) @binding(4) var<storage, read> grads: array<vec4<f32>>;
 #endif
 @group(0) @binding(5) var<uniform> segment: Segment;
+#ifdef AVERAGE
+@group(0) @binding(6) var<storage, read_write> average: array<vec4<f32>>;
+#endif
 
 // What the parameter moves along: the gradient, or the buffer at `s`, which takes the gradient first.
 fn direction(record: Record, g: vec4<f32>, s: u32) -> vec4<f32> {
@@ -75,7 +80,11 @@ fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32)
     if (record.coupled_decay != 0.0) {
         g = g + record.coupled_decay * p;
     }
-    p = p - record.step_size * direction(record, g, (chunk.state + first) / 4u);
+    let s = (chunk.state + first) / 4u;
+    p = p - record.step_size * direction(record, g, s);
+#ifdef AVERAGE
+    average[s] = lerp(average[s], p, record.average_rate);
+#endif
 
 #ifdef IN_PLACE
     for (var k = 0u; k < min(live, 4u); k++) {

@@ -42,8 +42,8 @@ struct Record {                // 64 bytes, one a tensor
     momentum: f32,
     one_minus_dampening: f32,
     buffered: u32,             // gradients that the momentum buffer has taken; 1: this step's is its first
-    pad0: u32,
-    pad1: u32,
+    averaged: u32,             // steps that the moving average has taken
+    average_rate: f32,         // 1 - decay of the average; 1 at its first step, and 0 where there is none
 }
 
 struct Control {

@@ -23,6 +23,11 @@ fn clamp_value(x: vec4<f32>, bound: f32) -> vec4<f32> {
     return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, are_nan(x));
 }
 
+// From a to b by rate, exact at both ends (torch.lerp).
+fn lerp(a: vec4<f32>, b: vec4<f32>, rate: f32) -> vec4<f32> {
+    return select(b - (1.0 - rate) * (b - a), a + rate * (b - a), rate < 0.5);
+}
+
 // Joins two parts of a norm of this kind (1: sum |g|, 2: sum g², 3: max |g|). max may drop a NaN; a norm may not.
 fn join(kind: u32, a: f32, b: f32) -> f32 {
     if (kind != 3u) {

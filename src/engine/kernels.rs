@@ -7,6 +7,7 @@ use super::Error;
 use super::forms::Forms;
 use crate::twin;
 use crate::twin::nn::Epilogue;
+use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -58,6 +59,11 @@ impl<'a> Call<'a> {
         self.slots.try_into().unwrap_or_else(|_| unreachable!("bindings are checked when a program is prepared"))
     }
 
+    /// The last binding, where the variant has it.
+    fn take_last<T: AnyBitPattern + NoUninit>(&mut self, wanted: bool) -> Option<&'a mut [T]> {
+        if wanted { self.slots.pop().map(Slot::get_mut) } else { None }
+    }
+
     /// An `override` constant that is 0 or not.
     fn switch(&self, name: &str, default: bool) -> bool {
         self.constant(name, u32::from(default)) != 0
@@ -107,7 +113,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 21] = [
+const SHARED: [(&str, &str); 22] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
@@ -122,6 +128,7 @@ const SHARED: [(&str, &str); 21] = [
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
+    ("moments", include_str!("../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../shaders/shared/pool.wgsl")),
     ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
@@ -136,6 +143,7 @@ const NORM_FOLD: &str = include_str!("../../shaders/optim/norm_fold.wgsl");
 const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
+const SWAP: &str = include_str!("../../shaders/optim/swap.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
 const DROPOUT: &str = include_str!("../../shaders/nn/dropout.wgsl");
 const EMBEDDING: &str = include_str!("../../shaders/nn/embedding.wgsl");
@@ -163,36 +171,61 @@ const TALLY: &str = include_str!("../../shaders/nn/tally.wgsl");
 
 use Access::{Clock, Read, ReadWrite, Uniform};
 
+/// Bindings of AdamW: work list, control, moments, parameters, gradients, segment; then, where they are there, the maximum
+/// of the second moment and the average.
+static ADAMW_BINDINGS: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
+static ADAMW_IN_PLACE: [Access; 9] =
+    [Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite, ReadWrite];
+/// Bindings of SGD: work list, control, buffer, parameters, gradients, segment; then the average.
+static SGD_BINDINGS: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
+static SGD_IN_PLACE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite];
+
+/// A variant of AdamW: its words, how moments are stored, and whether there are a maximum and an average.
+const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(
+    name: &'static str,
+    defines: &'static [&'static str],
+    bindings: &'static [Access],
+) -> Kernel {
+    let bindings = bindings.split_at(7 + MAXIMUM as usize + AVERAGE as usize).0;
+    entry(name, ADAMW, defines, bindings, adamw::<S, MAXIMUM, AVERAGE>)
+}
+
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 56] = [
+pub static KERNELS: [Kernel; 72] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
-    entry("adamw", ADAMW, &[], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform], adamw),
-    entry(
-        "adamw.amsgrad",
-        ADAMW,
-        &["AMSGRAD"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite],
-        adamw_amsgrad,
+    adamw_entry::<f32, false, false>("adamw", &[], &ADAMW_BINDINGS),
+    adamw_entry::<f32, true, false>("adamw.amsgrad", &["AMSGRAD"], &ADAMW_BINDINGS),
+    adamw_entry::<f32, false, true>("adamw.average", &["AVERAGE"], &ADAMW_BINDINGS),
+    adamw_entry::<f32, true, true>("adamw.amsgrad_average", &["AMSGRAD", "AVERAGE"], &ADAMW_BINDINGS),
+    adamw_entry::<u16, false, false>("adamw.bf16", &["BF16"], &ADAMW_BINDINGS),
+    adamw_entry::<u16, true, false>("adamw.amsgrad_bf16", &["AMSGRAD", "BF16"], &ADAMW_BINDINGS),
+    adamw_entry::<u16, false, true>("adamw.bf16_average", &["BF16", "AVERAGE"], &ADAMW_BINDINGS),
+    adamw_entry::<u16, true, true>("adamw.amsgrad_bf16_average", &["AMSGRAD", "BF16", "AVERAGE"], &ADAMW_BINDINGS),
+    adamw_entry::<f32, false, false>("adamw.in_place", &["IN_PLACE"], &ADAMW_IN_PLACE),
+    adamw_entry::<f32, true, false>("adamw.in_place_amsgrad", &["IN_PLACE", "AMSGRAD"], &ADAMW_IN_PLACE),
+    adamw_entry::<f32, false, true>("adamw.in_place_average", &["IN_PLACE", "AVERAGE"], &ADAMW_IN_PLACE),
+    adamw_entry::<f32, true, true>(
+        "adamw.in_place_amsgrad_average",
+        &["IN_PLACE", "AMSGRAD", "AVERAGE"],
+        &ADAMW_IN_PLACE,
     ),
-    entry(
-        "adamw.in_place",
-        ADAMW,
-        &["IN_PLACE"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform],
-        adamw,
+    adamw_entry::<u16, false, false>("adamw.in_place_bf16", &["IN_PLACE", "BF16"], &ADAMW_IN_PLACE),
+    adamw_entry::<u16, true, false>("adamw.in_place_amsgrad_bf16", &["IN_PLACE", "AMSGRAD", "BF16"], &ADAMW_IN_PLACE),
+    adamw_entry::<u16, false, true>("adamw.in_place_bf16_average", &["IN_PLACE", "BF16", "AVERAGE"], &ADAMW_IN_PLACE),
+    adamw_entry::<u16, true, true>(
+        "adamw.in_place_amsgrad_bf16_average",
+        &["IN_PLACE", "AMSGRAD", "BF16", "AVERAGE"],
+        &ADAMW_IN_PLACE,
     ),
-    entry(
-        "adamw.in_place_amsgrad",
-        ADAMW,
-        &["IN_PLACE", "AMSGRAD"],
-        &[Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite],
-        adamw_amsgrad,
-    ),
-    entry("sgd", SGD, &[], &[Read, Read, ReadWrite, ReadWrite, Read, Uniform], sgd),
-    entry("sgd.in_place", SGD, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform], sgd),
+    entry("sgd", SGD, &[], SGD_BINDINGS.split_at(6).0, sgd::<false>),
+    entry("sgd.in_place", SGD, &["IN_PLACE"], SGD_IN_PLACE.split_at(6).0, sgd::<false>),
+    entry("sgd.average", SGD, &["AVERAGE"], &SGD_BINDINGS, sgd::<true>),
+    entry("sgd.in_place_average", SGD, &["IN_PLACE", "AVERAGE"], &SGD_IN_PLACE, sgd::<true>),
+    entry("swap", SWAP, &[], &[Read, Read, ReadWrite, ReadWrite, Uniform], swap),
+    entry("swap.in_place", SWAP, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, Uniform], swap),
     entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
     entry("dropout", DROPOUT, &[], &[Read, ReadWrite, Read, Uniform], dropout),
@@ -444,22 +477,24 @@ fn control(call: Call<'_>) {
     twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
 }
 
-fn adamw(call: Call<'_>) {
+fn adamw<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>) {
+    let average = call.take_last(AVERAGE);
+    let v_max = call.take_last(MAXIMUM);
     let [chunks, control, m, v, params, grads, segment] = call.take();
-    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
-    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), None);
+    let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut());
+    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
 }
 
-fn adamw_amsgrad(call: Call<'_>) {
-    let [chunks, control, m, v, params, grads, segment, v_max] = call.take();
-    let (m, v, params, v_max) = (m.get_mut(), v.get_mut(), params.get_mut(), v_max.get_mut());
-    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), Some(v_max));
-}
-
-fn sgd(call: Call<'_>) {
+fn sgd<const AVERAGE: bool>(mut call: Call<'_>) {
+    let average = call.take_last(AVERAGE);
     let [chunks, control, buffers, params, grads, segment] = call.take();
     let (buffers, params) = (buffers.get_mut(), params.get_mut());
-    twin::optim::sgd(chunks.get(), control.get(), buffers, params, grads.get(), segment.one());
+    twin::optim::sgd(chunks.get(), control.get(), buffers, params, grads.get(), segment.one(), average);
+}
+
+fn swap(call: Call<'_>) {
+    let [chunks, control, params, average, segment] = call.take();
+    twin::optim::swap(chunks.get(), control.get(), params.get_mut(), average.get_mut(), segment.one());
 }
 
 fn clip(call: Call<'_>) {

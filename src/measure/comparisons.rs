@@ -6,7 +6,7 @@ use super::workload::{cut, elements, group_each, layer_groups, one_group, thawed
 use crate::Error;
 use crate::engine::Engine;
 use crate::optim::{Clip, Mode, Settings};
-use crate::params::{Group, Param, Row, Rule};
+use crate::params::{Group, Param, Row, Rule, Storage};
 
 /// What a figure is held against.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -122,8 +122,17 @@ impl Bench<'_> {
     }
 
     fn settings(&mut self) -> Result<(), Error> {
-        let sgd = sgd(self.all.clone());
-        self.compare("sgd with momentum / adamw", self.with(&sgd, PLAIN)?, self.plain()?, None)?;
+        let row = self.all.first().map_or_else(Row::default, |group| group.row);
+        let (bf16, averaged) = (Row { moments: Storage::Bf16, ..row }, Row { ema_decay: Some(0.999), ..row });
+        for (what, row) in [
+            ("sgd with momentum / adamw (20 / 28 bytes)", Row { momentum: 0.9, ..Row::of(Rule::Sgd) }),
+            ("moments in bf16 / f32 (20 / 28 bytes)", bf16),
+            ("with an average / without (36 / 28 bytes)", averaged),
+            ("with an average, moments in bf16 / neither", Row { moments: Storage::Bf16, ..averaged }),
+        ] {
+            let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
+            self.compare(what, self.with(&groups, PLAIN)?, self.plain()?, None)?;
+        }
         let clipped = Settings { clip: Clip::norm(2.0), ..PLAIN };
         for (what, settings) in [
             ("clipped by norm, from gradients / not", clipped),
@@ -160,10 +169,4 @@ impl Bench<'_> {
         let what = format!("copies of the same bytes / the step, {count} parameters");
         self.compare(what, self.memory.copy()?, step, target)
     }
-}
-
-/// These groups, updated by SGD with momentum.
-pub(super) fn sgd(groups: Vec<Group>) -> Vec<Group> {
-    let row = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
-    groups.into_iter().map(|group| Group { row, ..group }).collect()
 }

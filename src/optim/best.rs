@@ -1,21 +1,22 @@
 //! The best copy: parameters, moments and applied counts of everything that has thawed, to be put back later.
 
-use super::parameters::{buffers, index_of};
-use super::state::copies;
+use super::arena::Arena;
+use super::parameters::index_of;
+use super::state::Kept;
 use super::update::Update;
-use super::{Error, Forecast, Optimizer, work};
+use super::{Error, Forecast, Optimizer};
 use crate::engine::layout::Record;
-use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission, Upload};
-use crate::params::Param;
+use crate::engine::{Buffer, Engine, Range, Submission, Upload};
+use crate::params::{Param, Storage};
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
-/// A copy of the best parameters so far, with moments and applied counts, on the device while it is small enough.
+/// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough.
 ///
 /// What thaws after the copy was kept is put back to the value that it had before it trained, with zero moments and a
 /// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are no part of it: rates
-/// go on from where they are. If the rule has changed since (another optimizer over the same parameters), the parameters
-/// are put back, and moments and counts are 0.
+/// go on from where they are. If the rule has changed since (another optimizer over the same parameters), or how moments
+/// are stored, the parameters are put back, and moments and counts are 0.
 ///
 /// What lies on the device is copied there: one submission, no wait and no upload. What lies in host memory is downloaded
 /// to be kept (one wait), and goes up inside the one submission that restores. A caller's buffers need the usages
@@ -24,32 +25,26 @@ const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 pub struct Best {
     device_limit_bytes: u64,
     host: Engine,
-    /// What it is a copy of; `None`: nothing has been kept.
-    of: Option<Model>,
+    /// The model that it is a copy of; `None`: nothing has been kept.
+    of: Option<Vec<Param>>,
     blocks: Vec<Block>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Model {
-    params: Vec<Param>,
-    update: Update,
-}
-
-/// The tensors of one thaw. A copy grows by blocks, and nothing moves when it does.
+/// The tensors of one thaw that are updated alike. A copy grows by blocks, and nothing moves when it does.
 #[derive(Clone, Debug)]
 struct Block {
     home: Engine,
     on_device: bool,
+    update: Update,
     tensors: Vec<usize>,
-    placement: Placement,
-    values: Vec<Buffer>,
+    values: Arena,
     /// `None` until the tensors are kept as thawed ones: an extension has values alone.
     state: Option<BlockState>,
 }
 
 #[derive(Clone, Debug)]
 struct BlockState {
-    moments: Vec<Vec<Buffer>>,
+    kept: Kept,
     records: Buffer,
     /// Whether each tensor had moments when it was kept; they may have been dropped.
     full: Vec<bool>,
@@ -91,25 +86,27 @@ impl Best {
     /// # Errors
     /// Out of device memory, and others from the device. What was kept stays then.
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
-        let of = Model { params: optimizer.params.clone(), update: optimizer.update() };
-        let mut blocks = if self.of.as_ref() == Some(&of) { self.blocks.clone() } else { Vec::new() };
+        optimizer.refuse_swapped()?;
+        let known: &[Block] = if self.of(optimizer).is_ok() { &self.blocks } else { &[] };
+        let updates = optimizer.updates();
+        let mut blocks: Vec<Block> = known.iter().filter_map(|block| block.suited(&updates)).collect();
         // What is held already stays so under another rule: it may be an extension that is still to thaw.
-        let held = self.blocks.iter().filter(|_| self.of(optimizer).is_ok()).flat_map(|block| &block.tensors);
+        let held = known.iter().flat_map(|block| &block.tensors);
         let mut new: Vec<usize> = Vec::new();
         for tensor in optimizer.state.order.iter().chain(held) {
             if !holds(&blocks, *tensor) && !new.contains(tensor) {
                 new.push(*tensor);
             }
         }
-        blocks.extend(self.block(optimizer, &blocks, new)?);
+        blocks.extend(self.blocks_of(optimizer, &blocks, &new)?);
         let mut moves = Moves::default();
         for block in &mut blocks {
-            block.make_state(&of.update)?;
+            block.make_state(optimizer)?;
             block.keep_values(optimizer, &mut moves);
             block.keep_state(optimizer, &mut moves);
         }
         moves.download(optimizer.engine())?;
-        (self.of, self.blocks) = (Some(of), blocks);
+        (self.of, self.blocks) = (Some(optimizer.params.clone()), blocks);
         Ok(())
     }
 
@@ -123,9 +120,9 @@ impl Best {
             return Ok(());
         }
         let mut moves = Moves::default();
-        let block = self.extension(optimizer, about_to_thaw, &mut moves)?;
+        let blocks = self.extension(optimizer, about_to_thaw, &mut moves)?;
         moves.download(optimizer.engine())?;
-        self.blocks.extend(block);
+        self.blocks.extend(blocks);
         Ok(())
     }
 
@@ -149,36 +146,38 @@ impl Best {
         let mut moves = Moves::default();
         self.put_back(optimizer, &mut moves)?;
         let mut extended = Moves::default();
-        let block = self.extension(optimizer, about_to_thaw, &mut extended)?;
+        let blocks = self.extension(optimizer, about_to_thaw, &mut extended)?;
         // What thaws next is frozen, and no part of what is put back.
         moves.here.append(&mut extended.here);
         moves.upload(optimizer.engine())?;
         extended.download(optimizer.engine())?;
-        self.blocks.extend(block);
+        self.blocks.extend(blocks);
         Ok(())
     }
 
     fn put_back(&self, optimizer: &Optimizer, moves: &mut Moves) -> Result<(), Error> {
-        let of = self.of(optimizer)?;
+        optimizer.refuse_swapped()?;
+        self.of(optimizer)?;
         let mut thawed = optimizer.state.order.iter();
         if let Some(missing) = thawed.find(|tensor| !holds(&self.blocks, **tensor)) {
             return Err(Error::NotKept { param: optimizer.params[*missing].name.clone() });
         }
-        let same_rule = of.update.goes_with(&optimizer.update());
+        let updates = optimizer.updates();
         for block in &self.blocks {
             block.restore_values(optimizer, moves);
-            block.restore_state(optimizer, same_rule, moves);
+            block.restore_state(optimizer, &updates, moves);
         }
         Ok(())
     }
 
-    /// What it is a copy of, where that is this optimizer's model.
-    fn of(&self, optimizer: &Optimizer) -> Result<&Model, Error> {
+    /// Whether it is a copy of this optimizer's model.
+    fn of(&self, optimizer: &Optimizer) -> Result<(), Error> {
         let of = self.of.as_ref().ok_or(Error::NothingKept)?;
-        if of.params == optimizer.params { Ok(of) } else { Err(Error::OtherModel) }
+        if *of == optimizer.params { Ok(()) } else { Err(Error::OtherModel) }
     }
 
-    fn extension(&self, optimizer: &Optimizer, names: &[&str], moves: &mut Moves) -> Result<Option<Block>, Error> {
+    fn extension(&self, optimizer: &Optimizer, names: &[&str], moves: &mut Moves) -> Result<Vec<Block>, Error> {
+        optimizer.refuse_swapped()?;
         self.of(optimizer)?;
         let mut new: Vec<usize> = Vec::new();
         for name in names {
@@ -186,34 +185,57 @@ impl Best {
             if holds(&self.blocks, tensor) || new.contains(&tensor) {
                 continue;
             }
-            if optimizer.state.pieces(tensor).is_some() {
+            if optimizer.state.holds(tensor) {
                 return Err(Error::NotKept { param: (*name).to_owned() });
             }
             new.push(tensor);
         }
-        let block = self.block(optimizer, &self.blocks, new)?;
-        if let Some(block) = &block {
+        let blocks = self.blocks_of(optimizer, &self.blocks, &new)?;
+        for block in &blocks {
             block.keep_values(optimizer, moves);
         }
-        Ok(block)
+        Ok(blocks)
     }
 
     /// Room for the values of these tensors, beside these blocks; on the device if there is room for their state too.
-    fn block(&self, optimizer: &Optimizer, beside: &[Block], tensors: Vec<usize>) -> Result<Option<Block>, Error> {
-        if tensors.is_empty() {
-            return Ok(None);
+    fn blocks_of(&self, optimizer: &Optimizer, beside: &[Block], tensors: &[usize]) -> Result<Vec<Block>, Error> {
+        let whole = |update: Update, tensors: &[usize]| {
+            Forecast::of_update(update).best_bytes(tensors.iter().map(|tensor| &optimizer.params[*tensor]))
+        };
+        let on_device = beside.iter().filter(|block| block.on_device);
+        let mut taken: u64 = on_device.map(|block| whole(block.update, &block.tensors)).sum();
+        let mut blocks = Vec::new();
+        for (update, tensors) in by_update(&optimizer.updates(), tensors) {
+            let with_it = taken.saturating_add(whole(update, &tensors));
+            let on_device = with_it <= self.device_limit_bytes;
+            if on_device {
+                taken = with_it;
+            }
+            let home = if on_device { optimizer.engine() } else { &self.host }.clone();
+            let (sized, page_bytes) = room(optimizer, &home, &tensors);
+            let values = Arena::empty(Storage::F32).relaid(&home, &sized, &["best values".to_owned()], page_bytes)?;
+            blocks.push(Block { home, on_device, update, tensors, values, state: None });
         }
-        let forecast = Forecast::of_update(optimizer.update());
-        let whole = |tensors: &[usize]| forecast.best_bytes(tensors.iter().map(|tensor| &optimizer.params[*tensor]));
-        let taken: u64 = beside.iter().filter(|block| block.on_device).map(|block| whole(&block.tensors)).sum();
-        let on_device = taken.saturating_add(whole(&tensors)) <= self.device_limit_bytes;
-        let home = if on_device { optimizer.engine() } else { &self.host }.clone();
-        let lengths: Vec<u64> = tensors.iter().map(|tensor| optimizer.params[*tensor].elements() as u64).collect();
-        let page_bytes = optimizer.page_bytes().min(home.page_bytes());
-        let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
-        let values = buffers(&home, "best values", &placement.pages)?;
-        Ok(Some(Block { home, on_device, tensors, placement, values, state: None }))
+        Ok(blocks)
     }
+}
+
+/// Tensors by what they are updated by.
+fn by_update(updates: &[Update], tensors: &[usize]) -> Vec<(Update, Vec<usize>)> {
+    let mut parts: Vec<(Update, Vec<usize>)> = Vec::new();
+    for tensor in tensors {
+        match parts.iter_mut().find(|(update, _)| *update == updates[*tensor]) {
+            Some((_, part)) => part.push(*tensor),
+            None => parts.push((updates[*tensor], vec![*tensor])),
+        }
+    }
+    parts
+}
+
+/// These tensors with their sizes, and the bytes of a page on an engine.
+fn room(optimizer: &Optimizer, home: &Engine, tensors: &[usize]) -> (Vec<(usize, u64)>, u64) {
+    let sized = |tensor: &usize| (*tensor, optimizer.params[*tensor].elements() as u64);
+    (tensors.iter().map(sized).collect(), optimizer.page_bytes().min(home.page_bytes()))
 }
 
 fn holds(blocks: &[Block], tensor: usize) -> bool {
@@ -222,75 +244,78 @@ fn holds(blocks: &[Block], tensor: usize) -> bool {
 
 impl Block {
     fn bytes(&self) -> u64 {
-        let state = self.state.iter().flat_map(|state| state.moments.iter().flatten().chain([&state.records]));
-        self.values.iter().chain(state).map(Buffer::bytes).sum()
+        let state = self.state.as_ref().map_or(0, |state| state.kept.bytes() + state.records.bytes());
+        self.values.bytes() + state
     }
 
-    fn make_state(&mut self, update: &Update) -> Result<(), Error> {
+    /// The block, if it has room for what its tensors are now; an extension takes what comes, if it comes alike for all.
+    fn suited(&self, updates: &[Update]) -> Option<Block> {
+        match &by_update(updates, &self.tensors)[..] {
+            [(update, _)] if self.state.is_none() || *update == self.update => {
+                Some(Block { update: *update, ..self.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn make_state(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         if self.state.is_none() {
-            let moment = |name: &&str| buffers(&self.home, &format!("best {name}"), &self.placement.pages);
-            let moments = update.moments.iter().map(moment).collect::<Result<_, _>>()?;
+            let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
+            let kept = Kept::empty(self.update).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
             let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
-            self.state = Some(BlockState { moments, records, full: vec![false; self.tensors.len()] });
+            self.state = Some(BlockState { kept, records, full: vec![false; self.tensors.len()] });
         }
         Ok(())
     }
 
-    /// Tensors with their pieces, by place.
-    fn tensors(&self) -> impl Iterator<Item = (usize, usize, &[Piece])> {
-        let pieces = self.placement.pieces.iter().map(Vec::as_slice);
-        self.tensors.iter().zip(pieces).enumerate().map(|(place, (tensor, pieces))| (place, *tensor, pieces))
-    }
-
     fn keep_values(&self, optimizer: &Optimizer, moves: &mut Moves) {
-        let windows = all(&self.values);
-        for (_, tensor, pieces) in self.tensors() {
-            moves.between(optimizer, &self.home, copies(optimizer.values_of(tensor), (pieces, &windows)));
+        for tensor in &self.tensors {
+            for held in self.values.streams(*tensor) {
+                moves.between(optimizer, &self.home, optimizer.values_of(*tensor).copies_to(&held));
+            }
         }
     }
 
     fn restore_values(&self, optimizer: &Optimizer, moves: &mut Moves) {
-        let windows = all(&self.values);
-        for (_, tensor, pieces) in self.tensors() {
-            moves.between(optimizer, &self.home, copies((pieces, &windows), optimizer.values_of(tensor)));
+        for tensor in &self.tensors {
+            for held in self.values.streams(*tensor) {
+                moves.between(optimizer, &self.home, held.copies_to(&optimizer.values_of(*tensor)));
+            }
         }
     }
 
     /// Moments and record of each tensor that has them.
     fn keep_state(&mut self, optimizer: &Optimizer, moves: &mut Moves) {
         let Some(mut state) = self.state.take() else { return };
-        for (place, tensor, pieces) in self.tensors() {
-            let found = optimizer.state.pieces(tensor);
-            state.full[place] = found.is_some();
-            let Some(from) = found else { continue };
-            moves.between(optimizer, &self.home, vec![(optimizer.record_of(tensor), state.record(place))]);
-            for (pages, held) in optimizer.state.moments.iter().zip(&state.moments) {
-                moves.between(optimizer, &self.home, copies((from, &all(pages)), (pieces, &all(held))));
+        for (place, tensor) in self.tensors.iter().enumerate() {
+            state.full[place] = optimizer.state.holds(*tensor);
+            if !state.full[place] {
+                continue;
+            }
+            moves.between(optimizer, &self.home, vec![(optimizer.record_of(*tensor), state.record(place))]);
+            let streams = optimizer.state.streams(*tensor).into_iter().zip(state.kept.streams(*tensor));
+            for ((_, from), (_, held)) in streams {
+                moves.between(optimizer, &self.home, from.copies_to(&held));
             }
         }
         self.state = Some(state);
     }
 
     /// Moments and record of each tensor, or zeros where none are held that would fit.
-    fn restore_state(&self, optimizer: &Optimizer, same_rule: bool, moves: &mut Moves) {
-        for (place, tensor, pieces) in self.tensors() {
-            let held = self.state.as_ref().filter(|state| same_rule && state.full[place]);
-            let record = optimizer.record_of(tensor);
-            let Some(to) = optimizer.state.pieces(tensor) else {
-                moves.clears.push(record);
-                continue;
-            };
-            match held {
+    fn restore_state(&self, optimizer: &Optimizer, updates: &[Update], moves: &mut Moves) {
+        for (place, tensor) in self.tensors.iter().enumerate() {
+            let fits = self.update.is_stored_as(&updates[*tensor]);
+            let held = self.state.as_ref().filter(|state| fits && state.full[place]);
+            let record = optimizer.record_of(*tensor);
+            match held.filter(|_| optimizer.state.holds(*tensor)) {
                 Some(state) => moves.between(optimizer, &self.home, vec![(state.record(place), record)]),
                 None => moves.clears.push(record),
             }
-            for (slot, pages) in optimizer.state.moments.iter().enumerate() {
-                let windows = all(pages);
-                match held.and_then(|state| state.moments.get(slot)) {
-                    Some(from) => {
-                        moves.between(optimizer, &self.home, copies((pieces, &all(from)), (to, &windows)));
-                    }
-                    None => moves.clears.extend(copies((to, &windows), (to, &windows)).into_iter().map(|(_, to)| to)),
+            let held: Vec<_> = held.iter().flat_map(|state| state.kept.streams(*tensor)).collect();
+            for (name, to) in optimizer.state.streams(*tensor) {
+                match held.iter().find(|(known, _)| *known == name) {
+                    Some((_, from)) => moves.between(optimizer, &self.home, from.copies_to(&to)),
+                    None => moves.clears.extend(to.ranges()),
                 }
             }
         }
@@ -301,10 +326,6 @@ impl BlockState {
     fn record(&self, place: usize) -> Range {
         Range { buffer: self.records.clone(), offset: place as u64 * RECORD_BYTES, bytes: RECORD_BYTES }
     }
-}
-
-fn all(pages: &[Buffer]) -> Vec<Range> {
-    pages.iter().map(Buffer::all).collect()
 }
 
 impl Moves {

@@ -1,14 +1,16 @@
 //! Optimizer state to and from safetensors, by parameter name.
 //!
 //! A parameter `p` has `p.step` and its moments: `p.exp_avg` and `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad), or
-//! `p.momentum_buffer`, once SGD has filled it. These are the names and shapes of the states of torch's classes, so that
+//! `p.momentum_buffer`, once SGD has filled it, each in the type that its group stores it in; what is read is converted.
+//! A group that keeps an average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states of torch's classes, so that
 //! the file can be read into torch and back; SGD's has no `step` there.
 
-use super::parameters::{Tensor, download_all, floats, upload_pieces};
+use super::arena::Stream;
+use super::parameters::{download_all, floats};
+use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
-use crate::engine::{Buffer, Range};
-use crate::params::Param;
+use crate::params::{Param, Storage};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -21,56 +23,63 @@ const MOST_COUNT: f32 = 16_777_216.0;
 struct Loaded {
     tensor: usize,
     record: Record,
-    moments: Vec<Vec<f32>>,
+    /// Moments and average, by name; the others are zero.
+    parts: Vec<(&'static str, Vec<f32>)>,
 }
 
 impl Optimizer {
     /// The moments and applied counts of every parameter that has thawed, as a safetensors file. Waits for the device.
     ///
     /// # Errors
-    /// From the device.
+    /// [`Error::Swapped`]; from the device.
     pub fn save_state(&self) -> Result<Vec<u8>, Error> {
+        self.refuse_swapped()?;
         let records = self.records()?;
-        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-        let (mut wanted, mut moments): (Vec<(String, &Param)>, Vec<Tensor>) = Default::default();
+        let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let (mut wanted, mut streams): (Vec<(String, &Param)>, Vec<Stream<'_>>) = Default::default();
         for &tensor in &self.state.order {
             let (param, record) = (&self.params[tensor], &records[tensor]);
-            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (moment, pages) in self.moments_of(tensor).iter().zip(&self.state.moments) {
-                if *moment != BUFFER || record.buffered > 0 {
-                    wanted.push((format!("{}.{moment}", param.name), param));
-                    moments.push((pieces, pages));
-                }
+            let is_filled = |part: &str| match part {
+                BUFFER => record.buffered > 0,
+                AVERAGE => record.averaged > 0,
+                part => self.update_of_own(tensor).moments.contains(&part),
+            };
+            for (part, stream) in self.state.streams(tensor).into_iter().filter(|(part, _)| is_filled(part)) {
+                wanted.push((format!("{}.{part}", param.name), param));
+                streams.push(stream);
             }
             let count = record.count as f32;
-            tensors.insert(format!("{}.step", param.name), (Vec::new(), count.to_le_bytes().to_vec()));
+            tensors.insert(format!("{}.step", param.name), (Dtype::F32, Vec::new(), count.to_le_bytes().to_vec()));
         }
-        for ((name, param), values) in wanted.into_iter().zip(download_all(self.engine(), &moments)?) {
-            tensors.insert(name, (param.shape.clone(), bytemuck::cast_slice(&values).to_vec()));
+        let values = download_all(self.engine(), &streams)?;
+        for (((name, param), stream), bytes) in wanted.into_iter().zip(&streams).zip(values) {
+            tensors.insert(name, (type_of(stream.storage), param.shape.clone(), bytes));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());
-        for (name, (shape, bytes)) in &tensors {
-            views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(bad)?));
+        for (name, (dtype, shape, bytes)) in &tensors {
+            views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(bad)?));
         }
         safetensors::serialize(views, None).map_err(bad)
     }
 
-    /// Takes the state of every parameter that the file speaks of; the others keep theirs. The whole file is checked
-    /// before anything changes.
+    /// Takes the state of every parameter that the file speaks of; the others keep theirs. Moments in another type than
+    /// their group stores them in are converted, to the nearest. The whole file is checked before anything changes.
     ///
     /// # Errors
-    /// [`Error::BadFile`] naming the tensor: unknown parameter, another rule's state, wrong shape or type, missing part.
+    /// [`Error::BadFile`] naming the tensor: unknown parameter, another rule's state, wrong shape or type, missing part;
+    /// [`Error::Swapped`].
     pub fn load_state(&mut self, file: &[u8]) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let file = SafeTensors::deserialize(file).map_err(|error| Error::BadFile(error.to_string()))?;
         let found = self.spoken_of(&file)?;
         let loaded: Vec<Loaded> = found.iter().map(|tensor| self.read(&file, *tensor)).collect::<Result<_, _>>()?;
         self.make_state(&found)?;
-        for Loaded { tensor, record, moments } in loaded {
-            let pieces = self.state.pieces(tensor).unwrap_or(&[]);
-            for (pages, values) in self.state.moments.iter().zip(&moments) {
-                let windows: Vec<Range> = pages.iter().map(Buffer::all).collect();
-                upload_pieces(self.engine(), pieces, &windows, values)?;
+        for Loaded { tensor, record, parts } in loaded {
+            for (name, stream) in self.state.streams(tensor) {
+                let found = parts.iter().find(|(part, _)| *part == name);
+                let zeros = || vec![0.0; self.params[tensor].elements()];
+                stream.upload(self.engine(), &found.map_or_else(zeros, |(_, values)| values.clone()))?;
             }
             self.put_record(tensor, record)?;
         }
@@ -86,7 +95,7 @@ impl Optimizer {
             let known = self.params.iter().position(|known| known.name == param);
             let tensor =
                 known.ok_or_else(|| Error::BadFile(format!("{name:?} belongs to no parameter of this model")))?;
-            if (part == BUFFER) != (kernel == "sgd") && part != "step" {
+            if (part == BUFFER) != (kernel == "sgd") && !["step", AVERAGE].contains(&part) {
                 return Err(Error::BadFile(format!("{name:?} is no state of {kernel}")));
             }
             if !found.contains(&tensor) {
@@ -110,9 +119,25 @@ impl Optimizer {
         if !(count >= 0.0 && count.fract() == 0.0 && count <= MOST_COUNT) {
             return Err(Error::BadFile(format!("{:?} = {count} is not a count", name("step"))));
         }
-        let parts = self.moments_of(tensor).iter().filter(|part| **part != BUFFER || has_buffer);
-        let moments = parts.map(|part| floats(file, &name(part), &param.shape)).collect::<Result<_, _>>()?;
-        let record = Record { count: count as u32, buffered: u32::from(has_buffer), ..Record::default() };
-        Ok(Loaded { tensor, record, moments })
+        let has_average = file.tensor(&name(AVERAGE)).is_ok();
+        let update = self.update_of_own(tensor);
+        if has_average && !update.has_average {
+            return Err(Error::BadFile(format!("{:?} is an average, and its group keeps none", name(AVERAGE))));
+        }
+        let is_there = |part: &&str| (*part != BUFFER || has_buffer) && (*part != AVERAGE || has_average);
+        let parts = update.streams().filter(is_there);
+        let parts = parts.map(|part| Ok((part, floats(file, &name(part), &param.shape)?)));
+        let parts = parts.collect::<Result<_, Error>>()?;
+        let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average));
+        let record = Record { count: count as u32, buffered, averaged, ..Record::default() };
+        Ok(Loaded { tensor, record, parts })
+    }
+}
+
+/// What safetensors calls a storage.
+fn type_of(storage: Storage) -> Dtype {
+    match storage {
+        Storage::F32 => Dtype::F32,
+        Storage::Bf16 => Dtype::BF16,
     }
 }

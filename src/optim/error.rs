@@ -160,6 +160,9 @@ pub enum Error {
         /// The step.
         step: u64,
     },
+    /// Parameters stand where their averages belong, for an evaluation.
+    #[error("parameters and their averages are swapped: swap them back with swap_averages first")]
+    Swapped,
     /// A selection was made by another optimizer, or before groups were frozen, thawed or added.
     #[error("the selection is out of date: groups were added, frozen or thawed since it was made")]
     StaleSelection,

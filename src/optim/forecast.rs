@@ -7,6 +7,8 @@ use crate::params::{Param, Row};
 
 /// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
 const NORM_BYTES: u64 = 4;
+/// Bytes of a parameter or a gradient.
+const VALUE_BYTES: u64 = 4;
 /// Elements between boundaries where a tensor of an arena may start.
 const ALIGNMENT_ELEMENTS: u64 = 64;
 
@@ -31,7 +33,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// For groups with these rows.
+    /// For groups with these rows. Where they store their moments in different types, or not all keep an average, each is counted
+    /// with the most: make a forecast for each kind, and add.
     pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
         let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
         let of_squares = matches!(settings.clip.norm_kind(), 0 | 2);
@@ -53,29 +56,29 @@ impl Forecast {
 
     /// Bytes of these parameters' values, where they lie in arenas of our own.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(params)
+        arena_bytes(params, VALUE_BYTES)
     }
 
-    /// Bytes of the moments of these parameters: all that have thawed so far. Compare
+    /// Bytes of the moments, and of the averages, of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        self.update.moments.len() as u64 * arena_bytes(thawed)
+        arena_bytes(thawed, self.update.state_bytes())
     }
 
     /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(thawed)
+        arena_bytes(thawed, VALUE_BYTES)
     }
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
     pub fn best_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let arenas = 1 + self.update.moments.len() as u64;
-        thawed.into_iter().map(|param| arenas * arena_bytes([param]) + size_of::<Record>() as u64).sum()
+        let state = |param| self.extension_bytes([param]) + self.state_bytes([param]) + size_of::<Record>() as u64;
+        thawed.into_iter().map(state).sum()
     }
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
     pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(about_to_thaw)
+        arena_bytes(about_to_thaw, VALUE_BYTES)
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
@@ -83,7 +86,8 @@ impl Forecast {
     }
 }
 
-/// Bytes of these parameters in one arena. However it is cut into pages, each takes whole steps of the alignment.
-fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>) -> u64 {
-    params.into_iter().map(|param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS) * 4).sum()
+/// Bytes of these parameters in arenas that have so many bytes of an element. However it is cut into pages, each takes whole steps of the alignment.
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, element_bytes: u64) -> u64 {
+    let elements = |param: &Param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS);
+    params.into_iter().map(|param| elements(param) * element_bytes).sum()
 }

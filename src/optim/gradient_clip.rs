@@ -1,7 +1,7 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
 use super::external::{Placed, check_arena, check_overlaps, placed};
-use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
 use super::stats::Inbox;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
@@ -47,13 +47,14 @@ impl GradientClip {
             param: &[],
             grad: &pieces[place],
             state: &[],
+            arena: 0,
             squares: None,
         };
         let spans: Vec<Span<'_>> = gradients.iter().enumerate().map(span).collect();
         let work = WorkList::new(&spans);
 
         let control = control_block(engine, 1)?;
-        let table = engine.buffer("table", layout::TABLE_HEADER_BYTES + size_of::<layout::Row>() as u64)?;
+        let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
         let in_place = is_in_place(Some(mode));
         let chunks = OnceCell::new();
         let stages =
@@ -61,8 +62,11 @@ impl GradientClip {
         let mut program = Program::new("clip_gradients");
         program.dispatches.extend(stages.norm(&windows)?);
         program.dispatches.push(stages.control(true)?);
-        let kernel = variant("clip", in_place, false)?;
-        let clipped = stages.per_run(kernel, 8, |run| (vec![windows[run.windows.grad].clone().into()], Vec::new()))?;
+        let kernel = variant("clip", in_place)?;
+        let clipped = stages.per_run(|run| {
+            let streams = vec![windows[run.windows.grad].clone().into()];
+            Ok(PerRun { kernel, bytes_per_element: 8, streams, extra: Vec::new() })
+        })?;
         program.dispatches.extend(clipped);
         Ok(GradientClip {
             engine: engine.clone(),

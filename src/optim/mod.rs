@@ -5,10 +5,14 @@
 //! guarded; from squares that kernels have written, or from the gradients), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
 //! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
 //!
+//! [`Storage`](crate::params::Storage) stores moments in fewer bytes, and [`ema_decay`](crate::params::Row::ema_decay) keeps a
+//! moving average of the parameters beside them; both are a group's.
+//!
 //! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
 
+mod arena;
 mod best;
 mod checkpoint;
 mod clip;

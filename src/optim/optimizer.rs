@@ -1,17 +1,18 @@
 //! The optimizer: groups, work lists, and one submission a step.
 
+use super::arena::Stream;
 use super::external::{Placed, placed};
-use super::parameters::{index_of, one_range, upload_pieces};
+use super::parameters::{f32s, index_of, one_range};
 use super::rows::Rows;
 use super::squares::Squared;
-use super::stages::{Stages, control_block, is_in_place, stats_of, variant};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Piece, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::cell::OnceCell;
@@ -42,9 +43,9 @@ impl Default for Settings {
 /// What happens to the moments of a group that is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreeze {
-    /// They stay, with the applied counts, and go on when the group thaws.
+    /// They stay, with the applied counts, and go on when the group thaws. So does the average.
     KeepState,
-    /// Their memory is given back; a later thaw starts at zero.
+    /// Their memory is given back, and the average's; a later thaw starts at zero.
     DropState,
 }
 
@@ -114,6 +115,9 @@ pub struct Optimizer {
     full: Option<Prepared>,
     /// Squares of gradients that their kernels write.
     squared: Squared,
+    /// The swap of parameters and averages; made when first needed.
+    swap: Option<Prepared>,
+    is_swapped: bool,
     /// Changes whenever buffers or lists change place.
     layout: u64,
     step: u64,
@@ -193,6 +197,8 @@ impl Optimizer {
             lost: Arc::default(),
             full: None,
             squared: Squared::default(),
+            swap: None,
+            is_swapped: false,
             layout: new_layout(),
             step: 0,
             ring,
@@ -219,6 +225,7 @@ impl Optimizer {
     /// # Errors
     /// As [`add_group`](Optimizer::add_group).
     pub fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let before = self.groups.len();
         let current = self.current_rows();
         let running = current.first().and_then(|row| row.clip_norm);
@@ -255,8 +262,8 @@ impl Optimizer {
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
         let thawed: Vec<usize> =
             added.iter().filter(|group| !group.frozen).flat_map(|group| group.tensors.iter().copied()).collect();
-        let update = Update::of(self.groups.iter().chain(&added).map(|group| &group.row));
-        let state = self.state_with(&thawed, update)?;
+        let updates = updates(&rows, &group_of);
+        let state = self.state_with(&thawed, updates)?;
 
         for (group, row) in self.groups.iter_mut().zip(&rows) {
             group.row = *row;
@@ -277,12 +284,13 @@ impl Optimizer {
     /// # Errors
     /// An unknown group; out of device memory where state is dropped.
     pub fn freeze(&mut self, group: &str, refreeze: Refreeze) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let place = self.group(group)?;
         if refreeze == Refreeze::DropState {
             let dropped = self.groups[place].tensors.clone();
             let order: Vec<usize> =
                 self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
-            let state = self.state_of(order, self.update())?;
+            let state = self.state_of(order, self.updates())?;
             for tensor in dropped {
                 self.put_record(tensor, Record::default())?;
             }
@@ -298,9 +306,10 @@ impl Optimizer {
     /// # Errors
     /// An unknown group; out of device memory.
     pub fn thaw(&mut self, group: &str) -> Result<(), Error> {
+        self.refuse_swapped()?;
         let place = self.group(group)?;
-        if self.groups[place].tensors.iter().any(|tensor| self.state.pieces(*tensor).is_none()) {
-            self.state = self.state_with(&self.groups[place].tensors, self.update())?;
+        if self.groups[place].tensors.iter().any(|tensor| !self.state.holds(*tensor)) {
+            self.state = self.state_with(&self.groups[place].tensors, self.updates())?;
         }
         self.groups[place].frozen = false;
         self.moved();
@@ -332,9 +341,15 @@ impl Optimizer {
         Update::of(self.groups.iter().map(|group| &group.row))
     }
 
-    /// What torch calls a tensor's moments; the maximum only where its own group uses amsgrad.
-    pub(super) fn moments_of(&self, tensor: usize) -> &'static [&'static str] {
-        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row)).moments
+    /// What each tensor is updated by.
+    pub(super) fn updates(&self) -> Vec<Update> {
+        let rows: Vec<Row> = self.groups.iter().map(|group| group.row).collect();
+        updates(&rows, &self.group_of)
+    }
+
+    /// What a tensor's own group needs: the maximum only where the group uses amsgrad.
+    pub(super) fn update_of_own(&self, tensor: usize) -> Update {
+        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row))
     }
 
     // ---- rows ----
@@ -391,6 +406,12 @@ impl Optimizer {
             if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
                 return bad("rule and amsgrad cannot change from step to step");
             }
+            if row.moments != group.row.moments {
+                return bad("how moments are stored cannot change from step to step");
+            }
+            if row.ema_decay.is_some() != group.row.ema_decay.is_some() {
+                return bad("an average cannot come or go from step to step");
+            }
             if row.clip_norm.is_some() != group.row.clip_norm.is_some() {
                 return bad("a clip norm cannot come or go from step to step");
             }
@@ -420,18 +441,18 @@ impl Optimizer {
     // ---- memory ----
 
     /// The state with these tensors thawed as well.
-    fn state_with(&self, thawed: &[usize], update: Update) -> Result<State, Error> {
-        let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.order.contains(tensor)).collect();
+    fn state_with(&self, thawed: &[usize], updates: Vec<Update>) -> Result<State, Error> {
+        let mut new: Vec<usize> = thawed.iter().copied().filter(|tensor| !self.state.holds(*tensor)).collect();
         // In the parameters' own order: where state and parameters are out of step, pages of memory and cache are too
         // (26 groups in group order cost 1.07 of one group on software Vulkan, in this order 1.00).
         new.sort_unstable();
-        self.state_of([&self.state.order[..], &new].concat(), update)
+        self.state_of([&self.state.order[..], &new].concat(), updates)
     }
 
-    fn state_of(&self, order: Vec<usize>, update: Update) -> Result<State, Error> {
+    fn state_of(&self, order: Vec<usize>, updates: Vec<Update>) -> Result<State, Error> {
         let page_bytes = self.page_bytes();
         let own_gradients = self.memory.grads.is_none();
-        let wanted = Wanted { order, elements: &self.elements, update, own_gradients, page_bytes };
+        let wanted = Wanted { order, elements: &self.elements, updates, own_gradients, page_bytes };
         self.state.relaid(&self.engine, &wanted)
     }
 
@@ -440,19 +461,27 @@ impl Optimizer {
         self.settings.page_bytes.unwrap_or(u64::MAX).min(self.engine.page_bytes())
     }
 
-    /// Bytes of the moments of everything that has thawed.
+    /// Bytes of the moments, and of the averages, of everything that has thawed.
     pub fn state_bytes(&self) -> u64 {
-        self.state.moment_bytes()
+        self.state.kept_bytes()
     }
 
     /// Bytes of the gradients in arenas of the optimizer's own.
     pub fn gradient_bytes(&self) -> u64 {
-        self.state.grads.iter().map(Buffer::bytes).sum()
+        self.state.gradient_bytes()
     }
 
     /// Where a parameter's values lie.
-    pub(super) fn values_of(&self, tensor: usize) -> (&[Piece], &[Range]) {
-        (&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    pub(super) fn values_of(&self, tensor: usize) -> Stream<'_> {
+        f32s(&self.memory.params.pieces[tensor], &self.memory.params.windows)
+    }
+
+    /// Where a parameter's gradient lies, if it has one.
+    fn gradient_of(&self, tensor: usize) -> Option<Stream<'_>> {
+        match &self.memory.grads {
+            Some(grads) => Some(f32s(&grads.pieces[tensor], &grads.windows)),
+            None => self.state.gradient(tensor),
+        }
     }
 
     /// A tensor's record in the control block.
@@ -462,7 +491,7 @@ impl Optimizer {
 
     /// Programs and selections made so far no longer fit, nor do the squares of gradients that lay elsewhere.
     fn moved(&mut self) {
-        self.full = None;
+        (self.full, self.swap) = (None, None);
         self.squared = Squared::default();
         self.layout = new_layout();
     }
@@ -478,9 +507,9 @@ impl Optimizer {
     /// [`Error::NotOwned`] if the caller has the gradients or the parameter never thawed.
     pub fn gradient(&self, name: &str) -> Result<Range, Error> {
         let tensor = index_of(&self.params, name)?;
-        match self.state.pieces(tensor) {
-            Some(pieces) if self.memory.grads.is_none() => one_range(&self.params[tensor], pieces, &self.state.grads),
-            _ => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
+        match self.state.gradient(tensor) {
+            Some(stream) => one_range(&self.params[tensor], &stream),
+            None => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
         }
     }
 
@@ -542,18 +571,14 @@ impl Optimizer {
         let tensor = index_of(&self.params, name)?;
         super::parameters::check_length(&self.params[tensor], "gradient", values.len())?;
         let not_owned = || Error::NotOwned { param: name.to_owned(), what: "gradient" };
-        let pieces = match &self.memory.grads {
-            Some(grads) => &grads.pieces[tensor][..],
-            None => self.state.pieces(tensor).ok_or_else(not_owned)?,
-        };
-        upload_pieces(&self.engine, pieces, &self.gradient_windows(), values)?;
+        self.gradient_of(tensor).ok_or_else(not_owned)?.upload(&self.engine, values)?;
         self.squared.upload(&self.engine, tensor, values)
     }
 
     fn gradient_windows(&self) -> Vec<Range> {
         match &self.memory.grads {
             Some(grads) => grads.windows.clone(),
-            None => self.state.grads.iter().map(Buffer::all).collect(),
+            None => self.state.gradient_windows(),
         }
     }
 
@@ -569,48 +594,55 @@ impl Optimizer {
             .into_iter()
             .filter_map(|tensor| {
                 let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
-                let state = self.state.pieces(tensor)?;
+                let (arena, state) = self.state.place(tensor)?;
                 Some(Span {
                     tensor: tensor as u32,
                     group: group as u32,
                     elements: self.elements[tensor],
                     param: &self.memory.params.pieces[tensor],
-                    grad: self.memory.grads.as_ref().map_or(state, |grads| &grads.pieces[tensor]),
+                    grad: self.gradient_of(tensor)?.pieces,
                     state,
+                    arena,
                     squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
                 })
             })
             .collect();
         let work = WorkList::new(&spans);
-        let in_place = is_in_place(self.memory.mode);
-        let stages = Stages {
-            engine: &self.engine,
-            work: &work,
-            clip: self.clip,
-            guard: self.settings.guard,
-            in_place,
-            control: &self.control,
-            table: &self.table,
-            chunks: OnceCell::new(),
-        };
+        let stages = self.stages(&work);
+        let in_place = stages.in_place;
         let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
-        let update = self.update();
-        let mut program = Program::new(&format!("{} step{over}", update.kernel));
+        let mut program = Program::new(&format!("{} step{over}", self.update().kernel));
         program.dispatches.extend(stages.norm(&grads)?);
         program.dispatches.extend(stages.norm_fold(self.squared.windows())?);
         program.dispatches.push(stages.control(false)?);
-        let kernel = variant(update.kernel, in_place, update.has_amsgrad())?;
-        let updates = stages.per_run(kernel, update.bytes_per_element(), |run| {
+        let updates = stages.per_run(|run| {
             let place = run.windows;
-            let mut streams: Vec<Binding> = state.moments.iter().map(|pages| (&pages[place.state]).into()).collect();
-            // The maximum of amsgrad is bound last, so that the other bindings stay where they are.
-            let extra = streams.split_off(streams.len().min(2));
+            let kept = state.kept(place.arena);
+            let update = kept.update;
+            let mut streams: Vec<Binding> = kept.moment_pages(place.state).into_iter().map(Into::into).collect();
+            // The maximum of amsgrad and the average are bound last, so that the other bindings stay where they are.
+            let mut extra = streams.split_off(streams.len().min(2));
+            extra.extend(kept.average_page(place.state).map(Into::into));
             streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
-            (streams, extra)
+            let (kernel, bytes_per_element) = (update.variant(in_place)?, update.bytes_per_element());
+            Ok(PerRun { kernel, bytes_per_element, streams, extra })
         })?;
         program.dispatches.extend(updates);
         Ok(self.engine.prepare(program)?)
+    }
+
+    fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {
+        Stages {
+            engine: &self.engine,
+            work,
+            clip: self.clip,
+            guard: self.settings.guard,
+            in_place: is_in_place(self.memory.mode),
+            control: &self.control,
+            table: &self.table,
+            chunks: OnceCell::new(),
+        }
     }
 
     /// The step over these parameters alone: the others have no gradient and keep their moments and counts, as in
@@ -635,6 +667,7 @@ impl Optimizer {
 
     /// Uploads, slot and number of the coming step; the schedule then stands behind it.
     fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
+        self.refuse_swapped()?;
         if self.lost.swap(false, Ordering::AcqRel) {
             self.rows.lost();
         }
@@ -731,6 +764,78 @@ impl Optimizer {
         Ok(self.prepared(None)?.program())
     }
 
+    // ---- averages ----
+
+    /// The swap of parameters and their moving averages ([`Row::ema_decay`]), frozen groups' too, to go into a submission
+    /// before a program that is to read the averages, and once more behind it. A tensor that has taken no step yet stays as
+    /// it is. `None` where nothing that has thawed keeps an average.
+    ///
+    /// # Errors
+    /// [`Error::Swapped`]; out of device memory, where it has to be made first.
+    pub fn swap(&mut self) -> Result<Option<&Prepared>, Error> {
+        self.refuse_swapped()?;
+        self.make_swap()?;
+        Ok(self.swap.as_ref().filter(|swap| !swap.program().dispatches.is_empty()))
+    }
+
+    /// Swaps parameters and their averages, in one submission, until it is called again: to save the averages, or to
+    /// evaluate them with a program of one's own. Until then steps and all else that changes or keeps state are refused
+    /// with [`Error::Swapped`].
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn swap_averages(&mut self) -> Result<(), Error> {
+        self.make_swap()?;
+        let programs = self.swap.iter().collect();
+        self.engine.submit(&Submission { programs, ..Submission::default() })?;
+        self.is_swapped = !self.is_swapped;
+        Ok(())
+    }
+
+    /// Whether parameters stand where their averages belong.
+    pub fn is_swapped(&self) -> bool {
+        self.is_swapped
+    }
+
+    pub(super) fn refuse_swapped(&self) -> Result<(), Error> {
+        if self.is_swapped { Err(Error::Swapped) } else { Ok(()) }
+    }
+
+    fn make_swap(&mut self) -> Result<(), Error> {
+        if self.swap.is_some() {
+            return Ok(());
+        }
+        let span = |&tensor: &usize| {
+            let (arena, state) = self.state.place(tensor)?;
+            let span = Span {
+                tensor: tensor as u32,
+                group: self.group_of[tensor]? as u32,
+                elements: self.elements[tensor],
+                param: &self.memory.params.pieces[tensor],
+                grad: &[],
+                state,
+                arena,
+                squares: None,
+            };
+            self.state.kept(arena).update.has_average.then_some(span)
+        };
+        let work = WorkList::new(&self.state.order.iter().filter_map(span).collect::<Vec<_>>());
+        let mut program = Program::new("swap");
+        if !work.update_chunks.is_empty() {
+            let stages = self.stages(&work);
+            let kernel = variant("swap", stages.in_place)?;
+            program.dispatches = stages.per_run(|run| {
+                let place = run.windows;
+                let average = self.state.kept(place.arena).average_page(place.state);
+                let params = self.memory.params.windows[place.param].clone();
+                let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();
+                Ok(PerRun { kernel, bytes_per_element: 16, streams, extra: Vec::new() })
+            })?;
+        }
+        self.swap = Some(self.engine.prepare(program)?);
+        Ok(())
+    }
+
     // ---- reports ----
 
     /// The latest report that has arrived; some steps old, `None` before the first. Never waits.
@@ -780,7 +885,7 @@ impl Optimizer {
 
     /// Makes room for the state of these tensors.
     pub(super) fn make_state(&mut self, tensors: &[usize]) -> Result<(), Error> {
-        self.state = self.state_with(tensors, self.update())?;
+        self.state = self.state_with(tensors, self.updates())?;
         self.moved();
         Ok(())
     }
@@ -796,6 +901,18 @@ impl Optimizer {
         self.step = step;
         Ok(())
     }
+}
+
+/// What each tensor is updated by, from the groups' rows and each tensor's group.
+fn updates(rows: &[Row], group_of: &[Option<usize>]) -> Vec<Update> {
+    let all = Update::of(rows);
+    group_of.iter().map(|group| update_of(all, rows, *group)).collect()
+}
+
+/// The moments that any group has, kept as the tensor's own group says; as the first one says where it is in none.
+fn update_of(all: Update, rows: &[Row], group: Option<usize>) -> Update {
+    let own = rows.get(group.unwrap_or(0)).map_or(all, Update::of_row);
+    Update { moments: all.moments, ..own }
 }
 
 /// A group's rule has to go with those of the groups before it.

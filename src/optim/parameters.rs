@@ -1,8 +1,9 @@
 //! Parameters in arenas of our own.
 
+use super::arena::Stream;
 use super::{Error, work};
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
-use crate::params::{self, Param, nearest};
+use crate::params::{self, Param, Storage, nearest};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,8 @@ impl Parameters {
         let lengths: Vec<u64> = params.iter().map(|param| param.elements() as u64).collect();
         let page_bytes = page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
         let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
-        let pages = buffers(engine, "params", &placement.pages)?;
+        let page = |(number, elements): (usize, &u64)| engine.buffer(&format!("params.{number}"), elements * 4);
+        let pages = placement.pages.iter().enumerate().map(page).collect::<Result<_, _>>()?;
         Ok(Parameters { engine: engine.clone(), params: params.to_vec(), placement, pages, uploads: AtomicU64::new(0) })
     }
 
@@ -46,6 +48,10 @@ impl Parameters {
         self.pages.iter().map(Buffer::bytes).sum()
     }
 
+    fn windows(&self) -> Vec<Range> {
+        self.pages.iter().map(Buffer::all).collect()
+    }
+
     pub(super) fn pieces(&self, param: usize) -> &[Piece] {
         &self.placement.pieces[param]
     }
@@ -60,7 +66,7 @@ impl Parameters {
     /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
     pub fn range(&self, name: &str) -> Result<Range, Error> {
         let index = self.index(name)?;
-        one_range(&self.params[index], self.pieces(index), &self.pages)
+        one_range(&self.params[index], &f32s(self.pieces(index), &self.windows()))
     }
 
     /// Writes a parameter's values, row-major.
@@ -70,9 +76,8 @@ impl Parameters {
     pub fn upload(&self, name: &str, values: &[f32]) -> Result<(), Error> {
         let index = self.index(name)?;
         check_length(&self.params[index], "values", values.len())?;
-        let windows: Vec<Range> = self.pages.iter().map(Buffer::all).collect();
         self.uploads.fetch_add(1, Ordering::AcqRel);
-        upload_pieces(&self.engine, self.pieces(index), &windows, values)
+        f32s(self.pieces(index), &self.windows()).upload(&self.engine, values)
     }
 
     /// A number that changes whenever values are uploaded: what was computed from those before is no longer true.
@@ -86,7 +91,9 @@ impl Parameters {
     /// An unknown name, or a lost device.
     pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
         let index = self.index(name)?;
-        Ok(download_all(&self.engine, &[(self.pieces(index), &self.pages)])?.remove(0))
+        let windows = self.windows();
+        let stream = f32s(self.pieces(index), &windows);
+        Ok(stream.widened(&download_all(&self.engine, &[stream])?.remove(0)))
     }
 }
 
@@ -113,13 +120,13 @@ impl Parameters {
     /// # Errors
     /// From the device.
     pub fn save(&self) -> Result<Vec<u8>, Error> {
-        let tensors: Vec<Tensor> = self.placement.pieces.iter().map(|pieces| (&pieces[..], &self.pages[..])).collect();
-        let values = download_all(&self.engine, &tensors)?;
+        let windows = self.windows();
+        let streams: Vec<Stream<'_>> = self.placement.pieces.iter().map(|pieces| f32s(pieces, &windows)).collect();
+        let values = download_all(&self.engine, &streams)?;
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(values.len());
         for (param, values) in self.params.iter().zip(&values) {
-            let bytes = bytemuck::cast_slice(values);
-            let view = TensorView::new(Dtype::F32, param.shape.clone(), bytes).map_err(bad)?;
+            let view = TensorView::new(Dtype::F32, param.shape.clone(), values).map_err(bad)?;
             views.push((param.name.as_str(), view));
         }
         safetensors::serialize(views, None).map_err(bad)
@@ -146,69 +153,43 @@ pub(super) fn check_length(param: &Param, what: &'static str, values: usize) -> 
     })
 }
 
-/// A zeroed buffer for each page.
-pub(super) fn buffers(engine: &Engine, label: &str, pages: &[u64]) -> Result<Vec<Buffer>, Error> {
-    let page = |(number, elements): (usize, &u64)| engine.buffer(&format!("{label}.{number}"), elements * 4);
-    Ok(pages.iter().enumerate().map(page).collect::<Result<_, _>>()?)
+/// Pieces of a parameter or a gradient in their windows.
+pub(super) fn f32s<'a>(pieces: &'a [Piece], windows: &'a [Range]) -> Stream<'a> {
+    Stream { pieces, windows, storage: Storage::F32 }
 }
 
-/// The bytes of a piece in its page.
-pub(super) fn piece_range(piece: &Piece, pages: &[Buffer]) -> Range {
-    Range { buffer: pages[piece.window].clone(), offset: piece.offset * 4, bytes: piece.elements * 4 }
-}
-
-/// The bytes of a piece in its window.
-pub(super) fn window_range(piece: &Piece, windows: &[Range]) -> Range {
-    let Range { buffer, offset, .. } = &windows[piece.window];
-    Range { buffer: buffer.clone(), offset: offset + piece.offset * 4, bytes: piece.elements * 4 }
-}
-
-pub(super) fn one_range(param: &Param, pieces: &[Piece], pages: &[Buffer]) -> Result<Range, Error> {
-    match pieces {
-        [piece] => Ok(piece_range(piece, pages)),
+pub(super) fn one_range(param: &Param, stream: &Stream<'_>) -> Result<Range, Error> {
+    let mut ranges = stream.ranges();
+    match (ranges.next(), ranges.next()) {
+        (Some(range), None) => Ok(range),
         _ => {
-            let limit = pages.iter().map(Buffer::bytes).max().unwrap_or(0);
+            let limit = stream.windows.iter().map(|window| window.bytes).max().unwrap_or(0);
             let bytes = param.elements() as u64 * 4;
             Err(engine::Error::TooLarge { label: param.name.clone(), bytes, limit }.into())
         }
     }
 }
 
-/// Writes values into the pieces of a tensor that lie in these windows.
-pub(super) fn upload_pieces(engine: &Engine, pieces: &[Piece], windows: &[Range], values: &[f32]) -> Result<(), Error> {
-    let mut rest = values;
-    for piece in pieces {
-        let (these, after) = rest.split_at(piece.elements as usize);
-        let window = &windows[piece.window];
-        engine.write(&window.buffer, window.offset + piece.offset * 4, these)?;
-        rest = after;
-    }
-    Ok(())
-}
-
-/// The pieces of a tensor, and the pages that they lie in.
-pub(super) type Tensor<'a> = (&'a [Piece], &'a [Buffer]);
-
 /// Bytes that are read back at once: few waits, and no more host memory than need be.
 const READ_BYTES: u64 = 256 << 20;
 
-/// The values of tensors. Waits for the device once for every 256 MiB.
-pub(super) fn download_all(engine: &Engine, tensors: &[Tensor<'_>]) -> Result<Vec<Vec<f32>>, Error> {
-    let bytes_of = |(pieces, _): &Tensor<'_>| pieces.iter().map(|piece| piece.elements * 4).sum::<u64>();
-    let mut values = Vec::with_capacity(tensors.len());
-    let mut rest = tensors;
+/// The elements of streams, as they are stored. Waits for the device once for every 256 MiB.
+pub(super) fn download_all(engine: &Engine, streams: &[Stream<'_>]) -> Result<Vec<Vec<u8>>, Error> {
+    let mut values = Vec::with_capacity(streams.len());
+    let mut rest = streams;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = rest.iter().take_while(|tensor| {
-            bytes += bytes_of(tensor);
+        let fits = rest.iter().take_while(|stream| {
+            bytes += stream.bytes();
             bytes <= READ_BYTES
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        let ranges = now.iter().flat_map(|(pieces, pages)| pieces.iter().map(|piece| piece_range(piece, pages)));
-        let mut read = engine.read_all(&ranges.collect::<Vec<Range>>())?.into_iter();
-        for (pieces, _) in now {
-            let parts = read.by_ref().take(pieces.len());
-            values.push(parts.flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)).collect());
+        let mut read = engine.read_all(&now.iter().flat_map(Stream::ranges).collect::<Vec<Range>>())?.into_iter();
+        for stream in now {
+            let mut bytes: Vec<u8> = read.by_ref().take(stream.pieces.len()).flatten().collect();
+            // Only the last piece has padding.
+            bytes.truncate(stream.bytes() as usize);
+            values.push(bytes);
         }
         rest = later;
     }

@@ -102,7 +102,9 @@ fn on_device(row: &Row, max_norm: f64) -> layout::Row {
         flags: flag(row.amsgrad, layout::AMSGRAD)
             | flag(row.maximize, layout::MAXIMIZE)
             | flag(!decoupled, layout::COUPLED)
-            | flag(row.nesterov, layout::NESTEROV),
+            | flag(row.nesterov, layout::NESTEROV)
+            | flag(row.ema_decay.is_some(), layout::AVERAGED),
         max_norm: row.clip_norm.unwrap_or(max_norm) as f32,
+        average_rate: (1.0 - row.ema_decay.unwrap_or(1.0)) as f32,
     }
 }

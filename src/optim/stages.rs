@@ -30,6 +30,16 @@ pub(crate) struct Stages<'a> {
     pub(crate) chunks: OnceCell<Buffer>,
 }
 
+/// The last stage over one run.
+pub(crate) struct PerRun {
+    pub(crate) kernel: &'static Kernel,
+    pub(crate) bytes_per_element: u64,
+    /// Bindings between control and segment.
+    pub(crate) streams: Vec<Binding>,
+    /// Bindings behind the segment.
+    pub(crate) extra: Vec<Binding>,
+}
+
 /// A control block for this many tensors, that knows of no bad group.
 pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
     let bytes = CONTROL_HEADER_BYTES as usize + tensors * size_of::<Record>();
@@ -85,12 +95,12 @@ impl Stages<'_> {
 
     /// The norm over gradients in these windows: 4 bytes a gradient.
     pub(crate) fn norm(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        self.partials(variant("norm", self.in_place, false)?, &self.work.norm, 0, windows, 4)
+        self.partials(variant("norm", self.in_place)?, &self.work.norm, 0, windows, 4)
     }
 
     /// The norm over squares in these windows, which kernels have written: no stream is read.
     pub(crate) fn norm_fold(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        self.partials(variant("norm_fold", false, false)?, &self.work.fold, self.work.norm.partials(), windows, 0)
+        self.partials(kernel("norm_fold")?, &self.work.fold, self.work.norm.partials(), windows, 0)
     }
 
     /// A reduction to partial sums, that begin at `place` in the control block.
@@ -154,45 +164,29 @@ impl Stages<'_> {
         let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
         let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        Ok(Dispatch { kernel: variant("control", false, false)?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
+        Ok(Dispatch { kernel: kernel("control")?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
     }
 
-    /// One dispatch for each run of the update's order; `bind` gives the bindings between control and segment, and
-    /// what follows the segment.
-    pub(crate) fn per_run(
-        &self,
-        kernel: &'static Kernel,
-        bytes_per_element: u64,
-        bind: impl Fn(&Run) -> (Vec<Binding>, Vec<Binding>),
-    ) -> Result<Vec<Dispatch>, Error> {
+    /// One dispatch for each run of the update's order.
+    pub(crate) fn per_run(&self, of: impl Fn(&Run) -> Result<PerRun, Error>) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
         let segments = self.segments(&self.work.update_runs, |_| Segment::default())?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(run, segment): (&Run, Range)| {
-            let (streams, extra) = bind(run);
+            let PerRun { kernel, bytes_per_element, streams, extra } = of(run)?;
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(segment.into());
             bindings.extend(extra);
-            Dispatch {
-                kernel,
-                bindings,
-                constants: constants.clone(),
-                grid: row_of(run.chunks.end - run.chunks.start),
-                bytes: run.elements * bytes_per_element,
-            }
+            let grid = row_of(run.chunks.end - run.chunks.start);
+            let bytes = run.elements * bytes_per_element;
+            Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes })
         };
-        Ok(self.work.update_runs.iter().zip(segments).map(dispatch).collect())
+        self.work.update_runs.iter().zip(segments).map(dispatch).collect()
     }
 }
 
-/// The variant of a kernel for these bindings.
-pub(crate) fn variant(name: &'static str, in_place: bool, amsgrad: bool) -> Result<&'static Kernel, Error> {
-    let suffix = match (in_place, amsgrad) {
-        (false, false) => "",
-        (false, true) => ".amsgrad",
-        (true, false) => ".in_place",
-        (true, true) => ".in_place_amsgrad",
-    };
-    Ok(kernel(&format!("{name}{suffix}"))?)
+/// The variant of a kernel for gradients in place or in arenas.
+pub(crate) fn variant(name: &'static str, in_place: bool) -> Result<&'static Kernel, Error> {
+    Ok(kernel(&format!("{name}{}", if in_place { ".in_place" } else { "" }))?)
 }

@@ -1,20 +1,30 @@
-//! The moments, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
+//! The moments, the averages, and our own gradients: arenas in thaw order, so that they exist only for what has thawed.
 
-use super::parameters::{buffers, piece_range, window_range};
-use super::update::Update;
-use super::{Error, work};
-use crate::engine::{self, Buffer, Engine, Piece, Placement, Range, Submission};
+use super::Error;
+use super::arena::{Arena, Stream};
+use super::parameters::download_all;
+use super::update::{AVERAGE, Update};
+use crate::engine::{Engine, Piece, Range, Submission};
+use crate::params::Storage;
 
 /// State of the tensors that have thawed at least once, in thaw order.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Tensors, in thaw order.
     pub(crate) order: Vec<usize>,
-    placement: Placement,
-    /// The pages of each moment, in the order of [`Update::moments`].
-    pub(crate) moments: Vec<Vec<Buffer>>,
-    /// Only where gradients are ours.
-    pub(crate) grads: Vec<Buffer>,
+    /// One for each update that a tensor has.
+    kept: Vec<Kept>,
+    /// The gradients, where they are ours.
+    grads: Arena,
+}
+
+/// What is kept from step to step for tensors that are updated alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) update: Update,
+    moments: Arena,
+    /// The moving average of the parameters, laid out as the moments are; no stream where there is none.
+    average: Arena,
 }
 
 /// What a state must hold.
@@ -22,108 +32,147 @@ pub(crate) struct Wanted<'a> {
     pub(crate) order: Vec<usize>,
     /// Elements of every tensor of the model.
     pub(crate) elements: &'a [u64],
-    pub(crate) update: Update,
+    /// What each tensor of the model is updated by.
+    pub(crate) updates: Vec<Update>,
     pub(crate) own_gradients: bool,
     pub(crate) page_bytes: u64,
 }
 
-impl State {
-    /// Where a tensor's state lies, if it has any.
-    pub(crate) fn pieces(&self, tensor: usize) -> Option<&[Piece]> {
-        let place = self.order.iter().position(|other| *other == tensor)?;
-        Some(&self.placement.pieces[place])
+impl Kept {
+    /// Room for no tensor yet.
+    pub(crate) fn empty(update: Update) -> Kept {
+        Kept { update, moments: Arena::empty(update.storage), average: Arena::empty(Storage::F32) }
     }
 
-    /// Bytes of the moments.
-    pub(crate) fn moment_bytes(&self) -> u64 {
-        self.moments.iter().flatten().map(Buffer::bytes).sum()
+    /// Laid out anew for these tensors, `(tensor, elements)`; see [`Arena::relaid`]. Labels begin with `prefix`.
+    pub(crate) fn relaid(
+        &self,
+        engine: &Engine,
+        prefix: &str,
+        update: Update,
+        tensors: &[(usize, u64)],
+        page_bytes: u64,
+    ) -> Result<Kept, Error> {
+        let names: Vec<String> = update.streams().map(|name| format!("{prefix}{name}")).collect();
+        let (moments, average) = names.split_at(update.moments.len());
+        let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
+        let average = self.average.relaid(engine, tensors, average, page_bytes)?;
+        Ok(Kept { update, moments, average })
+    }
+
+    fn copies_to(&self, to: &Kept) -> Vec<(Range, Range)> {
+        [self.moments.copies_to(&to.moments), self.average.copies_to(&to.average)].concat()
+    }
+
+    /// A tensor's streams by name, in the order of [`Update::streams`]; none where it has none.
+    pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = (&'static str, Stream<'_>)> {
+        let average = self.average.streams(tensor).map(|stream| (AVERAGE, stream));
+        self.update.moments.iter().copied().zip(self.moments.streams(tensor)).chain(average)
+    }
+
+    /// Page `page` of each moment.
+    pub(crate) fn moment_pages(&self, page: usize) -> Vec<Range> {
+        self.moments.page(page)
+    }
+
+    /// Page `page` of the average, if there is one.
+    pub(crate) fn average_page(&self, page: usize) -> Option<Range> {
+        self.average.page(page).pop()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.moments.bytes() + self.average.bytes()
+    }
+}
+
+impl State {
+    /// Whether a tensor has any.
+    pub(crate) fn holds(&self, tensor: usize) -> bool {
+        self.order.contains(&tensor)
+    }
+
+    /// Which of the kept has a tensor, and where in its arenas it lies.
+    pub(crate) fn place(&self, tensor: usize) -> Option<(usize, &[Piece])> {
+        let mut kept = self.kept.iter().enumerate();
+        kept.find_map(|(number, kept)| Some((number, kept.moments.pieces(tensor)?)))
+    }
+
+    /// What is kept at a [`place`](State::place).
+    pub(crate) fn kept(&self, number: usize) -> &Kept {
+        &self.kept[number]
+    }
+
+    /// A tensor's moments and average by name; none where it has none.
+    pub(crate) fn streams(&self, tensor: usize) -> Vec<(&'static str, Stream<'_>)> {
+        self.kept.iter().flat_map(|kept| kept.streams(tensor)).collect()
+    }
+
+    /// Where a tensor's gradient lies, if it is ours.
+    pub(crate) fn gradient(&self, tensor: usize) -> Option<Stream<'_>> {
+        self.grads.streams(tensor).next()
+    }
+
+    /// The pages of our gradients.
+    pub(crate) fn gradient_windows(&self) -> Vec<Range> {
+        self.grads.windows(0).to_vec()
+    }
+
+    /// Bytes of moments and averages.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.iter().map(Kept::bytes).sum()
+    }
+
+    /// Bytes of our gradients.
+    pub(crate) fn gradient_bytes(&self) -> u64 {
+        self.grads.bytes()
     }
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
     /// in one submission, and what is new is zero.
     pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
-        let lengths: Vec<u64> = wanted.order.iter().map(|tensor| wanted.elements[*tensor]).collect();
-        let placement = engine::place(&lengths, wanted.page_bytes, work::CHUNK_ELEMENTS);
-        // Placing is the same for the same beginning: leading pages of the same size hold the same pieces.
-        let same = |(old, new): &(&u64, &u64)| old == new;
-        let kept = match wanted.order.starts_with(&self.order) {
-            true => self.placement.pages.iter().zip(&placement.pages).take_while(same).count(),
-            false => 0,
-        };
-        let make = |label: &str, wanted: bool, old: &[Buffer]| {
-            if !wanted {
-                return Ok(Vec::new());
+        let Wanted { order, elements, updates, own_gradients, page_bytes } = wanted;
+        let sized = |tensor: &usize| (*tensor, elements[*tensor]);
+        let mut kinds: Vec<Update> = Vec::new();
+        for tensor in order {
+            if !kinds.contains(&updates[*tensor]) {
+                kinds.push(updates[*tensor]);
             }
-            let kept = kept.min(old.len());
-            let new = buffers(engine, label, &placement.pages[kept..])?;
-            Ok::<_, Error>(old[..kept].iter().cloned().chain(new).collect())
-        };
-        let moment = |(place, name): (usize, &&str)| make(name, true, self.moments.get(place).map_or(&[], |old| old));
-        let moments = wanted.update.moments.iter().enumerate().map(moment).collect::<Result<_, _>>()?;
-        let grads = make("grads", wanted.own_gradients, &self.grads)?;
-        let relaid = State { order: wanted.order.clone(), moments, grads, placement };
-        let copies = self.copies_to(&relaid);
+        }
+        let mut copies = Vec::new();
+        let mut kept = Vec::with_capacity(kinds.len());
+        for update in kinds {
+            // Another moment may have joined since; how those there were are stored is the group's for good.
+            let known = self.kept.iter().find(|known| known.update.is_kept_as(&update));
+            let old = known.cloned().unwrap_or_else(|| Kept::empty(update));
+            let tensors: Vec<_> = order.iter().filter(|tensor| updates[**tensor] == update).map(sized).collect();
+            let new = old.relaid(engine, "", update, &tensors, *page_bytes)?;
+            copies.extend(old.copies_to(&new));
+            kept.push(new);
+        }
+        let names = if *own_gradients { vec!["grads".to_owned()] } else { Vec::new() };
+        let all: Vec<_> = order.iter().map(sized).collect();
+        let grads = self.grads.relaid(engine, &all, &names, *page_bytes)?;
+        copies.extend(self.grads.copies_to(&grads));
         if !copies.is_empty() {
             engine.submit(&Submission { copies, ..Submission::default() })?;
         }
+        let relaid = State { order: order.clone(), kept, grads };
+        order.iter().try_for_each(|tensor| self.keep_anew(engine, *tensor, &relaid))?;
         Ok(relaid)
     }
 
-    fn copies_to(&self, to: &State) -> Vec<(Range, Range)> {
-        let moments = self.moments.iter().zip(&to.moments);
-        let arenas: Vec<(&Vec<Buffer>, &Vec<Buffer>)> = moments.chain([(&self.grads, &to.grads)]).collect();
-        let mut copies = Vec::new();
-        for tensor in &to.order {
-            let (Some(old), Some(new)) = (self.pieces(*tensor), to.pieces(*tensor)) else { continue };
-            for (old, new) in common_cuts(old, new) {
-                for (from, to) in &arenas {
-                    let (Some(_), Some(_)) = (from.get(old.window), to.get(new.window)) else { continue };
-                    let (from, to) = (piece_range(&old, from), piece_range(&new, to));
-                    if !from.buffer.same(&to.buffer) {
-                        copies.push((from, to));
-                    }
-                }
-            }
+    /// State that was loaded before its tensor was in a group, and is now kept as the group says: by way of the host.
+    fn keep_anew(&self, engine: &Engine, tensor: usize, to: &State) -> Result<(), Error> {
+        let update = |state: &State| state.place(tensor).map(|(number, _)| state.kept[number].update);
+        match (update(self), update(to)) {
+            (Some(old), Some(new)) if !old.is_kept_as(&new) => {}
+            _ => return Ok(()),
         }
-        copies
-    }
-}
-
-/// Copies of the same elements from where they lie to where they are to lie.
-pub(super) fn copies(from: (&[Piece], &[Range]), to: (&[Piece], &[Range])) -> Vec<(Range, Range)> {
-    let cuts = common_cuts(from.0, to.0).into_iter();
-    cuts.map(|(old, new)| (window_range(&old, from.1), window_range(&new, to.1))).collect()
-}
-
-/// Two ways of cutting the same elements, cut where either is cut.
-fn common_cuts(a: &[Piece], b: &[Piece]) -> Vec<(Piece, Piece)> {
-    let (mut a, mut b) = (a.to_vec(), b.to_vec());
-    let mut cuts = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        let elements = a[i].elements.min(b[j].elements);
-        cuts.push((Piece { elements, ..a[i] }, Piece { elements, ..b[j] }));
-        for (pieces, at) in [(&mut a, &mut i), (&mut b, &mut j)] {
-            pieces[*at].offset += elements;
-            pieces[*at].elements -= elements;
-            if pieces[*at].elements == 0 {
-                *at += 1;
-            }
-        }
-    }
-    cuts.retain(|(piece, _)| piece.elements > 0);
-    cuts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cuts_of_both_sides_meet() {
-        let piece = |window, offset, elements| Piece { window, offset, elements };
-        let cuts = common_cuts(&[piece(0, 64, 100), piece(1, 0, 28)], &[piece(0, 0, 128)]);
-        let expected = [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
-        assert_eq!(cuts, expected);
+        let (old, new) = (self.streams(tensor), to.streams(tensor));
+        let new_of = |name: &str| new.iter().find(|(known, _)| *known == name).map(|(_, stream)| stream);
+        let both = old.iter().filter_map(|(name, from)| Some((*from, new_of(name)?)));
+        let (from, to): (Vec<Stream<'_>>, Vec<&Stream<'_>>) = both.unzip();
+        let values = from.iter().zip(download_all(engine, &from)?).map(|(stream, bytes)| stream.widened(&bytes));
+        values.zip(to).try_for_each(|(values, to)| to.upload(engine, &values))
     }
 }

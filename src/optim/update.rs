@@ -1,40 +1,58 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
-use crate::params::{Row, Rule};
+use crate::engine::{self, Kernel, kernel};
+use crate::params::{Row, Rule, Storage};
 
 /// Bytes that every rule moves for an element: the parameter is read and written, the gradient is read.
 const BYTES: u64 = 12;
-/// Bytes that each moment adds: it is read and written.
-const MOMENT_BYTES: u64 = 8;
 
-/// The update stage of an optimizer. Its groups share one kernel.
+/// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Update {
-    /// The kernel; a variant of it where parameters are in place or amsgrad is in use.
+    /// The kernel; a variant of it where parameters are in place, amsgrad is in use, moments are not f32 or there is an
+    /// average.
     pub(crate) kernel: &'static str,
     /// What torch calls the moments, in the order of the kernel's bindings. Each is an arena.
     pub(crate) moments: &'static [&'static str],
+    /// How they are stored.
+    pub(crate) storage: Storage,
+    /// Whether a moving average of the parameters is kept, in f32.
+    pub(crate) has_average: bool,
 }
 
-const ADAMW: Update = Update { kernel: "adamw", moments: &["exp_avg", "exp_avg_sq"] };
-const AMSGRAD: Update = Update { kernel: "adamw", moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] };
+const ADAMW: Update =
+    Update { kernel: "adamw", moments: &["exp_avg", "exp_avg_sq"], storage: Storage::F32, has_average: false };
+const AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
 /// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
-const SGD: Update = Update { kernel: "sgd", moments: &["momentum_buffer"] };
+const SGD: Update = Update { kernel: "sgd", moments: &["momentum_buffer"], ..ADAMW };
+
+/// What the average is called in files.
+pub(crate) const AVERAGE: &str = "ema";
+/// Bytes of an element of the average.
+const AVERAGE_BYTES: u64 = 4;
 
 impl Update {
-    /// The update stage for groups with these rows, whose rules go together. No group at all is AdamW.
+    /// What all groups with these rows have room in, if their rules go together: every moment that one of them has, in the
+    /// widest storage that one of them has, and an average if one of them keeps one. No group at all is AdamW.
     pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Update {
-        let rows = rows.into_iter().map(Update::of_row);
-        rows.max_by_key(|update| update.moments.len()).unwrap_or(ADAMW)
+        rows.into_iter().map(Update::of_row).reduce(Update::joined).unwrap_or(ADAMW)
+    }
+
+    fn joined(self, other: Update) -> Update {
+        let more = other.moments.len() > self.moments.len();
+        let moments = if more { other.moments } else { self.moments };
+        let has_average = self.has_average || other.has_average;
+        Update { moments, storage: self.storage.min(other.storage), has_average, ..self }
     }
 
     /// What one group needs.
     pub(crate) fn of_row(row: &Row) -> Update {
-        match row.rule {
+        let rule = match row.rule {
             Rule::AdamW | Rule::Adam if row.amsgrad => AMSGRAD,
             Rule::AdamW | Rule::Adam => ADAMW,
             Rule::Sgd => SGD,
-        }
+        };
+        Update { storage: row.moments, has_average: row.ema_decay.is_some(), ..rule }
     }
 
     /// Whether one optimizer may have both.
@@ -42,12 +60,41 @@ impl Update {
         self.kernel == other.kernel
     }
 
-    pub(crate) fn has_amsgrad(&self) -> bool {
-        *self == AMSGRAD
+    /// Whether moments of one are moments of the other.
+    pub(crate) fn is_stored_as(&self, other: &Update) -> bool {
+        self.goes_with(other) && self.storage == other.storage
     }
 
-    /// Bytes that a step moves for each element.
+    /// Whether tensors of both may lie in one arena.
+    pub(crate) fn is_kept_as(&self, other: &Update) -> bool {
+        self.is_stored_as(other) && self.has_average == other.has_average
+    }
+
+    /// What a tensor has besides its parameter and gradient: the moments and, last, the average.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.moments.iter().copied().chain(self.has_average.then_some(AVERAGE))
+    }
+
+    /// The variant of the kernel.
+    pub(crate) fn variant(&self, in_place: bool) -> Result<&'static Kernel, engine::Error> {
+        let words = [
+            (in_place, "in_place"),
+            (self.moments == AMSGRAD.moments, "amsgrad"),
+            (self.storage == Storage::Bf16, "bf16"),
+            (self.has_average, "average"),
+        ];
+        let words: Vec<&str> = words.into_iter().filter(|(wanted, _)| *wanted).map(|(_, word)| word).collect();
+        if words.is_empty() { kernel(self.kernel) } else { kernel(&format!("{}.{}", self.kernel, words.join("_"))) }
+    }
+
+    /// Bytes of an element's moments and average.
+    pub(crate) fn state_bytes(&self) -> u64 {
+        let average = if self.has_average { AVERAGE_BYTES } else { 0 };
+        self.storage.element_bytes() * self.moments.len() as u64 + average
+    }
+
+    /// Bytes that a step moves for each element: the state is read and written.
     pub(crate) fn bytes_per_element(&self) -> u64 {
-        BYTES + MOMENT_BYTES * self.moments.len() as u64
+        BYTES + 2 * self.state_bytes()
     }
 }

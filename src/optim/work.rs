@@ -24,6 +24,8 @@ pub(crate) struct Span<'a> {
     pub(crate) param: &'a [Piece],
     pub(crate) grad: &'a [Piece],
     pub(crate) state: &'a [Piece],
+    /// Which arena the state's windows are of.
+    pub(crate) arena: usize,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Span<'a> {
 /// The windows that a chunk's streams lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Windows {
+    pub(crate) arena: usize,
     pub(crate) param: usize,
     pub(crate) grad: usize,
     pub(crate) state: usize,
@@ -96,7 +99,7 @@ impl WorkList {
 impl Reduction {
     fn new<'a>(spans: impl Iterator<Item = Span<'a>>, most_partials: usize) -> Reduction {
         let placed: Vec<(Windows, Chunk)> = spans.flat_map(|span| chunks_of(&span)).collect();
-        let runs = runs(&placed, |windows| Windows { param: 0, grad: windows.grad, state: 0 });
+        let runs = runs(&placed, |windows| Windows { arena: 0, param: 0, grad: windows.grad, state: 0 });
         Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), runs, most_partials }
     }
 
@@ -119,7 +122,7 @@ fn chunks_of(span: &Span<'_>) -> Vec<(Windows, Chunk)> {
     starts
         .map(|start| {
             let (param, grad, state) = (locate(span.param, start), locate(span.grad, start), locate(span.state, start));
-            let windows = Windows { param: param.0, grad: grad.0, state: state.0 };
+            let windows = Windows { arena: span.arena, param: param.0, grad: grad.0, state: state.0 };
             let chunk = Chunk {
                 param: param.1,
                 grad: grad.1,
@@ -178,6 +181,7 @@ mod tests {
             param: pieces,
             grad: pieces,
             state: pieces,
+            arena: 0,
             squares: None,
         };
         let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]);
@@ -193,8 +197,16 @@ mod tests {
         for n in [1u64, 2, 3, 1023, 1024, 1025, 3000] {
             let whole = [piece(0, 0, n * CHUNK_ELEMENTS)];
             let elements = n * CHUNK_ELEMENTS;
-            let span =
-                Span { tensor: 0, group: 0, elements, param: &whole, grad: &whole, state: &whole, squares: None };
+            let span = Span {
+                tensor: 0,
+                group: 0,
+                elements,
+                param: &whole,
+                grad: &whole,
+                state: &whole,
+                arena: 0,
+                squares: None,
+            };
             let work = WorkList::new(&[span]);
             let p = u64::from(work.partials());
             for chunk in 0..n as u32 {
@@ -219,6 +231,7 @@ mod tests {
             param: &pieces,
             grad: &pieces,
             state: &pieces,
+            arena: 0,
             squares,
         };
         let work = WorkList::new(&[span(0, Some(piece(0, 32, 5000))), span(1, None), span(2, Some(piece(0, 7, 1)))]);
@@ -237,7 +250,8 @@ mod tests {
     #[test]
     fn chunks_of_the_same_windows_are_brought_together() {
         let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
-        let span = |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a, squares: None };
+        let span =
+            |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a, arena: 0, squares: None };
         let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]);
         assert_eq!(work.norm.runs.len(), 1);
         let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();

@@ -48,6 +48,16 @@ pub enum Error {
         /// The dampening given.
         dampening: f64,
     },
+    /// Moments of a rule whose kernel does not store them so.
+    #[error("group {group:?}: moments of {rule} are stored as f32, not as {moments}")]
+    BadStorage {
+        /// The group's name.
+        group: String,
+        /// Its rule.
+        rule: super::Rule,
+        /// The storage asked for.
+        moments: super::Storage,
+    },
     /// No group has this name.
     #[error("no group is named {name:?}{}", hint(.nearest))]
     UnknownGroup {

@@ -20,12 +20,22 @@ pub enum Field {
     Momentum,
     /// Largest norm of a step's gradients, one number for all groups.
     ClipNorm,
+    /// Decay of the moving average of the parameters.
+    EmaDecay,
 }
 
 impl Field {
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 7] =
-        [Field::Lr, Field::WeightDecay, Field::Beta1, Field::Beta2, Field::Eps, Field::Momentum, Field::ClipNorm];
+    pub const ALL: [Field; 8] = [
+        Field::Lr,
+        Field::WeightDecay,
+        Field::Beta1,
+        Field::Beta2,
+        Field::Eps,
+        Field::Momentum,
+        Field::ClipNorm,
+        Field::EmaDecay,
+    ];
 
     /// Its name in files and messages.
     pub fn name(self) -> &'static str {
@@ -37,6 +47,7 @@ impl Field {
             Field::Eps => "eps",
             Field::Momentum => "momentum",
             Field::ClipNorm => "clip_norm",
+            Field::EmaDecay => "ema_decay",
         }
     }
 
@@ -45,6 +56,7 @@ impl Field {
         match self {
             Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
             Field::ClipNorm => (value as f32).is_finite() && value as f32 > 0.0,
+            Field::EmaDecay => (0.0..=1.0).contains(&value),
             Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => (value as f32).is_finite() && value >= 0.0,
         }
     }
@@ -65,6 +77,7 @@ impl Field {
         match self {
             Field::Beta1 | Field::Beta2 => "in [0, 1)",
             Field::ClipNorm => "a finite number above 0",
+            Field::EmaDecay => "in [0, 1]",
             Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => "a finite number that is 0 or more",
         }
     }

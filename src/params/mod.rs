@@ -14,6 +14,7 @@ mod param;
 mod row;
 mod rule;
 mod select;
+mod storage;
 
 pub use error::Error;
 pub use field::Field;
@@ -24,3 +25,4 @@ pub use param::Param;
 pub use row::Row;
 pub use rule::Rule;
 pub use select::Pattern;
+pub use storage::Storage;

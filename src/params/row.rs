@@ -1,6 +1,6 @@
 //! The row: one group's hyper-parameters at one step.
 
-use super::{Error, Field, Rule};
+use super::{Error, Field, Rule, Storage};
 
 /// Hyper-parameters of a group, with the names of `torch.optim`. A field that the group's rule does not have is not
 /// looked at.
@@ -20,6 +20,8 @@ pub struct Row {
     pub eps: f64,
     /// Adam and AdamW: divide by the largest second moment so far (Reddi et al. 2018).
     pub amsgrad: bool,
+    /// How moments are stored; a group keeps its storage. SGD's buffer is f32.
+    pub moments: Storage,
     /// SGD: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
     pub momentum: f64,
     /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
@@ -31,6 +33,10 @@ pub struct Row {
     /// Gradients of all groups together are clipped to this norm, > 0; `None`: as the optimizer's settings say. It is one
     /// number for a whole step, so every group's row has the same.
     pub clip_norm: Option<f64>,
+    /// Keep a moving average of the parameters too: after each step ema ← decay · ema + (1 − decay) · p, in [0, 1], from
+    /// the parameters after the first step on (torch's `swa_utils.AveragedModel` with `get_ema_multi_avg_fn`). `None`:
+    /// there is none. A group keeps one from its start or never.
+    pub ema_decay: Option<f64>,
 }
 
 impl Default for Row {
@@ -44,11 +50,13 @@ impl Default for Row {
             beta2: 0.999,
             eps: 1e-8,
             amsgrad: false,
+            moments: Storage::F32,
             momentum: 0.0,
             dampening: 0.0,
             nesterov: false,
             maximize: false,
             clip_norm: None,
+            ema_decay: None,
         }
     }
 }
@@ -60,13 +68,15 @@ impl Row {
         Row { rule, weight_decay, ..Row::default() }
     }
 
-    /// Whether a field means anything to this row: its rule has it, or it is a clip norm and there is one.
+    /// Whether a field means anything to this row: its rule has it, or it is a clip norm or the decay of an average and there
+    /// is one.
     pub fn has(&self, field: Field) -> bool {
         match field {
             Field::Lr | Field::WeightDecay => true,
             Field::Beta1 | Field::Beta2 | Field::Eps => self.rule != Rule::Sgd,
             Field::Momentum => self.rule == Rule::Sgd,
             Field::ClipNorm => self.clip_norm.is_some(),
+            Field::EmaDecay => self.ema_decay.is_some(),
         }
     }
 
@@ -76,7 +86,7 @@ impl Row {
         Field::ALL.into_iter().filter(move |field| row.has(*field))
     }
 
-    /// The value of a field; infinity is a clip norm that is not there.
+    /// The value of a field; infinity is a clip norm, or the decay of an average, that is not there.
     pub fn get(&self, field: Field) -> f64 {
         match field {
             Field::Lr => self.lr,
@@ -86,10 +96,11 @@ impl Row {
             Field::Eps => self.eps,
             Field::Momentum => self.momentum,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
+            Field::EmaDecay => self.ema_decay.unwrap_or(f64::INFINITY),
         }
     }
 
-    /// The row with one field changed; a clip norm of infinity is none.
+    /// The row with one field changed; a clip norm of infinity is none, and an average with a decay of infinity neither.
     #[must_use]
     pub fn with(mut self, field: Field, value: f64) -> Row {
         match field {
@@ -100,6 +111,7 @@ impl Row {
             Field::Eps => self.eps = value,
             Field::Momentum => self.momentum = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
+            Field::EmaDecay => self.ema_decay = (value != f64::INFINITY).then_some(value),
         }
         self
     }
@@ -116,16 +128,17 @@ impl Row {
     /// later take the momentum of a Nesterov group to 0.
     ///
     /// # Errors
-    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`].
+    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`], [`Error::BadStorage`].
     pub fn check_start(&self, group: &str) -> Result<(), Error> {
         self.check(group)?;
-        let Row { rule, momentum, dampening, nesterov, .. } = *self;
+        let Row { rule, momentum, dampening, nesterov, moments, .. } = *self;
         let group = group.to_owned();
         match rule {
             Rule::Sgd if !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
             Rule::Sgd if nesterov && (momentum == 0.0 || dampening != 0.0) => {
                 Err(Error::BadNesterov { group, momentum, dampening })
             }
+            Rule::Sgd if moments != Storage::F32 => Err(Error::BadStorage { group, rule, moments }),
             _ => Ok(()),
         }
     }

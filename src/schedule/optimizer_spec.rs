@@ -3,7 +3,7 @@
 use super::Error;
 use super::class::{Arguments, Value};
 use super::yaml::{Place, Raw, Section};
-use crate::params::{self, Field, Row, Rule, nearest};
+use crate::params::{self, Field, Row, Rule, Storage, nearest};
 
 /// An optimizer that a schedule asks for: what its groups start with.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +33,13 @@ impl OptimizerSpec {
         } else {
             (row.beta1, row.beta2) = section.pair("betas", (row.beta1, row.beta2))?;
             row.eps = section.number("eps", row.eps)?;
+            let moments = section.word_or_first("moments", &Storage::ALL.map(Storage::name))?;
+            row.moments = Storage::ALL.into_iter().find(|storage| storage.name() == moments).unwrap_or_default();
         }
         row.lr = section.number("lr", row.lr)?;
         row.weight_decay = section.number("weight_decay", row.weight_decay)?;
         row.clip_norm = section.optional("clip_norm")?;
+        row.ema_decay = section.optional("ema_decay")?;
         check(&section, &row)?;
         Ok((row, section.texts("no_decay")?))
     }
@@ -55,8 +58,9 @@ impl OptimizerSpec {
 }
 
 /// The keys of the section, by the rule.
-const ADAM: [&str; 7] = ["type", "lr", "weight_decay", "betas", "eps", "clip_norm", "no_decay"];
-const SGD: [&str; 8] = ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "no_decay"];
+const ADAM: [&str; 9] = ["type", "lr", "weight_decay", "betas", "eps", "moments", "clip_norm", "ema_decay", "no_decay"];
+const SGD: [&str; 9] =
+    ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "ema_decay", "no_decay"];
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };

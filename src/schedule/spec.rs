@@ -281,9 +281,11 @@ fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSp
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
     }
-    if section.peek("field") == Some(Field::ClipNorm.name()) && !row.has(Field::ClipNorm) {
-        let allowed = "a field here: give optimizer.clip_norm, from which it starts";
-        return Err(section.bad("field", "clip_norm".to_owned(), allowed, None));
+    for field in [Field::ClipNorm, Field::EmaDecay].map(Field::name) {
+        if section.peek("field") == Some(field) && !row.fields().any(|known| known.name() == field) {
+            let allowed = format!("a field here: give optimizer.{field}, from which it starts");
+            return Err(section.bad("field", field.to_owned(), &allowed, None));
+        }
     }
     let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
@@ -327,13 +329,13 @@ mod tests {
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
-                 clip_norm, no_decay",
+                 moments, clip_norm, ema_decay, no_decay",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
                  betas, eps, \
-                 clip_norm, no_decay",
+                 moments, clip_norm, ema_decay, no_decay",
             ),
             ("lr: 1", "type is missing"),
             (

@@ -46,7 +46,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
     let mut first_bad = None;
     let told = |step, group, field: Field, value| {
         let beyond = value > f64::from(f32::MAX) && f64::is_finite(value);
-        let bounded = matches!(field, Field::Beta1 | Field::Beta2);
+        let bounded = matches!(field, Field::Beta1 | Field::Beta2 | Field::EmaDecay);
         let allowed = if beyond && !bounded { "a number that f32 holds: it goes to 3.4e38" } else { field.allowed() };
         Error::BadRow { step, group, field, value, allowed }
     };

@@ -49,7 +49,7 @@ impl Plan {
             section = section.with(field.name(), row.get(field));
         }
         if row.has(Field::Beta1) {
-            section = section.with("betas", vec![row.beta1, row.beta2]);
+            section = section.with("betas", vec![row.beta1, row.beta2]).with("moments", row.moments.name());
         }
         if row.rule == Rule::Sgd {
             section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);

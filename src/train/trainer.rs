@@ -302,7 +302,9 @@ impl Trainer {
         self.make_test()?;
         let steps = self.cursor.step();
         let report = Some(Report { ring: &self.results, tag: steps });
-        let programs = self.test.iter().collect();
+        // Where averages are kept, they are what is tested.
+        let swap = self.optimizer.swap()?;
+        let programs = swap.into_iter().chain(&self.test).chain(swap).collect();
         self.engine.submit(&Submission { programs, report, ..Submission::default() })?;
         self.evaluating.push_back(Evaluating {
             steps,

@@ -4,7 +4,7 @@ use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
 use super::{Config, Error};
-use crate::engine::layout::{IGNORED, Metrics};
+use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Transformer};
 use crate::optim::{Optimizer, Parameters};
@@ -48,7 +48,7 @@ impl OnDevice {
         Ok(OnDevice {
             train: Set::new(engine, train)?,
             test: Set::new(engine, test)?,
-            table: engine.buffer("test table", 64)?,
+            table: engine.buffer("test table", LEAST_TABLE_BYTES)?,
             engine: engine.clone(),
             config: config.clone(),
             model: model.clone(),

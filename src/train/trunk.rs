@@ -5,7 +5,7 @@
 
 use super::examples::Examples;
 use super::{Config, Error};
-use crate::engine::layout::{GatherCached, TableHeader, pcg, shuffled};
+use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
 use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, kernel, row_of};
 use crate::engine::{Submission, Upload};
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
@@ -59,7 +59,7 @@ impl Trunk {
         let seed = examples.is_shuffled().then(|| examples.seed());
         let mut trunk = Trunk { values, samples: examples.samples(), rows, steps: examples.steps(), seed };
 
-        let table = engine.buffer("trunk table", 64)?;
+        let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
         program.dispatches.push(examples.one_by_one(batch.batch).gather(engine, batch, &table, 0)?);
         let none = LossOptions { ignore: 0, smoothing: 0.0, scale: 0.0, seed: 0 };

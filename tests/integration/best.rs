@@ -3,7 +3,7 @@
 use crate::support::{engines, fresh_gpu, noise};
 use gradus::engine::{Counters, Engine};
 use gradus::optim::{Best, Error, External, Forecast, Mode, Optimizer, Parameters, Refreeze, Settings};
-use gradus::params::{Field, Group, Param, Row, Rule};
+use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use std::collections::BTreeMap;
 
 const EVERYTHING: u64 = u64::MAX;
@@ -78,7 +78,10 @@ fn counted<T>(engine: &Engine, what: impl FnOnce() -> T) -> Counters {
 #[test]
 fn what_was_kept_comes_back_to_the_bit() {
     for engine in engines() {
-        for rule in [row(), Row { amsgrad: true, ..row() }, Row { momentum: 0.9, ..Row::of(Rule::Sgd) }] {
+        let bf16 = Row { moments: Storage::Bf16, ..row() };
+        let averaged = Row { amsgrad: true, ema_decay: Some(0.9), ..bf16 };
+        let sgd = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
+        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, sgd] {
             for limit in [EVERYTHING, 0] {
                 let parameters = filled(&engine);
                 let groups = [Group { row: rule, ..head() }];
@@ -255,7 +258,9 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
 #[test]
 fn its_bytes_are_known_beforehand() {
     for engine in engines() {
-        for rule in [row(), Row { amsgrad: true, ..row() }, Row::of(Rule::Sgd)] {
+        let bf16 = Row { moments: Storage::Bf16, ..row() };
+        let averaged = Row { ema_decay: Some(0.9), ..row() };
+        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, Row::of(Rule::Sgd)] {
             let forecast = Forecast::of(&[rule], &settings());
             let [late_param, weight, bias, last] = &model()[..] else { panic!("four parameters") };
             let parameters = filled(&engine);

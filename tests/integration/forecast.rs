@@ -2,7 +2,7 @@
 
 use gradus::engine::Engine;
 use gradus::optim::{Clip, Forecast, Optimizer, Parameters, Refreeze, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row, Rule, Storage};
 
 #[test]
 fn forecasts_are_the_optimizers_own_count() {
@@ -15,6 +15,10 @@ fn forecasts_are_the_optimizers_own_count() {
     for row in [
         plain,
         Row { amsgrad: true, ..plain },
+        Row { moments: Storage::Bf16, ..plain },
+        Row { ema_decay: Some(0.9), ..plain },
+        Row { ema_decay: Some(0.9), ..Row::of(Rule::Sgd) },
+        Row { moments: Storage::Bf16, amsgrad: true, ..plain },
         Row::of(Rule::Adam),
         Row::of(Rule::Sgd),
         Row { clip_norm: Some(1.0), ..Row::of(Rule::Sgd) },

@@ -2,7 +2,7 @@
 
 use crate::support::{engines, gpu};
 use gradus::data::{BatchSize, Sequence, SequenceSizes, Sequences, TokenStream};
-use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, TableHeader};
+use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, Row, TableHeader};
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Submission, kernel};
 use std::collections::HashSet;
 
@@ -38,7 +38,7 @@ fn gather(engine: &Engine, name: &str, source: &[u32], sizes: &[usize], shape: &
     let buffer = |words: &[u32]| engine.buffer_with("gather", words).expect("a buffer");
     let header = TableHeader { first_step: run.first_step, groups: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
-    let table: Vec<u32> = bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; 12]).collect();
+    let table: Vec<u32> = bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<Row>() / 4]).collect();
     let results: Vec<Buffer> = sizes.iter().chain([&4]).map(|size| buffer(&vec![JUNK; size + TAIL])).collect();
     let mut buffers = vec![buffer(source)];
     buffers.extend(results.iter().cloned());

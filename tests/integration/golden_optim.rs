@@ -135,6 +135,7 @@ fn row_of(json: &Value, class: &str) -> Row {
     row.maximize = json["maximize"].as_bool().unwrap_or(false);
     row.momentum = json["momentum"].as_f64().unwrap_or(row.momentum);
     row.dampening = json["dampening"].as_f64().unwrap_or(row.dampening);
+    row.ema_decay = json["ema_decay"].as_f64();
     row.nesterov = json["nesterov"].as_bool().unwrap_or(false);
     row
 }
@@ -269,6 +270,7 @@ fn apply_change(optimizer: &mut Optimizer, change: &Value) {
             "group" => {}
             "lr" => fields.push((Field::Lr, value.as_f64().expect("lr"))),
             "weight_decay" => fields.push((Field::WeightDecay, value.as_f64().expect("weight_decay"))),
+            "ema_decay" => fields.push((Field::EmaDecay, value.as_f64().expect("ema_decay"))),
             "eps" => fields.push((Field::Eps, value.as_f64().expect("eps"))),
             "momentum" => fields.push((Field::Momentum, value.as_f64().expect("momentum"))),
             "betas" => {

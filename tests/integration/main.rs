@@ -4,6 +4,7 @@
 //! how many were skipped.
 
 mod attention;
+mod average;
 mod bad_input;
 mod bad_schedule;
 mod batch_size;
@@ -27,6 +28,7 @@ mod kill;
 mod language;
 mod laws;
 mod measure;
+mod moments;
 mod nn;
 mod nn_golden;
 mod nn_ops;

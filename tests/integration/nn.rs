@@ -8,7 +8,7 @@ use crate::support::{assert_close, engines, gpu, noise};
 use crate::trial::{
     JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
 };
-use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, TableHeader, pcg, shuffled};
+use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
 use gradus::engine::{Binding, Buffer, Dispatch, Engine, Range, kernel};
 use gradus::nn::ops::{self, Gradient};
 use gradus::nn::{Activation, Batch, Error, Mlp, Workspace};
@@ -331,7 +331,7 @@ fn gather_trial(shape: Gather, first_step: u32) -> Trial {
     let header = TableHeader { first_step, groups: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
     let mut table: Vec<u32> = bytemuck::cast_slice(&[header]).to_vec();
-    table.extend([u32::MAX; 12]);
+    table.extend([u32::MAX; size_of::<Row>() / 4]);
     let memory = vec![
         words(data),
         labels,

@@ -4,7 +4,9 @@ use crate::support::{assert_close, engines, gpu, noise};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row, Rule, Storage};
+use half::bf16;
+use safetensors::tensor::Dtype;
 use std::collections::BTreeMap;
 
 const SIZES: [usize; 9] = [1, 63, 64, 65, 255, 257, 4095, 4097, 1_000_003];
@@ -21,15 +23,15 @@ fn split(plain: Row, other: Row) -> Vec<Group> {
     vec![Group::new("plain", plain, every_second(0)), Group::new("other", other, every_second(1))]
 }
 
-fn adamw(amsgrad: bool) -> Vec<Group> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, ..Row::default() };
+fn adamw(amsgrad: bool, moments: Storage, ema_decay: Option<f64>) -> Vec<Group> {
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, moments, ema_decay, ..Row::default() };
     let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..plain };
     split(plain, other)
 }
 
-fn sgd(momentum: f64) -> Vec<Group> {
+fn sgd(momentum: f64, ema_decay: Option<f64>) -> Vec<Group> {
     let nesterov = momentum > 0.0;
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ..Row::of(Rule::Sgd) };
+    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ema_decay, ..Row::of(Rule::Sgd) };
     split(plain, Row { lr: 3e-3, dampening: 0.25, nesterov: false, maximize: true, ..plain })
 }
 
@@ -88,7 +90,11 @@ fn run(
     }
     let state = optimizer.save_state().expect("state");
     for (name, view) in safetensors::SafeTensors::deserialize(&state).expect("a file").tensors() {
-        values.insert(name, bytemuck::pod_collect_to_vec(view.data()));
+        let read = match view.dtype() {
+            Dtype::BF16 => view.data().as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => bytemuck::pod_collect_to_vec(view.data()),
+        };
+        values.insert(name, read);
     }
     (values, norm)
 }
@@ -103,14 +109,27 @@ fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
     assert_eq!(got.len(), expected.len());
     for (name, values) in &got {
         // A clip coefficient may differ by the norm's rounding; the update multiplies by it.
-        assert_close(&format!("{name} ({mode:?}, {:?})", groups[0].row), values, &expected[name], 2e-5, 1e-6);
+        let what = format!("{name} ({mode:?}, {:?})", groups[0].row);
+        if groups[0].row.moments == Storage::F32 {
+            assert_close(&what, values, &expected[name], 2e-5, 1e-6);
+            continue;
+        }
+        // Where the two engines' f32 fall on two sides of a tie, a moment differs by its last bit, 1 part in 128, and the
+        // parameter by as much of a step; but seldom.
+        assert_close(&what, values, &expected[name], 1.0 / 128.0, 1e-2 / 128.0);
+        let differ = values.iter().zip(&expected[name]).filter(|(a, b)| (*a - *b).abs() > 2e-5 * b.abs() + 1e-6);
+        assert!(differ.count() <= values.len() / 500 + 1, "{what}: more than ties");
     }
 }
 
 #[test]
 fn adamw_matches_its_twin_in_arenas() {
     for amsgrad in [false, true] {
-        agree(None, Settings::default(), &adamw(amsgrad));
+        for moments in Storage::ALL {
+            for average in [None, Some(0.9)] {
+                agree(None, Settings::default(), &adamw(amsgrad, moments, average));
+            }
+        }
     }
 }
 
@@ -118,7 +137,11 @@ fn adamw_matches_its_twin_in_arenas() {
 fn adamw_matches_its_twin_in_callers_buffers() {
     for mode in [Mode::Arena, Mode::InPlace] {
         for amsgrad in [false, true] {
-            agree(Some(mode), Settings::default(), &adamw(amsgrad));
+            for moments in Storage::ALL {
+                for average in [None, Some(0.9)] {
+                    agree(Some(mode), Settings::default(), &adamw(amsgrad, moments, average));
+                }
+            }
         }
     }
 }
@@ -126,11 +149,11 @@ fn adamw_matches_its_twin_in_callers_buffers() {
 #[test]
 fn sgd_matches_its_twin() {
     let settings = Settings { clip: Clip::norm(0.5), guard: true, page_bytes: Some(1 << 20), ..Settings::default() };
-    for momentum in [0.0, 0.9] {
-        agree(None, Settings::default(), &sgd(momentum));
-        agree(None, settings, &sgd(momentum));
+    for (momentum, average) in [(0.0, None), (0.9, None), (0.9, Some(0.9))] {
+        agree(None, Settings::default(), &sgd(momentum, average));
+        agree(None, settings, &sgd(momentum, average));
         for mode in [Mode::Arena, Mode::InPlace] {
-            agree(Some(mode), Settings::default(), &sgd(momentum));
+            agree(Some(mode), Settings::default(), &sgd(momentum, average));
         }
     }
 }
@@ -139,10 +162,14 @@ fn sgd_matches_its_twin() {
 fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
-        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false));
-        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false));
+        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false, Storage::F32, None));
+        agree(Some(Mode::InPlace), Settings { clip, ..Settings::default() }, &adamw(false, Storage::F32, None));
     }
-    agree(None, Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() }, &adamw(false));
+    agree(
+        None,
+        Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() },
+        &adamw(false, Storage::F32, None),
+    );
 }
 
 #[test]

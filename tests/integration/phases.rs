@@ -126,7 +126,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
     // Back to the best with the copy of what thaws next; what has to move in memory; and the step itself.
     assert!(cost.submissions <= 3 && cost.blocking_waits == 0, "{cost:?}");
     let (groups, rows) = (began.groups.len() as u64, trainer.plan().steps() - steps);
-    let table = 16 + 48 * groups * rows.min(256);
+    let table = 16 + size_of::<gradus::engine::layout::Row>() as u64 * groups * rows.min(256);
     // Beside it the work lists (the norm's over squares, 24 bytes a tensor, is not the update's), and the sizes of layers
     // and batch for the new program.
     let lists = 1024 + 24 * trainer.parameters().params().len() as u64;
@@ -136,7 +136,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
 #[test]
 fn a_run_that_goes_on_ends_with_the_same_bits() {
     for engine in engines() {
-        for schedule in [GRADUAL.to_owned(), with_a_new_optimizer()] {
+        for schedule in [GRADUAL.to_owned(), with_a_new_optimizer(), averaged_in_bf16()] {
             let mut whole = trainer(&engine, &schedule, config());
             let told = run(&mut whole);
             for stop in [1, 60, 131, 132, 133, 200, 220, 301] {
@@ -170,6 +170,12 @@ fn with_a_new_optimizer() -> String {
         "1: {params: ['layers.1.*'], new_optimizer: {optimizer_init: {class_path: torch.optim.SGD, \
          init_args: {lr: 0.02, momentum: 0.9}}}}",
     )
+}
+
+/// Moments in bf16, and an average that is what evaluations test; its decay is moved by a law.
+fn averaged_in_bf16() -> String {
+    GRADUAL.replace("type: adamw,", "type: adamw, moments: bf16, ema_decay: 0.9,")
+        + "laws: [{field: ema_decay, type: linear, end_ratio: 0.5}]\n"
 }
 
 /// Runs to this step, with all that belongs to it, and no further.

@@ -71,12 +71,12 @@ macro_rules! host_layout {
 #[test]
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
-        host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm),
+        host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
         host_layout!(Chunk: param, grad, state, length, tensor, group),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, pad1, pad2),
         host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
-        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, pad0, pad1),
+        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate),
         host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, pad0, pad1, pad2),
         host_layout!(Squares: sum, bad),

@@ -1,18 +1,20 @@
 //! Twin of `shaders/optim/adamw.wgsl`.
 
-use crate::twin::shared::{AMSGRAD, Chunk, Segment, clamp_value, split_control};
+use crate::twin::shared::{AMSGRAD, Chunk, Segment, Stored, clamp_value, lerp, split_control};
 
-/// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad.
+/// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad. Moments are `f32`, or `u16` for
+/// bf16. `average` is there where a group keeps one.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
-pub fn adamw(
+pub fn adamw<S: Stored>(
     chunks: &[Chunk],
     control: &[u32],
-    m: &mut [f32],
-    v: &mut [f32],
+    m: &mut [S],
+    v: &mut [S],
     params: &mut [f32],
     grads: &[f32],
     segment: &Segment,
-    mut v_max: Option<&mut [f32]>,
+    mut v_max: Option<&mut [S]>,
+    mut average: Option<&mut [f32]>,
 ) {
     let (stats, _, records) = split_control(control);
     if stats.skip != 0 {
@@ -33,16 +35,21 @@ pub fn adamw(
             } else {
                 g += record.coupled_decay * *p;
             }
-            m[s] += record.one_minus_beta1 * (g - m[s]);
-            v[s] = record.beta2 * v[s] + (record.one_minus_beta2 * g) * g;
-            let mut root = v[s];
+            let (m_old, v_old) = (m[s].load(), v[s].load());
+            let m_new = m_old + record.one_minus_beta1 * (g - m_old);
+            let v_new = record.beta2 * v_old + (record.one_minus_beta2 * g) * g;
+            (m[s], v[s]) = (S::store(m_new), S::store(v_new));
+            let mut root = v_new;
             if let Some(v_max) = &mut v_max
                 && record.flags & AMSGRAD != 0
             {
-                v_max[s] = if v[s].is_nan() { v[s] } else { v_max[s].max(v[s]) };
-                root = v_max[s];
+                root = if v_new.is_nan() { v_new } else { v_max[s].load().max(v_new) };
+                v_max[s] = S::store(root);
             }
-            *p -= record.step_size * (m[s] / (root.sqrt() * record.root_scale + record.eps));
+            *p -= record.step_size * (m_new / (root.sqrt() * record.root_scale + record.eps));
+            if let Some(average) = &mut average {
+                average[s] = lerp(average[s], *p, record.average_rate);
+            }
         }
     }
 }

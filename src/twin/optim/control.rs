@@ -2,7 +2,8 @@
 
 use super::join;
 use crate::twin::shared::{
-    COUPLED, MAXIMIZE, NO_GROUP, Partial, Record, Row, Settings, one_minus_exp, split_control_mut, split_table,
+    AVERAGED, COUPLED, MAXIMIZE, NO_GROUP, Partial, Record, Row, Settings, one_minus_exp, split_control_mut,
+    split_table,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
@@ -69,6 +70,7 @@ fn clip_coefficient(kind: u32, max_norm: f32, norm: f32) -> f32 {
 fn record_of(old: &Record, row: &Row, clip: f32) -> Record {
     let count = old.count + 1;
     let coupled = row.flags & COUPLED != 0;
+    let has_average = row.flags & AVERAGED != 0;
     Record {
         count,
         flags: row.flags,
@@ -84,6 +86,11 @@ fn record_of(old: &Record, row: &Row, clip: f32) -> Record {
         momentum: row.momentum,
         one_minus_dampening: row.one_minus_dampening,
         buffered: old.buffered + u32::from(row.momentum != 0.0),
-        ..Record::default()
+        averaged: old.averaged + u32::from(has_average),
+        average_rate: match has_average {
+            true if old.averaged == 0 => 1.0,
+            true => row.average_rate,
+            false => 0.0,
+        },
     }
 }

@@ -6,6 +6,7 @@ mod control;
 mod norm;
 mod norm_fold;
 mod sgd;
+mod swap;
 
 pub use adamw::adamw;
 pub use clip::clip;
@@ -13,3 +14,4 @@ pub use control::control;
 pub use norm::{join, norm};
 pub use norm_fold::norm_fold;
 pub use sgd::sgd;
+pub use swap::swap;

@@ -1,8 +1,8 @@
 //! Twin of `shaders/optim/sgd.wgsl`.
 
-use crate::twin::shared::{Chunk, NESTEROV, Record, Segment, clamp_value, split_control};
+use crate::twin::shared::{Chunk, NESTEROV, Record, Segment, clamp_value, lerp, split_control};
 
-/// One step of every chunk of a segment.
+/// One step of every chunk of a segment. `average` is there where a group keeps one.
 pub fn sgd(
     chunks: &[Chunk],
     control: &[u32],
@@ -10,6 +10,7 @@ pub fn sgd(
     params: &mut [f32],
     grads: &[f32],
     segment: &Segment,
+    mut average: Option<&mut [f32]>,
 ) {
     let (stats, _, records) = split_control(control);
     if stats.skip != 0 {
@@ -27,7 +28,11 @@ pub fn sgd(
             if record.coupled_decay != 0.0 {
                 g += record.coupled_decay * *p;
             }
-            *p -= record.step_size * direction(record, g, &mut buffers[chunk.state as usize + k]);
+            let s = chunk.state as usize + k;
+            *p -= record.step_size * direction(record, g, &mut buffers[s]);
+            if let Some(average) = &mut average {
+                average[s] = lerp(average[s], *p, record.average_rate);
+            }
         }
     }
 }

@@ -60,8 +60,8 @@ pub struct Record {
     pub momentum: f32,
     pub one_minus_dampening: f32,
     pub buffered: u32,
-    pub pad0: u32,
-    pub pad1: u32,
+    pub averaged: u32,
+    pub average_rate: f32,
 }
 
 /// What the optimizer was set up with.

@@ -11,6 +11,7 @@ mod layer_norm;
 mod linear;
 mod loss;
 mod metrics;
+mod moments;
 mod pool;
 mod rng;
 mod squares;
@@ -25,13 +26,17 @@ pub use control::{
 };
 pub use dropout::Dropout;
 pub use embedding::{Embedding, NONE};
-pub use float::{clamp_value, one_minus_exp};
+pub use float::{clamp_value, lerp, one_minus_exp};
 pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
 pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position};
+pub use moments::{Stored, bf16};
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
 pub use squares::{Squares, write_squares};
-pub use table::{AMSGRAD, COUPLED, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader, split_table};
+pub use table::{
+    AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader,
+    split_table,
+};
 pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};

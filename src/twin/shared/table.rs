@@ -19,6 +19,7 @@ pub struct Row {
     pub one_minus_dampening: f32,
     pub flags: u32,
     pub max_norm: f32,
+    pub average_rate: f32,
 }
 
 /// What stands before the rows.
@@ -34,6 +35,8 @@ pub struct TableHeader {
 
 /// Bytes before the rows.
 pub const TABLE_HEADER_BYTES: u64 = size_of::<TableHeader>() as u64;
+/// Bytes of the smallest table that a kernel can bind, which has one row.
+pub const LEAST_TABLE_BYTES: u64 = TABLE_HEADER_BYTES + size_of::<Row>() as u64;
 
 /// The running maximum of v takes v's place.
 pub const AMSGRAD: u32 = 1;
@@ -43,10 +46,12 @@ pub const MAXIMIZE: u32 = 2;
 pub const COUPLED: u32 = 4;
 /// SGD steps along the gradient plus momentum times the buffer.
 pub const NESTEROV: u32 = 8;
+/// There is a moving average of the parameters.
+pub const AVERAGED: u32 = 16;
 
 /// A table's header and rows.
 pub fn split_table(table: &[u32]) -> (&TableHeader, &[Row]) {
     let (header, rows) = table.split_at(TABLE_HEADER_BYTES as usize / 4);
-    let whole = rows.len() / 12 * 12;
+    let whole = rows.len() / 13 * 13;
     (&bytemuck::cast_slice(header)[0], bytemuck::cast_slice(&rows[..whole]))
 }
