@@ -9,7 +9,7 @@ mkdir -p "$out"
 export NODEVICE_SELECT="${NODEVICE_SELECT:-1}"
 cargo build --release
 cargo run --release --quiet -- info >"$out/info.txt"
-cargo test --release 2>&1 | tee "$out/test.txt" | grep '^test result'
+cargo test 2>&1 | tee "$out/test.txt" | grep '^test result'
 cargo run --release --quiet -- bench >"$out/bench.txt"
 cargo run --release --quiet -- bench --json >"$out/bench.json"
 for bench in train_step frozen_trunk nn_ops optim_step schedule; do
