@@ -128,40 +128,45 @@ fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> 
     return next;
 }
 
-// What is stored together, from `first` elements into the chunk; `live` elements from there on belong to the chunk.
+// Moments as they are stored together.
+struct Kept {
+    m: Stored,
+    v: Stored,
+    v_max: Stored,             // with AMSGRAD
+}
+
+// One vec4 of the streams, from `first` elements into the chunk: quad k of what is kept. `live` elements from there on
+// belong to the chunk.
+fn update_quad(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32, kept: Kept, k: u32) -> Kept {
+    let p = params_at(chunk.param + first, live);
+    let old = Quad(p, quad_of(kept.m, k), quad_of(kept.v, k), quad_of(kept.v_max, k));
+    let next = stepped(record, value_bound, grads_at(chunk.grad + first, live), old);
+    put_params(chunk.param + first, live, p, next.p);
+#ifdef AVERAGE
+    let a = (chunk.state + first) / 4u;
+    average[a] = lerp(average[a], next.p, record.average_rate);
+#endif
+    return Kept(with_quad(kept.m, k, next.m), with_quad(kept.v, k, next.v), with_quad(kept.v_max, k, next.v_max));
+}
+
+// What is stored together, from `first` elements into the chunk. No loop over its quads: one costs a third of the step on
+// software.
 fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
     let s = (chunk.state + first) / (4u * STORED_QUADS);
-    var m_now = m[s];
-    var v_now = v[s];
+    var kept = Kept();
+    kept.m = m[s];
+    kept.v = v[s];
 #ifdef AMSGRAD
-    var v_max_now = v_max[s];
+    kept.v_max = v_max[s];
 #endif
-    for (var k = 0u; k < STORED_QUADS && 4u * k < live; k++) {
-        let at = first + 4u * k;
-        let left = live - 4u * k;
-        var old = Quad();
-        old.p = params_at(chunk.param + at, left);
-        old.m = quad_of(m_now, k);
-        old.v = quad_of(v_now, k);
-#ifdef AMSGRAD
-        old.v_max = quad_of(v_max_now, k);
-#endif
-        let next = stepped(record, value_bound, grads_at(chunk.grad + at, left), old);
-        put_params(chunk.param + at, left, old.p, next.p);
-#ifdef AVERAGE
-        let a = (chunk.state + at) / 4u;
-        average[a] = lerp(average[a], next.p, record.average_rate);
-#endif
-        m_now = with_quad(m_now, k, next.m);
-        v_now = with_quad(v_now, k, next.v);
-#ifdef AMSGRAD
-        v_max_now = with_quad(v_max_now, k, next.v_max);
-#endif
+    kept = update_quad(chunk, record, value_bound, first, live, kept, 0u);
+    if (STORED_QUADS == 2u && live > 4u) {
+        kept = update_quad(chunk, record, value_bound, first + 4u, live - 4u, kept, 1u);
     }
-    m[s] = m_now;
-    v[s] = v_now;
+    m[s] = kept.m;
+    v[s] = kept.v;
 #ifdef AMSGRAD
-    v_max[s] = v_max_now;
+    v_max[s] = kept.v_max;
 #endif
 }
 

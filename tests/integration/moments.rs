@@ -162,6 +162,29 @@ fn steps_are_those_of_torchs_fused_kernel() {
     }
 }
 
+/// What `Storage` says of a large beta2: a decay of 1 part in 1000 is less than half a bit, one of 1 in 100 is more.
+#[test]
+fn a_second_moment_falls_only_by_whole_bits() {
+    for engine in engines() {
+        for (beta2, falls) in [(0.999, false), (0.99, true)] {
+            let params = [Param::new("p", [500])];
+            let parameters = filled(&engine, &params);
+            let groups = [Group::new("all", Row { beta2, ..bf16_row() }, ["p"])];
+            let mut optimizer =
+                Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
+            train(&mut optimizer, &params, 0..1);
+            let v = |optimizer: &Optimizer| bf16s(&optimizer.save_state().expect("state"), "p.exp_avg_sq");
+            let before = v(&optimizer);
+            optimizer.upload_gradient("p", &[0.0; 500]).expect("a gradient");
+            for _ in 0..10 {
+                optimizer.step().expect("a step");
+            }
+            let fell = v(&optimizer).iter().zip(&before).all(|(now, before)| now < before);
+            assert!(fell == falls && (fell || v(&optimizer) == before), "beta2 {beta2} on {}", engine.name());
+        }
+    }
+}
+
 fn model() -> Vec<Param> {
     vec![
         Param::new("wide", [3 * 4096 + 77]),
