@@ -54,38 +54,56 @@ impl OnDevice {
             model: model.clone(),
         })
     }
-
-    /// A pass over every micro-batch of a step of a set.
-    fn program(
-        &self,
-        label: &str,
-        (set, pass, table): (&Set, Pass, &Buffer),
-        parameters: &Parameters,
-        gradient: impl Fn(&str) -> Result<Option<Range>, Error>,
-    ) -> Result<Program, Error> {
-        let engine = &self.engine;
-        let mut space = pass.allocate(engine)?;
-        space.metrics = set.metrics.clone();
-        let (_, micro_batches) = set.examples.steps();
-        let loss =
-            LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0 / micro_batches as f32, seed: self.config.seed };
-        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
-        let mut program = Program::new(label);
-        for micro in 0..micro_batches {
-            program.dispatches.push(set.examples.gather(engine, &set.batch, table, micro)?);
-            if let Some(trunk) = &set.trunk {
-                program.dispatches.extend(trunk.gathers(engine, &space, &set.batch.position)?);
-            }
-            program.dispatches.extend(space.dispatches(&set.batch, loss, parameter, &gradient, micro > 0)?);
-        }
-        Ok(program)
-    }
 }
 
 impl Set {
     fn new(engine: &Engine, examples: Examples) -> Result<Set, Error> {
         let batch = examples.room(engine)?;
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
+    }
+
+    /// The pass over every micro-batch of a step, from behind its frozen trunk, which is gone through now; through all of it
+    /// where nothing can be kept, or where what is kept leaves no room.
+    fn made(
+        &mut self,
+        (engine, config): (&Engine, &Config),
+        (label, pass, table): (&str, Pass, &Buffer),
+        parameters: &Parameters,
+        trainable: impl Fn(&str) -> bool,
+        gradient: impl Fn(&str) -> Result<Option<Range>, Error>,
+    ) -> Result<Program, Error> {
+        let top = self.split((engine, config), pass.clone(), parameters, trainable)?;
+        match self.program((engine, config), (label, top, table), parameters, &gradient) {
+            Err(error) if self.trunk.is_some() && error.is_about_room() => {
+                self.trunk = None;
+                self.program((engine, config), (label, pass, table), parameters, &gradient)
+            }
+            made => made,
+        }
+    }
+
+    fn program(
+        &self,
+        (engine, config): (&Engine, &Config),
+        (label, pass, table): (&str, Pass, &Buffer),
+        parameters: &Parameters,
+        gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
+    ) -> Result<Program, Error> {
+        let mut space = pass.allocate(engine)?;
+        space.metrics = self.metrics.clone();
+        let (_, micro_batches) = self.examples.steps();
+        let loss =
+            LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0 / micro_batches as f32, seed: config.seed };
+        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let mut program = Program::new(label);
+        for micro in 0..micro_batches {
+            program.dispatches.push(self.examples.gather(engine, &self.batch, table, micro)?);
+            if let Some(trunk) = &self.trunk {
+                program.dispatches.extend(trunk.gathers(engine, &space, &self.batch.position)?);
+            }
+            program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > 0)?);
+        }
+        Ok(program)
     }
 
     /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.
@@ -108,34 +126,17 @@ impl Set {
 
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let (engine, config, trainable) = (&self.engine, &self.config, trainable(optimizer));
         let Sequences { batch, context, .. } = self.train.batch;
-        let pass = self.model.training(batch, context, &trainable)?;
-        let top = self.train.split((engine, config), pass.clone(), parameters, trainable)?;
+        let pass = self.model.training(batch, context, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
-        let made = self.program("step", (&self.train, top, optimizer.table()), parameters, gradient);
-        match made {
-            Err(error) if self.train.trunk.is_some() && error.is_about_room() => {
-                self.train.trunk = None;
-                self.program("step", (&self.train, pass, optimizer.table()), parameters, gradient)
-            }
-            made => made,
-        }
+        let step = ("step", pass, optimizer.table());
+        self.train.made((&self.engine, &self.config), step, parameters, trainable(optimizer), gradient)
     }
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let (engine, config) = (&self.engine, &self.config);
         let Sequences { batch, context, .. } = self.test.batch;
-        let pass = self.model.evaluation(batch, context)?;
-        let top = self.test.split((engine, config), pass.clone(), parameters, trainable(optimizer))?;
-        let made = self.program("test", (&self.test, top, &self.table), parameters, |_| Ok(None));
-        match made {
-            Err(error) if self.test.trunk.is_some() && error.is_about_room() => {
-                self.test.trunk = None;
-                self.program("test", (&self.test, pass, &self.table), parameters, |_| Ok(None))
-            }
-            made => made,
-        }
+        let test = ("test", self.model.evaluation(batch, context)?, &self.table);
+        self.test.made((&self.engine, &self.config), test, parameters, trainable(optimizer), |_| Ok(None))
     }
 
     fn forget(&mut self) {
