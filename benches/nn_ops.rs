@@ -56,7 +56,7 @@ fn bench(criterion: &mut Criterion, engine: &Engine, id: &str, dispatch: Dispatc
     group.sampling_mode(SamplingMode::Flat);
     group.bench_function(id, |bencher| {
         bencher.iter(|| {
-            let submission = Submission { programs: vec![&prepared], ..Submission::default() };
+            let submission = Submission { programs: &[&prepared], ..Submission::default() };
             engine.submit(&submission).and_then(|()| engine.wait()).expect("a run");
         });
     });
@@ -148,7 +148,7 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let (previous, last) = (numbers(rows)?, numbers(entries)?);
     let index = ops::embedding_index(engine, &shape, [tokens.clone(), previous.clone(), last.clone()])?;
     let prepared = engine.prepare(Program { label: "index".to_owned(), dispatches: vec![index.clone()] })?;
-    engine.submit(&Submission { programs: vec![&prepared], ..Submission::default() })?;
+    engine.submit(&Submission { programs: &[&prepared], ..Submission::default() })?;
     let memory = [tokens.clone(), previous, last, y.clone(), dtable.clone()];
     let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), false)?;
     let loss = Loss::new(rows, entries, 1.0);

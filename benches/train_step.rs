@@ -230,7 +230,7 @@ impl<'a> Bench<'a> {
     fn step(&mut self) -> Result<Duration, Failure> {
         let started = Instant::now();
         let optim::Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
-        let programs = vec![&self.parts[0], &self.parts[1], program];
+        let programs = &[&self.parts[0], &self.parts[1], program];
         self.engine.submit(&Submission { uploads, programs, slot, ..Submission::default() })?;
         self.engine.wait()?;
         Ok(started.elapsed())
@@ -255,13 +255,13 @@ impl<'a> Bench<'a> {
 
     /// Seconds of forward or backward alone.
     fn part_seconds(&self, part: usize) -> Result<f64, Failure> {
-        seconds(&self.engine, &self.ring, Submission { programs: vec![&self.parts[part]], ..Submission::default() })
+        seconds(&self.engine, &self.ring, Submission { programs: &[&self.parts[part]], ..Submission::default() })
     }
 
     /// Seconds of the update alone, by the gradients of the last backward pass.
     fn update_seconds(&mut self) -> Result<f64, Failure> {
         let optim::Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
-        let submission = Submission { uploads, programs: vec![program], slot, ..Submission::default() };
+        let submission = Submission { uploads, programs: &[program], slot, ..Submission::default() };
         seconds(&self.engine, &self.ring, submission)
     }
 
@@ -329,7 +329,7 @@ impl<'a> Bench<'a> {
                 let name = dispatch.kernel.name;
                 let alone = Program { label: name.to_owned(), dispatches: vec![dispatch.clone()] };
                 let prepared = self.engine.prepare(alone)?;
-                let submission = Submission { programs: vec![&prepared], ..Submission::default() };
+                let submission = Submission { programs: &[&prepared], ..Submission::default() };
                 let seconds = seconds(&self.engine, &self.ring, submission)?;
                 let kernel = kernels.entry(name).or_default();
                 *kernel = (kernel.0 + seconds, kernel.1 + 1);
@@ -350,7 +350,11 @@ fn seconds(engine: &Engine, ring: &Ring, submission: Submission<'_>) -> Result<f
     engine.submit(&Submission { report: Some(Report { ring, tag: 0 }), ..submission })?;
     engine.wait()?;
     let elapsed = started.elapsed().as_secs_f64();
-    let told = engine.collect(ring)?.pop().and_then(|delivery| delivery.device_seconds);
+    let mut told = None;
+    engine.collect(ring, |delivery| {
+        told = delivery.device_seconds;
+        Ok::<(), gradus::engine::Error>(())
+    })?;
     Ok(told.unwrap_or(elapsed))
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         let bytes = read(from)?;
         write(to, &bytes)?;
     }
-    for prepared in &submission.programs {
+    for prepared in submission.programs {
         for dispatch in &prepared.program.dispatches {
             run(forms, &prepared.program.label, dispatch, submission.slot)?;
         }
@@ -32,19 +32,26 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         for region in &report.ring.regions {
             bytes.extend(read(region)?);
         }
-        if let Slots::Cpu(deliveries) = &report.ring.slots {
-            let mut deliveries = deliveries.lock().unwrap_or_else(PoisonError::into_inner);
-            if deliveries.len() == RING_SLOTS {
-                deliveries.pop_front();
+        if let Slots::Cpu(reports) = &report.ring.slots {
+            let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+            if reports.len() == RING_SLOTS {
+                reports.pop_front();
             }
-            deliveries.push_back(Delivery { tag: report.tag, bytes, device_seconds: None });
+            reports.push_back((report.tag, bytes));
         }
     }
     Ok(())
 }
 
-pub(crate) fn collect(deliveries: &Mutex<VecDeque<Delivery>>) -> Vec<Delivery> {
-    deliveries.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+pub(crate) fn collect<E>(
+    reports: &Mutex<VecDeque<(u64, Vec<u8>)>>,
+    mut take: impl FnMut(Delivery<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let next = || reports.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    while let Some((tag, bytes)) = next() {
+        take(Delivery { tag, bytes: &bytes, device_seconds: None })?;
+    }
+    Ok(())
 }
 
 pub(crate) fn read(range: &Range) -> Result<Vec<u8>, Error> {

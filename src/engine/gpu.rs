@@ -280,7 +280,7 @@ impl Gpu {
         if let Some(scopes) = scopes {
             scopes.close("a submission", &self.report.name)?;
         }
-        // Completed maps are delivered here; this never waits.
+        // Finds a lost device, and hands over what is mapped; this never waits.
         self.poll(wgpu::PollType::Poll)
     }
 
@@ -314,7 +314,7 @@ impl Gpu {
             }),
         });
         let offset = [(self.clock_stride * u64::from(submission.slot)) as u32];
-        for prepared in &submission.programs {
+        for prepared in submission.programs {
             self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
             for dispatch in &prepared.gpu {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
@@ -480,8 +480,12 @@ impl Gpu {
         Ok(Timer { queries, resolved })
     }
 
-    /// Takes what has arrived, oldest first, without waiting.
-    pub(crate) fn collect(&self, slots: &[GpuSlot]) -> Result<Vec<Delivery>, Error> {
+    /// Hands over what has arrived, oldest first, without waiting.
+    pub(crate) fn collect<E: From<Error>>(
+        &self,
+        slots: &[GpuSlot],
+        mut take: impl FnMut(Delivery<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.poll(wgpu::PollType::Poll)?;
         if slots
             .iter()
@@ -489,23 +493,28 @@ impl Gpu {
         {
             // On a borrowed device this is the only sign of its loss.
             let reason = "a report could not be mapped".to_owned();
-            return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason });
+            return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason }.into());
         }
-        let mut deliveries = Vec::new();
-        for slot in slots.iter().filter(|slot| slot.state.load(Ordering::Acquire) == ARRIVED) {
-            let mut bytes = match slot.staging.get_mapped_range(..) {
-                Ok(mapped) => mapped.to_vec(),
-                Err(error) => return Err(self.refused("a report", error.to_string())),
-            };
+        while let Some(slot) = oldest_arrived(slots) {
+            let taken = self.hand_over(slot, &mut take);
             slot.staging.unmap();
-            let stamps = bytes.split_off(bytes.len() - TIMESTAMP_BYTES as usize);
-            let device_seconds = slot.timer.as_ref().and_then(|_| self.seconds(&stamps));
-            self.tally.download(bytes.len() as u64);
-            deliveries.push(Delivery { tag: *locked(&slot.tag), bytes, device_seconds });
             slot.state.store(FREE, Ordering::Release);
+            taken?;
         }
-        deliveries.sort_by_key(|delivery| delivery.tag);
-        Ok(deliveries)
+        Ok(())
+    }
+
+    /// Gives the caller a mapped report.
+    fn hand_over<E: From<Error>>(
+        &self,
+        slot: &GpuSlot,
+        take: &mut impl FnMut(Delivery<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mapped = slot.staging.get_mapped_range(..).map_err(|error| self.refused("a report", error.to_string()))?;
+        let (bytes, stamps) = mapped.split_at(mapped.len() - TIMESTAMP_BYTES as usize);
+        let device_seconds = slot.timer.as_ref().and_then(|_| self.seconds(stamps));
+        self.tally.download(bytes.len() as u64);
+        take(Delivery { tag: *locked(&slot.tag), bytes, device_seconds })
     }
 
     fn seconds(&self, stamps: &[u8]) -> Option<f64> {
@@ -533,6 +542,11 @@ impl Drop for Carried {
             self.lost.store(true, Ordering::Release);
         }
     }
+}
+
+fn oldest_arrived(slots: &[GpuSlot]) -> Option<&GpuSlot> {
+    let arrived = slots.iter().filter(|slot| slot.state.load(Ordering::Acquire) == ARRIVED);
+    arrived.min_by_key(|slot| *locked(&slot.tag))
 }
 
 fn take_free_slot(ring: &Ring, tag: u64) -> Option<&GpuSlot> {

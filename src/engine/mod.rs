@@ -364,15 +364,20 @@ impl Engine {
         Ok(Ring { regions, slots })
     }
 
-    /// The reports that have arrived, oldest first. Never waits.
+    /// Gives `take` the reports that have arrived, oldest first. Never waits. Where `take` fails, the reports behind that
+    /// one are there the next time.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Validation`].
-    pub fn collect(&self, ring: &Ring) -> Result<Vec<Delivery>, Error> {
+    /// [`Error::DeviceLost`], [`Error::Validation`]; what `take` says.
+    pub fn collect<E: From<Error>>(
+        &self,
+        ring: &Ring,
+        take: impl FnMut(Delivery<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         match (&*self.inner, &ring.slots) {
-            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(slots),
-            (_, Slots::Cpu(deliveries)) => Ok(cpu::collect(deliveries)),
-            (Inner::Cpu(_), Slots::Gpu(_)) => Err(Error::ForeignBuffer { label: "report".to_owned() }),
+            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(slots, take),
+            (_, Slots::Cpu(reports)) => cpu::collect(reports, take),
+            (Inner::Cpu(_), Slots::Gpu(_)) => Err(Error::ForeignBuffer { label: "report".to_owned() }.into()),
         }
     }
 
@@ -388,7 +393,7 @@ fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
     for upload in &submission.uploads {
         tally.upload(upload.data.len() as u64);
     }
-    for prepared in &submission.programs {
+    for prepared in submission.programs {
         tally.program(prepared.program.dispatches.len(), prepared.bytes);
     }
     if let Some(report) = &submission.report {

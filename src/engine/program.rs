@@ -162,7 +162,7 @@ pub struct Submission<'a> {
     /// Device-to-device copies next, `(from, to)`.
     pub copies: Vec<(Range, Range)>,
     /// The programs, in order, in one pass.
-    pub programs: Vec<&'a Prepared>,
+    pub programs: &'a [&'a Prepared],
     /// The slot that every [`Binding::Clock`] reads.
     pub slot: u32,
     /// What to bring back, if anything.

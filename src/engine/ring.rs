@@ -16,12 +16,12 @@ pub const RING_SLOTS: usize = 4;
 pub(crate) const TIMESTAMP_BYTES: u64 = 16;
 
 /// A report that has arrived.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delivery<'a> {
     /// The tag given with [`Report`](super::Report).
     pub tag: u64,
     /// The bytes of the ring's regions, one after the other.
-    pub bytes: Vec<u8>,
+    pub bytes: &'a [u8],
     /// Seconds that the device spent on the submission's programs, where it can tell.
     pub device_seconds: Option<f64>,
 }
@@ -36,8 +36,8 @@ pub struct Ring {
 #[derive(Debug)]
 pub(crate) enum Slots {
     Gpu(Vec<GpuSlot>),
-    /// The CPU engine has the bytes at once; the oldest is dropped when nobody takes them.
-    Cpu(Mutex<VecDeque<Delivery>>),
+    /// The CPU engine has tag and bytes at once; the oldest is dropped when nobody takes them.
+    Cpu(Mutex<VecDeque<(u64, Vec<u8>)>>),
 }
 
 #[derive(Debug)]

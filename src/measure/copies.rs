@@ -46,7 +46,8 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
     }
     let prepared = engine.prepare(program)?;
     let by_command = || Submission { copies: copies.clone(), ..Submission::default() };
-    let by_kernel = || Submission { programs: vec![&prepared], ..Submission::default() };
+    let programs = &[&prepared];
+    let by_kernel = || Submission { programs, ..Submission::default() };
     let submit = |submission: Submission<'_>| -> Result<(), Error> {
         engine.submit(&submission)?;
         Ok(engine.wait()?)

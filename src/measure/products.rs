@@ -75,7 +75,7 @@ fn product(engine: &Engine, name: &'static str, shape: [usize; 3]) -> Result<Pro
     };
     let passes: Vec<Prepared> = passes.into_iter().map(prepare).collect::<Result<_, Error>>()?;
     let run = |pass: &Prepared| -> Result<(), Error> {
-        engine.submit(&Submission { programs: vec![pass], ..Submission::default() })?;
+        engine.submit(&Submission { programs: &[pass], ..Submission::default() })?;
         Ok(engine.wait()?)
     };
     let [mut first, mut second, mut third] = [0, 1, 2].map(|place| {

@@ -77,19 +77,15 @@ impl GradientClip {
         })
     }
 
-    fn submission(&mut self) -> Submission<'_> {
-        let report = Some(Report { ring: &self.ring, tag: self.runs });
-        self.runs += 1;
-        Submission { programs: vec![&self.prepared], report, ..Submission::default() }
-    }
-
     /// Clips, in a submission of its own.
     ///
     /// # Errors
     /// From the device.
     pub fn run(&mut self) -> Result<(), Error> {
-        let engine = self.engine.clone();
-        Ok(engine.submit(&self.submission())?)
+        let report = Some(Report { ring: &self.ring, tag: self.runs });
+        self.runs += 1;
+        let programs = &[&self.prepared];
+        Ok(self.engine.submit(&Submission { programs, report, ..Submission::default() })?)
     }
 
     /// Clips inside the caller's encoder.
@@ -97,8 +93,10 @@ impl GradientClip {
     /// # Errors
     /// From the device.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
-        let engine = self.engine.clone();
-        Ok(engine.encode(encoder, &self.submission())?)
+        let report = Some(Report { ring: &self.ring, tag: self.runs });
+        self.runs += 1;
+        let programs = &[&self.prepared];
+        Ok(self.engine.encode(encoder, &Submission { programs, report, ..Submission::default() })?)
     }
 
     /// The latest report that has arrived. Never waits.
@@ -106,9 +104,7 @@ impl GradientClip {
     /// # Errors
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite while that is an error.
     pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
-        for delivery in self.engine.collect(&self.ring)? {
-            self.inbox.take(&delivery.bytes, delivery.device_seconds)?;
-        }
+        self.inbox.collect(&self.engine, &self.ring)?;
         self.inbox.latest()
     }
 }

@@ -738,7 +738,7 @@ impl Optimizer {
         let program = self.prepared(selection)?;
         let report = Some(Report { ring: &self.ring, tag: step });
         let lost = Some(Arc::clone(&self.lost));
-        let submission = Submission { uploads, programs: vec![program], slot, report, lost, ..Submission::default() };
+        let submission = Submission { uploads, programs: &[program], slot, report, lost, ..Submission::default() };
         let taken = match encoder {
             Some(encoder) => self.engine.encode(encoder, &submission),
             None => self.engine.submit(&submission),
@@ -786,8 +786,8 @@ impl Optimizer {
     /// From the device.
     pub fn swap_averages(&mut self) -> Result<(), Error> {
         self.make_swap()?;
-        let programs = self.swap.iter().collect();
-        self.engine.submit(&Submission { programs, ..Submission::default() })?;
+        let programs: Vec<&Prepared> = self.swap.iter().collect();
+        self.engine.submit(&Submission { programs: &programs, ..Submission::default() })?;
         self.is_swapped = !self.is_swapped;
         Ok(())
     }
@@ -843,9 +843,7 @@ impl Optimizer {
     /// # Errors
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite where the clip makes that an error.
     pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
-        for delivery in self.engine.collect(&self.ring)? {
-            self.inbox.take(&delivery.bytes, delivery.device_seconds)?;
-        }
+        self.inbox.collect(&self.engine, &self.ring)?;
         self.inbox.latest()
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Clip, Error};
 use crate::engine::layout::{self, NO_GROUP};
+use crate::engine::{Engine, Ring};
 
 /// A step's report, as it came back through the ring; some steps behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +42,11 @@ impl Inbox {
     /// How the steps to come clip.
     pub(crate) fn clips(&mut self, clip: Clip) {
         self.clip = clip;
+    }
+
+    /// Takes the blocks that have arrived in a ring.
+    pub(crate) fn collect(&mut self, engine: &Engine, ring: &Ring) -> Result<(), Error> {
+        engine.collect(ring, |delivery| self.take(delivery.bytes, delivery.device_seconds).map(|_| ()))
     }
 
     /// Takes a block, with the seconds that the device spent.

@@ -163,7 +163,7 @@ impl<'a> Trial<'a> {
     fn step(&mut self, step: &Prepared) -> Result<f64, Error> {
         let started = Instant::now();
         let Next { uploads, program, slot, lost, .. } = self.optimizer.next(None)?;
-        let programs = vec![step, program];
+        let programs = &[step, program];
         self.engine.submit(&Submission { uploads, programs, slot, lost: Some(lost), ..Submission::default() })?;
         self.engine.wait()?;
         Ok(started.elapsed().as_secs_f64())

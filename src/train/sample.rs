@@ -56,7 +56,7 @@ pub fn sample(
     for draw in 0..sampling.tokens {
         let seen = &text[text.len().saturating_sub(context)..];
         engine.write(&tokens, 0, seen)?;
-        engine.submit(&Submission { programs: vec![&program], ..Submission::default() })?;
+        engine.submit(&Submission { programs: &[&program], ..Submission::default() })?;
         let mut last = space.logits();
         (last.offset, last.bytes) = (last.offset + row_bytes * (seen.len() as u64 - 1), row_bytes);
         let logits: Vec<f32> = engine.read(&last)?;

@@ -237,7 +237,10 @@ impl Trainer {
         self.optimizer_bytes += program.program().bytes();
         uploads.extend(self.task.uploads(step));
         let report = Some(Report { ring: &self.progress, tag: step });
-        let programs = self.step.iter().chain([program]).collect();
+        let programs: &[&Prepared] = match &self.step {
+            Some(step) => &[step, program],
+            None => &[program],
+        };
         let lost = Some(lost);
         self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?;
         self.plan.step(&mut self.cursor)?;
@@ -304,8 +307,8 @@ impl Trainer {
         let report = Some(Report { ring: &self.results, tag: steps });
         // Where averages are kept, they are what is tested.
         let swap = self.optimizer.swap()?;
-        let programs = swap.into_iter().chain(&self.test).chain(swap).collect();
-        self.engine.submit(&Submission { programs, report, ..Submission::default() })?;
+        let programs: Vec<&Prepared> = swap.into_iter().chain(&self.test).chain(swap).collect();
+        self.engine.submit(&Submission { programs: &programs, report, ..Submission::default() })?;
         self.evaluating.push_back(Evaluating {
             steps,
             phase: self.cursor.depth(),
@@ -321,32 +324,26 @@ impl Trainer {
 
     /// Tells what has arrived; the last evaluation among it.
     fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
-        for delivery in self.engine.collect(&self.progress)? {
-            let (metrics, stats) = delivery.bytes.split_at(size_of::<Metrics>());
+        let Trainer { engine, optimizer, progress, results, evaluating, last_reported, .. } = self;
+        let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
+        engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
+            let (metrics, stats) = bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
-            let stats = self.optimizer.absorb(stats, delivery.device_seconds)?;
-            self.last_reported = self.last_reported.max(delivery.tag + 1);
-            tell(&Event::Step(Progress { step: delivery.tag, loss: metrics.loss, stats }));
-        }
+            let stats = optimizer.absorb(stats, device_seconds)?;
+            *last_reported = tag + 1;
+            tell(&Event::Step(Progress { step: tag, loss: metrics.loss, stats }));
+            Ok::<(), Error>(())
+        })?;
         let mut last = None;
-        for delivery in self.engine.collect(&self.results)? {
-            let Some(evaluating) = self.evaluating.pop_front() else { continue };
-            let evaluation = self.evaluation(evaluating, &delivery);
-            tell(&Event::Evaluation(evaluation));
-            last = Some(evaluation);
-        }
+        engine.collect(results, |delivery| {
+            if let Some(evaluating) = evaluating.pop_front() {
+                let evaluation = evaluation(evaluating, delivery.bytes, steps_per_epoch, skipped_before);
+                tell(&Event::Evaluation(evaluation));
+                last = Some(evaluation);
+            }
+            Ok::<(), Error>(())
+        })?;
         Ok(last)
-    }
-
-    fn evaluation(&self, Evaluating { steps, phase, lr }: Evaluating, delivery: &Delivery) -> Evaluation {
-        let (trained, rest) = delivery.bytes.split_at(size_of::<Metrics>());
-        let (tested, stats) = rest.split_at(size_of::<Metrics>());
-        let stats: Stats = bytemuck::pod_read_unaligned(stats);
-        let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
-        let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
-        let epoch = steps.div_ceil(self.plan.steps_per_epoch());
-        let skipped_steps = self.skipped_before + u64::from(stats.skipped);
-        Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
     }
 
     // ---- what a phase changes ----
@@ -415,6 +412,19 @@ impl Trainer {
         self.engine.wait()?;
         self.collect(&mut |_| ()).map(|_| ())
     }
+}
+
+/// What a test found, from its report.
+fn evaluation(of: Evaluating, report: &[u8], steps_per_epoch: u64, skipped_before: u64) -> Evaluation {
+    let Evaluating { steps, phase, lr } = of;
+    let (trained, rest) = report.split_at(size_of::<Metrics>());
+    let (tested, stats) = rest.split_at(size_of::<Metrics>());
+    let stats: Stats = bytemuck::pod_read_unaligned(stats);
+    let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
+    let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
+    let epoch = steps.div_ceil(steps_per_epoch);
+    let skipped_steps = skipped_before + u64::from(stats.skipped);
+    Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
 }
 
 /// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by.

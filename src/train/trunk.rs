@@ -84,7 +84,7 @@ impl Trunk {
             let data = bytemuck::bytes_of(&header).to_vec();
             let uploads = (slot == 0).then(|| Upload { buffer: table.clone(), offset: 0, data });
             let uploads = uploads.into_iter().collect();
-            let programs = vec![program];
+            let programs = &[program];
             engine.submit(&Submission { uploads, copies, programs, slot, ..Submission::default() })?;
             copies = self.take(engine, batch * self.rows, made)?;
             if batch % QUEUED == QUEUED - 1 {

@@ -107,7 +107,7 @@ impl Case {
         let fold = |dispatch: Dispatch| Dispatch { grid: [dispatch.grid[0].div_ceil(rows), rows, 1], ..dispatch };
         let dispatches = dispatches.into_iter().map(|dispatch| fold(dispatch.expect("a dispatch"))).collect();
         let program = engine.prepare(Program { label: "attention".to_owned(), dispatches }).expect("a program");
-        engine.submit(&Submission { programs: vec![&program], ..Submission::default() }).expect("a submission");
+        engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
         let read = |range: &Range| engine.read(range).expect("results");
         Results { out: read(&out), lse: read(&lse), delta: read(&delta), dqkv: read(&dqkv) }
     }

@@ -1,7 +1,7 @@
 //! The engine: choice of adapter, errors that come back, counters and the ring.
 
 use crate::support::{fresh_gpu, gpu};
-use gradus::engine::{AdapterChoice, Engine, Error, Report, Submission, Upload, list_adapters};
+use gradus::engine::{AdapterChoice, Delivery, Engine, Error, Report, Submission, Upload, list_adapters};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row};
 use std::sync::Arc;
@@ -149,16 +149,23 @@ fn the_ring_carries_what_fits_and_never_waits() {
         assert_eq!(ring.report_bytes(), 8);
         let before = engine.counters();
         let mut seen: Vec<(u64, u32)> = Vec::new();
+        let collect_into = |seen: &mut Vec<(u64, u32)>| {
+            let take = |delivery: Delivery<'_>| {
+                seen.push((delivery.tag, word(delivery.bytes)));
+                Ok::<(), Error>(())
+            };
+            engine.collect(&ring, take).expect("reports");
+        };
         for step in 0..50u32 {
             let data = bytemuck::cast_slice(&[step, step + 1]).to_vec();
             let uploads = vec![Upload { buffer: buffer.clone(), offset: 0, data }];
             let report = Some(Report { ring: &ring, tag: u64::from(step) });
             engine.submit(&Submission { uploads, report, ..Submission::default() }).expect("a submission");
-            seen.extend(engine.collect(&ring).expect("reports").iter().map(|d| (d.tag, word(&d.bytes))));
+            collect_into(&mut seen);
         }
         assert_eq!((engine.counters() - before).blocking_waits, 0);
         engine.wait().expect("a wait");
-        seen.extend(engine.collect(&ring).expect("reports").iter().map(|d| (d.tag, word(&d.bytes))));
+        collect_into(&mut seen);
         assert!(!seen.is_empty() && seen.is_sorted(), "{seen:?}");
         assert!(seen.iter().all(|(tag, word)| *tag == u64::from(*word)), "a report is that of its tag: {seen:?}");
     }

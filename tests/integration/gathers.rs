@@ -51,7 +51,7 @@ fn gather(engine: &Engine, name: &str, source: &[u32], sizes: &[usize], shape: &
     let grid = [(sizes[0] as u32).div_ceil(run.workgroup) + 1, 1, 1];
     let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
     let prepared = engine.prepare(Program { label: name.to_owned(), dispatches }).expect("a program");
-    let submission = Submission { programs: vec![&prepared], slot: run.slot, ..Submission::default() };
+    let submission = Submission { programs: &[&prepared], slot: run.slot, ..Submission::default() };
     engine.submit(&submission).expect("a submission");
 
     let ranges: Vec<Range> = results.iter().map(Buffer::all).collect();

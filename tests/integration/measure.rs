@@ -74,7 +74,7 @@ fn a_kernel_copies_all_and_nothing_else() {
             };
             let program = Program { label: "copy".to_owned(), dispatches: vec![dispatch] };
             let program = engine.prepare(program).expect("a program");
-            engine.submit(&Submission { programs: vec![&program], ..Submission::default() }).expect("a run");
+            engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a run");
             let read: Vec<f32> = engine.read(&to.all()).expect("numbers");
             assert_eq!(read[..numbers.len()], numbers);
             assert!(read[numbers.len()..].iter().all(|number| *number == -1.0));

@@ -77,7 +77,7 @@ impl Run<'_> {
         let labels: Vec<u32> = labels.iter().map(|label| *label as u32).collect();
         self.engine.write(&self.batch.x, 0, &x).expect("a write");
         self.engine.write(&self.batch.labels, 0, &labels).expect("a write");
-        self.engine.submit(&Submission { programs: vec![&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
         self.engine.read(&self.space.metrics.all()).expect("metrics")[0]
     }
 

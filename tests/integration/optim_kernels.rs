@@ -259,7 +259,7 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
         bytes: 0,
     });
     let prepared = engine.prepare(program).expect("a program");
-    engine.submit(&Submission { programs: vec![&prepared], ..Submission::default() }).expect("a run");
+    engine.submit(&Submission { programs: &[&prepared], ..Submission::default() }).expect("a run");
     let written = control.range(CONTROL_HEADER_BYTES, size_of_val(&before[..]) as u64).expect("a range");
     engine.read(&written).expect("records")
 }

@@ -408,7 +408,7 @@ impl Bed {
 
     fn run(&mut self) -> Stats {
         let prepared = self.engine.prepare(self.program.clone()).expect("a program");
-        self.engine.submit(&Submission { programs: vec![&prepared], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission { programs: &[&prepared], ..Submission::default() }).expect("a pass");
         step(&mut self.optimizer, &self.engine)
     }
 

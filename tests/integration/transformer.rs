@@ -94,7 +94,7 @@ impl Run {
 
     /// The mean loss of the batch, with gradients behind it.
     fn pass(&self) -> f64 {
-        self.engine.submit(&Submission { programs: vec![&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
         let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics.all()).expect("metrics");
         metrics[0].mean_loss()
     }

@@ -187,7 +187,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// The mean loss.
     pub(crate) fn run(&self) -> f64 {
-        self.engine.submit(&Submission { programs: vec![&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
         let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics.all()).expect("metrics");
         metrics[0].mean_loss()
     }

@@ -151,7 +151,7 @@ fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
     for step in 0..20 {
         let position = Position { step, ..Position::default() };
         engine.write(&batch.position.buffer, 0, &[position]).expect("a position");
-        engine.submit(&Submission { programs: vec![&pass], ..Submission::default() }).expect("a pass");
+        engine.submit(&Submission { programs: &[&pass], ..Submission::default() }).expect("a pass");
         optimizer.step().expect("a step");
         let metrics: Vec<gradus::engine::layout::Metrics> = engine.read(&space.metrics.all()).expect("metrics");
         losses.push(metrics[0].mean_loss());

@@ -53,7 +53,7 @@ impl Trial {
 
 pub fn run(engine: &Engine, dispatches: Vec<Dispatch>, slot: u32) {
     let prepared = engine.prepare(Program { label: "trial".to_owned(), dispatches }).expect("a program");
-    engine.submit(&Submission { programs: vec![&prepared], slot, ..Submission::default() }).expect("a submission");
+    engine.submit(&Submission { programs: &[&prepared], slot, ..Submission::default() }).expect("a submission");
 }
 
 pub fn words(values: Vec<f32>) -> Vec<u32> {

@@ -275,6 +275,6 @@ fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCa
     let kernel = kernel("gather_cached").expect("a kernel");
     let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
     let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
-    engine.submit(&Submission { programs: vec![&program], ..Submission::default() }).expect("a submission");
+    engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
     engine.read(&out.all()).expect("rows")
 }
