@@ -1,6 +1,6 @@
 //! One error over the errors of the rooms.
 
-use crate::{data, engine, nn, optim, params, schedule, train};
+use crate::{data, engine, nn, optim, params, run, schedule, train};
 
 /// Any error of this crate. Each room has its own; this one holds them all.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -19,6 +19,8 @@ pub enum Error {
     Nn(#[from] nn::Error),
     #[error(transparent)]
     Data(#[from] data::Error),
+    #[error(transparent)]
+    Run(#[from] run::Error),
     #[error(transparent)]
     Train(#[from] train::Error),
 }

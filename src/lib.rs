@@ -19,6 +19,7 @@
 //! * [`optim`]: the fused optimizer.
 //! * [`nn`]: the MLP and the transformer, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
+//! * [`run`]: what a run file says, and the model and data that it names.
 //! * [`measure`]: what an adapter does.
 //!
 //! # A step over your own buffers
@@ -62,6 +63,7 @@ pub mod measure;
 pub mod nn;
 pub mod optim;
 pub mod params;
+pub mod run;
 pub mod schedule;
 pub mod train;
 pub mod twin;

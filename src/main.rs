@@ -4,12 +4,17 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// What was asked for cannot be: the command line or a file that it names says so. The command line's own errors end with
+/// it too.
+const CANNOT_BE: u8 = 2;
+
 fn main() -> ExitCode {
-    match cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gradus: {error:#}");
-            ExitCode::FAILURE
+    sigpipe::reset();
+    cli::run().unwrap_or_else(|error| {
+        eprintln!("gradus: {error:#}");
+        match error.is::<gradus::run::Error>() || error.is::<gradus::schedule::Error>() {
+            true => ExitCode::from(CANNOT_BE),
+            false => ExitCode::FAILURE,
         }
-    }
+    })
 }

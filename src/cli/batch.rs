@@ -67,7 +67,10 @@ impl Batch {
             None => Ok(config.batch_size),
             Some(Size::Rows(0)) => bail!("--batch-size 0: at least 1 is needed"),
             Some(Size::Rows(rows)) => Ok(rows),
-            Some(Size::Auto) => self.find(engine, task, config, spec),
+            Some(Size::Auto) => {
+                let limit_bytes = self.memory_limit.saturating_mul(1_000_000);
+                find(engine, task, config, spec, limit_bytes, true)
+            }
         }
     }
 
@@ -84,22 +87,31 @@ impl Batch {
         }
         Ok(spec.scaled(scaling, rows, base)?)
     }
+}
 
-    fn find(&self, engine: &Engine, task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<usize> {
-        let (params, tied) = (task.params(), task.tied());
-        let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
-        let plan = Plan::new(spec, Model { params: &params, tied: &tied }, epochs)?;
-        // All that ever thaws: a later phase needs the most.
-        let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
-        let groups = [Group::new("all that thaws", spec.row, thawed)];
-        let limit_bytes = self.memory_limit.saturating_mul(1_000_000);
-        let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
+/// The batch size that trains fastest within a limit; what was tried is printed where `says`.
+pub(super) fn find(
+    engine: &Engine,
+    task: &dyn Task,
+    config: &Config,
+    spec: &Spec,
+    limit_bytes: u64,
+    says: bool,
+) -> anyhow::Result<usize> {
+    let (params, tied) = (task.params(), task.tied());
+    let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
+    let plan = Plan::new(spec, Model { params: &params, tied: &tied }, epochs)?;
+    // All that ever thaws: a later phase needs the most.
+    let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
+    let groups = [Group::new("all that thaws", spec.row, thawed)];
+    let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
+    if says {
         println!("batch size  megabytes  rows/s");
         for tried in &found.tried {
             let speed = tried.samples_per_second.map_or("no room".to_owned(), |speed| format!("{speed:.0}"));
             println!("{:>10}  {:>9.1}  {speed}", tried.batch_size, tried.bytes as f64 / 1e6);
         }
         println!("batch size {}", found.batch_size);
-        Ok(found.batch_size)
     }
+    Ok(found.batch_size)
 }

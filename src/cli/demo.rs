@@ -2,8 +2,8 @@
 
 use super::batch::Batch;
 use super::plan::print;
-use super::progress::{Units, train_with_bar};
-use super::run_folder::RunFolder;
+use super::progress::{Look, Says, train_with_bar};
+use super::run_folder::{Begin, RunFolder};
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::data;
@@ -11,7 +11,7 @@ use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
 use gradus::params::Param;
 use gradus::schedule::{Plan, Spec, implicit, to_yaml};
-use gradus::train::{Classify, Config, Evaluation, Trainer};
+use gradus::train::{Classify, Config, Event, Trainer};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -93,11 +93,14 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let rows = options.batch.rows(engine, &task, &config, &spec)?;
     let spec = options.batch.scaled(&spec, rows, config.batch_size)?;
     let config = Config { batch_size: rows, ..config };
-    let units = Units { name: "rows", each_step: rows };
+    let look = Look { units: ("rows", rows), says: Says::Usual };
     let started = Instant::now();
     let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
     let mut folder = match &options.out {
-        Some(path) => Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, options.resume)?),
+        Some(path) => {
+            let begin = if options.resume { Begin::Resume } else { Begin::New };
+            Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, begin, Says::Usual)?)
+        }
         None => None,
     };
     let parameters: usize = model.params().iter().map(Param::elements).sum();
@@ -109,12 +112,14 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
-    let note = |evaluation: &Evaluation| folder.as_mut().map_or(Ok(()), |folder| folder.note(evaluation));
-    let last = train_with_bar(&mut trainer, units, note)?;
+    let note = |event: &Event| folder.as_mut().map_or(Ok(()), |folder| folder.note(event));
+    let last = train_with_bar(&mut trainer, &look, || false, note)?.last;
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
-    if let Some(folder) = &folder {
-        folder.finish(&trainer)?;
+    if let Some(folder) = &mut folder {
+        for file in folder.finish(&trainer)? {
+            println!("written        {}", file.display());
+        }
     }
     let Some(last) = last else {
         println!("the run was over: nothing was left to train");

@@ -1,7 +1,7 @@
 //! `gradus demo transformer`: pretrain on one text, fine-tune on another in three ways, and see what each way forgot.
 
 use super::batch::Batch;
-use super::progress::{Units, train_with_bar};
+use super::progress::{Look, Says, train_with_bar};
 use super::run_folder::write_beside;
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +11,7 @@ use gradus::nn::transformer::{self, Kind, Transformer};
 use gradus::optim::Parameters;
 use gradus::params::Param;
 use gradus::schedule::{Epochs, Model, Plan, Spec};
-use gradus::train::{Config, Evaluation, Language, Sampling, Trainer, sample};
+use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, sample};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -228,14 +228,19 @@ impl<'a> Demo<'a> {
             None => *self.rows.insert(batch.rows(self.engine, task, &config, &spec)?),
         };
         let (config, spec) = (Config { batch_size: rows, ..config }, batch.scaled(&spec, rows, BATCH)?);
-        let units = Units { name: "tokens", each_step: rows * CONTEXT };
+        let look = Look { units: ("tokens", rows * CONTEXT), says: Says::Usual };
         let mut trainer = Trainer::new(self.engine, task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
         let started = Instant::now();
         let metrics = &mut self.metrics;
-        train_with_bar(&mut trainer, units, |evaluation| match metrics {
-            Some(file) => note(file, way, seed, evaluation),
-            None => Ok(()),
-        })?;
+        train_with_bar(
+            &mut trainer,
+            &look,
+            || false,
+            |event| match (metrics.as_mut(), event) {
+                (Some(file), Event::Evaluation(evaluation)) => note(file, way, seed, evaluation),
+                _ => Ok(()),
+            },
+        )?;
         Ok((trainer, started.elapsed().as_secs_f64()))
     }
 

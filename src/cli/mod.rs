@@ -14,9 +14,11 @@ mod plan;
 mod progress;
 mod run_folder;
 mod schedule;
+mod train;
 
 use clap::{Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};
+use std::process::ExitCode;
 
 /// Fine-tune neural networks on any GPU.
 #[derive(Parser)]
@@ -31,6 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train what a run file says.
+    Train(train::Train),
     /// List the adapters of this machine, with the limits and features that matter.
     Info,
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
@@ -64,18 +68,20 @@ enum Demo {
 }
 
 /// Reads the command line and does what it says.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let choice = match &arguments.adapter {
         Some(text) => AdapterChoice::parse(text),
         None => AdapterChoice::from_env(),
     };
     match &arguments.command {
+        Command::Train(options) => return train::run(&Engine::new(&choice)?, options),
         Command::Info => info::run(&choice),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
         Command::Plan(options) => plan::run(options),
         Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

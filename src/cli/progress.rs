@@ -6,58 +6,94 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// What a step goes through: rows, or tokens.
-pub(super) struct Units {
-    pub(super) name: &'static str,
-    pub(super) each_step: usize,
+/// How a run is shown.
+pub(super) struct Look {
+    /// What a row is counted in, and how many of them a step goes through.
+    pub(super) units: (&'static str, usize),
+    pub(super) says: Says,
+}
+
+/// How much of a run is said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Says {
+    /// Errors and warnings alone.
+    Nothing,
+    /// Evaluations and phases.
+    Usual,
+    /// Checkpoints too.
+    All,
+}
+
+/// How a run came to its end.
+pub(super) struct Ended {
+    pub(super) last: Option<Evaluation>,
+    /// By its user, before its end.
+    pub(super) interrupted: bool,
 }
 
 /// How often the live line is written.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Trains to the end and hands each evaluation on; the last one.
+/// Trains to the end, or until `stop` says so after a step, and hands each event on.
 pub(super) fn train_with_bar(
     trainer: &mut Trainer,
-    units: Units,
-    mut note: impl FnMut(&Evaluation) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<Evaluation>> {
-    let bar = ProgressBar::new(trainer.plan().steps());
-    bar.set_style(ProgressStyle::with_template("{bar:20} step {pos}/{len}  {msg}  {eta} left")?);
-    let print = |line: String| if bar.is_hidden() { println!("{line}") } else { bar.println(line) };
+    look: &Look,
+    stop: impl Fn() -> bool,
+    mut note: impl FnMut(&Event) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
+    let bar = if look.says == Says::Nothing { ProgressBar::hidden() } else { ProgressBar::new(trainer.plan().steps()) };
+    bar.set_style(ProgressStyle::with_template("{bar:20} epoch {prefix}  step {pos}/{len}  {msg}  {eta} left")?);
+    let print = |least: Says, line: String| match (look.says >= least, bar.is_hidden()) {
+        (false, _) => {}
+        (true, true) => println!("{line}"),
+        (true, false) => bar.println(line),
+    };
     if trainer.plan().phases().len() > 1 {
-        print(phase_lines(&trainer.phase_now()?));
+        print(Says::Usual, phase_lines(&trainer.phase_now()?));
     }
-    print("epoch        lr   train loss   test loss   accuracy".to_owned());
+    print(Says::Usual, "epoch        lr   train loss   test loss   accuracy".to_owned());
     let (mut last, mut failed, reported) = (None, Ok(()), Cell::new(None));
-    let mut tell = |event: &Event| match event {
-        Event::Step(progress) => reported.set(Some((progress.step, progress.loss))),
-        Event::Evaluation(evaluation) => {
-            print(evaluation_line(evaluation));
-            last = Some(*evaluation);
-            if failed.is_ok() {
-                failed = note(evaluation);
+    let mut tell = |event: &Event| {
+        match event {
+            Event::Step(progress) => reported.set(Some((progress.step, progress.loss))),
+            Event::Evaluation(evaluation) => {
+                print(Says::Usual, evaluation_line(evaluation));
+                last = Some(*evaluation);
+            }
+            Event::Phase(began) => print(Says::Usual, phase_lines(began)),
+            Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}", path.display())),
+            Event::NoCheckpoint(error) => {
+                bar.suspend(|| {
+                    eprintln!("gradus: warning: no checkpoint was written, those before it are there: {error}")
+                });
             }
         }
-        Event::Phase(began) => print(phase_lines(began)),
-        Event::Checkpoint(_) => {}
+        if failed.is_ok() {
+            failed = note(event);
+        }
     };
     let (started, first) = (Instant::now(), trainer.cursor().step());
     let mut told = started;
-    while !trainer.is_over() {
+    let mut interrupted = false;
+    while !trainer.is_over() && !interrupted {
         trainer.advance(&mut tell)?;
+        interrupted = stop() && !trainer.is_over();
         let Some((step, loss)) = reported.get().filter(|_| told.elapsed() >= EVERY) else { continue };
         told = Instant::now();
         // What the device has done, not what the host has handed over.
-        let rate = (step + 1 - first) as f64 * units.each_step as f64 / started.elapsed().as_secs_f64();
+        let rate = (step + 1 - first) as f64 * look.units.1 as f64 / started.elapsed().as_secs_f64();
         bar.set_position(step + 1);
-        bar.set_message(format!("loss {loss:.4}  {}  {rate:.0} {}/s", rates(trainer), units.name));
+        bar.set_prefix(format!("{}/{}", step / trainer.plan().steps_per_epoch() + 1, trainer.plan().epochs()));
+        bar.set_message(format!("loss {loss:.4}  {}  {rate:.0} {}/s", rates(trainer), look.units.0));
     }
-    trainer.run(&mut tell)?;
+    if !interrupted {
+        trainer.run(&mut tell)?;
+    }
     bar.finish_and_clear();
-    if let Some(stop) = trainer.cursor().stop() {
+    if let Some(stop) = trainer.cursor().stop().filter(|_| look.says >= Says::Usual) {
         println!("the run ends here: {}", stop_text(stop));
     }
-    failed.map(|()| last)
+    failed.map(|()| Ended { last, interrupted })
 }
 
 /// The phase, where there are several, and the learning rate of each group; of many the first and the last.

@@ -1,29 +1,55 @@
 //! The folder of a run: what it leaves behind.
 
+use super::progress::Says;
 use anyhow::{Context, bail};
-use gradus::train::{Checkpoints, Evaluation, Trainer};
+use gradus::optim::Stats;
+use gradus::schedule::Reason;
+use gradus::train::{Began, Checkpoints, Event, Progress, Trainer};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder with `metrics.jsonl`, `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
+/// The files of a run's folder.
+const METRICS: &str = "metrics.jsonl";
+const STEPS: &str = "steps.jsonl";
+const CHECKPOINTS: &str = "checkpoints";
+const MODEL: &str = "model.safetensors";
+
+/// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
+/// step), `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
 pub(super) struct RunFolder {
     path: PathBuf,
     metrics: File,
+    steps: BufWriter<File>,
+}
+
+/// How to begin in a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// A run must not have been there.
+    New,
+    /// What a run left goes.
+    Over,
+    /// Go on from its last checkpoint.
+    Resume,
 }
 
 impl RunFolder {
-    /// A new run's folder; or with `resume` an old one's, from which the trainer goes on.
+    /// A new run's folder; or an old one's, from which the trainer goes on.
     pub(super) fn open(
         path: &Path,
         trainer: &mut Trainer,
         every_steps: Option<u64>,
-        resume: bool,
+        begin: Begin,
+        says: Says,
     ) -> anyhow::Result<RunFolder> {
         fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))?;
-        let checkpoints = Checkpoints::new(&path.join("checkpoints"), trainer.plan().keep_last(), every_steps)?;
-        let steps = if resume {
-            go_on(trainer, checkpoints)?
+        if begin == Begin::Over {
+            clear(path)?;
+        }
+        let checkpoints = Checkpoints::new(&path.join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
+        let steps = if begin == Begin::Resume {
+            go_on(trainer, checkpoints, says)?
         } else if checkpoints.is_empty()? {
             trainer.checkpoint_to(checkpoints);
             0
@@ -34,55 +60,139 @@ impl RunFolder {
             );
         };
         write_beside(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
-        let file = path.join("metrics.jsonl");
-        keep_until(&file, steps)?;
-        let metrics = OpenOptions::new().create(true).append(true).open(&file);
-        let metrics = metrics.with_context(|| format!("opening {}", file.display()))?;
-        Ok(RunFolder { path: path.to_owned(), metrics })
-    }
-
-    /// Adds a line to the metrics.
-    pub(super) fn note(&mut self, evaluation: &Evaluation) -> anyhow::Result<()> {
-        let line = serde_json::to_string(evaluation)?;
-        writeln!(self.metrics, "{line}").with_context(|| format!("writing metrics in {}", self.path.display()))
-    }
-
-    /// Writes the parameters.
-    pub(super) fn finish(&self, trainer: &Trainer) -> anyhow::Result<()> {
-        let model = self.path.join("model.safetensors");
-        write_beside(&model, &trainer.parameters().save()?)?;
-        for name in ["model.safetensors", "metrics.jsonl", "schedule.yaml", "checkpoints"] {
-            println!("written        {}", self.path.join(name).display());
+        keep_until(&path.join(METRICS), |line| match line["began"].is_null() {
+            true => line["steps"].as_u64().is_some_and(|at| at <= steps),
+            // A phase that began at this step begins again.
+            false => line["steps"].as_u64().is_some_and(|at| at < steps),
+        })?;
+        keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
+        let mut folder = RunFolder {
+            path: path.to_owned(),
+            metrics: appended(&path.join(METRICS))?,
+            steps: BufWriter::new(appended(&path.join(STEPS))?),
+        };
+        if steps == 0 {
+            folder.note(&Event::Phase(trainer.phase_now()?))?;
         }
-        Ok(())
+        Ok(folder)
+    }
+
+    /// Adds what happened to the files.
+    pub(super) fn note(&mut self, event: &Event) -> anyhow::Result<()> {
+        let written = match event {
+            Event::Evaluation(evaluation) => writeln!(self.metrics, "{}", serde_json::to_string(evaluation)?),
+            Event::Phase(began) => writeln!(self.metrics, "{}", serde_json::to_string(&PhaseLine::of(began))?),
+            Event::Step(progress) => writeln!(self.steps, "{}", serde_json::to_string(&StepLine::of(progress))?),
+            Event::Checkpoint(_) => self.steps.flush(),
+            Event::NoCheckpoint(_) => Ok(()),
+        };
+        written.with_context(|| format!("writing metrics in {}", self.path.display()))
+    }
+
+    /// Writes the parameters; the files of the run.
+    pub(super) fn finish(&mut self, trainer: &Trainer) -> anyhow::Result<Vec<PathBuf>> {
+        self.steps.flush().with_context(|| format!("writing {}", self.path.join(STEPS).display()))?;
+        write_beside(&self.path.join(MODEL), &trainer.parameters().save()?)?;
+        Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| self.path.join(name)).to_vec())
     }
 }
 
+/// What `steps.jsonl` says of a step.
+#[derive(serde::Serialize)]
+struct StepLine<'a> {
+    step: u64,
+    phase: usize,
+    loss: f32,
+    lrs: &'a [f64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grad_norm: Option<f32>,
+    skipped_steps: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_seconds: Option<f64>,
+}
+
+impl StepLine<'_> {
+    fn of(progress: &Progress) -> StepLine<'_> {
+        let Progress { step, phase, lrs, loss, stats } = progress;
+        let Stats { grad_norm, skipped_steps, device_seconds, .. } = *stats;
+        StepLine { step: *step, phase: *phase, loss: *loss, lrs, grad_norm, skipped_steps, device_seconds }
+    }
+}
+
+/// What `metrics.jsonl` says of a phase.
+#[derive(serde::Serialize)]
+struct PhaseLine<'a> {
+    /// The phase.
+    began: usize,
+    steps: u64,
+    reason: Option<&'static str>,
+    restored: Option<u64>,
+    thawed: &'a [String],
+    /// Each group's name, elements and rate.
+    groups: &'a [(String, usize, f64)],
+}
+
+impl PhaseLine<'_> {
+    fn of(began: &Began) -> PhaseLine<'_> {
+        let reason = began.reason.map(|reason| match reason {
+            Reason::EarlyStopping => "early_stopping",
+            Reason::MaxTransitionEpoch => "max_transition_epoch",
+        });
+        let Began { phase, steps, restored, thawed, groups, .. } = began;
+        PhaseLine { began: *phase, steps: *steps, reason, restored: *restored, thawed, groups }
+    }
+}
+
+/// Whether a folder holds a run.
+pub(super) fn holds_a_run(path: &Path) -> bool {
+    [METRICS, CHECKPOINTS, MODEL].iter().any(|name| path.join(name).exists())
+}
+
+/// Removes what a run left, and nothing else.
+fn clear(path: &Path) -> anyhow::Result<()> {
+    let removed = |file: &Path, removed: std::io::Result<()>| match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", file.display()))
+        }
+        _ => Ok(()),
+    };
+    for name in [METRICS, STEPS, MODEL] {
+        let file = path.join(name);
+        removed(&file, fs::remove_file(&file))?;
+    }
+    let checkpoints = path.join(CHECKPOINTS);
+    removed(&checkpoints, fs::remove_dir_all(&checkpoints))
+}
+
+fn appended(file: &Path) -> anyhow::Result<File> {
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened.with_context(|| format!("opening {}", file.display()))
+}
+
 /// Steps done before.
-fn go_on(trainer: &mut Trainer, checkpoints: Checkpoints) -> anyhow::Result<u64> {
+fn go_on(trainer: &mut Trainer, checkpoints: Checkpoints, says: Says) -> anyhow::Result<u64> {
     let folder = checkpoints.folder().display().to_string();
     let Some(resumed) = trainer.resume(checkpoints)? else {
-        println!("{folder} has no checkpoint yet: the run begins");
+        eprintln!("gradus: warning: {folder} has no checkpoint yet: the run begins");
         return Ok(0);
     };
     for error in &resumed.left_out {
         eprintln!("gradus: warning: {error}; the checkpoint before it is used");
     }
-    println!("going on after {} steps, from {}", resumed.steps, resumed.path.display());
+    if says >= Says::Usual {
+        println!("going on after {} steps, from {}", resumed.steps, resumed.path.display());
+    }
     Ok(resumed.steps)
 }
 
-/// Drops the lines of evaluations after so many steps: the run comes by them again. A line that is cut off goes too.
-fn keep_until(file: &Path, steps: u64) -> anyhow::Result<()> {
+/// Drops the lines of what the run comes by again. A line that is cut off goes too.
+fn keep_until(file: &Path, kept: impl Fn(&serde_json::Value) -> bool) -> anyhow::Result<()> {
     if !file.exists() {
         return Ok(());
     }
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let kept = |line: &&str| {
-        let value: Result<serde_json::Value, _> = serde_json::from_str(line);
-        value.ok().and_then(|value| value["steps"].as_u64()).is_some_and(|at| at <= steps)
-    };
-    let lines: String = text.lines().filter(kept).map(|line| format!("{line}\n")).collect();
+    let is_kept = |line: &&str| serde_json::from_str(line).is_ok_and(|value| kept(&value));
+    let lines: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
     write_beside(file, lines.as_bytes())
 }
 

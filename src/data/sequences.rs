@@ -1,7 +1,8 @@
 //! Labelled sequences of tokens, from which batches are drawn on the device.
 
+use super::split::split;
 use super::{BatchSize, Error};
-use crate::twin::shared::{GatherSequences, TYPE_SHIFT, shuffled};
+use crate::twin::shared::{GatherSequences, TYPE_SHIFT};
 
 /// What the sequences of a set may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +74,8 @@ impl Sequences {
     /// # Errors
     /// [`Error::BadSplit`] if either would be empty.
     pub fn split(&self, test_percent: usize, seed: u32) -> Result<(Sequences, Sequences), Error> {
-        let rows = self.len();
-        let test = (rows * test_percent.min(100) + 50) / 100;
-        if test == 0 || test >= rows {
-            return Err(Error::BadSplit { rows, test_percent });
-        }
-        let order: Vec<usize> = (0..rows as u32).map(|place| shuffled(place, rows as u32, seed) as usize).collect();
-        Ok((self.picked(&order[test..]), self.picked(&order[..test])))
+        let (train, test) = split(self.len(), test_percent, seed)?;
+        Ok((self.picked(&train), self.picked(&test)))
     }
 
     fn picked(&self, places: &[usize]) -> Sequences {

@@ -1,7 +1,7 @@
 //! A labelled data set.
 
 use super::Error;
-use crate::twin::shared::shuffled;
+use super::split::split;
 
 /// Rows of numbers, each with a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +57,8 @@ impl DataSet {
     /// # Errors
     /// [`Error::BadSplit`] if either would be empty.
     pub fn split(&self, test_percent: usize, seed: u32) -> Result<(DataSet, DataSet), Error> {
-        let rows = self.rows();
-        let test = (rows * test_percent.min(100) + 50) / 100;
-        if test == 0 || test >= rows {
-            return Err(Error::BadSplit { rows, test_percent });
-        }
-        let order: Vec<usize> = (0..rows as u32).map(|place| shuffled(place, rows as u32, seed) as usize).collect();
-        Ok((self.picked(&order[test..]), self.picked(&order[..test])))
+        let (train, test) = split(self.rows(), test_percent, seed)?;
+        Ok((self.picked(&train), self.picked(&test)))
     }
 
     fn picked(&self, rows: &[usize]) -> DataSet {

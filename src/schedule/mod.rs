@@ -113,7 +113,7 @@ mod stepper;
 mod table;
 mod transition;
 mod written;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use cursor::{BestAt, Cursor, PatienceAt};
 pub use early_stopping::{EarlyStopping, Stop};
@@ -126,6 +126,7 @@ pub use lr_scaling::LrScaling;
 pub use optimizer_spec::OptimizerSpec;
 pub use phase_spec::{NewScheduler, PhaseSpec};
 pub use plan::{Epochs, Model, Phase, Plan};
+pub(crate) use spec::SECTIONS;
 pub use spec::{CheckpointSpec, Evaluate, Phases, Spec};
 pub use stepper::{Stepper, StepperState};
 pub use table::{FieldLaw, checked_rows, rows};

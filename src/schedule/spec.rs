@@ -84,7 +84,8 @@ impl Evaluate {
     }
 }
 
-const SECTIONS: [&str; 9] = [
+/// The keys of a schedule that is no bare list of phases.
+pub(crate) const SECTIONS: [&str; 9] = [
     "optimizer",
     "lr_scheduler",
     "laws",
@@ -102,7 +103,11 @@ impl Spec {
     /// # Errors
     /// [`Error`] naming file, key and value, and the nearest valid one.
     pub fn parse(file: &str, text: &str) -> Result<Spec, Error> {
-        let mut top = Section::parse(file, text)?;
+        Spec::read(Section::parse(file, text)?)
+    }
+
+    /// Reads the top level of a schedule.
+    pub(crate) fn read(mut top: Section) -> Result<Spec, Error> {
         let mut spec = Spec::bare(top.place());
         if top.is_numbered() {
             spec.phases = read_phases(top, &mut spec.warnings)?;

@@ -9,7 +9,7 @@ use crate::params::{Field, nearest};
 use serde_yaml::{Mapping, Value};
 
 /// A mapping of a file, at a dotted path.
-pub(super) struct Section {
+pub(crate) struct Section {
     place: Place,
     known: Vec<&'static str>,
     map: Mapping,
@@ -17,7 +17,7 @@ pub(super) struct Section {
 
 impl Section {
     /// The top level of a file.
-    pub(super) fn parse(file: &str, text: &str) -> Result<Section, Error> {
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Section, Error> {
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: file.to_owned(), reason: error.to_string() };
         if open_brackets(text) > MOST_OPEN {
             let reason = format!("brackets are nested more than {MOST_OPEN} deep");
@@ -61,12 +61,12 @@ impl Section {
 
     /// Complains about the first key that is none of these. To be asked before any is taken, so that a slip in a key is
     /// told as that, and not as the key that is missing for it.
-    pub(super) fn only(&mut self, keys: &[&'static str]) -> Result<(), Error> {
+    pub(crate) fn only(&mut self, keys: &[&'static str]) -> Result<(), Error> {
         self.only_among(keys, &keys.join(", "))
     }
 
     /// The same, where the message is to list the keys in other words.
-    pub(super) fn only_among(&mut self, keys: &[&'static str], listed: &str) -> Result<(), Error> {
+    pub(crate) fn only_among(&mut self, keys: &[&'static str], listed: &str) -> Result<(), Error> {
         keys.iter().for_each(|key| self.know(key));
         match self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))) {
             Some(key) => Err(self.unknown(key, listed.to_owned())),
@@ -80,7 +80,7 @@ impl Section {
         Error::UnknownKey { file: self.place.file.clone(), key: self.key(&key), nearest, known }
     }
 
-    pub(super) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
+    pub(crate) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
         Error::BadValue {
             file: self.place.file.clone(),
             key: self.key(key),
@@ -91,7 +91,7 @@ impl Section {
     }
 
     /// A section below this one; `purpose` is what it is for, with an example.
-    pub(super) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
+    pub(crate) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
         match self.take(key) {
             Some(value) if !value.is_null() => Section::of(&self.place.file, self.key(key), value),
             found => {
@@ -102,47 +102,52 @@ impl Section {
     }
 
     /// Whether the key is there.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
 
+    /// Whether the key is there and has this one below it.
+    pub(crate) fn has_below(&self, key: &str, below: &str) -> bool {
+        self.map.get(key).is_some_and(|section| section.get(below).is_some())
+    }
+
     /// The key's text, where it is there and has one.
-    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+    pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         self.map.get(key).and_then(Value::as_str)
     }
 
     /// What is left of it, as it stands.
-    pub(super) fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> Raw {
         Raw(self.map.clone())
     }
 
     /// Where it stands.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.place.clone()
     }
 
-    pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
+    pub(crate) fn missing(&self, keys: &[&'static str]) -> Error {
         self.place.missing(keys)
     }
 
     /// The key means something elsewhere; `instead` is what to write here.
-    pub(super) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
+    pub(crate) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
         Error::Misplaced { file: self.place.file.clone(), key: self.key(key), instead: instead.into() }
     }
 
     /// A number, where there is one.
-    pub(super) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+    pub(crate) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         as_number(&value).map(Some).ok_or_else(|| self.bad(key, show(&value), "a number", None))
     }
 
     /// A number. As in PyYAML, `1e-3` without a dot is text; text that reads as a number is taken as one.
-    pub(super) fn number(&mut self, key: &'static str, default: f64) -> Result<f64, Error> {
+    pub(crate) fn number(&mut self, key: &'static str, default: f64) -> Result<f64, Error> {
         Ok(self.optional(key)?.unwrap_or(default))
     }
 
     /// A rate, where there is one: a number that is 0 or more, also in f32.
-    pub(super) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+    pub(crate) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         match self.optional(key)? {
             Some(rate) if !Field::Lr.allows(rate) => {
                 Err(self.bad(key, rate.to_string(), "a finite number that is 0 or more", None))
@@ -152,7 +157,7 @@ impl Section {
     }
 
     /// A whole number, where there is one.
-    pub(super) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
+    pub(crate) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_u64().or_else(|| as_number(&value).and_then(whole)) {
             Some(count) => Ok(Some(count)),
@@ -161,19 +166,19 @@ impl Section {
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Error> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Error> {
         self.truth(key, false)
     }
 
     /// A list of numbers, where there is one.
-    pub(super) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
+    pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
         numbers.map(Some).ok_or_else(|| self.bad(key, show(&value), "a list of numbers", None))
     }
 
     /// A list of mappings; empty where the key is not there.
-    pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, Error> {
+    pub(crate) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, Error> {
         match self.take(key) {
             None => Ok(Vec::new()),
             Some(Value::Sequence(list)) => {
@@ -185,7 +190,7 @@ impl Section {
     }
 
     /// Two numbers.
-    pub(super) fn pair(&mut self, key: &'static str, default: (f64, f64)) -> Result<(f64, f64), Error> {
+    pub(crate) fn pair(&mut self, key: &'static str, default: (f64, f64)) -> Result<(f64, f64), Error> {
         let Some(value) = self.take(key) else { return Ok(default) };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
         match numbers.as_deref() {
@@ -195,7 +200,7 @@ impl Section {
     }
 
     /// One of a few words.
-    pub(super) fn word(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
+    pub(crate) fn word(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
         let Some(value) = self.take(key) else { return Err(self.missing(&[key])) };
         let text = value.as_str().unwrap_or_default();
         words.iter().find(|word| **word == text).copied().ok_or_else(|| {
@@ -207,7 +212,7 @@ impl Section {
     }
 
     /// One of a few words; the first where the key is not there.
-    pub(super) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
+    pub(crate) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
         match words.first() {
             Some(first) if !self.has(key) => {
                 self.know(key);
@@ -218,7 +223,7 @@ impl Section {
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<String>, Error> {
+    pub(crate) fn texts(&mut self, key: &'static str) -> Result<Vec<String>, Error> {
         let Some(value) = self.take(key) else { return Ok(Vec::new()) };
         let texts = value
             .as_sequence()
@@ -227,7 +232,7 @@ impl Section {
     }
 
     /// A text that has to be there.
-    pub(super) fn text(&mut self, key: &'static str) -> Result<String, Error> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<String, Error> {
         match self.take(key) {
             None => Err(self.missing(&[key])),
             Some(Value::String(text)) => Ok(text),
@@ -236,7 +241,7 @@ impl Section {
     }
 
     /// Arguments of a class; none where the key is not there.
-    pub(super) fn arguments(&mut self, key: &'static str) -> Result<Arguments, Error> {
+    pub(crate) fn arguments(&mut self, key: &'static str) -> Result<Arguments, Error> {
         match self.take(key) {
             None | Some(Value::Null) => Ok(Arguments::new()),
             Some(value) => match as_python(&value) {
@@ -247,14 +252,14 @@ impl Section {
     }
 
     /// Complains about the first key that nobody took.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         self.map.keys().next().map_or(Ok(()), |key| Err(self.unknown(key, self.known.join(", "))))
     }
 }
 
 /// A mapping as it stands in a file, or is to stand in one.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Raw(Mapping);
+pub(crate) struct Raw(Mapping);
 
 impl From<Raw> for Value {
     fn from(raw: Raw) -> Value {
@@ -265,33 +270,117 @@ impl From<Raw> for Value {
 impl Raw {
     /// With this key, in the place of any of its name.
     #[must_use]
-    pub(super) fn with(mut self, key: impl Into<Value>, value: impl Into<Value>) -> Raw {
+    pub(crate) fn with(mut self, key: impl Into<Value>, value: impl Into<Value>) -> Raw {
         self.0.insert(key.into(), value.into());
         self
     }
 
     /// With this key; nothing stands there where there is no value.
     #[must_use]
-    pub(super) fn with_maybe(self, key: &str, value: Option<impl Into<Value>>) -> Raw {
+    pub(crate) fn with_maybe(self, key: &str, value: Option<impl Into<Value>>) -> Raw {
         self.with(key, value.map_or(Value::Null, Into::into))
     }
 
+    /// With all of these, in the place of any of their names.
+    #[must_use]
+    pub(crate) fn with_all(mut self, other: Raw) -> Raw {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Whether the key is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// As text, in block style.
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         serde_yaml::to_string(&self.0).unwrap_or_default()
     }
+}
+
+/// What a file needs that holds a schedule among other things.
+impl Section {
+    /// Puts a value in the place of what stands at a dotted path, read as YAML; sections that are not there are made.
+    pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Error> {
+        let told = format!("--set {path}");
+        let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: told.clone(), reason: error.to_string() };
+        let value: Value = serde_yaml::from_str(value).map_err(not_yaml)?;
+        let steps: Vec<&str> = path.split('.').collect();
+        self.put(&steps, value).map_err(|(key, found)| Error::BadValue {
+            file: told.clone(),
+            key,
+            value: found,
+            allowed: "a mapping of keys to values".to_owned(),
+            nearest: None,
+        })
+    }
+
+    /// Puts a value where these keys lead. What stands in the way, and its key, where it is no mapping.
+    pub(crate) fn put(&mut self, steps: &[&str], value: impl Into<Value>) -> Result<(), (String, String)> {
+        let Some((last, steps)) = steps.split_last() else { return Ok(()) };
+        let mut map = &mut self.map;
+        for step in steps {
+            let below = map.entry(key_of(step)).or_insert_with(|| Value::Mapping(Mapping::new()));
+            if below.is_null() {
+                *below = Value::Mapping(Mapping::new());
+            }
+            let found = show(below);
+            map = below.as_mapping_mut().ok_or_else(|| ((*step).to_owned(), found))?;
+        }
+        map.insert(key_of(last), value.into());
+        Ok(())
+    }
+
+    /// These keys alone, as a section of their own; they are gone from here.
+    pub(crate) fn split_off(&mut self, keys: &[&'static str]) -> Section {
+        let map = keys.iter().filter_map(|key| self.take(key).map(|value| (Value::from(*key), value))).collect();
+        Section { place: self.place.clone(), known: Vec::new(), map }
+    }
+
+    /// What is written is added, in the place of any of its name.
+    pub(crate) fn extend(&mut self, raw: Raw) {
+        self.map.extend(raw.0);
+    }
+
+    /// A list of whole numbers, where there is one.
+    pub(crate) fn counts(&mut self, key: &'static str) -> Result<Option<Vec<usize>>, Error> {
+        let Some(numbers) = self.numbers(key)? else { return Ok(None) };
+        let whole: Option<Vec<usize>> =
+            numbers.iter().map(|number| whole(*number).map(|count| count as usize)).collect();
+        let shown = || format!("[{}]", numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(", "));
+        whole.map(Some).ok_or_else(|| self.bad(key, shown(), "a list of whole numbers", None))
+    }
+
+    /// A text, where there is one that is not null.
+    pub(crate) fn maybe_text(&mut self, key: &'static str) -> Result<Option<String>, Error> {
+        if self.is_null(key) {
+            self.take(key);
+        }
+        if self.has(key) { self.text(key).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the key's value is this word.
+    pub(crate) fn is_word(&self, key: &str, word: &str) -> bool {
+        self.peek(key) == Some(word)
+    }
+}
+
+/// A key as it stands in a file: phases are numbers.
+fn key_of(step: &str) -> Value {
+    step.parse::<u64>().map_or_else(|_| Value::from(step), Value::from)
 }
 
 /// What only schedules of phases need.
 impl Section {
     /// Whether the file is a bare schedule of phases: its keys are numbers, or text that reads as whole ones.
-    pub(super) fn is_numbered(&self) -> bool {
+    pub(crate) fn is_numbered(&self) -> bool {
         let numbered = |key: &Value| key.is_number() || key.as_str().is_some_and(|text| text.parse::<i64>().is_ok());
         !self.map.is_empty() && self.map.keys().all(numbered)
     }
 
     /// The sections of phases 0…n, in this order. Keys that are text are read as numbers, with a warning.
-    pub(super) fn phases(self, warnings: &mut Vec<String>) -> Result<Vec<Section>, Error> {
+    pub(crate) fn phases(self, warnings: &mut Vec<String>) -> Result<Vec<Section>, Error> {
         let mut phases: Vec<(u64, Section)> = Vec::new();
         let mut texts: Vec<String> = Vec::new();
         for (key, value) in &self.map {
@@ -352,82 +441,82 @@ impl Section {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
 
     /// Whether the key is there and null.
-    pub(super) fn is_null(&self, key: &str) -> bool {
+    pub(crate) fn is_null(&self, key: &str) -> bool {
         self.map.get(key).is_some_and(Value::is_null)
     }
 
     /// The error for a section that is there with nothing in it; `purpose` is what it is for, with an example.
-    pub(super) fn empty(&self, purpose: &'static str) -> Error {
+    pub(crate) fn empty(&self, purpose: &'static str) -> Error {
         Error::MissingSection { file: self.place.file.clone(), section: self.place.path.clone(), empty: true, purpose }
     }
 
     /// A section, where there is one that is not null.
-    pub(super) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
+    pub(crate) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
         let value = self.take(key).filter(|value| !value.is_null());
         value.map(|value| Section::of(&self.place.file, self.key(key), value)).transpose()
     }
 
     /// A number that has to be one in YAML too: no text that reads as a number.
-    pub(super) fn plain_number(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
+    pub(crate) fn plain_number(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let number = value.as_f64().filter(|number| !number.is_nan());
         number.map(Some).ok_or_else(|| self.bad(key, show(&value), "a number (without quotes)", None))
     }
 
     /// True or false, with a default. As in PyYAML, yes, no, on and off are truths too.
-    pub(super) fn truth(&mut self, key: &'static str, default: bool) -> Result<bool, Error> {
+    pub(crate) fn truth(&mut self, key: &'static str, default: bool) -> Result<bool, Error> {
         let Some(value) = self.take(key) else { return Ok(default) };
         as_truth(&value).ok_or_else(|| self.bad(key, show(&value), "true or false", None))
     }
 
     /// A whole number that may be negative.
-    pub(super) fn integer(&mut self, key: &'static str, default: i64) -> Result<i64, Error> {
+    pub(crate) fn integer(&mut self, key: &'static str, default: i64) -> Result<i64, Error> {
         let Some(value) = self.take(key) else { return Ok(default) };
         value.as_i64().ok_or_else(|| self.bad(key, show(&value), "a whole number", None))
     }
 
     /// A text with a default.
-    pub(super) fn text_or(&mut self, key: &'static str, default: &str) -> Result<String, Error> {
+    pub(crate) fn text_or(&mut self, key: &'static str, default: &str) -> Result<String, Error> {
         if self.has(key) { self.text(key) } else { Ok(default.to_owned()) }
     }
 }
 
 /// A section's place, for what is found out later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     file: String,
     path: String,
 }
 
 impl Place {
     /// The top of a file.
-    pub(super) fn top(file: &str) -> Place {
+    pub(crate) fn top(file: &str) -> Place {
         Place { file: file.to_owned(), path: String::new() }
     }
 
-    pub(super) fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// The file and the path, for a message.
-    pub(super) fn at(&self) -> String {
+    pub(crate) fn at(&self) -> String {
         format!("{}: {}", self.file, self.path)
     }
 
-    pub(super) fn key(&self, key: &str) -> String {
+    pub(crate) fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    pub(super) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
+    pub(crate) fn bad(&self, key: &str, value: impl ToString, allowed: impl Into<String>) -> Error {
         self.bad_near(key, value, allowed, None)
     }
 
-    pub(super) fn bad_near(
+    pub(crate) fn bad_near(
         &self,
         key: &str,
         value: impl ToString,
@@ -444,18 +533,18 @@ impl Place {
     }
 
     /// None of these keys is there, one of which has to be; the first is the usual one.
-    pub(super) fn missing(&self, keys: &[&'static str]) -> Error {
+    pub(crate) fn missing(&self, keys: &[&'static str]) -> Error {
         let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
         Error::Missing { file: self.file.clone(), key: self.key(key), others }
     }
 
     /// What stands here moves `field`, and so does what stands at `by`.
-    pub(super) fn moved_twice(&self, field: Field, by: &Place) -> Error {
+    pub(crate) fn moved_twice(&self, field: Field, by: &Place) -> Error {
         Error::MovedTwice { file: self.file.clone(), key: self.path.clone(), field, by: by.path.clone() }
     }
 
     /// A law's complaint about an argument, as one about the key of that name.
-    pub(super) fn named(&self, error: Error) -> Error {
+    pub(crate) fn named(&self, error: Error) -> Error {
         match error {
             Error::BadArgument { argument, value, allowed, .. } => self.bad(argument, value, allowed),
             other => other,
@@ -463,12 +552,12 @@ impl Place {
     }
 
     /// What stands here gives a group a value at a step that its field does not allow.
-    pub(super) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
+    pub(crate) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
         let (file, key) = (self.file.clone(), self.path.clone());
         Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
     }
 
-    pub(super) fn class(&self, refusal: class::Error) -> Error {
+    pub(crate) fn class(&self, refusal: class::Error) -> Error {
         Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 }

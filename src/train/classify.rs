@@ -18,6 +18,8 @@ pub struct Classify {
     model: Mlp,
     train: DataSet,
     test: DataSet,
+    /// Values to begin with; without any, the model's own.
+    start: Option<Vec<(String, Vec<f32>)>>,
 }
 
 impl Classify {
@@ -33,7 +35,13 @@ impl Classify {
                 return Err(Error::Mismatch { which, inputs, classes, model_inputs, model_classes });
             }
         }
-        Ok(Classify { model: model.clone(), train: train.clone(), test: test.clone() })
+        Ok(Classify { model: model.clone(), train: train.clone(), test: test.clone(), start: None })
+    }
+
+    /// Begins with these values instead of random ones.
+    #[must_use]
+    pub fn starting_from(self, values: Vec<(String, Vec<f32>)>) -> Classify {
+        Classify { start: Some(values), ..self }
     }
 }
 
@@ -59,7 +67,7 @@ impl Task for Classify {
     }
 
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
-        self.model.initial(seed)
+        self.start.clone().unwrap_or_else(|| self.model.initial(seed))
     }
 
     fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error> {

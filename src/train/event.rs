@@ -1,5 +1,6 @@
 //! What the loop tells its caller.
 
+use super::Error;
 use crate::engine::layout::Metrics;
 use crate::optim::Stats;
 use crate::schedule::Reason;
@@ -16,13 +17,19 @@ pub enum Event {
     Phase(Began),
     /// A checkpoint has been written, to this folder.
     Checkpoint(PathBuf),
+    /// A checkpoint could not be written: those before it are there, and the run goes on.
+    NoCheckpoint(Error),
 }
 
 /// A step's report.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// The step that it speaks of.
     pub step: u64,
+    /// The phase.
+    pub phase: usize,
+    /// Its learning rates, a group each, in the order of [`Optimizer::groups`](crate::optim::Optimizer::groups).
+    pub lrs: Vec<f64>,
     /// Mean loss of its last micro-batch.
     pub loss: f32,
     /// What the optimizer did.

@@ -26,7 +26,7 @@ impl Trainer {
 
     /// Writes a checkpoint where one is due, once all that was decided at this step is in it.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<Option<PathBuf>, Error> {
-        let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
+        let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
         let steps = self.cursor.step();
         let regular = match checkpoints.every_steps {
             Some(every) => steps.is_multiple_of(every),
@@ -36,6 +36,16 @@ impl Trainer {
         if !regular && !is_best && !self.is_over() {
             return Ok(None);
         }
+        self.checkpoint_now()
+    }
+
+    /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to. Waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// From the device, and from writing.
+    pub fn checkpoint_now(&mut self) -> Result<Option<PathBuf>, Error> {
+        let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
         let metrics = self.engine.read(&self.metrics())?;
         let saved = Saved::new(RunOf::of(self), self.cursor.clone(), self.skipped_steps()?, metrics);
         checkpoints.write(saved, &self.parameters.save()?, &self.optimizer.save_state()?).map(Some)

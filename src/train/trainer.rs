@@ -52,11 +52,21 @@ pub struct Trainer {
     coming_lrs: Vec<f64>,
     /// The last step's, a group each.
     lrs: Vec<f64>,
+    /// Steps whose reports have not arrived.
+    under_way: VecDeque<Taken>,
     optimizer_bytes: u64,
 }
 
 /// Stands where a program has not been made.
 static NOTHING: Program = Program { label: String::new(), dispatches: Vec::new() };
+
+/// What a step's report does not say itself.
+#[derive(Clone, Debug)]
+struct Taken {
+    step: u64,
+    phase: usize,
+    lrs: Vec<f64>,
+}
 
 /// What an evaluation's report does not say itself.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +124,7 @@ impl Trainer {
             last_reported: 0,
             coming_lrs: Vec::new(),
             lrs: Vec::new(),
+            under_way: VecDeque::new(),
             optimizer_bytes: 0,
             config,
         })
@@ -212,8 +223,11 @@ impl Trainer {
         if self.plan.is_evaluated(&self.cursor) {
             self.evaluate(tell)?;
         }
-        if let Some(path) = self.checkpoint_if_due()? {
-            tell(&Event::Checkpoint(path));
+        match self.checkpoint_if_due() {
+            Ok(path) => path.into_iter().for_each(|path| tell(&Event::Checkpoint(path))),
+            // A full disk is no reason to lose what the device has done since.
+            Err(error @ Error::File { .. }) => tell(&Event::NoCheckpoint(error)),
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -233,6 +247,7 @@ impl Trainer {
             self.load_rows()?;
         }
         self.make_step()?;
+        let phase = self.cursor.depth();
         let Next { mut uploads, program, slot, step, lost } = self.optimizer.next(None)?;
         self.optimizer_bytes += program.program().bytes();
         uploads.extend(self.task.uploads(step));
@@ -246,6 +261,7 @@ impl Trainer {
         self.plan.step(&mut self.cursor)?;
         let groups = self.optimizer.groups().count();
         self.lrs = self.coming_lrs.split_off(self.coming_lrs.len() - groups);
+        self.under_way.push_back(Taken { step, phase, lrs: self.lrs.clone() });
         Ok(())
     }
 
@@ -324,14 +340,20 @@ impl Trainer {
 
     /// Tells what has arrived; the last evaluation among it.
     fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
-        let Trainer { engine, optimizer, progress, results, evaluating, last_reported, .. } = self;
+        let Trainer { engine, optimizer, progress, results, evaluating, under_way, last_reported, .. } = self;
         let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
         engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
             let (metrics, stats) = bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
             let stats = optimizer.absorb(stats, device_seconds)?;
             *last_reported = tag + 1;
-            tell(&Event::Step(Progress { step: tag, loss: metrics.loss, stats }));
+            // Steps without a report of their own are passed over.
+            while under_way.front().is_some_and(|taken| taken.step < tag) {
+                under_way.pop_front();
+            }
+            if let Some(Taken { phase, lrs, .. }) = under_way.pop_front() {
+                tell(&Event::Step(Progress { step: tag, phase, lrs, loss: metrics.loss, stats }));
+            }
             Ok::<(), Error>(())
         })?;
         let mut last = None;
@@ -410,7 +432,9 @@ impl Trainer {
     /// Waits until every report of a step has arrived, and drops them.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
         self.engine.wait()?;
-        self.collect(&mut |_| ()).map(|_| ())
+        self.collect(&mut |_| ())?;
+        self.under_way.clear();
+        Ok(())
     }
 }
 

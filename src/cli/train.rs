@@ -1,0 +1,214 @@
+//! `gradus train`: one file, one run.
+
+use super::batch;
+use super::progress::{Ended, Look, Says, train_with_bar};
+use super::run_folder::{Begin, RunFolder, holds_a_run, write_beside};
+use anyhow::{Context, bail};
+use clap::Args;
+use gradus::engine::Engine;
+use gradus::run::{BatchRows, Material, RunFile};
+use gradus::schedule::Plan;
+use gradus::train::{Evaluation, Event, Trainer};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// What a shell expects of a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// The run's own copy of its file, with all that was found out.
+const RUN: &str = "run.yaml";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Train {
+    #[command(flatten)]
+    which: Which,
+    /// Put a value in the place of what the file says, as in --set optimizer.lr=3e-4; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+    /// Begin anew in a folder that holds a run: what that run left is removed.
+    #[arg(long, conflicts_with = "resume")]
+    overwrite: bool,
+    #[command(flatten)]
+    loudness: Loudness,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gradus train run.yaml                            train; what the run leaves is in runs/run/
+  gradus train run.yaml --set epochs=5 --set name=longer
+  gradus train --resume runs/run                   go on after Ctrl-C or a crash
+
+Ctrl-C finishes the step, writes a checkpoint and says how to go on.
+Exit codes: 0 done, 1 failed, 2 what was asked for cannot be, 130 ended by Ctrl-C.";
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The run file.
+    #[arg(value_name = "RUN.YAML")]
+    file: Option<PathBuf>,
+    /// Go on with the run of this folder, from its last checkpoint.
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+}
+
+/// How much is said.
+#[derive(Args)]
+pub(super) struct Loudness {
+    /// Say nothing but errors and warnings.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: the programs of a step, and each checkpoint.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Loudness {
+    pub(super) fn says(&self) -> Says {
+        match (self.quiet, self.verbose) {
+            (true, _) => Says::Nothing,
+            (_, true) => Says::All,
+            _ => Says::Usual,
+        }
+    }
+}
+
+/// `KEY=VALUE`.
+pub(super) fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a dotted key and a value, as in optimizer.lr=3e-4".to_owned()),
+    }
+}
+
+/// What a run needs before it begins.
+pub(super) struct Ready {
+    pub(super) run: RunFile,
+    pub(super) material: Material,
+    pub(super) batch_rows: usize,
+}
+
+impl Ready {
+    /// Reads what the file names, and finds the batch size where it is to be found. Warnings go to stderr.
+    pub(super) fn read(engine: &Engine, run: RunFile, says: Says) -> anyhow::Result<Ready> {
+        let material = Material::read(&run)?;
+        for warning in run.warnings.iter().chain(&material.warnings) {
+            eprintln!("gradus: warning: {warning}");
+        }
+        if says >= Says::Usual {
+            println!("{}", material.summary);
+        }
+        let batch_rows = match run.batch_rows {
+            BatchRows::Rows(rows) => rows,
+            BatchRows::Auto => {
+                let (config, limit_bytes) = (run.config(run.base_batch_size), run.memory_limit_bytes);
+                batch::find(engine, &*material.task, &config, &run.schedule, limit_bytes, says >= Says::Usual)?
+            }
+        };
+        Ok(Ready { run, material, batch_rows })
+    }
+
+    /// The trainer.
+    pub(super) fn trainer(&self, engine: &Engine) -> anyhow::Result<Trainer> {
+        let (config, spec) = (self.run.config(self.batch_rows), self.run.scaled(self.batch_rows)?);
+        let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
+        let trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
+        for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
+            eprintln!("gradus: warning: {warning}");
+        }
+        Ok(trainer)
+    }
+}
+
+pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {
+    let says = options.loudness.says();
+    let (run, folder, begin) = match (&options.which.file, &options.which.resume) {
+        (_, Some(folder)) => (RunFile::read(&folder.join(RUN), &options.settings)?, folder.clone(), Begin::Resume),
+        (Some(file), None) => {
+            let run = RunFile::read(file, &options.settings)?;
+            let folder = run.folder();
+            (run, folder, if options.overwrite { Begin::Over } else { Begin::New })
+        }
+        (None, None) => bail!("name a run file"),
+    };
+    if begin == Begin::New && holds_a_run(&folder) {
+        let folder = folder.display();
+        bail!(
+            "{folder} holds a run already: go on with it by --resume {folder}, begin anew with --overwrite, or --set name=…"
+        );
+    }
+    let ready = Ready::read(engine, run, says)?;
+    // What cannot be written is told before anything is trained.
+    std::fs::create_dir_all(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    write_beside(&folder.join("inputs.json"), ready.material.inputs.to_json().as_bytes())?;
+    write_beside(&folder.join(RUN), ready.run.resolved(ready.batch_rows).as_bytes())?;
+    train(engine, &ready, &folder, begin, says)
+}
+
+fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says) -> anyhow::Result<ExitCode> {
+    let mut trainer = ready.trainer(engine)?;
+    if says == Says::All {
+        for program in trainer.programs()? {
+            println!(
+                "{} dispatches, {} barriers, {} bytes: {}",
+                program.dispatches.len(),
+                program.barriers(),
+                program.bytes(),
+                program.label
+            );
+        }
+    }
+    let mut out = RunFolder::open(folder, &mut trainer, ready.run.checkpoint_every_steps, begin, says)?;
+    let (unit, of_row) = ready.material.units;
+    let look = Look { units: (unit, of_row * ready.batch_rows), says };
+    let started = Instant::now();
+    let Ended { last, interrupted } =
+        train_with_bar(&mut trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
+    if interrupted {
+        let checkpoint = trainer.checkpoint_now()?;
+        out.finish(&trainer)?;
+        let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
+        eprintln!("gradus: interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
+        eprintln!("gradus: go on with: gradus train --resume {folder}");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let written = out.finish(&trainer)?;
+    if says >= Says::Usual {
+        summarize(&trainer, last, started.elapsed().as_secs_f64());
+        for file in written {
+            println!("written        {}", file.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
+    let Some(last) = last else {
+        println!("the run was over: nothing was left to train");
+        return;
+    };
+    println!();
+    println!("steps          {} in {seconds:.1} s", trainer.cursor().step());
+    if trainer.trunk_bytes() > 0 {
+        println!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
+    }
+    println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
+    if let Some(best) = trainer.cursor().best() {
+        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    }
+}
+
+/// Whether Ctrl-C has been pressed. A second one ends the program at once.
+fn interrupt() -> anyhow::Result<impl Fn() -> bool> {
+    static PRESSED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if PRESSED.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("listening for Ctrl-C")?;
+    Ok(|| PRESSED.load(Ordering::Relaxed))
+}

@@ -1,0 +1,188 @@
+//! The section `data`.
+
+use super::file::absolute;
+use super::{Error, ModelKind};
+use crate::schedule::yaml::{Raw, Section};
+use std::path::{Path, PathBuf};
+
+/// What a run file says of its data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSpec {
+    /// What is trained on.
+    pub source: Source,
+    /// What is tested on.
+    pub test: TestSet,
+    pub(super) raw: Raw,
+}
+
+/// What is trained on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// `embedded`: a set that is part of the program.
+    Embedded(&'static str),
+    /// A text file, for a decoder.
+    Text {
+        /// `train`.
+        train: PathBuf,
+        /// `vocabulary: ascii`; else every character that comes.
+        ascii: bool,
+    },
+    /// A table of texts with a label each, for an encoder.
+    LabelledTexts {
+        /// `train`: CSV, TSV or JSON lines.
+        train: PathBuf,
+        /// `text`: the column of the texts.
+        text: String,
+        /// `label`: the column of the labels.
+        label: String,
+        /// `classes`: the labels that there are, in the order of the outputs; without it those of the train set.
+        classes: Vec<String>,
+    },
+    /// A table of numbers with a label each row, for an MLP.
+    Numbers {
+        /// `train`: CSV, TSV or JSON lines.
+        train: PathBuf,
+        /// `label`: the column of the labels.
+        label: String,
+        /// `features`: the columns that go in; without it all but the label's.
+        features: Vec<String>,
+        /// `standardize`: each column to mean 0 and deviation 1 over the train set.
+        standardize: bool,
+        /// `classes`, as for texts.
+        classes: Vec<String>,
+    },
+    /// IDX files, for an MLP.
+    Images {
+        /// `train`.
+        train: PathBuf,
+        /// `train_labels`.
+        labels: PathBuf,
+        /// `scale`: what every number is divided by.
+        scale: f64,
+    },
+}
+
+/// What is tested on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TestSet {
+    /// `test_percent`: so much of the train set, held out.
+    Percent(usize),
+    /// `test`: a file of the same kind; beside it that of the labels where they have their own.
+    File(PathBuf, Option<PathBuf>),
+}
+
+/// Sets that are part of the program, by kind of model.
+fn embedded(kind: ModelKind) -> &'static [&'static str] {
+    match kind {
+        ModelKind::Mlp => &["digits"],
+        ModelKind::Decoder => &["kjv", "glosses"],
+        ModelKind::Encoder => &[],
+    }
+}
+
+/// Percent of the train set that are held out where nothing is said.
+const TEST_PERCENT: u64 = 10;
+
+impl DataSpec {
+    /// Reads the section; files stand relative to `folder`.
+    pub(super) fn read(section: Section, kind: ModelKind, folder: &Path) -> Result<DataSpec, Error> {
+        let reading = Reading { raw: section.raw(), section, folder };
+        if reading.section.has("embedded") {
+            return reading.embedded(kind);
+        }
+        match kind {
+            ModelKind::Decoder => reading.text(),
+            ModelKind::Encoder => reading.labelled_texts(),
+            ModelKind::Mlp if reading.section.has("train_labels") => reading.images(),
+            ModelKind::Mlp => reading.numbers(),
+        }
+    }
+}
+
+/// A section that is being read.
+struct Reading<'a> {
+    section: Section,
+    raw: Raw,
+    folder: &'a Path,
+}
+
+impl Reading<'_> {
+    fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
+        let known = embedded(kind);
+        if known.is_empty() {
+            let instead = "none of the embedded sets is one of labelled texts: give train, text and label";
+            return Err(self.section.misplaced("embedded", instead).into());
+        }
+        self.section.only(&["embedded", "test_percent"])?;
+        let name = self.section.word("embedded", known)?;
+        self.done(Source::Embedded(name))
+    }
+
+    fn text(mut self) -> Result<DataSpec, Error> {
+        self.section.only(&["embedded", "train", "test", "test_percent", "vocabulary"])?;
+        let ascii = self.section.word_or_first("vocabulary", &["texts", "ascii"])? == "ascii";
+        let train = self.file("train")?;
+        self.done(Source::Text { train, ascii })
+    }
+
+    fn labelled_texts(mut self) -> Result<DataSpec, Error> {
+        self.section.only(&["train", "test", "test_percent", "text", "label", "classes"])?;
+        let train = self.file("train")?;
+        let (text, label) = (self.section.text("text")?, self.section.text("label")?);
+        let classes = self.section.texts("classes")?;
+        self.done(Source::LabelledTexts { train, text, label, classes })
+    }
+
+    fn numbers(mut self) -> Result<DataSpec, Error> {
+        self.section.only(&[
+            "embedded",
+            "train",
+            "test",
+            "test_percent",
+            "label",
+            "features",
+            "standardize",
+            "classes",
+            "train_labels",
+        ])?;
+        let (train, label) = (self.file("train")?, self.section.text("label")?);
+        let (features, classes) = (self.section.texts("features")?, self.section.texts("classes")?);
+        let standardize = self.section.truth("standardize", true)?;
+        self.done(Source::Numbers { train, label, features, standardize, classes })
+    }
+
+    fn images(mut self) -> Result<DataSpec, Error> {
+        self.section.only(&["train", "train_labels", "test", "test_labels", "test_percent", "scale"])?;
+        let (train, labels) = (self.file("train")?, self.file("train_labels")?);
+        let scale = self.section.number("scale", 255.0)?;
+        if !scale.is_finite() || scale <= 0.0 {
+            return Err(self.section.bad("scale", scale.to_string(), "a number above 0", None).into());
+        }
+        self.done(Source::Images { train, labels, scale })
+    }
+
+    /// A file that has to be named; absolute in what is written down.
+    fn file(&mut self, key: &'static str) -> Result<PathBuf, Error> {
+        let path = self.folder.join(self.section.text(key)?);
+        self.raw = std::mem::take(&mut self.raw).with(key, absolute(&path));
+        Ok(path)
+    }
+
+    fn done(mut self, source: Source) -> Result<DataSpec, Error> {
+        let percent = self.section.count("test_percent")?;
+        let test = if self.section.has("test") {
+            if percent.is_some() {
+                return Err(self.section.misplaced("test_percent", "test names a file: keep one of the two").into());
+            }
+            let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;
+            TestSet::File(self.file("test")?, labels)
+        } else {
+            let percent = percent.unwrap_or(TEST_PERCENT);
+            if !(1..=99).contains(&percent) {
+                return Err(self.section.bad("test_percent", percent.to_string(), "from 1 to 99", None).into());
+            }
+            TestSet::Percent(percent as usize)
+        };
+        Ok(DataSpec { source, test, raw: self.raw })
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be wrong with a run file, and with what it names.
+
+use crate::params::nearest;
+use crate::{data, nn, schedule, train};
+use std::path::{Path, PathBuf};
+
+/// An error of the run room.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file's keys and values, the schedule's among them.
+    #[error(transparent)]
+    Schedule(#[from] schedule::Error),
+    /// The model's sizes.
+    #[error(transparent)]
+    Nn(#[from] nn::Error),
+    /// The data's sizes.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// Model and data do not fit.
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    /// A file that cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A file that is not what it should be.
+    #[error("{}{}: {reason}", .path.display(), .line.map_or_else(String::new, |line| format!(", line {line}")))]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on, where it is one line's fault.
+        line: Option<u64>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A table without a column of this name.
+    #[error("{}: there is no column {column:?}{}; its columns are {}", .path.display(), did_you_mean(.column, .columns), .columns.join(", "))]
+    NoColumn {
+        /// The table.
+        path: PathBuf,
+        /// The column that is named.
+        column: String,
+        /// Those that there are.
+        columns: Vec<String>,
+    },
+    /// A label of the test set that no example of the train set has.
+    #[error("{}, line {line}: the label {label:?} never comes in what is trained on{}; labels there are {}", .path.display(), did_you_mean(.label, .known), shown(.known))]
+    UnknownLabel {
+        /// The table.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: u64,
+        /// The label.
+        label: String,
+        /// Those that are known.
+        known: Vec<String>,
+    },
+    /// A class without an example to learn it from.
+    #[error("{}: the class {class:?} has no example to train on", .path.display())]
+    EmptyClass {
+        /// The table.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+}
+
+impl Error {
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+        Error::Unreadable { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    pub(super) fn bad_file(path: &Path, reason: impl Into<String>) -> Error {
+        Error::BadFile { path: path.to_owned(), line: None, reason: reason.into() }
+    }
+
+    pub(super) fn bad_line(path: &Path, line: u64, reason: impl Into<String>) -> Error {
+        Error::BadFile { path: path.to_owned(), line: Some(line), reason: reason.into() }
+    }
+}
+
+fn did_you_mean(name: &str, known: &[String]) -> String {
+    let nearest = nearest(name, known.iter().map(String::as_str));
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"))
+}
+
+/// A list that stays readable.
+fn shown(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let more = if names.len() > MOST { format!(" and {} more", names.len() - MOST) } else { String::new() };
+    format!("{}{more}", names[..names.len().min(MOST)].join(", "))
+}

@@ -1,0 +1,258 @@
+//! A run file, as typed values.
+
+use super::{DataSpec, Error, ModelSpec, keys};
+use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::{LrScaling, SECTIONS, Spec};
+use crate::train;
+use std::path::{Path, PathBuf};
+
+/// Rows of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchRows {
+    /// So many.
+    Rows(usize),
+    /// `auto`: the number that trains fastest within the memory limit.
+    Auto,
+}
+
+/// What a run file says: a schedule, and beside it model, data and settings.
+///
+/// Keys that Ludwig has too are called as there; what they say is written into the schedule. Files that are named stand
+/// relative to the run file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFile {
+    /// `name`: of the run's folder; the file's own name where it is not given.
+    pub name: String,
+    /// `output`: the folder that holds the run's folder.
+    pub output: PathBuf,
+    /// `seed`: of initial values, orders and splits.
+    pub seed: u32,
+    /// `epochs`.
+    pub epochs: usize,
+    /// `batch_size`.
+    pub batch_rows: BatchRows,
+    /// `base_batch_size`: the batch that the rates are meant for, where they follow it.
+    pub base_batch_size: usize,
+    /// `learning_rate_scaling`.
+    pub lr_scaling: LrScaling,
+    /// `memory_limit_megabytes`, in bytes: what `batch_size: auto` may use.
+    pub memory_limit_bytes: u64,
+    /// `checkpoint_every_steps`; without it there is a checkpoint after each evaluation.
+    pub checkpoint_every_steps: Option<u64>,
+    /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
+    pub keeps_trunk: bool,
+    /// `model`.
+    pub model: ModelSpec,
+    /// `data`.
+    pub data: DataSpec,
+    /// The schedule: the sections that stand in the file, or those of the file that `schedule` names.
+    pub schedule: Spec,
+    /// What was accepted although it may not be meant.
+    pub warnings: Vec<String>,
+    resolved: Raw,
+}
+
+/// The keys of a run file beside those of a schedule.
+const KEYS: [&str; 17] = [
+    "name",
+    "output",
+    "seed",
+    "model",
+    "data",
+    "schedule",
+    "epochs",
+    "batch_size",
+    "base_batch_size",
+    "memory_limit_megabytes",
+    "learning_rate",
+    "learning_rate_scheduler",
+    "learning_rate_scaling",
+    "trainable",
+    "cache_encoder_embeddings",
+    "use_mixed_precision",
+    "checkpoint_every_steps",
+];
+
+const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
+const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv, text: review, label: stars}";
+
+/// Epochs that are recommended for a pretrained trunk (Devlin et al. 2019 take 2 to 4, Ludwig 3 to 10).
+const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
+
+impl RunFile {
+    /// Reads a run file. Each of `settings` is a dotted key and a value that takes the place of what the file says there.
+    ///
+    /// # Errors
+    /// [`Error`] naming file, key and value, and the nearest valid one.
+    pub fn read(path: &Path, settings: &[(String, String)]) -> Result<RunFile, Error> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        RunFile::parse(&path.display().to_string(), &text, (folder, &stem), settings)
+    }
+
+    /// Reads the text of a run file; files that it names stand relative to `folder`, and `name` is the run's where it says
+    /// none.
+    ///
+    /// # Errors
+    /// As [`read`](RunFile::read).
+    pub fn parse(
+        file: &str,
+        text: &str,
+        (folder, name): (&Path, &str),
+        settings: &[(String, String)],
+    ) -> Result<RunFile, Error> {
+        let mut top = Section::parse(file, text)?;
+        let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
+        which.iter().try_for_each(|(key, value)| top.set(key, value))?;
+        take_schedule_file(&mut top, folder)?;
+        others.iter().try_for_each(|(key, value)| top.set(key, value))?;
+        top.only(&[&KEYS[..], &SECTIONS[..]].concat())?;
+
+        let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;
+        let data = DataSpec::read(top.section("data", DATA)?, model.kind, folder)?;
+        let mut schedule = top.split_off(&SECTIONS);
+        keys::into_schedule(&mut top, &mut schedule, &model)?;
+        let resolved = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
+        let resolved = resolved.with_all(schedule.raw());
+        let mut run = RunFile {
+            name: top.text_or("name", name)?,
+            output: folder.join(top.text_or("output", "runs")?),
+            seed: small(&mut top, "seed", 1)? as u32,
+            epochs: positive(&mut top, "epochs", 3)?,
+            batch_rows: batch_rows(&mut top)?,
+            base_batch_size: positive(&mut top, "base_batch_size", BATCH_SIZE)?,
+            lr_scaling: match top.word_or_first("learning_rate_scaling", &["none", "linear", "sqrt"])? {
+                "linear" => LrScaling::Linear,
+                "sqrt" => LrScaling::Sqrt,
+                _ => LrScaling::None,
+            },
+            memory_limit_bytes: (positive(&mut top, "memory_limit_megabytes", 1024)? as u64).saturating_mul(1_000_000),
+            checkpoint_every_steps: match top.has("checkpoint_every_steps") {
+                true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
+                false => None,
+            },
+            keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
+            schedule: Spec::read(schedule)?,
+            model,
+            data,
+            warnings: Vec::new(),
+            resolved,
+        };
+        if top.flag("use_mixed_precision")? {
+            let allowed =
+                "possible: everything is computed in f32 here; moments may be stored in less, see optimizer.moments";
+            return Err(top.bad("use_mixed_precision", "true".to_owned(), allowed, None).into());
+        }
+        if run.name.is_empty() || run.name.contains(['/', '\\']) || run.name.starts_with('.') {
+            return Err(top.bad("name", run.name, "the name of a folder", None).into());
+        }
+        run.warnings.extend(run.schedule.warnings.iter().cloned());
+        if run.model.from.is_some() && !FINE_TUNING_EPOCHS.contains(&run.epochs) {
+            let (least, most) = (FINE_TUNING_EPOCHS.start(), FINE_TUNING_EPOCHS.end());
+            let epochs = run.epochs;
+            run.warnings.push(format!(
+                "{file}: epochs = {epochs}: a pretrained model is usually fine-tuned for {least} to {most}"
+            ));
+        }
+        Ok(run)
+    }
+
+    /// The folder of the run.
+    pub fn folder(&self) -> PathBuf {
+        self.output.join(&self.name)
+    }
+
+    /// How to train with batches of so many rows.
+    pub fn config(&self, batch_size: usize) -> train::Config {
+        let config = train::Config { batch_size, epochs: self.epochs, seed: self.seed, ..train::Config::default() };
+        match self.keeps_trunk {
+            true => config,
+            false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },
+        }
+    }
+
+    /// The schedule for batches of so many rows.
+    ///
+    /// # Errors
+    /// A rate that f32 cannot hold then.
+    pub fn scaled(&self, batch_size: usize) -> Result<Spec, Error> {
+        Ok(self.schedule.scaled(self.lr_scaling, batch_size, self.base_batch_size)?)
+    }
+
+    /// The file as it would have to be to say all of it: the schedule written out, files by their whole paths, and the batch
+    /// size that was found.
+    pub fn resolved(&self, batch_size: usize) -> String {
+        let scaling = match self.lr_scaling {
+            LrScaling::None => "none",
+            LrScaling::Linear => "linear",
+            LrScaling::Sqrt => "sqrt",
+        };
+        let mut raw = Raw::default()
+            .with("name", self.name.as_str())
+            .with("output", absolute(&self.output))
+            .with("seed", self.seed)
+            .with("epochs", self.epochs)
+            .with("batch_size", batch_size)
+            .with("base_batch_size", self.base_batch_size)
+            .with("learning_rate_scaling", scaling)
+            .with("cache_encoder_embeddings", self.keeps_trunk);
+        if let Some(steps) = self.checkpoint_every_steps {
+            raw = raw.with("checkpoint_every_steps", steps);
+        }
+        raw.with_all(self.resolved.clone()).to_text()
+    }
+}
+
+/// A path that means the same from any folder.
+pub(super) fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Rows of a batch where nothing is said, and those that rates are meant for.
+const BATCH_SIZE: usize = 32;
+
+/// Brings in the sections of the file that `schedule` names, under those that stand in the run file.
+fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
+    let Some(named) = top.maybe_text("schedule")? else { return Ok(()) };
+    let path = folder.join(named);
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::unreadable(&path, &error))?;
+    let shown = path.display().to_string();
+    // What is wrong with the file is told under its own name.
+    Spec::parse(&shown, &text)?;
+    let file = Section::parse(&shown, &text)?;
+    let sections = if file.is_numbered() { Raw::default().with("phases", file.raw()) } else { file.raw() };
+    if let Some(twice) = SECTIONS.into_iter().find(|key| top.has(key) && sections.has(key)) {
+        return Err(top.misplaced(twice, format!("{shown} has it too: keep one of the two, or use --set")).into());
+    }
+    top.extend(sections);
+    Ok(())
+}
+
+fn batch_rows(top: &mut Section) -> Result<BatchRows, Error> {
+    if top.is_word("batch_size", "auto") {
+        top.text("batch_size")?;
+        return Ok(BatchRows::Auto);
+    }
+    Ok(BatchRows::Rows(positive(top, "batch_size", BATCH_SIZE)?))
+}
+
+/// A whole number from 1 on.
+fn positive(top: &mut Section, key: &'static str, default: usize) -> Result<usize, Error> {
+    if !top.has(key) {
+        return Ok(default);
+    }
+    match small(top, key, 0)? {
+        0 => Err(top.bad(key, "0".to_owned(), "1 or more", None).into()),
+        number => Ok(number as usize),
+    }
+}
+
+/// A whole number of 32 bits.
+fn small(top: &mut Section, key: &'static str, default: u64) -> Result<u64, Error> {
+    let number = top.count(key)?.unwrap_or(default);
+    match u32::try_from(number) {
+        Ok(_) => Ok(number),
+        Err(_) => Err(top.bad(key, number.to_string(), "below 2^32", None).into()),
+    }
+}

@@ -1,0 +1,55 @@
+//! How what a user has becomes what a model reads: kept beside a model, or it cannot be used again.
+
+use super::Error;
+use crate::data::Vocabulary;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// `inputs.json` of a run's folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inputs {
+    /// The characters of a text model; a character's token is its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub characters: Option<String>,
+    /// The classes, in the order of the outputs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub classes: Vec<String>,
+    /// Where numbers come from and what is done with them, in the order of the inputs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub columns: Vec<Column>,
+    /// What every number of an image is divided by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+}
+
+/// A column of numbers: (value − mean) / deviation goes into the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The mean over the train set; 0 where columns are taken as they are.
+    pub mean: f64,
+    /// The standard deviation over the train set; 1 where columns are taken as they are.
+    pub deviation: f64,
+}
+
+impl Inputs {
+    /// Reads the file in an earlier run's folder.
+    pub(super) fn of_run(folder: &Path) -> Result<Inputs, Error> {
+        let path = folder.join("inputs.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::unreadable(&path, &error))?;
+        serde_json::from_str(&text).map_err(|error| Error::bad_file(&path, error.to_string()))
+    }
+
+    /// The vocabulary, where there is one.
+    pub(super) fn vocabulary(&self) -> Result<Option<Vocabulary>, Error> {
+        let characters = self.characters.as_ref().map(|characters| Vocabulary::new(characters.chars().collect()));
+        Ok(characters.transpose()?)
+    }
+
+    /// As text for the file.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,85 @@
+//! The keys of a run file that say what a schedule says too, in the words that users of Ludwig know.
+
+use super::{Error, ModelSpec};
+use crate::schedule::yaml::{Raw, Section};
+
+/// Rates that Ludwig recommends for a pretrained text encoder: all of it, and a new head alone.
+const RATE_OF_ALL: f64 = 1e-5;
+const RATE_OF_HEAD: f64 = 2e-5;
+
+/// What a decay of `learning_rate_scheduler` is called as a law.
+const DECAYS: [(&str, &str); 3] = [("none", "constant"), ("linear", "linear"), ("cosine", "cosine")];
+
+/// Takes `learning_rate`, `learning_rate_scheduler` and `trainable` from the run file and writes what they say into the
+/// schedule, which is then complete.
+pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<(), Error> {
+    let trainable = top.truth("trainable", true)?;
+    let rate = rate(top, trainable)?;
+    if !schedule.has("optimizer") && !schedule.has("phases") || rate.is_some() {
+        write_optimizer(top, schedule, rate)?;
+    }
+    if let Some(section) = top.maybe_section("learning_rate_scheduler")? {
+        if schedule.has("lr_scheduler") {
+            return Err(beside(&section.place().key("decay"), top, "lr_scheduler"));
+        }
+        let law = law(section)?;
+        schedule.extend(Raw::default().with("lr_scheduler", law));
+    }
+    if !trainable {
+        for key in ["phases", "finetuning"] {
+            if schedule.has(key) {
+                return Err(beside("trainable", top, key));
+            }
+        }
+        let head = model.patterns_above_trunk();
+        schedule.extend(Raw::default().with("phases", Raw::default().with(0, Raw::default().with("params", head))));
+        if !schedule.has("early_stopping") {
+            schedule.extend(Raw::default().with_maybe("early_stopping", None::<Raw>));
+        }
+    } else if !schedule.has("lr_scheduler") && !schedule.has("phases") && !schedule.has("finetuning") {
+        schedule.extend(Raw::default().with("lr_scheduler", Raw::default().with("type", "constant")));
+    }
+    Ok(())
+}
+
+/// `learning_rate`: a number, or `auto`.
+fn rate(top: &mut Section, trainable: bool) -> Result<Option<f64>, Error> {
+    if top.is_word("learning_rate", "auto") {
+        top.text("learning_rate")?;
+        return Ok(Some(if trainable { RATE_OF_ALL } else { RATE_OF_HEAD }));
+    }
+    Ok(top.rate("learning_rate")?)
+}
+
+fn write_optimizer(top: &Section, schedule: &mut Section, rate: Option<f64>) -> Result<(), Error> {
+    if !schedule.has("optimizer") {
+        schedule.extend(Raw::default().with("optimizer", Raw::default().with("type", "adamw")));
+    }
+    let Some(rate) = rate else { return Ok(()) };
+    if schedule.has_below("optimizer", "lr") {
+        return Err(beside("learning_rate", top, "optimizer.lr"));
+    }
+    // What stands in the way is no mapping: the schedule's reader says so.
+    let _ = schedule.put(&["optimizer", "lr"], rate);
+    Ok(())
+}
+
+fn law(mut section: Section) -> Result<Raw, Error> {
+    section.only(&["decay", "warmup_fraction"])?;
+    if section.is_null("decay") {
+        section.put(&["decay"], "none").ok();
+    }
+    let word = section.word_or_first("decay", &DECAYS.map(|(decay, _)| decay))?;
+    let law = DECAYS.iter().find(|(decay, _)| *decay == word).map_or("constant", |(_, law)| law);
+    let warmup = section.optional("warmup_fraction")?;
+    let raw = Raw::default().with("type", law);
+    Ok(match warmup {
+        Some(fraction) => raw.with("warmup_fraction", fraction),
+        None => raw,
+    })
+}
+
+/// Two keys that say the same thing.
+fn beside(key: &str, top: &Section, other: &str) -> Error {
+    top.misplaced(key, format!("{other} says it already: keep one of the two")).into()
+}

@@ -1,0 +1,168 @@
+//! The section `model`.
+
+use super::Error;
+use super::file::absolute;
+use crate::nn::transformer::{self, Kind, Pooling, Transformer};
+use crate::nn::{Activation, Mlp};
+use crate::params::Param;
+use crate::schedule::yaml::{Raw, Section};
+use safetensors::tensor::{Dtype, SafeTensors};
+use std::path::{Path, PathBuf};
+
+/// What kind of model is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKind {
+    /// A multi-layer perceptron on rows of numbers, [`train::Classify`](crate::train::Classify).
+    Mlp,
+    /// A decoder on text, [`train::Language`](crate::train::Language).
+    Decoder,
+    /// An encoder on labelled texts, [`train::ClassifySequences`](crate::train::ClassifySequences).
+    Encoder,
+}
+
+impl ModelKind {
+    const ALL: [(&'static str, ModelKind); 3] =
+        [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
+}
+
+/// What a run file says of its model. Sizes that follow from the data are not in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSpec {
+    /// `type`.
+    pub kind: ModelKind,
+    /// An MLP's `hidden`: sizes of its hidden layers.
+    pub layers: Vec<usize>,
+    /// An MLP's `activation`.
+    pub activation: Activation,
+    /// A transformer's `preset`: tiny, small or base.
+    pub preset: String,
+    /// A transformer's `context`: tokens of a sequence.
+    pub context: usize,
+    /// A decoder's `tied`: its output layer is the token table.
+    pub tied: bool,
+    /// An encoder's `pooling`.
+    pub pooling: Pooling,
+    /// A transformer's `dropout`.
+    pub dropout: f32,
+    /// `from`: the folder of an earlier run, or its `model.safetensors`, whose values are begun with.
+    pub from: Option<PathBuf>,
+    pub(super) raw: Raw,
+}
+
+impl ModelSpec {
+    pub(super) fn read(mut section: Section, folder: &Path) -> Result<ModelSpec, Error> {
+        let types = ModelKind::ALL.map(|(name, _)| name);
+        if !section.peek("type").is_some_and(|kind| types.contains(&kind)) {
+            section.only_among(&ALL_KEYS, "type, from and the keys of that model")?;
+        }
+        let mut raw = section.raw();
+        let name = section.word("type", &types)?;
+        let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
+        section.only(match kind {
+            ModelKind::Mlp => &["type", "hidden", "activation", "from"],
+            ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "from"],
+            ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "from"],
+        })?;
+        let dropout = section.number("dropout", 0.0)?;
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(section.bad("dropout", dropout.to_string(), "a share: from 0 to less than 1", None).into());
+        }
+        let context = section.count("context")?.unwrap_or(64);
+        let context = usize::try_from(context).ok().filter(|tokens| (1..=1 << 24).contains(tokens));
+        let context = context.ok_or_else(|| section.bad("context", "0".to_owned(), "1 or more", None))?;
+        let from = section.maybe_text("from")?.map(|path| folder.join(path));
+        if let Some(from) = &from {
+            raw = raw.with("from", absolute(from));
+        }
+        Ok(ModelSpec {
+            kind,
+            layers: section.counts("hidden")?.unwrap_or_else(|| vec![128, 64]),
+            activation: Activation::parse(section.word_or_first("activation", &["gelu", "relu", "gelu_new", "tanh"])?)?,
+            preset: section.word_or_first("preset", &["tiny", "small", "base"])?.to_owned(),
+            context,
+            tied: section.truth("tied", true)?,
+            pooling: match section.word_or_first("pooling", &["mean", "first"])? {
+                "first" => Pooling::First,
+                _ => Pooling::Mean,
+            },
+            dropout: dropout as f32,
+            from,
+            raw,
+        })
+    }
+
+    /// What the names of the head's parameters start with: what a task has of its own, where the trunk is pretrained.
+    fn head(&self) -> Vec<String> {
+        let names: &[&str] = match (self.kind, self.tied, self.pooling) {
+            (ModelKind::Mlp, ..) => return vec![format!("layers.{}.", self.layers.len())],
+            (ModelKind::Decoder, true, _) => &[],
+            (ModelKind::Decoder, false, _) => &["lm_head."],
+            (ModelKind::Encoder, _, Pooling::Mean) => &["classifier."],
+            (ModelKind::Encoder, _, Pooling::First) => &["classifier.", "pooler."],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Patterns of what trains where the trunk does not: the head, and a decoder's last norm.
+    pub(super) fn patterns_above_trunk(&self) -> Vec<String> {
+        let norm = (self.kind == ModelKind::Decoder).then(|| "transformer.ln_f.".to_owned());
+        self.head().into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect()
+    }
+
+    /// An MLP for rows of so many numbers and so many classes.
+    pub(super) fn mlp(&self, inputs: usize, classes: usize) -> Result<Mlp, Error> {
+        let sizes: Vec<usize> = [inputs].into_iter().chain(self.layers.iter().copied()).chain([classes]).collect();
+        Ok(Mlp::new(&sizes, self.activation)?)
+    }
+
+    /// A decoder over so many tokens.
+    pub(super) fn decoder(&self, vocabulary: usize) -> Result<Transformer, Error> {
+        let config = transformer::Config::decoder(&self.preset, vocabulary, self.context)?;
+        let kind = Kind::Decoder { tied: self.tied };
+        Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
+    }
+
+    /// An encoder over so many tokens that tells so many classes apart.
+    pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Transformer, Error> {
+        let config = transformer::Config::encoder(&self.preset, vocabulary, self.context, classes)?;
+        let kind = Kind::Encoder { types: 0, classes, pooling: self.pooling };
+        Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
+    }
+
+    /// The folder of the run that is begun from, where it is a folder.
+    pub(super) fn from_folder(&self) -> Option<&Path> {
+        self.from.as_deref().filter(|path| path.is_dir())
+    }
+
+    /// Values to begin with: of the file that is begun from, and for a head that does not fit or is not there, `initial`'s.
+    /// The names of the parameters that stayed new.
+    pub(super) fn values(
+        &self,
+        params: &[Param],
+        mut initial: Vec<(String, Vec<f32>)>,
+    ) -> Result<Option<(Vec<(String, Vec<f32>)>, Vec<String>)>, Error> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let path = if from.is_dir() { from.join("model.safetensors") } else { from.clone() };
+        let bytes = std::fs::read(&path).map_err(|error| Error::unreadable(&path, &error))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::bad_file(&path, error.to_string()))?;
+        let head = self.head();
+        let (mut wrong, mut new) = (Vec::new(), Vec::new());
+        for ((name, values), param) in initial.iter_mut().zip(params) {
+            let found = file.tensor(name).ok();
+            match found.filter(|tensor| tensor.shape() == param.shape && tensor.dtype() == Dtype::F32) {
+                Some(tensor) => *values = bytemuck::pod_collect_to_vec(tensor.data()),
+                None if head.iter().any(|start| name.starts_with(start)) => new.push(name.clone()),
+                None => wrong.push(match file.tensor(name) {
+                    Ok(tensor) => format!("{name} is {:?} there and {:?} here", tensor.shape(), param.shape),
+                    Err(_) => format!("{name} is missing"),
+                }),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Error::bad_file(&path, format!("it does not fit this model: {}", wrong.join("; "))));
+        }
+        Ok(Some((initial, new)))
+    }
+}
+
+const ALL_KEYS: [&str; 9] = ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "from"];

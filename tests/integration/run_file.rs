@@ -1,0 +1,351 @@
+//! Run files: what they say, what is wrong with them, and the data that they name.
+
+use crate::support::folder;
+use gradus::params::Field;
+use gradus::run::{BatchRows, Material, ModelKind, RunFile, Source, TestSet};
+use gradus::schedule::{Epochs, Phases, Plan};
+use std::path::{Path, PathBuf};
+
+const DIGITS: &str = "model: {type: mlp}\ndata: {embedded: digits}\n";
+
+fn parse(text: &str) -> Result<RunFile, gradus::run::Error> {
+    RunFile::parse("run.yaml", text, (Path::new("here"), "run"), &[])
+}
+
+fn read(text: &str) -> RunFile {
+    parse(text).expect("a run file")
+}
+
+fn told(text: &str) -> String {
+    parse(text).expect_err("it is refused").to_string()
+}
+
+fn set(settings: &[(&str, &str)]) -> Result<RunFile, gradus::run::Error> {
+    let settings: Vec<(String, String)> =
+        settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    RunFile::parse("run.yaml", DIGITS, (Path::new("here"), "run"), &settings)
+}
+
+#[test]
+fn a_short_file_means_what_its_reader_expects() {
+    let run = read(DIGITS);
+    assert_eq!((run.name.as_str(), run.folder()), ("run", PathBuf::from("here/runs/run")));
+    assert_eq!((run.epochs, run.seed, run.batch_rows), (3, 1, BatchRows::Rows(32)));
+    assert_eq!((run.model.kind, &run.data.test), (ModelKind::Mlp, &TestSet::Percent(10)));
+    assert_eq!((run.schedule.row.lr, &run.schedule.phases), (1e-3, &Phases::Everything));
+    assert!(run.keeps_trunk && run.warnings.is_empty());
+}
+
+#[test]
+fn ludwigs_words_become_the_schedule() {
+    let rates = "learning_rate_scheduler: {warmup_fraction: 0.2, decay: linear}\n";
+    let encoder = "model: {type: encoder}\ndata: {train: a.csv, text: review, label: stars}\n";
+    let run = read(&format!("{encoder}{rates}learning_rate: auto\ntrainable: false\n"));
+    assert_eq!(run.schedule.row.lr, 2e-5, "a new head alone");
+    let model = gradus::nn::transformer::Config::encoder("tiny", 50, 16, 3).expect("an encoder");
+    let epochs = Epochs { epochs: 3, steps_per_epoch: 10 };
+    let plan = Plan::new(&run.schedule, model.params().as_slice(), epochs).expect("a plan");
+    let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();
+    let thawed: Vec<&str> = plan.phases()[0].params.iter().map(|place| names[*place].as_str()).collect();
+    assert_eq!(thawed, ["classifier.weight", "classifier.bias"]);
+    assert_eq!((plan.phases().len(), plan.patience()), (1, None));
+    let rows = plan.rows(&plan.start().expect("a cursor"), 30).expect("rows");
+    let peak = rows.iter().map(|row| row.lr).fold(0.0, f64::max);
+    assert!(rows[0].lr < peak && (peak - 2e-5).abs() < 1e-12 && rows[29].lr < peak / 10.0, "{peak}");
+
+    assert_eq!(read(&format!("{encoder}learning_rate: auto\n")).schedule.row.lr, 1e-5, "all of it");
+    assert!(read(encoder).keeps_trunk && !read("model: {type: decoder}\ndata: {embedded: kjv}\n").keeps_trunk);
+    assert_eq!(read(&format!("{encoder}batch_size: auto\n")).batch_rows, BatchRows::Auto);
+}
+
+#[test]
+fn the_command_line_takes_the_place_of_what_the_file_says() {
+    let run = set(&[("optimizer.type", "sgd"), ("optimizer.lr", "3e-4"), ("epochs", "7")]).expect("a run");
+    assert_eq!((run.schedule.row.rule.name(), run.schedule.row.get(Field::Lr), run.epochs), ("sgd", 3e-4, 7));
+    let run = set(&[("phases.0.params", "[layers.2.*]"), ("phases.1.params", "[layers.1.*]")]).expect("a run");
+    assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2), "{:?}", run.schedule.phases);
+    let told = set(&[("model.type.kind", "mlp")]).expect_err("refused").to_string();
+    assert_eq!(told, "--set model.type.kind: type = mlp is not a mapping of keys to values");
+    let told = set(&[("optimizer.lr", "[1")]).expect_err("refused").to_string();
+    assert!(told.starts_with("--set optimizer.lr: "), "{told}");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
+    for (text, expected) in [
+        (
+            "modle: {type: mlp}",
+            "modle is not a known key (did you mean \"model\"?); known are name, output, seed, model",
+        ),
+        (
+            "data: {embedded: digits}",
+            "the section model is missing: it says what is trained, as in model: {type: encoder, preset: tiny}",
+        ),
+        (
+            "model: {type: mpl}\ndata: {embedded: digits}",
+            "model.type = mpl is not one of mlp, decoder, encoder (did you mean \"mlp\"?)",
+        ),
+        (
+            "model: {typ: mlp}\ndata: {embedded: digits}",
+            "model.typ is not a known key (did you mean \"type\"?); known are type, from and the keys of that model",
+        ),
+        (
+            "model: {type: mlp, preset: tiny}\ndata: {embedded: digits}",
+            "model.preset is not a known key; known are type, hidden, activation, from",
+        ),
+        (
+            "model: {type: decoder, preset: tiny, dropout: 1}\ndata: {embedded: kjv}",
+            "model.dropout = 1 is not a share: from 0 to less than 1",
+        ),
+        (
+            "model: {type: mlp}\ndata: {embedded: digit}",
+            "data.embedded = digit is not one of digits (did you mean \"digits\"?)",
+        ),
+        ("model: {type: mlp}\ndata: {train: a.csv}", "data.label is missing"),
+        (
+            "model: {type: encoder}\ndata: {embedded: kjv}",
+            "data.embedded has no place here: none of the embedded sets is one of labelled texts: give train, text and \
+             label",
+        ),
+    ] {
+        let got = told(text);
+        assert!(got.starts_with(&format!("run.yaml: {expected}")), "{text}\n  {got}\n  {expected}");
+    }
+    for (keys, expected) in [
+        ("epochs: 0", "epochs = 0 is not 1 or more"),
+        ("epochs: 1.5", "epochs = 1.5 is not a whole number that is 0 or more"),
+        ("seed: 99999999999", "seed = 99999999999 is not below 2^32"),
+        ("batch_size: big", "batch_size = big is not a whole number that is 0 or more"),
+        ("name: a/b", "name = a/b is not the name of a folder"),
+        ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
+        (
+            "learning_rate: 0.1\noptimizer: {type: sgd, lr: 0.2}",
+            "learning_rate has no place here: optimizer.lr says it already: keep one of the two",
+        ),
+        (
+            "learning_rate_scheduler: {decay: cosin}",
+            "learning_rate_scheduler.decay = cosin is not one of none, linear, cosine (did you mean \"cosine\"?)",
+        ),
+        (
+            "learning_rate_scheduler: {decay: cosine}\nlr_scheduler: {type: cosine}",
+            "learning_rate_scheduler.decay has no place here: lr_scheduler says it already: keep one of the two",
+        ),
+        (
+            "trainable: false\nphases: {0: {params: [layers.2.*]}}",
+            "trainable has no place here: phases says it already: keep one of the two",
+        ),
+        (
+            "use_mixed_precision: true",
+            "use_mixed_precision = true is not possible: everything is computed in f32 here; moments may be stored in \
+             less, see optimizer.moments",
+        ),
+        (
+            "learning_rate_scaling: sqr",
+            "learning_rate_scaling = sqr is not one of none, linear, sqrt (did you mean \"sqrt\"?)",
+        ),
+        ("optimizer: {type: adamw, lr: fast}", "optimizer.lr = fast is not a number"),
+    ] {
+        assert_eq!(told(&format!("{DIGITS}{keys}\n")), format!("run.yaml: {expected}"), "{keys}");
+    }
+    let missing = parse(&format!("{DIGITS}schedule: no.yaml\n")).expect_err("refused").to_string();
+    assert!(missing.starts_with("here/no.yaml: "), "{missing}");
+}
+
+#[test]
+fn the_resolved_file_says_the_same_again() {
+    let text = "model: {type: decoder, tied: false}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\ntrainable: false\n\
+                batch_size: auto\nlearning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\n";
+    let run = read(text);
+    let again = RunFile::parse("run.yaml", &run.resolved(8), (Path::new("elsewhere"), "other"), &[]).expect("a run");
+    assert_eq!((again.name.as_str(), again.batch_rows), ("run", BatchRows::Rows(8)));
+    assert_eq!(again.folder(), std::path::absolute("here/runs/run").expect("a path"));
+    let same = |run: &RunFile| {
+        let spec = run.scaled(8).expect("rates");
+        (spec.row, spec.phases, spec.laws.len(), run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps)
+    };
+    assert_eq!(same(&again), same(&run));
+}
+
+#[test]
+fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
+    let here = folder("schedule-file");
+    std::fs::create_dir_all(&here).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(here.join(name), text).expect("a file");
+    write("fts.yaml", "0:\n  params: [layers.2.*]\n1:\n  params: [layers.1.*]\n");
+    write("bad.yaml", "optimizer: {type: adamv}\nlr_scheduler: {type: cosine}\n");
+    write("run.yaml", &format!("{DIGITS}schedule: fts.yaml\nlearning_rate: 0.5\n"));
+    let setting = |value: &str| [("schedule".to_owned(), value.to_owned())];
+    let run = RunFile::read(&here.join("run.yaml"), &[]).expect("a run");
+    assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
+    assert_eq!((run.schedule.row.lr, run.schedule.early_stopping.is_some()), (0.5, true));
+    let told = RunFile::read(&here.join("run.yaml"), &setting("bad.yaml")).expect_err("refused").to_string();
+    assert!(
+        told.ends_with("bad.yaml: optimizer.type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)")
+    );
+    write("run.yaml", &format!("{DIGITS}schedule: fts.yaml\nphases: {{0: {{params: [layers.0.*]}}}}\n"));
+    let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
+    assert!(told.contains("phases has no place here: ") && told.contains("fts.yaml has it too"), "{told}");
+    std::fs::remove_dir_all(here).expect("the folder was ours");
+}
+
+/// A folder with a run file's data in it.
+struct Bed {
+    folder: PathBuf,
+}
+
+impl Bed {
+    fn new(name: &str, files: &[(&str, &[u8])]) -> Bed {
+        let folder = folder(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, bytes) in files {
+            std::fs::write(folder.join(name), bytes).expect("a file");
+        }
+        Bed { folder }
+    }
+
+    fn material(&self, text: &str) -> Result<Material, String> {
+        let run = RunFile::parse("run.yaml", text, (&self.folder, "run"), &[]).map_err(|error| error.to_string())?;
+        let shown = self.folder.display().to_string();
+        Material::read(&run).map_err(|error| error.to_string().replace(&format!("{shown}/"), ""))
+    }
+
+    fn told(&self, text: &str) -> String {
+        self.material(text).err().expect("it is refused")
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn labelled_texts_come_from_csv_tsv_and_json_lines() {
+    let rows: Vec<(String, &str)> =
+        (0..20).map(|n| (format!("text {n}"), if n % 2 == 0 { "good" } else { "bad" })).collect();
+    let table = |separator: &str| -> String {
+        let rows =
+            rows.iter().enumerate().map(|(n, (text, label))| format!("{n}{separator}\"{text}\"{separator}{label}\n"));
+        [format!("id{separator}words{separator}label\n")].into_iter().chain(rows).collect()
+    };
+    let json: String =
+        rows.iter().map(|(text, label)| format!("{{\"words\": \"{text}\", \"label\": \"{label}\"}}\n")).collect();
+    let (csv, tsv) = (table(","), table("\t"));
+    let bed = Bed::new(
+        "labelled-texts",
+        &[
+            ("a.csv", csv.as_bytes()),
+            ("a.tsv", tsv.as_bytes()),
+            ("a.jsonl", json.as_bytes()),
+            ("other.csv", b"words,label\nhello,bad\nso so,ok\n"),
+            ("short.csv", b"words,label\nhello\n"),
+            ("blank.csv", b"words,label\nhello,good\n\"\",bad\n"),
+            ("a.txt", b"hello"),
+        ],
+    );
+    let file = |train: &str, more: &str| {
+        format!("model: {{type: encoder, context: 6}}\ndata: {{train: {train}, text: words, label: label{more}}}\n")
+    };
+    let materials: Vec<Material> =
+        ["a.csv", "a.tsv", "a.jsonl"].map(|name| bed.material(&file(name, "")).expect("a material")).into();
+    for material in &materials {
+        assert!(material.summary.ends_with("18 texts to train on, 2 to test, 2 classes"), "{}", material.summary);
+        assert_eq!(material.inputs, materials[0].inputs);
+        assert_eq!(material.inputs.classes, ["bad", "good"]);
+        assert_eq!(material.warnings.len(), 1, "{:?}", material.warnings);
+        assert!(material.warnings[0].contains("of 20 texts are longer than 6 characters and were cut"));
+    }
+    let swapped = bed.material(&file("a.csv", ", classes: [good, bad]")).expect("a material");
+    assert_eq!(swapped.inputs.classes, ["good", "bad"]);
+
+    for (text, expected) in [
+        (file("no.csv", ""), "no.csv: No such file or directory (os error 2)"),
+        (
+            file("a.txt", ""),
+            "a.txt: the extension \"txt\" is no table's: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
+        ),
+        (
+            file("a.csv", "").replace("label: label", "label: lable"),
+            "a.csv: there is no column \"lable\" (did you mean \"label\"?); its columns are id, words, label",
+        ),
+        (file("short.csv", ""), "short.csv, line 2: 1 columns where the first line has 2"),
+        (file("blank.csv", ""), "blank.csv, line 3: the text is empty"),
+        (
+            file("a.csv", ", test: other.csv"),
+            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good",
+        ),
+        (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
+        (
+            file("a.csv", ", classes: [good]"),
+            "a.csv, line 3: the label \"bad\" never comes in what is trained on; labels there are good",
+        ),
+    ] {
+        assert_eq!(bed.told(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn rows_of_numbers_are_standardized_over_the_train_set() {
+    let rows: String =
+        (0..20).map(|n| format!("{},{},{},7\n", 10 + n, if n % 2 == 0 { 1 } else { 3 }, n % 3)).collect();
+    let csv = format!("a,b,class,same\n{rows}");
+    let bad = csv.replace("12,1,2,7", "12,one,2,7");
+    let bed = Bed::new("numbers", &[("a.csv", csv.as_bytes()), ("bad.csv", bad.as_bytes())]);
+    let file =
+        |train: &str, more: &str| format!("model: {{type: mlp}}\ndata: {{train: {train}, label: class{more}}}\n");
+    let material = bed.material(&file("a.csv", ", test: a.csv")).expect("a material");
+    assert_eq!(material.inputs.classes, ["0", "1", "2"]);
+    let columns: Vec<(&str, f64, f64)> =
+        material.inputs.columns.iter().map(|column| (column.name.as_str(), column.mean, column.deviation)).collect();
+    let deviation = (399.0f64 / 12.0).sqrt();
+    assert_eq!(columns, [("a", 19.5, deviation), ("b", 2.0, 1.0), ("same", 7.0, 1.0)]);
+    assert_eq!(material.task.params()[0].shape, [128, 3]);
+    let plain = bed.material(&file("a.csv", ", features: [b], standardize: false")).expect("a material");
+    assert_eq!((plain.inputs.columns[0].mean, plain.task.params()[0].shape.clone()), (0.0, vec![128, 1]));
+    assert_eq!(bed.told(&file("bad.csv", "")), "bad.csv, line 4: b = \"one\" is not a finite number");
+    assert_eq!(
+        bed.told(&file("a.csv", ", features: [a, c]")),
+        "a.csv: there is no column \"c\" (did you mean \"a\"?); its columns are a, b, class, same"
+    );
+}
+
+#[test]
+fn images_come_from_idx_files() {
+    let images = |rows: u8| -> Vec<u8> {
+        let head = [0, 0, 8, 3, 0, 0, 0, rows, 0, 0, 0, 2, 0, 0, 0, 2];
+        head.into_iter().chain((0..rows * 4).map(|byte| byte * 3)).collect()
+    };
+    let labels = |labels: &[u8]| -> Vec<u8> {
+        [0, 0, 8, 1, 0, 0, 0, labels.len() as u8].into_iter().chain(labels.iter().copied()).collect()
+    };
+    let twenty: Vec<u8> = (0..20).map(|n| n % 3).collect();
+    let gap: Vec<u8> = twenty.iter().map(|label| label * 2).collect();
+    let (train, train_labels, gap) = (images(20), labels(&twenty), labels(&gap));
+    let bed = Bed::new(
+        "images",
+        &[
+            ("train", &train),
+            ("labels", &train_labels),
+            ("gap", &gap),
+            ("few", &labels(&[0, 1])),
+            ("cut", &train[..50]),
+            ("packed", &[0x1f, 0x8b, 8]),
+        ],
+    );
+    let file =
+        |train: &str, labels: &str| format!("model: {{type: mlp}}\ndata: {{train: {train}, train_labels: {labels}}}\n");
+    let material = bed.material(&file("train", "labels")).expect("a material");
+    assert!(material.summary.ends_with("18 rows to train on, 2 to test, 3 classes"), "{}", material.summary);
+    assert_eq!((material.inputs.scale, material.task.params()[0].shape.clone()), (Some(255.0), vec![128, 4]));
+    for (text, expected) in [
+        (file("train", "few"), "few: its sizes are [2]: one label for each of 20 rows is needed"),
+        (file("cut", "labels"), "cut: its sizes are [20, 2, 2], and 34 bytes follow"),
+        (file("packed", "labels"), "packed: it is packed: unpack it with gunzip first"),
+        (file("train", "gap"), "gap: the class \"1\" has no example to train on"),
+    ] {
+        assert_eq!(bed.told(&text), expected);
+    }
+    let run = RunFile::parse("run.yaml", &file("train", "labels"), (&bed.folder, "run"), &[]).expect("a run");
+    assert!(matches!(run.data.source, Source::Images { scale: 255.0, .. }));
+}

@@ -1,0 +1,247 @@
+//! `gradus train`, as its user runs it: from a file to a folder, stopped and gone on with.
+
+use crate::support::folder;
+use gradus::engine::Engine;
+use gradus::run::{Material, RunFile};
+use gradus::schedule::Plan;
+use gradus::train::{Checkpoints, Event, Trainer};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder to work in.
+struct Desk {
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn new(name: &str, files: &[(&str, &str)]) -> Desk {
+        let folder = folder(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).expect("a file");
+        }
+        Desk { folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.current_dir(&self.folder).args(["--adapter", "cpu", "train"]).args(arguments);
+        command
+    }
+
+    fn train(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary runs")
+    }
+
+    /// What a run that ends well prints.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.train(arguments);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        told
+    }
+
+    /// The exit code and the words of one that does not.
+    fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.train(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+    }
+
+    fn read(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The lines of a file of JSON lines that have this key.
+    fn lines(&self, path: &str, key: &str) -> Vec<serde_json::Value> {
+        let text = String::from_utf8(self.read(path)).expect("text");
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.filter(|line: &serde_json::Value| !line[key].is_null()).collect()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+const DIGITS: &str = "model: {type: mlp, hidden: [16]}\ndata: {embedded: digits}\nlearning_rate: 0.003\n";
+
+#[test]
+fn one_file_is_one_run() {
+    let desk = Desk::new("one-file", &[("digits.yaml", DIGITS)]);
+    let told = desk.done(&["digits.yaml", "--set", "epochs=2"]);
+    assert!(told.starts_with("an MLP of 1210 parameters; 1617 rows to train on, 180 to test, 10 classes\n"), "{told}");
+    let epochs: Vec<u64> =
+        desk.lines("runs/digits/metrics.jsonl", "epoch").iter().filter_map(|line| line["epoch"].as_u64()).collect();
+    assert_eq!(epochs, [1, 2]);
+    assert_eq!(desk.lines("runs/digits/metrics.jsonl", "began").len(), 1);
+    let steps = desk.lines("runs/digits/steps.jsonl", "step");
+    assert_eq!(steps.len(), 100, "the CPU engine reports every step");
+    assert!(steps.iter().all(|step| step["lrs"][0] == 0.003 && step["loss"].as_f64().is_some()), "{:?}", steps[0]);
+    assert!(steps[99]["loss"].as_f64() < steps[0]["loss"].as_f64());
+
+    // What is there is not trained over by mistake.
+    let (code, words) = desk.refused(&["digits.yaml"]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("runs/digits holds a run already: go on with it by --resume runs/digits"), "{words}");
+    assert_eq!(desk.done(&["digits.yaml", "--overwrite", "-q", "--set", "epochs=1"]), "");
+    assert_eq!(desk.lines("runs/digits/metrics.jsonl", "epoch").len(), 1);
+    let told = desk.done(&["--resume", "runs/digits", "-v"]);
+    assert!(told.contains("nothing was left to train") && told.contains(" dispatches, "), "{told}");
+}
+
+#[test]
+fn what_cannot_be_ends_with_2_and_leaves_nothing() {
+    let desk = Desk::new("cannot-be", &[("digits.yaml", DIGITS), ("file", "")]);
+    for (arguments, words) in [
+        (vec!["no.yaml"], "gradus: no.yaml: No such file"),
+        (
+            vec!["digits.yaml", "--set", "epoch=2"],
+            "gradus: digits.yaml: epoch is not a known key (did you mean \"epochs\"?)",
+        ),
+        (vec!["digits.yaml", "--set", "epochs"], "error: invalid value 'epochs' for '--set <KEY=VALUE>'"),
+        (vec![], "error: the following required arguments were not provided"),
+        (vec!["--resume", "runs/none"], "gradus: runs/none/run.yaml: No such file"),
+    ] {
+        let (code, told) = desk.refused(&arguments);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.starts_with(words), "{arguments:?}: {told}");
+    }
+    let (code, told) = desk.refused(&["digits.yaml", "--set", "output=file"]);
+    assert_eq!(code, Some(1));
+    assert!(told.starts_with("gradus: making the folder file/digits: "), "said before anything is trained: {told}");
+    assert!(!desk.folder.join("runs").exists());
+}
+
+#[test]
+fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bytes() {
+    if cfg!(not(unix)) {
+        return;
+    }
+    let desk = Desk::new("ctrl-c", &[("digits.yaml", DIGITS)]);
+    let long = ["--set", "epochs=40", "--set", "checkpoint_every_steps=1000"];
+    desk.done(&[&["digits.yaml", "--set", "name=whole"], &long[..]].concat());
+    let mut child = desk
+        .command(&[&["digits.yaml", "--set", "name=cut"], &long[..]].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let metrics = desk.folder.join("runs/cut/metrics.jsonl");
+    let started = Instant::now();
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(started.elapsed() < Duration::from_secs(120), "no evaluation came");
+        assert!(child.try_wait().expect("a child").is_none(), "the run was over before it could be interrupted");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("an end");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("gradus: interrupted after ") && told.contains("gradus train --resume runs/cut"), "{told}");
+
+    let told = desk.done(&["--resume", "runs/cut"]);
+    assert!(told.contains("going on after "), "{told}");
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        assert_eq!(desk.read(&format!("runs/cut/{file}")), desk.read(&format!("runs/whole/{file}")), "{file}");
+    }
+    let steps = |name: &str| desk.lines(&format!("runs/{name}/steps.jsonl"), "step").len();
+    assert_eq!(steps("cut"), steps("whole"));
+}
+
+#[test]
+fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
+    let text: String = gradus::data::kjv().as_str().lines().take(60).map(|line| format!("{line}\n")).collect();
+    let model = "model: {type: decoder, tied: false, context: 16}";
+    let first = format!("{model}\ndata: {{train: a.txt}}\nepochs: 1\nbatch_size: 16\nlearning_rate: 2e-3\n");
+    let second = format!(
+        "{}\ndata: {{train: b.txt}}\nepochs: 3\nbatch_size: 16\nlearning_rate: auto\ntrainable: false\n\
+         cache_encoder_embeddings: true\n",
+        model.replace('}', ", from: runs/first}")
+    );
+    let foreign = second.replace("b.txt", "c.txt");
+    let files = [
+        ("a.txt", text.as_str()),
+        ("b.txt", &text[..2000]),
+        ("c.txt", "déjà vu"),
+        ("first.yaml", &first),
+        ("second.yaml", &second),
+        ("third.yaml", &foreign),
+    ];
+    let desk = Desk::new("decoder", &files);
+    desk.done(&["first.yaml"]);
+    let told = desk.done(&["second.yaml"]);
+    assert!(told.contains("thawed") || told.contains("frozen trunk"), "{told}");
+    let (before, after) = (desk.read("runs/first/model.safetensors"), desk.read("runs/second/model.safetensors"));
+    let (before, after) = (tensors(&before), tensors(&after));
+    for name in before.names() {
+        let same = before.tensor(name).expect("a tensor").data() == after.tensor(name).expect("a tensor").data();
+        assert_eq!(same, !name.starts_with("lm_head") && !name.starts_with("transformer.ln_f"), "{name}");
+    }
+    let (code, told) = desk.refused(&["third.yaml"]);
+    assert_eq!(code, Some(2));
+    assert!(told.ends_with("c.txt, line 1: the character 'é' is not in the vocabulary"), "{told}");
+}
+
+fn tensors(bytes: &[u8]) -> safetensors::SafeTensors<'_> {
+    safetensors::SafeTensors::deserialize(bytes).expect("a safetensors file")
+}
+
+#[test]
+fn an_encoder_learns_labels_from_a_table() {
+    let text = gradus::data::kjv();
+    let verses: Vec<&str> = text.as_str().lines().collect();
+    let row = |(label, verse): (&str, &&str)| format!("\"{}\",{label}\n", verse.replace('"', ""));
+    let rows =
+        verses[..60].iter().map(|verse| ("psalm", verse)).chain(verses[4000..4060].iter().map(|v| ("gospel", v)));
+    let csv: String = ["verse,book\n".to_owned()].into_iter().chain(rows.map(row)).collect();
+    let run = "model: {type: encoder, context: 24}\ndata: {train: verses.csv, text: verse, label: book}\n\
+               epochs: 2\nbatch_size: 12\nlearning_rate: 1e-3\n";
+    let desk = Desk::new("encoder", &[("verses.csv", &csv), ("run.yaml", run)]);
+    let output = desk.train(&["run.yaml"]);
+    let (told, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}{warned}");
+    assert!(warned.contains("of 120 texts are longer than 24 characters and were cut (model.context)"), "{warned}");
+    assert!(told.contains("108 texts to train on, 12 to test, 2 classes"), "{told}");
+    let inputs: serde_json::Value = serde_json::from_slice(&desk.read("runs/run/inputs.json")).expect("JSON");
+    assert_eq!(inputs["classes"], serde_json::json!(["gospel", "psalm"]));
+    let losses: Vec<f64> =
+        desk.lines("runs/run/metrics.jsonl", "epoch").iter().filter_map(|line| line["train_loss"].as_f64()).collect();
+    assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_run_goes_on() {
+    let desk = Desk::new("no-checkpoint", &[]);
+    let file = RunFile::parse("run.yaml", DIGITS, (Path::new(""), "run"), &[]).expect("a run file");
+    let material = Material::read(&file).expect("a material");
+    let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&file.schedule, params, epochs);
+    let mut trainer = Trainer::new(&Engine::cpu(), &*material.task, file.config(32), plan).expect("a trainer");
+    let checkpoints = Checkpoints::new(&desk.folder.join("checkpoints"), 2, Some(20)).expect("a folder");
+    trainer.checkpoint_to(checkpoints.clone());
+    let (mut written, mut failed) = (Vec::new(), Vec::new());
+    for step in 0..60 {
+        // A file stands where the second checkpoint's own folder would be made: as on a full disk, it cannot be.
+        let blocked = desk.folder.join("checkpoints/.step-000000040.new");
+        if step == 30 {
+            std::fs::write(&blocked, "in the way").expect("a file");
+        }
+        trainer
+            .advance(|event| match event {
+                Event::Checkpoint(path) => written.push(path.clone()),
+                Event::NoCheckpoint(error) => failed.push(error.to_string()),
+                _ => {}
+            })
+            .expect("the run goes on");
+        if step == 45 {
+            std::fs::remove_file(&blocked).expect("the file is there");
+            assert!(desk.folder.join("checkpoints/step-000000020/run.json").exists(), "the old one survives");
+        }
+    }
+    // After 20, 50 (the end of the epoch, and the best) and 60 steps; not after 40.
+    assert_eq!((written.len(), failed.len()), (3, 1), "{written:?} {failed:?}");
+    assert!(failed[0].contains(".step-000000040.new"), "{}", failed[0]);
+}
