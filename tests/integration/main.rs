@@ -19,6 +19,7 @@ mod gathers;
 mod golden;
 mod golden_freezer;
 mod golden_laws;
+mod golden_lr_find;
 mod golden_optim;
 mod golden_phases;
 mod golden_phases_errors;
