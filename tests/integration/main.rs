@@ -29,6 +29,7 @@ mod host_cost;
 mod kill;
 mod language;
 mod laws;
+mod lr_find;
 mod measure;
 mod moments;
 mod nn;

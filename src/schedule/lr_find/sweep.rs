@@ -80,10 +80,11 @@ impl Sweep {
     pub fn check(&self) -> Result<(), Error> {
         let Sweep { form, start, end, num, beta, stop_factor, .. } = *self;
         let tell = |argument, value: f64, allowed: &str| Err(bad(argument, value.to_string(), allowed));
-        if form == Form::Formula && !(start > 0.0) {
+        let is_above = |value: f64, floor: f64| value > floor;
+        if form == Form::Formula && !is_above(start, 0.0) {
             return tell("start", start, "above 0");
         }
-        if form == Form::Formula && !(end > start) {
+        if form == Form::Formula && !is_above(end, start) {
             return tell("end", end, &format!("above start, which is {start}"));
         }
         if num == 0 {
