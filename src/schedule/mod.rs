@@ -103,6 +103,7 @@ mod law_build;
 mod law_keys;
 mod law_levels;
 mod law_spec;
+pub mod lr_find;
 mod lr_scaling;
 mod optimizer_spec;
 mod phase_spec;

@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod examples;
 mod language;
+mod lr_find;
 mod phase;
 mod resume;
 mod sample;

@@ -165,7 +165,7 @@ impl Trainer {
         &self.lrs
     }
 
-    /// Bytes that the optimizer's programs have moved so far, by their own count.
+    /// Bytes that the optimizer's programs have moved in the run's steps so far, by their own count.
     pub fn optimizer_bytes(&self) -> u64 {
         self.optimizer_bytes
     }
@@ -246,18 +246,9 @@ impl Trainer {
         if self.coming_lrs.is_empty() {
             self.load_rows()?;
         }
-        self.make_step()?;
-        let phase = self.cursor.depth();
-        let Next { mut uploads, program, slot, step, lost } = self.optimizer.next(None)?;
-        self.optimizer_bytes += program.program().bytes();
-        uploads.extend(self.task.uploads(step));
-        let report = Some(Report { ring: &self.progress, tag: step });
-        let programs: &[&Prepared] = match &self.step {
-            Some(step) => &[step, program],
-            None => &[program],
-        };
-        let lost = Some(lost);
-        self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?;
+        let (step, phase) = (self.optimizer.next_step(), self.cursor.depth());
+        self.submit_step(None)?;
+        self.optimizer_bytes += self.optimizer.program()?.bytes();
         self.plan.step(&mut self.cursor)?;
         let groups = self.optimizer.groups().count();
         self.lrs = self.coming_lrs.split_off(self.coming_lrs.len() - groups);
@@ -265,7 +256,22 @@ impl Trainer {
         Ok(())
     }
 
-    fn load_rows(&mut self) -> Result<(), Error> {
+    /// The step whose row the optimizer has next, reported to this ring, or to that of the run.
+    pub(super) fn submit_step(&mut self, ring: Option<&Ring>) -> Result<(), Error> {
+        self.make_step()?;
+        let Next { mut uploads, program, slot, step, lost } = self.optimizer.next(None)?;
+        uploads.extend(self.task.uploads(step));
+        let report = Some(Report { ring: ring.unwrap_or(&self.progress), tag: step });
+        let programs: &[&Prepared] = match &self.step {
+            Some(step) => &[step, program],
+            None => &[program],
+        };
+        let lost = Some(lost);
+        Ok(self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?)
+    }
+
+    /// Loads the plan's rows of the steps to come.
+    pub(super) fn load_rows(&mut self) -> Result<(), Error> {
         let step = self.cursor.step();
         // No more rows than the run has steps left; steps beyond it go on one by one.
         let left = self.plan.steps().saturating_sub(step).max(1);
