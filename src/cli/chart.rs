@@ -24,7 +24,8 @@ pub(super) fn draw(rows: &Rows) -> String {
     text
 }
 
-fn plot(values: &[f64]) -> String {
+/// Values from left to right, from 0 up to the highest.
+pub(super) fn plot(values: &[f64]) -> String {
     let top = values.iter().copied().fold(0.0, f64::max);
     let top = if top > 0.0 { top } else { 1.0 };
     // In thirds of a cell, from the lowest up.

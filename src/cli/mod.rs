@@ -8,15 +8,19 @@ mod chart;
 mod demo;
 mod demo_transformer;
 mod info;
+mod lr_find;
 mod phase_table;
 mod picture;
 mod plan;
 mod progress;
+mod report;
+mod report_chart;
 mod run_folder;
 mod schedule;
+mod tensorboard;
 mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};
 use std::process::ExitCode;
 
@@ -35,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Train what a run file says.
     Train(train::Train),
+    /// Find a learning rate for a run file: the range test.
+    LrFind(lr_find::LrFind),
     /// List the adapters of this machine, with the limits and features that matter.
     Info,
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
@@ -46,6 +52,12 @@ enum Command {
     },
     /// Show what a schedule will do: the learning rate of each group, step by step.
     Plan(plan::Plan),
+    /// Write completions for a shell to standard output.
+    #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Schedules as files.
     Schedule {
         #[command(subcommand)]
@@ -75,12 +87,17 @@ pub fn run() -> anyhow::Result<ExitCode> {
         None => AdapterChoice::from_env(),
     };
     match &arguments.command {
+        Command::LrFind(options) => lr_find::run(&Engine::new(&choice)?, options),
         Command::Train(options) => return train::run(&Engine::new(&choice)?, options),
         Command::Info => info::run(&choice),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
-        Command::Plan(options) => plan::run(options),
+        Command::Plan(options) => plan::run(&choice, options),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,8 @@ pub(super) struct Run<'a> {
     pub(super) best_device_limit_bytes: u64,
     /// Of models that tell it.
     pub(super) pass: Option<PassOf<'a>>,
+    /// What the optimizer moves in a second, where it was measured.
+    pub(super) optimizer_bytes_per_second: Option<f64>,
 }
 
 const COLUMNS: [&str; 7] = ["phase", "ends", "thaws", "trainable", "moved a step", "moments", "best copy"];
@@ -29,6 +31,7 @@ const PASS_COLUMNS: [&str; 3] = ["gradients", "activations", "model's dispatches
 /// A line for each phase, and one for training everything.
 pub(super) fn draw(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<String> {
     let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
+    head.extend(run.optimizer_bytes_per_second.map(|_| "optimizer a step".to_owned()));
     head.extend(PASS_COLUMNS.iter().filter(|_| run.pass.is_some()).map(|name| (*name).to_owned()));
     let mut lines = vec![head];
     let mut thawed: Vec<Param> = Vec::new();
@@ -84,6 +87,9 @@ fn line(
     let moved = size(forecast.step_bytes(trainable));
     let held = size(forecast.state_bytes(trainable));
     let mut line = vec![phase, ends, thaws, format!("{some} ({share:.1} %)"), moved, held, best];
+    if let Some(speed) = run.optimizer_bytes_per_second {
+        line.push(format!("{:.3} ms", 1e3 * forecast.step_bytes(trainable) as f64 / speed));
+    }
     if let Some(pass) = run.pass {
         let Pass { activation_bytes, dispatches } = pass(trainable)?;
         line.extend([size(forecast.gradient_bytes(trainable)), size(activation_bytes), dispatches.to_string()]);

@@ -10,7 +10,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Units of the picture a pixel: plotters draws at whole units only.
-const FINE: u32 = 8;
+pub(super) const FINE: u32 = 8;
 const WIDTH: u32 = 720;
 const PANEL: u32 = 270;
 /// Above the plot, where epochs are known: their ticks and numbers.
@@ -19,8 +19,8 @@ const EPOCHS: u32 = 36;
 const MARGIN: u32 = 8;
 const LABELS: u32 = 68;
 
-const INK: RGBColor = RGBColor(118, 124, 132);
-const COLORS: [RGBColor; 4] =
+pub(super) const INK: RGBColor = RGBColor(118, 124, 132);
+pub(super) const COLORS: [RGBColor; 4] =
     [RGBColor(38, 128, 224), RGBColor(226, 106, 30), RGBColor(24, 152, 96), RGBColor(168, 88, 208)];
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -39,9 +39,13 @@ pub(super) fn draw(rows: &Rows) -> anyhow::Result<String> {
         }
         whole.present()?;
     }
-    // Fine units stay in the view box; the size on the page is in pixels.
+    Ok(in_pixels(&picture, width, height))
+}
+
+/// Fine units stay in the view box; the size on the page is in pixels.
+pub(super) fn in_pixels(picture: &str, width: u32, height: u32) -> String {
     let fine = format!("width=\"{}\" height=\"{}\"", width * FINE, height * FINE);
-    Ok(picture.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1))
+    picture.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1)
 }
 
 fn panel(area: &Panel, rows: &Rows, field: Field) -> Result<(), Box<dyn std::error::Error>> {
@@ -100,7 +104,7 @@ fn panel(area: &Panel, rows: &Rows, field: Field) -> Result<(), Box<dyn std::err
     Ok(())
 }
 
-fn font(size: u32) -> TextStyle<'static> {
+pub(super) fn font(size: u32) -> TextStyle<'static> {
     // plotters divides by this where it writes a size.
     ("sans-serif", f64::from(size * FINE) * 1.24).into_font().color(&INK)
 }

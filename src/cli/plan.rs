@@ -6,10 +6,12 @@ use super::{chart, demo_transformer, phase_table, picture};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
+use gradus::engine::{AdapterChoice, Engine};
 use gradus::nn::transformer::Transformer;
 use gradus::params::{Field, Param, Row};
 use gradus::schedule::{self, LawSpec, Phases, Spec};
 use gradus::train::Config;
+use gradus::{measure, run};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -29,6 +31,12 @@ pub(super) struct Plan {
     /// the demo's decoder, also the memory of a step's activations and the dispatches of forward, loss and backward.
     #[arg(long, value_enum, value_name = "NAME")]
     model: Option<ModelName>,
+    /// A safetensors file whose parameters the phases thaw; its header alone is read. Needs --steps-per-epoch.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "hidden", "activation", "preset", "batch_size"])]
+    shapes: Option<PathBuf>,
+    /// Measure the optimizer on this adapter, and say what a step of it takes in each phase.
+    #[arg(long)]
+    time: bool,
     #[command(flatten)]
     network: Network,
     /// Size of the transformer: tiny, small or base [default: tiny].
@@ -63,7 +71,7 @@ enum ModelName {
 /// Steps of an epoch of the demo's digits, in batches of 32.
 const DIGITS_STEPS_PER_EPOCH: u64 = 44;
 
-pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
+pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> {
     if let Some(steps) = options.steps.filter(|steps| *steps == 0 || *steps > MOST_STEPS) {
         bail!("--steps {steps}: a plan has from 1 to {MOST_STEPS} steps");
     }
@@ -78,16 +86,29 @@ pub(super) fn run(options: &Plan) -> anyhow::Result<()> {
         eprintln!("gradus: warning: {warning}");
     }
     let is_phased = spec.phases != Phases::Everything;
+    let speed = match options.time {
+        true => Some(measure::optimizer_bytes_per_second(&Engine::new(choice)?)?),
+        false => None,
+    };
     match (options.model, options.steps) {
-        (Some(model), _) if is_phased => print(&phases(options, model, &spec)?),
-        (None, _) if is_phased => bail!("{file} has phases: --model says whose parameters they thaw"),
+        _ if options.shapes.is_some() => print(&phases_of_shapes(options, &spec, speed)?),
+        (Some(model), _) if is_phased => print(&phases(options, model, &spec, speed)?),
+        (None, _) if is_phased => bail!("{file} has phases: --model or --shapes says whose parameters they thaw"),
         (_, Some(steps)) => print(&rates(options, &spec, steps)?),
         (_, None) => bail!("{file} has no phases: --steps says how long the run is"),
     }
 }
 
+/// What each phase of a model in a file thaws, moves and holds.
+fn phases_of_shapes(options: &Plan, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
+    let (Some(file), Some(steps_per_epoch)) = (&options.shapes, options.steps_per_epoch) else {
+        bail!("--shapes: --steps-per-epoch says how long an epoch is");
+    };
+    phase_lines(options, spec, &run::shapes(file)?, steps_per_epoch, None, speed)
+}
+
 /// What each phase thaws, moves and holds.
-fn phases(options: &Plan, model: ModelName, spec: &Spec) -> anyhow::Result<String> {
+fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
     if options.svg.is_some() || options.csv.is_some() {
         bail!("--svg and --csv: when a phase ends depends on metrics; there is no picture of its rates beforehand");
     }
@@ -97,7 +118,7 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec) -> anyhow::Result<Strin
             if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
                 bail!("{name} is for --model transformer");
             }
-            phase_lines(options, spec, &options.network.model()?.params(), DIGITS_STEPS_PER_EPOCH, None)
+            phase_lines(options, spec, &options.network.model()?.params(), DIGITS_STEPS_PER_EPOCH, None, speed)
         }
         ModelName::Transformer => {
             let preset = options.preset.as_deref().unwrap_or("tiny");
@@ -106,7 +127,7 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec) -> anyhow::Result<Strin
             let pass = |trainable: &[Param]| pass(&model, batch, trainable);
             pass(&[])?;
             let steps_per_epoch = demo_transformer::steps_per_epoch(batch).max(1);
-            phase_lines(options, spec, &model.params(), steps_per_epoch, Some(&pass))
+            phase_lines(options, spec, &model.params(), steps_per_epoch, Some(&pass), speed)
         }
     }
 }
@@ -124,6 +145,7 @@ fn phase_lines(
     params: &[Param],
     steps_per_epoch: u64,
     pass: Option<phase_table::PassOf<'_>>,
+    optimizer_bytes_per_second: Option<f64>,
 ) -> anyhow::Result<String> {
     let steps_per_epoch = options.steps_per_epoch.unwrap_or(steps_per_epoch);
     let epochs = schedule::Epochs { epochs: options.epochs, steps_per_epoch };
@@ -132,7 +154,7 @@ fn phase_lines(
         eprintln!("gradus: warning: {warning}");
     }
     let Config { settings, best_device_limit_bytes, .. } = Config::default();
-    let run = phase_table::Run { settings, best_device_limit_bytes, pass };
+    let run = phase_table::Run { settings, best_device_limit_bytes, pass, optimizer_bytes_per_second };
     let table = phase_table::draw(&plan, params, &run)?;
     Ok(format!("{table}\n{}", phase_table::names(&plan, params)))
 }

@@ -1,6 +1,7 @@
 //! The folder of a run: what it leaves behind.
 
 use super::progress::Says;
+use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::schedule::Reason;
@@ -10,17 +11,20 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// The files of a run's folder.
-const METRICS: &str = "metrics.jsonl";
-const STEPS: &str = "steps.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
+pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model.safetensors";
 
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
-/// step), `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
+/// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
 pub(super) struct RunFolder {
     path: PathBuf,
     metrics: File,
     steps: BufWriter<File>,
+    events: EventFile,
+    /// The groups of the phase.
+    groups: Vec<String>,
 }
 
 /// How to begin in a folder.
@@ -70,27 +74,67 @@ impl RunFolder {
             path: path.to_owned(),
             metrics: appended(&path.join(METRICS))?,
             steps: BufWriter::new(appended(&path.join(STEPS))?),
+            events: EventFile::create(path, steps)?,
+            groups: Vec::new(),
         };
+        let now = trainer.phase_now()?;
+        folder.take_groups(&now);
         if steps == 0 {
-            folder.note(&Event::Phase(trainer.phase_now()?))?;
+            folder.note(&Event::Phase(now))?;
         }
         Ok(folder)
     }
 
     /// Adds what happened to the files.
     pub(super) fn note(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.note_for_tensorboard(event)?;
         let written = match event {
             Event::Evaluation(evaluation) => writeln!(self.metrics, "{}", serde_json::to_string(evaluation)?),
-            Event::Phase(began) => writeln!(self.metrics, "{}", serde_json::to_string(&PhaseLine::of(began))?),
+            Event::Phase(began) => {
+                self.take_groups(began);
+                writeln!(self.metrics, "{}", serde_json::to_string(&PhaseLine::of(began))?)
+            }
             Event::Step(progress) => writeln!(self.steps, "{}", serde_json::to_string(&StepLine::of(progress))?),
-            Event::Checkpoint(_) => self.steps.flush(),
+            Event::Checkpoint(_) => {
+                self.events.flush()?;
+                self.steps.flush()
+            }
             Event::NoCheckpoint(_) => Ok(()),
         };
         written.with_context(|| format!("writing metrics in {}", self.path.display()))
     }
 
+    fn take_groups(&mut self, began: &Began) {
+        self.groups = began.groups.iter().map(|(name, ..)| name.clone()).collect();
+    }
+
+    fn note_for_tensorboard(&mut self, event: &Event) -> anyhow::Result<()> {
+        let RunFolder { events, groups, .. } = self;
+        match event {
+            Event::Step(Progress { step, lrs, loss, stats, .. }) => {
+                events.scalar(*step, "loss/train", f64::from(*loss))?;
+                for (group, lr) in groups.iter().zip(lrs) {
+                    events.scalar(*step, &format!("lr/{group}"), *lr)?;
+                }
+                stats.grad_norm.map_or(Ok(()), |norm| events.scalar(*step, "gradient_norm", f64::from(norm)))
+            }
+            Event::Evaluation(evaluation) => {
+                let scalars = [
+                    ("loss/validation", evaluation.val_loss),
+                    ("loss/train_epoch", evaluation.train_loss),
+                    ("accuracy/validation", evaluation.val_accuracy),
+                    ("skipped_steps", evaluation.skipped_steps as f64),
+                ];
+                scalars.into_iter().try_for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
+            }
+            Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
+            Event::Checkpoint(_) | Event::NoCheckpoint(_) => Ok(()),
+        }
+    }
+
     /// Writes the parameters; the files of the run.
     pub(super) fn finish(&mut self, trainer: &Trainer) -> anyhow::Result<Vec<PathBuf>> {
+        self.events.flush()?;
         self.steps.flush().with_context(|| format!("writing {}", self.path.join(STEPS).display()))?;
         write_beside(&self.path.join(MODEL), &trainer.parameters().save()?)?;
         Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| self.path.join(name)).to_vec())
@@ -156,12 +200,17 @@ fn clear(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     };
-    for name in [METRICS, STEPS, MODEL] {
-        let file = path.join(name);
+    let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
+    let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
+    for file in [METRICS, STEPS, MODEL].map(|name| path.join(name)).into_iter().chain(events) {
         removed(&file, fs::remove_file(&file))?;
     }
     let checkpoints = path.join(CHECKPOINTS);
     removed(&checkpoints, fs::remove_dir_all(&checkpoints))
+}
+
+fn is_event_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events.out.tfevents."))
 }
 
 fn appended(file: &Path) -> anyhow::Result<File> {

@@ -1,11 +1,11 @@
 //! `gradus train`: one file, one run.
 
-use super::batch;
 use super::progress::{Ended, Look, Says, train_with_bar};
 use super::run_folder::{Begin, RunFolder, holds_a_run, write_beside};
+use super::{batch, report};
 use anyhow::{Context, bail};
 use clap::Args;
-use gradus::engine::Engine;
+use gradus::engine::{Counters, Engine};
 use gradus::run::{BatchRows, Material, RunFile};
 use gradus::schedule::Plan;
 use gradus::train::{Evaluation, Event, Trainer};
@@ -164,18 +164,19 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
     let mut out = RunFolder::open(folder, &mut trainer, ready.run.checkpoint_every_steps, begin, says)?;
     let (unit, of_row) = ready.material.units;
     let look = Look { units: (unit, of_row * ready.batch_rows), says };
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), engine.counters());
     let Ended { last, interrupted } =
         train_with_bar(&mut trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
+    let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
+    let mut written = out.finish(&trainer)?;
+    let environment = environment(engine, &trainer, engine.counters() - before, started.elapsed().as_secs_f64());
+    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], &environment)?);
     if interrupted {
-        let checkpoint = trainer.checkpoint_now()?;
-        out.finish(&trainer)?;
         let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
         eprintln!("gradus: interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
         eprintln!("gradus: go on with: gradus train --resume {folder}");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    let written = out.finish(&trainer)?;
     if says >= Says::Usual {
         summarize(&trainer, last, started.elapsed().as_secs_f64());
         for file in written {
@@ -183,6 +184,34 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a reader of the run's numbers wants to know of how they were made.
+fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f64) -> Vec<(&'static str, String)> {
+    let adapter = engine.adapter().map_or_else(
+        || "cpu (no shader ran)".to_owned(),
+        |adapter| format!("{} ({}, {}; {})", adapter.name, adapter.kind, adapter.backend, adapter.driver),
+    );
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let trunk = trainer.trunk_bytes();
+    let mut environment = vec![
+        ("adapter", adapter),
+        ("gradus", env!("CARGO_PKG_VERSION").to_owned()),
+        ("platform", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("seconds of this process", format!("{seconds:.1}")),
+        ("submissions, dispatches", format!("{}, {}", counted.submissions, counted.dispatches)),
+        ("waits for the device", counted.blocking_waits.to_string()),
+        ("moved by programs", megabytes(counted.program_bytes)),
+        ("of it by the optimizer", megabytes(trainer.optimizer_bytes())),
+        (
+            "uploaded, downloaded",
+            format!("{}, {}", megabytes(counted.uploaded_bytes), megabytes(counted.downloaded_bytes)),
+        ),
+    ];
+    if trunk > 0 {
+        environment.push(("frozen trunk kept", megabytes(trunk)));
+    }
+    environment
 }
 
 fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {

@@ -107,6 +107,7 @@ impl RunFile {
         which.iter().try_for_each(|(key, value)| top.set(key, value))?;
         take_schedule_file(&mut top, folder)?;
         others.iter().try_for_each(|(key, value)| top.set(key, value))?;
+        top.forget_nulls(&KEYS);
         top.only(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
         let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;

@@ -15,8 +15,15 @@ const DECAYS: [(&str, &str); 3] = [("none", "constant"), ("linear", "linear"), (
 pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<(), Error> {
     let trainable = top.truth("trainable", true)?;
     let rate = rate(top, trainable)?;
-    if !schedule.has("optimizer") && !schedule.has("phases") || rate.is_some() {
-        write_optimizer(top, schedule, rate)?;
+    if let (Some(_), true) = (rate, schedule.has_below("optimizer", "lr")) {
+        return Err(beside("learning_rate", top, "optimizer.lr"));
+    }
+    // Where what stands there is no mapping, the schedule's reader says so.
+    if !schedule.has_below("optimizer", "type") {
+        let _ = schedule.put(&["optimizer", "type"], "adamw");
+    }
+    if let Some(rate) = rate {
+        let _ = schedule.put(&["optimizer", "lr"], rate);
     }
     if let Some(section) = top.maybe_section("learning_rate_scheduler")? {
         if schedule.has("lr_scheduler") {
@@ -49,19 +56,6 @@ fn rate(top: &mut Section, trainable: bool) -> Result<Option<f64>, Error> {
         return Ok(Some(if trainable { RATE_OF_ALL } else { RATE_OF_HEAD }));
     }
     Ok(top.rate("learning_rate")?)
-}
-
-fn write_optimizer(top: &Section, schedule: &mut Section, rate: Option<f64>) -> Result<(), Error> {
-    if !schedule.has("optimizer") {
-        schedule.extend(Raw::default().with("optimizer", Raw::default().with("type", "adamw")));
-    }
-    let Some(rate) = rate else { return Ok(()) };
-    if schedule.has_below("optimizer", "lr") {
-        return Err(beside("learning_rate", top, "optimizer.lr"));
-    }
-    // What stands in the way is no mapping: the schedule's reader says so.
-    let _ = schedule.put(&["optimizer", "lr"], rate);
-    Ok(())
 }
 
 fn law(mut section: Section) -> Result<Raw, Error> {

@@ -13,6 +13,7 @@ mod inputs;
 mod keys;
 mod material;
 mod model;
+mod shapes;
 mod table;
 
 pub use data::{DataSpec, Source, TestSet};
@@ -21,3 +22,4 @@ pub use file::{BatchRows, RunFile};
 pub use inputs::Inputs;
 pub use material::Material;
 pub use model::{ModelKind, ModelSpec};
+pub use shapes::shapes;

@@ -332,6 +332,11 @@ impl Section {
         Ok(())
     }
 
+    /// Takes away those of these keys whose value is null, as if they were not there.
+    pub(crate) fn forget_nulls(&mut self, keys: &[&'static str]) {
+        self.map.retain(|key, value| !value.is_null() || key.as_str().is_none_or(|key| !keys.contains(&key)));
+    }
+
     /// These keys alone, as a section of their own; they are gone from here.
     pub(crate) fn split_off(&mut self, keys: &[&'static str]) -> Section {
         let map = keys.iter().filter_map(|key| self.take(key).map(|value| (Value::from(*key), value))).collect();

@@ -25,6 +25,7 @@ mod golden_phases;
 mod golden_phases_errors;
 mod golden_phases_resume;
 mod golden_phases_written;
+mod guide;
 mod host_cost;
 mod kill;
 mod language;

@@ -245,3 +245,78 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_run_goes_on() 
     assert_eq!((written.len(), failed.len()), (3, 1), "{written:?} {failed:?}");
     assert!(failed[0].contains(".step-000000040.new"), "{}", failed[0]);
 }
+
+#[test]
+fn lr_find_names_rates_and_leaves_the_run_alone() {
+    let desk = Desk::new("lr-find", &[("digits.yaml", DIGITS)]);
+    let find = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.current_dir(&desk.folder).args(["--adapter", "cpu", "lr-find", "digits.yaml"]).args(arguments);
+        command.output().expect("the binary runs")
+    };
+    let output = find(&["--start", "1e-4", "--steps", "60"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    for words in ["smoothed loss over the learning rate (", "steepest descent ", "tenth of the minimum ", "valley "] {
+        assert!(told.contains(words), "{words:?} is missing in\n{told}");
+    }
+    let table = String::from_utf8(desk.read("runs/digits.lr-find.csv")).expect("text");
+    assert!(table.starts_with("lr,loss,smoothed\n1e-4,") && table.lines().count() > 30, "{table}");
+    assert!(!desk.folder.join("runs/digits").exists());
+
+    let output = find(&["--json", "--start", "1e-4", "--steps", "60"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let steepest = json["suggestions"]["steepest_descent"].as_f64().expect("a rate");
+    assert!((1e-4..1.0).contains(&steepest), "{steepest}");
+    let output = find(&["--start", "1", "--end", "0.1"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("end = 0.1 is not above start, which is 1"), "{told}");
+}
+
+#[test]
+fn the_shell_is_spoken_to_in_its_manners() {
+    let gradus = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gradus")).args(arguments).output().expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, told) = gradus(&["completions", shell]);
+        assert!(code == Some(0) && told.contains("lr-find"), "{shell}: {told}");
+    }
+    for command in ["train", "lr-find"] {
+        let (code, told) = gradus(&[command, "--help"]);
+        assert!(code == Some(0) && told.contains("Examples:\n  gradus "), "{told}");
+    }
+    if cfg!(unix) {
+        // A reader that has seen enough ends the program without a word.
+        let piped = format!("{} completions bash | head -n 1", env!("CARGO_BIN_EXE_gradus"));
+        let output = Command::new("sh").args(["-c", &piped]).output().expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}
+
+#[test]
+fn a_plan_is_made_for_a_model_that_is_not_loaded() {
+    let schedule = "0: {params: ['b.*'], max_transition_epoch: 1}\n1: {params: ['a.*']}\n";
+    let desk = Desk::new("shapes", &[("fts.yaml", schedule), ("none.safetensors", "short")]);
+    // A header alone, of tensors that would take 40 GB.
+    let header = r#"{"a.weight":{"dtype":"F32","shape":[100000,100000],"data_offsets":[0,40000000000]},"b.weight":{"dtype":"F32","shape":[10],"data_offsets":[40000000000,40000000040]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    std::fs::write(desk.folder.join("large.safetensors"), bytes).expect("a file");
+    let plan = |file: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.current_dir(&desk.folder).args(["--adapter", "cpu", "plan", "fts.yaml", "--shapes", file]).args(more);
+        let output = command.output().expect("the binary runs");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let told = plan("large.safetensors", &["--steps-per-epoch", "10", "--time"]);
+    assert!(
+        told.contains("10000000010 (100.0 %)") && told.contains("phase 0  lr ") && told.contains("b.weight"),
+        "{told}"
+    );
+    assert!(told.contains("optimizer a step") && told.contains(" ms"), "{told}");
+    assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
+    let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
+    assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");
+}

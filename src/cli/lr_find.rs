@@ -1,0 +1,177 @@
+//! `gradus lr-find`: which learning rate a run file's model would learn fastest with.
+
+use super::chart;
+use super::progress::Says;
+use super::report_chart::{Across, Chart, Curve as Line, draw};
+use super::run_folder::write_beside;
+use super::train::{Loudness, Ready, setting};
+use anyhow::bail;
+use clap::Args;
+use gradus::engine::Engine;
+use gradus::run::RunFile;
+use gradus::schedule::lr_find::{Axis, Curve, End, Rule, Scale, Suggestion, Sweep};
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct LrFind {
+    /// The run file.
+    #[arg(value_name = "RUN.YAML")]
+    file: PathBuf,
+    /// Put a value in the place of what the file says, as in --set batch_size=64; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+    /// The first rate.
+    #[arg(long, default_value_t = 1e-7, value_name = "LR")]
+    start: f64,
+    /// The last rate.
+    #[arg(long, default_value_t = 10.0, value_name = "LR")]
+    end: f64,
+    /// How often the rate rises between them.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    steps: u32,
+    /// Rise by the same amount in each step, not by the same factor.
+    #[arg(long)]
+    linear: bool,
+    /// Share that the average of the losses keeps in a step.
+    #[arg(long, default_value_t = 0.98, value_name = "BETA")]
+    beta: f64,
+    /// Times the best loss at which the sweep ends.
+    #[arg(long, default_value_t = 4.0, value_name = "TIMES")]
+    stop_factor: f64,
+    /// Picture to write [default: NAME.lr-find.svg in the run file's output folder].
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Table to write [default: NAME.lr-find.csv in the run file's output folder].
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write what was found as JSON to standard output, and nothing else.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    loudness: Loudness,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gradus lr-find run.yaml
+  gradus lr-find run.yaml --start 1e-5 --end 1 --steps 200
+  gradus train run.yaml --set learning_rate=1e-3     with the rate that was found
+
+The run is put back to where it was, to the last bit; nothing is written into its folder.";
+
+/// The ways to pick a rate, and what they are called.
+const RULES: [(&str, Rule); 3] = [
+    ("steepest descent", Rule::Steepest(Axis::LogRate)),
+    ("tenth of the minimum", Rule::TenthOfMinimum),
+    ("valley", Rule::Valley),
+];
+
+pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
+    let says = if options.json { Says::Nothing } else { options.loudness.says() };
+    let sweep = Sweep {
+        scale: if options.linear { Scale::Linear } else { Scale::Exponential },
+        start: options.start,
+        end: options.end,
+        num: options.steps,
+        beta: options.beta,
+        stop_factor: Some(options.stop_factor),
+        ..Sweep::default()
+    };
+    sweep.check()?;
+    let ready = Ready::read(engine, RunFile::read(&options.file, &options.settings)?, says)?;
+    let mut trainer = ready.trainer(engine)?;
+    let curve = trainer.lr_find(&sweep, |_| ())?;
+    if curve.points().is_empty() {
+        bail!("the first loss is not finite: there is no curve");
+    }
+    if options.json {
+        println!("{}", json(&curve));
+        return Ok(());
+    }
+    let written = write(options, &ready.run, &curve)?;
+    if says >= Says::Usual {
+        print!("{}", terminal(&curve));
+    }
+    let file = options.file.display();
+    for (name, rule) in RULES {
+        match suggestion(&curve, rule) {
+            Some(found) => {
+                println!("{name:22} {:.1e}   gradus train {file} --set learning_rate={:.1e}", found.lr, found.lr)
+            }
+            None => println!("{name:22} none: the loss falls nowhere"),
+        }
+    }
+    if says >= Says::Usual {
+        written.iter().for_each(|path| println!("written                {}", path.display()));
+    }
+    Ok(())
+}
+
+/// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is no rate to
+/// train with.
+fn suggestion(curve: &Curve, rule: Rule) -> Option<Suggestion> {
+    let points = curve.points();
+    let losses: Vec<f64> = points.iter().map(|point| point.smoothed).collect();
+    let lrs: Vec<f64> = points.iter().map(|point| point.lr).collect();
+    let lowest = (0..losses.len()).min_by(|one, other| losses[*one].total_cmp(&losses[*other]))?;
+    rule.pick(&lrs[..=lowest], &losses[..=lowest])
+}
+
+/// The smoothed loss over the steps of the sweep.
+fn terminal(curve: &Curve) -> String {
+    let points = curve.points();
+    let losses: Vec<f64> = points.iter().map(|point| point.smoothed).collect();
+    let ends = [0, points.len() / 2, points.len() - 1].map(|place| format!("{:.1e}", points[place].lr));
+    let why = match curve.end() {
+        Some(End::Diverged) => "the loss went too far above its best",
+        Some(End::NotFinite) => "the loss was no number any more",
+        _ => "all rates were tried",
+    };
+    format!(
+        "\nsmoothed loss over the learning rate ({} steps; {why})\n{}{:11}{:<28}{:^8}{:>28}\n\n",
+        points.len(),
+        chart::plot(&losses),
+        "",
+        ends[0],
+        ends[1],
+        ends[2]
+    )
+}
+
+fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[PathBuf; 2]> {
+    let default = |extension: &str| run.output.join(format!("{}.lr-find.{extension}", run.name));
+    let svg = options.svg.clone().unwrap_or_else(|| default("svg"));
+    let csv = options.csv.clone().unwrap_or_else(|| default("csv"));
+    for path in [&svg, &csv] {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+    }
+    let line = |name: &str, faint: bool, of: fn(&gradus::schedule::lr_find::Point) -> f64| Line {
+        name: name.to_owned(),
+        points: curve.points().iter().map(|point| (point.lr.log10(), of(point))).collect(),
+        faint,
+    };
+    let curves = [line("loss", true, |point| point.loss), line("smoothed", false, |point| point.smoothed)];
+    let (from, to) = (curve.points()[0].lr.log10(), curve.points()[curve.points().len() - 1].lr.log10());
+    let chart = Chart { what: "loss", curves: &curves, phases: &[], across: Across::LogRate(from, to) };
+    write_beside(&svg, draw(&chart)?.as_bytes())?;
+    let rows = curve.points().iter().map(|point| format!("{:e},{},{}\n", point.lr, point.loss, point.smoothed));
+    let table: String = ["lr,loss,smoothed\n".to_owned()].into_iter().chain(rows).collect();
+    write_beside(&csv, table.as_bytes())?;
+    Ok([svg, csv])
+}
+
+fn json(curve: &Curve) -> String {
+    let points: Vec<serde_json::Value> = curve
+        .points()
+        .iter()
+        .map(|point| serde_json::json!({"lr": point.lr, "loss": point.loss, "smoothed": point.smoothed}))
+        .collect();
+    let suggestions: serde_json::Map<String, serde_json::Value> = RULES
+        .iter()
+        .map(|(name, rule)| (name.replace(' ', "_"), serde_json::json!(suggestion(curve, *rule).map(|found| found.lr))))
+        .collect();
+    serde_json::json!({"points": points, "suggestions": suggestions}).to_string()
+}

@@ -1,0 +1,156 @@
+//! Charts of a report, as SVG to stand in a page.
+
+use super::picture::{COLORS, FINE, INK, font, in_pixels};
+use super::plan::short;
+use anyhow::anyhow;
+use plotters::prelude::*;
+
+const WIDTH: u32 = 860;
+const HEIGHT: u32 = 260;
+/// Points of a curve that a screen can show.
+const MOST_POINTS: usize = 1200;
+
+/// A curve.
+pub(super) struct Curve {
+    pub(super) name: String,
+    /// Step and value.
+    pub(super) points: Vec<(f64, f64)>,
+    /// Drawn thin, behind the others.
+    pub(super) faint: bool,
+}
+
+/// What a chart shows.
+pub(super) struct Chart<'a> {
+    pub(super) what: &'a str,
+    pub(super) curves: &'a [Curve],
+    /// Steps at which phases begin.
+    pub(super) phases: &'a [f64],
+    pub(super) across: Across,
+}
+
+/// What a chart goes along.
+#[derive(Clone, Copy)]
+pub(super) enum Across {
+    /// Steps, from 0 to this one.
+    Steps(f64),
+    /// The logarithm of a rate to the base of 10, from here to there.
+    LogRate(f64, f64),
+}
+
+/// The chart; nothing where no curve has a point.
+pub(super) fn draw(chart: &Chart<'_>) -> anyhow::Result<String> {
+    let Some((bottom, top)) = range(chart.curves) else { return Ok(String::new()) };
+    let mut picture = String::new();
+    {
+        let area = SVGBackend::with_string(&mut picture, (WIDTH * FINE, HEIGHT * FINE)).into_drawing_area();
+        panel(&area, chart, bottom, top).map_err(|error| anyhow!("drawing {}: {error}", chart.what))?;
+        area.present()?;
+    }
+    Ok(in_pixels(&picture, WIDTH, HEIGHT))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn panel(area: &Area, chart: &Chart<'_>, bottom: f64, top: f64) -> Result<(), Box<dyn std::error::Error>> {
+    let (from, to) = match chart.across {
+        Across::Steps(steps) => (0.0, steps.max(1.0)),
+        Across::LogRate(from, to) => (from, to.max(from + 1e-3)),
+    };
+    let label = |x: &f64| match chart.across {
+        Across::Steps(_) => format!("{x}"),
+        Across::LogRate(..) => format!("{:.1e}", 10f64.powf(*x)),
+    };
+    let mut axes = ChartBuilder::on(area)
+        .margin_right(16 * FINE)
+        .margin_top(10 * FINE)
+        .x_label_area_size(40 * FINE)
+        .y_label_area_size(68 * FINE)
+        .build_cartesian_2d(from..to, bottom..top)?;
+    // Every other phase is a band.
+    let ends = chart.phases.iter().skip(1).copied().chain([to]);
+    for (from, to) in chart.phases.iter().copied().zip(ends).skip(1).step_by(2) {
+        axes.draw_series([Rectangle::new([(from, bottom), (to, top)], INK.mix(0.1).filled())])?;
+    }
+    axes.configure_mesh()
+        .x_desc(if matches!(chart.across, Across::Steps(_)) { "step" } else { "learning rate" })
+        .y_desc(chart.what)
+        .x_labels(8)
+        .y_labels(6)
+        .x_label_formatter(&label)
+        .y_label_formatter(&|value| short(*value))
+        .x_max_light_lines(1)
+        .y_max_light_lines(1)
+        .axis_style(INK.stroke_width(FINE))
+        .bold_line_style(INK.mix(0.25).stroke_width(FINE))
+        .light_line_style(TRANSPARENT)
+        .label_style(font(12))
+        .axis_desc_style(font(13))
+        .set_all_tick_mark_size(5 * FINE)
+        .draw()?;
+    for (curve, color) in chart.curves.iter().zip(COLORS.iter().cycle()) {
+        let style = if curve.faint { color.mix(0.45).stroke_width(FINE) } else { color.stroke_width(2 * FINE) };
+        let points = thinned(&curve.points, MOST_POINTS);
+        axes.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        if points.len() <= 60 {
+            let dot = |point: &(f64, f64)| Circle::new(*point, 3 * FINE, color.filled());
+            axes.draw_series(points.iter().map(dot))?;
+        }
+    }
+    Ok(())
+}
+
+/// The colour of a curve by its place, as a page writes it.
+pub(super) fn color(place: usize) -> String {
+    let RGBColor(red, green, blue) = COLORS[place % COLORS.len()];
+    format!("rgb({red},{green},{blue})")
+}
+
+/// From the least value to the largest, with room on both sides.
+fn range(curves: &[Curve]) -> Option<(f64, f64)> {
+    let values = || curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1)).filter(|y| y.is_finite());
+    let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    let least = if least > 0.0 && least < 0.6 * most { 0.0 } else { least };
+    let room = if most > least { 0.05 * (most - least) } else { most.abs().max(1e-12) };
+    Some((least - room, most + room))
+}
+
+/// The curve in at most so many points: of each stretch the lowest and the highest, in their order. What is not finite is
+/// not there.
+fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+    let finite: Vec<(f64, f64)> = points.iter().copied().filter(|point| point.1.is_finite()).collect();
+    if finite.len() <= most {
+        return finite;
+    }
+    let stretch = finite.len().div_ceil(most / 2);
+    let two = finite.chunks(stretch).flat_map(|chunk| {
+        let by = |one: &&(f64, f64), other: &&(f64, f64)| one.1.total_cmp(&other.1);
+        let mut two: Vec<(f64, f64)> =
+            [chunk.iter().min_by(by), chunk.iter().max_by(by)].into_iter().flatten().copied().collect();
+        two.sort_by(|one, other| one.0.total_cmp(&other.0));
+        two
+    });
+    two.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_curve_keeps_its_peaks() {
+        let mut points: Vec<(f64, f64)> = (0..100_000).map(|step| (f64::from(step), 1.0)).collect();
+        points[54_321].1 = 9.0;
+        points[60_000].1 = f64::NAN;
+        let few = thinned(&points, 1000);
+        assert!(few.len() <= 1000 && few.is_sorted_by_key(|point| point.0), "{}", few.len());
+        assert!(few.contains(&(54_321.0, 9.0)) && few.iter().all(|point| point.1.is_finite()));
+    }
+
+    #[test]
+    fn a_flat_curve_has_room_and_an_empty_one_no_chart() {
+        let curve = |points: Vec<(f64, f64)>| [Curve { name: String::new(), points, faint: false }];
+        let (least, most) = range(&curve(vec![(0.0, 0.5), (1.0, 0.5)])).expect("a range");
+        assert!(least < 0.5 && most > 0.5);
+        assert_eq!(range(&curve(Vec::new())), None);
+    }
+}

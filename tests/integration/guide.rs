@@ -1,0 +1,74 @@
+//! The guide, followed: its files are written, its commands run in their order, in one folder.
+
+use crate::support::folder;
+use std::path::Path;
+use std::process::Command;
+
+/// A fenced block: its language, and its lines.
+struct Block<'a> {
+    language: &'a str,
+    lines: Vec<&'a str>,
+}
+
+fn blocks(text: &str) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        match (line.strip_prefix("```"), open) {
+            (Some(language), false) => {
+                blocks.push(Block { language, lines: Vec::new() });
+                open = true;
+            }
+            (Some(_), true) => open = false,
+            (None, true) => blocks.last_mut().expect("a block is open").lines.push(line),
+            (None, false) => {}
+        }
+    }
+    blocks
+}
+
+/// Runs a command of the guide on the CPU engine; what it printed.
+fn run(folder: &Path, command: &str) -> String {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    assert_eq!(words[0], "gradus", "the guide runs gradus alone: {command}");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let output = program.current_dir(folder).env("GRADUS_ADAPTER", "cpu").args(&words[1..]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command}\n{told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[test]
+fn the_guide_can_be_followed() {
+    let desk = folder("guide");
+    std::fs::create_dir_all(&desk).expect("a folder");
+    let (mut files, mut commands) = (0, 0);
+    for Block { language, lines } in blocks(include_str!("../../docs/guide.md")) {
+        if language == "sh" {
+            for command in lines {
+                run(&desk, command);
+                commands += 1;
+            }
+            continue;
+        }
+        // The first line of a file names it; only YAML has it as a comment.
+        let name = lines[0].strip_prefix("# ").expect("a file's block begins with its name");
+        let kept = if language == "yaml" { &lines[..] } else { &lines[1..] };
+        std::fs::write(desk.join(name), kept.join("\n") + "\n").expect("a file");
+        files += 1;
+    }
+    assert!(files >= 8 && commands >= 9, "{files} files, {commands} commands");
+
+    let report = std::fs::read_to_string(desk.join("runs/gradual/report.html")).expect("a report");
+    for words in ["<h1>gradual</h1>", "Learning rate of each group", "<svg", "the phase before", "layers.1.weight"] {
+        assert!(report.contains(words), "{words:?} is missing in the report");
+    }
+    let addresses: Vec<&str> = report.split('"').filter(|word| word.contains("://")).collect();
+    assert!(addresses.iter().all(|word| *word == "http://www.w3.org/2000/svg"), "no network: {addresses:?}");
+    for file in ["digits.lr-find.svg", "digits.lr-find.csv"] {
+        assert!(desk.join("runs").join(file).exists(), "{file}");
+    }
+    let second = std::fs::read_to_string(desk.join("runs/second/run.yaml")).expect("a run file");
+    assert!(second.contains("lr: 0.00002"), "auto, on a frozen trunk:\n{second}");
+    std::fs::remove_dir_all(desk).expect("the folder was ours");
+}
