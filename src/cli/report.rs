@@ -116,7 +116,7 @@ fn charts(run: &Run) -> Vec<(&'static str, &'static str, Vec<Curve>)> {
     ]
 }
 
-/// A curve for each group; groups by the names that they have in the phase of the step.
+/// The curves of the groups, by the names that they have in the phase of the step.
 fn rates(run: &Run) -> Vec<Curve> {
     let names_in = |phase: u64| -> Vec<String> {
         let began = run.phases.iter().rev().find(|line| line["began"].as_u64() == Some(phase));
@@ -141,7 +141,15 @@ fn rates(run: &Run) -> Vec<Curve> {
             curves[known].points.push((step["step"].as_f64().unwrap_or(0.0), rate));
         }
     }
-    curves
+    // Groups that follow the same curve share one.
+    let mut merged: Vec<Curve> = Vec::new();
+    for curve in curves {
+        match merged.iter_mut().find(|known| known.points == curve.points) {
+            Some(known) => known.name.push_str(&format!(", {}", curve.name)),
+            None => merged.push(curve),
+        }
+    }
+    merged
 }
 
 fn legend(curves: &[Curve]) -> String {

@@ -1,6 +1,8 @@
 //! The guide, followed: its files are written, its commands run in their order, in one folder.
 
 use crate::support::folder;
+use gradus::run::RunFile;
+use gradus::schedule::Spec;
 use std::path::Path;
 use std::process::Command;
 
@@ -70,5 +72,37 @@ fn the_guide_can_be_followed() {
     }
     let second = std::fs::read_to_string(desk.join("runs/second/run.yaml")).expect("a run file");
     assert!(second.contains("lr: 0.00002"), "auto, on a frozen trunk:\n{second}");
+    std::fs::remove_dir_all(desk).expect("the folder was ours");
+}
+
+#[test]
+fn the_readme_shows_what_its_commands_print() {
+    let desk = folder("readme");
+    std::fs::create_dir_all(desk.join("schedules")).expect("a folder");
+    let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
+    for entry in std::fs::read_dir(schedules).expect("schedules") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, desk.join("schedules").join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    let mut shown = 0;
+    for Block { language, lines } in blocks(include_str!("../../README.md")) {
+        match (language, lines[0]) {
+            ("text", command) if command.starts_with("$ ") => {
+                let told = run(&desk, &command[2..]);
+                assert!(told.starts_with(lines[1..].join("\n").trim_end()), "{command}\n{told}");
+                shown += 1;
+            }
+            ("yaml", "# run.yaml") => {
+                RunFile::parse("run.yaml", &lines.join("\n"), (Path::new(""), "run"), &[]).expect("a run file");
+                shown += 1;
+            }
+            ("yaml", _) => {
+                Spec::parse("README.md", &lines.join("\n")).expect("a schedule");
+                shown += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(shown, 4, "two commands, a run file and a schedule");
     std::fs::remove_dir_all(desk).expect("the folder was ours");
 }
