@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::plan::print;
-use super::progress::{Look, Says, train_with_bar};
+use super::progress::{Ended, Look, Says, train_with_bar};
 use super::run_folder::{Begin, RunFolder};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -113,7 +113,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
     let note = |event: &Event| folder.as_mut().map_or(Ok(()), |folder| folder.note(event));
-    let last = train_with_bar(&mut trainer, &look, || false, note)?.last;
+    let Ended { last, noted, .. } = train_with_bar(&mut trainer, &look, || false, note)?;
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
@@ -121,6 +121,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
             println!("written        {}", file.display());
         }
     }
+    noted?;
     let Some(last) = last else {
         println!("the run was over: nothing was left to train");
         return Ok(());

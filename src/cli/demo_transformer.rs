@@ -240,7 +240,8 @@ impl<'a> Demo<'a> {
                 (Some(file), Event::Evaluation(evaluation)) => note(file, way, seed, evaluation),
                 _ => Ok(()),
             },
-        )?;
+        )?
+        .noted?;
         Ok((trainer, started.elapsed().as_secs_f64()))
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Ended {
     pub(super) last: Option<Evaluation>,
     /// By its user, before its end.
     pub(super) interrupted: bool,
+    /// What could not be noted down, the first time; the run went on without.
+    pub(super) noted: anyhow::Result<()>,
 }
 
 /// How often the live line is written.
@@ -52,7 +54,7 @@ pub(super) fn train_with_bar(
         print(Says::Usual, phase_lines(&trainer.phase_now()?));
     }
     print(Says::Usual, "epoch        lr   train loss   test loss   accuracy".to_owned());
-    let (mut last, mut failed, reported) = (None, Ok(()), Cell::new(None));
+    let (mut last, mut noted, reported) = (None, Ok(()), Cell::new(None));
     let mut tell = |event: &Event| {
         match event {
             Event::Step(progress) => reported.set(Some((progress.step, progress.loss))),
@@ -68,8 +70,10 @@ pub(super) fn train_with_bar(
                 });
             }
         }
-        if failed.is_ok() {
-            failed = note(event);
+        if noted.is_ok() {
+            noted = note(event).inspect_err(|error| {
+                bar.suspend(|| eprintln!("gradus: warning: the run goes on, but notes nothing more: {error:#}"));
+            });
         }
     };
     let (started, first) = (Instant::now(), trainer.cursor().step());
@@ -93,7 +97,7 @@ pub(super) fn train_with_bar(
     if let Some(stop) = trainer.cursor().stop().filter(|_| look.says >= Says::Usual) {
         println!("the run ends here: {}", stop_text(stop));
     }
-    failed.map(|()| Ended { last, interrupted })
+    Ok(Ended { last, interrupted, noted })
 }
 
 /// The phase, where there are several, and the learning rate of each group; of many the first and the last.

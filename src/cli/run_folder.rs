@@ -134,9 +134,9 @@ impl RunFolder {
 
     /// Writes the parameters; the files of the run.
     pub(super) fn finish(&mut self, trainer: &Trainer) -> anyhow::Result<Vec<PathBuf>> {
+        write_beside(&self.path.join(MODEL), &trainer.parameters().save()?)?;
         self.events.flush()?;
         self.steps.flush().with_context(|| format!("writing {}", self.path.join(STEPS).display()))?;
-        write_beside(&self.path.join(MODEL), &trainer.parameters().save()?)?;
         Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| self.path.join(name)).to_vec())
     }
 }

@@ -165,7 +165,7 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
     let (unit, of_row) = ready.material.units;
     let look = Look { units: (unit, of_row * ready.batch_rows), says };
     let (started, before) = (Instant::now(), engine.counters());
-    let Ended { last, interrupted } =
+    let Ended { last, interrupted, noted } =
         train_with_bar(&mut trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
     let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
     let mut written = out.finish(&trainer)?;
@@ -183,7 +183,7 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
             println!("written        {}", file.display());
         }
     }
-    Ok(ExitCode::SUCCESS)
+    noted.map(|()| ExitCode::SUCCESS)
 }
 
 /// What a reader of the run's numbers wants to know of how they were made.
