@@ -113,8 +113,9 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 22] = [
+const SHARED: [(&str, &str); 25] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
     ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
@@ -124,6 +125,7 @@ const SHARED: [(&str, &str); 22] = [
     ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
     ("embedding", include_str!("../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../shaders/shared/float.wgsl")),
+    ("int8", include_str!("../../shaders/shared/int8.wgsl")),
     ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
@@ -132,6 +134,7 @@ const SHARED: [(&str, &str); 22] = [
     ("pool", include_str!("../../shaders/shared/pool.wgsl")),
     ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
+    ("rounding", include_str!("../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../shaders/shared/squares.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
@@ -142,6 +145,7 @@ const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
 const NORM_FOLD: &str = include_str!("../../shaders/optim/norm_fold.wgsl");
 const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
+const ADAMW_INT8: &str = include_str!("../../shaders/optim/adamw_int8.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const SWAP: &str = include_str!("../../shaders/optim/swap.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
@@ -190,8 +194,18 @@ const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, 
     entry(name, ADAMW, defines, bindings, adamw::<S, MAXIMUM, AVERAGE>)
 }
 
+/// The same with moments in a byte each.
+const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
+    name: &'static str,
+    defines: &'static [&'static str],
+    bindings: &'static [Access],
+) -> Kernel {
+    let bindings = bindings.split_at(7 + MAXIMUM as usize + AVERAGE as usize).0;
+    entry(name, ADAMW_INT8, defines, bindings, adamw_int8::<MAXIMUM, AVERAGE>)
+}
+
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 72] = [
+pub static KERNELS: [Kernel; 80] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
@@ -218,6 +232,18 @@ pub static KERNELS: [Kernel; 72] = [
     adamw_entry::<u16, true, true>(
         "adamw.in_place_amsgrad_bf16_average",
         &["IN_PLACE", "AMSGRAD", "BF16", "AVERAGE"],
+        &ADAMW_IN_PLACE,
+    ),
+    adamw_int8_entry::<false, false>("adamw_int8", &[], &ADAMW_BINDINGS),
+    adamw_int8_entry::<true, false>("adamw_int8.amsgrad", &["AMSGRAD"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<false, true>("adamw_int8.average", &["AVERAGE"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<true, true>("adamw_int8.amsgrad_average", &["AMSGRAD", "AVERAGE"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<false, false>("adamw_int8.in_place", &["IN_PLACE"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<true, false>("adamw_int8.in_place_amsgrad", &["IN_PLACE", "AMSGRAD"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<false, true>("adamw_int8.in_place_average", &["IN_PLACE", "AVERAGE"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<true, true>(
+        "adamw_int8.in_place_amsgrad_average",
+        &["IN_PLACE", "AMSGRAD", "AVERAGE"],
         &ADAMW_IN_PLACE,
     ),
     entry("sgd", SGD, &[], SGD_BINDINGS.split_at(6).0, sgd::<false>),
@@ -483,6 +509,14 @@ fn adamw<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAG
     let [chunks, control, m, v, params, grads, segment] = call.take();
     let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut());
     twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
+}
+
+fn adamw_int8<const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>) {
+    let average = call.take_last(AVERAGE);
+    let v_max = call.take_last(MAXIMUM);
+    let [chunks, control, m, v, params, grads, segment] = call.take();
+    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
+    twin::optim::adamw_int8(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
 }
 
 fn sgd<const AVERAGE: bool>(mut call: Call<'_>) {

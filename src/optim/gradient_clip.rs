@@ -57,15 +57,24 @@ impl GradientClip {
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
         let in_place = is_in_place(Some(mode));
         let chunks = OnceCell::new();
-        let stages =
-            Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table, chunks };
+        let stages = Stages {
+            engine,
+            work: &work,
+            clip,
+            guard: false,
+            seed: 0,
+            in_place,
+            control: &control,
+            table: &table,
+            chunks,
+        };
         let mut program = Program::new("clip_gradients");
         program.dispatches.extend(stages.norm(&windows)?);
         program.dispatches.push(stages.control(true)?);
         let kernel = variant("clip", in_place)?;
         let clipped = stages.per_run(|run| {
             let streams = vec![windows[run.windows.grad].clone().into()];
-            Ok(PerRun { kernel, bytes_per_element: 8, streams, extra: Vec::new() })
+            Ok(PerRun { kernel, bytes: 8 * run.elements, streams, extra: Vec::new() })
         })?;
         program.dispatches.extend(clipped);
         Ok(GradientClip {

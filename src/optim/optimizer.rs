@@ -32,11 +32,13 @@ pub struct Settings {
     pub horizon_steps: u32,
     /// Most bytes of one page of state, below the device's own limit.
     pub page_bytes: Option<u64>,
+    /// The seed of stochastic rounding, for what is stored so ([`Storage::Int8`](crate::params::Storage::Int8)).
+    pub seed: u32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None }
+        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, seed: 0 }
     }
 }
 
@@ -625,8 +627,8 @@ impl Optimizer {
             let mut extra = streams.split_off(streams.len().min(2));
             extra.extend(kept.average_page(place.state).map(Into::into));
             streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
-            let (kernel, bytes_per_element) = (update.variant(in_place)?, update.bytes_per_element());
-            Ok(PerRun { kernel, bytes_per_element, streams, extra })
+            let (kernel, bytes) = (update.variant(in_place)?, work.sum(run, |elements| update.step_bytes(elements)));
+            Ok(PerRun { kernel, bytes, streams, extra })
         })?;
         program.dispatches.extend(updates);
         Ok(self.engine.prepare(program)?)
@@ -638,6 +640,7 @@ impl Optimizer {
             work,
             clip: self.clip,
             guard: self.settings.guard,
+            seed: self.settings.seed,
             in_place: is_in_place(self.memory.mode),
             control: &self.control,
             table: &self.table,
@@ -829,7 +832,7 @@ impl Optimizer {
                 let average = self.state.kept(place.arena).average_page(place.state);
                 let params = self.memory.params.windows[place.param].clone();
                 let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();
-                Ok(PerRun { kernel, bytes_per_element: 16, streams, extra: Vec::new() })
+                Ok(PerRun { kernel, bytes: 16 * run.elements, streams, extra: Vec::new() })
             })?;
         }
         self.swap = Some(self.engine.prepare(program)?);

@@ -2,6 +2,7 @@
 
 use super::arena::Stream;
 use super::{Error, work};
+use crate::engine::layout::Code;
 use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
 use crate::params::{self, Param, Storage, nearest};
 use half::{bf16, f16};
@@ -155,7 +156,7 @@ pub(super) fn check_length(param: &Param, what: &'static str, values: usize) -> 
 
 /// Pieces of a parameter or a gradient in their windows.
 pub(super) fn f32s<'a>(pieces: &'a [Piece], windows: &'a [Range]) -> Stream<'a> {
-    Stream { pieces, windows, storage: Storage::F32 }
+    Stream { pieces, windows, storage: Storage::F32, code: Code::Signed }
 }
 
 pub(super) fn one_range(param: &Param, stream: &Stream<'_>) -> Result<Range, Error> {

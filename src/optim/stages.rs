@@ -22,6 +22,8 @@ pub(crate) struct Stages<'a> {
     pub(crate) work: &'a WorkList,
     pub(crate) clip: Clip,
     pub(crate) guard: bool,
+    /// Of stochastic rounding.
+    pub(crate) seed: u32,
     /// Gradients are bound as single floats, read-write.
     pub(crate) in_place: bool,
     pub(crate) control: &'a Buffer,
@@ -33,7 +35,8 @@ pub(crate) struct Stages<'a> {
 /// The last stage over one run.
 pub(crate) struct PerRun {
     pub(crate) kernel: &'static Kernel,
-    pub(crate) bytes_per_element: u64,
+    /// Bytes that it moves.
+    pub(crate) bytes: u64,
     /// Bindings between control and segment.
     pub(crate) streams: Vec<Binding>,
     /// Bindings behind the segment.
@@ -170,16 +173,15 @@ impl Stages<'_> {
     /// One dispatch for each run of the update's order.
     pub(crate) fn per_run(&self, of: impl Fn(&Run) -> Result<PerRun, Error>) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
-        let segments = self.segments(&self.work.update_runs, |_| Segment::default())?;
+        let segments = self.segments(&self.work.update_runs, |_| Segment { seed: self.seed, ..Segment::default() })?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(run, segment): (&Run, Range)| {
-            let PerRun { kernel, bytes_per_element, streams, extra } = of(run)?;
+            let PerRun { kernel, bytes, streams, extra } = of(run)?;
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(segment.into());
             bindings.extend(extra);
             let grid = row_of(run.chunks.end - run.chunks.start);
-            let bytes = run.elements * bytes_per_element;
             Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes })
         };
         self.work.update_runs.iter().zip(segments).map(dispatch).collect()

@@ -41,7 +41,7 @@ pub(crate) struct Wanted<'a> {
 impl Kept {
     /// Room for no tensor yet.
     pub(crate) fn empty(update: Update) -> Kept {
-        Kept { update, moments: Arena::empty(update.storage), average: Arena::empty(Storage::F32) }
+        Kept { update, moments: Arena::empty(update.storage), average: Arena::beside(Storage::F32, update.storage) }
     }
 
     /// Laid out anew for these tensors, `(tensor, elements)`; see [`Arena::relaid`]. Labels begin with `prefix`.

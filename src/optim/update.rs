@@ -5,6 +5,8 @@ use crate::params::{Row, Rule, Storage};
 
 /// Bytes that every rule moves for an element: the parameter is read and written, the gradient is read.
 const BYTES: u64 = 12;
+/// The kernel for moments in a byte each.
+const INT8: &str = "adamw_int8";
 
 /// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +86,18 @@ impl Update {
             (self.has_average, "average"),
         ];
         let words: Vec<&str> = words.into_iter().filter(|(wanted, _)| *wanted).map(|(_, word)| word).collect();
-        if words.is_empty() { kernel(self.kernel) } else { kernel(&format!("{}.{}", self.kernel, words.join("_"))) }
+        let name = if self.storage == Storage::Int8 { INT8 } else { self.kernel };
+        if words.is_empty() { kernel(name) } else { kernel(&format!("{name}.{}", words.join("_"))) }
     }
 
-    /// Bytes of an element's moments and average.
-    pub(crate) fn state_bytes(&self) -> u64 {
-        let average = if self.has_average { AVERAGE_BYTES } else { 0 };
-        self.storage.element_bytes() * self.moments.len() as u64 + average
+    /// Bytes of the moments and the average of so many elements.
+    pub(crate) fn state_bytes(&self, elements: u64) -> u64 {
+        let average = if self.has_average { elements * AVERAGE_BYTES } else { 0 };
+        self.storage.bytes(elements) * self.moments.len() as u64 + average
     }
 
-    /// Bytes that a step moves for each element: the state is read and written.
-    pub(crate) fn bytes_per_element(&self) -> u64 {
-        BYTES + 2 * self.state_bytes()
+    /// Bytes that a step moves for so many elements of a tensor: the state is read and written.
+    pub(crate) fn step_bytes(&self, elements: u64) -> u64 {
+        BYTES * elements + 2 * self.state_bytes(elements)
     }
 }

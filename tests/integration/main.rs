@@ -24,6 +24,7 @@ mod golden_phases;
 mod golden_phases_errors;
 mod golden_phases_resume;
 mod golden_phases_written;
+mod int8;
 mod kill;
 mod language;
 mod laws;

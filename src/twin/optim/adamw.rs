@@ -1,6 +1,6 @@
 //! Twin of `shaders/optim/adamw.wgsl`.
 
-use crate::twin::shared::{AMSGRAD, Chunk, Segment, Stored, clamp_value, lerp, split_control};
+use crate::twin::shared::{Chunk, Element, Segment, Stored, lerp, split_control};
 
 /// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad. Moments are `f32`, or `u16` for
 /// bf16. `average` is there where a group keeps one.
@@ -25,28 +25,14 @@ pub fn adamw<S: Stored>(
         for k in 0..chunk.length as usize {
             let s = chunk.state as usize + k;
             let p = &mut params[chunk.param as usize + k];
-            let mut g = grads[chunk.grad as usize + k];
-            if stats.value_bound > 0.0 {
-                g = clamp_value(g, stats.value_bound);
+            let maximum = v_max.as_ref().map(|v_max| v_max[s].load());
+            let old = Element { p: *p, m: m[s].load(), v: v[s].load(), v_max: maximum.unwrap_or_default() };
+            let g = grads[chunk.grad as usize + k];
+            let new = old.stepped(record, stats.value_bound, g, maximum.is_some());
+            (*p, m[s], v[s]) = (new.p, S::store(new.m), S::store(new.v));
+            if let Some(v_max) = &mut v_max {
+                v_max[s] = S::store(new.v_max);
             }
-            g *= record.scale;
-            if record.coupled_decay == 0.0 {
-                *p *= record.decay;
-            } else {
-                g += record.coupled_decay * *p;
-            }
-            let (m_old, v_old) = (m[s].load(), v[s].load());
-            let m_new = m_old + record.one_minus_beta1 * (g - m_old);
-            let v_new = record.beta2 * v_old + (record.one_minus_beta2 * g) * g;
-            (m[s], v[s]) = (S::store(m_new), S::store(v_new));
-            let mut root = v_new;
-            if let Some(v_max) = &mut v_max
-                && record.flags & AMSGRAD != 0
-            {
-                root = if v_new.is_nan() { v_new } else { v_max[s].load().max(v_new) };
-                v_max[s] = S::store(root);
-            }
-            *p -= record.step_size * (m_new / (root.sqrt() * record.root_scale + record.eps));
             if let Some(average) = &mut average {
                 average[s] = lerp(average[s], *p, record.average_rate);
             }
