@@ -4,8 +4,8 @@
 //   m, v              <- the codes of the new ones, with a new exponent for each 16; rounded stochastically
 //   v_max             <- likewise, to the nearest: it is to stay
 //
-// 16.25 bytes a parameter: p and g are read and p written in f32, and 17/16 bytes of m and of v read and written; 2.125 more
-// with AMSGRAD, 8 with AVERAGE. A workgroup does one chunk. What shares an exponent lies in one vec4, so that an invocation
+// 16.25 bytes a parameter: p and g are read and p written in f32, and 17/16 bytes of m and of v read and written; 4 less with
+// PARAMS16 and 2 with GRADS16, 2.125 more with AMSGRAD, 8 with AVERAGE. A workgroup does one chunk. What shares an exponent lies in one vec4, so that an invocation
 // takes it alone. The exponents of a block lie in one vec4 too: 16 neighbours share a block and hand them on by workgroup
 // memory, with one barrier in a chunk; on software, where WORKGROUP is less, an invocation takes a whole block instead.
 //
@@ -13,8 +13,8 @@
 //   1 control                         stats and records are read
 //   2 m        [state window]         blocks of 17 vec4s, see shared/int8.wgsl
 //   3 v        [state window]         as m
-//   4 params   [window]               vec4; single floats with IN_PLACE
-//   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
+//   4 params   [window]               as in adamw.wgsl
+//   5 grads    [window]               as there
 //   6 segment                         the run of chunks that these windows hold, and the seed of the rounding
 //   7 v_max    [state window]         as m; with AMSGRAD
 //   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
@@ -23,7 +23,6 @@
 // is 0 in m and v.
 #import adamw
 #import int8
-#import rounding
 
 override WORKGROUP: u32 = 256u;
 
@@ -39,19 +38,12 @@ struct Coded {
     v_max: Sixteen,            // with AMSGRAD
 }
 
-struct Step {
-    chunk: Chunk,
-    record: Record,
-    value_bound: f32,
-    key: u32,
-}
-
 // One vec4 of the streams, from `first` elements into the chunk; elements from `live` on are not the chunk's.
 fn update_quad(step: Step, first: u32, live: u32, m_old: vec4<f32>, v_old: vec4<f32>, v_max_old: vec4<f32>) -> Quad {
     let p = params_at(step.chunk.param + first, live);
     let old = Quad(p, m_old, v_old, v_max_old);
     var next = stepped(step.record, step.value_bound, grads_at(step.chunk.grad + first, live), old);
-    put_params(step.chunk.param + first, live, p, next.p);
+    put_params(step.chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
 #ifdef AVERAGE
     let a = (step.chunk.state + first) / 4u;
     average[a] = lerp(average[a], next.p, step.record.average_rate);
@@ -151,23 +143,20 @@ fn main(
     if (control.stats.skip != 0u || number >= segment.count) {
         return;
     }
-    let chunk = chunks[segment.first + number];
-    let record = control.records[chunk.tensor];
-    let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
-    let step = Step(chunk, record, control.stats.value_bound, key);
+    let step = step_of(chunks[segment.first + number]);
     if (WORKGROUP < SHARERS) {
-        for (var block = lane; block * BLOCK < chunk.length; block += WORKGROUP) {
+        for (var block = lane; block * BLOCK < step.chunk.length; block += WORKGROUP) {
             update_block(step, block);
         }
         return;
     }
-    for (var first = 0u; first * BLOCK < chunk.length; first += WORKGROUP / SHARERS) {
+    for (var first = 0u; first * BLOCK < step.chunk.length; first += WORKGROUP / SHARERS) {
         let block = first + lane / SHARERS;
         let place = lane % SHARERS;
         exponents[lane] = update(step, block, place);
         storageBarrier();    // all have read the old ones
         workgroupBarrier();
-        if (place % 4u == 0u && block * BLOCK < chunk.length) {
+        if (place % 4u == 0u && block * BLOCK < step.chunk.length) {
             let tops = vec4<u32>(exponents[lane], exponents[lane + 1u], exponents[lane + 2u], exponents[lane + 3u]);
             put_exponents(step, block, place, tops);
         }

@@ -1,21 +1,20 @@
-// What the kernels of AdamW share: their bindings, the streams of parameters and gradients, and the step of four elements.
-// How moments are stored, the alias Stored, is the kernel's own import.
+// What the kernels of AdamW share: their bindings and the step of four elements. How moments are stored, the alias Stored, is
+// the kernel's own import.
 #import control
 #import table
 #import chunk
 #import float
+#import rounding
+#ifdef PARAMS16
+#import streams16
+#else
+#import streams
+#endif
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read> control: Control;
 @group(0) @binding(2) var<storage, read_write> m: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> v: array<Stored>;
-#ifdef IN_PLACE
-@group(0) @binding(4) var<storage, read_write> params: array<f32>;
-@group(0) @binding(5) var<storage, read_write> grads: array<f32>;
-#else
-@group(0) @binding(4) var<storage, read_write> params: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> grads: array<vec4<f32>>;
-#endif
 @group(0) @binding(6) var<uniform> segment: Segment;
 #ifdef AMSGRAD
 @group(0) @binding(7) var<storage, read_write> v_max: array<Stored>;
@@ -34,46 +33,6 @@ struct Quad {
     v: vec4<f32>,
     v_max: vec4<f32>,          // with AMSGRAD
 }
-
-#ifdef IN_PLACE
-fn params_at(first: u32, live: u32) -> vec4<f32> {
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        quad[k] = params[first + k];
-    }
-    return quad;
-}
-
-fn grads_at(first: u32, live: u32) -> vec4<f32> {
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        quad[k] = grads[first + k];
-    }
-    return quad;
-}
-
-fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
-    for (var k = 0u; k < min(live, 4u); k++) {
-        params[first + k] = p[k];
-    }
-}
-#else
-fn params_at(first: u32, live: u32) -> vec4<f32> {
-    return params[first / 4u];
-}
-
-fn grads_at(first: u32, live: u32) -> vec4<f32> {
-    return grads[first / 4u];
-}
-
-fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
-    var quad = p;
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
-        quad = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
-    }
-    params[first / 4u] = quad;
-}
-#endif
 
 fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
     var g = gradient;
@@ -98,4 +57,18 @@ fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> 
 #endif
     next.p = next.p - record.step_size * (next.m / (sqrt(root) * record.root_scale + record.eps));
     return next;
+}
+
+// What a chunk's elements have in common.
+struct Step {
+    chunk: Chunk,
+    record: Record,
+    value_bound: f32,
+    key: u32,                  // of stochastic rounding
+}
+
+fn step_of(chunk: Chunk) -> Step {
+    let record = control.records[chunk.tensor];
+    let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
+    return Step(chunk, record, control.stats.value_bound, key);
 }

@@ -2,6 +2,9 @@
 // every engine and after a resume. Nothing is stored.
 #import rng
 
+// Told apart from the words of the moments, which meet the key alone.
+const OF_PARAMS: u32 = 0x9e3779b9u;
+
 // The key of one chunk in one step: `count` steps have been applied to the tensor, this one among them.
 fn rounding_key(seed: u32, tensor: u32, count: u32, number: u32) -> u32 {
     return pcg(seed ^ pcg(tensor ^ pcg(count ^ pcg(number))));

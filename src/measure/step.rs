@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::engine::{Buffer, Engine, Range, Submission};
-use crate::optim::{External, Mode, Optimizer, Settings};
+use crate::optim::{External, Mode, Optimizer, Precision, Settings};
 use crate::params::{Group, Param};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Memory {
             let bytes = param.elements() as u64 * 4;
             let (values, gradient) = (self.values.range(at, bytes)?, self.gradients.range(at, bytes)?);
             at += bytes;
-            Ok(External { param: param.clone(), values, gradient })
+            Ok(External { param: param.clone(), values, gradient, precision: Precision::F32 })
         };
         tensors.iter().map(place).collect()
     }
@@ -59,8 +59,8 @@ impl Memory {
             self.engine.submit(&Submission { copies, ..Submission::default() })?;
             Ok(buffer.all())
         };
-        let apart = |External { param, values, gradient }| {
-            Ok(External { param, values: copy(values)?, gradient: copy(gradient)? })
+        let apart = |External { param, values, gradient, precision }| {
+            Ok(External { param, values: copy(values)?, gradient: copy(gradient)?, precision })
         };
         self.together(tensors)?.into_iter().map(apart).collect()
     }

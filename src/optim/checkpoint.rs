@@ -7,7 +7,7 @@
 //! the file can be read into torch and back; SGD's has no `step` there.
 
 use super::arena::Stream;
-use super::parameters::{download_all, floats};
+use super::parameters::{download_all, floats, type_of};
 use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
@@ -133,14 +133,6 @@ impl Optimizer {
         let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average));
         let record = Record { count: count as u32, buffered, averaged, ..Record::default() };
         Ok(Loaded { tensor, record, parts })
-    }
-}
-
-/// What a storage is in a file.
-fn type_of(storage: Storage) -> Dtype {
-    match storage {
-        Storage::F32 => Dtype::F32,
-        Storage::Bf16 | Storage::Int8 => Dtype::BF16,
     }
 }
 

@@ -2,15 +2,9 @@
 
 use super::arena::alignment;
 use super::update::Update;
-use super::{Clip, Settings};
-use crate::engine::ALIGNMENT_ELEMENTS;
+use super::{Clip, Precision, Settings};
 use crate::engine::layout::Record;
-use crate::params::{Param, Row};
-
-/// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
-const NORM_BYTES: u64 = 4;
-/// Bytes of a parameter or a gradient.
-const VALUE_BYTES: u64 = 4;
+use crate::params::{Param, Row, Storage};
 
 /// Predicts the bytes of an optimizer from its groups' rows and its settings. Pure: nothing is allocated.
 ///
@@ -48,16 +42,23 @@ impl Forecast {
         Forecast { has_norm: self.has_norm && !self.of_squares, ..self }
     }
 
+    /// For parameters and gradients that are stored so.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Forecast {
+        Forecast { update: Update { precision, ..self.update }, ..self }
+    }
+
     /// Bytes that a step over these parameters moves: all that are trainable, and no other.
     pub fn step_bytes<'a>(&self, trainable: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let norm = if self.has_norm { NORM_BYTES } else { 0 };
+        // The norm reads the gradients whose squares no kernel has written.
+        let norm = |elements| if self.has_norm { self.update.precision.gradients().bytes(elements) } else { 0 };
         let elements = trainable.into_iter().map(|param| param.elements() as u64);
-        elements.map(|elements| self.update.step_bytes(elements) + elements * norm).sum()
+        elements.map(|elements| self.update.step_bytes(elements) + norm(elements)).sum()
     }
 
     /// Bytes of these parameters' values, where they lie in arenas of our own.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
-        values_bytes(params)
+        arena_bytes(params, self.update.precision.values())
     }
 
     /// Bytes of the moments, and of the averages, of these parameters: all that have thawed so far. Compare
@@ -68,7 +69,7 @@ impl Forecast {
 
     /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        values_bytes(thawed)
+        arena_bytes(thawed, self.update.precision.gradients())
     }
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
@@ -79,7 +80,7 @@ impl Forecast {
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
     pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
-        values_bytes(about_to_thaw)
+        arena_bytes(about_to_thaw, self.update.precision.values())
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
@@ -88,8 +89,8 @@ impl Forecast {
 }
 
 /// Bytes of these parameters, or their gradients, in arenas.
-fn values_bytes<'a>(params: impl IntoIterator<Item = &'a Param>) -> u64 {
-    arena_elements(params, ALIGNMENT_ELEMENTS).map(|elements| elements * VALUE_BYTES).sum()
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, storage: Storage) -> u64 {
+    arena_elements(params, alignment(storage)).map(|elements| storage.bytes(elements)).sum()
 }
 
 /// Elements of each of these parameters in an arena. However it is cut into pages, each takes whole steps of the alignment.

@@ -1,8 +1,9 @@
-//! How moments are stored.
+//! How numbers are stored from step to step.
 
 use std::fmt;
 
-/// The type in which the moments of a group are stored; what is computed with them is f32.
+/// The type in which the moments of a group are stored, or parameters and gradients (`optim::Precision`); what is computed
+/// with them is f32.
 ///
 /// `Bf16` beside parameters and gradients in f32 is the one mix that torch 2.15's fused AdamW takes, on CUDA: moments are
 /// widened, the step is taken with the new ones before they are rounded, and they are stored to the nearest even. A bf16

@@ -38,6 +38,7 @@ mod phase_properties;
 mod phases;
 mod plan;
 mod plan_transformer;
+mod precision;
 mod properties;
 mod schedule_command;
 mod sgd;

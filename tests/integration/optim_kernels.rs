@@ -3,7 +3,7 @@
 use crate::support::{assert_close, engines, gpu, noise};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
-use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
+use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use half::bf16;
 use safetensors::tensor::Dtype;
@@ -66,6 +66,7 @@ fn run(
                     param: param.clone(),
                     values: values.range(offset, bytes).expect("a range"),
                     gradient: gradient.range(offset, bytes).expect("a range"),
+                    precision: Precision::F32,
                 });
             }
             Optimizer::over(engine, &external, mode, groups, settings).expect("an optimizer")

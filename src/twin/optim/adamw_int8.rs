@@ -1,18 +1,19 @@
 //! Twin of `shaders/optim/adamw_int8.wgsl`.
 
 use crate::twin::shared::{
-    BLOCK, Block, CODED, Chunk, Code, Element, NEAREST, Segment, lerp, rounding_key, rounding_word, split_control,
+    BLOCK, Block, CODED, Chunk, Code, Element, NEAREST, OF_PARAMS, Segment, Stored, lerp, rounding_key, rounding_word,
+    split_control,
 };
 
 /// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad, `average` where a group keeps one.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
-pub fn adamw_int8(
+pub fn adamw_int8<P: Stored, G: Stored>(
     chunks: &[Chunk],
     control: &[u32],
     m: &mut [Block],
     v: &mut [Block],
-    params: &mut [f32],
-    grads: &[f32],
+    params: &mut [P],
+    grads: &[G],
     segment: &Segment,
     mut v_max: Option<&mut [Block]>,
     mut average: Option<&mut [f32]>,
@@ -33,13 +34,13 @@ pub fn adamw_int8(
             for k in 0..CODED.min(chunk.length as usize - first) {
                 let p = &mut params[chunk.param as usize + first + k];
                 let v_max = old_v_max.map_or(0.0, |v_max| v_max[k]);
-                let old = Element { p: *p, m: old_m[k], v: old_v[k], v_max };
-                let g = grads[chunk.grad as usize + first + k];
+                let old = Element { p: p.load(), m: old_m[k], v: old_v[k], v_max };
+                let g = grads[chunk.grad as usize + first + k].load();
                 new[k] = old.stepped(record, stats.value_bound, g, old_v_max.is_some());
-                *p = new[k].p;
+                *p = P::store_by(new[k].p, || rounding_word(key ^ OF_PARAMS, (first + k) as u32));
                 if let Some(average) = &mut average {
                     let a = &mut average[chunk.state as usize + first + k];
-                    *a = lerp(*a, *p, record.average_rate);
+                    *a = lerp(*a, new[k].p, record.average_rate);
                 }
             }
             let word = |k: usize| rounding_word(key, (first + k) as u32);

@@ -3,6 +3,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod bf16;
 mod chunk;
 mod control;
 mod dropout;
@@ -24,6 +25,7 @@ mod tokens;
 pub use activation::{activate, activate_derivative, erf};
 pub use adamw::Element;
 pub use attention::Attention;
+pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Segment};
 pub use control::{
     CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
@@ -36,10 +38,10 @@ pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
 pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position};
-pub use moments::{Stored, bf16};
+pub use moments::Stored;
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
-pub use rounding::{rounding_key, rounding_word};
+pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
 pub use table::{
     AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader,
