@@ -135,6 +135,17 @@ impl Bench<'_> {
             let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
             self.compare(what, self.with(&groups, PLAIN)?, self.plain()?, None)?;
         }
+        let halved = self.memory.halved(&self.tensors)?;
+        for (what, moments) in [
+            ("all in bf16 / f32 (14 / 28 bytes)", Storage::Bf16),
+            ("parameters in bf16, moments in int8 / f32 (10.25 / 28 bytes)", Storage::Int8),
+        ] {
+            let row = stored(moments);
+            let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
+            let step = self.memory.step(&halved, Mode::Arena, &groups, PLAIN)?;
+            self.compare(what, step, self.plain()?, None)?;
+        }
+        drop(halved);
         let clipped = Settings { clip: Clip::norm(2.0), ..PLAIN };
         for (what, settings) in [
             ("clipped by norm, from gradients / not", clipped),
