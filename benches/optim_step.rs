@@ -68,6 +68,7 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
     case("adamw/101_tensors/guard", memory.fused(&tensors, &all, Settings { guard: true, ..none })?)?;
     for (name, row) in [
         ("bf16", Row { moments: Storage::Bf16, ..Row::default() }),
+        ("int8", Row { moments: Storage::Int8, ..Row::default() }),
         ("average", Row { ema_decay: Some(0.999), ..Row::default() }),
     ] {
         let groups: Vec<Group> = all.iter().map(|group| Group { row, ..group.clone() }).collect();

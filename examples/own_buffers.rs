@@ -5,7 +5,7 @@
 //! ```
 
 use gradus::engine::{Engine, Range};
-use gradus::optim::{Clip, External, Mode, Optimizer, Settings};
+use gradus::optim::{Clip, External, Mode, Optimizer, Precision, Settings};
 use gradus::params::{Field, Group, Param, Row};
 use gradus::wgpu::{self, util::DeviceExt};
 use std::error::Error;
@@ -41,8 +41,13 @@ fn train(
     mode: Mode,
 ) -> Result<(), Box<dyn Error>> {
     let tensors = [
-        External { param: Param::new("weight", [3, 4]), values: weight.0, gradient: weight.1 },
-        External { param: Param::new("bias", [3]), values: bias.0, gradient: bias.1 },
+        External {
+            param: Param::new("weight", [3, 4]),
+            values: weight.0,
+            gradient: weight.1,
+            precision: Precision::F32,
+        },
+        External { param: Param::new("bias", [3]), values: bias.0, gradient: bias.1, precision: Precision::F32 },
     ];
     let row = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
     let groups =

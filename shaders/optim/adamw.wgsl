@@ -10,123 +10,26 @@
 //
 // Loshchilov & Hutter 2019 (arXiv 1711.05101), with the order of operations of torch.optim.AdamW. The factors that hold
 // for a whole tensor come from its record, which the control stage wrote; t counts the steps applied to that tensor.
-// 28 bytes a parameter: p, g, m, v are read, p, m, v written; 20 with BF16, and 8 more with
-// AVERAGE. A workgroup does one chunk; the lanes take what is stored together in turn.
+// 28 bytes a parameter: p, g, m, v are read, p, m, v written; 20 with BF16, 4 less with PARAMS16 and 2 with GRADS16, and 8
+// more with AVERAGE. A workgroup does one chunk; the lanes take what is stored together in turn.
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
 //   2 m        [state window]         16 bytes: 4 elements, 8 with BF16
 //   3 v        [state window]         as m
-//   4 params   [window]               vec4; single floats with IN_PLACE
-//   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
-//   6 segment                         the run of chunks that these windows hold
+//   4 params   [window]               vec4; single floats with IN_PLACE; vec2 of four bf16 with PARAMS16
+//   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer); vec2 of four
+//                                     bf16 with GRADS16
+//   6 segment                         the run of chunks that these windows hold, and the seed of the rounding
 //   7 v_max    [state window]         as m; with AMSGRAD
 //   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
 //
 // Numerics: f32, each product and sum in the order above; the device may contract them. The parameter moves by the new
-// moments before they are rounded to bf16, as in torch's fused kernel.
-#import control
-#import table
-#import chunk
-#import float
+// moments before they are rounded to bf16, as in torch's fused kernel; a parameter in bf16 is rounded stochastically.
+#import adamw
 #import moments
 
 override WORKGROUP: u32 = 256u;
-
-@group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
-@group(0) @binding(1) var<storage, read> control: Control;
-@group(0) @binding(2) var<storage, read_write> m: array<Stored>;
-@group(0) @binding(3) var<storage, read_write> v: array<Stored>;
-#ifdef IN_PLACE
-@group(0) @binding(4) var<storage, read_write> params: array<f32>;
-@group(0) @binding(5) var<storage, read_write> grads: array<f32>;
-#else
-@group(0) @binding(4) var<storage, read_write> params: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> grads: array<vec4<f32>>;
-#endif
-@group(0) @binding(6) var<uniform> segment: Segment;
-#ifdef AMSGRAD
-@group(0) @binding(7) var<storage, read_write> v_max: array<Stored>;
-const AVERAGE_BINDING: u32 = 8u;
-#else
-const AVERAGE_BINDING: u32 = 7u;
-#endif
-#ifdef AVERAGE
-@group(0) @binding(AVERAGE_BINDING) var<storage, read_write> average: array<vec4<f32>>;
-#endif
-
-// Four parameters and their moments.
-struct Quad {
-    p: vec4<f32>,
-    m: vec4<f32>,
-    v: vec4<f32>,
-    v_max: vec4<f32>,          // with AMSGRAD
-}
-
-#ifdef IN_PLACE
-fn params_at(first: u32, live: u32) -> vec4<f32> {
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        quad[k] = params[first + k];
-    }
-    return quad;
-}
-
-fn grads_at(first: u32, live: u32) -> vec4<f32> {
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        quad[k] = grads[first + k];
-    }
-    return quad;
-}
-
-fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
-    for (var k = 0u; k < min(live, 4u); k++) {
-        params[first + k] = p[k];
-    }
-}
-#else
-fn params_at(first: u32, live: u32) -> vec4<f32> {
-    return params[first / 4u];
-}
-
-fn grads_at(first: u32, live: u32) -> vec4<f32> {
-    return grads[first / 4u];
-}
-
-fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>) {
-    var quad = p;
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
-        quad = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
-    }
-    params[first / 4u] = quad;
-}
-#endif
-
-fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
-    var g = gradient;
-    if (value_bound > 0.0) {
-        g = clamp_value(g, value_bound);
-    }
-    g = record.scale * g;
-    var next = old;
-    if (record.coupled_decay != 0.0) {
-        g = g + record.coupled_decay * old.p;
-    } else {
-        next.p = old.p * record.decay;
-    }
-    next.m = old.m + record.one_minus_beta1 * (g - old.m);
-    next.v = record.beta2 * old.v + (record.one_minus_beta2 * g) * g;   // g² alone may overflow where this does not
-    var root = next.v;
-#ifdef AMSGRAD
-    if ((record.flags & AMSGRAD) != 0u) {
-        root = select(max(old.v_max, next.v), next.v, are_nan(next.v));    // a NaN stays, as in torch.maximum
-        next.v_max = root;
-    }
-#endif
-    next.p = next.p - record.step_size * (next.m / (sqrt(root) * record.root_scale + record.eps));
-    return next;
-}
 
 // Moments as they are stored together.
 struct Kept {
@@ -137,31 +40,32 @@ struct Kept {
 
 // One vec4 of the streams, from `first` elements into the chunk: quad k of what is kept. `live` elements from there on
 // belong to the chunk.
-fn update_quad(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32, kept: Kept, k: u32) -> Kept {
+fn update_quad(step: Step, first: u32, live: u32, kept: Kept, k: u32) -> Kept {
+    let chunk = step.chunk;
     let p = params_at(chunk.param + first, live);
     let old = Quad(p, quad_of(kept.m, k), quad_of(kept.v, k), quad_of(kept.v_max, k));
-    let next = stepped(record, value_bound, grads_at(chunk.grad + first, live), old);
-    put_params(chunk.param + first, live, p, next.p);
+    let next = stepped(step.record, step.value_bound, grads_at(chunk.grad + first, live), old);
+    put_params(chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
 #ifdef AVERAGE
     let a = (chunk.state + first) / 4u;
-    average[a] = lerp(average[a], next.p, record.average_rate);
+    average[a] = lerp(average[a], next.p, step.record.average_rate);
 #endif
     return Kept(with_quad(kept.m, k, next.m), with_quad(kept.v, k, next.v), with_quad(kept.v_max, k, next.v_max));
 }
 
 // What is stored together, from `first` elements into the chunk. No loop over its quads: one costs a third of the step on
 // software.
-fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
-    let s = (chunk.state + first) / (4u * STORED_QUADS);
+fn update(step: Step, first: u32, live: u32) {
+    let s = (step.chunk.state + first) / (4u * STORED_QUADS);
     var kept = Kept();
     kept.m = m[s];
     kept.v = v[s];
 #ifdef AMSGRAD
     kept.v_max = v_max[s];
 #endif
-    kept = update_quad(chunk, record, value_bound, first, live, kept, 0u);
+    kept = update_quad(step, first, live, kept, 0u);
     if (STORED_QUADS == 2u && live > 4u) {
-        kept = update_quad(chunk, record, value_bound, first + 4u, live - 4u, kept, 1u);
+        kept = update_quad(step, first + 4u, live - 4u, kept, 1u);
     }
     m[s] = kept.m;
     v[s] = kept.v;
@@ -180,11 +84,9 @@ fn main(
     if (control.stats.skip != 0u || place >= segment.count) {
         return;
     }
-    let chunk = chunks[segment.first + place];
-    let record = control.records[chunk.tensor];
-    let value_bound = control.stats.value_bound;
+    let step = step_of(chunks[segment.first + place]);
     const ELEMENTS = 4u * STORED_QUADS;
-    for (var i = lane * ELEMENTS; i < chunk.length; i += WORKGROUP * ELEMENTS) {
-        update(chunk, record, value_bound, i, chunk.length - i);
+    for (var i = lane * ELEMENTS; i < step.chunk.length; i += WORKGROUP * ELEMENTS) {
+        update(step, i, step.chunk.length - i);
     }
 }

@@ -8,11 +8,12 @@
 //
 //   0 chunks   [n]                    work list in logical order
 //   1 control                         partials are written
-//   2 grads    [window]               vec4; single floats, read-write, with IN_PLACE
+//   2 grads    [window]               vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
 //   3 segment                         the run of chunks that lies in this window
 #import control
 #import chunk
 #import float
+#import bf16
 
 override WORKGROUP: u32 = 256u;
 override NORM: u32 = 2u;
@@ -21,7 +22,11 @@ override NORM: u32 = 2u;
 @group(0) @binding(1) var<storage, read_write> control: Control;
 #ifdef IN_PLACE
 @group(0) @binding(2) var<storage, read_write> grads: array<f32>;
-#else
+#endif
+#ifdef GRADS16
+@group(0) @binding(2) var<storage, read> grads: array<vec2<u32>>;
+#endif
+#ifdef GRADS32
 @group(0) @binding(2) var<storage, read> grads: array<vec4<f32>>;
 #endif
 @group(0) @binding(3) var<uniform> segment: Segment;
@@ -37,7 +42,12 @@ fn grads_at(first: u32, live: u32) -> vec4<f32> {
         quad[k] = grads[first + k];
     }
     return quad;
-#else
+#endif
+#ifdef GRADS16
+    let quad = widened(grads[first / 4u]);
+    return select(vec4<f32>(), quad, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+#endif
+#ifdef GRADS32
     let quad = grads[first / 4u];
     return select(vec4<f32>(), quad, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
 #endif

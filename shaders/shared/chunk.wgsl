@@ -1,12 +1,13 @@
 // The work list: what a step touches, cut into chunks of one tensor each. Frozen tensors are not in it.
 
-struct Chunk {                 // 24 bytes; offsets in elements from the start of the bound window
+struct Chunk {                 // 28 bytes; offsets in elements from the start of the bound window
     param: u32,
     grad: u32,
     state: u32,
     length: u32,               // elements
     tensor: u32,               // place of the tensor's record in the control block
     group: u32,
+    number: u32,               // which of its tensor's chunks
 }
 
 // The part of the work list that one dispatch handles: chunks that share their bound windows.
@@ -17,6 +18,6 @@ struct Segment {               // 32 bytes
     partials: u32,             // norm and norm_fold: partials of the whole list
     chunks: u32,               // norm and norm_fold: chunks of the whole list
     place: u32,                // norm_fold: where the list's partials begin in the control block
-    pad1: u32,
+    seed: u32,                 // update: of the stochastic rounding
     pad2: u32,
 }

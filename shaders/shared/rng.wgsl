@@ -32,3 +32,10 @@ fn shuffled(place: u32, count: u32, key: u32) -> u32 {
     }
     return at;
 }
+
+// The same for four counters.
+fn pcg_each(counters: vec4<u32>) -> vec4<u32> {
+    let state = counters * 747796405u + vec4<u32>(2891336453u);
+    let word = ((state >> ((state >> vec4<u32>(28u)) + vec4<u32>(4u))) ^ state) * 277803737u;
+    return (word >> vec4<u32>(22u)) ^ word;
+}

@@ -9,7 +9,7 @@ use gradus::data::{self, TokenStream, Vocabulary};
 use gradus::engine::Engine;
 use gradus::nn::transformer::{self, Kind, Transformer};
 use gradus::optim::Parameters;
-use gradus::params::Param;
+use gradus::params::{Param, Storage, nearest};
 use gradus::schedule::{Epochs, Model, Plan, Spec};
 use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, sample};
 use std::fs::{self, File};
@@ -70,6 +70,9 @@ pub(super) struct Options {
     /// Schedule of the third way, instead of schedules/transformer_gradual.yaml.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
+    /// How moments are stored, in pretraining too: f32, bf16 or int8.
+    #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage)]
+    moments: Storage,
     /// Folder for what the runs leave: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
     /// parameters that are there already, of the same options, are taken from there.
     #[arg(long, value_name = "DIR")]
@@ -190,8 +193,9 @@ impl<'a> Demo<'a> {
 
     /// Trains on the first text, or takes what an earlier run left.
     fn pretrained(&mut self, seed: u32) -> anyhow::Result<Values> {
-        let Options { preset, pretrain, batch, out, .. } = self.options;
-        let name = format!("pretrained-{preset}-{pretrain}-{seed}{}.safetensors", batch.label());
+        let Options { preset, pretrain, batch, out, moments, .. } = self.options;
+        let stored = if *moments == Storage::F32 { String::new() } else { format!("-{moments}") };
+        let name = format!("pretrained-{preset}-{pretrain}-{seed}{}{stored}.safetensors", batch.label());
         let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
             println!("\npretrained parameters from {}", file.display());
@@ -219,7 +223,10 @@ impl<'a> Demo<'a> {
         epochs: usize,
         seed: u32,
     ) -> anyhow::Result<(Trainer, f64)> {
-        let spec = Spec::parse(name, schedule)?;
+        let mut spec = Spec::parse(name, schedule)?;
+        if self.options.moments != Storage::F32 {
+            spec.row.moments = self.options.moments;
+        }
         let config = Config { batch_size: BATCH, epochs, seed, ..Config::default() };
         // One size for all runs, found for the first, which trains everything.
         let batch = &self.options.batch;
@@ -272,6 +279,16 @@ impl<'a> Demo<'a> {
         let tokens = sample(self.engine, &self.model, &parameters, &self.vocabulary.encode(&text)?, sampling)?;
         Ok(format!("{prompt}{}", self.vocabulary.decode(&tokens)?))
     }
+}
+
+fn storage(name: &str) -> Result<Storage, String> {
+    let names = Storage::ALL.map(Storage::name);
+    let known = Storage::ALL.into_iter().find(|storage| storage.name() == name);
+    known.ok_or_else(|| format!("one of {}{}", names.join(", "), hint(name, names)))
+}
+
+fn hint(name: &str, names: [&str; 3]) -> String {
+    nearest(name, names).map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
 }
 
 /// The demo's decoder. It has a head of its own, so that there is something to train alone.

@@ -4,8 +4,8 @@
 //! that fits a page lies in one page; a larger one is cut at multiples of a chunk, so that no chunk crosses a page and
 //! results do not depend on the page size.
 
-/// Elements (of 4 bytes) between boundaries where a run may start: 256 bytes, the strictest binding alignment.
-const ALIGNMENT_ELEMENTS: u64 = 64;
+/// Elements (of 4 bytes) between boundaries where a run of f32 may start: 256 bytes, the strictest binding alignment.
+pub(crate) const ALIGNMENT_ELEMENTS: u64 = 64;
 
 /// A stretch of a run's elements inside one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,12 @@ pub struct Placement {
 /// A run longer than a page is cut at multiples of `chunk_elements`, itself a multiple of 64; a page is never made
 /// smaller than one chunk.
 pub fn place(lengths: &[u64], page_bytes: u64, chunk_elements: u64) -> Placement {
-    let page_elements = (page_bytes / 4 / ALIGNMENT_ELEMENTS * ALIGNMENT_ELEMENTS).max(chunk_elements);
+    place_at(ALIGNMENT_ELEMENTS, lengths, page_bytes, chunk_elements)
+}
+
+/// The same with boundaries so many elements apart, a multiple of 64 that divides `chunk_elements`.
+pub(crate) fn place_at(alignment: u64, lengths: &[u64], page_bytes: u64, chunk_elements: u64) -> Placement {
+    let page_elements = (page_bytes / 4 / alignment * alignment).max(chunk_elements);
     let mut placement = Placement::default();
     for &length in lengths {
         let mut pieces = Vec::new();
@@ -52,7 +57,7 @@ pub fn place(lengths: &[u64], page_bytes: u64, chunk_elements: u64) -> Placement
             }
             let window = placement.pages.len() - 1;
             pieces.push(Piece { window, offset: used, elements });
-            placement.pages[window] = (used + elements).next_multiple_of(ALIGNMENT_ELEMENTS);
+            placement.pages[window] = (used + elements).next_multiple_of(alignment);
             left -= elements;
         }
         placement.pieces.push(pieces);

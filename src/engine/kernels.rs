@@ -83,7 +83,8 @@ impl<'a> Slot<'a> {
             Slot::Write(words) => words,
             Slot::Clock(_) => &[],
         };
-        let element_words = size_of::<T>() / 4;
+        // Two halves share a word.
+        let element_words = (size_of::<T>() / 4).max(1);
         bytemuck::cast_slice(&words[..words.len() / element_words * element_words])
     }
 
@@ -113,17 +114,20 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 22] = [
+const SHARED: [(&str, &str); 28] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
     ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
+    ("bf16", include_str!("../../shaders/shared/bf16.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
     ("embedding", include_str!("../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../shaders/shared/float.wgsl")),
+    ("int8", include_str!("../../shaders/shared/int8.wgsl")),
     ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
@@ -132,8 +136,11 @@ const SHARED: [(&str, &str); 22] = [
     ("pool", include_str!("../../shaders/shared/pool.wgsl")),
     ("quad", include_str!("../../shaders/shared/quad.wgsl")),
     ("rng", include_str!("../../shaders/shared/rng.wgsl")),
+    ("rounding", include_str!("../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../shaders/shared/squares.wgsl")),
+    ("streams", include_str!("../../shaders/shared/streams.wgsl")),
+    ("streams16", include_str!("../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../shaders/shared/tokens.wgsl")),
 ];
@@ -142,6 +149,7 @@ const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
 const NORM_FOLD: &str = include_str!("../../shaders/optim/norm_fold.wgsl");
 const CONTROL: &str = include_str!("../../shaders/optim/control.wgsl");
 const ADAMW: &str = include_str!("../../shaders/optim/adamw.wgsl");
+const ADAMW_INT8: &str = include_str!("../../shaders/optim/adamw_int8.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const SWAP: &str = include_str!("../../shaders/optim/swap.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
@@ -173,7 +181,7 @@ use Access::{Clock, Read, ReadWrite, Uniform};
 
 /// Bindings of AdamW: work list, control, moments, parameters, gradients, segment; then, where they are there, the maximum
 /// of the second moment and the average.
-static ADAMW_BINDINGS: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
+const ADAMW_BINDINGS: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
 static ADAMW_IN_PLACE: [Access; 9] =
     [Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite, ReadWrite];
 /// Bindings of SGD: work list, control, buffer, parameters, gradients, segment; then the average.
@@ -187,13 +195,43 @@ const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, 
     bindings: &'static [Access],
 ) -> Kernel {
     let bindings = bindings.split_at(7 + MAXIMUM as usize + AVERAGE as usize).0;
-    entry(name, ADAMW, defines, bindings, adamw::<S, MAXIMUM, AVERAGE>)
+    entry(name, ADAMW, defines, bindings, adamw::<S, f32, f32, MAXIMUM, AVERAGE>)
+}
+
+/// The same over parameters in bf16, with gradients stored as `G`.
+const fn adamw16_entry<S, G, const MAXIMUM: bool>(name: &'static str, defines: &'static [&'static str]) -> Kernel
+where
+    S: Stored + AnyBitPattern + NoUninit,
+    G: Stored + AnyBitPattern,
+{
+    let bindings = ADAMW_BINDINGS.split_at(7 + MAXIMUM as usize).0;
+    entry(name, ADAMW, defines, bindings, adamw::<S, u16, G, MAXIMUM, false>)
+}
+
+/// The same with moments in a byte each.
+const fn adamw16_int8_entry<G: Stored + AnyBitPattern, const MAXIMUM: bool>(
+    name: &'static str,
+    defines: &'static [&'static str],
+) -> Kernel {
+    let bindings = ADAMW_BINDINGS.split_at(7 + MAXIMUM as usize).0;
+    entry(name, ADAMW_INT8, defines, bindings, adamw_int8::<u16, G, MAXIMUM, false>)
+}
+
+/// The same with moments in a byte each.
+const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
+    name: &'static str,
+    defines: &'static [&'static str],
+    bindings: &'static [Access],
+) -> Kernel {
+    let bindings = bindings.split_at(7 + MAXIMUM as usize + AVERAGE as usize).0;
+    entry(name, ADAMW_INT8, defines, bindings, adamw_int8::<f32, f32, MAXIMUM, AVERAGE>)
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 72] = [
-    entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
-    entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
+pub static KERNELS: [Kernel; 93] = [
+    entry("norm", NORM, &["GRADS32"], &[Read, ReadWrite, Read, Uniform], norm::<f32>),
+    entry("norm.grads16", NORM, &["GRADS16"], &[Read, ReadWrite, Read, Uniform], norm::<u16>),
+    entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm::<f32>),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
     entry("control", CONTROL, &[], &[ReadWrite, Read, Read, Uniform, Clock], control),
     adamw_entry::<f32, false, false>("adamw", &[], &ADAMW_BINDINGS),
@@ -220,6 +258,30 @@ pub static KERNELS: [Kernel; 72] = [
         &["IN_PLACE", "AMSGRAD", "BF16", "AVERAGE"],
         &ADAMW_IN_PLACE,
     ),
+    adamw_int8_entry::<false, false>("adamw_int8", &[], &ADAMW_BINDINGS),
+    adamw_int8_entry::<true, false>("adamw_int8.amsgrad", &["AMSGRAD"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<false, true>("adamw_int8.average", &["AVERAGE"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<true, true>("adamw_int8.amsgrad_average", &["AMSGRAD", "AVERAGE"], &ADAMW_BINDINGS),
+    adamw_int8_entry::<false, false>("adamw_int8.in_place", &["IN_PLACE"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<true, false>("adamw_int8.in_place_amsgrad", &["IN_PLACE", "AMSGRAD"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<false, true>("adamw_int8.in_place_average", &["IN_PLACE", "AVERAGE"], &ADAMW_IN_PLACE),
+    adamw_int8_entry::<true, true>(
+        "adamw_int8.in_place_amsgrad_average",
+        &["IN_PLACE", "AMSGRAD", "AVERAGE"],
+        &ADAMW_IN_PLACE,
+    ),
+    adamw16_entry::<f32, f32, false>("adamw.params16", &["PARAMS16"]),
+    adamw16_entry::<f32, u16, false>("adamw.params16_grads16", &["PARAMS16", "GRADS16"]),
+    adamw16_entry::<u16, f32, false>("adamw.bf16_params16", &["BF16", "PARAMS16"]),
+    adamw16_entry::<u16, u16, false>("adamw.bf16_params16_grads16", &["BF16", "PARAMS16", "GRADS16"]),
+    adamw16_entry::<f32, f32, true>("adamw.amsgrad_params16", &["AMSGRAD", "PARAMS16"]),
+    adamw16_entry::<f32, u16, true>("adamw.amsgrad_params16_grads16", &["AMSGRAD", "PARAMS16", "GRADS16"]),
+    adamw16_entry::<u16, f32, true>("adamw.amsgrad_bf16_params16", &["AMSGRAD", "BF16", "PARAMS16"]),
+    adamw16_entry::<u16, u16, true>("adamw.amsgrad_bf16_params16_grads16", &["AMSGRAD", "BF16", "PARAMS16", "GRADS16"]),
+    adamw16_int8_entry::<f32, false>("adamw_int8.params16", &["PARAMS16"]),
+    adamw16_int8_entry::<u16, false>("adamw_int8.params16_grads16", &["PARAMS16", "GRADS16"]),
+    adamw16_int8_entry::<f32, true>("adamw_int8.amsgrad_params16", &["AMSGRAD", "PARAMS16"]),
+    adamw16_int8_entry::<u16, true>("adamw_int8.amsgrad_params16_grads16", &["AMSGRAD", "PARAMS16", "GRADS16"]),
     entry("sgd", SGD, &[], SGD_BINDINGS.split_at(6).0, sgd::<false>),
     entry("sgd.in_place", SGD, &["IN_PLACE"], SGD_IN_PLACE.split_at(6).0, sgd::<false>),
     entry("sgd.average", SGD, &["AVERAGE"], &SGD_BINDINGS, sgd::<true>),
@@ -460,10 +522,10 @@ pub fn kernel(name: &str) -> Result<&'static Kernel, Error> {
     KERNELS.iter().find(|kernel| kernel.name == name).ok_or_else(|| Error::NoSuchKernel { name: name.to_owned() })
 }
 
-fn norm(call: Call<'_>) {
+fn norm<G: Stored + AnyBitPattern>(call: Call<'_>) {
     let kind = call.constant("NORM", 2);
     let [chunks, control, grads, segment] = call.take();
-    twin::optim::norm(chunks.get(), control.get_mut(), grads.get(), segment.one(), kind);
+    twin::optim::norm::<G>(chunks.get(), control.get_mut(), grads.get(), segment.one(), kind);
 }
 
 fn norm_fold(call: Call<'_>) {
@@ -477,12 +539,31 @@ fn control(call: Call<'_>) {
     twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
 }
 
-fn adamw<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>) {
+fn adamw<S, P, G, const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>)
+where
+    S: Stored + AnyBitPattern + NoUninit,
+    P: Stored + AnyBitPattern + NoUninit,
+    G: Stored + AnyBitPattern,
+{
     let average = call.take_last(AVERAGE);
     let v_max = call.take_last(MAXIMUM);
     let [chunks, control, m, v, params, grads, segment] = call.take();
-    let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut());
-    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
+    let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut::<P>());
+    let grads = grads.get::<G>();
+    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
+}
+
+fn adamw_int8<P, G, const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>)
+where
+    P: Stored + AnyBitPattern + NoUninit,
+    G: Stored + AnyBitPattern,
+{
+    let average = call.take_last(AVERAGE);
+    let v_max = call.take_last(MAXIMUM);
+    let [chunks, control, m, v, params, grads, segment] = call.take();
+    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut::<P>());
+    let grads = grads.get::<G>();
+    twin::optim::adamw_int8(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
 }
 
 fn sgd<const AVERAGE: bool>(mut call: Call<'_>) {

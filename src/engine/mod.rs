@@ -19,6 +19,7 @@ mod program;
 mod ring;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
+pub(crate) use arena::{ALIGNMENT_ELEMENTS, place_at};
 pub use arena::{Piece, Placement, place};
 pub use buffer::{Buffer, Range};
 pub use counters::Counters;

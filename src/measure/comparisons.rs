@@ -53,7 +53,7 @@ struct Bench<'a> {
     done: Vec<Comparison>,
 }
 
-const PLAIN: Settings = Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None };
+const PLAIN: Settings = Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, seed: 0 };
 
 pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&str)) -> Result<Vec<Comparison>, Error> {
     let (tensors, pairs) = (extent.tensors.clone(), extent.pairs);
@@ -123,16 +123,29 @@ impl Bench<'_> {
 
     fn settings(&mut self) -> Result<(), Error> {
         let row = self.all.first().map_or_else(Row::default, |group| group.row);
-        let (bf16, averaged) = (Row { moments: Storage::Bf16, ..row }, Row { ema_decay: Some(0.999), ..row });
+        let stored = |moments| Row { moments, ..row };
+        let averaged = Row { ema_decay: Some(0.999), ..row };
         for (what, row) in [
             ("sgd with momentum / adamw (20 / 28 bytes)", Row { momentum: 0.9, ..Row::of(Rule::Sgd) }),
-            ("moments in bf16 / f32 (20 / 28 bytes)", bf16),
+            ("moments in bf16 / f32 (20 / 28 bytes)", stored(Storage::Bf16)),
+            ("moments in int8 / f32 (16.25 / 28 bytes)", stored(Storage::Int8)),
             ("with an average / without (36 / 28 bytes)", averaged),
             ("with an average, moments in bf16 / neither", Row { moments: Storage::Bf16, ..averaged }),
         ] {
             let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
             self.compare(what, self.with(&groups, PLAIN)?, self.plain()?, None)?;
         }
+        let halved = self.memory.halved(&self.tensors)?;
+        for (what, moments) in [
+            ("all in bf16 / f32 (14 / 28 bytes)", Storage::Bf16),
+            ("parameters in bf16, moments in int8 / f32 (10.25 / 28 bytes)", Storage::Int8),
+        ] {
+            let row = stored(moments);
+            let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
+            let step = self.memory.step(&halved, Mode::Arena, &groups, PLAIN)?;
+            self.compare(what, step, self.plain()?, None)?;
+        }
+        drop(halved);
         let clipped = Settings { clip: Clip::norm(2.0), ..PLAIN };
         for (what, settings) in [
             ("clipped by norm, from gradients / not", clipped),

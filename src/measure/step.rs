@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::engine::{Buffer, Engine, Range, Submission};
-use crate::optim::{External, Mode, Optimizer, Settings};
-use crate::params::{Group, Param};
+use crate::optim::{External, Mode, Optimizer, Precision, Settings};
+use crate::params::{Group, Param, Storage};
 use std::time::{Duration, Instant};
 
 /// Pairs before those that count.
@@ -43,7 +43,7 @@ impl Memory {
             let bytes = param.elements() as u64 * 4;
             let (values, gradient) = (self.values.range(at, bytes)?, self.gradients.range(at, bytes)?);
             at += bytes;
-            Ok(External { param: param.clone(), values, gradient })
+            Ok(External { param: param.clone(), values, gradient, precision: Precision::F32 })
         };
         tensors.iter().map(place).collect()
     }
@@ -59,10 +59,34 @@ impl Memory {
             self.engine.submit(&Submission { copies, ..Submission::default() })?;
             Ok(buffer.all())
         };
-        let apart = |External { param, values, gradient }| {
-            Ok(External { param, values: copy(values)?, gradient: copy(gradient)? })
+        let apart = |External { param, values, gradient, precision }| {
+            Ok(External { param, values: copy(values)?, gradient: copy(gradient)?, precision })
         };
         self.together(tensors)?.into_iter().map(apart).collect()
+    }
+
+    /// The tensors one after the other in buffers of their own, values and gradients in bf16.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn halved(&self, tensors: &[Param]) -> Result<Vec<External>, Error> {
+        // Each begins where arena mode can bind it.
+        let bytes = |param: &Param| Storage::Bf16.bytes(param.elements() as u64).next_multiple_of(16);
+        let elements = tensors.iter().map(bytes).sum::<u64>() as usize / 2;
+        let half = |x: f32| (x.to_bits() >> 16) as u16;
+        let made = |label: &str, scale: f32, seed: u64| {
+            let halves: Vec<u16> = noise(elements, scale, seed).into_iter().map(half).collect();
+            self.engine.buffer_with(label, &halves)
+        };
+        let (values, gradients) = (made("bf16 parameters", 0.02, 1)?, made("bf16 gradients", 1e-3, 2)?);
+        let mut at = 0;
+        let place = |param: &Param| {
+            let whole = Storage::Bf16.bytes((param.elements() as u64).next_multiple_of(2));
+            let (values, gradient) = (values.range(at, whole)?, gradients.range(at, whole)?);
+            at += bytes(param);
+            Ok(External { param: param.clone(), values, gradient, precision: Precision::Bf16 })
+        };
+        tensors.iter().map(place).collect()
     }
 
     /// A step over these tensors.

@@ -1,7 +1,8 @@
 //! Streams that lie side by side in pages: the moments of tensors that are stored alike, or the gradients.
 
 use super::{Error, work};
-use crate::engine::{self, Engine, Piece, Placement, Range};
+use crate::engine::layout::{BLOCK, Block, CODED, Code};
+use crate::engine::{self, ALIGNMENT_ELEMENTS, Engine, Piece, Placement, Range};
 use crate::params::Storage;
 use half::bf16;
 
@@ -9,6 +10,8 @@ use half::bf16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena {
     pub(crate) storage: Storage,
+    /// Of what lies beside it, with tensors at the same places.
+    beside: Storage,
     /// Tensors, in thaw order.
     tensors: Vec<usize>,
     placement: Placement,
@@ -22,12 +25,24 @@ pub(crate) struct Stream<'a> {
     pub(crate) pieces: &'a [Piece],
     pub(crate) windows: &'a [Range],
     pub(crate) storage: Storage,
+    /// What bytes stand for.
+    pub(crate) code: Code,
+}
+
+/// Elements between boundaries where a tensor may start.
+pub(crate) fn alignment(storage: Storage) -> u64 {
+    storage.block_elements().max(ALIGNMENT_ELEMENTS)
 }
 
 impl Arena {
     /// An arena that holds nothing yet.
     pub(crate) fn empty(storage: Storage) -> Arena {
-        Arena { storage, ..Arena::default() }
+        Arena::beside(storage, storage)
+    }
+
+    /// The same, with tensors where an arena of another storage has them.
+    pub(crate) fn beside(storage: Storage, beside: Storage) -> Arena {
+        Arena { storage, beside, ..Arena::default() }
     }
 
     /// Where a tensor's elements lie, if they do.
@@ -40,7 +55,11 @@ impl Arena {
     pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = Stream<'_>> {
         let found = self.pieces(tensor).into_iter();
         found.flat_map(move |pieces| {
-            self.streams.iter().map(move |windows| Stream { pieces, windows, storage: self.storage })
+            self.streams.iter().enumerate().map(move |(place, windows)| {
+                // Of moments the first alone has a sign.
+                let code = if place == 0 { Code::Signed } else { Code::Unsigned };
+                Stream { pieces, windows, storage: self.storage, code }
+            })
         })
     }
 
@@ -69,7 +88,8 @@ impl Arena {
         page_bytes: u64,
     ) -> Result<Arena, Error> {
         let (tensors, lengths): (Vec<usize>, Vec<u64>) = tensors.iter().copied().unzip();
-        let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
+        let alignment = alignment(self.storage).max(alignment(self.beside));
+        let placement = engine::place_at(alignment, &lengths, page_bytes, work::CHUNK_ELEMENTS);
         // Placing is the same for the same beginning: leading pages of the same size hold the same pieces.
         let same = |(old, new): &(&u64, &u64)| old == new;
         let kept = match tensors.starts_with(&self.tensors) {
@@ -80,13 +100,13 @@ impl Arena {
             let old = self.streams.get(place).map_or(&[][..], |old| &old[..kept.min(old.len())]);
             let mut pages = old.to_vec();
             for (number, elements) in placement.pages.iter().enumerate().skip(old.len()) {
-                let bytes = elements * self.storage.element_bytes();
+                let bytes = self.storage.bytes(*elements);
                 pages.push(engine.buffer(&format!("{name}.{number}"), bytes)?.all());
             }
             Ok::<_, Error>(pages)
         };
         let streams = names.iter().enumerate().map(stream).collect::<Result<_, _>>()?;
-        Ok(Arena { storage: self.storage, tensors, placement, streams })
+        Ok(Arena { storage: self.storage, beside: self.beside, tensors, placement, streams })
     }
 
     /// What has to be copied for `to`, which this one was laid out anew as, to hold the same.
@@ -98,14 +118,21 @@ impl Arena {
 }
 
 impl Stream<'_> {
-    /// Where its pieces lie: whole words, and so the padding behind an odd number of halves too.
+    /// Where its pieces lie: whole blocks, and so the padding behind the last element too.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range> {
         self.pieces.iter().map(|piece| self.range(piece))
     }
 
-    /// Bytes of its elements, without padding.
+    /// Bytes of its elements; without padding, where each has its own.
     pub(crate) fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.elements).sum::<u64>() * self.storage.element_bytes()
+        match self.storage {
+            Storage::F32 | Storage::Bf16 => self.storage.bytes(self.elements()),
+            Storage::Int8 => self.storage.bytes(self.elements().next_multiple_of(self.storage.block_elements())),
+        }
+    }
+
+    fn elements(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.elements).sum()
     }
 
     /// Copies of its elements to where they are to lie in `to`, which is stored alike.
@@ -131,17 +158,23 @@ impl Stream<'_> {
         match self.storage {
             Storage::F32 => bytemuck::pod_collect_to_vec(bytes),
             Storage::Bf16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            Storage::Int8 => {
+                let blocks: Vec<Block> = bytemuck::pod_collect_to_vec(bytes);
+                let numbers = |block: &Block| {
+                    (0..BLOCK / CODED).flat_map(|place| block.numbers(place, self.code)).collect::<Vec<_>>()
+                };
+                blocks.iter().flat_map(numbers).take(self.elements() as usize).collect()
+            }
         }
     }
 
     fn range(&self, piece: &Piece) -> Range {
         let Range { buffer, offset, .. } = &self.windows[piece.window];
-        let element = self.storage.element_bytes();
-        let bytes = (piece.elements * element).next_multiple_of(4);
-        Range { buffer: buffer.clone(), offset: offset + piece.offset * element, bytes }
+        let bytes = self.storage.bytes(piece.elements.next_multiple_of(self.storage.block_elements()));
+        Range { buffer: buffer.clone(), offset: offset + self.storage.bytes(piece.offset), bytes }
     }
 
-    /// Values as they are stored, in whole words.
+    /// Values as they are stored, in whole blocks.
     fn stored(&self, values: &[f32]) -> Vec<u8> {
         match self.storage {
             Storage::F32 => bytemuck::cast_slice(values).to_vec(),
@@ -150,6 +183,7 @@ impl Stream<'_> {
                 bytes.resize(bytes.len().next_multiple_of(4), 0);
                 bytes
             }
+            Storage::Int8 => bytemuck::cast_slice(&Block::nearest(values, self.code)).to_vec(),
         }
     }
 }

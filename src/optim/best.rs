@@ -7,7 +7,7 @@ use super::update::Update;
 use super::{Error, Forecast, Optimizer};
 use crate::engine::layout::Record;
 use crate::engine::{Buffer, Engine, Range, Submission, Upload};
-use crate::params::{Param, Storage};
+use crate::params::Param;
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
@@ -213,7 +213,12 @@ impl Best {
             }
             let home = if on_device { optimizer.engine() } else { &self.host }.clone();
             let (sized, page_bytes) = room(optimizer, &home, &tensors);
-            let values = Arena::empty(Storage::F32).relaid(&home, &sized, &["best values".to_owned()], page_bytes)?;
+            let values = Arena::empty(update.precision.values()).relaid(
+                &home,
+                &sized,
+                &["best values".to_owned()],
+                page_bytes,
+            )?;
             blocks.push(Block { home, on_device, update, tensors, values, state: None });
         }
         Ok(blocks)

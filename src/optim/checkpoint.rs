@@ -2,15 +2,17 @@
 //!
 //! A parameter `p` has `p.step` and its moments: `p.exp_avg` and `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad), or
 //! `p.momentum_buffer`, once SGD has filled it, each in the type that its group stores it in; what is read is converted.
+//! Moments in int8 are there as bf16, which has every number that a byte may stand for: what is read is the same again.
 //! A group that keeps an average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states of torch's classes, so that
 //! the file can be read into torch and back; SGD's has no `step` there.
 
 use super::arena::Stream;
-use super::parameters::{download_all, floats};
+use super::parameters::{download_all, floats, type_of};
 use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
 use crate::params::{Param, Storage};
+use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -53,7 +55,7 @@ impl Optimizer {
         }
         let values = download_all(self.engine(), &streams)?;
         for (((name, param), stream), bytes) in wanted.into_iter().zip(&streams).zip(values) {
-            tensors.insert(name, (type_of(stream.storage), param.shape.clone(), bytes));
+            tensors.insert(name, (type_of(stream.storage), param.shape.clone(), in_file(stream, bytes)));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());
@@ -134,10 +136,12 @@ impl Optimizer {
     }
 }
 
-/// What safetensors calls a storage.
-fn type_of(storage: Storage) -> Dtype {
-    match storage {
-        Storage::F32 => Dtype::F32,
-        Storage::Bf16 => Dtype::BF16,
+/// What a file holds of a stream: bf16 has all the numbers that a byte may stand for.
+fn in_file(stream: &Stream<'_>, bytes: Vec<u8>) -> Vec<u8> {
+    match stream.storage {
+        Storage::F32 | Storage::Bf16 => bytes,
+        Storage::Int8 => {
+            stream.widened(&bytes).into_iter().flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect()
+        }
     }
 }

@@ -1,19 +1,31 @@
 //! Parameters and gradients in a caller's own buffers.
 
-use super::Error;
+use super::arena::Stream;
 use super::work::CHUNK_ELEMENTS;
+use super::{Error, Precision};
+use crate::engine::layout::Code;
 use crate::engine::{Engine, Piece, Range};
-use crate::params::Param;
+use crate::params::{Param, Storage};
 
-/// A parameter and its gradient where the caller has them: f32, row-major, contiguous.
+/// A parameter and its gradient where the caller has them: row-major, contiguous.
 #[derive(Clone, Debug)]
 pub struct External {
     /// Name and shape.
     pub param: Param,
-    /// The parameter's bytes.
+    /// The parameter's bytes; of bf16 in whole words of two.
     pub values: Range,
     /// The gradient's bytes.
     pub gradient: Range,
+    /// Their types.
+    pub precision: Precision,
+}
+
+/// One side of an external: its name, where it lies, and what is there.
+pub(crate) struct Side<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) range: &'a Range,
+    pub(crate) storage: Storage,
+    pub(crate) elements: u64,
 }
 
 /// How a caller's buffers are updated. Both are one submission a step.
@@ -28,9 +40,11 @@ pub enum Mode {
 }
 
 /// Bound windows, and each tensor's pieces in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Placed {
     pub(crate) windows: Vec<Range>,
+    /// What lies in each window.
+    pub(crate) storages: Vec<Storage>,
     pub(crate) pieces: Vec<Vec<Piece>>,
 }
 
@@ -39,6 +53,10 @@ impl External {
     pub(crate) fn check_all(externals: &[External], mode: Mode) -> Result<(), Error> {
         for external in externals {
             external.check_sizes()?;
+            if mode == Mode::InPlace && external.precision != Precision::F32 {
+                let reason = "bf16 is two elements a word, which Mode::InPlace does not take apart: use Mode::Arena";
+                return Err(Error::Unsuited { param: external.param.name.clone(), reason: reason.to_owned() });
+            }
             if mode == Mode::Arena {
                 external
                     .sides()
@@ -69,9 +87,24 @@ impl External {
         [("values", &self.values), ("gradient", &self.gradient)]
     }
 
+    /// The parameter, to be placed.
+    pub(crate) fn values_side(&self) -> Side<'_> {
+        self.side(&self.values, self.precision.values())
+    }
+
+    /// The gradient, to be placed.
+    pub(crate) fn gradient_side(&self) -> Side<'_> {
+        self.side(&self.gradient, self.precision.gradients())
+    }
+
+    fn side<'a>(&'a self, range: &'a Range, storage: Storage) -> Side<'a> {
+        Side { name: &self.param.name, range, storage, elements: self.param.elements() as u64 }
+    }
+
     fn check_sizes(&self) -> Result<(), Error> {
-        let needed = self.param.elements() as u64 * 4;
-        for (what, range) in self.sides() {
+        let storages = [self.precision.values(), self.precision.gradients()];
+        for ((what, range), storage) in self.sides().into_iter().zip(storages) {
+            let needed = storage.bytes((self.param.elements() as u64).next_multiple_of(storage.block_elements()));
             range.buffer.range(range.offset, range.bytes)?;
             if range.bytes != needed {
                 let (param, shape) = (self.param.name.clone(), self.param.shape.clone());
@@ -117,12 +150,12 @@ pub(crate) fn check_overlaps(mut ranges: Vec<(String, &Range)>) -> Result<(), Er
 
 /// Windows and pieces for these ranges. In arena mode a window is a whole buffer; in place each range has windows of
 /// its own, which begin at the aligned offset below it, and a range over the binding limit is cut at chunks.
-pub(crate) fn placed(engine: &Engine, ranges: &[(&str, &Range)], mode: Mode) -> Result<Placed, Error> {
+pub(crate) fn placed<'a>(engine: &Engine, sides: impl Iterator<Item = Side<'a>>, mode: Mode) -> Result<Placed, Error> {
     let mut placed = Placed::default();
-    for (name, range) in ranges {
+    for side in sides {
         let pieces = match mode {
-            Mode::Arena => vec![placed.in_whole_buffer(engine, name, range)?],
-            Mode::InPlace => placed.in_windows(engine, range),
+            Mode::Arena => vec![placed.in_whole_buffer(engine, &side)?],
+            Mode::InPlace => placed.in_windows(engine, side.range),
         };
         placed.pieces.push(pieces);
     }
@@ -130,7 +163,20 @@ pub(crate) fn placed(engine: &Engine, ranges: &[(&str, &Range)], mode: Mode) -> 
 }
 
 impl Placed {
-    fn in_whole_buffer(&mut self, engine: &Engine, name: &str, range: &Range) -> Result<Piece, Error> {
+    /// A tensor's stream, of what is stored so.
+    pub(crate) fn stream(&self, tensor: usize, storage: Storage) -> Stream<'_> {
+        Stream { pieces: &self.pieces[tensor], windows: &self.windows, storage, code: Code::Signed }
+    }
+
+    /// Another window, of what is stored so; its number.
+    pub(crate) fn add(&mut self, window: Range, storage: Storage) -> usize {
+        self.windows.push(window);
+        self.storages.push(storage);
+        self.windows.len() - 1
+    }
+
+    fn in_whole_buffer(&mut self, engine: &Engine, side: &Side<'_>) -> Result<Piece, Error> {
+        let Side { name, range, storage, elements } = *side;
         if range.buffer.bytes() > engine.page_bytes() {
             let reason = format!(
                 "{:?} is over the device's binding limit of {} bytes; use several buffers, or Mode::InPlace",
@@ -139,12 +185,10 @@ impl Placed {
             );
             return Err(Error::Unsuited { param: name.to_owned(), reason });
         }
-        let known = self.windows.iter().position(|window| window.buffer.same(&range.buffer));
-        let window = known.unwrap_or_else(|| {
-            self.windows.push(range.buffer.all());
-            self.windows.len() - 1
-        });
-        Ok(Piece { window, offset: range.offset / 4, elements: range.bytes / 4 })
+        let mut known = self.windows.iter().zip(&self.storages);
+        let known = known.position(|(window, known)| window.buffer.same(&range.buffer) && *known == storage);
+        let window = known.unwrap_or_else(|| self.add(range.buffer.all(), storage));
+        Ok(Piece { window, offset: range.offset / storage.bytes(1), elements })
     }
 
     fn in_windows(&mut self, engine: &Engine, range: &Range) -> Vec<Piece> {
@@ -158,8 +202,8 @@ impl Placed {
             let at = range.offset + done;
             let offset = at / alignment * alignment;
             let window = Range { buffer: range.buffer.clone(), offset, bytes: at - offset + bytes };
-            self.windows.push(window);
-            pieces.push(Piece { window: self.windows.len() - 1, offset: (at - offset) / 4, elements: bytes / 4 });
+            let window = self.add(window, Storage::F32);
+            pieces.push(Piece { window, offset: (at - offset) / 4, elements: bytes / 4 });
             done += bytes;
         }
         pieces

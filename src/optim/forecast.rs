@@ -1,16 +1,10 @@
 //! What an optimizer will hold and move, told without a device.
 
+use super::arena::alignment;
 use super::update::Update;
-use super::{Clip, Settings};
+use super::{Clip, Precision, Settings};
 use crate::engine::layout::Record;
-use crate::params::{Param, Row};
-
-/// Bytes that the norm stage reads for an element whose square no kernel has written: its gradient.
-const NORM_BYTES: u64 = 4;
-/// Bytes of a parameter or a gradient.
-const VALUE_BYTES: u64 = 4;
-/// Elements between boundaries where a tensor of an arena may start.
-const ALIGNMENT_ELEMENTS: u64 = 64;
+use crate::params::{Param, Row, Storage};
 
 /// Predicts the bytes of an optimizer from its groups' rows and its settings. Pure: nothing is allocated.
 ///
@@ -48,26 +42,34 @@ impl Forecast {
         Forecast { has_norm: self.has_norm && !self.of_squares, ..self }
     }
 
+    /// For parameters and gradients that are stored so.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Forecast {
+        Forecast { update: Update { precision, ..self.update }, ..self }
+    }
+
     /// Bytes that a step over these parameters moves: all that are trainable, and no other.
     pub fn step_bytes<'a>(&self, trainable: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let per_element = self.update.bytes_per_element() + if self.has_norm { NORM_BYTES } else { 0 };
-        trainable.into_iter().map(|param| param.elements() as u64 * per_element).sum()
+        // The norm reads the gradients whose squares no kernel has written.
+        let norm = |elements| if self.has_norm { self.update.precision.gradients().bytes(elements) } else { 0 };
+        let elements = trainable.into_iter().map(|param| param.elements() as u64);
+        elements.map(|elements| self.update.step_bytes(elements) + norm(elements)).sum()
     }
 
     /// Bytes of these parameters' values, where they lie in arenas of our own.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(params, VALUE_BYTES)
+        arena_bytes(params, self.update.precision.values())
     }
 
     /// Bytes of the moments, and of the averages, of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(thawed, self.update.state_bytes())
+        arena_elements(thawed, alignment(self.update.storage)).map(|elements| self.update.state_bytes(elements)).sum()
     }
 
     /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(thawed, VALUE_BYTES)
+        arena_bytes(thawed, self.update.precision.gradients())
     }
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
@@ -78,7 +80,7 @@ impl Forecast {
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.
     pub fn extension_bytes<'a>(&self, about_to_thaw: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_bytes(about_to_thaw, VALUE_BYTES)
+        arena_bytes(about_to_thaw, self.update.precision.values())
     }
 
     pub(super) fn of_update(update: Update) -> Forecast {
@@ -86,8 +88,12 @@ impl Forecast {
     }
 }
 
-/// Bytes of these parameters in arenas that have so many bytes of an element. However it is cut into pages, each takes whole steps of the alignment.
-fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, element_bytes: u64) -> u64 {
-    let elements = |param: &Param| (param.elements() as u64).next_multiple_of(ALIGNMENT_ELEMENTS);
-    params.into_iter().map(|param| elements(param) * element_bytes).sum()
+/// Bytes of these parameters, or their gradients, in arenas.
+fn arena_bytes<'a>(params: impl IntoIterator<Item = &'a Param>, storage: Storage) -> u64 {
+    arena_elements(params, alignment(storage)).map(|elements| storage.bytes(elements)).sum()
+}
+
+/// Elements of each of these parameters in an arena. However it is cut into pages, each takes whole steps of the alignment.
+fn arena_elements<'a>(params: impl IntoIterator<Item = &'a Param>, alignment: u64) -> impl Iterator<Item = u64> {
+    params.into_iter().map(move |param| (param.elements() as u64).next_multiple_of(alignment))
 }

@@ -1,11 +1,12 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
-use super::external::{Placed, check_arena, check_overlaps, placed};
+use super::external::{Side, check_arena, check_overlaps, placed};
 use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
 use super::stats::Inbox;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
+use crate::params::Storage;
 use std::cell::OnceCell;
 
 /// Clips gradients where they lie, by their norm over all tensors or by value: two or three stages, one submission.
@@ -38,14 +39,17 @@ impl GradientClip {
             }
         }
         check_overlaps(gradients.iter().map(|(name, range)| (format!("gradient of {name:?}"), range)).collect())?;
-        let ranges: Vec<(&str, &Range)> = gradients.iter().map(|(name, range)| (*name, range)).collect();
-        let Placed { windows, pieces } = placed(engine, &ranges, mode)?;
+        let sides = gradients.iter().map(|(name, range)| {
+            let (storage, elements) = (Storage::F32, range.bytes / 4);
+            Side { name, range, storage, elements }
+        });
+        let placed = placed(engine, sides, mode)?;
         let span = |(place, (_, range)): (usize, &(&str, Range))| Span {
             tensor: 0,
             group: place as u32,
             elements: range.bytes / 4,
             param: &[],
-            grad: &pieces[place],
+            grad: &placed.pieces[place],
             state: &[],
             arena: 0,
             squares: None,
@@ -57,15 +61,24 @@ impl GradientClip {
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
         let in_place = is_in_place(Some(mode));
         let chunks = OnceCell::new();
-        let stages =
-            Stages { engine, work: &work, clip, guard: false, in_place, control: &control, table: &table, chunks };
+        let stages = Stages {
+            engine,
+            work: &work,
+            clip,
+            guard: false,
+            seed: 0,
+            in_place,
+            control: &control,
+            table: &table,
+            chunks,
+        };
         let mut program = Program::new("clip_gradients");
-        program.dispatches.extend(stages.norm(&windows)?);
+        program.dispatches.extend(stages.norm(&placed)?);
         program.dispatches.push(stages.control(true)?);
         let kernel = variant("clip", in_place)?;
         let clipped = stages.per_run(|run| {
-            let streams = vec![windows[run.windows.grad].clone().into()];
-            Ok(PerRun { kernel, bytes_per_element: 8, streams, extra: Vec::new() })
+            let streams = vec![placed.windows[run.windows.grad].clone().into()];
+            Ok(PerRun { kernel, bytes: 8 * run.elements, streams, extra: Vec::new() })
         })?;
         program.dispatches.extend(clipped);
         Ok(GradientClip {

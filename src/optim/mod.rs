@@ -6,7 +6,7 @@
 //! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
 //!
 //! [`Storage`](crate::params::Storage) stores moments in fewer bytes, and [`ema_decay`](crate::params::Row::ema_decay) keeps a
-//! moving average of the parameters beside them; both are a group's.
+//! moving average of the parameters beside them; both are a group's. [`Precision`] stores parameters and gradients in bf16.
 //!
 //! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
 //!
@@ -22,6 +22,7 @@ mod forecast;
 mod gradient_clip;
 mod optimizer;
 mod parameters;
+mod precision;
 mod rows;
 mod squares;
 mod stages;
@@ -38,6 +39,7 @@ pub use forecast::Forecast;
 pub use gradient_clip::GradientClip;
 pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;
+pub use precision::Precision;
 pub use stats::Stats;
 
 /// The last step that there is: a step's number has 32 bits on the device, and a table may reach past it.

@@ -2,7 +2,7 @@
 
 use super::arena::Stream;
 use super::external::{Placed, placed};
-use super::parameters::{f32s, index_of, one_range};
+use super::parameters::{index_of, one_range};
 use super::rows::Rows;
 use super::squares::Squared;
 use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
@@ -10,7 +10,7 @@ use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
 use super::work::{Span, WorkList};
-use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Stats};
+use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Precision, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
 use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
 use crate::engine::{Submission, Upload};
@@ -32,11 +32,13 @@ pub struct Settings {
     pub horizon_steps: u32,
     /// Most bytes of one page of state, below the device's own limit.
     pub page_bytes: Option<u64>,
+    /// The seed of stochastic rounding, for what is stored so ([`Storage::Int8`](crate::params::Storage::Int8)).
+    pub seed: u32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None }
+        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, seed: 0 }
     }
 }
 
@@ -86,6 +88,8 @@ struct Memory {
     /// `None`: gradients lie in the optimizer's own arena, beside the moments.
     grads: Option<Placed>,
     mode: Option<Mode>,
+    /// The types of each parameter.
+    precisions: Vec<Precision>,
 }
 
 /// AdamW, Adam or SGD over every parameter group at once; the results of `torch.optim`'s classes.
@@ -137,9 +141,8 @@ impl Optimizer {
         groups: &[Group],
         settings: Settings,
     ) -> Result<Optimizer, Error> {
-        let windows = parameters.pages().iter().map(Buffer::all).collect();
-        let pieces = (0..parameters.params().len()).map(|param| parameters.pieces(param).to_vec()).collect();
-        let memory = Memory { params: Placed { windows, pieces }, grads: None, mode: None };
+        let (params, precisions) = (parameters.placed().clone(), parameters.precisions().to_vec());
+        let memory = Memory { params, grads: None, mode: None, precisions };
         Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
     }
 
@@ -157,13 +160,10 @@ impl Optimizer {
         let params: Vec<Param> = externals.iter().map(|external| external.param.clone()).collect();
         Param::check_all(&params)?;
         External::check_all(externals, mode)?;
-        let side = |pick: fn(&External) -> &Range| {
-            let ranges: Vec<(&str, &Range)> =
-                externals.iter().map(|external| (external.param.name.as_str(), pick(external))).collect();
-            placed(engine, &ranges, mode)
-        };
-        let (values, gradients) = (side(|external| &external.values)?, side(|external| &external.gradient)?);
-        let memory = Memory { params: values, grads: Some(gradients), mode: Some(mode) };
+        let values = placed(engine, externals.iter().map(External::values_side), mode)?;
+        let gradients = placed(engine, externals.iter().map(External::gradient_side), mode)?;
+        let precisions = externals.iter().map(|external| external.precision).collect();
+        let memory = Memory { params: values, grads: Some(gradients), mode: Some(mode), precisions };
         Optimizer::with(engine, params, memory, groups, settings)
     }
 
@@ -241,6 +241,7 @@ impl Optimizer {
             let mut tensors = Vec::with_capacity(group.params.len());
             for name in &group.params {
                 let tensor = index_of(&self.params, name)?;
+                self.memory.precisions[tensor].check(name, &group.row)?;
                 if let Some(first) = group_of[tensor].replace(place) {
                     let known = self.groups.get(first).or_else(|| added.get(first - before));
                     return Err(Error::Params(params::Error::InTwoGroups {
@@ -262,7 +263,7 @@ impl Optimizer {
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
         let thawed: Vec<usize> =
             added.iter().filter(|group| !group.frozen).flat_map(|group| group.tensors.iter().copied()).collect();
-        let updates = updates(&rows, &group_of);
+        let updates = updates(&rows, &group_of, &self.memory.precisions);
         let state = self.state_with(&thawed, updates)?;
 
         for (group, row) in self.groups.iter_mut().zip(&rows) {
@@ -344,12 +345,13 @@ impl Optimizer {
     /// What each tensor is updated by.
     pub(super) fn updates(&self) -> Vec<Update> {
         let rows: Vec<Row> = self.groups.iter().map(|group| group.row).collect();
-        updates(&rows, &self.group_of)
+        updates(&rows, &self.group_of, &self.memory.precisions)
     }
 
     /// What a tensor's own group needs: the maximum only where the group uses amsgrad.
     pub(super) fn update_of_own(&self, tensor: usize) -> Update {
-        self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row))
+        let own = self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row));
+        Update { precision: self.memory.precisions[tensor], ..own }
     }
 
     // ---- rows ----
@@ -473,13 +475,13 @@ impl Optimizer {
 
     /// Where a parameter's values lie.
     pub(super) fn values_of(&self, tensor: usize) -> Stream<'_> {
-        f32s(&self.memory.params.pieces[tensor], &self.memory.params.windows)
+        self.memory.params.stream(tensor, self.memory.precisions[tensor].values())
     }
 
     /// Where a parameter's gradient lies, if it has one.
     fn gradient_of(&self, tensor: usize) -> Option<Stream<'_>> {
         match &self.memory.grads {
-            Some(grads) => Some(f32s(&grads.pieces[tensor], &grads.windows)),
+            Some(grads) => Some(grads.stream(tensor, self.memory.precisions[tensor].gradients())),
             None => self.state.gradient(tensor),
         }
     }
@@ -575,11 +577,9 @@ impl Optimizer {
         self.squared.upload(&self.engine, tensor, values)
     }
 
-    fn gradient_windows(&self) -> Vec<Range> {
-        match &self.memory.grads {
-            Some(grads) => grads.windows.clone(),
-            None => self.state.gradient_windows(),
-        }
+    /// Where all gradients lie; one that is not there has no piece.
+    fn gradients(&self) -> Placed {
+        self.memory.grads.clone().unwrap_or_else(|| self.state.gradients(self.params.len()))
     }
 
     // ---- steps ----
@@ -590,6 +590,7 @@ impl Optimizer {
         // that goes on from a checkpoint, whose tensors thaw together.
         let mut tensors: Vec<usize> = self.state.order.iter().copied().filter(|tensor| has_gradient(*tensor)).collect();
         tensors.sort_unstable();
+        let grads = self.gradients();
         let spans: Vec<Span<'_>> = tensors
             .into_iter()
             .filter_map(|tensor| {
@@ -600,7 +601,7 @@ impl Optimizer {
                     group: group as u32,
                     elements: self.elements[tensor],
                     param: &self.memory.params.pieces[tensor],
-                    grad: self.gradient_of(tensor)?.pieces,
+                    grad: Some(&grads.pieces[tensor][..]).filter(|pieces| !pieces.is_empty())?,
                     state,
                     arena,
                     squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
@@ -610,7 +611,6 @@ impl Optimizer {
         let work = WorkList::new(&spans);
         let stages = self.stages(&work);
         let in_place = stages.in_place;
-        let grads = self.gradient_windows();
         let (params, state) = (&self.memory.params.windows, &self.state);
         let mut program = Program::new(&format!("{} step{over}", self.update().kernel));
         program.dispatches.extend(stages.norm(&grads)?);
@@ -624,9 +624,9 @@ impl Optimizer {
             // The maximum of amsgrad and the average are bound last, so that the other bindings stay where they are.
             let mut extra = streams.split_off(streams.len().min(2));
             extra.extend(kept.average_page(place.state).map(Into::into));
-            streams.extend([params[place.param].clone().into(), grads[place.grad].clone().into()]);
-            let (kernel, bytes_per_element) = (update.variant(in_place)?, update.bytes_per_element());
-            Ok(PerRun { kernel, bytes_per_element, streams, extra })
+            streams.extend([params[place.param].clone().into(), grads.windows[place.grad].clone().into()]);
+            let (kernel, bytes) = (update.variant(in_place)?, work.sum(run, |elements| update.step_bytes(elements)));
+            Ok(PerRun { kernel, bytes, streams, extra })
         })?;
         program.dispatches.extend(updates);
         Ok(self.engine.prepare(program)?)
@@ -638,6 +638,7 @@ impl Optimizer {
             work,
             clip: self.clip,
             guard: self.settings.guard,
+            seed: self.settings.seed,
             in_place: is_in_place(self.memory.mode),
             control: &self.control,
             table: &self.table,
@@ -829,7 +830,7 @@ impl Optimizer {
                 let average = self.state.kept(place.arena).average_page(place.state);
                 let params = self.memory.params.windows[place.param].clone();
                 let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();
-                Ok(PerRun { kernel, bytes_per_element: 16, streams, extra: Vec::new() })
+                Ok(PerRun { kernel, bytes: 16 * run.elements, streams, extra: Vec::new() })
             })?;
         }
         self.swap = Some(self.engine.prepare(program)?);
@@ -901,10 +902,14 @@ impl Optimizer {
     }
 }
 
-/// What each tensor is updated by, from the groups' rows and each tensor's group.
-fn updates(rows: &[Row], group_of: &[Option<usize>]) -> Vec<Update> {
+/// What each tensor is updated by, from the groups' rows, each tensor's group, and its types.
+fn updates(rows: &[Row], group_of: &[Option<usize>], precisions: &[Precision]) -> Vec<Update> {
     let all = Update::of(rows);
-    group_of.iter().map(|group| update_of(all, rows, *group)).collect()
+    let update = |(group, precision): (&Option<usize>, &Precision)| Update {
+        precision: *precision,
+        ..update_of(all, rows, *group)
+    };
+    group_of.iter().zip(precisions).map(update).collect()
 }
 
 /// The moments that any group has, kept as the tensor's own group says; as the first one says where it is in none.

@@ -1,8 +1,9 @@
 //! Parameters in arenas of our own.
 
-use super::arena::Stream;
-use super::{Error, work};
-use crate::engine::{self, Buffer, Engine, Piece, Placement, Range};
+use super::arena::{Stream, alignment};
+use super::external::Placed;
+use super::{Error, Precision, work};
+use crate::engine::{self, Buffer, Engine, Piece, Range};
 use crate::params::{self, Param, Storage, nearest};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -13,29 +14,65 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Parameters {
     engine: Engine,
     params: Vec<Param>,
-    placement: Placement,
+    precisions: Vec<Precision>,
+    placed: Placed,
     pages: Vec<Buffer>,
     uploads: AtomicU64,
 }
 
 impl Parameters {
-    /// Room for these parameters, all zero. A page is as large as the device can bind, or `page_bytes` if that is less.
+    /// Room for these parameters in f32, all zero. A page is as large as the device can bind, or `page_bytes` if that is
+    /// less.
     ///
     /// # Errors
     /// An empty list, equal names, a shape without elements; out of device memory.
     pub fn new(engine: &Engine, params: &[Param], page_bytes: Option<u64>) -> Result<Parameters, Error> {
+        Parameters::stored(engine, params, |_| Precision::F32, page_bytes)
+    }
+
+    /// The same with each in the types that `of` says; the optimizer's gradients are in those too. Those of one type lie in
+    /// pages together.
+    ///
+    /// # Errors
+    /// As [`Parameters::new`].
+    pub fn stored(
+        engine: &Engine,
+        params: &[Param],
+        of: impl Fn(&Param) -> Precision,
+        page_bytes: Option<u64>,
+    ) -> Result<Parameters, Error> {
         Param::check_all(params)?;
-        let lengths: Vec<u64> = params.iter().map(|param| param.elements() as u64).collect();
         let page_bytes = page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
-        let placement = engine::place(&lengths, page_bytes, work::CHUNK_ELEMENTS);
-        let page = |(number, elements): (usize, &u64)| engine.buffer(&format!("params.{number}"), elements * 4);
-        let pages = placement.pages.iter().enumerate().map(page).collect::<Result<_, _>>()?;
-        Ok(Parameters { engine: engine.clone(), params: params.to_vec(), placement, pages, uploads: AtomicU64::new(0) })
+        let precisions: Vec<Precision> = params.iter().map(of).collect();
+        let mut placed = Placed { pieces: vec![Vec::new(); params.len()], ..Placed::default() };
+        let mut pages = Vec::new();
+        for storage in [Storage::F32, Storage::Bf16] {
+            let these: Vec<usize> = (0..params.len()).filter(|at| precisions[*at].values() == storage).collect();
+            let lengths: Vec<u64> = these.iter().map(|at| params[*at].elements() as u64).collect();
+            let placement = engine::place_at(alignment(storage), &lengths, page_bytes, work::CHUNK_ELEMENTS);
+            let before = pages.len();
+            for (at, pieces) in these.into_iter().zip(placement.pieces) {
+                let shifted = |piece: Piece| Piece { window: before + piece.window, ..piece };
+                placed.pieces[at] = pieces.into_iter().map(shifted).collect();
+            }
+            for elements in placement.pages {
+                let page = engine.buffer(&format!("params.{}", pages.len()), storage.bytes(elements))?;
+                placed.add(page.all(), storage);
+                pages.push(page);
+            }
+        }
+        let (engine, params) = (engine.clone(), params.to_vec());
+        Ok(Parameters { engine, params, precisions, placed, pages, uploads: AtomicU64::new(0) })
     }
 
     /// The parameters, in order.
     pub fn params(&self) -> &[Param] {
         &self.params
+    }
+
+    /// The types of each, in order.
+    pub fn precisions(&self) -> &[Precision] {
+        &self.precisions
     }
 
     /// Pages in use.
@@ -48,12 +85,12 @@ impl Parameters {
         self.pages.iter().map(Buffer::bytes).sum()
     }
 
-    fn windows(&self) -> Vec<Range> {
-        self.pages.iter().map(Buffer::all).collect()
+    pub(super) fn placed(&self) -> &Placed {
+        &self.placed
     }
 
-    pub(super) fn pieces(&self, param: usize) -> &[Piece] {
-        &self.placement.pieces[param]
+    fn stream(&self, param: usize) -> Stream<'_> {
+        self.placed.stream(param, self.precisions[param].values())
     }
 
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
@@ -66,7 +103,7 @@ impl Parameters {
     /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
     pub fn range(&self, name: &str) -> Result<Range, Error> {
         let index = self.index(name)?;
-        one_range(&self.params[index], &f32s(self.pieces(index), &self.windows()))
+        one_range(&self.params[index], &self.stream(index))
     }
 
     /// Writes a parameter's values, row-major.
@@ -77,7 +114,7 @@ impl Parameters {
         let index = self.index(name)?;
         check_length(&self.params[index], "values", values.len())?;
         self.uploads.fetch_add(1, Ordering::AcqRel);
-        f32s(self.pieces(index), &self.windows()).upload(&self.engine, values)
+        self.stream(index).upload(&self.engine, values)
     }
 
     /// A number that changes whenever values are uploaded: what was computed from those before is no longer true.
@@ -91,14 +128,13 @@ impl Parameters {
     /// An unknown name, or a lost device.
     pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
         let index = self.index(name)?;
-        let windows = self.windows();
-        let stream = f32s(self.pieces(index), &windows);
+        let stream = self.stream(index);
         Ok(stream.widened(&download_all(&self.engine, &[stream])?.remove(0)))
     }
 }
 
 impl Parameters {
-    /// Takes every parameter from a safetensors file, by name; F32, and F16, BF16 and F64 converted. What else is in the
+    /// Takes every parameter from a safetensors file, by name; what is F16, BF16, F32 or F64 there is converted, to the nearest. What else is in the
     /// file is left alone. The whole file is checked before anything changes.
     ///
     /// # Errors
@@ -115,18 +151,17 @@ impl Parameters {
         Ok(())
     }
 
-    /// Every parameter, as a safetensors file. Waits for the device.
+    /// Every parameter, as a safetensors file, in the type that it is stored in. Waits for the device.
     ///
     /// # Errors
     /// From the device.
     pub fn save(&self) -> Result<Vec<u8>, Error> {
-        let windows = self.windows();
-        let streams: Vec<Stream<'_>> = self.placement.pieces.iter().map(|pieces| f32s(pieces, &windows)).collect();
+        let streams: Vec<Stream<'_>> = (0..self.params.len()).map(|param| self.stream(param)).collect();
         let values = download_all(&self.engine, &streams)?;
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(values.len());
-        for (param, values) in self.params.iter().zip(&values) {
-            let view = TensorView::new(Dtype::F32, param.shape.clone(), values).map_err(bad)?;
+        for ((param, stream), values) in self.params.iter().zip(&streams).zip(&values) {
+            let view = TensorView::new(type_of(stream.storage), param.shape.clone(), values).map_err(bad)?;
             views.push((param.name.as_str(), view));
         }
         safetensors::serialize(views, None).map_err(bad)
@@ -153,9 +188,12 @@ pub(super) fn check_length(param: &Param, what: &'static str, values: usize) -> 
     })
 }
 
-/// Pieces of a parameter or a gradient in their windows.
-pub(super) fn f32s<'a>(pieces: &'a [Piece], windows: &'a [Range]) -> Stream<'a> {
-    Stream { pieces, windows, storage: Storage::F32 }
+/// What a storage is in a file: bf16 has every number that a byte may stand for.
+pub(super) fn type_of(storage: Storage) -> Dtype {
+    match storage {
+        Storage::F32 => Dtype::F32,
+        Storage::Bf16 | Storage::Int8 => Dtype::BF16,
+    }
 }
 
 pub(super) fn one_range(param: &Param, stream: &Stream<'_>) -> Result<Range, Error> {
@@ -164,7 +202,7 @@ pub(super) fn one_range(param: &Param, stream: &Stream<'_>) -> Result<Range, Err
         (Some(range), None) => Ok(range),
         _ => {
             let limit = stream.windows.iter().map(|window| window.bytes).max().unwrap_or(0);
-            let bytes = param.elements() as u64 * 4;
+            let bytes = stream.bytes();
             Err(engine::Error::TooLarge { label: param.name.clone(), bytes, limit }.into())
         }
     }

@@ -1,9 +1,11 @@
 //! The stages of a step as dispatches: norm, control, and what comes after (update or clip).
 
+use super::external::Placed;
 use super::work::{Reduction, Run, WorkList};
 use super::{Clip, Error, Mode};
 use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
+use crate::params::Storage;
 use std::cell::OnceCell;
 
 /// Bytes between two segments: the strictest alignment of a bound offset.
@@ -22,6 +24,8 @@ pub(crate) struct Stages<'a> {
     pub(crate) work: &'a WorkList,
     pub(crate) clip: Clip,
     pub(crate) guard: bool,
+    /// Of stochastic rounding.
+    pub(crate) seed: u32,
     /// Gradients are bound as single floats, read-write.
     pub(crate) in_place: bool,
     pub(crate) control: &'a Buffer,
@@ -33,7 +37,8 @@ pub(crate) struct Stages<'a> {
 /// The last stage over one run.
 pub(crate) struct PerRun {
     pub(crate) kernel: &'static Kernel,
-    pub(crate) bytes_per_element: u64,
+    /// Bytes that it moves.
+    pub(crate) bytes: u64,
     /// Bindings between control and segment.
     pub(crate) streams: Vec<Binding>,
     /// Bindings behind the segment.
@@ -93,24 +98,28 @@ impl Stages<'_> {
         Ok((0..runs.len()).map(at).collect::<Result<_, _>>()?)
     }
 
-    /// The norm over gradients in these windows: 4 bytes a gradient.
-    pub(crate) fn norm(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        self.partials(variant("norm", self.in_place)?, &self.work.norm, 0, windows, 4)
+    /// The norm over gradients, each of which is read.
+    pub(crate) fn norm(&self, grads: &Placed) -> Result<Vec<Dispatch>, Error> {
+        let of = |run: &Run| match grads.storages[run.windows.grad] {
+            Storage::Bf16 => Ok((kernel("norm.grads16")?, Storage::Bf16.bytes(run.elements))),
+            storage => Ok((variant("norm", self.in_place)?, storage.bytes(run.elements))),
+        };
+        self.partials(of, &self.work.norm, 0, &grads.windows)
     }
 
     /// The norm over squares in these windows, which kernels have written: no stream is read.
     pub(crate) fn norm_fold(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        self.partials(kernel("norm_fold")?, &self.work.fold, self.work.norm.partials(), windows, 0)
+        let of = |_: &Run| Ok((kernel("norm_fold")?, 0));
+        self.partials(of, &self.work.fold, self.work.norm.partials(), windows)
     }
 
-    /// A reduction to partial sums, that begin at `place` in the control block.
+    /// A reduction to partial sums, that begin at `place` in the control block; `of` tells a run's kernel and bytes.
     fn partials(
         &self,
-        kernel: &'static Kernel,
+        of: impl Fn(&Run) -> Result<(&'static Kernel, u64), Error>,
         reduction: &Reduction,
         place: u32,
         windows: &[Range],
-        bytes_per_element: u64,
     ) -> Result<Vec<Dispatch>, Error> {
         if !self.has_norm() || reduction.chunks.is_empty() {
             return Ok(Vec::new());
@@ -127,7 +136,8 @@ impl Stages<'_> {
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
         let dispatch = |(run, segment): (&Run, Range)| {
             let partials = reduction.partials_of(run);
-            Dispatch {
+            let (kernel, bytes) = of(run)?;
+            Ok(Dispatch {
                 kernel,
                 bindings: vec![
                     (&chunks).into(),
@@ -137,10 +147,10 @@ impl Stages<'_> {
                 ],
                 constants: constants.clone(),
                 grid: [partials.end - partials.start, 1, 1],
-                bytes: run.elements * bytes_per_element,
-            }
+                bytes,
+            })
         };
-        Ok(reduction.runs.iter().zip(segments).map(dispatch).collect())
+        reduction.runs.iter().zip(segments).map(dispatch).collect()
     }
 
     /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.
@@ -170,16 +180,15 @@ impl Stages<'_> {
     /// One dispatch for each run of the update's order.
     pub(crate) fn per_run(&self, of: impl Fn(&Run) -> Result<PerRun, Error>) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
-        let segments = self.segments(&self.work.update_runs, |_| Segment::default())?;
+        let segments = self.segments(&self.work.update_runs, |_| Segment { seed: self.seed, ..Segment::default() })?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(run, segment): (&Run, Range)| {
-            let PerRun { kernel, bytes_per_element, streams, extra } = of(run)?;
+            let PerRun { kernel, bytes, streams, extra } = of(run)?;
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(segment.into());
             bindings.extend(extra);
             let grid = row_of(run.chunks.end - run.chunks.start);
-            let bytes = run.elements * bytes_per_element;
             Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes })
         };
         self.work.update_runs.iter().zip(segments).map(dispatch).collect()

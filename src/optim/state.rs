@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::arena::{Arena, Stream};
+use super::external::Placed;
 use super::parameters::download_all;
 use super::update::{AVERAGE, Update};
 use crate::engine::{Engine, Piece, Range, Submission};
@@ -14,9 +15,12 @@ pub(crate) struct State {
     pub(crate) order: Vec<usize>,
     /// One for each update that a tensor has.
     kept: Vec<Kept>,
-    /// The gradients, where they are ours.
-    grads: Arena,
+    /// The gradients, where they are ours: those in f32, and those in bf16.
+    grads: Vec<Arena>,
 }
+
+/// What gradients may be stored as.
+const GRADIENTS: [Storage; 2] = [Storage::F32, Storage::Bf16];
 
 /// What is kept from step to step for tensors that are updated alike.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ pub(crate) struct Wanted<'a> {
 impl Kept {
     /// Room for no tensor yet.
     pub(crate) fn empty(update: Update) -> Kept {
-        Kept { update, moments: Arena::empty(update.storage), average: Arena::empty(Storage::F32) }
+        Kept { update, moments: Arena::empty(update.storage), average: Arena::beside(Storage::F32, update.storage) }
     }
 
     /// Laid out anew for these tensors, `(tensor, elements)`; see [`Arena::relaid`]. Labels begin with `prefix`.
@@ -109,12 +113,23 @@ impl State {
 
     /// Where a tensor's gradient lies, if it is ours.
     pub(crate) fn gradient(&self, tensor: usize) -> Option<Stream<'_>> {
-        self.grads.streams(tensor).next()
+        self.grads.iter().find_map(|grads| grads.streams(tensor).next())
     }
 
-    /// The pages of our gradients.
-    pub(crate) fn gradient_windows(&self) -> Vec<Range> {
-        self.grads.windows(0).to_vec()
+    /// Our gradients, of a model of so many tensors, in the pages of all of them.
+    pub(crate) fn gradients(&self, tensors: usize) -> Placed {
+        let mut placed = Placed { pieces: vec![Vec::new(); tensors], ..Placed::default() };
+        for grads in &self.grads {
+            let before = placed.windows.len();
+            for (tensor, pieces) in placed.pieces.iter_mut().enumerate() {
+                let found = grads.pieces(tensor).unwrap_or_default().iter();
+                pieces.extend(found.map(|piece| Piece { window: before + piece.window, ..*piece }));
+            }
+            for window in grads.windows(0) {
+                placed.add(window.clone(), grads.storage);
+            }
+        }
+        placed
     }
 
     /// Bytes of moments and averages.
@@ -124,7 +139,7 @@ impl State {
 
     /// Bytes of our gradients.
     pub(crate) fn gradient_bytes(&self) -> u64 {
-        self.grads.bytes()
+        self.grads.iter().map(Arena::bytes).sum()
     }
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
@@ -149,10 +164,15 @@ impl State {
             copies.extend(old.copies_to(&new));
             kept.push(new);
         }
-        let names = if *own_gradients { vec!["grads".to_owned()] } else { Vec::new() };
-        let all: Vec<_> = order.iter().map(sized).collect();
-        let grads = self.grads.relaid(engine, &all, &names, *page_bytes)?;
-        copies.extend(self.grads.copies_to(&grads));
+        let mut grads = Vec::new();
+        for (place, storage) in GRADIENTS.into_iter().enumerate().filter(|_| *own_gradients) {
+            let old = self.grads.get(place).cloned().unwrap_or_else(|| Arena::empty(storage));
+            let of = order.iter().filter(|tensor| updates[**tensor].precision.gradients() == storage);
+            let tensors: Vec<_> = of.map(sized).collect();
+            let new = old.relaid(engine, &tensors, &["grads".to_owned()], *page_bytes)?;
+            copies.extend(old.copies_to(&new));
+            grads.push(new);
+        }
         if !copies.is_empty() {
             engine.submit(&Submission { copies, ..Submission::default() })?;
         }

@@ -1,10 +1,11 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
+use super::Precision;
 use crate::engine::{self, Kernel, kernel};
 use crate::params::{Row, Rule, Storage};
 
-/// Bytes that every rule moves for an element: the parameter is read and written, the gradient is read.
-const BYTES: u64 = 12;
+/// The kernel for moments in a byte each.
+const INT8: &str = "adamw_int8";
 
 /// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +19,17 @@ pub(crate) struct Update {
     pub(crate) storage: Storage,
     /// Whether a moving average of the parameters is kept, in f32.
     pub(crate) has_average: bool,
+    /// How parameters and gradients are stored.
+    pub(crate) precision: Precision,
 }
 
-const ADAMW: Update =
-    Update { kernel: "adamw", moments: &["exp_avg", "exp_avg_sq"], storage: Storage::F32, has_average: false };
+const ADAMW: Update = Update {
+    kernel: "adamw",
+    moments: &["exp_avg", "exp_avg_sq"],
+    storage: Storage::F32,
+    has_average: false,
+    precision: Precision::F32,
+};
 const AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
 /// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
 const SGD: Update = Update { kernel: "sgd", moments: &["momentum_buffer"], ..ADAMW };
@@ -67,7 +75,7 @@ impl Update {
 
     /// Whether tensors of both may lie in one arena.
     pub(crate) fn is_kept_as(&self, other: &Update) -> bool {
-        self.is_stored_as(other) && self.has_average == other.has_average
+        self.is_stored_as(other) && (self.has_average, self.precision) == (other.has_average, other.precision)
     }
 
     /// What a tensor has besides its parameter and gradient: the moments and, last, the average.
@@ -75,26 +83,31 @@ impl Update {
         self.moments.iter().copied().chain(self.has_average.then_some(AVERAGE))
     }
 
-    /// The variant of the kernel.
+    /// The variant of the kernel; there is none in place, or with an average, where values are bf16.
     pub(crate) fn variant(&self, in_place: bool) -> Result<&'static Kernel, engine::Error> {
         let words = [
             (in_place, "in_place"),
             (self.moments == AMSGRAD.moments, "amsgrad"),
             (self.storage == Storage::Bf16, "bf16"),
             (self.has_average, "average"),
+            (self.precision.values() == Storage::Bf16, "params16"),
+            (self.precision.gradients() == Storage::Bf16, "grads16"),
         ];
         let words: Vec<&str> = words.into_iter().filter(|(wanted, _)| *wanted).map(|(_, word)| word).collect();
-        if words.is_empty() { kernel(self.kernel) } else { kernel(&format!("{}.{}", self.kernel, words.join("_"))) }
+        let name = if self.storage == Storage::Int8 { INT8 } else { self.kernel };
+        if words.is_empty() { kernel(name) } else { kernel(&format!("{name}.{}", words.join("_"))) }
     }
 
-    /// Bytes of an element's moments and average.
-    pub(crate) fn state_bytes(&self) -> u64 {
-        let average = if self.has_average { AVERAGE_BYTES } else { 0 };
-        self.storage.element_bytes() * self.moments.len() as u64 + average
+    /// Bytes of the moments and the average of so many elements.
+    pub(crate) fn state_bytes(&self, elements: u64) -> u64 {
+        let average = if self.has_average { elements * AVERAGE_BYTES } else { 0 };
+        self.storage.bytes(elements) * self.moments.len() as u64 + average
     }
 
-    /// Bytes that a step moves for each element: the state is read and written.
-    pub(crate) fn bytes_per_element(&self) -> u64 {
-        BYTES + 2 * self.state_bytes()
+    /// Bytes that a step moves for so many elements of a tensor: parameter and state are read and written, the gradient is
+    /// read.
+    pub(crate) fn step_bytes(&self, elements: u64) -> u64 {
+        let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
+        2 * (values + self.state_bytes(elements)) + gradient
     }
 }

@@ -94,6 +94,12 @@ impl WorkList {
     pub(crate) fn partials(&self) -> u32 {
         self.norm.partials() + self.fold.partials()
     }
+
+    /// The sum of what `of` says of the elements of each chunk of a run of the update.
+    pub(crate) fn sum(&self, run: &Run, of: impl Fn(u64) -> u64) -> u64 {
+        let chunks = &self.update_chunks[run.chunks.start as usize..run.chunks.end as usize];
+        chunks.iter().map(|chunk| of(u64::from(chunk.length))).sum()
+    }
 }
 
 impl Reduction {
@@ -130,6 +136,7 @@ fn chunks_of(span: &Span<'_>) -> Vec<(Windows, Chunk)> {
                 length: (span.elements - start).min(CHUNK_ELEMENTS) as u32,
                 tensor: span.tensor,
                 group: span.group,
+                number: (start / CHUNK_ELEMENTS) as u32,
             };
             (windows, chunk)
         })

@@ -1,8 +1,9 @@
-//! How moments are stored.
+//! How numbers are stored from step to step.
 
 use std::fmt;
 
-/// The type in which the moments of a group are stored; what is computed with them is f32.
+/// The type in which the moments of a group are stored, or parameters and gradients (`optim::Precision`); what is computed
+/// with them is f32.
 ///
 /// `Bf16` beside parameters and gradients in f32 is the one mix that torch 2.15's fused AdamW takes, on CUDA: moments are
 /// widened, the step is taken with the new ones before they are rounded, and they are stored to the nearest even. A bf16
@@ -10,6 +11,13 @@ use std::fmt;
 /// beta2 above 0.998 it rises with large gradients and does not fall again. Steps are then too short in a long run: on the
 /// digits, after 100 epochs at beta2 0.999, the training loss is 1.5 to 2.7 times that with f32, the test loss no worse; at 0.99 there is no
 /// consistent difference.
+///
+/// `Int8` stores floats of 8 bits: 3 of fraction and a sign for the first moment, 4 for the second, and an exponent that 16
+/// neighbours share. They are rounded stochastically, by a word that follows from the seed of the optimizer's settings, the
+/// steps applied to the tensor and the element, so that a moment that changes by little a step is right on average, and a
+/// run that goes on needs no more than its counts. The largest second moment of amsgrad is rounded to the nearest. On the
+/// digits, after 100 epochs at beta2 0.999, the training loss is 0.96 to 1.00 times that with f32; rounded to the nearest
+/// instead it is 1.02 to 1.12 times. It is for GPUs: on software, where arithmetic counts, a step takes longer than with f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Storage {
     /// As they are computed: 4 bytes an element.
@@ -17,25 +25,38 @@ pub enum Storage {
     F32,
     /// The upper half of an f32, rounded to the nearest even: 2 bytes an element. Adam and AdamW.
     Bf16,
+    /// A byte an element, and one for each 16, in blocks of 256: 17/16 bytes an element. Adam and AdamW.
+    Int8,
 }
 
 impl Storage {
     /// Every storage.
-    pub const ALL: [Storage; 2] = [Storage::F32, Storage::Bf16];
+    pub const ALL: [Storage; 3] = [Storage::F32, Storage::Bf16, Storage::Int8];
 
     /// Its name in files and messages.
     pub fn name(self) -> &'static str {
         match self {
             Storage::F32 => "f32",
             Storage::Bf16 => "bf16",
+            Storage::Int8 => "int8",
         }
     }
 
-    /// Bytes of an element.
-    pub fn element_bytes(self) -> u64 {
+    /// Bytes of so many elements.
+    pub fn bytes(self, elements: u64) -> u64 {
         match self {
-            Storage::F32 => 4,
+            Storage::F32 => 4 * elements,
+            Storage::Bf16 => 2 * elements,
+            Storage::Int8 => elements + elements.div_ceil(16),
+        }
+    }
+
+    /// Elements that are stored together, in whole words.
+    pub fn block_elements(self) -> u64 {
+        match self {
+            Storage::F32 => 1,
             Storage::Bf16 => 2,
+            Storage::Int8 => 256,
         }
     }
 }

@@ -14,9 +14,9 @@ pub struct Config {
     /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
     /// an order of its own.
     pub epochs: usize,
-    /// Seed of initial values and orders.
+    /// Seed of initial values, orders and stochastic rounding.
     pub seed: u32,
-    /// Clip, guard and pages.
+    /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
     /// Bytes of device memory that the best copy may take; what is over lies in host memory.
     pub best_device_limit_bytes: u64,

@@ -7,7 +7,7 @@ use super::{Config, Error};
 use crate::engine::layout::{Metrics, Stats};
 use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
 use crate::nn::ops::write_squares;
-use crate::optim::{Best, Next, Optimizer, Parameters};
+use crate::optim::{Best, Next, Optimizer, Parameters, Settings};
 use crate::params::nearest;
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
 use std::collections::VecDeque;
@@ -91,6 +91,7 @@ impl Trainer {
     ) -> Result<Trainer, Error> {
         config.check()?;
         task.check(engine, &config)?;
+        let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
         let (params, tied) = (task.params(), task.tied());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = Model { params: &params, tied: &tied };

@@ -5,7 +5,7 @@ use crate::support::{engines, fresh_gpu, noise};
 use gradus::data::digits;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{Activation, Mlp};
-use gradus::optim::{Best, External, Forecast, Mode, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, External, Forecast, Mode, Optimizer, Parameters, Precision, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Classify, Config, Trainer};
@@ -194,7 +194,8 @@ fn a_swap_leaves_what_lies_around_a_callers_tensor() {
             engine.write(&gradient, 0, &noise(2, 5000)).expect("a write");
             let range = |buffer: &gradus::engine::Buffer| buffer.range(offset, size as u64 * 4).expect("a range");
             let param = Param::new("p", [size]);
-            let external = External { param, values: range(&values), gradient: range(&gradient) };
+            let external =
+                External { param, values: range(&values), gradient: range(&gradient), precision: Precision::F32 };
             let groups = [Group::new("all", row(), ["p"])];
             let mut optimizer =
                 Optimizer::over(&engine, &[external], mode, &groups, Settings::default()).expect("an optimizer");

@@ -2,7 +2,7 @@
 
 use crate::support::{gpu, noise};
 use gradus::engine::{Buffer, Engine};
-use gradus::optim::{Clip, External, GradientClip, Mode, Optimizer, Parameters, Settings};
+use gradus::optim::{Clip, External, GradientClip, Mode, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Field, Group, Param, Row};
 
 fn model() -> Vec<Param> {
@@ -129,6 +129,7 @@ fn external(buffer: &Buffer, name: &str, shape: [usize; 1], values: u64, gradien
         param: Param::new(name, shape),
         values: buffer.range(values, bytes).expect("a range"),
         gradient: gradient.0.range(gradient.1, bytes).expect("a range"),
+        precision: Precision::F32,
     }
 }
 

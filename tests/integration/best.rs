@@ -2,7 +2,7 @@
 
 use crate::support::{engines, fresh_gpu, noise};
 use gradus::engine::{Counters, Engine};
-use gradus::optim::{Best, Error, External, Forecast, Mode, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, Error, External, Forecast, Mode, Optimizer, Parameters, Precision, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use std::collections::BTreeMap;
 
@@ -211,7 +211,7 @@ fn a_callers_buffers_are_kept_too() {
             .map(|(place, param)| {
                 let (elements, seed) = (param.elements(), place as u32);
                 let (values, gradient) = (at("values", 12, elements, seed), at("gradient", 20, elements, 50 + seed));
-                External { param, values, gradient }
+                External { param, values, gradient, precision: Precision::F32 }
             })
             .collect();
         let mut optimizer =

@@ -16,6 +16,8 @@ fn forecasts_are_the_optimizers_own_count() {
         plain,
         Row { amsgrad: true, ..plain },
         Row { moments: Storage::Bf16, ..plain },
+        Row { moments: Storage::Int8, ..plain },
+        Row { moments: Storage::Int8, amsgrad: true, ema_decay: Some(0.9), ..plain },
         Row { ema_decay: Some(0.9), ..plain },
         Row { ema_decay: Some(0.9), ..Row::of(Rule::Sgd) },
         Row { moments: Storage::Bf16, amsgrad: true, ..plain },

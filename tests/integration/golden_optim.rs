@@ -8,7 +8,9 @@
 use crate::golden::{Case, cases, folder, is_own_folder, number};
 use crate::support::engines;
 use gradus::engine::{AdapterChoice, Engine};
-use gradus::optim::{Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Selection, Settings};
+use gradus::optim::{
+    Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Selection, Settings,
+};
 use gradus::params::{Field, Group, Param, Row, Rule};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -108,7 +110,10 @@ fn external(engine: &Engine, case: &Case) -> HashMap<String, External> {
         let values = buffer.range(at, bytes).expect("a range");
         let gradient = buffer.range(at + bytes + 4, bytes).expect("a range");
         at += 2 * bytes + 8;
-        external.insert(name.clone(), External { param: Param::new(name, shape), values, gradient });
+        external.insert(
+            name.clone(),
+            External { param: Param::new(name, shape), values, gradient, precision: Precision::F32 },
+        );
     }
     external
 }

@@ -1,5 +1,5 @@
-//! Moments in bf16 beside parameters and gradients in f32: how they are rounded, what they cost, groups that store them
-//! differently, files, and that a run with them learns as well.
+//! Moments in bf16 or int8 beside parameters and gradients in f32: how bf16 is rounded, what they cost, groups that store
+//! them differently, files, and that a run with them learns as well. (`int8` tells how bytes are rounded.)
 
 use crate::support::{engines, noise};
 use gradus::data::digits;
@@ -194,39 +194,52 @@ fn model() -> Vec<Param> {
     ]
 }
 
-/// `wide` and `odd` in f32, `head` in bf16; `late` is in bf16 too, and frozen.
-fn mixed() -> Vec<Group> {
+/// What moments may be stored as, besides f32.
+const SMALL: [Storage; 2] = [Storage::Bf16, Storage::Int8];
+
+fn stored(moments: Storage) -> Row {
+    Row { moments, ..bf16_row() }
+}
+
+/// `wide` and `odd` in f32, `head` in another storage; `late` is in that too, and frozen.
+fn mixed(small: Storage) -> Vec<Group> {
     vec![
         Group::new("f32", f32_row(), ["wide", "odd"]),
-        Group::new("bf16", bf16_row(), ["head"]),
-        Group::new("late", Row { lr: 3e-3, ..bf16_row() }, ["late"]).frozen(),
+        Group::new("small", stored(small), ["head"]),
+        Group::new("late", Row { lr: 3e-3, ..stored(small) }, ["late"]).frozen(),
     ]
 }
 
 #[test]
 fn groups_store_their_moments_as_each_says() {
-    for engine in engines() {
+    for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         let [wide, head, late, odd] = &model()[..] else { panic!("four parameters") };
         let elements = |param: &Param| param.elements() as u64;
         let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
         let parameters = filled(&engine, &model());
-        let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(), settings).expect("an optimizer");
+        let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(small), settings).expect("an optimizer");
 
+        // Kernel, and bytes of both moments of so many elements.
+        let (own, moments): (_, fn(u64) -> u64) = match small {
+            Storage::Bf16 => ("adamw.bf16", |elements| 4 * elements),
+            _ => ("adamw_int8", |elements| 2 * (elements + elements.div_ceil(16))),
+        };
         let kernels = |optimizer: &mut Optimizer| -> Vec<&str> {
             let program = optimizer.program().expect("a program");
             program.dispatches.iter().map(|dispatch| dispatch.kernel.name).collect()
         };
-        assert_eq!(kernels(&mut optimizer), ["norm", "control", "adamw", "adamw.bf16"], "a dispatch for each storage");
+        assert_eq!(kernels(&mut optimizer), ["norm", "control", "adamw", own], "a dispatch for each storage");
         let of = |row: Row| Forecast::of(&[row], &settings);
-        let check = |optimizer: &mut Optimizer, bf16: &[&Param]| {
+        let check = |optimizer: &mut Optimizer, small_ones: &[&Param]| {
             let in_f32 = elements(wide) + elements(odd);
-            let in_bf16: u64 = bf16.iter().map(|param| elements(param)).sum();
+            let in_small: u64 =
+                small_ones.iter().map(|param| 16 * elements(param) + 2 * moments(elements(param))).sum();
             let moved = optimizer.program().expect("a program").bytes();
-            assert_eq!(moved, (28 + 4) * in_f32 + (20 + 4) * in_bf16, "bytes of a step");
-            let bf16 = || bf16.iter().copied();
-            let state = of(f32_row()).state_bytes([wide, odd]) + of(bf16_row()).state_bytes(bf16());
+            assert_eq!(moved, (28 + 4) * in_f32 + in_small, "bytes of a step");
+            let small_ones = || small_ones.iter().copied();
+            let state = of(f32_row()).state_bytes([wide, odd]) + of(stored(small)).state_bytes(small_ones());
             assert_eq!(optimizer.state_bytes(), state);
-            assert_eq!(moved, of(f32_row()).step_bytes([wide, odd]) + of(bf16_row()).step_bytes(bf16()));
+            assert_eq!(moved, of(f32_row()).step_bytes([wide, odd]) + of(stored(small)).step_bytes(small_ones()));
         };
         check(&mut optimizer, &[head]);
         train(&mut optimizer, &model(), 0..2);
@@ -234,16 +247,16 @@ fn groups_store_their_moments_as_each_says() {
         check(&mut optimizer, &[head, late]);
         train(&mut optimizer, &model(), 2..4);
         optimizer.freeze("f32", Refreeze::KeepState).expect("a group");
-        assert_eq!(kernels(&mut optimizer), ["norm", "control", "adamw.bf16"]);
+        assert_eq!(kernels(&mut optimizer), ["norm", "control", own]);
         let only = optimizer.select(&["head"]).expect("a selection");
         optimizer.step_over(&only).expect("a step");
-        optimizer.freeze("bf16", Refreeze::DropState).expect("a group");
+        optimizer.freeze("small", Refreeze::DropState).expect("a group");
         train(&mut optimizer, &model(), 4..5);
         assert_eq!(
             optimizer.state_bytes(),
-            of(f32_row()).state_bytes([wide, odd]) + of(bf16_row()).state_bytes([late])
+            of(f32_row()).state_bytes([wide, odd]) + of(stored(small)).state_bytes([late])
         );
-        for (group, thaw) in [("f32", true), ("bf16", true), ("late", false)] {
+        for (group, thaw) in [("f32", true), ("small", true), ("late", false)] {
             if thaw {
                 optimizer.thaw(group).expect("a group");
             }
@@ -262,21 +275,21 @@ fn groups_store_their_moments_as_each_says() {
             names.iter().map(|name| parameters.download(name).expect("values")).collect::<Vec<_>>()
         };
         let parameters = filled(&engine, &model());
-        let mut both = Optimizer::new(&engine, &parameters, &mixed(), Settings::default()).expect("an optimizer");
+        let mut both = Optimizer::new(&engine, &parameters, &mixed(small), Settings::default()).expect("an optimizer");
         train(&mut both, &model(), 0..3);
         let read = |names: &[&str]| names.iter().map(|name| parameters.download(name).expect("v")).collect::<Vec<_>>();
         assert!(read(&["wide", "odd"]) == alone(&["wide", "odd"], f32_row()), "f32 on {}", engine.name());
-        assert!(read(&["head"]) == alone(&["head"], bf16_row()), "bf16 on {}", engine.name());
+        assert!(read(&["head"]) == alone(&["head"], stored(small)), "{small} on {}", engine.name());
     }
 }
 
 #[test]
 fn pages_change_no_bit() {
-    for engine in engines() {
+    for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         let run = |page_bytes: Option<u64>| {
             let settings = Settings { page_bytes, clip: Clip::norm(0.3), ..Settings::default() };
             let parameters = filled(&engine, &model());
-            let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(), settings).expect("an optimizer");
+            let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(small), settings).expect("an optimizer");
             train(&mut optimizer, &model(), 0..2);
             optimizer.thaw("late").expect("a group");
             train(&mut optimizer, &model(), 2..4);
@@ -291,12 +304,12 @@ fn pages_change_no_bit() {
 
 #[test]
 fn state_goes_to_a_file_and_back_in_its_own_type() {
-    for engine in engines() {
+    for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         let make = |parameters: &Parameters, groups: &[Group]| {
             Optimizer::new(&engine, parameters, groups, Settings::default()).expect("an optimizer")
         };
         let parameters = filled(&engine, &model());
-        let mut optimizer = make(&parameters, &mixed());
+        let mut optimizer = make(&parameters, &mixed(small));
         train(&mut optimizer, &model(), 0..3);
         let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
         let types = tensors(&state);
@@ -310,7 +323,7 @@ fn state_goes_to_a_file_and_back_in_its_own_type() {
 
         let resumed = filled(&engine, &model());
         resumed.load(&saved).expect("a file");
-        let mut optimizer = make(&resumed, &mixed());
+        let mut optimizer = make(&resumed, &mixed(small));
         optimizer.load_state(&state).expect("state");
         assert!(optimizer.save_state().expect("state") == state, "a state read back is the state");
         train(&mut optimizer, &model(), 3..6);
@@ -318,23 +331,23 @@ fn state_goes_to_a_file_and_back_in_its_own_type() {
 
         // Into the other type: widened to the bit, and back to the nearest.
         let names = ["wide", "head"];
-        let (in_f32, in_bf16) = ([Group::new("all", f32_row(), names)], [Group::new("all", bf16_row(), names)]);
-        let mut from_bf16 = make(&resumed, &in_bf16);
-        train(&mut from_bf16, &model(), 0..2);
-        let state = from_bf16.save_state().expect("state");
+        let (in_f32, in_small) = ([Group::new("all", f32_row(), names)], [Group::new("all", stored(small), names)]);
+        let mut from_small = make(&resumed, &in_small);
+        train(&mut from_small, &model(), 0..2);
+        let state = from_small.save_state().expect("state");
         let mut widened = make(&resumed, &in_f32);
         widened.load_state(&state).expect("state");
         let wide = widened.save_state().expect("state");
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&tensors(&wide)["wide.exp_avg"].1);
         assert!(bf16s(&state, "wide.exp_avg").iter().map(|value| value.to_f32()).eq(values));
-        let mut back = make(&resumed, &in_bf16);
+        let mut back = make(&resumed, &in_small);
         back.load_state(&wide).expect("state");
         assert!(back.save_state().expect("state") == state, "there and back");
 
         // State that is loaded before its group is there takes the group's storage when it comes.
         let mut early = make(&resumed, &[Group::new("other", f32_row(), ["odd"])]);
         early.load_state(&state).expect("state");
-        early.add_group(&in_bf16[0]).expect("a group");
+        early.add_group(&in_small[0]).expect("a group");
         let early = tensors(&early.save_state().expect("state"));
         assert!(tensors(&state).iter().all(|(name, tensor)| early[name] == *tensor));
     }
@@ -342,11 +355,11 @@ fn state_goes_to_a_file_and_back_in_its_own_type() {
 
 #[test]
 fn a_best_copy_holds_them_as_they_are() {
-    for engine in engines() {
+    for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         for limit in [u64::MAX, 0] {
             let parameters = filled(&engine, &model());
             let mut optimizer =
-                Optimizer::new(&engine, &parameters, &mixed(), Settings::default()).expect("an optimizer");
+                Optimizer::new(&engine, &parameters, &mixed(small), Settings::default()).expect("an optimizer");
             let all =
                 |optimizer: &Optimizer| (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
             train(&mut optimizer, &model(), 0..3);
@@ -354,7 +367,7 @@ fn a_best_copy_holds_them_as_they_are() {
             best.keep(&optimizer).expect("a copy");
             let [wide, head, _, odd] = &model()[..] else { panic!("four parameters") };
             let forecast = |row: Row| Forecast::of(&[row], &Settings::default());
-            let bytes = forecast(f32_row()).best_bytes([wide, odd]) + forecast(bf16_row()).best_bytes([head]);
+            let bytes = forecast(f32_row()).best_bytes([wide, odd]) + forecast(stored(small)).best_bytes([head]);
             assert_eq!(best.bytes(), bytes);
             let kept = all(&optimizer);
             train(&mut optimizer, &model(), 3..5);
@@ -393,16 +406,19 @@ fn a_schedule_asks_for_them() {
     assert_eq!(spec("type: adam").expect("a spec").row.moments, Storage::F32);
     assert_eq!(
         spec("type: adamw, moments: fb16").expect_err("an error"),
-        "run.yaml: optimizer.moments = fb16 is not one of f32, bf16 (did you mean \"bf16\"?)"
+        "run.yaml: optimizer.moments = fb16 is not one of f32, bf16, int8 (did you mean \"bf16\"?)"
     );
+    assert_eq!(spec("type: adamw, moments: int8").expect("a spec").row.moments, Storage::Int8);
+    assert!(spec("type: adamw, moments: int4").expect_err("an error").contains("(did you mean \"int8\"?)"));
     assert!(spec("type: sgd, moments: bf16").expect_err("an error").contains("optimizer.moments is not a known key"));
 
     let engine = Engine::cpu();
     let parameters = filled(&engine, &model());
     let of = |row: Row| Optimizer::new(&engine, &parameters, &[Group::new("all", row, ["odd"])], Settings::default());
-    let sgd = Row { moments: Storage::Bf16, ..Row::of(Rule::Sgd) };
-    let told = of(sgd).expect_err("an error").to_string();
-    assert_eq!(told, "group \"all\": moments of sgd are stored as f32, not as bf16");
+    for moments in SMALL {
+        let told = of(Row { moments, ..Row::of(Rule::Sgd) }).expect_err("an error").to_string();
+        assert_eq!(told, format!("group \"all\": moments of sgd are stored as f32, not as {moments}"));
+    }
     let told = of(f32_row()).expect("an optimizer").load_rows(0, &[bf16_row()]).expect_err("an error").to_string();
     assert_eq!(told, "1 rows for 1 groups: how moments are stored cannot change from step to step");
 }
@@ -432,9 +448,12 @@ fn last_loss(moments: &str, seed: u32) -> f64 {
 #[test]
 fn a_run_learns_as_well_with_them() {
     for seed in [1, 2, 3] {
-        let [plain, small] = ["f32", "bf16"].map(|moments| last_loss(moments, seed));
-        println!("seed {seed}: test loss {plain:.5} with f32, {small:.5} with bf16");
-        assert!((small / plain - 1.0).abs() <= 0.02, "seed {seed}: {small} with bf16, {plain} with f32");
-        assert!(small != plain, "bf16 was in use");
+        let plain = last_loss("f32", seed);
+        for small in SMALL {
+            let loss = last_loss(small.name(), seed);
+            println!("seed {seed}: test loss {plain:.5} with f32, {loss:.5} with {small}");
+            assert!((loss / plain - 1.0).abs() <= 0.02, "seed {seed}: {loss} with {small}, {plain} with f32");
+            assert!(loss != plain, "{small} was in use");
+        }
     }
 }

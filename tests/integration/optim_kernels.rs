@@ -3,7 +3,7 @@
 use crate::support::{assert_close, engines, gpu, noise};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
-use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
+use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use half::bf16;
 use safetensors::tensor::Dtype;
@@ -66,6 +66,7 @@ fn run(
                     param: param.clone(),
                     values: values.range(offset, bytes).expect("a range"),
                     gradient: gradient.range(offset, bytes).expect("a range"),
+                    precision: Precision::F32,
                 });
             }
             Optimizer::over(engine, &external, mode, groups, settings).expect("an optimizer")
@@ -114,9 +115,10 @@ fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
             assert_close(&what, values, &expected[name], 2e-5, 1e-6);
             continue;
         }
-        // Where the two engines' f32 fall on two sides of a tie, a moment differs by its last bit, 1 part in 128, and the
-        // parameter by as much of a step; but seldom.
-        assert_close(&what, values, &expected[name], 1.0 / 128.0, 1e-2 / 128.0);
+        // Where the two engines' f32 fall on two sides of a tie, or of what a word rounds up, a moment differs by its last
+        // bit, 1 part in 128 of it in bf16 and in 8 in int8, and the parameter by as much of a step; but seldom.
+        let last_bit = if groups[0].row.moments == Storage::Bf16 { 1.0 / 128.0 } else { 1.0 / 8.0 };
+        assert_close(&what, values, &expected[name], last_bit, 1e-2 * last_bit);
         let differ = values.iter().zip(&expected[name]).filter(|(a, b)| (*a - *b).abs() > 2e-5 * b.abs() + 1e-6);
         assert!(differ.count() <= values.len() / 500 + 1, "{what}: more than ties");
     }

@@ -72,8 +72,8 @@ macro_rules! host_layout {
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
         host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
-        host_layout!(Chunk: param, grad, state, length, tensor, group),
-        host_layout!(Segment: first, count, first_partial, partials, chunks, place, pad1, pad2),
+        host_layout!(Chunk: param, grad, state, length, tensor, group, number),
+        host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, pad2),
         host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate),

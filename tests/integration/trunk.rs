@@ -57,7 +57,7 @@ const CONFIG: Config = Config {
     micro_batches: 2,
     epochs: 4,
     seed: 5,
-    settings: Settings { clip: gradus::optim::Clip::None, guard: true, horizon_steps: 256, page_bytes: None },
+    settings: Settings { clip: gradus::optim::Clip::None, guard: true, horizon_steps: 256, page_bytes: None, seed: 0 },
     best_device_limit_bytes: 1 << 20,
     trunk_device_limit_bytes: 1 << 24,
     trunk_host_limit_bytes: 0,

@@ -1,6 +1,7 @@
 //! Twins of `shaders/optim`.
 
 mod adamw;
+mod adamw_int8;
 mod clip;
 mod control;
 mod norm;
@@ -9,6 +10,7 @@ mod sgd;
 mod swap;
 
 pub use adamw::adamw;
+pub use adamw_int8::adamw_int8;
 pub use clip::clip;
 pub use control::control;
 pub use norm::{join, norm};

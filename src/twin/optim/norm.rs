@@ -1,9 +1,9 @@
 //! Twin of `shaders/optim/norm.wgsl`.
 
-use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, split_control_mut};
+use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, split_control_mut};
 
 /// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
-pub fn norm(chunks: &[Chunk], control: &mut [u32], grads: &[f32], segment: &Segment, kind: u32) {
+pub fn norm<G: Stored>(chunks: &[Chunk], control: &mut [u32], grads: &[G], segment: &Segment, kind: u32) {
     let (_, partials, _) = split_control_mut(control);
     let last = segment.first + segment.count;
     for (place, partial) in partials.iter_mut().enumerate().skip(segment.first_partial as usize) {
@@ -13,9 +13,9 @@ pub fn norm(chunks: &[Chunk], control: &mut [u32], grads: &[f32], segment: &Segm
         }
         let mut total = if from_chunk > start { *partial } else { Partial { sum: 0.0, bad_group: NO_GROUP } };
         for chunk in chunks.get(from_chunk as usize..to_chunk as usize).unwrap_or(&[]) {
-            let values = &grads[chunk.grad as usize..][..chunk.length as usize];
-            total.sum = join(kind, total.sum, of_chunk(kind, values));
-            if values.iter().any(|g| !g.is_finite()) {
+            let values = grads[chunk.grad as usize..][..chunk.length as usize].iter().map(|g| g.load());
+            total.sum = join(kind, total.sum, of_chunk(kind, values.clone()));
+            if values.clone().any(|g| !g.is_finite()) {
                 total.bad_group = total.bad_group.min(chunk.group);
             }
         }
@@ -23,12 +23,12 @@ pub fn norm(chunks: &[Chunk], control: &mut [u32], grads: &[f32], segment: &Segm
     }
 }
 
-fn of_chunk(kind: u32, values: &[f32]) -> f32 {
+fn of_chunk(kind: u32, values: impl Iterator<Item = f32>) -> f32 {
     match kind {
-        1 => values.iter().map(|g| f64::from(g.abs())).sum::<f64>() as f32,
+        1 => values.map(|g| f64::from(g.abs())).sum::<f64>() as f32,
         // A square is rounded to f32, as on the device: it overflows to infinity where torch's does.
-        2 => values.iter().map(|g| f64::from(g * g)).sum::<f64>() as f32,
-        3 => values.iter().fold(0.0, |largest, g| join(3, largest, g.abs())),
+        2 => values.map(|g| f64::from(g * g)).sum::<f64>() as f32,
+        3 => values.fold(0.0, |largest, g| join(3, largest, g.abs())),
         _ => 0.0,
     }
 }

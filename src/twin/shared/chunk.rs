@@ -13,6 +13,7 @@ pub struct Chunk {
     pub length: u32,
     pub tensor: u32,
     pub group: u32,
+    pub number: u32,
 }
 
 /// The part of the work list that one dispatch handles.
@@ -26,7 +27,7 @@ pub struct Segment {
     pub partials: u32,
     pub chunks: u32,
     pub place: u32,
-    pub pad1: u32,
+    pub seed: u32,
     pub pad2: u32,
 }
 

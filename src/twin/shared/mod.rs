@@ -1,12 +1,15 @@
 //! What several kernels share: the records that host and shaders both read, and small functions.
 
 mod activation;
+mod adamw;
 mod attention;
+mod bf16;
 mod chunk;
 mod control;
 mod dropout;
 mod embedding;
 mod float;
+mod int8;
 mod layer_norm;
 mod linear;
 mod loss;
@@ -14,12 +17,15 @@ mod metrics;
 mod moments;
 mod pool;
 mod rng;
+mod rounding;
 mod squares;
 mod table;
 mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
+pub use adamw::Element;
 pub use attention::Attention;
+pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Segment};
 pub use control::{
     CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
@@ -27,13 +33,15 @@ pub use control::{
 pub use dropout::Dropout;
 pub use embedding::{Embedding, NONE};
 pub use float::{clamp_value, lerp, one_minus_exp};
+pub use int8::{BLOCK, Block, CODED, Code, NEAREST, top_of};
 pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
 pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position};
-pub use moments::{Stored, bf16};
+pub use moments::Stored;
 pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
+pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
 pub use table::{
     AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader,

@@ -1,20 +1,15 @@
-//! Twin of `shaders/shared/moments.wgsl`.
+//! Twin of `shaders/shared/moments.wgsl`, and of what `streams.wgsl` and `streams16.wgsl` read and write.
 
-/// The bf16 nearest to a number, of two equally near the even one; NaN is the quiet one.
-pub fn bf16(x: f32) -> u16 {
-    if x.is_nan() {
-        return 0x7fc0;
-    }
-    let bits = x.to_bits();
-    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
-}
+use super::{bf16, bf16_by};
 
-/// Moments as a type stores them.
+/// Numbers as a type stores them: f32, or u16 for bf16.
 pub trait Stored: Copy {
     /// What is stored, widened.
     fn load(self) -> f32;
     /// What is stored of a number.
     fn store(x: f32) -> Self;
+    /// What is stored of it by stochastic rounding, with this word's lower half.
+    fn store_by(x: f32, word: impl Fn() -> u32) -> Self;
 }
 
 impl Stored for f32 {
@@ -23,6 +18,10 @@ impl Stored for f32 {
     }
 
     fn store(x: f32) -> f32 {
+        x
+    }
+
+    fn store_by(x: f32, _: impl Fn() -> u32) -> f32 {
         x
     }
 }
@@ -35,5 +34,9 @@ impl Stored for u16 {
 
     fn store(x: f32) -> u16 {
         bf16(x)
+    }
+
+    fn store_by(x: f32, word: impl Fn() -> u32) -> u16 {
+        bf16_by(x, word() & 0xffff)
     }
 }

@@ -1,0 +1,165 @@
+// AdamW as in adamw.wgsl, third stage, with moments in a byte each.
+//
+//   p, m, v, v_max, a <- as there, from moments as they are stored
+//   m, v              <- the codes of the new ones, with a new exponent for each 16; rounded stochastically
+//   v_max             <- likewise, to the nearest: it is to stay
+//
+// 16.25 bytes a parameter: p and g are read and p written in f32, and 17/16 bytes of m and of v read and written; 4 less with
+// PARAMS16 and 2 with GRADS16, 2.125 more with AMSGRAD, 8 with AVERAGE. A workgroup does one chunk. What shares an exponent lies in one vec4, so that an invocation
+// takes it alone. The exponents of a block lie in one vec4 too: 16 neighbours share a block and hand them on by workgroup
+// memory, with one barrier in a chunk; on software, where WORKGROUP is less, an invocation takes a whole block instead.
+//
+//   0 chunks   [n]                    work list
+//   1 control                         stats and records are read
+//   2 m        [state window]         blocks of 17 vec4s, see shared/int8.wgsl
+//   3 v        [state window]         as m
+//   4 params   [window]               as in adamw.wgsl
+//   5 grads    [window]               as there
+//   6 segment                         the run of chunks that these windows hold, and the seed of the rounding
+//   7 v_max    [state window]         as m; with AMSGRAD
+//   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
+//
+// Numerics: as adamw.wgsl. The parameter moves by the new moments before they are rounded. What lies behind a tensor's end
+// is 0 in m and v.
+#import adamw
+#import int8
+
+override WORKGROUP: u32 = 256u;
+
+const SHARERS: u32 = BLOCK / CODED;
+
+// Of m, v and v_max, in the three lowest bytes.
+var<workgroup> exponents: array<u32, WORKGROUP>;
+
+// Sixteen elements and their new moments.
+struct Coded {
+    m: Sixteen,
+    v: Sixteen,
+    v_max: Sixteen,            // with AMSGRAD
+}
+
+// One vec4 of the streams, from `first` elements into the chunk; elements from `live` on are not the chunk's.
+fn update_quad(step: Step, first: u32, live: u32, m_old: vec4<f32>, v_old: vec4<f32>, v_max_old: vec4<f32>) -> Quad {
+    let p = params_at(step.chunk.param + first, live);
+    let old = Quad(p, m_old, v_old, v_max_old);
+    var next = stepped(step.record, step.value_bound, grads_at(step.chunk.grad + first, live), old);
+    put_params(step.chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
+#ifdef AVERAGE
+    let a = (step.chunk.state + first) / 4u;
+    average[a] = lerp(average[a], next.p, step.record.average_rate);
+#endif
+    if (live < 4u) {
+        let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live);
+        next.m = select(vec4<f32>(), next.m, inside);
+        next.v = select(vec4<f32>(), next.v, inside);
+        next.v_max = select(vec4<f32>(), next.v_max, inside);
+    }
+    return next;
+}
+
+// Vec4 `place` of block `block` of the chunk; its new exponents.
+fn update(step: Step, block: u32, place: u32) -> u32 {
+    let first = block * BLOCK + place * CODED;
+    if (first >= step.chunk.length) {
+        return 0u;
+    }
+    let live = step.chunk.length - first;
+    let base = (step.chunk.state / BLOCK + block) * BLOCK_VEC4S;
+    let s = base + place;
+    let shift = 8u * (place % 4u);
+    let m_old = m[s];
+    let v_old = v[s];
+    let m_top = (m[base + SHARERS][place / 4u] >> shift) & 0xffu;
+    let v_top = (v[base + SHARERS][place / 4u] >> shift) & 0xffu;
+    var v_max_old = vec4<u32>();
+    var v_max_top = 0u;
+#ifdef AMSGRAD
+    v_max_old = v_max[s];
+    v_max_top = (v_max[base + SHARERS][place / 4u] >> shift) & 0xffu;
+#endif
+    var next = Coded();
+    for (var k = 0u; k < 4u; k++) {
+        if (4u * k >= live) {
+            continue;
+        }
+        let old_v_max = v_of(v_max_old[k], v_max_top);
+        let quad = update_quad(
+            step, first + 4u * k, live - 4u * k, m_of(m_old[k], m_top), v_of(v_old[k], v_top), old_v_max);
+        next.m[k] = quad.m;
+        next.v[k] = quad.v;
+        next.v_max[k] = quad.v_max;
+    }
+    let m_next = top_of(next.m);
+    let v_next = top_of(next.v);
+    var m_codes = vec4<u32>();
+    var v_codes = vec4<u32>();
+    for (var k = 0u; k < 4u; k++) {
+        let words = rounding_words(step.key, first + 4u * k);
+        m_codes[k] = m_word(next.m[k], m_next, words & vec4<u32>(0xffffu));
+        v_codes[k] = v_word(next.v[k], v_next, words >> vec4<u32>(16u));
+    }
+    m[s] = m_codes;
+    v[s] = v_codes;
+    var tops = m_next | (v_next << 8u);
+#ifdef AMSGRAD
+    let v_max_next = top_of(next.v_max);
+    var v_max_codes = vec4<u32>();
+    for (var k = 0u; k < 4u; k++) {
+        v_max_codes[k] = v_word(next.v_max[k], v_max_next, NEAREST);
+    }
+    v_max[s] = v_max_codes;
+    tops |= v_max_next << 16u;
+#endif
+    return tops;
+}
+
+// The exponents of four vec4s of a block, the first of which is `place`.
+fn put_exponents(step: Step, block: u32, place: u32, tops: vec4<u32>) {
+    let at = (step.chunk.state / BLOCK + block) * BLOCK_VEC4S + SHARERS;
+    m[at][place / 4u] = word_of(tops & vec4<u32>(0xffu));
+    v[at][place / 4u] = word_of((tops >> vec4<u32>(8u)) & vec4<u32>(0xffu));
+#ifdef AMSGRAD
+    v_max[at][place / 4u] = word_of(tops >> vec4<u32>(16u));
+#endif
+}
+
+fn update_block(step: Step, block: u32) {
+    for (var place = 0u; place < SHARERS; place += 4u) {
+        var tops = vec4<u32>();
+        for (var k = 0u; k < 4u; k++) {
+            tops[k] = update(step, block, place + k);
+        }
+        put_exponents(step, block, place, tops);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = workgroup.y * grid.x + workgroup.x;
+    if (control.stats.skip != 0u || number >= segment.count) {
+        return;
+    }
+    let step = step_of(chunks[segment.first + number]);
+    if (WORKGROUP < SHARERS) {
+        for (var block = lane; block * BLOCK < step.chunk.length; block += WORKGROUP) {
+            update_block(step, block);
+        }
+        return;
+    }
+    for (var first = 0u; first * BLOCK < step.chunk.length; first += WORKGROUP / SHARERS) {
+        let block = first + lane / SHARERS;
+        let place = lane % SHARERS;
+        exponents[lane] = update(step, block, place);
+        storageBarrier();    // all have read the old ones
+        workgroupBarrier();
+        if (place % 4u == 0u && block * BLOCK < step.chunk.length) {
+            let tops = vec4<u32>(exponents[lane], exponents[lane + 1u], exponents[lane + 2u], exponents[lane + 3u]);
+            put_exponents(step, block, place, tops);
+        }
+        workgroupBarrier();
+    }
+}

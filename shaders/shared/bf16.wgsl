@@ -1,0 +1,24 @@
+// bf16, the upper half of an f32; four lie in two words, the even one of two in the lower half.
+//
+// The nearest is of two equally near the even one, as in torch: too large a number becomes infinite, a NaN the quiet one.
+#import float
+
+fn bf16(x: vec4<f32>) -> vec4<u32> {
+    let bits = bitcast<vec4<u32>>(x);
+    return bf16_by(x, vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & vec4<u32>(1u)));
+}
+
+// The one below in magnitude, or the one above if u, in parts of 65536, and what is cut off make a whole.
+fn bf16_by(x: vec4<f32>, u: vec4<u32>) -> vec4<u32> {
+    return select((bitcast<vec4<u32>>(x) + u) >> vec4<u32>(16u), vec4<u32>(0x7fc0u), are_nan(x));
+}
+
+fn widened(words: vec2<u32>) -> vec4<f32> {
+    let low = words << vec2<u32>(16u);
+    let high = words & vec2<u32>(0xffff0000u);
+    return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+
+fn joined(halves: vec4<u32>) -> vec2<u32> {
+    return halves.xz | (halves.yw << vec2<u32>(16u));
+}

@@ -1,0 +1,47 @@
+//! How parameters and gradients are stored.
+
+use super::Error;
+use crate::params::{Row, Rule, Storage};
+
+/// The types of a parameter's values and of its gradient; what is computed with them is f32.
+///
+/// A value in bf16 is rounded stochastically when a step stores it: up or down, by a word that follows from the seed of the
+/// optimizer's settings, the steps applied to the tensor and the element. So a step that is less than the last bit is right
+/// on average, and a run that goes on rounds as if it had never stopped, with nothing saved but the counts. What is uploaded
+/// or loaded is rounded to the nearest even.
+///
+/// AdamW and Adam, without a moving average, in arenas or in a caller's buffers by [`Mode::Arena`](super::Mode::Arena). Our
+/// models compute with f32 alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Both in f32: with the moments' bytes twice, 12 bytes a parameter and step.
+    #[default]
+    F32,
+    /// Values in bf16, gradients in f32: 8 bytes, and 16 with moments in bf16.
+    Mixed,
+    /// Both in bf16: 6 bytes, and 14 with moments in bf16, 10.25 with moments in int8.
+    Bf16,
+}
+
+impl Precision {
+    /// How values are stored.
+    pub fn values(self) -> Storage {
+        if self == Precision::F32 { Storage::F32 } else { Storage::Bf16 }
+    }
+
+    /// How gradients are stored.
+    pub fn gradients(self) -> Storage {
+        if self == Precision::Bf16 { Storage::Bf16 } else { Storage::F32 }
+    }
+
+    /// Whether a parameter that is stored so may be in a group with this row.
+    pub(super) fn check(self, param: &str, row: &Row) -> Result<(), Error> {
+        let reason = match self {
+            Precision::F32 => return Ok(()),
+            _ if row.rule == Rule::Sgd => "its values are in bf16, which the kernel of SGD does not store",
+            _ if row.ema_decay.is_some() => "its values are in bf16, and there is no moving average of those",
+            _ => return Ok(()),
+        };
+        Err(Error::Unsuited { param: param.to_owned(), reason: reason.to_owned() })
+    }
+}

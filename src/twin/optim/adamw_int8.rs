@@ -1,0 +1,54 @@
+//! Twin of `shaders/optim/adamw_int8.wgsl`.
+
+use crate::twin::shared::{
+    BLOCK, Block, CODED, Chunk, Code, Element, NEAREST, OF_PARAMS, Segment, Stored, lerp, rounding_key, rounding_word,
+    split_control,
+};
+
+/// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad, `average` where a group keeps one.
+#[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
+pub fn adamw_int8<P: Stored, G: Stored>(
+    chunks: &[Chunk],
+    control: &[u32],
+    m: &mut [Block],
+    v: &mut [Block],
+    params: &mut [P],
+    grads: &[G],
+    segment: &Segment,
+    mut v_max: Option<&mut [Block]>,
+    mut average: Option<&mut [f32]>,
+) {
+    let (stats, _, records) = split_control(control);
+    if stats.skip != 0 {
+        return;
+    }
+    for chunk in segment.of(chunks) {
+        let record = &records[chunk.tensor as usize];
+        let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
+        for first in (0..chunk.length as usize).step_by(CODED) {
+            let (s, place) = ((chunk.state as usize + first) / BLOCK, first % BLOCK / CODED);
+            let old_m = m[s].numbers(place, Code::Signed);
+            let old_v = v[s].numbers(place, Code::Unsigned);
+            let old_v_max = v_max.as_ref().map(|v_max| v_max[s].numbers(place, Code::Unsigned));
+            let mut new = [Element::default(); CODED];
+            for k in 0..CODED.min(chunk.length as usize - first) {
+                let p = &mut params[chunk.param as usize + first + k];
+                let v_max = old_v_max.map_or(0.0, |v_max| v_max[k]);
+                let old = Element { p: p.load(), m: old_m[k], v: old_v[k], v_max };
+                let g = grads[chunk.grad as usize + first + k].load();
+                new[k] = old.stepped(record, stats.value_bound, g, old_v_max.is_some());
+                *p = P::store_by(new[k].p, || rounding_word(key ^ OF_PARAMS, (first + k) as u32));
+                if let Some(average) = &mut average {
+                    let a = &mut average[chunk.state as usize + first + k];
+                    *a = lerp(*a, new[k].p, record.average_rate);
+                }
+            }
+            let word = |k: usize| rounding_word(key, (first + k) as u32);
+            m[s].put(place, &new.map(|new| new.m), Code::Signed, |k| word(k) & 0xffff);
+            v[s].put(place, &new.map(|new| new.v), Code::Unsigned, |k| word(k) >> 16);
+            if let Some(v_max) = &mut v_max {
+                v_max[s].put(place, &new.map(|new| new.v_max), Code::Unsigned, |_| NEAREST);
+            }
+        }
+    }
+}
