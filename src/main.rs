@@ -12,9 +12,8 @@ fn main() -> ExitCode {
     sigpipe::reset();
     cli::run().unwrap_or_else(|error| {
         eprintln!("gradus: {error:#}");
-        match error.is::<gradus::run::Error>() || error.is::<gradus::schedule::Error>() {
-            true => ExitCode::from(CANNOT_BE),
-            false => ExitCode::FAILURE,
-        }
+        let asked =
+            error.is::<cli::Asked>() || error.is::<gradus::run::Error>() || error.is::<gradus::schedule::Error>();
+        if asked { ExitCode::from(CANNOT_BE) } else { ExitCode::FAILURE }
     })
 }

@@ -117,7 +117,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
-        for file in folder.finish(&trainer)? {
+        for file in folder.finish(&mut trainer)? {
             println!("written        {}", file.display());
         }
     }

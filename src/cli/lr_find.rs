@@ -1,11 +1,12 @@
 //! `gradus lr-find`: which learning rate a run file's model would learn fastest with.
 
+use super::asked::Asked;
 use super::chart;
 use super::progress::Says;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
 use super::run_folder::write_beside;
 use super::train::{Loudness, Ready, setting};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use gradus::engine::Engine;
 use gradus::run::RunFile;
@@ -46,7 +47,7 @@ pub(super) struct LrFind {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write what was found as JSON to standard output, and nothing else.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["svg", "csv"])]
     json: bool,
     #[command(flatten)]
     loudness: Loudness,
@@ -79,8 +80,9 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         ..Sweep::default()
     };
     sweep.check()?;
-    let ready = Ready::read(engine, RunFile::read(&options.file, &options.settings)?, says)?;
-    let mut trainer = ready.trainer(engine)?;
+    let ready =
+        Ready::read(engine, RunFile::read(&options.file, &options.settings)?, None, says).map_err(Asked::error)?;
+    let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
     let curve = trainer.lr_find(&sweep, |_| ())?;
     if curve.points().is_empty() {
         bail!("the first loss is not finite: there is no curve");
@@ -90,14 +92,16 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         return Ok(());
     }
     let written = write(options, &ready.run, &curve)?;
+    // The file's rate is that of its base batch size; the sweep's is what the optimizer had.
+    let scaled = ready.run.lr_scaling.factor(ready.batch_rows, ready.run.base_batch_size)?;
     if says >= Says::Usual {
         print!("{}", terminal(&curve));
     }
-    let file = options.file.display();
+    let again = again(options, &ready);
     for (name, rule) in RULES {
         match suggestion(&curve, rule) {
             Some(found) => {
-                println!("{name:22} {:.1e}   gradus train {file} --set learning_rate={:.1e}", found.lr, found.lr)
+                println!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled)
             }
             None => println!("{name:22} none: the loss falls nowhere"),
         }
@@ -106,6 +110,14 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         written.iter().for_each(|path| println!("written                {}", path.display()));
     }
     Ok(())
+}
+
+/// The command that trains with a rate, up to the rate.
+fn again(options: &LrFind, ready: &Ready) -> String {
+    let key = ready.run.rate_key;
+    let kept = options.settings.iter().filter(|(known, _)| known != key);
+    let settings: String = kept.map(|(key, value)| format!("--set '{key}={value}' ")).collect();
+    format!("gradus train {} {settings}--set {key}", options.file.display())
 }
 
 /// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is no rate to
@@ -145,7 +157,7 @@ fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[Path
     let csv = options.csv.clone().unwrap_or_else(|| default("csv"));
     for path in [&svg, &csv] {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
         }
     }
     let line = |name: &str, faint: bool, of: fn(&gradus::schedule::lr_find::Point) -> f64| Line {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no wgpu type in this room's own code.
 
+mod asked;
 mod batch;
 mod bench;
 mod chart;
@@ -20,6 +21,7 @@ mod schedule;
 mod tensorboard;
 mod train;
 
+pub(crate) use asked::Asked;
 use clap::{CommandFactory, Parser, Subcommand};
 use gradus::engine::{AdapterChoice, Engine};
 use std::process::ExitCode;

@@ -86,6 +86,9 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
         eprintln!("gradus: warning: {warning}");
     }
     let is_phased = spec.phases != Phases::Everything;
+    if options.time && !is_phased && options.shapes.is_none() {
+        bail!("--time: {file} has no phases; --shapes FILE says what a step goes over");
+    }
     let speed = match options.time {
         true => Some(measure::optimizer_bytes_per_second(&Engine::new(choice)?)?),
         false => None,
@@ -101,17 +104,26 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
 
 /// What each phase of a model in a file thaws, moves and holds.
 fn phases_of_shapes(options: &Plan, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
+    no_pictures(options)?;
+    if options.steps.is_some() {
+        bail!("--steps: --epochs and --steps-per-epoch say how long the run is with --shapes");
+    }
     let (Some(file), Some(steps_per_epoch)) = (&options.shapes, options.steps_per_epoch) else {
         bail!("--shapes: --steps-per-epoch says how long an epoch is");
     };
     phase_lines(options, spec, &run::shapes(file)?, steps_per_epoch, None, speed)
 }
 
-/// What each phase thaws, moves and holds.
-fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
+fn no_pictures(options: &Plan) -> anyhow::Result<()> {
     if options.svg.is_some() || options.csv.is_some() {
         bail!("--svg and --csv: when a phase ends depends on metrics; there is no picture of its rates beforehand");
     }
+    Ok(())
+}
+
+/// What each phase thaws, moves and holds.
+fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
+    no_pictures(options)?;
     match model {
         ModelName::Mlp => {
             let given = [("--preset", options.preset.is_some()), ("--batch-size", options.batch_size.is_some())];

@@ -48,7 +48,8 @@ pub(super) fn train_with_bar(
     let print = |least: Says, line: String| match (look.says >= least, bar.is_hidden()) {
         (false, _) => {}
         (true, true) => println!("{line}"),
-        (true, false) => bar.println(line),
+        // The bar is on stderr; the lines belong to stdout, wherever that goes.
+        (true, false) => bar.suspend(|| println!("{line}")),
     };
     if trainer.plan().phases().len() > 1 {
         print(Says::Usual, phase_lines(&trainer.phase_now()?));

@@ -132,9 +132,9 @@ impl RunFolder {
         }
     }
 
-    /// Writes the parameters; the files of the run.
-    pub(super) fn finish(&mut self, trainer: &Trainer) -> anyhow::Result<Vec<PathBuf>> {
-        write_beside(&self.path.join(MODEL), &trainer.parameters().save()?)?;
+    /// Writes the parameters that were tested; the files of the run.
+    pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
+        write_beside(&self.path.join(MODEL), &trainer.save_tested()?)?;
         self.events.flush()?;
         self.steps.flush().with_context(|| format!("writing {}", self.path.join(STEPS).display()))?;
         Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| self.path.join(name)).to_vec())
@@ -190,6 +190,11 @@ impl PhaseLine<'_> {
 /// Whether a folder holds a run.
 pub(super) fn holds_a_run(path: &Path) -> bool {
     [METRICS, CHECKPOINTS, MODEL].iter().any(|name| path.join(name).exists())
+}
+
+/// Whether a run in this folder has a checkpoint to go on from.
+pub(super) fn has_checkpoints(path: &Path) -> bool {
+    fs::read_dir(path.join(CHECKPOINTS)).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Removes what a run left, and nothing else.

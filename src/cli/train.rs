@@ -1,12 +1,13 @@
 //! `gradus train`: one file, one run.
 
+use super::asked::Asked;
 use super::progress::{Ended, Look, Says, train_with_bar};
-use super::run_folder::{Begin, RunFolder, holds_a_run, write_beside};
+use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
 use super::{batch, report};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
-use gradus::run::{BatchRows, Material, RunFile};
+use gradus::run::{BatchRows, Inputs, Material, RunFile};
 use gradus::schedule::Plan;
 use gradus::train::{Evaluation, Event, Trainer};
 use std::path::{Path, PathBuf};
@@ -92,9 +93,13 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Reads what the file names, and finds the batch size where it is to be found. Warnings go to stderr.
-    pub(super) fn read(engine: &Engine, run: RunFile, says: Says) -> anyhow::Result<Ready> {
-        let material = Material::read(&run)?;
+    /// Reads what the file names, and finds the batch size where it is to be found; in a folder that a run goes on in, what
+    /// that run began with. Warnings go to stderr.
+    pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
+        let material = match goes_on_in {
+            Some(folder) => same_data(Material::of_run(&run, folder)?, folder)?,
+            None => Material::read(&run)?,
+        };
         for warning in run.warnings.iter().chain(&material.warnings) {
             eprintln!("gradus: warning: {warning}");
         }
@@ -123,6 +128,19 @@ impl Ready {
     }
 }
 
+/// Refuses data that is not what the run in this folder began with: to go on would be another run.
+fn same_data(material: Material, folder: &Path) -> anyhow::Result<Material> {
+    let (there, here) = (Inputs::of_run(folder)?, &material.inputs);
+    let folder = folder.display();
+    if there.classes != here.classes {
+        bail!("{folder}: the classes were {}, and are {} now", there.classes.join(", "), here.classes.join(", "));
+    }
+    if there != *here {
+        bail!("{folder}: what is trained on has changed since the run began");
+    }
+    Ok(material)
+}
+
 pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {
     let says = options.loudness.says();
     let (run, folder, begin) = match (&options.which.file, &options.which.resume) {
@@ -134,22 +152,32 @@ pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> 
         }
         (None, None) => bail!("name a run file"),
     };
-    if begin == Begin::New && holds_a_run(&folder) {
-        let folder = folder.display();
-        bail!(
-            "{folder} holds a run already: go on with it by --resume {folder}, begin anew with --overwrite, or --set name=…"
-        );
+    let shown = folder.display();
+    if begin == Begin::Resume && !holds_a_run(&folder) {
+        return Err(Asked::error(anyhow!("{shown} holds no run to go on with")));
     }
-    let ready = Ready::read(engine, run, says)?;
-    // What cannot be written is told before anything is trained.
-    std::fs::create_dir_all(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    if begin == Begin::New && (holds_a_run(&folder) || folder.join(RUN).exists()) {
+        let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
+        return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
+    }
+    let goes_on_in = (begin == Begin::Resume && has_checkpoints(&folder)).then_some(folder.as_path());
+    let ready = Ready::read(engine, run, goes_on_in, says).map_err(Asked::error)?;
+    let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
+    // What cannot be written is told before anything is trained, and what is refused leaves the folder as it was.
+    let every_steps = ready.run.checkpoint_every_steps;
+    let mut out = RunFolder::open(&folder, &mut trainer, every_steps, begin, says)?;
     write_beside(&folder.join("inputs.json"), ready.material.inputs.to_json().as_bytes())?;
     write_beside(&folder.join(RUN), ready.run.resolved(ready.batch_rows).as_bytes())?;
-    train(engine, &ready, &folder, begin, says)
+    train(engine, &ready, &mut trainer, (&mut out, &folder), says)
 }
 
-fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says) -> anyhow::Result<ExitCode> {
-    let mut trainer = ready.trainer(engine)?;
+fn train(
+    engine: &Engine,
+    ready: &Ready,
+    trainer: &mut Trainer,
+    (out, folder): (&mut RunFolder, &Path),
+    says: Says,
+) -> anyhow::Result<ExitCode> {
     if says == Says::All {
         for program in trainer.programs()? {
             println!(
@@ -161,16 +189,16 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
             );
         }
     }
-    let mut out = RunFolder::open(folder, &mut trainer, ready.run.checkpoint_every_steps, begin, says)?;
     let (unit, of_row) = ready.material.units;
     let look = Look { units: (unit, of_row * ready.batch_rows), says };
     let (started, before) = (Instant::now(), engine.counters());
     let Ended { last, interrupted, noted } =
-        train_with_bar(&mut trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
+        train_with_bar(trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
     let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
-    let mut written = out.finish(&trainer)?;
-    let environment = environment(engine, &trainer, engine.counters() - before, started.elapsed().as_secs_f64());
+    let mut written = out.finish(trainer)?;
+    let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
     written.push(report::write(folder, [&ready.run.name, &ready.material.summary], &environment)?);
+    warn_of_losses(last);
     if interrupted {
         let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
         eprintln!("gradus: interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
@@ -178,7 +206,7 @@ fn train(engine: &Engine, ready: &Ready, folder: &Path, begin: Begin, says: Says
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if says >= Says::Usual {
-        summarize(&trainer, last, started.elapsed().as_secs_f64());
+        summarize(trainer, last, started.elapsed().as_secs_f64());
         for file in written {
             println!("written        {}", file.display());
         }
@@ -214,6 +242,18 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     environment
 }
 
+/// A run that came to nothing looks like any other until one reads its numbers.
+fn warn_of_losses(last: Option<Evaluation>) {
+    let Some(last) = last else { return };
+    if !last.val_loss.is_finite() {
+        eprintln!("gradus: warning: the test loss is {}: a lower rate or optimizer.clip_norm may help", last.val_loss);
+    }
+    if last.skipped_steps > 0 {
+        let (skipped, steps) = (last.skipped_steps, last.steps);
+        eprintln!("gradus: warning: {skipped} of {steps} steps were skipped: their gradients were not finite");
+    }
+}
+
 fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     let Some(last) = last else {
         println!("the run was over: nothing was left to train");
@@ -224,7 +264,9 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     if trainer.trunk_bytes() > 0 {
         println!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
     }
-    println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
+    if last.val_loss.is_finite() {
+        println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
+    }
     if let Some(best) = trainer.cursor().best() {
         println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
     }

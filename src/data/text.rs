@@ -38,7 +38,9 @@ impl Text {
     /// [`Error::NotUtf8`], [`Error::EmptyText`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Text, Error> {
         let name = name.to_owned();
-        match String::from_utf8(bytes) {
+        // A byte order mark is no part of the text.
+        let marked = bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec);
+        match String::from_utf8(marked.unwrap_or(bytes)) {
             Ok(text) if text.is_empty() => Err(Error::EmptyText { name }),
             Ok(text) => Ok(Text { name, text: Cow::Owned(text), licence: "" }),
             Err(error) => Err(Error::NotUtf8 { name, offset: error.utf8_error().valid_up_to() }),

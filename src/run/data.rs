@@ -1,6 +1,7 @@
 //! The section `data`.
 
 use super::file::absolute;
+use super::table::repeated;
 use super::{Error, ModelKind};
 use crate::schedule::yaml::{Raw, Section};
 use std::path::{Path, PathBuf};
@@ -129,7 +130,7 @@ impl Reading<'_> {
         self.section.only(&["train", "test", "test_percent", "text", "label", "classes"])?;
         let train = self.file("train")?;
         let (text, label) = (self.section.text("text")?, self.section.text("label")?);
-        let classes = self.section.texts("classes")?;
+        let classes = self.names("classes")?;
         self.done(Source::LabelledTexts { train, text, label, classes })
     }
 
@@ -146,7 +147,7 @@ impl Reading<'_> {
             "train_labels",
         ])?;
         let (train, label) = (self.file("train")?, self.section.text("label")?);
-        let (features, classes) = (self.section.texts("features")?, self.section.texts("classes")?);
+        let (features, classes) = (self.names("features")?, self.names("classes")?);
         let standardize = self.section.truth("standardize", true)?;
         self.done(Source::Numbers { train, label, features, standardize, classes })
     }
@@ -159,6 +160,15 @@ impl Reading<'_> {
             return Err(self.section.bad("scale", scale.to_string(), "a number above 0", None).into());
         }
         self.done(Source::Images { train, labels, scale })
+    }
+
+    /// A list of names, each once; numbers are names too.
+    fn names(&mut self, key: &'static str) -> Result<Vec<String>, Error> {
+        let names = self.section.scalars(key)?;
+        match repeated(&names) {
+            Some(twice) => Err(self.section.bad(key, twice.clone(), "there once", None).into()),
+            None => Ok(names),
+        }
     }
 
     /// A file that has to be named; absolute in what is written down.
@@ -177,6 +187,9 @@ impl Reading<'_> {
             let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;
             TestSet::File(self.file("test")?, labels)
         } else {
+            if self.section.has("test_labels") {
+                return Err(self.section.missing(&["test"]).into());
+            }
             let percent = percent.unwrap_or(TEST_PERCENT);
             if !(1..=99).contains(&percent) {
                 return Err(self.section.bad("test_percent", percent.to_string(), "from 1 to 99", None).into());

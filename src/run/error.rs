@@ -60,6 +60,18 @@ pub enum Error {
         /// Those that are known.
         known: Vec<String>,
     },
+    /// A label that `data.classes` does not have.
+    #[error("{}, line {line}: the label {label:?} is none of data.classes{}, which are {}", .path.display(), did_you_mean(.label, .classes), shown(.classes))]
+    NotAClass {
+        /// The table.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: u64,
+        /// The label.
+        label: String,
+        /// The classes.
+        classes: Vec<String>,
+    },
     /// A class without an example to learn it from.
     #[error("{}: the class {class:?} has no example to train on", .path.display())]
     EmptyClass {

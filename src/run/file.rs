@@ -41,6 +41,10 @@ pub struct RunFile {
     pub checkpoint_every_steps: Option<u64>,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
+    /// `trainable`: whether more than the head trains.
+    pub trains_trunk: bool,
+    /// The key that says the rate, for who gives it another: `learning_rate`, or `optimizer.lr`.
+    pub rate_key: &'static str,
     /// `model`.
     pub model: ModelSpec,
     /// `data`.
@@ -113,7 +117,8 @@ impl RunFile {
         let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;
         let data = DataSpec::read(top.section("data", DATA)?, model.kind, folder)?;
         let mut schedule = top.split_off(&SECTIONS);
-        keys::into_schedule(&mut top, &mut schedule, &model)?;
+        let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
+        let trains_trunk = keys::into_schedule(&mut top, &mut schedule, &model)?;
         let resolved = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
         let resolved = resolved.with_all(schedule.raw());
         let mut run = RunFile {
@@ -135,6 +140,8 @@ impl RunFile {
             },
             keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
             schedule: Spec::read(schedule)?,
+            trains_trunk,
+            rate_key,
             model,
             data,
             warnings: Vec::new(),

@@ -29,7 +29,7 @@ impl Idx {
             sizes.as_chunks::<4>().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
         let there = bytes.len() - head;
         let wanted = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-        if sizes.is_empty() || wanted != Some(there) {
+        if sizes.is_empty() || sizes.contains(&0) || wanted != Some(there) {
             return Err(bad(&format!("its sizes are {sizes:?}, and {there} bytes follow")));
         }
         Ok(Idx { bytes: bytes[head..].to_vec(), sizes })

@@ -5,6 +5,9 @@ use crate::data::Vocabulary;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// The file's name in a run's folder.
+pub(super) const INPUTS: &str = "inputs.json";
+
 /// `inputs.json` of a run's folder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +21,9 @@ pub struct Inputs {
     /// Where numbers come from and what is done with them, in the order of the inputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<Column>,
+    /// CRC-32 of what is trained on, as the model reads it: a run goes on with the same data, or not at all.
+    #[serde(default)]
+    pub train_crc32: u32,
     /// What every number of an image is divided by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
@@ -36,8 +42,11 @@ pub struct Column {
 
 impl Inputs {
     /// Reads the file in an earlier run's folder.
-    pub(super) fn of_run(folder: &Path) -> Result<Inputs, Error> {
-        let path = folder.join("inputs.json");
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`], [`Error::BadFile`].
+    pub fn of_run(folder: &Path) -> Result<Inputs, Error> {
+        let path = folder.join(INPUTS);
         let text = std::fs::read_to_string(&path).map_err(|error| Error::unreadable(&path, &error))?;
         serde_json::from_str(&text).map_err(|error| Error::bad_file(&path, error.to_string()))
     }

@@ -11,8 +11,8 @@ const RATE_OF_HEAD: f64 = 2e-5;
 const DECAYS: [(&str, &str); 3] = [("none", "constant"), ("linear", "linear"), ("cosine", "cosine")];
 
 /// Takes `learning_rate`, `learning_rate_scheduler` and `trainable` from the run file and writes what they say into the
-/// schedule, which is then complete.
-pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<(), Error> {
+/// schedule, which is then complete; whether the trunk trains.
+pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<bool, Error> {
     let trainable = top.truth("trainable", true)?;
     let rate = rate(top, trainable)?;
     if let (Some(_), true) = (rate, schedule.has_below("optimizer", "lr")) {
@@ -46,7 +46,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     } else if !schedule.has("lr_scheduler") && !schedule.has("phases") && !schedule.has("finetuning") {
         schedule.extend(Raw::default().with("lr_scheduler", Raw::default().with("type", "constant")));
     }
-    Ok(())
+    Ok(trainable)
 }
 
 /// `learning_rate`: a number, or `auto`.

@@ -1,6 +1,6 @@
 //! What a run is about, read from disk: model and data, as a task for the trainer.
 
-use super::inputs::Column;
+use super::inputs::{Column, INPUTS};
 use super::table::Table;
 use super::{DataSpec, Error, Inputs, ModelSpec, RunFile, Source, TestSet, idx::Idx};
 use crate::data::{self, DataSet, Sequence, SequenceSizes, Sequences, Text, TokenStream, Vocabulary};
@@ -30,8 +30,21 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
+        Material::read_with(run, run.model.from_folder().map(Inputs::of_run).transpose()?, true)
+    }
+
+    /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
+    /// come from its checkpoint: what it began from need not be there any more.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read).
+    pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
+        Material::read_with(run, Some(Inputs::of_run(folder)?), false)
+    }
+
+    fn read_with(run: &RunFile, earlier: Option<Inputs>, begins: bool) -> Result<Material, Error> {
         let DataSpec { source, test, .. } = &run.data;
-        let reader = Reader { run, model: &run.model, test, earlier: earlier(&run.model)? };
+        let reader = Reader { run, model: &run.model, test, earlier, begins };
         match source {
             Source::Embedded("digits") => reader.rows(data::digits()?, None, Inputs::default()),
             Source::Embedded(name) => reader.text(if *name == "kjv" { data::kjv() } else { data::glosses() }, true),
@@ -47,16 +60,14 @@ impl Material {
     }
 }
 
-/// What an earlier run that is begun from took its inputs to be.
-fn earlier(model: &ModelSpec) -> Result<Option<Inputs>, Error> {
-    model.from_folder().map(Inputs::of_run).transpose()
-}
-
 struct Reader<'a> {
     run: &'a RunFile,
     model: &'a ModelSpec,
     test: &'a TestSet,
+    /// What the run that is begun from, or gone on with, took its inputs to be.
     earlier: Option<Inputs>,
+    /// Whether values are begun with; else they come from a checkpoint.
+    begins: bool,
 }
 
 /// A labelled example of a table, and where it stands.
@@ -80,12 +91,28 @@ impl Reader<'_> {
         let texts: Vec<&Text> = [&train].into_iter().chain(&test).collect();
         let vocabulary = vocabulary.map_or_else(|| Vocabulary::of(&texts), Ok)?;
         let stream = |text: &Text| TokenStream::new(vocabulary.encode(text)?, vocabulary.len());
+        let name = train.name().to_owned();
         let (train, test) = match &test {
             Some(test) => (stream(&train)?, stream(test)?),
             None => stream(&train)?.split(self.percent())?,
         };
+        for (which, stream) in [("train", &train), ("test", &test)] {
+            let (tokens, needed) = (stream.tokens().len(), self.model.context + 1);
+            if tokens < needed {
+                let reason = format!(
+                    "{tokens} characters to {which} on, and model.context = {} needs {needed} at least",
+                    self.model.context
+                );
+                return Err(Error::bad_file(Path::new(&name), reason));
+            }
+        }
         let model = self.model.decoder(vocabulary.len())?;
-        let (values, new) = self.values(&model.params(), || model.config().initial(self.run.seed))?;
+        let (values, mut warnings) = self.values(&model.params(), || model.config().initial(self.run.seed), true)?;
+        if !self.run.trains_trunk && self.model.has_no_head() {
+            let norm = "the output layer is tied to the token table, so nothing but the last norm trains (model.tied: false \
+                        gives it a layer of its own)";
+            warnings.push(format!("trainable: false: {norm}"));
+        }
         let mut task = Language::new(&model, (&train, &test))?;
         if self.run.keeps_trunk {
             task = task.with_fixed_windows();
@@ -98,9 +125,13 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
-            inputs: Inputs { characters: Some(vocabulary.characters().iter().collect()), ..Inputs::default() },
+            inputs: Inputs {
+                characters: Some(vocabulary.characters().iter().collect()),
+                train_crc32: crc32fast::hash(bytemuck::cast_slice(train.tokens())),
+                ..Inputs::default()
+            },
             units: ("tokens", self.model.context),
-            warnings: new,
+            warnings,
         })
     }
 
@@ -132,7 +163,9 @@ impl Reader<'_> {
         let (train_set, test_set) =
             (sequences(&train.rows, &train.path)?, sequences(&tests, self.test_path(&train.path))?);
         let model: Transformer = self.model.encoder(vocabulary.len(), classes.len())?;
-        let (values, mut warnings) = self.values(&model.params(), || model.config().initial(self.run.seed))?;
+        let keeps_head = self.has_classes(&classes);
+        let (values, mut warnings) =
+            self.values(&model.params(), || model.config().initial(self.run.seed), keeps_head)?;
         if cut > 0 {
             let all = train.rows.len() + tests.len();
             warnings.push(format!(
@@ -168,20 +201,21 @@ impl Reader<'_> {
             named => named.to_vec(),
         };
         table.column(train, label)?;
+        if features.is_empty() {
+            return Err(Error::bad_file(train, format!("there is no column beside the label {label:?}")));
+        }
         let (train, tests) = self.two_sets(train, |path| numbers(path, label, &features))?;
         let labels: Vec<Labelled> = train.rows.iter().map(Numbers::labelled).collect();
         let classes = self.classes(classes, &Set { path: train.path.clone(), rows: labels })?;
         let test_labels: Vec<Labelled> = tests.iter().map(Numbers::labelled).collect();
         check_labels(self.test_path(&train.path), &test_labels, &classes)?;
-        let columns: Vec<Column> = features
-            .iter()
-            .enumerate()
-            .map(|(place, name)| {
-                let values = train.rows.iter().map(|row| f64::from(row.values[place]));
-                let (mean, deviation) = if standardize { moments(values) } else { (0.0, 1.0) };
-                Column { name: name.clone(), mean, deviation }
-            })
-            .collect();
+        let column = |(place, name): (usize, &String)| {
+            let values = train.rows.iter().map(|row| f64::from(row.values[place]));
+            let (mean, deviation) = if standardize { moments(values) } else { (0.0, 1.0) };
+            Column { name: name.clone(), mean, deviation }
+        };
+        let columns: Vec<Column> = features.iter().enumerate().map(column).collect();
+        let columns = self.columns(columns)?;
         let set = |rows: &[Numbers]| -> Result<DataSet, Error> {
             let value =
                 |(value, column): (&f32, &Column)| ((f64::from(*value) - column.mean) / column.deviation) as f32;
@@ -227,6 +261,26 @@ impl Reader<'_> {
         self.rows(train, test, Inputs { scale: Some(scale), ..Inputs::default() })
     }
 
+    /// The columns as the run that is begun from has them: what its model learnt is in its numbers.
+    fn columns(&self, found: Vec<Column>) -> Result<Vec<Column>, Error> {
+        let Some(earlier) = self.earlier.as_ref().filter(|earlier| !earlier.columns.is_empty()) else {
+            return Ok(found);
+        };
+        let names =
+            |columns: &[Column]| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+        let (there, here) = (names(&earlier.columns), names(&found));
+        if there != here {
+            let path = self.model.from_folder().unwrap_or(Path::new("")).join(INPUTS);
+            return Err(Error::bad_file(&path, format!("its columns are {there}; here they are {here}")));
+        }
+        Ok(earlier.columns.clone())
+    }
+
+    /// Whether the run that is begun from has these classes, in this order.
+    fn has_classes(&self, classes: &[String]) -> bool {
+        self.earlier.as_ref().is_none_or(|earlier| earlier.classes == classes)
+    }
+
     /// An MLP on rows; `test` or a part of the train set to test on.
     fn rows(self, train: DataSet, test: Option<DataSet>, inputs: Inputs) -> Result<Material, Error> {
         let (train, test) = match test {
@@ -234,7 +288,12 @@ impl Reader<'_> {
             None => train.split(self.percent(), self.run.seed)?,
         };
         let model = self.model.mlp(train.inputs(), train.classes())?;
-        let (values, new) = self.values(&model.params(), || model.initial(self.run.seed))?;
+        let keeps_head = self.has_classes(&inputs.classes);
+        let (values, new) = self.values(&model.params(), || model.initial(self.run.seed), keeps_head)?;
+        let mut crc32 = crc32fast::Hasher::new();
+        crc32.update(bytemuck::cast_slice(train.values()));
+        crc32.update(bytemuck::cast_slice(train.labels()));
+        let inputs = Inputs { train_crc32: crc32.finalize(), ..inputs };
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
         let task = Classify::new(&model, (&train, &test))?;
         Ok(Material {
@@ -255,11 +314,14 @@ impl Reader<'_> {
         &self,
         params: &[Param],
         initial: impl FnOnce() -> Vec<(String, Vec<f32>)>,
+        keeps_head: bool,
     ) -> Result<(Option<Vec<(String, Vec<f32>)>>, Vec<String>), Error> {
-        if self.model.from.is_none() {
+        if self.model.from.is_none() || !self.begins {
             return Ok((None, Vec::new()));
         }
-        let Some((values, new)) = self.model.values(params, initial())? else { return Ok((None, Vec::new())) };
+        let Some((values, new)) = self.model.values(params, initial(), keeps_head)? else {
+            return Ok((None, Vec::new()));
+        };
         let warning = (!new.is_empty()).then(|| format!("not in what is begun from, so new: {}", new.join(", ")));
         Ok((Some(values), warning.into_iter().collect()))
     }
@@ -275,7 +337,8 @@ impl Reader<'_> {
         if let TestSet::File(test, _) = self.test {
             return Ok((Set { path, rows }, read(test)?));
         }
-        let (_, held_out) = data::split(rows.len(), self.percent(), self.run.seed)?;
+        let (_, held_out) = data::split(rows.len(), self.percent(), self.run.seed)
+            .map_err(|error| Error::bad_file(train, format!("{error} (data.test_percent)")))?;
         let held_out: BTreeSet<usize> = held_out.into_iter().collect();
         let (tests, rows): (Vec<_>, Vec<_>) =
             rows.into_iter().enumerate().partition(|(place, _)| held_out.contains(place));
@@ -312,8 +375,15 @@ impl Reader<'_> {
         if let Some(class) = named.iter().find(|class| !found.contains(class.as_str())) {
             return Err(Error::EmptyClass { path: train.path.clone(), class: class.clone() });
         }
-        check_labels(&train.path, &train.rows, named)?;
-        Ok(named.to_vec())
+        match train.rows.iter().find(|row| !named.contains(&row.label)) {
+            None => Ok(named.to_vec()),
+            Some(row) => Err(Error::NotAClass {
+                path: train.path.clone(),
+                line: row.line,
+                label: row.label.clone(),
+                classes: named.to_vec(),
+            }),
+        }
     }
 }
 
@@ -344,9 +414,12 @@ fn text(path: &Path) -> Result<Text, Error> {
 fn labelled(path: &Path, [text, label]: [&String; 2]) -> Result<Vec<Labelled>, Error> {
     let table = Table::read(path)?;
     let (text, label) = (table.column(path, text)?, table.column(path, label)?);
-    let row = |row: &super::table::Row| match row.cells[text].as_str() {
-        "" => Err(Error::bad_line(path, row.line, "the text is empty")),
-        words => Ok(Labelled { line: row.line, text: words.to_owned(), label: row.cells[label].clone() }),
+    let row = |row: &super::table::Row| {
+        let words = table.cell(path, row, text)?;
+        if words.is_empty() {
+            return Err(Error::bad_line(path, row.line, "the text is empty"));
+        }
+        Ok(Labelled { line: row.line, text: words.to_owned(), label: label_of(&table, path, row, label)? })
     };
     table.rows.iter().map(row).collect()
 }
@@ -357,16 +430,23 @@ fn numbers(path: &Path, label: &str, features: &[String]) -> Result<Vec<Numbers>
     let features: Vec<usize> = features.iter().map(|name| table.column(path, name)).collect::<Result<_, _>>()?;
     let row = |row: &super::table::Row| {
         let value = |place: &usize| {
-            let cell = row.cells[*place].trim();
+            let cell = table.cell(path, row, *place)?;
             let number = cell.parse::<f32>().ok().filter(|number| number.is_finite());
             number.ok_or_else(|| {
                 Error::bad_line(path, row.line, format!("{} = {cell:?} is not a finite number", table.columns[*place]))
             })
         };
         let values = features.iter().map(value).collect::<Result<_, _>>()?;
-        Ok(Numbers { line: row.line, values, label: row.cells[label].clone() })
+        Ok(Numbers { line: row.line, values, label: label_of(&table, path, row, label)? })
     };
     table.rows.iter().map(row).collect()
+}
+
+fn label_of(table: &Table, path: &Path, row: &super::table::Row, column: usize) -> Result<String, Error> {
+    match table.cell(path, row, column)? {
+        "" => Err(Error::bad_line(path, row.line, "the label is empty")),
+        label => Ok(label.to_owned()),
+    }
 }
 
 fn images(values: &Path, labels: &Path) -> Result<(Idx, Idx), Error> {

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::file::absolute;
+use super::inputs::INPUTS;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
 use crate::params::Param;
@@ -67,9 +68,9 @@ impl ModelSpec {
         if !(0.0..1.0).contains(&dropout) {
             return Err(section.bad("dropout", dropout.to_string(), "a share: from 0 to less than 1", None).into());
         }
-        let context = section.count("context")?.unwrap_or(64);
-        let context = usize::try_from(context).ok().filter(|tokens| (1..=1 << 24).contains(tokens));
-        let context = context.ok_or_else(|| section.bad("context", "0".to_owned(), "1 or more", None))?;
+        let tokens = section.count("context")?.unwrap_or(64);
+        let context = usize::try_from(tokens).ok().filter(|tokens| (1..=1 << 24).contains(tokens));
+        let context = context.ok_or_else(|| section.bad("context", tokens.to_string(), "from 1 to 2^24", None))?;
         let from = section.maybe_text("from")?.map(|path| folder.join(path));
         if let Some(from) = &from {
             raw = raw.with("from", absolute(from));
@@ -129,17 +130,25 @@ impl ModelSpec {
         Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
     }
 
-    /// The folder of the run that is begun from, where it is a folder.
+    /// The folder of the run that is begun from, where it is one: the folder named, or that of the file named.
     pub(super) fn from_folder(&self) -> Option<&Path> {
-        self.from.as_deref().filter(|path| path.is_dir())
+        let from = self.from.as_deref()?;
+        let folder = if from.is_dir() { from } else { from.parent()? };
+        (from.is_dir() || folder.join(INPUTS).exists()).then_some(folder)
+    }
+
+    /// Whether nothing but a decoder's last norm trains where its trunk does not.
+    pub(super) fn has_no_head(&self) -> bool {
+        self.head().is_empty()
     }
 
     /// Values to begin with: of the file that is begun from, and for a head that does not fit or is not there, `initial`'s.
-    /// The names of the parameters that stayed new.
+    /// Without `keeps_head` the head is new in any case. The names of the parameters that stayed new.
     pub(super) fn values(
         &self,
         params: &[Param],
         mut initial: Vec<(String, Vec<f32>)>,
+        keeps_head: bool,
     ) -> Result<Option<(Vec<(String, Vec<f32>)>, Vec<String>)>, Error> {
         let Some(from) = &self.from else { return Ok(None) };
         let path = if from.is_dir() { from.join("model.safetensors") } else { from.clone() };
@@ -148,10 +157,11 @@ impl ModelSpec {
         let head = self.head();
         let (mut wrong, mut new) = (Vec::new(), Vec::new());
         for ((name, values), param) in initial.iter_mut().zip(params) {
-            let found = file.tensor(name).ok();
+            let is_head = head.iter().any(|start| name.starts_with(start));
+            let found = file.tensor(name).ok().filter(|_| keeps_head || !is_head);
             match found.filter(|tensor| tensor.shape() == param.shape && tensor.dtype() == Dtype::F32) {
                 Some(tensor) => *values = bytemuck::pod_collect_to_vec(tensor.data()),
-                None if head.iter().any(|start| name.starts_with(start)) => new.push(name.clone()),
+                None if is_head => new.push(name.clone()),
                 None => wrong.push(match file.tensor(name) {
                     Ok(tensor) => format!("{name} is {:?} there and {:?} here", tensor.shape(), param.shape),
                     Err(_) => format!("{name} is missing"),

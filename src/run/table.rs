@@ -9,10 +9,10 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
-/// A row, and the line of the file that it begins on, from 1 on.
+/// A row, and the line of the file that it begins on, from 1 on. JSON may leave a cell out.
 pub(super) struct Row {
     pub(super) line: u64,
-    pub(super) cells: Vec<String>,
+    cells: Vec<Option<String>>,
 }
 
 impl Table {
@@ -31,6 +31,9 @@ impl Table {
         if table.rows.is_empty() {
             return Err(Error::bad_file(path, "the table has no rows"));
         }
+        if let Some(twice) = repeated(&table.columns) {
+            return Err(Error::bad_file(path, format!("the column {twice:?} is there twice")));
+        }
         Ok(table)
     }
 
@@ -45,12 +48,13 @@ impl Table {
         for record in reader.records() {
             let record = record.map_err(bad)?;
             let line = record.position().map_or(0, csv::Position::line);
-            rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
+            rows.push(Row { line, cells: record.iter().map(|cell| Some(cell.to_owned())).collect() });
         }
         Ok(Table { columns, rows })
     }
 
     fn json_lines(path: &Path, bytes: &[u8]) -> Result<Table, Error> {
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Error::bad_file(path, format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
         let mut columns: Vec<String> = Vec::new();
@@ -61,14 +65,12 @@ impl Table {
             if columns.is_empty() {
                 columns = object.keys().cloned().collect();
             }
-            let cell = |column: &String| match object.get(column) {
-                Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                Some(serde_json::Value::Null) | None => {
-                    Err(Error::bad_line(path, line, format!("{column:?} is missing, which the first line has")))
-                }
-                Some(other) => Ok(other.to_string()),
+            let cell = |column: &String| match object.get(column)? {
+                serde_json::Value::String(text) => Some(text.clone()),
+                serde_json::Value::Null => None,
+                other => Some(other.to_string()),
             };
-            rows.push(Row { line, cells: columns.iter().map(cell).collect::<Result<_, _>>()? });
+            rows.push(Row { line, cells: columns.iter().map(cell).collect() });
         }
         Ok(Table { columns, rows })
     }
@@ -81,6 +83,19 @@ impl Table {
             columns: self.columns.clone(),
         })
     }
+}
+
+impl Table {
+    /// A cell, without what is blank around it.
+    pub(super) fn cell<'a>(&self, path: &Path, row: &'a Row, column: usize) -> Result<&'a str, Error> {
+        let cell = row.cells.get(column).and_then(Option::as_deref).map(str::trim);
+        cell.ok_or_else(|| Error::bad_line(path, row.line, format!("{:?} is missing", self.columns[column])))
+    }
+}
+
+/// The first name that comes twice.
+pub(super) fn repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)).map(|(_, name)| name)
 }
 
 /// A file's extension, in small letters.

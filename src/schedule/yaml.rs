@@ -23,7 +23,7 @@ impl Section {
             let reason = format!("brackets are nested more than {MOST_OPEN} deep");
             return Err(Error::NotYaml { file: file.to_owned(), reason });
         }
-        let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
+        let mut value: Value = serde_yaml::from_str(text.trim_start_matches('\u{feff}')).map_err(not_yaml)?;
         value.apply_merge().map_err(not_yaml)?;
         if value.is_null() {
             return Err(Error::NotYaml { file: file.to_owned(), reason: "the file is empty".to_owned() });
@@ -229,6 +229,15 @@ impl Section {
             .as_sequence()
             .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>());
         texts.ok_or_else(|| self.bad(key, show(&value), "a list of texts", None))
+    }
+
+    /// A list of texts, numbers or truths, as they would be written.
+    pub(crate) fn scalars(&mut self, key: &'static str) -> Result<Vec<String>, Error> {
+        let Some(value) = self.take(key) else { return Ok(Vec::new()) };
+        let is_scalar = |item: &&Value| item.is_string() || item.is_number() || item.is_bool();
+        let texts = value.as_sequence().filter(|list| list.iter().all(|item| is_scalar(&item)));
+        let texts = texts.map(|list| list.iter().map(flow).collect());
+        texts.ok_or_else(|| self.bad(key, show(&value), "a list of names", None))
     }
 
     /// A text that has to be there.

@@ -176,6 +176,21 @@ impl Trainer {
         self.task.trunk_bytes()
     }
 
+    /// The parameters that tests see, as a safetensors file: their averages, where the optimizer keeps some. Waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn save_tested(&mut self) -> Result<Vec<u8>, Error> {
+        if self.optimizer.swap()?.is_none() {
+            return Ok(self.parameters.save()?);
+        }
+        self.optimizer.swap_averages()?;
+        let saved = self.parameters.save();
+        self.optimizer.swap_averages()?;
+        Ok(saved?)
+    }
+
     /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
     ///
     /// # Errors

@@ -6,23 +6,25 @@ use gradus::schedule::Spec;
 use std::path::Path;
 use std::process::Command;
 
-/// A fenced block: its language, and its lines.
+/// A fenced block: the line before it, its language, and its lines.
 struct Block<'a> {
+    before: &'a str,
     language: &'a str,
     lines: Vec<&'a str>,
 }
 
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
-    let mut open = false;
+    let (mut open, mut before) = (false, "");
     for line in text.lines() {
         match (line.strip_prefix("```"), open) {
             (Some(language), false) => {
-                blocks.push(Block { language, lines: Vec::new() });
+                blocks.push(Block { before, language, lines: Vec::new() });
                 open = true;
             }
             (Some(_), true) => open = false,
             (None, true) => blocks.last_mut().expect("a block is open").lines.push(line),
+            (None, false) if !line.is_empty() => before = line,
             (None, false) => {}
         }
     }
@@ -45,7 +47,7 @@ fn the_guide_can_be_followed() {
     let desk = folder("guide");
     std::fs::create_dir_all(&desk).expect("a folder");
     let (mut files, mut commands) = (0, 0);
-    for Block { language, lines } in blocks(include_str!("../../docs/guide.md")) {
+    for Block { before, language, lines } in blocks(include_str!("../../docs/guide.md")) {
         if language == "sh" {
             for command in lines {
                 run(&desk, command);
@@ -53,10 +55,8 @@ fn the_guide_can_be_followed() {
             }
             continue;
         }
-        // The first line of a file names it; only YAML has it as a comment.
-        let name = lines[0].strip_prefix("# ").expect("a file's block begins with its name");
-        let kept = if language == "yaml" { &lines[..] } else { &lines[1..] };
-        std::fs::write(desk.join(name), kept.join("\n") + "\n").expect("a file");
+        let name = before.strip_prefix('`').and_then(|line| line.strip_suffix("`:")).expect("a file's name before it");
+        std::fs::write(desk.join(name), lines.join("\n") + "\n").expect("a file");
         files += 1;
     }
     assert!(files >= 8 && commands >= 9, "{files} files, {commands} commands");
@@ -85,7 +85,7 @@ fn the_readme_shows_what_its_commands_print() {
         std::fs::copy(&path, desk.join("schedules").join(path.file_name().expect("a name"))).expect("a copy");
     }
     let mut shown = 0;
-    for Block { language, lines } in blocks(include_str!("../../README.md")) {
+    for Block { language, lines, .. } in blocks(include_str!("../../README.md")) {
         match (language, lines[0]) {
             ("text", command) if command.starts_with("$ ") => {
                 let told = run(&desk, &command[2..]);

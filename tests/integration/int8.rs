@@ -315,7 +315,7 @@ fn wide_workgroups_change_no_bit() {
             }
             let next = optimizer.next(None).expect("a step");
             let (uploads, slot) = (next.uploads, next.slot);
-            let submission = Submission { uploads, programs: vec![&program], slot, ..Submission::default() };
+            let submission = Submission { uploads, programs: &[&program], slot, ..Submission::default() };
             engine.submit(&submission).expect("a submission");
         }
         (parameters.save().expect("a file"), optimizer.save_state().expect("state"))

@@ -98,6 +98,11 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "model.dropout = 1 is not a share: from 0 to less than 1",
         ),
         (
+            "model: {type: decoder, context: 100000000}\ndata: {embedded: kjv}",
+            "model.context = 100000000 is not from 1 to 2^24",
+        ),
+        ("\u{feff}model: {type: mlp}\ndata: {train: a, train_labels: b, test_labels: c}", "data.test is missing"),
+        (
             "model: {type: mlp}\ndata: {embedded: digit}",
             "data.embedded = digit is not one of digits (did you mean \"digits\"?)",
         ),
@@ -232,6 +237,8 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
     let json: String =
         rows.iter().map(|(text, label)| format!("{{\"words\": \"{text}\", \"label\": \"{label}\"}}\n")).collect();
     let (csv, tsv) = (table(","), table("\t"));
+    // A byte order mark, blanks around labels, and a column that a line leaves out and nobody asks for.
+    let marked = format!("\u{feff}{}", json.replace("\"good\"}", "\" good \", \"note\": null}"));
     let bed = Bed::new(
         "labelled-texts",
         &[
@@ -242,16 +249,21 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             ("short.csv", b"words,label\nhello\n"),
             ("blank.csv", b"words,label\nhello,good\n\"\",bad\n"),
             ("a.txt", b"hello"),
+            ("twice.csv", b"words,label,words\nhello,good,x\n"),
+            ("unlabelled.csv", b"words,label\nhello,good\nbye, \n"),
+            ("marked.jsonl", marked.as_bytes()),
+            ("nothing.jsonl", b"{\"words\": \"a\", \"label\": \"x\"}\n{\"words\": null, \"label\": \"y\"}\n"),
         ],
     );
     let file = |train: &str, more: &str| {
         format!("model: {{type: encoder, context: 6}}\ndata: {{train: {train}, text: words, label: label{more}}}\n")
     };
-    let materials: Vec<Material> =
-        ["a.csv", "a.tsv", "a.jsonl"].map(|name| bed.material(&file(name, "")).expect("a material")).into();
+    let materials: Vec<Material> = ["a.csv", "a.tsv", "a.jsonl", "marked.jsonl"]
+        .map(|name| bed.material(&file(name, "")).expect("a material"))
+        .into();
     for material in &materials {
         assert!(material.summary.ends_with("18 texts to train on, 2 to test, 2 classes"), "{}", material.summary);
-        assert_eq!(material.inputs, materials[0].inputs);
+        assert_eq!(material.inputs, materials[0].inputs, "the same numbers from each");
         assert_eq!(material.inputs.classes, ["bad", "good"]);
         assert_eq!(material.warnings.len(), 1, "{:?}", material.warnings);
         assert!(material.warnings[0].contains("of 20 texts are longer than 6 characters and were cut"));
@@ -275,10 +287,18 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             file("a.csv", ", test: other.csv"),
             "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good",
         ),
+        (file("twice.csv", ""), "twice.csv: the column \"words\" is there twice"),
+        (file("unlabelled.csv", ""), "unlabelled.csv, line 3: the label is empty"),
+        (file("nothing.jsonl", ""), "nothing.jsonl, line 2: \"words\" is missing"),
+        (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is not there once"),
+        (
+            file("a.csv", ", test_percent: 1"),
+            "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",
+        ),
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),
-            "a.csv, line 3: the label \"bad\" never comes in what is trained on; labels there are good",
+            "a.csv, line 3: the label \"bad\" is none of data.classes, which are good",
         ),
     ] {
         assert_eq!(bed.told(&text), expected, "{text}");
@@ -331,6 +351,7 @@ fn images_come_from_idx_files() {
             ("few", &labels(&[0, 1])),
             ("cut", &train[..50]),
             ("packed", &[0x1f, 0x8b, 8]),
+            ("empty", &[0, 0, 8, 4, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]),
         ],
     );
     let file =
@@ -341,6 +362,7 @@ fn images_come_from_idx_files() {
     for (text, expected) in [
         (file("train", "few"), "few: its sizes are [2]: one label for each of 20 rows is needed"),
         (file("cut", "labels"), "cut: its sizes are [20, 2, 2], and 34 bytes follow"),
+        (file("empty", "labels"), "empty: its sizes are [0, 4294967295, 4294967295, 4294967295], and 0 bytes follow"),
         (file("packed", "labels"), "packed: it is packed: unpack it with gunzip first"),
         (file("train", "gap"), "gap: the class \"1\" has no example to train on"),
     ] {

@@ -84,7 +84,7 @@ fn one_file_is_one_run() {
 
     // What is there is not trained over by mistake.
     let (code, words) = desk.refused(&["digits.yaml"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(words.contains("runs/digits holds a run already: go on with it by --resume runs/digits"), "{words}");
     assert_eq!(desk.done(&["digits.yaml", "--overwrite", "-q", "--set", "epochs=1"]), "");
     assert_eq!(desk.lines("runs/digits/metrics.jsonl", "epoch").len(), 1);
@@ -113,6 +113,51 @@ fn what_cannot_be_ends_with_2_and_leaves_nothing() {
     assert_eq!(code, Some(1));
     assert!(told.starts_with("gradus: making the folder file/digits: "), "said before anything is trained: {told}");
     assert!(!desk.folder.join("runs").exists());
+}
+
+#[test]
+fn what_is_refused_leaves_the_folder_as_it_was() {
+    let rows: String = (0..40).map(|n| format!("{n},{}\n", if n % 3 == 0 { "x" } else { "y" })).collect();
+    let csv = format!("n,class\n{rows}");
+    let run = "model: {type: mlp, hidden: [4]}\ndata: {train: a.csv, label: class}\nbatch_size: 8\n";
+    let desk = Desk::new("as-it-was", &[("a.csv", &csv), ("run.yaml", run)]);
+    desk.done(&["run.yaml"]);
+    let kept = |name: &str| (name.to_owned(), desk.read(&format!("runs/run/{name}")));
+    let before = ["run.yaml", "inputs.json", "metrics.jsonl", "model.safetensors"].map(kept);
+    let unchanged = || ["run.yaml", "inputs.json", "metrics.jsonl", "model.safetensors"].map(kept) == before;
+    for (arguments, words) in [
+        (vec!["--resume", "runs/run", "--set", "batch_size=4"], "batch_size is 8 there and 4 here"),
+        (vec!["run.yaml", "--overwrite", "--set", "batch_size=400"], "a step takes 400 rows, the train set has 36"),
+        (vec!["run.yaml"], "holds a run already"),
+        (vec!["--resume", "."], ". holds no run to go on with"),
+    ] {
+        let (code, told) = desk.refused(&arguments);
+        assert!(code.is_some_and(|code| code > 0) && told.contains(words), "{arguments:?}: {told}");
+        assert!(unchanged(), "{arguments:?}");
+    }
+    // Other data is another run.
+    for (changed, words) in [
+        (csv.replace('x', "z"), "runs/run: the classes were x, y, and are y, z now"),
+        (csv.replace("39,", "38,"), "runs/run: what is trained on has changed since the run began"),
+    ] {
+        std::fs::write(desk.folder.join("a.csv"), changed).expect("a file");
+        let (code, told) = desk.refused(&["--resume", "runs/run"]);
+        assert!(code == Some(2) && told.ends_with(words), "{told}");
+        assert!(unchanged());
+    }
+}
+
+#[test]
+fn averages_are_what_is_tested_and_what_is_kept() {
+    let desk = Desk::new("averages", &[("digits.yaml", DIGITS)]);
+    desk.done(&["digits.yaml", "--set", "name=raw", "--set", "epochs=1"]);
+    desk.done(&["digits.yaml", "--set", "name=averaged", "--set", "epochs=1", "--set", "optimizer.ema_decay=0.9"]);
+    let (raw, averaged) = (desk.read("runs/raw/model.safetensors"), desk.read("runs/averaged/model.safetensors"));
+    let (raw, averaged) = (tensors(&raw), tensors(&averaged));
+    let name = "layers.0.weight";
+    assert_ne!(raw.tensor(name).expect("a tensor").data(), averaged.tensor(name).expect("a tensor").data());
+    let loss = |run: &str| desk.lines(&format!("runs/{run}/metrics.jsonl"), "epoch")[0]["val_loss"].clone();
+    assert_ne!(loss("raw"), loss("averaged"));
 }
 
 #[test]
@@ -181,6 +226,10 @@ fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
         let same = before.tensor(name).expect("a tensor").data() == after.tensor(name).expect("a tensor").data();
         assert_eq!(same, !name.starts_with("lm_head") && !name.starts_with("transformer.ln_f"), "{name}");
     }
+    // What a run began from need not be there when it goes on.
+    std::fs::rename(desk.folder.join("runs/first"), desk.folder.join("runs/moved")).expect("a folder");
+    assert!(desk.done(&["--resume", "runs/second"]).contains("nothing was left to train"));
+    std::fs::rename(desk.folder.join("runs/moved"), desk.folder.join("runs/first")).expect("a folder");
     let (code, told) = desk.refused(&["third.yaml"]);
     assert_eq!(code, Some(2));
     assert!(told.ends_with("c.txt, line 1: the character 'é' is not in the vocabulary"), "{told}");
@@ -264,6 +313,24 @@ fn lr_find_names_rates_and_leaves_the_run_alone() {
     assert!(table.starts_with("lr,loss,smoothed\n1e-4,") && table.lines().count() > 30, "{table}");
     assert!(!desk.folder.join("runs/digits").exists());
 
+    assert!(told.contains("gradus train digits.yaml --set learning_rate="), "{told}");
+    let told = find(&[
+        "--start",
+        "1e-4",
+        "--steps",
+        "60",
+        "--set",
+        "seed=2",
+        "--set",
+        "learning_rate=null",
+        "--set",
+        "optimizer.lr=1",
+    ]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        told.contains("gradus train digits.yaml --set 'seed=2' --set 'learning_rate=null' --set optimizer.lr="),
+        "{told}"
+    );
     let output = find(&["--json", "--start", "1e-4", "--steps", "60"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     let steepest = json["suggestions"]["steepest_descent"].as_f64().expect("a rate");

@@ -1,0 +1,21 @@
+//! What was asked for cannot be: an exit code of its own.
+
+use std::fmt;
+
+/// An error of what was asked for, found before anything was begun.
+#[derive(Debug)]
+pub(crate) struct Asked(anyhow::Error);
+
+impl Asked {
+    pub(super) fn error(error: anyhow::Error) -> anyhow::Error {
+        anyhow::Error::new(Asked(error))
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Asked {}
