@@ -113,7 +113,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 22] = [
+const SHARED: [(&str, &str); 23] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
@@ -126,6 +126,7 @@ const SHARED: [(&str, &str); 22] = [
     ("float", include_str!("../../shaders/shared/float.wgsl")),
     ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
+    ("linear_tiles", include_str!("../../shaders/shared/linear_tiles.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
     ("moments", include_str!("../../shaders/shared/moments.wgsl")),
@@ -180,6 +181,13 @@ static ADAMW_IN_PLACE: [Access; 9] =
 static SGD_BINDINGS: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 static SGD_IN_PLACE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite];
 
+/// Bindings of a linear layer forward: x, weight, bias, z, shape; then what is folded in.
+static LINEAR_BINDINGS: [Access; 5] = [Read, Read, Read, ReadWrite, Uniform];
+static LINEAR_ACTIVATED: [Access; 6] = [Read, Read, Read, ReadWrite, Uniform, ReadWrite];
+static LINEAR_RESIDUAL: [Access; 6] = [Read, Read, Read, ReadWrite, Uniform, Read];
+/// Bindings of its pass to the weight: dz, x, dweight, dbias, shape; then squares.
+static LINEAR_WEIGHT_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite];
+
 /// A variant of AdamW: its words, how moments are stored, and whether there are a maximum and an average.
 const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(
     name: &'static str,
@@ -191,7 +199,7 @@ const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, 
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 72] = [
+pub static KERNELS: [Kernel; 84] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
@@ -323,70 +331,88 @@ pub static KERNELS: [Kernel; 72] = [
         &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
         gather_tokens,
     ),
-    entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
-    entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
+    entry("linear", LINEAR, &[], &LINEAR_BINDINGS, linear),
+    entry("linear.ragged", LINEAR, &["RAGGED"], &LINEAR_BINDINGS, linear),
+    entry("linear.activated", LINEAR, &["ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear.ragged_activated", LINEAR, &["RAGGED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear.residual", LINEAR, &["RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.ragged_residual", LINEAR, &["RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.tiled", LINEAR, &["TILED"], &LINEAR_BINDINGS, linear),
+    entry("linear.tiled_ragged", LINEAR, &["TILED", "RAGGED"], &LINEAR_BINDINGS, linear),
+    entry("linear.tiled_activated", LINEAR, &["TILED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
     entry(
-        "linear.activated",
+        "linear.tiled_ragged_activated",
         LINEAR,
-        &["ACTIVATED"],
-        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        &["TILED", "RAGGED", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
         linear_activated,
     ),
+    entry("linear.tiled_residual", LINEAR, &["TILED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.tiled_ragged_residual", LINEAR, &["TILED", "RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear_backward_input", LINEAR_BACKWARD_INPUT, &[], &LINEAR_BINDINGS, linear_backward_input),
+    entry("linear_backward_input.ragged", LINEAR_BACKWARD_INPUT, &["RAGGED"], &LINEAR_BINDINGS, linear_backward_input),
+    entry("linear_backward_input.tiled", LINEAR_BACKWARD_INPUT, &["TILED"], &LINEAR_BINDINGS, linear_backward_input),
     entry(
-        "linear.ragged_activated",
-        LINEAR,
-        &["RAGGED", "ACTIVATED"],
-        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
-        linear_activated,
-    ),
-    entry("linear.residual", LINEAR, &["RESIDUAL"], &[Read, Read, Read, ReadWrite, Uniform, Read], linear_residual),
-    entry(
-        "linear.ragged_residual",
-        LINEAR,
-        &["RAGGED", "RESIDUAL"],
-        &[Read, Read, Read, ReadWrite, Uniform, Read],
-        linear_residual,
-    ),
-    entry(
-        "linear_backward_input",
+        "linear_backward_input.tiled_ragged",
         LINEAR_BACKWARD_INPUT,
-        &[],
-        &[Read, Read, Read, ReadWrite, Uniform],
-        linear_backward_input,
-    ),
-    entry(
-        "linear_backward_input.ragged",
-        LINEAR_BACKWARD_INPUT,
-        &["RAGGED"],
-        &[Read, Read, Read, ReadWrite, Uniform],
+        &["TILED", "RAGGED"],
+        &LINEAR_BINDINGS,
         linear_backward_input,
     ),
     entry(
         "linear_backward_weight",
         LINEAR_BACKWARD_WEIGHT,
         &[],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
         linear_backward_weight,
     ),
     entry(
         "linear_backward_weight.ragged",
         LINEAR_BACKWARD_WEIGHT,
         &["RAGGED"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
         linear_backward_weight,
     ),
     entry(
         "linear_backward_weight.squares",
         LINEAR_BACKWARD_WEIGHT,
         &["SQUARES"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        &LINEAR_WEIGHT_BINDINGS,
         linear_backward_weight_squares,
     ),
     entry(
         "linear_backward_weight.ragged_squares",
         LINEAR_BACKWARD_WEIGHT,
         &["RAGGED", "SQUARES"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        &LINEAR_WEIGHT_BINDINGS,
+        linear_backward_weight_squares,
+    ),
+    entry(
+        "linear_backward_weight.tiled",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED"],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
+        linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.tiled_ragged",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "RAGGED"],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
+        linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.tiled_squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "SQUARES"],
+        &LINEAR_WEIGHT_BINDINGS,
+        linear_backward_weight_squares,
+    ),
+    entry(
+        "linear_backward_weight.tiled_ragged_squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "RAGGED", "SQUARES"],
+        &LINEAR_WEIGHT_BINDINGS,
         linear_backward_weight_squares,
     ),
     entry(
@@ -674,6 +700,8 @@ fn linear_backward_weight(call: Call<'_>) {
 
 fn linear_backward_weight_squares(call: Call<'_>) {
     let forms = call.forms;
+    // A tile of the variants without them is one invocation's.
+    let tile = [call.constant("SIDE", 1), call.constant("QUADS", 2)].map(|size| size as usize);
     let accumulate = call.switch("ACCUMULATE", false);
     let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape, squares] = call.take();
@@ -681,7 +709,7 @@ fn linear_backward_weight_squares(call: Call<'_>) {
     let (dz, x, shape, weight, bias) = (dz.get(), x.get(), shape.one(), dweight.as_deref_mut(), dbias.as_deref_mut());
     (forms.linear_backward_weight)(dz, x, weight, bias, shape, accumulate);
     let (weight, bias) = (dweight.as_deref(), dbias.as_deref());
-    twin::nn::linear_backward_weight_squares(weight, bias, shape, squares.get_mut());
+    twin::nn::linear_backward_weight_squares(weight, bias, shape, tile, squares.get_mut());
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {
@@ -760,8 +788,8 @@ fn attention_past_dropout(mut call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &
 impl Kernel {
     /// The shader's text with its imports and its variant resolved.
     ///
-    /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines and do not
-    /// nest. What is imported twice stands there once. There is nothing else.
+    /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported
+    /// twice stands there once. There is nothing else.
     pub fn wgsl(&self) -> String {
         let mut text = String::new();
         self.expand(self.source, &mut text, &mut Vec::new());
@@ -769,13 +797,15 @@ impl Kernel {
     }
 
     fn expand(&self, source: &str, text: &mut String, imported: &mut Vec<&'static str>) {
-        let mut wanted = true;
+        // What the conditions around a line say.
+        let mut conditions: Vec<bool> = Vec::new();
         for line in source.lines() {
+            let wanted = conditions.iter().all(|holds| *holds);
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
-                (Some("#ifdef"), Some(name)) => wanted = self.defines.contains(&name),
-                (Some("#else"), _) => wanted = !wanted,
-                (Some("#endif"), _) => wanted = true,
+                (Some("#ifdef"), Some(name)) => conditions.push(self.defines.contains(&name)),
+                (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
+                (Some("#endif"), _) => _ = conditions.pop(),
                 (Some("#import"), Some(name)) if wanted => {
                     // A name that is not there leaves its line in the text, where the shader compiler points at it.
                     match SHARED.iter().find(|(known, _)| *known == name) {

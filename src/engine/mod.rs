@@ -9,6 +9,7 @@
 mod adapter;
 mod arena;
 mod buffer;
+mod choices;
 mod counters;
 mod cpu;
 mod error;
@@ -21,6 +22,7 @@ mod ring;
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
 pub use arena::{Piece, Placement, place};
 pub use buffer::{Buffer, Range};
+pub use choices::{Choices, Tile, Tiling};
 pub use counters::Counters;
 pub use error::Error;
 pub use kernels::{Access, KERNELS, Kernel, kernel};
@@ -48,6 +50,7 @@ const THROTTLE: Duration = Duration::from_micros(200);
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    choices: Arc<Choices>,
 }
 
 enum Inner {
@@ -120,7 +123,8 @@ impl Engine {
     }
 
     fn on_host(forms: &'static Forms) -> Engine {
-        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })) }
+        let choices = Arc::new(Choices::likely(true));
+        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })), choices }
     }
 
     /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
@@ -132,7 +136,25 @@ impl Engine {
     }
 
     fn from_gpu(gpu: Gpu) -> Engine {
-        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))) }
+        let choices = Arc::new(Choices::likely(gpu.report.kind == "software"));
+        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))), choices }
+    }
+
+    /// Another handle to the same engine, whose dispatches are made by these choices.
+    #[must_use]
+    pub fn choosing(&self, choices: Choices) -> Engine {
+        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices) }
+    }
+
+    /// How kernels share out their work.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// What is chosen for a kernel's layer, where the device has workgroups that large; else registers.
+    pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
+        let chosen = self.choices.tiling(kernel, inputs, outputs);
+        if chosen.fits(self) { chosen } else { Tiling::Registers }
     }
 
     /// The adapter's name, `cpu`, or `twins`.

@@ -44,6 +44,7 @@ mod shaders;
 mod squares;
 mod support;
 mod tidy;
+mod tilings;
 mod train;
 mod transformer;
 mod transformer_bed;
