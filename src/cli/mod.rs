@@ -8,6 +8,7 @@ mod chart;
 mod demo;
 mod demo_transformer;
 mod info;
+mod kernels;
 mod phase_table;
 mod picture;
 mod plan;
@@ -25,6 +26,10 @@ struct Arguments {
     /// Adapter to run on: part of its name, or `cpu`.
     #[arg(long, global = true, value_name = "TEXT")]
     adapter: Option<String>,
+    /// How kernels that multiply matrices share out their work: registers, tiles, tiles32, tiles64, tiles128, or a file as
+    /// `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this adapter.
+    #[arg(long, global = true, value_name = "TEXT")]
+    kernels: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,11 +75,13 @@ pub fn run() -> anyhow::Result<()> {
         Some(text) => AdapterChoice::parse(text),
         None => AdapterChoice::from_env(),
     };
+    let asked = arguments.kernels.as_deref();
+    let engine = || kernels::chosen(&Engine::new(&choice)?, asked);
     match &arguments.command {
-        Command::Info => info::run(&choice),
-        Command::Bench(options) => bench::run(&Engine::new(&choice)?, options),
-        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
-        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
+        Command::Info => info::run(&choice, asked),
+        Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
+        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&engine()?, options),
+        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&engine()?, options),
         Command::Plan(options) => plan::run(options),
         Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),
     }

@@ -118,6 +118,12 @@ impl Choices {
         Tiling::ALL.into_iter().find(|tiling| tiling.name() == name).map(Choices::all)
     }
 
+    /// The sizes that layers are told apart by.
+    pub fn classes() -> impl Iterator<Item = u32> {
+        let (first, last) = CLASSES;
+        std::iter::successors(Some(first), move |size| (*size < last).then(|| 2 * size))
+    }
+
     /// The class of a layer's size: the power of two next to it, within the classes there are.
     pub fn class(size: u32) -> u32 {
         let (first, last) = CLASSES;

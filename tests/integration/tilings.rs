@@ -1,12 +1,15 @@
 //! Kernels in tiles that a workgroup shares: each against its twin at sizes that fill no tile; the bits of a row, wherever
 //! it stands; and which tiling is chosen for what.
 
-use crate::support::{fresh_gpu, gpu};
+use crate::support::{folder, fresh_gpu, gpu};
 use crate::trial::{Trial, activations, agree, dense, junk, regrid};
 use gradus::engine::layout::Linear;
 use gradus::engine::{Choices, Engine, Range, Tiling};
+use gradus::measure;
 use gradus::nn::Activation;
 use gradus::nn::ops::{self, After};
+use std::process::Command;
+use std::time::Duration;
 
 /// Rows, inputs and outputs: below, at and past an edge of 32, 64 and 128.
 const LAYERS: [[usize; 3]; 8] =
@@ -159,4 +162,79 @@ fn tilings_that_the_device_has_no_room_for_are_not_taken() {
     assert!(chosen.same(&engine), "a handle to the same engine");
     assert_eq!(engine.choices(), Engine::from_device(device.clone(), queue.clone()).expect("an engine").choices());
     assert_eq!(Engine::cpu().tiling("linear", 512, 512), Tiling::Registers);
+}
+
+/// The little ones; the rest would take minutes on software.
+#[test]
+fn tilings_are_measured_class_by_class_until_the_time_is_up() {
+    let Some(gpu) = gpu() else { return };
+    let choices = measure::choices(&gpu, Duration::from_millis(200)).expect("choices");
+    assert_eq!(choices.otherwise, gpu.choices().otherwise);
+    let first =
+        ["linear", "linear_backward_input", "linear_backward_weight"].map(|kernel| Choices::key(kernel, 64, 64));
+    let measured = first.iter().filter(|key| choices.chosen.contains_key(*key)).count();
+    assert!(measured >= 1, "the smallest class comes first: {choices:?}");
+    assert!(choices.chosen.len() < 3 * 49, "{choices:?}");
+    let none = measure::choices(&gpu, Duration::ZERO).expect("choices");
+    assert_eq!(none, Choices::all(none.otherwise));
+}
+
+#[test]
+fn tilings_are_asked_for_by_option_or_environment_or_kept_in_the_cache() {
+    let Some(gpu) = gpu() else { return };
+    let adapter = gpu.adapter().expect("an adapter");
+    let caches = folder("caches");
+    let info = |asked: &[&str], variable: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        let folders = ["HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"].map(|name| (name, &caches));
+        command.envs(folders).env("GRADUS_KERNELS", variable).arg("info").args(asked);
+        let output = command.output().expect("the binary runs");
+        let told = [&output.stdout[..], &output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    };
+    let (_, told) = info(&[], "");
+    assert!(told.contains("kernels: not measured"), "{told}");
+    let (_, told) = info(&[], "tiles32");
+    assert!(told.contains("asked for: tiles32\n  all") && told.contains(" tiles32\n"), "{told}");
+    let (_, told) = info(&["--kernels", "registers"], "tiles32");
+    assert!(told.contains("asked for: registers"), "{told}");
+    let (fine, told) = info(&["--kernels", "cards"], "");
+    assert!(!fine && told.contains("--kernels cards: registers, tiles"), "{told}");
+
+    // As a measurement would have left it.
+    let mut choices = Choices::all(Tiling::Tiles64);
+    choices.chosen.insert(Choices::key("linear", 64, 64), Tiling::Tiles32);
+    let kept = |driver: &str| {
+        let version = env!("CARGO_PKG_VERSION");
+        serde_json::json!({"adapter": adapter.name, "driver": driver, "version": version, "choices": choices})
+            .to_string()
+    };
+    let file = folder("kernels").with_extension("json");
+    std::fs::write(&file, kept("of another machine")).expect("a file");
+    let path = file.to_str().expect("a path");
+    let (_, told) = info(&["--kernels", path], "");
+    assert!(told.contains("linear 64 x 64") && told.contains(" tiles32\n"), "{told}");
+    let place = |told: &str| told.lines().find_map(|line| line.split_once(", in ").map(|(_, file)| file.to_owned()));
+    assert_eq!(place(&told), None, "{told}");
+
+    let name = gradus_cache(&caches, &adapter.name, &adapter.driver);
+    std::fs::create_dir_all(name.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&name, kept(&adapter.driver)).expect("a file");
+    let (_, told) = info(&[], "");
+    assert_eq!(place(&told).as_deref(), name.to_str(), "{told}");
+    std::fs::write(&name, kept("of another machine")).expect("a file");
+    let (_, told) = info(&[], "");
+    assert!(told.contains("kernels: not measured"), "another driver's does not count: {told}");
+    std::fs::write(&name, "{").expect("a file");
+    let (fine, told) = info(&[], "");
+    assert!(fine && told.contains("warning: reading"), "{told}");
+}
+
+/// The name by which the binary keeps choices.
+fn gradus_cache(caches: &std::path::Path, adapter: &str, driver: &str) -> std::path::PathBuf {
+    let name = format!("{adapter} {driver} {}", env!("CARGO_PKG_VERSION")).to_lowercase();
+    let words: Vec<&str> =
+        name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').filter(|word| !word.is_empty()).collect();
+    let below = if cfg!(target_os = "macos") { "Library/Caches/gradus" } else { "gradus" };
+    caches.join(below).join(words.join("-") + ".json")
 }
