@@ -5,7 +5,7 @@
 //
 // Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. As in the forward pass one
 // invocation takes 8 queries of one head, 8 keys a turn, and keeps its sums in dqkv, which is laid out as qkv is. It
-// writes the queries' part alone. With DROPOUT the weights dropped are those of the forward pass.
+// writes the queries' part alone; with TILED a workgroup takes 32 queries, 32 keys a turn. With DROPOUT the weights dropped are those of the forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4
 //   1 mask     [batch, context]                          0: a key that nobody sees (padding)
@@ -35,6 +35,39 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(7) var<storage, read> position: Position;
 #endif
 
+#ifdef TILED
+// [keys][queries] by fours.
+var<workgroup> scores_shared: array<mat4x4<f32>, SIDE * SIDE>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let place = block_of(group, grid);
+    if (!is_inside(place)) {
+        return;
+    }
+    let down = lane / SIDE;
+    let along = lane % SIDE;
+    let t = place.first + 4u * down;
+    let rows = part_of(shape.query, place, t);
+    let end = select(shape.context, min(place.first + BLOCK, shape.context), CAUSAL != 0u);
+    for (var j = 0u; j < end; j += BLOCK) {
+        scores_shared[along * SIDE + down] = slope_of(place, t, j + 4u * along).scores;
+        workgroupBarrier();
+        for (var d = along; d < shape.head_quads; d += SIDE) {
+            var brought = mat4x4<f32>();
+            for (var i = 0u; i < SIDE; i++) {
+                brought += qkv_at(part_of(shape.key, place, j + 4u * i), d) * scores_shared[i * SIDE + down];
+            }
+            add_four(t, rows + d, j == 0u, brought);
+        }
+        workgroupBarrier();
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let place = place_of(id.y * grid.x * WORKGROUP + id.x);
@@ -57,3 +90,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         }
     }
 }
+#endif

@@ -1,13 +1,11 @@
 // What the two backward passes of attention share: weights made again from lse, and the gradient of the scores.
 //
 // Whoever imports this declares dout, lse and delta too.
+#ifdef TILED
+#import attention_block
+#else
 #import attention_tile
-
-// A tile's weights after dropout, and the gradient of its scores before the scale.
-struct Slopes {
-    weights: Tile,
-    scores: Tile,
-}
+#endif
 
 // What the forward pass and delta know of 4 queries.
 struct Known {
@@ -26,26 +24,13 @@ fn dout_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
     return mat4x4<f32>(dout[rows.x + d], dout[rows.y + d], dout[rows.z + d], dout[rows.w + d]);
 }
 
-// The gradient of the weights: dout of queries from t on against values from j on.
-fn pulls(place: Place, t: u32, j: u32) -> Tile {
-    let o0 = out_of(place, t);
-    let o1 = out_of(place, t + 4u);
-    let v0 = part_of(shape.value, place, j);
-    let v1 = part_of(shape.value, place, j + 4u);
-    var tile = Tile();
-    for (var d = 0u; d < shape.head_quads; d++) {
-        add_products(&tile, dout_at(o0, d), dout_at(o1, d), qkv_at(v0, d), qkv_at(v1, d));
-    }
-    return tile;
-}
-
 // Four keys, and which of them are real.
 struct Keys {
     first: u32,
     real: vec4<bool>,
 }
 
-// The same as Slopes of 4 queries and 4 keys.
+// Weights of 4 queries and 4 keys after dropout, and the gradient of their scores before the scale.
 struct Slope {
     weights: mat4x4<f32>,
     scores: mat4x4<f32>,
@@ -64,6 +49,37 @@ fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32,
     return Slope(dropped(weights, bits), gradient);
 }
 
+#ifdef TILED
+// Of 4 queries and 4 keys.
+fn slope_of(place: Place, t: u32, j: u32) -> Slope {
+    let rows = out_of(place, t);
+    let values = part_of(shape.value, place, j);
+    var pull = mat4x4<f32>();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        pull += transpose(qkv_at(values, d)) * dout_at(rows, d);
+    }
+    return slope(score_of(place, t, j), pull, known_of(place, t), kept_of(place, t, j), t, Keys(j, real_keys(place, j)));
+}
+#else
+// The same as Slope of a tile.
+struct Slopes {
+    weights: Tile,
+    scores: Tile,
+}
+
+// The gradient of the weights: dout of queries from t on against values from j on.
+fn pulls(place: Place, t: u32, j: u32) -> Tile {
+    let o0 = out_of(place, t);
+    let o1 = out_of(place, t + 4u);
+    let v0 = part_of(shape.value, place, j);
+    let v1 = part_of(shape.value, place, j + 4u);
+    var tile = Tile();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        add_products(&tile, dout_at(o0, d), dout_at(o1, d), qkv_at(v0, d), qkv_at(v1, d));
+    }
+    return tile;
+}
+
 fn slopes(place: Place, t: u32, j: u32) -> Slopes {
     let score = scores(place, t, j);
     let pull = pulls(place, t, j);
@@ -80,6 +96,7 @@ fn slopes(place: Place, t: u32, j: u32) -> Slopes {
     let weights = Tile(Half(a.weights, b.weights), Half(c.weights, d.weights));
     return Slopes(weights, Tile(Half(a.scores, b.scores), Half(c.scores, d.scores)));
 }
+#endif
 
 // Adds to a vec4 of the token's row in dqkv; the first tile overwrites what is there.
 fn add(token: u32, at: u32, first: bool, brought: vec4<f32>) {

@@ -113,10 +113,11 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 23] = [
+const SHARED: [(&str, &str); 24] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
+    ("attention_block", include_str!("../../shaders/shared/attention_block.wgsl")),
     ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
@@ -188,6 +189,11 @@ static LINEAR_RESIDUAL: [Access; 6] = [Read, Read, Read, ReadWrite, Uniform, Rea
 /// Bindings of its pass to the weight: dz, x, dweight, dbias, shape; then squares.
 static LINEAR_WEIGHT_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite];
 
+/// Bindings of attention: qkv, mask, out, lse, shape; then where the batch stands.
+static ATTENTION_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, Read];
+/// Bindings of its backward passes: qkv, mask, dout, lse, delta, dqkv, shape; then where the batch stands.
+static ATTENTION_PAST_BINDINGS: [Access; 8] = [Read, Read, Read, Read, Read, ReadWrite, Uniform, Read];
+
 /// A variant of AdamW: its words, how moments are stored, and whether there are a maximum and an average.
 const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(
     name: &'static str,
@@ -199,7 +205,7 @@ const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, 
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 84] = [
+pub static KERNELS: [Kernel; 90] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
@@ -423,14 +429,10 @@ pub static KERNELS: [Kernel; 84] = [
         softmax_cross_entropy,
     ),
     entry("tally", TALLY, &[], &[Read, ReadWrite, Read, Uniform], tally),
-    entry("attention", ATTENTION, &[], &[Read, Read, ReadWrite, ReadWrite, Uniform], attention),
-    entry(
-        "attention.dropout",
-        ATTENTION,
-        &["DROPOUT"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, Read],
-        attention_dropout,
-    ),
+    entry("attention", ATTENTION, &[], ATTENTION_BINDINGS.split_at(5).0, attention),
+    entry("attention.dropout", ATTENTION, &["DROPOUT"], &ATTENTION_BINDINGS, attention_dropout),
+    entry("attention.tiled", ATTENTION, &["TILED"], ATTENTION_BINDINGS.split_at(5).0, attention),
+    entry("attention.tiled_dropout", ATTENTION, &["TILED", "DROPOUT"], &ATTENTION_BINDINGS, attention_dropout),
     entry(
         "attention_backward_delta",
         ATTENTION_BACKWARD_DELTA,
@@ -442,28 +444,56 @@ pub static KERNELS: [Kernel; 84] = [
         "attention_backward_query",
         ATTENTION_BACKWARD_QUERY,
         &[],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
         attention_backward_query,
     ),
     entry(
         "attention_backward_query.dropout",
         ATTENTION_BACKWARD_QUERY,
         &["DROPOUT"],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        &ATTENTION_PAST_BINDINGS,
+        attention_backward_query_dropout,
+    ),
+    entry(
+        "attention_backward_query.tiled",
+        ATTENTION_BACKWARD_QUERY,
+        &["TILED"],
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
+        attention_backward_query,
+    ),
+    entry(
+        "attention_backward_query.tiled_dropout",
+        ATTENTION_BACKWARD_QUERY,
+        &["TILED", "DROPOUT"],
+        &ATTENTION_PAST_BINDINGS,
         attention_backward_query_dropout,
     ),
     entry(
         "attention_backward_key_value",
         ATTENTION_BACKWARD_KEY_VALUE,
         &[],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
         attention_backward_key_value,
     ),
     entry(
         "attention_backward_key_value.dropout",
         ATTENTION_BACKWARD_KEY_VALUE,
         &["DROPOUT"],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
+        &ATTENTION_PAST_BINDINGS,
+        attention_backward_key_value_dropout,
+    ),
+    entry(
+        "attention_backward_key_value.tiled",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["TILED"],
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
+        attention_backward_key_value,
+    ),
+    entry(
+        "attention_backward_key_value.tiled_dropout",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["TILED", "DROPOUT"],
+        &ATTENTION_PAST_BINDINGS,
         attention_backward_key_value_dropout,
     ),
 ];

@@ -1,6 +1,6 @@
-//! Which tiling is fastest for which layer, tried on the adapter.
+//! Which tiling is fastest for which kernel and sizes, tried on the adapter.
 
-use super::layer::{Layer, Pass};
+use super::subject::{self, Subject};
 use crate::Error;
 use crate::engine::{Choices, Engine, Prepared, Range, Submission, Tiling};
 use std::time::{Duration, Instant};
@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 /// Rows of a batch that layers are timed with: 16 sequences of 64 tokens.
 const ROWS: usize = 1024;
 
+/// Numbers of the largest head that is timed.
+const MOST_HEAD: usize = 128;
+
 /// Sizes that fill no tile and need several of each, but keep to vec4s: the pipelines are those that are timed.
-const ODD: [usize; 3] = [203, 196, 234];
+const ODD: [Work; 2] = [Work::Layer([203, 196, 234]), Work::Attention([77, 20])];
 
 /// Rounds of all tilings in turn behind a choice.
 const ROUNDS: usize = 3;
@@ -26,7 +29,7 @@ const GAIN: f64 = 0.95;
 /// Numbers that are compared at each end of a result.
 const COMPARED: u64 = 16 << 10;
 
-/// Finds the fastest tiling of each pass for each class of layers, from small to large until the time is up; the classes
+/// Finds the fastest tiling of each kernel for each class of sizes, from small to large until the time is up; the classes
 /// that are left keep what the engine chooses `otherwise`. Kernels are compiled before the time begins.
 ///
 /// A tiling is tried only if its results are those of the twins at sizes that fill no tile, and taken only if they are
@@ -36,67 +39,98 @@ const COMPARED: u64 = 16 << 10;
 /// From the device.
 pub fn choices(engine: &Engine, time: Duration) -> Result<Choices, Error> {
     let mut found = Choices::all(engine.choices().otherwise);
-    let fit: Vec<Tiling> = Tiling::ALL.into_iter().filter(|tiling| tiling.fits(engine)).collect();
-    let odd = Layer::new(engine, ODD)?;
-    let twins = Engine::twins();
-    let reference = Layer::new(&twins, ODD)?;
-    let mut right = Vec::new();
-    for pass in Pass::ALL {
-        run(&twins, &reference.prepare(&twins, pass, 1)?)?;
-        let expected = twins.read(reference.result(pass))?;
-        let mut candidates = Vec::new();
-        for tiling in &fit {
-            let engine = engine.choosing(Choices::all(*tiling));
-            run(&engine, &odd.prepare(&engine, pass, 1)?)?;
-            if agree(&engine.read(odd.result(pass))?, &expected) {
-                candidates.push(*tiling);
-            }
-        }
-        right.push((pass, candidates));
-    }
-    if !right.iter().all(|(_, candidates)| candidates.contains(&found.otherwise)) {
+    let right = right(engine)?;
+    if !right.iter().all(|(_, tilings)| tilings.contains(&found.otherwise)) {
         found.otherwise = Tiling::Registers;
     }
     let started = Instant::now();
-    for [inputs, outputs] in classes() {
-        let layer = match Layer::new(engine, [ROWS, inputs, outputs]) {
+    for work in classes() {
+        let subjects = match work.subjects(engine) {
             Err(error) if super::is_about_room(&error) => continue,
-            layer => layer?,
+            subjects => subjects?,
         };
-        for (pass, candidates) in &right {
+        for subject in &subjects {
             if started.elapsed() > time {
                 return Ok(found);
             }
-            let key = Choices::key(pass.kernel(), inputs as u32, outputs as u32);
-            found.chosen.insert(key, fastest(engine, &layer, *pass, candidates, found.otherwise)?);
+            let [inputs, outputs] = subject.sizes;
+            let tilings = right.iter().find(|(kernel, _)| *kernel == subject.kernel);
+            let tilings = tilings.map_or(&[][..], |(_, tilings)| tilings);
+            let chosen = fastest(engine, subject, tilings, found.otherwise)?;
+            found.chosen.insert(Choices::key(subject.kernel, inputs, outputs), chosen);
         }
     }
     Ok(found)
 }
 
-/// Inputs and outputs of a layer of each class, those with the fewest products first.
-fn classes() -> Vec<[usize; 2]> {
+/// What several kernels are timed over.
+#[derive(Clone, Copy)]
+enum Work {
+    Layer([usize; 3]),
+    /// Tokens of an example, numbers of a head.
+    Attention([usize; 2]),
+}
+
+impl Work {
+    fn subjects(self, engine: &Engine) -> Result<[Subject; 3], Error> {
+        match self {
+            Work::Layer(sizes) => subject::layer(engine, sizes),
+            Work::Attention(sizes) => subject::attention(engine, sizes),
+        }
+    }
+}
+
+/// Each class of layers, then of attention, those with the fewest products first.
+fn classes() -> Vec<Work> {
     let sizes = || Choices::classes().map(|size| size as usize);
-    let mut classes: Vec<[usize; 2]> =
-        sizes().flat_map(|inputs| sizes().map(move |outputs| [inputs, outputs])).collect();
-    classes.sort_by_key(|[inputs, outputs]| inputs * outputs);
-    classes
+    let pairs = || sizes().flat_map(|first| sizes().map(move |second| [first, second]));
+    let layers = pairs().map(|[inputs, outputs]| (inputs * outputs, Work::Layer([ROWS, inputs, outputs])));
+    let heads = pairs().filter(|[_, head]| *head <= MOST_HEAD);
+    let heads = heads.map(|[context, head]| (8 * context * head, Work::Attention([context, head])));
+    let mut classes: Vec<(usize, Work)> = layers.chain(heads).collect();
+    classes.sort_by_key(|(products, _)| *products);
+    classes.into_iter().map(|(_, work)| work).collect()
+}
+
+/// The tilings of each kernel that the device has room for and gets right.
+fn right(engine: &Engine) -> Result<Vec<(&'static str, Vec<Tiling>)>, Error> {
+    let twins = Engine::twins();
+    let mut right = Vec::new();
+    for work in ODD {
+        for (subject, reference) in work.subjects(engine)?.into_iter().zip(work.subjects(&twins)?) {
+            run(&twins, &reference.prepare(&twins, 1)?)?;
+            let expected = twins.read(&reference.result)?;
+            let mut tilings = Vec::new();
+            for tiling in Tiling::ALL.into_iter().filter(|tiling| tiling.fits(engine)) {
+                let engine = engine.choosing(Choices::all(tiling));
+                run(&engine, &subject.prepare(&engine, 1)?)?;
+                if agree(&engine.read(&subject.result)?, &expected) {
+                    tilings.push(tiling);
+                }
+            }
+            right.push((subject.kernel, tilings));
+        }
+    }
+    Ok(right)
 }
 
 /// The fastest tiling whose results are those of the first one; `usual`, unless another is clearly faster.
-fn fastest(engine: &Engine, layer: &Layer, pass: Pass, candidates: &[Tiling], usual: Tiling) -> Result<Tiling, Error> {
+fn fastest(engine: &Engine, subject: &Subject, tilings: &[Tiling], usual: Tiling) -> Result<Tiling, Error> {
     let mut tried: Vec<(Tiling, Prepared, f64)> = Vec::new();
     let mut expected: Option<Vec<f32>> = None;
-    for tiling in candidates {
+    for tiling in tilings {
         let engine = engine.choosing(Choices::all(*tiling));
-        let once = layer.prepare(&engine, pass, 1)?;
-        run(&engine, &once)?;
-        let (got, seconds) = (ends(&engine, layer.result(pass))?, run(&engine, &once)?);
-        if !agree(&got, expected.get_or_insert_with(|| got.clone())) {
+        let once = subject.prepare(&engine, 1)?;
+        // Attention has one tile, whatever its name.
+        if tried.iter().any(|(_, known, _)| pipeline(known) == pipeline(&once)) {
             continue;
         }
-        let times = (SUBMISSION.as_secs_f64() / seconds).clamp(1.0, TIMES) as usize;
-        tried.push((*tiling, layer.prepare(&engine, pass, times)?, f64::INFINITY));
+        run(&engine, &once)?;
+        let (got, seconds) = (ends(&engine, &subject.result)?, run(&engine, &once)?);
+        if agree(&got, expected.get_or_insert_with(|| got.clone())) {
+            let times = (SUBMISSION.as_secs_f64() / seconds).clamp(1.0, TIMES) as usize;
+            tried.push((*tiling, subject.prepare(&engine, times)?, f64::INFINITY));
+        }
     }
     for _ in 0..ROUNDS {
         let best = tried.iter().map(|(_, _, seconds)| *seconds).fold(f64::INFINITY, f64::min);
@@ -111,6 +145,10 @@ fn fastest(engine: &Engine, layer: &Layer, pass: Pass, candidates: &[Tiling], us
     let seconds = |tried: &(Tiling, Prepared, f64)| if tried.0 == usual { GAIN * tried.2 } else { tried.2 };
     let best = tried.iter().min_by(|one, other| seconds(one).total_cmp(&seconds(other)));
     Ok(best.map_or(Tiling::Registers, |(tiling, ..)| *tiling))
+}
+
+fn pipeline(program: &Prepared) -> Option<(&str, &[(&'static str, f64)])> {
+    program.program().dispatches.first().map(|dispatch| (dispatch.kernel.name, &dispatch.constants[..]))
 }
 
 /// Seconds from the submission to its end.

@@ -11,11 +11,11 @@ mod choices;
 mod comparisons;
 mod copies;
 mod host;
-mod layer;
 mod products;
 mod report;
 mod sizes;
 mod step;
+mod subject;
 pub mod workload;
 
 pub use choices::choices;

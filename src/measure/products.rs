@@ -1,7 +1,7 @@
 //! How many products of matrices the kernels of linear layers make in a second.
 
-use super::layer::{Layer, Pass};
 use super::step::{median, rounds};
+use super::subject;
 use crate::Error;
 use crate::engine::{Engine, Prepared, Submission};
 
@@ -52,19 +52,18 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Product>, Error> {
 }
 
 fn product(engine: &Engine, name: &'static str, shape: [usize; 3]) -> Result<Product, Error> {
-    let layer = Layer::new(engine, shape)?;
     let times = GPU_PRODUCTS / shape.iter().product::<usize>().max(1);
     let times = if engine.is_software() { 1 } else { times.clamp(1, GPU_TIMES) };
+    let passes = subject::layer(engine, shape)?;
+    let tilings = passes.each_ref().map(|pass| engine.tiling(pass.kernel, pass.sizes[0], pass.sizes[1]).name());
+    let [forward, input, weight] = passes.map(|pass| pass.prepare(engine, times));
+    let (forward, input, weight) = (forward?, input?, weight?);
     let run = |pass: &Prepared| -> Result<(), Error> {
         engine.submit(&Submission { programs: vec![pass], ..Submission::default() })?;
         Ok(engine.wait()?)
     };
-    let [forward, input, weight] = Pass::ALL.map(|pass| layer.prepare(engine, pass, times));
-    let (forward, input, weight) = (forward?, input?, weight?);
     let seconds = rounds(&mut [&mut || run(&forward), &mut || run(&input), &mut || run(&weight)])?;
     let mut seconds = seconds.into_iter().map(|seconds| median(seconds) / times as f64);
     let seconds = [(); 3].map(|()| seconds.next().unwrap_or(f64::NAN));
-    let [_, inputs, outputs] = shape.map(|size| size as u32);
-    let tilings = Pass::ALL.map(|pass| engine.tiling(pass.kernel(), inputs, outputs).name());
     Ok(Product { name, shape, tilings, seconds })
 }

@@ -5,7 +5,7 @@
 
 use super::Error;
 use crate::engine::layout::Attention;
-use crate::engine::{Dispatch, Engine, Range, kernel, row_of};
+use crate::engine::{Dispatch, Engine, Range, Tiling, kernel, row_of};
 
 /// Which keys a query sees of those that the mask lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,23 +82,47 @@ fn dispatch(
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
     let row = 16 * u64::from(shape.head_quads);
-    let (invocations, rows) = match name {
-        "attention_backward_delta" => (numbers(shape), 2),
-        "attention" => (runs(shape), 4),
-        "attention_backward_query" => (runs(shape), 5),
-        _ => (runs(shape), 6),
+    let (along, rows) = match name {
+        "attention_backward_delta" => (Along::Numbers, 2),
+        "attention" => (along(engine, name, shape), 4),
+        "attention_backward_query" => (along(engine, name, shape), 5),
+        _ => (along(engine, name, shape), 6),
     };
-    let name = if position.is_some() { format!("{name}.dropout") } else { name.to_owned() };
+    let (workgroup, groups) = match along {
+        Along::Numbers => (workgroup(engine), numbers(shape).div_ceil(u64::from(workgroup(engine)))),
+        Along::Runs => (workgroup(engine), runs(shape, RUN).div_ceil(u64::from(workgroup(engine)))),
+        Along::Blocks => (BLOCK_INVOCATIONS, runs(shape, BLOCK)),
+    };
+    let words = [(along == Along::Blocks, "tiled"), (position.is_some(), "dropout")];
+    let words: Vec<&str> = words.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
+    let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
     let sizes = engine.buffer_with("attention shape", &[*shape])?.all();
-    let mut constants = vec![("WORKGROUP", f64::from(workgroup(engine)))];
+    let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
     constants.extend(sight.map(|sight| ("CAUSAL", f64::from(u8::from(sight == Sight::Causal)))));
     Ok(Dispatch {
         kernel: kernel(&name)?,
         bindings: memory.into_iter().chain([sizes]).chain(position).map(Into::into).collect(),
         constants,
-        grid: row_of(invocations.div_ceil(u64::from(workgroup(engine))) as u32),
+        grid: row_of(groups as u32),
         bytes: rows * row * numbers(shape),
     })
+}
+
+/// What an invocation, or a workgroup, takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Along {
+    /// An invocation a number of lse or delta.
+    Numbers,
+    /// An invocation a run of tokens of one head.
+    Runs,
+    /// A workgroup a block of tokens of one head.
+    Blocks,
+}
+
+/// Any tiling but registers is the one that there is.
+fn along(engine: &Engine, name: &str, shape: &Attention) -> Along {
+    let tiling = engine.tiling(name, shape.context, 4 * shape.head_quads);
+    if tiling == Tiling::Registers { Along::Runs } else { Along::Blocks }
 }
 
 /// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
@@ -106,19 +130,21 @@ fn workgroup(engine: &Engine) -> u32 {
     if engine.is_software() { 8 } else { 64 }
 }
 
-/// Runs of 8 tokens: one invocation takes 8 queries, or 8 keys, of one head.
+/// Tokens of a run, which one invocation takes: 8 queries, or 8 keys, of one head.
 ///
 /// Loads are what costs on a software adapter, so an invocation makes 8 by 8 scores and keeps no row of a head: forward
 /// over 16 examples of 64 tokens, 4 heads of 32, no mask, is 2.8 ms (llvmpipe, 2 cores; all of these in turn). Rows of 4
 /// queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s for arrays of
-/// 32 vec4s) where this takes 0.5. A workgroup that shares its weights, each lane with 8 queries by 8 numbers of out in
-/// registers, 16 queries by 16, 32 or 64 keys: 6.3, 5.0, 4.6 ms; 32 by 32: 4.9 ms.
+/// 32 vec4s) where this takes 0.5.
 ///
 /// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward (delta 0.3, query 2.7, keys 4.3). With 12
 /// heads on 4 · 64, every key seen: 2.0 and 7.4. These are the least of 21 runs beside other work.
-///
-/// A GPU likely wants that workgroup: here it has few invocations for its width, and its sums go through its caches (not
-/// measured there).
-fn runs(shape: &Attention) -> u64 {
-    u64::from(shape.batch) * u64::from(shape.heads) * u64::from(shape.context.div_ceil(8))
+const RUN: u32 = 8;
+
+/// Tokens of a block, which a workgroup of so many invocations takes: a GPU has few runs for its width (not measured there).
+const BLOCK: u32 = 32;
+const BLOCK_INVOCATIONS: u32 = 64;
+
+fn runs(shape: &Attention, tokens: u32) -> u64 {
+    u64::from(shape.batch) * u64::from(shape.heads) * u64::from(shape.context.div_ceil(tokens))
 }

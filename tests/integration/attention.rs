@@ -3,7 +3,7 @@
 
 use crate::support::{assert_close, gpu, noise, on_threads};
 use gradus::engine::layout::{Attention, Position, pcg};
-use gradus::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
+use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
 use gradus::nn::attention::{
     Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query, numbers,
 };
@@ -158,8 +158,11 @@ fn agree(case: &Case, got: &Results) {
 #[test]
 fn attention_agrees_with_its_twin() {
     let Some(gpu) = gpu() else { return };
-    for (number, case) in cases().into_iter().enumerate() {
-        agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
+    for tiling in [Tiling::Registers, Tiling::Tiles32] {
+        let gpu = gpu.choosing(Choices::all(tiling));
+        for (number, case) in cases().into_iter().enumerate() {
+            agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
+        }
     }
 }
 

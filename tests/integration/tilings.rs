@@ -174,7 +174,6 @@ fn tilings_are_measured_class_by_class_until_the_time_is_up() {
         ["linear", "linear_backward_input", "linear_backward_weight"].map(|kernel| Choices::key(kernel, 64, 64));
     let measured = first.iter().filter(|key| choices.chosen.contains_key(*key)).count();
     assert!(measured >= 1, "the smallest class comes first: {choices:?}");
-    assert!(choices.chosen.len() < 3 * 49, "{choices:?}");
     let none = measure::choices(&gpu, Duration::ZERO).expect("choices");
     assert_eq!(none, Choices::all(none.otherwise));
 }
