@@ -85,8 +85,6 @@ fn store_lse(place: Place, t: u32, running: Running) {
 }
 
 #ifdef TILED
-// [queries][keys] by fours, to be gone through along the keys.
-var<workgroup> shares: array<vec4<f32>, SIDE * SIDE>;
 // [keys][queries] by fours.
 var<workgroup> weights: array<mat4x4<f32>, SIDE * SIDE>;
 
@@ -97,17 +95,6 @@ fn largest_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
     var all = own;
     for (var i = 0u; i < SIDE; i++) {
         all = max(all, shares[lane / SIDE * SIDE + i]);
-    }
-    workgroupBarrier();
-    return all;
-}
-
-fn total_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
-    shares[lane] = own;
-    workgroupBarrier();
-    var all = vec4<f32>();
-    for (var i = 0u; i < SIDE; i++) {
-        all += shares[lane / SIDE * SIDE + i];
     }
     workgroupBarrier();
     return all;

@@ -5,7 +5,8 @@
 //
 // Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. One invocation takes 8 keys of
 // one head, 8 queries a turn, and keeps its sums in dqkv, which is laid out as qkv is. It writes the parts of keys and
-// values; with TILED a workgroup takes 32 keys, 32 queries a turn. With DROPOUT the weights dropped are those of the forward pass.
+// values. With TILED a workgroup takes 32 keys, 32 queries a turn. With DROPOUT the weights dropped are those of the
+// forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4
 //   1 mask     [batch, context]                          0: a key that nobody sees (padding)
@@ -57,7 +58,8 @@ fn main(
     let values = part_of(shape.value, place, j);
     let begin = select(0u, place.first, CAUSAL != 0u);
     for (var t = begin; t < shape.context; t += BLOCK) {
-        let own = slope_of(place, t + 4u * along, j);
+        let queries = t + 4u * along;
+        let own = slope_of(place, known_of(place, queries), queries, j);
         weights_shared[along * SIDE + down] = own.weights;
         scores_shared[along * SIDE + down] = own.scores;
         workgroupBarrier();
@@ -104,7 +106,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let values = rows_in(shape.value, place);
     let begin = select(0u, place.first, CAUSAL != 0u);
     for (var t = begin; t < shape.context; t += 8u) {
-        let tile = slopes(place, t, place.first);
+        let tile = slopes(place, known_of(place, t), known_of(place, t + 4u), t, place.first);
         let q0 = part_of(shape.query, place, t);
         let q1 = part_of(shape.query, place, t + 4u);
         let o0 = out_of(place, t);

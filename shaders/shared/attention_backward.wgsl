@@ -13,10 +13,19 @@ struct Known {
     delta: vec4<f32>,
 }
 
+// Where four queries stand in lse and delta; the last one again behind it.
+fn numbers_of(place: Place, t: u32) -> vec4<u32> {
+    return place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
+}
+
+fn lse_of(place: Place, t: u32) -> vec4<f32> {
+    let at = numbers_of(place, t);
+    return vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
+}
+
 fn known_of(place: Place, t: u32) -> Known {
-    let at = place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
-    let lses = vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
-    return Known(lses, vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]));
+    let at = numbers_of(place, t);
+    return Known(lse_of(place, t), vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]));
 }
 
 // Vec4 d of the rows that begin there, a column a row.
@@ -51,14 +60,14 @@ fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32,
 
 #ifdef TILED
 // Of 4 queries and 4 keys.
-fn slope_of(place: Place, t: u32, j: u32) -> Slope {
+fn slope_of(place: Place, known: Known, t: u32, j: u32) -> Slope {
     let rows = out_of(place, t);
     let values = part_of(shape.value, place, j);
     var pull = mat4x4<f32>();
     for (var d = 0u; d < shape.head_quads; d++) {
         pull += transpose(qkv_at(values, d)) * dout_at(rows, d);
     }
-    return slope(score_of(place, t, j), pull, known_of(place, t), kept_of(place, t, j), t, Keys(j, real_keys(place, j)));
+    return slope(score_of(place, t, j), pull, known, kept_of(place, t, j), t, Keys(j, real_keys(place, j)));
 }
 #else
 // The same as Slope of a tile.
@@ -80,13 +89,11 @@ fn pulls(place: Place, t: u32, j: u32) -> Tile {
     return tile;
 }
 
-fn slopes(place: Place, t: u32, j: u32) -> Slopes {
+fn slopes(place: Place, low: Known, high: Known, t: u32, j: u32) -> Slopes {
     let score = scores(place, t, j);
     let pull = pulls(place, t, j);
     let bits_low = kept_of(place, t, j);
     let bits_high = kept_of(place, t + 4u, j);
-    let low = known_of(place, t);
-    let high = known_of(place, t + 4u);
     let near = Keys(j, real_keys(place, j));
     let far = Keys(j + 4u, real_keys(place, j + 4u));
     let a = slope(score.low.near, pull.low.near, low, bits_low, t, near);

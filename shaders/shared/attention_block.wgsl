@@ -9,6 +9,9 @@
 const SIDE: u32 = 8u;
 const BLOCK: u32 = 32u;
 
+// [queries][keys] by fours: what invocations tell each other of 4 queries.
+var<workgroup> shares: array<vec4<f32>, SIDE * SIDE>;
+
 // The first of a workgroup's tokens.
 fn block_of(group: vec3<u32>, grid: vec3<u32>) -> Place {
     let index = group.y * grid.x + group.x;
@@ -26,4 +29,16 @@ fn score_of(place: Place, t: u32, j: u32) -> mat4x4<f32> {
         score += transpose(qkv_at(keys, d)) * qkv_at(queries, d);
     }
     return score;
+}
+
+// The sum over the invocations of the same 4 queries, in their order.
+fn total_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
+    shares[lane] = own;
+    workgroupBarrier();
+    var all = vec4<f32>();
+    for (var i = 0u; i < SIDE; i++) {
+        all += shares[lane / SIDE * SIDE + i];
+    }
+    workgroupBarrier();
+    return all;
 }

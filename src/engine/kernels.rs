@@ -7,7 +7,7 @@ use super::Error;
 use super::forms::Forms;
 use crate::twin;
 use crate::twin::nn::Epilogue;
-use crate::twin::shared::Stored;
+use crate::twin::shared::{Position, Stored};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -154,7 +154,6 @@ const EMBEDDING_INDEX: &str = include_str!("../../shaders/nn/embedding_index.wgs
 const MEAN_POOL: &str = include_str!("../../shaders/nn/mean_pool.wgsl");
 const MEAN_POOL_BACKWARD: &str = include_str!("../../shaders/nn/mean_pool_backward.wgsl");
 const ATTENTION: &str = include_str!("../../shaders/nn/attention.wgsl");
-const ATTENTION_BACKWARD_DELTA: &str = include_str!("../../shaders/nn/attention_backward_delta.wgsl");
 const ATTENTION_BACKWARD_QUERY: &str = include_str!("../../shaders/nn/attention_backward_query.wgsl");
 const ATTENTION_BACKWARD_KEY_VALUE: &str = include_str!("../../shaders/nn/attention_backward_key_value.wgsl");
 const COPY: &str = include_str!("../../shaders/measure/copy.wgsl");
@@ -191,7 +190,9 @@ static LINEAR_WEIGHT_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, 
 
 /// Bindings of attention: qkv, mask, out, lse, shape; then where the batch stands.
 static ATTENTION_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, Read];
-/// Bindings of its backward passes: qkv, mask, dout, lse, delta, dqkv, shape; then where the batch stands.
+/// Bindings of its pass to the queries: qkv, mask, out, dout, lse, delta, dqkv, shape; then where the batch stands.
+static ATTENTION_QUERY_BINDINGS: [Access; 9] = [Read, Read, Read, Read, Read, ReadWrite, ReadWrite, Uniform, Read];
+/// The same to keys and values, without out.
 static ATTENTION_PAST_BINDINGS: [Access; 8] = [Read, Read, Read, Read, Read, ReadWrite, Uniform, Read];
 
 /// A variant of AdamW: its words, how moments are stored, and whether there are a maximum and an average.
@@ -205,7 +206,7 @@ const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, 
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 90] = [
+pub static KERNELS: [Kernel; 89] = [
     entry("norm", NORM, &[], &[Read, ReadWrite, Read, Uniform], norm),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm),
     entry("norm_fold", NORM_FOLD, &[], &[Read, ReadWrite, Read, Uniform], norm_fold),
@@ -434,67 +435,60 @@ pub static KERNELS: [Kernel; 90] = [
     entry("attention.tiled", ATTENTION, &["TILED"], ATTENTION_BINDINGS.split_at(5).0, attention),
     entry("attention.tiled_dropout", ATTENTION, &["TILED", "DROPOUT"], &ATTENTION_BINDINGS, attention_dropout),
     entry(
-        "attention_backward_delta",
-        ATTENTION_BACKWARD_DELTA,
-        &[],
-        &[Read, Read, ReadWrite, Uniform],
-        attention_backward_delta,
-    ),
-    entry(
         "attention_backward_query",
         ATTENTION_BACKWARD_QUERY,
         &[],
-        ATTENTION_PAST_BINDINGS.split_at(7).0,
-        attention_backward_query,
+        ATTENTION_QUERY_BINDINGS.split_at(8).0,
+        attention_backward_query::<false>,
     ),
     entry(
         "attention_backward_query.dropout",
         ATTENTION_BACKWARD_QUERY,
         &["DROPOUT"],
-        &ATTENTION_PAST_BINDINGS,
-        attention_backward_query_dropout,
+        &ATTENTION_QUERY_BINDINGS,
+        attention_backward_query::<true>,
     ),
     entry(
         "attention_backward_query.tiled",
         ATTENTION_BACKWARD_QUERY,
         &["TILED"],
-        ATTENTION_PAST_BINDINGS.split_at(7).0,
-        attention_backward_query,
+        ATTENTION_QUERY_BINDINGS.split_at(8).0,
+        attention_backward_query::<false>,
     ),
     entry(
         "attention_backward_query.tiled_dropout",
         ATTENTION_BACKWARD_QUERY,
         &["TILED", "DROPOUT"],
-        &ATTENTION_PAST_BINDINGS,
-        attention_backward_query_dropout,
+        &ATTENTION_QUERY_BINDINGS,
+        attention_backward_query::<true>,
     ),
     entry(
         "attention_backward_key_value",
         ATTENTION_BACKWARD_KEY_VALUE,
         &[],
         ATTENTION_PAST_BINDINGS.split_at(7).0,
-        attention_backward_key_value,
+        attention_backward_key_value::<false>,
     ),
     entry(
         "attention_backward_key_value.dropout",
         ATTENTION_BACKWARD_KEY_VALUE,
         &["DROPOUT"],
         &ATTENTION_PAST_BINDINGS,
-        attention_backward_key_value_dropout,
+        attention_backward_key_value::<true>,
     ),
     entry(
         "attention_backward_key_value.tiled",
         ATTENTION_BACKWARD_KEY_VALUE,
         &["TILED"],
         ATTENTION_PAST_BINDINGS.split_at(7).0,
-        attention_backward_key_value,
+        attention_backward_key_value::<false>,
     ),
     entry(
         "attention_backward_key_value.tiled_dropout",
         ATTENTION_BACKWARD_KEY_VALUE,
         &["TILED", "DROPOUT"],
         &ATTENTION_PAST_BINDINGS,
-        attention_backward_key_value_dropout,
+        attention_backward_key_value::<true>,
     ),
 ];
 
@@ -772,47 +766,28 @@ fn is_causal(call: &Call<'_>) -> bool {
     call.constant("CAUSAL", 0) != 0
 }
 
-fn attention_backward_delta(call: Call<'_>) {
-    let [dout, out, delta, shape] = call.take();
-    twin::nn::attention_backward_delta(dout.get(), out.get(), delta.get_mut(), shape.one());
+fn attention_backward_query<const DROPOUT: bool>(mut call: Call<'_>) {
+    let (causal, forms, position) = (is_causal(&call), call.forms, take_position(&mut call, DROPOUT));
+    let [qkv, mask, out, dout, lse, delta, dqkv, shape] = call.take();
+    let (qkv, mask, dout, lse) = (qkv.get(), mask.get(), dout.get(), lse.get());
+    let (delta, shape) = (delta.get_mut(), shape.one());
+    twin::nn::attention_backward_delta(dout, out.get(), delta, shape);
+    let past = twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position, causal };
+    (forms.attention_backward_query)(&past, dqkv.get_mut());
 }
 
-fn attention_backward_query(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past(call);
-    (forms.attention_backward_query)(&past, dqkv);
-}
-
-fn attention_backward_query_dropout(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past_dropout(call);
-    (forms.attention_backward_query)(&past, dqkv);
-}
-
-fn attention_backward_key_value(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past(call);
-    (forms.attention_backward_key_value)(&past, dqkv);
-}
-
-fn attention_backward_key_value_dropout(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past_dropout(call);
-    (forms.attention_backward_key_value)(&past, dqkv);
-}
-
-fn attention_past(call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
-    let causal = is_causal(&call);
+fn attention_backward_key_value<const DROPOUT: bool>(mut call: Call<'_>) {
+    let (causal, forms, position) = (is_causal(&call), call.forms, take_position(&mut call, DROPOUT));
     let [qkv, mask, dout, lse, delta, dqkv, shape] = call.take();
-    let (qkv, mask, dout) = (qkv.get(), mask.get(), dout.get());
-    let (lse, delta, shape) = (lse.get(), delta.get(), shape.one());
-    (twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position: None, causal }, dqkv.get_mut())
+    let (qkv, mask, dout, lse) = (qkv.get(), mask.get(), dout.get(), lse.get());
+    let (delta, shape) = (delta.get(), shape.one());
+    let past = twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position, causal };
+    (forms.attention_backward_key_value)(&past, dqkv.get_mut());
 }
 
-fn attention_past_dropout(mut call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
-    let position = call.slots.pop().map(Slot::one);
-    let (past, dqkv) = attention_past(call);
-    (twin::nn::AttentionPast { position, ..past }, dqkv)
+/// The last binding, where weights are dropped.
+fn take_position<'a>(call: &mut Call<'a>, dropout: bool) -> Option<&'a Position> {
+    if dropout { call.slots.pop().map(Slot::one) } else { None }
 }
 
 impl Kernel {

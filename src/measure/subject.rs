@@ -18,8 +18,11 @@ pub(super) struct Subject {
     pub(super) sizes: [u32; 2],
     /// Where it writes.
     pub(super) result: Range,
-    make: Box<dyn Fn(&Engine) -> Result<Dispatch, Error>>,
+    make: Box<Make>,
 }
+
+/// Makes the dispatch as an engine's choices have it.
+type Make = dyn Fn(&Engine) -> Result<Dispatch, Error>;
 
 impl Subject {
     /// So many times over, as the engine's choices have it.
@@ -77,8 +80,8 @@ pub(super) fn layer(engine: &Engine, [rows, inputs, outputs]: [usize; 3]) -> Res
     ])
 }
 
-/// The passes of causal attention over so many tokens of an example and numbers of a head, but for delta: forward, to the
-/// queries, to keys and values.
+/// The passes of causal attention over so many tokens of an example and numbers of a head: forward, to the queries, to keys
+/// and values.
 pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<[Subject; 3], Error> {
     let (context, head_quads) = (context as u32, (head as u32).div_ceil(4));
     let shape = Attention::fused(TOKENS.div_ceil(context), context, HEADS, head_quads);
@@ -91,8 +94,9 @@ pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<
     let (lse, delta) = (activations(engine, numbers, 4)?, activations(engine, numbers, 4)?);
     let (out, dqkv) = (room(engine, rows * width)?, room(engine, 3 * rows * width)?);
     let forward = [qkv.clone(), mask.clone(), out.clone(), room(engine, numbers)?];
+    let given = activations(engine, rows, width)?;
+    let to_query = [&qkv, &mask, &given, &dout, &lse, &room(engine, numbers)?, &dqkv].map(Range::clone);
     let past = [qkv, mask, dout, lse, delta, dqkv.clone()];
-    let same = past.clone();
     let sight = Sight::Causal;
     Ok([
         Subject {
@@ -105,13 +109,13 @@ pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<
             kernel: "attention_backward_query",
             sizes,
             result: dqkv.clone(),
-            make: Box::new(move |engine| Ok(attention_backward_query(engine, &shape, sight, past.clone(), None)?)),
+            make: Box::new(move |engine| Ok(attention_backward_query(engine, &shape, sight, to_query.clone(), None)?)),
         },
         Subject {
             kernel: "attention_backward_key_value",
             sizes,
             result: dqkv,
-            make: Box::new(move |engine| Ok(attention_backward_key_value(engine, &shape, sight, same.clone(), None)?)),
+            make: Box::new(move |engine| Ok(attention_backward_key_value(engine, &shape, sight, past.clone(), None)?)),
         },
     ])
 }

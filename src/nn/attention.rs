@@ -1,4 +1,4 @@
-//! Multi-head attention: one dispatch forward, three backward, from the sizes and the memory they work on.
+//! Multi-head attention: one dispatch forward, two backward, from the sizes and the memory they work on.
 //!
 //! Memory is given in the order in which the shader's head lists it. Queries, keys and values lie in one buffer, side by
 //! side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients lie likewise in another.
@@ -28,18 +28,10 @@ pub fn attention(
     memory: [Range; 4],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention", shape, Some(sight), memory.into(), position)
+    dispatch(engine, "attention", shape, sight, memory.into(), position)
 }
 
-/// delta = dout · out for each query. Memory: dout, out, delta.
-///
-/// # Errors
-/// Out of device memory.
-pub fn attention_backward_delta(engine: &Engine, shape: &Attention, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention_backward_delta", shape, None, memory.into(), None)
-}
-
-/// The queries' part of dqkv. Memory: qkv, mask, dout, lse, delta, dqkv.
+/// The queries' part of dqkv, and delta = dout · out for each query. Memory: qkv, mask, out, dout, lse, delta, dqkv.
 ///
 /// # Errors
 /// Out of device memory.
@@ -47,13 +39,13 @@ pub fn attention_backward_query(
     engine: &Engine,
     shape: &Attention,
     sight: Sight,
-    memory: [Range; 6],
+    memory: [Range; 7],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention_backward_query", shape, Some(sight), memory.into(), position)
+    dispatch(engine, "attention_backward_query", shape, sight, memory.into(), position)
 }
 
-/// The keys' and the values' parts of dqkv. Memory: qkv, mask, dout, lse, delta, dqkv.
+/// The keys' and the values' parts of dqkv, behind [`attention_backward_query`], which makes delta. Memory: qkv, mask, dout, lse, delta, dqkv.
 ///
 /// # Errors
 /// Out of device memory.
@@ -64,7 +56,7 @@ pub fn attention_backward_key_value(
     memory: [Range; 6],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention_backward_key_value", shape, Some(sight), memory.into(), position)
+    dispatch(engine, "attention_backward_key_value", shape, sight, memory.into(), position)
 }
 
 /// Numbers of lse and of delta.
@@ -77,52 +69,31 @@ fn dispatch(
     engine: &Engine,
     name: &str,
     shape: &Attention,
-    sight: Option<Sight>,
+    sight: Sight,
     memory: Vec<Range>,
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
     let row = 16 * u64::from(shape.head_quads);
-    let (along, rows) = match name {
-        "attention_backward_delta" => (Along::Numbers, 2),
-        "attention" => (along(engine, name, shape), 4),
-        "attention_backward_query" => (along(engine, name, shape), 5),
-        _ => (along(engine, name, shape), 6),
+    let rows = if name == "attention" { 4 } else { 6 };
+    // Any tiling but registers is the one that there is.
+    let tiled = engine.tiling(name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
+    let (workgroup, groups) = if tiled {
+        (BLOCK_INVOCATIONS, runs(shape, BLOCK))
+    } else {
+        (workgroup(engine), runs(shape, RUN).div_ceil(u64::from(workgroup(engine))))
     };
-    let (workgroup, groups) = match along {
-        Along::Numbers => (workgroup(engine), numbers(shape).div_ceil(u64::from(workgroup(engine)))),
-        Along::Runs => (workgroup(engine), runs(shape, RUN).div_ceil(u64::from(workgroup(engine)))),
-        Along::Blocks => (BLOCK_INVOCATIONS, runs(shape, BLOCK)),
-    };
-    let words = [(along == Along::Blocks, "tiled"), (position.is_some(), "dropout")];
+    let words = [(tiled, "tiled"), (position.is_some(), "dropout")];
     let words: Vec<&str> = words.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
     let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
     let sizes = engine.buffer_with("attention shape", &[*shape])?.all();
-    let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
-    constants.extend(sight.map(|sight| ("CAUSAL", f64::from(u8::from(sight == Sight::Causal)))));
+    let causal = f64::from(u8::from(sight == Sight::Causal));
     Ok(Dispatch {
         kernel: kernel(&name)?,
         bindings: memory.into_iter().chain([sizes]).chain(position).map(Into::into).collect(),
-        constants,
+        constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
         grid: row_of(groups as u32),
         bytes: rows * row * numbers(shape),
     })
-}
-
-/// What an invocation, or a workgroup, takes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Along {
-    /// An invocation a number of lse or delta.
-    Numbers,
-    /// An invocation a run of tokens of one head.
-    Runs,
-    /// A workgroup a block of tokens of one head.
-    Blocks,
-}
-
-/// Any tiling but registers is the one that there is.
-fn along(engine: &Engine, name: &str, shape: &Attention) -> Along {
-    let tiling = engine.tiling(name, shape.context, 4 * shape.head_quads);
-    if tiling == Tiling::Registers { Along::Runs } else { Along::Blocks }
 }
 
 /// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
@@ -137,7 +108,7 @@ fn workgroup(engine: &Engine) -> u32 {
 /// queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s for arrays of
 /// 32 vec4s) where this takes 0.5.
 ///
-/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward (delta 0.3, query 2.7, keys 4.3). With 12
+/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12
 /// heads on 4 · 64, every key seen: 2.0 and 7.4. These are the least of 21 runs beside other work.
 const RUN: u32 = 8;
 
