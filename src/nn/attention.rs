@@ -108,8 +108,8 @@ fn workgroup(engine: &Engine) -> u32 {
 /// queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s for arrays of
 /// 32 vec4s) where this takes 0.5.
 ///
-/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12
-/// heads on 4 · 64, every key seen: 2.0 and 7.4. These are the least of 21 runs beside other work.
+/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12 heads on 4 · 64, every key
+/// seen: 2.0 and 7.4. These are the least of 21 runs beside other work.
 const RUN: u32 = 8;
 
 /// Tokens of a block, which a workgroup of so many invocations takes: a GPU has few runs for its width (not measured there).

@@ -4,7 +4,7 @@
 use crate::support::{folder, fresh_gpu, gpu};
 use crate::trial::{Trial, activations, agree, dense, junk, regrid};
 use gradus::engine::layout::Linear;
-use gradus::engine::{Choices, Engine, Range, Tiling};
+use gradus::engine::{AdapterChoice, Choices, Engine, Range, Tiling};
 use gradus::measure;
 use gradus::nn::Activation;
 use gradus::nn::ops::{self, After};
@@ -14,10 +14,6 @@ use std::time::Duration;
 /// Rows, inputs and outputs: below, at and past an edge of 32, 64 and 128.
 const LAYERS: [[usize; 3]; 8] =
     [[1, 1, 1], [7, 12, 22], [33, 20, 30], [64, 32, 64], [65, 63, 33], [130, 65, 10], [129, 128, 132], [40, 260, 129]];
-
-fn tiled() -> impl Iterator<Item = Tiling> {
-    Tiling::ALL.into_iter().filter(|tiling| tiling.tile().is_some())
-}
 
 fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
     bytemuck::cast_slice(&[record]).to_vec()
@@ -36,7 +32,7 @@ fn one(engine: &Engine) -> Range {
 /// Every tiling with every layer: an engine that chooses it, the sizes, and a number of their own.
 fn each(gpu: &Engine) -> Vec<(Engine, [usize; 3], usize)> {
     let layers = || LAYERS.into_iter().enumerate();
-    let each = tiled().enumerate().flat_map(|(first, tiling)| {
+    let each = Tiling::ALL.into_iter().enumerate().flat_map(|(first, tiling)| {
         let engine = gpu.choosing(Choices::all(tiling));
         layers().map(move |(case, layer)| (engine.clone(), layer, first + case))
     });
@@ -56,7 +52,8 @@ fn tilings_of_a_linear_layer_agree_with_its_twin() {
             _ => (After::Activation(Activation::GeluNew, one(&gpu)), Some(junk(z))),
         };
         let dispatch = ops::linear(&engine, &shape, any(&gpu), biased.then(|| one(&gpu)), after).expect("a dispatch");
-        assert!(dispatch.kernel.name.starts_with("linear.tiled"), "{}", dispatch.kernel.name);
+        let tiled = engine.choices().otherwise.tile().is_some();
+        assert_eq!(dispatch.kernel.name.contains("tiled"), tiled, "{}", dispatch.kernel.name);
         let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
         let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
         let memory = [x, weight, bias, junk(z), record(shape)].into_iter().chain(last).collect();
@@ -160,7 +157,10 @@ fn tilings_that_the_device_has_no_room_for_are_not_taken() {
     let chosen = engine.choosing(all.clone());
     assert_eq!(chosen.tiling("linear", 512, 512), if roomy { Tiling::Tiles128 } else { Tiling::Registers });
     assert!(chosen.same(&engine), "a handle to the same engine");
-    assert_eq!(engine.choices(), Engine::from_device(device.clone(), queue.clone()).expect("an engine").choices());
+    assert_eq!((chosen.choices(), engine.tiling("linear", 1, 1)), (&all, engine.choices().otherwise));
+    let own = Engine::new(&AdapterChoice::from_env()).expect("an engine");
+    let borrowed = Engine::from_device(device.clone(), queue.clone()).expect("an engine");
+    assert_eq!(borrowed.choices(), own.choices(), "what is likely best");
     assert_eq!(Engine::cpu().tiling("linear", 512, 512), Tiling::Registers);
 }
 
