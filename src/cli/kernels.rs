@@ -7,6 +7,7 @@ use gradus::engine::{AdapterReport, Choices, Engine};
 use gradus::measure;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::fs;
@@ -151,12 +152,17 @@ fn caches() -> Option<PathBuf> {
     if cfg!(target_os = "macos") { home("Library/Caches") } else { folder("XDG_CACHE_HOME").or_else(|| home(".cache")) }
 }
 
-/// What is chosen, a line for each kernel and tiling.
+/// What is chosen: for each kernel the sizes that take another tiling than most.
 pub(super) fn print(choices: &Choices, origin: &Origin) {
     println!("kernels: {origin}");
-    for (key, tiling) in &choices.chosen {
-        println!("  {key:40} {}", tiling.name());
+    let mut others: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (key, tiling) in choices.chosen.iter().filter(|(_, tiling)| **tiling != choices.otherwise) {
+        let (kernel, sizes) = key.split_once(' ').unwrap_or((key, ""));
+        others.entry((kernel, tiling.name())).or_default().push(sizes);
     }
-    let else_than = if choices.chosen.is_empty() { "all" } else { "others" };
-    println!("  {else_than:40} {}", choices.otherwise.name());
+    for ((kernel, tiling), sizes) in others {
+        println!("  {kernel:30} {tiling:10} {}", sizes.join(", "));
+    }
+    let measured = choices.chosen.len();
+    println!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
 }

@@ -15,7 +15,7 @@ const MOST_HEAD: usize = 128;
 const ODD: [Work; 2] = [Work::Layer([203, 196, 234]), Work::Attention([77, 20])];
 
 /// Rounds of all tilings in turn behind a choice.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// A submission takes about as long, so that what it costs by itself is small beside it.
 const SUBMISSION: Duration = Duration::from_micros(500);
@@ -24,7 +24,7 @@ const SUBMISSION: Duration = Duration::from_micros(500);
 const TIMES: f64 = 32.0;
 
 /// Another tiling than the usual one has to be faster by so much.
-const GAIN: f64 = 0.95;
+const GAIN: f64 = 0.9;
 
 /// Numbers that are compared at each end of a result.
 const COMPARED: u64 = 64 << 10;
@@ -132,10 +132,11 @@ fn fastest(engine: &Engine, subject: &Subject, tilings: &[Tiling], usual: Tiling
     }
     for _ in 0..ROUNDS {
         let best = tried.iter().map(|(_, _, seconds)| *seconds).fold(f64::INFINITY, f64::min);
-        // Who is far behind is not asked again.
-        for (_, program, seconds) in
-            tried.iter_mut().filter(|(_, _, seconds)| *seconds < 2.0 * best || best.is_infinite())
-        {
+        // Who is far behind is not asked again, but for the usual one: a disturbance may have slowed it.
+        let asked = |(tiling, _, seconds): &&mut (Tiling, Prepared, f64)| {
+            *tiling == usual || *seconds < 2.0 * best || best.is_infinite()
+        };
+        for (_, program, seconds) in tried.iter_mut().filter(asked) {
             let each = run(engine, program)? / program.program().dispatches.len() as f64;
             *seconds = seconds.min(each);
         }
