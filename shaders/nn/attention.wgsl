@@ -10,7 +10,8 @@
 //   out' = (l e^(m - m') / l') out + sum_j (e^(s[j] - m') / l') v[j]
 //
 // One invocation takes 8 queries of one head, 8 keys a turn. Only scores and weights are in registers, whatever the size
-// of a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in what they weigh.
+// of a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in what they weigh. With TILED a
+// workgroup takes 32 queries, 32 keys a turn (shaders/shared/attention_block.wgsl).
 //
 // qkv is [rows, 3 hidden] (query, key, value = 0, h, 2h; stride 3h, h the vec4s of hidden) or [3][rows, hidden] (0, rows h,
 // 2 rows h; stride h). With DROPOUT a weight p is dropped after the softmax.
@@ -23,7 +24,11 @@
 //   5 position                                           with DROPOUT
 //
 // Numerics: exponents are at most 0. A query that sees no key has out = 0 and lse = 0. Keys are added up in their order.
+#ifdef TILED
+#import attention_block
+#else
 #import attention_tile
+#endif
 #ifdef DROPOUT
 #import metrics
 #endif
@@ -53,6 +58,112 @@ fn largest(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
+// Fades a vec4 of token t's row and adds what the tile brings; the first tile finds nothing to fade.
+fn add(t: u32, at: u32, j: u32, fade: f32, brought: vec4<f32>) {
+    if (t >= shape.context) {
+        return;
+    }
+    var sum = brought;
+    if (j > 0u) {
+        sum += fade * out[at];
+    }
+    out[at] = sum;
+}
+
+fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>) {
+    add(t, at.x, j, fade.x, brought[0]);
+    add(t + 1u, at.y, j, fade.y, brought[1]);
+    add(t + 2u, at.z, j, fade.z, brought[2]);
+    add(t + 3u, at.w, j, fade.w, brought[3]);
+}
+
+fn store_lse(place: Place, t: u32, running: Running) {
+    let value = select(vec4<f32>(), running.top + log(running.sum), running.sum > vec4<f32>());
+    for (var i = 0u; i < 4u && t + i < shape.context; i++) {
+        lse[place.index * shape.context + t + i] = value[i];
+    }
+}
+
+#ifdef TILED
+// [keys][queries] by fours.
+var<workgroup> weights: array<mat4x4<f32>, SIDE * SIDE>;
+
+// Over all keys of the block, of what each invocation knows of its own; for 4 queries.
+fn largest_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
+    shares[lane] = own;
+    workgroupBarrier();
+    var all = own;
+    for (var i = 0u; i < SIDE; i++) {
+        all = max(all, shares[lane / SIDE * SIDE + i]);
+    }
+    workgroupBarrier();
+    return all;
+}
+
+struct Softened {
+    weights: mat4x4<f32>,
+    running: Running,
+}
+
+// Takes a block's scores of 4 queries into account, by all invocations of these; gives what the invocation's keys weigh.
+fn soften(score: mat4x4<f32>, known: Running, place: Place, lane: u32, t: u32, j: u32) -> Softened {
+    let real = real_keys(place, j);
+    var own = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        own[i] = largest(select(vec4<f32>(LOWEST), shape.scale * score[i], seen(t + i, j, real)));
+    }
+    let top = max(known.top, largest_of_block(lane, own));
+    var some = mat4x4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        some[i] = select(vec4<f32>(), exp(shape.scale * score[i] - top[i]), seen(t + i, j, real));
+        own[i] = dot(some[i], vec4<f32>(1.0));
+    }
+    let old = known.sum * exp(known.top - top);
+    let sum = old + total_of_block(lane, own);
+    // As long as no key was seen everything is 0.
+    let share = select(vec4<f32>(), 1.0 / sum, sum > vec4<f32>());
+    for (var i = 0u; i < 4u; i++) {
+        some[i] *= share[i];
+    }
+    return Softened(dropped(some, kept_of(place, t, j)), Running(top, sum, old * share));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let place = block_of(group, grid);
+    if (!is_inside(place)) {
+        return;
+    }
+    let down = lane / SIDE;
+    let along = lane % SIDE;
+    let t = place.first + 4u * down;
+    let rows = out_of(place, t);
+    var running = Running(vec4<f32>(LOWEST), vec4<f32>(), vec4<f32>());
+    let end = select(shape.context, min(place.first + BLOCK, shape.context), CAUSAL != 0u);
+    for (var j = 0u; j < end; j += BLOCK) {
+        let keys = j + 4u * along;
+        let soft = soften(score_of(place, t, keys), running, place, lane, t, keys);
+        running = soft.running;
+        weights[along * SIDE + down] = soft.weights;
+        workgroupBarrier();
+        for (var d = along; d < shape.head_quads; d += SIDE) {
+            var brought = mat4x4<f32>();
+            for (var i = 0u; i < SIDE; i++) {
+                brought += qkv_at(part_of(shape.value, place, j + 4u * i), d) * weights[i * SIDE + down];
+            }
+            add_four(t, rows + d, j, running.fade, brought);
+        }
+        workgroupBarrier();
+    }
+    if (along == 0u) {
+        store_lse(place, t, running);
+    }
+}
+#else
 struct Softened {
     weights: Half,
     running: Running,
@@ -87,32 +198,6 @@ fn soften(scores: Half, known: Running, place: Place, t: u32, j: u32) -> Softene
     return Softened(Half(dropped(weights.near, bits), dropped(weights.far, bits >> 4u)), running);
 }
 
-// Fades a vec4 of token t's row and adds what the tile brings; the first tile finds nothing to fade.
-fn add(t: u32, at: u32, j: u32, fade: f32, brought: vec4<f32>) {
-    if (t >= shape.context) {
-        return;
-    }
-    var sum = brought;
-    if (j > 0u) {
-        sum += fade * out[at];
-    }
-    out[at] = sum;
-}
-
-fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>) {
-    add(t, at.x, j, fade.x, brought[0]);
-    add(t + 1u, at.y, j, fade.y, brought[1]);
-    add(t + 2u, at.z, j, fade.z, brought[2]);
-    add(t + 3u, at.w, j, fade.w, brought[3]);
-}
-
-fn store_lse(place: Place, t: u32, running: Running) {
-    let value = select(vec4<f32>(), running.top + log(running.sum), running.sum > vec4<f32>());
-    for (var i = 0u; i < 4u && t + i < shape.context; i++) {
-        lse[place.index * shape.context + t + i] = value[i];
-    }
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let place = place_of(id.y * grid.x * WORKGROUP + id.x);
@@ -145,3 +230,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     store_lse(place, t, low);
     store_lse(place, t + 4u, high);
 }
+#endif

@@ -5,7 +5,8 @@
 //
 // Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. One invocation takes 8 keys of
 // one head, 8 queries a turn, and keeps its sums in dqkv, which is laid out as qkv is. It writes the parts of keys and
-// values. With DROPOUT the weights dropped are those of the forward pass.
+// values. With TILED a workgroup takes 32 keys, 32 queries a turn. With DROPOUT the weights dropped are those of the
+// forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4
 //   1 mask     [batch, context]                          0: a key that nobody sees (padding)
@@ -35,6 +36,48 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(7) var<storage, read> position: Position;
 #endif
 
+#ifdef TILED
+// [queries][keys] by fours, a column a query.
+var<workgroup> weights_shared: array<mat4x4<f32>, SIDE * SIDE>;
+var<workgroup> scores_shared: array<mat4x4<f32>, SIDE * SIDE>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let place = block_of(group, grid);
+    if (!is_inside(place)) {
+        return;
+    }
+    let down = lane / SIDE;
+    let along = lane % SIDE;
+    let j = place.first + 4u * down;
+    let keys = part_of(shape.key, place, j);
+    let values = part_of(shape.value, place, j);
+    let begin = select(0u, place.first, CAUSAL != 0u);
+    for (var t = begin; t < shape.context; t += BLOCK) {
+        let queries = t + 4u * along;
+        let own = slope_of(place, known_of(place, queries), queries, j);
+        weights_shared[along * SIDE + down] = own.weights;
+        scores_shared[along * SIDE + down] = own.scores;
+        workgroupBarrier();
+        for (var d = along; d < shape.head_quads; d += SIDE) {
+            var to_keys = mat4x4<f32>();
+            var to_values = mat4x4<f32>();
+            for (var i = 0u; i < SIDE; i++) {
+                let queries = qkv_at(part_of(shape.query, place, t + 4u * i), d);
+                to_keys += queries * transpose(scores_shared[i * SIDE + down]);
+                to_values += dout_at(out_of(place, t + 4u * i), d) * transpose(weights_shared[i * SIDE + down]);
+            }
+            add_four(j, keys + d, t == begin, to_keys);
+            add_four(j, values + d, t == begin, to_values);
+        }
+        workgroupBarrier();
+    }
+}
+#else
 // The first vec4 of 8 keys' rows in a part of dqkv.
 struct Rows {
     near: vec4<u32>,
@@ -63,7 +106,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let values = rows_in(shape.value, place);
     let begin = select(0u, place.first, CAUSAL != 0u);
     for (var t = begin; t < shape.context; t += 8u) {
-        let tile = slopes(place, t, place.first);
+        let tile = slopes(place, known_of(place, t), known_of(place, t + 4u), t, place.first);
         let q0 = part_of(shape.query, place, t);
         let q1 = part_of(shape.query, place, t + 4u);
         let o0 = out_of(place, t);
@@ -75,3 +118,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         }
     }
 }
+#endif

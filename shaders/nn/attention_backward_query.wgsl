@@ -1,20 +1,22 @@
 // Multi-head attention, backward to the queries.
 //
 //   p[t, j] = exp(s[t, j] - lse[t])        ds[t, j] = scale p[t, j] (dout[t] · v[j] - delta[t])
-//   dq[t] = sum_j ds[t, j] k[j]
+//   dq[t] = sum_j ds[t, j] k[j]            delta[t] = dout[t] · out[t] = sum_j p[t, j] dp[t, j], dropout included
 //
 // Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. As in the forward pass one
 // invocation takes 8 queries of one head, 8 keys a turn, and keeps its sums in dqkv, which is laid out as qkv is. It
-// writes the queries' part alone. With DROPOUT the weights dropped are those of the forward pass.
+// writes the queries' part alone, and delta for the pass to keys and values. With TILED a workgroup takes 32 queries, 32
+// keys a turn. With DROPOUT the weights dropped are those of the forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4
 //   1 mask     [batch, context]                          0: a key that nobody sees (padding)
-//   2 dout     [rows, heads, head_quads]                 vec4
-//   3 lse      [batch, heads, context]
-//   4 delta    [batch, heads, context]
-//   5 dqkv     as qkv
-//   6 shape
-//   7 position                                           with DROPOUT
+//   2 out      [rows, heads, head_quads]                 vec4
+//   3 dout     [rows, heads, head_quads]                 vec4
+//   4 lse      [batch, heads, context]
+//   5 delta    [batch, heads, context]
+//   6 dqkv     as qkv
+//   7 shape
+//   8 position                                           with DROPOUT
 //
 // Numerics: a query that sees no key gets 0. Keys are added up in their order.
 #import attention_backward
@@ -26,15 +28,73 @@ override WORKGROUP: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> lse: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>;
-@group(0) @binding(6) var<uniform> shape: Attention;
+@group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<f32>>;
+@group(0) @binding(7) var<uniform> shape: Attention;
 #ifdef DROPOUT
-@group(0) @binding(7) var<storage, read> position: Position;
+@group(0) @binding(8) var<storage, read> position: Position;
 #endif
 
+// Of the rows of 4 queries, every so many vec4s from the first on.
+fn delta_of(rows: vec4<u32>, first: u32, every: u32) -> vec4<f32> {
+    var sums = vec4<f32>();
+    for (var d = first; d < shape.head_quads; d += every) {
+        sums += vec4<f32>(
+            dot(dout[rows.x + d], out[rows.x + d]),
+            dot(dout[rows.y + d], out[rows.y + d]),
+            dot(dout[rows.z + d], out[rows.z + d]),
+            dot(dout[rows.w + d], out[rows.w + d]),
+        );
+    }
+    return sums;
+}
+
+fn store_delta(place: Place, t: u32, sums: vec4<f32>) {
+    for (var i = 0u; i < 4u && t + i < shape.context; i++) {
+        delta[place.index * shape.context + t + i] = sums[i];
+    }
+}
+
+#ifdef TILED
+// [keys][queries] by fours.
+var<workgroup> scores_shared: array<mat4x4<f32>, SIDE * SIDE>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let place = block_of(group, grid);
+    if (!is_inside(place)) {
+        return;
+    }
+    let down = lane / SIDE;
+    let along = lane % SIDE;
+    let t = place.first + 4u * down;
+    let rows = part_of(shape.query, place, t);
+    let known = Known(lse_of(place, t), total_of_block(lane, delta_of(out_of(place, t), along, SIDE)));
+    if (along == 0u) {
+        store_delta(place, t, known.delta);
+    }
+    let end = select(shape.context, min(place.first + BLOCK, shape.context), CAUSAL != 0u);
+    for (var j = 0u; j < end; j += BLOCK) {
+        scores_shared[along * SIDE + down] = slope_of(place, known, t, j + 4u * along).scores;
+        workgroupBarrier();
+        for (var d = along; d < shape.head_quads; d += SIDE) {
+            var brought = mat4x4<f32>();
+            for (var i = 0u; i < SIDE; i++) {
+                brought += qkv_at(part_of(shape.key, place, j + 4u * i), d) * scores_shared[i * SIDE + down];
+            }
+            add_four(t, rows + d, j == 0u, brought);
+        }
+        workgroupBarrier();
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let place = place_of(id.y * grid.x * WORKGROUP + id.x);
@@ -44,9 +104,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let t = place.first;
     let low = part_of(shape.query, place, t);
     let high = part_of(shape.query, place, t + 4u);
+    let known_low = Known(lse_of(place, t), delta_of(out_of(place, t), 0u, 1u));
+    let known_high = Known(lse_of(place, t + 4u), delta_of(out_of(place, t + 4u), 0u, 1u));
+    store_delta(place, t, known_low.delta);
+    store_delta(place, t + 4u, known_high.delta);
     let end = select(shape.context, min(t + 8u, shape.context), CAUSAL != 0u);
     for (var j = 0u; j < end; j += 8u) {
-        let ds = slopes(place, t, j).scores;
+        let ds = slopes(place, known_low, known_high, t, j).scores;
         let k0 = part_of(shape.key, place, j);
         let k1 = part_of(shape.key, place, j + 4u);
         for (var d = 0u; d < shape.head_quads; d++) {
@@ -57,3 +121,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         }
     }
 }
+#endif

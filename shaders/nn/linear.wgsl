@@ -4,7 +4,8 @@
 //   z[r, o] = residual[r, o] + b[o] + …           with RESIDUAL
 //
 // One invocation makes a tile of 8 rows by 8 outputs, four matrices of sums with a column a row, and takes 4 inputs a
-// turn: 16 loads of a vec4 for 256 products. Without a bias (BIAS = 0) what is bound in its place is not read.
+// turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl).
+// Without a bias (BIAS = 0) what is bound in its place is not read.
 //
 //   0 x        [rows, input_quads]    vec4
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -15,8 +16,12 @@
 //   5 residual [rows, output_quads]   with RESIDUAL
 #import activation
 #import linear
-
+#ifdef TILED
+#import linear_tiles
+#else
 override WORKGROUP: u32 = 64u;
+#endif
+
 override BIAS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -97,6 +102,42 @@ fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
     store(r + 3u, q, sums[3]);
 }
 
+#ifdef TILED
+const DOWN_ALONG_K: bool = true;
+const ACROSS_ALONG_K: bool = true;
+
+fn down_at(q: u32, k: u32) -> mat4x4<f32> {
+    if (k >= shape.input_quads) {
+        return mat4x4<f32>();
+    }
+    return rows_at(4u * q, k);
+}
+
+fn across_at(k: u32, q: u32) -> mat4x4<f32> {
+    if (k >= shape.input_quads) {
+        return mat4x4<f32>();
+    }
+    return transpose(weights_at(q, k));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(group.y * grid.x + group.x, lane, shape.output_quads);
+    let sums = products(lane, tile, shape.input_quads, false);
+    let r = 4u * tile.own_down;
+    let q = tile.own_across;
+    store_rows(r, q, sums.near_near);
+    if (QUADS == 2u) {
+        store_rows(r, q + SIDE, sums.near_far);
+        store_rows(r + 4u * SIDE, q, sums.far_near);
+        store_rows(r + 4u * SIDE, q + SIDE, sums.far_far);
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
@@ -125,3 +166,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     store_rows(r + 4u, q, sums10);
     store_rows(r + 4u, q + 1u, sums11);
 }
+#endif

@@ -3,8 +3,9 @@
 //   dz_below[r, i] = activation'(z_below[r, i]) sum_o dz[r, o] W[o, i]
 //
 // One invocation makes a tile of 8 rows by 8 inputs, four matrices of sums with a column a row, and takes 4 outputs a
-// turn: 16 loads of a vec4 for 256 products. With ACCUMULATE = 1 the result joins what is there: an input that several layers
-// read (query, key and value) gets the sum of their gradients. Without an activation z_below is not read.
+// turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl).
+// With ACCUMULATE = 1 the result joins what is there: an input that several layers read (query, key and value) gets the
+// sum of their gradients. Without an activation z_below is not read.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
@@ -13,8 +14,12 @@
 //   4 shape
 #import activation
 #import linear
-
+#ifdef TILED
+#import linear_tiles
+#else
 override WORKGROUP: u32 = 64u;
+#endif
+
 override ACCUMULATE: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
@@ -81,6 +86,42 @@ fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
     store(r + 3u, q, sums[3]);
 }
 
+#ifdef TILED
+const DOWN_ALONG_K: bool = true;
+const ACROSS_ALONG_K: bool = false;
+
+fn down_at(q: u32, k: u32) -> mat4x4<f32> {
+    if (k >= shape.output_quads) {
+        return mat4x4<f32>();
+    }
+    return rows_at(4u * q, k);
+}
+
+fn across_at(k: u32, q: u32) -> mat4x4<f32> {
+    if (k >= shape.output_quads) {
+        return mat4x4<f32>();
+    }
+    return weights_at(k, q);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(group.y * grid.x + group.x, lane, shape.input_quads);
+    let sums = products(lane, tile, shape.output_quads, false);
+    let r = 4u * tile.own_down;
+    let q = tile.own_across;
+    store_rows(r, q, sums.near_near);
+    if (QUADS == 2u) {
+        store_rows(r, q + SIDE, sums.near_far);
+        store_rows(r + 4u * SIDE, q, sums.far_near);
+        store_rows(r + 4u * SIDE, q + SIDE, sums.far_far);
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
@@ -109,3 +150,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     store_rows(r + 4u, q, sums10);
     store_rows(r + 4u, q + 1u, sums11);
 }
+#endif

@@ -4,19 +4,25 @@
 //
 // The first micro-batch of a step overwrites the gradients, later ones add (ACCUMULATE = 1): nothing is ever zeroed.
 // One invocation makes a tile of 8 outputs by 8 inputs, four matrices of sums with a column an output, and takes the
-// rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. What is frozen
-// (WEIGHT = 0, BIAS = 0) is neither made nor written, and anything may be bound in its place.
+// rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. With TILED a workgroup
+// shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
+// is neither made nor written, and anything may be bound in its place.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
 //   1 x        [rows, input_quads]    vec4
 //   2 dweight  [outputs, inputs]      vec4; single floats with RAGGED
 //   3 dbias    [outputs]
 //   4 shape
-//   5 squares  with SQUARES: [invocations] of dweight, a tile each, then [ceil(outputs / 8)] of dbias
+//   5 squares  with SQUARES: [invocations] of dweight, then of dbias [ceil(outputs / 8)], or with TILED one for each
+//              invocation down the first tiles
 #import linear
 #import squares
-
+#ifdef TILED
+#import linear_tiles
+#else
 override WORKGROUP: u32 = 64u;
+#endif
+
 override ACCUMULATE: u32 = 0u;
 override WEIGHT: u32 = 1u;
 override BIAS: u32 = 1u;
@@ -92,6 +98,70 @@ fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
     return squares_of(stored);
 }
 
+#ifdef TILED
+const DOWN_ALONG_K: bool = false;
+const ACROSS_ALONG_K: bool = false;
+
+// Outputs 4q .. 4q + 3 of a row; of the last quad where q is past it, 0 where the row is past the last.
+fn dz_at(r: u32, q: u32) -> vec4<f32> {
+    if (r >= shape.rows) {
+        return vec4<f32>();
+    }
+    return dz[r * shape.output_quads + min(q, shape.output_quads - 1u)];
+}
+
+// The same of inputs.
+fn x_at(r: u32, q: u32) -> vec4<f32> {
+    if (r >= shape.rows) {
+        return vec4<f32>();
+    }
+    return x[r * shape.input_quads + min(q, shape.input_quads - 1u)];
+}
+
+fn down_at(q: u32, k: u32) -> mat4x4<f32> {
+    let r = 4u * k;
+    return transpose(mat4x4<f32>(dz_at(r, q), dz_at(r + 1u, q), dz_at(r + 2u, q), dz_at(r + 3u, q)));
+}
+
+fn across_at(k: u32, q: u32) -> mat4x4<f32> {
+    let r = 4u * k;
+    return mat4x4<f32>(x_at(r, q), x_at(r + 1u, q), x_at(r + 2u, q), x_at(r + 3u, q));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = group.y * grid.x + group.x;
+    // Biases alone need one tile of inputs.
+    let tile = tile_of(index, lane, select(1u, shape.input_quads, WEIGHT != 0u));
+    let makes_biases = BIAS != 0u && tile.across == 0u;
+    let sums = products(lane, tile, (shape.rows + 3u) / 4u, makes_biases);
+    let p = tile.own_down;
+    let q = tile.own_across;
+    if (WEIGHT != 0u) {
+        var stored = store_outputs(p, q, sums.near_near);
+        if (QUADS == 2u) {
+            stored += store_outputs(p, q + SIDE, sums.near_far) + store_outputs(p + SIDE, q, sums.far_near)
+                + store_outputs(p + SIDE, q + SIDE, sums.far_far);
+        }
+#ifdef SQUARES
+        squares[index * WORKGROUP + lane] = partial_of(stored);
+#endif
+    }
+    if (makes_biases && lane % SIDE == 0u && tile.down < shape.output_quads) {
+        var stored = store_biases(p, sums.down_near);
+        if (QUADS == 2u) {
+            stored += store_biases(p + SIDE, sums.down_far);
+        }
+#ifdef SQUARES
+        squares[grid.x * grid.y * WORKGROUP + tile.down / edge() * SIDE + lane / SIDE] = partial_of(stored);
+#endif
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
@@ -137,3 +207,4 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 #endif
     }
 }
+#endif

@@ -1,13 +1,11 @@
 // What the two backward passes of attention share: weights made again from lse, and the gradient of the scores.
 //
 // Whoever imports this declares dout, lse and delta too.
+#ifdef TILED
+#import attention_block
+#else
 #import attention_tile
-
-// A tile's weights after dropout, and the gradient of its scores before the scale.
-struct Slopes {
-    weights: Tile,
-    scores: Tile,
-}
+#endif
 
 // What the forward pass and delta know of 4 queries.
 struct Known {
@@ -15,28 +13,24 @@ struct Known {
     delta: vec4<f32>,
 }
 
+// Where four queries stand in lse and delta; the last one again behind it.
+fn numbers_of(place: Place, t: u32) -> vec4<u32> {
+    return place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
+}
+
+fn lse_of(place: Place, t: u32) -> vec4<f32> {
+    let at = numbers_of(place, t);
+    return vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
+}
+
 fn known_of(place: Place, t: u32) -> Known {
-    let at = place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
-    let lses = vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
-    return Known(lses, vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]));
+    let at = numbers_of(place, t);
+    return Known(lse_of(place, t), vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]));
 }
 
 // Vec4 d of the rows that begin there, a column a row.
 fn dout_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
     return mat4x4<f32>(dout[rows.x + d], dout[rows.y + d], dout[rows.z + d], dout[rows.w + d]);
-}
-
-// The gradient of the weights: dout of queries from t on against values from j on.
-fn pulls(place: Place, t: u32, j: u32) -> Tile {
-    let o0 = out_of(place, t);
-    let o1 = out_of(place, t + 4u);
-    let v0 = part_of(shape.value, place, j);
-    let v1 = part_of(shape.value, place, j + 4u);
-    var tile = Tile();
-    for (var d = 0u; d < shape.head_quads; d++) {
-        add_products(&tile, dout_at(o0, d), dout_at(o1, d), qkv_at(v0, d), qkv_at(v1, d));
-    }
-    return tile;
 }
 
 // Four keys, and which of them are real.
@@ -45,7 +39,7 @@ struct Keys {
     real: vec4<bool>,
 }
 
-// The same as Slopes of 4 queries and 4 keys.
+// Weights of 4 queries and 4 keys after dropout, and the gradient of their scores before the scale.
 struct Slope {
     weights: mat4x4<f32>,
     scores: mat4x4<f32>,
@@ -64,13 +58,42 @@ fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32,
     return Slope(dropped(weights, bits), gradient);
 }
 
-fn slopes(place: Place, t: u32, j: u32) -> Slopes {
+#ifdef TILED
+// Of 4 queries and 4 keys.
+fn slope_of(place: Place, known: Known, t: u32, j: u32) -> Slope {
+    let rows = out_of(place, t);
+    let values = part_of(shape.value, place, j);
+    var pull = mat4x4<f32>();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        pull += transpose(qkv_at(values, d)) * dout_at(rows, d);
+    }
+    return slope(score_of(place, t, j), pull, known, kept_of(place, t, j), t, Keys(j, real_keys(place, j)));
+}
+#else
+// The same as Slope of a tile.
+struct Slopes {
+    weights: Tile,
+    scores: Tile,
+}
+
+// The gradient of the weights: dout of queries from t on against values from j on.
+fn pulls(place: Place, t: u32, j: u32) -> Tile {
+    let o0 = out_of(place, t);
+    let o1 = out_of(place, t + 4u);
+    let v0 = part_of(shape.value, place, j);
+    let v1 = part_of(shape.value, place, j + 4u);
+    var tile = Tile();
+    for (var d = 0u; d < shape.head_quads; d++) {
+        add_products(&tile, dout_at(o0, d), dout_at(o1, d), qkv_at(v0, d), qkv_at(v1, d));
+    }
+    return tile;
+}
+
+fn slopes(place: Place, low: Known, high: Known, t: u32, j: u32) -> Slopes {
     let score = scores(place, t, j);
     let pull = pulls(place, t, j);
     let bits_low = kept_of(place, t, j);
     let bits_high = kept_of(place, t + 4u, j);
-    let low = known_of(place, t);
-    let high = known_of(place, t + 4u);
     let near = Keys(j, real_keys(place, j));
     let far = Keys(j + 4u, real_keys(place, j + 4u));
     let a = slope(score.low.near, pull.low.near, low, bits_low, t, near);
@@ -80,6 +103,7 @@ fn slopes(place: Place, t: u32, j: u32) -> Slopes {
     let weights = Tile(Half(a.weights, b.weights), Half(c.weights, d.weights));
     return Slopes(weights, Tile(Half(a.scores, b.scores), Half(c.scores, d.scores)));
 }
+#endif
 
 // Adds to a vec4 of the token's row in dqkv; the first tile overwrites what is there.
 fn add(token: u32, at: u32, first: bool, brought: vec4<f32>) {

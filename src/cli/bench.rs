@@ -20,7 +20,8 @@ pub(super) struct Bench {
     pairs: u16,
 }
 
-pub(super) fn run(engine: &Engine, options: &Bench) -> anyhow::Result<()> {
+pub(super) fn run(engine: &Engine, asked: Option<&str>, options: &Bench) -> anyhow::Result<()> {
+    let engine = &super::kernels::anew(engine, asked)?;
     let extent = Extent {
         most_parameters: options.most.map_or(Extent::of(engine).most_parameters, |most| most.saturating_mul(1 << 20)),
         pairs: usize::from(options.pairs),

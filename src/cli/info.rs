@@ -1,8 +1,9 @@
 //! `gradus info`.
 
+use super::kernels;
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 
-pub(super) fn run(choice: &AdapterChoice) -> anyhow::Result<()> {
+pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>) -> anyhow::Result<()> {
     let adapters = list_adapters();
     for adapter in &adapters {
         println!("{adapter}\n");
@@ -12,6 +13,8 @@ pub(super) fn run(choice: &AdapterChoice) -> anyhow::Result<()> {
             "no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one\n"
         );
     }
-    println!("in use: {}", Engine::new(choice)?.name());
+    let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
+    println!("in use: {}", engine.name());
+    kernels::print(engine.choices(), &origin);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod chart;
 mod demo;
 mod demo_transformer;
 mod info;
+mod kernels;
 mod lr_find;
 mod phase_table;
 mod picture;
@@ -33,6 +34,10 @@ struct Arguments {
     /// Adapter to run on: part of its name, or `cpu`.
     #[arg(long, global = true, value_name = "TEXT")]
     adapter: Option<String>,
+    /// How kernels that multiply matrices share out their work: registers, tiles, tiles32, tiles64, tiles128, or a file as
+    /// `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this adapter.
+    #[arg(long, global = true, value_name = "TEXT")]
+    kernels: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -88,13 +93,15 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Some(text) => AdapterChoice::parse(text),
         None => AdapterChoice::from_env(),
     };
+    let asked = arguments.kernels.as_deref();
+    let engine = || kernels::chosen(&Engine::new(&choice)?, asked);
     match &arguments.command {
-        Command::LrFind(options) => lr_find::run(&Engine::new(&choice)?, options),
-        Command::Train(options) => return train::run(&Engine::new(&choice)?, options),
-        Command::Info => info::run(&choice),
-        Command::Bench(options) => bench::run(&Engine::new(&choice)?, options),
-        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&Engine::new(&choice)?, options),
-        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&Engine::new(&choice)?, options),
+        Command::LrFind(options) => lr_find::run(&engine()?, options),
+        Command::Train(options) => return train::run(&engine()?, options),
+        Command::Info => info::run(&choice, asked),
+        Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
+        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&engine()?, options),
+        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&engine()?, options),
         Command::Plan(options) => plan::run(&choice, options),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut std::io::stdout());

@@ -7,7 +7,7 @@ use super::Error;
 use super::forms::Forms;
 use crate::twin;
 use crate::twin::nn::Epilogue;
-use crate::twin::shared::Stored;
+use crate::twin::shared::{Position, Stored};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// How a kernel uses a binding.
@@ -114,11 +114,12 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 28] = [
+const SHARED: [(&str, &str); 30] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../shaders/shared/attention_backward.wgsl")),
+    ("attention_block", include_str!("../../shaders/shared/attention_block.wgsl")),
     ("attention_tile", include_str!("../../shaders/shared/attention_tile.wgsl")),
     ("bf16", include_str!("../../shaders/shared/bf16.wgsl")),
     ("chunk", include_str!("../../shaders/shared/chunk.wgsl")),
@@ -130,6 +131,7 @@ const SHARED: [(&str, &str); 28] = [
     ("int8", include_str!("../../shaders/shared/int8.wgsl")),
     ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
+    ("linear_tiles", include_str!("../../shaders/shared/linear_tiles.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
     ("moments", include_str!("../../shaders/shared/moments.wgsl")),
@@ -160,7 +162,6 @@ const EMBEDDING_INDEX: &str = include_str!("../../shaders/nn/embedding_index.wgs
 const MEAN_POOL: &str = include_str!("../../shaders/nn/mean_pool.wgsl");
 const MEAN_POOL_BACKWARD: &str = include_str!("../../shaders/nn/mean_pool_backward.wgsl");
 const ATTENTION: &str = include_str!("../../shaders/nn/attention.wgsl");
-const ATTENTION_BACKWARD_DELTA: &str = include_str!("../../shaders/nn/attention_backward_delta.wgsl");
 const ATTENTION_BACKWARD_QUERY: &str = include_str!("../../shaders/nn/attention_backward_query.wgsl");
 const ATTENTION_BACKWARD_KEY_VALUE: &str = include_str!("../../shaders/nn/attention_backward_key_value.wgsl");
 const COPY: &str = include_str!("../../shaders/measure/copy.wgsl");
@@ -187,6 +188,20 @@ static ADAMW_IN_PLACE: [Access; 9] =
 /// Bindings of SGD: work list, control, buffer, parameters, gradients, segment; then the average.
 static SGD_BINDINGS: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 static SGD_IN_PLACE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform, ReadWrite];
+
+/// Bindings of a linear layer forward: x, weight, bias, z, shape; then what is folded in.
+static LINEAR_BINDINGS: [Access; 5] = [Read, Read, Read, ReadWrite, Uniform];
+static LINEAR_ACTIVATED: [Access; 6] = [Read, Read, Read, ReadWrite, Uniform, ReadWrite];
+static LINEAR_RESIDUAL: [Access; 6] = [Read, Read, Read, ReadWrite, Uniform, Read];
+/// Bindings of its pass to the weight: dz, x, dweight, dbias, shape; then squares.
+static LINEAR_WEIGHT_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite];
+
+/// Bindings of attention: qkv, mask, out, lse, shape; then where the batch stands.
+static ATTENTION_BINDINGS: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Uniform, Read];
+/// Bindings of its pass to the queries: qkv, mask, out, dout, lse, delta, dqkv, shape; then where the batch stands.
+static ATTENTION_QUERY_BINDINGS: [Access; 9] = [Read, Read, Read, Read, Read, ReadWrite, ReadWrite, Uniform, Read];
+/// The same to keys and values, without out.
+static ATTENTION_PAST_BINDINGS: [Access; 8] = [Read, Read, Read, Read, Read, ReadWrite, Uniform, Read];
 
 /// A variant of AdamW: its words, how moments are stored, and whether there are a maximum and an average.
 const fn adamw_entry<S: Stored + AnyBitPattern + NoUninit, const MAXIMUM: bool, const AVERAGE: bool>(
@@ -228,7 +243,7 @@ const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 93] = [
+pub static KERNELS: [Kernel; 110] = [
     entry("norm", NORM, &["GRADS32"], &[Read, ReadWrite, Read, Uniform], norm::<f32>),
     entry("norm.grads16", NORM, &["GRADS16"], &[Read, ReadWrite, Read, Uniform], norm::<u16>),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm::<f32>),
@@ -385,70 +400,88 @@ pub static KERNELS: [Kernel; 93] = [
         &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
         gather_tokens,
     ),
-    entry("linear", LINEAR, &[], &[Read, Read, Read, ReadWrite, Uniform], linear),
-    entry("linear.ragged", LINEAR, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], linear),
+    entry("linear", LINEAR, &[], &LINEAR_BINDINGS, linear),
+    entry("linear.ragged", LINEAR, &["RAGGED"], &LINEAR_BINDINGS, linear),
+    entry("linear.activated", LINEAR, &["ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear.ragged_activated", LINEAR, &["RAGGED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear.residual", LINEAR, &["RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.ragged_residual", LINEAR, &["RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.tiled", LINEAR, &["TILED"], &LINEAR_BINDINGS, linear),
+    entry("linear.tiled_ragged", LINEAR, &["TILED", "RAGGED"], &LINEAR_BINDINGS, linear),
+    entry("linear.tiled_activated", LINEAR, &["TILED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
     entry(
-        "linear.activated",
+        "linear.tiled_ragged_activated",
         LINEAR,
-        &["ACTIVATED"],
-        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
+        &["TILED", "RAGGED", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
         linear_activated,
     ),
+    entry("linear.tiled_residual", LINEAR, &["TILED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.tiled_ragged_residual", LINEAR, &["TILED", "RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear_backward_input", LINEAR_BACKWARD_INPUT, &[], &LINEAR_BINDINGS, linear_backward_input),
+    entry("linear_backward_input.ragged", LINEAR_BACKWARD_INPUT, &["RAGGED"], &LINEAR_BINDINGS, linear_backward_input),
+    entry("linear_backward_input.tiled", LINEAR_BACKWARD_INPUT, &["TILED"], &LINEAR_BINDINGS, linear_backward_input),
     entry(
-        "linear.ragged_activated",
-        LINEAR,
-        &["RAGGED", "ACTIVATED"],
-        &[Read, Read, Read, ReadWrite, Uniform, ReadWrite],
-        linear_activated,
-    ),
-    entry("linear.residual", LINEAR, &["RESIDUAL"], &[Read, Read, Read, ReadWrite, Uniform, Read], linear_residual),
-    entry(
-        "linear.ragged_residual",
-        LINEAR,
-        &["RAGGED", "RESIDUAL"],
-        &[Read, Read, Read, ReadWrite, Uniform, Read],
-        linear_residual,
-    ),
-    entry(
-        "linear_backward_input",
+        "linear_backward_input.tiled_ragged",
         LINEAR_BACKWARD_INPUT,
-        &[],
-        &[Read, Read, Read, ReadWrite, Uniform],
-        linear_backward_input,
-    ),
-    entry(
-        "linear_backward_input.ragged",
-        LINEAR_BACKWARD_INPUT,
-        &["RAGGED"],
-        &[Read, Read, Read, ReadWrite, Uniform],
+        &["TILED", "RAGGED"],
+        &LINEAR_BINDINGS,
         linear_backward_input,
     ),
     entry(
         "linear_backward_weight",
         LINEAR_BACKWARD_WEIGHT,
         &[],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
         linear_backward_weight,
     ),
     entry(
         "linear_backward_weight.ragged",
         LINEAR_BACKWARD_WEIGHT,
         &["RAGGED"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
         linear_backward_weight,
     ),
     entry(
         "linear_backward_weight.squares",
         LINEAR_BACKWARD_WEIGHT,
         &["SQUARES"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        &LINEAR_WEIGHT_BINDINGS,
         linear_backward_weight_squares,
     ),
     entry(
         "linear_backward_weight.ragged_squares",
         LINEAR_BACKWARD_WEIGHT,
         &["RAGGED", "SQUARES"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, ReadWrite],
+        &LINEAR_WEIGHT_BINDINGS,
+        linear_backward_weight_squares,
+    ),
+    entry(
+        "linear_backward_weight.tiled",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED"],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
+        linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.tiled_ragged",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "RAGGED"],
+        LINEAR_WEIGHT_BINDINGS.split_at(5).0,
+        linear_backward_weight,
+    ),
+    entry(
+        "linear_backward_weight.tiled_squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "SQUARES"],
+        &LINEAR_WEIGHT_BINDINGS,
+        linear_backward_weight_squares,
+    ),
+    entry(
+        "linear_backward_weight.tiled_ragged_squares",
+        LINEAR_BACKWARD_WEIGHT,
+        &["TILED", "RAGGED", "SQUARES"],
+        &LINEAR_WEIGHT_BINDINGS,
         linear_backward_weight_squares,
     ),
     entry(
@@ -459,48 +492,65 @@ pub static KERNELS: [Kernel; 93] = [
         softmax_cross_entropy,
     ),
     entry("tally", TALLY, &[], &[Read, ReadWrite, Read, Uniform], tally),
-    entry("attention", ATTENTION, &[], &[Read, Read, ReadWrite, ReadWrite, Uniform], attention),
-    entry(
-        "attention.dropout",
-        ATTENTION,
-        &["DROPOUT"],
-        &[Read, Read, ReadWrite, ReadWrite, Uniform, Read],
-        attention_dropout,
-    ),
-    entry(
-        "attention_backward_delta",
-        ATTENTION_BACKWARD_DELTA,
-        &[],
-        &[Read, Read, ReadWrite, Uniform],
-        attention_backward_delta,
-    ),
+    entry("attention", ATTENTION, &[], ATTENTION_BINDINGS.split_at(5).0, attention),
+    entry("attention.dropout", ATTENTION, &["DROPOUT"], &ATTENTION_BINDINGS, attention_dropout),
+    entry("attention.tiled", ATTENTION, &["TILED"], ATTENTION_BINDINGS.split_at(5).0, attention),
+    entry("attention.tiled_dropout", ATTENTION, &["TILED", "DROPOUT"], &ATTENTION_BINDINGS, attention_dropout),
     entry(
         "attention_backward_query",
         ATTENTION_BACKWARD_QUERY,
         &[],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
-        attention_backward_query,
+        ATTENTION_QUERY_BINDINGS.split_at(8).0,
+        attention_backward_query::<false>,
     ),
     entry(
         "attention_backward_query.dropout",
         ATTENTION_BACKWARD_QUERY,
         &["DROPOUT"],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
-        attention_backward_query_dropout,
+        &ATTENTION_QUERY_BINDINGS,
+        attention_backward_query::<true>,
+    ),
+    entry(
+        "attention_backward_query.tiled",
+        ATTENTION_BACKWARD_QUERY,
+        &["TILED"],
+        ATTENTION_QUERY_BINDINGS.split_at(8).0,
+        attention_backward_query::<false>,
+    ),
+    entry(
+        "attention_backward_query.tiled_dropout",
+        ATTENTION_BACKWARD_QUERY,
+        &["TILED", "DROPOUT"],
+        &ATTENTION_QUERY_BINDINGS,
+        attention_backward_query::<true>,
     ),
     entry(
         "attention_backward_key_value",
         ATTENTION_BACKWARD_KEY_VALUE,
         &[],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
-        attention_backward_key_value,
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
+        attention_backward_key_value::<false>,
     ),
     entry(
         "attention_backward_key_value.dropout",
         ATTENTION_BACKWARD_KEY_VALUE,
         &["DROPOUT"],
-        &[Read, Read, Read, Read, Read, ReadWrite, Uniform, Read],
-        attention_backward_key_value_dropout,
+        &ATTENTION_PAST_BINDINGS,
+        attention_backward_key_value::<true>,
+    ),
+    entry(
+        "attention_backward_key_value.tiled",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["TILED"],
+        ATTENTION_PAST_BINDINGS.split_at(7).0,
+        attention_backward_key_value::<false>,
+    ),
+    entry(
+        "attention_backward_key_value.tiled_dropout",
+        ATTENTION_BACKWARD_KEY_VALUE,
+        &["TILED", "DROPOUT"],
+        &ATTENTION_PAST_BINDINGS,
+        attention_backward_key_value::<true>,
     ),
 ];
 
@@ -755,6 +805,8 @@ fn linear_backward_weight(call: Call<'_>) {
 
 fn linear_backward_weight_squares(call: Call<'_>) {
     let forms = call.forms;
+    // A tile of the variants without them is one invocation's.
+    let tile = [call.constant("SIDE", 1), call.constant("QUADS", 2)].map(|size| size as usize);
     let accumulate = call.switch("ACCUMULATE", false);
     let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let [dz, x, dweight, dbias, shape, squares] = call.take();
@@ -762,7 +814,7 @@ fn linear_backward_weight_squares(call: Call<'_>) {
     let (dz, x, shape, weight, bias) = (dz.get(), x.get(), shape.one(), dweight.as_deref_mut(), dbias.as_deref_mut());
     (forms.linear_backward_weight)(dz, x, weight, bias, shape, accumulate);
     let (weight, bias) = (dweight.as_deref(), dbias.as_deref());
-    twin::nn::linear_backward_weight_squares(weight, bias, shape, squares.get_mut());
+    twin::nn::linear_backward_weight_squares(weight, bias, shape, tile, squares.get_mut());
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {
@@ -795,54 +847,35 @@ fn is_causal(call: &Call<'_>) -> bool {
     call.constant("CAUSAL", 0) != 0
 }
 
-fn attention_backward_delta(call: Call<'_>) {
-    let [dout, out, delta, shape] = call.take();
-    twin::nn::attention_backward_delta(dout.get(), out.get(), delta.get_mut(), shape.one());
+fn attention_backward_query<const DROPOUT: bool>(mut call: Call<'_>) {
+    let (causal, forms, position) = (is_causal(&call), call.forms, take_position(&mut call, DROPOUT));
+    let [qkv, mask, out, dout, lse, delta, dqkv, shape] = call.take();
+    let (qkv, mask, dout, lse) = (qkv.get(), mask.get(), dout.get(), lse.get());
+    let (delta, shape) = (delta.get_mut(), shape.one());
+    twin::nn::attention_backward_delta(dout, out.get(), delta, shape);
+    let past = twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position, causal };
+    (forms.attention_backward_query)(&past, dqkv.get_mut());
 }
 
-fn attention_backward_query(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past(call);
-    (forms.attention_backward_query)(&past, dqkv);
-}
-
-fn attention_backward_query_dropout(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past_dropout(call);
-    (forms.attention_backward_query)(&past, dqkv);
-}
-
-fn attention_backward_key_value(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past(call);
-    (forms.attention_backward_key_value)(&past, dqkv);
-}
-
-fn attention_backward_key_value_dropout(call: Call<'_>) {
-    let forms = call.forms;
-    let (past, dqkv) = attention_past_dropout(call);
-    (forms.attention_backward_key_value)(&past, dqkv);
-}
-
-fn attention_past(call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
-    let causal = is_causal(&call);
+fn attention_backward_key_value<const DROPOUT: bool>(mut call: Call<'_>) {
+    let (causal, forms, position) = (is_causal(&call), call.forms, take_position(&mut call, DROPOUT));
     let [qkv, mask, dout, lse, delta, dqkv, shape] = call.take();
-    let (qkv, mask, dout) = (qkv.get(), mask.get(), dout.get());
-    let (lse, delta, shape) = (lse.get(), delta.get(), shape.one());
-    (twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position: None, causal }, dqkv.get_mut())
+    let (qkv, mask, dout, lse) = (qkv.get(), mask.get(), dout.get(), lse.get());
+    let (delta, shape) = (delta.get(), shape.one());
+    let past = twin::nn::AttentionPast { qkv, mask, dout, lse, delta, shape, position, causal };
+    (forms.attention_backward_key_value)(&past, dqkv.get_mut());
 }
 
-fn attention_past_dropout(mut call: Call<'_>) -> (twin::nn::AttentionPast<'_>, &mut [f32]) {
-    let position = call.slots.pop().map(Slot::one);
-    let (past, dqkv) = attention_past(call);
-    (twin::nn::AttentionPast { position, ..past }, dqkv)
+/// The last binding, where weights are dropped.
+fn take_position<'a>(call: &mut Call<'a>, dropout: bool) -> Option<&'a Position> {
+    if dropout { call.slots.pop().map(Slot::one) } else { None }
 }
 
 impl Kernel {
     /// The shader's text with its imports and its variant resolved.
     ///
-    /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines and do not
-    /// nest. What is imported twice stands there once. There is nothing else.
+    /// `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported
+    /// twice stands there once. There is nothing else.
     pub fn wgsl(&self) -> String {
         let mut text = String::new();
         self.expand(self.source, &mut text, &mut Vec::new());
@@ -850,13 +883,15 @@ impl Kernel {
     }
 
     fn expand(&self, source: &str, text: &mut String, imported: &mut Vec<&'static str>) {
-        let mut wanted = true;
+        // What the conditions around a line say.
+        let mut conditions: Vec<bool> = Vec::new();
         for line in source.lines() {
+            let wanted = conditions.iter().all(|holds| *holds);
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
-                (Some("#ifdef"), Some(name)) => wanted = self.defines.contains(&name),
-                (Some("#else"), _) => wanted = !wanted,
-                (Some("#endif"), _) => wanted = true,
+                (Some("#ifdef"), Some(name)) => conditions.push(self.defines.contains(&name)),
+                (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
+                (Some("#endif"), _) => _ = conditions.pop(),
                 (Some("#import"), Some(name)) if wanted => {
                     // A name that is not there leaves its line in the text, where the shader compiler points at it.
                     match SHARED.iter().find(|(known, _)| *known == name) {

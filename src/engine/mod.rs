@@ -9,6 +9,7 @@
 mod adapter;
 mod arena;
 mod buffer;
+mod choices;
 mod counters;
 mod cpu;
 mod error;
@@ -22,6 +23,7 @@ pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
 pub(crate) use arena::{ALIGNMENT_ELEMENTS, place_at};
 pub use arena::{Piece, Placement, place};
 pub use buffer::{Buffer, Range};
+pub use choices::{Choices, Tile, Tiling};
 pub use counters::Counters;
 pub use error::Error;
 pub use kernels::{Access, KERNELS, Kernel, kernel};
@@ -49,6 +51,7 @@ const THROTTLE: Duration = Duration::from_micros(200);
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    choices: Arc<Choices>,
 }
 
 enum Inner {
@@ -121,7 +124,8 @@ impl Engine {
     }
 
     fn on_host(forms: &'static Forms) -> Engine {
-        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })) }
+        let choices = Arc::new(Choices::likely(true));
+        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })), choices }
     }
 
     /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
@@ -133,7 +137,25 @@ impl Engine {
     }
 
     fn from_gpu(gpu: Gpu) -> Engine {
-        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))) }
+        let choices = Arc::new(Choices::likely(gpu.report.kind == "software"));
+        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))), choices }
+    }
+
+    /// Another handle to the same engine, whose dispatches are made by these choices.
+    #[must_use]
+    pub fn choosing(&self, choices: Choices) -> Engine {
+        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices) }
+    }
+
+    /// How kernels share out their work.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// What is chosen for a kernel's layer, where the device has workgroups that large; else registers.
+    pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
+        let chosen = self.choices.tiling(kernel, inputs, outputs);
+        if chosen.fits(self) { chosen } else { Tiling::Registers }
     }
 
     /// The adapter's name, `cpu`, or `twins`.

@@ -1,5 +1,5 @@
 //! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, what groups, tensors and
-//! frozen parameters cost, and how fast linear layers are.
+//! frozen parameters cost, how fast linear layers are, and which tiling is best for them.
 //!
 //! Machines drift: a ratio that is held against a target is the median over pairs of steps taken in turn, each waited for.
 //! The share of a copy's bandwidth beside a size is taken between two figures of the report, and is as good as the machine
@@ -7,6 +7,7 @@
 //!
 //! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
 
+mod choices;
 mod comparisons;
 mod copies;
 mod host;
@@ -14,8 +15,10 @@ mod products;
 mod report;
 mod sizes;
 mod step;
+mod subject;
 pub mod workload;
 
+pub use choices::choices;
 pub use comparisons::{Comparison, Target};
 pub use copies::Copy;
 pub use host::Host;

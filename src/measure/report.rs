@@ -2,7 +2,7 @@
 
 use super::workload::elements;
 use super::{Comparison, Copy, Extent, Host, Product, Size, Target};
-use crate::engine::Engine;
+use crate::engine::{Choices, Engine};
 use std::fmt;
 
 /// Microseconds of the host that a step may cost.
@@ -25,6 +25,8 @@ pub struct Report {
     pub tensors: usize,
     /// Parameters of the ratios.
     pub parameters: usize,
+    /// How kernels shared out their work.
+    pub choices: Choices,
     /// What was measured.
     #[serde(flatten)]
     pub figures: Figures,
@@ -51,7 +53,8 @@ impl Report {
             engine.adapter().map_or((String::new(), "cpu"), |adapter| (adapter.driver.clone(), adapter.kind));
         let (tensors, parameters) = (extent.tensors.len(), elements(&extent.tensors));
         let (adapter, version) = (engine.name().to_owned(), env!("CARGO_PKG_VERSION"));
-        Report { adapter, driver, kind, version, pairs: extent.pairs, tensors, parameters, figures }
+        let (pairs, choices) = (extent.pairs, engine.choices().clone());
+        Report { adapter, driver, kind, version, pairs, tensors, parameters, choices, figures }
     }
 
     /// Bytes in a second of the fastest copy.
@@ -88,7 +91,8 @@ impl fmt::Display for Report {
         writeln!(f, "\n{:32} {:>9} {:>9} {:>9}", "linear layers, GFLOP/s", "forward", "to input", "to weight")?;
         for product in &self.figures.products {
             let [forward, input, weight] = product.operations_per_second().map(|rate| rate / 1e9);
-            writeln!(f, "{:32} {forward:>9.1} {input:>9.1} {weight:>9.1}", product.name)?;
+            let tilings = product.tilings.join(", ");
+            writeln!(f, "{:32} {forward:>9.1} {input:>9.1} {weight:>9.1}  {tilings}", product.name)?;
         }
         let [host, empty] =
             [self.figures.host.step_microseconds, self.figures.host.empty_microseconds].map(|times| times.median());

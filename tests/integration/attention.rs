@@ -3,10 +3,8 @@
 
 use crate::support::{assert_close, gpu, noise, on_threads};
 use gradus::engine::layout::{Attention, Position, pcg};
-use gradus::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
-use gradus::nn::attention::{
-    Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query, numbers,
-};
+use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
+use gradus::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 
 /// Elements behind each array, and what stands in memory that is to be written. No kernel makes this number.
 const TAIL: usize = 32;
@@ -96,13 +94,13 @@ impl Case {
         let [out, lse, delta, dqkv] = results.each_ref().map(Buffer::all);
         let position =
             self.position().map(|position| engine.buffer_with("position", &[*position]).expect("a buffer").all());
-        let past = || [&qkv, &mask, &dout, &lse, &delta, &dqkv].map(Range::clone);
+        let to_query = [&qkv, &mask, &out, &dout, &lse, &delta, &dqkv].map(Range::clone);
+        let past = [&qkv, &mask, &dout, &lse, &delta, &dqkv].map(Range::clone);
         let forward = [&qkv, &mask, &out, &lse].map(Range::clone);
         let dispatches = [
             attention(engine, shape, self.sight, forward, position.clone()),
-            attention_backward_delta(engine, shape, [&dout, &out, &delta].map(Range::clone)),
-            attention_backward_query(engine, shape, self.sight, past(), position.clone()),
-            attention_backward_key_value(engine, shape, self.sight, past(), position.clone()),
+            attention_backward_query(engine, shape, self.sight, to_query, position.clone()),
+            attention_backward_key_value(engine, shape, self.sight, past, position.clone()),
         ];
         let fold = |dispatch: Dispatch| Dispatch { grid: [dispatch.grid[0].div_ceil(rows), rows, 1], ..dispatch };
         let dispatches = dispatches.into_iter().map(|dispatch| fold(dispatch.expect("a dispatch"))).collect();
@@ -158,8 +156,11 @@ fn agree(case: &Case, got: &Results) {
 #[test]
 fn attention_agrees_with_its_twin() {
     let Some(gpu) = gpu() else { return };
-    for (number, case) in cases().into_iter().enumerate() {
-        agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
+    for tiling in [Tiling::Registers, Tiling::Tiles32] {
+        let gpu = gpu.choosing(Choices::all(tiling));
+        for (number, case) in cases().into_iter().enumerate() {
+            agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
+        }
     }
 }
 

@@ -4,7 +4,11 @@ use crate::support::{folder, gpu};
 use std::process::{Command, Output};
 
 fn gradus(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gradus")).args(arguments).output().expect("the binary runs")
+    Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .env("GRADUS_KERNELS", "registers")
+        .args(arguments)
+        .output()
+        .expect("the binary runs")
 }
 
 fn refused(arguments: &[&str]) -> String {

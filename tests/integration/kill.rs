@@ -37,6 +37,7 @@ impl Run {
 
     fn start(&self, resume: bool) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.env("GRADUS_KERNELS", "registers");
         if gpu().is_none() {
             command.args(["--adapter", "cpu"]);
         }

@@ -51,6 +51,7 @@ mod shaders;
 mod squares;
 mod support;
 mod tidy;
+mod tilings;
 mod train;
 mod train_command;
 mod transformer;

@@ -9,7 +9,7 @@ use crate::trial::{
     JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
 };
 use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
-use gradus::engine::{Binding, Buffer, Dispatch, Engine, Range, kernel};
+use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Range, Tiling, kernel};
 use gradus::nn::ops::{self, Gradient};
 use gradus::nn::{Activation, Batch, Error, Mlp, Workspace};
 use std::collections::{HashMap, HashSet};
@@ -158,6 +158,7 @@ fn shapes() -> Vec<[usize; 3]> {
 /// A pass over every shape; each kernel named must have come up.
 fn check_pass(pass: Pass, names: &[&str]) {
     let Some(gpu) = gpu() else { return };
+    let gpu = gpu.choosing(Choices::all(Tiling::Registers));
     let mut seen = HashSet::new();
     for (case, shape) in shapes().into_iter().enumerate() {
         let [rows, inputs, outputs] = shape;

@@ -5,7 +5,7 @@ use crate::transformer_bed::{Data, LOSS, config, decoder, encoder, values};
 use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::{Embedding, IGNORED, LayerNorm, Linear, Squares};
-use gradus::engine::{Binding, Dispatch, Engine, Program, Range, Submission};
+use gradus::engine::{Binding, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
 use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Transformer};
 use gradus::nn::{Activation, Batch, Error as ModelError, Mlp, ops};
 use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Settings, Stats};
@@ -96,11 +96,13 @@ fn squares_of_linear_layers_agree_with_their_twin() {
     {
         let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
         for (way, bad) in poisons().into_iter().enumerate() {
+            let engine = gpu.choosing(Choices::all(Tiling::ALL[(case + way) % 4]));
             for (weight, bias) in [(true, true), (true, false), (false, true)] {
                 let (dweight, dbias) = (memory(&gpu, inputs * outputs), memory(&gpu, outputs));
                 let targets = [weight.then(|| dweight.clone()), bias.then(|| dbias.clone())];
                 let accumulate = way != 1;
-                let dispatch = ops::linear_backward_weight(&gpu, &shape, any(&gpu), targets, accumulate).expect("one");
+                let dispatch =
+                    ops::linear_backward_weight(&engine, &shape, any(&gpu), targets, accumulate).expect("one");
                 let live: Vec<&Range> =
                     [weight.then_some(&dweight), bias.then_some(&dbias)].into_iter().flatten().collect();
                 let (dispatch, parts) = squared(&gpu, dispatch, &live);

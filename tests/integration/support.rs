@@ -1,6 +1,6 @@
 //! What several tests share: the engines to run on, and comparing numbers.
 
-use gradus::engine::{AdapterChoice, Engine};
+use gradus::engine::{AdapterChoice, Choices, Engine};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +9,8 @@ use std::sync::{Mutex, OnceLock};
 /// Names of the tests that would have run on an adapter.
 static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// The wgpu engine, one for all tests; `None` (counted and said) where `GRADUS_NO_GPU=1`.
+/// The wgpu engine, one for all tests; `None` (counted and said) where `GRADUS_NO_GPU=1`. `GRADUS_KERNELS=tiles64` has all
+/// of them run with that tiling.
 ///
 /// # Panics
 /// Without an adapter and without `GRADUS_NO_GPU=1`: a missing adapter is a failure.
@@ -24,7 +25,7 @@ pub fn gpu() -> Option<Engine> {
             engine.adapter().is_some(),
             "no adapter found; install one (on Debian: mesa-vulkan-drivers) or set GRADUS_NO_GPU=1"
         );
-        Some(engine)
+        Some(chosen(engine))
     });
     if engine.is_none() {
         let mut skipped = SKIPPED.lock().expect("no test panics here");
@@ -37,7 +38,15 @@ pub fn gpu() -> Option<Engine> {
 /// A wgpu engine with counters of its own.
 pub fn fresh_gpu() -> Option<Engine> {
     gpu()?;
-    Some(Engine::new(&AdapterChoice::from_env()).expect("an engine"))
+    Some(chosen(Engine::new(&AdapterChoice::from_env()).expect("an engine")))
+}
+
+/// The engine with the tiling that the environment asks for.
+fn chosen(engine: Engine) -> Engine {
+    match std::env::var("GRADUS_KERNELS") {
+        Ok(name) => engine.choosing(Choices::parse(&name).expect("the name of a tiling")),
+        Err(_) => engine,
+    }
 }
 
 /// Both engines, or the CPU engine alone where `GRADUS_NO_GPU=1`.

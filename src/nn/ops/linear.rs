@@ -1,8 +1,8 @@
-//! Linear layers: three passes, each in tiles of 8 by 8.
+//! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
 use super::{Constants, Operation, or_aside, switch};
 use crate::engine::layout::Linear;
-use crate::engine::{Dispatch, Engine, Range};
+use crate::engine::{Binding, Dispatch, Engine, Range};
 use crate::nn::{Activation, Error};
 
 /// Folded into a linear layer, so that its result is not read and written once more.
@@ -42,15 +42,8 @@ pub fn linear(
             "residual"
         }
     };
-    let operation = Operation {
-        name: &variant_of("linear", shape, variant),
-        memory,
-        constants,
-        invocations: tiles(shape.rows, shape.outputs),
-        workgroup: workgroup(engine),
-        bytes: streams(shape),
-    };
-    operation.dispatch(engine, 4, shape)
+    let (results, bytes) = ([shape.rows, shape.outputs], streams(shape));
+    Pass { name: "linear", shape, results, variant, memory, constants, bytes }.dispatch(engine)
 }
 
 /// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, weight, dz_below.
@@ -67,15 +60,10 @@ pub fn linear_backward_input(
     let activation = below.as_ref().map_or(0.0, |(activation, _)| activation.number());
     let constants: Constants = vec![("ACTIVATION", activation), switch("ACCUMULATE", accumulate)];
     let z_below = below.map_or_else(|| dz.clone(), |(_, z_below)| z_below);
-    let operation = Operation {
-        name: &variant_of("linear_backward_input", shape, ""),
-        memory: vec![dz.into(), weight.into(), z_below.into(), dz_below.into()],
-        constants,
-        invocations: tiles(shape.rows, shape.inputs),
-        workgroup: workgroup(engine),
-        bytes: streams(shape) + 4 * u64::from(shape.rows) * u64::from(shape.inputs),
-    };
-    operation.dispatch(engine, 4, shape)
+    let memory = vec![dz.into(), weight.into(), z_below.into(), dz_below.into()];
+    let results = [shape.rows, shape.inputs];
+    let bytes = streams(shape) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
+    Pass { name: "linear_backward_input", shape, results, variant: "", memory, constants, bytes }.dispatch(engine)
 }
 
 /// dW = dzᵀ x and db = the column sums of dz, added to what is there with `accumulate`; `None` for what is frozen.
@@ -92,15 +80,43 @@ pub fn linear_backward_weight(
 ) -> Result<Dispatch, Error> {
     let (weight, bias) = (dweight.is_some(), dbias.is_some());
     let (dweight, dbias) = (or_aside(engine, dweight)?, or_aside(engine, dbias)?);
-    let operation = Operation {
-        name: &variant_of("linear_backward_weight", shape, ""),
-        memory: vec![dz.into(), x.into(), dweight.into(), dbias.into()],
-        constants: vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)],
-        invocations: tiles(shape.outputs, if weight { shape.inputs } else { 1 }),
-        workgroup: workgroup(engine),
-        bytes: streams(shape),
-    };
-    operation.dispatch(engine, 4, shape)
+    let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
+    let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
+    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape));
+    Pass { name: "linear_backward_weight", shape, results, variant: "", memory, constants, bytes }.dispatch(engine)
+}
+
+/// A pass over a layer, before it has a tiling.
+struct Pass<'a> {
+    name: &'static str,
+    shape: &'a Linear,
+    /// How many down and across.
+    results: [u32; 2],
+    variant: &'a str,
+    memory: Vec<Binding>,
+    constants: Constants,
+    bytes: u64,
+}
+
+impl Pass<'_> {
+    /// The dispatch in the tiling that is chosen for the layer.
+    fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
+        let Pass { name, shape, results: [down, across], variant, memory, mut constants, bytes } = self;
+        let (tiled, workgroup, invocations) = match engine.tiling(name, shape.inputs, shape.outputs).tile() {
+            None => ("", workgroup(engine), tiles(down, across)),
+            Some(tile) => {
+                let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
+                constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
+                let workgroup = tile.invocations();
+                ("tiled", workgroup, tile.count(down, across) * u64::from(workgroup))
+            }
+        };
+        // Weights whose rows do not start at a vec4 are read one by one.
+        let ragged = if shape.inputs.is_multiple_of(4) { "" } else { "ragged" };
+        let words: Vec<&str> = [tiled, ragged, variant].into_iter().filter(|word| !word.is_empty()).collect();
+        let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
+        Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
+    }
 }
 
 /// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
@@ -108,7 +124,7 @@ fn workgroup(engine: &Engine) -> u32 {
     if engine.is_software() { 8 } else { 64 }
 }
 
-/// Tiles of a pass: one invocation of a linear kernel makes 8 by 8 results.
+/// Tiles of a pass without workgroup memory: one invocation of a linear kernel makes 8 by 8 results.
 ///
 /// Loads are what costs on a software adapter: a number loaded for a tile of this size serves 4 products, for 4 by 4 it
 /// is 2. Forward, loss and backward of 784-256-128-10 on a batch of 128 take 8.1 ms (llvmpipe, 2 cores). With tiles of
@@ -122,14 +138,4 @@ fn tiles(rows: u32, columns: u32) -> u64 {
 fn streams(shape: &Linear) -> u64 {
     let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
     4 * (rows * (inputs + outputs) + inputs * outputs)
-}
-
-/// The variant of a linear kernel: weights whose rows do not start at a vec4 are read one by one.
-fn variant_of(name: &str, shape: &Linear, variant: &str) -> String {
-    match (shape.inputs.is_multiple_of(4), variant) {
-        (true, "") => name.to_owned(),
-        (true, _) => format!("{name}.{variant}"),
-        (false, "") => format!("{name}.ragged"),
-        (false, _) => format!("{name}.ragged_{variant}"),
-    }
 }

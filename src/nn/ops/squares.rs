@@ -81,10 +81,18 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
     };
     let parts = |gradient: &Range, elements: u64| (gradient.bytes / 4).div_ceil(elements);
     match dispatch.kernel.name {
-        "linear_backward_weight" | "linear_backward_weight.ragged" => {
+        "linear_backward_weight"
+        | "linear_backward_weight.ragged"
+        | "linear_backward_weight.tiled"
+        | "linear_backward_weight.tiled_ragged" => {
             let weight = live(2, "WEIGHT").map(|gradient| Target { gradient, first: 0, count: invocations });
-            let bias =
-                live(3, "BIAS").map(|gradient| Target { first: invocations, count: parts(&gradient, 8), gradient });
+            // An invocation down the first tiles has so many biases, its tile those of all.
+            let side = constant("SIDE").unwrap_or(1.0) as u64;
+            let edge = side * 4 * constant("QUADS").unwrap_or(2.0) as u64;
+            let bias = live(3, "BIAS").map(|gradient| {
+                let count = parts(&gradient, edge) * side;
+                Target { gradient, first: invocations, count }
+            });
             [weight, bias].into_iter().flatten().collect()
         }
         "layer_norm_backward_weight" => {

@@ -138,8 +138,7 @@ impl Backward<'_> {
                 let delta = self.fresh("d.attention.delta", self.delta_bytes);
                 let dqkv = self.fresh("d.qkv", self.values[*qkv].bytes);
                 let (qkv, out, lse) = (*qkv, *out, *lse);
-                self.steps.push(Step::AttentionDelta { out, dout, delta });
-                self.steps.push(Step::AttentionQuery { qkv, dout, lse, delta, dqkv });
+                self.steps.push(Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv });
                 self.steps.push(Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv });
                 self.gradients.insert(qkv, dqkv);
             }

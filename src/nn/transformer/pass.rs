@@ -6,9 +6,7 @@ use super::memory::Memory;
 use super::step::{After, Id, Layer, Norm, Step, Value, plane_bytes};
 use crate::engine::layout::{self, Metrics};
 use crate::engine::{Buffer, Dispatch, Engine, Range};
-use crate::nn::attention::{
-    Sight, attention, attention_backward_delta, attention_backward_key_value, attention_backward_query,
-};
+use crate::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query};
 use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
 use crate::nn::{Error, limits};
 use std::collections::HashSet;
@@ -372,19 +370,10 @@ impl Workspace {
                 let memory = [at(qkv), batch.mask.clone(), at(out), at(lse)];
                 attention(engine, &self.pass.attention(step, loss), self.pass.sight(), memory, self.drops(batch))?
             }
-            Step::AttentionDelta { out, dout, delta } => {
-                let memory = [at(dout), at(out), at(delta)];
-                attention_backward_delta(engine, &self.pass.attention(step, loss), memory)?
-            }
-            Step::AttentionQuery { qkv, dout, lse, delta, dqkv } => {
-                let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];
-                attention_backward_query(
-                    engine,
-                    &self.pass.attention(step, loss),
-                    self.pass.sight(),
-                    memory,
-                    self.drops(batch),
-                )?
+            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv } => {
+                let memory = [at(qkv), batch.mask.clone(), at(out), at(dout), at(lse), at(delta), at(dqkv)];
+                let (shape, sight) = (self.pass.attention(step, loss), self.pass.sight());
+                attention_backward_query(engine, &shape, sight, memory, self.drops(batch))?
             }
             Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => {
                 let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];

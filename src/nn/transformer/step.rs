@@ -112,13 +112,10 @@ pub(super) enum Step {
         out: Id,
         lse: Id,
     },
-    AttentionDelta {
-        out: Id,
-        dout: Id,
-        delta: Id,
-    },
+    /// Makes delta too, for what goes to keys and values.
     AttentionQuery {
         qkv: Id,
+        out: Id,
         dout: Id,
         lse: Id,
         delta: Id,
@@ -183,9 +180,10 @@ impl Step {
             }
             Step::LinearWeight { dz, x, .. } => (vec![*dz, *x], vec![]),
             Step::Attention { qkv, out, lse } => (vec![*qkv], vec![*out, *lse]),
-            Step::AttentionDelta { out, dout, delta } => (vec![*out, *dout], vec![*delta]),
-            Step::AttentionQuery { qkv, dout, lse, delta, dqkv }
-            | Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => (vec![*qkv, *dout, *lse, *delta], vec![*dqkv]),
+            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv } => {
+                (vec![*qkv, *out, *dout, *lse], vec![*delta, *dqkv])
+            }
+            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => (vec![*qkv, *dout, *lse, *delta], vec![*dqkv]),
             Step::Pool { x, y } => (vec![*x], vec![*y]),
             Step::PoolBackward { dy, dx } => (vec![*dy], vec![*dx]),
             Step::Dropout { x, y, residual, .. } => ([Some(*x), *residual].into_iter().flatten().collect(), vec![*y]),

@@ -44,6 +44,16 @@ impl AttentionPast<'_> {
     }
 }
 
+/// delta = dout · out for each query and head, which goes before both backward passes.
+pub fn attention_backward_delta(dout: &[f32], out: &[f32], delta: &mut [f32], shape: &Attention) {
+    for place in shape.places() {
+        for query in 0..shape.context as usize {
+            let at = shape.out(place, query);
+            delta[shape.number(place, query)] = dot(&dout[at..][..shape.width()], &out[at..]) as f32;
+        }
+    }
+}
+
 /// The queries' part of dqkv.
 pub fn attention_backward_query(past: &AttentionPast<'_>, dqkv: &mut [f32]) {
     let shape = past.shape;

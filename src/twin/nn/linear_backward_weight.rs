@@ -35,21 +35,28 @@ pub fn linear_backward_weight(
     }
 }
 
-/// The squares of what was written: those of tiles of 8 outputs by 8 inputs, and at the end those of the biases, 8 each.
+/// The squares of what was written: a partial sum an invocation, and at the end those of the biases, one for each
+/// invocation down the first tiles. In a tile SIDE by SIDE invocations make QUADS by QUADS quads of each way, SIDE apart.
 pub fn linear_backward_weight_squares(
     dweight: Option<&[f32]>,
     dbias: Option<&[f32]>,
     shape: &Linear,
+    [side, quads]: [usize; 2],
     squares: &mut [Squares],
 ) {
     let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
-    let (down, across) = (outputs.div_ceil(8), inputs.div_ceil(8));
+    let edge = 4 * side * quads;
+    let (down, across) = (outputs.div_ceil(edge), inputs.div_ceil(edge));
     if let Some(dbias) = dbias {
-        let first = squares.len() - down;
-        write_squares(&mut squares[first..], &dbias[..outputs], |o| o / 8);
+        let first = squares.len() - down * side;
+        write_squares(&mut squares[first..], &dbias[..outputs], |o| o / edge * side + o / 4 % side);
     }
     if let Some(dweight) = dweight {
-        let tile_of = |place: usize| place / inputs / 8 * across + place % inputs / 8;
-        write_squares(&mut squares[..down * across], &dweight[..inputs * outputs], tile_of);
+        let invocation = |place: usize| {
+            let (o, i) = (place / inputs, place % inputs);
+            let tile = o / edge * across + i / edge;
+            tile * side * side + o / 4 % side * side + i / 4 % side
+        };
+        write_squares(&mut squares[..down * across * side * side], &dweight[..inputs * outputs], invocation);
     }
 }

@@ -1,7 +1,6 @@
 //! Twins of `shaders/nn`.
 
 mod attention;
-mod attention_backward_delta;
 mod attention_backward_key_value;
 mod attention_backward_query;
 mod dropout;
@@ -24,9 +23,8 @@ mod softmax_cross_entropy;
 mod tally;
 
 pub use attention::attention;
-pub use attention_backward_delta::attention_backward_delta;
 pub use attention_backward_key_value::attention_backward_key_value;
-pub use attention_backward_query::{AttentionPast, attention_backward_query};
+pub use attention_backward_query::{AttentionPast, attention_backward_delta, attention_backward_query};
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use embedding_backward::{embedding_backward, embedding_backward_squares};

@@ -1,0 +1,168 @@
+//! `--kernels`: which tiling kernels take. As asked for; else as it was measured on this adapter and kept in the user's
+//! cache; else, on a GPU, measured now and kept there.
+
+use super::run_folder::write_beside;
+use anyhow::{Context, anyhow, bail};
+use gradus::engine::{AdapterReport, Choices, Engine};
+use gradus::measure;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For what a run finds no choices: two seconds, and those of compiling.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
+/// For `gradus bench`.
+const THOROUGHLY: Duration = Duration::from_secs(20);
+
+/// Where an engine's choices come from.
+pub(super) enum Origin {
+    /// The command line or the environment.
+    Asked(String),
+    /// A file of an earlier measurement.
+    Kept(PathBuf),
+    /// Nobody has measured.
+    Likely,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Asked(text) => write!(f, "asked for: {text}"),
+            Origin::Kept(file) => write!(f, "measured on this adapter, in {}", file.display()),
+            Origin::Likely => write!(f, "not measured; `gradus bench` does"),
+        }
+    }
+}
+
+/// Choices as a file keeps them, and what they are true for.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Kept {
+    adapter: String,
+    driver: String,
+    version: String,
+    choices: Choices,
+}
+
+impl Kept {
+    fn of(adapter: &AdapterReport, choices: Choices) -> Kept {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Kept { adapter: adapter.name.clone(), driver: adapter.driver.clone(), version, choices }
+    }
+
+    fn read(file: &Path) -> anyhow::Result<Kept> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))
+    }
+}
+
+/// The engine with what was asked for, or what an earlier measurement found. Measures nothing.
+pub(super) fn known(engine: &Engine, asked: Option<&str>) -> anyhow::Result<(Engine, Origin)> {
+    let asked = asked.map(str::to_owned).or_else(|| env::var("GRADUS_KERNELS").ok()).filter(|text| !text.is_empty());
+    if let Some(text) = asked {
+        return Ok((engine.choosing(read_asked(&text)?), Origin::Asked(text)));
+    }
+    let likely = || (engine.clone(), Origin::Likely);
+    let Some(adapter) = engine.adapter() else { return Ok(likely()) };
+    let Some(file) = file_of(adapter).filter(|file| file.exists()) else { return Ok(likely()) };
+    match Kept::read(&file) {
+        Ok(kept) if kept == Kept::of(adapter, kept.choices.clone()) => {
+            Ok((engine.choosing(kept.choices), Origin::Kept(file)))
+        }
+        Ok(_) => Ok(likely()),
+        Err(error) => {
+            eprintln!("gradus: warning: {error:#}; it is left alone");
+            Ok(likely())
+        }
+    }
+}
+
+/// The same for what trains: a GPU that nobody has measured is measured now.
+pub(super) fn chosen(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engine> {
+    match known(engine, asked)? {
+        (engine, Origin::Likely) if !engine.is_software() => measured(&engine, BRIEFLY),
+        (engine, _) => Ok(engine),
+    }
+}
+
+/// The same for a measurement: what was asked for, else the adapter is measured anew.
+pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engine> {
+    match known(engine, asked)? {
+        (engine, Origin::Asked(_)) => Ok(engine),
+        _ if engine.adapter().is_none() => Ok(engine.clone()),
+        _ => measured(engine, THOROUGHLY),
+    }
+}
+
+/// Measures and keeps what was found, where there is a place to keep it.
+fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
+    let spinner = ProgressBar::new_spinner().with_message("which kernels are fastest here");
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    let choices = measure::choices(engine, time)?;
+    spinner.finish_and_clear();
+    if let Some(adapter) = engine.adapter() {
+        let kept = Kept::of(adapter, choices.clone());
+        if let Err(error) = keep(adapter, &kept) {
+            eprintln!("gradus: warning: {error:#}; the next run measures again");
+        }
+    }
+    Ok(engine.choosing(choices))
+}
+
+fn keep(adapter: &AdapterReport, kept: &Kept) -> anyhow::Result<()> {
+    let file = file_of(adapter).ok_or_else(|| anyhow!("no folder for caches is known"))?;
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    write_beside(&file, serde_json::to_string_pretty(kept)?.as_bytes())
+}
+
+/// The name of a tiling, or a file as a measurement leaves it.
+fn read_asked(text: &str) -> anyhow::Result<Choices> {
+    if let Some(choices) = Choices::parse(text) {
+        return Ok(choices);
+    }
+    if !Path::new(text).exists() {
+        bail!("--kernels {text}: registers, tiles, tiles32, tiles64, tiles128 or a file of `gradus bench`");
+    }
+    Ok(Kept::read(Path::new(text))?.choices)
+}
+
+/// `gradus/ADAPTER-DRIVER-VERSION.json` in the user's cache.
+fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
+    let name = format!("{} {} {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"));
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
+    let words: String = name.chars().map(plain).collect();
+    let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
+    Some(caches()?.join("gradus").join(words.join("-") + ".json"))
+}
+
+/// Where this user's programs keep what they can make again.
+fn caches() -> Option<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if cfg!(windows) {
+        return folder("LOCALAPPDATA");
+    }
+    let home = |below: &str| Some(folder("HOME")?.join(below));
+    if cfg!(target_os = "macos") { home("Library/Caches") } else { folder("XDG_CACHE_HOME").or_else(|| home(".cache")) }
+}
+
+/// What is chosen: for each kernel the sizes that take another tiling than most.
+pub(super) fn print(choices: &Choices, origin: &Origin) {
+    println!("kernels: {origin}");
+    let mut others: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (key, tiling) in choices.chosen.iter().filter(|(_, tiling)| **tiling != choices.otherwise) {
+        let (kernel, sizes) = key.split_once(' ').unwrap_or((key, ""));
+        others.entry((kernel, tiling.name())).or_default().push(sizes);
+    }
+    for ((kernel, tiling), sizes) in others {
+        println!("  {kernel:30} {tiling:10} {}", sizes.join(", "));
+    }
+    let measured = choices.chosen.len();
+    println!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
+}

@@ -1,0 +1,143 @@
+//! How the kernels that multiply matrices share out their results: by registers or by tiles in workgroup memory, chosen
+//! for each size. Which is fastest is a matter of the adapter: `measure::choices` finds out.
+//!
+//! A choice never looks at the rows of a batch: a row has the same bits alone and among others, in training, in a test and
+//! in a pass through a frozen trunk.
+
+use super::Engine;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Layers are told apart by the powers of two next to their sizes, from the first to the last of these.
+const CLASSES: (u32, u32) = (64, 4096);
+
+/// What works on one tile of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tiling {
+    /// An invocation alone, 8 by 8, without workgroup memory: for processors.
+    Registers,
+    /// 8 by 8 invocations, 4 by 4 each: many workgroups, for small layers.
+    Tiles32,
+    /// 8 by 8 invocations, 8 by 8 each.
+    Tiles64,
+    /// 16 by 16 invocations, 8 by 8 each: the fewest bytes, for large layers.
+    Tiles128,
+}
+
+/// The invocations that share a tile, and what each makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Invocations along a side of the tile.
+    pub side: u32,
+    /// Quads of results that an invocation makes along a side.
+    pub quads: u32,
+}
+
+impl Tile {
+    /// Results along a side.
+    pub fn edge(&self) -> u32 {
+        4 * self.side * self.quads
+    }
+
+    /// Tiles that cover so many results.
+    pub fn count(&self, down: u32, across: u32) -> u64 {
+        u64::from(down.div_ceil(self.edge())) * u64::from(across.div_ceil(self.edge()))
+    }
+
+    /// Invocations of a workgroup.
+    pub fn invocations(&self) -> u32 {
+        self.side * self.side
+    }
+
+    /// Vec4s of workgroup memory for a turn of one operand: 16 numbers each along the edge, and a few between them.
+    pub fn shared(&self) -> u32 {
+        4 * self.edge() + 8
+    }
+}
+
+impl Tiling {
+    /// All there are.
+    pub const ALL: [Tiling; 4] = [Tiling::Registers, Tiling::Tiles32, Tiling::Tiles64, Tiling::Tiles128];
+
+    /// The tile that a workgroup shares, where one does.
+    pub fn tile(self) -> Option<Tile> {
+        match self {
+            Tiling::Registers => None,
+            Tiling::Tiles32 => Some(Tile { side: 8, quads: 1 }),
+            Tiling::Tiles64 => Some(Tile { side: 8, quads: 2 }),
+            Tiling::Tiles128 => Some(Tile { side: 16, quads: 2 }),
+        }
+    }
+
+    /// Its name: `registers`, `tiles32`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Tiling::Registers => "registers",
+            Tiling::Tiles32 => "tiles32",
+            Tiling::Tiles64 => "tiles64",
+            Tiling::Tiles128 => "tiles128",
+        }
+    }
+
+    /// Whether the device has workgroups that large.
+    pub fn fits(self, engine: &Engine) -> bool {
+        let Some(tile) = self.tile() else { return true };
+        engine.adapter().is_none_or(|adapter| {
+            adapter.workgroup_invocations >= tile.invocations() && adapter.workgroup_bytes >= 2 * 16 * tile.shared()
+        })
+    }
+}
+
+/// A tiling for each kernel and size of a layer. Two engines with equal choices on one adapter give the same bits; other
+/// choices may add up in another order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choices {
+    /// Of what is not among the chosen.
+    pub otherwise: Tiling,
+    /// By kernel and sizes, as [`key`](Choices::key) names them.
+    #[serde(default)]
+    pub chosen: BTreeMap<String, Tiling>,
+}
+
+impl Choices {
+    /// One tiling for everything.
+    pub fn all(otherwise: Tiling) -> Choices {
+        Choices { otherwise, chosen: BTreeMap::new() }
+    }
+
+    /// What is likely best where nobody has measured: registers on a processor, tiles of 64 on a GPU.
+    pub(super) fn likely(software: bool) -> Choices {
+        Choices::all(if software { Tiling::Registers } else { Tiling::Tiles64 })
+    }
+
+    /// Reads the name of one tiling for everything: `registers`, or `tiles`, which are those of 64, or `tiles32`, ….
+    pub fn parse(text: &str) -> Option<Choices> {
+        let name = if text == "tiles" { "tiles64" } else { text };
+        Tiling::ALL.into_iter().find(|tiling| tiling.name() == name).map(Choices::all)
+    }
+
+    /// The sizes that layers are told apart by.
+    pub fn classes() -> impl Iterator<Item = u32> {
+        let (first, last) = CLASSES;
+        std::iter::successors(Some(first), move |size| (*size < last).then(|| 2 * size))
+    }
+
+    /// The class of a layer's size: the power of two next to it, within the classes there are.
+    pub fn class(size: u32) -> u32 {
+        let (first, last) = CLASSES;
+        let size = size.clamp(first, last);
+        1 << f64::from(size).log2().round() as u32
+    }
+
+    /// The name of a kernel's layer: the classes of its inputs and outputs.
+    pub fn key(kernel: &str, inputs: u32, outputs: u32) -> String {
+        format!("{kernel} {} x {}", Choices::class(inputs), Choices::class(outputs))
+    }
+
+    /// What is chosen for a kernel's layer.
+    pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
+        self.chosen.get(&Choices::key(kernel, inputs, outputs)).copied().unwrap_or(self.otherwise)
+    }
+}
