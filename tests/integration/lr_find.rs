@@ -239,18 +239,18 @@ fn losses_are_the_means_of_the_steps_rows_in_the_runs_order() {
         // The first is that of a step of the run.
         let mut first = None;
         let config = Config { batch_size: 64, micro_batches: 1, epochs: 1, ..config() };
-        let tell = |event: &Event| {
+        let mut tell = |event: &Event| {
             if let Event::Step(progress) = event {
-                first = first.or(Some(progress.loss));
+                first = first.or(Some((progress.step, progress.loss)));
             }
         };
         let mut run = trainer(&engine, &mlp(), PLAIN, config);
-        run.advance(tell).and_then(|()| run.run(|_| ())).expect("a run");
+        run.advance(&mut tell).and_then(|()| run.run(&mut tell)).expect("a run");
         let epoch = run.plan().steps_per_epoch() as usize;
         assert_eq!((epoch, train.rows() / 64), (22, 22));
-        if let Some(first) = first {
-            assert_close("the first step", &[whole[0]], &[first], 1e-6, 0.0);
-        }
+        let (step, first) = first.expect("a report");
+        assert_eq!(step, 0, "the first report finds a slot");
+        assert_close("the first step", &[whole[0]], &[first], 1e-6, 0.0);
     }
 }
 
