@@ -31,7 +31,7 @@ const PASS_COLUMNS: [&str; 3] = ["gradients", "activations", "model's dispatches
 /// A line for each phase, and one for training everything.
 pub(super) fn draw(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<String> {
     let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
-    head.extend(run.optimizer_bytes_per_second.map(|_| "optimizer a step".to_owned()));
+    head.extend(run.optimizer_bytes_per_second.map(|_| "optimizer, at least".to_owned()));
     head.extend(PASS_COLUMNS.iter().filter(|_| run.pass.is_some()).map(|name| (*name).to_owned()));
     let mut lines = vec![head];
     let mut thawed: Vec<Param> = Vec::new();

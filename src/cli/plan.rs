@@ -34,7 +34,7 @@ pub(super) struct Plan {
     /// A safetensors file whose parameters the phases thaw; its header alone is read. Needs --steps-per-epoch.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "hidden", "activation", "preset", "batch_size"])]
     shapes: Option<PathBuf>,
-    /// Measure the optimizer on this adapter, and say what a step of it takes in each phase.
+    /// Measure the optimizer on this adapter, and say what a step of it takes at least in each phase, by the bytes it moves.
     #[arg(long)]
     time: bool,
     #[command(flatten)]

@@ -382,7 +382,7 @@ fn a_plan_is_made_for_a_model_that_is_not_loaded() {
         told.contains("10000000010 (100.0 %)") && told.contains("phase 0  lr ") && told.contains("b.weight"),
         "{told}"
     );
-    assert!(told.contains("optimizer a step") && told.contains(" ms"), "{told}");
+    assert!(told.contains("optimizer, at least") && told.contains(" ms"), "{told}");
     assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
     let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
     assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");
