@@ -109,7 +109,8 @@ impl Ready {
         let batch_rows = match run.batch_rows {
             BatchRows::Rows(rows) => rows,
             BatchRows::Auto => {
-                let (config, limit_bytes) = (run.config(run.base_batch_size), run.memory_limit_bytes);
+                // From one row on: a small set has no more.
+                let (config, limit_bytes) = (run.config(1), run.memory_limit_bytes);
                 batch::find(engine, &*material.task, &config, &run.schedule, limit_bytes, says >= Says::Usual)?
             }
         };

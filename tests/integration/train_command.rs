@@ -255,6 +255,17 @@ fn an_encoder_learns_labels_from_a_table() {
     assert!(output.status.success(), "{told}{warned}");
     assert!(warned.contains("of 120 texts are longer than 24 characters and were cut (model.context)"), "{warned}");
     assert!(told.contains("108 texts to train on, 12 to test, 2 classes"), "{told}");
+    let told = desk.done(&[
+        "run.yaml",
+        "--set",
+        "name=sized",
+        "--set",
+        "batch_size=auto",
+        "--set",
+        "memory_limit_megabytes=8",
+    ]);
+    let size: usize = told.lines().find_map(|line| line.strip_prefix("batch size ")?.parse().ok()).expect("a size");
+    assert!((1..=108).contains(&size), "{told}");
     let inputs: serde_json::Value = serde_json::from_slice(&desk.read("runs/run/inputs.json")).expect("JSON");
     assert_eq!(inputs["classes"], serde_json::json!(["gospel", "psalm"]));
     let losses: Vec<f64> =
