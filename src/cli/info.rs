@@ -3,8 +3,15 @@
 use super::kernels;
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 
-pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> anyhow::Result<()> {
     let adapters = list_adapters();
+    if json {
+        let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
+        let kernels = serde_json::json!({"origin": origin.to_string(), "choices": engine.choices()});
+        let told = serde_json::json!({"adapters": adapters, "in_use": engine.name(), "kernels": kernels});
+        println!("{told:#}");
+        return Ok(());
+    }
     for adapter in &adapters {
         println!("{adapter}\n");
     }

@@ -49,7 +49,11 @@ enum Command {
     /// Find a learning rate for a run file: the range test.
     LrFind(lr_find::LrFind),
     /// List the adapters of this machine, with the limits and features that matter.
-    Info,
+    Info {
+        /// Write it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
     Bench(bench::Bench),
     /// Train something small, from data that is part of the program.
@@ -98,7 +102,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::LrFind(options) => lr_find::run(&engine()?, options),
         Command::Train(options) => return train::run(&engine()?, options),
-        Command::Info => info::run(&choice, asked),
+        Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&engine()?, options),
         Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&engine()?, options),

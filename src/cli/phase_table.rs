@@ -28,24 +28,53 @@ const COLUMNS: [&str; 7] = ["phase", "ends", "thaws", "trainable", "moved a step
 /// What a pass adds to a line.
 const PASS_COLUMNS: [&str; 3] = ["gradients", "activations", "model's dispatches"];
 
-/// A line for each phase, and one for training everything.
-pub(super) fn draw(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<String> {
-    let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
-    head.extend(run.optimizer_bytes_per_second.map(|_| "optimizer, at least".to_owned()));
-    head.extend(PASS_COLUMNS.iter().filter(|_| run.pass.is_some()).map(|name| (*name).to_owned()));
-    let mut lines = vec![head];
+/// What a set of trainable parameters costs, in numbers.
+#[derive(serde::Serialize)]
+pub(super) struct Cost {
+    /// The phase; none for training everything.
+    phase: Option<usize>,
+    ends: Option<String>,
+    thaws_tensors: usize,
+    trainable_elements: usize,
+    elements: usize,
+    lr: f64,
+    step_bytes: u64,
+    state_bytes: u64,
+    gradient_bytes: u64,
+    best_copy_bytes: Option<u64>,
+    optimizer_seconds_at_least: Option<f64>,
+    activation_bytes: Option<u64>,
+    dispatches: Option<usize>,
+    #[serde(skip)]
+    best_is_on_device: bool,
+}
+
+/// What each phase costs, and training everything.
+pub(super) fn costs(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<Vec<Cost>> {
+    let mut costs = Vec::new();
     let mut thawed: Vec<Param> = Vec::new();
     for (number, phase) in plan.phases().iter().enumerate() {
-        let new = phase.params.iter().map(|place| params[*place].clone());
-        thawed.extend(new);
-        let ends = ends(plan, number);
-        let thaws = format!("{} tensors", phase.params.len());
+        thawed.extend(phase.params.iter().map(|place| params[*place].clone()));
         let best = plan.restores_best().then_some(run.best_device_limit_bytes);
-        lines.push(line([number.to_string(), ends, thaws], plan.row_of(number), (&thawed, params), run, best)?);
+        let cost = cost(plan.row_of(number), (&thawed, params), run, best)?;
+        let lr = if number == 0 { plan.row_of(0).lr } else { phase.lr };
+        let (ends, thaws_tensors) = (Some(ends(plan, number)), phase.params.len());
+        costs.push(Cost { phase: Some(number), ends, thaws_tensors, lr, ..cost });
     }
-    let all = ["all".to_owned(), String::new(), format!("{} tensors", params.len())];
-    lines.push(line(all, plan.row_of(0), (params, params), run, None)?);
-    Ok(aligned(&lines))
+    costs.push(cost(plan.row_of(0), (params, params), run, None)?);
+    Ok(costs)
+}
+
+/// A line for each phase, and one for training everything.
+pub(super) fn draw(costs: &[Cost]) -> String {
+    let (timed, passed) = costs
+        .first()
+        .map_or((false, false), |cost| (cost.optimizer_seconds_at_least.is_some(), cost.activation_bytes.is_some()));
+    let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
+    head.extend(timed.then(|| "optimizer, at least".to_owned()));
+    head.extend(PASS_COLUMNS.iter().filter(|_| passed).map(|name| (*name).to_owned()));
+    let lines: Vec<Vec<String>> = [head].into_iter().chain(costs.iter().map(line)).collect();
+    aligned(&lines)
 }
 
 /// The parameters of each phase, by name.
@@ -68,33 +97,56 @@ fn ends(plan: &Plan, number: usize) -> String {
     if ends.is_empty() { "never".to_owned() } else { ends.join(" or ") }
 }
 
-/// The columns of a set of trainable parameters, among all.
-fn line(
-    [phase, ends, thaws]: [String; 3],
+/// The cost of a set of trainable parameters, among all.
+fn cost(
     row: Row,
     (trainable, params): (&[Param], &[Param]),
     run: &Run<'_>,
     best_device_limit_bytes: Option<u64>,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Cost> {
     let forecast = Forecast::of(&[row], &run.settings).with_squares();
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
-    let (some, all) = (elements(trainable), elements(params));
-    let share = 100.0 * some as f64 / all as f64;
-    let best = best_device_limit_bytes.map_or_else(String::new, |limit| {
-        let bytes = forecast.best_bytes(trainable);
-        format!("{} {}", size(bytes), if bytes <= limit { "on the device" } else { "in host memory" })
+    let best_copy_bytes = best_device_limit_bytes.map(|_| forecast.best_bytes(trainable));
+    let step_bytes = forecast.step_bytes(trainable);
+    let pass = run.pass.map(|pass| pass(trainable)).transpose()?;
+    Ok(Cost {
+        phase: None,
+        ends: None,
+        thaws_tensors: params.len(),
+        trainable_elements: elements(trainable),
+        elements: elements(params),
+        lr: row.lr,
+        step_bytes,
+        state_bytes: forecast.state_bytes(trainable),
+        gradient_bytes: forecast.gradient_bytes(trainable),
+        best_copy_bytes,
+        best_is_on_device: best_copy_bytes <= best_device_limit_bytes,
+        optimizer_seconds_at_least: run.optimizer_bytes_per_second.map(|speed| step_bytes as f64 / speed),
+        activation_bytes: pass.as_ref().map(|pass| pass.activation_bytes),
+        dispatches: pass.as_ref().map(|pass| pass.dispatches),
+    })
+}
+
+/// The columns of a cost.
+fn line(cost: &Cost) -> Vec<String> {
+    let share = 100.0 * cost.trainable_elements as f64 / cost.elements as f64;
+    let best = cost.best_copy_bytes.map_or_else(String::new, |bytes| {
+        format!("{} {}", size(bytes), if cost.best_is_on_device { "on the device" } else { "in host memory" })
     });
-    let moved = size(forecast.step_bytes(trainable));
-    let held = size(forecast.state_bytes(trainable));
-    let mut line = vec![phase, ends, thaws, format!("{some} ({share:.1} %)"), moved, held, best];
-    if let Some(speed) = run.optimizer_bytes_per_second {
-        line.push(format!("{:.3} ms", 1e3 * forecast.step_bytes(trainable) as f64 / speed));
+    let mut line = vec![
+        cost.phase.map_or("all".to_owned(), |phase| phase.to_string()),
+        cost.ends.clone().unwrap_or_default(),
+        format!("{} tensors", cost.thaws_tensors),
+        format!("{} ({share:.1} %)", cost.trainable_elements),
+        size(cost.step_bytes),
+        size(cost.state_bytes),
+        best,
+    ];
+    line.extend(cost.optimizer_seconds_at_least.map(|seconds| format!("{:.3} ms", 1e3 * seconds)));
+    if let (Some(activation_bytes), Some(dispatches)) = (cost.activation_bytes, cost.dispatches) {
+        line.extend([size(cost.gradient_bytes), size(activation_bytes), dispatches.to_string()]);
     }
-    if let Some(pass) = run.pass {
-        let Pass { activation_bytes, dispatches } = pass(trainable)?;
-        line.extend([size(forecast.gradient_bytes(trainable)), size(activation_bytes), dispatches.to_string()]);
-    }
-    Ok(line)
+    line
 }
 
 fn size(bytes: u64) -> String {

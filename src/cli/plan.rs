@@ -37,6 +37,9 @@ pub(super) struct Plan {
     /// Measure the optimizer on this adapter, and say what a step of it takes at least in each phase, by the bytes it moves.
     #[arg(long)]
     time: bool,
+    /// Write what each phase costs as JSON, and nothing else; the rates of a schedule without phases are for --csv.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     network: Network,
     /// Size of the transformer: tiny, small or base [default: tiny].
@@ -86,6 +89,9 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
         eprintln!("gradus: warning: {warning}");
     }
     let is_phased = spec.phases != Phases::Everything;
+    if options.json && !is_phased && options.shapes.is_none() {
+        bail!("--json: {file} has no phases; --csv FILE writes the rates of every step");
+    }
     if options.time && !is_phased && options.shapes.is_none() {
         bail!("--time: {file} has no phases; --shapes FILE says what a step goes over");
     }
@@ -167,8 +173,11 @@ fn phase_lines(
     }
     let Config { settings, best_device_limit_bytes, .. } = Config::default();
     let run = phase_table::Run { settings, best_device_limit_bytes, pass, optimizer_bytes_per_second };
-    let table = phase_table::draw(&plan, params, &run)?;
-    Ok(format!("{table}\n{}", phase_table::names(&plan, params)))
+    let costs = phase_table::costs(&plan, params, &run)?;
+    if options.json {
+        return Ok(serde_json::to_string_pretty(&costs)? + "\n");
+    }
+    Ok(format!("{}\n{}", phase_table::draw(&costs), phase_table::names(&plan, params)))
 }
 
 /// The rate of each group, step by step.

@@ -32,7 +32,7 @@ impl AdapterChoice {
 }
 
 /// What an adapter offers, as far as it matters here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct AdapterReport {
     /// Its name, as the driver gives it.
     pub name: String,

@@ -127,6 +127,9 @@ impl Bare {
             raised.store(mapped.is_ok(), Ordering::Release);
         });
         self.queue.submit([encoder.finish()]);
+        // As often as the engine does, which finds a lost device that way: with RUST_BACKTRACE set, debug builds of wgpu
+        // note down a trace for every lock.
+        self.device.poll(wgpu::PollType::Poll).expect("a poll");
         self.device.poll(EVERYTHING).expect("a poll");
         self.device.poll(wgpu::PollType::Poll).expect("a poll");
         let seen = self.staging.get_mapped_range(..).expect("it is mapped").len();

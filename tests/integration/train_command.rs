@@ -362,6 +362,9 @@ fn the_shell_is_spoken_to_in_its_manners() {
         let (code, told) = gradus(&["completions", shell]);
         assert!(code == Some(0) && told.contains("lr-find"), "{shell}: {told}");
     }
+    let (code, told) = gradus(&["--adapter", "cpu", "info", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON and nothing else");
+    assert!(code == Some(0) && json["in_use"] == "cpu" && json["adapters"].is_array(), "{told}");
     for command in ["train", "lr-find"] {
         let (code, told) = gradus(&[command, "--help"]);
         assert!(code == Some(0) && told.contains("Examples:\n  gradus "), "{told}");
@@ -394,6 +397,11 @@ fn a_plan_is_made_for_a_model_that_is_not_loaded() {
         "{told}"
     );
     assert!(told.contains("optimizer, at least") && told.contains(" ms"), "{told}");
+    let json: serde_json::Value =
+        serde_json::from_str(&plan("large.safetensors", &["--steps-per-epoch", "10", "--json"])).expect("JSON");
+    let trained: Vec<u64> =
+        json.as_array().expect("a list").iter().filter_map(|cost| cost["trainable_elements"].as_u64()).collect();
+    assert_eq!(trained, [10, 10_000_000_010, 10_000_000_010], "two phases, and everything");
     assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
     let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
     assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");
