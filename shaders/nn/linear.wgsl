@@ -4,7 +4,8 @@
 //   z[r, o] = residual[r, o] + b[o] + …           with RESIDUAL
 //
 // One invocation makes a tile of 8 rows by 8 outputs, four matrices of sums with a column a row, and takes 4 inputs a
-// turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl).
+// turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl);
+// with COOPERATIVE a subgroup takes x and W in f16, by cooperative matrices (shaders/shared/linear_cooperative.wgsl).
 // Without a bias (BIAS = 0) what is bound in its place is not read.
 //
 //   0 x        [rows, input_quads]    vec4
@@ -14,12 +15,19 @@
 //   4 shape
 //   5 h        [rows, output_quads]   with ACTIVATED
 //   5 residual [rows, output_quads]   with RESIDUAL
+#ifdef COOPERATIVE
+enable f16;
+enable wgpu_cooperative_matrix;
+#endif
 #import activation
 #import linear
 #ifdef TILED
 #import linear_tiles
 #else
 override WORKGROUP: u32 = 64u;
+#endif
+#ifdef COOPERATIVE
+#import linear_cooperative
 #endif
 
 override BIAS: u32 = 1u;
@@ -138,6 +146,23 @@ fn main(
     }
 }
 #else
+#ifdef COOPERATIVE
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = group.y * grid.x + group.x;
+    let across = (shape.outputs + EDGE - 1u) / EDGE;
+    let r = tile / across * EDGE;
+    let o = tile % across * EDGE;
+    products(lane, r, o, shape.input_quads);
+    for (var at = 4u * lane; at < EDGE * EDGE; at += 4u * WORKGROUP) {
+        store(r + at / EDGE, (o + at % EDGE) / 4u, result(at));
+    }
+}
+#else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
@@ -166,4 +191,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     store_rows(r + 4u, q, sums10);
     store_rows(r + 4u, q + 1u, sums11);
 }
+#endif
 #endif

@@ -128,7 +128,9 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
         return Ok(choices);
     }
     if !Path::new(text).exists() {
-        bail!("--kernels {text}: registers, tiles, tiles32, tiles64, tiles128 or a file of `gradus bench`");
+        bail!(
+            "--kernels {text}: registers, tiles, tiles32, tiles64, tiles128, cooperative or a file of `gradus bench`"
+        );
     }
     Ok(Kept::read(Path::new(text))?.choices)
 }

@@ -23,6 +23,11 @@ pub enum Tiling {
     Tiles64,
     /// 16 by 16 invocations, 8 by 8 each: the fewest bytes, for large layers.
     Tiles128,
+    /// A subgroup makes 32 by 32 by cooperative matrices: linear layers forward alone, x and weight rounded to f16, sums
+    /// in f32. No measurement takes it, it has to be asked for. It needs the feature `cooperative_matrices`, a device that
+    /// the engine opens itself, and an adapter that has 16 by 16 by 16 and subgroups of one size; anything else has the
+    /// usual tiling. Gradients, which f16 has no range for, are made as usual too. It has never run on hardware.
+    Cooperative,
 }
 
 /// The invocations that share a tile, and what each makes of it.
@@ -57,13 +62,13 @@ impl Tile {
 }
 
 impl Tiling {
-    /// All there are.
+    /// Those that a measurement chooses from: all that compute in f32.
     pub const ALL: [Tiling; 4] = [Tiling::Registers, Tiling::Tiles32, Tiling::Tiles64, Tiling::Tiles128];
 
-    /// The tile that a workgroup shares, where one does.
+    /// The tile that a workgroup shares and whose invocations each make a part of.
     pub fn tile(self) -> Option<Tile> {
         match self {
-            Tiling::Registers => None,
+            Tiling::Registers | Tiling::Cooperative => None,
             Tiling::Tiles32 => Some(Tile { side: 8, quads: 1 }),
             Tiling::Tiles64 => Some(Tile { side: 8, quads: 2 }),
             Tiling::Tiles128 => Some(Tile { side: 16, quads: 2 }),
@@ -77,11 +82,15 @@ impl Tiling {
             Tiling::Tiles32 => "tiles32",
             Tiling::Tiles64 => "tiles64",
             Tiling::Tiles128 => "tiles128",
+            Tiling::Cooperative => "cooperative",
         }
     }
 
-    /// Whether the device has workgroups that large.
+    /// Whether the device has workgroups that large, or cooperative matrices.
     pub fn fits(self, engine: &Engine) -> bool {
+        if self == Tiling::Cooperative {
+            return engine.cooperative_subgroup().is_some();
+        }
         let Some(tile) = self.tile() else { return true };
         engine.adapter().is_none_or(|adapter| {
             adapter.workgroup_invocations >= tile.invocations() && adapter.workgroup_bytes >= 2 * 16 * tile.shared()
@@ -112,10 +121,12 @@ impl Choices {
         Choices::all(if software { Tiling::Registers } else { Tiling::Tiles64 })
     }
 
-    /// Reads the name of one tiling for everything: `registers`, or `tiles`, which are those of 64, or `tiles32`, ….
+    /// Reads the name of one tiling for everything: `registers`, or `tiles`, which are those of 64, or `tiles32`, …,
+    /// or `cooperative`.
     pub fn parse(text: &str) -> Option<Choices> {
         let name = if text == "tiles" { "tiles64" } else { text };
-        Tiling::ALL.into_iter().find(|tiling| tiling.name() == name).map(Choices::all)
+        let mut tilings = Tiling::ALL.into_iter().chain([Tiling::Cooperative]);
+        tilings.find(|tiling| tiling.name() == name).map(Choices::all)
     }
 
     /// The sizes that layers are told apart by.

@@ -8,7 +8,7 @@ use super::program::{Binding, Dispatch, Program, Submission, Upload};
 use super::ring::{
     ARRIVED, Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY,
 };
-use super::{CLOCK_SLOTS, Error};
+use super::{CLOCK_SLOTS, Error, cooperative};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,8 @@ pub(crate) struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) limits: wgpu::Limits,
     pub(crate) report: AdapterReport,
+    /// Invocations of a subgroup, where it multiplies cooperative matrices.
+    pub(crate) cooperative_subgroup: Option<u32>,
     /// Whether the device is ours, with our handlers on it.
     own: bool,
     timestamps: bool,
@@ -71,9 +73,12 @@ impl Gpu {
     /// Opens a device of our own with all the limits that the adapter has.
     pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
         let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let cooperative_subgroup = cooperative::offered(adapter);
+        let (matrices, experimental_features) = cooperative::wanted(cooperative_subgroup);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: timestamps,
+            required_features: timestamps | matrices,
+            experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -94,7 +99,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             *locked(&lost) = Some(Fault::Lost(format!("{reason:?}: {message}")));
         });
-        Gpu::on(device, queue, true, fault)
+        Ok(Gpu { cooperative_subgroup, ..Gpu::on(device, queue, true, fault)? })
     }
 
     /// Uses a device that belongs to the caller, and leaves its handlers alone.
@@ -124,6 +129,8 @@ impl Gpu {
             queue,
             limits,
             report,
+            // Whether a borrowed device has matrices of our size cannot be asked.
+            cooperative_subgroup: None,
             own,
             timestamps,
             clock,

@@ -114,7 +114,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 30] = [
+const SHARED: [(&str, &str); 31] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
@@ -131,6 +131,7 @@ const SHARED: [(&str, &str); 30] = [
     ("int8", include_str!("../../shaders/shared/int8.wgsl")),
     ("layer_norm", include_str!("../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../shaders/shared/linear.wgsl")),
+    ("linear_cooperative", include_str!("../../shaders/shared/linear_cooperative.wgsl")),
     ("linear_tiles", include_str!("../../shaders/shared/linear_tiles.wgsl")),
     ("loss", include_str!("../../shaders/shared/loss.wgsl")),
     ("metrics", include_str!("../../shaders/shared/metrics.wgsl")),
@@ -243,7 +244,7 @@ const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 110] = [
+pub static KERNELS: [Kernel; 116] = [
     entry("norm", NORM, &["GRADS32"], &[Read, ReadWrite, Read, Uniform], norm::<f32>),
     entry("norm.grads16", NORM, &["GRADS16"], &[Read, ReadWrite, Read, Uniform], norm::<u16>),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm::<f32>),
@@ -418,6 +419,24 @@ pub static KERNELS: [Kernel; 110] = [
     ),
     entry("linear.tiled_residual", LINEAR, &["TILED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
     entry("linear.tiled_ragged_residual", LINEAR, &["TILED", "RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry("linear.cooperative", LINEAR, &["COOPERATIVE"], &LINEAR_BINDINGS, linear),
+    entry("linear.cooperative_ragged", LINEAR, &["COOPERATIVE", "RAGGED"], &LINEAR_BINDINGS, linear),
+    entry("linear.cooperative_activated", LINEAR, &["COOPERATIVE", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry(
+        "linear.cooperative_ragged_activated",
+        LINEAR,
+        &["COOPERATIVE", "RAGGED", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
+        linear_activated,
+    ),
+    entry("linear.cooperative_residual", LINEAR, &["COOPERATIVE", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry(
+        "linear.cooperative_ragged_residual",
+        LINEAR,
+        &["COOPERATIVE", "RAGGED", "RESIDUAL"],
+        &LINEAR_RESIDUAL,
+        linear_residual,
+    ),
     entry("linear_backward_input", LINEAR_BACKWARD_INPUT, &[], &LINEAR_BINDINGS, linear_backward_input),
     entry("linear_backward_input.ragged", LINEAR_BACKWARD_INPUT, &["RAGGED"], &LINEAR_BINDINGS, linear_backward_input),
     entry("linear_backward_input.tiled", LINEAR_BACKWARD_INPUT, &["TILED"], &LINEAR_BINDINGS, linear_backward_input),

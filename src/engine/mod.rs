@@ -10,6 +10,7 @@ mod adapter;
 mod arena;
 mod buffer;
 mod choices;
+mod cooperative;
 mod counters;
 mod cpu;
 mod error;
@@ -152,10 +153,23 @@ impl Engine {
         &self.choices
     }
 
-    /// What is chosen for a kernel's layer, where the device has workgroups that large; else registers.
+    /// What is chosen for a kernel's layer, where the device has workgroups that large; else registers. Cooperative matrices
+    /// where they are chosen, the device has them and the kernel is `linear`; else what is likely best.
     pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
-        let chosen = self.choices.tiling(kernel, inputs, outputs);
+        let chosen = match self.choices.tiling(kernel, inputs, outputs) {
+            Tiling::Cooperative if kernel == "linear" && Tiling::Cooperative.fits(self) => Tiling::Cooperative,
+            Tiling::Cooperative => Choices::likely(self.is_software()).otherwise,
+            chosen => chosen,
+        };
         if chosen.fits(self) { chosen } else { Tiling::Registers }
+    }
+
+    /// Invocations of a subgroup that multiplies cooperative matrices; `None` where the device has none for us.
+    pub(crate) fn cooperative_subgroup(&self) -> Option<u32> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.cooperative_subgroup,
+            Inner::Cpu(_) => None,
+        }
     }
 
     /// The adapter's name, `cpu`, or `twins`.

@@ -1,8 +1,8 @@
 //! Kernels in tiles that a workgroup shares: each against its twin at sizes that fill no tile; the bits of a row, wherever
 //! it stands; and which tiling is chosen for what.
 
-use crate::support::{folder, fresh_gpu, gpu};
-use crate::trial::{Trial, activations, agree, dense, junk, regrid};
+use crate::support::{assert_close, folder, fresh_gpu, gpu};
+use crate::trial::{Trial, activations, agree, dense, floats, junk, regrid};
 use gradus::engine::layout::Linear;
 use gradus::engine::{AdapterChoice, Choices, Engine, Range, Tiling};
 use gradus::measure;
@@ -42,25 +42,86 @@ fn each(gpu: &Engine) -> Vec<(Engine, [usize; 3], usize)> {
 #[test]
 fn tilings_of_a_linear_layer_agree_with_its_twin() {
     let Some(gpu) = gpu() else { return };
-    for (engine, [rows, inputs, outputs], case) in each(&gpu) {
-        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        let z = rows * outputs.next_multiple_of(4);
-        let biased = case % 2 == 0;
-        let (after, last) = match case % 3 {
-            0 => (After::Nothing, None),
-            1 => (After::Residual(one(&gpu)), Some(activations(seed + 3, rows, outputs))),
-            _ => (After::Activation(Activation::GeluNew, one(&gpu)), Some(junk(z))),
-        };
-        let dispatch = ops::linear(&engine, &shape, any(&gpu), biased.then(|| one(&gpu)), after).expect("a dispatch");
+    for (engine, layer, case) in each(&gpu) {
+        let mut trial = linear(&engine, layer, case);
         let tiled = engine.choices().otherwise.tile().is_some();
-        assert_eq!(dispatch.kernel.name.contains("tiled"), tiled, "{}", dispatch.kernel.name);
-        let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
-        let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
-        let memory = [x, weight, bias, junk(z), record(shape)].into_iter().chain(last).collect();
-        let mut trial = Trial::of(&dispatch, memory);
+        assert_eq!(trial.kernel.name.contains("tiled"), tiled, "{}", trial.kernel.name);
         regrid(&mut trial, case % 2);
-        agree(&gpu, &trial, inputs, &format!("{shape:?}, case {case}, {:?}", dispatch.constants));
+        agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}, {:?}", trial.constants));
     }
+}
+
+/// A linear layer forward over random numbers, after which comes this or that.
+fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize) -> Trial {
+    let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+    let z = rows * outputs.next_multiple_of(4);
+    let biased = case % 2 == 0;
+    let (after, last) = match case % 3 {
+        0 => (After::Nothing, None),
+        1 => (After::Residual(one(engine)), Some(activations(seed + 3, rows, outputs))),
+        _ => (After::Activation(Activation::GeluNew, one(engine)), Some(junk(z))),
+    };
+    let dispatch = ops::linear(engine, &shape, any(engine), biased.then(|| one(engine)), after).expect("a dispatch");
+    let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
+    let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
+    Trial::of(&dispatch, [x, weight, bias, junk(z), record(shape)].into_iter().chain(last).collect())
+}
+
+/// With x and weight that f16 holds the shader rounds nothing but sums, so that it has to agree with the twin as closely as
+/// any other. Where it does not run, whoever asks for it gets the usual dispatch, to the last bit.
+#[test]
+fn tilings_by_cooperative_matrices_agree_with_the_twin_or_are_the_usual_ones() {
+    let Some(gpu) = gpu() else { return };
+    let asked = gpu.choosing(Choices::all(Tiling::Cooperative));
+    let usual = gpu.choosing(Choices::all(if gpu.is_software() { Tiling::Registers } else { Tiling::Tiles64 }));
+    for (case, layer) in LAYERS.into_iter().enumerate() {
+        let mut trial = linear(&asked, layer, case);
+        if Tiling::Cooperative.fits(&gpu) {
+            assert!(trial.kernel.name.starts_with("linear.cooperative"), "{}", trial.kernel.name);
+            trial.memory[..2].iter_mut().flatten().for_each(|word| {
+                *word = half::f16::from_f32(f32::from_bits(*word)).to_f32().to_bits();
+            });
+            regrid(&mut trial, case % 2);
+            agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}"));
+        } else {
+            let expected = linear(&usual, layer, case);
+            assert_eq!((trial.kernel.name, &trial.constants), (expected.kernel.name, &expected.constants));
+            assert_eq!(trial.run(&gpu, 0), expected.run(&gpu, 0), "{layer:?}");
+        }
+    }
+}
+
+/// x and weight are rounded to f16, each off by at most 2^-11 of itself: a product by 2^-10, of numbers below 1. Numbers
+/// that f16 has but few bits for, below 2^-14, are off by less than that too.
+#[test]
+fn tilings_by_cooperative_matrices_round_to_f16_and_no_further() {
+    let Some(gpu) = gpu() else { return };
+    let asked = gpu.choosing(Choices::all(Tiling::Cooperative));
+    for (case, layer) in LAYERS.into_iter().enumerate().filter(|(case, _)| case % 3 == 0) {
+        let trial = linear(&asked, layer, case);
+        let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
+        let most = layer[1] as f64 * (2f64.powi(-10) + 2e-7) + 1e-6;
+        assert_close(&format!("{layer:?}"), floats(&got[3]), floats(&expected[3]), 1e-6, most);
+    }
+}
+
+/// The rest of a step and an engine without matrices have the usual tiling; it is never found by measuring.
+#[test]
+fn tilings_by_cooperative_matrices_are_for_linear_layers_and_have_to_be_asked_for() {
+    let asked = Choices::parse("cooperative").expect("a tiling");
+    assert_eq!(asked, Choices::all(Tiling::Cooperative));
+    assert_eq!(Engine::cpu().choosing(asked.clone()).tiling("linear", 512, 512), Tiling::Registers);
+    assert!(!Tiling::ALL.contains(&Tiling::Cooperative));
+    let Some(gpu) = gpu() else { return };
+    let usual = if gpu.is_software() { Tiling::Registers } else { Tiling::Tiles64 };
+    let gpu = gpu.choosing(asked);
+    for kernel in ["linear_backward_input", "linear_backward_weight", "attention"] {
+        assert_eq!(gpu.tiling(kernel, 512, 512), usual, "{kernel}");
+    }
+    let (Some(device), Some(queue)) = (gpu.device(), gpu.queue()) else { return };
+    let borrowed = Engine::from_device(device.clone(), queue.clone()).expect("an engine");
+    let borrowed = borrowed.choosing(gpu.choices().clone());
+    assert_eq!(borrowed.tiling("linear", 512, 512), usual, "what a borrowed device has is not known");
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub fn regrid(trial: &mut Trial, way: usize) {
         0 => {}
         1 => trial.grid = [groups.div_ceil(3), 3, 1],
         // What a workgroup shares has its size.
-        _ if trial.kernel.name.contains("tiled") => {}
+        _ if ["tiled", "cooperative"].iter().any(|form| trial.kernel.name.contains(form)) => {}
         _ => {
             let invocations = groups * trial.constant("WORKGROUP") as u32;
             let workgroup = if trial.constant("WORKGROUP") == 64.0 { 32 } else { 64 };

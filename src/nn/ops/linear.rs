@@ -2,7 +2,7 @@
 
 use super::{Constants, Operation, or_aside, switch};
 use crate::engine::layout::Linear;
-use crate::engine::{Binding, Dispatch, Engine, Range};
+use crate::engine::{Binding, Dispatch, Engine, Range, Tiling};
 use crate::nn::{Activation, Error};
 
 /// Folded into a linear layer, so that its result is not read and written once more.
@@ -102,9 +102,13 @@ impl Pass<'_> {
     /// The dispatch in the tiling that is chosen for the layer.
     fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
         let Pass { name, shape, results: [down, across], variant, memory, mut constants, bytes } = self;
-        let (tiled, workgroup, invocations) = match engine.tiling(name, shape.inputs, shape.outputs).tile() {
-            None => ("", workgroup(engine), tiles(down, across)),
-            Some(tile) => {
+        let tiling = engine.tiling(name, shape.inputs, shape.outputs);
+        let (form, workgroup, invocations) = match (tiling.tile(), engine.cooperative_subgroup()) {
+            (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
+                ("cooperative", subgroup, tiles(down, across, 32) * u64::from(subgroup))
+            }
+            (None, _) => ("", workgroup(engine), tiles(down, across, 8)),
+            (Some(tile), _) => {
                 let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
                 constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
                 let workgroup = tile.invocations();
@@ -113,7 +117,7 @@ impl Pass<'_> {
         };
         // Weights whose rows do not start at a vec4 are read one by one.
         let ragged = if shape.inputs.is_multiple_of(4) { "" } else { "ragged" };
-        let words: Vec<&str> = [tiled, ragged, variant].into_iter().filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = [form, ragged, variant].into_iter().filter(|word| !word.is_empty()).collect();
         let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
         Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
@@ -124,14 +128,14 @@ fn workgroup(engine: &Engine) -> u32 {
     if engine.is_software() { 8 } else { 64 }
 }
 
-/// Tiles of a pass without workgroup memory: one invocation of a linear kernel makes 8 by 8 results.
+/// Tiles of a pass. Without workgroup memory one invocation of a linear kernel makes 8 by 8 results.
 ///
 /// Loads are what costs on a software adapter: a number loaded for a tile of this size serves 4 products, for 4 by 4 it
 /// is 2. Forward, loss and backward of 784-256-128-10 on a batch of 128 take 8.1 ms (llvmpipe, 2 cores). With tiles of
 /// 4 by 4 it was 13.5 ms, of 8 by 16 7.2 ms, of 16 by 16 5.9 ms, but a GPU's registers do not hold 256 sums. Workgroups
 /// of 8, 16, 32 and 64 are within 5 % of each other.
-fn tiles(rows: u32, columns: u32) -> u64 {
-    u64::from(rows.div_ceil(8)) * u64::from(columns.div_ceil(8))
+fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
+    u64::from(rows.div_ceil(edge)) * u64::from(columns.div_ceil(edge))
 }
 
 /// Bytes of inputs, outputs and weights.
