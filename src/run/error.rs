@@ -17,9 +17,9 @@ pub enum Error {
     /// The data's sizes.
     #[error(transparent)]
     Data(#[from] data::Error),
-    /// Model and data do not fit.
+    /// Model and data do not fit. In a box: errors are kept small.
     #[error(transparent)]
-    Train(#[from] train::Error),
+    Train(Box<train::Error>),
     /// A file that cannot be read.
     #[error("{}: {reason}", .path.display())]
     Unreadable {
@@ -80,6 +80,12 @@ pub enum Error {
         /// The class.
         class: String,
     },
+}
+
+impl From<train::Error> for Error {
+    fn from(error: train::Error) -> Error {
+        Error::Train(Box::new(error))
+    }
 }
 
 impl Error {

@@ -1,6 +1,7 @@
 //! What a run is about, read from disk: model and data, as a task for the trainer.
 
 use super::inputs::{Column, INPUTS};
+use super::model::Values;
 use super::table::Table;
 use super::{DataSpec, Error, Inputs, ModelSpec, RunFile, Source, TestSet, idx::Idx};
 use crate::data::{self, DataSet, Sequence, SequenceSizes, Sequences, Text, TokenStream, Vocabulary};
@@ -30,7 +31,7 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        Material::read_with(run, run.model.from_folder().map(Inputs::of_run).transpose()?, true)
+        Material::read_with(run, run.model.earlier_run().map(Inputs::of_run).transpose()?, true)
     }
 
     /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
@@ -270,7 +271,7 @@ impl Reader<'_> {
             |columns: &[Column]| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
         let (there, here) = (names(&earlier.columns), names(&found));
         if there != here {
-            let path = self.model.from_folder().unwrap_or(Path::new("")).join(INPUTS);
+            let path = self.model.earlier_run().unwrap_or(Path::new("")).join(INPUTS);
             return Err(Error::bad_file(&path, format!("its columns are {there}; here they are {here}")));
         }
         Ok(earlier.columns.clone())
@@ -309,13 +310,12 @@ impl Reader<'_> {
     }
 
     /// Values to begin with, and a warning where a head stays new.
-    #[allow(clippy::type_complexity, reason = "a list of named values, and warnings")]
     fn values(
         &self,
         params: &[Param],
-        initial: impl FnOnce() -> Vec<(String, Vec<f32>)>,
+        initial: impl FnOnce() -> Values,
         keeps_head: bool,
-    ) -> Result<(Option<Vec<(String, Vec<f32>)>>, Vec<String>), Error> {
+    ) -> Result<(Option<Values>, Vec<String>), Error> {
         if self.model.from.is_none() || !self.begins {
             return Ok((None, Vec::new()));
         }

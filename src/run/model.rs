@@ -10,6 +10,9 @@ use crate::schedule::yaml::{Raw, Section};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 
+/// Values of parameters, by name.
+pub(super) type Values = Vec<(String, Vec<f32>)>;
+
 /// What kind of model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelKind {
@@ -131,7 +134,7 @@ impl ModelSpec {
     }
 
     /// The folder of the run that is begun from, where it is one: the folder named, or that of the file named.
-    pub(super) fn from_folder(&self) -> Option<&Path> {
+    pub(super) fn earlier_run(&self) -> Option<&Path> {
         let from = self.from.as_deref()?;
         let folder = if from.is_dir() { from } else { from.parent()? };
         (from.is_dir() || folder.join(INPUTS).exists()).then_some(folder)
@@ -147,9 +150,9 @@ impl ModelSpec {
     pub(super) fn values(
         &self,
         params: &[Param],
-        mut initial: Vec<(String, Vec<f32>)>,
+        mut initial: Values,
         keeps_head: bool,
-    ) -> Result<Option<(Vec<(String, Vec<f32>)>, Vec<String>)>, Error> {
+    ) -> Result<Option<(Values, Vec<String>)>, Error> {
         let Some(from) = &self.from else { return Ok(None) };
         let path = if from.is_dir() { from.join("model.safetensors") } else { from.clone() };
         let bytes = std::fs::read(&path).map_err(|error| Error::unreadable(&path, &error))?;

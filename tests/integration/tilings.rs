@@ -55,7 +55,7 @@ fn tilings_of_a_linear_layer_agree_with_its_twin() {
 fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize) -> Trial {
     let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
     let z = rows * outputs.next_multiple_of(4);
-    let biased = case % 2 == 0;
+    let biased = case.is_multiple_of(2);
     let (after, last) = match case % 3 {
         0 => (After::Nothing, None),
         1 => (After::Residual(one(engine)), Some(activations(seed + 3, rows, outputs))),
@@ -129,7 +129,7 @@ fn tilings_of_a_linear_layer_backward_to_its_input_agree_with_its_twin() {
     let Some(gpu) = gpu() else { return };
     for (engine, [rows, inputs, outputs], case) in each(&gpu) {
         let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        let (below, accumulate) = ((case % 2 == 0).then(|| (Activation::Tanh, one(&gpu))), case % 3 == 0);
+        let (below, accumulate) = ((case.is_multiple_of(2)).then(|| (Activation::Tanh, one(&gpu))), case % 3 == 0);
         let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
         let dispatch = ops::linear_backward_input(&engine, &shape, any(&gpu), below, accumulate).expect("a dispatch");
         let dx = rows * inputs.next_multiple_of(4);
