@@ -4,10 +4,14 @@ WORK is what src/workload.rs says a step is, as JSON; questions and answers are 
 accelerator of the machine, if PyTorch has one for it. The batch lies on the device. Initial values and data are drawn here.
 """
 
+import time
+
+# The first step's time begins here, as another program's does: importing PyTorch is part of it.
+STARTED = time.perf_counter()
+
 import json
 import os
 import sys
-import time
 
 import torch
 from torch import nn
@@ -161,14 +165,13 @@ def seconds_of_a_step(steps, device):
 
 
 def main(loop, where, work):
-    started = time.perf_counter()
     torch.manual_seed(7)
     # Every core, as the others take: by itself PyTorch may leave out those that share one.
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     device = best_device() if where == "best" else torch.device("cpu")
     steps = opened(json.loads(work), device, LOOPS[loop])
     seconds_of_a_step(steps, device)
-    first = time.perf_counter() - started
+    first = time.perf_counter() - STARTED
     parameters, loss = sum(values.numel() for values in steps.parameters()), steps.loss()
     warm = time.perf_counter()
     for step in range(1, WARM_UP_STEPS):

@@ -266,7 +266,7 @@ impl Update {
         let term = |tensor: &Param<Array<1>>| {
             let tensor = tensor.val();
             let elements = tensor.dims()[0];
-            (tensor * self.uploaded.clone().slice([0..elements])).sum()
+            (tensor * self.uploaded.clone().narrow(0, 0, elements)).sum()
         };
         bag.tensors.iter().map(term).fold(Array::zeros([1], &self.adapter.device), |sum, term| sum + term)
     }
