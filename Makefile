@@ -3,7 +3,7 @@
 # Mesa's layer that chooses a device asks a display server that a plain terminal does not have, and complains.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: demo test bench
+.PHONY: demo test bench peers
 
 demo:
 	cargo build --release
@@ -23,3 +23,7 @@ bench:
 	cargo bench --bench train_step
 	cargo bench --bench frozen_trunk
 	cargo bench --bench schedule
+
+# Beside burn, meganeura and PyTorch: benches/peers/README.md. Building burn takes long.
+peers:
+	cargo run --release --manifest-path benches/peers/Cargo.toml

@@ -33,12 +33,15 @@ const WORDS: [(&str, &[&str]); 11] = [
     ("std::time::Instant", &["cli", "measure", "train"]),
 ];
 
+/// Sources below a folder, without what a project of its own in there has built.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(files(&path));
+            if !path.ends_with("target") {
+                found.extend(files(&path));
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }

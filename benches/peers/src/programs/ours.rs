@@ -1,0 +1,201 @@
+//! gradus: forward, backward and update in one submission. The batch lies on the device.
+
+use super::Steps;
+use crate::Failure;
+use crate::workload::{self, Group, Mlp, Model, Tensor, Transformer, Work, names, product, reals};
+use gradus::engine::layout::{IGNORED, Metrics, Position};
+use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, Submission};
+use gradus::nn::transformer::{self, Config, Kind, LossOptions, Pooling, Sequences};
+use gradus::nn::{self, Activation, Batch};
+use gradus::optim::{Next, Optimizer, Parameters, Settings};
+use gradus::params::{self, Param, Row};
+
+/// A model on an engine.
+struct Ours {
+    engine: Engine,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    /// Forward, loss and backward; none where the update is alone.
+    pass: Option<Prepared>,
+    loss: Loss,
+}
+
+/// Where the loss is to be found.
+enum Loss {
+    /// In the counts that the pass leaves.
+    Counted(Range),
+    /// The mean of parameter times gradient.
+    Product(Vec<f32>),
+}
+
+pub fn open(choice: &AdapterChoice, work: &Work) -> Result<Box<dyn Steps>, Failure> {
+    let engine = Engine::new(choice)?;
+    let ours = match &work.model {
+        Model::Mlp(mlp) => Ours::mlp(engine, mlp, &work.groups),
+        Model::Transformer(sizes) => Ours::transformer(engine, sizes, &work.groups),
+        Model::Tensors(tensors) => Ours::update(engine, tensors, &work.groups),
+    };
+    Ok(Box::new(ours?))
+}
+
+/// The parameters of group number `place`, and what the update knows of them.
+fn group(place: usize, Group { rate, decay }: Group, params: impl IntoIterator<Item = String>) -> params::Group {
+    params::Group::new(place.to_string(), Row { lr: rate, weight_decay: decay, ..Row::default() }, params)
+}
+
+/// Parameters with these values, and an optimizer over them in one group.
+fn trained(
+    engine: &Engine,
+    params: &[Param],
+    initial: Vec<(String, Vec<f32>)>,
+    groups: &[Group],
+) -> Result<(Parameters, Optimizer), Failure> {
+    let parameters = Parameters::new(engine, params, None)?;
+    for (name, values) in initial {
+        parameters.upload(&name, &values)?;
+    }
+    let all = [group(0, groups[0], params.iter().map(|param| param.name.clone()))];
+    let optimizer = Optimizer::new(engine, &parameters, &all, Settings::default())?;
+    Ok((parameters, optimizer))
+}
+
+impl Ours {
+    fn mlp(engine: Engine, work: &Mlp, groups: &[Group]) -> Result<Ours, Failure> {
+        let model = nn::Mlp::new(&work.sizes, Activation::Relu)?;
+        let (parameters, optimizer) = trained(&engine, &model.params(), model.initial(1), groups)?;
+        let batch = Batch::new(&engine, work.batch, model.inputs())?;
+        engine.write(&batch.x, 0, &reals(1, work.batch * model.inputs()))?;
+        engine.write(&batch.labels, 0, &names(2, work.batch, model.classes()))?;
+        let space = model.workspace(&engine, work.batch)?;
+        let parameter = |name: &str| parameters.range(name).map_err(Failure::from);
+        let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
+        let mut pass = model.forward(&engine, parameter, &batch, &space)?;
+        pass.extend(model.loss(&engine, &batch, &space, 1.0 / work.batch as f32)?);
+        pass.extend(model.backward(&engine, parameter, gradient, &batch, &space, false)?);
+        Ours::training(engine, parameters, optimizer, pass, space.metrics.all())
+    }
+
+    fn transformer(engine: Engine, work: &Transformer, groups: &[Group]) -> Result<Ours, Failure> {
+        let Transformer { causal, layers, hidden, heads, vocabulary, positions, types, outputs, .. } = *work;
+        let kind = match causal {
+            true => Kind::Decoder { tied: false },
+            false => Kind::Encoder { types, classes: outputs, pooling: Pooling::Mean },
+        };
+        let config = Config {
+            kind,
+            layers,
+            heads,
+            hidden,
+            intermediate: 4 * hidden,
+            vocab: vocabulary,
+            context: positions,
+            activation: Activation::Gelu,
+            norm_eps: 1e-5,
+            dropout: 0.0,
+        };
+        let model = transformer::Transformer::new(config)?;
+        let (parameters, optimizer) = trained(&engine, &model.params(), model.config().initial(1), groups)?;
+        let space = model.training(work.batch, work.time, |_| true)?.allocate(&engine)?;
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
+        let batch = sequences(&engine, work)?;
+        let parameter = |name: &str| parameters.range(name).map_err(Failure::from);
+        let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
+        let pass = space.dispatches(&batch, loss, parameter, gradient, false)?;
+        let counts = space.metrics.all();
+        Ours::training(engine, parameters, optimizer, pass, counts)
+    }
+
+    fn training(
+        engine: Engine,
+        parameters: Parameters,
+        optimizer: Optimizer,
+        dispatches: Vec<Dispatch>,
+        counts: Range,
+    ) -> Result<Ours, Failure> {
+        let pass = Some(engine.prepare(Program { label: "pass".to_owned(), dispatches })?);
+        Ok(Ours { engine, parameters, optimizer, pass, loss: Loss::Counted(counts) })
+    }
+
+    fn update(engine: Engine, tensors: &[Tensor], groups: &[Group]) -> Result<Ours, Failure> {
+        let param = |(place, tensor): (usize, &Tensor)| Param::new(place.to_string(), [tensor.elements]);
+        let params: Vec<Param> = tensors.iter().enumerate().map(param).collect();
+        let members = |number: usize| {
+            let own = params.iter().zip(tensors).filter(move |(_, tensor)| tensor.group == number);
+            own.map(|(param, _)| param.name.clone())
+        };
+        let groups: Vec<params::Group> =
+            groups.iter().enumerate().map(|(place, settings)| group(place, *settings, members(place))).collect();
+        let parameters = Parameters::new(&engine, &params, None)?;
+        let optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default())?;
+        let gradient = workload::gradient(tensors);
+        let ones = vec![1.0; gradient.len()];
+        for param in &params {
+            parameters.upload(&param.name, &ones[..param.elements()])?;
+            optimizer.upload_gradient(&param.name, &gradient[..param.elements()])?;
+        }
+        Ok(Ours { engine, parameters, optimizer, pass: None, loss: Loss::Product(gradient) })
+    }
+}
+
+/// A batch on the device.
+fn sequences(engine: &Engine, work: &Transformer) -> Result<Sequences, Failure> {
+    let rows = work.tokens();
+    let upload =
+        |label: &str, values: &[u32]| -> Result<Range, Failure> { Ok(engine.buffer_with(label, values)?.all()) };
+    Ok(Sequences {
+        batch: work.batch,
+        context: work.time,
+        tokens: upload("tokens", &names(1, rows, work.vocabulary))?,
+        mask: upload("mask", &vec![1; rows])?,
+        types: (work.types > 0).then(|| upload("types", &vec![0; rows])).transpose()?,
+        labels: upload("labels", &names(2, work.labels(), work.outputs))?,
+        position: engine.buffer("position", size_of::<Position>() as u64)?.all(),
+    })
+}
+
+impl Steps for Ours {
+    fn device(&self) -> String {
+        match self.engine.adapter() {
+            Some(adapter) => format!("{}; {}; {}", adapter.name, adapter.backend, adapter.driver),
+            None => format!("CPU; {} threads", std::thread::available_parallelism().map_or(1, usize::from)),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.engine.adapter() {
+            None => "cpu",
+            Some(_) if self.engine.is_software() => "software",
+            Some(_) => "gpu",
+        }
+    }
+
+    fn parameters(&self) -> usize {
+        self.parameters.params().iter().map(Param::elements).sum()
+    }
+
+    fn step(&mut self) -> Result<(), Failure> {
+        let Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
+        let programs = self.pass.iter().chain([program]).collect();
+        self.engine.submit(&Submission { uploads, programs, slot, ..Submission::default() })?;
+        Ok(self.engine.wait()?)
+    }
+
+    fn loss(&mut self) -> Result<f64, Failure> {
+        match &self.loss {
+            Loss::Counted(counts) => Ok(self.engine.read::<Metrics>(counts)?.first().map_or(f64::NAN, mean)),
+            Loss::Product(gradient) => {
+                let mut sum = 0.0;
+                for param in self.parameters.params() {
+                    let values = self.parameters.download(&param.name)?;
+                    sum += product(&values, gradient);
+                }
+                Ok(sum / self.parameters() as f64)
+            }
+        }
+    }
+}
+
+/// The mean loss of the last batch.
+fn mean(counts: &Metrics) -> f64 {
+    counts.loss.into()
+}
