@@ -175,8 +175,8 @@ impl Steps for Ours {
 
     fn step(&mut self) -> Result<(), Failure> {
         let Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
-        let programs = self.pass.iter().chain([program]).collect();
-        self.engine.submit(&Submission { uploads, programs, slot, ..Submission::default() })?;
+        let programs: Vec<_> = self.pass.iter().chain([program]).collect();
+        self.engine.submit(&Submission { uploads, programs: &programs, slot, ..Submission::default() })?;
         Ok(self.engine.wait()?)
     }
 
