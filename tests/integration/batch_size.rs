@@ -1,6 +1,6 @@
 //! Sizes of a batch: the one that trains fastest within a limit of memory, and those that a device cannot bind.
 
-use crate::support::{engines, gpu};
+use crate::support::{engines, fresh_engines, fresh_gpu};
 use crate::transformer_bed::decoder;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{self, Binding, Engine};
@@ -188,7 +188,7 @@ fn a_search_leaves_a_run_as_it_was() {
 
 #[test]
 fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
-    let Some(engine) = gpu() else { return };
+    let Some(engine) = fresh_gpu() else { return };
     let limit = engine.binding_bytes();
     let model = Transformer::new(decoder(false)).expect("a model");
     // qkv is the widest: 36 numbers a token, 5 tokens a sequence.
@@ -208,7 +208,7 @@ fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
 
 #[test]
 fn a_parameter_that_cannot_be_bound_is_refused_before_there_is_any() {
-    for engine in engines() {
+    for engine in fresh_engines() {
         let hidden = 128;
         let vocab = engine.page_bytes() as usize / 4 / hidden + 1;
         let sizes = Sizes { vocab, hidden, heads: 4, ..decoder(false) };

@@ -143,7 +143,7 @@ fn a_borrowed_device_keeps_its_own_handlers() {
 
 #[test]
 fn the_ring_carries_what_fits_and_never_waits() {
-    for engine in crate::support::engines() {
+    for engine in crate::support::fresh_engines() {
         let buffer = engine.buffer("word", 16).expect("a buffer");
         let ring = engine.ring(vec![buffer.range(0, 8).expect("a range")]).expect("a ring");
         assert_eq!(ring.report_bytes(), 8);

@@ -10,7 +10,8 @@ use std::sync::{Mutex, OnceLock};
 static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The wgpu engine, one for all tests; `None` (counted and said) where `GRADUS_NO_GPU=1`. `GRADUS_KERNELS=tiles64` has all
-/// of them run with that tiling.
+/// of them run with that tiling. Tests run beside each other, so its counters count for all of them: a test that reads
+/// counters takes [`fresh_gpu`] or [`fresh_engines`].
 ///
 /// # Panics
 /// Without an adapter and without `GRADUS_NO_GPU=1`: a missing adapter is a failure.
@@ -52,6 +53,11 @@ fn chosen(engine: Engine) -> Engine {
 /// Both engines, or the CPU engine alone where `GRADUS_NO_GPU=1`.
 pub fn engines() -> Vec<Engine> {
     gpu().into_iter().chain([Engine::cpu()]).collect()
+}
+
+/// Both engines with counters of their own, or the CPU engine alone where `GRADUS_NO_GPU=1`.
+pub fn fresh_engines() -> Vec<Engine> {
+    fresh_gpu().into_iter().chain([Engine::cpu()]).collect()
 }
 
 /// Runs something where the CPU engine finds so many threads.
