@@ -11,6 +11,7 @@ use gradus::engine::layout::{Dropout, Embedding, LayerNorm, Linear, Loss, Pool, 
 use gradus::engine::{AdapterChoice, Dispatch, Engine, Program, Range, Submission};
 use gradus::nn::ops::{self, After, Gradient};
 use gradus::nn::{Activation, Error};
+use gradus::params::Storage;
 use std::time::Duration;
 
 /// Sizes of a workload.
@@ -95,7 +96,7 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let [z, h] = [(); 2].map(|()| numbers(rows * wide));
     let (z, h, w, dw) = (z?, h?, numbers(hidden * wide)?, numbers(hidden * wide)?);
     let (b, gamma, beta, moments) = (numbers(wide)?, numbers(hidden)?, numbers(hidden)?, numbers(2 * rows)?);
-    let bias = Some(b.clone());
+    let (bias, w) = (Some(b.clone()), (w, Storage::F32));
     let gelu = After::Activation(Activation::Gelu, h.clone());
     let [px, py] = [x.clone(), y.clone()];
     let norm = LayerNorm::new(rows, hidden, 1e-5);
@@ -106,10 +107,10 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let targets = [Some(dw.clone()), Some(b)];
     let weight = ops::linear_backward_weight(engine, &up, [h.clone(), x.clone()], targets, false)?;
     Ok(vec![
-        ("up", ops::linear(engine, &up, [x.clone(), w.clone(), z.clone()], bias.clone(), gelu)?),
-        ("down", ops::linear(engine, &down, [h.clone(), w.clone(), y.clone()], bias, After::Residual(x.clone()))?),
-        ("up", ops::linear_backward_input(engine, &up, [h.clone(), w.clone(), y.clone()], None, true)?),
-        ("down", ops::linear_backward_input(engine, &down, [x.clone(), w, z.clone()], below, false)?),
+        ("up", ops::linear(engine, &up, w.clone(), [x.clone(), z.clone()], bias.clone(), gelu)?),
+        ("down", ops::linear(engine, &down, w.clone(), [h.clone(), y.clone()], bias, After::Residual(x.clone()))?),
+        ("up", ops::linear_backward_input(engine, &up, w.clone(), [h.clone(), y.clone()], None, true)?),
+        ("down", ops::linear_backward_input(engine, &down, w, [x.clone(), z.clone()], below, false)?),
         ("up", weight.clone()),
         ("up", with_squares(engine, weight, dw)?),
         ("", ops::layer_norm(engine, &norm, memory.clone(), None)?),
@@ -156,9 +157,10 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let (verdicts, metrics, position) = (numbers(2 * rows)?, numbers(8)?, numbers(4)?);
     let pool = Pool::new(work.batch, work.context, hidden);
     let (pooled, mask) = (numbers(work.batch * hidden)?, names(engine, rows, 2)?);
+    let tables = [table, positions.clone()].map(|table| (table, Storage::F32));
     let judged = [z, tokens.clone(), dz, verdicts.clone()];
     Ok(vec![
-        ("", ops::embedding(engine, &shape, [tokens, table, positions.clone(), y.clone()], None)?),
+        ("", ops::embedding(engine, &shape, [tokens, y.clone()], tables, None)?),
         ("", index),
         ("overwrite", overwrite.clone()),
         ("overwrite", with_squares(engine, overwrite, dtable)?),

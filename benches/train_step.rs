@@ -2,13 +2,13 @@
 //! parts, of what it moves, and of how long the first step takes from an engine that is not there yet.
 //!
 //! ```text
-//! cargo bench --bench train_step                 # everything, 2 minutes on software Vulkan
+//! cargo bench --bench train_step                 # everything, 3 minutes on software Vulkan
 //! cargo bench --bench train_step -- w2           # this workload alone, on both engines
 //! cargo bench --bench train_step -- --test       # each step once, no table
 //! GRADUS_ADAPTER=name cargo bench …              # another adapter
 //! ```
 //!
-//! f32, AdamW over one group. Every step is waited for. The parts are programs of their own, timed by the device's
+//! f32, AdamW over one group; and, in turn with it, a step whose matrices and moments are in bf16. Every step is waited for. The parts are programs of their own, timed by the device's
 //! timestamps where it has them, else by the clock on the wall; medians of rounds that go through all parts in turn. The
 //! driver may have kernels in a cache from an earlier run: `MESA_SHADER_CACHE_DISABLE=true` shows a first step without.
 //! Figures of torch and burn stand beside ours as a scale: they come from another machine, a quiet one, and so do the
@@ -20,15 +20,17 @@ use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, 
 use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Sequences, Transformer};
 use gradus::nn::{Activation, Batch, Mlp};
 use gradus::optim::{self, Optimizer, Parameters, Settings};
-use gradus::params::{Group, Param, Row};
+use gradus::params::{Group, Param, Row, Storage};
+use gradus::train;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A case whose step takes longer is in the table alone: criterion takes 10 samples at least.
 const LONGEST_SAMPLE: Duration = Duration::from_secs(3);
 
-/// Time for the rounds of a workload on an engine.
+/// Time for the rounds of a workload on an engine, and for those of two in turn.
 const ROUNDS_TIME: Duration = Duration::from_secs(12);
+const TURNS_TIME: Duration = Duration::from_secs(8);
 
 /// Kernels that are named in the table: those that take most.
 const NAMED_KERNELS: usize = 6;
@@ -41,10 +43,11 @@ fn main() {
     let tells = has("--bench") && !has("--test") && !has("--list");
     for work in works().iter().filter(|work| filter.is_none_or(|filter| filter.contains(work.name))) {
         for choice in [AdapterChoice::from_env(), AdapterChoice::Cpu] {
-            let mut bench = Bench::open(work, &choice).expect("a model on an engine");
+            let open = |storage| Bench::open(work, &choice, storage).expect("a model on an engine");
+            let mut bench = open(Storage::F32);
             bench.sample(&mut criterion);
             if tells {
-                bench.tell().expect("a table");
+                bench.tell(&mut open(Storage::Bf16)).expect("a table");
             }
         }
     }
@@ -142,7 +145,7 @@ impl Work {
         parameters: &Parameters,
         optimizer: &Optimizer,
     ) -> Result<[Vec<Dispatch>; 2], Failure> {
-        let parameter = |name: &str| parameters.range(name).map_err(Failure::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
         match &self.model {
             Model::Mlp(model) => {
@@ -205,15 +208,16 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Opens an engine of its own, so that no kernel is compiled yet, and takes the first step.
-    fn open(work: &'a Work, choice: &AdapterChoice) -> Result<Bench<'a>, Failure> {
+    fn open(work: &'a Work, choice: &AdapterChoice, storage: Storage) -> Result<Bench<'a>, Failure> {
         let started = Instant::now();
         let engine = Engine::new(choice)?;
         let params = work.model.params();
-        let parameters = Parameters::new(&engine, &params, None)?;
+        let config = train::Config { parameters: storage, ..train::Config::default() };
+        let parameters = Parameters::stored(&engine, &params, |param| config.precision(param), None)?;
         for (name, values) in work.model.initial() {
             parameters.upload(&name, &values)?;
         }
-        let row = Row { lr: 1e-4, ..Row::default() };
+        let row = Row { lr: 1e-4, moments: storage, ..Row::default() };
         let groups = [Group::new("all", row, params.iter().map(|param| param.name.clone()))];
         let optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default())?;
         let [forward, backward] = work.pass(&engine, &parameters, &optimizer)?;
@@ -267,7 +271,7 @@ impl<'a> Bench<'a> {
 
     // ---- the table ----
 
-    fn tell(&mut self) -> Result<(), Failure> {
+    fn tell(&mut self, in_bf16: &mut Bench<'_>) -> Result<(), Failure> {
         let Work { name, elsewhere: [burn, torch], wanted, .. } = self.work;
         let elements: usize = self.work.model.params().iter().map(Param::elements).sum();
         let clock = if self.has_timestamps() { "the device's timestamps" } else { "the clock on the wall" };
@@ -278,6 +282,8 @@ impl<'a> Bench<'a> {
         println!("  {:<10} {burn:>10.2} ms  burn 0.22.1 on software Vulkan, and", "elsewhere");
         println!("  {:<10} {torch:>10.2} ms  torch 2.15 on the CPU with its fused AdamW: both", "");
         println!("  {:<10} {:>13}  measured on another quiet 2-core machine, not in this run", "", "");
+        let [f32, bf16] = self.in_turn(in_bf16)?.map(|seconds| seconds * 1e3);
+        println!("  {:<10} {bf16:>10.2} ms  {:.2} of {f32:.2} ms in f32, in turn", "in bf16", bf16 / f32);
         let update = self.optimizer.program()?.clone();
         let programs = [self.parts[0].program(), self.parts[1].program(), &update];
         for ((part, seconds), program) in ["forward", "backward", "update"].iter().zip(&medians[1..]).zip(programs) {
@@ -317,6 +323,17 @@ impl<'a> Bench<'a> {
                 times[1 + part].push(self.part_seconds(part)?);
             }
             times[3].push(self.update_seconds()?);
+        }
+        Ok(times.map(median))
+    }
+
+    /// Median seconds of a step of this one and of another, in turn.
+    fn in_turn(&mut self, other: &mut Bench<'_>) -> Result<[f64; 2], Failure> {
+        let started = Instant::now();
+        let mut times = [const { Vec::new() }; 2];
+        while times[0].len() < 3 || (started.elapsed() < TURNS_TIME && times[0].len() < 31) {
+            times[0].push(self.step()?.as_secs_f64());
+            times[1].push(other.step()?.as_secs_f64());
         }
         Ok(times.map(median))
     }

@@ -9,7 +9,7 @@
 // Without a bias (BIAS = 0) what is bound in its place is not read.
 //
 //   0 x        [rows, input_quads]    vec4
-//   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
+//   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
 //   2 bias     [outputs]
 //   3 z        [rows, output_quads]   vec4, zero behind the last output
 //   4 shape
@@ -21,6 +21,7 @@ enable wgpu_cooperative_matrix;
 #endif
 #import activation
 #import linear
+#import weight
 #ifdef TILED
 #import linear_tiles
 #else
@@ -33,11 +34,6 @@ override WORKGROUP: u32 = 64u;
 override BIAS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-#ifdef RAGGED
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-#else
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
-#endif
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> z: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> shape: Linear;
@@ -47,20 +43,6 @@ override BIAS: u32 = 1u;
 #ifdef RESIDUAL
 @group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
 #endif
-
-// Inputs 4q .. 4q + 3 of output o's weights.
-fn weight_at(o: u32, q: u32) -> vec4<f32> {
-    let row = min(o, shape.outputs - 1u);
-#ifdef RAGGED
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(4u, shape.inputs - 4u * q); k++) {
-        quad[k] = weight[row * shape.inputs + 4u * q + k];
-    }
-    return quad;
-#else
-    return weight[row * shape.input_quads + q];
-#endif
-}
 
 // Inputs 4i .. 4i + 3 of four outputs' weights, a column an output.
 fn weights_at(q: u32, i: u32) -> mat4x4<f32> {

@@ -8,12 +8,13 @@
 // sum of their gradients. Without an activation z_below is not read.
 //
 //   0 dz       [rows, output_quads]   vec4, zero behind the last output
-//   1 weight   [outputs, inputs]      vec4; single floats with RAGGED
+//   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
 //   2 z_below  [rows, input_quads]    vec4
 //   3 dz_below [rows, input_quads]    vec4, zero behind the last input
 //   4 shape
 #import activation
 #import linear
+#import weight
 #ifdef TILED
 #import linear_tiles
 #else
@@ -23,28 +24,9 @@ override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
-#ifdef RAGGED
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-#else
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
-#endif
 @group(0) @binding(2) var<storage, read> z_below: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dz_below: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> shape: Linear;
-
-// Inputs 4q .. 4q + 3 of output o's weights; dz is 0 where o is past the last output.
-fn weight_at(o: u32, q: u32) -> vec4<f32> {
-    let row = min(o, shape.outputs - 1u);
-#ifdef RAGGED
-    var quad = vec4<f32>();
-    for (var k = 0u; k < min(4u, shape.inputs - 4u * q); k++) {
-        quad[k] = weight[row * shape.inputs + 4u * q + k];
-    }
-    return quad;
-#else
-    return weight[row * shape.input_quads + q];
-#endif
-}
 
 // Four inputs of outputs 4o .. 4o + 3's weights, a column an output; the last inputs where q is past them.
 fn weights_at(o: u32, q: u32) -> mat4x4<f32> {

@@ -73,6 +73,9 @@ pub(super) struct Options {
     /// How moments are stored, in pretraining too: f32, bf16 or int8.
     #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage)]
     moments: Storage,
+    /// How parameters are stored, in pretraining too: f32, or bf16, which matrices are and vectors are not.
+    #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage_of_parameters)]
+    parameters: Storage,
     /// Folder for what the runs leave: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
     /// parameters that are there already, of the same options, are taken from there.
     #[arg(long, value_name = "DIR")]
@@ -193,8 +196,12 @@ impl<'a> Demo<'a> {
 
     /// Trains on the first text, or takes what an earlier run left.
     fn pretrained(&mut self, seed: u32) -> anyhow::Result<Values> {
-        let Options { preset, pretrain, batch, out, moments, .. } = self.options;
-        let stored = if *moments == Storage::F32 { String::new() } else { format!("-{moments}") };
+        let Options { preset, pretrain, batch, out, moments, parameters, .. } = self.options;
+        let word = |what: &str, storage: &Storage| match storage {
+            Storage::F32 => String::new(),
+            small => format!("-{what}{small}"),
+        };
+        let stored = word("", moments) + &word("parameters-", parameters);
         let name = format!("pretrained-{preset}-{pretrain}-{seed}{}{stored}.safetensors", batch.label());
         let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
@@ -227,7 +234,8 @@ impl<'a> Demo<'a> {
         if self.options.moments != Storage::F32 {
             spec.row.moments = self.options.moments;
         }
-        let config = Config { batch_size: BATCH, epochs, seed, ..Config::default() };
+        let parameters = self.options.parameters;
+        let config = Config { batch_size: BATCH, epochs, seed, parameters, ..Config::default() };
         // One size for all runs, found for the first, which trains everything.
         let batch = &self.options.batch;
         let rows = match self.rows {
@@ -282,13 +290,18 @@ impl<'a> Demo<'a> {
 }
 
 fn storage(name: &str) -> Result<Storage, String> {
-    let names = Storage::ALL.map(Storage::name);
-    let known = Storage::ALL.into_iter().find(|storage| storage.name() == name);
-    known.ok_or_else(|| format!("one of {}{}", names.join(", "), hint(name, names)))
+    one_of(&Storage::ALL, name)
 }
 
-fn hint(name: &str, names: [&str; 3]) -> String {
-    nearest(name, names).map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
+pub(super) fn storage_of_parameters(name: &str) -> Result<Storage, String> {
+    one_of(&[Storage::F32, Storage::Bf16], name)
+}
+
+fn one_of(known: &[Storage], name: &str) -> Result<Storage, String> {
+    let names: Vec<&str> = known.iter().map(|storage| storage.name()).collect();
+    let hint = nearest(name, names.iter().copied()).map(|nearest| format!("; did you mean {nearest:?}?"));
+    let found = known.iter().find(|storage| storage.name() == name);
+    found.copied().ok_or_else(|| format!("one of {}{}", names.join(", "), hint.unwrap_or_default()))
 }
 
 /// The demo's decoder. It has a head of its own, so that there is something to train alone.

@@ -1,8 +1,9 @@
 //! What each phase of a schedule thaws, moves and holds.
 
-use gradus::optim::{Forecast, Settings};
+use gradus::optim::Forecast;
 use gradus::params::{Param, Row};
 use gradus::schedule::Plan;
+use gradus::train::Config;
 
 /// What forward and backward of a step take, where only some parameters are trainable.
 pub(super) struct Pass {
@@ -15,8 +16,7 @@ pub(super) type PassOf<'a> = &'a dyn Fn(&[Param]) -> anyhow::Result<Pass>;
 
 /// How the run is set, as far as it decides what a phase costs.
 pub(super) struct Run<'a> {
-    pub(super) settings: Settings,
-    pub(super) best_device_limit_bytes: u64,
+    pub(super) config: Config,
     /// Of models that tell it.
     pub(super) pass: Option<PassOf<'a>>,
     /// What the optimizer moves in a second, where it was measured.
@@ -55,7 +55,7 @@ pub(super) fn costs(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Res
     let mut thawed: Vec<Param> = Vec::new();
     for (number, phase) in plan.phases().iter().enumerate() {
         thawed.extend(phase.params.iter().map(|place| params[*place].clone()));
-        let best = plan.restores_best().then_some(run.best_device_limit_bytes);
+        let best = plan.restores_best().then_some(run.config.best_device_limit_bytes);
         let cost = cost(plan.row_of(number), (&thawed, params), run, best)?;
         let lr = if number == 0 { plan.row_of(0).lr } else { phase.lr };
         let (ends, thaws_tensors) = (Some(ends(plan, number)), phase.params.len());
@@ -104,10 +104,16 @@ fn cost(
     run: &Run<'_>,
     best_device_limit_bytes: Option<u64>,
 ) -> anyhow::Result<Cost> {
-    let forecast = Forecast::of(&[row], &run.settings).with_squares();
+    let forecast = Forecast::of(&[row], &run.config.settings).with_squares();
+    for param in trainable {
+        run.config.precision(param).check(&param.name, &row)?;
+    }
+    let sum = |bytes: fn(&Forecast, &Param) -> u64| -> u64 {
+        trainable.iter().map(|param| bytes(&forecast.with_precision(run.config.precision(param)), param)).sum()
+    };
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
-    let best_copy_bytes = best_device_limit_bytes.map(|_| forecast.best_bytes(trainable));
-    let step_bytes = forecast.step_bytes(trainable);
+    let best_copy_bytes = best_device_limit_bytes.map(|_| sum(|forecast, param| forecast.best_bytes([param])));
+    let step_bytes = sum(|forecast, param| forecast.step_bytes([param]));
     let pass = run.pass.map(|pass| pass(trainable)).transpose()?;
     Ok(Cost {
         phase: None,
@@ -117,8 +123,8 @@ fn cost(
         elements: elements(params),
         lr: row.lr,
         step_bytes,
-        state_bytes: forecast.state_bytes(trainable),
-        gradient_bytes: forecast.gradient_bytes(trainable),
+        state_bytes: sum(|forecast, param| forecast.state_bytes([param])),
+        gradient_bytes: sum(|forecast, param| forecast.gradient_bytes([param])),
         best_copy_bytes,
         best_is_on_device: best_copy_bytes <= best_device_limit_bytes,
         optimizer_seconds_at_least: run.optimizer_bytes_per_second.map(|speed| step_bytes as f64 / speed),

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
 use gradus::engine::{AdapterChoice, Engine};
 use gradus::nn::transformer::Transformer;
-use gradus::params::{Field, Param, Row};
+use gradus::params::{Field, Param, Row, Storage};
 use gradus::schedule::{self, LawSpec, Phases, Spec};
 use gradus::train::Config;
 use gradus::{measure, run};
@@ -48,6 +48,9 @@ pub(super) struct Plan {
     /// Sequences of a batch of the transformer [default: 16].
     #[arg(long, value_name = "ROWS")]
     batch_size: Option<usize>,
+    /// How parameters are stored, for --model and --shapes: f32, or bf16, which matrices are and vectors are not.
+    #[arg(long, value_name = "STORAGE", default_value_t, value_parser = demo_transformer::storage_of_parameters)]
+    parameters: Storage,
     /// Epochs of the run, for --model.
     #[arg(long, default_value_t = 30, value_name = "N")]
     epochs: u64,
@@ -171,8 +174,8 @@ fn phase_lines(
     for warning in plan.warnings().iter().filter(|warning| !spec.warnings.contains(warning)) {
         eprintln!("gradus: warning: {warning}");
     }
-    let Config { settings, best_device_limit_bytes, .. } = Config::default();
-    let run = phase_table::Run { settings, best_device_limit_bytes, pass, optimizer_bytes_per_second };
+    let config = Config { parameters: options.parameters, ..Config::default() };
+    let run = phase_table::Run { config, pass, optimizer_bytes_per_second };
     let costs = phase_table::costs(&plan, params, &run)?;
     if options.json {
         return Ok(serde_json::to_string_pretty(&costs)? + "\n");

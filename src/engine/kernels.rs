@@ -9,6 +9,7 @@ use crate::twin;
 use crate::twin::nn::Epilogue;
 use crate::twin::shared::{Position, Stored};
 use bytemuck::{AnyBitPattern, NoUninit};
+use std::borrow::Cow;
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 31] = [
+const SHARED: [(&str, &str); 32] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
@@ -146,6 +147,7 @@ const SHARED: [(&str, &str); 31] = [
     ("streams16", include_str!("../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../shaders/shared/tokens.wgsl")),
+    ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];
 
 const NORM: &str = include_str!("../../shaders/optim/norm.wgsl");
@@ -244,7 +246,7 @@ const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 116] = [
+pub static KERNELS: [Kernel; 129] = [
     entry("norm", NORM, &["GRADS32"], &[Read, ReadWrite, Read, Uniform], norm::<f32>),
     entry("norm.grads16", NORM, &["GRADS16"], &[Read, ReadWrite, Read, Uniform], norm::<u16>),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm::<f32>),
@@ -308,21 +310,29 @@ pub static KERNELS: [Kernel; 116] = [
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
     entry("dropout", DROPOUT, &[], &[Read, ReadWrite, Read, Uniform], dropout),
     entry("dropout.residual", DROPOUT, &["RESIDUAL"], &[Read, ReadWrite, Read, Uniform, Read], dropout_residual),
-    entry("embedding", EMBEDDING, &[], &[Read, Read, Read, ReadWrite, Uniform], embedding),
-    entry("embedding.ragged", EMBEDDING, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], embedding),
+    entry("embedding", EMBEDDING, &[], &[Read, Read, Read, ReadWrite, Uniform], embedding::<f32>),
+    entry("embedding.ragged", EMBEDDING, &["RAGGED"], &[Read, Read, Read, ReadWrite, Uniform], embedding::<f32>),
     entry(
         "embedding.typed",
         EMBEDDING,
         &["TYPED"],
         &[Read, Read, Read, ReadWrite, Uniform, Read, Read],
-        embedding_typed,
+        embedding_typed::<f32>,
     ),
     entry(
         "embedding.ragged_typed",
         EMBEDDING,
         &["RAGGED", "TYPED"],
         &[Read, Read, Read, ReadWrite, Uniform, Read, Read],
-        embedding_typed,
+        embedding_typed::<f32>,
+    ),
+    entry("embedding.tables16", EMBEDDING, &["TABLES16"], &[Read, Read, Read, ReadWrite, Uniform], embedding::<u16>),
+    entry(
+        "embedding.tables16_typed",
+        EMBEDDING,
+        &["TABLES16", "TYPED"],
+        &[Read, Read, Read, ReadWrite, Uniform, Read, Read],
+        embedding_typed::<u16>,
     ),
     entry("embedding_index", EMBEDDING_INDEX, &[], &[Read, ReadWrite, ReadWrite, Uniform], embedding_index),
     entry(
@@ -401,51 +411,128 @@ pub static KERNELS: [Kernel; 116] = [
         &[Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
         gather_tokens,
     ),
-    entry("linear", LINEAR, &[], &LINEAR_BINDINGS, linear),
-    entry("linear.ragged", LINEAR, &["RAGGED"], &LINEAR_BINDINGS, linear),
-    entry("linear.activated", LINEAR, &["ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
-    entry("linear.ragged_activated", LINEAR, &["RAGGED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
-    entry("linear.residual", LINEAR, &["RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
-    entry("linear.ragged_residual", LINEAR, &["RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
-    entry("linear.tiled", LINEAR, &["TILED"], &LINEAR_BINDINGS, linear),
-    entry("linear.tiled_ragged", LINEAR, &["TILED", "RAGGED"], &LINEAR_BINDINGS, linear),
-    entry("linear.tiled_activated", LINEAR, &["TILED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear", LINEAR, &[], &LINEAR_BINDINGS, linear::<f32>),
+    entry("linear.ragged", LINEAR, &["RAGGED"], &LINEAR_BINDINGS, linear::<f32>),
+    entry("linear.activated", LINEAR, &["ACTIVATED"], &LINEAR_ACTIVATED, linear_activated::<f32>),
+    entry("linear.ragged_activated", LINEAR, &["RAGGED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated::<f32>),
+    entry("linear.residual", LINEAR, &["RESIDUAL"], &LINEAR_RESIDUAL, linear_residual::<f32>),
+    entry("linear.ragged_residual", LINEAR, &["RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual::<f32>),
+    entry("linear.tiled", LINEAR, &["TILED"], &LINEAR_BINDINGS, linear::<f32>),
+    entry("linear.tiled_ragged", LINEAR, &["TILED", "RAGGED"], &LINEAR_BINDINGS, linear::<f32>),
+    entry("linear.tiled_activated", LINEAR, &["TILED", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated::<f32>),
     entry(
         "linear.tiled_ragged_activated",
         LINEAR,
         &["TILED", "RAGGED", "ACTIVATED"],
         &LINEAR_ACTIVATED,
-        linear_activated,
+        linear_activated::<f32>,
     ),
-    entry("linear.tiled_residual", LINEAR, &["TILED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
-    entry("linear.tiled_ragged_residual", LINEAR, &["TILED", "RAGGED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
-    entry("linear.cooperative", LINEAR, &["COOPERATIVE"], &LINEAR_BINDINGS, linear),
-    entry("linear.cooperative_ragged", LINEAR, &["COOPERATIVE", "RAGGED"], &LINEAR_BINDINGS, linear),
-    entry("linear.cooperative_activated", LINEAR, &["COOPERATIVE", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated),
+    entry("linear.tiled_residual", LINEAR, &["TILED", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual::<f32>),
+    entry(
+        "linear.tiled_ragged_residual",
+        LINEAR,
+        &["TILED", "RAGGED", "RESIDUAL"],
+        &LINEAR_RESIDUAL,
+        linear_residual::<f32>,
+    ),
+    entry("linear.cooperative", LINEAR, &["COOPERATIVE"], &LINEAR_BINDINGS, linear::<f32>),
+    entry("linear.cooperative_ragged", LINEAR, &["COOPERATIVE", "RAGGED"], &LINEAR_BINDINGS, linear::<f32>),
+    entry(
+        "linear.cooperative_activated",
+        LINEAR,
+        &["COOPERATIVE", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
+        linear_activated::<f32>,
+    ),
     entry(
         "linear.cooperative_ragged_activated",
         LINEAR,
         &["COOPERATIVE", "RAGGED", "ACTIVATED"],
         &LINEAR_ACTIVATED,
-        linear_activated,
+        linear_activated::<f32>,
     ),
-    entry("linear.cooperative_residual", LINEAR, &["COOPERATIVE", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual),
+    entry(
+        "linear.cooperative_residual",
+        LINEAR,
+        &["COOPERATIVE", "RESIDUAL"],
+        &LINEAR_RESIDUAL,
+        linear_residual::<f32>,
+    ),
     entry(
         "linear.cooperative_ragged_residual",
         LINEAR,
         &["COOPERATIVE", "RAGGED", "RESIDUAL"],
         &LINEAR_RESIDUAL,
-        linear_residual,
+        linear_residual::<f32>,
     ),
-    entry("linear_backward_input", LINEAR_BACKWARD_INPUT, &[], &LINEAR_BINDINGS, linear_backward_input),
-    entry("linear_backward_input.ragged", LINEAR_BACKWARD_INPUT, &["RAGGED"], &LINEAR_BINDINGS, linear_backward_input),
-    entry("linear_backward_input.tiled", LINEAR_BACKWARD_INPUT, &["TILED"], &LINEAR_BINDINGS, linear_backward_input),
+    entry("linear.weight16", LINEAR, &["WEIGHT16"], &LINEAR_BINDINGS, linear::<u16>),
+    entry("linear.weight16_activated", LINEAR, &["WEIGHT16", "ACTIVATED"], &LINEAR_ACTIVATED, linear_activated::<u16>),
+    entry("linear.weight16_residual", LINEAR, &["WEIGHT16", "RESIDUAL"], &LINEAR_RESIDUAL, linear_residual::<u16>),
+    entry("linear.tiled_weight16", LINEAR, &["TILED", "WEIGHT16"], &LINEAR_BINDINGS, linear::<u16>),
+    entry(
+        "linear.tiled_weight16_activated",
+        LINEAR,
+        &["TILED", "WEIGHT16", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
+        linear_activated::<u16>,
+    ),
+    entry(
+        "linear.tiled_weight16_residual",
+        LINEAR,
+        &["TILED", "WEIGHT16", "RESIDUAL"],
+        &LINEAR_RESIDUAL,
+        linear_residual::<u16>,
+    ),
+    entry("linear.cooperative_weight16", LINEAR, &["COOPERATIVE", "WEIGHT16"], &LINEAR_BINDINGS, linear::<u16>),
+    entry(
+        "linear.cooperative_weight16_activated",
+        LINEAR,
+        &["COOPERATIVE", "WEIGHT16", "ACTIVATED"],
+        &LINEAR_ACTIVATED,
+        linear_activated::<u16>,
+    ),
+    entry(
+        "linear.cooperative_weight16_residual",
+        LINEAR,
+        &["COOPERATIVE", "WEIGHT16", "RESIDUAL"],
+        &LINEAR_RESIDUAL,
+        linear_residual::<u16>,
+    ),
+    entry("linear_backward_input", LINEAR_BACKWARD_INPUT, &[], &LINEAR_BINDINGS, linear_backward_input::<f32>),
+    entry(
+        "linear_backward_input.ragged",
+        LINEAR_BACKWARD_INPUT,
+        &["RAGGED"],
+        &LINEAR_BINDINGS,
+        linear_backward_input::<f32>,
+    ),
+    entry(
+        "linear_backward_input.tiled",
+        LINEAR_BACKWARD_INPUT,
+        &["TILED"],
+        &LINEAR_BINDINGS,
+        linear_backward_input::<f32>,
+    ),
     entry(
         "linear_backward_input.tiled_ragged",
         LINEAR_BACKWARD_INPUT,
         &["TILED", "RAGGED"],
         &LINEAR_BINDINGS,
-        linear_backward_input,
+        linear_backward_input::<f32>,
+    ),
+    entry(
+        "linear_backward_input.weight16",
+        LINEAR_BACKWARD_INPUT,
+        &["WEIGHT16"],
+        &LINEAR_BINDINGS,
+        linear_backward_input::<u16>,
+    ),
+    entry(
+        "linear_backward_input.tiled_weight16",
+        LINEAR_BACKWARD_INPUT,
+        &["TILED", "WEIGHT16"],
+        &LINEAR_BINDINGS,
+        linear_backward_input::<u16>,
     ),
     entry(
         "linear_backward_weight",
@@ -662,16 +749,16 @@ fn dropout_residual(call: Call<'_>) {
     twin::nn::dropout(x.get(), y.get_mut(), position.one(), shape.one(), Some(residual.get()));
 }
 
-fn embedding(call: Call<'_>) {
+fn embedding<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let [tokens, token_table, position_table, y, shape] = call.take();
     let (tokens, y) = (tokens.get(), y.get_mut());
-    twin::nn::embedding(tokens, token_table.get(), position_table.get(), y, shape.one(), None);
+    twin::nn::embedding::<S>(tokens, token_table.get(), position_table.get(), y, shape.one(), None);
 }
 
-fn embedding_typed(call: Call<'_>) {
+fn embedding_typed<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let [tokens, token_table, position_table, y, shape, types, type_table] = call.take();
     let (tokens, y, types) = (tokens.get(), y.get_mut(), Some((types.get(), type_table.get())));
-    twin::nn::embedding(tokens, token_table.get(), position_table.get(), y, shape.one(), types);
+    twin::nn::embedding::<S>(tokens, token_table.get(), position_table.get(), y, shape.one(), types);
 }
 
 fn embedding_index(call: Call<'_>) {
@@ -780,37 +867,50 @@ fn gather_tokens(call: Call<'_>) {
     twin::nn::gather_tokens(tokens.get(), inputs, targets, mask, position, header, shape, slot, shuffle);
 }
 
-fn linear(call: Call<'_>) {
+/// What a binding holds, as f32.
+fn widened<'a, S: Stored + AnyBitPattern>(slot: Slot<'a>) -> Cow<'a, [f32]> {
+    S::widened(slot.get())
+}
+
+fn linear<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let forms = call.forms;
     let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape] = call.take();
     let bias = biased.then(|| bias.get());
-    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), Epilogue::Plain);
+    (forms.linear)(x.get(), &widened::<S>(weight), bias, z.get_mut(), shape.one(), Epilogue::Plain);
 }
 
-fn linear_activated(call: Call<'_>) {
+fn linear_activated<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let forms = call.forms;
     let (biased, activation) = (call.switch("BIAS", true), call.constant("ACTIVATION", 0));
     let [x, weight, bias, z, shape, h] = call.take();
     let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Activated(activation, h.get_mut()));
-    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+    (forms.linear)(x.get(), &widened::<S>(weight), bias, z.get_mut(), shape.one(), epilogue);
 }
 
-fn linear_residual(call: Call<'_>) {
+fn linear_residual<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let forms = call.forms;
     let biased = call.switch("BIAS", true);
     let [x, weight, bias, z, shape, residual] = call.take();
     let (bias, epilogue) = (biased.then(|| bias.get()), Epilogue::Residual(residual.get()));
-    (forms.linear)(x.get(), weight.get(), bias, z.get_mut(), shape.one(), epilogue);
+    (forms.linear)(x.get(), &widened::<S>(weight), bias, z.get_mut(), shape.one(), epilogue);
 }
 
-fn linear_backward_input(call: Call<'_>) {
+fn linear_backward_input<S: Stored + AnyBitPattern>(call: Call<'_>) {
     let forms = call.forms;
     let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
     let [dz, weight, z_below, dz_below, shape] = call.take();
     let dz_below = dz_below.get_mut();
     let shape = shape.one();
-    (forms.linear_backward_input)(dz.get(), weight.get(), z_below.get(), dz_below, shape, activation, accumulate);
+    (forms.linear_backward_input)(
+        dz.get(),
+        &widened::<S>(weight),
+        z_below.get(),
+        dz_below,
+        shape,
+        activation,
+        accumulate,
+    );
 }
 
 fn linear_backward_weight(call: Call<'_>) {

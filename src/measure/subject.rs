@@ -6,6 +6,7 @@ use crate::engine::layout::{Attention, Linear};
 use crate::engine::{Dispatch, Engine, Prepared, Program, Range};
 use crate::nn::attention::{self, Sight, attention_backward_key_value, attention_backward_query};
 use crate::nn::ops::{After, linear, linear_backward_input, linear_backward_weight};
+use crate::params::Storage;
 
 /// Heads and tokens of an attention that is timed.
 const HEADS: u32 = 8;
@@ -50,24 +51,30 @@ pub(super) fn layer(engine: &Engine, [rows, inputs, outputs]: [usize; 3]) -> Res
     let sizes = [shape.inputs, shape.outputs];
     let (x, z) = (activations(engine, rows, inputs)?, activations(engine, rows, outputs)?);
     let weight = engine.buffer_with("weight", &noise(inputs * outputs, 0.5, 9))?.all();
+    let weight = (weight, Storage::F32);
+    let back = weight.clone();
     let results = [shape.output(rows, 0), shape.input(rows, 0), inputs * outputs];
     let [y, dx, dweight] = results.map(|numbers| room(engine, numbers));
     let (y, dx, dweight) = (y?, dx?, dweight?);
-    let forward = [x.clone(), weight.clone(), y.clone()];
-    let to_input = [z.clone(), weight, dx.clone()];
+    let forward = [x.clone(), y.clone()];
+    let to_input = [z.clone(), dx.clone()];
     let (to_weight, target) = ([z, x], [Some(dweight.clone()), None]);
     Ok([
         Subject {
             kernel: "linear",
             sizes,
             result: y,
-            make: Box::new(move |engine| Ok(linear(engine, &shape, forward.clone(), None, After::Nothing)?)),
+            make: Box::new(move |engine| {
+                Ok(linear(engine, &shape, weight.clone(), forward.clone(), None, After::Nothing)?)
+            }),
         },
         Subject {
             kernel: "linear_backward_input",
             sizes,
             result: dx,
-            make: Box::new(move |engine| Ok(linear_backward_input(engine, &shape, to_input.clone(), None, false)?)),
+            make: Box::new(move |engine| {
+                Ok(linear_backward_input(engine, &shape, back.clone(), to_input.clone(), None, false)?)
+            }),
         },
         Subject {
             kernel: "linear_backward_weight",

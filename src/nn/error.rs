@@ -1,6 +1,7 @@
 //! What can be wrong with a model.
 
 use crate::engine;
+use crate::params::Storage;
 
 /// An error of the nn room.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,6 +49,22 @@ pub enum Error {
         limit: u64,
         /// The largest batch that fits, 0 for none.
         most: usize,
+    },
+    /// A parameter that is stored as no kernel of a model reads it.
+    #[error(
+        "a parameter with rows of {width} is stored in {stored}; a model reads f32, and bf16 where rows are a multiple of 4"
+    )]
+    Unreadable {
+        /// How it is stored.
+        stored: Storage,
+        /// Numbers of a row.
+        width: usize,
+    },
+    /// An embedding's tables that are not stored alike.
+    #[error("the tables of an embedding are stored in {} and {}; it reads them alike", .stored[0], .stored[1])]
+    TablesDiffer {
+        /// How two of them are stored.
+        stored: [Storage; 2],
     },
     /// An activation that there is not.
     #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"")]

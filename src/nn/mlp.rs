@@ -1,9 +1,9 @@
 //! The multi-layer perceptron: linear layers with an activation between them, and softmax cross-entropy on top.
 
-use super::Error;
 use super::init::uniform_within;
 use super::limits;
 use super::ops::{self, After, Gradient, activation_bytes};
+use super::{Error, Parameter, vector};
 use crate::engine::layout::{Linear, Loss, Metrics, Position, Verdict};
 use crate::engine::{self, Buffer, Dispatch, Engine, Range};
 use crate::params::Param;
@@ -205,14 +205,14 @@ impl Mlp {
         })
     }
 
-    /// From the batch's inputs to the logits. `parameter` tells where each parameter lies.
+    /// From the batch's inputs to the logits. `parameter` tells where each parameter lies, and how it is stored.
     ///
     /// # Errors
-    /// From `parameter`, or out of device memory.
+    /// From `parameter`; [`Error::Unreadable`]; out of device memory.
     pub fn forward<E: From<Error>>(
         &self,
         engine: &Engine,
-        parameter: impl Fn(&str) -> Result<Range, E>,
+        parameter: impl Fn(&str) -> Result<Parameter, E>,
         batch: &Batch,
         space: &Workspace,
     ) -> Result<Vec<Dispatch>, E> {
@@ -220,13 +220,14 @@ impl Mlp {
         let mut dispatches = Vec::with_capacity(self.layers());
         for layer in 0..self.layers() {
             let x = if layer == 0 { &batch.x } else { &space.h[layer - 1] };
-            let memory = [x.all(), parameter(&weight(layer))?, space.z[layer].all()];
+            let memory = [x.all(), space.z[layer].all()];
             let after = match space.h.get(layer) {
                 Some(h) => After::Activation(self.activation, h.all()),
                 None => After::Nothing,
             };
             let shape = self.shape(layer, batch.rows);
-            dispatches.push(ops::linear(engine, &shape, memory, Some(parameter(&bias(layer))?), after)?);
+            let (weight, bias) = (parameter(&weight(layer))?, vector(parameter(&bias(layer))?)?);
+            dispatches.push(ops::linear(engine, &shape, weight, memory, Some(bias), after)?);
         }
         Ok(dispatches)
     }
@@ -251,11 +252,11 @@ impl Mlp {
     /// added to what is there.
     ///
     /// # Errors
-    /// From `parameter` and `gradient`; out of device memory.
+    /// From `parameter` and `gradient`; [`Error::Unreadable`]; out of device memory.
     pub fn backward<E: From<Error>>(
         &self,
         engine: &Engine,
-        parameter: impl Fn(&str) -> Result<Range, E>,
+        parameter: impl Fn(&str) -> Result<Parameter, E>,
         gradient: impl Fn(&str) -> Result<Option<Range>, E>,
         batch: &Batch,
         space: &Workspace,
@@ -278,9 +279,9 @@ impl Mlp {
                 dispatches.push(ops::linear_backward_weight(engine, &shape, memory, targets, accumulate)?);
             }
             if layer > lowest {
-                let memory = [dz.all(), parameter(&weight(layer))?, space.dz[layer - 1].all()];
+                let (weight, memory) = (parameter(&weight(layer))?, [dz.all(), space.dz[layer - 1].all()]);
                 let below = Some((self.activation, space.z[layer - 1].all()));
-                dispatches.push(ops::linear_backward_input(engine, &shape, memory, below, false)?);
+                dispatches.push(ops::linear_backward_input(engine, &shape, weight, memory, below, false)?);
             }
         }
         Ok(dispatches)

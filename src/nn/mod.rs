@@ -14,3 +14,20 @@ pub mod transformer;
 
 pub use error::Error;
 pub use mlp::{Activation, Batch, Mlp, Workspace};
+
+use crate::engine::Range;
+use crate::params::{Param, Storage};
+
+/// Where a parameter lies, and how it is stored there.
+pub type Parameter = (Range, Storage);
+
+/// Whether models read this parameter in bf16 too: a matrix whose rows are whole vec4s. Vectors (biases, and the gains of a
+/// norm) are few; they are f32 always.
+pub fn reads_bf16(param: &Param) -> bool {
+    matches!(param.shape[..], [_, width] if width.is_multiple_of(4))
+}
+
+/// A parameter that is f32 always.
+fn vector((range, stored): Parameter) -> Result<Range, Error> {
+    if stored == Storage::F32 { Ok(range) } else { Err(Error::Unreadable { stored, width: 1 }) }
+}

@@ -29,9 +29,13 @@ pub(crate) struct Stream<'a> {
     pub(crate) code: Code,
 }
 
-/// Elements between boundaries where a tensor may start.
+/// Elements between boundaries where a tensor may start: those of 256 bytes, where a kernel may bind it.
 pub(crate) fn alignment(storage: Storage) -> u64 {
-    storage.block_elements().max(ALIGNMENT_ELEMENTS)
+    match storage {
+        Storage::F32 => ALIGNMENT_ELEMENTS,
+        Storage::Bf16 => 2 * ALIGNMENT_ELEMENTS,
+        Storage::Int8 => storage.block_elements(),
+    }
 }
 
 impl Arena {

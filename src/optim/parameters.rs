@@ -97,13 +97,22 @@ impl Parameters {
         Ok(index_of(&self.params, name)?)
     }
 
-    /// Where a parameter lies, for a kernel that binds it whole.
+    /// Where a parameter lies, for a kernel that binds it whole, and how it is stored there.
     ///
     /// # Errors
     /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
-    pub fn range(&self, name: &str) -> Result<Range, Error> {
+    pub fn place(&self, name: &str) -> Result<(Range, Storage), Error> {
         let index = self.index(name)?;
-        one_range(&self.params[index], &self.stream(index))
+        let stream = self.stream(index);
+        Ok((one_range(&self.params[index], &stream)?, stream.storage))
+    }
+
+    /// The same, whatever lies there.
+    ///
+    /// # Errors
+    /// As [`Parameters::place`].
+    pub fn range(&self, name: &str) -> Result<Range, Error> {
+        Ok(self.place(name)?.0)
     }
 
     /// Writes a parameter's values, row-major.

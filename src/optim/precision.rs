@@ -11,7 +11,7 @@ use crate::params::{Row, Rule, Storage};
 /// or loaded is rounded to the nearest even.
 ///
 /// AdamW and Adam, without a moving average, in arenas or in a caller's buffers by [`Mode::Arena`](super::Mode::Arena). Our
-/// models compute with f32 alone.
+/// models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Both in f32: with the moments' bytes twice, 12 bytes a parameter and step.
@@ -35,7 +35,10 @@ impl Precision {
     }
 
     /// Whether a parameter that is stored so may be in a group with this row.
-    pub(super) fn check(self, param: &str, row: &Row) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Unsuited`] where values are in bf16, for SGD and for a moving average.
+    pub fn check(self, param: &str, row: &Row) -> Result<(), Error> {
         let reason = match self {
             Precision::F32 => return Ok(()),
             _ if row.rule == Rule::Sgd => "its values are in bf16, which the kernel of SGD does not store",

@@ -148,8 +148,8 @@ impl RunFile {
             resolved,
         };
         if top.flag("use_mixed_precision")? {
-            let allowed =
-                "possible: everything is computed in f32 here; moments may be stored in less, see optimizer.moments";
+            let allowed = "possible: everything is computed in f32 here; parameters and moments may be stored in less, see \
+                 model.parameters and optimizer.moments";
             return Err(top.bad("use_mixed_precision", "true".to_owned(), allowed, None).into());
         }
         if run.name.is_empty() || run.name.contains(['/', '\\']) || run.name.starts_with('.') {
@@ -173,7 +173,8 @@ impl RunFile {
 
     /// How to train with batches of so many rows.
     pub fn config(&self, batch_size: usize) -> train::Config {
-        let config = train::Config { batch_size, epochs: self.epochs, seed: self.seed, ..train::Config::default() };
+        let (epochs, seed, parameters) = (self.epochs, self.seed, self.model.parameters);
+        let config = train::Config { batch_size, epochs, seed, parameters, ..train::Config::default() };
         match self.keeps_trunk {
             true => config,
             false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },

@@ -5,7 +5,7 @@ use super::file::absolute;
 use super::inputs::INPUTS;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
-use crate::params::Param;
+use crate::params::{Param, Storage};
 use crate::schedule::yaml::{Raw, Section};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
@@ -48,6 +48,8 @@ pub struct ModelSpec {
     pub pooling: Pooling,
     /// A transformer's `dropout`.
     pub dropout: f32,
+    /// `parameters`: how they are stored, f32 or bf16; see [`train::Config::parameters`](crate::train::Config::parameters).
+    pub parameters: Storage,
     /// `from`: the folder of an earlier run, or its `model.safetensors`, whose values are begun with.
     pub from: Option<PathBuf>,
     pub(super) raw: Raw,
@@ -63,9 +65,9 @@ impl ModelSpec {
         let name = section.word("type", &types)?;
         let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
         section.only(match kind {
-            ModelKind::Mlp => &["type", "hidden", "activation", "from"],
-            ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "from"],
-            ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "from"],
+            ModelKind::Mlp => &["type", "hidden", "activation", "parameters", "from"],
+            ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
+            ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "parameters", "from"],
         })?;
         let dropout = section.number("dropout", 0.0)?;
         if !(0.0..1.0).contains(&dropout) {
@@ -90,6 +92,10 @@ impl ModelSpec {
                 _ => Pooling::Mean,
             },
             dropout: dropout as f32,
+            parameters: match section.word_or_first("parameters", &[Storage::F32, Storage::Bf16].map(Storage::name))? {
+                "bf16" => Storage::Bf16,
+                _ => Storage::F32,
+            },
             from,
             raw,
         })
@@ -178,4 +184,5 @@ impl ModelSpec {
     }
 }
 
-const ALL_KEYS: [&str; 9] = ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "from"];
+const ALL_KEYS: [&str; 10] =
+    ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "parameters", "from"];

@@ -114,15 +114,16 @@ fn sizes(
 fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Error> {
     let trainable: HashSet<&str> = groups.iter().flat_map(|group| &group.params).map(String::as_str).collect();
     let params = task.params();
-    let trained: Vec<&Param> = params.iter().filter(|param| trainable.contains(param.name.as_str())).collect();
     let rows: Vec<_> = groups.iter().map(|group| group.row).collect();
     let forecast = Forecast::of(&rows, &config.settings);
-    let trained = || trained.iter().copied();
+    let of = |param: &Param| {
+        let forecast = forecast.with_precision(config.precision(param));
+        let (values, param) = (forecast.parameter_bytes([param]), [param]);
+        let trains = trainable.contains(param[0].name.as_str());
+        values + if trains { forecast.gradient_bytes(param) + forecast.state_bytes(param) } else { 0 }
+    };
     let activations = task.activation_bytes(config, &|name| trainable.contains(name))?.unwrap_or(0);
-    Ok(forecast.parameter_bytes(&params)
-        + forecast.gradient_bytes(trained())
-        + forecast.state_bytes(trained())
-        + activations)
+    Ok(params.iter().map(of).sum::<u64>() + activations)
 }
 
 /// A model of our own to take steps with.
@@ -135,7 +136,8 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn new(engine: &'a Engine, task: &'a dyn Task, config: &Config, groups: &[Group]) -> Result<Trial<'a>, Error> {
-        let parameters = Parameters::new(engine, &task.params(), config.settings.page_bytes)?;
+        let page_bytes = config.settings.page_bytes;
+        let parameters = Parameters::stored(engine, &task.params(), |param| config.precision(param), page_bytes)?;
         for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }

@@ -123,7 +123,7 @@ impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
         let OnDevice { engine, config, task, batch, space, .. } = &*self;
         let (samples, rows) = (task.train.rows(), config.rows_per_step());
-        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let gradient = |name: &str| gradient_of(optimizer, name);
         let mut program = Program::new("mlp step");
         for micro in 0..config.micro_batches {
@@ -147,7 +147,7 @@ impl Placed for OnDevice {
 
     fn test(&mut self, parameters: &Parameters, _optimizer: &Optimizer) -> Result<Program, Error> {
         let OnDevice { engine, task: Classify { model, .. }, .. } = self;
-        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new("mlp test");
         let mut spaces: Vec<(usize, Workspace)> = Vec::new();
         for (batch, rows) in &self.tests {

@@ -1,7 +1,9 @@
 //! How to train.
 
 use super::Error;
-use crate::optim::Settings;
+use crate::nn;
+use crate::optim::{Precision, Settings};
+use crate::params::{Param, Storage};
 
 /// How to train; what the optimizer starts with and what moves it is the plan's.
 #[derive(Clone, Debug)]
@@ -16,6 +18,10 @@ pub struct Config {
     pub epochs: usize,
     /// Seed of initial values, orders and stochastic rounding.
     pub seed: u32,
+    /// How parameters are stored: f32 or bf16, which holds of those that [models read so](nn::reads_bf16); the others and all
+    /// gradients are f32. Neither SGD nor a moving average goes with it. What bf16 costs in quality is in
+    /// `docs/transformer.md`.
+    pub parameters: Storage,
     /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
     /// Bytes of device memory that the best copy may take; what is over lies in host memory.
@@ -36,6 +42,7 @@ impl Default for Config {
             micro_batches: 1,
             epochs: 1,
             seed: 1,
+            parameters: Storage::F32,
             settings: Settings { guard: true, ..Settings::default() },
             best_device_limit_bytes: 1 << 30,
             trunk_device_limit_bytes: 1 << 30,
@@ -50,7 +57,16 @@ impl Config {
         self.batch_size.saturating_mul(self.micro_batches)
     }
 
+    /// How a parameter and its gradient are stored.
+    pub fn precision(&self, param: &Param) -> Precision {
+        let is_small = self.parameters != Storage::F32 && nn::reads_bf16(param);
+        if is_small { Precision::Mixed } else { Precision::F32 }
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
+        if self.parameters == Storage::Int8 {
+            return Err(Error::BadStorage { stored: self.parameters });
+        }
         let positive =
             [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
         match positive.into_iter().find(|(_, value)| *value == 0) {

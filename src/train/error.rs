@@ -1,5 +1,6 @@
 //! What can go wrong in training.
 
+use crate::params::Storage;
 use crate::{data, engine, nn, optim, schedule};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,12 @@ pub enum Error {
     NoReport {
         /// Steps done then.
         steps: u64,
+    },
+    /// A storage that parameters do not have.
+    #[error("parameters cannot be stored in {stored}: there are f32 and bf16")]
+    BadStorage {
+        /// The storage.
+        stored: Storage,
     },
     /// A file or folder that cannot be read or written.
     #[error("{}: {reason}", .path.display())]

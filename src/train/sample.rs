@@ -46,7 +46,7 @@ pub fn sample(
     };
     let space = model.evaluation(1, context)?.allocate(engine)?;
     let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 0 };
-    let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+    let parameter = |name: &str| parameters.place(name).map_err(Error::from);
     let mut program = Program::new("sample");
     program.dispatches = space.dispatches(&batch, loss, parameter, |_| Ok(None), false)?;
     let program = engine.prepare(program)?;

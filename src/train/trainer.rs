@@ -8,7 +8,7 @@ use crate::engine::layout::{Metrics, Stats};
 use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
 use crate::nn::ops::write_squares;
 use crate::optim::{Best, Next, Optimizer, Parameters, Settings};
-use crate::params::nearest;
+use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
 use std::collections::VecDeque;
 
@@ -97,9 +97,11 @@ impl Trainer {
         let model = Model { params: &params, tied: &tied };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
+        check_storage(&config, &plan, &params)?;
         let cursor = plan.start()?;
 
-        let parameters = Parameters::new(engine, &params, config.settings.page_bytes)?;
+        let page_bytes = config.settings.page_bytes;
+        let parameters = Parameters::stored(engine, &params, |param| config.precision(param), page_bytes)?;
         for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }
@@ -495,6 +497,16 @@ pub(super) fn step_of(
 fn rings(engine: &Engine, task: &dyn Placed, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
     let (trained, stats) = (task.trained(), optimizer.stats_range());
     Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, task.tested(), stats])?))
+}
+
+/// Whether every phase's optimizer can step what has thawed by then as it is stored.
+fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
+    for (number, _) in plan.phases().iter().enumerate() {
+        for place in plan.phases()[..=number].iter().flat_map(|phase| &phase.params) {
+            config.precision(&params[*place]).check(&params[*place].name, &plan.row_of(number))?;
+        }
+    }
+    Ok(())
 }
 
 fn check_metrics(plan: &Plan) -> Result<(), Error> {

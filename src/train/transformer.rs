@@ -94,7 +94,7 @@ impl Set {
         let (_, micro_batches) = self.examples.steps();
         let loss =
             LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0 / micro_batches as f32, seed: config.seed };
-        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..micro_batches {
             program.dispatches.push(self.examples.gather(engine, &self.batch, table, micro)?);
@@ -118,7 +118,7 @@ impl Set {
         if !self.examples.are_fixed() {
             return Ok(pass);
         }
-        let parameter = |name: &str| parameters.range(name).map_err(Error::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         self.trunk = Trunk::of(engine, config, &self.examples, &self.batch, below, parameter)?;
         Ok(if self.trunk.is_some() { top } else { pass })
     }

@@ -8,6 +8,7 @@ use super::{Config, Error};
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
 use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, kernel, row_of};
 use crate::engine::{Submission, Upload};
+use crate::nn::Parameter;
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
 
 /// Batches that may be queued while the trunk is gone through.
@@ -50,7 +51,7 @@ impl Trunk {
         examples: &Examples,
         batch: &Sequences,
         pass: Pass,
-        parameter: impl Fn(&str) -> Result<Range, Error>,
+        parameter: impl Fn(&str) -> Result<Parameter, Error>,
     ) -> Result<Option<Trunk>, Error> {
         let space = pass.allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();

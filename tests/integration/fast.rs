@@ -3,12 +3,13 @@
 
 use crate::support::{assert_close, noise, on_threads};
 use crate::transformer_bed::{Bed, Data, LOSS, decoder, encoder};
-use crate::trial::{Trial, activations, agree, dense, junk};
+use crate::trial::{Trial, activations, agree, dense, junk, storages, stored};
 use gradus::engine::layout::Linear;
 use gradus::engine::{Engine, Range};
 use gradus::nn::Activation;
 use gradus::nn::ops::{After, linear, linear_backward_input, linear_backward_weight};
 use gradus::nn::transformer::Pooling;
+use gradus::params::Storage;
 use gradus::{fast, twin};
 
 /// Rows, inputs, outputs: one; below, at and past a block of the GEMM crate (8 or 16 results, 64 rows, 256 terms) and a
@@ -36,27 +37,29 @@ fn trials([rows, inputs, outputs]: [usize; 3], seed: u32) -> Vec<(Trial, usize)>
     let any = || engine.buffer("any", 16).expect("a buffer").all();
     let wanted = |wanted: bool| -> Option<Range> { wanted.then(any) };
     let (x, z) = (rows * inputs.next_multiple_of(4), rows * outputs.next_multiple_of(4));
-    let weight = || dense(seed + 1, inputs * outputs);
+    let weight = |storage: Storage| stored(storage, seed + 1, inputs * outputs);
     let mut trials = Vec::new();
 
     let residual = (After::Residual(any()), activations(seed + 3, rows, outputs));
     let activated = ACTIVATIONS.map(|activation| (After::Activation(activation, any()), junk(z)));
     for (after, last) in [(After::Nothing, Vec::new()), residual].into_iter().chain(activated) {
-        for biased in [true, false] {
-            let dispatch = linear(&engine, &shape, [any(), any(), any()], wanted(biased), after.clone());
+        for (biased, storage) in storages(inputs).iter().flat_map(|storage| [(true, *storage), (false, *storage)]) {
+            let (place, after) = ((any(), storage), after.clone());
+            let dispatch = linear(&engine, &shape, place, [any(), any()], wanted(biased), after);
             let bias = if biased { dense(seed + 2, outputs) } else { junk(0) };
-            let mut memory = vec![activations(seed, rows, inputs), weight(), bias, junk(z), record()];
+            let mut memory = vec![activations(seed, rows, inputs), weight(storage), bias, junk(z), record()];
             memory.extend((!last.is_empty()).then(|| last.clone()));
             trials.push((Trial::of(&dispatch.expect("a dispatch"), memory), inputs));
         }
     }
     for activation in [None].into_iter().chain(ACTIVATIONS.map(Some)) {
-        for accumulate in [false, true] {
+        for (accumulate, storage) in storages(inputs).iter().flat_map(|storage| [(false, *storage), (true, *storage)]) {
             let below = activation.map(|activation| (activation, any()));
-            let dispatch = linear_backward_input(&engine, &shape, [any(), any(), any()], below, accumulate);
+            let place = (any(), storage);
+            let dispatch = linear_backward_input(&engine, &shape, place, [any(), any()], below, accumulate);
             let dz_below = if accumulate { activations(seed + 4, rows, inputs) } else { junk(x) };
             let z_below = activations(seed + 5, rows, inputs);
-            let memory = vec![activations(seed, rows, outputs), weight(), z_below, dz_below, record()];
+            let memory = vec![activations(seed, rows, outputs), weight(storage), z_below, dz_below, record()];
             trials.push((Trial::of(&dispatch.expect("a dispatch"), memory), outputs));
         }
     }

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_schedule;
 mod batch_size;
 mod best;
+mod bf16_models;
 mod clip_norm;
 mod demo;
 mod engine;

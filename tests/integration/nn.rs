@@ -9,9 +9,10 @@ use crate::trial::{
     JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
 };
 use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
-use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Range, Tiling, kernel};
+use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling, kernel};
 use gradus::nn::ops::{self, Gradient};
-use gradus::nn::{Activation, Batch, Error, Mlp, Workspace};
+use gradus::nn::{Activation, Batch, Error, Mlp, Parameter, Workspace};
+use gradus::params::Storage;
 use std::collections::{HashMap, HashSet};
 
 /// Rows and widths: below, at and above a quad and a workgroup.
@@ -53,7 +54,7 @@ impl Model {
     }
 
     fn forward(&self) -> Vec<Dispatch> {
-        let place = |name: &str| Ok::<Range, Error>(self.values[name].all());
+        let place = |name: &str| Ok::<Parameter, Error>((self.values[name].all(), Storage::F32));
         self.mlp.forward(&self.engine, place, &self.batch, &self.space).expect("a forward pass")
     }
 
@@ -63,7 +64,7 @@ impl Model {
 
     /// The backward pass to the parameters that `trained` names.
     fn backward(&self, trained: impl Fn(&str) -> bool, accumulate: bool) -> Vec<Dispatch> {
-        let place = |name: &str| Ok::<Range, Error>(self.values[name].all());
+        let place = |name: &str| Ok::<Parameter, Error>((self.values[name].all(), Storage::F32));
         let gradient = |name: &str| Ok(trained(name).then(|| self.gradients[name].all()));
         self.mlp.backward(&self.engine, place, gradient, &self.batch, &self.space, accumulate).expect("a backward pass")
     }

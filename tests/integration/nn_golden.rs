@@ -46,7 +46,7 @@ impl Run<'_> {
         let batch = Batch::new(engine, rows, mlp.inputs()).expect("a batch");
         let space = mlp.workspace(engine, rows).expect("a workspace");
 
-        let place = |name: &str| parameters.range(name);
+        let place = |name: &str| parameters.place(name);
         let gradient = |name: &str| optimizer.gradient(name).map(Some);
         let mut program = Program::new("pass");
         program.dispatches = mlp.forward::<AnyError>(engine, |name| Ok(place(name)?), &batch, &space).expect("forward");

@@ -3,15 +3,17 @@
 
 use crate::support::{assert_close, engines, gpu, noise};
 use crate::trial::{
-    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, words,
+    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, storages, stored,
+    words,
 };
 use gradus::engine::layout::{
     CORRECT, COUNTS, Dropout, Embedding, IGNORE, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
     Verdict, pcg,
 };
 use gradus::engine::{Dispatch, Engine, Range};
-use gradus::nn::Activation;
 use gradus::nn::ops::{self, After, Gradient};
+use gradus::nn::{Activation, Parameter};
+use gradus::params::Storage;
 
 /// Rows and widths of a norm: one, below and past a quad, a row of lanes and a workgroup.
 const ROWS: [[usize; 2]; 12] =
@@ -29,6 +31,12 @@ fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
 fn any<const N: usize>(engine: &Engine) -> [Range; N] {
     let range = engine.buffer("any", 16).expect("a buffer").all();
     std::array::from_fn(|_| range.clone())
+}
+
+/// The same for a weight, or a table, that is stored so.
+fn in_any(engine: &Engine, storage: Storage) -> Parameter {
+    let [range] = any(engine);
+    (range, storage)
 }
 
 /// Numbers below `most`, from a seed, and the tail.
@@ -49,7 +57,7 @@ fn nn_linear_with_a_residual_or_without_a_bias_agrees_with_its_twin() {
     for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
         let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
         let z = rows * outputs.next_multiple_of(4);
-        for biased in [true, false] {
+        for (biased, storage) in storages(inputs).iter().flat_map(|storage| [(true, *storage), (false, *storage)]) {
             for way in ["plain", "residual", "activated"] {
                 let bias = biased.then(|| any::<1>(&gpu)[0].clone());
                 let [more] = any(&gpu);
@@ -58,14 +66,15 @@ fn nn_linear_with_a_residual_or_without_a_bias_agrees_with_its_twin() {
                     "residual" => (After::Residual(more), Some(activations(seed + 3, rows, outputs))),
                     _ => (After::Activation(Activation::GeluNew, more), Some(junk(z))),
                 };
-                let dispatch = ops::linear(&gpu, &shape, any(&gpu), bias, after).expect("a dispatch");
-                let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
+                let dispatch =
+                    ops::linear(&gpu, &shape, in_any(&gpu, storage), any(&gpu), bias, after).expect("a dispatch");
+                let (x, weight) = (activations(seed, rows, inputs), stored(storage, seed + 1, inputs * outputs));
                 let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
                 let mut memory = vec![x, weight, bias, junk(z), record(shape)];
                 memory.extend(last);
                 let mut trial = Trial::of(&dispatch, memory);
                 regrid(&mut trial, case % 3);
-                agree(&gpu, &trial, inputs, &format!("{shape:?} {way}, biased {biased}"));
+                agree(&gpu, &trial, inputs, &format!("{shape:?} {way}, biased {biased}, in {storage}"));
             }
         }
     }
@@ -78,10 +87,14 @@ fn nn_linear_backward_input_joins_what_is_there() {
         let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
         let below = (case % 2 == 0).then(|| (Activation::Tanh, any::<1>(&gpu)[0].clone()));
         let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
-        let dispatch = ops::linear_backward_input(&gpu, &shape, any(&gpu), below, true).expect("a dispatch");
-        let (dz, weight) = (activations(seed, rows, outputs), dense(seed + 1, inputs * outputs));
-        let memory = vec![dz, weight, z_below, activations(seed + 3, rows, inputs), record(shape)];
-        agree(&gpu, &Trial::of(&dispatch, memory), outputs, &format!("{shape:?}"));
+        for storage in storages(inputs) {
+            let (weight, below) = (in_any(&gpu, *storage), below.clone());
+            let dispatch = ops::linear_backward_input(&gpu, &shape, weight, any(&gpu), below, true);
+            let (dz, weight) = (activations(seed, rows, outputs), stored(*storage, seed + 1, inputs * outputs));
+            let memory = vec![dz, weight, z_below.clone(), activations(seed + 3, rows, inputs), record(shape)];
+            let trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+            agree(&gpu, &trial, outputs, &format!("{shape:?}, in {storage}"));
+        }
     }
 }
 
@@ -286,21 +299,23 @@ fn nn_embedding_equals_its_twin() {
     let Some(gpu) = gpu() else { return };
     for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
         let (seed, entries) = (case as u32, [1, 3, 11, 300][case % 4]);
-        for typed in [false, true] {
+        for (typed, storage) in storages(width).iter().flat_map(|storage| [(false, *storage), (true, *storage)]) {
             let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
             let rows = batch * context;
-            let types = typed.then(|| any(&gpu));
-            let dispatch = ops::embedding(&gpu, &shape, any(&gpu), types).expect("a dispatch");
-            let (token_table, position_table) = (dense(seed, entries * width), dense(seed + 1, (context + 2) * width));
+            let table = || in_any(&gpu, storage);
+            let types = typed.then(|| (any::<1>(&gpu)[0].clone(), table()));
+            let dispatch = ops::embedding(&gpu, &shape, any(&gpu), [table(), table()], types).expect("a dispatch");
+            let table = |seed: u32, entries: usize| stored(storage, seed, entries * width);
+            let (token_table, position_table) = (table(seed, entries), table(seed + 1, context + 2));
             let y = junk(rows * shape.stride());
             let mut memory = vec![names(seed, rows, entries), token_table, position_table, y, record(shape)];
             if typed {
-                memory.extend([names(seed + 2, rows, 2), dense(seed + 3, 2 * width)]);
+                memory.extend([names(seed + 2, rows, 2), table(seed + 3, 2)]);
             }
             let mut trial = Trial::of(&dispatch, memory);
             regrid(&mut trial, case % 3);
             let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
-            assert_eq!(got, expected, "{shape:?}, typed {typed}");
+            assert_eq!(got, expected, "{shape:?}, typed {typed}, in {storage}");
         }
     }
 }
@@ -579,16 +594,16 @@ fn nn_slopes_of_linear_layers() {
         let weights = floats(&activations(6, rows, inputs))[..rows * 8].to_vec();
         engine.write(&dtop.buffer, 0, &weights).expect("a write");
         let after = After::Activation(activation, h.clone());
-        let up = [x.clone(), w1.clone(), z.clone()];
-        let down = [h.clone(), w2.clone(), top.clone()];
+        let (up, down) = ([x.clone(), z.clone()], [h.clone(), top.clone()]);
+        let f32 = |range: &Range| (range.clone(), Storage::F32);
         let forward = vec![
-            ops::linear(&engine, &shape, up, Some(b1.clone()), after).expect("a dispatch"),
-            ops::linear(&engine, &back, down, None, After::Residual(residual.clone())).expect("a dispatch"),
+            ops::linear(&engine, &shape, f32(&w1), up, Some(b1.clone()), after).expect("a dispatch"),
+            ops::linear(&engine, &back, f32(&w2), down, None, After::Residual(residual.clone())).expect("a dispatch"),
         ];
         let (targets, below) = ([Some(dw2.clone()), None], Some((activation, z.clone())));
         let backward = vec![
             ops::linear_backward_weight(&engine, &back, [dtop.clone(), h], targets, false).expect("a dispatch"),
-            ops::linear_backward_input(&engine, &back, [dtop.clone(), w2.clone(), dz.clone()], below, false)
+            ops::linear_backward_input(&engine, &back, f32(&w2), [dtop.clone(), dz.clone()], below, false)
                 .expect("a dispatch"),
             ops::linear_backward_weight(
                 &engine,
@@ -598,7 +613,7 @@ fn nn_slopes_of_linear_layers() {
                 false,
             )
             .expect("a dispatch"),
-            ops::linear_backward_input(&engine, &shape, [dz, w1.clone(), dx.clone()], None, false).expect("a dispatch"),
+            ops::linear_backward_input(&engine, &shape, f32(&w1), [dz, dx.clone()], None, false).expect("a dispatch"),
         ];
         let inputs =
             vec![("x", x, dx), ("w1", w1, dw1), ("b1", b1, db1), ("w2", w2, dw2), ("residual", residual, dtop)];
@@ -680,9 +695,12 @@ fn nn_slopes_of_embeddings_dropped_out_and_pooled() {
     let drop = Dropout::new(1, 2, 0.3, rows * shape.quads as usize);
     let pool = Pool::new(batch, context, width);
 
-    let memory = [tokens.clone(), token_table.clone(), position_table.clone(), y.clone()];
+    let memory = [tokens.clone(), y.clone()];
+    let [of_tokens, of_positions, of_types] =
+        [token_table, position_table, type_table].map(|table| (table.clone(), Storage::F32));
     let forward = vec![
-        ops::embedding(&engine, &shape, memory, Some([types.clone(), type_table.clone()])).expect("a dispatch"),
+        ops::embedding(&engine, &shape, memory, [of_tokens, of_positions], Some((types.clone(), of_types)))
+            .expect("a dispatch"),
         ops::dropout(&engine, &drop, [y, dropped.clone(), position.clone()], None).expect("a dispatch"),
         ops::mean_pool(&engine, &pool, [dropped, mask.clone(), pooled.clone()]).expect("a dispatch"),
     ];

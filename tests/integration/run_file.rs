@@ -1,7 +1,7 @@
 //! Run files: what they say, what is wrong with them, and the data that they name.
 
 use crate::support::folder;
-use gradus::params::Field;
+use gradus::params::{Field, Storage};
 use gradus::run::{BatchRows, Material, ModelKind, RunFile, Source, TestSet};
 use gradus::schedule::{Epochs, Phases, Plan};
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "model: {type: mlp, preset: tiny}\ndata: {embedded: digits}",
-            "model.preset is not a known key; known are type, hidden, activation, from",
+            "model.preset is not a known key; known are type, hidden, activation, parameters, from",
         ),
         (
             "model: {type: decoder, preset: tiny, dropout: 1}\ndata: {embedded: kjv}",
@@ -141,8 +141,8 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "use_mixed_precision: true",
-            "use_mixed_precision = true is not possible: everything is computed in f32 here; moments may be stored in \
-             less, see optimizer.moments",
+            "use_mixed_precision = true is not possible: everything is computed in f32 here; parameters and \
+             moments may be stored in less, see model.parameters and optimizer.moments",
         ),
         (
             "learning_rate_scaling: sqr",
@@ -152,13 +152,17 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
     ] {
         assert_eq!(told(&format!("{DIGITS}{keys}\n")), format!("run.yaml: {expected}"), "{keys}");
     }
+    assert_eq!(
+        told("model: {type: mlp, parameters: bf8}\ndata: {embedded: digits}\n"),
+        "run.yaml: model.parameters = bf8 is not one of f32, bf16 (did you mean \"bf16\"?)"
+    );
     let missing = parse(&format!("{DIGITS}schedule: no.yaml\n")).expect_err("refused").to_string();
     assert!(missing.starts_with("here/no.yaml: "), "{missing}");
 }
 
 #[test]
 fn the_resolved_file_says_the_same_again() {
-    let text = "model: {type: decoder, tied: false}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\ntrainable: false\n\
+    let text = "model: {type: decoder, tied: false, parameters: bf16}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\ntrainable: false\n\
                 batch_size: auto\nlearning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\n";
     let run = read(text);
     let again = RunFile::parse("run.yaml", &run.resolved(8), (Path::new("elsewhere"), "other"), &[]).expect("a run");
@@ -169,6 +173,7 @@ fn the_resolved_file_says_the_same_again() {
         (spec.row, spec.phases, spec.laws.len(), run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps)
     };
     assert_eq!(same(&again), same(&run));
+    assert_eq!([&run, &again].map(|run| run.config(8).parameters), [Storage::Bf16; 2]);
 }
 
 #[test]

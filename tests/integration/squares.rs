@@ -447,7 +447,7 @@ fn transformer(engine: &Engine, config: &Config, frozen: fn(&str) -> bool, micro
         let loss = LossOptions { scale: 1.0 / micro as f32, ..LOSS };
         let one = |number: usize| {
             let data = if micro == 1 { data.clone() } else { data.half(number) };
-            let parameter = |name: &str| Ok::<_, ModelError>(parameters.range(name).expect("a range"));
+            let parameter = |name: &str| Ok::<_, ModelError>(parameters.place(name).expect("a range"));
             let gradient = |name: &str| Ok(trainable(optimizer, name));
             let batch = data.on(engine, config);
             space.dispatches(&batch, loss, parameter, gradient, number > 0).expect("dispatches")
@@ -519,7 +519,7 @@ fn mlp(engine: &Engine, input: f32, squares: bool) -> Bed {
     engine.write(&batch.x, 0, &x).expect("inputs");
     engine.write(&batch.labels, 0, &[0u32, 1, 0, 1, 0, 1, 1]).expect("labels");
     let space = model.workspace(engine, 7).expect("memory");
-    let parameter = |name: &str| Ok::<_, ModelError>(parameters.range(name).expect("a range"));
+    let parameter = |name: &str| Ok::<_, ModelError>(parameters.place(name).expect("a range"));
     Bed::new(engine, &parameters, &groups, squares, |optimizer| {
         let gradient = |name: &str| Ok(trainable(optimizer, name));
         let mut dispatches = model.forward(engine, parameter, &batch, &space).expect("forward");

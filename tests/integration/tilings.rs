@@ -2,12 +2,13 @@
 //! it stands; and which tiling is chosen for what.
 
 use crate::support::{assert_close, folder, fresh_gpu, gpu};
-use crate::trial::{Trial, activations, agree, dense, floats, junk, regrid};
+use crate::trial::{Trial, activations, agree, dense, floats, junk, regrid, storages, stored};
 use gradus::engine::layout::Linear;
 use gradus::engine::{AdapterChoice, Choices, Engine, Range, Tiling};
 use gradus::measure;
 use gradus::nn::Activation;
 use gradus::nn::ops::{self, After};
+use gradus::params::Storage;
 use std::process::Command;
 use std::time::Duration;
 
@@ -43,16 +44,19 @@ fn each(gpu: &Engine) -> Vec<(Engine, [usize; 3], usize)> {
 fn tilings_of_a_linear_layer_agree_with_its_twin() {
     let Some(gpu) = gpu() else { return };
     for (engine, layer, case) in each(&gpu) {
-        let mut trial = linear(&engine, layer, case);
-        let tiled = engine.choices().otherwise.tile().is_some();
-        assert_eq!(trial.kernel.name.contains("tiled"), tiled, "{}", trial.kernel.name);
-        regrid(&mut trial, case % 2);
-        agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}, {:?}", trial.constants));
+        for storage in storages(layer[1]) {
+            let mut trial = linear(&engine, layer, case, *storage);
+            let tiled = engine.choices().otherwise.tile().is_some();
+            assert_eq!(trial.kernel.name.contains("tiled"), tiled, "{}", trial.kernel.name);
+            assert_eq!(trial.kernel.name.contains("weight16"), *storage == Storage::Bf16, "{}", trial.kernel.name);
+            regrid(&mut trial, case % 2);
+            agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}, {:?}", trial.constants));
+        }
     }
 }
 
-/// A linear layer forward over random numbers, after which comes this or that.
-fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize) -> Trial {
+/// A linear layer forward over random numbers, with its weight stored so, after which comes this or that.
+fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize, storage: Storage) -> Trial {
     let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
     let z = rows * outputs.next_multiple_of(4);
     let biased = case.is_multiple_of(2);
@@ -61,8 +65,10 @@ fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize) -> 
         1 => (After::Residual(one(engine)), Some(activations(seed + 3, rows, outputs))),
         _ => (After::Activation(Activation::GeluNew, one(engine)), Some(junk(z))),
     };
-    let dispatch = ops::linear(engine, &shape, any(engine), biased.then(|| one(engine)), after).expect("a dispatch");
-    let (x, weight) = (activations(seed, rows, inputs), dense(seed + 1, inputs * outputs));
+    let weight = (one(engine), storage);
+    let dispatch = ops::linear(engine, &shape, weight, any(engine), biased.then(|| one(engine)), after);
+    let dispatch = dispatch.expect("a dispatch");
+    let (x, weight) = (activations(seed, rows, inputs), stored(storage, seed + 1, inputs * outputs));
     let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
     Trial::of(&dispatch, [x, weight, bias, junk(z), record(shape)].into_iter().chain(last).collect())
 }
@@ -75,7 +81,7 @@ fn tilings_by_cooperative_matrices_agree_with_the_twin_or_are_the_usual_ones() {
     let asked = gpu.choosing(Choices::all(Tiling::Cooperative));
     let usual = gpu.choosing(Choices::all(if gpu.is_software() { Tiling::Registers } else { Tiling::Tiles64 }));
     for (case, layer) in LAYERS.into_iter().enumerate() {
-        let mut trial = linear(&asked, layer, case);
+        let mut trial = linear(&asked, layer, case, Storage::F32);
         if Tiling::Cooperative.fits(&gpu) {
             assert!(trial.kernel.name.starts_with("linear.cooperative"), "{}", trial.kernel.name);
             trial.memory[..2].iter_mut().flatten().for_each(|word| {
@@ -84,7 +90,7 @@ fn tilings_by_cooperative_matrices_agree_with_the_twin_or_are_the_usual_ones() {
             regrid(&mut trial, case % 2);
             agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}"));
         } else {
-            let expected = linear(&usual, layer, case);
+            let expected = linear(&usual, layer, case, Storage::F32);
             assert_eq!((trial.kernel.name, &trial.constants), (expected.kernel.name, &expected.constants));
             assert_eq!(trial.run(&gpu, 0), expected.run(&gpu, 0), "{layer:?}");
         }
@@ -98,7 +104,7 @@ fn tilings_by_cooperative_matrices_round_to_f16_and_no_further() {
     let Some(gpu) = gpu() else { return };
     let asked = gpu.choosing(Choices::all(Tiling::Cooperative));
     for (case, layer) in LAYERS.into_iter().enumerate().filter(|(case, _)| case % 3 == 0) {
-        let trial = linear(&asked, layer, case);
+        let trial = linear(&asked, layer, case, Storage::F32);
         let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
         let most = layer[1] as f64 * (2f64.powi(-10) + 2e-7) + 1e-6;
         assert_close(&format!("{layer:?}"), floats(&got[3]), floats(&expected[3]), 1e-6, most);
@@ -131,13 +137,17 @@ fn tilings_of_a_linear_layer_backward_to_its_input_agree_with_its_twin() {
         let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
         let (below, accumulate) = ((case.is_multiple_of(2)).then(|| (Activation::Tanh, one(&gpu))), case % 3 == 0);
         let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
-        let dispatch = ops::linear_backward_input(&engine, &shape, any(&gpu), below, accumulate).expect("a dispatch");
         let dx = rows * inputs.next_multiple_of(4);
         let dx = if accumulate { activations(seed + 3, rows, inputs) } else { junk(dx) };
-        let (dz, weight) = (activations(seed, rows, outputs), dense(seed + 1, inputs * outputs));
-        let mut trial = Trial::of(&dispatch, vec![dz, weight, z_below, dx, record(shape)]);
-        regrid(&mut trial, case % 2);
-        agree(&gpu, &trial, outputs, &format!("{shape:?}, case {case}, {:?}", dispatch.constants));
+        for storage in storages(inputs) {
+            let (weight, below) = ((one(&gpu), *storage), below.clone());
+            let dispatch = ops::linear_backward_input(&engine, &shape, weight, any(&gpu), below, accumulate);
+            let (dz, weight) = (activations(seed, rows, outputs), stored(*storage, seed + 1, inputs * outputs));
+            let memory = vec![dz, weight, z_below.clone(), dx.clone(), record(shape)];
+            let mut trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+            regrid(&mut trial, case % 2);
+            agree(&gpu, &trial, outputs, &format!("{shape:?}, case {case}, {:?}", trial.constants));
+        }
     }
 }
 
@@ -175,7 +185,8 @@ fn tilings_give_a_row_the_same_bits_wherever_it_stands() {
         let run = |first: usize, rows: usize| {
             let shape = Linear::new(rows, inputs, outputs);
             let bound = Some(one(&gpu));
-            let dispatch = ops::linear(&engine, &shape, any(&gpu), bound, After::Nothing).expect("a dispatch");
+            let dispatch = ops::linear(&engine, &shape, (one(&gpu), Storage::F32), any(&gpu), bound, After::Nothing)
+                .expect("a dispatch");
             let x = x[first * inputs..].to_vec();
             let memory = vec![x, weight.clone(), bias.clone(), junk(rows * stride), record(shape)];
             Trial::of(&dispatch, memory).run(&gpu, 0)[3][..rows * stride].to_vec()

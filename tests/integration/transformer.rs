@@ -82,7 +82,7 @@ impl Run {
         let dispatches = space.dispatches::<Box<dyn std::error::Error>>(
             &batch,
             loss,
-            |name| Ok(parameters.range(name)?),
+            |name| Ok(parameters.place(name)?),
             |name| Ok(Some(optimizer.gradient(name)?)),
             false,
         );

@@ -6,6 +6,7 @@ use gradus::engine::layout::{IGNORED, Metrics, Position};
 use gradus::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Range, Submission};
 use gradus::nn::transformer::{Config, Kind, LossOptions, Pass, Pooling, Sequences, Transformer, Workspace};
 use gradus::nn::{Activation, Error};
+use gradus::params::Storage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -149,7 +150,9 @@ impl Bed {
             self.asked.borrow_mut().push(name.to_owned());
             Ok(Some(self.gradients[name].all()))
         };
-        space.dispatches::<Error>(batch, loss, |name| Ok(self.values[name].all()), gradient, accumulate).expect("them")
+        space
+            .dispatches::<Error>(batch, loss, |name| Ok((self.values[name].all(), Storage::F32)), gradient, accumulate)
+            .expect("them")
     }
 
     /// A pass that is ready to run.

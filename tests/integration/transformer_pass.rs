@@ -8,7 +8,7 @@ use gradus::engine::{Dispatch, Engine, Program, Submission};
 use gradus::nn::Error;
 use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Transformer};
 use gradus::optim::{Optimizer, Parameters, Settings};
-use gradus::params::{Group, Row};
+use gradus::params::{Group, Row, Storage};
 
 /// What trains in a phase: names that start with one of these.
 type Phase = &'static [&'static str];
@@ -141,7 +141,7 @@ fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
     let batch = Data::new(config, 4, 5).on(engine, config);
     let space = model.training(4, 5, |_| true).expect("a pass").allocate(engine).expect("memory");
     let mut program = Program::new("pass");
-    let parameter = |name: &str| Ok(parameters.range(name)?);
+    let parameter = |name: &str| Ok(parameters.place(name)?);
     let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
     let loss = LossOptions { seed, ..LOSS };
     program.dispatches =
@@ -331,7 +331,7 @@ fn transformer_refuses_sizes_that_do_not_fit() {
     let data = Data::new(&config, 2, 5);
     let space = bed.pass(&data, |_| true).allocate(&bed.engine).expect("memory");
     let refused = |batch: &gradus::nn::transformer::Sequences| {
-        let all = |name: &str| Ok(bed.values[name].all());
+        let all = |name: &str| Ok((bed.values[name].all(), Storage::F32));
         let made = space.dispatches::<Error>(batch, LOSS, all, |_| Ok(None), false);
         made.expect_err("another batch").to_string()
     };

@@ -3,6 +3,8 @@
 
 use crate::support::{assert_close, noise};
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission};
+use gradus::params::Storage;
+use half::bf16;
 
 /// Elements behind each array.
 pub const TAIL: usize = 32;
@@ -65,6 +67,21 @@ pub fn dense(seed: u32, count: usize) -> Vec<u32> {
     let mut values = noise(seed, count);
     values.resize(count + TAIL, JUNK);
     words(values)
+}
+
+/// How a matrix with rows of this width may be stored for a model to read it.
+pub fn storages(width: usize) -> &'static [Storage] {
+    if width.is_multiple_of(4) { &[Storage::F32, Storage::Bf16] } else { &[Storage::F32] }
+}
+
+/// `count` numbers as they are stored, and the tail.
+pub fn stored(storage: Storage, seed: u32, count: usize) -> Vec<u32> {
+    if storage == Storage::F32 {
+        return dense(seed, count);
+    }
+    let half = |value: &f32| u32::from(bf16::from_f32(*value).to_bits());
+    let pair = |pair: &[f32]| half(&pair[0]) | pair.get(1).map_or(0, half) << 16;
+    noise(seed, count).chunks(2).map(pair).chain([JUNK.to_bits(); TAIL]).collect()
 }
 
 /// Rows of whole vec4s, `behind` behind the last column, then the tail. Some numbers are 0 and -0, where relu bends.

@@ -7,6 +7,7 @@ use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::nn::Activation;
 use gradus::nn::transformer::{Config as Sizes, Kind, Pooling, Transformer};
 use gradus::optim::Settings;
+use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
 
@@ -53,6 +54,7 @@ fn labelled(sizes: Sizes) -> ClassifySequences {
 }
 
 const CONFIG: Config = Config {
+    parameters: Storage::F32,
     batch_size: 4,
     micro_batches: 2,
     epochs: 4,

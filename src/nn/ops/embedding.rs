@@ -1,29 +1,39 @@
 //! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
 //! of its own.
 
-use super::{Operation, switch};
+use super::{Operation, in_bf16, switch};
 use crate::engine::layout::{Embedding, NONE};
 use crate::engine::{Dispatch, Engine, Range};
-use crate::nn::Error;
+use crate::nn::{Error, Parameter};
 
-/// The embeddings of tokens and their positions, and of their types where given. Memory: tokens, token_table,
-/// position_table, y; types: token_types, type_table.
+/// The embeddings of tokens and their positions, and of their types where given. Memory: tokens, y. Tables: of tokens, of
+/// positions; types: token_types, and their table.
 ///
 /// # Errors
-/// Out of device memory.
+/// [`Error::TablesDiffer`]; out of device memory.
 pub fn embedding(
     engine: &Engine,
     shape: &Embedding,
-    memory: [Range; 4],
-    types: Option<[Range; 2]>,
+    [tokens, y]: [Range; 2],
+    tables: [Parameter; 2],
+    types: Option<(Range, Parameter)>,
 ) -> Result<Dispatch, Error> {
-    let name = match (shape.width.is_multiple_of(4), types.is_some()) {
-        (true, false) => "embedding",
-        (true, true) => "embedding.typed",
-        (false, false) => "embedding.ragged",
-        (false, true) => "embedding.ragged_typed",
+    let (types, type_table) = types.unzip();
+    let stored = tables[0].1;
+    if let Some((_, other)) = tables.iter().chain(&type_table).find(|(_, other)| *other != stored) {
+        return Err(Error::TablesDiffer { stored: [stored, *other] });
+    }
+    let name = match (in_bf16(stored, shape.width)?, shape.width.is_multiple_of(4), types.is_some()) {
+        (false, true, false) => "embedding",
+        (false, true, true) => "embedding.typed",
+        (false, false, false) => "embedding.ragged",
+        (false, false, true) => "embedding.ragged_typed",
+        (true, _, false) => "embedding.tables16",
+        (true, _, true) => "embedding.tables16_typed",
     };
-    let memory = memory.into_iter().chain(types.into_iter().flatten()).map(Into::into).collect();
+    let [token_table, position_table] = tables.map(|(range, _)| range);
+    let typed = types.into_iter().chain(type_table.map(|(range, _)| range));
+    let memory = [tokens, token_table, position_table, y].into_iter().chain(typed).map(Into::into).collect();
     let invocations = u64::from(shape.rows) * u64::from(shape.quads);
     Operation::of_elements(name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
 }

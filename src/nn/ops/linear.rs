@@ -1,9 +1,10 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::{Constants, Operation, or_aside, switch};
+use super::{Constants, Operation, in_bf16, or_aside, switch};
 use crate::engine::layout::Linear;
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling};
-use crate::nn::{Activation, Error};
+use crate::nn::{Activation, Error, Parameter};
+use crate::params::Storage;
 
 /// Folded into a linear layer, so that its result is not read and written once more.
 #[derive(Clone, Debug)]
@@ -16,21 +17,23 @@ pub enum After {
     Residual(Range),
 }
 
-/// z = x Wᵀ + b, then what comes `after`. Memory: x, weight, z. Tied embeddings are a weight like any other.
+/// z = x Wᵀ + b, then what comes `after`. Memory: x, z. Tied embeddings are a weight like any other.
 ///
 /// # Errors
 /// Out of device memory.
 pub fn linear(
     engine: &Engine,
     shape: &Linear,
-    [x, weight, z]: [Range; 3],
+    weight: Parameter,
+    [x, z]: [Range; 2],
     bias: Option<Range>,
     after: After,
 ) -> Result<Dispatch, Error> {
+    let (weight, stored) = weight;
     let mut constants = vec![switch("BIAS", bias.is_some())];
     let bias = bias.unwrap_or_else(|| weight.clone());
     let mut memory = vec![x.into(), weight.into(), bias.into(), z.into()];
-    let variant = match after {
+    let folded = match after {
         After::Nothing => "",
         After::Activation(activation, h) => {
             constants.push(("ACTIVATION", activation.number()));
@@ -42,28 +45,31 @@ pub fn linear(
             "residual"
         }
     };
-    let (results, bytes) = ([shape.rows, shape.outputs], streams(shape));
-    Pass { name: "linear", shape, results, variant, memory, constants, bytes }.dispatch(engine)
+    let (results, bytes) = ([shape.rows, shape.outputs], streams(shape, stored));
+    Pass { name: "linear", shape, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
-/// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, weight, dz_below.
+/// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, dz_below.
 ///
 /// # Errors
 /// Out of device memory.
 pub fn linear_backward_input(
     engine: &Engine,
     shape: &Linear,
-    [dz, weight, dz_below]: [Range; 3],
+    weight: Parameter,
+    [dz, dz_below]: [Range; 2],
     below: Option<(Activation, Range)>,
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
+    let (weight, stored) = weight;
     let activation = below.as_ref().map_or(0.0, |(activation, _)| activation.number());
     let constants: Constants = vec![("ACTIVATION", activation), switch("ACCUMULATE", accumulate)];
     let z_below = below.map_or_else(|| dz.clone(), |(_, z_below)| z_below);
     let memory = vec![dz.into(), weight.into(), z_below.into(), dz_below.into()];
     let results = [shape.rows, shape.inputs];
-    let bytes = streams(shape) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
-    Pass { name: "linear_backward_input", shape, results, variant: "", memory, constants, bytes }.dispatch(engine)
+    let bytes = streams(shape, stored) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
+    Pass { name: "linear_backward_input", shape, results, stored, folded: "", memory, constants, bytes }
+        .dispatch(engine)
 }
 
 /// dW = dzᵀ x and db = the column sums of dz, added to what is there with `accumulate`; `None` for what is frozen.
@@ -82,8 +88,10 @@ pub fn linear_backward_weight(
     let (dweight, dbias) = (or_aside(engine, dweight)?, or_aside(engine, dbias)?);
     let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
-    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape));
-    Pass { name: "linear_backward_weight", shape, results, variant: "", memory, constants, bytes }.dispatch(engine)
+    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape, Storage::F32));
+    let stored = Storage::F32;
+    Pass { name: "linear_backward_weight", shape, results, stored, folded: "", memory, constants, bytes }
+        .dispatch(engine)
 }
 
 /// A pass over a layer, before it has a tiling.
@@ -92,7 +100,9 @@ struct Pass<'a> {
     shape: &'a Linear,
     /// How many down and across.
     results: [u32; 2],
-    variant: &'a str,
+    /// How the weight, or its gradient, is stored.
+    stored: Storage,
+    folded: &'a str,
     memory: Vec<Binding>,
     constants: Constants,
     bytes: u64,
@@ -101,7 +111,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// The dispatch in the tiling that is chosen for the layer.
     fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
-        let Pass { name, shape, results: [down, across], variant, memory, mut constants, bytes } = self;
+        let Pass { name, shape, results: [down, across], stored, folded, memory, mut constants, bytes } = self;
         let tiling = engine.tiling(name, shape.inputs, shape.outputs);
         let (form, workgroup, invocations) = match (tiling.tile(), engine.cooperative_subgroup()) {
             (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
@@ -116,8 +126,12 @@ impl Pass<'_> {
             }
         };
         // Weights whose rows do not start at a vec4 are read one by one.
-        let ragged = if shape.inputs.is_multiple_of(4) { "" } else { "ragged" };
-        let words: Vec<&str> = [form, ragged, variant].into_iter().filter(|word| !word.is_empty()).collect();
+        let weight = match (in_bf16(stored, shape.inputs)?, shape.inputs.is_multiple_of(4)) {
+            (true, _) => "weight16",
+            (false, true) => "",
+            (false, false) => "ragged",
+        };
+        let words: Vec<&str> = [form, weight, folded].into_iter().filter(|word| !word.is_empty()).collect();
         let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
         Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
@@ -139,7 +153,7 @@ fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
 }
 
 /// Bytes of inputs, outputs and weights.
-fn streams(shape: &Linear) -> u64 {
+fn streams(shape: &Linear, stored: Storage) -> u64 {
     let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
-    4 * (rows * (inputs + outputs) + inputs * outputs)
+    4 * rows * (inputs + outputs) + stored.bytes(inputs * outputs)
 }

@@ -2,7 +2,8 @@
 //! sizes and the memory it works on.
 //!
 //! Memory is given in the order in which the shader's head lists it. Activations are f32, `[rows, quads(width)]` vec4,
-//! zero behind the last column; a model's rows are batch · context. What may be left out is an `Option`.
+//! zero behind the last column; a model's rows are batch · context. What may be left out is an `Option`. Weights and tables
+//! come with how they are stored.
 
 mod dropout;
 mod embedding;
@@ -22,6 +23,7 @@ pub use squares::write_squares;
 
 use super::Error;
 use crate::engine::{Binding, Dispatch, Engine, Range, kernel, row_of};
+use crate::params::Storage;
 
 /// Vec4s in a row of this many numbers.
 pub fn quads(width: usize) -> usize {
@@ -100,6 +102,15 @@ fn lanes(count: u32) -> (&'static str, f64) {
 /// A switch of a kernel.
 fn switch(name: &'static str, on: bool) -> (&'static str, f64) {
     (name, f64::from(u8::from(on)))
+}
+
+/// Whether a matrix with rows of this width lies in bf16.
+fn in_bf16(stored: Storage, width: u32) -> Result<bool, Error> {
+    match stored {
+        Storage::F32 => Ok(false),
+        Storage::Bf16 if width.is_multiple_of(4) => Ok(true),
+        Storage::Bf16 | Storage::Int8 => Err(Error::Unreadable { stored, width: width as usize }),
+    }
 }
 
 /// The range, or memory for a binding that its kernel leaves alone.

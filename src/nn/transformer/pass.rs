@@ -8,7 +8,7 @@ use crate::engine::layout::{self, Metrics};
 use crate::engine::{Buffer, Dispatch, Engine, Range};
 use crate::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query};
 use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
-use crate::nn::{Error, limits};
+use crate::nn::{Error, Parameter, limits, vector};
 use std::collections::HashSet;
 
 /// A batch on the device, as the kernels that gather one leave it.
@@ -214,7 +214,7 @@ pub struct Workspace {
 
 /// Where parameters and their gradients are.
 struct Placed<'a, E> {
-    parameter: &'a dyn Fn(&str) -> Result<Range, E>,
+    parameter: &'a dyn Fn(&str) -> Result<Parameter, E>,
     gradient: &'a dyn Fn(&str) -> Result<Option<Range>, E>,
     /// Whose gradients are asked for.
     trained: HashSet<&'a str>,
@@ -250,18 +250,18 @@ impl Workspace {
         self.range(self.pass.logits)
     }
 
-    /// The dispatches of the pass over a batch. `parameter` tells where each parameter lies, `gradient` where its gradient
-    /// goes; it is asked for those that [train](Pass::trained) only, and may leave one out with `None`. With `accumulate`,
+    /// The dispatches of the pass over a batch. `parameter` tells where each parameter lies and how it is stored, `gradient`
+    /// where its gradient goes; it is asked for those that [train](Pass::trained) only, and may leave one out with `None`. With `accumulate`,
     /// gradients are added to what is there.
     ///
     /// # Errors
-    /// From `parameter` and `gradient`; a batch of other sizes, or without the token types that the model has; out of
-    /// device memory.
+    /// From `parameter` and `gradient`; [`Error::Unreadable`], [`Error::TablesDiffer`]; a batch of other sizes, or without
+    /// the token types that the model has; out of device memory.
     pub fn dispatches<E: From<Error>>(
         &self,
         batch: &Sequences,
         loss: LossOptions,
-        parameter: impl Fn(&str) -> Result<Range, E>,
+        parameter: impl Fn(&str) -> Result<Parameter, E>,
         gradient: impl Fn(&str) -> Result<Option<Range>, E>,
         accumulate: bool,
     ) -> Result<Vec<Dispatch>, E> {
@@ -321,23 +321,23 @@ impl Workspace {
         let made = match step {
             Step::Embed { tables, y } => {
                 let types = match (batch.types.clone(), tables.get(2)) {
-                    (Some(types), Some(table)) => Some([types, (placed.parameter)(table)?]),
+                    (Some(types), Some(table)) => Some((types, (placed.parameter)(table)?)),
                     _ => None,
                 };
-                let memory =
-                    [batch.tokens.clone(), (placed.parameter)(&tables[0])?, (placed.parameter)(&tables[1])?, at(y)];
-                ops::embedding(engine, &self.pass.embedding(Table::Tokens), memory, types)?
+                let (memory, shape) = ([batch.tokens.clone(), at(y)], self.pass.embedding(Table::Tokens));
+                let tables = [(placed.parameter)(&tables[0])?, (placed.parameter)(&tables[1])?];
+                ops::embedding(engine, &shape, memory, tables, types)?
             }
             Step::EmbedBackward { tables, dy } => return self.embed_backward(tables, *dy, batch, placed, dispatches),
             Step::Norm { norm, x, residual, y, moments } => {
                 let [gamma, beta] = parts(norm);
-                let memory = [at(x), (placed.parameter)(&gamma)?, (placed.parameter)(&beta)?, at(y), at(moments)];
+                let memory = [at(x), placed.vector(&gamma)?, placed.vector(&beta)?, at(y), at(moments)];
                 let residual = residual.map(|(residual, sum)| [self.range(residual), self.range(sum)]);
                 ops::layer_norm(engine, &self.pass.norm(norm), memory, residual)?
             }
             Step::NormInput { norm, dy, x, moments, dx, adds } => {
                 let [gamma, _] = parts(norm);
-                let memory = [at(dy), at(x), (placed.parameter)(&gamma)?, at(moments), at(dx)];
+                let memory = [at(dy), at(x), placed.vector(&gamma)?, at(moments), at(dx)];
                 ops::layer_norm_backward_input(engine, &self.pass.norm(norm), memory, *adds)?
             }
             Step::NormWeight { norm, dy, x, moments } => {
@@ -346,19 +346,19 @@ impl Workspace {
                 ops::layer_norm_backward_weight(engine, &self.pass.norm(norm), memory, gradients, adds)?
             }
             Step::Linear { layer, x, z, after } => {
-                let bias = layer.bias.as_ref().map(|bias| (placed.parameter)(bias)).transpose()?;
-                let memory = [at(x), (placed.parameter)(&layer.weight)?, self.plane(*z, layer)];
+                let bias = layer.bias.as_ref().map(|bias| placed.vector(bias)).transpose()?;
+                let (weight, memory) = ((placed.parameter)(&layer.weight)?, [at(x), self.plane(*z, layer)]);
                 let folded = match after {
                     After::Nothing => Folded::Nothing,
                     After::Activation(activation, h) => Folded::Activation(*activation, at(h)),
                     After::Residual(residual) => Folded::Residual(at(residual)),
                 };
-                ops::linear(engine, &linear(layer), memory, bias, folded)?
+                ops::linear(engine, &linear(layer), weight, memory, bias, folded)?
             }
             Step::LinearInput { layer, dz, below, dx, adds } => {
-                let memory = [self.plane(*dz, layer), (placed.parameter)(&layer.weight)?, at(dx)];
+                let (weight, memory) = ((placed.parameter)(&layer.weight)?, [self.plane(*dz, layer), at(dx)]);
                 let below = below.map(|(activation, z)| (activation, self.range(z)));
-                ops::linear_backward_input(engine, &linear(layer), memory, below, *adds)?
+                ops::linear_backward_input(engine, &linear(layer), weight, memory, below, *adds)?
             }
             Step::LinearWeight { layer, dz, x } => {
                 let bias = layer.bias.as_deref().unwrap_or_default();
@@ -511,7 +511,12 @@ impl Pass {
     }
 }
 
-impl<E> Placed<'_, E> {
+impl<E: From<Error>> Placed<'_, E> {
+    /// Where a parameter lies that is f32 always.
+    fn vector(&self, name: &str) -> Result<Range, E> {
+        Ok(vector((self.parameter)(name)?)?)
+    }
+
     /// Where gradients go, and whether they are added to what is there: to those of an earlier micro-batch, or to
     /// those of another use of the same parameter in this one.
     fn gradients<const N: usize>(&mut self, names: &[&str; N]) -> Result<([Option<Range>; N], bool), E> {

@@ -1,15 +1,15 @@
 //! Twin of `shaders/nn/embedding.wgsl`.
 
-use crate::twin::shared::Embedding;
+use crate::twin::shared::{Embedding, Stored};
 
-/// The embeddings of tokens, positions and (where given, with their table) types, added up.
-pub fn embedding(
+/// The embeddings of tokens, positions and (where given, with their table) types, added up; tables as `S` stores them.
+pub fn embedding<S: Stored>(
     tokens: &[u32],
-    token_table: &[f32],
-    position_table: &[f32],
+    token_table: &[S],
+    position_table: &[S],
     y: &mut [f32],
     shape: &Embedding,
-    types: Option<(&[u32], &[f32])>,
+    types: Option<(&[u32], &[S])>,
 ) {
     let (width, stride) = (shape.width as usize, shape.stride());
     for r in 0..shape.rows as usize {
@@ -20,9 +20,9 @@ pub fn embedding(
                 *slot = 0.0;
                 continue;
             }
-            *slot = token_table[token * width + c] + position_table[position * width + c];
+            *slot = token_table[token * width + c].load() + position_table[position * width + c].load();
             if let Some((types, table)) = types {
-                *slot += table[types[r].min(shape.types - 1) as usize * width + c];
+                *slot += table[types[r].min(shape.types - 1) as usize * width + c].load();
             }
         }
     }

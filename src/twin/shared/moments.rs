@@ -1,6 +1,7 @@
 //! Twin of `shaders/shared/moments.wgsl`, and of what `streams.wgsl` and `streams16.wgsl` read and write.
 
 use super::{bf16, bf16_by};
+use std::borrow::Cow;
 
 /// Numbers as a type stores them: f32, or u16 for bf16.
 pub trait Stored: Copy {
@@ -10,6 +11,8 @@ pub trait Stored: Copy {
     fn store(x: f32) -> Self;
     /// What is stored of it by stochastic rounding, with this word's lower half.
     fn store_by(x: f32, word: impl Fn() -> u32) -> Self;
+    /// All of these, widened; f32 as they lie there.
+    fn widened(these: &[Self]) -> Cow<'_, [f32]>;
 }
 
 impl Stored for f32 {
@@ -23,6 +26,10 @@ impl Stored for f32 {
 
     fn store_by(x: f32, _: impl Fn() -> u32) -> f32 {
         x
+    }
+
+    fn widened(these: &[f32]) -> Cow<'_, [f32]> {
+        Cow::Borrowed(these)
     }
 }
 
@@ -38,5 +45,9 @@ impl Stored for u16 {
 
     fn store_by(x: f32, word: impl Fn() -> u32) -> u16 {
         bf16_by(x, word() & 0xffff)
+    }
+
+    fn widened(these: &[u16]) -> Cow<'_, [f32]> {
+        these.iter().map(|number| number.load()).collect()
     }
 }

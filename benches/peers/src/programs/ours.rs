@@ -67,7 +67,7 @@ impl Ours {
         engine.write(&batch.x, 0, &reals(1, work.batch * model.inputs()))?;
         engine.write(&batch.labels, 0, &names(2, work.batch, model.classes()))?;
         let space = model.workspace(&engine, work.batch)?;
-        let parameter = |name: &str| parameters.range(name).map_err(Failure::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
         let mut pass = model.forward(&engine, parameter, &batch, &space)?;
         pass.extend(model.loss(&engine, &batch, &space, 1.0 / work.batch as f32)?);
@@ -98,7 +98,7 @@ impl Ours {
         let space = model.training(work.batch, work.time, |_| true)?.allocate(&engine)?;
         let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
         let batch = sequences(&engine, work)?;
-        let parameter = |name: &str| parameters.range(name).map_err(Failure::from);
+        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
         let pass = space.dispatches(&batch, loss, parameter, gradient, false)?;
         let counts = space.metrics.all();

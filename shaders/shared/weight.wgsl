@@ -1,0 +1,31 @@
+// A linear layer's weight, [outputs, inputs] as it is named in checkpoints: vec4s of f32, or of bf16 with WEIGHT16; single
+// floats with RAGGED, where a row of it starts at no vec4. Who imports this has `shape: Linear`.
+#ifdef WEIGHT16
+#import bf16
+
+@group(0) @binding(1) var<storage, read> weight: array<vec2<u32>>;
+#else
+#ifdef RAGGED
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+#else
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+#endif
+#endif
+
+// Inputs 4q .. 4q + 3 of output o's weights; of the last output where o is past it.
+fn weight_at(o: u32, q: u32) -> vec4<f32> {
+    let row = min(o, shape.outputs - 1u);
+#ifdef WEIGHT16
+    return widened(weight[row * shape.input_quads + q]);
+#else
+#ifdef RAGGED
+    var quad = vec4<f32>();
+    for (var k = 0u; k < min(4u, shape.inputs - 4u * q); k++) {
+        quad[k] = weight[row * shape.inputs + 4u * q + k];
+    }
+    return quad;
+#else
+    return weight[row * shape.input_quads + q];
+#endif
+#endif
+}
