@@ -89,6 +89,7 @@ pub(super) fn setting(text: &str) -> Result<(String, String), String> {
 pub(super) struct Ready {
     pub(super) run: RunFile,
     pub(super) material: Material,
+    /// Rows of a pass.
     pub(super) batch_rows: usize,
 }
 
@@ -115,6 +116,11 @@ impl Ready {
             }
         };
         Ok(Ready { run, material, batch_rows })
+    }
+
+    /// Rows of a step, which are those of all its passes.
+    pub(super) fn rows_per_step(&self) -> usize {
+        self.run.config(self.batch_rows).rows_per_step()
     }
 
     /// The trainer.
@@ -191,7 +197,7 @@ fn train(
         }
     }
     let (unit, of_row) = ready.material.units;
-    let look = Look { units: (unit, of_row * ready.batch_rows), says };
+    let look = Look { units: (unit, of_row * ready.rows_per_step()), says };
     let (started, before) = (Instant::now(), engine.counters());
     let Ended { last, interrupted, noted } =
         train_with_bar(trainer, &look, interrupt()?, |event: &Event| out.note(event))?;

@@ -198,6 +198,47 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn passes_add_up_to_a_step_and_the_run_goes_on_to_the_same_bytes() {
+    let desk = Desk::new("accumulated", &[("digits.yaml", DIGITS)]);
+    let train = |name: &str, settings: &[&str]| {
+        let name = format!("name={name}");
+        let settings = settings.iter().copied().chain([name.as_str()]).flat_map(|setting| ["--set", setting]);
+        desk.done(&[&["digits.yaml"][..], &settings.collect::<Vec<_>>()[..]].concat())
+    };
+    let four = ["batch_size=8", "gradient_accumulation_steps=4"];
+    train("one", &["epochs=2", "batch_size=32"]);
+    train("four", &[&["epochs=2"][..], &four[..]].concat());
+    let numbers = |name: &str, key: &str| -> Vec<f64> {
+        let lines = desk.lines(&format!("runs/{name}/metrics.jsonl"), "epoch");
+        lines.iter().filter_map(|line| line[key].as_f64()).collect()
+    };
+    assert_eq!(numbers("four", "steps"), [50.0, 100.0], "a step is an update, of 32 rows");
+    assert_eq!(numbers("four", "steps"), numbers("one", "steps"));
+    for (one, four) in numbers("one", "val_loss").into_iter().zip(numbers("four", "val_loss")) {
+        // The same rows in the same steps; sums of gradients round in another order.
+        assert!((one - four).abs() < 1e-4 * one, "{one} in one pass, {four} in four");
+    }
+    let resolved = String::from_utf8(desk.read("runs/four/run.yaml")).expect("text");
+    assert!(resolved.contains("batch_size: 8\ngradient_accumulation_steps: 4\n"), "{resolved}");
+
+    train("cut", &[&["epochs=1"][..], &four[..]].concat());
+    let (code, told) = desk.refused(&["--resume", "runs/cut", "--set", "gradient_accumulation_steps=2"]);
+    let words = "micro_batches (gradient_accumulation_steps) is 4 there and 2 here";
+    assert!(code == Some(1) && told.contains(words), "{told}");
+    desk.done(&["--resume", "runs/cut", "--set", "epochs=2"]);
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/four/{file}")), "{file}");
+    }
+
+    let (code, told) = desk.refused(&["digits.yaml", "--set", "gradient_accumulation_steps=4000000000"]);
+    assert!(code == Some(2) && told.contains("a step takes 128000000000 rows, the train set has 1617"), "{told}");
+    // A pass that is found by trying leaves room for all of a step's rows.
+    let told = train("sized", &["epochs=1", "batch_size=auto", "gradient_accumulation_steps=16"]);
+    let size: usize = told.lines().find_map(|line| line.strip_prefix("batch size ")?.parse().ok()).expect("a size");
+    assert!(16 * size <= 1617, "{told}");
+}
+
+#[test]
 fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
     let text: String = gradus::data::kjv().as_str().lines().take(60).map(|line| format!("{line}\n")).collect();
     let model = "model: {type: decoder, tied: false, context: 16}";
