@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::plan::print;
 use super::progress::{Ended, Look, Says, train_with_bar};
 use super::run_folder::{Begin, RunFolder};
+use super::run_lock::LockedFolder;
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::data;
@@ -99,7 +100,13 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let mut folder = match &options.out {
         Some(path) => {
             let begin = if options.resume { Begin::Resume } else { Begin::New };
-            Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, begin, Says::Usual)?)
+            Some(RunFolder::open(
+                LockedFolder::take(path)?,
+                &mut trainer,
+                options.checkpoint_every,
+                begin,
+                Says::Usual,
+            )?)
         }
         None => None,
     };

@@ -3,6 +3,7 @@
 use super::asked::Asked;
 use super::progress::{Ended, Look, Says, train_with_bar};
 use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
+use super::run_lock::LockedFolder;
 use super::{batch, report};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -167,12 +168,15 @@ pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> 
         let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
+    // A folder with a run in it is held before it is looked at; a new one is made once nothing is refused any more.
+    let held = holds_a_run(&folder).then(|| LockedFolder::take(&folder)).transpose()?;
     let goes_on_in = (begin == Begin::Resume && has_checkpoints(&folder)).then_some(folder.as_path());
     let ready = Ready::read(engine, run, goes_on_in, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
     // What cannot be written is told before anything is trained, and what is refused leaves the folder as it was.
     let every_steps = ready.run.checkpoint_every_steps;
-    let mut out = RunFolder::open(&folder, &mut trainer, every_steps, begin, says)?;
+    let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
+    let mut out = RunFolder::open(locked, &mut trainer, every_steps, begin, says)?;
     write_beside(&folder.join("inputs.json"), ready.material.inputs.to_json().as_bytes())?;
     write_beside(&folder.join(RUN), ready.run.resolved(ready.batch_rows).as_bytes())?;
     train(engine, &ready, &mut trainer, (&mut out, &folder), says)

@@ -198,6 +198,67 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_folder_that_a_run_writes_is_refused_until_that_run_is_gone() {
+    let desk = Desk::new("locked", &[("digits.yaml", DIGITS)]);
+    let long = ["digits.yaml", "--set", "epochs=40"];
+    desk.done(&[&long[..], &["--set", "name=whole"]].concat());
+    let mut first = desk
+        .command(&[&long[..], &["--set", "name=cut"]].concat())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let evaluations = || {
+        let text = std::fs::read_to_string(desk.folder.join("runs/cut/metrics.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("val_loss")).count()
+    };
+    let started = Instant::now();
+    while evaluations() < 2 {
+        assert!(started.elapsed() < Duration::from_secs(120), "no evaluation came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let words = "gradus: runs/cut is being written by another run: wait for its end or stop it, or give this run another \
+                 folder";
+    for arguments in [vec!["--resume", "runs/cut"], vec!["digits.yaml", "--overwrite", "--set", "name=cut"]] {
+        let (code, told) = desk.refused(&arguments);
+        assert!(first.try_wait().expect("a child").is_none(), "the first run was over too soon");
+        assert_eq!((code, told.as_str()), (Some(2), words), "{arguments:?}");
+        assert!(evaluations() >= 2, "nothing was removed");
+    }
+    // As kill -9.
+    first.kill().expect("a kill");
+    first.wait().expect("an end");
+    assert!(evaluations() < 40, "the first run was over before it was killed");
+    let told = desk.done(&["--resume", "runs/cut"]);
+    assert!(told.contains("going on after "), "{told}");
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/whole/{file}")), "{file}");
+    }
+}
+
+#[test]
+fn a_new_folder_that_is_held_gets_nothing_written() {
+    let desk = Desk::new("held", &[("digits.yaml", DIGITS)]);
+    let held = desk.folder.join("runs/new");
+    std::fs::create_dir_all(&held).expect("a folder");
+    let lock = std::fs::File::create(held.join(".lock")).expect("a file");
+    fs4::FileExt::try_lock(&lock).expect("a lock");
+    let demo = |out: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.args(["--adapter", "cpu", "demo", "mlp", "--epochs", "1", "--hidden", "8", "--out"]).arg(out);
+        let output = command.output().expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (code, told) in [desk.refused(&["digits.yaml", "--set", "name=new"]), demo(&held)] {
+        assert!(code == Some(2) && told.contains("runs/new is being written by another run"), "{told}");
+        let there: Vec<_> =
+            std::fs::read_dir(&held).expect("a folder").flatten().map(|file| file.file_name()).collect();
+        assert_eq!(there, [".lock"]);
+    }
+    drop(lock);
+    assert_eq!(demo(&held).0, Some(0));
+}
+
+#[test]
 fn passes_add_up_to_a_step_and_the_run_goes_on_to_the_same_bytes() {
     let desk = Desk::new("accumulated", &[("digits.yaml", DIGITS)]);
     let train = |name: &str, settings: &[&str]| {
