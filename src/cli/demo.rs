@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::plan::print;
-use super::progress::{Ended, Look, Says, train_with_bar};
+use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder};
 use super::run_lock::LockedFolder;
 use anyhow::{Context, bail};
@@ -133,8 +133,8 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         println!("the run was over: nothing was left to train");
         return Ok(());
     };
-    if let Some(best) = trainer.cursor().best() {
-        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    if let Some(best) = best_text(&trainer) {
+        println!("best           {best}");
     }
     println!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
     Ok(())

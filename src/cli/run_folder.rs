@@ -16,9 +16,11 @@ pub(super) const METRICS: &str = "metrics.jsonl";
 pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model.safetensors";
+pub(super) const BEST: &str = "best.safetensors";
 
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
-/// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
+/// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/`, `best.safetensors` and at the end
+/// `model.safetensors`.
 pub(super) struct RunFolder {
     folder: LockedFolder,
     metrics: File,
@@ -53,6 +55,7 @@ impl RunFolder {
             clear(path)?;
         }
         let checkpoints = Checkpoints::new(&path.join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
+        trainer.save_best_to(&path.join(BEST));
         let steps = if begin == Begin::Resume {
             go_on(trainer, checkpoints, says)?
         } else if checkpoints.is_empty()? {
@@ -100,7 +103,7 @@ impl RunFolder {
                 self.events.flush()?;
                 self.steps.flush()
             }
-            Event::NoCheckpoint(_) => Ok(()),
+            Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         };
         written.with_context(|| format!("writing metrics in {}", self.folder.path().display()))
     }
@@ -129,7 +132,7 @@ impl RunFolder {
                 scalars.into_iter().try_for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
-            Event::Checkpoint(_) | Event::NoCheckpoint(_) => Ok(()),
+            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         }
     }
 
@@ -139,7 +142,9 @@ impl RunFolder {
         write_beside(&path.join(MODEL), &trainer.save_tested()?)?;
         self.events.flush()?;
         self.steps.flush().with_context(|| format!("writing {}", path.join(STEPS).display()))?;
-        Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| path.join(name)).to_vec())
+        let best = trainer.saved_best().map(|_| BEST);
+        let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
+        Ok(files.map(|name| path.join(name)).collect())
     }
 }
 
@@ -209,7 +214,7 @@ fn clear(path: &Path) -> anyhow::Result<()> {
     };
     let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    for file in [METRICS, STEPS, MODEL].map(|name| path.join(name)).into_iter().chain(events) {
+    for file in [METRICS, STEPS, MODEL, BEST].map(|name| path.join(name)).into_iter().chain(events) {
         removed(&file, fs::remove_file(&file))?;
     }
     let checkpoints = path.join(CHECKPOINTS);

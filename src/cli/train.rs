@@ -1,7 +1,7 @@
 //! `gradus train`: one file, one run.
 
 use super::asked::Asked;
-use super::progress::{Ended, Look, Says, train_with_bar};
+use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
 use super::run_lock::LockedFolder;
 use super::{batch, report};
@@ -208,7 +208,7 @@ fn train(
     let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
     let mut written = out.finish(trainer)?;
     let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
-    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], &environment)?);
+    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], best_text(trainer), &environment)?);
     warn_of_losses(last);
     if interrupted {
         let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
@@ -278,8 +278,8 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     if last.val_loss.is_finite() {
         println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
     }
-    if let Some(best) = trainer.cursor().best() {
-        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    if let Some(best) = best_text(trainer) {
+        println!("best           {best}");
     }
 }
 

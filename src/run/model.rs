@@ -48,7 +48,8 @@ pub struct ModelSpec {
     pub pooling: Pooling,
     /// A transformer's `dropout`.
     pub dropout: f32,
-    /// `from`: the folder of an earlier run, or its `model.safetensors`, whose values are begun with.
+    /// `from`: what values are begun with: the folder of an earlier run, whose `model.safetensors` that is, or a file, such
+    /// as its `best.safetensors`.
     pub from: Option<PathBuf>,
     pub(super) raw: Raw,
 }
