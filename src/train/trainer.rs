@@ -26,7 +26,7 @@ pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"]
 /// Trains a task's model on its data, which lies on the device, by a plan.
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
-/// copy, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
+/// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
 pub struct Trainer {
     pub(super) engine: Engine,
     pub(super) config: Config,
