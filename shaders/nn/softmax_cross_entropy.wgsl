@@ -7,6 +7,9 @@
 // is divided by the number of rows of this batch that count; each workgroup counts them for itself, as they are few
 // beside the logits. Where none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
 //
+// A row is right where the first of its largest logits is the label's. One without a largest, as a NaN is among its logits
+// (or a +inf, whose loss is NaN too), is wrong: its sum of exponentials is no number.
+//
 // Sums over many classes are taken in blocks, so that their rounding grows with the root of the classes at most.
 //
 //   0 z        [rows, quads]          vec4; what stands behind the last class is not used
@@ -17,6 +20,7 @@
 #import quad
 #import rows
 #import loss
+#import float
 
 override GRADIENT: u32 = 1u;
 override MEAN: u32 = 0u;
@@ -128,7 +132,7 @@ fn main(
         let answer = z[row + label / 4u][label % 4u];
         let target_logit = (1.0 - shape.smoothing) * (largest - answer)
             + shape.smoothing * (largest - logits / f32(shape.classes));
-        let correct = select(0u, CORRECT, answer == largest && earlier == 0.0);
+        let correct = select(0u, CORRECT, answer == largest && earlier == 0.0 && !is_nan(powers));
         verdicts[r] = Verdict(select(0.0, log(powers) + target_logit, counts), select(0u, COUNTS | correct, counts));
     }
 }

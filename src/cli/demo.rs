@@ -2,8 +2,9 @@
 
 use super::batch::Batch;
 use super::plan::print;
-use super::progress::{Ended, Look, Says, train_with_bar};
+use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder};
+use super::run_lock::LockedFolder;
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::data;
@@ -59,8 +60,8 @@ pub(super) struct Mlp {
     /// Seed of the split, the initial values and the order of the rows.
     #[arg(long, default_value_t = 1)]
     seed: u32,
-    /// Folder for what the run leaves: model.safetensors, metrics.jsonl, schedule.yaml and checkpoints; made where it is
-    /// not there.
+    /// Folder for what the run leaves: model.safetensors, best.safetensors, metrics.jsonl, schedule.yaml and checkpoints;
+    /// made where it is not there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Steps between checkpoints; without it there is one after each evaluation.
@@ -99,7 +100,13 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let mut folder = match &options.out {
         Some(path) => {
             let begin = if options.resume { Begin::Resume } else { Begin::New };
-            Some(RunFolder::open(path, &mut trainer, options.checkpoint_every, begin, Says::Usual)?)
+            Some(RunFolder::open(
+                LockedFolder::take(path)?,
+                &mut trainer,
+                options.checkpoint_every,
+                begin,
+                Says::Usual,
+            )?)
         }
         None => None,
     };
@@ -126,8 +133,8 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         println!("the run was over: nothing was left to train");
         return Ok(());
     };
-    if let Some(best) = trainer.cursor().best() {
-        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    if let Some(best) = best_text(&trainer) {
+        println!("best           {best}");
     }
     println!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
     Ok(())

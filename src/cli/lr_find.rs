@@ -92,8 +92,8 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         return Ok(());
     }
     let written = write(options, &ready.run, &curve)?;
-    // The file's rate is that of its base batch size; the sweep's is what the optimizer had.
-    let scaled = ready.run.lr_scaling.factor(ready.batch_rows, ready.run.base_batch_size)?;
+    // The file's rate is that of a step of its base batch size; the sweep's is what the optimizer had.
+    let scaled = ready.run.lr_scaling.factor(ready.rows_per_step(), ready.run.base_batch_size)?;
     if says >= Says::Usual {
         print!("{}", terminal(&curve));
     }

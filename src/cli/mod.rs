@@ -18,6 +18,7 @@ mod progress;
 mod report;
 mod report_chart;
 mod run_folder;
+mod run_lock;
 mod schedule;
 mod tensorboard;
 mod train;

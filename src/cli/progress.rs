@@ -1,5 +1,6 @@
 //! A run as it goes: a live line in a terminal, and a line for each evaluation and each phase.
 
+use super::run_folder::BEST;
 use gradus::schedule::{Reason, Stop};
 use gradus::train::{Began, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -70,6 +71,10 @@ pub(super) fn train_with_bar(
                     eprintln!("gradus: warning: no checkpoint was written, those before it are there: {error}")
                 });
             }
+            Event::Best(path) => print(Says::All, format!("best so far {}", path.display())),
+            Event::NoBest(error) => {
+                bar.suspend(|| eprintln!("gradus: warning: the best parameters so far were not written: {error}"));
+            }
         }
         if noted.is_ok() {
             noted = note(event).inspect_err(|error| {
@@ -136,6 +141,14 @@ fn phase_lines(began: &Began) -> String {
         text.push_str(&format!("\n  group   {name}: {elements} parameters, lr {lr:.2e}"));
     }
     text
+}
+
+/// The best evaluation, by what and when; and its file, where there is one.
+pub(super) fn best_text(trainer: &Trainer) -> Option<String> {
+    let (best, plan) = (trainer.cursor().best()?, trainer.plan());
+    let epoch = best.step.div_ceil(plan.steps_per_epoch());
+    let file = trainer.saved_best().map_or_else(String::new, |_| format!(", in {BEST}"));
+    Some(format!("{} {:.4} of epoch {epoch}, after step {}{file}", plan.best_by(), best.score, best.step))
 }
 
 fn stop_text(stop: Stop) -> &'static str {

@@ -17,17 +17,19 @@ struct Run {
     steps: Vec<Value>,
 }
 
-/// Writes the page of a run's folder. `environment` is what the files do not say: names and values.
+/// Writes the page of a run's folder. `best` and `environment` are what the files do not say: the best evaluation in words,
+/// names and values.
 pub(super) fn write(
     folder: &Path,
     [title, summary]: [&str; 2],
+    best: Option<String>,
     environment: &[(&str, String)],
 ) -> anyhow::Result<PathBuf> {
     let metrics = lines(&folder.join(METRICS))?;
     let (phases, evaluations) = metrics.into_iter().partition(|line| !line["began"].is_null());
     let run = Run { evaluations, phases, steps: lines(&folder.join(STEPS))? };
     let path = folder.join(NAME);
-    write_beside(&path, page(&run, [title, summary], environment)?.as_bytes())?;
+    write_beside(&path, page(&run, [title, summary], best, environment)?.as_bytes())?;
     Ok(path)
 }
 
@@ -48,7 +50,12 @@ th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left
 .legend i { display: inline-block; width: 1.4em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em; } summary { cursor: pointer; color: var(--soft); }
 ";
 
-fn page(run: &Run, [title, summary]: [&str; 2], environment: &[(&str, String)]) -> anyhow::Result<String> {
+fn page(
+    run: &Run,
+    [title, summary]: [&str; 2],
+    best: Option<String>,
+    environment: &[(&str, String)],
+) -> anyhow::Result<String> {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p class=\"soft\">{1}</p>\n",
@@ -56,6 +63,9 @@ fn page(run: &Run, [title, summary]: [&str; 2], environment: &[(&str, String)]) 
         escaped(summary)
     );
     page.push_str(&headline(run));
+    if let Some(best) = best {
+        writeln!(page, "<p class=\"soft\">best: {}</p>", escaped(&best))?;
+    }
     let starts: Vec<f64> = run.phases.iter().filter_map(|phase| phase["steps"].as_f64()).collect();
     let last_of = |lines: &[Value], key: &str| lines.last().and_then(|line| line[key].as_f64()).unwrap_or(0.0);
     let steps = last_of(&run.steps, "step").max(last_of(&run.evaluations, "steps")).max(1.0);

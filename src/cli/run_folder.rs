@@ -1,6 +1,7 @@
 //! The folder of a run: what it leaves behind.
 
 use super::progress::Says;
+use super::run_lock::LockedFolder;
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
@@ -15,11 +16,13 @@ pub(super) const METRICS: &str = "metrics.jsonl";
 pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model.safetensors";
+pub(super) const BEST: &str = "best.safetensors";
 
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
-/// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/` and at the end `model.safetensors`.
+/// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/`, `best.safetensors` and at the end
+/// `model.safetensors`.
 pub(super) struct RunFolder {
-    path: PathBuf,
+    folder: LockedFolder,
     metrics: File,
     steps: BufWriter<File>,
     events: EventFile,
@@ -41,17 +44,18 @@ pub(super) enum Begin {
 impl RunFolder {
     /// A new run's folder; or an old one's, from which the trainer goes on.
     pub(super) fn open(
-        path: &Path,
+        folder: LockedFolder,
         trainer: &mut Trainer,
         every_steps: Option<u64>,
         begin: Begin,
         says: Says,
     ) -> anyhow::Result<RunFolder> {
-        fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))?;
+        let path = folder.path();
         if begin == Begin::Over {
             clear(path)?;
         }
         let checkpoints = Checkpoints::new(&path.join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
+        trainer.save_best_to(&path.join(BEST));
         let steps = if begin == Begin::Resume {
             go_on(trainer, checkpoints, says)?
         } else if checkpoints.is_empty()? {
@@ -70,19 +74,19 @@ impl RunFolder {
             false => line["steps"].as_u64().is_some_and(|at| at < steps),
         })?;
         keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
-        let mut folder = RunFolder {
-            path: path.to_owned(),
+        let mut run = RunFolder {
             metrics: appended(&path.join(METRICS))?,
             steps: BufWriter::new(appended(&path.join(STEPS))?),
             events: EventFile::create(path, steps)?,
             groups: Vec::new(),
+            folder,
         };
         let now = trainer.phase_now()?;
-        folder.take_groups(&now);
+        run.take_groups(&now);
         if steps == 0 {
-            folder.note(&Event::Phase(now))?;
+            run.note(&Event::Phase(now))?;
         }
-        Ok(folder)
+        Ok(run)
     }
 
     /// Adds what happened to the files.
@@ -99,9 +103,9 @@ impl RunFolder {
                 self.events.flush()?;
                 self.steps.flush()
             }
-            Event::NoCheckpoint(_) => Ok(()),
+            Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         };
-        written.with_context(|| format!("writing metrics in {}", self.path.display()))
+        written.with_context(|| format!("writing metrics in {}", self.folder.path().display()))
     }
 
     fn take_groups(&mut self, began: &Began) {
@@ -128,16 +132,19 @@ impl RunFolder {
                 scalars.into_iter().try_for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
-            Event::Checkpoint(_) | Event::NoCheckpoint(_) => Ok(()),
+            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         }
     }
 
     /// Writes the parameters that were tested; the files of the run.
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
-        write_beside(&self.path.join(MODEL), &trainer.save_tested()?)?;
+        let path = self.folder.path();
+        write_beside(&path.join(MODEL), &trainer.save_tested()?)?;
         self.events.flush()?;
-        self.steps.flush().with_context(|| format!("writing {}", self.path.join(STEPS).display()))?;
-        Ok([MODEL, METRICS, STEPS, "schedule.yaml", CHECKPOINTS].map(|name| self.path.join(name)).to_vec())
+        self.steps.flush().with_context(|| format!("writing {}", path.join(STEPS).display()))?;
+        let best = trainer.saved_best().map(|_| BEST);
+        let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
+        Ok(files.map(|name| path.join(name)).collect())
     }
 }
 
@@ -207,7 +214,7 @@ fn clear(path: &Path) -> anyhow::Result<()> {
     };
     let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    for file in [METRICS, STEPS, MODEL].map(|name| path.join(name)).into_iter().chain(events) {
+    for file in [METRICS, STEPS, MODEL, BEST].map(|name| path.join(name)).into_iter().chain(events) {
         removed(&file, fs::remove_file(&file))?;
     }
     let checkpoints = path.join(CHECKPOINTS);

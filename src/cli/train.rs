@@ -1,8 +1,9 @@
 //! `gradus train`: one file, one run.
 
 use super::asked::Asked;
-use super::progress::{Ended, Look, Says, train_with_bar};
+use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
+use super::run_lock::LockedFolder;
 use super::{batch, report};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -89,6 +90,7 @@ pub(super) fn setting(text: &str) -> Result<(String, String), String> {
 pub(super) struct Ready {
     pub(super) run: RunFile,
     pub(super) material: Material,
+    /// Rows of a pass.
     pub(super) batch_rows: usize,
 }
 
@@ -115,6 +117,11 @@ impl Ready {
             }
         };
         Ok(Ready { run, material, batch_rows })
+    }
+
+    /// Rows of a step, which are those of all its passes.
+    pub(super) fn rows_per_step(&self) -> usize {
+        self.run.config(self.batch_rows).rows_per_step()
     }
 
     /// The trainer.
@@ -161,12 +168,15 @@ pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> 
         let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
+    // A folder with a run in it is held before it is looked at; a new one is made once nothing is refused any more.
+    let held = holds_a_run(&folder).then(|| LockedFolder::take(&folder)).transpose()?;
     let goes_on_in = (begin == Begin::Resume && has_checkpoints(&folder)).then_some(folder.as_path());
     let ready = Ready::read(engine, run, goes_on_in, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
     // What cannot be written is told before anything is trained, and what is refused leaves the folder as it was.
     let every_steps = ready.run.checkpoint_every_steps;
-    let mut out = RunFolder::open(&folder, &mut trainer, every_steps, begin, says)?;
+    let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
+    let mut out = RunFolder::open(locked, &mut trainer, every_steps, begin, says)?;
     write_beside(&folder.join("inputs.json"), ready.material.inputs.to_json().as_bytes())?;
     write_beside(&folder.join(RUN), ready.run.resolved(ready.batch_rows).as_bytes())?;
     train(engine, &ready, &mut trainer, (&mut out, &folder), says)
@@ -191,14 +201,14 @@ fn train(
         }
     }
     let (unit, of_row) = ready.material.units;
-    let look = Look { units: (unit, of_row * ready.batch_rows), says };
+    let look = Look { units: (unit, of_row * ready.rows_per_step()), says };
     let (started, before) = (Instant::now(), engine.counters());
     let Ended { last, interrupted, noted } =
         train_with_bar(trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
     let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
     let mut written = out.finish(trainer)?;
     let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
-    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], &environment)?);
+    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], best_text(trainer), &environment)?);
     warn_of_losses(last);
     if interrupted {
         let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
@@ -268,8 +278,8 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     if last.val_loss.is_finite() {
         println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
     }
-    if let Some(best) = trainer.cursor().best() {
-        println!("best           {} {:.4} after step {}", trainer.plan().best_by(), best.score, best.step);
+    if let Some(best) = best_text(trainer) {
+        println!("best           {best}");
     }
 }
 

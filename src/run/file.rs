@@ -29,9 +29,11 @@ pub struct RunFile {
     pub seed: u32,
     /// `epochs`.
     pub epochs: usize,
-    /// `batch_size`.
+    /// `batch_size`: what one pass takes.
     pub batch_rows: BatchRows,
-    /// `base_batch_size`: the batch that the rates are meant for, where they follow it.
+    /// `gradient_accumulation_steps`: passes of a step, so that it takes `batch_size` times as many rows.
+    pub micro_batches: usize,
+    /// `base_batch_size`: the rows of a step that the rates are meant for, where they follow them.
     pub base_batch_size: usize,
     /// `learning_rate_scaling`.
     pub lr_scaling: LrScaling,
@@ -57,7 +59,7 @@ pub struct RunFile {
 }
 
 /// The keys of a run file beside those of a schedule.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "output",
     "seed",
@@ -66,6 +68,7 @@ const KEYS: [&str; 17] = [
     "schedule",
     "epochs",
     "batch_size",
+    "gradient_accumulation_steps",
     "base_batch_size",
     "memory_limit_megabytes",
     "learning_rate",
@@ -127,6 +130,7 @@ impl RunFile {
             seed: small(&mut top, "seed", 1)? as u32,
             epochs: positive(&mut top, "epochs", 3)?,
             batch_rows: batch_rows(&mut top)?,
+            micro_batches: positive(&mut top, "gradient_accumulation_steps", 1)?,
             base_batch_size: positive(&mut top, "base_batch_size", BATCH_SIZE)?,
             lr_scaling: match top.word_or_first("learning_rate_scaling", &["none", "linear", "sqrt"])? {
                 "linear" => LrScaling::Linear,
@@ -171,22 +175,24 @@ impl RunFile {
         self.output.join(&self.name)
     }
 
-    /// How to train with batches of so many rows.
+    /// How to train with passes of so many rows.
     pub fn config(&self, batch_size: usize) -> train::Config {
-        let (epochs, seed, parameters) = (self.epochs, self.seed, self.model.parameters);
-        let config = train::Config { batch_size, epochs, seed, parameters, ..train::Config::default() };
+        let RunFile { micro_batches, epochs, seed, .. } = *self;
+        let parameters = self.model.parameters;
+        let config = train::Config { batch_size, micro_batches, epochs, seed, parameters, ..train::Config::default() };
         match self.keeps_trunk {
             true => config,
             false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },
         }
     }
 
-    /// The schedule for batches of so many rows.
+    /// The schedule for passes of so many rows: its rates follow the rows of a step, which are those of all its passes.
     ///
     /// # Errors
     /// A rate that f32 cannot hold then.
     pub fn scaled(&self, batch_size: usize) -> Result<Spec, Error> {
-        Ok(self.schedule.scaled(self.lr_scaling, batch_size, self.base_batch_size)?)
+        let rows = self.config(batch_size).rows_per_step();
+        Ok(self.schedule.scaled(self.lr_scaling, rows, self.base_batch_size)?)
     }
 
     /// The file as it would have to be to say all of it: the schedule written out, files by their whole paths, and the batch
@@ -203,6 +209,7 @@ impl RunFile {
             .with("seed", self.seed)
             .with("epochs", self.epochs)
             .with("batch_size", batch_size)
+            .with("gradient_accumulation_steps", self.micro_batches)
             .with("base_batch_size", self.base_batch_size)
             .with("learning_rate_scaling", scaling)
             .with("cache_encoder_embeddings", self.keeps_trunk);

@@ -50,7 +50,8 @@ pub struct ModelSpec {
     pub dropout: f32,
     /// `parameters`: how they are stored, f32 or bf16; see [`train::Config::parameters`](crate::train::Config::parameters).
     pub parameters: Storage,
-    /// `from`: the folder of an earlier run, or its `model.safetensors`, whose values are begun with.
+    /// `from`: what values are begun with: the folder of an earlier run, whose `model.safetensors` that is, or a file, such
+    /// as its `best.safetensors`.
     pub from: Option<PathBuf>,
     pub(super) raw: Raw,
 }

@@ -170,6 +170,19 @@ impl Checkpoints {
     }
 }
 
+/// Writes a file beside itself first, then puts it in the place of what is there.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut beside = path.to_owned();
+    beside.as_mut_os_string().push(".new");
+    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
+    if written.is_err() {
+        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
+        let _ = fs::remove_file(&beside);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    written.and_then(|()| sync_folder(folder.unwrap_or(Path::new("."))))
+}
+
 fn read_run(file: &Path) -> Result<Saved, Error> {
     let text = fs::read_to_string(file).map_err(Error::file(file))?;
     let bad = |reason: &str| Error::bad_file(file, reason);

@@ -19,6 +19,10 @@ pub enum Event {
     Checkpoint(PathBuf),
     /// A checkpoint could not be written: those before it are there, and the run goes on.
     NoCheckpoint(Error),
+    /// The parameters of an evaluation that is the best so far have been written, to this file.
+    Best(PathBuf),
+    /// They could not be written: the file is what it was, and the run goes on.
+    NoBest(Error),
 }
 
 /// A step's report.

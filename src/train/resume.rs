@@ -73,6 +73,8 @@ impl Trainer {
             };
             RunOf::of(self).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
+            self.drain()?;
+            self.restore_best_file(&checkpoints, &last.saved.cursor)?;
             self.put_back(&last, best.as_ref())?;
             self.checkpoints = Some(checkpoints);
             return Ok(Some(Resumed { path: last.path, steps: step, left_out }));
@@ -88,7 +90,6 @@ impl Trainer {
     }
 
     fn put_back(&mut self, last: &Checkpoint, best: Option<&Checkpoint>) -> Result<(), Error> {
-        self.drain()?;
         if let Some(best) = best {
             self.put_back_best(best, &last.saved.cursor)?;
         }
@@ -115,7 +116,7 @@ impl Trainer {
     }
 
     /// A checkpoint's parameters and optimizer.
-    fn optimizer_of(&self, checkpoint: &Checkpoint) -> Result<Optimizer, Error> {
+    pub(super) fn optimizer_of(&self, checkpoint: &Checkpoint) -> Result<Optimizer, Error> {
         self.parameters.load(&checkpoint.model)?;
         let groups = self.plan.groups(&checkpoint.saved.cursor)?;
         let mut optimizer = Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?;

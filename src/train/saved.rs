@@ -69,7 +69,11 @@ impl RunOf {
         let pairs = [
             ("seed", saved.seed.to_string(), self.seed.to_string()),
             ("batch_size", saved.batch_size.to_string(), self.batch_size.to_string()),
-            ("micro_batches", saved.micro_batches.to_string(), self.micro_batches.to_string()),
+            (
+                "micro_batches (gradient_accumulation_steps)",
+                saved.micro_batches.to_string(),
+                self.micro_batches.to_string(),
+            ),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),

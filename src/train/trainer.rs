@@ -1,5 +1,6 @@
 //! The trainer.
 
+use super::best_file::BestFile;
 use super::checkpoint::Checkpoints;
 use super::event::{Began, Evaluation, Event, Progress, means};
 use super::task::{Placed, Task, gradient_of};
@@ -25,7 +26,7 @@ pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"]
 /// Trains a task's model on its data, which lies on the device, by a plan.
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
-/// copy, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
+/// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
 pub struct Trainer {
     pub(super) engine: Engine,
     pub(super) config: Config,
@@ -35,6 +36,7 @@ pub struct Trainer {
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
     pub(super) checkpoints: Option<Checkpoints>,
+    pub(super) best_file: Option<BestFile>,
     task: Box<dyn Placed>,
     /// The programs of a step and of a test; made when first needed.
     step: Option<Prepared>,
@@ -112,6 +114,7 @@ impl Trainer {
             engine: engine.clone(),
             best: Best::new(config.best_device_limit_bytes),
             checkpoints: None,
+            best_file: None,
             plan,
             cursor,
             parameters,
@@ -184,13 +187,7 @@ impl Trainer {
     /// # Errors
     /// From the device.
     pub fn save_tested(&mut self) -> Result<Vec<u8>, Error> {
-        if self.optimizer.swap()?.is_none() {
-            return Ok(self.parameters.save()?);
-        }
-        self.optimizer.swap_averages()?;
-        let saved = self.parameters.save();
-        self.optimizer.swap_averages()?;
-        Ok(saved?)
+        tested(&self.parameters, &mut self.optimizer)
     }
 
     /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
@@ -334,6 +331,9 @@ impl Trainer {
         if verdict.is_best && self.plan.restores_best() {
             self.best.keep(&self.optimizer)?;
         }
+        if verdict.is_best {
+            self.write_best(tell)?;
+        }
         if verdict.moves_rates {
             self.forget_rows();
         }
@@ -357,9 +357,9 @@ impl Trainer {
         Ok(steps)
     }
 
-    /// Whether metrics decide anything, be it which checkpoint is the best.
+    /// Whether metrics decide anything, be it which checkpoint or which file is the best.
     fn decides(&self) -> bool {
-        self.plan.needs_metrics() || self.checkpoints.is_some()
+        self.plan.needs_metrics() || self.checkpoints.is_some() || self.best_file.is_some()
     }
 
     /// Tells what has arrived; the last evaluation among it.
@@ -460,6 +460,17 @@ impl Trainer {
         self.under_way.clear();
         Ok(())
     }
+}
+
+/// The parameters that tests see, as a safetensors file.
+pub(super) fn tested(parameters: &Parameters, optimizer: &mut Optimizer) -> Result<Vec<u8>, Error> {
+    if optimizer.swap()?.is_none() {
+        return Ok(parameters.save()?);
+    }
+    optimizer.swap_averages()?;
+    let saved = parameters.save();
+    optimizer.swap_averages()?;
+    Ok(saved?)
 }
 
 /// What a test found, from its report.

@@ -262,6 +262,54 @@ fn nn_loss_of_rows_that_do_not_count_is_nothing() {
     }
 }
 
+/// A model that has blown up answers nothing right, wherever the label and the NaN stand.
+#[test]
+fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
+    let (classes, quads) = (6, 2);
+    // Each row's logits by place: what is not named is 0, and the label's is the largest of the numbers.
+    let logits = |label: usize, bad: &[usize], value: f32| {
+        let mut row = vec![0.0; classes];
+        row[label] = 2.0;
+        bad.iter().for_each(|place| row[*place] = value);
+        row
+    };
+    let all: Vec<usize> = (0..classes).collect();
+    let mut rows: Vec<(usize, Vec<f32>, bool)> = Vec::new();
+    for label in [0, 3, 5] {
+        rows.push((label, logits(label, &[], 0.0), true));
+        for place in 0..classes {
+            rows.push((label, logits(label, &[place], f32::NAN), false));
+        }
+        rows.push((label, logits(label, &all, f32::NAN), false));
+        rows.push((label, logits(label, &[label], f32::INFINITY), false));
+        // What a mask leaves out is no hindrance.
+        rows.push((label, logits(label, &[1, 2], f32::NEG_INFINITY), true));
+    }
+    let shape = Loss::new(rows.len(), classes, 1.0);
+    let z: Vec<f32> = rows.iter().flat_map(|(_, row, _)| row.clone()).collect();
+    let labels: Vec<u32> = rows.iter().map(|(label, ..)| *label as u32).collect();
+    for engine in engines() {
+        let memory = vec![
+            padded(&z, classes, 1e9),
+            labels.clone(),
+            junk(rows.len() * quads * 4),
+            junk(rows.len() * 2),
+            record(shape),
+        ];
+        let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), Gradient::None).expect("a dispatch");
+        let mut trial = Trial::of(&dispatch, memory);
+        for way in ["alone", "shared"] {
+            let got = trial.run(&engine, 0);
+            for (place, (label, row, is_right)) in rows.iter().enumerate() {
+                let mark = got[3][2 * place + 1];
+                let what = format!("{row:?}, label {label}, {way} on {}", engine.name());
+                assert_eq!(mark, if *is_right { COUNTS | CORRECT } else { COUNTS }, "{what}");
+            }
+            share_rows(&mut trial, rows.len());
+        }
+    }
+}
+
 /// An epoch of many batches has the mean of its rows, though one f32 would have lost it.
 #[test]
 fn nn_tally_keeps_the_mean_of_a_long_evaluation() {

@@ -121,6 +121,21 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("epochs: 1.5", "epochs = 1.5 is not a whole number that is 0 or more"),
         ("seed: 99999999999", "seed = 99999999999 is not below 2^32"),
         ("batch_size: big", "batch_size = big is not a whole number that is 0 or more"),
+        ("gradient_accumulation_steps: 0", "gradient_accumulation_steps = 0 is not 1 or more"),
+        ("gradient_accumulation_steps: -2", "gradient_accumulation_steps = -2 is not a whole number that is 0 or more"),
+        (
+            "gradient_accumulation_steps: auto",
+            "gradient_accumulation_steps = auto is not a whole number that is 0 or more",
+        ),
+        (
+            "gradient_acumulation_steps: 2",
+            "gradient_acumulation_steps is not a known key (did you mean \"gradient_accumulation_steps\"?); known are \
+             name, output, seed, model, data, schedule, epochs, batch_size, gradient_accumulation_steps, \
+             base_batch_size, memory_limit_megabytes, learning_rate, learning_rate_scheduler, learning_rate_scaling, \
+             trainable, cache_encoder_embeddings, use_mixed_precision, checkpoint_every_steps, optimizer, \
+             lr_scheduler, laws, early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, \
+             phases",
+        ),
         ("name: a/b", "name = a/b is not the name of a folder"),
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
         (
@@ -161,16 +176,35 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
 }
 
 #[test]
+fn rates_follow_the_rows_of_a_step_be_they_of_one_pass_or_of_several() {
+    assert_eq!(read(DIGITS).config(32).micro_batches, 1);
+    for (steps, rows, scaling, factor) in [
+        ("1", 32, "linear", 1.0),
+        ("4", 8, "linear", 1.0),
+        ("4", 32, "linear", 4.0),
+        ("4", 32, "sqrt", 2.0),
+        ("4", 32, "none", 1.0),
+    ] {
+        let run = set(&[("gradient_accumulation_steps", steps), ("learning_rate_scaling", scaling)]).expect("a run");
+        let (config, spec) = (run.config(rows), run.scaled(rows).expect("rates"));
+        assert_eq!((config.batch_size, config.micro_batches.to_string().as_str()), (rows, steps));
+        assert_eq!(spec.row.lr, 1e-3 * factor, "{steps} passes of {rows} rows, {scaling}");
+    }
+}
+
+#[test]
 fn the_resolved_file_says_the_same_again() {
-    let text = "model: {type: decoder, tied: false, parameters: bf16}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\ntrainable: false\n\
-                batch_size: auto\nlearning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\n";
+    let text = "model: {type: decoder, tied: false, parameters: bf16}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\n\
+                trainable: false\nbatch_size: auto\ngradient_accumulation_steps: 4\nlearning_rate_scaling: sqrt\n\
+                checkpoint_every_steps: 5\n";
     let run = read(text);
     let again = RunFile::parse("run.yaml", &run.resolved(8), (Path::new("elsewhere"), "other"), &[]).expect("a run");
     assert_eq!((again.name.as_str(), again.batch_rows), ("run", BatchRows::Rows(8)));
     assert_eq!(again.folder(), std::path::absolute("here/runs/run").expect("a path"));
     let same = |run: &RunFile| {
         let spec = run.scaled(8).expect("rates");
-        (spec.row, spec.phases, spec.laws.len(), run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps)
+        let settings = (run.micro_batches, run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps);
+        (spec.row, spec.phases, spec.laws.len(), settings)
     };
     assert_eq!(same(&again), same(&run));
     assert_eq!([&run, &again].map(|run| run.config(8).parameters), [Storage::Bf16; 2]);

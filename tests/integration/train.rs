@@ -1,6 +1,6 @@
 //! The training loop: the same run twice, accumulation, and what a step costs.
 
-use crate::support::{assert_close, engines, fresh_gpu};
+use crate::support::{assert_close, engines, folder, fresh_gpu};
 use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
@@ -206,4 +206,32 @@ fn data_sets_are_checked() {
     assert_eq!(told(4, vec![0, 3]), "row 1 has the label 3, but there are 3 classes (0 to 2)");
     let small = DataSet::new(1, 2, vec![0.0; 2], vec![0, 1]).expect("a set");
     assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % for the test");
+}
+
+#[test]
+fn the_best_file_holds_what_was_tested_and_leaves_the_run_as_it_was() {
+    let folder = folder("best-file");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for engine in engines() {
+        let row = Row { lr: 0.05, ema_decay: Some(0.3), ..Row::default() };
+        let config = Config { epochs: 6, batch_size: 16, ..config() };
+        let mut without = trainer_of(&engine, config.clone(), row);
+        without.run(|_| ()).expect("a run");
+        let mut trainer = trainer_of(&engine, config, row);
+        let file = folder.join("best.safetensors");
+        trainer.save_best_to(&file);
+        let (mut written, mut kept) = (0, Vec::new());
+        while !trainer.is_over() {
+            let mut is_best = false;
+            trainer.advance(|event| is_best |= matches!(event, Event::Best(path) if *path == file)).expect("a step");
+            if is_best {
+                (written, kept) = (written + 1, trainer.save_tested().expect("a file"));
+                assert_eq!(trainer.saved_best().map(|best| best.step), Some(trainer.cursor().step()));
+            }
+        }
+        assert!(written > 0 && std::fs::read(&file).expect("a file") == kept, "{}", engine.name());
+        assert!(kept != trainer.parameters().save().expect("a file"), "averages are tested");
+        assert!(values(&trainer) == values(&without), "on {}", engine.name());
+    }
+    std::fs::remove_dir_all(folder).expect("the folder was ours");
 }

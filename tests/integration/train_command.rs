@@ -198,6 +198,198 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_folder_that_a_run_writes_is_refused_until_that_run_is_gone() {
+    if cfg!(not(unix)) {
+        return;
+    }
+    let desk = Desk::new("locked", &[("digits.yaml", DIGITS)]);
+    let long = ["digits.yaml", "--set", "epochs=40"];
+    desk.done(&[&long[..], &["--set", "name=whole"]].concat());
+    let mut first = desk
+        .command(&[&long[..], &["--set", "name=cut"]].concat())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let evaluations = || {
+        let text = std::fs::read_to_string(desk.folder.join("runs/cut/metrics.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("val_loss")).count()
+    };
+    let started = Instant::now();
+    while evaluations() < 2 {
+        assert!(started.elapsed() < Duration::from_secs(120), "no evaluation came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // It lives, and does not come to its end while others try.
+    let stopped = Command::new("kill").args(["-STOP", &first.id().to_string()]).status().expect("kill runs");
+    assert!(stopped.success() && first.try_wait().expect("a child").is_none());
+    let words = "gradus: runs/cut is being written by another run: wait for its end or stop it, or give this run another \
+                 folder";
+    for arguments in [vec!["--resume", "runs/cut"], vec!["digits.yaml", "--overwrite", "--set", "name=cut"]] {
+        let (code, told) = desk.refused(&arguments);
+        assert_eq!((code, told.as_str()), (Some(2), words), "{arguments:?}");
+        assert!(evaluations() >= 2, "nothing was removed");
+    }
+    // As kill -9.
+    first.kill().expect("a kill");
+    first.wait().expect("an end");
+    assert!(evaluations() < 40, "the first run was over before it was killed");
+    let told = desk.done(&["--resume", "runs/cut"]);
+    assert!(told.contains("going on after "), "{told}");
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/whole/{file}")), "{file}");
+    }
+}
+
+#[test]
+fn a_new_folder_that_is_held_gets_nothing_written() {
+    let desk = Desk::new("held", &[("digits.yaml", DIGITS)]);
+    let held = desk.folder.join("runs/new");
+    std::fs::create_dir_all(&held).expect("a folder");
+    let lock = std::fs::File::create(held.join(".lock")).expect("a file");
+    fs4::FileExt::try_lock(&lock).expect("a lock");
+    let demo = |out: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.args(["--adapter", "cpu", "demo", "mlp", "--epochs", "1", "--hidden", "8", "--out"]).arg(out);
+        let output = command.output().expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (code, told) in [desk.refused(&["digits.yaml", "--set", "name=new"]), demo(&held)] {
+        assert!(code == Some(2) && told.contains("runs/new is being written by another run"), "{told}");
+        let there: Vec<_> =
+            std::fs::read_dir(&held).expect("a folder").flatten().map(|file| file.file_name()).collect();
+        assert_eq!(there, [".lock"]);
+    }
+    drop(lock);
+    assert_eq!(demo(&held).0, Some(0));
+}
+
+/// Five epochs that get better, and a rate that undoes them.
+const UNDONE: &str = "model: {type: mlp, hidden: [16]}
+data: {embedded: digits}
+optimizer: {type: adamw, lr: 0.003}
+lr_scheduler: {class_path: torch.optim.lr_scheduler.MultiStepLR, init_args: {milestones: [250], gamma: 200}}
+";
+
+#[test]
+fn the_best_parameters_have_a_file_of_their_own() {
+    let desk = Desk::new("best", &[("run.yaml", UNDONE)]);
+    let train = |name: &str, epochs: usize, more: &[&str]| {
+        let (name, epochs) = (format!("name={name}"), format!("epochs={epochs}"));
+        let settings = [name.as_str(), &epochs].into_iter().chain(more.iter().copied());
+        let settings: Vec<&str> = settings.flat_map(|setting| ["--set", setting]).collect();
+        desk.done(&[&["run.yaml"], &settings[..]].concat())
+    };
+    let by_loss: &[&str] = &[];
+    let by_accuracy = &["checkpoint={monitor: val_accuracy, mode: max}", "optimizer.ema_decay=0.5"][..];
+    for (name, metric, settings) in [("loss", "val_loss", by_loss), ("accuracy", "val_accuracy", by_accuracy)] {
+        let told = train(name, 8, settings);
+        let lines = desk.lines(&format!("runs/{name}/metrics.jsonl"), "epoch");
+        let scores: Vec<f64> = lines.iter().filter_map(|line| line[metric].as_f64()).collect();
+        let score = |epoch: &usize| if metric == "val_loss" { -scores[*epoch] } else { scores[*epoch] };
+        // The first of the best.
+        let best = (0..8).rev().max_by(|one, other| score(one).total_cmp(&score(other))).expect("an epoch");
+        assert!((1..7).contains(&best), "the best is neither the first nor the last: {scores:?}");
+        let kept = desk.read(&format!("runs/{name}/best.safetensors"));
+        assert!(kept != desk.read(&format!("runs/{name}/model.safetensors")), "the last is another one");
+
+        // The same run, ended with that epoch, and gone on with from there.
+        let short = format!("{name}-short");
+        train(&short, best + 1, settings);
+        for file in ["model.safetensors", "best.safetensors"] {
+            assert!(kept == desk.read(&format!("runs/{short}/{file}")), "{file} of epoch {}", best + 1);
+        }
+        let folder = format!("runs/{short}");
+        let resume = |epochs: usize| desk.done(&["--resume", &folder, "--set", &format!("epochs={epochs}")]);
+        let goes_on = resume(7);
+        assert!(kept == desk.read(&format!("{folder}/best.safetensors")), "nothing better came:\n{goes_on}");
+        // What is not the best's, or is gone, is made again from its checkpoint.
+        std::fs::write(desk.folder.join(&folder).join("best.safetensors"), "worse").expect("a file");
+        let goes_on = resume(8);
+        assert!(kept == desk.read(&format!("{folder}/best.safetensors")), "\n{goes_on}");
+        std::fs::remove_file(desk.folder.join(&folder).join("best.safetensors")).expect("it is there");
+        resume(8);
+        assert!(kept == desk.read(&format!("{folder}/best.safetensors")));
+        assert!(
+            desk.read(&format!("{folder}/model.safetensors")) == desk.read(&format!("runs/{name}/model.safetensors"))
+        );
+
+        let (epoch, steps) = (best + 1, lines[best]["steps"].as_u64().expect("steps"));
+        let words = format!("{metric} {:.4} of epoch {epoch}, after step {steps}, in best.safetensors", scores[best]);
+        for told in [&told, &goes_on] {
+            assert!(told.contains(&format!("best           {words}\n")), "{words}\n{told}");
+        }
+        assert!(told.contains(&format!("written        runs/{name}/best.safetensors\n")), "{told}");
+        let report = String::from_utf8(desk.read(&format!("runs/{name}/report.html"))).expect("text");
+        assert!(report.contains(&format!("best: {words}<")), "{words}");
+    }
+    // A run begins from either file.
+    let begun = |name: &str, from: &str| {
+        train(name, 1, &["optimizer.lr=0", &format!("model.from=runs/loss{from}")]);
+        desk.read(&format!("runs/{name}/model.safetensors"))
+    };
+    assert!(begun("from-best", "/best.safetensors") == desk.read("runs/loss/best.safetensors"));
+    assert!(begun("from-last", "") == desk.read("runs/loss/model.safetensors"));
+}
+
+#[test]
+fn a_best_file_that_cannot_be_written_is_a_warning() {
+    let desk = Desk::new("no-best", &[("digits.yaml", DIGITS)]);
+    // As on a full disk: a folder stands where the file is written first.
+    std::fs::create_dir_all(desk.folder.join("runs/digits/best.safetensors.new")).expect("a folder");
+    let output = desk.train(&["digits.yaml", "--set", "epochs=2"]);
+    let (told, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}{warned}");
+    let words = "gradus: warning: the best parameters so far were not written: runs/digits/best.safetensors.new: ";
+    assert_eq!(warned.matches(words).count(), 2, "{warned}");
+    assert!(!told.contains("best.safetensors"), "what is not there is not named\n{told}");
+    assert!(desk.folder.join("runs/digits/model.safetensors").exists());
+    std::fs::remove_dir(desk.folder.join("runs/digits/best.safetensors.new")).expect("a folder");
+    assert!(desk.done(&["--resume", "runs/digits"]).contains("nothing was left to train"));
+    assert!(desk.read("runs/digits/best.safetensors") == desk.read("runs/digits/model.safetensors"));
+}
+
+#[test]
+fn passes_add_up_to_a_step_and_the_run_goes_on_to_the_same_bytes() {
+    let desk = Desk::new("accumulated", &[("digits.yaml", DIGITS)]);
+    let train = |name: &str, settings: &[&str]| {
+        let name = format!("name={name}");
+        let settings = settings.iter().copied().chain([name.as_str()]).flat_map(|setting| ["--set", setting]);
+        desk.done(&[&["digits.yaml"][..], &settings.collect::<Vec<_>>()[..]].concat())
+    };
+    let four = ["batch_size=8", "gradient_accumulation_steps=4"];
+    train("one", &["epochs=2", "batch_size=32"]);
+    train("four", &[&["epochs=2"][..], &four[..]].concat());
+    let numbers = |name: &str, key: &str| -> Vec<f64> {
+        let lines = desk.lines(&format!("runs/{name}/metrics.jsonl"), "epoch");
+        lines.iter().filter_map(|line| line[key].as_f64()).collect()
+    };
+    assert_eq!(numbers("four", "steps"), [50.0, 100.0], "a step is an update, of 32 rows");
+    assert_eq!(numbers("four", "steps"), numbers("one", "steps"));
+    for (one, four) in numbers("one", "val_loss").into_iter().zip(numbers("four", "val_loss")) {
+        // The same rows in the same steps; sums of gradients round in another order.
+        assert!((one - four).abs() < 1e-4 * one, "{one} in one pass, {four} in four");
+    }
+    let resolved = String::from_utf8(desk.read("runs/four/run.yaml")).expect("text");
+    assert!(resolved.contains("batch_size: 8\ngradient_accumulation_steps: 4\n"), "{resolved}");
+
+    train("cut", &[&["epochs=1"][..], &four[..]].concat());
+    let (code, told) = desk.refused(&["--resume", "runs/cut", "--set", "gradient_accumulation_steps=2"]);
+    let words = "micro_batches (gradient_accumulation_steps) is 4 there and 2 here";
+    assert!(code == Some(1) && told.contains(words), "{told}");
+    desk.done(&["--resume", "runs/cut", "--set", "epochs=2"]);
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/four/{file}")), "{file}");
+    }
+
+    let (code, told) = desk.refused(&["digits.yaml", "--set", "gradient_accumulation_steps=4000000000"]);
+    assert!(code == Some(2) && told.contains("a step takes 128000000000 rows, the train set has 1617"), "{told}");
+    // A pass that is found by trying leaves room for all of a step's rows.
+    let told = train("sized", &["epochs=1", "batch_size=auto", "gradient_accumulation_steps=16"]);
+    let size: usize = told.lines().find_map(|line| line.strip_prefix("batch size ")?.parse().ok()).expect("a size");
+    assert!(16 * size <= 1617, "{told}");
+}
+
+#[test]
 fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
     let text: String = gradus::data::kjv().as_str().lines().take(60).map(|line| format!("{line}\n")).collect();
     let model = "model: {type: decoder, tied: false, context: 16}";

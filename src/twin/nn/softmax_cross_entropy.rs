@@ -32,7 +32,8 @@ pub fn softmax_cross_entropy(
         }
         let mean_logit = row.iter().sum::<f64>() / classes as f64;
         let loss = sum.ln() + largest - (1.0 - smoothing) * row[label] - smoothing * mean_logit;
-        verdicts[r] = match (counts, answer == label) {
+        // Without a largest logit no answer is right.
+        verdicts[r] = match (counts, answer == label && !sum.is_nan()) {
             (false, _) => Verdict::default(),
             (true, true) => Verdict { loss: loss as f32, mark: COUNTS | CORRECT },
             (true, false) => Verdict { loss: loss as f32, mark: COUNTS },
