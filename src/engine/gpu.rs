@@ -6,7 +6,7 @@ use super::counters::Tally;
 use super::kernels::{Access, Kernel};
 use super::program::{Binding, Dispatch, Program, Submission, Upload};
 use super::ring::{
-    ARRIVED, Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY,
+    Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY, next_in_order,
 };
 use super::{CLOCK_SLOTS, Error, cooperative};
 use std::collections::HashMap;
@@ -551,9 +551,10 @@ impl Drop for Carried {
     }
 }
 
+/// The oldest report, if it has arrived.
 fn oldest_arrived(slots: &[GpuSlot]) -> Option<&GpuSlot> {
-    let arrived = slots.iter().filter(|slot| slot.state.load(Ordering::Acquire) == ARRIVED);
-    arrived.min_by_key(|slot| *locked(&slot.tag))
+    let states = slots.iter().map(|slot| (slot.state.load(Ordering::Acquire), *locked(&slot.tag)));
+    next_in_order(states).and_then(|place| slots.get(place))
 }
 
 fn take_free_slot(ring: &Ring, tag: u64) -> Option<&GpuSlot> {

@@ -3,6 +3,8 @@
 //! A submission copies a few words (loss, norm, skips) into a free slot and asks for it to be mapped when the device is
 //! done. The host looks at the ring whenever it likes and takes what has arrived. If all slots are under way, a step
 //! goes without a report.
+//!
+//! Reports come in the order of their tags: one that is still in an encoder of the caller's keeps those behind it waiting.
 
 use super::buffer::Range;
 use std::collections::VecDeque;
@@ -60,6 +62,15 @@ pub(crate) const UNDER_WAY: u8 = 1;
 pub(crate) const ARRIVED: u8 = 2;
 pub(crate) const FAILED: u8 = 3;
 
+/// Which of these slots, by state and tag, is to be taken. One that has arrived waits for an older one that is under way:
+/// where threads share a device, each hands over what it has found mapped, and a later one may be quicker.
+pub(crate) fn next_in_order(slots: impl Iterator<Item = (u8, u64)>) -> Option<usize> {
+    let busy = slots.enumerate().filter(|(_, (state, _))| matches!(*state, ARRIVED | UNDER_WAY));
+    // Of equal tags, one that has arrived.
+    let (place, (state, _)) = busy.min_by_key(|(_, (state, tag))| (*tag, *state != ARRIVED))?;
+    (state == ARRIVED).then_some(place)
+}
+
 impl Ring {
     /// Bytes of one report, timestamps not counted.
     pub fn report_bytes(&self) -> u64 {
@@ -94,5 +105,20 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.state.store(self.outcome, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_waits_for_the_one_before_it() {
+        let next = |slots: &[(u8, u64)]| next_in_order(slots.iter().copied());
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(&[(FREE, 1), (FAILED, 2)]), None);
+        assert_eq!(next(&[(ARRIVED, 7), (ARRIVED, 6), (UNDER_WAY, 8)]), Some(1));
+        assert_eq!(next(&[(ARRIVED, 7), (UNDER_WAY, 6), (FREE, 5)]), None, "6 is still on its way");
+        assert_eq!(next(&[(UNDER_WAY, 6), (ARRIVED, 6)]), Some(1));
     }
 }
