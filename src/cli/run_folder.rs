@@ -22,12 +22,13 @@ pub(super) const BEST: &str = "best.safetensors";
 /// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/`, `best.safetensors` and at the end
 /// `model.safetensors`.
 pub(super) struct RunFolder {
-    folder: LockedFolder,
     metrics: File,
     steps: BufWriter<File>,
     events: EventFile,
     /// The groups of the phase.
     groups: Vec<String>,
+    /// The last field: the files above are closed before the folder is anybody's again.
+    folder: LockedFolder,
 }
 
 /// How to begin in a folder.
@@ -214,7 +215,9 @@ fn clear(path: &Path) -> anyhow::Result<()> {
     };
     let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    for file in [METRICS, STEPS, MODEL, BEST].map(|name| path.join(name)).into_iter().chain(events) {
+    for file in
+        [METRICS, STEPS, MODEL, BEST, "best.safetensors.new"].map(|name| path.join(name)).into_iter().chain(events)
+    {
         removed(&file, fs::remove_file(&file))?;
     }
     let checkpoints = path.join(CHECKPOINTS);
@@ -237,6 +240,9 @@ fn go_on(trainer: &mut Trainer, checkpoints: Checkpoints, says: Says) -> anyhow:
         eprintln!("gradus: warning: {folder} has no checkpoint yet: the run begins");
         return Ok(0);
     };
+    if let Some(error) = &resumed.no_best {
+        eprintln!("gradus: warning: the best parameters so far are not in {BEST}: {error}");
+    }
     for error in &resumed.left_out {
         eprintln!("gradus: warning: {error}; the checkpoint before it is used");
     }

@@ -21,7 +21,8 @@ impl LockedFolder {
     pub(super) fn take(path: &Path) -> anyhow::Result<LockedFolder> {
         fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))?;
         let file = path.join(LOCK);
-        let opened = OpenOptions::new().create(true).append(true).open(&file);
+        // Windows locks nothing that is open for appending alone.
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&file);
         let lock = opened.with_context(|| format!("opening {}", file.display()))?;
         if let Some(warning) = judged(path, FileExt::try_lock(&lock))? {
             eprintln!("gradus: warning: {warning}");

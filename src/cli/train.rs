@@ -151,6 +151,14 @@ fn same_data(material: Material, folder: &Path) -> anyhow::Result<Material> {
 
 pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {
     let says = options.loudness.says();
+    // A folder with a run in it is held before it is read; a new one is made once nothing is refused any more.
+    let mut held = None;
+    if let Some(folder) = &options.which.resume {
+        if !holds_a_run(folder) {
+            return Err(Asked::error(anyhow!("{} holds no run to go on with", folder.display())));
+        }
+        held = Some(LockedFolder::take(folder)?);
+    }
     let (run, folder, begin) = match (&options.which.file, &options.which.resume) {
         (_, Some(folder)) => (RunFile::read(&folder.join(RUN), &options.settings)?, folder.clone(), Begin::Resume),
         (Some(file), None) => {
@@ -161,15 +169,13 @@ pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> 
         (None, None) => bail!("name a run file"),
     };
     let shown = folder.display();
-    if begin == Begin::Resume && !holds_a_run(&folder) {
-        return Err(Asked::error(anyhow!("{shown} holds no run to go on with")));
-    }
     if begin == Begin::New && (holds_a_run(&folder) || folder.join(RUN).exists()) {
         let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
-    // A folder with a run in it is held before it is looked at; a new one is made once nothing is refused any more.
-    let held = holds_a_run(&folder).then(|| LockedFolder::take(&folder)).transpose()?;
+    if begin == Begin::Over && holds_a_run(&folder) {
+        held = Some(LockedFolder::take(&folder)?);
+    }
     let goes_on_in = (begin == Begin::Resume && has_checkpoints(&folder)).then_some(folder.as_path());
     let ready = Ready::read(engine, run, goes_on_in, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(engine).map_err(Asked::error)?;

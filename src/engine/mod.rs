@@ -401,7 +401,8 @@ impl Engine {
         Ok(Ring { regions, slots })
     }
 
-    /// Gives `take` the reports that have arrived, oldest first. Never waits. Where `take` fails, the reports behind that
+    /// Gives `take` the reports that have arrived, oldest first; one that is under way holds back those with higher tags.
+    /// Never waits. Where `take` fails, the reports behind that
     /// one are there the next time.
     ///
     /// # Errors

@@ -50,15 +50,21 @@ pub enum Error {
         /// The largest batch that fits, 0 for none.
         most: usize,
     },
-    /// A parameter that is stored as no kernel of a model reads it.
+    /// A matrix that is stored as no kernel of a model reads it.
     #[error(
-        "a parameter with rows of {width} is stored in {stored}; a model reads f32, and bf16 where rows are a multiple of 4"
+        "a matrix with rows of {width} is stored in {stored}; a model reads f32, and bf16 where rows are a multiple of 4"
     )]
     Unreadable {
         /// How it is stored.
         stored: Storage,
         /// Numbers of a row.
         width: usize,
+    },
+    /// A vector that is not stored in f32.
+    #[error("a bias or a norm's gain is stored in {stored}; a model reads vectors in f32")]
+    UnreadableVector {
+        /// How it is stored.
+        stored: Storage,
     },
     /// An embedding's tables that are not stored alike.
     #[error("the tables of an embedding are stored in {} and {}; it reads them alike", .stored[0], .stored[1])]

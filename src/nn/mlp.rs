@@ -208,7 +208,7 @@ impl Mlp {
     /// From the batch's inputs to the logits. `parameter` tells where each parameter lies, and how it is stored.
     ///
     /// # Errors
-    /// From `parameter`; [`Error::Unreadable`]; out of device memory.
+    /// From `parameter`; [`Error::Unreadable`], [`Error::UnreadableVector`]; out of device memory.
     pub fn forward<E: From<Error>>(
         &self,
         engine: &Engine,
@@ -252,7 +252,7 @@ impl Mlp {
     /// added to what is there.
     ///
     /// # Errors
-    /// From `parameter` and `gradient`; [`Error::Unreadable`]; out of device memory.
+    /// From `parameter` and `gradient`; [`Error::Unreadable`], [`Error::UnreadableVector`]; out of device memory.
     pub fn backward<E: From<Error>>(
         &self,
         engine: &Engine,

@@ -29,5 +29,5 @@ pub fn reads_bf16(param: &Param) -> bool {
 
 /// A parameter that is f32 always.
 fn vector((range, stored): Parameter) -> Result<Range, Error> {
-    if stored == Storage::F32 { Ok(range) } else { Err(Error::Unreadable { stored, width: 1 }) }
+    if stored == Storage::F32 { Ok(range) } else { Err(Error::UnreadableVector { stored }) }
 }

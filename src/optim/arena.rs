@@ -29,7 +29,7 @@ pub(crate) struct Stream<'a> {
     pub(crate) code: Code,
 }
 
-/// Elements between boundaries where a tensor may start: those of 256 bytes, where a kernel may bind it.
+/// Elements between boundaries where a tensor may start: 256 bytes, where a kernel may bind it, or a block.
 pub(crate) fn alignment(storage: Storage) -> u64 {
     match storage {
         Storage::F32 => ALIGNMENT_ELEMENTS,

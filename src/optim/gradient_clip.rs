@@ -112,7 +112,8 @@ impl GradientClip {
         Ok(self.engine.encode(encoder, &Submission { programs, report, ..Submission::default() })?)
     }
 
-    /// The latest report that has arrived. Never waits.
+    /// The latest report that has arrived. Never waits. An encoder that is kept without being submitted holds back those
+    /// after it.
     ///
     /// # Errors
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite while that is an error.

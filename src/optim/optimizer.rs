@@ -839,7 +839,8 @@ impl Optimizer {
 
     // ---- reports ----
 
-    /// The latest report that has arrived; some steps old, `None` before the first. Never waits.
+    /// The latest report that has arrived; some steps old, `None` before the first. Never waits. Reports come in their order:
+    /// an encoder that is kept without being submitted holds back those after it.
     ///
     /// # Errors
     /// [`Error::NonfiniteNorm`] once for each new norm that was not finite where the clip makes that an error.

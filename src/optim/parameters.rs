@@ -5,7 +5,6 @@ use super::external::Placed;
 use super::{Error, Precision, work};
 use crate::engine::{self, Buffer, Engine, Piece, Range};
 use crate::params::{self, Param, Storage, nearest};
-use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -105,14 +104,6 @@ impl Parameters {
         let index = self.index(name)?;
         let stream = self.stream(index);
         Ok((one_range(&self.params[index], &stream)?, stream.storage))
-    }
-
-    /// The same, whatever lies there.
-    ///
-    /// # Errors
-    /// As [`Parameters::place`].
-    pub fn range(&self, name: &str) -> Result<Range, Error> {
-        Ok(self.place(name)?.0)
     }
 
     /// Writes a parameter's values, row-major.
@@ -246,17 +237,9 @@ pub(super) fn download_all(engine: &Engine, streams: &[Stream<'_>]) -> Result<Ve
 /// A float tensor of this shape, as f32.
 pub(super) fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
     let view = file.tensor(name).map_err(|_| Error::BadFile(format!("{name:?} is missing")))?;
-    let data = view.data();
-    let values = match view.dtype() {
-        Dtype::F32 => bytemuck::pod_collect_to_vec(data),
-        Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::F64 => data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-        other => return Err(Error::BadFile(format!("{name:?} is {other:?}, not a float"))),
-    };
     if view.shape() != shape {
         let found = view.shape();
         return Err(Error::BadFile(format!("{name:?} is of shape {found:?}, not {shape:?}")));
     }
-    Ok(values)
+    params::floats(&view).ok_or_else(|| Error::BadFile(format!("{name:?} is {:?}, not a float", view.dtype())))
 }

@@ -7,6 +7,7 @@
 
 mod error;
 mod field;
+mod floats;
 mod group;
 mod layers;
 mod nearest;
@@ -18,6 +19,7 @@ mod storage;
 
 pub use error::Error;
 pub use field::Field;
+pub(crate) use floats::floats;
 pub use group::Group;
 pub use layers::{Changed, Layers};
 pub use nearest::nearest;

@@ -5,9 +5,9 @@ use super::file::absolute;
 use super::inputs::INPUTS;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
-use crate::params::{Param, Storage};
+use crate::params::{Param, Storage, floats};
 use crate::schedule::yaml::{Raw, Section};
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::SafeTensors;
 use std::path::{Path, PathBuf};
 
 /// Values of parameters, by name.
@@ -169,11 +169,14 @@ impl ModelSpec {
         for ((name, values), param) in initial.iter_mut().zip(params) {
             let is_head = head.iter().any(|start| name.starts_with(start));
             let found = file.tensor(name).ok().filter(|_| keeps_head || !is_head);
-            match found.filter(|tensor| tensor.shape() == param.shape && tensor.dtype() == Dtype::F32) {
-                Some(tensor) => *values = bytemuck::pod_collect_to_vec(tensor.data()),
+            match found.filter(|tensor| tensor.shape() == param.shape).and_then(|tensor| floats(&tensor)) {
+                Some(there) => *values = there,
                 None if is_head => new.push(name.clone()),
                 None => wrong.push(match file.tensor(name) {
-                    Ok(tensor) => format!("{name} is {:?} there and {:?} here", tensor.shape(), param.shape),
+                    Ok(tensor) if tensor.shape() != param.shape => {
+                        format!("{name} is {:?} there and {:?} here", tensor.shape(), param.shape)
+                    }
+                    Ok(tensor) => format!("{name} is {:?}, not a float", tensor.dtype()),
                     Err(_) => format!("{name} is missing"),
                 }),
             }

@@ -1,10 +1,10 @@
 //! The best parameters so far, in a file.
 
-use super::checkpoint::{Checkpoints, replace};
-use super::trainer::tested;
+use super::checkpoint::{beside, replace};
 use super::{Error, Event, Trainer};
-use crate::schedule::{BestAt, Cursor};
+use crate::schedule::BestAt;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A file, and the evaluation whose parameters it is known to hold.
@@ -43,19 +43,26 @@ impl Trainer {
         Ok(())
     }
 
-    /// Makes the file what the best checkpoint says: a run that goes on from further back, or from before there was such a
-    /// file, has the wrong one or none. Leaves parameters behind that are not the run's.
-    pub(super) fn restore_best_file(&mut self, checkpoints: &Checkpoints, cursor: &Cursor) -> Result<(), Error> {
-        let (Some(file), Some(best)) = (&self.best_file, cursor.best()) else { return Ok(()) };
-        let path = file.path.clone();
-        // The schedule may do without the best checkpoint; then so does the run.
-        let Ok(checkpoint) = checkpoints.read(best.step) else { return Ok(()) };
-        let mut optimizer = self.optimizer_of(&checkpoint)?;
-        let bytes = tested(&self.parameters, &mut optimizer)?;
-        if fs::read(&path).ok().is_none_or(|there| there != bytes) {
-            replace(&path, &bytes)?;
+    /// Makes the file what it was at the checkpoint that the run goes on from: `tested`, where that is known. A run that
+    /// has no best evaluation yet has no file.
+    pub(super) fn restore_best_file(&mut self, tested: Option<Vec<u8>>) -> Result<(), Error> {
+        let (Some(file), best) = (&mut self.best_file, self.cursor.best()) else { return Ok(()) };
+        // What a process leaves that is killed while it writes.
+        let _ = fs::remove_file(beside(&file.path));
+        let removed = match (best, tested) {
+            (None, _) => fs::remove_file(&file.path),
+            (Some(_), None) => Ok(()),
+            (Some(_), Some(tested)) => {
+                if fs::read(&file.path).ok().is_none_or(|there| there != tested) {
+                    replace(&file.path, &tested)?;
+                }
+                file.holds = best;
+                Ok(())
+            }
+        };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file(&file.path)(error)),
+            _ => Ok(()),
         }
-        self.best_file = Some(BestFile { path, holds: Some(best) });
-        Ok(())
     }
 }

@@ -170,10 +170,16 @@ impl Checkpoints {
     }
 }
 
-/// Writes a file beside itself first, then puts it in the place of what is there.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Where a file is written before it takes the place of what is there.
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.to_owned();
     beside.as_mut_os_string().push(".new");
+    beside
+}
+
+/// Writes a file beside itself first, then puts it in the place of what is there.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let beside = beside(path);
     let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
     if written.is_err() {
         // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.

@@ -2,6 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::saved::{RunOf, Saved};
+use super::trainer::tested;
 use super::{Error, Trainer};
 use crate::optim::{Best, Optimizer};
 use crate::schedule::Cursor;
@@ -16,6 +17,8 @@ pub struct Resumed {
     pub steps: u64,
     /// What was wrong with later ones, that were left out.
     pub left_out: Vec<Error>,
+    /// Why the file of the best parameters is not what it was then.
+    pub no_best: Option<Error>,
 }
 
 impl Trainer {
@@ -74,12 +77,14 @@ impl Trainer {
             RunOf::of(self).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
             self.drain()?;
-            self.restore_best_file(&checkpoints, &last.saved.cursor)?;
+            let tested = self.tested_at_best(&checkpoints, &last, best.as_ref())?;
             self.put_back(&last, best.as_ref())?;
             self.checkpoints = Some(checkpoints);
-            return Ok(Some(Resumed { path: last.path, steps: step, left_out }));
+            let no_best = self.restore_best_file(tested).err();
+            return Ok(Some(Resumed { path: last.path, steps: step, left_out, no_best }));
         }
         self.checkpoints = Some(checkpoints);
+        self.restore_best_file(None)?;
         left_out.into_iter().next().map_or(Ok(None), Err)
     }
 
@@ -87,6 +92,34 @@ impl Trainer {
     fn best_of(&self, checkpoints: &Checkpoints, last: &Checkpoint) -> Result<Option<Checkpoint>, Error> {
         let best = last.saved.cursor.best().filter(|_| self.plan.restores_best());
         best.map(|best| checkpoints.read(best.step)).transpose()
+    }
+
+    /// What was tested at the best evaluation, for the file that is to hold it; `None` where no file is wanted, or the
+    /// schedule does without that checkpoint and it is not there. May leave parameters behind that are not the run's.
+    fn tested_at_best(
+        &self,
+        checkpoints: &Checkpoints,
+        last: &Checkpoint,
+        best: Option<&Checkpoint>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let (Some(_), Some(at)) = (&self.best_file, last.saved.cursor.best()) else { return Ok(None) };
+        let read;
+        let checkpoint = match best {
+            Some(best) => best,
+            None if last.saved.cursor.step() == at.step => last,
+            None => match checkpoints.read(at.step) {
+                Ok(there) => {
+                    read = there;
+                    &read
+                }
+                Err(_) => return Ok(None),
+            },
+        };
+        let groups = self.plan.groups(&checkpoint.saved.cursor)?;
+        if groups.iter().all(|group| group.row.ema_decay.is_none()) {
+            return Ok(Some(checkpoint.model.clone()));
+        }
+        Ok(Some(tested(&self.parameters, &mut self.optimizer_of(checkpoint)?)?))
     }
 
     fn put_back(&mut self, last: &Checkpoint, best: Option<&Checkpoint>) -> Result<(), Error> {
@@ -116,7 +149,7 @@ impl Trainer {
     }
 
     /// A checkpoint's parameters and optimizer.
-    pub(super) fn optimizer_of(&self, checkpoint: &Checkpoint) -> Result<Optimizer, Error> {
+    fn optimizer_of(&self, checkpoint: &Checkpoint) -> Result<Optimizer, Error> {
         self.parameters.load(&checkpoint.model)?;
         let groups = self.plan.groups(&checkpoint.saved.cursor)?;
         let mut optimizer = Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?;

@@ -2,6 +2,7 @@
 
 use super::checkpoint::Seal;
 use super::{Error, Trainer};
+use crate::params::Storage;
 use crate::schedule::Cursor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub(super) struct RunOf {
     seed: u32,
     batch_size: usize,
     micro_batches: usize,
+    /// How parameters are stored.
+    #[serde(default = "f32")]
+    parameters: String,
     steps_per_epoch: u64,
     clip: String,
     guard: bool,
@@ -37,6 +41,11 @@ pub(super) struct RunOf {
 }
 
 const FORMAT: u32 = 1;
+
+/// How parameters are stored where a checkpoint does not say it.
+fn f32() -> String {
+    Storage::F32.name().to_owned()
+}
 
 impl Saved {
     pub(super) fn new(run: RunOf, cursor: Cursor, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
@@ -56,6 +65,7 @@ impl RunOf {
             seed: trainer.config.seed,
             batch_size: trainer.config.batch_size,
             micro_batches: trainer.config.micro_batches,
+            parameters: trainer.config.parameters.name().to_owned(),
             steps_per_epoch: trainer.plan.steps_per_epoch(),
             clip: format!("{:?}", trainer.config.settings.clip),
             guard: trainer.config.settings.guard,
@@ -74,6 +84,7 @@ impl RunOf {
                 saved.micro_batches.to_string(),
                 self.micro_batches.to_string(),
             ),
+            ("parameters (model.parameters)", saved.parameters.clone(), self.parameters.clone()),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),

@@ -521,7 +521,8 @@ fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), E
 }
 
 fn check_metrics(plan: &Plan) -> Result<(), Error> {
-    let unknown = plan.monitors().into_iter().find(|monitor| !METRICS.contains(monitor));
+    // Which checkpoint is the best is asked of every plan.
+    let unknown = plan.monitors().into_iter().chain([plan.best_by()]).find(|monitor| !METRICS.contains(monitor));
     unknown.map_or(Ok(()), |monitor| {
         let nearest = nearest(monitor, METRICS).map(str::to_owned);
         Err(Error::UnknownMetric { monitor: monitor.to_owned(), known: METRICS.join(", "), nearest })

@@ -237,7 +237,7 @@ fn a_parameter_over_a_page_cannot_be_bound_whole() {
     let engine = Engine::cpu();
     let parameters = Parameters::new(&engine, &[Param::new("big", [10_000])], Some(4096 * 4)).expect("parameters");
     assert_eq!(
-        parameters.range("big").expect_err("an error").to_string(),
+        parameters.place("big").expect_err("an error").to_string(),
         "buffer \"big\" of 40000 bytes is over the device's limit of 16384 bytes"
     );
     parameters.upload("big", &noise(1, 10_000)).expect("it is there all the same");

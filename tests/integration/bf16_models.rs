@@ -155,6 +155,12 @@ fn bf16_models_go_on_to_the_same_bits() {
             again.resume(checkpoints(1000)).expect("a resumption").expect("a checkpoint");
             again.run(|_| ()).expect("a run");
             assert!(bits(&again) == bits(&whole), "after {stop} steps on {}", engine.name());
+            let mut other = trainer(&engine, &task, GRADUAL, Storage::F32).expect("a trainer");
+            let told = other.resume(checkpoints(1000)).expect_err("another run").to_string();
+            assert!(
+                told.ends_with("this is another run: parameters (model.parameters) is bf16 there and f32 here"),
+                "{told}"
+            );
             std::fs::remove_dir_all(folder).expect("the folder was ours");
         }
         let saved = whole.parameters().save().expect("a file");
@@ -171,15 +177,31 @@ fn bf16_models_go_on_to_the_same_bits() {
 fn bf16_models_take_the_bytes_that_are_told() {
     let (task, engine) = (classify(), Engine::cpu());
     let schedule = "optimizer: {type: adamw, lr: 1.0e-3, moments: bf16}\nlr_scheduler: {type: constant}";
-    let trainer = trainer(&engine, &task, schedule, Storage::Bf16).expect("a trainer");
+    let mut trainer = trainer(&engine, &task, schedule, Storage::Bf16).expect("a trainer");
     let params = task.params();
     let elements = |bf16: bool| params.iter().filter(|param| reads_bf16(param) == bf16).map(Param::elements).sum();
     let (small, plain): (usize, usize) = (elements(true), elements(false));
     assert_eq!((small, plain), (64 * 30, 30 + 30 * 10 + 10));
     assert!(trainer.parameters().bytes() < (2 * small + 4 * plain + 4 * 256) as u64);
     let row = Row { moments: Storage::Bf16, ..Row::default() };
-    let forecast = Forecast::of(&[row], &Settings::default()).with_precision(Precision::Mixed);
-    assert_eq!(forecast.step_bytes(params.iter().filter(|param| reads_bf16(param))), 16 * small as u64);
+    let forecast = Forecast::of(&[row], &Config::default().settings).with_squares();
+    let of = |bf16: bool, precision| {
+        let these: Vec<&Param> = params.iter().filter(|param| reads_bf16(param) == bf16).collect();
+        let forecast = forecast.with_precision(precision);
+        (forecast.step_bytes(these.iter().copied()), forecast.parameter_bytes(these))
+    };
+    let (bf16, f32) = (of(true, Precision::Mixed), of(false, Precision::F32));
+    assert_eq!(bf16, (16 * small as u64, 2 * small as u64));
+    assert_eq!(f32.0, 20 * plain as u64);
+    assert_eq!(trainer.parameters().bytes(), bf16.1 + f32.1);
+    let update = trainer.programs().expect("programs")[1];
+    let moved: u64 = update
+        .dispatches
+        .iter()
+        .filter(|dispatch| dispatch.kernel.name.starts_with("adamw"))
+        .map(|dispatch| dispatch.bytes)
+        .sum();
+    assert_eq!(moved, bf16.0 + f32.0);
     let precisions = [Precision::Mixed, Precision::F32, Precision::F32, Precision::F32];
     assert_eq!(trainer.parameters().precisions(), precisions);
 }
@@ -228,18 +250,14 @@ fn bf16_models_say_what_they_do_not_read() {
         mlp.forward(&engine, place, &batch, &space).map(|_| ()).map_err(|error| error.to_string())
     };
     told(reads_bf16).expect("it is read");
-    for (is_small, width) in [
-        ((|param| param.name == "layers.0.bias") as fn(&Param) -> bool, 1),
-        (|param| param.name == "layers.1.weight", 6),
-    ] {
-        assert_eq!(
-            told(is_small).expect_err("an error"),
-            format!(
-                "a parameter with rows of {width} is stored in bf16; a model reads f32, and bf16 where rows are a \
-                 multiple of 4"
-            )
-        );
-    }
+    assert_eq!(
+        told(|param| param.name == "layers.0.bias").expect_err("an error"),
+        "a bias or a norm's gain is stored in bf16; a model reads vectors in f32"
+    );
+    assert_eq!(
+        told(|param| param.name == "layers.1.weight").expect_err("an error"),
+        "a matrix with rows of 6 is stored in bf16; a model reads f32, and bf16 where rows are a multiple of 4"
+    );
     let task = language();
     let of = |param: &Param| match param.name.as_str() {
         "transformer.wte.weight" => Precision::Mixed,

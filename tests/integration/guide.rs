@@ -3,6 +3,7 @@
 use crate::support::folder;
 use gradus::run::RunFile;
 use gradus::schedule::Spec;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -105,4 +106,44 @@ fn the_readme_shows_what_its_commands_print() {
     }
     assert_eq!(shown, 4, "two commands, a run file and a schedule");
     std::fs::remove_dir_all(desk).expect("the folder was ours");
+}
+
+/// The keys that the reader says it knows, where a run file has one that it does not.
+fn known(text: &str) -> BTreeSet<String> {
+    let told = RunFile::parse("run.yaml", text, (Path::new(""), "run"), &[]).expect_err("zzz is no key").to_string();
+    let (_, list) = told.split_once("known are ").expect("a list of them");
+    list.split(", ").map(str::to_owned).collect()
+}
+
+/// The keys in the first column of a table below a heading.
+fn listed(page: &str, heading: &str) -> BTreeSet<String> {
+    let (_, below) = page.split_once(&format!("\n## {heading}\n")).expect("the heading");
+    let table = below.split("\n## ").next().unwrap_or_default();
+    let cells = table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    cells.flat_map(|cell| cell.split(',')).map(|key| key.trim().trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_page_of_the_run_file_lists_every_key() {
+    let page = include_str!("../../docs/run_file.md");
+    let mlp = "model: {type: mlp}\n";
+    let told = Spec::parse("schedule.yaml", "zzz: 1").expect_err("zzz is no key").to_string();
+    let (_, sections) = told.split_once("known are ").expect("a list of them");
+    let sections: BTreeSet<String> = sections.split(", ").map(str::to_owned).collect();
+    let run = known("zzz: 1");
+    assert_eq!(listed(page, "The run"), run.difference(&sections).cloned().collect());
+    assert!(!sections.is_empty() && sections.is_subset(&run), "{sections:?}");
+    for section in sections {
+        assert!(page.contains(&format!("`{section}`")), "{section}");
+    }
+    let of_models = ["mlp", "decoder", "encoder"].map(|kind| known(&format!("model: {{type: {kind}, zzz: 1}}")));
+    assert_eq!(listed(page, "`model`"), of_models.into_iter().flatten().collect());
+    let of_data = [
+        known(&format!("{mlp}data: {{embedded: digits, zzz: 1}}")),
+        known(&format!("{mlp}data: {{train: a.csv, zzz: 1}}")),
+        known(&format!("{mlp}data: {{train: a, train_labels: b, zzz: 1}}")),
+        known("model: {type: decoder}\ndata: {train: a.txt, zzz: 1}"),
+        known("model: {type: encoder}\ndata: {train: a.csv, zzz: 1}"),
+    ];
+    assert_eq!(listed(page, "`data`"), of_data.into_iter().flatten().collect());
 }

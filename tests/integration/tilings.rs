@@ -90,9 +90,11 @@ fn tilings_by_cooperative_matrices_agree_with_the_twin_or_are_the_usual_ones() {
             regrid(&mut trial, case % 2);
             agree(&gpu, &trial, layer[1], &format!("{layer:?}, case {case}"));
         } else {
-            let expected = linear(&usual, layer, case, Storage::F32);
-            assert_eq!((trial.kernel.name, &trial.constants), (expected.kernel.name, &expected.constants));
-            assert_eq!(trial.run(&gpu, 0), expected.run(&gpu, 0), "{layer:?}");
+            for storage in storages(layer[1]) {
+                let (trial, expected) = (linear(&asked, layer, case, *storage), linear(&usual, layer, case, *storage));
+                assert_eq!((trial.kernel.name, &trial.constants), (expected.kernel.name, &expected.constants));
+                assert_eq!(trial.run(&gpu, 0), expected.run(&gpu, 0), "{layer:?}, in {storage}");
+            }
         }
     }
 }

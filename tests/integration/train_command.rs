@@ -5,6 +5,7 @@ use gradus::engine::Engine;
 use gradus::run::{Material, RunFile};
 use gradus::schedule::Plan;
 use gradus::train::{Checkpoints, Event, Trainer};
+use safetensors::tensor::Dtype;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -103,7 +104,7 @@ fn what_cannot_be_ends_with_2_and_leaves_nothing() {
         ),
         (vec!["digits.yaml", "--set", "epochs"], "error: invalid value 'epochs' for '--set <KEY=VALUE>'"),
         (vec![], "error: the following required arguments were not provided"),
-        (vec!["--resume", "runs/none"], "gradus: runs/none/run.yaml: No such file"),
+        (vec!["--resume", "runs/none"], "gradus: runs/none holds no run to go on with"),
     ] {
         let (code, told) = desk.refused(&arguments);
         assert_eq!(code, Some(2), "{told}");
@@ -331,6 +332,52 @@ fn the_best_parameters_have_a_file_of_their_own() {
     assert!(begun("from-last", "") == desk.read("runs/loss/model.safetensors"));
 }
 
+/// A run that was killed before its first checkpoint has no best evaluation, whatever file it left.
+#[test]
+fn what_no_evaluation_stands_behind_is_no_best() {
+    let desk = Desk::new("stale", &[("digits.yaml", DIGITS)]);
+    std::fs::create_dir_all(desk.folder.join("runs/digits/checkpoints")).expect("a folder");
+    for file in ["best.safetensors", "metrics.jsonl"] {
+        std::fs::write(desk.folder.join("runs/digits").join(file), "").expect("a file");
+    }
+    std::fs::write(desk.folder.join("runs/digits/run.yaml"), format!("{DIGITS}name: digits\noutput: ..\n"))
+        .expect("a file");
+    desk.done(&["--resume", "runs/digits", "--set", "epochs=1", "--set", "evaluate_every_epochs=2"]);
+    assert!(!desk.folder.join("runs/digits/best.safetensors").exists());
+}
+
+#[test]
+fn parameters_in_bf16_are_trained_and_begun_from() {
+    let desk = Desk::new("bf16", &[("digits.yaml", DIGITS)]);
+    let train = |name: &str, settings: &[&str]| {
+        let name = format!("name={name}");
+        let settings: Vec<&str> =
+            [name.as_str()].iter().chain(settings).flat_map(|setting| ["--set", setting]).collect();
+        desk.done(&[&["digits.yaml"], &settings[..]].concat())
+    };
+    train("small", &["epochs=4", "model.parameters=bf16", "optimizer.moments=bf16"]);
+    let small = desk.read("runs/small/model.safetensors");
+    let of = |bytes: &[u8], name: &str| tensors(bytes).tensor(name).map(|tensor| tensor.dtype()).expect("it is there");
+    assert_eq!(of(&small, "layers.0.weight"), Dtype::BF16);
+    assert_eq!(of(&small, "layers.1.weight"), Dtype::BF16);
+    assert_eq!(of(&small, "layers.0.bias"), Dtype::F32);
+    let loss = |name: &str| {
+        desk.lines(&format!("runs/{name}/metrics.jsonl"), "epoch").last().expect("a line")["val_loss"].clone()
+    };
+    // Neither has moved: the head is taken over too, and what is computed with f32 of the same values is the same.
+    let begun = ["epochs=1", "learning_rate=0", "model.from=runs/small"];
+    for (name, stored) in [("again", "bf16"), ("wide", "f32")] {
+        let stored = format!("model.parameters={stored}");
+        let told = train(name, &[&begun[..], &[&stored]].concat());
+        assert!(!told.contains("new"), "{told}");
+        assert_eq!(loss(name), loss("small"), "{name}");
+    }
+    assert!(desk.read("runs/again/model.safetensors") == small);
+    let (code, words) = desk.refused(&["--resume", "runs/small", "--set", "model.parameters=f32"]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("parameters (model.parameters) is bf16 there and f32 here"), "{words}");
+}
+
 #[test]
 fn a_best_file_that_cannot_be_written_is_a_warning() {
     let desk = Desk::new("no-best", &[("digits.yaml", DIGITS)]);
@@ -343,6 +390,13 @@ fn a_best_file_that_cannot_be_written_is_a_warning() {
     assert_eq!(warned.matches(words).count(), 2, "{warned}");
     assert!(!told.contains("best.safetensors"), "what is not there is not named\n{told}");
     assert!(desk.folder.join("runs/digits/model.safetensors").exists());
+    // The file is made anew where the run goes on, if it can be.
+    let output = desk.train(&["--resume", "runs/digits", "--set", "epochs=3"]);
+    let warned = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && warned.contains("best parameters so far are not in best.safetensors: "),
+        "{warned}"
+    );
     std::fs::remove_dir(desk.folder.join("runs/digits/best.safetensors.new")).expect("a folder");
     assert!(desk.done(&["--resume", "runs/digits"]).contains("nothing was left to train"));
     assert!(desk.read("runs/digits/best.safetensors") == desk.read("runs/digits/model.safetensors"));
@@ -594,6 +648,9 @@ fn a_plan_is_made_for_a_model_that_is_not_loaded() {
     let trained: Vec<u64> =
         json.as_array().expect("a list").iter().filter_map(|cost| cost["trainable_elements"].as_u64()).collect();
     assert_eq!(trained, [10, 10_000_000_010, 10_000_000_010], "two phases, and everything");
+    let told = plan("large.safetensors", &["--steps-per-epoch", "10", "--json", "--parameters", "bf16"]);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(json[1]["step_bytes"], 24 * 10_000_000_000u64 + 28 * 10, "a matrix in bf16, a vector in f32");
     assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
     let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
     assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");

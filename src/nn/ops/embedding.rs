@@ -10,7 +10,7 @@ use crate::nn::{Error, Parameter};
 /// positions; types: token_types, and their table.
 ///
 /// # Errors
-/// [`Error::TablesDiffer`]; out of device memory.
+/// [`Error::TablesDiffer`], [`Error::Unreadable`]; out of device memory.
 pub fn embedding(
     engine: &Engine,
     shape: &Embedding,

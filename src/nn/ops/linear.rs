@@ -20,7 +20,7 @@ pub enum After {
 /// z = x Wᵀ + b, then what comes `after`. Memory: x, z. Tied embeddings are a weight like any other.
 ///
 /// # Errors
-/// Out of device memory.
+/// [`Error::Unreadable`]; out of device memory.
 pub fn linear(
     engine: &Engine,
     shape: &Linear,
@@ -52,7 +52,7 @@ pub fn linear(
 /// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, dz_below.
 ///
 /// # Errors
-/// Out of device memory.
+/// [`Error::Unreadable`]; out of device memory.
 pub fn linear_backward_input(
     engine: &Engine,
     shape: &Linear,

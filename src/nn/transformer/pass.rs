@@ -255,7 +255,7 @@ impl Workspace {
     /// gradients are added to what is there.
     ///
     /// # Errors
-    /// From `parameter` and `gradient`; [`Error::Unreadable`], [`Error::TablesDiffer`]; a batch of other sizes, or without
+    /// From `parameter` and `gradient`; [`Error::Unreadable`], [`Error::UnreadableVector`], [`Error::TablesDiffer`]; a batch of other sizes, or without
     /// the token types that the model has; out of device memory.
     pub fn dispatches<E: From<Error>>(
         &self,
