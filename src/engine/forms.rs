@@ -10,6 +10,8 @@ use crate::{fast, twin};
 pub(crate) struct Forms {
     /// The name of the engine that runs them.
     pub(crate) engine: &'static str,
+    /// Whether those are the fast ones, for a kernel whose types are many.
+    pub(crate) are_fast: bool,
     pub(crate) attention: fn(&[f32], &[u32], &mut [f32], &mut [f32], &Attention, Option<&Position>, bool),
     pub(crate) attention_backward_key_value: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) attention_backward_query: fn(&AttentionPast<'_>, &mut [f32]),
@@ -21,6 +23,7 @@ pub(crate) struct Forms {
 /// The twins themselves.
 pub(crate) static TWINS: Forms = Forms {
     engine: "twins",
+    are_fast: false,
     attention: twin::nn::attention,
     attention_backward_key_value: twin::nn::attention_backward_key_value,
     attention_backward_query: twin::nn::attention_backward_query,
@@ -32,6 +35,7 @@ pub(crate) static TWINS: Forms = Forms {
 /// Those that are made to be fast.
 pub(crate) static FAST: Forms = Forms {
     engine: "cpu",
+    are_fast: true,
     attention: fast::attention,
     attention_backward_key_value: fast::attention_backward_key_value,
     attention_backward_query: fast::attention_backward_query,

@@ -5,9 +5,9 @@
 
 use super::Error;
 use super::forms::Forms;
-use crate::twin;
 use crate::twin::nn::Epilogue;
 use crate::twin::shared::{Position, Stored};
+use crate::{fast, twin};
 use bytemuck::{AnyBitPattern, NoUninit};
 use std::borrow::Cow;
 
@@ -701,12 +701,13 @@ where
     P: Stored + AnyBitPattern + NoUninit,
     G: Stored + AnyBitPattern,
 {
+    let step = if call.forms.are_fast { fast::adamw::<S, P, G> } else { twin::optim::adamw::<S, P, G> };
     let average = call.take_last(AVERAGE);
     let v_max = call.take_last(MAXIMUM);
     let [chunks, control, m, v, params, grads, segment] = call.take();
     let (m, v, params) = (m.get_mut::<S>(), v.get_mut(), params.get_mut::<P>());
     let grads = grads.get::<G>();
-    twin::optim::adamw(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
+    step(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
 }
 
 fn adamw_int8<P, G, const MAXIMUM: bool, const AVERAGE: bool>(mut call: Call<'_>)

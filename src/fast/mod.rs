@@ -6,6 +6,7 @@
 //!
 //! Invariant: a fast form gives what its twin gives, to the rounding of f32, and the same bits on any number of threads.
 
+mod adamw;
 mod attention;
 mod attention_backward_key_value;
 mod attention_backward_query;
@@ -14,6 +15,7 @@ mod linear_backward_input;
 mod linear_backward_weight;
 mod matrix;
 
+pub use adamw::adamw;
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
 pub use attention_backward_query::attention_backward_query;

@@ -1,6 +1,6 @@
 //! The optimizer's kernels on the device against their twins, at sizes that fill no chunk, vec4 or workgroup.
 
-use crate::support::{assert_close, engines, gpu, noise};
+use crate::support::{assert_close, engines, gpu, noise, on_threads};
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
@@ -142,6 +142,24 @@ fn adamw_matches_its_twin_in_callers_buffers() {
             for moments in Storage::ALL {
                 for average in [None, Some(0.9)] {
                     agree(Some(mode), Settings::default(), &adamw(amsgrad, moments, average));
+                }
+            }
+        }
+    }
+}
+
+/// However chunks are shared out, and however their tensors are paged.
+#[test]
+fn adamw_has_the_bits_of_its_twin_on_any_number_of_threads() {
+    for (amsgrad, average) in [(false, None), (true, None), (false, Some(0.9)), (true, Some(0.9))] {
+        for moments in [Storage::F32, Storage::Bf16] {
+            let groups = adamw(amsgrad, moments, average);
+            for page_bytes in [None, Some(1 << 20)] {
+                let settings = Settings { guard: true, page_bytes, ..Settings::default() };
+                let expected = run(&Engine::twins(), None, settings, &groups);
+                for threads in [1, 2, 7] {
+                    let got = on_threads(threads, || run(&Engine::cpu(), None, settings, &groups));
+                    assert!(got == expected, "{threads} threads, {page_bytes:?}, {:?}", groups[0].row);
                 }
             }
         }

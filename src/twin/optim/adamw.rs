@@ -1,7 +1,7 @@
 //! Twin of `shaders/optim/adamw.wgsl`.
 
 use crate::twin::shared::{
-    Chunk, Element, OF_PARAMS, Segment, Stored, lerp, rounding_key, rounding_word, split_control,
+    Chunk, Element, OF_PARAMS, Record, Segment, Stored, lerp, rounding_key, rounding_word, split_control,
 };
 
 /// One step of every chunk of a segment. `v_max` is there where a group uses amsgrad. Moments, parameters and gradients
@@ -23,22 +23,43 @@ pub fn adamw<S: Stored, P: Stored, G: Stored>(
         return;
     }
     for chunk in segment.of(chunks) {
-        let record = &records[chunk.tensor as usize];
-        let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number) ^ OF_PARAMS;
-        for k in 0..chunk.length as usize {
-            let s = chunk.state as usize + k;
-            let p = &mut params[chunk.param as usize + k];
-            let maximum = v_max.as_ref().map(|v_max| v_max[s].load());
-            let old = Element { p: p.load(), m: m[s].load(), v: v[s].load(), v_max: maximum.unwrap_or_default() };
-            let g = grads[chunk.grad as usize + k].load();
-            let new = old.stepped(record, stats.value_bound, g, maximum.is_some());
-            (m[s], v[s]) = (S::store(new.m), S::store(new.v));
+        let stretch = Stretch {
+            m: &mut m[chunk.of_state()],
+            v: &mut v[chunk.of_state()],
+            params: &mut params[chunk.of_params()],
+            grads: &grads[chunk.of_grads()],
+            v_max: v_max.as_mut().map(|v_max| &mut v_max[chunk.of_state()]),
+            average: average.as_mut().map(|average| &mut average[chunk.of_state()]),
+        };
+        stretch.step(chunk, &records[chunk.tensor as usize], stats.value_bound, segment.seed);
+    }
+}
+
+/// What a chunk steps.
+pub(crate) struct Stretch<'a, S, P, G> {
+    pub(crate) m: &'a mut [S],
+    pub(crate) v: &'a mut [S],
+    pub(crate) params: &'a mut [P],
+    pub(crate) grads: &'a [G],
+    pub(crate) v_max: Option<&'a mut [S]>,
+    pub(crate) average: Option<&'a mut [f32]>,
+}
+
+impl<S: Stored, P: Stored, G: Stored> Stretch<'_, S, P, G> {
+    pub(crate) fn step(mut self, chunk: &Chunk, record: &Record, value_bound: f32, seed: u32) {
+        let key = rounding_key(seed, chunk.tensor, record.count, chunk.number) ^ OF_PARAMS;
+        let moments = self.m.iter_mut().zip(self.v.iter_mut());
+        for (k, (((m, v), p), g)) in moments.zip(self.params.iter_mut()).zip(self.grads).enumerate() {
+            let maximum = self.v_max.as_ref().map(|v_max| v_max[k].load());
+            let old = Element { p: p.load(), m: m.load(), v: v.load(), v_max: maximum.unwrap_or_default() };
+            let new = old.stepped(record, value_bound, g.load(), maximum.is_some());
+            (*m, *v) = (S::store(new.m), S::store(new.v));
             *p = P::store_by(new.p, || rounding_word(key, k as u32));
-            if let Some(v_max) = &mut v_max {
-                v_max[s] = S::store(new.v_max);
+            if let Some(v_max) = &mut self.v_max {
+                v_max[k] = S::store(new.v_max);
             }
-            if let Some(average) = &mut average {
-                average[s] = lerp(average[s], new.p, record.average_rate);
+            if let Some(average) = &mut self.average {
+                average[k] = lerp(average[k], new.p, record.average_rate);
             }
         }
     }

@@ -9,6 +9,7 @@ mod norm_fold;
 mod sgd;
 mod swap;
 
+pub(crate) use adamw::Stretch;
 pub use adamw::adamw;
 pub use adamw_int8::adamw_int8;
 pub use clip::clip;

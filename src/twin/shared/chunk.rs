@@ -1,6 +1,7 @@
 //! Twin of `shaders/shared/chunk.wgsl`.
 
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 /// A stretch of one tensor in the work list; offsets and length in elements.
 #[repr(C)]
@@ -14,6 +15,27 @@ pub struct Chunk {
     pub tensor: u32,
     pub group: u32,
     pub number: u32,
+}
+
+impl Chunk {
+    /// Its elements of the moments, and of the average.
+    pub fn of_state(&self) -> Range<usize> {
+        stretch(self.state, self.length)
+    }
+
+    /// Its elements of the parameters.
+    pub fn of_params(&self) -> Range<usize> {
+        stretch(self.param, self.length)
+    }
+
+    /// Its elements of the gradients.
+    pub fn of_grads(&self) -> Range<usize> {
+        stretch(self.grad, self.length)
+    }
+}
+
+fn stretch(first: u32, length: u32) -> Range<usize> {
+    first as usize..first as usize + length as usize
 }
 
 /// The part of the work list that one dispatch handles.

@@ -4,7 +4,7 @@ use super::{bf16, bf16_by};
 use std::borrow::Cow;
 
 /// Numbers as a type stores them: f32, or u16 for bf16.
-pub trait Stored: Copy {
+pub trait Stored: Copy + Send + Sync {
     /// What is stored, widened.
     fn load(self) -> f32;
     /// What is stored of a number.

@@ -1,0 +1,65 @@
+//! Fast form of [`twin::optim::adamw`](crate::twin::optim::adamw).
+
+use crate::twin::optim::Stretch;
+use crate::twin::shared::{Chunk, Segment, Stored, split_control};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// One step of every chunk of a segment, chunks shared out among the cores: to the bit what the twin gives.
+#[allow(clippy::too_many_arguments, reason = "the twin's")]
+pub fn adamw<S: Stored, P: Stored, G: Stored>(
+    chunks: &[Chunk],
+    control: &[u32],
+    m: &mut [S],
+    v: &mut [S],
+    params: &mut [P],
+    grads: &[G],
+    segment: &Segment,
+    v_max: Option<&mut [S]>,
+    average: Option<&mut [f32]>,
+) {
+    let (stats, _, records) = split_control(control);
+    if stats.skip != 0 {
+        return;
+    }
+    let chunks = segment.of(chunks);
+    let of_state = || chunks.iter().map(Chunk::of_state);
+    let mut v_max = v_max.map(|v_max| parts(v_max, of_state()).into_iter());
+    let mut average = average.map(|average| parts(average, of_state()).into_iter());
+    let moments = parts(m, of_state()).into_iter().zip(parts(v, of_state()));
+    let params = parts(params, chunks.iter().map(Chunk::of_params));
+    let stretch = |((chunk, (m, v)), params)| {
+        let v_max = v_max.as_mut().and_then(Iterator::next);
+        let average = average.as_mut().and_then(Iterator::next);
+        (chunk, Stretch { m, v, params, grads: &grads[Chunk::of_grads(chunk)], v_max, average })
+    };
+    let stretches: Vec<_> = chunks.iter().zip(moments).zip(params).map(stretch).collect();
+    stretches.into_par_iter().for_each(|(chunk, stretch)| {
+        stretch.step(chunk, &records[chunk.tensor as usize], stats.value_bound, segment.seed);
+    });
+}
+
+/// These ranges of a slice, which do not overlap, in their order.
+fn parts<T>(whole: &mut [T], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [T]> {
+    let mut by_place: Vec<(usize, Range<usize>)> = ranges.enumerate().collect();
+    by_place.sort_unstable_by_key(|(_, range)| (range.start, range.end));
+    let mut parts: Vec<&mut [T]> = by_place.iter().map(|_| Default::default()).collect();
+    let (mut rest, mut done) = (whole, 0);
+    for (place, range) in by_place {
+        let (part, behind) = rest.split_at_mut(range.start - done).1.split_at_mut(range.len());
+        (parts[place], rest, done) = (part, behind, range.end);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_in_the_order_asked_for() {
+        let mut numbers: Vec<usize> = (0..10).collect();
+        let parts = parts(&mut numbers, [7..9, 0..2, 4..4, 2..3].into_iter());
+        assert_eq!(parts, [&[7, 8][..], &[0, 1], &[], &[2]]);
+    }
+}
