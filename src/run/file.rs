@@ -1,6 +1,7 @@
 //! A run file, as typed values.
 
 use super::{DataSpec, Error, ModelSpec, keys};
+use crate::params::{Rule, Storage};
 use crate::schedule::yaml::{Raw, Section};
 use crate::schedule::{LrScaling, SECTIONS, Spec};
 use crate::train;
@@ -155,6 +156,15 @@ impl RunFile {
             let allowed = "possible: everything is computed in f32 here; parameters and moments may be stored in less, see \
                  model.parameters and optimizer.moments";
             return Err(top.bad("use_mixed_precision", "true".to_owned(), allowed, None).into());
+        }
+        if run.model.parameters != Storage::F32 {
+            let row = &run.schedule.row;
+            let beside = [("type: sgd", row.rule == Rule::Sgd), ("ema_decay", row.ema_decay.is_some())];
+            if let Some((other, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
+                let allowed =
+                    format!("possible beside optimizer.{other}: AdamW and Adam store it, and no average is kept of it");
+                return Err(top.bad("model.parameters", run.model.parameters.to_string(), &allowed, None).into());
+            }
         }
         if run.name.is_empty() || run.name.contains(['/', '\\']) || run.name.starts_with('.') {
             return Err(top.bad("name", run.name, "the name of a folder", None).into());

@@ -171,6 +171,12 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         told("model: {type: mlp, parameters: bf8}\ndata: {embedded: digits}\n"),
         "run.yaml: model.parameters = bf8 is not one of f32, bf16 (did you mean \"bf16\"?)"
     );
+    for (optimizer, other) in [("{type: sgd}", "type: sgd"), ("{ema_decay: 0.9}", "ema_decay")] {
+        let text =
+            format!("model: {{type: mlp, parameters: bf16}}\ndata: {{embedded: digits}}\noptimizer: {optimizer}\n");
+        let words = format!("run.yaml: model.parameters = bf16 is not possible beside optimizer.{other}: ");
+        assert!(told(&text).starts_with(&words), "{}", told(&text));
+    }
     let missing = parse(&format!("{DIGITS}schedule: no.yaml\n")).expect_err("refused").to_string();
     assert!(missing.starts_with("here/no.yaml: "), "{missing}");
 }
