@@ -7,6 +7,7 @@ use gradus::engine::Engine;
 use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::Settings;
+use gradus::params::Storage;
 use gradus::schedule::lr_find::{Curve, End, Form, Rule, Scale, Sweep};
 use gradus::schedule::{Cursor, Plan, Spec};
 use gradus::train::{Classify, Config, Evaluation, Event, Language, Task, Trainer};
@@ -178,6 +179,8 @@ fn a_run_goes_on_to_the_same_bits() {
     check_undisturbed("a copy in host memory", &mlp(), FULL, &Config { epochs: 2, ..host }, &[5]);
     let paged = Settings { page_bytes: Some(4096), horizon_steps: 10, ..config().settings };
     check_undisturbed("pages", &mlp(), FULL, &Config { epochs: 2, settings: paged, ..config() }, &[5]);
+    let bf16 = Config { parameters: Storage::Bf16, epochs: 4, ..config() };
+    check_undisturbed("parameters in bf16", &mlp(), PHASED, &bf16, &[0, 7, 66]);
 }
 
 #[test]

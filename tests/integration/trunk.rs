@@ -174,6 +174,20 @@ fn an_encoder_does_too_and_keeps_a_row_a_sequence_for_its_head() {
 }
 
 #[test]
+fn parameters_in_bf16_keep_every_bit_too() {
+    let decoder = language(sizes(Kind::Decoder { tied: false }), true);
+    let encoder = labelled(sizes(ENCODER));
+    for (task, schedule) in [(&decoder as &dyn Task, DECODER_PHASES), (&encoder, ENCODER_PHASES)] {
+        for engine in engines() {
+            let of = |config: Config| run(&engine, task, schedule, &Config { parameters: Storage::Bf16, ..config });
+            let (whole, kept) = (of(NONE), of(CONFIG));
+            assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
+            assert!(whole.bits == kept.bits && kept.phases[0].0 > 0, "on {}: other bits", engine.name());
+        }
+    }
+}
+
+#[test]
 fn host_memory_and_pages_give_the_same_bits() {
     for engine in engines() {
         let task = labelled(sizes(ENCODER));
