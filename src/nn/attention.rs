@@ -4,6 +4,7 @@
 //! side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients lie likewise in another.
 
 use super::Error;
+use super::ops::variant;
 use crate::engine::layout::Attention;
 use crate::engine::{Dispatch, Engine, Range, Tiling, kernel, row_of};
 
@@ -83,8 +84,7 @@ fn dispatch(
         (workgroup(engine), runs(shape, RUN).div_ceil(u64::from(workgroup(engine))))
     };
     let words = [(tiled, "tiled"), (position.is_some(), "dropout")];
-    let words: Vec<&str> = words.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
-    let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
+    let name = variant(name, &words.map(|(has, word)| if has { word } else { "" }));
     let sizes = engine.buffer_with("attention shape", &[*shape])?.all();
     let causal = f64::from(u8::from(sight == Sight::Causal));
     Ok(Dispatch {

@@ -103,18 +103,9 @@ impl Trainer {
         best: Option<&Checkpoint>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (Some(_), Some(at)) = (&self.best_file, last.saved.cursor.best()) else { return Ok(None) };
-        let read;
-        let checkpoint = match best {
-            Some(best) => best,
-            None if last.saved.cursor.step() == at.step => last,
-            None => match checkpoints.read(at.step) {
-                Ok(there) => {
-                    read = there;
-                    &read
-                }
-                Err(_) => return Ok(None),
-            },
-        };
+        let at_hand = best.or((last.saved.cursor.step() == at.step).then_some(last));
+        let read = if at_hand.is_none() { checkpoints.read(at.step).ok() } else { None };
+        let Some(checkpoint) = at_hand.or(read.as_ref()) else { return Ok(None) };
         let groups = self.plan.groups(&checkpoint.saved.cursor)?;
         if groups.iter().all(|group| group.row.ema_decay.is_none()) {
             return Ok(Some(checkpoint.model.clone()));

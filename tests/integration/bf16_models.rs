@@ -1,9 +1,8 @@
 //! Models whose parameters are stored in bf16: a run is that of values rounded by hand, it goes on to the same bits, it
 //! takes the bytes that were told, and what cannot be is refused before anything is made.
 
-use crate::support::{assert_close, engines, folder, gpu};
+use crate::support::{assert_close, engines, folder, gpu, round_by_hand};
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
-use gradus::engine::layout::{OF_PARAMS, bf16, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{Choices, Engine, Tiling};
 use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
 use gradus::nn::{Activation, Error, Mlp, reads_bf16};
@@ -69,26 +68,6 @@ fn bits(trainer: &Trainer) -> Vec<u32> {
     values(trainer).iter().flat_map(|(_, values)| values.iter().map(|value| value.to_bits())).collect()
 }
 
-/// Rounds what step `count` would round; initial values, at count 0, to the nearest.
-fn round(trainer: &Trainer, count: u32) {
-    for (tensor, (param, mut values)) in values(trainer).into_iter().enumerate() {
-        if !reads_bf16(&param) {
-            continue;
-        }
-        for (number, chunk) in values.chunks_mut(4096).enumerate() {
-            let key = rounding_key(SEED, tensor as u32, count, number as u32) ^ OF_PARAMS;
-            for (place, value) in chunk.iter_mut().enumerate() {
-                let half = match count {
-                    0 => bf16(*value),
-                    _ => bf16_by(*value, rounding_word(key, place as u32) & 0xffff),
-                };
-                *value = f32::from_bits(u32::from(half) << 16);
-            }
-        }
-        trainer.parameters().upload(&param.name, &values).expect("an upload");
-    }
-}
-
 #[test]
 fn bf16_models_train_as_values_rounded_by_hand() {
     let everything = "optimizer: {type: adamw, lr: 3.0e-3, clip_norm: 1.0}\nlr_scheduler: {type: cosine}";
@@ -97,12 +76,12 @@ fn bf16_models_train_as_values_rounded_by_hand() {
         let engine = Engine::cpu();
         let mut stored = trainer(&engine, task, everything, Storage::Bf16).expect("a trainer");
         let mut by_hand = trainer(&engine, task, everything, Storage::F32).expect("a trainer");
-        round(&by_hand, 0);
+        round_by_hand(by_hand.parameters(), SEED, 0, reads_bf16);
         assert!(bits(&stored) == bits(&by_hand), "initial values");
         for count in 1..=30 {
             stored.take_step().expect("a step");
             by_hand.take_step().expect("a step");
-            round(&by_hand, count);
+            round_by_hand(by_hand.parameters(), SEED, count, reads_bf16);
             assert!(bits(&stored) == bits(&by_hand), "after {count} steps");
         }
         let [stored, by_hand] = [stored, by_hand].map(|mut trainer| trainer.evaluate_now().expect("an evaluation"));

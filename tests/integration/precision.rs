@@ -1,7 +1,7 @@
 //! Parameters and gradients in bf16: how a step rounds, that a run that goes on rounds as one that never stopped, what it
 //! costs, and what is refused.
 
-use crate::support::{engines, gpu, noise};
+use crate::support::{engines, gpu, noise, round_by_hand};
 use gradus::data::digits;
 use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{Buffer, Engine};
@@ -346,19 +346,6 @@ fn arenas_agree_with_the_twin() {
     }
 }
 
-/// Rounds values in f32 as a step rounds those that are stored in bf16.
-fn rounded_by_hand(parameters: &Parameters, count: u32) {
-    for (tensor, param) in parameters.params().iter().enumerate() {
-        let values = parameters.download(&param.name).expect("values");
-        let one = |(k, x): (usize, f32)| match count {
-            0 => nearest(x),
-            _ => f32::from_bits(u32::from(bf16_by(x, word(tensor as u32, count, k))) << 16),
-        };
-        let values: Vec<f32> = values.into_iter().enumerate().map(one).collect();
-        parameters.upload(&param.name, &values).expect("an upload");
-    }
-}
-
 #[test]
 fn values_in_f32_rounded_by_hand_are_those() {
     let engine = Engine::cpu();
@@ -371,7 +358,7 @@ fn values_in_f32_rounded_by_hand_are_those() {
                 train(&mut optimizer, count..count + 1);
             }
             if is_f32 {
-                rounded_by_hand(&parameters, count);
+                round_by_hand(&parameters, SEED, count, |_| true);
             }
         }
         params().iter().map(|param| parameters.download(&param.name).expect("values")).collect::<Vec<_>>()

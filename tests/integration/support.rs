@@ -1,6 +1,9 @@
 //! What several tests share: the engines to run on, and comparing numbers.
 
+use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{AdapterChoice, Choices, Engine};
+use gradus::optim::Parameters;
+use gradus::params::Param;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -101,4 +104,22 @@ pub fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("gradus-{name}-{}-{number}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     folder
+}
+
+/// Rounds values in f32 as step `count` rounds those that are stored in bf16; at count 0, as an upload does.
+pub fn round_by_hand(parameters: &Parameters, seed: u32, count: u32, are_small: impl Fn(&Param) -> bool) {
+    for (tensor, param) in parameters.params().iter().enumerate().filter(|(_, param)| are_small(param)) {
+        let mut values = parameters.download(&param.name).expect("values");
+        for (number, chunk) in values.chunks_mut(4096).enumerate() {
+            let key = rounding_key(seed, tensor as u32, count, number as u32) ^ OF_PARAMS;
+            for (place, value) in chunk.iter_mut().enumerate() {
+                let half = match count {
+                    0 => half::bf16::from_f32(*value).to_bits(),
+                    _ => bf16_by(*value, rounding_word(key, place as u32) & 0xffff),
+                };
+                *value = f32::from_bits(u32::from(half) << 16);
+            }
+        }
+        parameters.upload(&param.name, &values).expect("an upload");
+    }
 }

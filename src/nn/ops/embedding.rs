@@ -1,7 +1,7 @@
 //! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
 //! of its own.
 
-use super::{Operation, in_bf16, switch};
+use super::{Operation, read_as, switch, variant};
 use crate::engine::layout::{Embedding, NONE};
 use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::{Error, Parameter};
@@ -23,19 +23,13 @@ pub fn embedding(
     if let Some((_, other)) = tables.iter().chain(&type_table).find(|(_, other)| *other != stored) {
         return Err(Error::TablesDiffer { stored: [stored, *other] });
     }
-    let name = match (in_bf16(stored, shape.width)?, shape.width.is_multiple_of(4), types.is_some()) {
-        (false, true, false) => "embedding",
-        (false, true, true) => "embedding.typed",
-        (false, false, false) => "embedding.ragged",
-        (false, false, true) => "embedding.ragged_typed",
-        (true, _, false) => "embedding.tables16",
-        (true, _, true) => "embedding.tables16_typed",
-    };
+    let typed = if types.is_some() { "typed" } else { "" };
+    let name = variant("embedding", &[read_as(stored, shape.width, "tables16")?, typed]);
     let [token_table, position_table] = tables.map(|(range, _)| range);
-    let typed = types.into_iter().chain(type_table.map(|(range, _)| range));
-    let memory = [tokens, token_table, position_table, y].into_iter().chain(typed).map(Into::into).collect();
+    let of_types = types.into_iter().chain(type_table.map(|(range, _)| range));
+    let memory = [tokens, token_table, position_table, y].into_iter().chain(of_types).map(Into::into).collect();
     let invocations = u64::from(shape.rows) * u64::from(shape.quads);
-    Operation::of_elements(name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
+    Operation::of_elements(&name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
 }
 
 /// Which rows name which entry; before [`embedding_backward`], once for each new batch of tokens. Memory: tokens,

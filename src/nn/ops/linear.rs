@@ -1,6 +1,6 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::{Constants, Operation, in_bf16, or_aside, switch};
+use super::{Constants, Operation, or_aside, read_as, switch, variant};
 use crate::engine::layout::Linear;
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling};
 use crate::nn::{Activation, Error, Parameter};
@@ -88,8 +88,8 @@ pub fn linear_backward_weight(
     let (dweight, dbias) = (or_aside(engine, dweight)?, or_aside(engine, dbias)?);
     let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
-    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape, Storage::F32));
     let stored = Storage::F32;
+    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape, stored));
     Pass { name: "linear_backward_weight", shape, results, stored, folded: "", memory, constants, bytes }
         .dispatch(engine)
 }
@@ -125,14 +125,7 @@ impl Pass<'_> {
                 ("tiled", workgroup, tile.count(down, across) * u64::from(workgroup))
             }
         };
-        // Weights whose rows do not start at a vec4 are read one by one.
-        let weight = match (in_bf16(stored, shape.inputs)?, shape.inputs.is_multiple_of(4)) {
-            (true, _) => "weight16",
-            (false, true) => "",
-            (false, false) => "ragged",
-        };
-        let words: Vec<&str> = [form, weight, folded].into_iter().filter(|word| !word.is_empty()).collect();
-        let name = if words.is_empty() { name.to_owned() } else { format!("{name}.{}", words.join("_")) };
+        let name = variant(name, &[form, read_as(stored, shape.inputs, "weight16")?, folded]);
         Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
 }

@@ -104,13 +104,21 @@ fn switch(name: &'static str, on: bool) -> (&'static str, f64) {
     (name, f64::from(u8::from(on)))
 }
 
-/// Whether a matrix with rows of this width lies in bf16.
-fn in_bf16(stored: Storage, width: u32) -> Result<bool, Error> {
-    match stored {
-        Storage::F32 => Ok(false),
-        Storage::Bf16 if width.is_multiple_of(4) => Ok(true),
-        Storage::Bf16 | Storage::Int8 => Err(Error::Unreadable { stored, width: width as usize }),
+/// The word of the variant that reads a matrix with rows of this width: `in_bf16`, or `ragged` where rows do not start at a
+/// vec4 and are read one by one.
+fn read_as(stored: Storage, width: u32, in_bf16: &'static str) -> Result<&'static str, Error> {
+    match (stored, width.is_multiple_of(4)) {
+        (Storage::F32, true) => Ok(""),
+        (Storage::F32, false) => Ok("ragged"),
+        (Storage::Bf16, true) => Ok(in_bf16),
+        (Storage::Bf16 | Storage::Int8, _) => Err(Error::Unreadable { stored, width: width as usize }),
     }
+}
+
+/// The name of a kernel's variant, by those of its words that there are.
+pub(super) fn variant(kernel: &str, words: &[&str]) -> String {
+    let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { kernel.to_owned() } else { format!("{kernel}.{}", words.join("_")) }
 }
 
 /// The range, or memory for a binding that its kernel leaves alone.
