@@ -8,7 +8,7 @@ use super::{batch, report};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
-use gradus::run::{BatchRows, Inputs, Material, RunFile};
+use gradus::run::{BatchRows, Material, RunFile};
 use gradus::schedule::Plan;
 use gradus::train::{Evaluation, Event, Trainer};
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ impl Ready {
     /// that run began with. Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
         let material = match goes_on_in {
-            Some(folder) => same_data(Material::of_run(&run, folder)?, folder)?,
+            Some(folder) => Material::of_run(&run, folder)?,
             None => Material::read(&run)?,
         };
         for warning in run.warnings.iter().chain(&material.warnings) {
@@ -134,19 +134,6 @@ impl Ready {
         }
         Ok(trainer)
     }
-}
-
-/// Refuses data that is not what the run in this folder began with: to go on would be another run.
-fn same_data(material: Material, folder: &Path) -> anyhow::Result<Material> {
-    let (there, here) = (Inputs::of_run(folder)?, &material.inputs);
-    let folder = folder.display();
-    if there.classes != here.classes {
-        bail!("{folder}: the classes were {}, and are {} now", there.classes.join(", "), here.classes.join(", "));
-    }
-    if there != *here {
-        bail!("{folder}: what is trained on has changed since the run began");
-    }
-    Ok(material)
 }
 
 pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {

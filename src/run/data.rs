@@ -100,6 +100,27 @@ impl DataSpec {
     }
 }
 
+impl DataSpec {
+    /// What the train set is called in messages: its file, or the name of an embedded set.
+    pub(super) fn train_name(&self) -> String {
+        match &self.source {
+            Source::Embedded(name) => (*name).to_owned(),
+            Source::Text { train, .. }
+            | Source::LabelledTexts { train, .. }
+            | Source::Numbers { train, .. }
+            | Source::Images { train, .. } => train.display().to_string(),
+        }
+    }
+
+    /// What the test set is called: its file, or that of the train set where it is a part of it.
+    pub(super) fn test_name(&self) -> String {
+        match &self.test {
+            TestSet::File(path, _) => path.display().to_string(),
+            TestSet::Percent(_) => self.train_name(),
+        }
+    }
+}
+
 /// A section that is being read.
 struct Reading<'a> {
     section: Section,

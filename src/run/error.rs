@@ -80,6 +80,14 @@ pub enum Error {
         /// The class.
         class: String,
     },
+    /// A run that would go on with other data than it began with.
+    #[error("{}: the data is not what the run began with: {what}", .folder.display())]
+    Changed {
+        /// The run's folder.
+        folder: PathBuf,
+        /// What has changed.
+        what: String,
+    },
 }
 
 impl From<train::Error> for Error {
@@ -89,6 +97,11 @@ impl From<train::Error> for Error {
 }
 
 impl Error {
+    /// Whether it is about what stands in the data, and not about a file that is not there or about the run file.
+    pub(super) fn is_of_data(&self) -> bool {
+        !matches!(self, Error::Schedule(_) | Error::Nn(_) | Error::Train(_) | Error::Unreadable { .. })
+    }
+
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
         Error::Unreadable { path: path.to_owned(), reason: error.to_string() }
     }

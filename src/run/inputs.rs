@@ -1,6 +1,6 @@
 //! How what a user has becomes what a model reads: kept beside a model, or it cannot be used again.
 
-use super::Error;
+use super::{DataSpec, Error};
 use crate::data::Vocabulary;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -21,9 +21,13 @@ pub struct Inputs {
     /// Where numbers come from and what is done with them, in the order of the inputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<Column>,
-    /// CRC-32 of what is trained on, as the model reads it: a run goes on with the same data, or not at all.
+    /// CRC-32 of what is trained on, labels included, as the model reads it: a run goes on with the same data, or not at
+    /// all.
     #[serde(default)]
     pub train_crc32: u32,
+    /// CRC-32 of what is tested on, in the same way: it decides the best file and when to stop.
+    #[serde(default)]
+    pub test_crc32: u32,
     /// What every number of an image is divided by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
@@ -51,10 +55,50 @@ impl Inputs {
         serde_json::from_str(&text).map_err(|error| Error::bad_file(&path, error.to_string()))
     }
 
+    /// The first thing that differs from what a run began with, named as its owner knows it.
+    pub(super) fn change_since(&self, began: &Inputs, data: &DataSpec) -> Option<String> {
+        let listed = |what: &str, before: &[String], now: &[String]| {
+            format!("the {what} were {}, and are {} now", before.join(", "), now.join(", "))
+        };
+        let names = |inputs: &Inputs| inputs.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let (columns_before, columns) = (names(began), names(self));
+        if began.classes != self.classes {
+            return Some(listed("classes", &began.classes, &self.classes));
+        }
+        if columns_before != columns {
+            return Some(listed("columns", &columns_before, &columns));
+        }
+        if began.scale != self.scale {
+            return Some("images are divided by another number (data.scale)".to_owned());
+        }
+        if began.characters != self.characters {
+            return Some("the vocabulary has other characters".to_owned());
+        }
+        let set = |which: &str, file: String| Some(format!("the {which} set of {file} holds other examples"));
+        if began.train_crc32 != self.train_crc32 {
+            return set("train", data.train_name());
+        }
+        if began.test_crc32 != self.test_crc32 {
+            return set("test", data.test_name());
+        }
+        (began != self).then(|| "columns are centred or scaled in another way".to_owned())
+    }
+
     /// The vocabulary, where there is one.
     pub(super) fn vocabulary(&self) -> Result<Option<Vocabulary>, Error> {
         let characters = self.characters.as_ref().map(|characters| Vocabulary::new(characters.chars().collect()));
         Ok(characters.transpose()?)
+    }
+
+    /// With the checksums of a train and a test set.
+    #[must_use]
+    pub(super) fn checked(self, train: &[&[u8]], test: &[&[u8]]) -> Inputs {
+        let crc32 = |parts: &[&[u8]]| {
+            let mut hasher = crc32fast::Hasher::new();
+            parts.iter().for_each(|part| hasher.update(part));
+            hasher.finalize()
+        };
+        Inputs { train_crc32: crc32(train), test_crc32: crc32(test), ..self }
     }
 
     /// As text for the file.

@@ -38,9 +38,20 @@ impl Material {
     /// come from its checkpoint: what it began from need not be there any more.
     ///
     /// # Errors
-    /// As [`read`](Material::read).
+    /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to go on would be
+    /// another run.
     pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
-        Material::read_with(run, Some(Inputs::of_run(folder)?), false)
+        let began = Inputs::of_run(folder)?;
+        let changed = |what| Error::Changed { folder: folder.to_owned(), what };
+        let material = match Material::read_with(run, Some(began.clone()), false) {
+            // What could be read when the run began, and can not any more, has changed.
+            Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
+            other => other?,
+        };
+        match material.inputs.change_since(&began, &run.data) {
+            Some(what) => Err(changed(what)),
+            None => Ok(material),
+        }
     }
 
     fn read_with(run: &RunFile, earlier: Option<Inputs>, begins: bool) -> Result<Material, Error> {
@@ -126,11 +137,8 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
-            inputs: Inputs {
-                characters: Some(vocabulary.characters().iter().collect()),
-                train_crc32: crc32fast::hash(bytemuck::cast_slice(train.tokens())),
-                ..Inputs::default()
-            },
+            inputs: Inputs { characters: Some(vocabulary.characters().iter().collect()), ..Inputs::default() }
+                .checked(&[bytemuck::cast_slice(train.tokens())], &[bytemuck::cast_slice(test.tokens())]),
             units: ("tokens", self.model.context),
             warnings,
         })
@@ -182,7 +190,8 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
-            inputs: Inputs { characters: Some(vocabulary.characters().iter().collect()), classes, ..Inputs::default() },
+            inputs: Inputs { characters: Some(vocabulary.characters().iter().collect()), classes, ..Inputs::default() }
+                .checked(&[bytemuck::cast_slice(train_set.packed())], &[bytemuck::cast_slice(test_set.packed())]),
             units: ("tokens", context),
             warnings,
         })
@@ -291,10 +300,7 @@ impl Reader<'_> {
         let model = self.model.mlp(train.inputs(), train.classes())?;
         let keeps_head = self.has_classes(&inputs.classes);
         let (values, new) = self.values(&model.params(), || model.initial(self.run.seed), keeps_head)?;
-        let mut crc32 = crc32fast::Hasher::new();
-        crc32.update(bytemuck::cast_slice(train.values()));
-        crc32.update(bytemuck::cast_slice(train.labels()));
-        let inputs = Inputs { train_crc32: crc32.finalize(), ..inputs };
+        let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
         let task = Classify::new(&model, (&train, &test))?;
         Ok(Material {
@@ -447,6 +453,10 @@ fn label_of(table: &Table, path: &Path, row: &super::table::Row, column: usize) 
         "" => Err(Error::bad_line(path, row.line, "the label is empty")),
         label => Ok(label.to_owned()),
     }
+}
+
+fn bytes_of(set: &DataSet) -> [&[u8]; 2] {
+    [bytemuck::cast_slice(set.values()), bytemuck::cast_slice(set.labels())]
 }
 
 fn images(values: &Path, labels: &Path) -> Result<(Idx, Idx), Error> {

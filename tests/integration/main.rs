@@ -45,6 +45,7 @@ mod plan;
 mod plan_transformer;
 mod precision;
 mod properties;
+mod run_data;
 mod run_file;
 mod schedule_command;
 mod sgd;
