@@ -138,8 +138,11 @@ fn what_is_refused_leaves_the_folder_as_it_was() {
     }
     // Other data is another run.
     for (changed, words) in [
-        (csv.replace('x', "z"), "runs/run: the classes were x, y, and are y, z now"),
-        (csv.replace("39,", "38,"), "runs/run: what is trained on has changed since the run began"),
+        (
+            csv.replace('x', "z"),
+            "runs/run: the data is not what the run began with: the classes were x, y, and are y, z now",
+        ),
+        (csv.replace("39,", "38,"), "a.csv holds other examples"),
     ] {
         std::fs::write(desk.folder.join("a.csv"), changed).expect("a file");
         let (code, told) = desk.refused(&["--resume", "runs/run"]);
