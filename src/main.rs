@@ -9,9 +9,8 @@ use std::process::ExitCode;
 const CANNOT_BE: u8 = 2;
 
 fn main() -> ExitCode {
-    sigpipe::reset();
     cli::run().unwrap_or_else(|error| {
-        eprintln!("gradus: {error:#}");
+        cli::say::err(&format!("gradus: {error:#}\n"));
         let asked =
             error.is::<cli::Asked>() || error.is::<gradus::run::Error>() || error.is::<gradus::schedule::Error>();
         if asked { ExitCode::from(CANNOT_BE) } else { ExitCode::FAILURE }

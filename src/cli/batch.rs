@@ -1,5 +1,6 @@
 //! `--batch-size` and `--lr-scaling`: rows of a batch, found by trying where the user says so, and rates that follow.
 
+use super::say::say;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::engine::Engine;
@@ -83,7 +84,7 @@ impl Batch {
         };
         let factor = scaling.factor(rows, base)?;
         if factor != 1.0 {
-            println!("rates are multiplied by {factor:.3}");
+            say!("rates are multiplied by {factor:.3}");
         }
         Ok(spec.scaled(scaling, rows, base)?)
     }
@@ -106,12 +107,12 @@ pub(super) fn find(
     let groups = [Group::new("all that thaws", spec.row, thawed)];
     let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
     if says {
-        println!("batch size  megabytes  rows/s");
+        say!("batch size  megabytes  rows/s");
         for tried in &found.tried {
             let speed = tried.samples_per_second.map_or("no room".to_owned(), |speed| format!("{speed:.0}"));
-            println!("{:>10}  {:>9.1}  {speed}", tried.batch_size, tried.bytes as f64 / 1e6);
+            say!("{:>10}  {:>9.1}  {speed}", tried.batch_size, tried.bytes as f64 / 1e6);
         }
-        println!("batch size {}", found.batch_size);
+        say!("batch size {}", found.batch_size);
     }
     Ok(found.batch_size)
 }

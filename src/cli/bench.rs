@@ -1,5 +1,6 @@
 //! `gradus bench`.
 
+use super::say;
 use clap::Args;
 use gradus::engine::Engine;
 use gradus::measure::{self, Extent};
@@ -31,6 +32,10 @@ pub(super) fn run(engine: &Engine, asked: Option<&str>, options: &Bench) -> anyh
     spinner.enable_steady_tick(Duration::from_millis(200));
     let report = measure::adapter(engine, &extent, |next| spinner.set_message(next.to_owned()))?;
     spinner.finish_and_clear();
-    let told = if options.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
-    super::plan::print(&told)
+    if options.json {
+        say::data(&(serde_json::to_string_pretty(&report)? + "\n"));
+    } else {
+        say::out(&report.to_string());
+    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! `gradus demo mlp`.
 
 use super::batch::Batch;
-use super::plan::print;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder};
 use super::run_lock::LockedFolder;
+use super::say::{self, caution, say};
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::data;
@@ -76,6 +76,9 @@ pub(super) struct Mlp {
 const IMPLICIT: &str = "implicit";
 
 pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
+    if options.out.is_some() {
+        say::go_on_without_stdout();
+    }
     let mut spec = read_schedule(options.schedule.as_deref())?;
     spec.row.lr = options.lr.unwrap_or(spec.row.lr);
     if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = spec.row.check("") {
@@ -83,7 +86,8 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
     let model = options.network.model()?;
     if spec.finetuning.gen_ft_sched_only {
-        return print(&to_yaml(&implicit(&model.params())));
+        say::data(&to_yaml(&implicit(&model.params())));
+        return Ok(());
     }
     let (train, test) = data::digits()?.split(20, options.seed)?;
     if options.resume && options.batch.is_auto() {
@@ -113,9 +117,9 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let parameters: usize = model.params().iter().map(Param::elements).sum();
     let layers: Vec<String> = options.network.sizes().iter().map(usize::to_string).collect();
     let (rows, tests) = (train.rows(), test.rows());
-    println!("{rows} digits to train on, {tests} to test; {} ({parameters} parameters)", layers.join("-"));
+    say!("{rows} digits to train on, {tests} to test; {} ({parameters} parameters)", layers.join("-"));
     for warning in trainer.plan().warnings() {
-        eprintln!("gradus: warning: {warning}");
+        caution!("{warning}");
     }
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
@@ -125,18 +129,18 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
         for file in folder.finish(&mut trainer)? {
-            println!("written        {}", file.display());
+            say!("written        {}", file.display());
         }
     }
     noted?;
     let Some(last) = last else {
-        println!("the run was over: nothing was left to train");
+        say!("the run was over: nothing was left to train");
         return Ok(());
     };
     if let Some(best) = best_text(&trainer) {
-        println!("best           {best}");
+        say!("best           {best}");
     }
-    println!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
+    say!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
     Ok(())
 }
 
@@ -154,17 +158,17 @@ fn summarize(engine: &Engine, parameters: usize, steps: u64, seconds: f64, count
         || "cpu (no shader ran)".to_owned(),
         |adapter| format!("{} ({}, {}; {})", adapter.name, adapter.kind, adapter.backend, adapter.driver),
     );
-    println!();
-    println!("adapter        {adapter}");
-    println!("parameters     {parameters}");
-    println!("steps          {steps} in {seconds:.1} s, {:.0} steps/s", steps as f64 / seconds);
-    println!(
+    say!();
+    say!("adapter        {adapter}");
+    say!("parameters     {parameters}");
+    say!("steps          {steps} in {seconds:.1} s, {:.0} steps/s", steps as f64 / seconds);
+    say!(
         "per step       {:.2} submissions (evaluations included), {:.0} bytes uploaded, {:.2} bytes downloaded",
         per_step(counted.submissions),
         per_step(counted.uploaded_bytes),
         per_step(counted.downloaded_bytes)
     );
-    println!(
+    say!(
         "waits          {:.4} blocking waits per step ({} in all: evaluations that decide, checkpoints, the end of the run), {} short sleeps while the device had work",
         per_step(counted.blocking_waits),
         counted.blocking_waits,

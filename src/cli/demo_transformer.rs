@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::progress::{Look, Says, train_with_bar};
 use super::run_folder::write_beside;
+use super::say::{self, say};
 use anyhow::Context;
 use clap::Args;
 use gradus::data::{self, TokenStream, Vocabulary};
@@ -125,22 +126,24 @@ const GRADUALLY: &str = "gradual";
 pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
     let mut demo = Demo::new(engine, options)?;
     let parameters: usize = demo.model.params().iter().map(Param::elements).sum();
-    println!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", demo.vocabulary.len());
+    say!("a decoder of {parameters} parameters; {} characters, {CONTEXT} at a time", demo.vocabulary.len());
     let mut all = Vec::new();
     for seed in (0..options.seeds).map(|further| options.seed.wrapping_add(further)) {
         let outcomes = demo.one_seed(seed)?;
-        println!("\nseed {seed}");
+        say!();
+        say!("seed {seed}");
         print_table(&outcomes);
         all.push(outcomes);
     }
     if all.len() > 1 {
-        println!("\nmeans over {} seeds", all.len());
+        say!();
+        say!("means over {} seeds", all.len());
         print_table(&means(&all));
         let wins = |outcomes: &&Vec<Outcome>| {
             let best = outcomes.iter().min_by(|one, other| one.sum().total_cmp(&other.sum()));
             best.is_some_and(|best| best.way == GRADUALLY)
         };
-        println!("{GRADUALLY} has the least sum in {} of {} seeds", all.iter().filter(wins).count(), all.len());
+        say!("{GRADUALLY} has the least sum in {} of {} seeds", all.iter().filter(wins).count(), all.len());
     }
     Ok(())
 }
@@ -167,7 +170,7 @@ impl<'a> Demo<'a> {
 
     fn one_seed(&mut self, seed: u32) -> anyhow::Result<Vec<Outcome>> {
         let pretrained = self.pretrained(seed)?;
-        println!("{}", quoted(&self.text_of(&pretrained, "And ", seed)?));
+        say::out(&quoted(&self.text_of(&pretrained, "And ", seed)?));
         // Cut at the same places in every epoch: what a frozen trunk makes of a sequence is then made once.
         let task = Language::new(&self.model, (&self.texts.new.0, &self.texts.new.1))?;
         let task = task.starting_from(pretrained.clone()).with_fixed_windows();
@@ -180,15 +183,16 @@ impl<'a> Demo<'a> {
             (GRADUALLY, self.gradual.clone()),
         ];
         for (way, schedule) in ways {
-            println!("\nfine-tuning on definitions of WordNet: {way}");
+            say!();
+            say!("fine-tuning on definitions of WordNet: {way}");
             let (trainer, seconds) = self.train(way, &task, &schedule, self.options.epochs, seed)?;
             let (values, optimizer_bytes) = (self.values(trainer.parameters())?, trainer.optimizer_bytes());
             if trainer.trunk_bytes() > 0 {
-                println!("{:.1} MB of the frozen trunk were kept", trainer.trunk_bytes() as f64 / 1e6);
+                say!("{:.1} MB of the frozen trunk were kept", trainer.trunk_bytes() as f64 / 1e6);
             }
             drop(trainer);
             let (new_loss, old_loss) = self.losses(&values)?;
-            println!("{}", quoted(&self.text_of(&values, "a ", seed)?));
+            say::out(&quoted(&self.text_of(&values, "a ", seed)?));
             outcomes.push(Outcome { way, new_loss, old_loss, seconds, optimizer_bytes });
         }
         Ok(outcomes)
@@ -205,13 +209,15 @@ impl<'a> Demo<'a> {
         let name = format!("pretrained-{preset}-{pretrain}-{seed}{}{stored}.safetensors", batch.label());
         let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-            println!("\npretrained parameters from {}", file.display());
+            say!();
+            say!("pretrained parameters from {}", file.display());
             let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
             let parameters = Parameters::new(self.engine, &self.model.params(), None)?;
             parameters.load(&bytes).with_context(|| format!("reading {}", file.display()))?;
             return self.values(&parameters);
         }
-        println!("\npretraining on Psalms, Proverbs and the Gospels (seed {seed})");
+        say!();
+        say!("pretraining on Psalms, Proverbs and the Gospels (seed {seed})");
         let task = Language::new(&self.model, (&self.texts.old.0, &self.texts.old.1))?;
         let schedule = ("the demo's own schedule".to_owned(), PRETRAIN.to_owned());
         let (trainer, _) = self.train("pretraining", &task, &schedule, *pretrain, seed)?;
@@ -345,14 +351,14 @@ fn note(file: &mut File, run: &str, seed: u32, evaluation: &Evaluation) -> anyho
 }
 
 fn print_table(outcomes: &[Outcome]) {
-    println!("{:28} {:>9} {:>9} {:>9} {:>9} {:>16}", "", "new text", "old text", "sum", "seconds", "optimizer moved");
+    say!("{:28} {:>9} {:>9} {:>9} {:>9} {:>16}", "", "new text", "old text", "sum", "seconds", "optimizer moved");
     for outcome in outcomes {
         let Outcome { way, new_loss, old_loss, seconds, optimizer_bytes } = outcome;
         let losses = format!("{way:28} {new_loss:>9.4} {old_loss:>9.4} {:>9.4}", outcome.sum());
         if *way == BEFORE {
-            println!("{losses}");
+            say!("{losses}");
         } else {
-            println!("{losses} {seconds:>9.1} {:>13.0} MB", *optimizer_bytes as f64 / 1e6);
+            say!("{losses} {seconds:>9.1} {:>13.0} MB", *optimizer_bytes as f64 / 1e6);
         }
     }
 }
@@ -372,5 +378,5 @@ fn means(all: &[Vec<Outcome>]) -> Vec<Outcome> {
 }
 
 fn quoted(text: &str) -> String {
-    text.lines().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    text.lines().map(|line| format!("  | {line}\n")).collect()
 }

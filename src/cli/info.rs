@@ -1,6 +1,7 @@
 //! `gradus info`.
 
 use super::kernels;
+use super::say::{self, say};
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 
 pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> anyhow::Result<()> {
@@ -9,19 +10,18 @@ pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> an
         let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
         let kernels = serde_json::json!({"origin": origin.to_string(), "choices": engine.choices()});
         let told = serde_json::json!({"adapters": adapters, "in_use": engine.name(), "kernels": kernels});
-        println!("{told:#}");
+        say::data(&format!("{told:#}\n"));
         return Ok(());
     }
     for adapter in &adapters {
-        println!("{adapter}\n");
+        say::out(&format!("{adapter}\n\n"));
     }
     if adapters.is_empty() {
-        println!(
-            "no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one\n"
-        );
+        say!("no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one");
+        say!();
     }
     let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
-    println!("in use: {}", engine.name());
+    say!("in use: {}", engine.name());
     kernels::print(engine.choices(), &origin);
     Ok(())
 }

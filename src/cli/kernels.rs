@@ -2,6 +2,7 @@
 //! cache; else, on a GPU, measured now and kept there.
 
 use super::run_folder::write_beside;
+use super::say::{caution, say};
 use anyhow::{Context, anyhow, bail};
 use gradus::engine::{AdapterReport, Choices, Engine};
 use gradus::measure;
@@ -76,7 +77,7 @@ pub(super) fn known(engine: &Engine, asked: Option<&str>) -> anyhow::Result<(Eng
         }
         Ok(_) => Ok(likely()),
         Err(error) => {
-            eprintln!("gradus: warning: {error:#}; it is left alone");
+            caution!("{error:#}; it is left alone");
             Ok(likely())
         }
     }
@@ -108,7 +109,7 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
     if let Some(adapter) = engine.adapter() {
         let kept = Kept::of(adapter, choices.clone());
         if let Err(error) = keep(adapter, &kept) {
-            eprintln!("gradus: warning: {error:#}; the next run measures again");
+            caution!("{error:#}; the next run measures again");
         }
     }
     Ok(engine.choosing(choices))
@@ -156,15 +157,15 @@ fn caches() -> Option<PathBuf> {
 
 /// What is chosen: for each kernel the sizes that take another tiling than most.
 pub(super) fn print(choices: &Choices, origin: &Origin) {
-    println!("kernels: {origin}");
+    say!("kernels: {origin}");
     let mut others: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (key, tiling) in choices.chosen.iter().filter(|(_, tiling)| **tiling != choices.otherwise) {
         let (kernel, sizes) = key.split_once(' ').unwrap_or((key, ""));
         others.entry((kernel, tiling.name())).or_default().push(sizes);
     }
     for ((kernel, tiling), sizes) in others {
-        println!("  {kernel:30} {tiling:10} {}", sizes.join(", "));
+        say!("  {kernel:30} {tiling:10} {}", sizes.join(", "));
     }
     let measured = choices.chosen.len();
-    println!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
+    say!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
 }

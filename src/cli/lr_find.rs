@@ -5,6 +5,7 @@ use super::chart;
 use super::progress::Says;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
 use super::run_folder::write_beside;
+use super::say::{self, say};
 use super::train::{Loudness, Ready, setting};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -88,26 +89,26 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         bail!("the first loss is not finite: there is no curve");
     }
     if options.json {
-        println!("{}", json(&curve));
+        say::data(&(json(&curve) + "\n"));
         return Ok(());
     }
     let written = write(options, &ready.run, &curve)?;
     // The file's rate is that of a step of its base batch size; the sweep's is what the optimizer had.
     let scaled = ready.run.lr_scaling.factor(ready.rows_per_step(), ready.run.base_batch_size)?;
     if says >= Says::Usual {
-        print!("{}", terminal(&curve));
+        say::out(&terminal(&curve));
     }
     let again = again(options, &ready);
     for (name, rule) in RULES {
         match suggestion(&curve, rule) {
             Some(found) => {
-                println!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled)
+                say!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled)
             }
-            None => println!("{name:22} none: the loss falls nowhere"),
+            None => say!("{name:22} none: the loss falls nowhere"),
         }
     }
     if says >= Says::Usual {
-        written.iter().for_each(|path| println!("written                {}", path.display()));
+        written.iter().for_each(|path| say!("written                {}", path.display()));
     }
     Ok(())
 }

@@ -19,7 +19,9 @@ mod report;
 mod report_chart;
 mod run_folder;
 mod run_lock;
+pub(crate) mod say;
 mod schedule;
+mod signals;
 mod tensorboard;
 mod train;
 
@@ -93,7 +95,19 @@ enum Demo {
 
 /// Reads the command line and does what it says.
 pub fn run() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // The help, or what is wrong with the command line.
+        Err(told) => {
+            let text = told.render().to_string();
+            if told.use_stderr() {
+                say::err(&text)
+            } else {
+                say::out(&text)
+            }
+            return Ok(ExitCode::from(u8::try_from(told.exit_code())?));
+        }
+    };
     let choice = match &arguments.adapter {
         Some(text) => AdapterChoice::parse(text),
         None => AdapterChoice::from_env(),
@@ -109,7 +123,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&engine()?, options),
         Command::Plan(options) => plan::run(&choice, options),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut script);
+            say::data(&String::from_utf8(script)?);
             Ok(())
         }
         Command::Schedule { schedule: Schedule::Generate(options) } => schedule::generate(options),

@@ -2,6 +2,7 @@
 
 use super::demo::Network;
 use super::run_folder::write_beside;
+use super::say::{self, caution};
 use super::{chart, demo_transformer, phase_table, picture};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -15,7 +16,6 @@ use gradus::{measure, run};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// More would fill the memory of a small machine.
@@ -89,7 +89,7 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
     let spec = Spec::parse(&file, &text)?;
     check_outputs(options)?;
     for warning in &spec.warnings {
-        eprintln!("gradus: warning: {warning}");
+        caution!("{warning}");
     }
     let is_phased = spec.phases != Phases::Everything;
     if options.json && !is_phased && options.shapes.is_none() {
@@ -102,13 +102,19 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
         true => Some(measure::optimizer_bytes_per_second(&Engine::new(choice)?)?),
         false => None,
     };
-    match (options.model, options.steps) {
-        _ if options.shapes.is_some() => print(&phases_of_shapes(options, &spec, speed)?),
-        (Some(model), _) if is_phased => print(&phases(options, model, &spec, speed)?),
+    let told = match (options.model, options.steps) {
+        _ if options.shapes.is_some() => phases_of_shapes(options, &spec, speed)?,
+        (Some(model), _) if is_phased => phases(options, model, &spec, speed)?,
         (None, _) if is_phased => bail!("{file} has phases: --model or --shapes says whose parameters they thaw"),
-        (_, Some(steps)) => print(&rates(options, &spec, steps)?),
+        (_, Some(steps)) => rates(options, &spec, steps)?,
         (_, None) => bail!("{file} has no phases: --steps says how long the run is"),
+    };
+    if options.json {
+        say::data(&told)
+    } else {
+        say::out(&told)
     }
+    Ok(())
 }
 
 /// What each phase of a model in a file thaws, moves and holds.
@@ -172,7 +178,7 @@ fn phase_lines(
     let epochs = schedule::Epochs { epochs: options.epochs, steps_per_epoch };
     let plan = schedule::Plan::new(spec, params, epochs)?;
     for warning in plan.warnings().iter().filter(|warning| !spec.warnings.contains(warning)) {
-        eprintln!("gradus: warning: {warning}");
+        caution!("{warning}");
     }
     let config = Config { parameters: options.parameters, ..Config::default() };
     let run = phase_table::Run { config, pass, optimizer_bytes_per_second };
@@ -203,13 +209,6 @@ fn rates(options: &Plan, spec: &Spec, steps: u64) -> anyhow::Result<String> {
         writeln!(told, "written   {}", path.display())?;
     }
     Ok(told)
-}
-
-pub(super) fn print(told: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(told.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to the terminal"),
-        _ => Ok(()),
-    }
 }
 
 /// The rows of a run, `[steps, groups]`.

@@ -1,6 +1,8 @@
 //! A run as it goes: a live line in a terminal, and a line for each evaluation and each phase.
 
 use super::run_folder::BEST;
+use super::say::{self, caution, say};
+use gradus::params::{Shown, shown_list, shown_path};
 use gradus::schedule::{Reason, Stop};
 use gradus::train::{Began, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,16 +48,16 @@ pub(super) fn train_with_bar(
 ) -> anyhow::Result<Ended> {
     let bar = if look.says == Says::Nothing { ProgressBar::hidden() } else { ProgressBar::new(trainer.plan().steps()) };
     bar.set_style(ProgressStyle::with_template("{bar:20} epoch {prefix}  step {pos}/{len}  {msg}  {eta} left")?);
-    let print = |least: Says, line: String| match (look.says >= least, bar.is_hidden()) {
+    let print = |least: Says, text: String| match (look.says >= least, bar.is_hidden()) {
         (false, _) => {}
-        (true, true) => println!("{line}"),
-        // The bar is on stderr; the lines belong to stdout, wherever that goes.
-        (true, false) => bar.suspend(|| println!("{line}")),
+        (true, true) => say::out(&text),
+        // The bar is on stderr; the text belongs to stdout, wherever that goes.
+        (true, false) => bar.suspend(|| say::out(&text)),
     };
     if trainer.plan().phases().len() > 1 {
         print(Says::Usual, phase_lines(&trainer.phase_now()?));
     }
-    print(Says::Usual, "epoch        lr   train loss   test loss   accuracy".to_owned());
+    print(Says::Usual, "epoch        lr   train loss   test loss   accuracy\n".to_owned());
     let (mut last, mut noted, reported) = (None, Ok(()), Cell::new(None));
     let mut tell = |event: &Event| {
         match event {
@@ -65,20 +67,18 @@ pub(super) fn train_with_bar(
                 last = Some(*evaluation);
             }
             Event::Phase(began) => print(Says::Usual, phase_lines(began)),
-            Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}", path.display())),
+            Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
-                bar.suspend(|| {
-                    eprintln!("gradus: warning: no checkpoint was written, those before it are there: {error}")
-                });
+                bar.suspend(|| caution!("no checkpoint was written, those before it are there: {error}"));
             }
-            Event::Best(path) => print(Says::All, format!("best so far {}", path.display())),
+            Event::Best(path) => print(Says::All, format!("best so far {}\n", shown_path(path))),
             Event::NoBest(error) => {
-                bar.suspend(|| eprintln!("gradus: warning: the best parameters so far were not written: {error}"));
+                bar.suspend(|| caution!("the best parameters so far were not written: {error}"));
             }
         }
         if noted.is_ok() {
             noted = note(event).inspect_err(|error| {
-                bar.suspend(|| eprintln!("gradus: warning: the run goes on, but notes nothing more: {error:#}"));
+                bar.suspend(|| caution!("the run goes on, but notes nothing more: {error:#}"));
             });
         }
     };
@@ -101,7 +101,7 @@ pub(super) fn train_with_bar(
     }
     bar.finish_and_clear();
     if let Some(stop) = trainer.cursor().stop().filter(|_| look.says >= Says::Usual) {
-        println!("the run ends here: {}", stop_text(stop));
+        say!("the run ends here: {}", stop_text(stop));
     }
     Ok(Ended { last, interrupted, noted })
 }
@@ -118,7 +118,7 @@ fn rates(trainer: &Trainer) -> String {
 
 fn evaluation_line(evaluation: &Evaluation) -> String {
     let Evaluation { epoch, lr, train_loss, val_loss, val_accuracy, .. } = evaluation;
-    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}   {:>6.2} %", 100.0 * val_accuracy)
+    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}   {:>6.2} %\n", 100.0 * val_accuracy)
 }
 
 /// Which phase began and why, what thawed, and each group's rate.
@@ -136,11 +136,11 @@ fn phase_lines(began: &Began) -> String {
     if began.forgot_moments {
         text.push_str("; a new optimizer");
     }
-    text.push_str(&format!("\n  thawed  {}", began.thawed.join(", ")));
+    text.push_str(&format!("\n  thawed  {}", shown_list(&began.thawed)));
     for (name, elements, lr) in &began.groups {
-        text.push_str(&format!("\n  group   {name}: {elements} parameters, lr {lr:.2e}"));
+        text.push_str(&format!("\n  group   {}: {elements} parameters, lr {lr:.2e}", Shown(name)));
     }
-    text
+    text + "\n"
 }
 
 /// The best evaluation, by what and when; and its file, where there is one.

@@ -2,13 +2,14 @@
 
 use super::progress::Says;
 use super::run_lock::LockedFolder;
+use super::say::{caution, say};
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::schedule::Reason;
 use gradus::train::{Began, Checkpoints, Event, Progress, Trainer};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// The files of a run's folder.
@@ -23,7 +24,7 @@ pub(super) const BEST: &str = "best.safetensors";
 /// `model.safetensors`.
 pub(super) struct RunFolder {
     metrics: File,
-    steps: BufWriter<File>,
+    steps: File,
     events: EventFile,
     /// The groups of the phase.
     groups: Vec<String>,
@@ -77,7 +78,7 @@ impl RunFolder {
         keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
         let mut run = RunFolder {
             metrics: appended(&path.join(METRICS))?,
-            steps: BufWriter::new(appended(&path.join(STEPS))?),
+            steps: appended(&path.join(STEPS))?,
             events: EventFile::create(path, steps)?,
             groups: Vec::new(),
             folder,
@@ -92,19 +93,16 @@ impl RunFolder {
 
     /// Adds what happened to the files.
     pub(super) fn note(&mut self, event: &Event) -> anyhow::Result<()> {
-        self.note_for_tensorboard(event)?;
+        self.gather_for_tensorboard(event);
+        self.events.write()?;
         let written = match event {
-            Event::Evaluation(evaluation) => writeln!(self.metrics, "{}", serde_json::to_string(evaluation)?),
+            Event::Evaluation(evaluation) => append(&mut self.metrics, evaluation),
             Event::Phase(began) => {
                 self.take_groups(began);
-                writeln!(self.metrics, "{}", serde_json::to_string(&PhaseLine::of(began))?)
+                append(&mut self.metrics, &PhaseLine::of(began))
             }
-            Event::Step(progress) => writeln!(self.steps, "{}", serde_json::to_string(&StepLine::of(progress))?),
-            Event::Checkpoint(_) => {
-                self.events.flush()?;
-                self.steps.flush()
-            }
-            Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
+            Event::Step(progress) => append(&mut self.steps, &StepLine::of(progress)),
+            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         };
         written.with_context(|| format!("writing metrics in {}", self.folder.path().display()))
     }
@@ -113,15 +111,17 @@ impl RunFolder {
         self.groups = began.groups.iter().map(|(name, ..)| name.clone()).collect();
     }
 
-    fn note_for_tensorboard(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn gather_for_tensorboard(&mut self, event: &Event) {
         let RunFolder { events, groups, .. } = self;
         match event {
             Event::Step(Progress { step, lrs, loss, stats, .. }) => {
-                events.scalar(*step, "loss/train", f64::from(*loss))?;
+                events.scalar(*step, "loss/train", f64::from(*loss));
                 for (group, lr) in groups.iter().zip(lrs) {
-                    events.scalar(*step, &format!("lr/{group}"), *lr)?;
+                    events.scalar(*step, &format!("lr/{group}"), *lr);
                 }
-                stats.grad_norm.map_or(Ok(()), |norm| events.scalar(*step, "gradient_norm", f64::from(norm)))
+                if let Some(norm) = stats.grad_norm {
+                    events.scalar(*step, "gradient_norm", f64::from(norm));
+                }
             }
             Event::Evaluation(evaluation) => {
                 let scalars = [
@@ -130,10 +130,10 @@ impl RunFolder {
                     ("accuracy/validation", evaluation.val_accuracy),
                     ("skipped_steps", evaluation.skipped_steps as f64),
                 ];
-                scalars.into_iter().try_for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
+                scalars.into_iter().for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
-            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
+            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => {}
         }
     }
 
@@ -141,8 +141,6 @@ impl RunFolder {
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
         let path = self.folder.path();
         write_beside(&path.join(MODEL), &trainer.save_tested()?)?;
-        self.events.flush()?;
-        self.steps.flush().with_context(|| format!("writing {}", path.join(STEPS).display()))?;
         let best = trainer.saved_best().map(|_| BEST);
         let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
         Ok(files.map(|name| path.join(name)).collect())
@@ -233,21 +231,26 @@ fn appended(file: &Path) -> anyhow::Result<File> {
     opened.with_context(|| format!("opening {}", file.display()))
 }
 
+/// Adds a line in one write: nothing of it waits in this process, which may be ended at any time.
+fn append(file: &mut File, line: &impl serde::Serialize) -> std::io::Result<()> {
+    file.write_all((serde_json::to_string(line)? + "\n").as_bytes())
+}
+
 /// Steps done before.
 fn go_on(trainer: &mut Trainer, checkpoints: Checkpoints, says: Says) -> anyhow::Result<u64> {
     let folder = checkpoints.folder().display().to_string();
     let Some(resumed) = trainer.resume(checkpoints)? else {
-        eprintln!("gradus: warning: {folder} has no checkpoint yet: the run begins");
+        caution!("{folder} has no checkpoint yet: the run begins");
         return Ok(0);
     };
     if let Some(error) = &resumed.no_best {
-        eprintln!("gradus: warning: the best parameters so far are not in {BEST}: {error}");
+        caution!("the best parameters so far are not in {BEST}: {error}");
     }
     for error in &resumed.left_out {
-        eprintln!("gradus: warning: {error}; the checkpoint before it is used");
+        caution!("{error}; the checkpoint before it is used");
     }
     if says >= Says::Usual {
-        println!("going on after {} steps, from {}", resumed.steps, resumed.path.display());
+        say!("going on after {} steps, from {}", resumed.steps, resumed.path.display());
     }
     Ok(resumed.steps)
 }

@@ -1,6 +1,7 @@
 //! The lock on a run's folder: one process at a time writes there.
 
 use super::asked::Asked;
+use super::say::caution;
 use anyhow::{Context, anyhow};
 use fs4::{FileExt, TryLockError};
 use std::fs::{self, File, OpenOptions};
@@ -25,7 +26,7 @@ impl LockedFolder {
         let opened = OpenOptions::new().read(true).append(true).create(true).open(&file);
         let lock = opened.with_context(|| format!("opening {}", file.display()))?;
         if let Some(warning) = judged(path, FileExt::try_lock(&lock))? {
-            eprintln!("gradus: warning: {warning}");
+            caution!("{warning}");
         }
         Ok(LockedFolder { path: path.to_owned(), _lock: lock })
     }

@@ -1,8 +1,9 @@
 //! `gradus schedule generate`: a schedule to begin with.
 
 use super::demo::Network;
-use super::plan::{check_output, print};
+use super::plan::check_output;
 use super::run_folder::write_beside;
+use super::say::{self, say};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::params::Param;
@@ -38,13 +39,17 @@ enum By {
 pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     let params = options.network.model()?.params();
     let text = schedule(options, &params);
-    let Some(path) = &options.out else { return print(&text) };
+    let Some(path) = &options.out else {
+        say::data(&text);
+        return Ok(());
+    };
     check_output("--out", path)?;
     if path.exists() && !options.force {
         bail!("--out {}: this file is there already; --force writes over it", path.display());
     }
     write_beside(path, text.as_bytes())?;
-    print(&format!("written   {}\n", path.display()))
+    say!("written   {}", path.display());
+    Ok(())
 }
 
 fn schedule(options: &Generate, params: &[Param]) -> String {

@@ -5,14 +5,18 @@
 
 use anyhow::Context;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A file of events.
 pub(super) struct EventFile {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
+    /// Records that are not in the file yet.
+    pending: Vec<u8>,
+    /// Bytes of whole records in the file.
+    whole: u64,
 }
 
 /// Field numbers and wire types of the messages, as (number << 3 | type).
@@ -33,35 +37,44 @@ impl EventFile {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.gradus.{}", std::process::id()));
         let opened = OpenOptions::new().create(true).append(true).open(&path);
-        let file = BufWriter::new(opened.with_context(|| format!("opening {}", path.display()))?);
-        let mut events = EventFile { path, file };
-        events.record(&event(0, FILE_VERSION, b"brain.Event:2"))?;
+        let file = opened.with_context(|| format!("opening {}", path.display()))?;
+        let whole = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut events = EventFile { path, file, pending: Vec::new(), whole };
+        events.record(&event(0, FILE_VERSION, b"brain.Event:2"));
         if steps > 0 {
-            events.record(&event(steps, SESSION_LOG, &START))?;
+            events.record(&event(steps, SESSION_LOG, &START));
         }
+        events.write()?;
         Ok(events)
     }
 
-    /// A value under a tag.
-    pub(super) fn scalar(&mut self, step: u64, tag: &str, value: f64) -> anyhow::Result<()> {
+    /// A value under a tag, for the next [`EventFile::write`].
+    pub(super) fn scalar(&mut self, step: u64, tag: &str, value: f64) {
         let mut inner = field(TAG, tag.as_bytes());
         inner.push(SIMPLE_VALUE);
         inner.extend((value as f32).to_le_bytes());
-        self.record(&event(step, SUMMARY, &field(VALUE, &inner)))
+        self.record(&event(step, SUMMARY, &field(VALUE, &inner)));
     }
 
-    /// Hands over to the system what has been written.
-    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("writing {}", self.path.display()))
+    /// Writes the values since the last time, at once. Where that fails they are gone, and the file ends as before: a reader
+    /// stops at half a record.
+    pub(super) fn write(&mut self) -> anyhow::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let written = self.file.write_all(&pending);
+        match &written {
+            Ok(()) => self.whole += pending.len() as u64,
+            // That it cannot be cut either adds nothing to the error.
+            Err(_) => drop(self.file.set_len(self.whole)),
+        }
+        written.with_context(|| format!("writing {}", self.path.display()))
     }
 
-    fn record(&mut self, data: &[u8]) -> anyhow::Result<()> {
+    fn record(&mut self, data: &[u8]) {
         let length = (data.len() as u64).to_le_bytes();
-        let mut record = length.to_vec();
-        record.extend(masked(&length).to_le_bytes());
-        record.extend(data);
-        record.extend(masked(data).to_le_bytes());
-        self.file.write_all(&record).with_context(|| format!("writing {}", self.path.display()))
+        self.pending.extend(length);
+        self.pending.extend(masked(&length).to_le_bytes());
+        self.pending.extend(data);
+        self.pending.extend(masked(data).to_le_bytes());
     }
 }
 

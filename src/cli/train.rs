@@ -4,8 +4,9 @@ use super::asked::Asked;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
 use super::run_lock::LockedFolder;
-use super::{batch, report};
-use anyhow::{Context, anyhow, bail};
+use super::say::{self, caution, say, tell};
+use super::{batch, report, signals};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::run::{BatchRows, Material, RunFile};
@@ -13,11 +14,7 @@ use gradus::schedule::Plan;
 use gradus::train::{Evaluation, Event, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// What a shell expects of a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
 
 /// The run's own copy of its file, with all that was found out.
 const RUN: &str = "run.yaml";
@@ -43,8 +40,9 @@ Examples:
   gradus train run.yaml --set epochs=5 --set name=longer
   gradus train --resume runs/run                   go on after Ctrl-C or a crash
 
-Ctrl-C finishes the step, writes a checkpoint and says how to go on.
-Exit codes: 0 done, 1 failed, 2 what was asked for cannot be, 130 ended by Ctrl-C.";
+Ctrl-C finishes the step, writes a checkpoint and says how to go on; so do SIGTERM, and SIGHUP without nohup. A second one
+ends the program at once.
+Exit codes: 0 done, 1 failed, 2 what was asked for cannot be, 130 ended by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.";
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
@@ -103,10 +101,10 @@ impl Ready {
             None => Material::read(&run)?,
         };
         for warning in run.warnings.iter().chain(&material.warnings) {
-            eprintln!("gradus: warning: {warning}");
+            caution!("{warning}");
         }
         if says >= Says::Usual {
-            println!("{}", material.summary);
+            say!("{}", material.summary);
         }
         let batch_rows = match run.batch_rows {
             BatchRows::Rows(rows) => rows,
@@ -130,13 +128,14 @@ impl Ready {
         let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
         let trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
-            eprintln!("gradus: warning: {warning}");
+            caution!("{warning}");
         }
         Ok(trainer)
     }
 }
 
 pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {
+    say::go_on_without_stdout();
     let says = options.loudness.says();
     // A folder with a run in it is held before it is read; a new one is made once nothing is refused any more.
     let mut held = None;
@@ -184,7 +183,7 @@ fn train(
 ) -> anyhow::Result<ExitCode> {
     if says == Says::All {
         for program in trainer.programs()? {
-            println!(
+            say!(
                 "{} dispatches, {} barriers, {} bytes: {}",
                 program.dispatches.len(),
                 program.barriers(),
@@ -196,23 +195,24 @@ fn train(
     let (unit, of_row) = ready.material.units;
     let look = Look { units: (unit, of_row * ready.rows_per_step()), says };
     let (started, before) = (Instant::now(), engine.counters());
-    let Ended { last, interrupted, noted } =
-        train_with_bar(trainer, &look, interrupt()?, |event: &Event| out.note(event))?;
+    signals::listen()?;
+    let stop = || signals::ended().is_some();
+    let Ended { last, interrupted, noted } = train_with_bar(trainer, &look, stop, |event: &Event| out.note(event))?;
     let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
     let mut written = out.finish(trainer)?;
     let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
     written.push(report::write(folder, [&ready.run.name, &ready.material.summary], best_text(trainer), &environment)?);
     warn_of_losses(last);
-    if interrupted {
+    if let Some(code) = signals::ended().filter(|_| interrupted) {
         let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
-        eprintln!("gradus: interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
-        eprintln!("gradus: go on with: gradus train --resume {folder}");
-        return Ok(ExitCode::from(INTERRUPTED));
+        tell!("interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
+        tell!("go on with: gradus train --resume {folder}");
+        return Ok(ExitCode::from(code));
     }
     if says >= Says::Usual {
         summarize(trainer, last, started.elapsed().as_secs_f64());
         for file in written {
-            println!("written        {}", file.display());
+            say!("written        {}", file.display());
         }
     }
     noted.map(|()| ExitCode::SUCCESS)
@@ -250,40 +250,28 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
 fn warn_of_losses(last: Option<Evaluation>) {
     let Some(last) = last else { return };
     if !last.val_loss.is_finite() {
-        eprintln!("gradus: warning: the test loss is {}: a lower rate or optimizer.clip_norm may help", last.val_loss);
+        caution!("the test loss is {}: a lower rate or optimizer.clip_norm may help", last.val_loss);
     }
     if last.skipped_steps > 0 {
         let (skipped, steps) = (last.skipped_steps, last.steps);
-        eprintln!("gradus: warning: {skipped} of {steps} steps were skipped: their gradients were not finite");
+        caution!("{skipped} of {steps} steps were skipped: their gradients were not finite");
     }
 }
 
 fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     let Some(last) = last else {
-        println!("the run was over: nothing was left to train");
+        say!("the run was over: nothing was left to train");
         return;
     };
-    println!();
-    println!("steps          {} in {seconds:.1} s", trainer.cursor().step());
+    say!();
+    say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
     if trainer.trunk_bytes() > 0 {
-        println!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
+        say!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
-        println!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
+        say!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
     }
     if let Some(best) = best_text(trainer) {
-        println!("best           {best}");
+        say!("best           {best}");
     }
-}
-
-/// Whether Ctrl-C has been pressed. A second one ends the program at once.
-fn interrupt() -> anyhow::Result<impl Fn() -> bool> {
-    static PRESSED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if PRESSED.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("listening for Ctrl-C")?;
-    Ok(|| PRESSED.load(Ordering::Relaxed))
 }

@@ -15,6 +15,7 @@ mod param;
 mod row;
 mod rule;
 mod select;
+mod shown;
 mod storage;
 
 pub use error::Error;
@@ -27,4 +28,5 @@ pub use param::Param;
 pub use row::Row;
 pub use rule::Rule;
 pub use select::Pattern;
+pub use shown::{Shown, shown_list, shown_path, tame, tame_line};
 pub use storage::Storage;

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod event;
 mod examples;
+pub mod files;
 mod language;
 mod lr_find;
 mod phase;

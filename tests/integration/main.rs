@@ -64,3 +64,4 @@ mod transformer_gradients;
 mod transformer_pass;
 mod trial;
 mod trunk;
+mod unheard;

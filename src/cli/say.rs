@@ -1,0 +1,80 @@
+//! The one place that prints. What comes from outside is printed tame, and nothing panics where nobody reads.
+//!
+//! A line is one line, whatever is in it. In a text of several lines what comes from outside is [`gradus::params::Shown`].
+
+use gradus::params::{tame, tame_line};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A line on standard output.
+macro_rules! say {
+    () => { $crate::cli::say::line("") };
+    ($($words:tt)+) => { $crate::cli::say::line(&format!($($words)*)) };
+}
+
+/// A line of ours on standard error.
+macro_rules! tell {
+    ($($words:tt)+) => { $crate::cli::say::err_line(&format!("gradus: {}", format_args!($($words)+))) };
+}
+
+/// A warning on standard error.
+macro_rules! caution {
+    ($($words:tt)+) => { $crate::cli::say::err_line(&format!("gradus: warning: {}", format_args!($($words)+))) };
+}
+
+pub(crate) use {caution, say, tell};
+
+/// What a shell sees of a program that a closed pipe has ended.
+const PIPE_CLOSED: i32 = 141;
+
+/// Whether there is more to do than to print.
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+/// From now on the program goes on when standard output is full or closed. Before that it ends there, as a shell expects
+/// of `gradus info | head`.
+pub(super) fn go_on_without_stdout() {
+    GOES_ON.store(true, Ordering::Relaxed);
+}
+
+/// A line for standard output.
+pub(super) fn line(text: &str) {
+    written(&(tame_line(text) + "\n"));
+}
+
+/// A line for standard error.
+pub(super) fn err_line(text: &str) {
+    err(&(tame_line(text) + "\n"));
+}
+
+/// Text of several lines for standard output.
+pub(super) fn out(text: &str) {
+    written(&tame(text));
+}
+
+/// What another program may read: JSON, a schedule, completions. A terminal alone gets it tame.
+pub(super) fn data(text: &str) {
+    if stdout().is_terminal() { out(text) } else { written(text) }
+}
+
+fn written(text: &str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let mut out = stdout().lock();
+    let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
+    drop(out);
+    if GOES_ON.load(Ordering::Relaxed) {
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            caution!("standard output cannot be written, the run goes on: {error}");
+        }
+    } else if error.kind() == ErrorKind::BrokenPipe {
+        exit(PIPE_CLOSED);
+    } else {
+        tell!("standard output cannot be written: {error}");
+        exit(1);
+    }
+}
+
+/// Text of several lines for standard error. Where that cannot be written there is nobody left to tell.
+pub(crate) fn err(text: &str) {
+    let _ = stderr().lock().write_all(tame(text).as_bytes());
+}

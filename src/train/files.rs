@@ -1,0 +1,97 @@
+//! Files as a run reads and writes them: regular ones, which are made and not written through what lies in their place.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// Opens a regular file to be read.
+///
+/// # Errors
+/// From the system; a pipe, a device or a socket, which may have no end and cannot be read again by a run that goes on.
+pub fn open(path: &Path) -> io::Result<File> {
+    let is_standard_input =
+        path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
+    if is_standard_input {
+        return Err(refused("standard input, which cannot be read again: save it in a file first".to_owned()));
+    }
+    check(&fs::metadata(path)?)?;
+    File::open(path)
+}
+
+/// The bytes of a regular file.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a regular file.
+///
+/// # Errors
+/// As [`open`]; bytes that are no UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        io::Error::new(ErrorKind::InvalidData, format!("not UTF-8 from byte {at} on"))
+    })
+}
+
+/// Makes a file anew: what lies there is removed, not written through if it is a link.
+///
+/// # Errors
+/// From the system.
+pub fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => OpenOptions::new().write(true).create_new(true).open(path),
+    }
+}
+
+/// Opens a regular file to add to its end, and makes it where it is not there.
+///
+/// # Errors
+/// From the system; a link, a pipe, a device or a socket.
+pub fn append(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => check(&metadata)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // Reading is there for Windows, which locks nothing that is open for appending alone.
+    OpenOptions::new().read(true).append(true).create(true).open(path)
+}
+
+/// Refuses what is no file of bytes. A folder is refused by the system, in its own words.
+fn check(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() || metadata.is_dir() {
+        Ok(())
+    } else {
+        Err(refused(format!("{}; a regular file is needed", kind(metadata))))
+    }
+}
+
+fn refused(what: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, format!("this is {what}"))
+}
+
+#[cfg(unix)]
+fn kind(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_char_device() || kind.is_block_device() => "a device",
+        () if kind.is_symlink() => "a link",
+        () => "no file",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_symlink() { "a link" } else { "no file" }
+}
