@@ -67,6 +67,7 @@ pub(super) fn train_with_bar(
                 last = Some(*evaluation);
             }
             Event::Phase(began) => print(Says::Usual, phase_lines(began)),
+            Event::CheckpointAhead => {}
             Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
                 bar.suspend(|| caution!("no checkpoint was written, those before it are there: {error}"));

@@ -102,7 +102,11 @@ impl RunFolder {
                 append(&mut self.metrics, &PhaseLine::of(began))
             }
             Event::Step(progress) => append(&mut self.steps, &StepLine::of(progress)),
-            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
+            Event::CheckpointAhead
+            | Event::Checkpoint(_)
+            | Event::NoCheckpoint(_)
+            | Event::Best(_)
+            | Event::NoBest(_) => Ok(()),
         };
         written.with_context(|| format!("writing metrics in {}", self.folder.path().display()))
     }
@@ -133,7 +137,11 @@ impl RunFolder {
                 scalars.into_iter().for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
-            Event::Checkpoint(_) | Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => {}
+            Event::CheckpointAhead
+            | Event::Checkpoint(_)
+            | Event::NoCheckpoint(_)
+            | Event::Best(_)
+            | Event::NoBest(_) => {}
         }
     }
 

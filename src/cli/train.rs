@@ -198,7 +198,7 @@ fn train(
     signals::listen()?;
     let stop = || signals::ended().is_some();
     let Ended { last, interrupted, noted } = train_with_bar(trainer, &look, stop, |event: &Event| out.note(event))?;
-    let checkpoint = if interrupted { trainer.checkpoint_now()? } else { None };
+    let checkpoint = if interrupted { trainer.checkpoint_now(|event| drop(out.note(event)))? } else { None };
     let mut written = out.finish(trainer)?;
     let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
     written.push(report::write(folder, [&ready.run.name, &ready.material.summary], best_text(trainer), &environment)?);

@@ -141,6 +141,11 @@ impl Mlp {
         self.sizes.len() - 1
     }
 
+    /// The activation between layers.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// Names and shapes of the parameters.
     pub fn params(&self) -> Vec<Param> {
         (0..self.layers())

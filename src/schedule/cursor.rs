@@ -123,6 +123,11 @@ impl Cursor {
         self.best.as_ref().map(|best| BestAt { step: best.step, depth: best.depth, score: best.score })
     }
 
+    /// Takes another's best validation to be this one's, for a run whose own best is lost.
+    pub(crate) fn take_best_of(&mut self, other: Option<&Cursor>) {
+        self.best = other.and_then(|other| other.best.clone());
+    }
+
     /// What early stopping counts.
     pub fn patience(&self) -> PatienceAt {
         let Patience { wait, best, is_complete } = self.patience;

@@ -1,6 +1,7 @@
 //! The best parameters so far, in a file.
 
 use super::checkpoint::{beside, replace};
+use super::finite::check_finite;
 use super::{Error, Event, Trainer};
 use crate::schedule::BestAt;
 use std::fs;
@@ -12,15 +13,17 @@ use std::path::{Path, PathBuf};
 pub(super) struct BestFile {
     path: PathBuf,
     holds: Option<BestAt>,
+    /// What could not be written yet.
+    unwritten: Option<(BestAt, Vec<u8>)>,
 }
 
 impl Trainer {
     /// From now on writes the parameters as they were tested to this file, as safetensors, after each evaluation that is
     /// the best so far, by the metric of [`Plan::best_by`](crate::schedule::Plan::best_by). The file is replaced whole;
-    /// where that fails it stays as it was and the run goes on. Called before [`resume`](Trainer::resume), a run that goes
+    /// where that fails it stays as it was, the run goes on, and the next checkpoint tries again. Called before [`resume`](Trainer::resume), a run that goes
     /// on has the file as its checkpoint knows the best.
     pub fn save_best_to(&mut self, path: &Path) {
-        self.best_file = Some(BestFile { path: path.to_owned(), holds: None });
+        self.best_file = Some(BestFile { path: path.to_owned(), holds: None, unwritten: None });
     }
 
     /// The best evaluation so far, where the file of [`save_best_to`](Trainer::save_best_to) holds its parameters.
@@ -30,17 +33,33 @@ impl Trainer {
 
     /// Writes the file, once the cursor knows this evaluation as the best.
     pub(super) fn write_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
-        let Some(path) = self.best_file.as_ref().map(|file| file.path.clone()) else { return Ok(()) };
+        let (Some(path), Some(best)) = (self.best_file.as_ref().map(|file| file.path.clone()), self.cursor.best()) else {
+            return Ok(());
+        };
         let bytes = self.save_tested()?;
-        match replace(&path, &bytes) {
-            Ok(()) => {
-                self.best_file = Some(BestFile { path: path.clone(), holds: self.cursor.best() });
-                tell(&Event::Best(path));
-            }
-            // As with checkpoints: a full disk is no reason to lose what the device has done since.
-            Err(error) => tell(&Event::NoBest(error)),
+        check_finite(&path, &bytes)?;
+        if let Some(file) = &mut self.best_file {
+            file.unwritten = Some((best, bytes));
         }
+        self.write_unwritten_best(tell);
         Ok(())
+    }
+
+    /// Writes what is still to be written. As with checkpoints, a full disk is no reason to lose what the device has done
+    /// since.
+    pub fn write_unwritten_best(&mut self, tell: &mut impl FnMut(&Event)) {
+        let Some(BestFile { path, holds, unwritten }) = &mut self.best_file else { return };
+        let Some((best, bytes)) = unwritten.take() else { return };
+        match replace(path, &bytes) {
+            Ok(()) => {
+                *holds = Some(best);
+                tell(&Event::Best(path.clone()));
+            }
+            Err(error) => {
+                *unwritten = Some((best, bytes));
+                tell(&Event::NoBest(error));
+            }
+        }
     }
 
     /// Makes the file what it was at the checkpoint that the run goes on from: `tested`, where that is known. A run that

@@ -3,10 +3,11 @@
 //! `DIR/step-000000120/` holds `model.safetensors`, `optimizer.safetensors` and `run.json`. It is written beside itself
 //! under a hidden name, synced, and renamed; a process that is killed at any moment leaves the folders of before, and
 //! perhaps a hidden one that the next run removes. `run.json` has the length and the CRC-32 of the other two, and its own
-//! CRC-32 in its first line.
+//! CRC-32 in its first line. What has another name than these is somebody else's and stays as it is.
 
 use super::Error;
-use super::saved::Saved;
+use super::finite::check_finite;
+use super::saved::{MadeOn, Saved};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -72,7 +73,7 @@ impl Checkpoints {
     }
 
     pub(super) fn path(&self, step: u64) -> PathBuf {
-        self.folder.join(format!("step-{step:09}"))
+        self.folder.join(Entry::Whole(step).name())
     }
 
     /// Whether there is any.
@@ -83,73 +84,135 @@ impl Checkpoints {
         Ok(self.steps()?.is_empty())
     }
 
+    /// What stands in the folder and is no checkpoint, nor a half-written one: it is left alone.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn strays(&self) -> Result<Vec<PathBuf>, Error> {
+        let others = self.entries()?.into_iter().filter(|entry| entry.0.is_none());
+        Ok(others.map(|(_, path)| path).collect())
+    }
+
+    /// What the last readable checkpoint of a folder was made on; `None` where there is none.
+    pub fn made_on(folder: &Path) -> Option<MadeOn> {
+        let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
+        let steps = there.steps().ok()?;
+        steps.into_iter().rev().find_map(|step| read_run(&there.path(step).join(RUN)).ok()).map(|saved| saved.made_on)
+    }
+
+    /// Removes every checkpoint of a folder, whole or half-written, and the folder where nothing else is in it.
+    ///
+    /// # Errors
+    /// What cannot be removed.
+    pub fn remove_all(folder: &Path) -> Result<(), Error> {
+        let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
+        for (_, path) in there.entries()?.into_iter().filter(|entry| entry.0.is_some()) {
+            remove(&path)?;
+        }
+        // Not empty: what is left is not ours.
+        let _ = fs::remove_dir(folder);
+        Ok(())
+    }
+
+    /// Each entry of the folder, as one of ours where its name says so.
+    fn entries(&self) -> Result<Vec<(Option<Entry>, PathBuf)>, Error> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(Error::file(&self.folder))? {
+            let entry = entry.map_err(Error::file(&self.folder))?;
+            // A link is not followed: what it leads to is no part of this folder.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = entry.file_name();
+            entries.push((name.to_str().filter(|_| is_folder).and_then(Entry::of), entry.path()));
+        }
+        Ok(entries)
+    }
+
     /// Steps of the checkpoints that are there, in order.
     pub(super) fn steps(&self) -> Result<Vec<u64>, Error> {
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(Error::file(&self.folder))? {
-            let name = entry.map_err(Error::file(&self.folder))?.file_name();
-            steps.extend(name.to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok()));
-        }
+        let entries = self.entries()?.into_iter();
+        let mut steps: Vec<u64> =
+            entries.filter_map(|(entry, _)| if let Some(Entry::Whole(step)) = entry { Some(step) } else { None }).collect();
         steps.sort_unstable();
         Ok(steps)
     }
 
-    /// Writes a checkpoint, then removes those that need not stay.
+    /// Writes a checkpoint, then removes those that need not stay. Where that fails what was there is there, and nothing
+    /// else. The best one that it names is on disk: where the checkpoint of the best evaluation is not, it names the best
+    /// of those that are.
     pub(super) fn write(&self, mut saved: Saved, model: &[u8], optimizer: &[u8]) -> Result<PathBuf, Error> {
-        let path = self.path(saved.cursor.step());
-        let beside = self.folder.join(format!(".step-{:09}.new", saved.cursor.step()));
-        self.clean()?;
+        let step = saved.cursor.step();
+        let path = self.path(step);
+        for (file, bytes) in [(MODEL, model), (OPTIMIZER, optimizer)] {
+            check_finite(&path.join(file), bytes)?;
+        }
+        // Somebody may have taken the folder away since.
+        fs::create_dir_all(&self.folder).map_err(Error::file(&self.folder))?;
+        self.clean();
+        self.name_what_is_there(&mut saved)?;
         let files = [(MODEL, model), (OPTIMIZER, optimizer)];
         saved.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Seal::of(bytes))).collect();
-        let text = serde_json::to_string_pretty(&saved).map_err(|error| Error::bad_file(&path, &error.to_string()))?;
-        if self.read(saved.cursor.step()).is_ok_and(|there| there.saved.says_the_same(&saved)) {
+        if self.read(step).is_ok_and(|there| there.saved.says_the_same(&saved)) {
             // A run that went on from an earlier one comes by the same step again.
-            self.prune(&saved)?;
+            self.prune(&saved);
             return Ok(path);
         }
+        let text = serde_json::to_string_pretty(&saved).map_err(|error| Error::bad_file(&path, &error.to_string()))?;
         let run = format!("{FIRST_LINE}{:08x}\n{text}\n", crc32fast::hash(text.as_bytes()));
-        fs::create_dir(&beside).map_err(Error::file(&beside))?;
-        for (name, bytes) in files.into_iter().chain([(RUN, run.as_bytes())]) {
-            write_synced(&beside.join(name), bytes)?;
+        let beside = self.folder.join(Entry::Half(step).name());
+        let written = write_folder(&beside, files.into_iter().chain([(RUN, run.as_bytes())]));
+        let put = written.and_then(|()| put_in_place(&beside, &path));
+        if put.is_err() {
+            // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
+            let _ = fs::remove_dir_all(&beside);
         }
-        sync_folder(&beside)?;
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(Error::file(&path))?;
-        }
-        fs::rename(&beside, &path).map_err(Error::file(&path))?;
+        put?;
         sync_folder(&self.folder)?;
-        self.prune(&saved)?;
+        self.prune(&saved);
         Ok(path)
     }
 
-    /// Removes what a killed process left behind.
-    fn clean(&self) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.folder).map_err(Error::file(&self.folder))? {
-            let entry = entry.map_err(Error::file(&self.folder))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(".step-") && name.ends_with(".new") {
-                fs::remove_dir_all(entry.path()).map_err(Error::file(&entry.path()))?;
-            }
-        }
+    /// Lets the checkpoint name a best one that is there, or none, and say which it does without.
+    fn name_what_is_there(&self, saved: &mut Saved) -> Result<(), Error> {
+        let named = saved.cursor.best().map(|best| best.step).filter(|step| *step != saved.cursor.step());
+        let Some(missing) = named.filter(|step| !self.path(*step).is_dir()) else { return Ok(()) };
+        let before: Vec<u64> = self.steps()?.into_iter().filter(|step| *step < missing).collect();
+        let best = before.into_iter().rev().find_map(|step| {
+            let there = read_run(&self.path(step).join(RUN)).ok()?;
+            there.cursor.best().is_some_and(|best| best.step == step).then_some(there.cursor)
+        });
+        saved.cursor.take_best_of(best.as_ref());
+        saved.lost_best = Some(missing);
         Ok(())
     }
 
-    fn prune(&self, saved: &Saved) -> Result<(), Error> {
+    /// Removes what a killed process left behind. What cannot be removed stays: no checkpoint fails for it.
+    fn clean(&self) {
+        for (entry, path) in self.entries().unwrap_or_default() {
+            if let Some(Entry::Half(_)) = entry {
+                let _ = remove(&path);
+            }
+        }
+    }
+
+    /// Removes those that need not stay. What cannot be removed stays: the checkpoint is written all the same.
+    fn prune(&self, saved: &Saved) {
         let (now, best) = (saved.cursor.step(), saved.cursor.best().map(|best| best.step));
         // Behind this one are checkpoints of a run that went another way.
-        let steps: Vec<u64> = self.steps()?.into_iter().filter(|step| *step <= now).collect();
+        let steps: Vec<u64> = self.steps().unwrap_or_default().into_iter().filter(|step| *step <= now).collect();
         let stay = steps.len().saturating_sub(usize::try_from(self.keep_last).unwrap_or(usize::MAX));
         for step in steps[..stay].iter().filter(|step| Some(**step) != best) {
-            let path = self.path(*step);
-            fs::remove_dir_all(&path).map_err(Error::file(&path))?;
+            let _ = remove(&self.path(*step));
         }
-        Ok(())
     }
 
     /// Reads a checkpoint and checks every byte of it.
     pub(super) fn read(&self, step: u64) -> Result<Checkpoint, Error> {
         let path = self.path(step);
         let saved = read_run(&path.join(RUN))?;
+        if saved.cursor.step() != step {
+            let reason = format!("it is the checkpoint of step {}: its folder has another's name", saved.cursor.step());
+            return Err(Error::bad_file(&path.join(RUN), &reason));
+        }
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
         for name in [MODEL, OPTIMIZER] {
             let file = path.join(name);
@@ -168,6 +231,53 @@ impl Checkpoints {
         let (model, optimizer) = (files.remove(MODEL).unwrap_or_default(), files.remove(OPTIMIZER).unwrap_or_default());
         Ok(Checkpoint { path, saved, model, optimizer })
     }
+}
+
+/// A name of ours in the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// The checkpoint of a step.
+    Whole(u64),
+    /// One that is being written, or was when its process was killed.
+    Half(u64),
+}
+
+impl Entry {
+    fn of(name: &str) -> Option<Entry> {
+        let whole = name.strip_prefix("step-").and_then(|step| step.parse().ok()).map(Entry::Whole);
+        let step = || name.strip_prefix(".step-")?.strip_suffix(".new")?.parse().ok();
+        // `step-7` is none: ours is `step-000000007`.
+        whole.or_else(|| step().map(Entry::Half)).filter(|entry| entry.name() == name)
+    }
+
+    fn name(self) -> String {
+        match self {
+            Entry::Whole(step) => format!("step-{step:09}"),
+            Entry::Half(step) => format!(".step-{step:09}.new"),
+        }
+    }
+}
+
+/// Removes a folder of ours.
+fn remove(path: &Path) -> Result<(), Error> {
+    fs::remove_dir_all(path).map_err(Error::file(path))
+}
+
+/// Writes a new folder of files, and syncs it.
+fn write_folder<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<(), Error> {
+    fs::create_dir(folder).map_err(Error::file(folder))?;
+    for (name, bytes) in files {
+        write_synced(&folder.join(name), bytes)?;
+    }
+    sync_folder(folder)
+}
+
+/// Renames a folder to where another may be, which goes.
+fn put_in_place(beside: &Path, path: &Path) -> Result<(), Error> {
+    if path.exists() {
+        remove(path)?;
+    }
+    fs::rename(beside, path).map_err(Error::file(path))
 }
 
 /// Where a file is written before it takes the place of what is there.
@@ -199,7 +309,7 @@ fn read_run(file: &Path) -> Result<Saved, Error> {
     if crc32fast::hash(rest.as_bytes()) != sum {
         return Err(bad("it is not what was written"));
     }
-    serde_json::from_str(rest).map_err(|error| bad(&error.to_string()))
+    Saved::from_json(rest).map_err(|reason| bad(&reason))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {

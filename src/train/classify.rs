@@ -66,6 +66,10 @@ impl Task for Classify {
         self.model.params()
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("activation", format!("{:?}", self.model.activation()))]
+    }
+
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         self.start.clone().unwrap_or_else(|| self.model.initial(seed))
     }

@@ -64,6 +64,10 @@ impl Task for ClassifySequences {
         self.model.params()
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.model.config().settings()
+    }
+
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         self.start.clone().unwrap_or_else(|| self.model.config().initial(seed))
     }

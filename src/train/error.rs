@@ -59,6 +59,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was to be written has a number in it that is not finite: what is there stays.
+    #[error("{} is not written: {tensor} is not finite in it", .file.display())]
+    NotFinite {
+        /// The file.
+        file: PathBuf,
+        /// The parameter, or the parameter and its moment.
+        tensor: String,
+    },
+    /// A parameter that is not finite any more.
+    #[error("the run cannot go on: after step {step} {parameter} is not finite")]
+    Broken {
+        /// Steps done then.
+        step: u64,
+        /// The parameter.
+        parameter: String,
+    },
     /// A checkpoint of another run.
     #[error("{}: this is another run: {what} is {there} there and {here} here", .path.display())]
     OtherRun {

@@ -15,6 +15,9 @@ pub enum Event {
     Evaluation(Evaluation),
     /// A phase has begun.
     Phase(Began),
+    /// A checkpoint is about to be written, and all that happened before it has been told: what is to be known beside it
+    /// should be on disk first.
+    CheckpointAhead,
     /// A checkpoint has been written, to this folder.
     Checkpoint(PathBuf),
     /// A checkpoint could not be written: those before it are there, and the run goes on.

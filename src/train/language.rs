@@ -65,6 +65,11 @@ impl Task for Language {
         self.model.config().tied()
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let windows = if self.fixed_windows { "fixed" } else { "other places in every epoch" };
+        self.model.config().settings().into_iter().chain([("windows", windows.to_owned())]).collect()
+    }
+
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         self.start.clone().unwrap_or_else(|| self.model.config().initial(seed))
     }

@@ -3,7 +3,7 @@
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::saved::{RunOf, Saved};
 use super::trainer::tested;
-use super::{Error, Trainer};
+use super::{Error, Event, Trainer};
 use crate::optim::{Best, Optimizer};
 use crate::schedule::Cursor;
 use std::path::PathBuf;
@@ -19,6 +19,28 @@ pub struct Resumed {
     pub left_out: Vec<Error>,
     /// Why the file of the best parameters is not what it was then.
     pub no_best: Option<Error>,
+    /// The best evaluation's checkpoint, where it is not there to go back to.
+    pub lost_best: Option<LostBest>,
+    /// Where the run is longer or shorter than it was: its epochs then, and the rates, a group each, of the last step and of
+    /// the next one.
+    pub other_epochs: Option<(u64, [Vec<f64>; 2])>,
+}
+
+/// A best evaluation that a run cannot go back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostBest {
+    /// Steps done then.
+    pub step: u64,
+    /// Steps done at the one that stands for it: the best of those that are on disk.
+    pub instead: Option<u64>,
+}
+
+/// A checkpoint that could not be written.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    saved: Saved,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
 }
 
 impl Trainer {
@@ -28,47 +50,69 @@ impl Trainer {
     }
 
     /// Writes a checkpoint where one is due, once all that was decided at this step is in it.
-    pub(super) fn checkpoint_if_due(&mut self) -> Result<Option<PathBuf>, Error> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
+    pub(super) fn checkpoint_if_due(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let steps = self.cursor.step();
         let regular = match checkpoints.every_steps {
             Some(every) => steps.is_multiple_of(every),
             None => self.plan.is_evaluated(&self.cursor),
         };
         let is_best = self.cursor.best().is_some_and(|best| best.step == steps);
-        if !regular && !is_best && !self.is_over() {
-            return Ok(None);
+        if regular || is_best || self.is_over() {
+            self.checkpoint_now(tell)?;
         }
-        self.checkpoint_now()
+        Ok(())
     }
 
-    /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to. Waits for the
-    /// device.
+    /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to; its folder.
+    /// Waits for the device, and tells all that has happened before. A disk that cannot be written to is told too: those
+    /// before it are there, and the run goes on. The checkpoint of the best evaluation is tried again then.
     ///
     /// # Errors
-    /// From the device, and from writing.
-    pub fn checkpoint_now(&mut self) -> Result<Option<PathBuf>, Error> {
+    /// [`Error::NotFinite`]; from the device.
+    pub fn checkpoint_now(&mut self, mut tell: impl FnMut(&Event)) -> Result<Option<PathBuf>, Error> {
         let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
+        self.settle(&mut tell)?;
         let metrics = self.engine.read(&self.metrics())?;
-        let saved = Saved::new(RunOf::of(self), self.cursor.clone(), self.skipped_steps()?, metrics);
-        checkpoints.write(saved, &self.parameters.save()?, &self.optimizer.save_state()?).map(Some)
+        let saved = Saved::of(self, self.skipped_steps()?, metrics);
+        let now = Unwritten { saved, model: self.parameters.save()?, optimizer: self.optimizer.save_state()? };
+        tell(&Event::CheckpointAhead);
+        self.write_unwritten_best(&mut tell);
+        let best = self.cursor.best().map(|best| best.step);
+        let earlier = self.unwritten.take().filter(|unwritten| Some(unwritten.saved.cursor.step()) == best);
+        let mut written = None;
+        for checkpoint in earlier.into_iter().chain([now]) {
+            written = None;
+            match checkpoints.write(checkpoint.saved.clone(), &checkpoint.model, &checkpoint.optimizer) {
+                Ok(path) => {
+                    tell(&Event::Checkpoint(path.clone()));
+                    written = Some(path);
+                }
+                // A full disk is no reason to lose what the device has done since.
+                Err(error @ Error::File { .. }) => {
+                    tell(&Event::NoCheckpoint(error));
+                    if Some(checkpoint.saved.cursor.step()) == best {
+                        self.unwritten = Some(checkpoint);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
     }
 
     /// Goes on from the last good checkpoint of a folder, and writes further ones there. It is the same run to the last
-    /// bit, on the same adapter. `None` where there is no checkpoint.
+    /// bit, on the same adapter. `None` where there is no checkpoint. Where the checkpoint of the best evaluation is not
+    /// there, the best of those that are stands for it.
     ///
     /// # Errors
     /// [`Error::OtherRun`] for the checkpoint of another model, schedule or setting; [`Error::BadFile`] where none is
-    /// good, or where the best one, which the schedule needs, is not; from the device.
+    /// good; from the device.
     pub fn resume(&mut self, checkpoints: Checkpoints) -> Result<Option<Resumed>, Error> {
         let mut left_out = Vec::new();
         for step in checkpoints.steps()?.into_iter().rev() {
-            let read = checkpoints.read(step).and_then(|last| {
-                let best = self.best_of(&checkpoints, &last)?;
-                Ok((last, best))
-            });
-            let (last, best) = match read {
-                Ok(read) => read,
+            let mut last = match checkpoints.read(step) {
+                Ok(last) => last,
                 Err(error) => {
                     left_out.push(error);
                     continue;
@@ -76,22 +120,54 @@ impl Trainer {
             };
             RunOf::of(self).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
+            let lost = last.saved.lost_best;
+            let (best, lost_now) = self.best_of(&checkpoints, &mut last)?;
+            let instead = last.saved.cursor.best().map(|best| best.step);
+            let lost_best = lost_now.or(lost).map(|step| LostBest { step, instead });
             self.drain()?;
             let tested = self.tested_at_best(&checkpoints, &last, best.as_ref())?;
             self.put_back(&last, best.as_ref())?;
             self.checkpoints = Some(checkpoints);
             let no_best = self.restore_best_file(tested).err();
-            return Ok(Some(Resumed { path: last.path, steps: step, left_out, no_best }));
+            let other_epochs = self.other_epochs(&last.saved)?;
+            let path = last.path;
+            return Ok(Some(Resumed { path, steps: step, left_out, no_best, lost_best, other_epochs }));
         }
         self.checkpoints = Some(checkpoints);
         self.restore_best_file(None)?;
         left_out.into_iter().next().map_or(Ok(None), Err)
     }
 
-    /// The best checkpoint, where a later transition goes back to it.
-    fn best_of(&self, checkpoints: &Checkpoints, last: &Checkpoint) -> Result<Option<Checkpoint>, Error> {
-        let best = last.saved.cursor.best().filter(|_| self.plan.restores_best());
-        best.map(|best| checkpoints.read(best.step)).transpose()
+    /// The best checkpoint, where a later transition goes back to it. Where it is not good the checkpoint that is gone on
+    /// from takes the best of those before it for its own; the step that is lost.
+    fn best_of(
+        &self,
+        checkpoints: &Checkpoints,
+        last: &mut Checkpoint,
+    ) -> Result<(Option<Checkpoint>, Option<u64>), Error> {
+        let named = last.saved.cursor.best().filter(|_| self.plan.restores_best()).map(|best| best.step);
+        let Some(named) = named else { return Ok((None, None)) };
+        if let Ok(best) = checkpoints.read(named) {
+            return Ok((Some(best), None));
+        }
+        let before = checkpoints.steps()?.into_iter().rev().filter(|step| *step < named);
+        let mut good = before.filter_map(|step| checkpoints.read(step).ok());
+        let best = good.find(|there| {
+            let is_best = there.saved.cursor.best().is_some_and(|best| best.step == there.saved.cursor.step());
+            is_best && RunOf::of(self).check(&there.saved.run, &there.path).is_ok()
+        });
+        last.saved.cursor.take_best_of(best.as_ref().map(|best| &best.saved.cursor));
+        Ok((best, Some(named)))
+    }
+
+    /// What a run that is not as long as it was should know of its rates.
+    fn other_epochs(&mut self, saved: &Saved) -> Result<Option<(u64, [Vec<f64>; 2])>, Error> {
+        let there = saved.run.epochs;
+        if there == self.config.epochs as u64 || self.is_over() {
+            return Ok(None);
+        }
+        let next = self.plan.rows(&self.cursor, 1)?.iter().map(|row| row.lr).collect();
+        Ok(Some((there, [saved.lrs.clone(), next])))
     }
 
     /// What was tested at the best evaluation, for the file that is to hold it; `None` where no file is wanted, or the

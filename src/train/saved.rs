@@ -2,7 +2,7 @@
 
 use super::checkpoint::Seal;
 use super::{Error, Trainer};
-use crate::params::Storage;
+use crate::engine::{Choices, Engine};
 use crate::schedule::Cursor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,7 +16,13 @@ pub(super) struct Saved {
     /// The number of this format.
     format: u32,
     pub(super) run: RunOf,
+    pub(super) made_on: MadeOn,
     pub(super) cursor: Cursor,
+    /// The step of the best evaluation whose checkpoint could not be written, where the cursor names another for that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) lost_best: Option<u64>,
+    /// Learning rates of the last step, a group each.
+    pub(super) lrs: Vec<f64>,
     pub(super) skipped_steps: u64,
     /// The counts of the running epoch's losses, bit for bit.
     pub(super) metrics: Vec<u32>,
@@ -31,25 +37,96 @@ pub(super) struct RunOf {
     batch_size: usize,
     micro_batches: usize,
     /// How parameters are stored.
-    #[serde(default = "f32")]
     parameters: String,
     steps_per_epoch: u64,
     clip: String,
     guard: bool,
+    /// What a model computes beside the shapes of its parameters, by name.
+    model: Vec<(String, String)>,
     params: Vec<(String, Vec<usize>)>,
     schedule: String,
+    /// The one thing that may differ: a run may go on for longer than it was meant to.
+    pub(super) epochs: u64,
 }
 
-const FORMAT: u32 = 1;
-
-/// How parameters are stored where a checkpoint does not say it.
-fn f32() -> String {
-    Storage::F32.name().to_owned()
+/// What a checkpoint was made on. A run that goes on there, with these kernels, has the bits of one that never stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeOn {
+    /// The adapter's name, backend and driver; `None`: the CPU engine.
+    pub adapter: Option<[String; 3]>,
+    /// How kernels that multiply matrices shared out their work.
+    pub kernels: Choices,
+    /// The version of gradus.
+    pub gradus: String,
 }
+
+impl MadeOn {
+    /// What this engine makes checkpoints on.
+    pub fn of(engine: &Engine) -> MadeOn {
+        let adapter = engine.adapter();
+        MadeOn {
+            adapter: adapter.map(|adapter| [&adapter.name, &adapter.backend, &adapter.driver].map(String::clone)),
+            kernels: engine.choices().clone(),
+            gradus: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The first thing in which this is not the same as where a run began, in words: what, there and here.
+    pub fn differs(&self, there: &MadeOn) -> Option<[String; 3]> {
+        let shown = |adapter: &Option<[String; 3]>| {
+            adapter.as_ref().map_or_else(
+                || "the CPU engine".to_owned(),
+                |[name, backend, driver]| format!("{name} ({backend}; {driver})"),
+            )
+        };
+        let adapters = (shown(&there.adapter), shown(&self.adapter));
+        if adapters.0 != adapters.1 {
+            return Some(["the adapter".to_owned(), adapters.0, adapters.1]);
+        }
+        if there.kernels != self.kernels {
+            let named = |choices: &Choices| match choices.chosen.len() {
+                0 => choices.otherwise.name().to_owned(),
+                count => format!("{} and others for {count} classes of sizes", choices.otherwise.name()),
+            };
+            let what = "the choice of kernels".to_owned();
+            return Some([what, named(&there.kernels), named(&self.kernels)]);
+        }
+        let versions = (&there.gradus, &self.gradus);
+        (versions.0 != versions.1).then(|| ["gradus".to_owned(), versions.0.clone(), versions.1.clone()])
+    }
+}
+
+/// Format 2 says what a model computes, what the checkpoint was made on, and the last step's rates.
+const FORMAT: u32 = 2;
 
 impl Saved {
-    pub(super) fn new(run: RunOf, cursor: Cursor, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
-        Saved { format: FORMAT, run, cursor, skipped_steps, metrics, files: BTreeMap::new() }
+    /// What a checkpoint of this moment says.
+    pub(super) fn of(trainer: &Trainer, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
+        Saved {
+            format: FORMAT,
+            run: RunOf::of(trainer),
+            made_on: MadeOn::of(&trainer.engine),
+            cursor: trainer.cursor.clone(),
+            lost_best: None,
+            lrs: trainer.lrs().to_vec(),
+            skipped_steps,
+            metrics,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Reads what a file says, of this format.
+    pub(super) fn from_json(text: &str) -> Result<Saved, String> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            format: u32,
+        }
+        let Numbered { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if format != FORMAT {
+            return Err(format!("it has format {format}, and this version of gradus goes on from format {FORMAT} alone"));
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
     /// Whether it is the same point of the same run.
@@ -69,8 +146,10 @@ impl RunOf {
             steps_per_epoch: trainer.plan.steps_per_epoch(),
             clip: format!("{:?}", trainer.config.settings.clip),
             guard: trainer.config.settings.guard,
+            model: trainer.model.clone(),
             params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
             schedule: trainer.plan.to_yaml(),
+            epochs: trainer.config.epochs as u64,
         }
     }
 
@@ -79,12 +158,8 @@ impl RunOf {
         let pairs = [
             ("seed", saved.seed.to_string(), self.seed.to_string()),
             ("batch_size", saved.batch_size.to_string(), self.batch_size.to_string()),
-            (
-                "micro_batches (gradient_accumulation_steps)",
-                saved.micro_batches.to_string(),
-                self.micro_batches.to_string(),
-            ),
-            ("parameters (model.parameters)", saved.parameters.clone(), self.parameters.clone()),
+            ("gradient_accumulation_steps", saved.micro_batches.to_string(), self.micro_batches.to_string()),
+            ("model.parameters", saved.parameters.clone(), self.parameters.clone()),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),
@@ -97,6 +172,12 @@ impl RunOf {
         };
         if let Some((what, there, here)) = pairs.iter().find(|(_, there, here)| there != here) {
             return Err(other(what, there, here));
+        }
+        for (what, here) in &self.model {
+            let there = saved.model.iter().find(|(known, _)| known == what).map_or("not said", |(_, there)| there);
+            if there != here {
+                return Err(other(what, there, here));
+            }
         }
         let shown = |param: Option<&(String, Vec<usize>)>| {
             param.map_or_else(|| "nothing".to_owned(), |(name, shape)| format!("{name} {shape:?}"))

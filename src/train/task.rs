@@ -15,6 +15,10 @@ pub trait Task {
         Vec::new()
     }
 
+    /// What the model computes and how its examples are drawn, beside the shapes of its parameters: names and values. A run
+    /// goes on where all of it is the same.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+
     /// Initial values of each parameter.
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)>;
 

@@ -2,6 +2,8 @@
 
 use super::best_file::BestFile;
 use super::checkpoint::Checkpoints;
+use super::finite::check_finite;
+use super::resume::Unwritten;
 use super::event::{Began, Evaluation, Event, Progress, means};
 use super::task::{Placed, Task, gradient_of};
 use super::{Config, Error};
@@ -12,6 +14,7 @@ use crate::optim::{Best, Next, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// Steps that the host may be ahead of the last report before it sleeps: enough never to starve the device, few enough
 /// that queued command buffers stay small.
@@ -36,7 +39,11 @@ pub struct Trainer {
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
     pub(super) checkpoints: Option<Checkpoints>,
+    /// The checkpoint of the best evaluation so far, where it could not be written.
+    pub(super) unwritten: Option<Unwritten>,
     pub(super) best_file: Option<BestFile>,
+    /// [`Task::settings`].
+    pub(super) model: Vec<(String, String)>,
     task: Box<dyn Placed>,
     /// The programs of a step and of a test; made when first needed.
     step: Option<Prepared>,
@@ -57,6 +64,8 @@ pub struct Trainer {
     /// Steps whose reports have not arrived.
     under_way: VecDeque<Taken>,
     optimizer_bytes: u64,
+    /// Losses of steps that were not finite.
+    lost_losses: u64,
 }
 
 /// Stands where a program has not been made.
@@ -108,13 +117,16 @@ impl Trainer {
             parameters.upload(&name, &values)?;
         }
         let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
+        let model = task.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let task = task.place(engine, &config)?;
         let (progress, results) = rings(engine, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
             best: Best::new(config.best_device_limit_bytes),
             checkpoints: None,
+            unwritten: None,
             best_file: None,
+            model,
             plan,
             cursor,
             parameters,
@@ -132,6 +144,7 @@ impl Trainer {
             lrs: Vec::new(),
             under_way: VecDeque::new(),
             optimizer_bytes: 0,
+            lost_losses: 0,
             config,
         })
     }
@@ -214,6 +227,14 @@ impl Trainer {
         while !self.is_over() {
             self.advance(&mut tell)?;
         }
+        self.settle(&mut tell)
+    }
+
+    /// Waits for what the device still has to do, and tells all of it.
+    ///
+    /// # Errors
+    /// From the device; [`Error::Broken`].
+    pub fn settle(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
         self.engine.wait()?;
         self.collect(&mut tell)?;
         Ok(())
@@ -223,7 +244,8 @@ impl Trainer {
     /// where they are due.
     ///
     /// # Errors
-    /// As [`run`](Trainer::run).
+    /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
+    /// checkpoint and no file of it is written.
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
         let tell = &mut tell;
         if let Some(began) = self.begin_phase()? {
@@ -238,13 +260,7 @@ impl Trainer {
         if self.plan.is_evaluated(&self.cursor) {
             self.evaluate(tell)?;
         }
-        match self.checkpoint_if_due() {
-            Ok(path) => path.into_iter().for_each(|path| tell(&Event::Checkpoint(path))),
-            // A full disk is no reason to lose what the device has done since.
-            Err(error @ Error::File { .. }) => tell(&Event::NoCheckpoint(error)),
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        self.checkpoint_if_due(tell)
     }
 
     /// One step, in one submission; at the start of an epoch the next phase may begin before it.
@@ -364,13 +380,15 @@ impl Trainer {
 
     /// Tells what has arrived; the last evaluation among it.
     fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
-        let Trainer { engine, optimizer, progress, results, evaluating, under_way, last_reported, .. } = self;
+        let Trainer { engine, optimizer, progress, under_way, last_reported, .. } = self;
         let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
+        let mut lost_losses = 0;
         engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
             let (metrics, stats) = bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
             let stats = optimizer.absorb(stats, device_seconds)?;
             *last_reported = tag + 1;
+            lost_losses += u64::from(!metrics.loss.is_finite());
             // Steps without a report of their own are passed over.
             while under_way.front().is_some_and(|taken| taken.step < tag) {
                 under_way.pop_front();
@@ -380,6 +398,8 @@ impl Trainer {
             }
             Ok::<(), Error>(())
         })?;
+        self.look_over(lost_losses)?;
+        let Trainer { engine, results, evaluating, .. } = self;
         let mut last = None;
         engine.collect(results, |delivery| {
             if let Some(evaluating) = evaluating.pop_front() {
@@ -390,6 +410,27 @@ impl Trainer {
             Ok::<(), Error>(())
         })?;
         Ok(last)
+    }
+
+    /// A loss that is not finite may be a batch's fault, and the guard leaves such a step out; or a parameter is not finite,
+    /// and no step will be any better. To tell is a download: it is done for the first such loss, the second, the fourth.
+    fn look_over(&mut self, lost_losses: u64) -> Result<(), Error> {
+        let before = self.lost_losses;
+        self.lost_losses += lost_losses;
+        if (before + 1..=self.lost_losses).any(u64::is_power_of_two) { self.check_parameters() } else { Ok(()) }
+    }
+
+    /// Whether every parameter is finite. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Broken`]; from the device.
+    pub fn check_parameters(&self) -> Result<(), Error> {
+        match check_finite(Path::new(""), &self.parameters.save()?) {
+            Err(Error::NotFinite { tensor, .. }) => {
+                Err(Error::Broken { step: self.cursor.step(), parameter: tensor })
+            }
+            other => other,
+        }
     }
 
     // ---- what a phase changes ----

@@ -122,6 +122,10 @@ impl Task for Cramped {
         self.0.params()
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.0.settings()
+    }
+
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         self.0.initial(seed)
     }

@@ -61,6 +61,22 @@ pub struct Config {
 const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6, 384]), ("base", [12, 12, 768])];
 
 impl Config {
+    /// What a pass computes beside the shapes of its parameters: names and values.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let of_kind = match self.kind {
+            Kind::Decoder { tied } => ("tied", tied.to_string()),
+            Kind::Encoder { pooling, .. } => ("pooling", format!("{pooling:?}")),
+        };
+        vec![
+            of_kind,
+            ("heads", self.heads.to_string()),
+            ("context", self.context.to_string()),
+            ("activation", format!("{:?}", self.activation)),
+            ("dropout", self.dropout.to_string()),
+            ("norm_eps", self.norm_eps.to_string()),
+        ]
+    }
+
     /// A decoder by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, GPT-2's sizes).
     ///
     /// # Errors
