@@ -33,7 +33,8 @@ impl Trainer {
 
     /// Writes the file, once the cursor knows this evaluation as the best.
     pub(super) fn write_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
-        let (Some(path), Some(best)) = (self.best_file.as_ref().map(|file| file.path.clone()), self.cursor.best()) else {
+        let (Some(path), Some(best)) = (self.best_file.as_ref().map(|file| file.path.clone()), self.cursor.best())
+        else {
             return Ok(());
         };
         let bytes = self.save_tested()?;
@@ -41,25 +42,23 @@ impl Trainer {
         if let Some(file) = &mut self.best_file {
             file.unwritten = Some((best, bytes));
         }
-        self.write_unwritten_best(tell);
+        // As with checkpoints, a full disk is no reason to lose what the device has done since.
+        self.write_unwritten_best(tell).unwrap_or_else(|error| tell(&Event::NoBest(error)));
         Ok(())
     }
 
-    /// Writes what is still to be written. As with checkpoints, a full disk is no reason to lose what the device has done
-    /// since.
-    pub fn write_unwritten_best(&mut self, tell: &mut impl FnMut(&Event)) {
-        let Some(BestFile { path, holds, unwritten }) = &mut self.best_file else { return };
-        let Some((best, bytes)) = unwritten.take() else { return };
-        match replace(path, &bytes) {
-            Ok(()) => {
-                *holds = Some(best);
-                tell(&Event::Best(path.clone()));
-            }
-            Err(error) => {
-                *unwritten = Some((best, bytes));
-                tell(&Event::NoBest(error));
-            }
-        }
+    /// Writes what is still to be written.
+    ///
+    /// # Errors
+    /// [`Error::File`]; it is still to be written then.
+    pub fn write_unwritten_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let Some(BestFile { path, holds, unwritten }) = &mut self.best_file else { return Ok(()) };
+        let Some((best, bytes)) = unwritten else { return Ok(()) };
+        replace(path, bytes)?;
+        *holds = Some(*best);
+        *unwritten = None;
+        tell(&Event::Best(path.clone()));
+        Ok(())
     }
 
     /// Makes the file what it was at the checkpoint that the run goes on from: `tested`, where that is known. A run that

@@ -130,8 +130,9 @@ impl Checkpoints {
     /// Steps of the checkpoints that are there, in order.
     pub(super) fn steps(&self) -> Result<Vec<u64>, Error> {
         let entries = self.entries()?.into_iter();
-        let mut steps: Vec<u64> =
-            entries.filter_map(|(entry, _)| if let Some(Entry::Whole(step)) = entry { Some(step) } else { None }).collect();
+        let mut steps: Vec<u64> = entries
+            .filter_map(|(entry, _)| if let Some(Entry::Whole(step)) = entry { Some(step) } else { None })
+            .collect();
         steps.sort_unstable();
         Ok(steps)
     }

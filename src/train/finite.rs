@@ -16,7 +16,8 @@ pub(super) fn check_finite(file: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Whether every number is finite: all bits of the exponent say that it is not.
 fn is_finite(tensor: &TensorView<'_>) -> bool {
     let data = tensor.data();
-    let halves = |exponent: u16| data.as_chunks().0.iter().all(|bytes| u16::from_le_bytes(*bytes) & exponent != exponent);
+    let halves =
+        |exponent: u16| data.as_chunks().0.iter().all(|bytes| u16::from_le_bytes(*bytes) & exponent != exponent);
     match tensor.dtype() {
         Dtype::F32 => data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()),
         Dtype::F64 => data.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite()),
@@ -37,7 +38,8 @@ mod tests {
 
     #[test]
     fn one_number_that_is_not_finite_is_named_by_its_tensor() {
-        let told = |dtype, data: &[u8]| check_finite(Path::new("m"), &file(dtype, data)).map_err(|error| error.to_string());
+        let told =
+            |dtype, data: &[u8]| check_finite(Path::new("m"), &file(dtype, data)).map_err(|error| error.to_string());
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let data = [1.0f32, value].map(f32::to_le_bytes).concat();
             let words = "m is not written: a.weight is not finite in it";

@@ -77,7 +77,8 @@ impl Trainer {
         let saved = Saved::of(self, self.skipped_steps()?, metrics);
         let now = Unwritten { saved, model: self.parameters.save()?, optimizer: self.optimizer.save_state()? };
         tell(&Event::CheckpointAhead);
-        self.write_unwritten_best(&mut tell);
+        // It has been told that it could not be written.
+        let _ = self.write_unwritten_best(&mut tell);
         let best = self.cursor.best().map(|best| best.step);
         let earlier = self.unwritten.take().filter(|unwritten| Some(unwritten.saved.cursor.step()) == best);
         let mut written = None;

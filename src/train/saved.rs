@@ -124,7 +124,9 @@ impl Saved {
         }
         let Numbered { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if format != FORMAT {
-            return Err(format!("it has format {format}, and this version of gradus goes on from format {FORMAT} alone"));
+            return Err(format!(
+                "it has format {format}, and this version of gradus goes on from format {FORMAT} alone"
+            ));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }

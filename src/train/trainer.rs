@@ -2,9 +2,9 @@
 
 use super::best_file::BestFile;
 use super::checkpoint::Checkpoints;
+use super::event::{Began, Evaluation, Event, Progress, means};
 use super::finite::check_finite;
 use super::resume::Unwritten;
-use super::event::{Began, Evaluation, Event, Progress, means};
 use super::task::{Placed, Task, gradient_of};
 use super::{Config, Error};
 use crate::engine::layout::{Metrics, Stats};
@@ -426,9 +426,7 @@ impl Trainer {
     /// [`Error::Broken`]; from the device.
     pub fn check_parameters(&self) -> Result<(), Error> {
         match check_finite(Path::new(""), &self.parameters.save()?) {
-            Err(Error::NotFinite { tensor, .. }) => {
-                Err(Error::Broken { step: self.cursor.step(), parameter: tensor })
-            }
+            Err(Error::NotFinite { tensor, .. }) => Err(Error::Broken { step: self.cursor.step(), parameter: tensor }),
             other => other,
         }
     }

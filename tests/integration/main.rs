@@ -10,6 +10,7 @@ mod bad_schedule;
 mod batch_size;
 mod best;
 mod bf16_models;
+mod checkpoints;
 mod clip_norm;
 mod demo;
 mod engine;
