@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
-use super::run_folder::{Begin, RunFolder};
+use super::run_folder::RunFolder;
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say};
 use anyhow::{Context, bail};
@@ -103,14 +103,11 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
     let mut folder = match &options.out {
         Some(path) => {
-            let begin = if options.resume { Begin::Resume } else { Begin::New };
-            Some(RunFolder::open(
-                LockedFolder::take(path)?,
-                &mut trainer,
-                options.checkpoint_every,
-                begin,
-                Says::Usual,
-            )?)
+            let (locked, every_steps) = (LockedFolder::take(path)?, options.checkpoint_every);
+            Some(match options.resume {
+                true => RunFolder::resume(locked, &mut trainer, every_steps, Says::Usual)?,
+                false => RunFolder::begin(locked, &mut trainer, every_steps)?,
+            })
         }
         None => None,
     };
@@ -124,7 +121,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
 
     let (before, first_step) = (engine.counters(), trainer.cursor().step());
     let note = |event: &Event| folder.as_mut().map_or(Ok(()), |folder| folder.note(event));
-    let Ended { last, noted, .. } = train_with_bar(&mut trainer, &look, || false, note)?;
+    let Ended { last, .. } = train_with_bar(&mut trainer, &look, || false, note)?.sound()?;
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
@@ -132,7 +129,6 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
             say!("written        {}", file.display());
         }
     }
-    noted?;
     let Some(last) = last else {
         say!("the run was over: nothing was left to train");
         return Ok(());

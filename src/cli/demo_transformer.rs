@@ -262,7 +262,7 @@ impl<'a> Demo<'a> {
                 _ => Ok(()),
             },
         )?
-        .noted?;
+        .sound()?;
         Ok((trainer, started.elapsed().as_secs_f64()))
     }
 

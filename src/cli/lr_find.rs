@@ -1,6 +1,7 @@
 //! `gradus lr-find`: which learning rate a run file's model would learn fastest with.
 
 use super::asked::Asked;
+use super::asks::Asks;
 use super::chart;
 use super::progress::Says;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
@@ -9,7 +10,6 @@ use super::say::{self, say};
 use super::train::{Loudness, Ready, setting};
 use anyhow::{Context, bail};
 use clap::Args;
-use gradus::engine::Engine;
 use gradus::run::RunFile;
 use gradus::schedule::lr_find::{Axis, Curve, End, Rule, Scale, Suggestion, Sweep};
 use std::path::PathBuf;
@@ -69,8 +69,9 @@ const RULES: [(&str, Rule); 3] = [
     ("valley", Rule::Valley),
 ];
 
-pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
+pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
     let says = if options.json { Says::Nothing } else { options.loudness.says() };
+    let engine = &asks.engine(says)?;
     let sweep = Sweep {
         scale: if options.linear { Scale::Linear } else { Scale::Exponential },
         start: options.start,
@@ -99,12 +100,15 @@ pub(super) fn run(engine: &Engine, options: &LrFind) -> anyhow::Result<()> {
         say::out(&terminal(&curve));
     }
     let again = again(options, &ready);
-    for (name, rule) in RULES {
-        match suggestion(&curve, rule) {
-            Some(found) => {
-                say!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled)
+    match falls(&curve) {
+        Err(why) => say!("no suggestion: {why}"),
+        Ok(()) => {
+            for (name, rule) in RULES {
+                match suggestion(&curve, rule) {
+                    Some(found) => say!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled),
+                    None => say!("{name:22} none: the loss falls nowhere"),
+                }
             }
-            None => say!("{name:22} none: the loss falls nowhere"),
         }
     }
     if says >= Says::Usual {
@@ -119,6 +123,27 @@ fn again(options: &LrFind, ready: &Ready) -> String {
     let kept = options.settings.iter().filter(|(known, _)| known != key);
     let settings: String = kept.map(|(key, value)| format!("--set '{key}={value}' ")).collect();
     format!("gradus train {} {settings}--set {key}", options.file.display())
+}
+
+/// Share of the first loss that the smoothed loss has to fall by, at least: less is the batches' own ups and downs.
+const LEAST_FALL: f64 = 0.01;
+
+/// Whether there is a fall that a rule may go by; else why not. The first loss is that of the model as it is.
+fn falls(curve: &Curve) -> Result<(), String> {
+    let points = curve.points();
+    let first = points[0].loss;
+    let of_all = |start: f64, pick: fn(f64, f64) -> f64| points.iter().map(|point| point.smoothed).fold(start, pick);
+    let (lowest, highest) = (of_all(first, f64::min), of_all(first, f64::max));
+    if lowest <= (1.0 - LEAST_FALL) * first {
+        return Ok(());
+    }
+    let ended = matches!(curve.end(), Some(End::Diverged | End::NotFinite));
+    let why = if ended || highest > (1.0 + 10.0 * LEAST_FALL) * first {
+        "it only rises, so every rate tried is too high: a lower --start may help"
+    } else {
+        "it stays where it is, so every rate tried is too low, or nothing can be learnt here: a higher --end may help"
+    };
+    Err(format!("the smoothed loss never falls below {first:.4}, which it begins with; {why}"))
 }
 
 /// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is no rate to
@@ -182,9 +207,9 @@ fn json(curve: &Curve) -> String {
         .iter()
         .map(|point| serde_json::json!({"lr": point.lr, "loss": point.loss, "smoothed": point.smoothed}))
         .collect();
-    let suggestions: serde_json::Map<String, serde_json::Value> = RULES
-        .iter()
-        .map(|(name, rule)| (name.replace(' ', "_"), serde_json::json!(suggestion(curve, *rule).map(|found| found.lr))))
-        .collect();
+    let falls = falls(curve).is_ok();
+    let picked = |rule| suggestion(curve, rule).filter(|_| falls).map(|found| found.lr);
+    let suggestions: serde_json::Map<String, serde_json::Value> =
+        RULES.iter().map(|(name, rule)| (name.replace(' ', "_"), serde_json::json!(picked(*rule)))).collect();
     serde_json::json!({"points": points, "suggestions": suggestions}).to_string()
 }

@@ -2,7 +2,9 @@
 //!
 //! Invariant: no wgpu type in this room's own code.
 
+mod appended;
 mod asked;
+mod asks;
 mod batch;
 mod bench;
 mod chart;
@@ -10,6 +12,7 @@ mod demo;
 mod demo_transformer;
 mod info;
 mod kernels;
+mod log;
 mod lr_find;
 mod phase_table;
 mod picture;
@@ -24,10 +27,13 @@ mod schedule;
 mod signals;
 mod tensorboard;
 mod train;
+mod verdict;
 
 pub(crate) use asked::Asked;
+use asks::Asks;
 use clap::{CommandFactory, Parser, Subcommand};
-use gradus::engine::{AdapterChoice, Engine};
+use gradus::engine::Engine;
+use progress::Says;
 use std::process::ExitCode;
 
 /// Fine-tune neural networks on any GPU.
@@ -108,19 +114,18 @@ pub fn run() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(told.exit_code())?));
         }
     };
-    let choice = match &arguments.adapter {
-        Some(text) => AdapterChoice::parse(text),
-        None => AdapterChoice::from_env(),
-    };
     let asked = arguments.kernels.as_deref();
-    let engine = || kernels::chosen(&Engine::new(&choice)?, asked);
+    let asks = Asks::of(arguments.adapter.as_deref(), asked);
+    let choice = asks.choice();
     match &arguments.command {
-        Command::LrFind(options) => lr_find::run(&engine()?, options),
-        Command::Train(options) => return train::run(&engine()?, options),
+        Command::LrFind(options) => lr_find::run(&asks, options),
+        Command::Train(options) => return train::run(&asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
-        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&engine()?, options),
-        Command::Demo { demo: Demo::Transformer(options) } => demo_transformer::run(&engine()?, options),
+        Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
+        Command::Demo { demo: Demo::Transformer(options) } => {
+            demo_transformer::run(&asks.engine(Says::Usual)?, options)
+        }
         Command::Plan(options) => plan::run(&choice, options),
         Command::Completions { shell } => {
             let mut script = Vec::new();

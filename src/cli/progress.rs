@@ -32,14 +32,25 @@ pub(super) struct Ended {
     pub(super) last: Option<Evaluation>,
     /// By its user, before its end.
     pub(super) interrupted: bool,
-    /// What could not be noted down, the first time; the run went on without.
-    pub(super) noted: anyhow::Result<()>,
+    /// What it broke at, before its end.
+    pub(super) broke: Option<gradus::train::Error>,
+}
+
+impl Ended {
+    /// What it broke at, as an error.
+    pub(super) fn sound(self) -> anyhow::Result<Ended> {
+        match self.broke {
+            Some(error) => Err(error.into()),
+            None => Ok(self),
+        }
+    }
 }
 
 /// How often the live line is written.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Trains to the end, or until `stop` says so after a step, and hands each event on.
+/// Trains to the end, or until `stop` says so after a step, and hands each event on. What cannot be noted is missing, and
+/// the run goes on.
 pub(super) fn train_with_bar(
     trainer: &mut Trainer,
     look: &Look,
@@ -58,7 +69,7 @@ pub(super) fn train_with_bar(
         print(Says::Usual, phase_lines(&trainer.phase_now()?));
     }
     print(Says::Usual, "epoch        lr   train loss   test loss   accuracy\n".to_owned());
-    let (mut last, mut noted, reported) = (None, Ok(()), Cell::new(None));
+    let (mut last, reported) = (None, Cell::new(None));
     let mut tell = |event: &Event| {
         match event {
             Event::Step(progress) => reported.set(Some((progress.step, progress.loss))),
@@ -77,17 +88,15 @@ pub(super) fn train_with_bar(
                 bar.suspend(|| caution!("the best parameters so far were not written: {error}"));
             }
         }
-        if noted.is_ok() {
-            noted = note(event).inspect_err(|error| {
-                bar.suspend(|| caution!("the run goes on, but notes nothing more: {error:#}"));
-            });
+        if let Err(error) = note(event) {
+            bar.suspend(|| caution!("the run goes on, and what cannot be noted is missing: {error:#}"));
         }
     };
     let (started, first) = (Instant::now(), trainer.cursor().step());
     let mut told = started;
-    let mut interrupted = false;
-    while !trainer.is_over() && !interrupted {
-        trainer.advance(&mut tell)?;
+    let (mut interrupted, mut broke) = (false, None);
+    while !trainer.is_over() && !interrupted && broke.is_none() {
+        broke = trainer.advance(&mut tell).err();
         interrupted = stop() && !trainer.is_over();
         let Some((step, loss)) = reported.get().filter(|_| told.elapsed() >= EVERY) else { continue };
         told = Instant::now();
@@ -97,14 +106,14 @@ pub(super) fn train_with_bar(
         bar.set_prefix(format!("{}/{}", step / trainer.plan().steps_per_epoch() + 1, trainer.plan().epochs()));
         bar.set_message(format!("loss {loss:.4}  {}  {rate:.0} {}/s", rates(trainer), look.units.0));
     }
-    if !interrupted {
-        trainer.run(&mut tell)?;
+    if !interrupted && broke.is_none() {
+        broke = trainer.settle(&mut tell).err();
     }
     bar.finish_and_clear();
     if let Some(stop) = trainer.cursor().stop().filter(|_| look.says >= Says::Usual) {
         say!("the run ends here: {}", stop_text(stop));
     }
-    Ok(Ended { last, interrupted, noted })
+    Ok(Ended { last, interrupted, broke })
 }
 
 /// The phase, where there are several, and the learning rate of each group; of many the first and the last.

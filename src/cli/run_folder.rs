@@ -1,16 +1,24 @@
 //! The folder of a run: what it leaves behind.
 
+use super::asked::Asked;
+use super::log::{self, Log};
 use super::progress::Says;
-use super::run_lock::LockedFolder;
+use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
+use gradus::params::shown_path;
 use gradus::schedule::Reason;
-use gradus::train::{Began, Checkpoints, Event, Progress, Trainer};
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use gradus::train::{Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer};
+use serde_json::Value;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a disk that was full is waited for.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The files of a run's folder.
 pub(super) const METRICS: &str = "metrics.jsonl";
@@ -19,68 +27,100 @@ const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 
+/// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
+const OTHERS: [&str; 3] = ["report.html", "schedule.yaml", INPUTS];
+
+/// The run's own copy of its file, with all that was found out.
+pub(super) const RUN: &str = "run.yaml";
+/// What data becomes numbers by.
+const INPUTS: &str = "inputs.json";
+/// The `run.yaml` of a run that takes the place of another: once it is there, what the other left has to go.
+const NEXT: &str = ".next-run.yaml";
+
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
 /// step), event files for TensorBoard, `schedule.yaml`, `checkpoints/`, `best.safetensors` and at the end
 /// `model.safetensors`.
 pub(super) struct RunFolder {
-    metrics: File,
-    steps: File,
+    metrics: Log,
+    steps: Log,
     events: EventFile,
     /// The groups of the phase.
     groups: Vec<String>,
+    /// The last checkpoint that was written or gone on from.
+    checkpoint: Option<PathBuf>,
+    /// What a reader of the report should know of the run's files.
+    pub(super) remarks: Vec<String>,
     /// The last field: the files above are closed before the folder is anybody's again.
     folder: LockedFolder,
 }
 
-/// How to begin in a folder.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// A run must not have been there.
-    New,
-    /// What a run left goes.
-    Over,
-    /// Go on from its last checkpoint.
-    Resume,
-}
-
 impl RunFolder {
-    /// A new run's folder; or an old one's, from which the trainer goes on.
-    pub(super) fn open(
+    /// A new run's folder, in which no run is.
+    pub(super) fn begin(
         folder: LockedFolder,
         trainer: &mut Trainer,
         every_steps: Option<u64>,
-        begin: Begin,
-        says: Says,
     ) -> anyhow::Result<RunFolder> {
-        let path = folder.path();
-        if begin == Begin::Over {
-            clear(path)?;
-        }
-        let checkpoints = Checkpoints::new(&path.join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
-        trainer.save_best_to(&path.join(BEST));
-        let steps = if begin == Begin::Resume {
-            go_on(trainer, checkpoints, says)?
-        } else if checkpoints.is_empty()? {
-            trainer.checkpoint_to(checkpoints);
-            0
-        } else {
+        let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
+        if !checkpoints.is_empty()? {
             let folder = checkpoints.folder().display();
             bail!(
                 "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
             );
-        };
+        }
+        trainer.save_best_to(&folder.path().join(BEST));
+        trainer.checkpoint_to(checkpoints);
+        RunFolder::open(folder, trainer, None)
+    }
+
+    /// The folder of a run that goes on, from its last checkpoint.
+    pub(super) fn resume(
+        folder: LockedFolder,
+        trainer: &mut Trainer,
+        every_steps: Option<u64>,
+        says: Says,
+    ) -> anyhow::Result<RunFolder> {
+        let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
+        trainer.save_best_to(&folder.path().join(BEST));
+        for stray in checkpoints.strays()? {
+            caution!("{} is none of ours and stays as it is", shown_path(&stray));
+        }
+        let shown = shown_path(checkpoints.folder());
+        // Another run, or none that is good: nothing has been done yet.
+        let resumed = trainer.resume(checkpoints).map_err(|error| match error {
+            Error::OtherRun { .. } | Error::BadFile { .. } => Asked::error(error.into()),
+            other => other.into(),
+        })?;
+        match &resumed {
+            None => caution!("{shown} has no checkpoint yet: the run begins"),
+            Some(resumed) if says >= Says::Usual => {
+                say!("going on after {} steps, from {}", resumed.steps, shown_path(&resumed.path));
+            }
+            Some(_) => {}
+        }
+        let mut run = RunFolder::open(folder, trainer, resumed.as_ref())?;
+        run.remarks = resumed.iter().flat_map(remarks).collect();
+        run.remarks.iter().for_each(|remark| caution!("{remark}"));
+        Ok(run)
+    }
+
+    fn open(folder: LockedFolder, trainer: &Trainer, resumed: Option<&Resumed>) -> anyhow::Result<RunFolder> {
+        let path = folder.path();
+        let steps = resumed.map_or(0, |resumed| resumed.steps);
         write_beside(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
-        keep_until(&path.join(METRICS), |line| match line["began"].is_null() {
+        let metrics = log::keep_until(&path.join(METRICS), |line| match line["began"].is_null() {
             true => line["steps"].as_u64().is_some_and(|at| at <= steps),
             // A phase that began at this step begins again.
             false => line["steps"].as_u64().is_some_and(|at| at < steps),
         })?;
-        keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
+        log::keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
         let mut run = RunFolder {
-            metrics: appended(&path.join(METRICS))?,
-            steps: appended(&path.join(STEPS))?,
+            metrics: Log::open(&path.join(METRICS))?,
+            steps: Log::open(&path.join(STEPS))?,
             events: EventFile::create(path, steps)?,
             groups: Vec::new(),
+            checkpoint: resumed.map(|resumed| resumed.path.clone()),
+            remarks: Vec::new(),
             folder,
         };
         let now = trainer.phase_now()?;
@@ -88,27 +128,38 @@ impl RunFolder {
         if steps == 0 {
             run.note(&Event::Phase(now))?;
         }
+        // TensorBoard passes over what was written for the step where a run goes on, and this evaluation stays.
+        if let Some(last) = metrics.last().filter(|line| line["began"].is_null() && line["steps"] == steps) {
+            run.gather_evaluation(last);
+            run.events.write()?;
+        }
         Ok(run)
     }
 
-    /// Adds what happened to the files.
+    /// The last checkpoint that was written or gone on from.
+    pub(super) fn checkpoint(&self) -> Option<&Path> {
+        self.checkpoint.as_deref()
+    }
+
+    /// Adds what happened to the files. What cannot be written is passed over, and told the first time.
     pub(super) fn note(&mut self, event: &Event) -> anyhow::Result<()> {
         self.gather_for_tensorboard(event);
-        self.events.write()?;
-        let written = match event {
-            Event::Evaluation(evaluation) => append(&mut self.metrics, evaluation),
+        let shown = self.events.write();
+        let noted = match event {
+            Event::Evaluation(evaluation) => self.metrics.add(evaluation),
             Event::Phase(began) => {
                 self.take_groups(began);
-                append(&mut self.metrics, &PhaseLine::of(began))
+                self.metrics.add(&PhaseLine::of(began))
             }
-            Event::Step(progress) => append(&mut self.steps, &StepLine::of(progress)),
-            Event::CheckpointAhead
-            | Event::Checkpoint(_)
-            | Event::NoCheckpoint(_)
-            | Event::Best(_)
-            | Event::NoBest(_) => Ok(()),
+            Event::Step(progress) => self.steps.add(&StepLine::of(progress)),
+            Event::CheckpointAhead => self.metrics.sync().and(self.steps.sync()),
+            Event::Checkpoint(path) => {
+                self.checkpoint = Some(path.clone());
+                Ok(())
+            }
+            Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
         };
-        written.with_context(|| format!("writing metrics in {}", self.folder.path().display()))
+        noted.and(shown)
     }
 
     fn take_groups(&mut self, began: &Began) {
@@ -128,13 +179,8 @@ impl RunFolder {
                 }
             }
             Event::Evaluation(evaluation) => {
-                let scalars = [
-                    ("loss/validation", evaluation.val_loss),
-                    ("loss/train_epoch", evaluation.train_loss),
-                    ("accuracy/validation", evaluation.val_accuracy),
-                    ("skipped_steps", evaluation.skipped_steps as f64),
-                ];
-                scalars.into_iter().for_each(|(tag, value)| events.scalar(evaluation.steps, tag, value))
+                // Numbers and nothing else: it has its line in the log too.
+                self.gather_evaluation(&serde_json::to_value(evaluation).unwrap_or_default());
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
             Event::CheckpointAhead
@@ -145,14 +191,62 @@ impl RunFolder {
         }
     }
 
+    /// What a line of the log says of an evaluation; null is a number that is not finite.
+    fn gather_evaluation(&mut self, line: &Value) {
+        let scalars = [
+            ("loss/validation", "val_loss"),
+            ("loss/train_epoch", "train_loss"),
+            ("accuracy/validation", "val_accuracy"),
+            ("skipped_steps", "skipped_steps"),
+        ];
+        let step = line["steps"].as_u64().unwrap_or_default();
+        for (tag, key) in scalars {
+            self.events.scalar(step, tag, line[key].as_f64().unwrap_or(f64::NAN));
+        }
+    }
+
     /// Writes the parameters that were tested; the files of the run.
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
         let path = self.folder.path();
-        write_beside(&path.join(MODEL), &trainer.save_tested()?)?;
+        let model = path.join(MODEL);
+        // A disk that was full for a moment is no reason to end without it.
+        let written = trainer.save_tested_to(&model).or_else(|_| {
+            std::thread::sleep(RETRY);
+            trainer.save_tested_to(&model)
+        });
+        // That it could not be written has been told.
+        let _ = trainer.write_unwritten_best(&mut |_| ());
+        written.with_context(|| match &self.checkpoint {
+            Some(at) => format!("the parameters are in {}", shown_path(&at.join(MODEL))),
+            None => "there is no file of the parameters".to_owned(),
+        })?;
         let best = trainer.saved_best().map(|_| BEST);
         let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
         Ok(files.map(|name| path.join(name)).collect())
     }
+}
+
+/// What is worth knowing of how a run goes on, beside what it went on from.
+fn remarks(resumed: &Resumed) -> Vec<String> {
+    let left_out = resumed.left_out.iter().map(|error| format!("{error}; the checkpoint before it is used"));
+    let no_best = resumed.no_best.iter();
+    let no_best = no_best.map(|error| format!("the best parameters so far are not in {BEST}: {error}"));
+    let lost = resumed.lost_best.iter().map(|LostBest { step, instead }| {
+        let stands = instead.map_or_else(
+            || "there is none before it".to_owned(),
+            |instead| format!("that of step {instead} stands for it"),
+        );
+        format!("the checkpoint of the best evaluation, after step {step}, is not there: {stands}")
+    });
+    let epochs = resumed.other_epochs.iter().map(|OtherEpochs { there, last_lrs, next_lrs }| {
+        let rates = |rates: &[f64]| rates.iter().map(|rate| format!("{rate:.2e}")).collect::<Vec<_>>().join(" ");
+        format!(
+            "epochs was {there} when the run began: its rates are laid out anew, {} in the last step, {} in the next",
+            rates(last_lrs),
+            rates(next_lrs)
+        )
+    });
+    left_out.chain(no_best).chain(lost).chain(epochs).collect()
 }
 
 /// What `steps.jsonl` says of a step.
@@ -201,77 +295,70 @@ impl PhaseLine<'_> {
     }
 }
 
-/// Whether a folder holds a run.
+/// Whether a folder holds a run. A run's file alone is its user's own, unless the folder has been held for a run.
 pub(super) fn holds_a_run(path: &Path) -> bool {
-    [METRICS, CHECKPOINTS, MODEL].iter().any(|name| path.join(name).exists())
+    let is_there = |name: &&str| path.join(name).exists();
+    [NEXT, METRICS, CHECKPOINTS, MODEL].iter().any(is_there) || [RUN, LOCK].iter().all(is_there)
 }
 
 /// Whether a run in this folder has a checkpoint to go on from.
 pub(super) fn has_checkpoints(path: &Path) -> bool {
-    fs::read_dir(path.join(CHECKPOINTS)).is_ok_and(|mut entries| entries.next().is_some())
+    Checkpoints::are_in(&path.join(CHECKPOINTS))
 }
 
-/// Removes what a run left, and nothing else.
-fn clear(path: &Path) -> anyhow::Result<()> {
-    let removed = |file: &Path, removed: std::io::Result<()>| match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", file.display()))
-        }
-        _ => Ok(()),
-    };
-    let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
-    let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    for file in
-        [METRICS, STEPS, MODEL, BEST, "best.safetensors.new"].map(|name| path.join(name)).into_iter().chain(events)
-    {
-        removed(&file, fs::remove_file(&file))?;
-    }
-    let checkpoints = path.join(CHECKPOINTS);
-    removed(&checkpoints, fs::remove_dir_all(&checkpoints))
+/// What the last checkpoint of the run in this folder was made on.
+pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
+    Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
-fn is_event_file(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events.out.tfevents."))
+/// Says what run stands in a folder: its file, then how its data becomes numbers.
+pub(super) fn write_run(path: &Path, run: &str, inputs: &str) -> anyhow::Result<()> {
+    write_beside(&path.join(RUN), run.as_bytes())?;
+    write_beside(&path.join(INPUTS), inputs.as_bytes())
 }
 
-fn appended(file: &Path) -> anyhow::Result<File> {
-    let opened = OpenOptions::new().create(true).append(true).open(file);
-    opened.with_context(|| format!("opening {}", file.display()))
+/// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards
+/// [`take_place`] goes on where it was.
+pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
+    write_beside(&path.join(NEXT), run.as_bytes())?;
+    take_place(path)
 }
 
-/// Adds a line in one write: nothing of it waits in this process, which may be ended at any time.
-fn append(file: &mut File, line: &impl serde::Serialize) -> std::io::Result<()> {
-    file.write_all((serde_json::to_string(line)? + "\n").as_bytes())
-}
-
-/// Steps done before.
-fn go_on(trainer: &mut Trainer, checkpoints: Checkpoints, says: Says) -> anyhow::Result<u64> {
-    let folder = checkpoints.folder().display().to_string();
-    let Some(resumed) = trainer.resume(checkpoints)? else {
-        caution!("{folder} has no checkpoint yet: the run begins");
-        return Ok(0);
-    };
-    if let Some(error) = &resumed.no_best {
-        caution!("the best parameters so far are not in {BEST}: {error}");
-    }
-    for error in &resumed.left_out {
-        caution!("{error}; the checkpoint before it is used");
-    }
-    if says >= Says::Usual {
-        say!("going on after {} steps, from {}", resumed.steps, resumed.path.display());
-    }
-    Ok(resumed.steps)
-}
-
-/// Drops the lines of what the run comes by again. A line that is cut off goes too.
-fn keep_until(file: &Path, kept: impl Fn(&serde_json::Value) -> bool) -> anyhow::Result<()> {
-    if !file.exists() {
+/// Ends what [`overwrite`] began: what the old run left goes, nothing else does, and the folder is the new one's.
+pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
+    let next = path.join(NEXT);
+    if !next.exists() {
         return Ok(());
     }
-    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let is_kept = |line: &&str| serde_json::from_str(line).is_ok_and(|value| kept(&value));
-    let lines: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-    write_beside(file, lines.as_bytes())
+    let checkpoints = path.join(CHECKPOINTS);
+    match fs::symlink_metadata(&checkpoints) {
+        Ok(there) if there.is_symlink() => {
+            bail!("{} is a link: what it leads to is not removed", checkpoints.display())
+        }
+        Ok(_) => Checkpoints::remove_all(&checkpoints)?,
+        Err(_) => {}
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
+    let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
+    let files = [METRICS, STEPS, MODEL, BEST].into_iter().chain(OTHERS);
+    let files = files.flat_map(|name| [path.join(name), path.join(format!("{name}.new"))]);
+    for file in files.chain(events) {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", file.display()));
+            }
+            _ => {}
+        }
+    }
+    fs::rename(&next, path.join(RUN)).with_context(|| format!("writing {}", path.join(RUN).display()))
+}
+
+/// One of ours, by the name that this program gives them.
+fn is_event_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("events.out.tfevents.") && name.contains(".gradus.")
+    })
 }
 
 /// Writes a file beside itself first, then renames it.

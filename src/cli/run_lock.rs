@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// The file that is locked. It stays: who removed it could remove it from under the next run.
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
 
 /// A run's folder that no other process of ours writes to. The operating system holds an advisory lock on a file in it for
 /// as long as the process lives, and lets it go however that ends.

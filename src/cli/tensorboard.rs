@@ -3,20 +3,15 @@
 //! The format is that of TensorFlow's `tfevents` (record_writer.cc, event.proto, summary.proto): an event is wall time,
 //! step and one value under a tag. Nothing else of it is needed here, so three messages are written out by hand.
 
-use anyhow::Context;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use super::appended::Appended;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A file of events.
 pub(super) struct EventFile {
-    path: PathBuf,
-    file: File,
+    file: Appended,
     /// Records that are not in the file yet.
     pending: Vec<u8>,
-    /// Bytes of whole records in the file.
-    whole: u64,
 }
 
 /// Field numbers and wire types of the messages, as (number << 3 | type).
@@ -36,10 +31,7 @@ impl EventFile {
     pub(super) fn create(folder: &Path, steps: u64) -> anyhow::Result<EventFile> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.gradus.{}", std::process::id()));
-        let opened = OpenOptions::new().create(true).append(true).open(&path);
-        let file = opened.with_context(|| format!("opening {}", path.display()))?;
-        let whole = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut events = EventFile { path, file, pending: Vec::new(), whole };
+        let mut events = EventFile { file: Appended::open(&path)?, pending: Vec::new() };
         events.record(&event(0, FILE_VERSION, b"brain.Event:2"));
         if steps > 0 {
             events.record(&event(steps, SESSION_LOG, &START));
@@ -56,17 +48,10 @@ impl EventFile {
         self.record(&event(step, SUMMARY, &field(VALUE, &inner)));
     }
 
-    /// Writes the values since the last time, at once. Where that fails they are gone, and the file ends as before: a reader
-    /// stops at half a record.
+    /// Writes the values since the last time, at once. Where that fails they are gone; of several failures in a row the first
+    /// is an error.
     pub(super) fn write(&mut self) -> anyhow::Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        let written = self.file.write_all(&pending);
-        match &written {
-            Ok(()) => self.whole += pending.len() as u64,
-            // That it cannot be cut either adds nothing to the error.
-            Err(_) => drop(self.file.set_len(self.whole)),
-        }
-        written.with_context(|| format!("writing {}", self.path.display()))
+        self.file.add(&std::mem::take(&mut self.pending)).map(drop)
     }
 
     fn record(&mut self, data: &[u8]) {

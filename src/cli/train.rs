@@ -1,23 +1,23 @@
 //! `gradus train`: one file, one run.
 
 use super::asked::Asked;
+use super::asks::Asks;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
-use super::run_folder::{Begin, RunFolder, has_checkpoints, holds_a_run, write_beside};
+use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
+use super::verdict::Verdict;
 use super::{batch, report, signals};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
+use gradus::params::shown_path;
 use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::Plan;
-use gradus::train::{Evaluation, Event, Trainer};
+use gradus::schedule::{Epochs, Model, Plan};
+use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-
-/// The run's own copy of its file, with all that was found out.
-const RUN: &str = "run.yaml";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -100,7 +100,9 @@ impl Ready {
             Some(folder) => Material::of_run(&run, folder)?,
             None => Material::read(&run)?,
         };
-        for warning in run.warnings.iter().chain(&material.warnings) {
+        // What a run that goes on was begun with has been told then.
+        let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
+        for warning in of_file.iter().chain(&material.warnings) {
             caution!("{warning}");
         }
         if says >= Says::Usual {
@@ -122,10 +124,20 @@ impl Ready {
         self.run.config(self.batch_rows).rows_per_step()
     }
 
+    /// The run's file with all that was found out.
+    fn resolved(&self, trainer: &Trainer) -> anyhow::Result<String> {
+        // As the file has it: rates that follow the rows of a step do so again when it is read.
+        let (params, tied) = (self.material.task.params(), self.material.task.tied());
+        let steps_per_epoch = trainer.plan().steps_per_epoch();
+        let epochs = Epochs { epochs: self.run.epochs as u64, steps_per_epoch };
+        let plan = Plan::new(&self.run.schedule, Model { params: &params, tied: &tied }, epochs)?;
+        Ok(self.run.resolved(self.batch_rows, &plan))
+    }
+
     /// The trainer.
     pub(super) fn trainer(&self, engine: &Engine) -> anyhow::Result<Trainer> {
         let (config, spec) = (self.run.config(self.batch_rows), self.run.scaled(self.batch_rows)?);
-        let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
+        let plan = |params: Model<'_>, epochs| Plan::new(&spec, params, epochs);
         let trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
             caution!("{warning}");
@@ -134,53 +146,82 @@ impl Ready {
     }
 }
 
-pub(super) fn run(engine: &Engine, options: &Train) -> anyhow::Result<ExitCode> {
+pub(super) fn run(asks: &Asks, options: &Train) -> anyhow::Result<ExitCode> {
     say::go_on_without_stdout();
     let says = options.loudness.says();
-    // A folder with a run in it is held before it is read; a new one is made once nothing is refused any more.
-    let mut held = None;
-    if let Some(folder) = &options.which.resume {
-        if !holds_a_run(folder) {
-            return Err(Asked::error(anyhow!("{} holds no run to go on with", folder.display())));
-        }
-        held = Some(LockedFolder::take(folder)?);
-    }
-    let (run, folder, begin) = match (&options.which.file, &options.which.resume) {
-        (_, Some(folder)) => (RunFile::read(&folder.join(RUN), &options.settings)?, folder.clone(), Begin::Resume),
-        (Some(file), None) => {
-            let run = RunFile::read(file, &options.settings)?;
-            let folder = run.folder();
-            (run, folder, if options.overwrite { Begin::Over } else { Begin::New })
-        }
+    let set_up = match (&options.which.resume, &options.which.file) {
+        (Some(folder), _) => going_on(asks, folder, &options.settings, says)?,
+        (None, Some(file)) => beginning(asks, file, options, says)?,
         (None, None) => bail!("name a run file"),
     };
-    let shown = folder.display();
-    if begin == Begin::New && (holds_a_run(&folder) || folder.join(RUN).exists()) {
+    train(set_up, says)
+}
+
+/// A run with nothing left to refuse, in a folder that is its own.
+struct SetUp {
+    engine: Engine,
+    ready: Ready,
+    trainer: Trainer,
+    out: RunFolder,
+    folder: PathBuf,
+}
+
+/// A new run. What is refused leaves its folder as it was, and what cannot be written is told before anything is trained.
+fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<SetUp> {
+    let run = RunFile::read(file, &options.settings)?;
+    let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
+    let (shown, holds) = (folder.display(), holds_a_run(&folder));
+    if holds && !options.overwrite {
         let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
-    if begin == Begin::Over && holds_a_run(&folder) {
-        held = Some(LockedFolder::take(&folder)?);
+    if !holds && folder.join(RUN).exists() {
+        return Err(Asked::error(anyhow!(
+            "{shown} has a {RUN} that no run wrote: --set name=… or output=… names another"
+        )));
     }
-    let goes_on_in = (begin == Begin::Resume && has_checkpoints(&folder)).then_some(folder.as_path());
-    let ready = Ready::read(engine, run, goes_on_in, says).map_err(Asked::error)?;
-    let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
-    // What cannot be written is told before anything is trained, and what is refused leaves the folder as it was.
-    let every_steps = ready.run.checkpoint_every_steps;
+    // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
+    let held = if holds { Some(LockedFolder::take(&folder)?) } else { None };
+    let engine = asks.engine(says)?;
+    let ready = Ready::read(&engine, run, None, says).map_err(Asked::error)?;
+    let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
     let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
-    let mut out = RunFolder::open(locked, &mut trainer, every_steps, begin, says)?;
-    write_beside(&folder.join("inputs.json"), ready.material.inputs.to_json().as_bytes())?;
-    write_beside(&folder.join(RUN), ready.run.resolved(ready.batch_rows).as_bytes())?;
-    train(engine, &ready, &mut trainer, (&mut out, &folder), says)
+    let resolved = ready.resolved(&trainer)?;
+    if holds {
+        overwrite(&folder, &resolved)?;
+    }
+    write_run(&folder, &resolved, &ready.material.inputs.to_json())?;
+    let out = RunFolder::begin(locked, &mut trainer, every_steps)?;
+    Ok(SetUp { engine, ready, trainer, out, folder })
 }
 
-fn train(
-    engine: &Engine,
-    ready: &Ready,
-    trainer: &mut Trainer,
-    (out, folder): (&mut RunFolder, &Path),
-    says: Says,
-) -> anyhow::Result<ExitCode> {
+/// A run that goes on, as it began.
+fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
+    if !holds_a_run(folder) {
+        return Err(Asked::error(anyhow!("{} holds no run to go on with", folder.display())));
+    }
+    let locked = LockedFolder::take(folder)?;
+    take_place(folder)?;
+    let run = RunFile::of_run(&folder.join(RUN), folder, settings)?;
+    let every_steps = run.checkpoint_every_steps;
+    let made_on = made_on(folder);
+    let engine = asks.engine_of(made_on.as_ref(), says)?;
+    let goes_on_in = has_checkpoints(folder).then_some(folder);
+    let ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
+    let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    let mut out = RunFolder::resume(locked, &mut trainer, every_steps, says)?;
+    if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
+        let remark =
+            format!("{what} was {there} and is {here}: what follows has not the bits of a run that never stopped");
+        caution!("{remark}");
+        out.remarks.push(remark);
+    }
+    write_run(folder, &ready.resolved(&trainer)?, &ready.material.inputs.to_json())?;
+    Ok(SetUp { engine, ready, trainer, out, folder: folder.to_owned() })
+}
+
+fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
+    let SetUp { engine, ready, mut trainer, mut out, folder } = set_up;
     if says == Says::All {
         for program in trainer.programs()? {
             say!(
@@ -196,26 +237,54 @@ fn train(
     let look = Look { units: (unit, of_row * ready.rows_per_step()), says };
     let (started, before) = (Instant::now(), engine.counters());
     signals::listen()?;
-    let stop = || signals::ended().is_some();
-    let Ended { last, interrupted, noted } = train_with_bar(trainer, &look, stop, |event: &Event| out.note(event))?;
-    let checkpoint = if interrupted { trainer.checkpoint_now(|event| drop(out.note(event)))? } else { None };
-    let mut written = out.finish(trainer)?;
-    let environment = environment(engine, trainer, engine.counters() - before, started.elapsed().as_secs_f64());
-    written.push(report::write(folder, [&ready.run.name, &ready.material.summary], best_text(trainer), &environment)?);
-    warn_of_losses(last);
+    let mut verdict = Verdict::default();
+    let note = |event: &Event| {
+        verdict.note(event);
+        out.note(event)
+    };
+    let ended = train_with_bar(&mut trainer, &look, || signals::ended().is_some(), note)?;
+    let Ended { last, interrupted, broke } = ended;
+    let checkpoint = if interrupted { trainer.checkpoint_now(|event| drop(out.note(event))) } else { Ok(None) };
+    let finished = match &broke {
+        None => out.finish(&mut trainer),
+        Some(_) => Ok(Vec::new()),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
+    rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
+    let failure = last.as_ref().and_then(|last| verdict.failure(last));
+    let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
+    rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
+    let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &rows);
+    if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {
+        let (skipped, steps) = (last.skipped_steps, last.steps);
+        caution!("{skipped} of {steps} steps were skipped: their gradients were not finite");
+    }
+    match broke {
+        Some(error @ (Error::Broken { .. } | Error::NotFinite { .. })) => bail!("{error}, {}", verdict.cause()),
+        Some(error) => return Err(error.into()),
+        None => {}
+    }
     if let Some(code) = signals::ended().filter(|_| interrupted) {
-        let (at, folder) = (checkpoint.unwrap_or_default(), folder.display());
-        tell!("interrupted after {} steps; {} holds them", trainer.cursor().step(), at.display());
-        tell!("go on with: gradus train --resume {folder}");
+        match checkpoint?.or_else(|| out.checkpoint().map(Path::to_owned)) {
+            Some(at) => tell!("interrupted after {} steps; {} holds them", trainer.cursor().step(), shown_path(&at)),
+            None => tell!("interrupted after {} steps; no checkpoint holds them", trainer.cursor().step()),
+        }
+        tell!("go on with: gradus train --resume {}", shown_path(&folder));
         return Ok(ExitCode::from(code));
     }
+    let mut written = finished?;
+    written.push(report?);
     if says >= Says::Usual {
-        summarize(trainer, last, started.elapsed().as_secs_f64());
+        summarize(&trainer, last, seconds);
         for file in written {
             say!("written        {}", file.display());
         }
     }
-    noted.map(|()| ExitCode::SUCCESS)
+    match failure {
+        Some(failure) => bail!("the run came to nothing: {failure}"),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// What a reader of the run's numbers wants to know of how they were made.
@@ -244,18 +313,6 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
         environment.push(("frozen trunk kept", megabytes(trunk)));
     }
     environment
-}
-
-/// A run that came to nothing looks like any other until one reads its numbers.
-fn warn_of_losses(last: Option<Evaluation>) {
-    let Some(last) = last else { return };
-    if !last.val_loss.is_finite() {
-        caution!("the test loss is {}: a lower rate or optimizer.clip_norm may help", last.val_loss);
-    }
-    if last.skipped_steps > 0 {
-        let (skipped, steps) = (last.skipped_steps, last.steps);
-        caution!("{skipped} of {steps} steps were skipped: their gradients were not finite");
-    }
 }
 
 fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {

@@ -9,7 +9,8 @@ pub enum AdapterChoice {
     /// Discrete before integrated before virtual before software; the CPU engine where there is none.
     #[default]
     Best,
-    /// The first adapter, in that order, whose name or backend contains this text, in any case.
+    /// The first adapter, in that order, whose name, backend or kind (`discrete`, `software`, …) contains this text, in any
+    /// case.
     Named(String),
     /// The CPU engine.
     Cpu,
@@ -154,7 +155,9 @@ pub(crate) fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> 
     let mut adapters = adapters();
     let matches = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
-        info.name.to_lowercase().contains(&asked) || info.backend.to_string().to_lowercase().contains(&asked)
+        let words =
+            [info.name.to_lowercase(), info.backend.to_string().to_lowercase(), kind(info.device_type).to_owned()];
+        words.iter().any(|word| word.contains(&asked))
     };
     match adapters.iter().position(matches) {
         Some(place) => Ok(vec![adapters.swap_remove(place)]),

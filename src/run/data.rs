@@ -87,7 +87,7 @@ const TEST_PERCENT: u64 = 10;
 impl DataSpec {
     /// Reads the section; files stand relative to `folder`.
     pub(super) fn read(section: Section, kind: ModelKind, folder: &Path) -> Result<DataSpec, Error> {
-        let reading = Reading { raw: section.raw(), section, folder };
+        let reading = Reading { raw: Raw::default(), section, folder };
         if reading.section.has("embedded") {
             return reading.embedded(kind);
         }
@@ -211,12 +211,13 @@ impl Reading<'_> {
             if self.section.has("test_labels") {
                 return Err(self.section.missing(&["test"]).into());
             }
-            let percent = percent.unwrap_or(TEST_PERCENT);
+            let percent = percent.unwrap_or_else(|| self.section.say("test_percent", TEST_PERCENT));
             if !(1..=99).contains(&percent) {
                 return Err(self.section.bad("test_percent", percent.to_string(), "from 1 to 99", None).into());
             }
             TestSet::Percent(percent as usize)
         };
-        Ok(DataSpec { source, test, raw: self.raw })
+        // Files stand there as they were found.
+        Ok(DataSpec { source, test, raw: self.section.said().with_all(self.raw) })
     }
 }

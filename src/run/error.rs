@@ -48,6 +48,18 @@ pub enum Error {
         /// Those that there are.
         columns: Vec<String>,
     },
+    /// A setting that a run which goes on cannot take.
+    #[error("--set {setting}: {} goes on as it began{was}; what may be set is {may_be_set}. For another run that begins with what this one learnt: model.from", .path.display())]
+    OtherRun {
+        /// The run's file.
+        path: PathBuf,
+        /// Key and value.
+        setting: String,
+        /// What the run has there, in brackets; empty where it has nothing.
+        was: String,
+        /// What may be set.
+        may_be_set: &'static str,
+    },
     /// A label of the test set that no example of the train set has.
     #[error("{}, line {line}: the label {label:?} never comes in what is trained on{}; labels there are {}", .path.display(), did_you_mean(.label, .known), shown(.known))]
     UnknownLabel {

@@ -1,9 +1,9 @@
 //! A run file, as typed values.
 
-use super::{DataSpec, Error, ModelSpec, keys};
+use super::{DataSpec, Error, ModelSpec, keys, rows};
 use crate::params::{Rule, Storage};
-use crate::schedule::yaml::{Raw, Section};
-use crate::schedule::{LrScaling, SECTIONS, Spec};
+use crate::schedule::yaml::{Raw, RawValue, Section};
+use crate::schedule::{LrScaling, Plan, SECTIONS, Spec};
 use crate::train;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +88,8 @@ const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv,
 const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
 
 impl RunFile {
-    /// Reads a run file. Each of `settings` is a dotted key and a value that takes the place of what the file says there.
+    /// Reads a run file. Each of `settings` is a dotted key and a value that takes the place of what the file says there;
+    /// files that it names stand relative to where the program was started.
     ///
     /// # Errors
     /// [`Error`] naming file, key and value, and the nearest valid one.
@@ -97,6 +98,36 @@ impl RunFile {
         let folder = path.parent().unwrap_or(Path::new(""));
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         RunFile::parse(&path.display().to_string(), &text, (folder, &stem), settings)
+    }
+
+    /// Reads the file of a run that goes on in this folder, which is the run's wherever it has been moved to. `settings` may
+    /// say what does not make it another run: for how long it goes on, what it leaves, and where its data has gone.
+    ///
+    /// # Errors
+    /// As [`read`](RunFile::read); [`Error::OtherRun`] for a setting that would make it another.
+    pub fn of_run(path: &Path, folder: &Path, settings: &[(String, String)]) -> Result<RunFile, Error> {
+        let there = RunFile::read(path, &[])?;
+        let may_be_set = |key: &str| MAY_CHANGE.contains(&key) || DATA_FILES.contains(&key);
+        if let Some((key, value)) = settings.iter().find(|(key, _)| !may_be_set(key)) {
+            let says_the_same =
+                RunFile::read(path, settings).is_ok_and(|here| here.said_of_run() == there.said_of_run());
+            if !says_the_same {
+                let flat = there.raw(there.batch_rows_text()).flat();
+                let was = flat.into_iter().find(|(known, _)| known == key);
+                return Err(Error::OtherRun {
+                    path: path.to_owned(),
+                    setting: format!("{key}={value}"),
+                    was: was.map_or_else(String::new, |(key, was)| format!(" ({key}: {was})")),
+                    may_be_set: "epochs, checkpoint_every_steps, memory_limit_megabytes and where files of data are",
+                });
+            }
+        }
+        let mut run = RunFile::read(path, settings)?;
+        let folder = std::path::absolute(folder).map_err(|error| Error::unreadable(folder, &error))?;
+        if let (Some(output), Some(name)) = (folder.parent(), folder.file_name()) {
+            (run.output, run.name) = (output.to_owned(), name.to_string_lossy().into_owned());
+        }
+        Ok(run)
     }
 
     /// Reads the text of a run file; files that it names stand relative to `folder`, and `name` is the run's where it says
@@ -112,9 +143,9 @@ impl RunFile {
     ) -> Result<RunFile, Error> {
         let mut top = Section::parse(file, text)?;
         let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
-        which.iter().try_for_each(|(key, value)| top.set(key, value))?;
+        which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
         take_schedule_file(&mut top, folder)?;
-        others.iter().try_for_each(|(key, value)| top.set(key, value))?;
+        others.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
         top.forget_nulls(&KEYS);
         top.only(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
@@ -152,6 +183,7 @@ impl RunFile {
             warnings: Vec::new(),
             resolved,
         };
+        rows::check(&top, &run.schedule)?;
         if top.flag("use_mixed_precision")? {
             let allowed = "possible: everything is computed in f32 here; parameters and moments may be stored in less, see \
                  model.parameters and optimizer.moments";
@@ -205,9 +237,26 @@ impl RunFile {
         Ok(self.schedule.scaled(self.lr_scaling, rows, self.base_batch_size)?)
     }
 
-    /// The file as it would have to be to say all of it: the schedule written out, files by their whole paths, and the batch
-    /// size that was found.
-    pub fn resolved(&self, batch_size: usize) -> String {
+    /// The file as it would have to be to say all of it, defaults included: files by their whole paths, the batch size that
+    /// was found, and the schedule as `plan` has it, which is that of the file for the run's model and length.
+    pub fn resolved(&self, batch_size: usize, plan: &Plan) -> String {
+        self.raw(batch_size).without(&SECTIONS).with_all(plan.to_raw()).to_text()
+    }
+
+    /// What makes the run, by dotted keys.
+    fn said_of_run(&self) -> Vec<(String, String)> {
+        let flat = self.raw(self.batch_rows_text()).flat();
+        flat.into_iter().filter(|(key, _)| !MAY_CHANGE.contains(&key.as_str())).collect()
+    }
+
+    fn batch_rows_text(&self) -> String {
+        match self.batch_rows {
+            BatchRows::Rows(rows) => rows.to_string(),
+            BatchRows::Auto => "auto".to_owned(),
+        }
+    }
+
+    fn raw(&self, batch_size: impl Into<RawValue>) -> Raw {
         let scaling = match self.lr_scaling {
             LrScaling::None => "none",
             LrScaling::Linear => "linear",
@@ -222,17 +271,36 @@ impl RunFile {
             .with("gradient_accumulation_steps", self.micro_batches)
             .with("base_batch_size", self.base_batch_size)
             .with("learning_rate_scaling", scaling)
+            .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
+            .with("use_mixed_precision", false)
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {
             raw = raw.with("checkpoint_every_steps", steps);
         }
-        raw.with_all(self.resolved.clone()).to_text()
+        raw.with_all(self.resolved.clone())
     }
 }
 
 /// A path that means the same from any folder.
 pub(super) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// What may be set for a run that goes on.
+const MAY_CHANGE: [&str; 3] = ["epochs", "checkpoint_every_steps", "memory_limit_megabytes"];
+
+/// Files of data, which may have been moved: what is in them has to be the same.
+const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "data.test_labels"];
+
+/// Puts a setting of the command line in its place. What it names as a file stands where the user stands.
+fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
+    top.set(key, value)?;
+    let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from"]);
+    let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    for path in files.filter(|path| is_below(path)) {
+        top.change_text(path, |text| absolute(Path::new(text)));
+    }
+    Ok(())
 }
 
 /// Rows of a batch where nothing is said, and those that rates are meant for.

@@ -13,6 +13,7 @@ mod inputs;
 mod keys;
 mod material;
 mod model;
+mod rows;
 mod shapes;
 mod table;
 

@@ -56,34 +56,34 @@ pub struct ModelSpec {
     pub(super) raw: Raw,
 }
 
+/// An MLP's hidden layers where nothing is said.
+const HIDDEN: [usize; 2] = [128, 64];
+
 impl ModelSpec {
     pub(super) fn read(mut section: Section, folder: &Path) -> Result<ModelSpec, Error> {
         let types = ModelKind::ALL.map(|(name, _)| name);
         if !section.peek("type").is_some_and(|kind| types.contains(&kind)) {
             section.only_among(&ALL_KEYS, "type, from and the keys of that model")?;
         }
-        let mut raw = section.raw();
         let name = section.word("type", &types)?;
         let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
-        section.only(match kind {
+        let keys: &[&str] = match kind {
             ModelKind::Mlp => &["type", "hidden", "activation", "parameters", "from"],
             ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
             ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "parameters", "from"],
-        })?;
+        };
+        section.only(keys)?;
         let dropout = section.number("dropout", 0.0)?;
         if !(0.0..1.0).contains(&dropout) {
             return Err(section.bad("dropout", dropout.to_string(), "a share: from 0 to less than 1", None).into());
         }
-        let tokens = section.count("context")?.unwrap_or(64);
+        let tokens = section.count_or("context", 64)?;
         let context = usize::try_from(tokens).ok().filter(|tokens| (1..=1 << 24).contains(tokens));
         let context = context.ok_or_else(|| section.bad("context", tokens.to_string(), "from 1 to 2^24", None))?;
         let from = section.maybe_text("from")?.map(|path| folder.join(path));
-        if let Some(from) = &from {
-            raw = raw.with("from", absolute(from));
-        }
-        Ok(ModelSpec {
+        let mut spec = ModelSpec {
             kind,
-            layers: section.counts("hidden")?.unwrap_or_else(|| vec![128, 64]),
+            layers: section.counts("hidden")?.unwrap_or_else(|| HIDDEN.to_vec()),
             activation: Activation::parse(section.word_or_first("activation", &["gelu", "relu", "gelu_new", "tanh"])?)?,
             preset: section.word_or_first("preset", &["tiny", "small", "base"])?.to_owned(),
             context,
@@ -98,8 +98,14 @@ impl ModelSpec {
                 _ => Storage::F32,
             },
             from,
-            raw,
-        })
+            raw: Raw::default(),
+        };
+        // Of other kinds' keys nothing is said.
+        spec.raw = Raw::default().with("hidden", HIDDEN.to_vec()).with_all(section.said()).only(keys);
+        if let Some(from) = &spec.from {
+            spec.raw = std::mem::take(&mut spec.raw).with("from", absolute(from));
+        }
+        Ok(spec)
     }
 
     /// What the names of the head's parameters start with: what a task has of its own, where the trunk is pretrained.

@@ -31,7 +31,7 @@ pub struct LawSpec {
     pub(super) cooldown: Option<Edge>,
     /// beta1 moves the opposite way, down to this.
     pub(super) beta1: Option<Level>,
-    /// As it stands in the file.
+    /// As it stands in the file, with all that is not said there.
     pub(super) raw: Raw,
 }
 
@@ -221,7 +221,6 @@ impl LawSpec {
     }
 
     fn read_any(mut section: Section, field: Field, top: bool) -> Result<LawSpec, Error> {
-        let raw = section.raw();
         let name = name(&mut section, field, top)?;
         let length = length(&mut section, OWN)?;
         let warmup = edge(&mut section, "warmup", WARMUP)?;
@@ -229,7 +228,7 @@ impl LawSpec {
         let has_momentum = law_keys::has_momentum(name, field, top);
         let beta1 = if has_momentum { level(&mut section, BETA1)? } else { None };
         let kind = kind(name, &mut section, field)?;
-        let place = section.place();
+        let (place, raw) = (section.place(), section.said());
         section.finish()?;
         Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1, raw })
     }
@@ -332,8 +331,13 @@ fn level(section: &mut Section, [absolute, ratio]: LevelKeys) -> Result<Option<L
     }
 }
 
+/// A level, or a share of the base.
+fn level_or(section: &mut Section, keys: LevelKeys, share: f64) -> Result<Level, Error> {
+    Ok(level(section, keys)?.unwrap_or_else(|| Level::Ratio(section.say(keys[1], share))))
+}
+
 fn min(section: &mut Section, default: f64) -> Result<Level, Error> {
-    Ok(level(section, MIN)?.unwrap_or(Level::Ratio(default)))
+    level_or(section, MIN, default)
 }
 
 /// `warmup` or `cooldown`: the shape by the key itself, and a length. A constant cool-down needs no level.
@@ -350,25 +354,24 @@ fn edge(section: &mut Section, key: &'static str, keys: Keys) -> Result<Option<E
     let names = if warms { WARMUP_START } else { COOLDOWN_END };
     let given = level(section, names)?;
     let Some(length) = length else {
+        section.unsay(key);
         return if shaped || given.is_some() { Err(section.missing(&keys)) } else { Ok(None) };
     };
     if warms && shape == Rise::Constant && given.is_none() {
         return Err(section.missing(&[names[1], names[0]]));
     }
-    Ok(Some(Edge { shape, length, level: given.unwrap_or(Level::ZERO) }))
+    let level = given.unwrap_or_else(|| Level::Ratio(section.say(names[1], 0.0)));
+    Ok(Some(Edge { shape, length, level }))
 }
 
 fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> {
     Ok(match name {
-        "linear" => Kind::Linear {
-            start: level(section, START)?.unwrap_or(Level::BASE),
-            end: level(section, END)?.unwrap_or(Level::ZERO),
-        },
+        "linear" => Kind::Linear { start: level_or(section, START, 1.0)?, end: level_or(section, END, 0.0)? },
         "polynomial" => Kind::Polynomial { power: section.number("power", 1.0)?, min: min(section, 0.0)? },
         "exponential" => {
             let gamma = section.optional("gamma")?.ok_or_else(|| section.missing(&["gamma"]))?;
-            let one = Length { key: EVERY[0], unit: Unit::Steps(1) };
-            Kind::Exponential { gamma, every: length(section, EVERY)?.unwrap_or(one) }
+            let one = |section: &mut Section| Length { key: EVERY[0], unit: Unit::Steps(section.say(EVERY[0], 1)) };
+            Kind::Exponential { gamma, every: length(section, EVERY)?.unwrap_or_else(|| one(section)) }
         }
         "step" => Kind::Step {
             gamma: section.number("gamma", 0.1)?,
@@ -422,7 +425,7 @@ fn kind(name: &str, section: &mut Section, field: Field) -> Result<Kind, Error> 
             };
             Kind::Wsd {
                 share: section.number("decay_fraction", 0.1)?,
-                checkpoints: section.count("checkpoints")?.unwrap_or(1),
+                checkpoints: section.count_or("checkpoints", 1)?,
                 form,
                 min: min(section, if form == Decay::Inverse { 0.1 } else { 0.0 })?,
             }
@@ -442,7 +445,10 @@ fn parts(section: &mut Section, field: Field) -> Result<Vec<LawSpec>, Error> {
     if parts.is_empty() {
         return Err(section.bad("parts", "[]".to_owned(), "a list of one law or more: it is empty", None));
     }
-    parts.into_iter().map(|part| LawSpec::read_any(part, field, false)).collect()
+    let parts: Vec<LawSpec> =
+        parts.into_iter().map(|part| LawSpec::read_any(part, field, false)).collect::<Result<_, _>>()?;
+    section.say("parts", parts.iter().map(|part| part.raw.clone()).collect::<Vec<_>>());
+    Ok(parts)
 }
 
 fn milestones(section: &mut Section) -> Result<Vec<Length>, Error> {
@@ -490,13 +496,13 @@ fn plateau(section: &mut Section) -> Result<Plateau, Error> {
         _ => Better::Lower,
     };
     let factor = section.number("factor", 0.1)?;
-    let patience = section.count("patience")?.unwrap_or(10);
+    let patience = section.count_or("patience", 10)?;
     let threshold = section.number("threshold", 1e-4)?;
     let threshold = match section.word_or_first("threshold_mode", &["rel", "abs"])? {
         "abs" => Threshold::Absolute(threshold),
         _ => Threshold::Relative(threshold),
     };
-    let cooldown = section.count("cooldown_metrics")?.unwrap_or(0);
+    let cooldown = section.count_or("cooldown_metrics", 0)?;
     let law = Plateau::new(better, factor, patience, min(section, 0.0)?).and_then(|law| law.threshold(threshold));
     Ok(law.map_err(|error| section.place().named(error))?.cooldown(cooldown))
 }

@@ -7,11 +7,16 @@ use super::{Evaluate, LawSpec};
 use crate::params::{Field, Rule};
 
 impl Plan {
-    /// The schedule that is followed, as a file that reads back to an equal plan: laws as they stand in the file read,
-    /// every other section with its defaults said, and the phases with their parameters by name, their rates and limits.
+    /// The schedule that is followed, as a file that reads back to an equal plan: every section with its defaults
+    /// said, and the phases with their parameters by name, their rates and limits.
     /// What `finetuning` begins anew at every transition stands in every phase. Groups and laws that the program gave by
     /// itself are not in it, nor is the run's length.
     pub fn to_yaml(&self) -> String {
+        self.to_raw().to_text()
+    }
+
+    /// The same, as what stands in a file.
+    pub(crate) fn to_raw(&self) -> Raw {
         let mut file = Raw::default().with("optimizer", self.optimizer_raw());
         let (of_lr, others): (Vec<&LawSpec>, Vec<&LawSpec>) =
             self.laws.iter().partition(|law| law.field() == Field::Lr);
@@ -38,7 +43,7 @@ impl Plan {
         if self.is_phased {
             file = file.with("finetuning", Raw::from(&self.finetuning)).with("phases", self.phases_raw());
         }
-        file.to_text()
+        file
     }
 
     /// The section `optimizer` with everything said.

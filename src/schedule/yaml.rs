@@ -13,6 +13,8 @@ pub(crate) struct Section {
     place: Place,
     known: Vec<&'static str>,
     map: Mapping,
+    /// What was read, with what stands for it where nothing does.
+    said: Mapping,
 }
 
 impl Section {
@@ -33,7 +35,12 @@ impl Section {
 
     fn of(file: &str, path: String, value: Value) -> Result<Section, Error> {
         match value {
-            Value::Mapping(map) => Ok(Section { place: Place { file: file.to_owned(), path }, known: Vec::new(), map }),
+            Value::Mapping(map) => Ok(Section {
+                place: Place { file: file.to_owned(), path },
+                known: Vec::new(),
+                map,
+                said: Mapping::new(),
+            }),
             other => Err(Error::BadValue {
                 file: file.to_owned(),
                 key: if path.is_empty() { "the file".to_owned() } else { path },
@@ -50,7 +57,25 @@ impl Section {
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.know(key);
-        self.map.remove(key)
+        let value = self.map.remove(key)?;
+        self.said.insert(key.into(), value.clone());
+        Some(value)
+    }
+
+    /// What stands for a key that is not there.
+    pub(crate) fn say<T: Clone + Into<Value>>(&mut self, key: &'static str, default: T) -> T {
+        self.said.insert(key.into(), default.clone().into());
+        default
+    }
+
+    /// What was read so far with all that stands for what is not there, as it would have to be written.
+    pub(crate) fn said(&self) -> Raw {
+        Raw(self.said.clone())
+    }
+
+    /// The same without a key that says nothing here.
+    pub(crate) fn unsay(&mut self, key: &str) {
+        self.said.remove(key);
     }
 
     fn know(&mut self, key: &'static str) {
@@ -143,7 +168,7 @@ impl Section {
 
     /// A number. As in PyYAML, `1e-3` without a dot is text; text that reads as a number is taken as one.
     pub(crate) fn number(&mut self, key: &'static str, default: f64) -> Result<f64, Error> {
-        Ok(self.optional(key)?.unwrap_or(default))
+        Ok(self.optional(key)?.unwrap_or_else(|| self.say(key, default)))
     }
 
     /// A rate, where there is one: a number that is 0 or more, also in f32.
@@ -163,6 +188,11 @@ impl Section {
             Some(count) => Ok(Some(count)),
             None => Err(self.bad(key, show(&value), "a whole number that is 0 or more", None)),
         }
+    }
+
+    /// A whole number, with a default.
+    pub(crate) fn count_or(&mut self, key: &'static str, default: u64) -> Result<u64, Error> {
+        Ok(self.count(key)?.unwrap_or_else(|| self.say(key, default)))
     }
 
     /// True or false.
@@ -191,7 +221,10 @@ impl Section {
 
     /// Two numbers.
     pub(crate) fn pair(&mut self, key: &'static str, default: (f64, f64)) -> Result<(f64, f64), Error> {
-        let Some(value) = self.take(key) else { return Ok(default) };
+        let Some(value) = self.take(key) else {
+            self.say(key, vec![default.0, default.1]);
+            return Ok(default);
+        };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
         match numbers.as_deref() {
             Some([first, second]) => Ok((*first, *second)),
@@ -216,7 +249,7 @@ impl Section {
         match words.first() {
             Some(first) if !self.has(key) => {
                 self.know(key);
-                Ok(first)
+                Ok(self.say(key, *first))
             }
             _ => self.word(key, words),
         }
@@ -270,6 +303,9 @@ impl Section {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Raw(Mapping);
 
+/// What may stand in one.
+pub(crate) use serde_yaml::Value as RawValue;
+
 impl From<Raw> for Value {
     fn from(raw: Raw) -> Value {
         Value::Mapping(raw.0)
@@ -297,9 +333,28 @@ impl Raw {
         self
     }
 
+    /// With these keys alone.
+    #[must_use]
+    pub(crate) fn only(self, keys: &[&str]) -> Raw {
+        Raw(self.0.into_iter().filter(|(key, _)| key.as_str().is_some_and(|key| keys.contains(&key))).collect())
+    }
+
+    /// Without these keys.
+    #[must_use]
+    pub(crate) fn without(self, keys: &[&str]) -> Raw {
+        Raw(self.0.into_iter().filter(|(key, _)| key.as_str().is_none_or(|key| !keys.contains(&key))).collect())
+    }
+
     /// Whether the key is there.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
+    }
+
+    /// Each value by its dotted key, as text.
+    pub(crate) fn flat(&self) -> Vec<(String, String)> {
+        let mut flat = Vec::new();
+        flatten("", &self.0, &mut flat);
+        flat
     }
 
     /// As text, in block style.
@@ -308,8 +363,30 @@ impl Raw {
     }
 }
 
+fn flatten(path: &str, map: &Mapping, flat: &mut Vec<(String, String)>) {
+    for (key, value) in map {
+        let key = if path.is_empty() { show(key) } else { format!("{path}.{}", show(key)) };
+        match value {
+            Value::Mapping(below) => flatten(&key, below, flat),
+            value => flat.push((key, flow(value))),
+        }
+    }
+}
+
 /// What a file needs that holds a schedule among other things.
 impl Section {
+    /// Changes the text at a dotted path, where there is one.
+    pub(crate) fn change_text(&mut self, path: &str, change: impl FnOnce(&str) -> String) {
+        let steps: Vec<&str> = path.split('.').collect();
+        let Some((first, rest)) = steps.split_first() else { return };
+        let value = rest
+            .iter()
+            .try_fold(self.map.get_mut(key_of(first)), |value, step| value.map(|value| value.get_mut(key_of(step))));
+        if let Some(Some(Value::String(text))) = value {
+            *text = change(text);
+        }
+    }
+
     /// Puts a value in the place of what stands at a dotted path, read as YAML; sections that are not there are made.
     pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Error> {
         let told = format!("--set {path}");
@@ -349,7 +426,7 @@ impl Section {
     /// These keys alone, as a section of their own; they are gone from here.
     pub(crate) fn split_off(&mut self, keys: &[&'static str]) -> Section {
         let map = keys.iter().filter_map(|key| self.take(key).map(|value| (Value::from(*key), value))).collect();
-        Section { place: self.place.clone(), known: Vec::new(), map }
+        Section { place: self.place.clone(), known: Vec::new(), map, said: Mapping::new() }
     }
 
     /// What is written is added, in the place of any of its name.
@@ -484,19 +561,19 @@ impl Section {
 
     /// True or false, with a default. As in PyYAML, yes, no, on and off are truths too.
     pub(crate) fn truth(&mut self, key: &'static str, default: bool) -> Result<bool, Error> {
-        let Some(value) = self.take(key) else { return Ok(default) };
+        let Some(value) = self.take(key) else { return Ok(self.say(key, default)) };
         as_truth(&value).ok_or_else(|| self.bad(key, show(&value), "true or false", None))
     }
 
     /// A whole number that may be negative.
     pub(crate) fn integer(&mut self, key: &'static str, default: i64) -> Result<i64, Error> {
-        let Some(value) = self.take(key) else { return Ok(default) };
+        let Some(value) = self.take(key) else { return Ok(self.say(key, default)) };
         value.as_i64().ok_or_else(|| self.bad(key, show(&value), "a whole number", None))
     }
 
     /// A text with a default.
     pub(crate) fn text_or(&mut self, key: &'static str, default: &str) -> Result<String, Error> {
-        if self.has(key) { self.text(key) } else { Ok(default.to_owned()) }
+        if self.has(key) { self.text(key) } else { Ok(self.say(key, default.to_owned())) }
     }
 }
 

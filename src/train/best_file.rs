@@ -31,6 +31,16 @@ impl Trainer {
         self.best_file.as_ref()?.holds.filter(|holds| Some(*holds) == self.cursor.best())
     }
 
+    /// Writes the parameters that tests see to a file, which is replaced whole.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::File`]; the file is what it was then. From the device.
+    pub fn save_tested_to(&mut self, path: &Path) -> Result<(), Error> {
+        let bytes = self.save_tested()?;
+        check_finite(path, &bytes)?;
+        replace(path, &bytes)
+    }
+
     /// Writes the file, once the cursor knows this evaluation as the best.
     pub(super) fn write_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         let (Some(path), Some(best)) = (self.best_file.as_ref().map(|file| file.path.clone()), self.cursor.best())

@@ -84,6 +84,12 @@ impl Checkpoints {
         Ok(self.steps()?.is_empty())
     }
 
+    /// Whether there is any in this folder, be it of another format.
+    pub fn are_in(folder: &Path) -> bool {
+        let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
+        there.steps().is_ok_and(|steps| !steps.is_empty())
+    }
+
     /// What stands in the folder and is no checkpoint, nor a half-written one: it is left alone.
     ///
     /// # Errors

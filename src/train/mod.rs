@@ -36,7 +36,7 @@ pub use config::Config;
 pub use error::Error;
 pub use event::{Began, Evaluation, Event, Progress};
 pub use language::Language;
-pub use resume::{LostBest, Resumed};
+pub use resume::{LostBest, OtherEpochs, Resumed};
 pub use sample::{Sampling, sample};
 pub use saved::MadeOn;
 pub use task::{Placed, Task};

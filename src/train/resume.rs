@@ -21,9 +21,19 @@ pub struct Resumed {
     pub no_best: Option<Error>,
     /// The best evaluation's checkpoint, where it is not there to go back to.
     pub lost_best: Option<LostBest>,
-    /// Where the run is longer or shorter than it was: its epochs then, and the rates, a group each, of the last step and of
-    /// the next one.
-    pub other_epochs: Option<(u64, [Vec<f64>; 2])>,
+    /// What changes where the run is longer or shorter than it was.
+    pub other_epochs: Option<OtherEpochs>,
+}
+
+/// A run that goes on for another number of epochs than it began with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtherEpochs {
+    /// The epochs that it began with.
+    pub there: u64,
+    /// Learning rates of the last step, a group each.
+    pub last_lrs: Vec<f64>,
+    /// Those of the next step.
+    pub next_lrs: Vec<f64>,
 }
 
 /// A best evaluation that a run cannot go back to.
@@ -162,13 +172,13 @@ impl Trainer {
     }
 
     /// What a run that is not as long as it was should know of its rates.
-    fn other_epochs(&mut self, saved: &Saved) -> Result<Option<(u64, [Vec<f64>; 2])>, Error> {
+    fn other_epochs(&mut self, saved: &Saved) -> Result<Option<OtherEpochs>, Error> {
         let there = saved.run.epochs;
         if there == self.config.epochs as u64 || self.is_over() {
             return Ok(None);
         }
-        let next = self.plan.rows(&self.cursor, 1)?.iter().map(|row| row.lr).collect();
-        Ok(Some((there, [saved.lrs.clone(), next])))
+        let next_lrs = self.plan.rows(&self.cursor, 1)?.iter().map(|row| row.lr).collect();
+        Ok(Some(OtherEpochs { there, last_lrs: saved.lrs.clone(), next_lrs }))
     }
 
     /// What was tested at the best evaluation, for the file that is to hold it; `None` where no file is wanted, or the

@@ -5,7 +5,7 @@ use gradus::data::digits;
 use gradus::engine::Engine;
 use gradus::nn::{Activation, Mlp};
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{Checkpoints, Classify, Config, Error, Event, LostBest, Resumed, Trainer};
+use gradus::train::{Checkpoints, Classify, Config, Error, Event, LostBest, OtherEpochs, Resumed, Trainer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -197,7 +197,8 @@ fn what_is_not_ours_stays_and_stops_nothing() {
     fs::create_dir(shelf.folder.join("step-8")).expect("a folder");
     // Ours, of a process that was killed while it wrote.
     fs::create_dir(shelf.folder.join(".step-000000003.new")).expect("a folder");
-    let mut told: Vec<String> = shelf.checkpoints().strays().expect("the folder").iter().map(name_of).collect();
+    let mut told: Vec<String> =
+        shelf.checkpoints().strays().expect("the folder").iter().map(|path| name_of(path)).collect();
     told.sort();
     assert_eq!(told, [&strays[..], &["step-8"]].concat());
     let mut first = shelf.trainer(5);
@@ -216,7 +217,7 @@ fn what_is_not_ours_stays_and_stops_nothing() {
     assert!(!shelf.folder.exists());
 }
 
-fn name_of(path: &PathBuf) -> String {
+fn name_of(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
@@ -229,8 +230,8 @@ fn more_epochs_are_told_with_the_rates_before_and_after() {
     let (_, resumed) = shelf.resumed(COSINE, 2).expect("it goes on");
     assert_eq!(resumed.other_epochs, None);
     let (mut longer, resumed) = shelf.resumed(COSINE, 4).expect("it goes on");
-    let (epochs, [last, next]) = resumed.other_epochs.expect("it is longer");
-    assert_eq!((epochs, last.len(), next.len()), (2, 1, 1));
+    let OtherEpochs { there, last_lrs: last, next_lrs: next } = resumed.other_epochs.expect("it is longer");
+    assert_eq!((there, last.len(), next.len()), (2, 1, 1));
     assert!(last[0] < 1e-5 && (next[0] - 5e-3).abs() < 1e-9, "{last:?} {next:?}");
     run_until(&mut longer, 4 * EPOCH);
     assert_eq!(longer.cursor().step(), 4 * EPOCH);

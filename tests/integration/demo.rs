@@ -20,11 +20,10 @@ fn refused(arguments: &[&str]) -> String {
 
 #[test]
 fn demo_mlp_reaches_97_percent_and_writes_its_files() {
-    if gpu().is_none() {
-        return;
-    }
+    let Some(engine) = gpu() else { return };
+    let adapter = ["--adapter", engine.name()];
     let out = folder("demo");
-    let output = gradus(&["demo", "mlp", "--out", out.to_str().expect("a path")]);
+    let output = gradus(&[&adapter[..], &["demo", "mlp", "--out", out.to_str().expect("a path")]].concat());
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
@@ -41,7 +40,7 @@ fn demo_mlp_reaches_97_percent_and_writes_its_files() {
     std::fs::remove_dir_all(out).expect("the folder was ours");
 
     // Without a folder there are no checkpoints, and nothing in a step is waited for.
-    let output = gradus(&["demo", "mlp", "--epochs", "2"]);
+    let output = gradus(&[&adapter[..], &["demo", "mlp", "--epochs", "2"]].concat());
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("1.02 submissions") && told.contains("(1 in all: "), "{told}");
 }

@@ -1,6 +1,7 @@
 //! Real processes, killed: a run that goes on ends with the bytes of one that was never stopped.
 
 use crate::support::{folder, gpu};
+use gradus::engine::Engine;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,9 +39,8 @@ impl Run {
     fn start(&self, resume: bool) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
         command.env("GRADUS_KERNELS", "registers");
-        if gpu().is_none() {
-            command.args(["--adapter", "cpu"]);
-        }
+        let engine = gpu();
+        command.args(["--adapter", engine.as_ref().map_or("cpu", Engine::name)]);
         command.args(["demo", "mlp", "--epochs", "7", "--hidden", self.hidden, "--checkpoint-every", self.every]);
         command.arg("--schedule").arg(self.folder.join("schedule.yaml")).arg("--out").arg(self.out());
         command.args(resume.then_some("--resume")).stdout(Stdio::piped()).stderr(Stdio::piped());

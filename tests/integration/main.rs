@@ -48,6 +48,7 @@ mod precision;
 mod properties;
 mod run_data;
 mod run_file;
+mod run_folder;
 mod schedule_command;
 mod sgd;
 mod shaders;

@@ -48,7 +48,7 @@ impl Drop for Bed {
 
 /// A table of 40 rows: every second label is `good`, and the numbers and texts follow from the place.
 fn table(rows: usize) -> String {
-    let row = |n: usize| format!("{n},{},film {n},{}\n", n * n % 7, if n % 2 == 0 { "good" } else { "bad" });
+    let row = |n: usize| format!("{n},{},film {n},{}\n", n * n % 7, if n.is_multiple_of(2) { "good" } else { "bad" });
     ["id,square,text,label\n".to_owned()].into_iter().chain((0..rows).map(row)).collect()
 }
 

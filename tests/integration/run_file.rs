@@ -1,9 +1,9 @@
 //! Run files: what they say, what is wrong with them, and the data that they name.
 
 use crate::support::folder;
-use gradus::params::{Field, Storage};
+use gradus::params::Field;
 use gradus::run::{BatchRows, Material, ModelKind, RunFile, Source, TestSet};
-use gradus::schedule::{Epochs, Phases, Plan};
+use gradus::schedule::{Epochs, Model, Phases, Plan};
 use std::path::{Path, PathBuf};
 
 const DIGITS: &str = "model: {type: mlp}\ndata: {embedded: digits}\n";
@@ -198,22 +198,153 @@ fn rates_follow_the_rows_of_a_step_be_they_of_one_pass_or_of_several() {
     }
 }
 
+/// The run's file with everything said.
+fn resolved(run: &RunFile) -> String {
+    let task = Material::read(run).expect("a material").task;
+    let (params, tied) = (task.params(), task.tied());
+    let steps_per_epoch = task.steps_per_epoch(&run.config(8)).expect("steps");
+    let epochs = Epochs { epochs: run.epochs as u64, steps_per_epoch };
+    let plan = Plan::new(&run.schedule, Model { params: &params, tied: &tied }, epochs).expect("a plan");
+    run.resolved(8, &plan)
+}
+
 #[test]
-fn the_resolved_file_says_the_same_again() {
-    let text = "model: {type: decoder, tied: false, parameters: bf16}\ndata: {embedded: kjv}\nlearning_rate: 1e-4\n\
-                trainable: false\nbatch_size: auto\ngradient_accumulation_steps: 4\nlearning_rate_scaling: sqrt\n\
-                checkpoint_every_steps: 5\n";
-    let run = read(text);
-    let again = RunFile::parse("run.yaml", &run.resolved(8), (Path::new("elsewhere"), "other"), &[]).expect("a run");
-    assert_eq!((again.name.as_str(), again.batch_rows), ("run", BatchRows::Rows(8)));
-    assert_eq!(again.folder(), std::path::absolute("here/runs/run").expect("a path"));
-    let same = |run: &RunFile| {
-        let spec = run.scaled(8).expect("rates");
-        let settings = (run.micro_batches, run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps);
-        (spec.row, spec.phases, spec.laws.len(), settings)
+fn the_resolved_file_says_everything_and_reads_back_the_same() {
+    let digits = "model: {type: mlp}\ndata: {embedded: digits}\n";
+    let all_of_it = [
+        "name: run\n",
+        "hidden:\n  - 128\n  - 64\n",
+        "activation: gelu\n",
+        "parameters: f32\n",
+        "test_percent: 10\n",
+        "seed: 1\n",
+        "epochs: 3\n",
+        "batch_size: 8\n",
+        "gradient_accumulation_steps: 1\n",
+        "base_batch_size: 32\n",
+        "learning_rate_scaling: none\n",
+        "memory_limit_megabytes: 1024\n",
+        "cache_encoder_embeddings: true\n",
+        "use_mixed_precision: false\n",
+        "moments: f32\n",
+        "eps: 1e-8\n",
+        "weight_decay: 0.01\n",
+        "min_ratio: 0.0\n",
+        "k_decay: 1.0\n",
+        "warmup: linear\n",
+        "warmup_start_ratio: 0.0\n",
+        "early_stopping: null\n",
+        "keep_last: 2\n",
+        "evaluate_every_epochs: 1\n",
+    ];
+    let cosine = "learning_rate: 1e-3\nlearning_rate_scheduler: {decay: cosine, warmup_fraction: 0.1}\n";
+    let text = resolved(&read(&format!("{digits}{cosine}")));
+    for line in all_of_it {
+        assert!(text.contains(line), "{line:?} is missing in\n{text}");
+    }
+    let decoder = "model: {type: decoder, tied: false, parameters: bf16, dropout: 0.1}\ndata: {embedded: kjv}\n\
+                   learning_rate: 1e-4\ntrainable: false\nbatch_size: auto\ngradient_accumulation_steps: 4\n\
+                   learning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\n";
+    for more in [
+        decoder.to_owned(),
+        format!("{digits}{cosine}"),
+        format!("{digits}learning_rate: 1e-3\noptimizer: {{type: sgd, momentum: 0.9}}\n"),
+        format!("{digits}optimizer: {{type: adamw, lr: 1, clip_norm: 1, ema_decay: 0.9, no_decay: [bias]}}\n"),
+        format!(
+            "{digits}optimizer: {{type: adam}}\nlr_scheduler: {{type: plateau}}\nearly_stopping: {{patience: 2}}\n"
+        ),
+        format!(
+            "{digits}lr_scheduler: {{type: one_cycle, beta1_min: 0.85}}\nlaws: [{{field: eps, type: step, every_steps: 9}}]\n"
+        ),
+        format!(
+            "{digits}lr_scheduler: {{type: sequential, parts: [{{type: linear, steps: 9}}, {{type: wsd, warmup_steps: 3}}]}}\n"
+        ),
+        format!("{digits}lr_scheduler: {{class_path: torch.optim.lr_scheduler.StepLR, init_args: {{step_size: 3}}}}\n"),
+        format!("{digits}finetuning: {{base_max_lr: 1.0e-4}}\n"),
+        format!(
+            "{digits}phases: {{0: {{params: [layers.2.*], max_transition_epoch: 1}}, 1: {{params: [layers.1.*], lr: 2}}}}\n"
+        ),
+    ] {
+        let run = read(&more);
+        let text = resolved(&run);
+        let again = RunFile::parse("run.yaml", &text, (Path::new("elsewhere"), "other"), &[])
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!((again.name.as_str(), again.batch_rows), ("run", BatchRows::Rows(8)));
+        assert_eq!(again.folder(), std::path::absolute("here/runs/run").expect("a path"));
+        assert_eq!(resolved(&again), text, "it says the same again");
+        assert_eq!(again.warnings, [""; 0], "{text}");
+        let same = |run: &RunFile| {
+            let spec = run.scaled(8).expect("rates");
+            let settings = (run.micro_batches, run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps);
+            (spec.row, spec.laws.len(), settings, run.config(8).parameters, run.config(8).epochs)
+        };
+        assert_eq!(same(&again), same(&run), "{text}");
+    }
+}
+
+#[test]
+fn rows_that_f32_cannot_step_with_are_refused_by_key() {
+    for (more, words) in [
+        ("optimizer: {type: adamw, eps: 0}", "optimizer.eps = 0e0 is not 1.2e-38 or more, without which"),
+        ("optimizer: {type: adamw, eps: 1.0e-40}", "optimizer.eps = 1e-40 is not 1.2e-38 or more"),
+        ("optimizer: {type: adamw, lr: 3.0e+38}", "optimizer.lr = 3e38 is not a rate whose first step f32 can hold"),
+        ("optimizer: {type: adamw, lr: 1.0e+30, weight_decay: 1.0e+9}", "optimizer.lr = 1e30 is not a rate"),
+        (
+            "phases: {0: {params: [layers.2.*], max_transition_epoch: 1}, 1: {params: [layers.1.*], lr: 3.0e+38}}",
+            "phases.1.lr = 3e38 is not a rate",
+        ),
+    ] {
+        let told = told(&format!("{DIGITS}{more}\n"));
+        assert!(told.contains(words), "{told}");
+    }
+    read(&format!("{DIGITS}optimizer: {{type: sgd, lr: 3.0e+38, weight_decay: 0}}\n"));
+}
+
+#[test]
+fn a_run_that_goes_on_is_refused_what_would_make_it_another() {
+    let here = folder("another-run");
+    std::fs::create_dir_all(&here).expect("a folder");
+    let file = here.join("run.yaml");
+    std::fs::write(&file, resolved(&read(&format!("{DIGITS}batch_size: 8\n")))).expect("a file");
+    let of_run = |key: &str, value: &str| RunFile::of_run(&file, &here, &[(key.to_owned(), value.to_owned())]);
+    for (key, value, was) in [
+        ("batch_size", "4", " (batch_size: 8)"),
+        ("learning_rate", "1e-4", ""),
+        ("model.activation", "relu", " (model.activation: gelu)"),
+        ("data.test_percent", "20", " (data.test_percent: 10)"),
+        ("seed", "9", " (seed: 1)"),
+        ("name", "other", " (name: run)"),
+        ("optimizer.eps", "1", " (optimizer.eps: 1e-8)"),
+        ("nonsense", "1", ""),
+    ] {
+        let told = of_run(key, value).expect_err("another run").to_string();
+        let words =
+            format!("--set {key}={value}: {} goes on as it began{was}; what may be set is epochs, ", file.display());
+        assert!(told.starts_with(&words), "{told}");
+    }
+    assert_eq!(of_run("epochs", "9").expect("longer").epochs, 9);
+    of_run("batch_size", "8").expect("what it is");
+    let run = RunFile::of_run(&file, &here, &[]).expect("a run");
+    assert_eq!(run.folder(), std::path::absolute(&here).expect("a path"), "wherever it has been moved to");
+    std::fs::remove_dir_all(here).expect("the folder was ours");
+}
+
+#[test]
+fn files_that_are_named_on_the_command_line_stand_where_the_user_stands() {
+    let csv = "model: {type: mlp}\ndata: {train: a.csv, label: b}\n";
+    let parse = |key: &str, value: &str| {
+        let settings = [(key.to_owned(), value.to_owned())];
+        RunFile::parse("here/run.yaml", csv, (Path::new("here"), "run"), &settings).expect("a run")
     };
-    assert_eq!(same(&again), same(&run));
-    assert_eq!([&run, &again].map(|run| run.config(8).parameters), [Storage::Bf16; 2]);
+    let train = |run: &RunFile| match &run.data.source {
+        Source::Numbers { train, .. } => train.clone(),
+        other => panic!("{other:?}"),
+    };
+    let there = std::path::absolute("c.csv").expect("a path");
+    assert_eq!(train(&parse("seed", "2")), Path::new("here/a.csv"));
+    assert_eq!(train(&parse("data.train", "c.csv")), there);
+    assert_eq!(train(&parse("data", "{train: c.csv, label: b}")), there);
+    assert_eq!(parse("output", "out").output, std::path::absolute("out").expect("a path"));
 }
 
 #[test]
@@ -228,7 +359,9 @@ fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
     let run = RunFile::read(&here.join("run.yaml"), &[]).expect("a run");
     assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
     assert_eq!((run.schedule.row.lr, run.schedule.early_stopping.is_some()), (0.5, true));
-    let told = RunFile::read(&here.join("run.yaml"), &setting("bad.yaml")).expect_err("refused").to_string();
+    let told = RunFile::read(&here.join("run.yaml"), &setting(&here.join("bad.yaml").to_string_lossy()))
+        .expect_err("refused")
+        .to_string();
     assert!(
         told.ends_with("bad.yaml: optimizer.type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)")
     );

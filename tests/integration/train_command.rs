@@ -11,12 +11,12 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A folder to work in.
-struct Desk {
-    folder: PathBuf,
+pub struct Desk {
+    pub folder: PathBuf,
 }
 
 impl Desk {
-    fn new(name: &str, files: &[(&str, &str)]) -> Desk {
+    pub fn new(name: &str, files: &[(&str, &str)]) -> Desk {
         let folder = folder(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         for (name, text) in files {
@@ -25,18 +25,18 @@ impl Desk {
         Desk { folder }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
         command.current_dir(&self.folder).args(["--adapter", "cpu", "train"]).args(arguments);
         command
     }
 
-    fn train(&self, arguments: &[&str]) -> Output {
+    pub fn train(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the binary runs")
     }
 
     /// What a run that ends well prints.
-    fn done(&self, arguments: &[&str]) -> String {
+    pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.train(arguments);
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
@@ -44,17 +44,17 @@ impl Desk {
     }
 
     /// The exit code and the words of one that does not.
-    fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.train(arguments);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
     }
 
-    fn read(&self, path: &str) -> Vec<u8> {
+    pub fn read(&self, path: &str) -> Vec<u8> {
         std::fs::read(self.folder.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// The lines of a file of JSON lines that have this key.
-    fn lines(&self, path: &str, key: &str) -> Vec<serde_json::Value> {
+    pub fn lines(&self, path: &str, key: &str) -> Vec<serde_json::Value> {
         let text = String::from_utf8(self.read(path)).expect("text");
         let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
         lines.filter(|line: &serde_json::Value| !line[key].is_null()).collect()
@@ -67,7 +67,7 @@ impl Drop for Desk {
     }
 }
 
-const DIGITS: &str = "model: {type: mlp, hidden: [16]}\ndata: {embedded: digits}\nlearning_rate: 0.003\n";
+pub const DIGITS: &str = "model: {type: mlp, hidden: [16]}\ndata: {embedded: digits}\nlearning_rate: 0.003\n";
 
 #[test]
 fn one_file_is_one_run() {
@@ -112,7 +112,10 @@ fn what_cannot_be_ends_with_2_and_leaves_nothing() {
     }
     let (code, told) = desk.refused(&["digits.yaml", "--set", "output=file"]);
     assert_eq!(code, Some(1));
-    assert!(told.starts_with("gradus: making the folder file/digits: "), "said before anything is trained: {told}");
+    assert!(
+        told.starts_with("gradus: making the folder ") && told.contains("file/digits: "),
+        "said before anything is trained: {told}"
+    );
     assert!(!desk.folder.join("runs").exists());
 }
 
@@ -127,7 +130,10 @@ fn what_is_refused_leaves_the_folder_as_it_was() {
     let before = ["run.yaml", "inputs.json", "metrics.jsonl", "model.safetensors"].map(kept);
     let unchanged = || ["run.yaml", "inputs.json", "metrics.jsonl", "model.safetensors"].map(kept) == before;
     for (arguments, words) in [
-        (vec!["--resume", "runs/run", "--set", "batch_size=4"], "batch_size is 8 there and 4 here"),
+        (
+            vec!["--resume", "runs/run", "--set", "batch_size=4"],
+            "runs/run/run.yaml goes on as it began (batch_size: 8); ",
+        ),
         (vec!["run.yaml", "--overwrite", "--set", "batch_size=400"], "a step takes 400 rows, the train set has 36"),
         (vec!["run.yaml"], "holds a run already"),
         (vec!["--resume", "."], ". holds no run to go on with"),
@@ -343,9 +349,12 @@ fn what_no_evaluation_stands_behind_is_no_best() {
     for file in ["best.safetensors", "metrics.jsonl"] {
         std::fs::write(desk.folder.join("runs/digits").join(file), "").expect("a file");
     }
-    std::fs::write(desk.folder.join("runs/digits/run.yaml"), format!("{DIGITS}name: digits\noutput: ..\n"))
-        .expect("a file");
-    desk.done(&["--resume", "runs/digits", "--set", "epochs=1", "--set", "evaluate_every_epochs=2"]);
+    std::fs::write(
+        desk.folder.join("runs/digits/run.yaml"),
+        format!("{DIGITS}evaluate_every_epochs: 2\nname: digits\noutput: ..\n"),
+    )
+    .expect("a file");
+    desk.done(&["--resume", "runs/digits", "--set", "epochs=1"]);
     assert!(!desk.folder.join("runs/digits/best.safetensors").exists());
 }
 
@@ -377,8 +386,8 @@ fn parameters_in_bf16_are_trained_and_begun_from() {
     }
     assert!(desk.read("runs/again/model.safetensors") == small);
     let (code, words) = desk.refused(&["--resume", "runs/small", "--set", "model.parameters=f32"]);
-    assert_eq!(code, Some(1));
-    assert!(words.contains("model.parameters is bf16 there and f32 here"), "{words}");
+    assert_eq!(code, Some(2));
+    assert!(words.contains("goes on as it began (model.parameters: bf16)"), "{words}");
 }
 
 #[test]
@@ -431,8 +440,8 @@ fn passes_add_up_to_a_step_and_the_run_goes_on_to_the_same_bytes() {
 
     train("cut", &[&["epochs=1"][..], &four[..]].concat());
     let (code, told) = desk.refused(&["--resume", "runs/cut", "--set", "gradient_accumulation_steps=2"]);
-    let words = "gradient_accumulation_steps is 4 there and 2 here";
-    assert!(code == Some(1) && told.contains(words), "{told}");
+    let words = "(gradient_accumulation_steps: 4); what may be set is epochs, ";
+    assert!(code == Some(2) && told.contains(words), "{told}");
     desk.done(&["--resume", "runs/cut", "--set", "epochs=2"]);
     for file in ["model.safetensors", "metrics.jsonl"] {
         assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/four/{file}")), "{file}");
@@ -595,6 +604,16 @@ fn lr_find_names_rates_and_leaves_the_run_alone() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
     let steepest = json["suggestions"]["steepest_descent"].as_f64().expect("a rate");
     assert!((1e-4..1.0).contains(&steepest), "{steepest}");
+    // Rates that are all too high, and all too low.
+    for (start, end, why) in [("1e30", "1e35", "every rate tried is too high"), ("1e-30", "1e-25", "is too low")] {
+        let output = find(&["--start", start, "--end", end, "--steps", "20"]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && told.contains("no suggestion: ") && told.contains(why), "{told}");
+        assert!(!told.contains("--set learning_rate="), "{told}");
+        let output = find(&["--json", "--start", start, "--end", end, "--steps", "20"]);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+        assert_eq!(json["suggestions"]["valley"], serde_json::Value::Null);
+    }
     let output = find(&["--start", "1", "--end", "0.1"]);
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

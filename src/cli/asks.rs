@@ -1,0 +1,63 @@
+//! Which engine a command runs on.
+
+use super::kernels;
+use super::progress::Says;
+use super::say::tell;
+use gradus::engine::{AdapterChoice, Engine, list_adapters};
+use gradus::train::MadeOn;
+use std::env;
+
+/// What was asked for, on the command line or in the environment.
+pub(super) struct Asks {
+    /// The adapter; `None`: nothing was said.
+    pub(super) adapter: Option<AdapterChoice>,
+    /// `--kernels`.
+    pub(super) kernels: Option<String>,
+}
+
+impl Asks {
+    /// What the command line says, else what the environment does.
+    pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>) -> Asks {
+        let of_env = || env::var("GRADUS_ADAPTER").ok();
+        let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
+        Asks { adapter: adapter.map(|text| AdapterChoice::parse(&text)), kernels: kernels.map(str::to_owned) }
+    }
+
+    /// The adapter that was asked for, else the best.
+    pub(super) fn choice(&self) -> AdapterChoice {
+        self.adapter.clone().unwrap_or_default()
+    }
+
+    /// The engine of what trains. Where nothing is said and there is no GPU, that is the CPU engine: it is faster than
+    /// shaders on the same cores.
+    pub(super) fn engine(&self, says: Says) -> anyhow::Result<Engine> {
+        let choice = match &self.adapter {
+            None if list_adapters().first().is_some_and(|best| best.kind == "software") => {
+                if says >= Says::Usual {
+                    tell!("no GPU found: the CPU engine trains (--adapter software runs the shaders on the processor)");
+                }
+                AdapterChoice::Cpu
+            }
+            asked => asked.clone().unwrap_or_default(),
+        };
+        kernels::chosen(&Engine::new(&choice)?, self.kernels.as_deref())
+    }
+
+    /// The engine of a run that goes on: what it ran on so far, where nothing else is asked for and it is there.
+    pub(super) fn engine_of(&self, made_on: Option<&MadeOn>, says: Says) -> anyhow::Result<Engine> {
+        let Some(made_on) = made_on else { return self.engine(says) };
+        let engine = match (&self.adapter, &made_on.adapter) {
+            (Some(asked), _) => Engine::new(asked)?,
+            (None, None) => Engine::cpu(),
+            (None, Some([name, ..])) => match Engine::new(&AdapterChoice::Named(name.clone())) {
+                Ok(engine) => engine,
+                Err(_) => return self.engine(says),
+            },
+        };
+        let is_the_same = MadeOn::of(&engine).adapter == made_on.adapter;
+        if is_the_same && self.kernels.is_none() && env::var_os("GRADUS_KERNELS").is_none_or(|text| text.is_empty()) {
+            return Ok(engine.choosing(made_on.kernels.clone()));
+        }
+        kernels::chosen(&engine, self.kernels.as_deref())
+    }
+}

@@ -1,0 +1,92 @@
+//! A file of JSON lines that grows while a run goes on.
+
+use super::appended::Appended;
+use super::run_folder::write_beside;
+use anyhow::Context;
+use gradus::train::files;
+use serde_json::Value;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+/// The key of a line that says how many are missing in its place.
+pub(super) const LOST: &str = "lost_lines";
+
+/// A log. A line that cannot be written is missing; the first that can be again comes behind a line that says how many are.
+pub(super) struct Log {
+    file: Appended,
+    /// Lines that are missing behind the last one.
+    missing: u64,
+}
+
+impl Log {
+    /// The file, made where it is not there.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
+        Ok(Log { file: Appended::open(path)?, missing: 0 })
+    }
+
+    /// Adds a line. Of several failures in a row the first is an error.
+    pub(super) fn add(&mut self, line: &impl serde::Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(line)? + "\n";
+        if self.missing > 0 {
+            text = format!("{{\"{LOST}\":{}}}\n{text}", self.missing);
+        }
+        let added = self.file.add(text.as_bytes());
+        self.missing = if matches!(added, Ok(true)) { 0 } else { self.missing + 1 };
+        added.map(drop)
+    }
+
+    /// Makes what has been written last.
+    pub(super) fn sync(&self) -> anyhow::Result<()> {
+        self.file.sync()
+    }
+}
+
+/// Drops the lines of what a run comes by again, which `kept` refuses; those that stay. A line between them that cannot be
+/// read becomes one that says that it is missing.
+pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<Value>> {
+    let bytes = match files::read(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.with_context(|| format!("reading {}", file.display()))?,
+    };
+    let (mut lines, mut text, mut missing) = (Vec::new(), Vec::new(), 0);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice::<Value>(line) {
+            Ok(value) if value[LOST].is_u64() => missing += value[LOST].as_u64().unwrap_or(0),
+            Ok(value) if kept(&value) => {
+                if missing > 0 {
+                    writeln!(text, "{{\"{LOST}\":{missing}}}")?;
+                }
+                missing = 0;
+                text.extend(line);
+                text.push(b'\n');
+                lines.push(value);
+            }
+            Ok(_) => {}
+            Err(_) => missing += 1,
+        }
+    }
+    if text != bytes {
+        write_beside(file, &text)?;
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_lines_between_good_ones_are_marked_and_the_end_that_comes_again_goes() {
+        let file = std::env::temp_dir().join(format!("gradus-log-{}.jsonl", std::process::id()));
+        std::fs::write(&file, b"{\"step\":0}\n{\"st\n\xff\n{\"step\":1,\"a\":0}\n{\"step\":2}\n{\"step\":3").unwrap();
+        let lines = keep_until(&file, |line| line["step"].as_u64().is_some_and(|step| step < 2)).unwrap();
+        assert_eq!(lines.len(), 2);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "{\"step\":0}\n{\"lost_lines\":2}\n{\"step\":1,\"a\":0}\n");
+        let mut log = Log::open(&file).unwrap();
+        log.missing = 3;
+        log.add(&serde_json::json!({"step": 2})).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text + "{\"lost_lines\":3}\n{\"step\":2}\n");
+        std::fs::remove_file(&file).unwrap();
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether a run came to something: one that came to nothing looks like any other until one reads its numbers.
+
+use gradus::train::{Evaluation, Event};
+
+/// What the losses of the steps say.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// The first step of this process that was reported, and the first whose loss was not finite.
+    first: Option<u64>,
+    first_lost: Option<u64>,
+    last_loss: Option<f32>,
+}
+
+impl Verdict {
+    /// Takes in what a step reports.
+    pub(super) fn note(&mut self, event: &Event) {
+        let Event::Step(progress) = event else { return };
+        self.first.get_or_insert(progress.step);
+        if !progress.loss.is_finite() {
+            self.first_lost.get_or_insert(progress.step);
+        }
+        self.last_loss = Some(progress.loss);
+    }
+
+    /// Why the run counts as failed, by its last evaluation; `None` where it does not.
+    pub(super) fn failure(&self, last: &Evaluation) -> Option<String> {
+        let Evaluation { steps, skipped_steps, val_loss, .. } = last;
+        if 2 * skipped_steps > *steps {
+            let cause = self.cause();
+            return Some(format!(
+                "{skipped_steps} of {steps} steps were skipped: their gradients were not finite, {cause}"
+            ));
+        }
+        if val_loss.is_finite() {
+            return None;
+        }
+        let is_sound = self.last_loss.is_some_and(f32::is_finite) && self.first_lost.is_none();
+        let cause = if is_sound {
+            "and every loss in training is finite: a value of the test set is too large for the model".to_owned()
+        } else {
+            self.cause()
+        };
+        Some(format!("the test loss is {val_loss}, {cause}"))
+    }
+
+    /// What a loss that is not finite comes from, by when it came first.
+    pub(super) fn cause(&self) -> String {
+        match self.first_lost {
+            Some(0) => {
+                "from the first step on: a value of the data, or one that was begun with, is too large for the model"
+                    .to_owned()
+            }
+            Some(step) => {
+                format!("from step {step} on: a lower rate, a warm-up or optimizer.clip_norm may help")
+            }
+            None => "whatever the losses of the steps were: a lower rate, a warm-up or optimizer.clip_norm may help"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus::optim::Stats;
+    use gradus::train::Progress;
+
+    const STATS: Stats = Stats {
+        step: 0,
+        applied_steps: 0,
+        skipped_steps: 0,
+        skipped: false,
+        bad_group: None,
+        grad_norm: None,
+        clip_coefficient: 1.0,
+        device_seconds: None,
+    };
+
+    fn evaluation(skipped_steps: u64, val_loss: f64) -> Evaluation {
+        let (epoch, steps, phase, train_loss, val_accuracy, lr) = (1, 10, 0, 1.0, 0.5, 1e-3);
+        Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
+    }
+
+    fn verdict(losses: &[f32]) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (step, loss) in losses.iter().enumerate() {
+            let progress = Progress { step: step as u64, phase: 0, lrs: Vec::new(), loss: *loss, stats: STATS };
+            verdict.note(&Event::Step(progress));
+        }
+        verdict
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_is_told_with_the_cause_that_fits() {
+        let told = |losses: &[f32], last: &Evaluation| verdict(losses).failure(last);
+        assert_eq!(told(&[1.0, f32::NAN, 1.0], &evaluation(5, 0.3)), None, "half of them and less");
+        assert!(told(&[f32::NAN; 3], &evaluation(6, 0.3)).unwrap().contains("6 of 10 steps were skipped"));
+        assert!(told(&[f32::NAN; 3], &evaluation(10, f64::NAN)).unwrap().contains("from the first step on: a value"));
+        assert!(told(&[1.0, f32::INFINITY], &evaluation(9, 0.3)).unwrap().contains("from step 1 on: a lower rate"));
+        let test = told(&[1.0, 1.0], &evaluation(0, f64::INFINITY)).unwrap();
+        assert!(test.contains("the test loss is inf, ") && test.contains("a value of the test set"), "{test}");
+    }
+}
