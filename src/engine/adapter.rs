@@ -1,6 +1,7 @@
 //! Which device to run on.
 
 use super::Error;
+use super::gpu::binding_bytes;
 use std::fmt;
 
 /// How an adapter is picked.
@@ -43,7 +44,7 @@ pub struct AdapterReport {
     pub backend: String,
     /// Driver and version.
     pub driver: String,
-    /// Largest storage binding in bytes: the size of a page.
+    /// Largest storage binding in bytes, of which 2 GiB are used at most: the size of a page.
     pub storage_binding_bytes: u64,
     /// Largest buffer in bytes.
     pub buffer_bytes: u64,
@@ -72,7 +73,7 @@ impl AdapterReport {
             kind: kind(info.device_type),
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-            storage_binding_bytes: limits.max_storage_buffer_binding_size,
+            storage_binding_bytes: binding_bytes(limits),
             buffer_bytes: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,

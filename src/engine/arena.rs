@@ -4,6 +4,10 @@
 //! that fits a page lies in one page; a larger one is cut at multiples of a chunk, so that no chunk crosses a page and
 //! results do not depend on the page size.
 
+/// Most bytes of a page and of a binding on any device. Some report tens of GiB, but an index in a shader reaches 4 GiB at
+/// most, and what lies behind is clamped onto one element. Half of that is safe everywhere.
+pub(crate) const MOST_PAGE_BYTES: u64 = 2 << 30;
+
 /// Elements (of 4 bytes) between boundaries where a run of f32 may start: 256 bytes, the strictest binding alignment.
 pub(crate) const ALIGNMENT_ELEMENTS: u64 = 64;
 
@@ -82,6 +86,26 @@ mod tests {
         let placement = place(&[100, 60], 512, 64);
         assert_eq!(placement.pieces[1], [Piece { window: 1, offset: 0, elements: 60 }]);
         assert_eq!(placement.pages, [128, 64]);
+    }
+
+    #[test]
+    fn pages_of_the_largest_size_are_filled_to_their_edge() {
+        const PAGE: u64 = MOST_PAGE_BYTES / 4;
+        // What a device binds may be 256 bytes less.
+        for page in [PAGE, PAGE - 64] {
+            let placement = place(&[page, 1, page - 64, 3 * page + 5], 4 * page, 4096);
+            assert_eq!(placement.pieces[0], [Piece { window: 0, offset: 0, elements: page }]);
+            assert_eq!(placement.pieces[1], [Piece { window: 1, offset: 0, elements: 1 }]);
+            assert_eq!(placement.pieces[2], [Piece { window: 1, offset: 64, elements: page - 64 }]);
+            let long = &placement.pieces[3];
+            assert_eq!(long.iter().map(|piece| piece.elements).sum::<u64>(), 3 * page + 5);
+            let (last, cut) = long.split_last().expect("pieces");
+            assert!(cut.iter().all(|piece| piece.elements % 4096 == 0), "{long:?}");
+            assert!(long.iter().all(|piece| piece.offset + piece.elements <= page), "{long:?}");
+            assert!(
+                placement.pages.iter().all(|elements| *elements <= page) && last.window == placement.pages.len() - 1
+            );
+        }
     }
 
     #[test]

@@ -22,9 +22,9 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         let bytes = read(from)?;
         write(to, &bytes)?;
     }
-    for prepared in submission.programs {
+    for (prepared, slot) in submission.runs() {
         for dispatch in &prepared.program.dispatches {
-            run(forms, &prepared.program.label, dispatch, submission.slot)?;
+            run(forms, &prepared.program.label, dispatch, slot)?;
         }
     }
     if let Some(report) = &submission.report {

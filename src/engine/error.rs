@@ -93,6 +93,22 @@ pub enum Error {
         /// The slot asked for.
         slot: u32,
     },
+    /// A number that kernels have in 32 bits does not fit them.
+    #[error("{what}: {value} is more than 32 bits count")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        value: u64,
+    },
+    /// A submission gives some of its programs a slot.
+    #[error("{slots} slots for {programs} programs: one for each is needed, or none")]
+    SlotsDiffer {
+        /// Slots given.
+        slots: usize,
+        /// Programs of the submission.
+        programs: usize,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

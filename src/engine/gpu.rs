@@ -1,23 +1,24 @@
 //! The engine that runs the shaders, through wgpu.
 
 use super::adapter::AdapterReport;
+use super::arena::MOST_PAGE_BYTES;
 use super::buffer::{Buffer, Memory, Range};
 use super::counters::Tally;
+use super::faults::{Faults, Scopes};
 use super::kernels::{Access, Kernel};
 use super::program::{Binding, Dispatch, Program, Submission, Upload};
 use super::ring::{
-    Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY, next_in_order,
+    Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Timer, UNDER_WAY, Unfinished,
+    next_in_order,
 };
 use super::{CLOCK_SLOTS, Error, cooperative};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-const OUT_OF_MEMORY: &str = "out of device memory";
-
 /// Bytes of one clock slot that a shader sees.
-const CLOCK_BYTES: u64 = 16;
+const CLOCK_BYTES: u32 = 16;
 
 /// Another thread hands a report over at once; no more naps than 5 s.
 const HANDING_OVER: Duration = Duration::from_micros(50);
@@ -35,19 +36,15 @@ pub(crate) struct Gpu {
     timestamps: bool,
     /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
     clock: wgpu::Buffer,
-    clock_stride: u64,
+    clock_stride: u32,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    /// The first thing that went wrong on our own device since it was last asked.
-    fault: Arc<Mutex<Option<Fault>>>,
+    /// What went wrong on our own device.
+    faults: Arc<Faults>,
     /// States of the reports that have been submitted and may not have arrived.
     under_way: Mutex<Vec<Arc<AtomicU8>>>,
+    /// Submissions that the device has not finished, as far as it has been asked.
+    unfinished: Arc<AtomicU64>,
     pub(crate) tally: Tally,
-}
-
-enum Fault {
-    Refused(String),
-    OutOfMemory,
-    Lost(String),
 }
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
@@ -65,7 +62,7 @@ pub(crate) struct GpuDispatch {
     clocked: bool,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -86,20 +83,8 @@ impl Gpu {
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .map_err(|error| Error::NoDevice { adapter: name, reason: error.to_string() })?;
 
-        let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
-        let refused = Arc::clone(&fault);
-        device.on_uncaptured_error(Arc::new(move |error| {
-            let found = match error {
-                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
-                other => Fault::Refused(other.to_string()),
-            };
-            locked(&refused).get_or_insert(found);
-        }));
-        let lost = Arc::clone(&fault);
-        device.set_device_lost_callback(move |reason, message| {
-            *locked(&lost) = Some(Fault::Lost(format!("{reason:?}: {message}")));
-        });
-        Ok(Gpu { cooperative_subgroup, ..Gpu::on(device, queue, true, fault)? })
+        let faults = Faults::of(&device);
+        Ok(Gpu { cooperative_subgroup, ..Gpu::on(device, queue, true, faults)? })
     }
 
     /// Uses a device that belongs to the caller, and leaves its handlers alone.
@@ -107,13 +92,13 @@ impl Gpu {
         Gpu::on(device, queue, false, Arc::default())
     }
 
-    fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, fault: Arc<Mutex<Option<Fault>>>) -> Result<Gpu, Error> {
+    fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, faults: Arc<Faults>) -> Result<Gpu, Error> {
         let limits = device.limits();
         let report = AdapterReport::of(&device.adapter_info(), device.features(), &limits);
-        let clock_stride = CLOCK_BYTES.max(u64::from(limits.min_uniform_buffer_offset_alignment));
-        let mut ticks = vec![0u8; (clock_stride * u64::from(CLOCK_SLOTS)) as usize];
+        let clock_stride = CLOCK_BYTES.max(limits.min_uniform_buffer_offset_alignment);
+        let mut ticks = vec![0u8; (clock_stride * CLOCK_SLOTS) as usize];
         for slot in 0..CLOCK_SLOTS {
-            let at = (clock_stride * u64::from(slot)) as usize;
+            let at = (clock_stride * slot) as usize;
             ticks[at..at + 4].copy_from_slice(&slot.to_le_bytes());
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -136,15 +121,16 @@ impl Gpu {
             clock,
             clock_stride,
             pipelines,
-            fault,
+            faults,
             under_way: Mutex::default(),
+            unfinished: Arc::default(),
             tally,
         })
     }
 
     /// Bytes that one binding, and so one page, may have.
     pub(crate) fn page_bytes(&self) -> u64 {
-        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size) & !255
+        binding_bytes(&self.limits) & !255
     }
 
     pub(crate) fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, Error> {
@@ -171,18 +157,15 @@ impl Gpu {
         if let Some(error) = refused {
             return Err(self.refused(&format!("buffer {label:?} of {bytes} bytes"), error.to_string()));
         }
-        self.check()?;
-        Ok(buffer)
+        self.lost().map_or(Ok(buffer), Err)
     }
 
     /// Writes into a buffer that nothing refers to yet, ahead of the next submission.
     pub(crate) fn fill(&self, buffer: &Buffer, data: &[u8]) -> Result<(), Error> {
-        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let scopes = Scopes::open(&self.device);
         self.queue.write_buffer(gpu_buffer(buffer)?, 0, data);
-        match scopes {
-            Some(scopes) => scopes.close(&format!("filling {buffer:?}"), &self.report.name),
-            None => self.check(),
-        }
+        scopes.close(&format!("filling {buffer:?}"), &self.report.name)?;
+        self.lost().map_or(Ok(()), Err)
     }
 
     pub(crate) fn prepare(&self, program: &Program) -> Result<Vec<GpuDispatch>, Error> {
@@ -194,18 +177,20 @@ impl Gpu {
         let bad =
             |reason: String| Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason };
         let mut entries = Vec::with_capacity(dispatch.bindings.len());
-        for (place, binding) in dispatch.bindings.iter().enumerate() {
+        for ((place, binding), access) in (0..).zip(&dispatch.bindings).zip(dispatch.kernel.bindings) {
             let resource = match binding {
-                Binding::Clock => {
-                    wgpu::BufferBinding { buffer: &self.clock, offset: 0, size: wgpu::BufferSize::new(CLOCK_BYTES) }
-                }
+                Binding::Clock => wgpu::BufferBinding {
+                    buffer: &self.clock,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(u64::from(CLOCK_BYTES)),
+                },
                 Binding::Memory(range) => {
                     let Memory::Gpu(buffer) = range.buffer.memory() else {
                         return Err(Error::ForeignBuffer { label: range.buffer.label().to_owned() });
                     };
-                    let limit = match dispatch.kernel.bindings[place] {
+                    let limit = match access {
                         Access::Uniform | Access::Clock => self.limits.max_uniform_buffer_binding_size,
-                        Access::Read | Access::ReadWrite => self.limits.max_storage_buffer_binding_size,
+                        Access::Read | Access::ReadWrite => binding_bytes(&self.limits),
                     };
                     if range.bytes > limit {
                         let label = range.buffer.label().to_owned();
@@ -214,10 +199,7 @@ impl Gpu {
                     wgpu::BufferBinding { buffer, offset: range.offset, size: wgpu::BufferSize::new(range.bytes) }
                 }
             };
-            entries.push(wgpu::BindGroupEntry {
-                binding: place as u32,
-                resource: wgpu::BindingResource::Buffer(resource),
-            });
+            entries.push(wgpu::BindGroupEntry { binding: place, resource: wgpu::BindingResource::Buffer(resource) });
         }
         let scopes = Scopes::open(&self.device);
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -238,7 +220,7 @@ impl Gpu {
         }
         let scopes = Scopes::open(&self.device);
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            kernel.bindings.iter().enumerate().map(|(place, access)| layout_entry(place as u32, *access)).collect();
+            (0..).zip(kernel.bindings).map(|(place, access)| layout_entry(place, *access)).collect();
         let layout = self
             .device
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
@@ -269,33 +251,56 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Runs a submission. One call to the queue, nothing waited for.
+    /// Runs a submission. One call to the queue, nothing waited for. Where it comes back with an error other than a lost
+    /// device, the device has not taken it.
     pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
-        // What went wrong before refuses this submission, rather than being told of it after it ran.
-        self.check()?;
+        self.check_before()?;
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let mut encoder =
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus step") });
-        let slot = self.encode(&mut encoder, submission)?;
+        let slot = self.encode(&mut encoder, submission, Some(&self.unfinished))?;
         if let Some(slot) = slot {
             let mut under_way = locked(&self.under_way);
             under_way.retain(|state| state.load(Ordering::Acquire) == UNDER_WAY);
             under_way.push(Arc::clone(&slot.state));
         }
-        self.queue.submit([encoder.finish()]);
-        self.tally.submission();
-        if let Some(scopes) = scopes {
-            scopes.close("a submission", &self.report.name)?;
+        if slot.is_none() {
+            let unfinished = Unfinished::new(&self.unfinished);
+            encoder.on_submitted_work_done(move || drop(unfinished));
         }
+        let commands = encoder.finish();
+        match scopes {
+            Some(scopes) => scopes.close("a submission", &self.report.name)?,
+            None => self.check("a submission")?,
+        }
+        if let Some(reason) = self.hand_in(commands) {
+            slot.into_iter().for_each(|slot| slot.refused.store(true, Ordering::Release));
+            return Err(self.refused("a submission", reason));
+        }
+        self.tally.submission();
         // Finds a lost device, and hands over what is mapped; this never waits.
         self.poll(wgpu::PollType::Poll)
     }
 
-    /// Writes a submission into an encoder, which may be the caller's; the slot of its report.
-    pub(crate) fn encode<'a>(
+    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside where it does not: what
+    /// they are refused for is no fault of the commands.
+    fn hand_in(&self, commands: wgpu::CommandBuffer) -> Option<String> {
+        if !self.own {
+            let scopes = Scopes::open(&self.device);
+            self.queue.submit([commands]);
+            return scopes.pop().filter(|refusal| refusal.is_of_submit).map(|refusal| refusal.reason);
+        }
+        self.queue.submit([commands]);
+        self.faults.refused_here(|refusal| refusal.is_of_submit)
+    }
+
+    /// Writes a submission into an encoder, which may be the caller's; the slot of its report, which is counted among those
+    /// that are unfinished, if they are given.
+    fn encode<'a>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         submission: &Submission<'a>,
+        unfinished: Option<&Arc<AtomicU64>>,
     ) -> Result<Option<&'a GpuSlot>, Error> {
         for upload in &submission.uploads {
             self.encode_upload(encoder, upload)?;
@@ -320,8 +325,8 @@ impl Gpu {
                 end_of_pass_write_index: Some(1),
             }),
         });
-        let offset = [(self.clock_stride * u64::from(submission.slot)) as u32];
-        for prepared in submission.programs {
+        for (prepared, slot) in submission.runs() {
+            let offset = [self.clock_stride * slot];
             self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
             for dispatch in &prepared.gpu {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
@@ -332,7 +337,7 @@ impl Gpu {
         }
         drop(pass);
         if let (Some(slot), Some(report)) = (slot, &submission.report) {
-            encode_report(encoder, report.ring, slot)?;
+            encode_report(encoder, report.ring, slot, unfinished.map(Unfinished::new))?;
         }
         Ok(slot)
     }
@@ -343,8 +348,9 @@ impl Gpu {
         encoder: &mut wgpu::CommandEncoder,
         submission: &Submission<'_>,
     ) -> Result<(), Error> {
+        self.check_before()?;
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
-        self.encode(encoder, submission)?;
+        self.encode(encoder, submission, None)?;
         if let (Some(lost), false) = (&submission.lost, submission.uploads.is_empty()) {
             let carried = Carried { lost: Arc::clone(lost), submitted: false };
             encoder.on_submitted_work_done(move || carried.submitted());
@@ -352,7 +358,7 @@ impl Gpu {
         if let Some(scopes) = scopes {
             scopes.close("a step in the caller's encoder", &self.report.name)?;
         }
-        self.check()
+        self.check("a step in the caller's encoder")
     }
 
     /// The bytes travel inside the command buffer, so that they arrive in order even when a caller submits late.
@@ -377,6 +383,7 @@ impl Gpu {
 
     /// Brings bytes back and waits for them: for checkpoints and tests, not for steps.
     pub(crate) fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<u8>>, Error> {
+        self.check_before()?;
         let mut stagings = Vec::with_capacity(ranges.len());
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let mut encoder =
@@ -391,10 +398,11 @@ impl Gpu {
         }
         let index = self.queue.submit([encoder.finish()]);
         self.tally.submission();
-        self.wait_for(index)?;
         if let Some(scopes) = scopes {
             scopes.close("a read", &self.report.name)?;
         }
+        self.check("a read")?;
+        self.wait_for(index)?;
         let mut read = Vec::with_capacity(ranges.len());
         for (staging, range) in stagings.iter().zip(ranges) {
             let what = || format!("a read of {range:?}");
@@ -427,35 +435,53 @@ impl Gpu {
         Ok(())
     }
 
-    /// Polls, and tells what went wrong since the last time. wgpu 30 panics in a poll that finds the device lost; that
-    /// panic ends here.
-    fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
-        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(poll)));
-        self.check()?;
-        match polled {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.refused("a poll", error.to_string())),
-            Err(_) => {
-                let reason = "it was lost during a poll".to_owned();
-                Err(Error::DeviceLost { adapter: self.report.name.clone(), reason })
-            }
+    /// Whether the device has more than so many submissions of ours to finish.
+    pub(crate) fn is_behind(&self, most: u64) -> Result<bool, Error> {
+        let is_more = || self.unfinished.load(Ordering::Acquire) > most;
+        if is_more() {
+            self.poll(wgpu::PollType::Poll)?;
         }
+        Ok(is_more())
     }
 
-    /// What has gone wrong on our own device since the last check.
-    fn check(&self) -> Result<(), Error> {
-        let mut fault = locked(&self.fault);
-        let error = match &*fault {
-            None => return Ok(()),
-            // A lost device stays lost.
-            Some(Fault::Lost(reason)) => {
-                return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason: reason.clone() });
+    /// Polls, and tells of a device that is lost. The callbacks of others run inside; their panics go on to their owners. wgpu
+    /// 30 panics where it finds the device lost; on a device of ours that panic ends here.
+    fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
+        let polled = if self.own { self.poll_own(poll)? } else { self.device.poll(poll) };
+        if let Some(lost) = self.lost() {
+            return Err(lost);
+        }
+        polled.map(|_| ()).map_err(|error| self.refused("a poll", error.to_string()))
+    }
+
+    fn poll_own(&self, poll: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, Error> {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(poll)));
+        polled.or_else(|panic| {
+            let by_wgpu = panic.downcast_ref::<String>().is_some_and(|text| text.starts_with("Error in Device::poll"));
+            match self.lost() {
+                Some(lost) if by_wgpu => Err(lost),
+                _ => std::panic::resume_unwind(panic),
             }
-            Some(Fault::OutOfMemory) => self.refused("a submission", OUT_OF_MEMORY.to_owned()),
-            Some(Fault::Refused(reason)) => self.refused("a submission", reason.clone()),
-        };
-        *fault = None;
-        Err(error)
+        })
+    }
+
+    fn lost(&self) -> Option<Error> {
+        let reason = self.faults.lost()?;
+        Some(Error::DeviceLost { adapter: self.report.name.clone(), reason })
+    }
+
+    /// What this thread's calls on our own device were refused for since it last asked. A lost device stays lost.
+    fn check(&self, what: &str) -> Result<(), Error> {
+        if let Some(lost) = self.lost() {
+            return Err(lost);
+        }
+        self.faults.refused_here(|_| true).map_or(Ok(()), |reason| Err(self.refused(what, reason)))
+    }
+
+    /// Before something is given to the device: what this thread's own calls of wgpu were refused for is told now, rather
+    /// than as this one's fault.
+    fn check_before(&self) -> Result<(), Error> {
+        self.check("an earlier call on its device; nothing was submitted")
     }
 
     fn refused(&self, what: &str, reason: String) -> Error {
@@ -469,7 +495,13 @@ impl Gpu {
         for _ in 0..RING_SLOTS {
             let staging = self.create(&buffer_descriptor("report", bytes, usage))?;
             let timer = if self.timestamps { Some(self.timer()?) } else { None };
-            slots.push(GpuSlot { staging, tag: Mutex::new(0), state: Arc::new(AtomicU8::new(FREE)), timer });
+            slots.push(GpuSlot {
+                staging,
+                tag: Mutex::new(0),
+                state: Arc::new(AtomicU8::new(FREE)),
+                refused: AtomicBool::new(false),
+                timer,
+            });
         }
         Ok(Slots::Gpu(slots))
     }
@@ -503,7 +535,8 @@ impl Gpu {
             return Err(Error::DeviceLost { adapter: self.report.name.clone(), reason }.into());
         }
         while let Some(slot) = oldest_arrived(slots) {
-            let taken = self.hand_over(slot, &mut take);
+            let is_refused = slot.refused.load(Ordering::Acquire);
+            let taken = if is_refused { Ok(()) } else { self.hand_over(slot, &mut take) };
             slot.staging.unmap();
             slot.state.store(FREE, Ordering::Release);
             taken?;
@@ -563,11 +596,17 @@ fn take_free_slot(ring: &Ring, tag: u64) -> Option<&GpuSlot> {
         .iter()
         .find(|slot| slot.state.compare_exchange(FREE, UNDER_WAY, Ordering::AcqRel, Ordering::Relaxed).is_ok())?;
     *locked(&slot.tag) = tag;
+    slot.refused.store(false, Ordering::Release);
     Some(slot)
 }
 
-fn encode_report(encoder: &mut wgpu::CommandEncoder, ring: &Ring, slot: &GpuSlot) -> Result<(), Error> {
-    let pending = Pending::new(Arc::clone(&slot.state));
+fn encode_report(
+    encoder: &mut wgpu::CommandEncoder,
+    ring: &Ring,
+    slot: &GpuSlot,
+    unfinished: Option<Unfinished>,
+) -> Result<(), Error> {
+    let pending = Pending::new(slot, unfinished);
     let mut at = 0;
     for region in &ring.regions {
         let from = gpu_buffer(&region.buffer)?;
@@ -580,6 +619,11 @@ fn encode_report(encoder: &mut wgpu::CommandEncoder, ring: &Ring, slot: &GpuSlot
     }
     encoder.map_buffer_on_submit(&slot.staging, wgpu::MapMode::Read, .., move |result| pending.mapped(result));
     Ok(())
+}
+
+/// Bytes that one binding may have, as far as our kernels can address it.
+pub(crate) fn binding_bytes(limits: &wgpu::Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MOST_PAGE_BYTES)
 }
 
 fn gpu_buffer(buffer: &Buffer) -> Result<&wgpu::Buffer, Error> {
@@ -605,31 +649,19 @@ fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
     }
 }
 
-/// Error scopes around calls of ours, so that a refusal comes back to the caller on any device.
-struct Scopes {
-    // Popped in the reverse order of opening.
-    validation: wgpu::ErrorScopeGuard,
-    out_of_memory: wgpu::ErrorScopeGuard,
-    internal: wgpu::ErrorScopeGuard,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Scopes {
-    fn open(device: &wgpu::Device) -> Scopes {
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let out_of_memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        Scopes { validation, out_of_memory, internal }
-    }
-
-    fn close(self, what: &str, adapter: &str) -> Result<(), Error> {
-        let refused = pollster::block_on(self.validation.pop());
-        let out_of_memory = pollster::block_on(self.out_of_memory.pop());
-        let internal = pollster::block_on(self.internal.pop());
-        let reason = match (refused.or(internal), out_of_memory) {
-            (None, None) => return Ok(()),
-            (Some(error), _) => error.to_string(),
-            (None, Some(_)) => OUT_OF_MEMORY.to_owned(),
+    #[test]
+    fn a_binding_is_2_gib_at_most_whatever_a_device_reports() {
+        let limits = |binding, buffer| wgpu::Limits {
+            max_storage_buffer_binding_size: binding,
+            max_buffer_size: buffer,
+            ..wgpu::Limits::default()
         };
-        Err(Error::Validation { what: what.to_owned(), reason: format!("{reason} (on {adapter:?})") })
+        assert_eq!(binding_bytes(&limits(64 << 30, 64 << 30)), 2 << 30);
+        assert_eq!(binding_bytes(&limits((2 << 30) - 4, 64 << 30)), (2 << 30) - 4);
+        assert_eq!(binding_bytes(&limits(64 << 30, 256 << 20)), 256 << 20);
     }
 }

@@ -11,9 +11,11 @@ mod arena;
 mod buffer;
 mod choices;
 mod cooperative;
+mod count;
 mod counters;
 mod cpu;
 mod error;
+mod faults;
 mod forms;
 mod gpu;
 mod kernels;
@@ -25,6 +27,7 @@ pub(crate) use arena::{ALIGNMENT_ELEMENTS, place_at};
 pub use arena::{Piece, Placement, place};
 pub use buffer::{Buffer, Range};
 pub use choices::{Choices, Tile, Tiling};
+pub(crate) use count::{count, counted};
 pub use counters::Counters;
 pub use error::Error;
 pub use kernels::{Access, KERNELS, Kernel, kernel};
@@ -42,8 +45,8 @@ use std::time::Duration;
 /// Slots of the clock: the most steps that one table may cover.
 pub const CLOCK_SLOTS: u32 = 1024;
 
-/// Bytes that the CPU engine puts in one page: the least that every WebGPU device binds.
-const CPU_PAGE_BYTES: u64 = 128 << 20;
+/// Most bytes of a page of the CPU engine, which has no limit of its own: its kernels count elements in 32 bits.
+const CPU_PAGE_BYTES: u64 = 8 << 30;
 
 /// How long the host sleeps when it is far ahead of the device.
 const THROTTLE: Duration = Duration::from_micros(200);
@@ -419,6 +422,20 @@ impl Engine {
         }
     }
 
+    /// Sleeps while the device has more than so many of this engine's submissions to finish; those in a caller's encoder are
+    /// not among them. The CPU engine has none.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub fn keep_pace(&self, most_unfinished: u64) -> Result<(), Error> {
+        if let Inner::Gpu(gpu) = &*self.inner {
+            while gpu.is_behind(most_unfinished)? {
+                self.throttle();
+            }
+        }
+        Ok(())
+    }
+
     /// Sleeps a moment because the host is far ahead; the device has work meanwhile. Counted.
     pub fn throttle(&self) {
         self.tally().throttle();
@@ -440,8 +457,13 @@ fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
 }
 
 fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
-    if submission.slot >= CLOCK_SLOTS {
-        return Err(Error::NoSuchSlot { slot: submission.slot });
+    let slots = submission.slots.iter().chain([&submission.slot]);
+    if let Some(slot) = slots.copied().find(|slot| *slot >= CLOCK_SLOTS) {
+        return Err(Error::NoSuchSlot { slot });
+    }
+    let (slots, programs) = (submission.slots.len(), submission.programs.len());
+    if slots != 0 && slots != programs {
+        return Err(Error::SlotsDiffer { slots, programs });
     }
     for upload in &submission.uploads {
         upload.buffer.range(upload.offset, upload.data.len() as u64)?;

@@ -165,13 +165,23 @@ pub struct Submission<'a> {
     pub programs: &'a [&'a Prepared],
     /// The slot that every [`Binding::Clock`] reads.
     pub slot: u32,
+    /// A slot for each of the programs, where they differ: so one program runs for several steps or batches. Empty: all
+    /// read [`slot`](Submission::slot).
+    pub slots: &'a [u32],
     /// What to bring back, if anything.
     pub report: Option<Report<'a>>,
     /// Raised when the uploads do not arrive: the submission failed, or the encoder that carries them was dropped.
     pub lost: Option<Arc<AtomicBool>>,
 }
 
-impl Submission<'_> {
+impl<'a> Submission<'a> {
+    /// The programs, each with its slot.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&'a Prepared, u32)> {
+        let slot = self.slot;
+        let slots = self.slots.iter().copied().chain(std::iter::repeat(slot));
+        self.programs.iter().copied().zip(slots)
+    }
+
     pub(crate) fn raise_lost(&self) {
         if let Some(lost) = &self.lost {
             lost.store(true, Ordering::Release);

@@ -8,7 +8,7 @@
 
 use super::buffer::Range;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Slots of a ring: a report may be this many submissions behind before one is left out.
@@ -47,6 +47,8 @@ pub(crate) struct GpuSlot {
     pub(crate) staging: wgpu::Buffer,
     pub(crate) tag: Mutex<u64>,
     pub(crate) state: Arc<AtomicU8>,
+    /// The queue refused the submission that carries the report: it arrives all the same, and says nothing.
+    pub(crate) refused: AtomicBool,
     pub(crate) timer: Option<Timer>,
 }
 
@@ -90,11 +92,12 @@ impl Ring {
 pub(crate) struct Pending {
     state: Arc<AtomicU8>,
     outcome: u8,
+    _unfinished: Option<Unfinished>,
 }
 
 impl Pending {
-    pub(crate) fn new(state: Arc<AtomicU8>) -> Pending {
-        Pending { state, outcome: FREE }
+    pub(crate) fn new(slot: &GpuSlot, unfinished: Option<Unfinished>) -> Pending {
+        Pending { state: Arc::clone(&slot.state), outcome: FREE, _unfinished: unfinished }
     }
 
     pub(crate) fn mapped(mut self, result: Result<(), wgpu::BufferAsyncError>) {
@@ -105,6 +108,22 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.state.store(self.outcome, Ordering::Release);
+    }
+}
+
+/// A submission that the device has not finished.
+pub(crate) struct Unfinished(Arc<AtomicU64>);
+
+impl Unfinished {
+    pub(crate) fn new(all: &Arc<AtomicU64>) -> Unfinished {
+        all.fetch_add(1, Ordering::AcqRel);
+        Unfinished(Arc::clone(all))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

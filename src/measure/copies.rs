@@ -2,7 +2,7 @@
 
 use super::step::{median, rounds};
 use crate::Error;
-use crate::engine::{Dispatch, Engine, Program, Range, Submission, kernel, row_of};
+use crate::engine::{Dispatch, Engine, Program, Range, Submission, count, kernel, row_of};
 
 /// Bytes of a buffer that is copied, and how many are copied one after the other: more than any cache holds.
 const BUFFER_BYTES: u64 = 64 << 20;
@@ -40,7 +40,7 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
             kernel: kernel("copy")?,
             bindings: vec![from.clone().into(), to.clone().into()],
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
-            grid: row_of((bytes / 16).div_ceil(u64::from(workgroup * quads)) as u32),
+            grid: row_of(count("workgroups", (bytes / 16).div_ceil(u64::from(workgroup * quads)))?),
             bytes: 2 * bytes,
         });
     }

@@ -3,7 +3,7 @@
 use super::step::noise;
 use crate::Error;
 use crate::engine::layout::{Attention, Linear};
-use crate::engine::{Dispatch, Engine, Prepared, Program, Range};
+use crate::engine::{Dispatch, Engine, Prepared, Program, Range, counted};
 use crate::nn::attention::{self, Sight, attention_backward_key_value, attention_backward_query};
 use crate::nn::ops::{After, linear, linear_backward_input, linear_backward_weight};
 use crate::params::Storage;
@@ -90,7 +90,7 @@ pub(super) fn layer(engine: &Engine, [rows, inputs, outputs]: [usize; 3]) -> Res
 /// The passes of causal attention over so many tokens of an example and numbers of a head: forward, to the queries, to keys
 /// and values.
 pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<[Subject; 3], Error> {
-    let (context, head_quads) = (context as u32, (head as u32).div_ceil(4));
+    let (context, head_quads) = (counted(context), counted(head.div_ceil(4)));
     let shape = Attention::fused(TOKENS.div_ceil(context), context, HEADS, head_quads);
     let sizes = [context, 4 * head_quads];
     let (rows, width) = ((shape.batch * context) as usize, shape.width() * HEADS as usize);

@@ -6,7 +6,7 @@
 use super::Error;
 use super::ops::variant;
 use crate::engine::layout::Attention;
-use crate::engine::{Dispatch, Engine, Range, Tiling, kernel, row_of};
+use crate::engine::{Dispatch, Engine, Range, Tiling, count, kernel, row_of};
 
 /// Which keys a query sees of those that the mask lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ fn dispatch(
         kernel: kernel(&name)?,
         bindings: memory.into_iter().chain([sizes]).chain(position).map(Into::into).collect(),
         constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
-        grid: row_of(groups as u32),
+        grid: row_of(count("workgroups", groups)?),
         bytes: rows * row * numbers(shape),
     })
 }

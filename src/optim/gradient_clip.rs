@@ -46,7 +46,7 @@ impl GradientClip {
         let placed = placed(engine, sides, mode)?;
         let span = |(place, (_, range)): (usize, &(&str, Range))| Span {
             tensor: 0,
-            group: place as u32,
+            group: place,
             elements: range.bytes / 4,
             param: &[],
             grad: &placed.pieces[place],
@@ -55,7 +55,7 @@ impl GradientClip {
             squares: None,
         };
         let spans: Vec<Span<'_>> = gradients.iter().enumerate().map(span).collect();
-        let work = WorkList::new(&spans);
+        let work = WorkList::new(&spans)?;
 
         let control = control_block(engine, 1)?;
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;

@@ -42,5 +42,9 @@ pub use parameters::Parameters;
 pub use precision::Precision;
 pub use stats::Stats;
 
+/// Submissions that a device may have to finish before the host sleeps: enough never to starve it, few enough that what is
+/// queued stays small.
+pub const STEPS_AHEAD: u64 = 512;
+
 /// The last step that there is: a step's number has 32 bits on the device, and a table may reach past it.
 pub const LAST_STEP: u64 = u32::MAX as u64 - crate::engine::CLOCK_SLOTS as u64;

@@ -10,9 +10,9 @@ use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
 use super::work::{Span, WorkList};
-use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Precision, Stats};
+use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Precision, STEPS_AHEAD, Stats};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
-use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring};
+use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring, count};
 use crate::engine::{Submission, Upload};
 use crate::params::{self, Field, Group, Param, Row, nearest};
 use std::cell::OnceCell;
@@ -32,13 +32,17 @@ pub struct Settings {
     pub horizon_steps: u32,
     /// Most bytes of one page of state, below the device's own limit.
     pub page_bytes: Option<u64>,
+    /// Sleep in [`Optimizer::step`] and [`Optimizer::step_over`] while the device has more than [`STEPS_AHEAD`] submissions to
+    /// finish: what a host queues that never waits takes memory. A device that has work is not kept waiting by it. Steps in
+    /// a caller's own encoder or submission are the caller's to hold back.
+    pub throttle: bool,
     /// The seed of stochastic rounding, for what is stored so ([`Storage::Int8`](crate::params::Storage::Int8)).
     pub seed: u32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, seed: 0 }
+        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, throttle: true, seed: 0 }
     }
 }
 
@@ -424,7 +428,7 @@ impl Optimizer {
         if first_step > LAST_STEP {
             return Err(Error::StepTooLarge { step: first_step });
         }
-        self.rows = Rows::loaded(first_step, steps as u32, rows.to_vec());
+        self.rows = Rows::loaded(first_step, count("steps", steps)?, rows.to_vec());
         Ok(())
     }
 
@@ -597,8 +601,8 @@ impl Optimizer {
                 let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
                 let (arena, state) = self.state.place(tensor)?;
                 Some(Span {
-                    tensor: tensor as u32,
-                    group: group as u32,
+                    tensor,
+                    group,
                     elements: self.elements[tensor],
                     param: &self.memory.params.pieces[tensor],
                     grad: Some(&grads.pieces[tensor][..]).filter(|pieces| !pieces.is_empty())?,
@@ -608,7 +612,7 @@ impl Optimizer {
                 })
             })
             .collect();
-        let work = WorkList::new(&spans);
+        let work = WorkList::new(&spans)?;
         let stages = self.stages(&work);
         let in_place = stages.in_place;
         let (params, state) = (&self.memory.params.windows, &self.state);
@@ -682,7 +686,7 @@ impl Optimizer {
             Some(_) => {}
             None => self.make_full()?,
         }
-        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm());
+        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm())?;
         let uploads = table.map(|data| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
         let step = self.step;
         self.step += 1;
@@ -700,7 +704,8 @@ impl Optimizer {
         selection.map(|selection| &selection.prepared).or(self.full.as_ref()).ok_or(Error::StaleSelection)
     }
 
-    /// Takes one step, in one submission. Does not wait.
+    /// Takes one step, in one submission. Does not wait; but it sleeps where the host is far ahead of the device, see
+    /// [`Settings::throttle`].
     ///
     /// # Errors
     /// [`Error::NoRow`] past the loaded rows; from the device.
@@ -737,6 +742,7 @@ impl Optimizer {
     fn go(&mut self, selection: Option<&Selection>, encoder: Option<&mut wgpu::CommandEncoder>) -> Result<(), Error> {
         let (uploads, slot, step) = self.advance(selection)?;
         let program = self.prepared(selection)?;
+        let holds_back = self.settings.throttle && encoder.is_none();
         let report = Some(Report { ring: &self.ring, tag: step });
         let lost = Some(Arc::clone(&self.lost));
         let submission = Submission { uploads, programs: &[program], slot, report, lost, ..Submission::default() };
@@ -748,7 +754,11 @@ impl Optimizer {
             // A refused step does not count.
             self.step = step;
         }
-        Ok(taken?)
+        taken?;
+        if holds_back {
+            self.engine.keep_pace(STEPS_AHEAD)?;
+        }
+        Ok(())
     }
 
     /// The step about to be taken; skipped steps count.
@@ -809,8 +819,8 @@ impl Optimizer {
         let span = |&tensor: &usize| {
             let (arena, state) = self.state.place(tensor)?;
             let span = Span {
-                tensor: tensor as u32,
-                group: self.group_of[tensor]? as u32,
+                tensor,
+                group: self.group_of[tensor]?,
                 elements: self.elements[tensor],
                 param: &self.memory.params.pieces[tensor],
                 grad: &[],
@@ -820,7 +830,7 @@ impl Optimizer {
             };
             self.state.kept(arena).update.has_average.then_some(span)
         };
-        let work = WorkList::new(&self.state.order.iter().filter_map(span).collect::<Vec<_>>());
+        let work = WorkList::new(&self.state.order.iter().filter_map(span).collect::<Vec<_>>())?;
         let mut program = Program::new("swap");
         if !work.update_chunks.is_empty() {
             let stages = self.stages(&work);

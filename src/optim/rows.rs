@@ -1,7 +1,7 @@
 //! The host's side of the table: which row each group has at which step.
 
 use super::Error;
-use crate::engine::{CLOCK_SLOTS, layout};
+use crate::engine::{CLOCK_SLOTS, count, layout};
 use crate::params::{Field, Row, Rule};
 
 /// Rows for the steps to come, `[steps, groups]`, or one row a group that holds for every step.
@@ -45,7 +45,7 @@ impl Rows {
     pub(crate) fn slot(&self, step: u64) -> Result<u32, Error> {
         let (first, end) = (self.first, self.first + u64::from(self.steps));
         if (first..end).contains(&step) {
-            return Ok((step - first) as u32);
+            return Ok(count("slots", step - first)?);
         }
         Err(Error::NoRow { step, first, end })
     }
@@ -66,17 +66,17 @@ impl Rows {
     }
 
     /// The table's bytes, if the device does not have them yet. `max_norm` is for rows that say none.
-    pub(crate) fn take_bytes(&mut self, groups: usize, max_norm: f64) -> Option<Vec<u8>> {
+    pub(crate) fn take_bytes(&mut self, groups: usize, max_norm: f64) -> Result<Option<Vec<u8>>, Error> {
         if !std::mem::take(&mut self.stale) {
-            return None;
+            return Ok(None);
         }
         let header = layout::TableHeader {
-            first_step: self.first as u32,
-            groups: if self.held { 0 } else { groups as u32 },
+            first_step: count("steps", self.first)?,
+            groups: if self.held { 0 } else { count("groups", groups)? },
             ..Default::default()
         };
         let rows: Vec<layout::Row> = self.rows.iter().map(|row| on_device(row, max_norm)).collect();
-        Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat())
+        Ok(Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat()))
     }
 }
 

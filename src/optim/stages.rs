@@ -4,7 +4,7 @@ use super::external::Placed;
 use super::work::{Reduction, Run, WorkList};
 use super::{Clip, Error, Mode};
 use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, kernel, row_of};
 use crate::params::Storage;
 use std::cell::OnceCell;
 
@@ -128,7 +128,7 @@ impl Stages<'_> {
         let segments = self.segments(&reduction.runs, |run| Segment {
             first_partial: reduction.partials_of(run).start,
             partials: reduction.partials(),
-            chunks: reduction.chunks.len() as u32,
+            chunks: counted(reduction.chunks.len()),
             place,
             ..Segment::default()
         })?;
@@ -162,7 +162,7 @@ impl Stages<'_> {
         };
         let settings = Settings {
             partials: if self.has_norm() { self.work.partials() } else { 0 },
-            tensors: if alone { 0 } else { self.work.tensors.len() as u32 },
+            tensors: if alone { 0 } else { count("tensors", self.work.tensors.len())? },
             norm: self.clip.norm_kind(),
             guard: u32::from(self.guard),
             max_norm: self.clip.max_norm() as f32,

@@ -1,7 +1,7 @@
 //! The work list: the tensors of a step, cut into chunks, and the runs of chunks that share their bound windows.
 
-use crate::engine::Piece;
 use crate::engine::layout::{Chunk, PARTIALS};
+use crate::engine::{Error, Piece, count, counted};
 use std::ops::Range;
 
 /// Elements of a chunk: the unit of a workgroup's work and of the norm's fixed reduction. A multiple of 64.
@@ -18,8 +18,8 @@ const FOLDED: usize = PARTIALS / 4;
 #[derive(Clone, Copy)]
 pub(crate) struct Span<'a> {
     /// Place of its record in the control block.
-    pub(crate) tensor: u32,
-    pub(crate) group: u32,
+    pub(crate) tensor: usize,
+    pub(crate) group: usize,
     pub(crate) elements: u64,
     pub(crate) param: &'a [Piece],
     pub(crate) grad: &'a [Piece],
@@ -70,24 +70,27 @@ pub(crate) struct WorkList {
 }
 
 impl WorkList {
-    pub(crate) fn new(spans: &[Span<'_>]) -> WorkList {
-        let mut placed: Vec<(Windows, Chunk)> = spans.iter().flat_map(chunks_of).collect();
+    /// # Errors
+    /// [`Error::TooMany`] for what kernels cannot count.
+    pub(crate) fn new(spans: &[Span<'_>]) -> Result<WorkList, Error> {
+        let mut placed = all_chunks(spans.iter().copied())?;
         let squares = spans.iter().filter_map(|span| {
             let grad = std::slice::from_ref(span.squares.as_ref()?);
             Some(Span { elements: grad[0].elements, param: &[], grad, state: &[], ..*span })
         });
-        let fold = Reduction::new(squares, FOLDED);
+        let fold = Reduction::new(squares, FOLDED)?;
         let read = spans.iter().filter(|span| span.squares.is_none()).copied();
-        let norm = Reduction::new(read, PARTIALS - fold.partials() as usize);
+        let norm = Reduction::new(read, PARTIALS - fold.partials() as usize)?;
         placed.sort_by_key(|(windows, _)| *windows);
-        let update_runs = runs(&placed, |windows| windows);
-        WorkList {
+        let update_runs = runs(&placed, |windows| windows)?;
+        let record = |span: &Span<'_>| Ok([count("tensors", span.tensor)?, count("groups", span.group)?]);
+        Ok(WorkList {
             norm,
             fold,
             update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
             update_runs,
-            tensors: spans.iter().map(|span| [span.tensor, span.group]).collect(),
-        }
+            tensors: spans.iter().map(record).collect::<Result<_, Error>>()?,
+        })
     }
 
     /// Partial sums of both reductions.
@@ -103,71 +106,77 @@ impl WorkList {
 }
 
 impl Reduction {
-    fn new<'a>(spans: impl Iterator<Item = Span<'a>>, most_partials: usize) -> Reduction {
-        let placed: Vec<(Windows, Chunk)> = spans.flat_map(|span| chunks_of(&span)).collect();
-        let runs = runs(&placed, |windows| Windows { arena: 0, param: 0, grad: windows.grad, state: 0 });
-        Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), runs, most_partials }
+    fn new<'a>(spans: impl Iterator<Item = Span<'a>>, most_partials: usize) -> Result<Reduction, Error> {
+        let placed = all_chunks(spans)?;
+        let runs = runs(&placed, |windows| Windows { arena: 0, param: 0, grad: windows.grad, state: 0 })?;
+        Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), runs, most_partials })
     }
 
     /// Partial sums.
     pub(crate) fn partials(&self) -> u32 {
-        self.chunks.len().min(self.most_partials) as u32
+        counted(self.chunks.len().min(self.most_partials))
     }
 
     /// The partials that a run's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
     pub(crate) fn partials_of(&self, run: &Run) -> Range<u32> {
         let (n, p) = (self.chunks.len() as u64, u64::from(self.partials()));
-        // Largest i with i n / P <= chunk, in whole numbers.
-        let of_chunk = |chunk: u32| (((u64::from(chunk) + 1) * p - 1) / n) as u32;
+        // Largest i with i n / P <= chunk, in whole numbers: below P.
+        let of_chunk = |chunk: u32| u32::try_from(((u64::from(chunk) + 1) * p - 1) / n).unwrap_or(u32::MAX);
         of_chunk(run.chunks.start)..of_chunk(run.chunks.end - 1) + 1
     }
 }
 
-fn chunks_of(span: &Span<'_>) -> Vec<(Windows, Chunk)> {
-    let starts = (0..span.elements).step_by(CHUNK_ELEMENTS as usize);
-    starts
-        .map(|start| {
-            let (param, grad, state) = (locate(span.param, start), locate(span.grad, start), locate(span.state, start));
-            let windows = Windows { arena: span.arena, param: param.0, grad: grad.0, state: state.0 };
-            let chunk = Chunk {
-                param: param.1,
-                grad: grad.1,
-                state: state.1,
-                length: (span.elements - start).min(CHUNK_ELEMENTS) as u32,
-                tensor: span.tensor,
-                group: span.group,
-                number: (start / CHUNK_ELEMENTS) as u32,
-            };
-            (windows, chunk)
-        })
-        .collect()
+fn all_chunks<'a>(spans: impl Iterator<Item = Span<'a>>) -> Result<Vec<(Windows, Chunk)>, Error> {
+    let mut all = Vec::new();
+    for span in spans {
+        for start in (0..span.elements).step_by(CHUNK_ELEMENTS as usize) {
+            all.push(chunk_of(&span, start)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The chunk of a tensor that begins at this element.
+fn chunk_of(span: &Span<'_>, start: u64) -> Result<(Windows, Chunk), Error> {
+    let (param, grad, state) = (locate(span.param, start)?, locate(span.grad, start)?, locate(span.state, start)?);
+    let windows = Windows { arena: span.arena, param: param.0, grad: grad.0, state: state.0 };
+    let chunk = Chunk {
+        param: param.1,
+        grad: grad.1,
+        state: state.1,
+        length: count("elements of a chunk", (span.elements - start).min(CHUNK_ELEMENTS))?,
+        tensor: count("tensors", span.tensor)?,
+        group: count("groups", span.group)?,
+        number: count("chunks of a tensor", start / CHUNK_ELEMENTS)?,
+    };
+    Ok((windows, chunk))
 }
 
 /// Window and offset of an element. A stream that a stage does not use has no pieces and lies nowhere.
-fn locate(pieces: &[Piece], element: u64) -> (usize, u32) {
+fn locate(pieces: &[Piece], element: u64) -> Result<(usize, u32), Error> {
     let mut before = 0;
     for piece in pieces {
         if element < before + piece.elements {
-            return (piece.window, (piece.offset + element - before) as u32);
+            return Ok((piece.window, count("elements of a page", piece.offset + element - before)?));
         }
         before += piece.elements;
     }
-    (0, 0)
+    Ok((0, 0))
 }
 
-fn runs(placed: &[(Windows, Chunk)], key: impl Fn(Windows) -> Windows) -> Vec<Run> {
+fn runs(placed: &[(Windows, Chunk)], key: impl Fn(Windows) -> Windows) -> Result<Vec<Run>, Error> {
     let mut runs: Vec<Run> = Vec::new();
     for (place, (windows, chunk)) in placed.iter().enumerate() {
-        let place = place as u32;
+        let end = count("chunks", place + 1)?;
         match runs.last_mut() {
             Some(run) if run.windows == key(*windows) => {
-                run.chunks.end = place + 1;
+                run.chunks.end = end;
                 run.elements += u64::from(chunk.length);
             }
-            _ => runs.push(Run { windows: key(*windows), chunks: place..place + 1, elements: u64::from(chunk.length) }),
+            _ => runs.push(Run { windows: key(*windows), chunks: end - 1..end, elements: u64::from(chunk.length) }),
         }
     }
-    runs
+    Ok(runs)
 }
 
 #[cfg(test)]
@@ -191,7 +200,7 @@ mod tests {
             arena: 0,
             squares: None,
         };
-        let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]);
+        let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]).expect("a work list");
         let lengths: Vec<u32> = work.norm.chunks.iter().map(|chunk| chunk.length).collect();
         assert_eq!(lengths, [4096, 904, 7]);
         assert_eq!(work.update_runs.len(), 1);
@@ -214,7 +223,7 @@ mod tests {
                 arena: 0,
                 squares: None,
             };
-            let work = WorkList::new(&[span]);
+            let work = WorkList::new(&[span]).expect("a work list");
             let p = u64::from(work.partials());
             for chunk in 0..n as u32 {
                 let run = Run { chunks: chunk..chunk + 1, ..work.norm.runs[0].clone() };
@@ -226,6 +235,52 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn chunks_at_the_edges_of_the_largest_pages_lie_inside_them() {
+        use crate::engine::place;
+        const MOST_PAGE_BYTES: u64 = 2 << 30;
+        const PAGE: u64 = MOST_PAGE_BYTES / 4;
+        // 12 GiB: more elements than a page has bytes, in one tensor between two small ones.
+        let lengths = [100, 3 << 30, 7];
+        let placement = place(&lengths, MOST_PAGE_BYTES, CHUNK_ELEMENTS);
+        let span = |(tensor, elements): (usize, &u64)| {
+            let pieces = &placement.pieces[tensor][..];
+            Span {
+                tensor,
+                group: 0,
+                elements: *elements,
+                param: pieces,
+                grad: &[],
+                state: pieces,
+                arena: 0,
+                squares: None,
+            }
+        };
+        let work = WorkList::new(&lengths.iter().enumerate().map(span).collect::<Vec<_>>()).expect("a work list");
+        assert_eq!(work.update_runs.len(), placement.pages.len());
+        let mut elements = 0;
+        for run in &work.update_runs {
+            let (start, end) = (run.chunks.start as usize, run.chunks.end as usize);
+            let mut reach = 0;
+            for chunk in &work.update_chunks[start..end] {
+                assert!(u64::from(chunk.param) >= reach, "{chunk:?} overlaps the one before it");
+                reach = u64::from(chunk.param) + u64::from(chunk.length);
+                assert!(reach <= PAGE && chunk.param == chunk.state, "{chunk:?} of window {}", run.windows.param);
+            }
+            elements += run.elements;
+        }
+        assert_eq!(elements, lengths.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn an_offset_past_32_bits_is_an_error_and_no_other_place() {
+        let far = [piece(0, 1 << 32, 8)];
+        let span =
+            Span { tensor: 0, group: 0, elements: 8, param: &far, grad: &far, state: &far, arena: 0, squares: None };
+        let told = WorkList::new(&[span]).expect_err("an error").to_string();
+        assert_eq!(told, "elements of a page: 4294967296 is more than 32 bits count");
     }
 
     #[test]
@@ -241,7 +296,8 @@ mod tests {
             arena: 0,
             squares,
         };
-        let work = WorkList::new(&[span(0, Some(piece(0, 32, 5000))), span(1, None), span(2, Some(piece(0, 7, 1)))]);
+        let work = WorkList::new(&[span(0, Some(piece(0, 32, 5000))), span(1, None), span(2, Some(piece(0, 7, 1)))])
+            .expect("a work list");
         let read = |reduction: &Reduction| -> Vec<[u32; 3]> {
             reduction.chunks.iter().map(|chunk| [chunk.group, chunk.grad, chunk.length]).collect()
         };
@@ -250,7 +306,7 @@ mod tests {
         assert_eq!((work.update_chunks.len(), work.partials()), (9, 6));
         let many = [piece(0, 0, 2000 * CHUNK_ELEMENTS)];
         let span = |squares| Span { elements: many[0].elements, grad: &many, squares, ..span(0, None) };
-        let work = WorkList::new(&[span(Some(many[0])), span(None)]);
+        let work = WorkList::new(&[span(Some(many[0])), span(None)]).expect("a work list");
         assert_eq!((work.fold.partials(), work.norm.partials()), (256, 768));
     }
 
@@ -259,7 +315,7 @@ mod tests {
         let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
         let span =
             |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a, arena: 0, squares: None };
-        let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]);
+        let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]).expect("a work list");
         assert_eq!(work.norm.runs.len(), 1);
         let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();
         assert_eq!((order, work.update_runs.len()), (vec![0, 2, 1], 2));

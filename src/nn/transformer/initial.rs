@@ -10,16 +10,16 @@ impl Config {
     /// Initial values of each parameter, from a seed: weights and tables normal with deviation 0.02, biases 0, norms 1.
     /// In a decoder what ends in the residual stream has a deviation smaller by √(2 · layers) (Radford et al. 2019).
     pub fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
-        let values = |(tensor, param): (usize, crate::params::Param)| {
+        let values = |(tensor, param): (u32, crate::params::Param)| {
             let elements = param.elements();
             let values = match self.deviation(&param.name) {
-                Some(deviation) => normal(deviation, elements, seed, tensor as u32),
+                Some(deviation) => normal(deviation, elements, seed, tensor),
                 None if param.name.ends_with(".weight") => vec![1.0; elements],
                 None => vec![0.0; elements],
             };
             (param.name, values)
         };
-        self.params().into_iter().enumerate().map(values).collect()
+        (0..).zip(self.params()).map(values).collect()
     }
 
     /// `None` for norms and biases.
