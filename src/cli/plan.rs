@@ -163,7 +163,9 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> 
 fn pass(model: &Transformer, batch: usize, trainable: &[Param]) -> anyhow::Result<phase_table::Pass> {
     let names: HashSet<&str> = trainable.iter().map(|param| param.name.as_str()).collect();
     let pass = model.training(batch, demo_transformer::CONTEXT, |name| names.contains(name))?;
-    Ok(phase_table::Pass { activation_bytes: pass.bytes(), dispatches: pass.dispatch_count() })
+    let test = model.evaluation(batch, demo_transformer::CONTEXT)?;
+    let activation_bytes = pass.bytes() + test.bytes_beside(&pass);
+    Ok(phase_table::Pass { activation_bytes, dispatches: pass.dispatch_count() })
 }
 
 fn phase_lines(

@@ -95,14 +95,14 @@ impl Sequences {
         Ok(GatherSequences { rows, steps_per_epoch, micro_batches, seed, ..self.shape() })
     }
 
-    /// What the kernel `gather_sequences` needs, with `SHUFFLE` = 0, to go once over all sequences: batch `micro`, below
-    /// `micro_batches`, at any step. The last batch may end in rows whose label is ignored.
+    /// What the kernel `gather_sequences` needs, with `SHUFFLE` = 0, to go once over all sequences: a batch a step.
+    /// The last batch may end in rows whose label is ignored.
     ///
     /// # Errors
     /// [`Error::BadBatch`].
     pub fn evaluation(&self, rows: usize) -> Result<GatherSequences, Error> {
-        let micro_batches = BatchSize::covering(self.len(), rows, self.sizes.context)?;
-        Ok(GatherSequences { rows: rows as u32, steps_per_epoch: 1, micro_batches, ..self.shape() })
+        let steps_per_epoch = BatchSize::covering(self.len(), rows, self.sizes.context)?;
+        Ok(GatherSequences { rows: rows as u32, steps_per_epoch, micro_batches: 1, ..self.shape() })
     }
 
     fn shape(&self) -> GatherSequences {
@@ -170,6 +170,7 @@ mod tests {
         assert_eq!((shape.samples, shape.steps_per_epoch, shape.micro_batches, shape.seed), (2, 1, 2, 5));
         let shape = set.evaluation(3).expect("a shape");
         assert_eq!((shape.rows, shape.steps_per_epoch, shape.micro_batches), (3, 1, 1));
+        assert_eq!(set.evaluation(1).expect("a shape").steps_per_epoch, 2);
     }
 
     #[test]

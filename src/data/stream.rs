@@ -82,23 +82,22 @@ impl TokenStream {
     }
 
     /// What the kernel `gather_tokens` needs, with `SHUFFLE` = 0, to go once over all of the stream, so that every token
-    /// but the first is a target once: batch `micro`, below `micro_batches`, at any step. The last window and the last
-    /// batch may end in padding.
+    /// but the first is a target once: a batch a step. The last window and the last batch may end in padding.
     ///
     /// # Errors
     /// [`Error::TextTooShort`] below `context + 1` tokens, [`Error::BadBatch`].
     pub fn evaluation(&self, context: usize, rows: usize) -> Result<GatherTokens, Error> {
         self.check(context)?;
         let windows = (self.tokens.len() - 1).div_ceil(context);
-        let micro_batches = BatchSize::covering(windows, rows, context)?;
+        let steps_per_epoch = BatchSize::covering(windows, rows, context)?;
         Ok(GatherTokens {
             tokens: self.tokens.len() as u32,
             context: context as u32,
             samples: windows as u32,
             offsets: 1,
             rows: rows as u32,
-            steps_per_epoch: 1,
-            micro_batches,
+            steps_per_epoch,
+            micro_batches: 1,
             ..GatherTokens::default()
         })
     }

@@ -82,7 +82,7 @@ impl Batch {
 }
 
 /// What a pass over a batch leaves on the device: for each layer z, h and the gradient of z; and the loss's counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Workspace {
     rows: usize,
     z: Vec<Buffer>,
@@ -159,9 +159,9 @@ impl Mlp {
     /// Initial values of each parameter: uniform in ±1/√inputs, as `torch.nn.Linear`, from a seed.
     pub fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         let params = self.params();
-        let values = params.iter().enumerate().map(|(tensor, param)| {
-            let bound = 1.0 / (self.sizes[tensor / 2] as f32).sqrt();
-            (param.name.clone(), uniform_within(bound, param.elements(), seed, tensor as u32))
+        let values = (0..).zip(&params).map(|(tensor, param)| {
+            let bound = 1.0 / (self.sizes[tensor as usize / 2] as f32).sqrt();
+            (param.name.clone(), uniform_within(bound, param.elements(), seed, tensor))
         });
         values.collect()
     }

@@ -26,8 +26,8 @@ pub struct AutoBatchSize {
 pub struct TriedBatchSize {
     /// Rows of a micro-batch.
     pub batch_size: usize,
-    /// Bytes of parameters, gradients, moments and activations, as far as they are known beforehand. The data set and
-    /// the test are not among them.
+    /// Bytes of parameters, gradients, moments and activations, those of a test too, as far as they are known beforehand.
+    /// The data set is not among them.
     pub bytes: u64,
     /// Rows trained on in a second; `None` where the device had no room after all.
     pub samples_per_second: Option<f64>,

@@ -1,16 +1,13 @@
 //! An MLP on labelled rows.
 
 use super::task::{Placed, Task, gradient_of};
-use super::{Config, Error};
+use super::{Config, Error, Test};
 use crate::data::DataSet;
-use crate::engine::layout::{Gather, Metrics, Position};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Program, Range, kernel, row_of};
+use crate::engine::layout::{Gather, IGNORED, LEAST_TABLE_BYTES, Metrics};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Program, Range, count, kernel, row_of};
 use crate::nn::{Batch, Mlp, Workspace};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
-
-/// Rows of one evaluation batch.
-const TEST_ROWS: usize = 512;
 
 /// Tells classes apart: an MLP, what it is trained on, and what it is tested on.
 #[derive(Clone, Debug)]
@@ -42,22 +39,6 @@ impl Classify {
     #[must_use]
     pub fn starting_from(self, values: Vec<(String, Vec<f32>)>) -> Classify {
         Classify { start: Some(values), ..self }
-    }
-}
-
-impl Classify {
-    /// The test set on the device: batches and their rows.
-    fn tests(&self, engine: &Engine) -> Result<Vec<(Batch, usize)>, Error> {
-        let Classify { model, test, .. } = self;
-        let batch = |(number, first): (usize, usize)| {
-            let rows = TEST_ROWS.min(test.rows() - first);
-            let batch = Batch::new(engine, rows, model.inputs())?;
-            engine.write(&batch.x, 0, &test.padded(first, rows))?;
-            engine.write(&batch.labels, 0, &test.labels()[first..first + rows])?;
-            engine.write(&batch.position, 0, &[Position { batch: number as u32, ..Position::default() }])?;
-            Ok((batch, rows))
-        };
-        (0..test.rows()).step_by(TEST_ROWS).enumerate().map(batch).collect()
     }
 }
 
@@ -93,14 +74,15 @@ impl Task for Classify {
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
-        let train = &self.train;
+        let space = self.model.workspace(engine, config.batch_size)?;
+        let mut tests = space.clone();
+        tests.metrics = engine.buffer("test metrics", size_of::<Metrics>() as u64)?;
         Ok(Box::new(OnDevice {
-            values: engine.buffer_with("train values", &train.padded(0, train.rows()))?,
-            labels: engine.buffer_with("train labels", train.labels())?,
+            train: Resident::new(engine, ["train values", "train labels"], &self.train, 1)?,
+            test: Resident::new(engine, ["test values", "test labels"], &self.test, test_rows(config, &self.test))?,
             batch: Batch::new(engine, config.batch_size, self.model.inputs())?,
-            space: self.model.workspace(engine, config.batch_size)?,
-            tests: self.tests(engine)?,
-            tested: engine.buffer("test metrics", size_of::<Metrics>() as u64)?,
+            space,
+            tests,
             engine: engine.clone(),
             config: config.clone(),
             task: self.clone(),
@@ -108,40 +90,62 @@ impl Task for Classify {
     }
 }
 
-/// The train set on the device, and the room for a micro-batch of it.
+/// Rows of a batch of the test: as many as are trained on at once, if there are so many.
+fn test_rows(config: &Config, test: &DataSet) -> usize {
+    config.batch_size.min(test.rows())
+}
+
+/// A set on the device.
+#[derive(Debug)]
+struct Resident {
+    values: Buffer,
+    labels: Buffer,
+}
+
+impl Resident {
+    /// The rows of a set in whole batches of so many: those behind its last one do not count.
+    fn new(engine: &Engine, names: [&str; 2], set: &DataSet, batch: usize) -> Result<Resident, Error> {
+        let rows = set.rows().next_multiple_of(batch);
+        let (mut values, mut labels) = (set.padded(0, set.rows()), set.labels().to_vec());
+        values.resize(values.len() / set.rows() * rows, 0.0);
+        labels.resize(rows, IGNORED);
+        Ok(Resident { values: engine.buffer_with(names[0], &values)?, labels: engine.buffer_with(names[1], &labels)? })
+    }
+}
+
+/// Both sets on the device, and the room for a micro-batch.
 #[derive(Debug)]
 struct OnDevice {
     engine: Engine,
     config: Config,
     task: Classify,
-    values: Buffer,
-    labels: Buffer,
+    train: Resident,
+    test: Resident,
     batch: Batch,
     space: Workspace,
-    /// The test set in batches.
-    tests: Vec<(Batch, usize)>,
-    tested: Buffer,
+    /// The same room, with the counts of a test.
+    tests: Workspace,
 }
 
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let OnDevice { engine, config, task, batch, space, .. } = &*self;
+        let OnDevice { engine, config, task, train, batch, space, .. } = &*self;
         let (samples, rows) = (task.train.rows(), config.rows_per_step());
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let gradient = |name: &str| gradient_of(optimizer, name);
         let mut program = Program::new("mlp step");
         for micro in 0..config.micro_batches {
             let shape = Gather {
-                samples: samples as u32,
-                rows: config.batch_size as u32,
-                quads: task.train.inputs().div_ceil(4) as u32,
-                steps_per_epoch: (samples / rows) as u32,
-                micro_batches: config.micro_batches as u32,
-                micro: micro as u32,
+                samples: count("rows", samples)?,
+                rows: count("rows", config.batch_size)?,
+                quads: count("inputs", task.train.inputs().div_ceil(4))?,
+                steps_per_epoch: count("steps", samples / rows)?,
+                micro_batches: count("micro-batches", config.micro_batches)?,
+                micro: count("micro-batches", micro)?,
                 seed: config.seed,
                 pad0: 0,
             };
-            program.dispatches.push(self.gather(optimizer.table(), shape)?);
+            program.dispatches.push(gather(engine, train, batch, optimizer.table(), shape, true)?);
             program.dispatches.extend(task.model.forward(engine, parameter, batch, space)?);
             program.dispatches.extend(task.model.loss(engine, batch, space, 1.0 / rows as f32)?);
             program.dispatches.extend(task.model.backward(engine, parameter, gradient, batch, space, micro > 0)?);
@@ -149,24 +153,26 @@ impl Placed for OnDevice {
         Ok(program)
     }
 
-    fn test(&mut self, parameters: &Parameters, _optimizer: &Optimizer) -> Result<Program, Error> {
-        let OnDevice { engine, task: Classify { model, .. }, .. } = self;
+    fn test(&mut self, parameters: &Parameters, _optimizer: &Optimizer) -> Result<Test, Error> {
+        let OnDevice { engine, config, task: Classify { model, test: set, .. }, test, batch, tests, .. } = &*self;
+        let rows = test_rows(config, set);
+        let batches = set.rows().div_ceil(rows);
+        let shape = Gather {
+            samples: count("rows", batches * rows)?,
+            rows: count("rows", rows)?,
+            quads: count("inputs", set.inputs().div_ceil(4))?,
+            steps_per_epoch: count("batches", batches)?,
+            micro_batches: 1,
+            ..Gather::default()
+        };
+        let batch = &Batch { rows, ..batch.clone() };
+        let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new("mlp test");
-        let mut spaces: Vec<(usize, Workspace)> = Vec::new();
-        for (batch, rows) in &self.tests {
-            let known = spaces.iter().position(|(known, _)| known == rows);
-            let place = known.unwrap_or(spaces.len());
-            if known.is_none() {
-                let mut space = model.workspace(engine, *rows)?;
-                space.metrics = self.tested.clone();
-                spaces.push((*rows, space));
-            }
-            let space = &spaces[place].1;
-            program.dispatches.extend(model.forward(engine, parameter, batch, space)?);
-            program.dispatches.extend(model.loss(engine, batch, space, 0.0)?);
-        }
-        Ok(program)
+        program.dispatches.push(gather(engine, test, batch, &table, shape, false)?);
+        program.dispatches.extend(model.forward(engine, parameter, batch, tests)?);
+        program.dispatches.extend(model.loss(engine, batch, tests, 0.0)?);
+        Ok(Test { program, batches: shape.steps_per_epoch, table })
     }
 
     fn trained(&self) -> Range {
@@ -174,31 +180,36 @@ impl Placed for OnDevice {
     }
 
     fn tested(&self) -> Range {
-        self.tested.all()
+        self.tests.metrics.all()
     }
 }
 
-impl OnDevice {
-    fn gather(&self, table: &Buffer, shape: Gather) -> Result<Dispatch, Error> {
-        let OnDevice { engine, values, labels, batch, .. } = self;
-        let workgroup = if engine.is_software() { 8 } else { 64 };
-        let shape_buffer = engine.buffer_with("gather shape", &[shape])?;
-        let kernel = kernel("gather")?;
-        Ok(Dispatch {
-            kernel,
-            bindings: vec![
-                values.into(),
-                labels.into(),
-                (&batch.x).into(),
-                (&batch.labels).into(),
-                (&batch.position).into(),
-                table.into(),
-                (&shape_buffer).into(),
-                Binding::Clock,
-            ],
-            constants: vec![("WORKGROUP", f64::from(workgroup))],
-            grid: row_of((shape.rows * shape.quads).div_ceil(workgroup)),
-            bytes: u64::from(shape.rows * shape.quads) * 32,
-        })
-    }
+/// Draws a batch of a set, in a new order every epoch, or in its own.
+fn gather(
+    engine: &Engine,
+    set: &Resident,
+    batch: &Batch,
+    table: &Buffer,
+    shape: Gather,
+    shuffle: bool,
+) -> Result<Dispatch, Error> {
+    let workgroup = if engine.is_software() { 8 } else { 64 };
+    let shape_buffer = engine.buffer_with("gather shape", &[shape])?;
+    let quads = u64::from(shape.rows) * u64::from(shape.quads);
+    Ok(Dispatch {
+        kernel: kernel("gather")?,
+        bindings: vec![
+            (&set.values).into(),
+            (&set.labels).into(),
+            (&batch.x).into(),
+            (&batch.labels).into(),
+            (&batch.position).into(),
+            table.into(),
+            (&shape_buffer).into(),
+            Binding::Clock,
+        ],
+        constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(shuffle)))],
+        grid: row_of(count("vec4s of a batch", quads)?.div_ceil(workgroup)),
+        bytes: quads * 32,
+    })
 }

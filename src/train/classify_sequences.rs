@@ -2,7 +2,7 @@
 
 use super::examples::{Examples, Sizes};
 use super::task::{Placed, Task};
-use super::transformer::{OnDevice, test_rows};
+use super::transformer::{OnDevice, Tested};
 use super::{Config, Error};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
@@ -53,6 +53,10 @@ impl ClassifySequences {
         ClassifySequences { start: Some(values), ..self }
     }
 
+    fn tested(&self) -> Tested {
+        Tested { sequences: self.test.len(), context: self.test.sizes().context }
+    }
+
     fn batches(&self, config: &Config) -> Result<GatherSequences, Error> {
         let size = BatchSize { rows: config.batch_size, micro_batches: config.micro_batches };
         Ok(self.train.batches(size, config.seed)?)
@@ -82,13 +86,13 @@ impl Task for ClassifySequences {
     }
 
     fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
-        let pass = self.model.training(config.batch_size, self.train.sizes().context, trainable)?;
-        Ok(Some(pass.bytes()))
+        let (tested, model) = (self.tested(), (&self.model, self.train.sizes().context));
+        Ok(Some(tested.activation_bytes(config, model, trainable)?))
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let train = Examples::shuffled(engine, self.train.packed(), Sizes::Sequences(self.batches(config)?))?;
-        let rows = test_rows(engine, &self.model, self.test.sizes().context);
+        let rows = self.tested().rows_on(engine, config, &self.model);
         let test = Sizes::Sequences(self.test.evaluation(rows)?);
         let test = Examples::in_turn(engine, self.test.packed(), test)?;
         Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::engine::layout::{GatherSequences, GatherTokens, Position};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, count, counted, kernel, row_of};
 use crate::nn::transformer::Sequences;
 
 /// Examples that lie on the device, and the way in which they come.
@@ -34,8 +34,8 @@ impl Examples {
 
     /// The same examples, in their own order, a batch of `rows` a step from step 0 on.
     pub(super) fn one_by_one(&self, rows: usize) -> Examples {
-        let steps_per_epoch = self.samples().div_ceil(rows as u32);
-        let (rows, micro_batches, micro) = (rows as u32, 1, 0);
+        let (rows, micro_batches, micro) = (counted(rows), 1, 0);
+        let steps_per_epoch = self.samples().div_ceil(rows);
         let sizes = match self.sizes {
             Sizes::Tokens(sizes) => {
                 Sizes::Tokens(GatherTokens { rows, steps_per_epoch, micro_batches, micro, ..sizes })
@@ -140,7 +140,7 @@ impl Examples {
                 ("gather_sequences", vec![tokens, mask, types, labels, position], sizes)
             }
         };
-        let places = (batch.batch * batch.context) as u32;
+        let places = count("places of a batch", batch.batch * batch.context)?;
         let mut bindings: Vec<Binding> = vec![(&self.resident).into()];
         bindings.extend(results.into_iter().map(Binding::from));
         bindings.extend([table.into(), (&sizes).into(), Binding::Clock]);

@@ -2,7 +2,7 @@
 
 use super::examples::{Examples, Sizes};
 use super::task::{Placed, Task};
-use super::transformer::{OnDevice, test_rows};
+use super::transformer::{OnDevice, Tested};
 use super::{Config, Error};
 use crate::data::{BatchSize, TokenStream};
 use crate::engine::Engine;
@@ -49,6 +49,11 @@ impl Language {
         Language { fixed_windows: true, ..self }
     }
 
+    fn tested(&self) -> Tested {
+        let context = self.model.config().context;
+        Tested { sequences: self.test.tokens().len().saturating_sub(1).div_ceil(context), context }
+    }
+
     fn batches(&self, config: &Config) -> Result<GatherTokens, Error> {
         let size = BatchSize { rows: config.batch_size, micro_batches: config.micro_batches };
         let batches = self.train.batches(self.model.config().context, size, config.seed)?;
@@ -84,15 +89,15 @@ impl Task for Language {
     }
 
     fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
-        let pass = self.model.training(config.batch_size, self.model.config().context, trainable)?;
-        Ok(Some(pass.bytes()))
+        let (tested, model) = (self.tested(), (&self.model, self.model.config().context));
+        Ok(Some(tested.activation_bytes(config, model, trainable)?))
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
         let train = Examples::shuffled(engine, self.train.tokens(), Sizes::Tokens(self.batches(config)?))?;
         // Every token of the test but the first is a target once.
-        let context = self.model.config().context;
-        let test = self.test.evaluation(context, test_rows(engine, &self.model, context))?;
+        let tested = self.tested();
+        let test = self.test.evaluation(tested.context, tested.rows_on(engine, config, &self.model))?;
         let test = Examples::in_turn(engine, self.test.tokens(), Sizes::Tokens(test))?;
         Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
     }

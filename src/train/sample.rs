@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::engine::layout::{IGNORED, Position, pcg, uniform};
-use crate::engine::{Engine, Program, Submission};
+use crate::engine::{Engine, Program, Submission, counted};
 use crate::nn::transformer::{LossOptions, Sequences, Transformer};
 use crate::optim::Parameters;
 
@@ -60,7 +60,7 @@ pub fn sample(
         let mut last = space.logits();
         (last.offset, last.bytes) = (last.offset + row_bytes * (seen.len() as u64 - 1), row_bytes);
         let logits: Vec<f32> = engine.read(&last)?;
-        text.push(drawn(&logits[..vocab], sampling, draw as u32));
+        text.push(drawn(&logits[..vocab], sampling, counted(draw)));
     }
     Ok(text.split_off(prompt.len()))
 }
@@ -71,11 +71,11 @@ fn drawn(logits: &[f32], sampling: Sampling, draw: u32) -> u32 {
     let weights: Vec<f64> =
         logits.iter().map(|logit| f64::from((logit - highest) / sampling.temperature.max(1e-6)).exp()).collect();
     let mut left = f64::from(uniform(draw, pcg(sampling.seed))) * weights.iter().sum::<f64>();
-    for (token, weight) in weights.iter().enumerate() {
+    for (token, weight) in (0..).zip(&weights) {
         left -= weight;
         if left < 0.0 {
-            return token as u32;
+            return token;
         }
     }
-    logits.len() as u32 - 1
+    counted(logits.len()) - 1
 }

@@ -1,6 +1,6 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
-use super::{Config, Error};
+use super::{Config, Error, Test};
 use crate::engine::{Engine, Program, Range, Upload};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
@@ -36,8 +36,8 @@ pub trait Task {
         Ok(())
     }
 
-    /// Bytes of the activations of a micro-batch and their gradients where these parameters are trainable; `None`: they
-    /// are not known before they are allocated.
+    /// Bytes of the activations of a micro-batch and their gradients where these parameters are trainable, and of what a
+    /// test needs beside them; `None`: they are not known before they are allocated.
     ///
     /// # Errors
     /// Sizes that make no step.
@@ -61,11 +61,12 @@ pub trait Placed: Send {
     /// Out of device memory.
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
 
-    /// Forward and loss over the test set. Made anew when others are trainable.
+    /// Forward and loss over a batch of the test set. It may work where a step works: none runs while the other does.
+    /// Made anew when others are trainable.
     ///
     /// # Errors
     /// Out of device memory.
-    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
+    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error>;
 
     /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
     fn forget(&mut self) {}

@@ -6,19 +6,16 @@ use super::event::{Began, Evaluation, Event, Progress, means};
 use super::finite::check_finite;
 use super::resume::Unwritten;
 use super::task::{Placed, Task, gradient_of};
+use super::test::Testing;
 use super::{Config, Error};
 use crate::engine::layout::{Metrics, Stats};
 use crate::engine::{Delivery, Engine, Prepared, Program, Range, Report, Ring, Submission};
 use crate::nn::ops::write_squares;
-use crate::optim::{Best, Next, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Next, Optimizer, Parameters, STEPS_AHEAD, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
 use std::collections::VecDeque;
 use std::path::Path;
-
-/// Steps that the host may be ahead of the last report before it sleeps: enough never to starve the device, few enough
-/// that queued command buffers stay small.
-const STEPS_AHEAD: u64 = 512;
 
 /// Bytes that steps not yet reported may have uploaded, where each step uploads rows.
 const BYTES_AHEAD: u64 = 64 << 20;
@@ -47,7 +44,7 @@ pub struct Trainer {
     task: Box<dyn Placed>,
     /// The programs of a step and of a test; made when first needed.
     step: Option<Prepared>,
-    test: Option<Prepared>,
+    test: Option<Testing>,
     /// [`Parameters::uploads`] when they were made.
     uploads: u64,
     progress: Ring,
@@ -298,7 +295,13 @@ impl Trainer {
             None => &[program],
         };
         let lost = Some(lost);
-        Ok(self.engine.submit(&Submission { uploads, programs, slot, report, lost, ..Submission::default() })?)
+        let submission = Submission { uploads, programs, slot, report, lost, ..Submission::default() };
+        let submitted = self.engine.submit(&submission);
+        if submitted.is_err() {
+            // A step that was not taken does not count.
+            self.optimizer.go_to_step(step)?;
+        }
+        Ok(submitted?)
     }
 
     /// Loads the plan's rows of the steps to come.
@@ -363,8 +366,9 @@ impl Trainer {
         let report = Some(Report { ring: &self.results, tag: steps });
         // Where averages are kept, they are what is tested.
         let swap = self.optimizer.swap()?;
-        let programs: Vec<&Prepared> = swap.into_iter().chain(&self.test).chain(swap).collect();
-        self.engine.submit(&Submission { programs: &programs, report, ..Submission::default() })?;
+        if let Some(test) = &self.test {
+            test.submit(&self.engine, swap, report)?;
+        }
         self.evaluating.push_back(Evaluating {
             steps,
             phase: self.cursor.depth(),
@@ -451,8 +455,8 @@ impl Trainer {
     fn make_test(&mut self) -> Result<(), Error> {
         self.forget_old_values();
         if self.test.is_none() {
-            let program = self.task.test(&self.parameters, &self.optimizer)?;
-            self.test = Some(self.engine.prepare(program)?);
+            let test = self.task.test(&self.parameters, &self.optimizer)?;
+            self.test = Some(Testing::new(&self.engine, test, self.task.tested())?);
         }
         Ok(())
     }

@@ -1,20 +1,43 @@
-//! A transformer on the device: a step and a test, from examples of either kind.
+//! A transformer on the device: a step and a test, from examples of either kind. Both work in the same memory.
 
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
-use super::{Config, Error};
+use super::{Config, Error, Test};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Transformer};
 use crate::optim::{Optimizer, Parameters};
 
-/// Sequences of one evaluation batch; less where the device cannot bind so many.
-const TEST_SEQUENCES: usize = 32;
+/// Sequences that there are to be tested on, and tokens of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tested {
+    pub(super) sequences: usize,
+    pub(super) context: usize,
+}
 
-/// Sequences of this length in one evaluation batch.
-pub(super) fn test_rows(engine: &Engine, model: &Transformer, context: usize) -> usize {
-    TEST_SEQUENCES.min(model.largest_batch(engine, context)).max(1)
+impl Tested {
+    /// Sequences in a batch: as many as are trained on at once, if there are so many.
+    fn rows(self, config: &Config) -> usize {
+        config.batch_size.min(self.sequences).max(1)
+    }
+
+    /// The same where the device can bind them.
+    pub(super) fn rows_on(self, engine: &Engine, config: &Config, model: &Transformer) -> usize {
+        self.rows(config).min(model.largest_batch(engine, self.context)).max(1)
+    }
+
+    /// Bytes of the activations of a step over sequences of this length where these parameters are trainable, and of
+    /// what a test needs beside them.
+    pub(super) fn activation_bytes(
+        self,
+        config: &Config,
+        (model, context): (&Transformer, usize),
+        trainable: &dyn Fn(&str) -> bool,
+    ) -> Result<u64, Error> {
+        let step = model.training(config.batch_size, context, trainable)?;
+        Ok(step.bytes() + model.evaluation(self.rows(config), self.context)?.bytes_beside(&step))
+    }
 }
 
 /// A transformer and its two sets.
@@ -25,8 +48,8 @@ pub(super) struct OnDevice {
     model: Transformer,
     train: Set,
     test: Set,
-    /// The test's batches are at any step the same; its table is empty.
-    table: Buffer,
+    /// The activations of a step and of a test, which share them.
+    activations: Vec<Buffer>,
 }
 
 /// Examples, the room for a batch of them, the counts of their losses, and what a frozen trunk made of them.
@@ -48,7 +71,7 @@ impl OnDevice {
         Ok(OnDevice {
             train: Set::new(engine, train)?,
             test: Set::new(engine, test)?,
-            table: engine.buffer("test table", LEAST_TABLE_BYTES)?,
+            activations: Vec::new(),
             engine: engine.clone(),
             config: config.clone(),
             model: model.clone(),
@@ -66,17 +89,17 @@ impl Set {
     /// where nothing can be kept, or where what is kept leaves no room.
     fn made(
         &mut self,
-        (engine, config): (&Engine, &Config),
+        (engine, config, activations): (&Engine, &Config, &mut Vec<Buffer>),
         (label, pass, table): (&str, Pass, &Buffer),
         parameters: &Parameters,
         trainable: impl Fn(&str) -> bool,
         gradient: impl Fn(&str) -> Result<Option<Range>, Error>,
     ) -> Result<Program, Error> {
         let top = self.split((engine, config), pass.clone(), parameters, trainable)?;
-        match self.program((engine, config), (label, top, table), parameters, &gradient) {
+        match self.program((engine, config, activations), (label, top, table), parameters, &gradient) {
             Err(error) if self.trunk.is_some() && error.is_about_room() => {
                 self.trunk = None;
-                self.program((engine, config), (label, pass, table), parameters, &gradient)
+                self.program((engine, config, activations), (label, pass, table), parameters, &gradient)
             }
             made => made,
         }
@@ -84,12 +107,12 @@ impl Set {
 
     fn program(
         &self,
-        (engine, config): (&Engine, &Config),
+        (engine, config, activations): (&Engine, &Config, &mut Vec<Buffer>),
         (label, pass, table): (&str, Pass, &Buffer),
         parameters: &Parameters,
         gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
     ) -> Result<Program, Error> {
-        let mut space = pass.allocate(engine)?;
+        let mut space = pass.allocate_within(engine, activations)?;
         space.metrics = self.metrics.clone();
         let (_, micro_batches) = self.examples.steps();
         let loss =
@@ -126,21 +149,28 @@ impl Set {
 
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let Sequences { batch, context, .. } = self.train.batch;
-        let pass = self.model.training(batch, context, trainable(optimizer))?;
+        let OnDevice { engine, config, model, train, activations, .. } = self;
+        let Sequences { batch, context, .. } = train.batch;
+        let pass = model.training(batch, context, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());
-        self.train.made((&self.engine, &self.config), step, parameters, trainable(optimizer), gradient)
+        train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)
     }
 
-    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let Sequences { batch, context, .. } = self.test.batch;
-        let test = ("test", self.model.evaluation(batch, context)?, &self.table);
-        self.test.made((&self.engine, &self.config), test, parameters, trainable(optimizer), |_| Ok(None))
+    fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error> {
+        let OnDevice { engine, config, model, test, activations, .. } = self;
+        let Sequences { batch, context, .. } = test.batch;
+        let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
+        let pass = ("test", model.evaluation(batch, context)?, &table);
+        let at = (&*engine, &*config, activations);
+        let program = test.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
+        let (batches, _) = test.examples.steps();
+        Ok(Test { program, batches, table })
     }
 
     fn forget(&mut self) {
         (self.train.trunk, self.test.trunk) = (None, None);
+        self.activations.clear();
     }
 
     fn uploads(&self, step: u64) -> Vec<Upload> {

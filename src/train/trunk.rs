@@ -6,7 +6,9 @@
 use super::examples::Examples;
 use super::{Config, Error};
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
-use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, kernel, row_of};
+use crate::engine::{
+    self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, kernel, row_of,
+};
 use crate::engine::{Submission, Upload};
 use crate::nn::Parameter;
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
@@ -55,7 +57,7 @@ impl Trunk {
     ) -> Result<Option<Trunk>, Error> {
         let space = pass.allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();
-        let rows = batch.batch as u32;
+        let rows = count("rows", batch.batch)?;
         let Some(values) = memory_for(engine, config, examples, rows, &made)? else { return Ok(None) };
         let seed = examples.is_shuffled().then(|| examples.seed());
         let mut trunk = Trunk { values, samples: examples.samples(), rows, steps: examples.steps(), seed };
@@ -131,7 +133,7 @@ impl Trunk {
             let shape = GatherCached {
                 samples: self.samples,
                 rows: self.rows,
-                quads: (kept.example_bytes / 16) as u32,
+                quads: count("vec4s of an example", kept.example_bytes / 16)?,
                 seed: self.seed.unwrap_or(0),
                 count: self.samples,
                 ..GatherCached::default()
@@ -169,12 +171,14 @@ impl Trunk {
         }
         let (steps_per_epoch, micro_batches) = self.steps;
         let rows = self.rows * micro_batches;
-        let (epoch, step) = (step / u64::from(steps_per_epoch), step % u64::from(steps_per_epoch));
+        // As the device counts steps.
+        let step = counted(step);
+        let (epoch, step) = (step / steps_per_epoch, step % steps_per_epoch);
         let sample = |place: u32| match self.seed {
-            Some(seed) => shuffled(place, self.samples, pcg(seed ^ pcg(epoch as u32))),
+            Some(seed) => shuffled(place, self.samples, pcg(seed ^ pcg(epoch))),
             None => place,
         };
-        let samples: Vec<u32> = (0..rows).map(|row| sample(step as u32 * rows + row)).collect();
+        let samples: Vec<u32> = (0..rows).map(|row| sample(step * rows + row)).collect();
         let upload = |kept: &Kept| match &kept.memory {
             Memory::Device { .. } => None,
             Memory::Host { bytes, window } => {
@@ -236,7 +240,7 @@ fn memory_for(
 
 /// Pages for so many examples.
 fn pages(engine: &Engine, samples: u32, example_bytes: u64, page_bytes: u64) -> Result<Memory, engine::Error> {
-    let examples = (page_bytes / example_bytes).min(u64::from(samples)) as u32;
+    let examples = count("examples", (page_bytes / example_bytes).min(u64::from(samples)))?;
     let page = |first: u32| {
         let bytes = u64::from(examples.min(samples - first)) * example_bytes;
         engine.buffer("frozen trunk", bytes)
@@ -255,7 +259,7 @@ fn gather(
 ) -> Result<Dispatch, Error> {
     let quads = u64::from(shape.rows) * u64::from(shape.quads);
     let workgroup = 256;
-    let groups = u32::try_from(quads.div_ceil(workgroup)).unwrap_or(u32::MAX);
+    let groups = count("workgroups", quads.div_ceil(workgroup))?;
     let sizes = engine.buffer_with("gather shape", &[shape])?;
     Ok(Dispatch {
         kernel: kernel("gather_cached")?,

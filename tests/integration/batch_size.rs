@@ -3,14 +3,13 @@
 use crate::support::{engines, fresh_engines, fresh_gpu};
 use crate::transformer_bed::decoder;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
-use gradus::engine::{self, Binding, Engine};
+use gradus::engine::{self, Binding, Buffer, Engine};
 use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
 use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::params::{Group, Param, Row};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Classify, Config, Error, Language, Placed, Task, Trainer, TriedBatchSize, auto_batch_size};
-use std::collections::BTreeMap;
 
 fn language() -> Language {
     let vocabulary = Vocabulary::ascii();
@@ -41,23 +40,29 @@ fn tried_sizes(tried: &[TriedBatchSize]) -> Vec<usize> {
     tried.iter().map(|tried| tried.batch_size).collect()
 }
 
-/// Bytes of parameters, gradients, moments and activations of the step that is compiled for this batch size.
+/// Bytes of parameters, gradients, moments and activations of the step and of the test that are compiled for this batch
+/// size; nothing is kept of a frozen trunk.
 fn compiled_bytes(task: &dyn Task, groups: &[Group], batch_size: usize) -> u64 {
     let engine = Engine::cpu();
-    let config = config(batch_size);
+    let config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config(batch_size) };
     let parameters = Parameters::new(&engine, &task.params(), None).expect("parameters");
     let optimizer = Optimizer::new(&engine, &parameters, groups, config.settings).expect("an optimizer");
-    let step = task.place(&engine, &config).expect("a place").step(&parameters, &optimizer).expect("a step");
-    let mut buffers: BTreeMap<String, u64> = BTreeMap::new();
-    for binding in step.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+    let mut placed = task.place(&engine, &config).expect("a place");
+    let step = placed.step(&parameters, &optimizer).expect("a step");
+    let test = placed.test(&parameters, &optimizer).expect("a test").program;
+    let mut buffers: Vec<&Buffer> = Vec::new();
+    for binding in step.dispatches.iter().chain(&test.dispatches).flat_map(|dispatch| &dispatch.bindings) {
         if let Binding::Memory(range) = binding {
-            let label = range.buffer.label();
-            if ["activations.", "layers.", "verdicts"].iter().any(|begin| label.starts_with(begin)) {
-                buffers.insert(label.to_owned(), range.buffer.bytes());
+            let is_activation = |begin: &&str| range.buffer.label().starts_with(*begin);
+            if ["activations.", "layers.", "verdicts"].iter().any(is_activation)
+                && !buffers.iter().any(|known| known.same(&range.buffer))
+            {
+                buffers.push(&range.buffer);
             }
         }
     }
-    parameters.bytes() + optimizer.gradient_bytes() + optimizer.state_bytes() + buffers.values().sum::<u64>()
+    let activations: u64 = buffers.iter().map(|buffer| buffer.bytes()).sum();
+    parameters.bytes() + optimizer.gradient_bytes() + optimizer.state_bytes() + activations
 }
 
 #[test]

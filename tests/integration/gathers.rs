@@ -214,10 +214,10 @@ fn gather_tokens_evaluates_every_target_once() {
             let stream = stream(length);
             let shape = stream.evaluation(context, rows).expect("a shape");
             let mut targets = Vec::new();
-            for micro in 0..shape.micro_batches {
-                let run = Run { shuffle: false, ..Run::at(5) };
-                let Gathered { results, position } = tokens(&engine, &stream, GatherTokens { micro, ..shape }, run);
-                assert_eq!(position.batch, micro, "counts start anew at the first batch");
+            for batch in 0..shape.steps_per_epoch {
+                let run = Run { shuffle: false, ..Run::at(batch) };
+                let Gathered { results, position } = tokens(&engine, &stream, shape, run);
+                assert_eq!(position.batch, batch, "counts start anew at the first batch");
                 for ((input, target), mask) in results[0].iter().zip(&results[1]).zip(&results[2]) {
                     match *target {
                         IGNORED => assert_eq!((*input, *mask), (0, 0), "{shape:?}"),
@@ -275,9 +275,8 @@ fn gather_sequences_draws_each_once_an_epoch_and_in_order_for_evaluation() {
         assert_ne!(epochs[0], epochs[1]);
         assert_ne!(epochs[0], epoch(GatherSequences { seed: 8, ..shape }, 0));
         let evaluation = set.evaluation(7).expect("a shape");
-        let run = Run { shuffle: false, ..Run::at(3) };
-        let all = (0..evaluation.micro_batches)
-            .flat_map(|micro| drawn(&engine, &set, GatherSequences { micro, ..evaluation }, run));
+        let all = (0..evaluation.steps_per_epoch)
+            .flat_map(|batch| drawn(&engine, &set, evaluation, Run { shuffle: false, ..Run::at(batch) }));
         assert_eq!(all.collect::<Vec<u32>>(), Vec::from_iter(0..60), "{}", engine.name());
     }
 }

@@ -14,6 +14,8 @@ mod checkpoints;
 mod clip_norm;
 mod demo;
 mod engine;
+mod engine_faults;
+mod evaluation;
 mod fast;
 mod forecast;
 mod fused_step;

@@ -60,11 +60,41 @@ impl Memory {
     pub(super) fn bytes(&self) -> u64 {
         self.buffer_bytes.iter().sum()
     }
+
+    /// The buffer that each of these takes of those that are there, at most one each: the smallest that holds it, the
+    /// largest asking first. `None`: there is none left.
+    pub(super) fn within(&self, there: &[u64]) -> Vec<Option<usize>> {
+        let mut taken = vec![false; there.len()];
+        let mut found = vec![None; self.buffer_bytes.len()];
+        let mut asking: Vec<usize> = (0..found.len()).collect();
+        asking.sort_by_key(|buffer| std::cmp::Reverse(self.buffer_bytes[*buffer]));
+        for buffer in asking {
+            let fits = |place: &usize| !taken[*place] && there[*place] >= self.buffer_bytes[buffer];
+            found[buffer] = (0..there.len()).filter(fits).min_by_key(|place| there[*place]);
+            found[buffer].into_iter().for_each(|place| taken[place] = true);
+        }
+        found
+    }
+
+    /// Bytes that this takes beside what is there.
+    pub(super) fn bytes_beside(&self, there: &Memory) -> u64 {
+        let found = self.within(&there.buffer_bytes).into_iter().zip(&self.buffer_bytes);
+        found.filter(|(found, _)| found.is_none()).map(|(_, bytes)| bytes).sum()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_there_is_taken_by_what_it_fits_best() {
+        let memory = |buffer_bytes: &[u64]| Memory { buffer_bytes: buffer_bytes.to_vec(), ..Memory::default() };
+        let asked = memory(&[16, 64, 32, 32]);
+        assert_eq!(asked.within(&[100, 32, 64]), [None, Some(2), Some(1), Some(0)]);
+        assert_eq!(asked.bytes_beside(&memory(&[100, 32, 64])), 16);
+        assert_eq!((asked.bytes_beside(&asked), asked.bytes_beside(&memory(&[]))), (0, 144));
+    }
 
     #[test]
     fn memory_is_used_again_and_never_by_what_is_still_read() {

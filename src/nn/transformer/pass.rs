@@ -5,7 +5,7 @@ use super::forward::Recorder;
 use super::memory::Memory;
 use super::step::{After, Id, Layer, Norm, Step, Value, plane_bytes};
 use crate::engine::layout::{self, Metrics};
-use crate::engine::{Buffer, Dispatch, Engine, Range};
+use crate::engine::{Buffer, Dispatch, Engine, Range, counted};
 use crate::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query};
 use crate::nn::ops::{self, After as Folded, Gradient, activation_bytes, quads};
 use crate::nn::{Error, Parameter, limits, vector};
@@ -102,6 +102,11 @@ impl Pass {
         self.memory.bytes()
     }
 
+    /// Bytes that this pass takes beside another, where they share [memory](Pass::allocate_within).
+    pub fn bytes_beside(&self, other: &Pass) -> u64 {
+        self.memory.bytes_beside(&other.memory)
+    }
+
     /// Whether the attention drops weights.
     pub(super) fn drops_weights(&self) -> bool {
         self.trains && self.config.dropout > 0.0
@@ -145,10 +150,29 @@ impl Pass {
     /// # Errors
     /// As [`check`](Pass::check); out of device memory.
     pub fn allocate(self, engine: &Engine) -> Result<Workspace, Error> {
+        self.allocate_within(engine, &mut Vec::new())
+    }
+
+    /// The same as far as the memory is not there already, of passes that never run while this one does. What is new
+    /// joins it.
+    ///
+    /// # Errors
+    /// As [`allocate`](Pass::allocate).
+    pub fn allocate_within(self, engine: &Engine, there: &mut Vec<Buffer>) -> Result<Workspace, Error> {
         self.check(engine)?;
-        let buffers = self.memory.buffer_bytes.iter().enumerate();
-        let buffers = buffers.map(|(number, bytes)| engine.buffer(&format!("activations.{number}"), *bytes));
-        let buffers = buffers.collect::<Result<Vec<Buffer>, _>>()?;
+        let there_bytes: Vec<u64> = there.iter().map(Buffer::bytes).collect();
+        let found = self.memory.within(&there_bytes);
+        let mut new = Vec::new();
+        let mut buffers = Vec::with_capacity(found.len());
+        for (number, (found, bytes)) in found.iter().zip(&self.memory.buffer_bytes).enumerate() {
+            buffers.push(match found {
+                Some(place) => there[*place].clone(),
+                None => {
+                    new.push(engine.buffer(&format!("activations.{number}"), *bytes)?);
+                    new[new.len() - 1].clone()
+                }
+            });
+        }
         let rows = (self.batch * self.context) as u64;
         let index = |entries: usize| -> Result<Index, Error> {
             Ok(Index {
@@ -161,7 +185,7 @@ impl Pass {
             previous: engine.buffer_with("position previous", &previous)?,
             last: engine.buffer_with("position last", &last)?,
         };
-        Ok(Workspace {
+        let workspace = Workspace {
             engine: engine.clone(),
             metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
             positions: engine.buffer_with("positions", &positions)?,
@@ -169,7 +193,9 @@ impl Pass {
             indices: [index(self.config.vocab)?, positioned, index(self.config.types().max(1))?],
             buffers,
             pass: self,
-        })
+        };
+        there.append(&mut new);
+        Ok(workspace)
     }
 }
 
@@ -444,18 +470,18 @@ impl Workspace {
     }
 }
 
-/// Sizes, as kernels have them.
+/// Sizes, as kernels have them; that they fit 32 bits has been checked before there was a pass.
 impl Pass {
     fn sizes(&self) -> (u32, u32, u32) {
-        (self.batch as u32, self.context as u32, self.config.hidden as u32)
+        (counted(self.batch), counted(self.context), counted(self.config.hidden))
     }
 
     fn embedding(&self, table: Table) -> layout::Embedding {
         let (batch, context, width) = self.sizes();
-        let types = self.config.types() as u32;
+        let types = counted(self.config.types());
         let entries = match table {
-            Table::Tokens => self.config.vocab as u32,
-            Table::Positions => self.config.context as u32,
+            Table::Tokens => counted(self.config.vocab),
+            Table::Positions => counted(self.config.context),
             Table::Types => types,
         };
         let quads = width.div_ceil(4);
@@ -463,8 +489,8 @@ impl Pass {
     }
 
     fn norm(&self, norm: &Norm) -> layout::LayerNorm {
-        let width = self.config.hidden as u32;
-        let (rows, quads) = (norm.rows as u32, width.div_ceil(4));
+        let width = counted(self.config.hidden);
+        let (rows, quads) = (counted(norm.rows), width.div_ceil(4));
         layout::LayerNorm { rows, width, quads, eps: self.config.norm_eps }
     }
 
@@ -480,12 +506,12 @@ impl Pass {
     fn attention(&self, step: &Step, loss: LossOptions) -> layout::Attention {
         let config = &self.config;
         let (batch, context, _) = self.sizes();
-        let (heads, head_quads) = (config.heads as u32, quads(config.head()) as u32);
+        let (heads, head_quads) = (counted(config.heads), counted(quads(config.head())));
         let shape = match config.kind {
             Kind::Decoder { .. } => layout::Attention::fused(batch, context, heads, head_quads),
             Kind::Encoder { .. } => {
                 // Planes start where a binding may.
-                let part = (plane_bytes(self.batch * self.context, config.hidden) / 16) as u32;
+                let part = counted(plane_bytes(self.batch * self.context, config.hidden) / 16);
                 let planes = layout::Attention::planes(batch, context, heads, head_quads);
                 layout::Attention { key: part, value: 2 * part, ..planes }
             }
@@ -500,9 +526,9 @@ impl Pass {
             Kind::Encoder { classes, .. } => (self.batch, classes),
         };
         layout::Loss {
-            rows: rows as u32,
-            classes: classes as u32,
-            quads: quads(classes) as u32,
+            rows: counted(rows),
+            classes: counted(classes),
+            quads: counted(quads(classes)),
             scale: loss.scale,
             ignore: loss.ignore,
             smoothing: loss.smoothing,
@@ -537,11 +563,11 @@ fn parts(norm: &Norm) -> [String; 2] {
 
 fn linear(layer: &Layer) -> layout::Linear {
     layout::Linear {
-        rows: layer.rows as u32,
-        inputs: layer.inputs as u32,
-        outputs: layer.outputs as u32,
-        input_quads: quads(layer.inputs) as u32,
-        output_quads: quads(layer.outputs) as u32,
+        rows: counted(layer.rows),
+        inputs: counted(layer.inputs),
+        outputs: counted(layer.outputs),
+        input_quads: counted(quads(layer.inputs)),
+        output_quads: counted(quads(layer.outputs)),
         ..Default::default()
     }
 }
@@ -551,7 +577,7 @@ fn linear(layer: &Layer) -> layout::Linear {
 fn stream(step: &Step) -> u32 {
     match step {
         Step::Attention { qkv, .. } | Step::AttentionQuery { qkv, .. } | Step::AttentionKeyValue { qkv, .. } => {
-            (1 << 16) + *qkv as u32
+            (1 << 16) + counted(*qkv)
         }
         _ => 0,
     }

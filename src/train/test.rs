@@ -1,0 +1,145 @@
+//! A test: the program of one batch, run for every batch of the test set.
+//!
+//! A submission holds at most [`BATCHES`] of them: systems reset a GPU that is busy with one for too long (Windows after
+//! 2 s). Each batch reads its number from its slot of the clock, and the sums go on from one to the next, so no bit depends
+//! on how many batches a submission holds.
+
+use super::Error;
+use crate::engine::layout::TableHeader;
+use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring, Submission, Upload};
+
+/// Most batches of one submission.
+const BATCHES: u32 = 64;
+
+/// Slots of the clock are used from 0 on, in whole submissions.
+const _: () = assert!(CLOCK_SLOTS.is_multiple_of(BATCHES));
+
+/// Forward and loss over one batch of the test set.
+#[derive(Debug)]
+pub struct Test {
+    /// The dispatches of a batch. Batch k is that of step k.
+    pub program: Program,
+    /// Batches that hold the whole set; the last one may end in rows that do not count.
+    pub batches: u32,
+    /// The table that the program reads its first step from; step 0 when it is made.
+    pub table: Buffer,
+}
+
+/// A test that is ready to run.
+#[derive(Debug)]
+pub(super) struct Testing {
+    program: Prepared,
+    batches: u32,
+    table: Buffer,
+    /// Reports of all submissions but the last: they tell the host how far the device is.
+    passed: Ring,
+}
+
+impl Testing {
+    /// `tested`: where the program counts.
+    pub(super) fn new(engine: &Engine, test: Test, tested: Range) -> Result<Testing, Error> {
+        let Test { program, batches, table } = test;
+        Ok(Testing { program: engine.prepare(program)?, batches, table, passed: engine.ring(vec![tested])? })
+    }
+
+    /// Runs over all batches, between two swaps if there is one; the report goes with the last. The host sleeps where it
+    /// is more submissions ahead than a ring has slots.
+    pub(super) fn submit(
+        &self,
+        engine: &Engine,
+        swap: Option<&Prepared>,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        self.submit_by(BATCHES, engine, swap, report)
+    }
+
+    /// The same with so many batches in a submission, a number that divides the slots of the clock.
+    fn submit_by(
+        &self,
+        most: u32,
+        engine: &Engine,
+        swap: Option<&Prepared>,
+        mut report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        for first in (0..self.batches).step_by(most as usize) {
+            let end = self.batches.min(first + most);
+            let is_last = end == self.batches;
+            let report = if is_last { report.take() } else { Some(Report { ring: &self.passed, tag: first.into() }) };
+            let swaps = [swap.filter(|_| first == 0), swap.filter(|_| is_last)];
+            let submitted = self.wait(engine).and_then(|()| self.submit_batches(engine, first..end, swaps, report));
+            if let (Err(_), true, Some(swap)) = (&submitted, first > 0, swap) {
+                // Parameters go back to where they belong, as far as the device still does anything.
+                let _ = engine.submit(&Submission { programs: &[swap], ..Submission::default() });
+            }
+            submitted?;
+        }
+        Ok(())
+    }
+
+    fn submit_batches(
+        &self,
+        engine: &Engine,
+        batches: std::ops::Range<u32>,
+        [before, behind]: [Option<&Prepared>; 2],
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        let slot = |batch| batch % CLOCK_SLOTS;
+        // The clock begins anew where it has run out.
+        let begins = slot(batches.start) == 0 && self.batches > CLOCK_SLOTS;
+        let header = TableHeader { first_step: batches.start, ..TableHeader::default() };
+        let data = bytemuck::bytes_of(&header).to_vec();
+        let uploads = begins.then(|| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
+        let tests = batches.map(|batch| (&self.program, slot(batch)));
+        let swapped = |swap: Option<_>| swap.map(|swap| (swap, 0));
+        let runs = swapped(before).into_iter().chain(tests).chain(swapped(behind));
+        let (programs, slots): (Vec<&Prepared>, Vec<u32>) = runs.unzip();
+        let (programs, slots) = (&programs[..], &slots[..]);
+        Ok(engine.submit(&Submission { uploads, programs, slots, report, ..Submission::default() })?)
+    }
+
+    fn wait(&self, engine: &Engine) -> Result<(), Error> {
+        while !self.passed.has_free_slot() {
+            engine.throttle();
+            engine.collect(&self.passed, |_| Ok::<(), Error>(()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Classify, Config, Task};
+    use super::*;
+    use crate::data::digits;
+    use crate::engine::layout::Metrics;
+    use crate::nn::{Activation, Mlp};
+    use crate::optim::{Optimizer, Parameters, Settings};
+
+    #[test]
+    fn how_many_batches_a_submission_has_changes_no_bit() {
+        let engine = Engine::cpu();
+        let (train, test) = digits().expect("digits").split(20, 3).expect("a split");
+        let model = Mlp::new(&[64, 10], Activation::Relu).expect("a model");
+        let task = Classify::new(&model, (&train, &test)).expect("a task");
+        let parameters = Parameters::new(&engine, &task.params(), None).expect("parameters");
+        for (name, values) in task.initial(1) {
+            parameters.upload(&name, &values).expect("an upload");
+        }
+        let optimizer = Optimizer::new(&engine, &parameters, &[], Settings::default()).expect("an optimizer");
+        let mut placed = task.place(&engine, &Config { batch_size: 3, ..Config::default() }).expect("a place");
+        let test = placed.test(&parameters, &optimizer).expect("a test");
+        assert_eq!(test.batches, 120);
+        let testing = Testing::new(&engine, test, placed.tested()).expect("a test");
+        let metrics = [1, 2, 64, 128].map(|most| {
+            let before = engine.counters();
+            testing.submit_by(most, &engine, None, None).expect("a test");
+            assert_eq!((engine.counters() - before).submissions, u64::from(120u32.div_ceil(most)));
+            engine.read::<Metrics>(&placed.tested()).expect("metrics")[0]
+        });
+        assert_eq!(metrics[0].rows, 359);
+        assert!(
+            metrics.iter().all(|other| bytemuck::bytes_of(other) == bytemuck::bytes_of(&metrics[0])),
+            "{metrics:?}"
+        );
+    }
+}
