@@ -4,7 +4,7 @@ use super::adapter::AdapterReport;
 use super::arena::MOST_PAGE_BYTES;
 use super::buffer::{Buffer, Memory, Range};
 use super::counters::Tally;
-use super::faults::{Faults, Scopes};
+use super::faults::{Faults, Refusal, Scopes};
 use super::kernels::{Access, Kernel};
 use super::program::{Binding, Dispatch, Program, Submission, Upload};
 use super::ring::{
@@ -273,7 +273,7 @@ impl Gpu {
             Some(scopes) => scopes.close("a submission", &self.report.name)?,
             None => self.check("a submission")?,
         }
-        if let Some(reason) = self.hand_in(commands) {
+        if let Err(reason) = self.hand_in(commands) {
             slot.into_iter().for_each(|slot| slot.refused.store(true, Ordering::Release));
             return Err(self.refused("a submission", reason));
         }
@@ -284,14 +284,15 @@ impl Gpu {
 
     /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside where it does not: what
     /// they are refused for is no fault of the commands.
-    fn hand_in(&self, commands: wgpu::CommandBuffer) -> Option<String> {
-        if !self.own {
-            let scopes = Scopes::open(&self.device);
-            self.queue.submit([commands]);
-            return scopes.pop().filter(|refusal| refusal.is_of_submit).map(|refusal| refusal.reason);
-        }
-        self.queue.submit([commands]);
-        self.faults.refused_here(|refusal| refusal.is_of_submit)
+    fn hand_in(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex, String> {
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let index = self.queue.submit([commands]);
+        let is_of_submit = |refusal: &Refusal| refusal.is_of_submit;
+        let refused = match scopes {
+            Some(scopes) => scopes.pop().filter(is_of_submit).map(|refusal| refusal.reason),
+            None => self.faults.refused_here(is_of_submit),
+        };
+        refused.map_or(Ok(index), Err)
     }
 
     /// Writes a submission into an encoder, which may be the caller's; the slot of its report, which is counted among those
@@ -383,9 +384,8 @@ impl Gpu {
 
     /// Brings bytes back and waits for them: for checkpoints and tests, not for steps.
     pub(crate) fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<u8>>, Error> {
-        self.check_before()?;
         let mut stagings = Vec::with_capacity(ranges.len());
-        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let scopes = Scopes::open(&self.device);
         let mut encoder =
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus read") });
         for range in ranges {
@@ -396,12 +396,10 @@ impl Gpu {
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., |_| ());
             stagings.push(staging);
         }
-        let index = self.queue.submit([encoder.finish()]);
+        let commands = encoder.finish();
+        scopes.close("a read", &self.report.name)?;
+        let index = self.hand_in(commands).map_err(|reason| self.refused("a read", reason))?;
         self.tally.submission();
-        if let Some(scopes) = scopes {
-            scopes.close("a read", &self.report.name)?;
-        }
-        self.check("a read")?;
         self.wait_for(index)?;
         let mut read = Vec::with_capacity(ranges.len());
         for (staging, range) in stagings.iter().zip(ranges) {
@@ -433,6 +431,12 @@ impl Gpu {
             }
         }
         Ok(())
+    }
+
+    /// As if the device had so many more to finish.
+    #[cfg(test)]
+    pub(crate) fn pretend_unfinished(&self, submissions: u64) -> Vec<Unfinished> {
+        (0..submissions).map(|_| Unfinished::new(&self.unfinished)).collect()
     }
 
     /// Whether the device has more than so many submissions of ours to finish.

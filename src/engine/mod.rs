@@ -436,6 +436,15 @@ impl Engine {
         Ok(())
     }
 
+    /// As if the device had so many more submissions to finish, until what comes back is dropped.
+    #[cfg(test)]
+    pub(crate) fn pretend_unfinished(&self, submissions: u64) -> impl Send + use<> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.pretend_unfinished(submissions),
+            Inner::Cpu(_) => Vec::new(),
+        }
+    }
+
     /// Sleeps a moment because the host is far ahead; the device has work meanwhile. Counted.
     pub fn throttle(&self) {
         self.tally().throttle();

@@ -957,3 +957,44 @@ fn new_layout() -> u64 {
     static LAYOUTS: AtomicU64 = AtomicU64::new(1);
     LAYOUTS.fetch_add(1, Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::AdapterChoice;
+    use std::time::Duration;
+
+    /// Software runs a submission before it takes another, so the device's being behind is made up.
+    #[test]
+    fn a_step_sleeps_where_the_host_is_far_ahead() {
+        let engine = Engine::new(&AdapterChoice::from_env()).expect("an engine");
+        if engine.adapter().is_none() {
+            assert!(std::env::var_os("GRADUS_NO_GPU").is_some(), "no adapter, and GRADUS_NO_GPU=1 is not set");
+            return;
+        }
+        let parameters = Parameters::new(&engine, &[Param::new("p", [64])], None).expect("parameters");
+        let groups = [Group::new("all", Row::default(), ["p"])];
+        // Steps that the device is behind, whether it is throttled, and whether it sleeps.
+        for (behind, throttle, sleeps) in [
+            (0, true, false),
+            (STEPS_AHEAD - 1, true, false),
+            (STEPS_AHEAD + 1, true, true),
+            (STEPS_AHEAD + 1, false, false),
+        ] {
+            let settings = Settings { throttle, ..Settings::default() };
+            let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
+            optimizer.step().expect("a step");
+            engine.keep_pace(0).expect("all is done");
+            let (before, unfinished) = (engine.counters(), engine.pretend_unfinished(behind));
+            let catches_up = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(30));
+                drop(unfinished);
+            });
+            optimizer.step().expect("a step");
+            let cost = engine.counters() - before;
+            assert_eq!(cost.throttles > 0, sleeps, "{behind} behind, throttle: {throttle}: {cost:?}");
+            assert_eq!((cost.submissions, cost.blocking_waits), (1, 0));
+            catches_up.join().expect("the device catches up");
+        }
+    }
+}

@@ -218,7 +218,8 @@ fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
 #[test]
 fn a_parameter_that_cannot_be_bound_is_refused_before_there_is_any() {
     for engine in fresh_engines() {
-        let hidden = 128;
+        // So many that the CPU engine cannot bind them either, and no more entries than a model may have.
+        let hidden = 512;
         let vocab = engine.page_bytes() as usize / 4 / hidden + 1;
         let sizes = Sizes { vocab, hidden, heads: 4, ..decoder(false) };
         let stream = TokenStream::new(vec![1; 200], vocab).expect("a stream");
