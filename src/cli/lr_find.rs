@@ -10,6 +10,7 @@ use super::say::{self, say};
 use super::train::{Loudness, Ready, setting};
 use anyhow::{Context, bail};
 use clap::Args;
+use gradus::params::shown_path;
 use gradus::run::RunFile;
 use gradus::schedule::lr_find::{Axis, Curve, End, Rule, Scale, Suggestion, Sweep};
 use std::path::PathBuf;
@@ -112,7 +113,7 @@ pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
         }
     }
     if says >= Says::Usual {
-        written.iter().for_each(|path| say!("written                {}", path.display()));
+        written.iter().for_each(|path| say!("written                {}", shown_path(&path)));
     }
     Ok(())
 }
@@ -122,7 +123,7 @@ fn again(options: &LrFind, ready: &Ready) -> String {
     let key = ready.run.rate_key;
     let kept = options.settings.iter().filter(|(known, _)| known != key);
     let settings: String = kept.map(|(key, value)| format!("--set '{key}={value}' ")).collect();
-    format!("gradus train {} {settings}--set {key}", options.file.display())
+    format!("gradus train {} {settings}--set {key}", shown_path(&options.file))
 }
 
 /// Share of the first loss that the smoothed loss has to fall by, at least: less is the batches' own ups and downs.
@@ -183,7 +184,7 @@ fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[Path
     let csv = options.csv.clone().unwrap_or_else(|| default("csv"));
     for path in [&svg, &csv] {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(&folder)))?;
         }
     }
     let line = |name: &str, faint: bool, of: fn(&gradus::schedule::lr_find::Point) -> f64| Line {
@@ -193,7 +194,7 @@ fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[Path
     };
     let curves = [line("loss", true, |point| point.loss), line("smoothed", false, |point| point.smoothed)];
     let (from, to) = (curve.points()[0].lr.log10(), curve.points()[curve.points().len() - 1].lr.log10());
-    let chart = Chart { what: "loss", curves: &curves, phases: &[], across: Across::LogRate(from, to) };
+    let chart = Chart { what: "loss", curves: &curves, phases: &[], holes: &[], across: Across::LogRate(from, to) };
     write_beside(&svg, draw(&chart)?.as_bytes())?;
     let rows = curve.points().iter().map(|point| format!("{:e},{},{}\n", point.lr, point.loss, point.smoothed));
     let table: String = ["lr,loss,smoothed\n".to_owned()].into_iter().chain(rows).collect();

@@ -20,12 +20,14 @@ mod plan;
 mod progress;
 mod report;
 mod report_chart;
+mod report_log;
 mod run_folder;
 mod run_lock;
 pub(crate) mod say;
 mod schedule;
 mod signals;
 mod tensorboard;
+mod thinned;
 mod train;
 mod verdict;
 
@@ -33,6 +35,7 @@ pub(crate) use asked::Asked;
 use asks::Asks;
 use clap::{CommandFactory, Parser, Subcommand};
 use gradus::engine::Engine;
+use gradus::params::Shown;
 use progress::Says;
 use std::process::ExitCode;
 
@@ -99,13 +102,23 @@ enum Demo {
     Transformer(demo_transformer::Options),
 }
 
+/// What clap says, with an argument on one line. Its value may stand there alone.
+fn with_argument_shown(text: String, argument: String) -> String {
+    let value = argument.split_once('=').map(|(_, value)| value.to_owned());
+    [Some(argument), value].into_iter().flatten().fold(text, |text, said| {
+        let shown = Shown(&said).to_string();
+        if shown == said { text } else { text.replace(&said, &shown) }
+    })
+}
+
 /// Reads the command line and does what it says.
 pub fn run() -> anyhow::Result<ExitCode> {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // The help, or what is wrong with the command line.
         Err(told) => {
-            let text = told.render().to_string();
+            let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+            let text = arguments.fold(told.render().to_string(), with_argument_shown);
             if told.use_stderr() {
                 say::err(&text)
             } else {

@@ -1,20 +1,99 @@
 //! `report.html`: a run on one page that needs nothing else, made from what the run's folder holds.
+//!
+//! What the folder holds may be anything: every number is read as one, every text is escaped.
 
-use super::report_chart::{Across, Chart, Curve, color, draw};
+use super::report_chart::{Across, Chart, Curve, HOLE, color, draw, in_css};
+use super::report_log::{self, Evaluated, Holes, Metric, Phase, Step};
 use super::run_folder::{METRICS, STEPS, write_beside};
-use anyhow::Context;
-use serde_json::Value;
+use super::thinned::Thinned;
+use gradus::params::{Shown, tame_line};
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "report.html";
 
+/// Rows of a table; `metrics.jsonl` has all.
+const MOST_ROWS: usize = 1000;
+
 /// What the files of a run say.
 struct Run {
-    evaluations: Vec<Value>,
-    phases: Vec<Value>,
-    steps: Vec<Value>,
+    evaluations: Vec<Evaluated>,
+    phases: Vec<Phase>,
+    steps: Steps,
+    /// Each log's name and what it does not say.
+    holes: [(&'static str, Holes); 2],
+}
+
+/// What a report draws of the steps, which may be millions.
+struct Steps {
+    loss: Thinned,
+    grad_norm: Thinned,
+    /// Each group's name and rates.
+    rates: Vec<(String, Thinned)>,
+    last: u64,
+}
+
+impl Run {
+    fn read(folder: &Path) -> anyhow::Result<Run> {
+        let (mut evaluations, mut phases): (Vec<Evaluated>, Vec<Phase>) = Default::default();
+        let metrics = report_log::read(&folder.join(METRICS), |metric| match metric {
+            Metric::Phase(phase) => {
+                let steps = phase.steps;
+                phases.push(phase);
+                steps
+            }
+            Metric::Evaluation(evaluation) => {
+                let steps = evaluation.steps;
+                evaluations.push(evaluation);
+                steps
+            }
+        })?;
+        let (steps, missing) = Steps::read(&folder.join(STEPS), &phases)?;
+        Ok(Run { evaluations, phases, steps, holes: [(METRICS, metrics), (STEPS, missing)] })
+    }
+
+    fn last_step(&self) -> u64 {
+        self.steps.last.max(self.evaluations.last().map_or(0, |evaluation| evaluation.steps)).max(1)
+    }
+}
+
+impl Steps {
+    /// The groups of a step have the names of its phase.
+    fn read(path: &Path, phases: &[Phase]) -> anyhow::Result<(Steps, Holes)> {
+        let mut steps = Steps { loss: Thinned::new(), grad_norm: Thinned::new(), rates: Vec::new(), last: 0 };
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let (mut phase, mut now): (Option<u64>, Vec<usize>) = (None, Vec::new());
+        let holes = report_log::read(path, |step: Step| {
+            if phase != Some(step.phase) || now.len() != step.lrs.len() {
+                phase = Some(step.phase);
+                let began = phases.iter().rev().find(|phase| phase.began == step.phase);
+                let name = |group: usize| match began.and_then(|phase| phase.groups.get(group)) {
+                    Some((name, ..)) => name.clone(),
+                    None => format!("group {group}"),
+                };
+                now = (0..step.lrs.len()).map(|group| steps.place(name(group), &mut places)).collect();
+            }
+            let at = step.step as f64;
+            let add = |curve: &mut Thinned, value: Option<f64>| value.into_iter().for_each(|y| curve.push((at, y)));
+            add(&mut steps.loss, step.loss);
+            add(&mut steps.grad_norm, step.grad_norm);
+            for (place, rate) in now.iter().zip(&step.lrs) {
+                add(&mut steps.rates[*place].1, *rate);
+            }
+            steps.last = step.step;
+            step.step
+        })?;
+        Ok((steps, holes))
+    }
+
+    /// The place of a group's curve.
+    fn place(&mut self, name: String, places: &mut HashMap<String, usize>) -> usize {
+        *places.entry(name).or_insert_with_key(|name| {
+            self.rates.push((name.clone(), Thinned::new()));
+            self.rates.len() - 1
+        })
+    }
 }
 
 /// Writes the page of a run's folder. `best` and `environment` are what the files do not say: the best evaluation in words,
@@ -25,18 +104,9 @@ pub(super) fn write(
     best: Option<String>,
     environment: &[(&str, String)],
 ) -> anyhow::Result<PathBuf> {
-    let metrics = lines(&folder.join(METRICS))?;
-    let (phases, evaluations) = metrics.into_iter().partition(|line| !line["began"].is_null());
-    let run = Run { evaluations, phases, steps: lines(&folder.join(STEPS))? };
     let path = folder.join(NAME);
-    write_beside(&path, page(&run, [title, summary], best, environment)?.as_bytes())?;
+    write_beside(&path, page(&Run::read(folder)?, [title, summary], best, environment)?.as_bytes())?;
     Ok(path)
-}
-
-fn lines(path: &Path) -> anyhow::Result<Vec<Value>> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let line = |line: &str| serde_json::from_str(line).with_context(|| format!("reading {}", path.display()));
-    text.lines().map(line).collect()
 }
 
 const STYLE: &str = "
@@ -66,11 +136,13 @@ fn page(
     if let Some(best) = best {
         writeln!(page, "<p class=\"soft\">best: {}</p>", escaped(&best))?;
     }
-    let starts: Vec<f64> = run.phases.iter().filter_map(|phase| phase["steps"].as_f64()).collect();
-    let last_of = |lines: &[Value], key: &str| lines.last().and_then(|line| line[key].as_f64()).unwrap_or(0.0);
-    let steps = last_of(&run.steps, "step").max(last_of(&run.evaluations, "steps")).max(1.0);
+    page.push_str(&told_holes(run));
+    let starts: Vec<f64> = run.phases.iter().map(|phase| phase.steps as f64).collect();
+    let spans = run.holes.iter().flat_map(|(_, holes)| &holes.spans);
+    let holes: Vec<(f64, f64)> = spans.map(|(from, to)| (*from as f64, *to as f64)).collect();
+    let across = Across::Steps(run.last_step() as f64);
     for (title, what, curves) in charts(run) {
-        let picture = draw(&Chart { what, curves: &curves, phases: &starts, across: Across::Steps(steps) })?;
+        let picture = draw(&Chart { what, curves: &curves, phases: &starts, holes: &holes, across })?;
         if !picture.is_empty() {
             writeln!(page, "<h2>{title}</h2>\n{}{picture}", legend(&curves))?;
         }
@@ -88,84 +160,76 @@ fn page(
 /// The numbers that one looks for first.
 fn headline(run: &Run) -> String {
     let Some(last) = run.evaluations.last() else { return "<p class=\"soft\">no evaluation yet</p>\n".to_owned() };
-    let best = run.evaluations.iter().filter_map(|line| line["val_loss"].as_f64()).reduce(f64::min);
-    let number = |name: &str, value: String| format!("<div><b>{value}</b>{name}</div>");
-    let loss = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+    let best = run.evaluations.iter().filter_map(|evaluation| evaluation.val_loss).reduce(f64::min);
+    let told = |name: &str, value: String| format!("<div><b>{value}</b>{name}</div>");
     format!(
         "<div class=\"numbers\">{}{}{}{}{}</div>\n",
-        number("test loss", loss(last["val_loss"].as_f64())),
-        number("least test loss", loss(best)),
-        number(
-            "test accuracy",
-            last["val_accuracy"].as_f64().map_or("–".to_owned(), |share| format!("{:.2} %", 100.0 * share))
-        ),
-        number("steps", last["steps"].to_string()),
-        number("skipped", last["skipped_steps"].to_string()),
+        told("test loss", number(last.val_loss, 4)),
+        told("least test loss", number(best, 4)),
+        told("test accuracy", number(last.val_accuracy.map(|share| 100.0 * share), 2) + " %"),
+        told("steps", last.steps.to_string()),
+        told("skipped", last.skipped_steps.to_string()),
     )
 }
 
+/// What is missing, where anything is.
+fn told_holes(run: &Run) -> String {
+    let damaged = run.holes.iter().filter(|(_, holes)| holes.lines > 0);
+    let told: Vec<String> = damaged
+        .map(|(name, holes)| match holes.lines {
+            1 => format!("1 line of {name} is damaged or missing"),
+            lines => format!("{lines} lines of {name} are damaged or missing"),
+        })
+        .collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    let mark = format!("<i style=\"background:{}\"></i>", in_css(HOLE));
+    format!("<p class=\"legend\">{mark}holes: {}; what they said is not on this page</p>\n", told.join(", "))
+}
+
 fn charts(run: &Run) -> Vec<(&'static str, &'static str, Vec<Curve>)> {
-    let of = |lines: &[Value], x: &str, y: &str| -> Vec<(f64, f64)> {
-        lines.iter().filter_map(|line| Some((line[x].as_f64()?, line[y].as_f64()?))).collect()
+    let tested = |name: &str, of: fn(&Evaluated) -> Option<f64>| {
+        let points = run.evaluations.iter().filter_map(|line| Some((line.steps as f64, of(line)?)));
+        Curve { name: name.to_owned(), points: points.collect(), faint: false }
     };
-    let curve = |name: &str, points| Curve { name: name.to_owned(), points, faint: false };
-    let each_step = |name: &str, key: &str| Curve { faint: true, ..curve(name, of(&run.steps, "step", key)) };
+    let each_step = |name: &str, curve: &Thinned| Curve { name: name.to_owned(), points: curve.points(), faint: true };
     vec![
         (
             "Loss",
             "loss",
             vec![
-                each_step("each step", "loss"),
-                curve("test", of(&run.evaluations, "steps", "val_loss")),
-                curve("training, mean of the epoch", of(&run.evaluations, "steps", "train_loss")),
+                each_step("each step", &run.steps.loss),
+                tested("test", |line| line.val_loss),
+                tested("training, mean of the epoch", |line| line.train_loss),
             ],
         ),
-        ("Test accuracy", "share", vec![curve("accuracy", of(&run.evaluations, "steps", "val_accuracy"))]),
-        ("Learning rate of each group", "lr", rates(run)),
-        ("Gradient norm", "norm", vec![each_step("before clipping", "grad_norm")]),
+        ("Test accuracy", "share", vec![tested("accuracy", |line| line.val_accuracy)]),
+        ("Learning rate of each group", "lr", rates(&run.steps)),
+        ("Gradient norm", "norm", vec![each_step("before clipping", &run.steps.grad_norm)]),
     ]
 }
 
-/// The curves of the groups, by the names that they have in the phase of the step.
-fn rates(run: &Run) -> Vec<Curve> {
-    let names_in = |phase: u64| -> Vec<String> {
-        let began = run.phases.iter().rev().find(|line| line["began"].as_u64() == Some(phase));
-        let groups = began.and_then(|line| line["groups"].as_array());
-        groups.into_iter().flatten().map(|group| group[0].as_str().unwrap_or_default().to_owned()).collect()
-    };
+/// The curves of the groups. Those that follow the same one share it.
+fn rates(steps: &Steps) -> Vec<Curve> {
+    let mut known: HashMap<Vec<[u64; 2]>, usize> = HashMap::new();
     let mut curves: Vec<Curve> = Vec::new();
-    let (mut phase, mut names) = (None, Vec::new());
-    for step in &run.steps {
-        if phase != step["phase"].as_u64() {
-            phase = step["phase"].as_u64();
-            names = names_in(phase.unwrap_or(0));
-        }
-        let rates = step["lrs"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-        for (place, rate) in rates.enumerate() {
-            let name = names.get(place).cloned().unwrap_or_else(|| format!("group {place}"));
-            let known = curves.iter().position(|curve| curve.name == name);
-            let known = known.unwrap_or_else(|| {
-                curves.push(Curve { name, points: Vec::new(), faint: false });
-                curves.len() - 1
-            });
-            curves[known].points.push((step["step"].as_f64().unwrap_or(0.0), rate));
+    for (name, rates) in &steps.rates {
+        let (name, points) = (Shown(name).to_string(), rates.points());
+        let bits = points.iter().map(|(x, y)| [x.to_bits(), y.to_bits()]).collect();
+        let place = *known.entry(bits).or_insert(curves.len());
+        match curves.get_mut(place) {
+            Some(curve) => curve.name.push_str(&format!(", {name}")),
+            None => curves.push(Curve { name, points, faint: false }),
         }
     }
-    // Groups that follow the same curve share one.
-    let mut merged: Vec<Curve> = Vec::new();
-    for curve in curves {
-        match merged.iter_mut().find(|known| known.points == curve.points) {
-            Some(known) => known.name.push_str(&format!(", {}", curve.name)),
-            None => merged.push(curve),
-        }
-    }
-    merged
+    curves
 }
 
 fn legend(curves: &[Curve]) -> String {
     const MOST: usize = 12;
     let entry = |(place, curve): (usize, &Curve)| {
-        format!("<i style=\"background:{}\"></i>{}", color(place), escaped(&curve.name))
+        format!("<i style=\"background:{}\"></i>{}", in_css(color(place)), escaped(&Shown(&curve.name).to_string()))
     };
     let entries: String =
         curves.iter().enumerate().filter(|(_, curve)| !curve.points.is_empty()).take(MOST).map(entry).collect();
@@ -179,23 +243,22 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
                      <th>parameters that train</th><th class=\"text\">thawed</th></tr>\n"
         .to_owned();
     for phase in &run.phases {
-        let because = match phase["reason"].as_str() {
+        let because = match phase.reason.as_deref() {
             Some("early_stopping") => "the phase before got no better",
             Some(_) => "the phase before reached its last epoch",
             None => "the run begins",
         };
-        let back = phase["restored"].as_u64().map_or_else(String::new, |step| format!("; back to step {step}"));
-        let elements: u64 =
-            phase["groups"].as_array().into_iter().flatten().filter_map(|group| group[1].as_u64()).sum();
-        let thawed: Vec<&str> = phase["thawed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let names = escaped(&thawed.join(", "));
+        let back = phase.restored.map_or_else(String::new, |step| format!("; back to step {step}"));
+        let elements = phase.groups.iter().fold(0u64, |sum, (_, elements, _)| sum.saturating_add(*elements));
+        let names: Vec<String> = phase.thawed.iter().map(|name| escaped(&Shown(name).to_string())).collect();
         writeln!(
             table,
             "<tr><td>{}</td><td>{}</td><td class=\"text\">{because}{back}</td><td>{elements}</td>\
-             <td class=\"text\"><details><summary>{} tensors</summary>{names}</details></td></tr>",
-            phase["began"],
-            phase["steps"],
-            thawed.len()
+             <td class=\"text\"><details><summary>{} tensors</summary>{}</details></td></tr>",
+            phase.began,
+            phase.steps,
+            names.len(),
+            names.join(", ")
         )?;
     }
     table.push_str("</table>\n<p class=\"soft\">In the charts every other phase is a band. What has not thawed costs a step nothing.</p>\n");
@@ -203,27 +266,42 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
 }
 
 fn evaluation_table(run: &Run) -> anyhow::Result<String> {
-    let mut table =
-        "<h2>Evaluations</h2>\n<details><summary>all numbers</summary><table>\n<tr><th>epoch</th><th>steps</th>\
+    let every = run.evaluations.len().div_ceil(MOST_ROWS).max(1);
+    let summary = if every > 1 { format!("one of {every}, all are in {METRICS}") } else { "all numbers".to_owned() };
+    let mut table = format!(
+        "<h2>Evaluations</h2>\n<details><summary>{summary}</summary><table>\n<tr><th>epoch</th><th>steps</th>\
                      <th>phase</th><th>training loss</th><th>test loss</th><th>test accuracy</th></tr>\n"
-            .to_owned();
-    for line in &run.evaluations {
-        let number = |key: &str| line[key].as_f64().map_or("–".to_owned(), |value| format!("{value:.5}"));
+    );
+    for line in run.evaluations.iter().rev().step_by(every).rev() {
         writeln!(
             table,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            line["epoch"],
-            line["steps"],
-            line["phase"],
-            number("train_loss"),
-            number("val_loss"),
-            number("val_accuracy")
+            line.epoch,
+            line.steps,
+            line.phase,
+            number(line.train_loss, 5),
+            number(line.val_loss, 5),
+            number(line.val_accuracy, 5)
         )?;
     }
     table.push_str("</table></details>\n");
     Ok(table)
 }
 
+fn number(value: Option<f64>, places: usize) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if value.abs() >= 1e9 => format!("{value:.places$e}"),
+        Some(value) => format!("{value:.places$}"),
+    }
+}
+
+/// Text as a page holds it, on one line.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    tame_line(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }

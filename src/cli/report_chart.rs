@@ -2,13 +2,15 @@
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
 use super::plan::short;
+use super::thinned::Thinned;
 use anyhow::anyhow;
 use plotters::prelude::*;
 
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 260;
-/// Points of a curve that a screen can show.
-const MOST_POINTS: usize = 1200;
+
+/// What a log does not say.
+pub(super) const HOLE: RGBColor = RGBColor(210, 40, 60);
 
 /// A curve.
 pub(super) struct Curve {
@@ -25,6 +27,8 @@ pub(super) struct Chart<'a> {
     pub(super) curves: &'a [Curve],
     /// Steps at which phases begin.
     pub(super) phases: &'a [f64],
+    /// Where the log has holes, from step to step.
+    pub(super) holes: &'a [(f64, f64)],
     pub(super) across: Across,
 }
 
@@ -71,6 +75,11 @@ fn panel(area: &Area, chart: &Chart<'_>, bottom: f64, top: f64) -> Result<(), Bo
     for (from, to) in chart.phases.iter().copied().zip(ends).skip(1).step_by(2) {
         axes.draw_series([Rectangle::new([(from, bottom), (to, top)], INK.mix(0.1).filled())])?;
     }
+    let least = (to - from) / f64::from(WIDTH);
+    for (hole, end) in chart.holes {
+        let ends = [(*hole, bottom), (end.max(hole + least).min(to), top)];
+        axes.draw_series([Rectangle::new(ends, HOLE.mix(0.25).filled())])?;
+    }
     axes.configure_mesh()
         .x_desc(if matches!(chart.across, Across::Steps(_)) { "step" } else { "learning rate" })
         .y_desc(chart.what)
@@ -89,7 +98,7 @@ fn panel(area: &Area, chart: &Chart<'_>, bottom: f64, top: f64) -> Result<(), Bo
         .draw()?;
     for (curve, color) in chart.curves.iter().zip(COLORS.iter().cycle()) {
         let style = if curve.faint { color.mix(0.45).stroke_width(FINE) } else { color.stroke_width(2 * FINE) };
-        let points = thinned(&curve.points, MOST_POINTS);
+        let points = curve.points.iter().copied().collect::<Thinned>().points();
         axes.draw_series(LineSeries::new(points.iter().copied(), style))?;
         if points.len() <= 60 {
             let dot = |point: &(f64, f64)| Circle::new(*point, 3 * FINE, color.filled());
@@ -99,9 +108,13 @@ fn panel(area: &Area, chart: &Chart<'_>, bottom: f64, top: f64) -> Result<(), Bo
     Ok(())
 }
 
-/// The colour of a curve by its place, as a page writes it.
-pub(super) fn color(place: usize) -> String {
-    let RGBColor(red, green, blue) = COLORS[place % COLORS.len()];
+/// The colour of a curve by its place.
+pub(super) fn color(place: usize) -> RGBColor {
+    COLORS[place % COLORS.len()]
+}
+
+/// A colour as a page writes it.
+pub(super) fn in_css(RGBColor(red, green, blue): RGBColor) -> String {
     format!("rgb({red},{green},{blue})")
 }
 
@@ -114,37 +127,9 @@ fn range(curves: &[Curve]) -> Option<(f64, f64)> {
     Some((least - room, most + room))
 }
 
-/// The curve in at most so many points: of each stretch the lowest and the highest, in their order. What is not finite is
-/// not there.
-fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
-    let finite: Vec<(f64, f64)> = points.iter().copied().filter(|point| point.1.is_finite()).collect();
-    if finite.len() <= most {
-        return finite;
-    }
-    let stretch = finite.len().div_ceil(most / 2);
-    let two = finite.chunks(stretch).flat_map(|chunk| {
-        let by = |one: &&(f64, f64), other: &&(f64, f64)| one.1.total_cmp(&other.1);
-        let mut two: Vec<(f64, f64)> =
-            [chunk.iter().min_by(by), chunk.iter().max_by(by)].into_iter().flatten().copied().collect();
-        two.sort_by(|one, other| one.0.total_cmp(&other.0));
-        two
-    });
-    two.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_curve_keeps_its_peaks() {
-        let mut points: Vec<(f64, f64)> = (0..100_000).map(|step| (f64::from(step), 1.0)).collect();
-        points[54_321].1 = 9.0;
-        points[60_000].1 = f64::NAN;
-        let few = thinned(&points, 1000);
-        assert!(few.len() <= 1000 && few.is_sorted_by_key(|point| point.0), "{}", few.len());
-        assert!(few.contains(&(54_321.0, 9.0)) && few.iter().all(|point| point.1.is_finite()));
-    }
 
     #[test]
     fn a_flat_curve_has_room_and_an_empty_one_no_chart() {
