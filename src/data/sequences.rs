@@ -28,11 +28,13 @@ pub struct Sequence {
     pub label: u32,
 }
 
-/// A set of labelled sequences, packed as the kernel `gather_sequences` reads it.
+/// A set of labelled sequences. Here each is as long as it is; the kernel `gather_sequences` reads them padded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequences {
     sizes: SequenceSizes,
     packed: Vec<u32>,
+    /// Where each one starts in it, and the end.
+    starts: Vec<usize>,
 }
 
 impl Sequences {
@@ -42,15 +44,15 @@ impl Sequences {
     /// [`Error::BadSequences`] for sizes that cannot be, [`Error::BadSequence`] for the first that does not fit them.
     pub fn new(sizes: SequenceSizes, sequences: &[Sequence]) -> Result<Sequences, Error> {
         check_sizes(&sizes, sequences.len()).map_err(|reason| Error::BadSequences { reason })?;
-        let mut packed = Vec::with_capacity(sequences.len() * (2 + sizes.context));
+        let (mut packed, mut starts) = (Vec::new(), vec![0]);
         for (place, sequence) in sequences.iter().enumerate() {
             check(&sizes, sequence).map_err(|reason| Error::BadSequence { sequence: place, reason })?;
             packed.extend([sequence.label, sequence.tokens.len() as u32]);
             let types = sequence.types.iter().copied().chain(std::iter::repeat(0));
             packed.extend(sequence.tokens.iter().zip(types).map(|(token, kind)| token | kind << TYPE_SHIFT));
-            packed.resize((place + 1) * (2 + sizes.context), 0);
+            starts.push(packed.len());
         }
-        Ok(Sequences { sizes, packed })
+        Ok(Sequences { sizes, packed, starts })
     }
 
     /// What the sequences may hold.
@@ -61,12 +63,23 @@ impl Sequences {
     /// How many sequences.
     #[allow(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
-        self.packed.len() / (2 + self.sizes.context)
+        self.starts.len() - 1
     }
 
-    /// For the device: `[len, 2 + context]`, each record the label, the length, and `token | type << 28` for each token.
+    /// One after the other: the label, the length, and `token | type << 28` for each token.
     pub fn packed(&self) -> &[u32] {
         &self.packed
+    }
+
+    /// For the device: `[len, 2 + context]`, each record as [`packed`](Sequences::packed) has it, then zeros.
+    pub fn padded(&self) -> Vec<u32> {
+        let record = 2 + self.sizes.context;
+        let mut padded = Vec::with_capacity(self.len() * record);
+        for (place, ends) in self.starts.windows(2).enumerate() {
+            padded.extend(&self.packed[ends[0]..ends[1]]);
+            padded.resize((place + 1) * record, 0);
+        }
+        padded
     }
 
     /// A train and a test set: `test_percent` of the sequences, drawn by a seed, are the test set.
@@ -79,9 +92,12 @@ impl Sequences {
     }
 
     fn picked(&self, places: &[usize]) -> Sequences {
-        let record = 2 + self.sizes.context;
-        let packed = places.iter().flat_map(|place| &self.packed[place * record..][..record]).copied().collect();
-        Sequences { sizes: self.sizes, packed }
+        let (mut packed, mut starts) = (Vec::new(), vec![0]);
+        for place in places {
+            packed.extend(&self.packed[self.starts[*place]..self.starts[place + 1]]);
+            starts.push(packed.len());
+        }
+        Sequences { sizes: self.sizes, packed, starts }
     }
 
     /// What the kernel `gather_sequences` needs to draw training batches, in a new order every epoch. `micro` is 0, to be
@@ -165,7 +181,8 @@ mod tests {
     #[test]
     fn a_record_holds_label_length_and_typed_tokens() {
         let set = Sequences::new(SIZES, &[sequence(&[9, 0], &[0, 1], 3), sequence(&[1, 2, 3], &[], 0)]).expect("a set");
-        assert_eq!(set.packed(), [3, 2, 9, 1 << 28, 0, 0, 3, 1, 2, 3]);
+        assert_eq!(set.packed(), [3, 2, 9, 1 << 28, 0, 3, 1, 2, 3]);
+        assert_eq!(set.padded(), [3, 2, 9, 1 << 28, 0, 0, 3, 1, 2, 3]);
         let shape = set.batches(BatchSize { rows: 1, micro_batches: 2 }, 5).expect("a shape");
         assert_eq!((shape.samples, shape.steps_per_epoch, shape.micro_batches, shape.seed), (2, 1, 2, 5));
         let shape = set.evaluation(3).expect("a shape");
@@ -179,7 +196,7 @@ mod tests {
         let set = Sequences::new(SIZES, &all).expect("a set");
         let (train, test) = set.split(20, 7).expect("a split");
         assert_eq!((train.len(), test.len()), (8, 2));
-        let tokens = |set: &Sequences| set.packed().chunks(5).map(|record| record[2]).collect::<Vec<u32>>();
+        let tokens = |set: &Sequences| set.padded().chunks(5).map(|record| record[2]).collect::<Vec<u32>>();
         let mut both = [tokens(&train), tokens(&test)].concat();
         both.sort_unstable();
         assert_eq!(both, Vec::from_iter(0..10));

@@ -11,10 +11,10 @@ use super::parameters::{download_all, floats, type_of};
 use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
-use crate::params::{Param, Storage};
+use crate::params::{Param, Shown, Storage};
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The moment that a tensor has only once it took a gradient with momentum.
 const BUFFER: &str = "momentum_buffer";
@@ -91,21 +91,19 @@ impl Optimizer {
     /// The tensors whose state a file holds.
     fn spoken_of(&self, file: &SafeTensors<'_>) -> Result<Vec<usize>, Error> {
         let kernel = self.update().kernel;
-        let mut found: Vec<usize> = Vec::new();
+        let places: HashMap<&str, usize> =
+            self.params.iter().zip(0..).map(|(param, at)| (param.name.as_str(), at)).collect();
+        let mut found = BTreeSet::new();
         for name in file.names() {
             let (param, part) = name.rsplit_once('.').unwrap_or((name, ""));
-            let known = self.params.iter().position(|known| known.name == param);
-            let tensor =
-                known.ok_or_else(|| Error::BadFile(format!("{name:?} belongs to no parameter of this model")))?;
+            let unknown = || Error::BadFile(format!("{:?} belongs to no parameter of this model", Shown(name)));
+            let tensor = places.get(param).copied().ok_or_else(unknown)?;
             if (part == BUFFER) != (kernel == "sgd") && !["step", AVERAGE].contains(&part) {
-                return Err(Error::BadFile(format!("{name:?} is no state of {kernel}")));
+                return Err(Error::BadFile(format!("{:?} is no state of {kernel}", Shown(name))));
             }
-            if !found.contains(&tensor) {
-                found.push(tensor);
-            }
+            found.insert(tensor);
         }
-        found.sort_unstable();
-        Ok(found)
+        Ok(found.into_iter().collect())
     }
 
     /// One tensor's state out of a file.

@@ -234,6 +234,8 @@ impl Optimizer {
         let current = self.current_rows();
         let running = current.first().and_then(|row| row.clip_norm);
         let mut group_of = self.group_of.clone();
+        let known: HashMap<&str, usize> =
+            self.params.iter().zip(0..).map(|(param, at)| (param.name.as_str(), at)).collect();
         let mut added: Vec<GroupState> = Vec::new();
         for group in new {
             group.row.check_start(&group.name)?;
@@ -244,7 +246,7 @@ impl Optimizer {
             let place = before + added.len();
             let mut tensors = Vec::with_capacity(group.params.len());
             for name in &group.params {
-                let tensor = index_of(&self.params, name)?;
+                let tensor = known.get(name.as_str()).map_or_else(|| index_of(&self.params, name), |at| Ok(*at))?;
                 self.memory.precisions[tensor].check(name, &group.row)?;
                 if let Some(first) = group_of[tensor].replace(place) {
                     let known = self.groups.get(first).or_else(|| added.get(first - before));

@@ -1,6 +1,7 @@
 //! Layers of a model, frozen and thawed by ranges.
 
 use super::Param;
+use std::collections::HashMap;
 
 /// A model's layers in order, and which of its parameters are frozen.
 ///
@@ -53,10 +54,12 @@ impl Layers {
     /// normalization, as a rule.
     pub fn new(params: &[Param], keeps: impl Fn(&str) -> bool) -> Layers {
         let mut layers: Vec<Layer> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for (param, Param { name, .. }) in params.iter().enumerate() {
             let member = Member { param, is_frozen: false, is_kept: keeps(name) };
             let of = name.split('.').next().unwrap_or(name);
-            match layers.iter_mut().find(|layer| layer.name == of) {
+            let place = *places.entry(of).or_insert(layers.len());
+            match layers.get_mut(place) {
                 Some(layer) => layer.members.push(member),
                 None => layers.push(Layer { name: of.to_owned(), members: vec![member] }),
             }

@@ -11,7 +11,7 @@ use super::resolve::resolve;
 use super::yaml::Place;
 use super::{CheckpointSpec, Error, Evaluate, Finetuning, Law, LawSpec, Run, Spec};
 use crate::params::{Field, Group, Param, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -124,8 +124,9 @@ impl Plan {
     /// Names that the model does not have.
     pub fn with_groups(mut self, groups: Vec<Group>) -> Result<Plan, Error> {
         let mut held: Vec<usize> = Vec::new();
+        let places = self.places();
         for name in groups.iter().flat_map(|group| &group.params) {
-            let known = self.params.iter().position(|param| param.name == *name);
+            let known = places.get(name.as_str()).copied();
             held.push(known.ok_or_else(|| self.place.bad("groups", name, "a parameter of the model"))?);
         }
         held.sort_unstable();
@@ -165,6 +166,11 @@ impl Plan {
         Ok(schedulers)
     }
 
+    /// The places of the parameters, by name.
+    fn places(&self) -> HashMap<&str, usize> {
+        self.params.iter().enumerate().map(|(place, param)| (param.name.as_str(), place)).collect()
+    }
+
     /// Where a run begins: phase 0, step 0.
     ///
     /// # Errors
@@ -174,9 +180,9 @@ impl Plan {
         if self.given.is_empty() {
             self.join_phase_0(&mut rates);
         }
+        let places = if self.given.is_empty() { HashMap::new() } else { self.places() };
         for (place, group) in self.given.iter().enumerate() {
-            let index = |name: &String| self.params.iter().position(|param| param.name == *name);
-            let params = group.params.iter().filter_map(index).collect();
+            let params = group.params.iter().filter_map(|name| places.get(name.as_str()).copied()).collect();
             rates.groups.push(Members { origin: Origin::Given(place), params });
             rates.values.push(super::class::Group::of_row(&group.row));
         }

@@ -91,10 +91,10 @@ impl Task for ClassifySequences {
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
-        let train = Examples::shuffled(engine, self.train.packed(), Sizes::Sequences(self.batches(config)?))?;
+        let train = Examples::shuffled(engine, &self.train.padded(), Sizes::Sequences(self.batches(config)?))?;
         let rows = self.tested().rows_on(engine, config, &self.model);
         let test = Sizes::Sequences(self.test.evaluation(rows)?);
-        let test = Examples::in_turn(engine, self.test.packed(), test)?;
+        let test = Examples::in_turn(engine, &self.test.padded(), test)?;
         Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
     }
 }

@@ -5,6 +5,7 @@ use super::{Error, Trainer};
 use crate::optim::Optimizer;
 use crate::params::{Group, Param};
 use crate::schedule::Transition;
+use std::collections::HashMap;
 
 impl Trainer {
     /// Begins the next phase where the plan says so.
@@ -62,8 +63,7 @@ impl Trainer {
 
 /// Name, elements and learning rate of each group.
 fn summaries(params: &[Param], groups: &[Group]) -> Vec<(String, usize, f64)> {
-    let elements = |group: &Group| -> usize {
-        params.iter().filter(|param| group.params.contains(&param.name)).map(Param::elements).sum()
-    };
+    let of: HashMap<&str, usize> = params.iter().map(|param| (param.name.as_str(), param.elements())).collect();
+    let elements = |group: &Group| -> usize { group.params.iter().filter_map(|name| of.get(name.as_str())).sum() };
     groups.iter().map(|group| (group.name.clone(), elements(group), group.row.lr)).collect()
 }

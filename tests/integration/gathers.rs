@@ -74,7 +74,7 @@ fn tokens(engine: &Engine, stream: &TokenStream, shape: GatherTokens, run: Run) 
 fn sequences(engine: &Engine, set: &Sequences, shape: GatherSequences, run: Run) -> Gathered {
     let size = (shape.rows * shape.context) as usize;
     let sizes = [size, size, size, shape.rows as usize];
-    gather(engine, "gather_sequences", set.packed(), &sizes, bytemuck::cast_slice(&[shape]), run)
+    gather(engine, "gather_sequences", &set.padded(), &sizes, bytemuck::cast_slice(&[shape]), run)
 }
 
 /// A stream whose tokens are their own places.
@@ -246,7 +246,7 @@ fn drawn(engine: &Engine, set: &Sequences, shape: GatherSequences, run: Run) -> 
         let words: Vec<u32> = tokens.iter().zip(&types).map(|(token, kind)| token | kind << 28).collect();
         let length = mask.iter().sum();
         let expected: Vec<u32> = [*label, length].into_iter().chain(words).collect();
-        assert_eq!(set.packed()[tokens[0] as usize * record..][..record], expected, "{shape:?}");
+        assert_eq!(set.padded()[tokens[0] as usize * record..][..record], expected, "{shape:?}");
         assert!(mask.iter().enumerate().all(|(i, mask)| *mask == u32::from(i < length as usize)), "{shape:?}");
         drawn.push(tokens[0]);
     }
