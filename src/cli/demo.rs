@@ -10,10 +10,9 @@ use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{self, Activation};
-use gradus::params::Param;
+use gradus::params::{Param, shown_path};
 use gradus::schedule::{Plan, Spec, implicit, to_yaml};
-use gradus::train::{Classify, Config, Event, Trainer};
-use std::fs;
+use gradus::train::{Classify, Config, Event, Trainer, files};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -126,7 +125,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
         for file in folder.finish(&mut trainer)? {
-            say!("written        {}", file.display());
+            say!("written        {}", shown_path(&file));
         }
     }
     let Some(last) = last else {
@@ -144,7 +143,9 @@ fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
     Ok(match file {
         None => Spec::parse("schedules/digits_mlp.yaml", SCHEDULE)?,
         Some(IMPLICIT) if !Path::new(IMPLICIT).exists() => Spec::implicit(),
-        Some(file) => Spec::parse(file, &fs::read_to_string(file).with_context(|| format!("reading {file}"))?)?,
+        Some(file) => {
+            Spec::parse(file, &files::read_text(Path::new(file)).with_context(|| format!("reading {file}"))?)?
+        }
     })
 }
 

@@ -10,9 +10,9 @@ use gradus::data::{self, TokenStream, Vocabulary};
 use gradus::engine::Engine;
 use gradus::nn::transformer::{self, Kind, Transformer};
 use gradus::optim::Parameters;
-use gradus::params::{Param, Storage, nearest};
+use gradus::params::{Param, Storage, nearest, shown_path};
 use gradus::schedule::{Epochs, Model, Plan, Spec};
-use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, sample};
+use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, files, sample};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -154,8 +154,8 @@ impl<'a> Demo<'a> {
         let gradual = match &options.schedule {
             None => ("schedules/transformer_gradual.yaml".to_owned(), GRADUAL.to_owned()),
             Some(file) => {
-                let shown = file.display().to_string();
-                let text = fs::read_to_string(file).with_context(|| format!("reading {shown}"))?;
+                let shown = file.to_string_lossy().into_owned();
+                let text = files::read_text(Path::new(file)).with_context(|| format!("reading {shown}"))?;
                 (shown, text)
             }
         };
@@ -210,10 +210,10 @@ impl<'a> Demo<'a> {
         let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
             say!();
-            say!("pretrained parameters from {}", file.display());
-            let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            say!("pretrained parameters from {}", shown_path(&file));
+            let bytes = files::read(file).with_context(|| format!("reading {}", shown_path(&file)))?;
             let parameters = Parameters::new(self.engine, &self.model.params(), None)?;
-            parameters.load(&bytes).with_context(|| format!("reading {}", file.display()))?;
+            parameters.load(&bytes).with_context(|| format!("reading {}", shown_path(&file)))?;
             return self.values(&parameters);
         }
         say!();
@@ -333,9 +333,9 @@ fn texts(vocabulary: &Vocabulary) -> anyhow::Result<Texts> {
 
 /// A new file for the metrics.
 fn metrics_in(folder: &Path) -> anyhow::Result<File> {
-    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(&folder)))?;
     let file = folder.join("metrics.jsonl");
-    File::create(&file).with_context(|| format!("opening {}", file.display()))
+    files::create(&file).with_context(|| format!("opening {}", shown_path(&file)))
 }
 
 fn note(file: &mut File, run: &str, seed: u32, evaluation: &Evaluation) -> anyhow::Result<()> {

@@ -6,6 +6,8 @@ use super::say::{caution, say};
 use anyhow::{Context, anyhow, bail};
 use gradus::engine::{AdapterReport, Choices, Engine};
 use gradus::measure;
+use gradus::params::{Shown, shown_path};
+use gradus::train::files;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,7 +37,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Asked(text) => write!(f, "asked for: {text}"),
-            Origin::Kept(file) => write!(f, "measured on this adapter, in {}", file.display()),
+            Origin::Kept(file) => write!(f, "measured on this adapter, in {}", shown_path(&file)),
             Origin::Likely => write!(f, "not measured; `gradus bench` does"),
         }
     }
@@ -57,8 +59,8 @@ impl Kept {
     }
 
     fn read(file: &Path) -> anyhow::Result<Kept> {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))
+        let text = files::read_text(file).with_context(|| format!("reading {}", shown_path(&file)))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", shown_path(&file)))
     }
 }
 
@@ -118,7 +120,7 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
 fn keep(adapter: &AdapterReport, kept: &Kept) -> anyhow::Result<()> {
     let file = file_of(adapter).ok_or_else(|| anyhow!("no folder for caches is known"))?;
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(&folder)))?;
     }
     write_beside(&file, serde_json::to_string_pretty(kept)?.as_bytes())
 }
@@ -130,7 +132,8 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
     }
     if !Path::new(text).exists() {
         bail!(
-            "--kernels {text}: registers, tiles, tiles32, tiles64, tiles128, cooperative or a file of `gradus bench`"
+            "--kernels {}: registers, tiles, tiles32, tiles64, tiles128, cooperative or a file of `gradus bench`",
+            Shown(text)
         );
     }
     Ok(Kept::read(Path::new(text))?.choices)

@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
 use gradus::engine::{AdapterChoice, Engine};
 use gradus::nn::transformer::Transformer;
-use gradus::params::{Field, Param, Row, Storage};
+use gradus::params::{Field, Param, Row, Storage, shown_path};
 use gradus::schedule::{self, LawSpec, Phases, Spec};
-use gradus::train::Config;
+use gradus::train::{Config, files};
 use gradus::{measure, run};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -84,8 +84,8 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
     if options.steps_per_epoch == Some(0) {
         bail!("--steps-per-epoch 0: an epoch has at least 1 step");
     }
-    let file = options.file.display().to_string();
-    let text = fs::read_to_string(&options.file).with_context(|| format!("reading {file}"))?;
+    let file = options.file.to_string_lossy().into_owned();
+    let text = files::read_text(&options.file).with_context(|| format!("reading {}", shown_path(&options.file)))?;
     let spec = Spec::parse(&file, &text)?;
     check_outputs(options)?;
     for warning in &spec.warnings {
@@ -204,11 +204,11 @@ fn rates(options: &Plan, spec: &Spec, steps: u64) -> anyhow::Result<String> {
     }
     if let Some(path) = &options.svg {
         write_beside(path, picture::draw(&rows)?.as_bytes())?;
-        writeln!(told, "written   {}", path.display())?;
+        writeln!(told, "written   {}", shown_path(&path))?;
     }
     if let Some(path) = &options.csv {
         write_beside(path, csv(&rows).as_bytes())?;
-        writeln!(told, "written   {}", path.display())?;
+        writeln!(told, "written   {}", shown_path(&path))?;
     }
     Ok(told)
 }
@@ -434,7 +434,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
         check_output(name, path)?;
         if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
-            bail!("{name} {}: this is the schedule itself", path.display());
+            bail!("{name} {}: this is the schedule itself", shown_path(&path));
         }
     }
     if options.svg.is_some() && options.svg == options.csv {
@@ -445,7 +445,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
 
 /// Whether a file can be written there, as far as its path says.
 pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
-    let shown = path.display();
+    let shown = shown_path(&path);
     if path.is_dir() || path.file_name().is_none() {
         bail!("{name} {shown}: this is a folder, a file is needed");
     }
@@ -454,7 +454,7 @@ pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        bail!("{name} {shown}: there is no folder {}", folder.display());
+        bail!("{name} {shown}: there is no folder {}", shown_path(&folder));
     }
     Ok(())
 }

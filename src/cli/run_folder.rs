@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::params::shown_path;
 use gradus::schedule::Reason;
-use gradus::train::{Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer};
+use gradus::train::{Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files};
 use serde_json::Value;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -365,7 +365,8 @@ fn is_event_file(path: &Path) -> bool {
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut beside = path.to_owned();
     beside.as_mut_os_string().push(".new");
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let written =
+        files::create(&beside).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
         let _ = fs::remove_file(&beside);

@@ -4,7 +4,9 @@ use super::asked::Asked;
 use super::say::caution;
 use anyhow::{Context, anyhow};
 use fs4::{FileExt, TryLockError};
-use std::fs::{self, File, OpenOptions};
+use gradus::params::shown_path;
+use gradus::train::files;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The file that is locked. It stays: who removed it could remove it from under the next run.
@@ -20,11 +22,9 @@ pub(super) struct LockedFolder {
 impl LockedFolder {
     /// Makes the folder where it is not there, and locks it. Where the file system has no locks there is a warning.
     pub(super) fn take(path: &Path) -> anyhow::Result<LockedFolder> {
-        fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))?;
+        fs::create_dir_all(path).with_context(|| format!("making the folder {}", shown_path(&path)))?;
         let file = path.join(LOCK);
-        // Windows locks nothing that is open for appending alone.
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(&file);
-        let lock = opened.with_context(|| format!("opening {}", file.display()))?;
+        let lock = files::append(&file).with_context(|| format!("opening {}", shown_path(&file)))?;
         if let Some(warning) = judged(path, FileExt::try_lock(&lock))? {
             caution!("{warning}");
         }
@@ -39,7 +39,7 @@ impl LockedFolder {
 
 /// What came of trying: a refusal where another process has the lock, a warning where there are no locks.
 fn judged(path: &Path, tried: Result<(), TryLockError>) -> anyhow::Result<Option<String>> {
-    let shown = path.display();
+    let shown = shown_path(&path);
     match tried {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Err(Asked::error(anyhow!(

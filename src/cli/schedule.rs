@@ -6,7 +6,7 @@ use super::run_folder::write_beside;
 use super::say::{self, say};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use gradus::params::Param;
+use gradus::params::{Param, shown_path};
 use gradus::schedule::{by_layer, implicit, to_yaml};
 use std::path::PathBuf;
 
@@ -45,10 +45,10 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     };
     check_output("--out", path)?;
     if path.exists() && !options.force {
-        bail!("--out {}: this file is there already; --force writes over it", path.display());
+        bail!("--out {}: this file is there already; --force writes over it", shown_path(&path));
     }
     write_beside(path, text.as_bytes())?;
-    say!("written   {}", path.display());
+    say!("written   {}", shown_path(&path));
     Ok(())
 }
 

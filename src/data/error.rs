@@ -1,5 +1,7 @@
 //! What can be wrong with a data set.
 
+use crate::params::tame_line;
+
 /// An error of the data room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,13 +35,13 @@ pub enum Error {
         test_percent: usize,
     },
     /// A text of no characters, or a stream of no tokens.
-    #[error("{name}: the text is empty")]
+    #[error("{name}: the text is empty", name = tame_line(.name))]
     EmptyText {
         /// The text.
         name: String,
     },
     /// Bytes that are no UTF-8.
-    #[error("{name}: not UTF-8 from byte {offset} on")]
+    #[error("{name}: not UTF-8 from byte {offset} on", name = tame_line(.name))]
     NotUtf8 {
         /// The text.
         name: String,
@@ -47,7 +49,7 @@ pub enum Error {
         offset: usize,
     },
     /// A character that the vocabulary does not have.
-    #[error("{name}, line {line}: the character {character:?} is not in the vocabulary")]
+    #[error("{name}, line {line}: the character {character:?} is not in the vocabulary", name = tame_line(.name))]
     UnknownCharacter {
         /// The text.
         name: String,

@@ -1,6 +1,7 @@
 //! What can be wrong with a model.
 
 use crate::engine;
+use crate::params::Shown;
 use crate::params::Storage;
 
 /// An error of the nn room.
@@ -24,7 +25,7 @@ pub enum Error {
         most: usize,
     },
     /// A parameter that the device cannot bind whole, as every kernel of a model does.
-    #[error("parameter {name:?} takes {bytes} bytes; this device binds at most {limit} at once")]
+    #[error("parameter {name:?} takes {bytes} bytes; this device binds at most {limit} at once", name = Shown(.name))]
     ParameterTooLarge {
         /// The parameter.
         name: String,
@@ -36,8 +37,7 @@ pub enum Error {
     /// A batch with an activation that the device cannot bind whole.
     #[error(
         "a batch of {batch}: activation {name:?} takes {bytes} bytes, this device binds at most {limit} at once; {}",
-        told_most(*.most)
-    )]
+        told_most(*.most), name = Shown(.name))]
     ActivationTooLarge {
         /// Rows or sequences of the batch.
         batch: usize,
@@ -73,13 +73,13 @@ pub enum Error {
         stored: [Storage; 2],
     },
     /// An activation that there is not.
-    #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"")]
+    #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"", name = Shown(.name))]
     UnknownActivation {
         /// The name given.
         name: String,
     },
     /// A preset that there is not.
-    #[error("preset {name:?} is not known; there are tiny, small and base")]
+    #[error("preset {name:?} is not known; there are tiny, small and base", name = Shown(.name))]
     UnknownPreset {
         /// The name given.
         name: String,

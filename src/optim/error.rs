@@ -1,5 +1,6 @@
 //! What can go wrong in the optimizer.
 
+use crate::params::Shown;
 use crate::{engine, params};
 
 /// An error of the optim room.
@@ -11,8 +12,7 @@ pub enum Error {
     Params(#[from] params::Error),
     /// Two groups whose rules have different kernels.
     #[error(
-        "group {first:?} is updated by {first_rule} and group {second:?} by {second_rule}; one optimizer has one kernel: make an optimizer for each"
-    )]
+        "group {first:?} is updated by {first_rule} and group {second:?} by {second_rule}; one optimizer has one kernel: make an optimizer for each", first = Shown(.first), second = Shown(.second))]
     MixedRules {
         /// A group.
         first: String,
@@ -24,7 +24,7 @@ pub enum Error {
         second_rule: params::Rule,
     },
     /// Groups whose clip norms differ: a step has one.
-    #[error("group {first:?} has {} and group {second:?} has {}; a step has one for all groups", clip_norm(.first_norm), clip_norm(.second_norm))]
+    #[error("group {first:?} has {} and group {second:?} has {}; a step has one for all groups", clip_norm(.first_norm), clip_norm(.second_norm), first = Shown(.first), second = Shown(.second))]
     ClipNormsDiffer {
         /// A group.
         first: String,
@@ -47,7 +47,7 @@ pub enum Error {
     #[error("there is no best copy: nothing has been kept yet")]
     NothingKept,
     /// A best copy lacks a parameter that has trained since.
-    #[error("parameter {param:?} thawed after the best copy was kept and is not in it: extend the copy before a thaw")]
+    #[error("parameter {param:?} thawed after the best copy was kept and is not in it: extend the copy before a thaw", param = Shown(.param))]
     NotKept {
         /// The parameter.
         param: String,
@@ -59,7 +59,7 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A range has another size than its parameter.
-    #[error("parameter {param:?}: its {what} has {bytes} bytes, its shape {shape:?} needs {needed}")]
+    #[error("parameter {param:?}: its {what} has {bytes} bytes, its shape {shape:?} needs {needed}", param = Shown(.param))]
     SizesDisagree {
         /// The parameter.
         param: String,
@@ -73,7 +73,7 @@ pub enum Error {
         needed: u64,
     },
     /// Two ranges share bytes.
-    #[error("the {first} and the {second} overlap in buffer {buffer:?}")]
+    #[error("the {first} and the {second} overlap in buffer {buffer:?}", first = Shown(.first), second = Shown(.second), buffer = Shown(.buffer))]
     Overlap {
         /// One of them, with its parameter's name.
         first: String,
@@ -84,8 +84,7 @@ pub enum Error {
     },
     /// An offset is not where a mode needs it.
     #[error(
-        "parameter {param:?}: its {what} start at byte {offset}, which is not a multiple of {alignment} ({reason})"
-    )]
+        "parameter {param:?}: its {what} start at byte {offset}, which is not a multiple of {alignment} ({reason})", param = Shown(.param))]
     Misaligned {
         /// The parameter.
         param: String,
@@ -99,7 +98,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A caller's buffers do not suit the mode.
-    #[error("parameter {param:?}: {reason}")]
+    #[error("parameter {param:?}: {reason}", param = Shown(.param))]
     Unsuited {
         /// The parameter.
         param: String,
@@ -170,7 +169,7 @@ pub enum Error {
     #[error("safetensors file: {0}")]
     BadFile(String),
     /// The owned arenas have no such range (a caller's buffers are used, or the parameter was never trained).
-    #[error("parameter {param:?} has no {what} arena of the optimizer's own")]
+    #[error("parameter {param:?} has no {what} arena of the optimizer's own", param = Shown(.param))]
     NotOwned {
         /// The parameter.
         param: String,

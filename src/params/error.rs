@@ -1,11 +1,13 @@
 //! What can be wrong with parameters, groups and rows.
 
+use super::shown::Shown;
+
 /// An error of the params room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A hyper-parameter is outside what its field allows.
-    #[error("group {group:?}: {field} = {value} is not {allowed}")]
+    #[error("group {group:?}: {field} = {value} is not {allowed}", group = Shown(.group))]
     BadValue {
         /// The group's name; empty where there is none yet.
         group: String,
@@ -17,7 +19,7 @@ pub enum Error {
         allowed: &'static str,
     },
     /// A field that the group's rule does not have.
-    #[error("group {group:?}: {rule} has no {field}; its fields are {fields}")]
+    #[error("group {group:?}: {rule} has no {field}; its fields are {fields}", group = Shown(.group))]
     NoSuchField {
         /// The group's name.
         group: String,
@@ -29,7 +31,7 @@ pub enum Error {
         fields: String,
     },
     /// The dampening of SGD is no number.
-    #[error("group {group:?}: dampening = {dampening} is not a finite number")]
+    #[error("group {group:?}: dampening = {dampening} is not a finite number", group = Shown(.group))]
     BadDampening {
         /// The group's name.
         group: String,
@@ -38,8 +40,7 @@ pub enum Error {
     },
     /// Nesterov's momentum without a momentum, or with dampening.
     #[error(
-        "group {group:?}: nesterov needs a momentum above 0 and no dampening (momentum = {momentum}, dampening = {dampening})"
-    )]
+        "group {group:?}: nesterov needs a momentum above 0 and no dampening (momentum = {momentum}, dampening = {dampening})", group = Shown(.group))]
     BadNesterov {
         /// The group's name.
         group: String,
@@ -49,7 +50,7 @@ pub enum Error {
         dampening: f64,
     },
     /// Moments of a rule whose kernel does not store them so.
-    #[error("group {group:?}: moments of {rule} are stored as f32, not as {moments}")]
+    #[error("group {group:?}: moments of {rule} are stored as f32, not as {moments}", group = Shown(.group))]
     BadStorage {
         /// The group's name.
         group: String,
@@ -59,7 +60,7 @@ pub enum Error {
         moments: super::Storage,
     },
     /// No group has this name.
-    #[error("no group is named {name:?}{}", hint(.nearest))]
+    #[error("no group is named {name:?}{}", hint(.nearest), name = Shown(.name))]
     UnknownGroup {
         /// The name asked for.
         name: String,
@@ -67,7 +68,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// No parameter has this name.
-    #[error("no parameter is named {name:?}{}", hint(.nearest))]
+    #[error("no parameter is named {name:?}{}", hint(.nearest), name = Shown(.name))]
     UnknownParam {
         /// The name asked for.
         name: String,
@@ -75,7 +76,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A parameter stands in two groups, or twice in one.
-    #[error("parameter {param:?} is in group {first:?} and again in group {second:?}")]
+    #[error("parameter {param:?} is in group {first:?} and again in group {second:?}", param = Shown(.param), first = Shown(.first), second = Shown(.second))]
     InTwoGroups {
         /// The parameter.
         param: String,
@@ -85,7 +86,7 @@ pub enum Error {
         second: String,
     },
     /// Two groups, or two parameters, have one name.
-    #[error("the {what} name {name:?} is used twice")]
+    #[error("the {what} name {name:?} is used twice", name = Shown(.name))]
     NameTwice {
         /// `group` or `parameter`.
         what: &'static str,
@@ -93,7 +94,7 @@ pub enum Error {
         name: String,
     },
     /// A parameter has no elements.
-    #[error("parameter {param:?} of shape {shape:?} has no elements")]
+    #[error("parameter {param:?} of shape {shape:?} has no elements", param = Shown(.param))]
     EmptyParam {
         /// The parameter.
         param: String,
@@ -101,7 +102,7 @@ pub enum Error {
         shape: Vec<usize>,
     },
     /// A parameter has more elements than any device holds.
-    #[error("parameter {param:?} of shape {shape:?} has more than 2^40 elements")]
+    #[error("parameter {param:?} of shape {shape:?} has more than 2^40 elements", param = Shown(.param))]
     HugeParam {
         /// The parameter.
         param: String,
@@ -114,5 +115,5 @@ pub enum Error {
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {:?}?", Shown(name)))
 }

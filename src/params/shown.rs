@@ -13,15 +13,28 @@ pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = self.0.chars().count();
+        f.pad(&tame_line(&self.cut()))
+    }
+}
+
+/// The same in quotation marks.
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.cut(), f)
+    }
+}
+
+impl Shown<'_> {
+    fn cut(&self) -> Cow<'_, str> {
+        // Most are short, and bytes are counted at once.
+        let length = if self.0.len() <= MOST { 0 } else { self.0.chars().count() };
         if length <= MOST {
-            return f.pad(&escaped(self.0, |_| false));
+            return Cow::Borrowed(self.0);
         }
-        let ends = [MOST * 2 / 3, MOST / 4];
-        let first: String = self.0.chars().take(ends[0]).collect();
-        let last: String = self.0.chars().skip(length - ends[1]).collect();
-        let cut = length - ends[0] - ends[1];
-        write!(f, "{}… {cut} characters …{}", escaped(&first, |_| false), escaped(&last, |_| false))
+        let (before, after) = (MOST * 2 / 3, MOST / 4);
+        let first: String = self.0.chars().take(before).collect();
+        let last: String = self.0.chars().skip(length - after).collect();
+        Cow::Owned(format!("{first}… {} characters …{last}", length - before - after))
     }
 }
 

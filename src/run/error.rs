@@ -1,6 +1,6 @@
 //! What can be wrong with a run file, and with what it names.
 
-use crate::params::nearest;
+use crate::params::{Shown, nearest, shown_list, shown_path};
 use crate::{data, nn, schedule, train};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Train(Box<train::Error>),
     /// A file that cannot be read.
-    #[error("{}: {reason}", .path.display())]
+    #[error("{}: {reason}", shown_path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum Error {
         reason: String,
     },
     /// A file that is not what it should be.
-    #[error("{}{}: {reason}", .path.display(), .line.map_or_else(String::new, |line| format!(", line {line}")))]
+    #[error("{}{}: {reason}", shown_path(.path), .line.map_or_else(String::new, |line| format!(", line {line}")))]
     BadFile {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum Error {
         reason: String,
     },
     /// A table without a column of this name.
-    #[error("{}: there is no column {column:?}{}; its columns are {}", .path.display(), did_you_mean(.column, .columns), .columns.join(", "))]
+    #[error("{}: there is no column {column:?}{}; its columns are {}", shown_path(.path), did_you_mean(.column, .columns), shown_list(.columns), column = Shown(.column))]
     NoColumn {
         /// The table.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum Error {
         may_be_set: &'static str,
     },
     /// A label of the test set that no example of the train set has.
-    #[error("{}, line {line}: the label {label:?} never comes in what is trained on{}; labels there are {}", .path.display(), did_you_mean(.label, .known), shown(.known))]
+    #[error("{}, line {line}: the label {label:?} never comes in what is trained on{}; labels there are {}", shown_path(.path), did_you_mean(.label, .known), shown_list(.known), label = Shown(.label))]
     UnknownLabel {
         /// The table.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A label that `data.classes` does not have.
-    #[error("{}, line {line}: the label {label:?} is none of data.classes{}, which are {}", .path.display(), did_you_mean(.label, .classes), shown(.classes))]
+    #[error("{}, line {line}: the label {label:?} is none of data.classes{}, which are {}", shown_path(.path), did_you_mean(.label, .classes), shown_list(.classes), label = Shown(.label))]
     NotAClass {
         /// The table.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// A class without an example to learn it from.
-    #[error("{}: the class {class:?} has no example to train on", .path.display())]
+    #[error("{}: the class {class:?} has no example to train on", shown_path(.path), class = Shown(.class))]
     EmptyClass {
         /// The table.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum Error {
         class: String,
     },
     /// A run that would go on with other data than it began with.
-    #[error("{}: the data is not what the run began with: {what}", .folder.display())]
+    #[error("{}: the data is not what the run began with: {what}", shown_path(.folder), what = Shown(.what))]
     Changed {
         /// The run's folder.
         folder: PathBuf,
@@ -129,12 +129,5 @@ impl Error {
 
 fn did_you_mean(name: &str, known: &[String]) -> String {
     let nearest = nearest(name, known.iter().map(String::as_str));
-    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"))
-}
-
-/// A list that stays readable.
-fn shown(names: &[String]) -> String {
-    const MOST: usize = 12;
-    let more = if names.len() > MOST { format!(" and {} more", names.len() - MOST) } else { String::new() };
-    format!("{}{more}", names[..names.len().min(MOST)].join(", "))
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {:?}?)", Shown(nearest)))
 }

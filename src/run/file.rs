@@ -4,7 +4,7 @@ use super::{DataSpec, Error, ModelSpec, keys, rows};
 use crate::params::{Rule, Storage};
 use crate::schedule::yaml::{Raw, RawValue, Section};
 use crate::schedule::{LrScaling, Plan, SECTIONS, Spec};
-use crate::train;
+use crate::train::{self, files};
 use std::path::{Path, PathBuf};
 
 /// Rows of a batch.
@@ -94,7 +94,7 @@ impl RunFile {
     /// # Errors
     /// [`Error`] naming file, key and value, and the nearest valid one.
     pub fn read(path: &Path, settings: &[(String, String)]) -> Result<RunFile, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::unreadable(path, &error))?;
+        let text = files::read_text(path).map_err(|error| Error::unreadable(path, &error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         RunFile::parse(&path.display().to_string(), &text, (folder, &stem), settings)
@@ -310,7 +310,7 @@ const BATCH_SIZE: usize = 32;
 fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
     let Some(named) = top.maybe_text("schedule")? else { return Ok(()) };
     let path = folder.join(named);
-    let text = std::fs::read_to_string(&path).map_err(|error| Error::unreadable(&path, &error))?;
+    let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
     let shown = path.display().to_string();
     // What is wrong with the file is told under its own name.
     Spec::parse(&shown, &text)?;

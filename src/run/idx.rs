@@ -1,6 +1,7 @@
 //! IDX files, as MNIST and its like come in: four bytes of kind, the sizes, the numbers.
 
 use super::Error;
+use crate::train::files;
 use std::path::Path;
 
 /// Numbers as bytes, `[rows, …]`.
@@ -12,7 +13,7 @@ pub(super) struct Idx {
 impl Idx {
     /// Reads a file of unsigned bytes.
     pub(super) fn read(path: &Path) -> Result<Idx, Error> {
-        let bytes = std::fs::read(path).map_err(|error| Error::unreadable(path, &error))?;
+        let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
         let bad = |reason: &str| Error::bad_file(path, reason);
         if bytes.starts_with(&[0x1f, 0x8b]) {
             return Err(bad("it is packed: unpack it with gunzip first"));

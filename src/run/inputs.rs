@@ -2,6 +2,7 @@
 
 use super::{DataSpec, Error};
 use crate::data::Vocabulary;
+use crate::train::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -51,7 +52,7 @@ impl Inputs {
     /// [`Error::Unreadable`], [`Error::BadFile`].
     pub fn of_run(folder: &Path) -> Result<Inputs, Error> {
         let path = folder.join(INPUTS);
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::unreadable(&path, &error))?;
+        let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         serde_json::from_str(&text).map_err(|error| Error::bad_file(&path, error.to_string()))
     }
 

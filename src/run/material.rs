@@ -7,7 +7,7 @@ use super::{DataSpec, Error, Inputs, ModelSpec, RunFile, Source, TestSet, idx::I
 use crate::data::{self, DataSet, Sequence, SequenceSizes, Sequences, Text, TokenStream, Vocabulary};
 use crate::nn::transformer::Transformer;
 use crate::params::Param;
-use crate::train::{Classify, ClassifySequences, Language, Task};
+use crate::train::{Classify, ClassifySequences, Language, Task, files};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -413,7 +413,7 @@ impl Numbers {
 }
 
 fn text(path: &Path) -> Result<Text, Error> {
-    let bytes = std::fs::read(path).map_err(|error| Error::unreadable(path, &error))?;
+    let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
     Ok(Text::from_bytes(&path.display().to_string(), bytes)?)
 }
 

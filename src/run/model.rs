@@ -7,6 +7,7 @@ use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
 use crate::params::{Param, Storage, floats};
 use crate::schedule::yaml::{Raw, Section};
+use crate::train::files;
 use safetensors::tensor::SafeTensors;
 use std::path::{Path, PathBuf};
 
@@ -168,7 +169,7 @@ impl ModelSpec {
     ) -> Result<Option<(Values, Vec<String>)>, Error> {
         let Some(from) = &self.from else { return Ok(None) };
         let path = if from.is_dir() { from.join("model.safetensors") } else { from.clone() };
-        let bytes = std::fs::read(&path).map_err(|error| Error::unreadable(&path, &error))?;
+        let bytes = files::read(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::bad_file(&path, error.to_string()))?;
         let head = self.head();
         let (mut wrong, mut new) = (Vec::new(), Vec::new());

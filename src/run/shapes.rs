@@ -2,8 +2,8 @@
 
 use super::Error;
 use crate::params::Param;
+use crate::train::files;
 use safetensors::tensor::Metadata;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const MOST_HEADER_BYTES: u64 = 100_000_000;
 /// [`Error::Unreadable`], [`Error::BadFile`].
 pub fn shapes(path: &Path) -> Result<Vec<Param>, Error> {
     let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = files::open(path).map_err(unreadable)?;
     let mut length = [0; 8];
     file.read_exact(&mut length)
         .map_err(|_| Error::bad_file(path, "no safetensors file: it is shorter than 8 bytes"))?;

@@ -1,6 +1,7 @@
 //! Tables of text: CSV, TSV, and JSON lines.
 
 use super::Error;
+use crate::train::files;
 use std::path::Path;
 
 /// Rows under named columns.
@@ -18,7 +19,7 @@ pub(super) struct Row {
 impl Table {
     /// Reads a table; its kind is told by the file's extension: `csv`, `tsv`, or `jsonl`.
     pub(super) fn read(path: &Path) -> Result<Table, Error> {
-        let bytes = std::fs::read(path).map_err(|error| Error::unreadable(path, &error))?;
+        let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
         let table = match extension(path).as_str() {
             "csv" => Table::separated(path, &bytes, b',')?,
             "tsv" => Table::separated(path, &bytes, b'\t')?,

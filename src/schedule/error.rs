@@ -1,11 +1,13 @@
 //! What can be wrong with a schedule.
 
+use crate::params::{Shown, tame_line};
+
 /// An error of the schedule room. `file` is the name that the caller gave the text, `key` a dotted path.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text is no YAML, is empty, or has a key twice.
-    #[error("{file}: {reason}")]
+    #[error("{file}: {reason}", file = tame_line(.file))]
     NotYaml {
         /// The file.
         file: String,
@@ -13,7 +15,7 @@ pub enum Error {
         reason: String,
     },
     /// A key that means nothing here.
-    #[error("{file}: {key} is not a known key{}; known are {known}", hint(.nearest))]
+    #[error("{file}: {key} is not a known key{}; known are {known}", hint(.nearest), file = tame_line(.file), key = Shown(.key))]
     UnknownKey {
         /// The file.
         file: String,
@@ -25,7 +27,7 @@ pub enum Error {
         known: String,
     },
     /// A value that its key does not allow.
-    #[error("{file}: {key} = {value} is not {allowed}{}", hint(.nearest))]
+    #[error("{file}: {key} = {value} is not {allowed}{}", hint(.nearest), file = tame_line(.file), key = Shown(.key), value = Shown(.value))]
     BadValue {
         /// The file.
         file: String,
@@ -39,7 +41,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A key that has to be there is not.
-    #[error("{file}: {key} is missing{}", instead(.others))]
+    #[error("{file}: {key} is missing{}", instead(.others), file = tame_line(.file), key = Shown(.key))]
     Missing {
         /// The file.
         file: String,
@@ -49,7 +51,7 @@ pub enum Error {
         others: Vec<&'static str>,
     },
     /// A section that has to be there is not, or has nothing in it.
-    #[error("{file}: the section {section} is {}: {purpose}", if *.empty { "empty" } else { "missing" })]
+    #[error("{file}: the section {section} is {}: {purpose}", if *.empty { "empty" } else { "missing" }, file = tame_line(.file), section = Shown(.section))]
     MissingSection {
         /// The file.
         file: String,
@@ -61,7 +63,7 @@ pub enum Error {
         purpose: &'static str,
     },
     /// A key that means something elsewhere.
-    #[error("{file}: {key} has no place here: {instead}")]
+    #[error("{file}: {key} has no place here: {instead}", file = tame_line(.file), key = Shown(.key))]
     Misplaced {
         /// The file.
         file: String,
@@ -71,7 +73,7 @@ pub enum Error {
         instead: String,
     },
     /// Two laws on one field.
-    #[error("{file}: {key}: {field} is already moved by {by}")]
+    #[error("{file}: {key}: {field} is already moved by {by}", file = tame_line(.file), key = Shown(.key), by = Shown(.by))]
     MovedTwice {
         /// The file.
         file: String,
@@ -83,7 +85,7 @@ pub enum Error {
         by: String,
     },
     /// What a scheduler asked for by class name refuses.
-    #[error("{file}: {key}: {refusal}")]
+    #[error("{file}: {key}: {refusal}", file = tame_line(.file), key = Shown(.key))]
     Class {
         /// The file.
         file: String,
@@ -93,7 +95,7 @@ pub enum Error {
         refusal: Box<super::class::Error>,
     },
     /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
-    #[error("{law}: {argument} = {value} is not {allowed}")]
+    #[error("{law}: {argument} = {value} is not {allowed}", value = Shown(.value))]
     BadArgument {
         /// The law.
         law: &'static str,
@@ -122,7 +124,7 @@ pub enum Error {
         allowed: &'static str,
     },
     /// A metric that decides something was not measured.
-    #[error("the metric {monitor:?}, which the schedule goes by, was not given; given are {known}")]
+    #[error("the metric {monitor:?}, which the schedule goes by, was not given; given are {known}", monitor = Shown(.monitor))]
     NoMetric {
         /// The metric.
         monitor: String,
@@ -133,7 +135,7 @@ pub enum Error {
 
 /// What a law of a file gave that its field does not allow.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name))]
+#[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name), file = tame_line(.file), key = Shown(.key))]
 pub struct BadLaw {
     /// The file.
     pub file: String,
@@ -174,7 +176,7 @@ fn told_group(place: usize, name: &Option<String>) -> String {
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }
 
 fn instead(others: &[&str]) -> String {

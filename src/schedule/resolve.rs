@@ -4,7 +4,7 @@ use super::generate::implicit;
 use super::plan::{Epochs, Model, Phase, Plan};
 use super::yaml::Place;
 use super::{Error, Finetuning, PhaseSpec, Phases, Spec};
-use crate::params::{Pattern, nearest};
+use crate::params::{Pattern, Shown, nearest};
 
 pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
     let mut warnings = spec.warnings.clone();
@@ -117,7 +117,7 @@ fn select(
             if let Some(other) = taken[place].replace(number) {
                 let name = names[place];
                 let where_else = if other == number { "in this phase".to_owned() } else { format!("in phase {other}") };
-                let allowed = format!("new in this place: {name} is already {where_else}");
+                let allowed = format!("new in this place: {} is already {where_else}", Shown(name));
                 return Err(phase.place.bad(&key, text, allowed));
             }
             params.push(place);

@@ -1,6 +1,7 @@
 //! The best parameters so far, in a file.
 
 use super::checkpoint::{beside, replace};
+use super::files;
 use super::finite::check_finite;
 use super::{Error, Event, Trainer};
 use crate::schedule::BestAt;
@@ -81,7 +82,7 @@ impl Trainer {
             (None, _) => fs::remove_file(&file.path),
             (Some(_), None) => Ok(()),
             (Some(_), Some(tested)) => {
-                if fs::read(&file.path).ok().is_none_or(|there| there != tested) {
+                if files::read(&file.path).ok().is_none_or(|there| there != tested) {
                     replace(&file.path, &tested)?;
                 }
                 file.holds = best;

@@ -6,6 +6,7 @@
 //! CRC-32 in its first line. What has another name than these is somebody else's and stays as it is.
 
 use super::Error;
+use super::files;
 use super::finite::check_finite;
 use super::saved::{MadeOn, Saved};
 use std::collections::BTreeMap;
@@ -223,7 +224,7 @@ impl Checkpoints {
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
         for name in [MODEL, OPTIMIZER] {
             let file = path.join(name);
-            let bytes = fs::read(&file).map_err(Error::file(&file))?;
+            let bytes = files::read(&file).map_err(Error::file(&file))?;
             let seal = saved.files.get(name).copied();
             match seal {
                 Some(seal) if seal == Seal::of(&bytes) => {}
@@ -307,7 +308,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn read_run(file: &Path) -> Result<Saved, Error> {
-    let text = fs::read_to_string(file).map_err(Error::file(file))?;
+    let text = files::read_text(file).map_err(Error::file(file))?;
     let bad = |reason: &str| Error::bad_file(file, reason);
     let (first, rest) = text.split_once('\n').ok_or_else(|| bad("it is cut off"))?;
     let sum = first.strip_prefix(FIRST_LINE).and_then(|sum| u32::from_str_radix(sum, 16).ok());
@@ -320,7 +321,7 @@ fn read_run(file: &Path) -> Result<Saved, Error> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = File::create(path).and_then(|mut file| {
+    let written = files::create(path).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });

@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use crate::params::Storage;
+use crate::params::{Shown, shown_path};
 use crate::{data, engine, nn, optim, schedule};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A schedule that goes by a metric that is not measured.
-    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", hint(.nearest))]
+    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", hint(.nearest), monitor = Shown(.monitor))]
     UnknownMetric {
         /// The metric.
         monitor: String,
@@ -44,7 +45,7 @@ pub enum Error {
         stored: Storage,
     },
     /// A file or folder that cannot be read or written.
-    #[error("{}: {reason}", .path.display())]
+    #[error("{}: {reason}", shown_path(.path))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -52,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// A file of a checkpoint that is cut off, altered, or none.
-    #[error("{}: {reason}", .path.display())]
+    #[error("{}: {reason}", shown_path(.path))]
     BadFile {
         /// The file.
         path: PathBuf,
@@ -76,7 +77,7 @@ pub enum Error {
         parameter: String,
     },
     /// A checkpoint of another run.
-    #[error("{}: this is another run: {what} is {there} there and {here} here", .path.display())]
+    #[error("{}: this is another run: {what} is {there} there and {here} here", shown_path(.path), what = Shown(.what), there = Shown(.there), here = Shown(.here))]
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
@@ -178,5 +179,5 @@ impl Error {
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }

@@ -1,10 +1,10 @@
 //! Writing checkpoints in a run, and going on from one.
 
-use super::checkpoint::{Checkpoint, Checkpoints};
+use super::checkpoint::{Checkpoint, Checkpoints, MODEL, OPTIMIZER};
 use super::saved::{RunOf, Saved};
 use super::trainer::tested;
 use super::{Error, Event, Trainer};
-use crate::optim::{Best, Optimizer};
+use crate::optim::{self, Best, Optimizer};
 use crate::schedule::Cursor;
 use std::path::PathBuf;
 
@@ -131,11 +131,15 @@ impl Trainer {
             };
             RunOf::of(self).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
+            self.drain()?;
+            if let Err(error @ Error::BadFile { .. }) = self.optimizer_of(&last) {
+                left_out.push(error);
+                continue;
+            }
             let lost = last.saved.lost_best;
             let (best, lost_now) = self.best_of(&checkpoints, &mut last)?;
             let instead = last.saved.cursor.best().map(|best| best.step);
             let lost_best = lost_now.or(lost).map(|step| LostBest { step, instead });
-            self.drain()?;
             let tested = self.tested_at_best(&checkpoints, &last, best.as_ref())?;
             self.put_back(&last, best.as_ref())?;
             self.checkpoints = Some(checkpoints);
@@ -158,12 +162,12 @@ impl Trainer {
     ) -> Result<(Option<Checkpoint>, Option<u64>), Error> {
         let named = last.saved.cursor.best().filter(|_| self.plan.restores_best()).map(|best| best.step);
         let Some(named) = named else { return Ok((None, None)) };
-        if let Ok(best) = checkpoints.read(named) {
+        let good = |step| checkpoints.read(step).ok().filter(|there| self.optimizer_of(there).is_ok());
+        if let Some(best) = good(named) {
             return Ok((Some(best), None));
         }
         let before = checkpoints.steps()?.into_iter().rev().filter(|step| *step < named);
-        let mut good = before.filter_map(|step| checkpoints.read(step).ok());
-        let best = good.find(|there| {
+        let best = before.filter_map(good).find(|there| {
             let is_best = there.saved.cursor.best().is_some_and(|best| best.step == there.saved.cursor.step());
             is_best && RunOf::of(self).check(&there.saved.run, &there.path).is_ok()
         });
@@ -227,11 +231,21 @@ impl Trainer {
     }
 
     /// A checkpoint's parameters and optimizer.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] for one that does not fit; from the device.
     fn optimizer_of(&self, checkpoint: &Checkpoint) -> Result<Optimizer, Error> {
-        self.parameters.load(&checkpoint.model)?;
+        let of = |name: &str| {
+            let file = checkpoint.path.join(name);
+            move |error: optim::Error| match error {
+                optim::Error::BadFile(reason) => Error::bad_file(&file, &format!("safetensors file: {reason}")),
+                other => other.into(),
+            }
+        };
+        self.parameters.load(&checkpoint.model).map_err(of(MODEL))?;
         let groups = self.plan.groups(&checkpoint.saved.cursor)?;
         let mut optimizer = Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?;
-        optimizer.load_state(&checkpoint.optimizer)?;
+        optimizer.load_state(&checkpoint.optimizer).map_err(of(OPTIMIZER))?;
         Ok(optimizer)
     }
 }

@@ -56,6 +56,7 @@ mod sgd;
 mod shaders;
 mod squares;
 mod support;
+mod tame;
 mod tidy;
 mod tilings;
 mod train;

@@ -2,7 +2,7 @@
 
 use super::config::{Config, Kind};
 use crate::nn::Error;
-use crate::params::Param;
+use crate::params::{Param, Shown};
 use safetensors::tensor::{SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashSet};
 
@@ -39,7 +39,7 @@ impl Config {
                     None => _ = found.insert(param.name.clone(), (view, param)),
                 },
                 None if self.is_known(&name) => {}
-                None => wrong.push(format!("{name} is no parameter of this model")),
+                None => wrong.push(format!("{} is no parameter of this model", Shown(&name))),
             }
         }
         let is_new = |param: &Param| new.iter().any(|start| param.name.starts_with(start));

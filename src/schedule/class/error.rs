@@ -1,13 +1,14 @@
 //! What can be wrong with a scheduler asked for by class name.
 
 use super::Value;
+use crate::params::Shown;
 
 /// An error of a class: in its name, its arguments, the groups it is given, or at a step.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No class has this name.
-    #[error("{class:?} is not a scheduler class that is known here{}", hint(.nearest))]
+    #[error("{class:?} is not a scheduler class that is known here{}", hint(.nearest), class = Shown(.class))]
     UnknownClass {
         /// The name asked for.
         class: String,
@@ -15,7 +16,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// The class is known, but not built.
-    #[error("{class} is not built here: {reason}")]
+    #[error("{class} is not built here: {reason}", class = Shown(.class))]
     NotBuilt {
         /// The name asked for.
         class: String,
@@ -23,7 +24,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The class has no such argument.
-    #[error("{class} has no argument {argument:?}{}; it has {known}", hint(.nearest))]
+    #[error("{class} has no argument {argument:?}{}; it has {known}", hint(.nearest), class = Shown(.class), argument = Shown(.argument))]
     UnknownArgument {
         /// The class.
         class: String,
@@ -35,7 +36,7 @@ pub enum Error {
         known: String,
     },
     /// An argument without a default was left out.
-    #[error("{class} needs the argument {argument:?}")]
+    #[error("{class} needs the argument {argument:?}", class = Shown(.class), argument = Shown(.argument))]
     Missing {
         /// The class.
         class: String,
@@ -43,7 +44,7 @@ pub enum Error {
         argument: String,
     },
     /// A value that the class refuses.
-    #[error("{class}: {argument} = {value} is not {allowed}")]
+    #[error("{class}: {argument} = {value} is not {allowed}", class = Shown(.class), argument = Shown(.argument))]
     BadValue {
         /// The class.
         class: String,
@@ -55,7 +56,7 @@ pub enum Error {
         allowed: String,
     },
     /// Arguments that do not go together, or a part of the class that is not built here.
-    #[error("{class}: {reason}")]
+    #[error("{class}: {reason}", class = Shown(.class))]
     Refused {
         /// The class.
         class: String,
@@ -63,7 +64,7 @@ pub enum Error {
         reason: String,
     },
     /// The class does not fit the groups.
-    #[error("{class} does not fit the groups: {reason}")]
+    #[error("{class} does not fit the groups: {reason}", class = Shown(.class))]
     Groups {
         /// The class.
         class: String,
@@ -71,7 +72,7 @@ pub enum Error {
         reason: String,
     },
     /// The class has no value at a step: the reference crashes there, or gives a value that is no rate.
-    #[error("{class} has no value at step {step}: {reason}")]
+    #[error("{class} has no value at step {step}: {reason}", class = Shown(.class))]
     NoValue {
         /// The class.
         class: String,
@@ -94,5 +95,5 @@ impl Fault {
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }
