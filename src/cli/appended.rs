@@ -1,6 +1,7 @@
 //! A file that is added to while a run goes on.
 
 use anyhow::Context;
+use gradus::params::shown_path;
 use gradus::train::files;
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +21,7 @@ impl Appended {
     /// The file, made where it is not there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Appended> {
         let opened = files::append(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (whole_bytes, file) = opened.with_context(|| format!("opening {}", path.display()))?;
+        let (whole_bytes, file) = opened.with_context(|| format!("opening {}", shown_path(path)))?;
         Ok(Appended { path: path.to_owned(), file, whole_bytes, fails: false })
     }
 
@@ -37,12 +38,12 @@ impl Appended {
         let _ = self.file.set_len(self.whole_bytes);
         match failed_before {
             true => Ok(false),
-            false => Err(error).with_context(|| format!("writing {}", self.path.display())),
+            false => Err(error).with_context(|| format!("writing {}", shown_path(&self.path))),
         }
     }
 
     /// Makes what has been written last.
     pub(super) fn sync(&self) -> anyhow::Result<()> {
-        self.file.sync_data().with_context(|| format!("writing {}", self.path.display()))
+        self.file.sync_data().with_context(|| format!("writing {}", shown_path(&self.path)))
     }
 }

@@ -210,10 +210,10 @@ impl<'a> Demo<'a> {
         let file = out.as_ref().map(|folder| folder.join(name));
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
             say!();
-            say!("pretrained parameters from {}", shown_path(&file));
-            let bytes = files::read(file).with_context(|| format!("reading {}", shown_path(&file)))?;
+            say!("pretrained parameters from {}", shown_path(file));
+            let bytes = files::read(file).with_context(|| format!("reading {}", shown_path(file)))?;
             let parameters = Parameters::new(self.engine, &self.model.params(), None)?;
-            parameters.load(&bytes).with_context(|| format!("reading {}", shown_path(&file)))?;
+            parameters.load(&bytes).with_context(|| format!("reading {}", shown_path(file)))?;
             return self.values(&parameters);
         }
         say!();
@@ -333,7 +333,7 @@ fn texts(vocabulary: &Vocabulary) -> anyhow::Result<Texts> {
 
 /// A new file for the metrics.
 fn metrics_in(folder: &Path) -> anyhow::Result<File> {
-    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(&folder)))?;
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;
     let file = folder.join("metrics.jsonl");
     files::create(&file).with_context(|| format!("opening {}", shown_path(&file)))
 }

@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Asked(text) => write!(f, "asked for: {text}"),
-            Origin::Kept(file) => write!(f, "measured on this adapter, in {}", shown_path(&file)),
+            Origin::Kept(file) => write!(f, "measured on this adapter, in {}", shown_path(file)),
             Origin::Likely => write!(f, "not measured; `gradus bench` does"),
         }
     }
@@ -59,8 +59,8 @@ impl Kept {
     }
 
     fn read(file: &Path) -> anyhow::Result<Kept> {
-        let text = files::read_text(file).with_context(|| format!("reading {}", shown_path(&file)))?;
-        serde_json::from_str(&text).with_context(|| format!("reading {}", shown_path(&file)))
+        let text = files::read_text(file).with_context(|| format!("reading {}", shown_path(file)))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", shown_path(file)))
     }
 }
 
@@ -120,7 +120,7 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
 fn keep(adapter: &AdapterReport, kept: &Kept) -> anyhow::Result<()> {
     let file = file_of(adapter).ok_or_else(|| anyhow!("no folder for caches is known"))?;
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(&folder)))?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(folder)))?;
     }
     write_beside(&file, serde_json::to_string_pretty(kept)?.as_bytes())
 }

@@ -3,6 +3,7 @@
 use super::appended::Appended;
 use super::run_folder::write_beside;
 use anyhow::Context;
+use gradus::params::shown_path;
 use gradus::train::files;
 use serde_json::Value;
 use std::io::{ErrorKind, Write};
@@ -46,7 +47,7 @@ impl Log {
 pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<Value>> {
     let bytes = match files::read(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.with_context(|| format!("reading {}", file.display()))?,
+        read => read.with_context(|| format!("reading {}", shown_path(file)))?,
     };
     let (mut lines, mut text, mut missing) = (Vec::new(), Vec::new(), 0);
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {

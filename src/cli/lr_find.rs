@@ -113,7 +113,7 @@ pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
         }
     }
     if says >= Says::Usual {
-        written.iter().for_each(|path| say!("written                {}", shown_path(&path)));
+        written.iter().for_each(|path| say!("written                {}", shown_path(path)));
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[Path
     let csv = options.csv.clone().unwrap_or_else(|| default("csv"));
     for path in [&svg, &csv] {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(&folder)))?;
+            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;
         }
     }
     let line = |name: &str, faint: bool, of: fn(&gradus::schedule::lr_find::Point) -> f64| Line {

@@ -204,11 +204,11 @@ fn rates(options: &Plan, spec: &Spec, steps: u64) -> anyhow::Result<String> {
     }
     if let Some(path) = &options.svg {
         write_beside(path, picture::draw(&rows)?.as_bytes())?;
-        writeln!(told, "written   {}", shown_path(&path))?;
+        writeln!(told, "written   {}", shown_path(path))?;
     }
     if let Some(path) = &options.csv {
         write_beside(path, csv(&rows).as_bytes())?;
-        writeln!(told, "written   {}", shown_path(&path))?;
+        writeln!(told, "written   {}", shown_path(path))?;
     }
     Ok(told)
 }
@@ -434,7 +434,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
         check_output(name, path)?;
         if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
-            bail!("{name} {}: this is the schedule itself", shown_path(&path));
+            bail!("{name} {}: this is the schedule itself", shown_path(path));
         }
     }
     if options.svg.is_some() && options.svg == options.csv {
@@ -445,7 +445,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
 
 /// Whether a file can be written there, as far as its path says.
 pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
-    let shown = shown_path(&path);
+    let shown = shown_path(path);
     if path.is_dir() || path.file_name().is_none() {
         bail!("{name} {shown}: this is a folder, a file is needed");
     }
@@ -454,7 +454,7 @@ pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        bail!("{name} {shown}: there is no folder {}", shown_path(&folder));
+        bail!("{name} {shown}: there is no folder {}", shown_path(folder));
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::params::shown_path;
 use gradus::schedule::Reason;
-use gradus::train::{Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files};
+use gradus::train::{
+    Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
+};
 use serde_json::Value;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -63,7 +65,7 @@ impl RunFolder {
     ) -> anyhow::Result<RunFolder> {
         let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
         if !checkpoints.is_empty()? {
-            let folder = checkpoints.folder().display();
+            let folder = shown_path(checkpoints.folder());
             bail!(
                 "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
             );
@@ -333,24 +335,24 @@ pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     match fs::symlink_metadata(&checkpoints) {
         Ok(there) if there.is_symlink() => {
-            bail!("{} is a link: what it leads to is not removed", checkpoints.display())
+            bail!("{} is a link: what it leads to is not removed", shown_path(&checkpoints))
         }
         Ok(_) => Checkpoints::remove_all(&checkpoints)?,
         Err(_) => {}
     }
-    let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", path.display()))?;
+    let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", shown_path(path)))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
     let files = [METRICS, STEPS, MODEL, BEST].into_iter().chain(OTHERS);
     let files = files.flat_map(|name| [path.join(name), path.join(format!("{name}.new"))]);
     for file in files.chain(events) {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("removing {}", file.display()));
+                return Err(error).with_context(|| format!("removing {}", shown_path(&file)));
             }
             _ => {}
         }
     }
-    fs::rename(&next, path.join(RUN)).with_context(|| format!("writing {}", path.join(RUN).display()))
+    fs::rename(&next, path.join(RUN)).with_context(|| format!("writing {}", shown_path(&path.join(RUN))))
 }
 
 /// One of ours, by the name that this program gives them.
@@ -371,5 +373,5 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
         let _ = fs::remove_file(&beside);
     }
-    written.with_context(|| format!("writing {}", path.display()))
+    written.with_context(|| format!("writing {}", shown_path(path)))
 }

@@ -45,10 +45,10 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     };
     check_output("--out", path)?;
     if path.exists() && !options.force {
-        bail!("--out {}: this file is there already; --force writes over it", shown_path(&path));
+        bail!("--out {}: this file is there already; --force writes over it", shown_path(path));
     }
     write_beside(path, text.as_bytes())?;
-    say!("written   {}", shown_path(&path));
+    say!("written   {}", shown_path(path));
     Ok(())
 }
 

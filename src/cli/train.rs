@@ -170,7 +170,7 @@ struct SetUp {
 fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<SetUp> {
     let run = RunFile::read(file, &options.settings)?;
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
-    let (shown, holds) = (folder.display(), holds_a_run(&folder));
+    let (shown, holds) = (shown_path(&folder), holds_a_run(&folder));
     if holds && !options.overwrite {
         let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
@@ -198,7 +198,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
 /// A run that goes on, as it began.
 fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
     if !holds_a_run(folder) {
-        return Err(Asked::error(anyhow!("{} holds no run to go on with", folder.display())));
+        return Err(Asked::error(anyhow!("{} holds no run to go on with", shown_path(folder))));
     }
     let locked = LockedFolder::take(folder)?;
     take_place(folder)?;
@@ -278,7 +278,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     if says >= Says::Usual {
         summarize(&trainer, last, seconds);
         for file in written {
-            say!("written        {}", file.display());
+            say!("written        {}", shown_path(&file));
         }
     }
     match failure {

@@ -107,7 +107,8 @@ fn what_stands_on_the_command_line_is_shown_tame() {
         assert!(!told.contains("\nnext"), "no line begins within a name: {told:?}");
     }
     // A run's folder may be called anything.
-    let desk = desk.with("wild.yaml", format!("{RUN}output: {}\n", serde_json::json!(WILD)));
+    let escaped: String = WILD.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+    let desk = desk.with("wild.yaml", format!("{RUN}output: \"{escaped}\"\n"));
     let (code, said, told) = desk.ran(&["train", "wild.yaml"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(is_tame(&said) && said.contains(&format!("written        {SHOWN}/run/")), "{said:?}");

@@ -119,6 +119,10 @@ fn a_closed_pipe_ends_no_training_and_anything_else_in_silence() {
 fn each_signal_ends_a_run_with_a_checkpoint_and_its_own_code() {
     for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
         let desk = Desk::new(&format!("signal-{signal}"), LONG);
+        // Tests may themselves be run by nohup, and what a shell ignores when it begins it cannot trap.
+        if signal == "HUP" && desk.ran("trap 'exit 7' HUP; kill -HUP $$; exit 0").status.code() == Some(0) {
+            continue;
+        }
         let child = desk.training("exec \"$GRADUS\" --adapter cpu train run.yaml");
         send(&child, signal);
         let (ended, told) = ended(child);
