@@ -125,6 +125,9 @@ def state(folder, reports_each_step):
         if path.is_dir() or name == ".lock" or ".tfevents." in name:
             continue
         found[name] = path.read_bytes()
+    if "run.yaml" in found:
+        # Each desk is a folder of its own.
+        found["run.yaml"] = re.sub(rb"(?m)^output: .*$", b"", found["run.yaml"])
     if "report.html" in found:
         # The environment tells of the last process alone.
         page = found["report.html"].decode()
