@@ -83,7 +83,7 @@ pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
         ..Sweep::default()
     };
     sweep.check()?;
-    let ready =
+    let mut ready =
         Ready::read(engine, RunFile::read(&options.file, &options.settings)?, None, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(engine).map_err(Asked::error)?;
     let curve = trainer.lr_find(&sweep, |_| ())?;

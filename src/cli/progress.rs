@@ -49,6 +49,9 @@ impl Ended {
 /// How often the live line is written.
 const EVERY: Duration = Duration::from_millis(200);
 
+/// How long nothing is said where there is no terminal for a live line.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Trains to the end, or until `stop` says so after a step, and hands each event on. What cannot be noted is missing, and
 /// the run goes on.
 pub(super) fn train_with_bar(
@@ -59,11 +62,17 @@ pub(super) fn train_with_bar(
 ) -> anyhow::Result<Ended> {
     let bar = if look.says == Says::Nothing { ProgressBar::hidden() } else { ProgressBar::new(trainer.plan().steps()) };
     bar.set_style(ProgressStyle::with_template("{bar:20} epoch {prefix}  step {pos}/{len}  {msg}  {eta} left")?);
-    let print = |least: Says, text: String| match (look.says >= least, bar.is_hidden()) {
-        (false, _) => {}
-        (true, true) => say::out(&text),
-        // The bar is on stderr; the text belongs to stdout, wherever that goes.
-        (true, false) => bar.suspend(|| say::out(&text)),
+    let printed = Cell::new(Instant::now());
+    let print = |least: Says, text: String| {
+        if look.says < least {
+            return;
+        }
+        printed.set(Instant::now());
+        match bar.is_hidden() {
+            true => say::out(&text),
+            // The bar is on stderr; the text belongs to stdout, wherever that goes.
+            false => bar.suspend(|| say::out(&text)),
+        }
     };
     if trainer.plan().phases().len() > 1 {
         print(Says::Usual, phase_lines(&trainer.phase_now()?));
@@ -104,7 +113,11 @@ pub(super) fn train_with_bar(
         let rate = (step + 1 - first) as f64 * look.units.1 as f64 / started.elapsed().as_secs_f64();
         bar.set_position(step + 1);
         bar.set_prefix(format!("{}/{}", step / trainer.plan().steps_per_epoch() + 1, trainer.plan().epochs()));
-        bar.set_message(format!("loss {loss:.4}  {}  {rate:.0} {}/s", rates(trainer), look.units.0));
+        let message = format!("loss {loss:.4}  {}  {rate:.0} {}/s", rates(trainer), look.units.0);
+        if bar.is_hidden() && printed.get().elapsed() >= SILENCE {
+            print(Says::Usual, format!("       step {}/{}  {message}\n", step + 1, trainer.plan().steps()));
+        }
+        bar.set_message(message);
     }
     if !interrupted && broke.is_none() {
         broke = trainer.settle(&mut tell).err();

@@ -13,7 +13,7 @@ use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::{Epochs, Model, Plan};
+use gradus::schedule::{Epochs, Model, Plan, Spec};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,6 +107,9 @@ impl Ready {
         }
         if says >= Says::Usual {
             say!("{}", material.summary);
+            if let Some(auto_rate) = &run.auto_rate {
+                say!("{auto_rate}");
+            }
         }
         let batch_rows = match run.batch_rows {
             BatchRows::Rows(rows) => rows,
@@ -134,13 +137,33 @@ impl Ready {
         Ok(self.run.resolved(self.batch_rows, &plan))
     }
 
-    /// The trainer.
-    pub(super) fn trainer(&self, engine: &Engine) -> anyhow::Result<Trainer> {
-        let (config, spec) = (self.run.config(self.batch_rows), self.run.scaled(self.batch_rows)?);
-        let plan = |params: Model<'_>, epochs| Plan::new(&spec, params, epochs);
-        let trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
+    /// The trainer. A batch size that was found by trying is halved where memory runs out for it after all.
+    pub(super) fn trainer(&mut self, engine: &Engine) -> anyhow::Result<Trainer> {
+        let trainer = loop {
+            match self.made(engine, &self.run.scaled(self.batch_rows)?) {
+                Err(error) if self.batch_rows > 1 && self.is_found() && error.is_about_room() => {
+                    self.batch_rows /= 2;
+                    caution!("{error}: the batch size is halved to {}", self.batch_rows);
+                }
+                made => break made?,
+            }
+        };
         for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
             caution!("{warning}");
+        }
+        Ok(trainer)
+    }
+
+    fn is_found(&self) -> bool {
+        self.run.batch_rows == BatchRows::Auto
+    }
+
+    fn made(&self, engine: &Engine, spec: &Spec) -> Result<Trainer, Error> {
+        let plan = |params: Model<'_>, epochs| Plan::new(spec, params, epochs);
+        let mut trainer = Trainer::new(engine, &*self.material.task, self.run.config(self.batch_rows), plan)?;
+        if self.is_found() {
+            // With the program of its first step, which is where memory runs out if it does.
+            trainer.programs()?;
         }
         Ok(trainer)
     }
@@ -183,7 +206,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
     let held = if holds { Some(LockedFolder::take(&folder)?) } else { None };
     let engine = asks.engine(says)?;
-    let ready = Ready::read(&engine, run, None, says).map_err(Asked::error)?;
+    let mut ready = Ready::read(&engine, run, None, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
     let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
     let resolved = ready.resolved(&trainer)?;
@@ -207,7 +230,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let made_on = made_on(folder);
     let engine = asks.engine_of(made_on.as_ref(), says)?;
     let goes_on_in = has_checkpoints(folder).then_some(folder);
-    let ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
+    let mut ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
     let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
     let mut out = RunFolder::resume(locked, &mut trainer, every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {

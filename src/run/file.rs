@@ -1,6 +1,7 @@
 //! A run file, as typed values.
 
-use super::{DataSpec, Error, ModelSpec, keys, rows};
+use super::keys::{self, Said};
+use super::{DataSpec, Error, ModelSpec, rows};
 use crate::params::{Rule, Storage};
 use crate::schedule::yaml::{Raw, RawValue, Section};
 use crate::schedule::{LrScaling, Plan, SECTIONS, Spec};
@@ -46,6 +47,8 @@ pub struct RunFile {
     pub keeps_trunk: bool,
     /// `trainable`: whether more than the head trains.
     pub trains_trunk: bool,
+    /// What `learning_rate: auto` came to, in words; `None` where another rate is asked for.
+    pub auto_rate: Option<String>,
     /// The key that says the rate, for who gives it another: `learning_rate`, or `optimizer.lr`.
     pub rate_key: &'static str,
     /// `model`.
@@ -153,7 +156,7 @@ impl RunFile {
         let data = DataSpec::read(top.section("data", DATA)?, model.kind, folder)?;
         let mut schedule = top.split_off(&SECTIONS);
         let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
-        let trains_trunk = keys::into_schedule(&mut top, &mut schedule, &model)?;
+        let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
         let resolved = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
         let resolved = resolved.with_all(schedule.raw());
         let mut run = RunFile {
@@ -177,6 +180,7 @@ impl RunFile {
             keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
             schedule: Spec::read(schedule)?,
             trains_trunk,
+            auto_rate,
             rate_key,
             model,
             data,
@@ -202,6 +206,12 @@ impl RunFile {
             return Err(top.bad("name", run.name, "the name of a folder", None).into());
         }
         run.warnings.extend(run.schedule.warnings.iter().cloned());
+        if run.model.from.is_some() && !has_rate {
+            let rate = run.schedule.row.lr;
+            run.warnings.push(format!(
+                "{file}: no rate is given, so it is {rate:e}: a pretrained model is usually fine-tuned with much less (learning_rate: auto)"
+            ));
+        }
         if run.model.from.is_some() && !FINE_TUNING_EPOCHS.contains(&run.epochs) {
             let (least, most) = (FINE_TUNING_EPOCHS.start(), FINE_TUNING_EPOCHS.end());
             let epochs = run.epochs;

@@ -1,20 +1,44 @@
 //! The keys of a run file that say what a schedule says too, in the words that users of Ludwig know.
 
-use super::{Error, ModelSpec};
+use super::{Error, ModelKind, ModelSpec};
 use crate::schedule::yaml::{Raw, Section};
 
-/// Rates that Ludwig recommends for a pretrained text encoder: all of it, and a new head alone.
-const RATE_OF_ALL: f64 = 1e-5;
-const RATE_OF_HEAD: f64 = 2e-5;
+/// What `learning_rate: auto` means, as in Ludwig: the rate, and of what it is that rate.
+fn auto_rate(model: &ModelSpec, trainable: bool) -> (f64, &'static str) {
+    match (model.kind, &model.from, trainable) {
+        (ModelKind::Mlp, ..) => (1e-3, "an MLP"),
+        (_, None, _) => (1e-4, "a transformer from nothing"),
+        (_, Some(_), true) => (1e-5, "a pretrained transformer"),
+        (_, Some(_), false) => (2e-5, "a head on a frozen trunk"),
+    }
+}
+
+/// What the keys say beside the schedule.
+pub(super) struct Said {
+    /// Whether the trunk trains.
+    pub(super) trains_trunk: bool,
+    /// What `learning_rate: auto` came to, in words.
+    pub(super) auto_rate: Option<String>,
+    /// Whether the file says any rate.
+    pub(super) has_rate: bool,
+}
 
 /// What a decay of `learning_rate_scheduler` is called as a law.
 const DECAYS: [(&str, &str); 3] = [("none", "constant"), ("linear", "linear"), ("cosine", "cosine")];
 
 /// Takes `learning_rate`, `learning_rate_scheduler` and `trainable` from the run file and writes what they say into the
-/// schedule, which is then complete; whether the trunk trains.
-pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<bool, Error> {
+/// schedule, which is then complete.
+pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &ModelSpec) -> Result<Said, Error> {
     let trainable = top.truth("trainable", true)?;
-    let rate = rate(top, trainable)?;
+    let auto = top.is_word("learning_rate", "auto").then(|| auto_rate(model, trainable));
+    let rate = match auto {
+        Some((rate, _)) => {
+            top.text("learning_rate")?;
+            Some(rate)
+        }
+        None => top.rate("learning_rate")?,
+    };
+    let has_rate = rate.is_some() || schedule.has_below("optimizer", "lr");
     if let (Some(_), true) = (rate, schedule.has_below("optimizer", "lr")) {
         return Err(beside("learning_rate", top, "optimizer.lr"));
     }
@@ -46,16 +70,8 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     } else if !schedule.has("lr_scheduler") && !schedule.has("phases") && !schedule.has("finetuning") {
         schedule.extend(Raw::default().with("lr_scheduler", Raw::default().with("type", "constant")));
     }
-    Ok(trainable)
-}
-
-/// `learning_rate`: a number, or `auto`.
-fn rate(top: &mut Section, trainable: bool) -> Result<Option<f64>, Error> {
-    if top.is_word("learning_rate", "auto") {
-        top.text("learning_rate")?;
-        return Ok(Some(if trainable { RATE_OF_ALL } else { RATE_OF_HEAD }));
-    }
-    Ok(top.rate("learning_rate")?)
+    let auto_rate = auto.map(|(rate, what)| format!("learning_rate: auto is {rate:e}, that of {what}"));
+    Ok(Said { trains_trunk: trainable, auto_rate, has_rate })
 }
 
 fn law(mut section: Section) -> Result<Raw, Error> {

@@ -163,7 +163,7 @@ impl Error {
     }
 
     /// Whether it says that something is too large, so that less of it may do.
-    pub(super) fn is_about_room(&self) -> bool {
+    pub fn is_about_room(&self) -> bool {
         match self {
             Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {
                 matches!(error, engine::Error::OutOfMemory { .. } | engine::Error::TooLarge { .. })

@@ -15,8 +15,8 @@ fn language() -> Language {
     let vocabulary = Vocabulary::ascii();
     let sizes = Sizes { kind: Kind::Decoder { tied: false }, vocab: vocabulary.len(), ..decoder(false) };
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
-    // 19 windows of 5 tokens.
-    let streams = TokenStream::new(tokens[..125].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two");
+    // 99 windows of 5 tokens.
+    let streams = TokenStream::new(tokens[..625].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two");
     Language::new(&Transformer::new(sizes).expect("a model"), (&streams.0, &streams.1)).expect("a task")
 }
 
@@ -71,7 +71,7 @@ fn powers_of_two_are_tried_as_far_as_rows_and_memory_go() {
         let task = language();
         let all = groups(&task, "");
         let found = auto_batch_size(&engine, &task, &config(7), &all, u64::MAX).expect("a size");
-        assert_eq!(tried_sizes(&found.tried), [1, 2, 4, 8, 16], "19 sequences, on {}", engine.name());
+        assert_eq!(tried_sizes(&found.tried), [1, 2, 4, 8, 16], "five steps of 99 sequences, on {}", engine.name());
         for tried in &found.tried {
             assert_eq!(tried.bytes, compiled_bytes(&task, &all, tried.batch_size), "{tried:?}");
             assert!(tried.samples_per_second.is_some_and(|speed| speed > 0.0), "{tried:?}");

@@ -40,7 +40,8 @@ fn a_short_file_means_what_its_reader_expects() {
 fn ludwigs_words_become_the_schedule() {
     let rates = "learning_rate_scheduler: {warmup_fraction: 0.2, decay: linear}\n";
     let encoder = "model: {type: encoder}\ndata: {train: a.csv, text: review, label: stars}\n";
-    let run = read(&format!("{encoder}{rates}learning_rate: auto\ntrainable: false\n"));
+    let pretrained = encoder.replace("encoder", "encoder, from: x");
+    let run = read(&format!("{pretrained}{rates}learning_rate: auto\ntrainable: false\n"));
     assert_eq!(run.schedule.row.lr, 2e-5, "a new head alone");
     let model = gradus::nn::transformer::Config::encoder("tiny", 50, 16, 3).expect("an encoder");
     let epochs = Epochs { epochs: 3, steps_per_epoch: 10 };
@@ -53,7 +54,18 @@ fn ludwigs_words_become_the_schedule() {
     let peak = rows.iter().map(|row| row.lr).fold(0.0, f64::max);
     assert!(rows[0].lr < peak && (peak - 2e-5).abs() < 1e-12 && rows[29].lr < peak / 10.0, "{peak}");
 
-    assert_eq!(read(&format!("{encoder}learning_rate: auto\n")).schedule.row.lr, 1e-5, "all of it");
+    for (file, rate, words) in [
+        (pretrained.as_str(), 1e-5, "1e-5, that of a pretrained transformer"),
+        (encoder, 1e-4, "1e-4, that of a transformer from nothing"),
+        (DIGITS, 1e-3, "1e-3, that of an MLP"),
+    ] {
+        let run = read(&format!("{file}learning_rate: auto\n"));
+        assert_eq!(run.schedule.row.lr, rate);
+        assert_eq!(run.auto_rate, Some(format!("learning_rate: auto is {words}")));
+    }
+    let told = read(&pretrained).warnings.concat();
+    assert!(told.contains("no rate is given, so it is 1e-3: a pretrained model is usually fine-tuned with"), "{told}");
+    assert_eq!(read(&format!("{pretrained}learning_rate: 1e-3\n")).warnings, [""; 0]);
     assert!(read(encoder).keeps_trunk && !read("model: {type: decoder}\ndata: {embedded: kjv}\n").keeps_trunk);
     assert_eq!(read(&format!("{encoder}batch_size: auto\n")).batch_rows, BatchRows::Auto);
 }
