@@ -6,8 +6,9 @@
 //
 // 16.25 bytes a parameter: p and g are read and p written in f32, and 17/16 bytes of m and of v read and written; 4 less with
 // PARAMS16 and 2 with GRADS16, 2.125 more with AMSGRAD, 8 with AVERAGE. A workgroup does one chunk. What shares an exponent lies in one vec4, so that an invocation
-// takes it alone. The exponents of a block lie in one vec4 too: 16 neighbours share a block and hand them on by workgroup
-// memory, with one barrier in a chunk; on software, where WORKGROUP is less, an invocation takes a whole block instead.
+// takes it alone. The exponents of a block lie in one vec4 too: 16 neighbours share a block and hand them by workgroup
+// memory to the first of them, which writes them all, as a write to a part of a vec4 may touch the whole of it; on software,
+// where WORKGROUP is less, an invocation takes a whole block instead.
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
@@ -113,24 +114,33 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
     return tops;
 }
 
-// The exponents of four vec4s of a block, the first of which is `place`.
-fn put_exponents(step: Step, block: u32, place: u32, tops: vec4<u32>) {
+// The exponents of a block's vec4s.
+alias Tops = array<vec4<u32>, 4>;
+
+// Those of one moment, which are the bytes from bit `shift` on.
+fn packed(tops: Tops, shift: u32) -> vec4<u32> {
+    var words = vec4<u32>();
+    for (var k = 0u; k < 4u; k++) {
+        words[k] = word_of((tops[k] >> vec4<u32>(shift)) & vec4<u32>(0xffu));
+    }
+    return words;
+}
+
+fn put_exponents(step: Step, block: u32, tops: Tops) {
     let at = (step.chunk.state / BLOCK + block) * BLOCK_VEC4S + SHARERS;
-    m[at][place / 4u] = word_of(tops & vec4<u32>(0xffu));
-    v[at][place / 4u] = word_of((tops >> vec4<u32>(8u)) & vec4<u32>(0xffu));
+    m[at] = packed(tops, 0u);
+    v[at] = packed(tops, 8u);
 #ifdef AMSGRAD
-    v_max[at][place / 4u] = word_of(tops >> vec4<u32>(16u));
+    v_max[at] = packed(tops, 16u);
 #endif
 }
 
 fn update_block(step: Step, block: u32) {
-    for (var place = 0u; place < SHARERS; place += 4u) {
-        var tops = vec4<u32>();
-        for (var k = 0u; k < 4u; k++) {
-            tops[k] = update(step, block, place + k);
-        }
-        put_exponents(step, block, place, tops);
+    var tops = Tops();
+    for (var place = 0u; place < SHARERS; place++) {
+        tops[place / 4u][place % 4u] = update(step, block, place);
     }
+    put_exponents(step, block, tops);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -156,9 +166,12 @@ fn main(
         exponents[lane] = update(step, block, place);
         storageBarrier();    // all have read the old ones
         workgroupBarrier();
-        if (place % 4u == 0u && block * BLOCK < step.chunk.length) {
-            let tops = vec4<u32>(exponents[lane], exponents[lane + 1u], exponents[lane + 2u], exponents[lane + 3u]);
-            put_exponents(step, block, place, tops);
+        if (place == 0u && block * BLOCK < step.chunk.length) {
+            var tops = Tops();
+            for (var k = 0u; k < SHARERS; k++) {
+                tops[k / 4u][k % 4u] = exponents[lane + k];
+            }
+            put_exponents(step, block, tops);
         }
         workgroupBarrier();
     }
