@@ -116,11 +116,6 @@ impl Choices {
         Choices { otherwise, chosen: BTreeMap::new() }
     }
 
-    /// What is likely best where nobody has measured: registers on a processor, tiles of 64 on a GPU.
-    pub(super) fn likely(software: bool) -> Choices {
-        Choices::all(if software { Tiling::Registers } else { Tiling::Tiles64 })
-    }
-
     /// Reads the name of one tiling for everything: `registers`, or `tiles`, which are those of 64, or `tiles32`, …,
     /// or `cooperative`.
     pub fn parse(text: &str) -> Option<Choices> {

@@ -21,6 +21,7 @@ mod gpu;
 mod kernels;
 mod program;
 mod ring;
+mod sizes;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
 pub(crate) use arena::{ALIGNMENT_ELEMENTS, place_at};
@@ -33,6 +34,7 @@ pub use error::Error;
 pub use kernels::{Access, KERNELS, Kernel, kernel};
 pub use program::{Binding, Dispatch, Program, Report, Submission, Upload, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
+pub use sizes::Sizes;
 
 pub use crate::twin::shared as layout;
 use counters::Tally;
@@ -56,6 +58,7 @@ const THROTTLE: Duration = Duration::from_micros(200);
 pub struct Engine {
     inner: Arc<Inner>,
     choices: Arc<Choices>,
+    sizes: Sizes,
 }
 
 enum Inner {
@@ -128,8 +131,8 @@ impl Engine {
     }
 
     fn on_host(forms: &'static Forms) -> Engine {
-        let choices = Arc::new(Choices::likely(true));
-        Engine { inner: Arc::new(Inner::Cpu(Cpu { forms, tally: Tally::default(), turn: Mutex::default() })), choices }
+        let cpu = Cpu { forms, tally: Tally::default(), turn: Mutex::default() };
+        Engine::with(Inner::Cpu(cpu), Sizes::PROCESSOR)
     }
 
     /// Runs on a device that the caller already has. Its error handlers stay the caller's; ours is inside scopes.
@@ -141,14 +144,29 @@ impl Engine {
     }
 
     fn from_gpu(gpu: Gpu) -> Engine {
-        let choices = Arc::new(Choices::likely(gpu.report.kind == "software"));
-        Engine { inner: Arc::new(Inner::Gpu(Box::new(gpu))), choices }
+        let sizes = Sizes::likely(gpu.report.kind == "software");
+        Engine::with(Inner::Gpu(Box::new(gpu)), sizes)
+    }
+
+    fn with(inner: Inner, sizes: Sizes) -> Engine {
+        Engine { inner: Arc::new(inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
     }
 
     /// Another handle to the same engine, whose dispatches are made by these choices.
     #[must_use]
     pub fn choosing(&self, choices: Choices) -> Engine {
-        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices) }
+        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices), sizes: self.sizes }
+    }
+
+    /// Another handle to the same engine, whose dispatches have these sizes, and their tiling.
+    #[must_use]
+    pub fn sized(&self, sizes: Sizes) -> Engine {
+        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
+    }
+
+    /// The sizes that dispatches are made with.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// How kernels share out their work.
@@ -161,7 +179,7 @@ impl Engine {
     pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
         let chosen = match self.choices.tiling(kernel, inputs, outputs) {
             Tiling::Cooperative if kernel == "linear" && Tiling::Cooperative.fits(self) => Tiling::Cooperative,
-            Tiling::Cooperative => Choices::likely(self.is_software()).otherwise,
+            Tiling::Cooperative => self.sizes.tiling,
             chosen => chosen,
         };
         if chosen.fits(self) { chosen } else { Tiling::Registers }

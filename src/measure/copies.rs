@@ -33,7 +33,7 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
     let copies: Vec<(Range, Range)> = buffers.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
     let moved = 2 * bytes * copies.len() as u64;
 
-    let (workgroup, quads): (u32, u32) = if engine.is_software() { (8, 32) } else { (256, 4) };
+    let [workgroup, quads] = engine.sizes().copy;
     let mut program = Program::new("copy");
     for (from, to) in &copies {
         program.dispatches.push(Dispatch {

@@ -81,7 +81,7 @@ fn dispatch(
     let (workgroup, groups) = if tiled {
         (BLOCK_INVOCATIONS, runs(shape, BLOCK))
     } else {
-        (workgroup(engine), runs(shape, RUN).div_ceil(u64::from(workgroup(engine))))
+        (engine.sizes().products, runs(shape, RUN).div_ceil(u64::from(engine.sizes().products)))
     };
     let words = [(tiled, "tiled"), (position.is_some(), "dropout")];
     let name = variant(name, &words.map(|(has, word)| if has { word } else { "" }));
@@ -94,11 +94,6 @@ fn dispatch(
         grid: row_of(count("workgroups", groups)?),
         bytes: rows * row * numbers(shape),
     })
-}
-
-/// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
-fn workgroup(engine: &Engine) -> u32 {
-    if engine.is_software() { 8 } else { 64 }
 }
 
 /// Tokens of a run, which one invocation takes: 8 queries, or 8 keys, of one head.

@@ -15,7 +15,7 @@ const SEGMENT_STRIDE: u64 = 256;
 /// register and loses on wide groups: against 8, a step over 101 tensors takes 1.05 times as long with 16, 1.32 with 32
 /// and 1.43 with 64 (medians of 15 pairs on software Vulkan). A GPU wants many; its 256 is not measured yet.
 pub(crate) fn workgroup(engine: &Engine) -> u32 {
-    if engine.is_software() { 8 } else { 256 }
+    engine.sizes().chunk
 }
 
 /// What the stages of one work list share on the device.

@@ -193,7 +193,7 @@ fn gather(
     shape: Gather,
     shuffle: bool,
 ) -> Result<Dispatch, Error> {
-    let workgroup = if engine.is_software() { 8 } else { 64 };
+    let workgroup = engine.sizes().gather;
     let shape_buffer = engine.buffer_with("gather shape", &[shape])?;
     let quads = u64::from(shape.rows) * u64::from(shape.quads);
     Ok(Dispatch {

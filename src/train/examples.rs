@@ -126,7 +126,7 @@ impl Examples {
         table: &Buffer,
         micro: u32,
     ) -> Result<Dispatch, Error> {
-        let workgroup = if engine.is_software() { 8 } else { 64 };
+        let workgroup = engine.sizes().gather;
         let (tokens, mask) = (batch.tokens.clone(), batch.mask.clone());
         let (labels, position) = (batch.labels.clone(), batch.position.clone());
         let (name, results, sizes) = match self.sizes {

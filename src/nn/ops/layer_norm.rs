@@ -53,7 +53,7 @@ pub fn layer_norm_backward_weight(
     let frozen = [switch("WEIGHT", dgamma.is_some()), switch("BIAS", dbeta.is_some())];
     let (dgamma, dbeta) = (or_aside(engine, dgamma)?, or_aside(engine, dbeta)?);
     // On a GPU a workgroup takes 8 quads side by side and has 16 lanes go down the rows of each (not measured there).
-    let (workgroup, lanes) = if engine.is_software() { (8, 1) } else { (128, 16) };
+    let [workgroup, lanes] = engine.sizes().columns;
     let operation = Operation {
         name: "layer_norm_backward_weight",
         memory: vec![dy.into(), x.into(), moments.into(), dgamma.into(), dbeta.into()],

@@ -117,7 +117,7 @@ impl Pass<'_> {
             (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
                 ("cooperative", subgroup, tiles(down, across, 32) * u64::from(subgroup))
             }
-            (None, _) => ("", workgroup(engine), tiles(down, across, 8)),
+            (None, _) => ("", engine.sizes().products, tiles(down, across, 8)),
             (Some(tile), _) => {
                 let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
                 constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
@@ -128,11 +128,6 @@ impl Pass<'_> {
         let name = variant(name, &[form, read_as(stored, shape.inputs, "weight16")?, folded]);
         Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
-}
-
-/// Invocations of a workgroup. A software adapter runs an invocation as one lane of a vector register.
-fn workgroup(engine: &Engine) -> u32 {
-    if engine.is_software() { 8 } else { 64 }
 }
 
 /// Tiles of a pass. Without workgroup memory one invocation of a linear kernel makes 8 by 8 results.

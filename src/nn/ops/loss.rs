@@ -44,7 +44,7 @@ pub fn tally(engine: &Engine, shape: &Loss, memory: [Range; 3]) -> Result<Dispat
         memory: memory.into_iter().map(Into::into).collect(),
         constants: Vec::new(),
         invocations: 1,
-        workgroup: if engine.is_software() { 8 } else { 256 },
+        workgroup: engine.sizes().tally,
         bytes: 8 * u64::from(shape.rows),
     };
     operation.dispatch(engine, 3, shape)

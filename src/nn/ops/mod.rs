@@ -63,7 +63,7 @@ impl<'a> Operation<'a> {
         quads: u32,
         streams: u64,
     ) -> Operation<'a> {
-        let (workgroup, lanes) = if engine.is_software() { (8, 1) } else { (128, 32) };
+        let [workgroup, lanes] = engine.sizes().rows;
         Operation {
             name,
             memory,
