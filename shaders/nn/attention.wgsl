@@ -77,8 +77,16 @@ fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>
     add(t + 3u, at.w, j, fade.w, brought[3]);
 }
 
+// Whether no key was seen yet: else the largest has brought a 1. By bits, as a comparison promises nothing of a NaN, which is
+// to stay.
+fn are_empty(sums: vec4<f32>) -> vec4<bool> {
+    return bitcast<vec4<u32>>(sums) == vec4<u32>();
+}
+
 fn store_lse(place: Place, t: u32, running: Running) {
-    let value = select(vec4<f32>(), running.top + log(running.sum), running.sum > vec4<f32>());
+    let sums = opaque(running.sum, shape.zero);
+    let logarithms = select(running.top + log(running.sum), vec4<f32>(), are_empty(running.sum));
+    let value = bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(logarithms), sums, are_nan(sums)));
     for (var i = 0u; i < 4u && t + i < shape.context; i++) {
         lse[place.index * shape.context + t + i] = value[i];
     }
@@ -115,13 +123,13 @@ fn soften(score: mat4x4<f32>, known: Running, place: Place, lane: u32, t: u32, j
     let top = max(known.top, largest_of_block(lane, own));
     var some = mat4x4<f32>();
     for (var i = 0u; i < 4u; i++) {
-        some[i] = select(vec4<f32>(), exp(shape.scale * score[i] - top[i]), seen(t + i, j, real));
+        some[i] = select(vec4<f32>(), power(shape.scale * score[i] - top[i]), seen(t + i, j, real));
         own[i] = dot(some[i], vec4<f32>(1.0));
     }
     let old = known.sum * exp(known.top - top);
     let sum = old + total_of_block(lane, own);
     // As long as no key was seen everything is 0.
-    let share = select(vec4<f32>(), 1.0 / sum, sum > vec4<f32>());
+    let share = select(1.0 / sum, vec4<f32>(), are_empty(sum));
     for (var i = 0u; i < 4u; i++) {
         some[i] *= share[i];
     }
@@ -182,12 +190,12 @@ fn soften(scores: Half, known: Running, place: Place, t: u32, j: u32) -> Softene
         let near = shape.scale * scores.near[i];
         let far = shape.scale * scores.far[i];
         let top = max(known.top[i], largest(max(select(lowest, near, see_near), select(lowest, far, see_far))));
-        let weight_near = select(vec4<f32>(), exp(near - top), see_near);
-        let weight_far = select(vec4<f32>(), exp(far - top), see_far);
+        let weight_near = select(vec4<f32>(), power(near - top), see_near);
+        let weight_far = select(vec4<f32>(), power(far - top), see_far);
         let old = known.sum[i] * exp(known.top[i] - top);
         let sum = old + dot(weight_near + weight_far, vec4<f32>(1.0));
         // As long as no key was seen everything is 0.
-        let share = select(0.0, 1.0 / sum, sum > 0.0);
+        let share = select(1.0 / sum, 0.0, bitcast<u32>(sum) == 0u);
         running.top[i] = top;
         running.sum[i] = sum;
         running.fade[i] = old * share;

@@ -81,7 +81,7 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
     value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.outputs));
     z[r * shape.output_quads + q] = value;
 #ifdef ACTIVATED
-    h[r * shape.output_quads + q] = activate(value);
+    h[r * shape.output_quads + q] = activate(value, opaque(value, shape.zero));
 #endif
 }
 

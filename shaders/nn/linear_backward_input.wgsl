@@ -52,7 +52,8 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
     let at = r * shape.input_quads + q;
     var value = sums;
     if (ACTIVATION != 0u) {
-        value *= activate_derivative(z_below[at]);
+        let z = z_below[at];
+        value *= activate_derivative(z, bitcast<vec4<u32>>(z));
     }
     value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.inputs));
     if (ACCUMULATE != 0u) {

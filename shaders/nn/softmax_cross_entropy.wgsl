@@ -8,7 +8,8 @@
 // beside the logits. Where none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
 //
 // A row is right where the first of its largest logits is the label's. One without a largest, as a NaN is among its logits
-// (or a +inf, whose loss is NaN too), is wrong: its sum of exponentials is no number.
+// or a +inf, is spoiled: its loss and its gradient are NaN, and it is wrong. Bits of the logits, as they are loaded, say so:
+// neither max nor exp has to keep a NaN.
 //
 // Sums over many classes are taken in blocks, so that their rounding grows with the root of the classes at most.
 //
@@ -67,33 +68,43 @@ struct Sums {
     powers: f32,               // of exp(z - largest)
     logits: f32,
     earlier: f32,              // logits before the label's that are as large as the largest
+    spoilers: f32,             // logits that are NaN or +inf
 }
+
+const NEGATIVE_INFINITY: u32 = 0xff800000u;
 
 fn sums_of(row: u32, first: u32, label: u32, largest: f32) -> Sums {
     var powers = vec4<f32>();
     var logits = vec4<f32>();
     var earlier = vec4<f32>();
+    var spoilers = vec4<f32>();
     for (var block = first; block < shape.quads; block += BLOCK * LANES) {
         var some = vec4<f32>();
         for (var q = block; q < min(block + BLOCK * LANES, shape.quads); q += LANES) {
             let known = inside(q, shape.classes);
-            let logit = select(vec4<f32>(largest), z[row + q], known);
+            let loaded = z[row + q];
+            let bits = bitcast<vec4<u32>>(loaded);
+            let logit = select(vec4<f32>(largest), loaded, known);
             some += select(vec4<f32>(), exp(logit - largest), known);
             logits += select(vec4<f32>(), logit, known);
             let ties = (logit == vec4<f32>(largest)) & (4u * q + QUAD < vec4<u32>(label));
             earlier += select(vec4<f32>(), vec4<f32>(1.0), ties);
+            let spoil = known & are_nonfinite(bits) & (bits != vec4<u32>(NEGATIVE_INFINITY));
+            spoilers += select(vec4<f32>(), vec4<f32>(1.0), spoil);
         }
         powers += some;
     }
-    return Sums(total(powers), total(logits), total(earlier));
+    return Sums(total(powers), total(logits), total(earlier), total(spoilers));
 }
 
-fn store_gradient(row: u32, first: u32, label: u32, largest: f32, powers: f32, scale: f32) {
+fn store_gradient(row: u32, first: u32, label: u32, largest: f32, powers: f32, scale: f32, spoiled: bool) {
     let even = shape.smoothing / f32(shape.classes);
     for (var q = first; q < shape.quads; q += LANES) {
         let softmax = exp(z[row + q] - largest) / powers;
         let target_part = select(vec4<f32>(even), vec4<f32>(1.0 - shape.smoothing + even), 4u * q + QUAD == vec4<u32>(label));
-        dz[row + q] = select(vec4<f32>(), scale * (softmax - target_part), inside(q, shape.classes));
+        let bits = bitcast<vec4<u32>>(scale * (softmax - target_part));
+        let gradient = select(bits, vec4<u32>(QUIET_NAN), vec4<bool>(spoiled));
+        dz[row + q] = bitcast<vec4<f32>>(select(vec4<u32>(), gradient, inside(q, shape.classes)));
     }
 }
 
@@ -118,11 +129,12 @@ fn main(
     let powers = row_sum(lane, own.powers);
     let logits = row_sum(lane, own.logits);
     let earlier = row_sum(lane, own.earlier);
+    let spoiled = row_sum(lane, own.spoilers) > 0.0;
     if (r >= shape.rows) {
         return;
     }
     if (GRADIENT != 0u && counts) {
-        store_gradient(row, first, label, largest, powers, scale);
+        store_gradient(row, first, label, largest, powers, scale, spoiled);
     } else if (GRADIENT != 0u) {
         for (var q = first; q < shape.quads; q += LANES) {
             dz[row + q] = vec4<f32>();
@@ -130,9 +142,11 @@ fn main(
     }
     if (first == 0u) {
         let answer = z[row + label / 4u][label % 4u];
-        let target_logit = (1.0 - shape.smoothing) * (largest - answer)
-            + shape.smoothing * (largest - logits / f32(shape.classes));
-        let correct = select(0u, CORRECT, answer == largest && earlier == 0.0 && !is_nan(powers));
-        verdicts[r] = Verdict(select(0.0, log(powers) + target_logit, counts), select(0u, COUNTS | correct, counts));
+        // Without smoothing a logit of -inf costs nothing: 0 times the mean would be NaN.
+        let apart = select(0.0, shape.smoothing * (largest - logits / f32(shape.classes)), shape.smoothing != 0.0);
+        let target_logit = (1.0 - shape.smoothing) * (largest - answer) + apart;
+        let correct = select(0u, CORRECT, answer == largest && earlier == 0.0 && !spoiled);
+        let loss = select(bitcast<u32>(log(powers) + target_logit), QUIET_NAN, spoiled);
+        verdicts[r] = Verdict(bitcast<f32>(select(0u, loss, counts)), select(0u, COUNTS | correct, counts));
     }
 }

@@ -86,9 +86,9 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
         let old_v_max = v_of(v_max_old[k], v_max_top);
         let quad = update_quad(
             step, first + 4u * k, live - 4u * k, m_of(m_old[k], m_top), v_of(v_old[k], v_top), old_v_max);
-        next.m[k] = quad.m;
-        next.v[k] = quad.v;
-        next.v_max[k] = quad.v_max;
+        next.m[k] = opaque(quad.m, segment.zero);
+        next.v[k] = opaque(quad.v, segment.zero);
+        next.v_max[k] = opaque(quad.v_max, segment.zero);
     }
     let m_next = top_of(next.m);
     let v_next = top_of(next.v);

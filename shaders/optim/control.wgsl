@@ -52,28 +52,29 @@ fn max_norm() -> f32 {
     return table.rows[clock.slot * table.groups].max_norm;
 }
 
-fn clip_coefficient(norm: f32) -> f32 {
+fn clip_coefficient(bits: u32, norm: f32) -> f32 {
     if (settings.norm == 0u) {
         return 1.0;
     }
-    if (is_nan(norm)) {
-        return norm;
+    if (is_nan(bits)) {
+        return bitcast<f32>(bits);
     }
-    if (is_nonfinite(norm)) {
+    if (is_nonfinite(bits)) {
         return 0.0;
     }
     return min(1.0, max_norm() / (norm + 1e-6));
 }
 
-fn decide(sum: f32, bad_group: u32) {
-    var norm = sum;
-    if (settings.norm == 2u && !is_nonfinite(sum)) {
-        norm = sqrt(sum);
+// By the bits of the sum, which lie in workgroup memory: a norm is finite where its sum is.
+fn decide(bits: u32, bad_group: u32) {
+    var norm = bitcast<f32>(bits);
+    if (settings.norm == 2u && !is_nonfinite(bits)) {
+        norm = sqrt(norm);
     }
-    let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(norm);
+    let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(bits);
     let bad_gradient = settings.guard != 0u && bad_group != NO_GROUP;
     skip = u32(bad_norm || bad_gradient);
-    clip = clip_coefficient(norm);
+    clip = clip_coefficient(bits, norm);
 
     control.stats.applied += 1u - skip;
     control.stats.skipped += skip;
@@ -140,7 +141,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
     }
     if (lane == 0u) {
-        decide(sums[0], bads[0]);
+        decide(bitcast<u32>(sums[0]), bads[0]);
     }
     workgroupBarrier();
     if (skip != 0u) {

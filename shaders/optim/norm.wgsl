@@ -34,22 +34,22 @@ override NORM: u32 = 2u;
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
 
-// Four gradients from element `first` on; those past the chunk's end count as 0.
-fn grads_at(first: u32, live: u32) -> vec4<f32> {
+// The bits of four gradients from element `first` on, as they are loaded; those past the chunk's end count as 0.
+fn bits_at(first: u32, live: u32) -> vec4<u32> {
 #ifdef IN_PLACE
-    var quad = vec4<f32>();
+    var bits = vec4<u32>();
     for (var k = 0u; k < min(live, 4u); k++) {
-        quad[k] = grads[first + k];
+        bits[k] = bitcast<u32>(grads[first + k]);
     }
-    return quad;
+    return bits;
 #endif
 #ifdef GRADS16
-    let quad = widened(grads[first / 4u]);
-    return select(vec4<f32>(), quad, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+    let bits = bitcast<vec4<u32>>(widened(grads[first / 4u]));
+    return select(vec4<u32>(), bits, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
 #endif
 #ifdef GRADS32
-    let quad = grads[first / 4u];
-    return select(vec4<f32>(), quad, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+    let bits = bitcast<vec4<u32>>(grads[first / 4u]);
+    return select(vec4<u32>(), bits, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
 #endif
 }
 
@@ -60,8 +60,7 @@ fn of_quad(g: vec4<f32>) -> f32 {
     if (NORM == 2u) {
         return dot(g, g);
     }
-    let a = abs(g);
-    return max(max(a.x, a.y), max(a.z, a.w));
+    return larger(larger(g.x, g.y), larger(g.z, g.w));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -81,17 +80,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var sum = 0.0;
         var bad = NO_GROUP;
         for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
-            let g = grads_at(chunk.grad + i, chunk.length - i);
+            let bits = bits_at(chunk.grad + i, chunk.length - i);
             if (NORM != 0u) {
-                if (NORM == 3u && any_nonfinite(g)) {
-                    for (var k = 0u; k < 4u; k++) {
-                        sum = join(NORM, sum, abs(g[k]));
-                    }
-                } else {
-                    sum = join(NORM, sum, of_quad(g));
-                }
+                sum = join(NORM, sum, of_quad(bitcast<vec4<f32>>(bits)));
             }
-            if (any_nonfinite(g)) {
+            if (any(are_nonfinite(bits))) {
                 bad = chunk.group;
             }
         }

@@ -13,6 +13,7 @@
 //   3 segment                         the run of chunks that lies in this window
 #import control
 #import chunk
+#import float
 #import squares
 
 override WORKGROUP: u32 = 256u;
@@ -47,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             if (NORM != 0u) {
                 sum += one.sum;
             }
-            if (one.bad != 0u) {
+            if (is_nonfinite(one.mark)) {
                 bad = chunk.group;
             }
         }

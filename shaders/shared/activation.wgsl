@@ -6,9 +6,12 @@
 //   ACTIVATION = 3   gelu_new  h = z (1 + tanh u) / 2    h' = (1 + tanh u) / 2 + z u' (1 - tanh² u) / 2
 //   ACTIVATION = 4   tanh      h = tanh z                h' = 1 - tanh² z
 //
-// gelu_new is GPT-2's, with u = sqrt(2 / pi) (z + 0.044715 z³). A NaN passes through relu, which max would hide.
+// gelu_new is GPT-2's, with u = sqrt(2 / pi) (z + 0.044715 z³). A NaN stays one: relu and tanh, which would lose it, go by the
+// bits of z, loaded or opaque (float.wgsl).
 //
 // Phi(z) = (1 + erf(z / sqrt 2)) / 2. erf by Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7.
+
+#import float
 
 override ACTIVATION: u32 = 0u;
 
@@ -32,9 +35,19 @@ fn bent(z: vec4<f32>) -> vec4<f32> {
     return hyperbolic_tangent(0.79788456 * (z + 0.044715 * z * z * z));
 }
 
-fn activate(z: vec4<f32>) -> vec4<f32> {
+// Whether z is 0 or below, down to -inf.
+fn are_flat(bits: vec4<u32>) -> vec4<bool> {
+    return (bits == vec4<u32>()) | (bits - vec4<u32>(0x80000000u) <= vec4<u32>(EXPONENT));
+}
+
+fn tangent_or_nan(z: vec4<f32>, bits: vec4<u32>) -> vec4<f32> {
+    let t = bitcast<vec4<u32>>(hyperbolic_tangent(z));
+    return bitcast<vec4<f32>>(select(t, bits, are_nan(bits)));
+}
+
+fn activate(z: vec4<f32>, bits: vec4<u32>) -> vec4<f32> {
     if (ACTIVATION == 1u) {
-        return select(z, vec4<f32>(), z <= vec4<f32>());
+        return bitcast<vec4<f32>>(select(bits, vec4<u32>(), are_flat(bits)));
     }
     if (ACTIVATION == 2u) {
         return z * normal_below(z);
@@ -43,14 +56,14 @@ fn activate(z: vec4<f32>) -> vec4<f32> {
         return 0.5 * z * (1.0 + bent(z));
     }
     if (ACTIVATION == 4u) {
-        return hyperbolic_tangent(z);
+        return tangent_or_nan(z, bits);
     }
     return z;
 }
 
-fn activate_derivative(z: vec4<f32>) -> vec4<f32> {
+fn activate_derivative(z: vec4<f32>, bits: vec4<u32>) -> vec4<f32> {
     if (ACTIVATION == 1u) {
-        return select(vec4<f32>(1.0), vec4<f32>(), z <= vec4<f32>());
+        return select(vec4<f32>(1.0), vec4<f32>(), are_flat(bits));
     }
     if (ACTIVATION == 2u) {
         return normal_below(z) + z * 0.39894228 * exp(-0.5 * z * z);
@@ -60,7 +73,7 @@ fn activate_derivative(z: vec4<f32>) -> vec4<f32> {
         return 0.5 * (1.0 + t) + 0.39894228 * z * (1.0 + 0.134145 * z * z) * (1.0 - t * t);
     }
     if (ACTIVATION == 4u) {
-        let t = hyperbolic_tangent(z);
+        let t = tangent_or_nan(z, bits);
         return 1.0 - t * t;
     }
     return vec4<f32>(1.0);

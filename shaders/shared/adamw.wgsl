@@ -51,7 +51,7 @@ fn stepped(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> 
     var root = next.v;
 #ifdef AMSGRAD
     if ((record.flags & AMSGRAD) != 0u) {
-        root = select(max(old.v_max, next.v), next.v, are_nan(next.v));    // a NaN stays, as in torch.maximum
+        root = larger_each(old.v_max, next.v);    // neither is below 0
         next.v_max = root;
     }
 #endif

@@ -1,6 +1,6 @@
 // Sizes of multi-head attention. Tokens and numbers of a head are counted as they come; what lies in qkv by vec4s.
 
-struct Attention {             // 48 bytes
+struct Attention {             // 64 bytes
     batch: u32,
     context: u32,              // tokens of an example
     heads: u32,
@@ -13,4 +13,8 @@ struct Attention {             // 48 bytes
     rate: f32,                 // of dropout
     seed: u32,                 // of dropout
     stream: u32,               // which dropout of the model
+    zero: u32,                 // 0, see float.wgsl
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }

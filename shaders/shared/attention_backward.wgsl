@@ -51,7 +51,7 @@ fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32,
     var weights = mat4x4<f32>();
     var gradient = mat4x4<f32>();
     for (var i = 0u; i < 4u; i++) {
-        let weight = exp(shape.scale * score[i] - known.lse[i]);
+        let weight = power(shape.scale * score[i] - known.lse[i]);
         weights[i] = select(vec4<f32>(), weight, seen(t + i, keys.first, keys.real));
         gradient[i] = shape.scale * weights[i] * (kept_pull[i] - known.delta[i]);
     }

@@ -4,6 +4,7 @@
 // matrices with a column a query and a row a key.
 #import attention
 #import dropout
+#import float
 
 override CAUSAL: u32 = 0u;     // 1: a query sees no later key
 
@@ -93,6 +94,12 @@ fn real_keys(place: Place, j: u32) -> vec4<bool> {
 fn seen(query: u32, j: u32, real: vec4<bool>) -> vec4<bool> {
     let latest = select(shape.context, query, CAUSAL != 0u);
     return real & (j + QUAD <= vec4<u32>(latest)) & vec4<bool>(query < shape.context);
+}
+
+// e^x; a NaN stays one, which exp alone does not promise.
+fn power(x: vec4<f32>) -> vec4<f32> {
+    let bits = opaque(x, shape.zero);
+    return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(exp(x)), bits, are_nan(bits)));
 }
 
 // Which weights of 4 queries dropout keeps, a bit each, 8 keys of a query side by side. (Made in a loop of their own: where

@@ -1,16 +1,16 @@
 // bf16, the upper half of an f32; four lie in two words, the even one of two in the lower half.
 //
 // The nearest is of two equally near the even one, as in torch: too large a number becomes infinite, a NaN the quiet one.
+// What is rounded is given by its bits, loaded or opaque (float.wgsl).
 #import float
 
-fn bf16(x: vec4<f32>) -> vec4<u32> {
-    let bits = bitcast<vec4<u32>>(x);
-    return bf16_by(x, vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & vec4<u32>(1u)));
+fn bf16(bits: vec4<u32>) -> vec4<u32> {
+    return bf16_by(bits, vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & vec4<u32>(1u)));
 }
 
 // The one below in magnitude, or the one above if u, in parts of 65536, and what is cut off make a whole.
-fn bf16_by(x: vec4<f32>, u: vec4<u32>) -> vec4<u32> {
-    return select((bitcast<vec4<u32>>(x) + u) >> vec4<u32>(16u), vec4<u32>(0x7fc0u), are_nan(x));
+fn bf16_by(bits: vec4<u32>, u: vec4<u32>) -> vec4<u32> {
+    return select((bits + u) >> vec4<u32>(16u), vec4<u32>(QUIET_NAN >> 16u), are_nan(bits));
 }
 
 fn widened(words: vec2<u32>) -> vec4<f32> {

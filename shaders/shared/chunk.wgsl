@@ -19,5 +19,5 @@ struct Segment {               // 32 bytes
     chunks: u32,               // norm and norm_fold: chunks of the whole list
     place: u32,                // norm_fold: where the list's partials begin in the control block
     seed: u32,                 // update: of the stochastic rounding
-    pad2: u32,
+    zero: u32,                 // update: 0, see float.wgsl
 }

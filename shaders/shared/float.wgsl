@@ -1,26 +1,47 @@
-// What WGSL does not promise about floats: it may assume that inf and NaN never occur, so they are told by their bits.
+// What WGSL does not promise about floats: a compiler may take it that inf and NaN never occur, as Metal's does by default.
+// Then min, max and comparisons may make a number of a NaN, exp and tanh too, and a question about the bits of what the
+// shader computed may be answered beforehand. So these questions are about bits, of two kinds alone: those that were loaded,
+// from a buffer or from workgroup memory behind a barrier, of which a compiler knows nothing, and those that are `opaque`.
 
 const EXPONENT: u32 = 0x7f800000u;
+const MAGNITUDE: u32 = 0x7fffffffu;
+const QUIET_NAN: u32 = 0x7fc00000u;
 
-fn is_nonfinite(x: f32) -> bool {
-    return (bitcast<u32>(x) & EXPONENT) == EXPONENT;
+// Bits of what was computed. `zero` is 0 and comes from the host, which no compiler knows.
+fn opaque(x: vec4<f32>, zero: u32) -> vec4<u32> {
+    return bitcast<vec4<u32>>(x) ^ vec4<u32>(zero);
 }
 
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > EXPONENT;
+fn is_nonfinite(bits: u32) -> bool {
+    return (bits & EXPONENT) == EXPONENT;
 }
 
-fn any_nonfinite(x: vec4<f32>) -> bool {
-    return any((bitcast<vec4<u32>>(x) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
+fn is_nan(bits: u32) -> bool {
+    return (bits & MAGNITUDE) > EXPONENT;
 }
 
-fn are_nan(x: vec4<f32>) -> vec4<bool> {
-    return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(EXPONENT);
+fn are_nonfinite(bits: vec4<u32>) -> vec4<bool> {
+    return (bits & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT);
 }
 
-// Clamps to +-bound; NaN stays NaN (torch.nn.utils.clip_grad_value_).
+fn are_nan(bits: vec4<u32>) -> vec4<bool> {
+    return (bits & vec4<u32>(MAGNITUDE)) > vec4<u32>(EXPONENT);
+}
+
+// The larger of two magnitudes, and of a number and a NaN the NaN (torch.maximum): as integers they stand in this order.
+fn larger(a: f32, b: f32) -> f32 {
+    return bitcast<f32>(max(bitcast<u32>(a) & MAGNITUDE, bitcast<u32>(b) & MAGNITUDE));
+}
+
+// The same of four.
+fn larger_each(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let magnitude = vec4<u32>(MAGNITUDE);
+    return bitcast<vec4<f32>>(max(bitcast<vec4<u32>>(a) & magnitude, bitcast<vec4<u32>>(b) & magnitude));
+}
+
+// Clamps what was loaded to +-bound; NaN stays NaN (torch.nn.utils.clip_grad_value_).
 fn clamp_value(x: vec4<f32>, bound: f32) -> vec4<f32> {
-    return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, are_nan(x));
+    return select(clamp(x, vec4<f32>(-bound), vec4<f32>(bound)), x, are_nan(bitcast<vec4<u32>>(x)));
 }
 
 // From a to b by rate, exact at both ends (torch.lerp).
@@ -28,15 +49,12 @@ fn lerp(a: vec4<f32>, b: vec4<f32>, rate: f32) -> vec4<f32> {
     return select(b - (1.0 - rate) * (b - a), a + rate * (b - a), rate < 0.5);
 }
 
-// Joins two parts of a norm of this kind (1: sum |g|, 2: sum g², 3: max |g|). max may drop a NaN; a norm may not.
+// Joins two parts of a norm of this kind (1: sum |g|, 2: sum g², 3: max |g|).
 fn join(kind: u32, a: f32, b: f32) -> f32 {
-    if (kind != 3u) {
-        return a + b;
+    if (kind == 3u) {
+        return larger(a, b);
     }
-    if (is_nan(a)) {
-        return a;
-    }
-    return select(max(a, b), b, is_nan(b));
+    return a + b;
 }
 
 // 1 - e^x for x <= 0, to about 3e-7 relative also where e^x is next to 1.

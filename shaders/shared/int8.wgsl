@@ -12,6 +12,7 @@
 // u = 1/2 rounds to the nearest; with u from [0, 1) drawn anew for each step and element, x is right on average, and a
 // moment that is to change by less than the next code does so now and then. A number of v above 0 is never stored as 0,
 // which would divide by eps. What is not finite takes no part in top: m is NaN then, v infinite.
+#import float
 #import rng
 
 alias Stored = vec4<u32>;
@@ -27,27 +28,28 @@ const M_NAN: u32 = 128u;
 const V_INFINITE: u32 = 255u;
 const NEAREST: vec4<u32> = vec4<u32>(32768u);
 
-alias Sixteen = array<vec4<f32>, 4>;
+// The bits of sixteen numbers, loaded or opaque (float.wgsl).
+alias Sixteen = array<vec4<u32>, 4>;
 
-fn finite_bits(x: vec4<f32>) -> vec4<u32> {
-    let bits = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
-    return select(bits, vec4<u32>(), bits >= vec4<u32>(0x7f800000u));
+fn finite_magnitudes(bits: vec4<u32>) -> vec4<u32> {
+    return select(bits & vec4<u32>(MAGNITUDE), vec4<u32>(), are_nonfinite(bits));
 }
 
 // The exponent that sixteen numbers share. 15/8 of it is the largest number: what is above takes the next.
 fn top_of(x: Sixteen) -> u32 {
-    let bits = max(max(finite_bits(x[0]), finite_bits(x[1])), max(finite_bits(x[2]), finite_bits(x[3])));
-    let largest = max(max(bits.x, bits.y), max(bits.z, bits.w));
+    let near = max(finite_magnitudes(x[0]), finite_magnitudes(x[1]));
+    let all = max(near, max(finite_magnitudes(x[2]), finite_magnitudes(x[3])));
+    let largest = max(max(all.x, all.y), max(all.z, all.w));
     return clamp((largest + 0xfffffu) >> 23u, LEAST_TOP, 254u);
 }
 
 // Codes of |x|; u in parts of 65536.
-fn magnitudes(x: vec4<f32>, top: u32, fraction: u32, u: vec4<u32>) -> vec4<u32> {
+fn magnitudes(bits: vec4<u32>, top: u32, fraction: u32, u: vec4<u32>) -> vec4<u32> {
     let low = vec4<u32>(top - BINADES);
-    let bits = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
-    let exponent = max(bits >> vec4<u32>(23u), low);
+    let magnitude = bits & vec4<u32>(MAGNITUDE);
+    let exponent = max(magnitude >> vec4<u32>(23u), low);
     let units = bitcast<vec4<f32>>((vec4<u32>(254u + fraction) - exponent) << vec4<u32>(23u));
-    let n = vec4<u32>(vec4<i32>(bitcast<vec4<f32>>(bits) * units + vec4<f32>(vec4<i32>(u)) * (1.0 / 65536.0)));
+    let n = vec4<u32>(vec4<i32>(bitcast<vec4<f32>>(magnitude) * units + vec4<f32>(vec4<i32>(u)) * (1.0 / 65536.0)));
     return ((exponent - low) << vec4<u32>(fraction)) + n;
 }
 
@@ -71,25 +73,24 @@ fn word_of(bytes: vec4<u32>) -> u32 {
 fn m_of(word: u32, top: u32) -> vec4<f32> {
     let codes = bytes_of(word);
     let x = bitcast<vec4<u32>>(numbers(codes & vec4<u32>(0x7fu), top, M_BITS)) | ((codes >> vec4<u32>(7u)) << vec4<u32>(31u));
-    return bitcast<vec4<f32>>(select(x, vec4<u32>(0x7fc00000u), codes == vec4<u32>(M_NAN)));
+    return bitcast<vec4<f32>>(select(x, vec4<u32>(QUIET_NAN), codes == vec4<u32>(M_NAN)));
 }
 
-fn m_word(x: vec4<f32>, top: u32, u: vec4<u32>) -> u32 {
-    let bits = bitcast<vec4<u32>>(x);
-    let codes = min(magnitudes(x, top, M_BITS, u), vec4<u32>(M_NAN - 1u));
+fn m_word(bits: vec4<u32>, top: u32, u: vec4<u32>) -> u32 {
+    let codes = min(magnitudes(bits, top, M_BITS, u), vec4<u32>(M_NAN - 1u));
     let signed = codes | select(vec4<u32>(), (bits >> vec4<u32>(31u)) << vec4<u32>(7u), codes != vec4<u32>());
-    return word_of(select(signed, vec4<u32>(M_NAN), (bits & vec4<u32>(0x7f800000u)) == vec4<u32>(0x7f800000u)));
+    return word_of(select(signed, vec4<u32>(M_NAN), are_nonfinite(bits)));
 }
 
 fn v_of(word: u32, top: u32) -> vec4<f32> {
     let codes = bytes_of(word);
     let x = bitcast<vec4<u32>>(numbers(codes, top, V_BITS));
-    return bitcast<vec4<f32>>(select(x, vec4<u32>(0x7f800000u), codes == vec4<u32>(V_INFINITE)));
+    return bitcast<vec4<f32>>(select(x, vec4<u32>(EXPONENT), codes == vec4<u32>(V_INFINITE)));
 }
 
-fn v_word(x: vec4<f32>, top: u32, u: vec4<u32>) -> u32 {
-    let bits = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
-    let least = select(vec4<u32>(), vec4<u32>(1u), bits >= vec4<u32>(0x00800000u));
-    let codes = clamp(magnitudes(x, top, V_BITS, u), least, vec4<u32>(V_INFINITE - 1u));
-    return word_of(select(codes, vec4<u32>(V_INFINITE), bits >= vec4<u32>(0x7f800000u)));
+fn v_word(bits: vec4<u32>, top: u32, u: vec4<u32>) -> u32 {
+    let is_normal = (bits & vec4<u32>(MAGNITUDE)) >= vec4<u32>(0x00800000u);
+    let least = select(vec4<u32>(), vec4<u32>(1u), is_normal);
+    let codes = clamp(magnitudes(bits, top, V_BITS, u), least, vec4<u32>(V_INFINITE - 1u));
+    return word_of(select(codes, vec4<u32>(V_INFINITE), are_nonfinite(bits)));
 }

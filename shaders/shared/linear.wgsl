@@ -12,7 +12,7 @@ struct Linear {                // 32 bytes
     outputs: u32,
     input_quads: u32,          // vec4s in a row of x
     output_quads: u32,         // vec4s in a row of z
-    pad0: u32,
+    zero: u32,                 // 0, see float.wgsl
     pad1: u32,
     pad2: u32,
 }

@@ -1,5 +1,5 @@
 // Moments as they are stored: what an invocation takes at a time, 16 bytes. With BF16 these are 8 elements, the even one
-// of two in the lower half of a word; else 4.
+// of two in the lower half of a word; else 4. Who imports this has `segment: Segment`.
 #import bf16
 
 #ifdef BF16
@@ -13,7 +13,7 @@ fn quad_of(stored: Stored, k: u32) -> vec4<f32> {
 
 // The same with another quad k.
 fn with_quad(stored: Stored, k: u32, quad: vec4<f32>) -> Stored {
-    let words = joined(bf16(quad));
+    let words = joined(bf16(opaque(quad, segment.zero)));
     return select(vec4<u32>(words, stored.zw), vec4<u32>(stored.xy, words), k == 1u);
 }
 #else

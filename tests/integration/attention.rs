@@ -1,9 +1,9 @@
 //! Attention: the kernels against their twins, the twins against a plain softmax in f64 and against differences, and
 //! what padding, dropout and a second run must give.
 
-use crate::support::{assert_close, gpu, noise, on_threads};
+use crate::support::{assert_close, gpu, gpus, noise, on_threads, sized_engines};
 use gradus::engine::layout::{Attention, Position, pcg};
-use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
+use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Sizes, Submission, Tiling};
 use gradus::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 
 /// Elements behind each array, and what stands in memory that is to be written. No kernel makes this number.
@@ -156,8 +156,9 @@ fn agree(case: &Case, got: &Results) {
 #[test]
 fn attention_agrees_with_its_twin() {
     let Some(gpu) = gpu() else { return };
-    for tiling in [Tiling::Registers, Tiling::Tiles32] {
-        let gpu = gpu.choosing(Choices::all(tiling));
+    let [processor, wide] = [Sizes::PROCESSOR, Sizes::GPU].map(|sizes| gpu.sized(sizes));
+    let wide_registers = wide.choosing(Choices::all(Tiling::Registers));
+    for gpu in [processor, wide_registers, wide] {
         for (number, case) in cases().into_iter().enumerate() {
             agree(&case, &case.run(&gpu, 1 + number as u32 % 3));
         }
@@ -178,15 +179,36 @@ fn attention_on_any_number_of_threads_agrees_with_its_twin_and_has_the_same_bits
 
 #[test]
 fn attention_gives_the_same_bits_twice() {
-    let Some(gpu) = gpu() else { return };
-    for case in cases().iter().step_by(7) {
-        assert_eq!(case.run(&gpu, 1), case.run(&gpu, 1), "{:?}", case.shape);
+    for gpu in gpus() {
+        for case in cases().iter().step_by(7) {
+            assert_eq!(case.run(&gpu, 1), case.run(&gpu, 1), "{:?}", case.shape);
+        }
+    }
+}
+
+/// A NaN in a query or a key reaches whatever sees it, on drivers too whose exp makes a number of one.
+#[test]
+fn attention_keeps_a_nan() {
+    for engine in sized_engines() {
+        for (number, (sight, part)) in [Sight::Both, Sight::Causal].into_iter().zip([0, 1]).enumerate() {
+            let mut case = Case::new([2, 37, 2, 4], true, sight, Tokens::All, number as u32);
+            // Token 5 of the first example, in its first head.
+            case.qkv[(5 * 3 + part) * 32] = f32::NAN;
+            let (got, expected) = (case.run(&engine, 1), case.run(&Engine::twins(), 1));
+            let are_nan = |values: &[f32]| values.iter().map(|x| x.is_nan()).collect::<Vec<bool>>();
+            assert!(expected.out.iter().any(|x| x.is_nan()));
+            assert_eq!(are_nan(&got.out), are_nan(&expected.out), "out of {sight:?} on {}", engine.name());
+            assert_eq!(are_nan(&got.lse), are_nan(&expected.lse), "lse of {sight:?} on {}", engine.name());
+            // Backward, what a token does not see may get its NaN too: 0 times NaN.
+            let kept = got.dqkv.iter().zip(&expected.dqkv).all(|(got, expected)| got.is_nan() || !expected.is_nan());
+            assert!(kept, "gradient of {sight:?} on {}", engine.name());
+        }
     }
 }
 
 #[test]
 fn attention_where_nothing_is_seen_is_zero() {
-    for engine in crate::support::engines() {
+    for engine in sized_engines() {
         let case = Case::new([3, 11, 2, 4], true, Sight::Causal, Tokens::Late, 5);
         let results = case.run(&engine, 1);
         let width = case.dout.len() / 33;

@@ -1,7 +1,7 @@
 //! The moving average of the parameters: when it moves and when it stays, the swap that an evaluation makes, files.
 //! (`golden_optim` compares it with torch's AveragedModel, `optim_kernels` with its twins.)
 
-use crate::support::{engines, fresh_gpu, noise};
+use crate::support::{engines, fresh_gpu, noise, sized_engines};
 use gradus::data::digits;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::{Activation, Mlp};
@@ -137,7 +137,7 @@ fn it_begins_at_the_first_step_and_stays_where_nothing_moves() {
 
 #[test]
 fn a_swap_is_there_and_back_to_the_bit() {
-    for engine in engines() {
+    for engine in sized_engines() {
         for page_bytes in [None, Some(4096 * 4)] {
             let settings = Settings { page_bytes, ..Settings::default() };
             let parameters = filled(&engine);
@@ -185,7 +185,7 @@ fn a_swap_is_there_and_back_to_the_bit() {
 
 #[test]
 fn a_swap_leaves_what_lies_around_a_callers_tensor() {
-    for engine in engines() {
+    for engine in sized_engines() {
         for (mode, offset) in [(Mode::Arena, 16), (Mode::InPlace, 12)] {
             let size = 4096 + 33;
             let [values, gradient] =

@@ -1,7 +1,7 @@
 //! What the fused step promises beyond its numbers: frozen groups cost nothing, paging changes no bit, a step is one
 //! submission, skipped steps change nothing, state survives.
 
-use crate::support::{assert_close, engines, fresh_gpu, gpu, noise};
+use crate::support::{assert_close, engines, fresh_gpu, gpu, noise, sized_engines};
 use gradus::engine::{Counters, Engine};
 use gradus::optim::{Best, Clip, Error, NormOrder, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row};
@@ -44,7 +44,7 @@ fn all(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {
 
 #[test]
 fn tiny_pages_give_the_same_bits() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let params = vec![Param::new("a", [3]), Param::new("b", [5 * 4096 + 77]), Param::new("c", [9000])];
         let row = Row { lr: 1e-2, amsgrad: true, ..Row::default() };
         let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", Row { lr: 1e-3, ..row }, ["c"])];
@@ -311,7 +311,7 @@ fn a_step_is_one_submission_and_no_wait() {
 
 #[test]
 fn a_nonfinite_gradient_skips_the_whole_step() {
-    for engine in engines() {
+    for engine in sized_engines() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let parameters = filled(&engine, &model(), None);
             let settings = Settings { guard: true, ..Settings::default() };
@@ -345,7 +345,7 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
 
 #[test]
 fn a_nonfinite_norm_can_be_an_error() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let parameters = filled(&engine, &model(), None);
         let clip = Clip::Norm { max_norm: 1.0, order: NormOrder::Two, error_if_nonfinite: true };
         let settings = Settings { clip, ..Settings::default() };

@@ -1,7 +1,7 @@
 //! Moments in int8: what a byte stands for, how numbers are rounded to bytes, steps against a model in f64, and that rounding
 //! is right on average. (`moments` has what they share with bf16, `optim_kernels` compares with the twin.)
 
-use crate::support::{engines, gpu, noise};
+use crate::support::{engines, gpu, noise, sized_engines};
 use gradus::engine::layout::{BLOCK, Block, CODED, Code, NEAREST, rounding_key, rounding_word, top_of};
 use gradus::engine::{Engine, Submission};
 use gradus::optim::{Optimizer, Parameters, Settings};
@@ -280,7 +280,7 @@ fn what_is_not_finite_keeps_to_itself() {
         gradient[20] = if step == 1 { bad } else { gradient[20] };
         gradient
     };
-    for engine in engines() {
+    for engine in sized_engines() {
         for bad in [f32::NAN, f32::INFINITY, 1e25] {
             let (values, state) = trained(&engine, &[SIZE], row(), |step, _| with(bad, step), 3);
             let (clean, _) = trained(&engine, &[SIZE], row(), |step, _| with(1.0, step), 3);

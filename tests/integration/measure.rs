@@ -60,7 +60,7 @@ fn quartiles_and_targets_say_what_they_say() {
 #[test]
 fn a_kernel_copies_all_and_nothing_else() {
     for engine in engines() {
-        for (workgroup, quads, count) in [(64, 4, 1000), (8, 32, 1), (64, 1, 4096)] {
+        for (workgroup, quads, count) in [(64, 4, 1000), (8, 32, 1), (64, 1, 4096), (256, 4, 5000)] {
             let numbers: Vec<f32> = (0..count * 4).map(|place| place as f32).collect();
             let source = engine.buffer_with("source", &numbers).expect("memory");
             let to = engine.buffer_with("to", &vec![-1f32; numbers.len() + 64]).expect("memory");

@@ -1,10 +1,9 @@
 //! The operations of a transformer: each kernel against its twin over plain memory, at sizes that fill nothing evenly,
 //! with the constants of software and of a GPU; and each gradient against differences, on the twins.
 
-use crate::support::{assert_close, engines, gpu, noise};
+use crate::support::{assert_close, gpus, noise, sized_engines};
 use crate::trial::{
-    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, share_rows, storages, stored,
-    words,
+    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, storages, stored, words,
 };
 use gradus::engine::layout::{
     CORRECT, COUNTS, Dropout, Embedding, IGNORE, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
@@ -53,28 +52,29 @@ const LINEARS: [[usize; 3]; 8] =
 
 #[test]
 fn nn_linear_with_a_residual_or_without_a_bias_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
-        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        let z = rows * outputs.next_multiple_of(4);
-        for (biased, storage) in storages(inputs).iter().flat_map(|storage| [(true, *storage), (false, *storage)]) {
-            for way in ["plain", "residual", "activated"] {
-                let bias = biased.then(|| any::<1>(&gpu)[0].clone());
-                let [more] = any(&gpu);
-                let (after, last) = match way {
-                    "plain" => (After::Nothing, None),
-                    "residual" => (After::Residual(more), Some(activations(seed + 3, rows, outputs))),
-                    _ => (After::Activation(Activation::GeluNew, more), Some(junk(z))),
-                };
-                let dispatch =
-                    ops::linear(&gpu, &shape, in_any(&gpu, storage), any(&gpu), bias, after).expect("a dispatch");
-                let (x, weight) = (activations(seed, rows, inputs), stored(storage, seed + 1, inputs * outputs));
-                let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
-                let mut memory = vec![x, weight, bias, junk(z), record(shape)];
-                memory.extend(last);
-                let mut trial = Trial::of(&dispatch, memory);
-                regrid(&mut trial, case % 3);
-                agree(&gpu, &trial, inputs, &format!("{shape:?} {way}, biased {biased}, in {storage}"));
+    for gpu in gpus() {
+        for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+            let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+            let z = rows * outputs.next_multiple_of(4);
+            for (biased, storage) in storages(inputs).iter().flat_map(|storage| [(true, *storage), (false, *storage)]) {
+                for way in ["plain", "residual", "activated"] {
+                    let bias = biased.then(|| any::<1>(&gpu)[0].clone());
+                    let [more] = any(&gpu);
+                    let (after, last) = match way {
+                        "plain" => (After::Nothing, None),
+                        "residual" => (After::Residual(more), Some(activations(seed + 3, rows, outputs))),
+                        _ => (After::Activation(Activation::GeluNew, more), Some(junk(z))),
+                    };
+                    let dispatch =
+                        ops::linear(&gpu, &shape, in_any(&gpu, storage), any(&gpu), bias, after).expect("a dispatch");
+                    let (x, weight) = (activations(seed, rows, inputs), stored(storage, seed + 1, inputs * outputs));
+                    let bias = if biased { dense(seed + 2, outputs) } else { vec![0; 4] };
+                    let mut memory = vec![x, weight, bias, junk(z), record(shape)];
+                    memory.extend(last);
+                    let mut trial = Trial::of(&dispatch, memory);
+                    regrid(&mut trial, case % 3);
+                    agree(&gpu, &trial, inputs, &format!("{shape:?} {way}, biased {biased}, in {storage}"));
+                }
             }
         }
     }
@@ -82,37 +82,39 @@ fn nn_linear_with_a_residual_or_without_a_bias_agrees_with_its_twin() {
 
 #[test]
 fn nn_linear_backward_input_joins_what_is_there() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
-        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        let below = (case % 2 == 0).then(|| (Activation::Tanh, any::<1>(&gpu)[0].clone()));
-        let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
-        for storage in storages(inputs) {
-            let (weight, below) = (in_any(&gpu, *storage), below.clone());
-            let dispatch = ops::linear_backward_input(&gpu, &shape, weight, any(&gpu), below, true);
-            let (dz, weight) = (activations(seed, rows, outputs), stored(*storage, seed + 1, inputs * outputs));
-            let memory = vec![dz, weight, z_below.clone(), activations(seed + 3, rows, inputs), record(shape)];
-            let trial = Trial::of(&dispatch.expect("a dispatch"), memory);
-            agree(&gpu, &trial, outputs, &format!("{shape:?}, in {storage}"));
+    for gpu in gpus() {
+        for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+            let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+            let below = (case % 2 == 0).then(|| (Activation::Tanh, any::<1>(&gpu)[0].clone()));
+            let z_below = if below.is_some() { activations(seed + 2, rows, inputs) } else { vec![0; 4] };
+            for storage in storages(inputs) {
+                let (weight, below) = (in_any(&gpu, *storage), below.clone());
+                let dispatch = ops::linear_backward_input(&gpu, &shape, weight, any(&gpu), below, true);
+                let (dz, weight) = (activations(seed, rows, outputs), stored(*storage, seed + 1, inputs * outputs));
+                let memory = vec![dz, weight, z_below.clone(), activations(seed + 3, rows, inputs), record(shape)];
+                let trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+                agree(&gpu, &trial, outputs, &format!("{shape:?}, in {storage}"));
+            }
         }
     }
 }
 
 #[test]
 fn nn_linear_backward_weight_spares_what_is_frozen() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
-        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        for (weight, bias) in [(true, true), (true, false), (false, true)] {
-            let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
-            let targets = [target(weight), target(bias)];
-            let dispatch = ops::linear_backward_weight(&gpu, &shape, any(&gpu), targets, true).expect("a dispatch");
-            let (dz, x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
-            let place = |wanted: bool, seed: u32, count: usize| if wanted { dense(seed, count) } else { junk(0) };
-            let targets = [place(weight, seed + 2, inputs * outputs), place(bias, seed + 3, outputs)];
-            let [dweight, dbias] = targets;
-            let trial = Trial::of(&dispatch, vec![dz, x, dweight, dbias, record(shape)]);
-            agree(&gpu, &trial, rows, &format!("{shape:?} weight {weight} bias {bias}"));
+    for gpu in gpus() {
+        for (case, [rows, inputs, outputs]) in LINEARS.into_iter().enumerate() {
+            let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+            for (weight, bias) in [(true, true), (true, false), (false, true)] {
+                let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
+                let targets = [target(weight), target(bias)];
+                let dispatch = ops::linear_backward_weight(&gpu, &shape, any(&gpu), targets, true).expect("a dispatch");
+                let (dz, x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
+                let place = |wanted: bool, seed: u32, count: usize| if wanted { dense(seed, count) } else { junk(0) };
+                let targets = [place(weight, seed + 2, inputs * outputs), place(bias, seed + 3, outputs)];
+                let [dweight, dbias] = targets;
+                let trial = Trial::of(&dispatch, vec![dz, x, dweight, dbias, record(shape)]);
+                agree(&gpu, &trial, rows, &format!("{shape:?} weight {weight} bias {bias}"));
+            }
         }
     }
 }
@@ -126,38 +128,31 @@ fn moments(seed: u32, rows: usize) -> Vec<u32> {
     words(all)
 }
 
-/// The trial as it is, and as it is on a GPU.
-fn both_ways(gpu: &Engine, trial: &mut Trial, rows: usize, terms: usize, what: &str) -> Vec<Vec<u32>> {
-    let memory = agree(gpu, trial, terms, what);
-    share_rows(trial, rows);
-    agree(gpu, trial, terms, &format!("{what}, rows shared"));
-    memory
-}
-
 #[test]
 fn nn_layer_norm_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
-        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
-        let count = rows * shape.stride();
-        for residual in [false, true] {
-            let with = residual.then(|| any(&gpu));
-            let dispatch = ops::layer_norm(&gpu, &shape, any(&gpu), with).expect("a dispatch");
-            let (x, gamma, beta) = (activations(seed, rows, width), dense(seed + 1, width), dense(seed + 2, width));
-            let mut memory = vec![x, gamma, beta, junk(count), junk(2 * rows), record(shape)];
-            if residual {
-                memory.extend([activations(seed + 3, rows, width), junk(count)]);
+    for gpu in gpus() {
+        for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+            let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+            let count = rows * shape.stride();
+            for residual in [false, true] {
+                let with = residual.then(|| any(&gpu));
+                let dispatch = ops::layer_norm(&gpu, &shape, any(&gpu), with).expect("a dispatch");
+                let (x, gamma, beta) = (activations(seed, rows, width), dense(seed + 1, width), dense(seed + 2, width));
+                let mut memory = vec![x, gamma, beta, junk(count), junk(2 * rows), record(shape)];
+                if residual {
+                    memory.extend([activations(seed + 3, rows, width), junk(count)]);
+                }
+                // An rstd of 10 makes ten of one rounding.
+                let what = format!("{shape:?}, residual {residual}");
+                agree(&gpu, &Trial::of(&dispatch, memory), 40, &what);
             }
-            // An rstd of 10 makes ten of one rounding.
-            let what = format!("{shape:?}, residual {residual}");
-            both_ways(&gpu, &mut Trial::of(&dispatch, memory), rows, 40, &what);
         }
     }
 }
 
 #[test]
 fn nn_layer_norm_of_a_far_mean_keeps_its_variance() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let shape = LayerNorm::new(1, 64, 0.0);
         let x: Vec<f32> = (0..64).map(|c| 4096.0 + if c % 2 == 0 { 0.5 } else { -0.5 }).collect();
         let dispatch = ops::layer_norm(&engine, &shape, any(&engine), None).expect("a dispatch");
@@ -171,48 +166,45 @@ fn nn_layer_norm_of_a_far_mean_keeps_its_variance() {
 
 #[test]
 fn nn_layer_norm_backward_input_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
-        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
-        for accumulate in [false, true] {
-            let dispatch = ops::layer_norm_backward_input(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
-            let (dy, x, gamma) =
-                (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
-            let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
-            let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, record(shape)];
-            let what = format!("{shape:?}, accumulate {accumulate}");
-            both_ways(&gpu, &mut Trial::of(&dispatch, memory), rows, 40, &what);
+    for gpu in gpus() {
+        for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+            let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+            for accumulate in [false, true] {
+                let dispatch = ops::layer_norm_backward_input(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+                let (dy, x, gamma) =
+                    (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
+                let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
+                let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, record(shape)];
+                let what = format!("{shape:?}, accumulate {accumulate}");
+                agree(&gpu, &Trial::of(&dispatch, memory), 40, &what);
+            }
         }
     }
 }
 
 #[test]
 fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, width]) in ROWS.into_iter().enumerate() {
-        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
-        for (gamma, beta, accumulate) in
-            [(true, true, false), (true, true, true), (false, true, true), (true, false, false)]
-        {
-            let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
-            let targets = [target(gamma), target(beta)];
-            let dispatch =
-                ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, accumulate).expect("a dispatch");
-            let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
-            let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
-                (false, _) => junk(0),
-                (true, false) => junk(width),
-                (true, true) => dense(seed, width),
-            };
-            let (dgamma, dbeta) = (place(gamma, seed + 3), place(beta, seed + 4));
-            let memory = vec![dy, x, moments(seed + 2, rows), dgamma, dbeta, record(shape)];
-            let mut trial = Trial::of(&dispatch, memory);
-            let what = format!("{shape:?}, gamma {gamma}, beta {beta}, accumulate {accumulate}");
-            agree(&gpu, &trial, 4 * rows, &what);
-            trial.set("WORKGROUP", 128.0);
-            trial.set("LANES", 16.0);
-            trial.grid = [shape.quads.div_ceil(8), 1, 1];
-            agree(&gpu, &trial, 4 * rows, &format!("{what}, columns shared"));
+    for gpu in gpus() {
+        for (case, [rows, width]) in ROWS.into_iter().enumerate() {
+            let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+            for (gamma, beta, accumulate) in
+                [(true, true, false), (true, true, true), (false, true, true), (true, false, false)]
+            {
+                let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
+                let targets = [target(gamma), target(beta)];
+                let dispatch =
+                    ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, accumulate).expect("a dispatch");
+                let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
+                let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
+                    (false, _) => junk(0),
+                    (true, false) => junk(width),
+                    (true, true) => dense(seed, width),
+                };
+                let (dgamma, dbeta) = (place(gamma, seed + 3), place(beta, seed + 4));
+                let memory = vec![dy, x, moments(seed + 2, rows), dgamma, dbeta, record(shape)];
+                let what = format!("{shape:?}, gamma {gamma}, beta {beta}, accumulate {accumulate}");
+                agree(&gpu, &Trial::of(&dispatch, memory), 4 * rows, &what);
+            }
         }
     }
 }
@@ -221,34 +213,32 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
 
 #[test]
 fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, (rows, classes)) in [(1, 30_522), (5, 30_522), (3, 50_257), (2, 1025)].into_iter().enumerate() {
-        let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes, 1.0) };
-        let mut z = noise(case as u32, rows * classes);
-        z.iter_mut().for_each(|z| *z *= 8.0);
-        let memory = vec![
-            padded(&z, classes, 1e9),
-            names(case as u32 + 1, rows, classes),
-            junk(rows * shape.quads as usize * 4),
-            junk(rows * 2),
-            record(shape),
-        ];
-        let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), Gradient::Mean).expect("a dispatch");
-        let mut trial = Trial::of(&dispatch, memory);
-        for way in ["alone", "shared"] {
+    for gpu in gpus() {
+        for (case, (rows, classes)) in [(1, 30_522), (5, 30_522), (3, 50_257), (2, 1025)].into_iter().enumerate() {
+            let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes, 1.0) };
+            let mut z = noise(case as u32, rows * classes);
+            z.iter_mut().for_each(|z| *z *= 8.0);
+            let memory = vec![
+                padded(&z, classes, 1e9),
+                names(case as u32 + 1, rows, classes),
+                junk(rows * shape.quads as usize * 4),
+                junk(rows * 2),
+                record(shape),
+            ];
+            let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), Gradient::Mean).expect("a dispatch");
+            let trial = Trial::of(&dispatch, memory);
             let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
-            let what = format!("{rows} rows of {classes} classes, {way}");
+            let what = format!("{rows} rows of {classes} classes");
             assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-9);
             let [got, expected] = [&got, &expected].map(|memory| floats(&memory[3])[..2 * rows].to_vec());
             assert_close(&format!("losses of {what}"), &got, &expected, 2e-6, 0.0);
-            share_rows(&mut trial, rows);
         }
     }
 }
 
 #[test]
 fn nn_loss_of_rows_that_do_not_count_is_nothing() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let (rows, classes) = (5, 6);
         let shape = Loss::new(rows, classes, 1.0);
         for gradient in [Gradient::Mean, Gradient::Scaled] {
@@ -288,7 +278,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
     let shape = Loss::new(rows.len(), classes, 1.0);
     let z: Vec<f32> = rows.iter().flat_map(|(_, row, _)| row.clone()).collect();
     let labels: Vec<u32> = rows.iter().map(|(label, ..)| *label as u32).collect();
-    for engine in engines() {
+    for engine in sized_engines() {
         let memory = vec![
             padded(&z, classes, 1e9),
             labels.clone(),
@@ -296,16 +286,16 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
             junk(rows.len() * 2),
             record(shape),
         ];
-        let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), Gradient::None).expect("a dispatch");
-        let mut trial = Trial::of(&dispatch, memory);
-        for way in ["alone", "shared"] {
-            let got = trial.run(&engine, 0);
-            for (place, (label, row, is_right)) in rows.iter().enumerate() {
-                let mark = got[3][2 * place + 1];
-                let what = format!("{row:?}, label {label}, {way} on {}", engine.name());
-                assert_eq!(mark, if *is_right { COUNTS | CORRECT } else { COUNTS }, "{what}");
-            }
-            share_rows(&mut trial, rows.len());
+        let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), Gradient::Scaled).expect("a dispatch");
+        let got = Trial::of(&dispatch, memory).run(&engine, 0);
+        for (place, (label, row, is_right)) in rows.iter().enumerate() {
+            let what = format!("{row:?}, label {label} on {}", engine.name());
+            assert_eq!(got[3][2 * place + 1], if *is_right { COUNTS | CORRECT } else { COUNTS }, "{what}");
+            // No driver has to keep a NaN, and yet it reaches the loss and the whole gradient.
+            assert_eq!(floats(&got[3])[2 * place].is_nan(), !is_right, "loss of {what}");
+            let gradient = &floats(&got[2])[4 * quads * place..][..4 * quads];
+            let of_classes = gradient[..classes].iter().all(|g| g.is_nan() != *is_right);
+            assert!(of_classes && gradient[classes..].iter().all(|g| *g == 0.0), "gradient of {what}: {gradient:?}");
         }
     }
 }
@@ -313,7 +303,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
 /// An epoch of many batches has the mean of its rows, though one f32 would have lost it.
 #[test]
 fn nn_tally_keeps_the_mean_of_a_long_evaluation() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let (batches, rows) = (2000, 3);
         let shape = Loss::new(rows, 10, 0.0);
         let losses = noise(5, batches * rows);
@@ -344,43 +334,45 @@ fn nn_tally_keeps_the_mean_of_a_long_evaluation() {
 
 #[test]
 fn nn_embedding_equals_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
-        let (seed, entries) = (case as u32, [1, 3, 11, 300][case % 4]);
-        for (typed, storage) in storages(width).iter().flat_map(|storage| [(false, *storage), (true, *storage)]) {
-            let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
-            let rows = batch * context;
-            let table = || in_any(&gpu, storage);
-            let types = typed.then(|| (any::<1>(&gpu)[0].clone(), table()));
-            let dispatch = ops::embedding(&gpu, &shape, any(&gpu), [table(), table()], types).expect("a dispatch");
-            let table = |seed: u32, entries: usize| stored(storage, seed, entries * width);
-            let (token_table, position_table) = (table(seed, entries), table(seed + 1, context + 2));
-            let y = junk(rows * shape.stride());
-            let mut memory = vec![names(seed, rows, entries), token_table, position_table, y, record(shape)];
-            if typed {
-                memory.extend([names(seed + 2, rows, 2), table(seed + 3, 2)]);
+    for gpu in gpus() {
+        for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+            let (seed, entries) = (case as u32, [1, 3, 11, 300][case % 4]);
+            for (typed, storage) in storages(width).iter().flat_map(|storage| [(false, *storage), (true, *storage)]) {
+                let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
+                let rows = batch * context;
+                let table = || in_any(&gpu, storage);
+                let types = typed.then(|| (any::<1>(&gpu)[0].clone(), table()));
+                let dispatch = ops::embedding(&gpu, &shape, any(&gpu), [table(), table()], types).expect("a dispatch");
+                let table = |seed: u32, entries: usize| stored(storage, seed, entries * width);
+                let (token_table, position_table) = (table(seed, entries), table(seed + 1, context + 2));
+                let y = junk(rows * shape.stride());
+                let mut memory = vec![names(seed, rows, entries), token_table, position_table, y, record(shape)];
+                if typed {
+                    memory.extend([names(seed + 2, rows, 2), table(seed + 3, 2)]);
+                }
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
+                assert_eq!(got, expected, "{shape:?}, typed {typed}, in {storage}");
             }
-            let mut trial = Trial::of(&dispatch, memory);
-            regrid(&mut trial, case % 3);
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
-            assert_eq!(got, expected, "{shape:?}, typed {typed}, in {storage}");
         }
     }
 }
 
 #[test]
 fn nn_embedding_index_equals_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
-        for entries in [1, 2, 11, 300] {
-            let shape = Embedding::new(batch, context, width, entries);
-            let tokens = names(case as u32, batch * context, entries);
-            let dispatch = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
-            let memory = vec![tokens.clone(), junk(batch * context), junk(entries), record(shape)];
-            let mut trial = Trial::of(&dispatch, memory);
-            regrid(&mut trial, case % 3);
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
-            assert_eq!(got, expected, "{shape:?}");
+    for gpu in gpus() {
+        for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+            for entries in [1, 2, 11, 300] {
+                let shape = Embedding::new(batch, context, width, entries);
+                let tokens = names(case as u32, batch * context, entries);
+                let dispatch = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                let memory = vec![tokens.clone(), junk(batch * context), junk(entries), record(shape)];
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
+                assert_eq!(got, expected, "{shape:?}");
+            }
         }
     }
 }
@@ -401,37 +393,40 @@ fn nn_embedding_index_of_positions_is_known_beforehand() {
 /// What stood in a table's `last` before the batch must not matter: old rows, rows past the batch, and none.
 #[test]
 fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
-        for entries in [1, 2, 11, 300] {
-            let (shape, seed, rows) = (Embedding::new(batch, context, width, entries), case as u32, batch * context);
-            let tokens = names(seed, rows, entries);
-            let [old, past] = [rows, 3 * rows].map(|most| names(seed + 9, entries, most));
-            for (last, accumulate) in [(old, false), (past, true), (vec![NONE; entries + TAIL], false)] {
-                let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
-                let memory = vec![tokens.clone(), junk(rows), last, record(shape)];
-                let [tokens, previous, last, _] = Trial::of(&index, memory).run(&gpu, 0).try_into().expect("four");
-                let dy = activations(seed + 1, rows, width);
-                let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
-                let before = dtable.clone();
-                let dispatch = ops::embedding_backward(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
-                let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
-                let mut trial = Trial::of(&dispatch, memory);
-                regrid(&mut trial, case % 3);
-                agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
-                trial.set("QUADS", 3.0);
-                trial.grid = [trial.grid.iter().product::<u32>().div_ceil(3), 1, 1];
-                let got = agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}, three quads each"));
-                let mut expected = vec![0.0; entries * width];
-                for r in 0..rows {
-                    for c in 0..width {
-                        expected[tokens[r] as usize * width + c] += floats(&dy)[r * shape.stride() + c];
+    for gpu in gpus() {
+        for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+            for entries in [1, 2, 11, 300] {
+                let (shape, seed, rows) =
+                    (Embedding::new(batch, context, width, entries), case as u32, batch * context);
+                let tokens = names(seed, rows, entries);
+                let [old, past] = [rows, 3 * rows].map(|most| names(seed + 9, entries, most));
+                for (last, accumulate) in [(old, false), (past, true), (vec![NONE; entries + TAIL], false)] {
+                    let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                    let memory = vec![tokens.clone(), junk(rows), last, record(shape)];
+                    let [tokens, previous, last, _] = Trial::of(&index, memory).run(&gpu, 0).try_into().expect("four");
+                    let dy = activations(seed + 1, rows, width);
+                    let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
+                    let before = dtable.clone();
+                    let dispatch = ops::embedding_backward(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+                    let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
+                    let mut trial = Trial::of(&dispatch, memory);
+                    regrid(&mut trial, case % 3);
+                    agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+                    trial.set("QUADS", 3.0);
+                    trial.grid = [trial.grid.iter().product::<u32>().div_ceil(3), 1, 1];
+                    let got =
+                        agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}, three quads each"));
+                    let mut expected = vec![0.0; entries * width];
+                    for r in 0..rows {
+                        for c in 0..width {
+                            expected[tokens[r] as usize * width + c] += floats(&dy)[r * shape.stride() + c];
+                        }
                     }
+                    if accumulate {
+                        expected.iter_mut().zip(floats(&before)).for_each(|(sum, before)| *sum += before);
+                    }
+                    assert_close("table", &floats(&got[4])[..entries * width], &expected, 1e-6, 2e-7 * rows as f64);
                 }
-                if accumulate {
-                    expected.iter_mut().zip(floats(&before)).for_each(|(sum, before)| *sum += before);
-                }
-                assert_close("table", &floats(&got[4])[..entries * width], &expected, 1e-6, 2e-7 * rows as f64);
             }
         }
     }
@@ -448,29 +443,30 @@ fn padding(batch: usize, context: usize) -> Vec<u32> {
 
 #[test]
 fn nn_mean_pool_agrees_with_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
-        let (shape, seed) = (Pool::new(batch, context, width), case as u32);
-        let (few, many) = (batch * shape.stride(), batch * context * shape.stride());
-        for mut mask in [padding(batch, context), ops::first_tokens(&shape), vec![1; batch * context]] {
-            let first = mask == ops::first_tokens(&shape);
-            mask.resize(mask.len() + TAIL, 1);
-            let dispatch = ops::mean_pool(&gpu, &shape, any(&gpu)).expect("a dispatch");
-            let x = activations(seed, batch * context, width);
-            let mut trial = Trial::of(&dispatch, vec![x.clone(), mask.clone(), junk(few), record(shape)]);
-            regrid(&mut trial, case % 3);
-            let got = agree(&gpu, &trial, context, &format!("{shape:?}"));
-            if first {
-                for b in 0..batch {
-                    let (from, to) = (b * context * shape.stride(), b * shape.stride());
-                    assert_eq!(got[2][to..][..width], x[from..][..width], "{shape:?}: the first token as it is");
+    for gpu in gpus() {
+        for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+            let (shape, seed) = (Pool::new(batch, context, width), case as u32);
+            let (few, many) = (batch * shape.stride(), batch * context * shape.stride());
+            for mut mask in [padding(batch, context), ops::first_tokens(&shape), vec![1; batch * context]] {
+                let first = mask == ops::first_tokens(&shape);
+                mask.resize(mask.len() + TAIL, 1);
+                let dispatch = ops::mean_pool(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                let x = activations(seed, batch * context, width);
+                let mut trial = Trial::of(&dispatch, vec![x.clone(), mask.clone(), junk(few), record(shape)]);
+                regrid(&mut trial, case % 3);
+                let got = agree(&gpu, &trial, context, &format!("{shape:?}"));
+                if first {
+                    for b in 0..batch {
+                        let (from, to) = (b * context * shape.stride(), b * shape.stride());
+                        assert_eq!(got[2][to..][..width], x[from..][..width], "{shape:?}: the first token as it is");
+                    }
                 }
+                let dispatch = ops::mean_pool_backward(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                let memory = vec![activations(seed, batch, width), mask, junk(many), record(shape)];
+                let mut trial = Trial::of(&dispatch, memory);
+                regrid(&mut trial, case % 3);
+                agree(&gpu, &trial, 1, &format!("{shape:?}"));
             }
-            let dispatch = ops::mean_pool_backward(&gpu, &shape, any(&gpu)).expect("a dispatch");
-            let memory = vec![activations(seed, batch, width), mask, junk(many), record(shape)];
-            let mut trial = Trial::of(&dispatch, memory);
-            regrid(&mut trial, case % 3);
-            agree(&gpu, &trial, 1, &format!("{shape:?}"));
         }
     }
 }
@@ -479,20 +475,21 @@ fn nn_mean_pool_agrees_with_its_twin() {
 
 #[test]
 fn nn_dropout_drops_the_same_elements_as_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, quads) in [1, 2, 63, 64, 65, 1000].into_iter().enumerate() {
-        for probability in [0.0, 0.1, 0.5, 0.999] {
-            let shape = Dropout::new(case as u32, 3, probability, quads);
-            let position = Position { step: 5, epoch: 1, batch: case as u32, pad0: 0 };
-            for residual in [false, true] {
-                let with = residual.then(|| any::<1>(&gpu)[0].clone());
-                let dispatch = ops::dropout(&gpu, &shape, any(&gpu), with).expect("a dispatch");
-                let (x, y) = (activations(1, quads, 4), junk(4 * quads));
-                let mut memory = vec![x, y, record(position), record(shape)];
-                memory.extend(residual.then(|| activations(2, quads, 4)));
-                let mut trial = Trial::of(&dispatch, memory);
-                regrid(&mut trial, case % 3);
-                agree(&gpu, &trial, 1, &format!("{shape:?}, residual {residual}"));
+    for gpu in gpus() {
+        for (case, quads) in [1, 2, 63, 64, 65, 1000].into_iter().enumerate() {
+            for probability in [0.0, 0.1, 0.5, 0.999] {
+                let shape = Dropout::new(case as u32, 3, probability, quads);
+                let position = Position { step: 5, epoch: 1, batch: case as u32, pad0: 0 };
+                for residual in [false, true] {
+                    let with = residual.then(|| any::<1>(&gpu)[0].clone());
+                    let dispatch = ops::dropout(&gpu, &shape, any(&gpu), with).expect("a dispatch");
+                    let (x, y) = (activations(1, quads, 4), junk(4 * quads));
+                    let mut memory = vec![x, y, record(position), record(shape)];
+                    memory.extend(residual.then(|| activations(2, quads, 4)));
+                    let mut trial = Trial::of(&dispatch, memory);
+                    regrid(&mut trial, case % 3);
+                    agree(&gpu, &trial, 1, &format!("{shape:?}, residual {residual}"));
+                }
             }
         }
     }
@@ -524,45 +521,43 @@ fn nn_dropout_patterns_have_their_rate_and_are_their_own() {
 
 // ---- bits ----
 
-/// The same bits twice, with the lanes of a GPU: every sum has one order.
+/// The same bits twice: every sum has one order.
 #[test]
 fn nn_operations_repeat_to_the_bit() {
-    let Some(gpu) = gpu() else { return };
-    let (rows, width) = (130, 127);
-    let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width, 1.0));
-    let table = Embedding::new(13, 10, width, 7);
-    let count = rows * norm.stride();
-    let index = ops::embedding_index(&gpu, &table, any(&gpu)).expect("a dispatch");
-    let index = Trial::of(&index, vec![names(1, rows, 7), junk(rows), junk(7), record(table)]).run(&gpu, 0);
-    let [tokens, previous, last, _] = index.try_into().expect("four");
-    let x = || activations(1, rows, width);
-    let one = || Some(any::<1>(&gpu)[0].clone());
-    let trials = [
-        (
-            ops::layer_norm(&gpu, &norm, any(&gpu), None),
-            vec![x(), dense(2, width), dense(3, width), junk(count), junk(2 * rows), record(norm)],
-        ),
-        (
-            ops::layer_norm_backward_weight(&gpu, &norm, any(&gpu), [one(), one()], false),
-            vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
-        ),
-        (
-            ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), Gradient::Mean),
-            vec![x(), names(1, rows, width), junk(count), junk(2 * rows), record(loss)],
-        ),
-        (
-            ops::embedding_backward(&gpu, &table, any(&gpu), false),
-            vec![tokens, previous, last, x(), junk(7 * width), record(table)],
-        ),
-    ];
-    for (dispatch, memory) in trials {
-        let mut trial = Trial::of(&dispatch.expect("a dispatch"), memory);
-        if trial.constants.iter().any(|(name, _)| *name == "LANES") {
-            share_rows(&mut trial, rows);
-        }
-        let first = trial.run(&gpu, 0);
-        for _ in 0..5 {
-            assert!(trial.run(&gpu, 0) == first, "{}", trial.kernel.name);
+    for gpu in gpus() {
+        let (rows, width) = (130, 127);
+        let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width, 1.0));
+        let table = Embedding::new(13, 10, width, 7);
+        let count = rows * norm.stride();
+        let index = ops::embedding_index(&gpu, &table, any(&gpu)).expect("a dispatch");
+        let index = Trial::of(&index, vec![names(1, rows, 7), junk(rows), junk(7), record(table)]).run(&gpu, 0);
+        let [tokens, previous, last, _] = index.try_into().expect("four");
+        let x = || activations(1, rows, width);
+        let one = || Some(any::<1>(&gpu)[0].clone());
+        let trials = [
+            (
+                ops::layer_norm(&gpu, &norm, any(&gpu), None),
+                vec![x(), dense(2, width), dense(3, width), junk(count), junk(2 * rows), record(norm)],
+            ),
+            (
+                ops::layer_norm_backward_weight(&gpu, &norm, any(&gpu), [one(), one()], false),
+                vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
+            ),
+            (
+                ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), Gradient::Mean),
+                vec![x(), names(1, rows, width), junk(count), junk(2 * rows), record(loss)],
+            ),
+            (
+                ops::embedding_backward(&gpu, &table, any(&gpu), false),
+                vec![tokens, previous, last, x(), junk(7 * width), record(table)],
+            ),
+        ];
+        for (dispatch, memory) in trials {
+            let trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+            let first = trial.run(&gpu, 0);
+            for _ in 0..5 {
+                assert!(trial.run(&gpu, 0) == first, "{}", trial.kernel.name);
+            }
         }
     }
 }

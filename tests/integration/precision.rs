@@ -1,7 +1,7 @@
 //! Parameters and gradients in bf16: how a step rounds, that a run that goes on rounds as one that never stopped, what it
 //! costs, and what is refused.
 
-use crate::support::{engines, gpu, noise, round_by_hand};
+use crate::support::{engines, gpus, noise, round_by_hand};
 use gradus::data::digits;
 use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{Buffer, Engine};
@@ -310,15 +310,16 @@ fn agree(what: &str, precision: Precision, got: &[f32], twin: &[f32]) {
 
 #[test]
 fn callers_buffers_hold_both_types_and_keep_what_lies_between() {
-    let Some(engine) = gpu() else { return };
-    for moments in Storage::ALL {
-        for amsgrad in [false, true] {
-            let row = Row { moments, amsgrad, ..row() };
-            let clip = Settings { clip: Clip::norm(0.5), guard: true, ..settings() };
-            for settings in [settings(), clip] {
-                let (got, twin) = (external(&engine, row, settings), external(&Engine::twins(), row, settings));
-                for ((got, twin), param) in got.iter().zip(&twin).zip(params()) {
-                    agree(&format!("{} with {row:?}", param.name), mixed(&param), got, twin);
+    for engine in gpus() {
+        for moments in Storage::ALL {
+            for amsgrad in [false, true] {
+                let row = Row { moments, amsgrad, ..row() };
+                let clip = Settings { clip: Clip::norm(0.5), guard: true, ..settings() };
+                for settings in [settings(), clip] {
+                    let (got, twin) = (external(&engine, row, settings), external(&Engine::twins(), row, settings));
+                    for ((got, twin), param) in got.iter().zip(&twin).zip(params()) {
+                        agree(&format!("{} with {row:?}", param.name), mixed(&param), got, twin);
+                    }
                 }
             }
         }
@@ -338,9 +339,10 @@ fn arenas_agree_with_the_twin() {
             };
             let twins = run(&Engine::twins());
             assert!(run(&Engine::cpu()) == twins, "{row:?}");
-            let Some(engine) = gpu() else { continue };
-            for ((got, twin), param) in run(&engine).iter().zip(&twins).zip(params()) {
-                agree(&format!("{} with {row:?}", param.name), mixed(&param), got, twin);
+            for engine in gpus() {
+                for ((got, twin), param) in run(&engine).iter().zip(&twins).zip(params()) {
+                    agree(&format!("{} with {row:?}", param.name), mixed(&param), got, twin);
+                }
             }
         }
     }

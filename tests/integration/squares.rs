@@ -1,6 +1,6 @@
 //! The norm by squares that kernels write as they write the gradients, against the norm that reads the gradients again.
 
-use crate::support::{assert_close, engines, gpu, noise};
+use crate::support::{assert_close, engines, gpus, noise, sized_engines};
 use crate::transformer_bed::{Data, LOSS, config, decoder, encoder, values};
 use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk};
 use gradus::data::{TokenStream, Vocabulary, kjv};
@@ -70,7 +70,7 @@ fn check(
             let sum: f64 = squares[part.clone()].iter().map(|one| f64::from(one.sum)).sum();
             let expected: f64 = written.iter().map(|g| f64::from(g * g)).sum();
             assert_close(&format!("{what} binding {binding}"), &[sum as f32], &[expected as f32], 1e-6, 0.0);
-            let bad = squares[part.clone()].iter().any(|one| one.bad != 0);
+            let bad = squares[part.clone()].iter().any(Squares::is_bad);
             assert_eq!(bad, written.iter().any(|g| !g.is_finite()), "{what} binding {binding}");
         }
     }
@@ -90,37 +90,38 @@ fn poison(words: &mut [u32], elements: usize, with: Option<f32>) {
 
 #[test]
 fn squares_of_linear_layers_agree_with_their_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, inputs, outputs]) in
-        [[1, 1, 1], [2, 8, 2], [9, 10, 31], [64, 36, 33], [33, 128, 96], [7, 65, 130]].into_iter().enumerate()
-    {
-        let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
-        for (way, bad) in poisons().into_iter().enumerate() {
-            let engine = gpu.choosing(Choices::all(Tiling::ALL[(case + way) % 4]));
-            for (weight, bias) in [(true, true), (true, false), (false, true)] {
-                let (dweight, dbias) = (memory(&gpu, inputs * outputs), memory(&gpu, outputs));
-                let targets = [weight.then(|| dweight.clone()), bias.then(|| dbias.clone())];
-                let accumulate = way != 1;
-                let dispatch =
-                    ops::linear_backward_weight(&engine, &shape, any(&gpu), targets, accumulate).expect("one");
-                let live: Vec<&Range> =
-                    [weight.then_some(&dweight), bias.then_some(&dbias)].into_iter().flatten().collect();
-                let (dispatch, parts) = squared(&gpu, dispatch, &live);
-                let (mut dz, mut x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
-                let (mut old, old_bias) = (dense(seed + 2, inputs * outputs), dense(seed + 3, outputs));
-                match way {
-                    // Through what the sums are made of, where nothing is added to; else through what is there.
-                    1 => poison(&mut x, inputs.min(4), bad),
-                    3 => poison(&mut old, inputs * outputs, bad),
-                    2 => poison(&mut dz, outputs.min(4), bad),
-                    _ => {}
+    for gpu in gpus() {
+        for (case, [rows, inputs, outputs]) in
+            [[1, 1, 1], [2, 8, 2], [9, 10, 31], [64, 36, 33], [33, 128, 96], [7, 65, 130]].into_iter().enumerate()
+        {
+            let (shape, seed) = (Linear::new(rows, inputs, outputs), case as u32);
+            for (way, bad) in poisons().into_iter().enumerate() {
+                let engine = gpu.choosing(Choices::all(Tiling::ALL[(case + way) % 4]));
+                for (weight, bias) in [(true, true), (true, false), (false, true)] {
+                    let (dweight, dbias) = (memory(&gpu, inputs * outputs), memory(&gpu, outputs));
+                    let targets = [weight.then(|| dweight.clone()), bias.then(|| dbias.clone())];
+                    let accumulate = way != 1;
+                    let dispatch =
+                        ops::linear_backward_weight(&engine, &shape, any(&gpu), targets, accumulate).expect("one");
+                    let live: Vec<&Range> =
+                        [weight.then_some(&dweight), bias.then_some(&dbias)].into_iter().flatten().collect();
+                    let (dispatch, parts) = squared(&gpu, dispatch, &live);
+                    let (mut dz, mut x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
+                    let (mut old, old_bias) = (dense(seed + 2, inputs * outputs), dense(seed + 3, outputs));
+                    match way {
+                        // Through what the sums are made of, where nothing is added to; else through what is there.
+                        1 => poison(&mut x, inputs.min(4), bad),
+                        3 => poison(&mut old, inputs * outputs, bad),
+                        2 => poison(&mut dz, outputs.min(4), bad),
+                        _ => {}
+                    }
+                    let dweight = if weight { old } else { junk(0) };
+                    let dbias = if bias { old_bias } else { junk(0) };
+                    let words = vec![dz, x, dweight, dbias, record(shape)];
+                    let of = [weight.then_some((2, inputs * outputs)), bias.then_some((3, outputs))];
+                    let of: Vec<(usize, usize)> = of.into_iter().flatten().collect();
+                    check(&gpu, &dispatch, &parts, words, &of);
                 }
-                let dweight = if weight { old } else { junk(0) };
-                let dbias = if bias { old_bias } else { junk(0) };
-                let words = vec![dz, x, dweight, dbias, record(shape)];
-                let of = [weight.then_some((2, inputs * outputs)), bias.then_some((3, outputs))];
-                let of: Vec<(usize, usize)> = of.into_iter().flatten().collect();
-                check(&gpu, &dispatch, &parts, words, &of);
             }
         }
     }
@@ -128,26 +129,29 @@ fn squares_of_linear_layers_agree_with_their_twin() {
 
 #[test]
 fn squares_of_norms_agree_with_their_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, width]) in [[1, 1], [2, 3], [3, 5], [7, 129], [33, 20]].into_iter().enumerate() {
-        let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
-        for bad in poisons() {
-            for (gamma, beta) in [(true, true), (true, false), (false, true)] {
-                let (dgamma, dbeta) = (memory(&gpu, width), memory(&gpu, width));
-                let targets = [gamma.then(|| dgamma.clone()), beta.then(|| dbeta.clone())];
-                let dispatch = ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, true).expect("one");
-                let live: Vec<&Range> =
-                    [gamma.then_some(&dgamma), beta.then_some(&dbeta)].into_iter().flatten().collect();
-                let (dispatch, parts) = squared(&gpu, dispatch, &live);
-                let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
-                let moments = dense(seed + 2, 2 * rows);
-                let mut old = dense(seed + 3, width);
-                poison(&mut old, width, bad);
-                let place = |wanted: bool, old: Vec<u32>| if wanted { old } else { junk(0) };
-                let words = vec![dy, x, moments, place(gamma, old), place(beta, dense(seed + 4, width)), record(shape)];
-                let of = [gamma.then_some((3, width)), beta.then_some((4, width))];
-                let of: Vec<(usize, usize)> = of.into_iter().flatten().collect();
-                check(&gpu, &dispatch, &parts, words, &of);
+    for gpu in gpus() {
+        for (case, [rows, width]) in [[1, 1], [2, 3], [3, 5], [7, 129], [33, 20]].into_iter().enumerate() {
+            let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
+            for bad in poisons() {
+                for (gamma, beta) in [(true, true), (true, false), (false, true)] {
+                    let (dgamma, dbeta) = (memory(&gpu, width), memory(&gpu, width));
+                    let targets = [gamma.then(|| dgamma.clone()), beta.then(|| dbeta.clone())];
+                    let dispatch =
+                        ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, true).expect("one");
+                    let live: Vec<&Range> =
+                        [gamma.then_some(&dgamma), beta.then_some(&dbeta)].into_iter().flatten().collect();
+                    let (dispatch, parts) = squared(&gpu, dispatch, &live);
+                    let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
+                    let moments = dense(seed + 2, 2 * rows);
+                    let mut old = dense(seed + 3, width);
+                    poison(&mut old, width, bad);
+                    let place = |wanted: bool, old: Vec<u32>| if wanted { old } else { junk(0) };
+                    let words =
+                        vec![dy, x, moments, place(gamma, old), place(beta, dense(seed + 4, width)), record(shape)];
+                    let of = [gamma.then_some((3, width)), beta.then_some((4, width))];
+                    let of: Vec<(usize, usize)> = of.into_iter().flatten().collect();
+                    check(&gpu, &dispatch, &parts, words, &of);
+                }
             }
         }
     }
@@ -155,26 +159,29 @@ fn squares_of_norms_agree_with_their_twin() {
 
 #[test]
 fn squares_of_tables_agree_with_their_twin() {
-    let Some(gpu) = gpu() else { return };
-    for (case, [rows, width, entries]) in
-        [[1, 1, 1], [5, 3, 11], [16, 8, 300], [65, 130, 20], [9, 12, 50_000], [3, 13, 50_001]].into_iter().enumerate()
-    {
-        let (shape, seed) = (Embedding::new(rows, 1, width, entries), case as u32);
-        for bad in poisons() {
-            let mut tokens: Vec<u32> =
-                noise(seed, rows).iter().map(|x| ((x + 1.0) / 2.0 * entries as f32) as u32).collect();
-            tokens.resize(rows + TAIL, 0);
-            let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("an index");
-            let index = Trial::of(&index, vec![tokens, junk(rows), junk(entries), record(shape)]).run(&gpu, 0);
-            let [tokens, previous, last, _] = index.try_into().expect("four");
-            let mut dy = activations(seed + 1, rows, width);
-            poison(&mut dy, width, bad);
-            let table = memory(&gpu, entries * width);
-            let [a, b, c, d] = any(&gpu);
-            let dispatch = ops::embedding_backward(&gpu, &shape, [a, b, c, d, table.clone()], false).expect("one");
-            let (dispatch, parts) = squared(&gpu, dispatch, &[&table]);
-            let words = vec![tokens, previous, last, dy, junk(entries * width), record(shape)];
-            check(&gpu, &dispatch, &parts, words, &[(4, entries * width)]);
+    for gpu in gpus() {
+        for (case, [rows, width, entries]) in
+            [[1, 1, 1], [5, 3, 11], [16, 8, 300], [65, 130, 20], [9, 12, 50_000], [3, 13, 50_001]]
+                .into_iter()
+                .enumerate()
+        {
+            let (shape, seed) = (Embedding::new(rows, 1, width, entries), case as u32);
+            for bad in poisons() {
+                let mut tokens: Vec<u32> =
+                    noise(seed, rows).iter().map(|x| ((x + 1.0) / 2.0 * entries as f32) as u32).collect();
+                tokens.resize(rows + TAIL, 0);
+                let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("an index");
+                let index = Trial::of(&index, vec![tokens, junk(rows), junk(entries), record(shape)]).run(&gpu, 0);
+                let [tokens, previous, last, _] = index.try_into().expect("four");
+                let mut dy = activations(seed + 1, rows, width);
+                poison(&mut dy, width, bad);
+                let table = memory(&gpu, entries * width);
+                let [a, b, c, d] = any(&gpu);
+                let dispatch = ops::embedding_backward(&gpu, &shape, [a, b, c, d, table.clone()], false).expect("one");
+                let (dispatch, parts) = squared(&gpu, dispatch, &[&table]);
+                let words = vec![tokens, previous, last, dy, junk(entries * width), record(shape)];
+                check(&gpu, &dispatch, &parts, words, &[(4, entries * width)]);
+            }
         }
     }
 }
@@ -252,7 +259,7 @@ fn kernels(program: &Program) -> Vec<&'static str> {
 
 #[test]
 fn squares_stand_for_gradients() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let parameters = Parameters::new(&engine, &sizes(), None).expect("parameters");
         let make = || Optimizer::new(&engine, &parameters, &two_groups(), clipped()).expect("an optimizer");
         let mut plain = make();
@@ -290,7 +297,7 @@ fn squares_stand_for_gradients() {
 
 #[test]
 fn squares_name_the_group_that_is_not_finite() {
-    for engine in engines() {
+    for engine in sized_engines() {
         let parameters = Parameters::new(&engine, &sizes(), None).expect("parameters");
         for settings in [clipped(), Settings { guard: true, ..Settings::default() }] {
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
@@ -531,7 +538,7 @@ fn mlp(engine: &Engine, input: f32, squares: bool) -> Bed {
 
 #[test]
 fn squares_of_an_mlp_catch_what_is_not_finite() {
-    for engine in engines() {
+    for engine in sized_engines() {
         for (input, bad) in [(1.0, None), (1e38, Some(2)), (f32::NAN, Some(0)), (f32::INFINITY, Some(0))] {
             let (got, expected) = (mlp(&engine, input, true).run(), mlp(&engine, input, false).run());
             let what = format!("inputs of {input} on {}", engine.name());

@@ -1,7 +1,7 @@
 //! What several tests share: the engines to run on, and comparing numbers.
 
 use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
-use gradus::engine::{AdapterChoice, Choices, Engine};
+use gradus::engine::{AdapterChoice, Choices, Engine, Sizes};
 use gradus::optim::Parameters;
 use gradus::params::Param;
 use std::collections::BTreeSet;
@@ -51,6 +51,18 @@ fn chosen(engine: Engine) -> Engine {
         Ok(name) => engine.choosing(Choices::parse(&name).expect("the name of a tiling")),
         Err(_) => engine,
     }
+}
+
+/// The wgpu engine with the sizes of a processor and with those of a GPU, whatever it is; none where `GRADUS_NO_GPU=1`.
+/// Kernels are tested with both: what they share out, and whom they wait for, is another thing in each.
+pub fn gpus() -> Vec<Engine> {
+    let sized = |gpu: Engine| [Sizes::PROCESSOR, Sizes::GPU].map(|sizes| chosen(gpu.sized(sizes)));
+    gpu().into_iter().flat_map(sized).collect()
+}
+
+/// [`gpus`], and the CPU engine.
+pub fn sized_engines() -> Vec<Engine> {
+    gpus().into_iter().chain([Engine::cpu()]).collect()
 }
 
 /// Both engines, or the CPU engine alone where `GRADUS_NO_GPU=1`.

@@ -143,10 +143,3 @@ pub fn agree(gpu: &Engine, trial: &Trial, terms: usize, what: &str) -> Vec<Vec<u
     }
     expected
 }
-
-/// Gives a kernel that reduces along `rows` rows the constants of a GPU: 32 lanes share a row.
-pub fn share_rows(trial: &mut Trial, rows: usize) {
-    trial.set("WORKGROUP", 128.0);
-    trial.set("LANES", 32.0);
-    trial.grid = [rows.div_ceil(4) as u32, 1, 1];
-}

@@ -30,8 +30,9 @@ pub fn softmax_cross_entropy(
                 *slot = row.get(c).filter(|_| counts).map_or(0.0, gradient);
             }
         }
-        let mean_logit = row.iter().sum::<f64>() / classes as f64;
-        let loss = sum.ln() + largest - (1.0 - smoothing) * row[label] - smoothing * mean_logit;
+        // Without smoothing a logit of −inf costs nothing.
+        let apart = if smoothing == 0.0 { 0.0 } else { smoothing * row.iter().sum::<f64>() / classes as f64 };
+        let loss = sum.ln() + largest - (1.0 - smoothing) * row[label] - apart;
         // Without a largest logit no answer is right.
         verdicts[r] = match (counts, answer == label && !sum.is_nan()) {
             (false, _) => Verdict::default(),

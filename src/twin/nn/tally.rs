@@ -11,12 +11,18 @@ pub fn tally(verdicts: &[Verdict], metrics: &mut Metrics, position: &Position, s
         *metrics = Metrics::default();
     }
     metrics.loss_sum += loss as f32;
-    let part = (loss.max(0.0).fract() * 4_294_967_296.0) as u32;
-    let (sum, carried) = metrics.loss_part.overflowing_add(part);
-    metrics.loss_part = sum;
-    metrics.loss_whole = metrics.loss_whole.wrapping_add(loss.max(0.0) as u32).wrapping_add(u32::from(carried));
+    if (loss as f32).is_finite() {
+        add_exactly(metrics, loss.max(0.0));
+    }
     metrics.correct += marked(CORRECT);
     metrics.rows += marked(COUNTS);
     metrics.loss = (loss / f64::from(marked(COUNTS).max(1))) as f32;
     metrics.epoch = position.epoch;
+}
+
+/// Adds a finite loss, which is not negative, to the exact sum.
+fn add_exactly(metrics: &mut Metrics, loss: f64) {
+    let (sum, carried) = metrics.loss_part.overflowing_add((loss.fract() * 4_294_967_296.0) as u32);
+    metrics.loss_part = sum;
+    metrics.loss_whole = metrics.loss_whole.wrapping_add(loss as u32).wrapping_add(u32::from(carried));
 }

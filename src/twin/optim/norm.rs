@@ -1,6 +1,6 @@
 //! Twin of `shaders/optim/norm.wgsl`.
 
-use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, split_control_mut};
+use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, larger, split_control_mut};
 
 /// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
 pub fn norm<G: Stored>(chunks: &[Chunk], control: &mut [u32], grads: &[G], segment: &Segment, kind: u32) {
@@ -28,7 +28,7 @@ fn of_chunk(kind: u32, values: impl Iterator<Item = f32>) -> f32 {
         1 => values.map(|g| f64::from(g.abs())).sum::<f64>() as f32,
         // A square is rounded to f32, as on the device: it overflows to infinity where torch's does.
         2 => values.map(|g| f64::from(g * g)).sum::<f64>() as f32,
-        3 => values.fold(0.0, |largest, g| join(3, largest, g.abs())),
+        3 => values.fold(0.0, |largest, g| join(3, largest, g)),
         _ => 0.0,
     }
 }
@@ -36,8 +36,7 @@ fn of_chunk(kind: u32, values: impl Iterator<Item = f32>) -> f32 {
 /// Adds two partial results of a norm.
 pub fn join(kind: u32, a: f32, b: f32) -> f32 {
     match kind {
-        3 if a.is_nan() || b.is_nan() => f32::NAN,
-        3 => a.max(b),
+        3 => larger(a, b),
         _ => a + b,
     }
 }

@@ -17,7 +17,7 @@ pub fn norm_fold(chunks: &[Chunk], control: &mut [u32], squares: &[Squares], seg
             if kind != 0 {
                 total.sum += these.iter().map(|one| f64::from(one.sum)).sum::<f64>() as f32;
             }
-            if these.iter().any(|one| one.bad != 0) {
+            if these.iter().any(|one| one.is_bad()) {
                 total.bad_group = total.bad_group.min(chunk.group);
             }
         }

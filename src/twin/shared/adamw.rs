@@ -1,6 +1,6 @@
 //! Twin of `shaders/shared/adamw.wgsl`.
 
-use super::{AMSGRAD, Record, clamp_value};
+use super::{AMSGRAD, Record, clamp_value, larger};
 
 /// One parameter and its moments.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ impl Element {
         let v = record.beta2 * v + (record.one_minus_beta2 * g) * g;
         let mut root = v;
         if has_maximum && record.flags & AMSGRAD != 0 {
-            root = if v.is_nan() { v } else { v_max.max(v) };
+            root = larger(v_max, v);
             v_max = root;
         }
         p -= record.step_size * (m / (root.sqrt() * record.root_scale + record.eps));

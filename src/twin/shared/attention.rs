@@ -20,6 +20,10 @@ pub struct Attention {
     pub rate: f32,
     pub seed: u32,
     pub stream: u32,
+    pub zero: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+    pub pad2: u32,
 }
 
 impl Attention {

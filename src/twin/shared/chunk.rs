@@ -50,7 +50,7 @@ pub struct Segment {
     pub chunks: u32,
     pub place: u32,
     pub seed: u32,
-    pub pad2: u32,
+    pub zero: u32,
 }
 
 impl Segment {

@@ -12,7 +12,7 @@ pub struct Linear {
     pub outputs: u32,
     pub input_quads: u32,
     pub output_quads: u32,
-    pub pad0: u32,
+    pub zero: u32,
     pub pad1: u32,
     pub pad2: u32,
 }

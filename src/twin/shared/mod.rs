@@ -32,7 +32,7 @@ pub use control::{
 };
 pub use dropout::Dropout;
 pub use embedding::{Embedding, NONE};
-pub use float::{clamp_value, lerp, one_minus_exp};
+pub use float::{clamp_value, larger, lerp, one_minus_exp};
 pub use int8::{BLOCK, Block, CODED, Code, NEAREST, top_of};
 pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
