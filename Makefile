@@ -13,6 +13,7 @@ demo:
 test:
 	cargo build
 	sh scripts/adapter.sh
+	[ "$$GRADUS_NO_SPIRV_VAL" = 1 ] || command -v spirv-val >/dev/null || sh scripts/apt_install.sh spirv-tools
 	cargo test
 	[ "$$GRADUS_NO_GPU" = 1 ] || cargo run --quiet --example own_buffers
 

@@ -14,16 +14,8 @@ if adapter_found "$@"; then
     exit 0
 fi
 wanted='install a Vulkan, Metal or DX12 driver (a software one is mesa-vulkan-drivers), or set GRADUS_NO_GPU=1'
-if ! command -v apt-get >/dev/null; then
-    echo "no adapter found: $wanted" >&2
-    exit 1
-fi
-as_root=
-[ "$(id -u)" = 0 ] || as_root='sudo -n'
-echo "no adapter found: installing mesa-vulkan-drivers"
-if ! { $as_root apt-get update -qq &&
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers; }; then
-    echo "mesa-vulkan-drivers could not be installed: $wanted" >&2
+if ! sh "$(dirname "$0")/apt_install.sh" mesa-vulkan-drivers; then
+    echo "no adapter found, and mesa-vulkan-drivers could not be installed: $wanted" >&2
     exit 1
 fi
 if ! adapter_found "$@"; then

@@ -67,6 +67,7 @@ mod transformer_files;
 mod transformer_goldens;
 mod transformer_gradients;
 mod transformer_pass;
+mod translations;
 mod trial;
 mod trunk;
 mod unheard;
