@@ -43,8 +43,8 @@ impl Log {
 }
 
 /// Drops the lines of what a run comes by again, which `kept` refuses; those that stay. A line between them that cannot be
-/// read becomes one that says that it is missing.
-pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<Value>> {
+/// read, or of which `kept` can tell nothing, becomes one that says that it is missing.
+pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> Option<bool>) -> anyhow::Result<Vec<Value>> {
     let bytes = match files::read(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.with_context(|| format!("reading {}", shown_path(file)))?,
@@ -53,7 +53,7 @@ pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> bool) -> anyhow::
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice::<Value>(line) {
             Ok(value) if value[LOST].is_u64() => missing += value[LOST].as_u64().unwrap_or(0),
-            Ok(value) if kept(&value) => {
+            Ok(value) if kept(&value) == Some(true) => {
                 if missing > 0 {
                     writeln!(text, "{{\"{LOST}\":{missing}}}")?;
                 }
@@ -62,8 +62,8 @@ pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> bool) -> anyhow::
                 text.push(b'\n');
                 lines.push(value);
             }
-            Ok(_) => {}
-            Err(_) => missing += 1,
+            Ok(value) if kept(&value) == Some(false) => {}
+            _ => missing += 1,
         }
     }
     if text != bytes {
@@ -79,11 +79,15 @@ mod tests {
     #[test]
     fn damaged_lines_between_good_ones_are_marked_and_the_end_that_comes_again_goes() {
         let file = std::env::temp_dir().join(format!("gradus-log-{}.jsonl", std::process::id()));
-        std::fs::write(&file, b"{\"step\":0}\n{\"st\n\xff\n{\"step\":1,\"a\":0}\n{\"step\":2}\n{\"step\":3").unwrap();
-        let lines = keep_until(&file, |line| line["step"].as_u64().is_some_and(|step| step < 2)).unwrap();
+        std::fs::write(
+            &file,
+            b"{\"step\":0}\n{\"st\n{\"step\":\"1\"}\n\xff\n{\"step\":1,\"a\":0}\n{\"step\":2}\n{\"step\":3",
+        )
+        .unwrap();
+        let lines = keep_until(&file, |line| line["step"].as_u64().map(|step| step < 2)).unwrap();
         assert_eq!(lines.len(), 2);
         let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, "{\"step\":0}\n{\"lost_lines\":2}\n{\"step\":1,\"a\":0}\n");
+        assert_eq!(text, "{\"step\":0}\n{\"lost_lines\":3}\n{\"step\":1,\"a\":0}\n");
         let mut log = Log::open(&file).unwrap();
         log.missing = 3;
         log.add(&serde_json::json!({"step": 2})).unwrap();

@@ -111,11 +111,11 @@ impl RunFolder {
         let steps = resumed.map_or(0, |resumed| resumed.steps);
         write_beside(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
         let metrics = log::keep_until(&path.join(METRICS), |line| match line["began"].is_null() {
-            true => line["steps"].as_u64().is_some_and(|at| at <= steps),
+            true => line["steps"].as_u64().map(|at| at <= steps),
             // A phase that began at this step begins again.
-            false => line["steps"].as_u64().is_some_and(|at| at < steps),
+            false => line["steps"].as_u64().map(|at| at < steps),
         })?;
-        log::keep_until(&path.join(STEPS), |line| line["step"].as_u64().is_some_and(|at| at < steps))?;
+        log::keep_until(&path.join(STEPS), |line| line["step"].as_u64().map(|at| at < steps))?;
         let mut run = RunFolder {
             metrics: Log::open(&path.join(METRICS))?,
             steps: Log::open(&path.join(STEPS))?,
