@@ -48,7 +48,7 @@ fn encoder(preset: &str) -> Result<ClassifySequences, Box<dyn Error>> {
 }
 
 fn decoder(preset: &str) -> Result<Language, Box<dyn Error>> {
-    let vocabulary = Vocabulary::ascii();
+    let vocabulary = Vocabulary::printable_ascii();
     let tokens = vocabulary.encode(&kjv())?;
     let text = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len());
     let (train, test) = (text(&tokens[..(EXAMPLES + 1) * CONTEXT])?, text(&tokens[..CONTEXT + 1])?);

@@ -88,7 +88,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
         say::data(&to_yaml(&implicit(&model.params())));
         return Ok(());
     }
-    let (train, test) = data::digits()?.split(20, options.seed)?;
+    let (train, test) = data::digits()?.split_stratified(20, options.seed)?;
     if options.resume && options.batch.is_auto() {
         bail!("--resume with --batch-size auto: name the size that the run began with");
     }

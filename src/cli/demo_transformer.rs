@@ -150,7 +150,7 @@ pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
 
 impl<'a> Demo<'a> {
     fn new(engine: &'a Engine, options: &'a Options) -> anyhow::Result<Demo<'a>> {
-        let vocabulary = Vocabulary::ascii();
+        let vocabulary = Vocabulary::printable_ascii();
         let gradual = match &options.schedule {
             None => ("schedules/transformer_gradual.yaml".to_owned(), GRADUAL.to_owned()),
             Some(file) => {

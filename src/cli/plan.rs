@@ -150,7 +150,7 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> 
         ModelName::Transformer => {
             let preset = options.preset.as_deref().unwrap_or("tiny");
             let batch = options.batch_size.unwrap_or(demo_transformer::BATCH);
-            let model = demo_transformer::decoder(preset, &Vocabulary::ascii())?;
+            let model = demo_transformer::decoder(preset, &Vocabulary::printable_ascii())?;
             let pass = |trainable: &[Param]| pass(&model, batch, trainable);
             pass(&[])?;
             let steps_per_epoch = demo_transformer::steps_per_epoch(batch).max(1);

@@ -1,5 +1,6 @@
 //! What can be wrong with a data set.
 
+use super::UnknownCharacters;
 use crate::params::tame_line;
 
 /// An error of the data room.
@@ -41,22 +42,22 @@ pub enum Error {
         name: String,
     },
     /// Bytes that are no UTF-8.
-    #[error("{name}: not UTF-8 from byte {offset} on", name = tame_line(.name))]
+    #[error("{name}, line {line}: {reason}", name = tame_line(.name))]
     NotUtf8 {
         /// The text.
         name: String,
-        /// The first byte that does not belong to a character.
-        offset: usize,
+        /// The line of the first byte that does not belong, from 1 on.
+        line: usize,
+        /// What the bytes are, where that can be told.
+        reason: String,
     },
-    /// A character that the vocabulary does not have.
-    #[error("{name}, line {line}: the character {character:?} is not in the vocabulary", name = tame_line(.name))]
-    UnknownCharacter {
+    /// Characters that the vocabulary does not have.
+    #[error("{name}: {characters}, not in the vocabulary", name = tame_line(.name))]
+    UnknownCharacters {
         /// The text.
         name: String,
-        /// The line, from 1 on.
-        line: usize,
-        /// The character.
-        character: char,
+        /// All of them.
+        characters: UnknownCharacters,
     },
     /// A list of characters that is empty or names one twice.
     #[error("a vocabulary needs characters, each once: {reason}")]

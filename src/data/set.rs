@@ -1,7 +1,7 @@
 //! A labelled data set.
 
 use super::Error;
-use super::split::split;
+use super::split::{split, stratified};
 
 /// Rows of numbers, each with a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,18 @@ impl DataSet {
         Ok((self.picked(&train), self.picked(&test)))
     }
 
-    fn picked(&self, rows: &[usize]) -> DataSet {
+    /// The same, with each class in the test set as often as it is in all. A class that is too rare for its share to be a
+    /// row is in the train set alone.
+    ///
+    /// # Errors
+    /// As [`split`](DataSet::split).
+    pub fn split_stratified(&self, test_percent: usize, seed: u32) -> Result<(DataSet, DataSet), Error> {
+        let (train, test) = stratified(&self.labels, test_percent, seed)?;
+        Ok((self.picked(&train), self.picked(&test)))
+    }
+
+    /// These rows, in this order.
+    pub(crate) fn picked(&self, rows: &[usize]) -> DataSet {
         DataSet {
             inputs: self.inputs,
             classes: self.classes,

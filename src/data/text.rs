@@ -1,6 +1,7 @@
 //! Texts: two that are part of the program, and any other.
 
 use super::Error;
+use super::encoding::{NotText, decoded};
 use std::borrow::Cow;
 
 /// A text to learn a language from.
@@ -38,12 +39,10 @@ impl Text {
     /// [`Error::NotUtf8`], [`Error::EmptyText`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Text, Error> {
         let name = name.to_owned();
-        // A byte order mark is no part of the text.
-        let marked = bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec);
-        match String::from_utf8(marked.unwrap_or(bytes)) {
+        match decoded(bytes) {
             Ok(text) if text.is_empty() => Err(Error::EmptyText { name }),
             Ok(text) => Ok(Text { name, text: Cow::Owned(text), licence: "" }),
-            Err(error) => Err(Error::NotUtf8 { name, offset: error.utf8_error().valid_up_to() }),
+            Err(NotText { line, reason }) => Err(Error::NotUtf8 { name, line, reason }),
         }
     }
 
@@ -82,13 +81,9 @@ mod tests {
     const GLOSSES: u32 = 0x959d_828f;
 
     #[test]
-    fn a_file_that_is_no_text_is_refused_with_its_offset() {
+    fn a_file_that_is_no_text_is_refused_with_its_line() {
         let told = |bytes: &[u8]| Text::from_bytes("notes.txt", bytes.to_vec()).expect_err("refused").to_string();
-        assert_eq!(told(b"gradus\xff"), "notes.txt: not UTF-8 from byte 6 on");
-        assert_eq!(
-            told("gr\u{e4}dus".as_bytes().split_last().map_or(&[], |(_, cut)| &cut[..3])),
-            "notes.txt: not UTF-8 from byte 2 on"
-        );
+        assert!(told(b"one\ngr\xe4dus").starts_with("notes.txt, line 2: not UTF-8; it looks like Latin-1"));
         assert_eq!(told(b""), "notes.txt: the text is empty");
         let text = Text::from_bytes("notes.txt", "gr\u{e4}dus\n".into()).expect("a text");
         assert_eq!((text.name(), text.as_str(), text.licence()), ("notes.txt", "gr\u{e4}dus\n", ""));

@@ -1,19 +1,35 @@
 //! Characters as tokens.
 
-use super::{Error, Text};
+use super::{Error, Text, UnknownCharacters};
 use std::collections::BTreeSet;
 
 /// The characters that a model of text knows; a character's token is its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
     characters: Vec<char>,
+    /// Each with its token, by code point.
+    tokens: Vec<(char, u32)>,
 }
 
 impl Vocabulary {
-    /// The end of a line and the 95 printable characters of ASCII, in ASCII's order: 96 entries, and one vocabulary for
-    /// both embedded texts and every other plain one.
+    /// What stands for every character that a vocabulary does not have, where it has this one: U+FFFD.
+    pub const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
+
+    /// The 128 characters of ASCII, tabs and carriage returns among them: a character's token is its code.
     pub fn ascii() -> Vocabulary {
-        Vocabulary { characters: std::iter::once('\n').chain(' '..='~').collect() }
+        Vocabulary::of_sorted('\0'..='\x7f')
+    }
+
+    /// The end of a line and the 95 printable characters of ASCII, in ASCII's order: 96 entries, and one vocabulary for
+    /// both embedded texts.
+    pub fn printable_ascii() -> Vocabulary {
+        Vocabulary::of_sorted(std::iter::once('\n').chain(' '..='~'))
+    }
+
+    fn of_sorted(characters: impl Iterator<Item = char>) -> Vocabulary {
+        let characters: Vec<char> = characters.collect();
+        let tokens = characters.iter().copied().zip(0..).collect();
+        Vocabulary { characters, tokens }
     }
 
     /// Every character of the texts, by code point: the order depends neither on the texts' order nor on how often a
@@ -32,12 +48,25 @@ impl Vocabulary {
     /// [`Error::BadVocabulary`].
     pub fn new(characters: Vec<char>) -> Result<Vocabulary, Error> {
         let bad = |reason: String| Err(Error::BadVocabulary { reason });
-        let mut seen = BTreeSet::new();
-        match characters.iter().find(|character| !seen.insert(**character)) {
-            Some(twice) => bad(format!("{twice:?} is there twice")),
+        let mut tokens: Vec<(char, u32)> = characters.iter().copied().zip(0..).collect();
+        tokens.sort_unstable();
+        match tokens.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => bad(format!("{:?} is there twice", pair[0].0)),
             None if characters.is_empty() => bad("there is none".to_owned()),
-            None => Ok(Vocabulary { characters }),
+            None => Ok(Vocabulary { characters, tokens }),
         }
+    }
+
+    /// With [`UNKNOWN`](Vocabulary::UNKNOWN), at the end where it is new.
+    #[must_use]
+    pub fn with_unknown(self) -> Vocabulary {
+        if self.token(Vocabulary::UNKNOWN).is_some() {
+            return self;
+        }
+        let characters: Vec<char> = self.characters.into_iter().chain([Vocabulary::UNKNOWN]).collect();
+        let mut tokens: Vec<(char, u32)> = characters.iter().copied().zip(0..).collect();
+        tokens.sort_unstable();
+        Vocabulary { characters, tokens }
     }
 
     /// The characters; a character's token is its place.
@@ -51,28 +80,44 @@ impl Vocabulary {
         self.characters.len()
     }
 
+    /// A character's token.
+    pub fn token(&self, character: char) -> Option<u32> {
+        let place = self.tokens.binary_search_by_key(&character, |known| known.0).ok()?;
+        Some(self.tokens[place].1)
+    }
+
     /// The text as tokens, one a character.
     ///
     /// # Errors
-    /// [`Error::UnknownCharacter`].
+    /// [`Error::UnknownCharacters`], with all of them.
     pub fn encode(&self, text: &Text) -> Result<Vec<u32>, Error> {
-        let mut sorted: Vec<(char, u32)> = self.characters.iter().copied().zip(0..).collect();
-        sorted.sort_unstable();
-        let token = |character: char| {
-            let place = sorted.binary_search_by_key(&character, |known| known.0).ok()?;
-            Some(sorted[place].1)
-        };
-        let mut tokens = Vec::with_capacity(text.as_str().len());
-        for (place, character) in text.as_str().char_indices() {
-            match token(character) {
-                Some(token) => tokens.push(token),
-                None => {
-                    let line = text.as_str()[..place].matches('\n').count() + 1;
-                    return Err(Error::UnknownCharacter { name: text.name().to_owned(), line, character });
-                }
-            }
+        let mut unknown = UnknownCharacters::default();
+        let tokens = self.encode_known((text.as_str(), 1), None, &mut unknown);
+        match unknown.is_empty() {
+            true => Ok(tokens),
+            false => Err(Error::UnknownCharacters { name: text.name().to_owned(), characters: unknown }),
         }
-        Ok(tokens)
+    }
+
+    /// The text as tokens. A character that is not in the vocabulary is added to `unknown`, by the line that it stands on
+    /// in its file, and `instead` takes its place; nothing does where that is `None`.
+    pub fn encode_known(
+        &self,
+        (text, first_line): (&str, u64),
+        instead: Option<u32>,
+        unknown: &mut UnknownCharacters,
+    ) -> Vec<u32> {
+        let mut line = first_line;
+        let mut tokens = Vec::with_capacity(text.len());
+        for character in text.chars() {
+            let token = self.token(character);
+            if token.is_none() {
+                unknown.add(character, line);
+            }
+            tokens.extend(token.or(instead));
+            line += u64::from(character == '\n');
+        }
+        tokens
     }
 
     /// The text that the tokens stand for.
@@ -101,9 +146,9 @@ mod tests {
         assert_eq!(both, Vocabulary::of(&[&texts[1], &texts[0]]).expect("a vocabulary"));
         let order: String = both.characters().iter().collect();
         assert_eq!(order, "\n !\"$%'()+,-./0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ^`abcdefghijklmnopqrstuvwxyz");
-        let ascii = Vocabulary::ascii();
+        let ascii = Vocabulary::printable_ascii();
         assert_eq!((both.len(), ascii.len()), (82, 96));
-        for vocabulary in [both, ascii] {
+        for vocabulary in [both, ascii, Vocabulary::ascii()] {
             for text in &texts {
                 let tokens = vocabulary.encode(text).expect("tokens");
                 assert_eq!(tokens.len(), text.as_str().len());
@@ -121,13 +166,35 @@ mod tests {
 
     #[test]
     fn what_is_not_in_it_is_told() {
-        let text = Text::from_bytes("notes", "plain\nand gr\u{e4}dus".into()).expect("a text");
+        let text =
+            Text::from_bytes("notes", "plain\nand gr\u{e4}dus\n\u{201c}gr\u{e4}dus\u{201d}".into()).expect("a text");
         let told = Vocabulary::ascii().encode(&text).expect_err("refused").to_string();
-        assert_eq!(told, "notes, line 2: the character '\u{e4}' is not in the vocabulary");
-        let told = Vocabulary::ascii().decode(&[5, 96]).expect_err("refused").to_string();
+        let words = "notes: '\u{e4}' (2 times, first on line 2), '\u{201c}' (once, on line 3), '\u{201d}' (once, on line 3), \
+                     not in the vocabulary";
+        assert_eq!(told, words);
+        let told = Vocabulary::printable_ascii().decode(&[5, 96]).expect_err("refused").to_string();
         assert_eq!(told, "token 1 is 96, but the vocabulary has 96 entries (0 to 95)");
         let told = |characters: &str| Vocabulary::new(characters.chars().collect()).expect_err("refused").to_string();
         assert_eq!(told("abca"), "a vocabulary needs characters, each once: 'a' is there twice");
         assert_eq!(told(""), "a vocabulary needs characters, each once: there is none");
+    }
+
+    #[test]
+    fn ascii_is_all_of_ascii_and_a_code_is_a_token() {
+        let text = Text::from_bytes("tabs", "a\tb\r\n\x0c".into()).expect("a text");
+        assert_eq!(Vocabulary::ascii().encode(&text).expect("tokens"), [97, 9, 98, 13, 10, 12]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out_or_has_a_place() {
+        let ascii = Vocabulary::ascii();
+        let with = ascii.clone().with_unknown();
+        assert_eq!((with.len(), with.token(Vocabulary::UNKNOWN)), (129, Some(128)));
+        assert_eq!(with.clone().with_unknown(), with);
+        let mut unknown = UnknownCharacters::default();
+        assert_eq!(ascii.encode_known(("a\u{e4}b", 1), None, &mut unknown), [97, 98]);
+        assert_eq!(with.encode_known(("a\u{e4}b", 7), Some(128), &mut unknown), [97, 128, 98]);
+        assert_eq!(unknown.to_string(), "'\u{e4}' (2 times, first on line 1)");
+        assert_eq!(with.decode(&[97, 128]).expect("a text"), "a\u{fffd}");
     }
 }

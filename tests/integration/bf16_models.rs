@@ -28,13 +28,13 @@ fn language() -> Language {
         heads: 2,
         hidden: 16,
         intermediate: 40,
-        vocab: Vocabulary::ascii().len(),
+        vocab: Vocabulary::printable_ascii().len(),
         context: 12,
         activation: Activation::GeluNew,
         norm_eps: 1e-5,
         dropout: 0.1,
     };
-    let tokens = Vocabulary::ascii().encode(&kjv()).expect("tokens");
+    let tokens = Vocabulary::printable_ascii().encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), sizes.vocab).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
     Language::new(&Transformer::new(sizes).expect("a model"), (&train, &test)).expect("a task")

@@ -18,7 +18,7 @@ fn sizes(kind: Kind) -> Sizes {
         heads: 2,
         hidden: 16,
         intermediate: 24,
-        vocab: Vocabulary::ascii().len(),
+        vocab: Vocabulary::printable_ascii().len(),
         context: 12,
         activation: Activation::GeluNew,
         norm_eps: 1e-5,
@@ -29,7 +29,7 @@ fn sizes(kind: Kind) -> Sizes {
 const ENCODER: Kind = Kind::Encoder { types: 2, classes: 3, pooling: Pooling::Mean };
 
 fn language(sizes: Sizes, fixed: bool) -> Language {
-    let vocabulary = Vocabulary::ascii();
+    let vocabulary = Vocabulary::printable_ascii();
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let text = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = text.split(20).expect("two");
