@@ -89,6 +89,7 @@
 //! Invariant: pure. This room never uses wgpu, `engine`, `optim`, `nn`, `train`, clocks or the file system; the YAML
 //! crate is imported by one file.
 
+pub(crate) mod as_written;
 mod check;
 pub mod class;
 mod class_spec;

@@ -3,9 +3,11 @@
 //! The text is read into the crate's own value first, which refuses equal keys at any depth, alias bombs and deep
 //! nesting; sections then take their keys one by one and complain about what is left.
 
+use super::as_written::{Texts, Written};
 use super::class::{self, Arguments};
 use super::{BadLaw, Error};
 use crate::params::{Field, nearest};
+use serde::de::DeserializeSeed;
 use serde_yaml::{Mapping, Value};
 
 /// A mapping of a file, at a dotted path.
@@ -387,12 +389,26 @@ impl Section {
         }
     }
 
-    /// Puts a value in the place of what stands at a dotted path, read as YAML; sections that are not there are made.
-    pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Error> {
+    /// The top level of a file whose texts are taken as they are written in it.
+    pub(crate) fn parse_with(texts: Texts, file: &str, text: &str) -> Result<Section, Error> {
+        let mut section = Section::parse(file, text)?;
+        let mut value = Value::Mapping(section.map);
+        write_over(&mut value, written(texts, text.trim_start_matches('\u{feff}')));
+        section.map = value.as_mapping().cloned().unwrap_or_default();
+        Ok(section)
+    }
+
+    /// Puts a value in the place of what stands at a dotted path, read as YAML, its texts as they are written; sections
+    /// that are not there are made.
+    pub(crate) fn set(&mut self, texts: Texts, path: &str, value: &str) -> Result<(), Error> {
         let told = format!("--set {path}");
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: told.clone(), reason: error.to_string() };
-        let value: Value = serde_yaml::from_str(value).map_err(not_yaml)?;
+        let text = value;
+        let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
         let steps: Vec<&str> = path.split('.').collect();
+        if let Some(texts) = texts.below(&steps) {
+            write_over(&mut value, written(texts, text));
+        }
         self.put(&steps, value).map_err(|(key, found)| Error::BadValue {
             file: told.clone(),
             key,
@@ -454,6 +470,31 @@ impl Section {
     /// Whether the key's value is this word.
     pub(crate) fn is_word(&self, key: &str, word: &str) -> bool {
         self.peek(key) == Some(word)
+    }
+}
+
+/// The texts of a file as they are written. What is no mapping where one is expected is told by who reads the values.
+fn written(texts: Texts, text: &str) -> Written {
+    texts.deserialize(serde_yaml::Deserializer::from_str(text)).unwrap_or(Written::Nothing)
+}
+
+/// Puts texts in the place of what YAML made of them.
+fn write_over(value: &mut Value, written: Written) {
+    match (value, written) {
+        (Value::Mapping(map), Written::Map(entries)) => {
+            for (key, written) in entries {
+                if let Some(value) = map.get_mut(key) {
+                    write_over(value, written);
+                }
+            }
+        }
+        (Value::Sequence(list), Written::List(texts)) if list.len() == texts.len() => {
+            list.iter_mut().zip(texts).for_each(|(value, text)| write_over(value, Written::Text(text)));
+        }
+        (value, Written::Text(text)) if value.is_bool() || value.is_number() || value.is_null() => {
+            *value = Value::String(text);
+        }
+        _ => {}
     }
 }
 
