@@ -1,9 +1,9 @@
 //! The section `data`.
 
 use super::file::absolute;
-use super::table::repeated;
-use super::{Error, ModelKind};
+use super::{Error, ModelKind, ModelSpec};
 use crate::schedule::yaml::{Raw, Section};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// What a run file says of its data.
@@ -13,7 +13,35 @@ pub struct DataSpec {
     pub source: Source,
     /// What is tested on.
     pub test: TestSet,
+    /// `split`: how a part of labelled rows is held out.
+    pub split: Split,
+    /// `unknown`: what becomes of characters that the vocabulary does not have.
+    pub unknown: Unknown,
+    /// `skip_bad_rows`: a table is read without the rows that cannot be used.
+    pub skip_bad_rows: bool,
     pub(super) raw: Raw,
+}
+
+/// How a part of labelled rows is held out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// Each class in its share.
+    #[default]
+    Stratified,
+    /// Any rows.
+    Random,
+}
+
+/// What becomes of characters that a vocabulary does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are refused.
+    #[default]
+    Error,
+    /// They are left out.
+    Skip,
+    /// One token stands for all of them: that of [`Vocabulary::UNKNOWN`](crate::data::Vocabulary::UNKNOWN).
+    Token,
 }
 
 /// What is trained on.
@@ -25,7 +53,7 @@ pub enum Source {
     Text {
         /// `train`.
         train: PathBuf,
-        /// `vocabulary: ascii`; else every character that comes.
+        /// `vocabulary: ascii`, the 128 characters of ASCII; else every character that comes.
         ascii: bool,
     },
     /// A table of texts with a label each, for an encoder.
@@ -47,8 +75,9 @@ pub enum Source {
         label: String,
         /// `features`: the columns that go in; without it all but the label's.
         features: Vec<String>,
-        /// `standardize`: each column to mean 0 and deviation 1 over the train set.
-        standardize: bool,
+        /// `standardize`: each column to mean 0 and deviation 1 over the train set. Where nothing is said, as in the run that
+        /// is begun from, and else yes.
+        standardize: Option<bool>,
         /// `classes`, as for texts.
         classes: Vec<String>,
     },
@@ -72,6 +101,16 @@ pub enum TestSet {
     File(PathBuf, Option<PathBuf>),
 }
 
+impl TestSet {
+    /// How much of the train set is held out.
+    pub(super) fn percent(&self) -> usize {
+        match self {
+            TestSet::Percent(percent) => *percent,
+            TestSet::File(..) => 0,
+        }
+    }
+}
+
 /// Sets that are part of the program, by kind of model.
 fn embedded(kind: ModelKind) -> &'static [&'static str] {
     match kind {
@@ -86,8 +125,9 @@ const TEST_PERCENT: u64 = 10;
 
 impl DataSpec {
     /// Reads the section; files stand relative to `folder`.
-    pub(super) fn read(section: Section, kind: ModelKind, folder: &Path) -> Result<DataSpec, Error> {
-        let reading = Reading { raw: Raw::default(), section, folder };
+    pub(super) fn read(section: Section, model: &ModelSpec, folder: &Path) -> Result<DataSpec, Error> {
+        let kind = model.kind;
+        let reading = Reading { raw: Raw::default(), section, folder, begins_anew: model.from.is_none() };
         if reading.section.has("embedded") {
             return reading.embedded(kind);
         }
@@ -126,6 +166,8 @@ struct Reading<'a> {
     section: Section,
     raw: Raw,
     folder: &'a Path,
+    /// Whether the model does not begin from another.
+    begins_anew: bool,
 }
 
 impl Reading<'_> {
@@ -135,24 +177,40 @@ impl Reading<'_> {
             let instead = "none of the embedded sets is one of labelled texts: give train, text and label";
             return Err(self.section.misplaced("embedded", instead).into());
         }
-        self.section.only(&["embedded", "test_percent"])?;
+        self.section.only(match kind {
+            ModelKind::Mlp => &["embedded", "test_percent", "split"],
+            _ => &["embedded", "test_percent", "unknown"],
+        })?;
         let name = self.section.word("embedded", known)?;
-        self.done(Source::Embedded(name))
+        self.done(Source::Embedded(name), kind)
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {
-        self.section.only(&["embedded", "train", "test", "test_percent", "vocabulary"])?;
-        let ascii = self.section.word_or_first("vocabulary", &["texts", "ascii"])? == "ascii";
+        self.section.only(&["embedded", "train", "test", "test_percent", "vocabulary", "unknown"])?;
+        let vocabulary = self.section.word_or_first("vocabulary", &["texts", "ascii"])?;
         let train = self.file("train")?;
-        self.done(Source::Text { train, ascii })
+        self.done(Source::Text { train, ascii: vocabulary == "ascii" }, ModelKind::Decoder)
     }
 
     fn labelled_texts(mut self) -> Result<DataSpec, Error> {
-        self.section.only(&["train", "test", "test_percent", "text", "label", "classes"])?;
+        self.section.only(&[
+            "train",
+            "test",
+            "test_percent",
+            "split",
+            "text",
+            "label",
+            "classes",
+            "unknown",
+            "skip_bad_rows",
+        ])?;
         let train = self.file("train")?;
         let (text, label) = (self.section.text("text")?, self.section.text("label")?);
+        if text == label {
+            return Err(self.section.bad("text", text, "another column than the label's", None).into());
+        }
         let classes = self.names("classes")?;
-        self.done(Source::LabelledTexts { train, text, label, classes })
+        self.done(Source::LabelledTexts { train, text, label, classes }, ModelKind::Encoder)
     }
 
     fn numbers(mut self) -> Result<DataSpec, Error> {
@@ -161,32 +219,42 @@ impl Reading<'_> {
             "train",
             "test",
             "test_percent",
+            "split",
             "label",
             "features",
             "standardize",
             "classes",
+            "skip_bad_rows",
             "train_labels",
         ])?;
         let (train, label) = (self.file("train")?, self.section.text("label")?);
         let (features, classes) = (self.names("features")?, self.names("classes")?);
-        let standardize = self.section.truth("standardize", true)?;
-        self.done(Source::Numbers { train, label, features, standardize, classes })
+        if features.contains(&label) {
+            let allowed = "a column that may go in: it is the label, and a model that sees it has nothing to learn";
+            return Err(self.section.bad("features", label, allowed, None).into());
+        }
+        let standardize = match self.section.has("standardize") || self.begins_anew {
+            true => Some(self.section.truth("standardize", true)?),
+            false => None,
+        };
+        self.done(Source::Numbers { train, label, features, standardize, classes }, ModelKind::Mlp)
     }
 
     fn images(mut self) -> Result<DataSpec, Error> {
-        self.section.only(&["train", "train_labels", "test", "test_labels", "test_percent", "scale"])?;
+        self.section.only(&["train", "train_labels", "test", "test_labels", "test_percent", "split", "scale"])?;
         let (train, labels) = (self.file("train")?, self.file("train_labels")?);
         let scale = self.section.number("scale", 255.0)?;
         if !scale.is_finite() || scale <= 0.0 {
             return Err(self.section.bad("scale", scale.to_string(), "a number above 0", None).into());
         }
-        self.done(Source::Images { train, labels, scale })
+        self.done(Source::Images { train, labels, scale }, ModelKind::Mlp)
     }
 
     /// A list of names, each once; numbers are names too.
     fn names(&mut self, key: &'static str) -> Result<Vec<String>, Error> {
-        let names = self.section.scalars(key)?;
-        match repeated(&names) {
+        let names: Vec<String> = self.section.scalars(key)?.iter().map(|name| name.trim().to_owned()).collect();
+        let mut seen = HashSet::new();
+        match names.iter().find(|name| !seen.insert(name.as_str())) {
             Some(twice) => Err(self.section.bad(key, twice.clone(), "there once", None).into()),
             None => Ok(names),
         }
@@ -199,25 +267,50 @@ impl Reading<'_> {
         Ok(path)
     }
 
-    fn done(mut self, source: Source) -> Result<DataSpec, Error> {
+    /// The test set, and the keys that several kinds of data have.
+    fn done(mut self, source: Source, kind: ModelKind) -> Result<DataSpec, Error> {
+        let test = self.test_set(&source)?;
+        let mut split = Split::default();
+        if kind != ModelKind::Decoder && matches!(test, TestSet::Percent(_)) {
+            let word = self.section.word_or_first("split", &["stratified", "random"])?;
+            split = if word == "random" { Split::Random } else { Split::Stratified };
+        }
+        let mut unknown = Unknown::default();
+        if kind != ModelKind::Mlp {
+            let word = self.section.word_or_first("unknown", &["error", "skip", "token"])?;
+            unknown = match word {
+                "skip" => Unknown::Skip,
+                "token" => Unknown::Token,
+                _ => Unknown::Error,
+            };
+        }
+        let mut skip_bad_rows = false;
+        if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. }) {
+            skip_bad_rows = self.section.flag("skip_bad_rows")?;
+        }
+        // Files stand there as they were found.
+        let raw = self.section.said().with_all(self.raw);
+        Ok(DataSpec { source, test, split, unknown, skip_bad_rows, raw })
+    }
+
+    fn test_set(&mut self, source: &Source) -> Result<TestSet, Error> {
         let percent = self.section.count("test_percent")?;
-        let test = if self.section.has("test") {
-            if percent.is_some() {
-                return Err(self.section.misplaced("test_percent", "test names a file: keep one of the two").into());
+        if self.section.has("test") {
+            for (key, is_there) in [("test_percent", percent.is_some()), ("split", self.section.has("split"))] {
+                if is_there {
+                    return Err(self.section.misplaced(key, "test names a file: keep one of the two").into());
+                }
             }
             let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;
-            TestSet::File(self.file("test")?, labels)
-        } else {
-            if self.section.has("test_labels") {
-                return Err(self.section.missing(&["test"]).into());
-            }
-            let percent = percent.unwrap_or_else(|| self.section.say("test_percent", TEST_PERCENT));
-            if !(1..=99).contains(&percent) {
-                return Err(self.section.bad("test_percent", percent.to_string(), "from 1 to 99", None).into());
-            }
-            TestSet::Percent(percent as usize)
-        };
-        // Files stand there as they were found.
-        Ok(DataSpec { source, test, raw: self.section.said().with_all(self.raw) })
+            return Ok(TestSet::File(self.file("test")?, labels));
+        }
+        if self.section.has("test_labels") {
+            return Err(self.section.missing(&["test"]).into());
+        }
+        let percent = percent.unwrap_or_else(|| self.section.say("test_percent", TEST_PERCENT));
+        if !(1..=99).contains(&percent) {
+            return Err(self.section.bad("test_percent", percent.to_string(), "from 1 to 99", None).into());
+        }
+        Ok(TestSet::Percent(percent as usize))
     }
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a run file, and with what it names.
 
-use crate::params::{Shown, nearest, shown_list, shown_path};
+use crate::params::{Shown, nearest, shown_list, shown_path, tame};
 use crate::{data, nn, schedule, train};
 use std::path::{Path, PathBuf};
 
@@ -60,29 +60,17 @@ pub enum Error {
         /// What may be set.
         may_be_set: &'static str,
     },
-    /// A label of the test set that no example of the train set has.
-    #[error("{}, line {line}: the label {label:?} never comes in what is trained on{}; labels there are {}", shown_path(.path), did_you_mean(.label, .known), shown_list(.known), label = Shown(.label))]
-    UnknownLabel {
+    /// Rows of a table that cannot be used.
+    #[error("{}", bad_rows(.path, *.count, *.rows, .shown))]
+    BadRows {
         /// The table.
         path: PathBuf,
-        /// The line, from 1 on.
-        line: u64,
-        /// The label.
-        label: String,
-        /// Those that are known.
-        known: Vec<String>,
-    },
-    /// A label that `data.classes` does not have.
-    #[error("{}, line {line}: the label {label:?} is none of data.classes{}, which are {}", shown_path(.path), did_you_mean(.label, .classes), shown_list(.classes), label = Shown(.label))]
-    NotAClass {
-        /// The table.
-        path: PathBuf,
-        /// The line, from 1 on.
-        line: u64,
-        /// The label.
-        label: String,
-        /// The classes.
-        classes: Vec<String>,
+        /// How many.
+        count: usize,
+        /// Rows there are in all.
+        rows: usize,
+        /// The first of them: the line, from 1 on, and what is wrong.
+        shown: Vec<(u64, String)>,
     },
     /// A class without an example to learn it from.
     #[error("{}: the class {class:?} has no example to train on", shown_path(.path), class = Shown(.class))]
@@ -93,7 +81,7 @@ pub enum Error {
         class: String,
     },
     /// A run that would go on with other data than it began with.
-    #[error("{}: the data is not what the run began with: {what}", shown_path(.folder), what = Shown(.what))]
+    #[error("{}: the data is not what the run began with: {what}", shown_path(.folder), what = tame(.what))]
     Changed {
         /// The run's folder.
         folder: PathBuf,
@@ -127,7 +115,22 @@ impl Error {
     }
 }
 
-fn did_you_mean(name: &str, known: &[String]) -> String {
+/// One bad row is told on a line; several have one each.
+fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)]) -> String {
+    let path = shown_path(path);
+    if let (1, [(line, reason)]) = (count, shown) {
+        return format!("{path}, line {line}: {reason} (data.skip_bad_rows: true goes on without such rows)");
+    }
+    let ways = if count < rows { " (data.skip_bad_rows: true goes on without them)" } else { "" };
+    let mut told = format!("{path}: {count} of {rows} rows cannot be used{ways}:");
+    shown.iter().for_each(|(line, reason)| told.push_str(&format!("\n  line {line}: {reason}")));
+    if count > shown.len() {
+        told.push_str(&format!("\n  and {} more", count - shown.len()));
+    }
+    told
+}
+
+pub(super) fn did_you_mean(name: &str, known: &[String]) -> String {
     let nearest = nearest(name, known.iter().map(String::as_str));
     nearest.map_or_else(String::new, |nearest| format!(" (did you mean {:?}?)", Shown(nearest)))
 }

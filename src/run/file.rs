@@ -3,6 +3,7 @@
 use super::keys::{self, Said};
 use super::{DataSpec, Error, ModelSpec, rows};
 use crate::params::{Rule, Storage};
+use crate::schedule::as_written::Texts;
 use crate::schedule::yaml::{Raw, RawValue, Section};
 use crate::schedule::{LrScaling, Plan, SECTIONS, Spec};
 use crate::train::{self, files};
@@ -84,6 +85,27 @@ const KEYS: [&str; 18] = [
     "checkpoint_every_steps",
 ];
 
+/// Where texts stand, which are what their user wrote: a column may be called `1`, a class `True`, a run `007`.
+const TEXTS: Texts = Texts::Below(&[
+    ("name", Texts::Here),
+    ("output", Texts::Here),
+    ("schedule", Texts::Here),
+    ("model", Texts::Below(&[("from", Texts::Here)])),
+    (
+        "data",
+        Texts::Below(&[
+            ("train", Texts::Here),
+            ("train_labels", Texts::Here),
+            ("test", Texts::Here),
+            ("test_labels", Texts::Here),
+            ("text", Texts::Here),
+            ("label", Texts::Here),
+            ("features", Texts::Listed),
+            ("classes", Texts::Listed),
+        ]),
+    ),
+]);
+
 const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
 const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv, text: review, label: stars}";
 
@@ -144,7 +166,7 @@ impl RunFile {
         (folder, name): (&Path, &str),
         settings: &[(String, String)],
     ) -> Result<RunFile, Error> {
-        let mut top = Section::parse(file, text)?;
+        let mut top = Section::parse_with(TEXTS, file, text)?;
         let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
         which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
         take_schedule_file(&mut top, folder)?;
@@ -153,7 +175,7 @@ impl RunFile {
         top.only(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
         let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;
-        let data = DataSpec::read(top.section("data", DATA)?, model.kind, folder)?;
+        let data = DataSpec::read(top.section("data", DATA)?, &model, folder)?;
         let mut schedule = top.split_off(&SECTIONS);
         let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
         let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
@@ -304,7 +326,7 @@ const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "
 
 /// Puts a setting of the command line in its place. What it names as a file stands where the user stands.
 fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
-    top.set(key, value)?;
+    top.set(TEXTS, key, value)?;
     let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from"]);
     let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     for path in files.filter(|path| is_below(path)) {

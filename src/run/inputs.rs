@@ -2,6 +2,7 @@
 
 use super::{DataSpec, Error};
 use crate::data::Vocabulary;
+use crate::params::shown_list;
 use crate::train::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -59,7 +60,7 @@ impl Inputs {
     /// The first thing that differs from what a run began with, named as its owner knows it.
     pub(super) fn change_since(&self, began: &Inputs, data: &DataSpec) -> Option<String> {
         let listed = |what: &str, before: &[String], now: &[String]| {
-            format!("the {what} were {}, and are {} now", before.join(", "), now.join(", "))
+            format!("the {what} were {}, and are {} now", shown_list(before), shown_list(now))
         };
         let names = |inputs: &Inputs| inputs.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
         let (columns_before, columns) = (names(began), names(self));

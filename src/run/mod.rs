@@ -5,19 +5,26 @@
 //!
 //! Invariant: it reads files, and neither trains, writes nor prints.
 
+mod bad_rows;
 mod data;
 mod error;
+mod examples;
 mod file;
+mod file_kind;
 mod idx;
 mod inputs;
+mod json_lines;
 mod keys;
 mod material;
 mod model;
 mod rows;
+mod separated;
+mod sets;
 mod shapes;
 mod table;
+mod weights;
 
-pub use data::{DataSpec, Source, TestSet};
+pub use data::{DataSpec, Source, Split, TestSet, Unknown};
 pub use error::Error;
 pub use file::{BatchRows, RunFile};
 pub use inputs::Inputs;

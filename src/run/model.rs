@@ -2,17 +2,11 @@
 
 use super::Error;
 use super::file::absolute;
-use super::inputs::INPUTS;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
-use crate::params::{Param, Storage, floats};
+use crate::params::Storage;
 use crate::schedule::yaml::{Raw, Section};
-use crate::train::files;
-use safetensors::tensor::SafeTensors;
 use std::path::{Path, PathBuf};
-
-/// Values of parameters, by name.
-pub(super) type Values = Vec<(String, Vec<f32>)>;
 
 /// What kind of model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +104,7 @@ impl ModelSpec {
     }
 
     /// What the names of the head's parameters start with: what a task has of its own, where the trunk is pretrained.
-    fn head(&self) -> Vec<String> {
+    pub(super) fn head(&self) -> Vec<String> {
         let names: &[&str] = match (self.kind, self.tied, self.pooling) {
             (ModelKind::Mlp, ..) => return vec![format!("layers.{}.", self.layers.len())],
             (ModelKind::Decoder, true, _) => &[],
@@ -147,51 +141,19 @@ impl ModelSpec {
         Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
     }
 
-    /// The folder of the run that is begun from, where it is one: the folder named, or that of the file named.
-    pub(super) fn earlier_run(&self) -> Option<&Path> {
-        let from = self.from.as_deref()?;
-        let folder = if from.is_dir() { from } else { from.parent()? };
-        (from.is_dir() || folder.join(INPUTS).exists()).then_some(folder)
-    }
-
     /// Whether nothing but a decoder's last norm trains where its trunk does not.
     pub(super) fn has_no_head(&self) -> bool {
         self.head().is_empty()
     }
 
-    /// Values to begin with: of the file that is begun from, and for a head that does not fit or is not there, `initial`'s.
-    /// Without `keeps_head` the head is new in any case. The names of the parameters that stayed new.
-    pub(super) fn values(
-        &self,
-        params: &[Param],
-        mut initial: Values,
-        keeps_head: bool,
-    ) -> Result<Option<(Values, Vec<String>)>, Error> {
-        let Some(from) = &self.from else { return Ok(None) };
-        let path = if from.is_dir() { from.join("model.safetensors") } else { from.clone() };
-        let bytes = files::read(&path).map_err(|error| Error::unreadable(&path, &error))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::bad_file(&path, error.to_string()))?;
-        let head = self.head();
-        let (mut wrong, mut new) = (Vec::new(), Vec::new());
-        for ((name, values), param) in initial.iter_mut().zip(params) {
-            let is_head = head.iter().any(|start| name.starts_with(start));
-            let found = file.tensor(name).ok().filter(|_| keeps_head || !is_head);
-            match found.filter(|tensor| tensor.shape() == param.shape).and_then(|tensor| floats(&tensor)) {
-                Some(there) => *values = there,
-                None if is_head => new.push(name.clone()),
-                None => wrong.push(match file.tensor(name) {
-                    Ok(tensor) if tensor.shape() != param.shape => {
-                        format!("{name} is {:?} there and {:?} here", tensor.shape(), param.shape)
-                    }
-                    Ok(tensor) => format!("{name} is {:?}, not a float", tensor.dtype()),
-                    Err(_) => format!("{name} is missing"),
-                }),
-            }
+    /// Tables with a row for each token: what a model learnt in them holds for its own vocabulary alone.
+    pub(super) fn token_tables(&self) -> &'static [&'static str] {
+        match (self.kind, self.tied) {
+            (ModelKind::Mlp, _) => &[],
+            (ModelKind::Decoder, true) => &["transformer.wte.weight"],
+            (ModelKind::Decoder, false) => &["transformer.wte.weight", "lm_head.weight"],
+            (ModelKind::Encoder, _) => &["embeddings.word_embeddings.weight"],
         }
-        if !wrong.is_empty() {
-            return Err(Error::bad_file(&path, format!("it does not fit this model: {}", wrong.join("; "))));
-        }
-        Ok(Some((initial, new)))
     }
 }
 

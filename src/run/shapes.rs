@@ -1,10 +1,11 @@
 //! The names and shapes of a model that need not be loaded.
 
 use super::Error;
+use super::file_kind::{TELLING_BYTES, other_than_safetensors};
 use crate::params::Param;
 use crate::train::files;
 use safetensors::tensor::Metadata;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 /// Longest header that a safetensors file may have.
@@ -17,6 +18,12 @@ const MOST_HEADER_BYTES: u64 = 100_000_000;
 pub fn shapes(path: &Path) -> Result<Vec<Param>, Error> {
     let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
     let mut file = files::open(path).map_err(unreadable)?;
+    let mut beginning = Vec::new();
+    (&mut file).take(TELLING_BYTES as u64).read_to_end(&mut beginning).map_err(unreadable)?;
+    if let Some(reason) = other_than_safetensors(path, &beginning) {
+        return Err(Error::bad_file(path, reason));
+    }
+    file.rewind().map_err(unreadable)?;
     let mut length = [0; 8];
     file.read_exact(&mut length)
         .map_err(|_| Error::bad_file(path, "no safetensors file: it is shorter than 8 bytes"))?;

@@ -1,116 +1,108 @@
 //! Tables of text: CSV, TSV, and JSON lines.
 
-use super::Error;
+use super::bad_rows::BadRows;
+use super::{Error, json_lines, separated};
+use crate::data::{NotText, decoded};
+use crate::params::Shown;
 use crate::train::files;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// Rows under named columns.
 pub(super) struct Table {
+    pub(super) path: PathBuf,
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Row>,
+    /// Rows that could not be read.
+    pub(super) bad: BadRows,
+    /// How labels are written: numbers of JSON have one form each.
+    pub(super) form: fn(&str) -> String,
 }
 
-/// A row, and the line of the file that it begins on, from 1 on. JSON may leave a cell out.
+/// A row, and the line of the file that it begins on, from 1 on.
 pub(super) struct Row {
     pub(super) line: u64,
-    cells: Vec<Option<String>>,
+    /// By column; JSON may leave the last ones out.
+    pub(super) cells: Vec<Cell>,
+}
+
+/// What stands under a column.
+pub(super) enum Cell {
+    /// A text, or a number as text.
+    Text(String),
+    /// Nothing: JSON leaves it out or says null.
+    Missing,
+    /// Something that is neither: why it cannot be used.
+    Bad(String),
 }
 
 impl Table {
-    /// Reads a table; its kind is told by the file's extension: `csv`, `tsv`, or `jsonl`.
-    pub(super) fn read(path: &Path) -> Result<Table, Error> {
-        let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
-        let table = match extension(path).as_str() {
-            "csv" => Table::separated(path, &bytes, b',')?,
-            "tsv" => Table::separated(path, &bytes, b'\t')?,
-            "jsonl" | "ndjson" => Table::json_lines(path, &bytes)?,
+    /// Reads a table; its kind is told by the file's extension: `csv`, `tsv`, or `jsonl`. Its labels stand under `label`.
+    pub(super) fn read(path: &Path, label: &str) -> Result<Table, Error> {
+        let read = match extension(path).as_str() {
+            "csv" => separated::csv,
+            "tsv" => separated::tsv,
+            "jsonl" | "ndjson" => json_lines::read,
+            "json" => {
+                let ways =
+                    "it may be one JSON value; JSON lines (.jsonl) have an object a line, as jq -c '.[]' writes them";
+                return Err(Error::bad_file(path, ways));
+            }
             other => {
                 let kinds = "csv (commas), tsv (tabs) or jsonl (a JSON object a line)";
                 return Err(Error::bad_file(path, format!("the extension {other:?} is no table's: {kinds}")));
             }
         };
-        if table.rows.is_empty() {
-            return Err(Error::bad_file(path, "the table has no rows"));
+        let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
+        let text = decoded(bytes).map_err(|NotText { line, reason }| Error::bad_line(path, line as u64, reason))?;
+        let table = read(path, &text, label)?;
+        match table.rows.is_empty() {
+            true => table.bad.judged(path, 0, false).and(Err(Error::bad_file(path, "the table has no rows"))),
+            false => Ok(table),
         }
-        if let Some(twice) = repeated(&table.columns) {
-            return Err(Error::bad_file(path, format!("the column {twice:?} is there twice")));
-        }
-        Ok(table)
     }
 
-    fn separated(path: &Path, bytes: &[u8], delimiter: u8) -> Result<Table, Error> {
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
-        let bad = |error: csv::Error| {
-            let line = error.position().map(csv::Position::line);
-            Error::BadFile { path: path.to_owned(), line, reason: in_words(&error) }
+    /// The place of a column, which is there once.
+    pub(super) fn column(&self, name: &str) -> Result<usize, Error> {
+        column(&self.path, &self.columns, name)
+    }
+
+    /// The places of several columns, each of which is there once.
+    pub(super) fn columns(&self, names: &[String]) -> Result<Vec<usize>, Error> {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, name) in self.columns.iter().enumerate() {
+            places.entry(name).or_default().push(place);
+        }
+        let place = |name: &String| match places.get(name.as_str()).map(Vec::as_slice) {
+            Some([place]) => Ok(*place),
+            // What is wrong is told there.
+            _ => self.column(name),
         };
-        let columns = reader.headers().map_err(bad)?.iter().map(|name| name.trim().to_owned()).collect();
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(bad)?;
-            let line = record.position().map_or(0, csv::Position::line);
-            rows.push(Row { line, cells: record.iter().map(|cell| Some(cell.to_owned())).collect() });
-        }
-        Ok(Table { columns, rows })
+        names.iter().map(place).collect()
     }
 
-    fn json_lines(path: &Path, bytes: &[u8]) -> Result<Table, Error> {
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Error::bad_file(path, format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
-        let mut columns: Vec<String> = Vec::new();
-        let mut rows = Vec::new();
-        for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-            let object: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(text).map_err(|error| Error::bad_line(path, line, error.to_string()))?;
-            if columns.is_empty() {
-                columns = object.keys().cloned().collect();
-            }
-            let cell = |column: &String| match object.get(column)? {
-                serde_json::Value::String(text) => Some(text.clone()),
-                serde_json::Value::Null => None,
-                other => Some(other.to_string()),
-            };
-            rows.push(Row { line, cells: columns.iter().map(cell).collect() });
+    /// What stands in a row, without what is blank around it; what is wrong with it where it is no text.
+    pub(super) fn cell<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, String> {
+        let name = Shown(&self.columns[column]);
+        match row.cells.get(column) {
+            Some(Cell::Text(text)) => Ok(text.trim()),
+            Some(Cell::Bad(reason)) => Err(format!("{name:?} {reason}")),
+            Some(Cell::Missing) | None => Err(format!("{name:?} is missing")),
         }
-        Ok(Table { columns, rows })
-    }
-
-    /// The place of a column.
-    pub(super) fn column(&self, path: &Path, name: &str) -> Result<usize, Error> {
-        self.columns.iter().position(|column| column == name).ok_or_else(|| Error::NoColumn {
-            path: path.to_owned(),
-            column: name.to_owned(),
-            columns: self.columns.clone(),
-        })
     }
 }
 
-impl Table {
-    /// A cell, without what is blank around it.
-    pub(super) fn cell<'a>(&self, path: &Path, row: &'a Row, column: usize) -> Result<&'a str, Error> {
-        let cell = row.cells.get(column).and_then(Option::as_deref).map(str::trim);
-        cell.ok_or_else(|| Error::bad_line(path, row.line, format!("{:?} is missing", self.columns[column])))
+/// The place of a column, which is there once.
+pub(super) fn column(path: &Path, columns: &[String], name: &str) -> Result<usize, Error> {
+    let mut places = columns.iter().enumerate().filter(|(_, column)| *column == name).map(|(place, _)| place);
+    match (places.next(), places.next()) {
+        (Some(place), None) => Ok(place),
+        (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} is there twice", Shown(name)))),
+        (None, _) => Err(Error::NoColumn { path: path.to_owned(), column: name.to_owned(), columns: columns.to_vec() }),
     }
-}
-
-/// The first name that comes twice.
-pub(super) fn repeated(names: &[String]) -> Option<&String> {
-    names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)).map(|(_, name)| name)
 }
 
 /// A file's extension, in small letters.
-pub(super) fn extension(path: &Path) -> String {
+fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
-}
-
-/// The crate's own words repeat the position, which the message has.
-fn in_words(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} columns where the first line has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { err, .. } => err.to_string(),
-        _ => error.to_string(),
-    }
 }

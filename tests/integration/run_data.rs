@@ -5,12 +5,12 @@ use gradus::run::{Material, RunFile};
 use std::path::PathBuf;
 
 /// A folder with a run file's data in it.
-struct Bed {
-    folder: PathBuf,
+pub struct Bed {
+    pub folder: PathBuf,
 }
 
 impl Bed {
-    fn new(name: &str, files: &[(&str, &str)]) -> Bed {
+    pub fn new(name: &str, files: &[(&str, &str)]) -> Bed {
         let folder = folder(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let bed = Bed { folder };
@@ -18,24 +18,37 @@ impl Bed {
         bed
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) {
+    pub fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.folder.join(name), bytes).expect("a file");
     }
 
-    fn run(&self, text: &str) -> Result<RunFile, String> {
-        RunFile::parse("run.yaml", text, (&self.folder, "run"), &[]).map_err(|error| error.to_string())
+    pub fn run(&self, text: &str) -> Result<RunFile, String> {
+        self.run_with(text, &[])
     }
 
-    /// An error's words, files by their names alone.
+    pub fn run_with(&self, text: &str, settings: &[(String, String)]) -> Result<RunFile, String> {
+        RunFile::parse("run.yaml", text, (&self.folder, "run"), settings).map_err(|error| error.to_string())
+    }
+
+    /// Words with files by their names alone.
+    pub fn tame(&self, words: &str) -> String {
+        words.replace(&format!("{}/", self.folder.display()), "")
+    }
+
     fn words(&self, error: &gradus::run::Error) -> String {
-        error.to_string().replace(&format!("{}/", self.folder.display()), "")
+        self.tame(&error.to_string())
     }
 
-    fn material(&self, text: &str) -> Result<Material, String> {
+    /// What is said where it is refused.
+    pub fn told(&self, text: &str) -> String {
+        self.material(text).err().expect("it is refused")
+    }
+
+    pub fn material(&self, text: &str) -> Result<Material, String> {
         Material::read(&self.run(text)?).map_err(|error| self.words(&error))
     }
 
-    fn gone_on(&self, text: &str) -> Result<Material, String> {
+    pub fn gone_on(&self, text: &str) -> Result<Material, String> {
         Material::of_run(&self.run(text)?, &self.folder).map_err(|error| self.words(&error))
     }
 }
@@ -47,7 +60,7 @@ impl Drop for Bed {
 }
 
 /// A table of 40 rows: every second label is `good`, and the numbers and texts follow from the place.
-fn table(rows: usize) -> String {
+pub fn table(rows: usize) -> String {
     let row = |n: usize| format!("{n},{},film {n},{}\n", n * n % 7, if n.is_multiple_of(2) { "good" } else { "bad" });
     ["id,square,text,label\n".to_owned()].into_iter().chain((0..rows).map(row)).collect()
 }
@@ -110,5 +123,5 @@ fn a_text_a_later_part_of_which_has_changed_is_not_gone_on_with() {
     bed.write("a.txt", text.replace("line 3\n", "line 4\n").as_bytes());
     assert_eq!(told(), changed("the train set of a.txt holds other examples"));
     bed.write("a.txt", text.replace("line 3\n", "line \u{e9}\n").as_bytes());
-    assert!(told().starts_with(&changed("a.txt, line 4: ")), "{}", told());
+    assert!(told().starts_with(&changed("a.txt: not in the vocabulary: '\u{e9}' (once, on line 4)")), "{}", told());
 }

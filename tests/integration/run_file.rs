@@ -211,7 +211,7 @@ fn rates_follow_the_rows_of_a_step_be_they_of_one_pass_or_of_several() {
 }
 
 /// The run's file with everything said.
-fn resolved(run: &RunFile) -> String {
+pub fn resolved(run: &RunFile) -> String {
     let task = Material::read(run).expect("a material").task;
     let (params, tied) = (task.params(), task.tied());
     let steps_per_epoch = task.steps_per_epoch(&run.config(8)).expect("steps");
@@ -419,14 +419,17 @@ impl Drop for Bed {
 fn labelled_texts_come_from_csv_tsv_and_json_lines() {
     let rows: Vec<(String, &str)> =
         (0..20).map(|n| (format!("text {n}"), if n % 2 == 0 { "good" } else { "bad" })).collect();
-    let table = |separator: &str| -> String {
-        let rows =
-            rows.iter().enumerate().map(|(n, (text, label))| format!("{n}{separator}\"{text}\"{separator}{label}\n"));
+    // TSV knows no quotes.
+    let table = |separator: &str, quote: &str| -> String {
+        let rows = rows
+            .iter()
+            .enumerate()
+            .map(|(n, (text, label))| format!("{n}{separator}{quote}{text}{quote}{separator}{label}\n"));
         [format!("id{separator}words{separator}label\n")].into_iter().chain(rows).collect()
     };
     let json: String =
         rows.iter().map(|(text, label)| format!("{{\"words\": \"{text}\", \"label\": \"{label}\"}}\n")).collect();
-    let (csv, tsv) = (table(","), table("\t"));
+    let (csv, tsv) = (table(",", "\""), table("\t", ""));
     // A byte order mark, blanks around labels, and a column that a line leaves out and nobody asks for.
     let marked = format!("\u{feff}{}", json.replace("\"good\"}", "\" good \", \"note\": null}"));
     let bed = Bed::new(
@@ -471,15 +474,27 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             file("a.csv", "").replace("label: label", "label: lable"),
             "a.csv: there is no column \"lable\" (did you mean \"label\"?); its columns are id, words, label",
         ),
-        (file("short.csv", ""), "short.csv, line 2: 1 columns where the first line has 2"),
-        (file("blank.csv", ""), "blank.csv, line 3: the text is empty"),
+        (
+            file("short.csv", ""),
+            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true goes on without such rows)",
+        ),
+        (
+            file("blank.csv", ""),
+            "blank.csv, line 3: the text is empty (data.skip_bad_rows: true goes on without such rows)",
+        ),
         (
             file("a.csv", ", test: other.csv"),
-            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good",
+            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true goes on without such rows)",
         ),
         (file("twice.csv", ""), "twice.csv: the column \"words\" is there twice"),
-        (file("unlabelled.csv", ""), "unlabelled.csv, line 3: the label is empty"),
-        (file("nothing.jsonl", ""), "nothing.jsonl, line 2: \"words\" is missing"),
+        (
+            file("unlabelled.csv", ""),
+            "unlabelled.csv, line 3: the label is empty (data.skip_bad_rows: true goes on without such rows)",
+        ),
+        (
+            file("nothing.jsonl", ""),
+            "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true goes on without such rows)",
+        ),
         (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is not there once"),
         (
             file("a.csv", ", test_percent: 1"),
@@ -488,7 +503,11 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),
-            "a.csv, line 3: the label \"bad\" is none of data.classes, which are good",
+            "a.csv: 10 of 20 rows cannot be used (data.skip_bad_rows: true goes on without them):\n  line 3: the label \
+             \"bad\" is none of data.classes, which are good\n  line 5: the label \"bad\" is none of data.classes, which \
+             are good\n  line 7: the label \"bad\" is none of data.classes, which are good\n  line 9: the label \"bad\" is \
+             none of data.classes, which are good\n  line 11: the label \"bad\" is none of data.classes, which are \
+             good\n  and 5 more",
         ),
     ] {
         assert_eq!(bed.told(&text), expected, "{text}");
@@ -513,7 +532,9 @@ fn rows_of_numbers_are_standardized_over_the_train_set() {
     assert_eq!(material.task.params()[0].shape, [128, 3]);
     let plain = bed.material(&file("a.csv", ", features: [b], standardize: false")).expect("a material");
     assert_eq!((plain.inputs.columns[0].mean, plain.task.params()[0].shape.clone()), (0.0, vec![128, 1]));
-    assert_eq!(bed.told(&file("bad.csv", "")), "bad.csv, line 4: b = \"one\" is not a finite number");
+    let bad =
+        "bad.csv, line 4: b = \"one\" is not a finite number (data.skip_bad_rows: true goes on without such rows)";
+    assert_eq!(bed.told(&file("bad.csv", "")), bad);
     assert_eq!(
         bed.told(&file("a.csv", ", features: [a, c]")),
         "a.csv: there is no column \"c\" (did you mean \"a\"?); its columns are a, b, class, same"

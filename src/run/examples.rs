@@ -1,0 +1,122 @@
+//! Labelled examples of a table.
+
+use super::Error;
+use super::bad_rows::BadRows;
+use super::table::{Row, Table};
+use crate::params::Shown;
+use std::path::{Path, PathBuf};
+
+/// An example, and the line of its file.
+pub(super) struct Example<T> {
+    pub(super) line: u64,
+    pub(super) input: T,
+    pub(super) label: String,
+}
+
+/// The examples of a file, and the rows that are none.
+pub(super) struct Examples<T> {
+    pub(super) path: PathBuf,
+    pub(super) rows: Vec<Example<T>>,
+    pub(super) bad: BadRows,
+    /// How labels are written in the file.
+    pub(super) form: fn(&str) -> String,
+}
+
+impl<T> Examples<T> {
+    fn of(table: Table, label: &str, input: impl Fn(&Table, &Row) -> Result<T, String>) -> Result<Self, Error> {
+        let label = table.column(label)?;
+        let mut bad = BadRows::default();
+        let mut rows = Vec::with_capacity(table.rows.len());
+        for row in &table.rows {
+            let label = table.cell(row, label).and_then(|label| match label {
+                "" => Err("the label is empty".to_owned()),
+                label => Ok(label.to_owned()),
+            });
+            match input(&table, row).and_then(|input| Ok(Example { line: row.line, input, label: label? })) {
+                Ok(example) => rows.push(example),
+                Err(reason) => bad.add(row.line, reason),
+            }
+        }
+        bad.extend(table.bad);
+        Ok(Examples { path: table.path, rows, bad, form: table.form })
+    }
+
+    /// Without the examples that something is wrong with.
+    pub(super) fn keep(&mut self, wrong: impl Fn(&Example<T>) -> Option<String>) {
+        let bad = &mut self.bad;
+        self.rows.retain(|row| wrong(row).map(|reason| bad.add(row.line, reason)).is_none());
+    }
+
+    /// The examples, and a warning where rows were left out.
+    pub(super) fn judged(self, skips: bool) -> Result<(Vec<Example<T>>, Option<String>), Error> {
+        let warning = self.bad.judged(&self.path, self.rows.len(), skips)?;
+        Ok((self.rows, warning))
+    }
+}
+
+/// Texts with their labels.
+pub(super) fn texts(path: &Path, text: &str, label: &str) -> Result<Examples<String>, Error> {
+    let table = Table::read(path, label)?;
+    let text = table.column(text)?;
+    Examples::of(table, label, |table, row| match table.cell(row, text)? {
+        words if words.chars().all(is_unseen) => Err("the text is empty".to_owned()),
+        words => Ok(words.to_owned()),
+    })
+}
+
+/// Blanks, and characters without any width that pages and word processors leave behind.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+}
+
+/// Rows of finite numbers with their labels: those of these columns, or of all but the label's.
+pub(super) fn numbers(
+    path: &Path,
+    label: &str,
+    features: &[String],
+) -> Result<(Vec<String>, Examples<Vec<f64>>), Error> {
+    let table = Table::read(path, label)?;
+    let places = match features {
+        [] => all_but(&table, label)?,
+        named => table.columns(named)?,
+    };
+    let names = places.iter().map(|place| table.columns[*place].clone()).collect();
+    let number = |table: &Table, row: &Row, place: usize| {
+        let cell = table.cell(row, place)?;
+        let name = Shown(&table.columns[place]);
+        match cell.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ if cell.is_empty() => Err(format!("{name} is empty")),
+            _ => Err(format!("{name} = {:?} is not a finite number", Shown(cell))),
+        }
+    };
+    let examples = Examples::of(table, label, |table, row| {
+        places.iter().map(|place| number(table, row, *place)).collect::<Result<Vec<f64>, String>>()
+    })?;
+    Ok((names, examples))
+}
+
+/// All columns but the label's. One without a name is an index, as pandas writes it, unless nothing stands in it.
+fn all_but(table: &Table, label: &str) -> Result<Vec<usize>, Error> {
+    let label = table.column(label)?;
+    let is_empty = |place: usize| table.rows.iter().all(|row| table.cell(row, place).is_ok_and(str::is_empty));
+    let mut places: Vec<usize> = (0..table.columns.len()).filter(|place| *place != label).collect();
+    places.retain(|place| !table.columns[*place].is_empty() || !is_empty(*place));
+    let bad = |reason: String| Error::bad_file(&table.path, reason);
+    if let Some(place) = places.iter().find(|place| table.columns[**place].is_empty()) {
+        let place = place + 1;
+        return Err(bad(format!(
+            "column {place} has no name; it may be an index, as pandas writes one: name the columns that go in by \
+             data.features"
+        )));
+    }
+    let mut names: Vec<&String> = places.iter().map(|place| &table.columns[*place]).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(bad(format!("the column {:?} is there twice", Shown(twice[0]))));
+    }
+    match places.is_empty() {
+        true => Err(bad(format!("there is no column beside the label {:?}", Shown(&table.columns[label])))),
+        false => Ok(places),
+    }
+}

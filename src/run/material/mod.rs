@@ -1,0 +1,200 @@
+//! What a run is about, read from disk: model and data, as a task for the trainer.
+
+mod images;
+mod labelled_texts;
+mod numbers;
+mod text;
+
+use super::inputs::INPUTS;
+use super::sets::split;
+use super::weights::{Kept, Values, Weights};
+use super::{Error, Inputs, RunFile, Source, Unknown};
+use crate::data::{self, DataSet, UnknownCharacters, Vocabulary};
+use crate::params::{Param, shown_path, tame_line};
+use crate::train::{Classify, Task};
+use std::path::{Path, PathBuf};
+
+/// A task and what belongs to it.
+pub struct Material {
+    /// Model and data.
+    pub task: Box<dyn Task>,
+    /// How a user's data becomes the model's.
+    pub inputs: Inputs,
+    /// What it is, in a line.
+    pub summary: String,
+    /// What a row is counted in, and how many of them it has: rows, or tokens.
+    pub units: (&'static str, usize),
+    /// What was done to the data that its owner should know.
+    pub warnings: Vec<String>,
+}
+
+impl Material {
+    /// Reads model and data.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file, and line, column and value where there are some.
+    pub fn read(run: &RunFile) -> Result<Material, Error> {
+        let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
+        let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
+        Material::read_with(Reader { run, earlier, weights, warnings: Vec::new() })
+    }
+
+    /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
+    /// come from its checkpoint: what it began from need not be there any more.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to go on would be
+    /// another run.
+    pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
+        let began = Inputs::of_run(folder)?;
+        let changed = |what| Error::Changed { folder: folder.to_owned(), what };
+        let earlier = Some((folder.join(INPUTS), began.clone()));
+        let material = match Material::read_with(Reader { run, earlier, weights: None, warnings: Vec::new() }) {
+            // What could be read when the run began, and can not any more, has changed.
+            Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
+            other => other?,
+        };
+        match material.inputs.change_since(&began, &run.data) {
+            Some(what) => Err(changed(what)),
+            None => Ok(material),
+        }
+    }
+
+    fn read_with(reader: Reader<'_>) -> Result<Material, Error> {
+        match &reader.run.data.source {
+            Source::Embedded("digits") => reader.rows(Path::new("digits"), (data::digits()?, None), Inputs::default()),
+            Source::Embedded(name) => reader.text(if *name == "kjv" { data::kjv() } else { data::glosses() }, false),
+            Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
+            Source::LabelledTexts { train, text, label, classes } => {
+                reader.labelled_texts(train, [text, label], classes)
+            }
+            Source::Numbers { train, label, features, standardize, classes } => {
+                reader.numbers(train, label, (features, *standardize), classes)
+            }
+            Source::Images { train, labels, scale } => reader.images([train, labels], *scale),
+        }
+    }
+}
+
+struct Reader<'a> {
+    run: &'a RunFile,
+    /// What the run that is begun from, or gone on with, took its inputs to be, and the file that says so.
+    earlier: Option<(PathBuf, Inputs)>,
+    /// What values are begun with; none where they are new, or come from a checkpoint.
+    weights: Option<Weights>,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The vocabulary of the run that is begun from, or else of this data.
+    fn vocabulary(&self, of_data: impl FnOnce() -> Result<Vocabulary, Error>) -> Result<Vocabulary, Error> {
+        let earlier = self.earlier.as_ref().map(|(_, inputs)| inputs.vocabulary()).transpose()?.flatten();
+        let vocabulary = earlier.map_or_else(of_data, Ok)?;
+        Ok(match self.run.data.unknown {
+            Unknown::Token => vocabulary.with_unknown(),
+            _ => vocabulary,
+        })
+    }
+
+    /// The token that stands for characters that are not known, where there is to be one.
+    fn token_of_unknown(&self, vocabulary: &Vocabulary) -> Option<u32> {
+        (self.run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten()
+    }
+
+    /// Says, or refuses, that characters of a file are not in the vocabulary.
+    fn tell_unknown(&mut self, file: &str, unknown: &UnknownCharacters) -> Result<(), Error> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let done = match self.run.data.unknown {
+            Unknown::Error => {
+                let ways = "data.unknown: skip leaves them out, token gives all of them one place";
+                let reason = format!("not in the vocabulary: {unknown} ({ways})");
+                return Err(Error::bad_file(Path::new(file), reason));
+            }
+            Unknown::Skip => "left out",
+            Unknown::Token => "read as one unknown character",
+        };
+        let file = tame_line(file);
+        self.warnings.push(format!("{file}: characters that are not in the vocabulary are {done}: {unknown}"));
+        Ok(())
+    }
+
+    /// An MLP on rows of a file; the second set, or a part of the first one, to test on.
+    fn rows(
+        mut self,
+        path: &Path,
+        (train, test): (DataSet, Option<DataSet>),
+        inputs: Inputs,
+    ) -> Result<Material, Error> {
+        let (train, test) = match test {
+            Some(test) => (train, test),
+            None => {
+                let names: Vec<String> = (0..train.classes()).map(|class| class.to_string()).collect();
+                let (here, held_out) = split(self.run, path, train.labels(), &names, &mut self.warnings)?;
+                (train.picked(&here), train.picked(&held_out))
+            }
+        };
+        let model = self.run.model.mlp(train.inputs(), train.classes())?;
+        let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
+        let values = self.values(&model.params(), || model.initial(self.run.seed), &inputs)?;
+        let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
+        let task = Classify::new(&model, (&train, &test))?;
+        Ok(Material {
+            summary: summary("an MLP", &model.params(), &what),
+            task: Box::new(match values {
+                Some(values) => task.starting_from(values),
+                None => task,
+            }),
+            inputs,
+            units: ("rows", 1),
+            warnings: self.warnings,
+        })
+    }
+
+    /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
+    fn values(
+        &mut self,
+        params: &[Param],
+        initial: impl FnOnce() -> Values,
+        inputs: &Inputs,
+    ) -> Result<Option<Values>, Error> {
+        let Some(weights) = &self.weights else { return Ok(None) };
+        let model = &self.run.model;
+        let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
+        let has_classes = earlier.is_some_and(|earlier| earlier.classes == inputs.classes);
+        let tokens = earlier.and_then(|earlier| earlier.characters.as_ref()).map_or(0, |known| known.chars().count());
+        let kept = Kept { head: (&model.head(), has_classes), tables: (model.token_tables(), tokens) };
+        let (values, new) = weights.values(params, initial(), &kept)?;
+        let file = shown_path(&weights.path);
+        if weights.inputs.is_none() {
+            let what = match model.token_tables() {
+                [] => {
+                    "whether its classes and columns are these is not known: its columns are taken to be these, in this order"
+                }
+                _ => "what its vocabulary and its classes are is not known",
+            };
+            self.warnings.push(format!(
+                "{file}: there is no {INPUTS} of its run beside it, so {what}; new are {}",
+                new.join(", ")
+            ));
+        } else if !new.is_empty() {
+            self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
+        }
+        let frozen: Vec<&String> =
+            new.iter().filter(|name| !self.run.trains_trunk && model.token_tables().contains(&name.as_str())).collect();
+        if let Some(name) = frozen.first() {
+            self.warnings.push(format!("trainable: false: {name} is new, and does not train"));
+        }
+        Ok(Some(values))
+    }
+}
+
+fn bytes_of(set: &DataSet) -> [&[u8]; 2] {
+    [bytemuck::cast_slice(set.values()), bytemuck::cast_slice(set.labels())]
+}
+
+fn summary(kind: &str, params: &[Param], data: &str) -> String {
+    let parameters: usize = params.iter().map(Param::elements).sum();
+    format!("{kind} of {parameters} parameters; {data}")
+}

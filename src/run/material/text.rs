@@ -1,0 +1,75 @@
+//! A decoder on text.
+
+use super::{Material, Reader, summary};
+use crate::data::{Text, TokenStream, UnknownCharacters, Vocabulary};
+use crate::run::{Error, Inputs, TestSet};
+use crate::train::{Language, files};
+use std::path::Path;
+
+/// Reads a text file.
+pub(super) fn read(path: &Path) -> Result<Text, Error> {
+    let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
+    Ok(Text::from_bytes(&path.display().to_string(), bytes)?)
+}
+
+impl Reader<'_> {
+    pub(super) fn text(mut self, train: Text, ascii: bool) -> Result<Material, Error> {
+        let (data, model) = (&self.run.data, &self.run.model);
+        let test = match &data.test {
+            TestSet::File(path, _) => Some(read(path)?),
+            TestSet::Percent(_) => None,
+        };
+        let vocabulary = self.vocabulary(|| match ascii {
+            true => Ok(Vocabulary::ascii()),
+            false => Ok(Vocabulary::of(&[&train].into_iter().chain(&test).collect::<Vec<_>>())?),
+        })?;
+        let (train, test) = match &test {
+            Some(test) => (self.stream(&train, &vocabulary)?, self.stream(test, &vocabulary)?),
+            None => self.stream(&train, &vocabulary)?.split(data.test.percent())?,
+        };
+        for (which, stream, name) in [("train", &train, data.train_name()), ("test", &test, data.test_name())] {
+            let (tokens, needed, context) = (stream.tokens().len(), model.context + 1, model.context);
+            if tokens < needed {
+                let reason =
+                    format!("{tokens} characters to {which} on, and model.context = {context} needs {needed} at least");
+                return Err(Error::bad_file(Path::new(&name), reason));
+            }
+        }
+        let inputs = Inputs { characters: Some(vocabulary.characters().iter().collect()), ..Inputs::default() }
+            .checked(&[bytemuck::cast_slice(train.tokens())], &[bytemuck::cast_slice(test.tokens())]);
+        let decoder = model.decoder(vocabulary.len())?;
+        let values = self.values(&decoder.params(), || decoder.config().initial(self.run.seed), &inputs)?;
+        if !self.run.trains_trunk && model.has_no_head() {
+            let norm = "the output layer is tied to the token table, so nothing but the last norm trains (model.tied: false \
+                        gives it a layer of its own)";
+            self.warnings.push(format!("trainable: false: {norm}"));
+        }
+        let mut task = Language::new(&decoder, (&train, &test))?;
+        if self.run.keeps_trunk {
+            task = task.with_fixed_windows();
+        }
+        let (tokens, tests) = (train.tokens().len(), test.tokens().len());
+        let what = format!("{tokens} characters to train on, {tests} to test, {} different ones", vocabulary.len());
+        Ok(Material {
+            summary: summary("a decoder", &decoder.params(), &what),
+            task: Box::new(match values {
+                Some(values) => task.starting_from(values),
+                None => task,
+            }),
+            inputs,
+            units: ("tokens", model.context),
+            warnings: self.warnings,
+        })
+    }
+
+    fn stream(&mut self, text: &Text, vocabulary: &Vocabulary) -> Result<TokenStream, Error> {
+        let mut unknown = UnknownCharacters::default();
+        let instead = self.token_of_unknown(vocabulary);
+        let tokens = vocabulary.encode_known((text.as_str(), 1), instead, &mut unknown);
+        self.tell_unknown(text.name(), &unknown)?;
+        match tokens.is_empty() {
+            true => Err(Error::bad_file(Path::new(text.name()), "no character of it is in the vocabulary")),
+            false => Ok(TokenStream::new(tokens, vocabulary.len())?),
+        }
+    }
+}
