@@ -384,6 +384,7 @@ fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
     } else if !notes.is_empty() && any(LawSpec::is_class_by_step) {
         notes.push("a class that counts epochs needs interval: epoch".to_owned());
     }
+    notes.extend(spec.intervals());
     if any(LawSpec::needs_metrics) {
         notes.push("a plateau law reduces by metrics; this is what happens without any".to_owned());
     }

@@ -1,6 +1,6 @@
 //! A parameter group: parameters that share a row of hyper-parameters.
 
-use super::{Param, Row};
+use super::{Param, Row, has_word};
 
 /// Parameters, by name, and the row that they start with.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,9 +28,9 @@ impl Group {
     }
 
     /// The usual two groups: `decay` with the row as it is, and `no_decay` with no weight decay for every parameter
-    /// whose name contains one of `no_decay`. A group without parameters is left out.
+    /// whose name [has one of these words](has_word). A group without parameters is left out.
     pub fn by_decay(row: Row, params: &[Param], no_decay: &[&str]) -> Vec<Group> {
-        let exempt = |param: &&Param| no_decay.iter().any(|part| param.name.contains(part));
+        let exempt = |param: &&Param| no_decay.iter().any(|word| has_word(&param.name, word));
         let (without, with): (Vec<&Param>, Vec<&Param>) = params.iter().partition(exempt);
         let names = |params: Vec<&Param>| params.into_iter().map(|param| param.name.clone()).collect::<Vec<_>>();
         let groups = [

@@ -17,6 +17,7 @@ mod rule;
 mod select;
 mod shown;
 mod storage;
+mod word;
 
 pub use error::Error;
 pub use field::Field;
@@ -30,3 +31,4 @@ pub use rule::Rule;
 pub use select::Pattern;
 pub use shown::{Shown, shown_list, shown_path, tame, tame_line};
 pub use storage::Storage;
+pub use word::has_word;

@@ -39,10 +39,13 @@ impl ClassSpec {
         section.only(&["class_path", "init_args", "interval", "frequency", "monitor"])?;
         let path = section.text("class_path")?;
         let arguments = section.arguments("init_args")?;
-        let per_epoch = section.word_or_first("interval", &["step", "epoch"])? == "epoch";
         let (frequency, monitor) = (frequency(section)?, monitor(section)?);
         class::build(&path, &arguments).map_err(|error| section.place().class(error))?;
-        Ok(ClassSpec { path, arguments, per_epoch, frequency, monitor, place: section.place() })
+        let mut spec = ClassSpec { path, arguments, per_epoch: false, frequency, monitor, place: section.place() };
+        // A metric is an epoch's, as a rule.
+        let intervals = if spec.needs_metrics() { ["epoch", "step"] } else { ["step", "epoch"] };
+        spec.per_epoch = section.word_or_first("interval", &intervals)? == "epoch";
+        Ok(spec)
     }
 
     /// The `new_lr_scheduler` of a phase, as finetuning-scheduler writes it: `lr_scheduler_init` and `pl_lrs_cfg`.
@@ -84,6 +87,19 @@ impl ClassSpec {
         self.place.bad("class_path", &self.path, allowed)
     }
 
+    /// When its `step()` is called, in words.
+    pub(super) fn told_interval(&self) -> String {
+        let (name, frequency) = (self.path.rsplit('.').next().unwrap_or(&self.path), self.frequency);
+        let unit = if self.per_epoch { "epoch" } else { "step" };
+        let every = if frequency == 1 { format!("every {unit}") } else { format!("every {frequency} {unit}s") };
+        let metric = match &self.monitor {
+            _ if !self.needs_metrics() => String::new(),
+            Some(monitor) => format!(" that has an evaluation, by {monitor}"),
+            None => " that has an evaluation, by the metric of checkpoint".to_owned(),
+        };
+        format!("{}: {name} steps after {every}{metric} (interval: {unit}, frequency: {frequency})", self.place.at())
+    }
+
     /// Whether some of its moves wait for a metric: timm's warms up without one.
     pub(super) fn needs_metrics(&self) -> bool {
         self.waits() || self.path.ends_with("PlateauLRScheduler")
@@ -114,7 +130,7 @@ impl ClassSpec {
     pub(super) fn laws(&self, place: &Place, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         let told = |error: class::Error| place.class(error);
         let per_epoch = run.steps_per_epoch.filter(|steps| *steps > 0);
-        if self.per_epoch && per_epoch.is_none() {
+        if self.per_epoch && per_epoch.is_none() && !self.waits() {
             let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
             return Err(place.bad("interval", "epoch", allowed));
         }
@@ -122,9 +138,11 @@ impl ClassSpec {
         let mut moving: Vec<Group> = groups.iter().map(Group::of_row).collect();
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];
+        let is_due = |step: u64| !self.waits() && self.is_due(step, per_epoch.unwrap_or(u64::MAX));
+        let ends = |error| told(error).of_a_run((0..run.steps).filter(|step| is_due(*step)).count());
         for step in 0..run.steps {
-            if step > 0 && !self.waits() && self.is_due(step - 1, per_epoch.unwrap_or(u64::MAX)) {
-                scheduler.step(&mut state, &mut moving, None).map_err(told)?;
+            if step > 0 && is_due(step - 1) {
+                scheduler.step(&mut state, &mut moving, None).map_err(ends)?;
             }
             for ((row, group), curves) in groups.iter().zip(&moving).zip(&mut curves) {
                 let now = group.to_row(row);

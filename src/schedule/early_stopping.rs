@@ -1,6 +1,7 @@
 //! When a phase, or the run, has stopped getting better.
 
 use super::Error;
+use super::direction::{self, mode};
 use super::exact;
 use super::law::Better;
 use super::yaml::{Raw, Section};
@@ -65,7 +66,8 @@ pub(super) struct Patience {
 }
 
 impl EarlyStopping {
-    pub(super) fn read(mut section: Section) -> Result<EarlyStopping, Error> {
+    /// Reads the section; a mode that contradicts the metric's name is a warning.
+    pub(super) fn read(mut section: Section, warnings: &mut Vec<String>) -> Result<EarlyStopping, Error> {
         section.only(&[
             "monitor",
             "mode",
@@ -76,9 +78,10 @@ impl EarlyStopping {
             "check_finite",
         ])?;
         let usual = EarlyStopping::default();
+        let monitor = section.text_or("monitor", &usual.monitor)?;
         Ok(EarlyStopping {
-            monitor: section.text_or("monitor", &usual.monitor)?,
-            better: better(&mut section)?,
+            better: direction::read(&mut section, &monitor, None, warnings)?,
+            monitor,
             patience: section.count("patience")?.unwrap_or(usual.patience),
             min_delta: finite(&mut section, "min_delta")?.unwrap_or(usual.min_delta),
             stopping_threshold: finite(&mut section, "stopping_threshold")?,
@@ -139,18 +142,6 @@ impl From<&EarlyStopping> for Raw {
             .with_maybe("divergence_threshold", stopping.divergence_threshold)
             .with("check_finite", stopping.check_finite)
     }
-}
-
-pub(super) fn mode(better: Better) -> &'static str {
-    match better {
-        Better::Lower => "min",
-        Better::Higher => "max",
-    }
-}
-
-/// `mode: min | max`.
-pub(super) fn better(section: &mut Section) -> Result<Better, Error> {
-    Ok(if section.word_or_first("mode", &["min", "max"])? == "max" { Better::Higher } else { Better::Lower })
 }
 
 fn finite(section: &mut Section, key: &'static str) -> Result<Option<f64>, Error> {

@@ -94,6 +94,18 @@ pub enum Error {
         /// What is wrong: part of the message, and so not a cause of its own.
         refusal: Box<super::class::Error>,
     },
+    /// A scheduler asked for by class name that ends before the run does.
+    #[error("{file}: {key}: {refusal}; this run asks it for {steps}")]
+    EndsEarly {
+        /// The file.
+        file: String,
+        /// The section.
+        key: String,
+        /// Where it ends: part of the message, and so not a cause of its own.
+        refusal: Box<super::class::Error>,
+        /// Steps of its own that it would have to have.
+        steps: usize,
+    },
     /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
     #[error("{law}: {argument} = {value} is not {allowed}", value = Shown(.value))]
     BadArgument {
@@ -156,6 +168,16 @@ pub struct BadLaw {
 }
 
 impl Error {
+    /// The same of a run that asks a scheduler for so many steps of its own.
+    pub(super) fn of_a_run(self, steps: usize) -> Error {
+        match self {
+            Error::Class { file, key, refusal } if matches!(*refusal, super::class::Error::NoValue { .. }) => {
+                Error::EndsEarly { file, key, refusal, steps }
+            }
+            other => other,
+        }
+    }
+
     /// The same, with the group's name where one is told by its place.
     #[must_use]
     pub fn naming(mut self, groups: &[&str]) -> Error {

@@ -1,6 +1,7 @@
 //! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
 
 use super::class_spec::ClassSpec;
+use super::direction;
 use super::law::{Anneal, Better, Decay, Level, Mode, Plateau, PlateauState, Rise, Slope, Threshold};
 use super::law_keys::{
     self, BETA1, COOLDOWN, COOLDOWN_END, CYCLE, DOWN, END, EVERY, Keys, LevelKeys, MILESTONES, MIN, NAMES, OWN, START,
@@ -174,6 +175,21 @@ impl LawSpec {
         match &self.kind {
             Kind::Plateau(plateau, _) => Some(plateau),
             _ => None,
+        }
+    }
+
+    /// Whether the file says its `mode`.
+    pub(super) fn says_mode(&self) -> bool {
+        self.raw.has("mode")
+    }
+
+    /// A plateau law that says no `mode` of its own takes the direction of its metric.
+    pub(super) fn toward(&mut self, better: Better) {
+        if let Kind::Plateau(plateau, _) = &mut self.kind
+            && !self.raw.has("mode")
+        {
+            *plateau = plateau.toward(better);
+            self.raw = std::mem::take(&mut self.raw).with("mode", direction::mode(better));
         }
     }
 
@@ -491,10 +507,15 @@ fn cyclic(section: &mut Section) -> Result<Kind, Error> {
 }
 
 fn plateau(section: &mut Section) -> Result<Plateau, Error> {
+    let says_mode = section.has("mode");
     let better = match section.word_or_first("mode", &["min", "max"])? {
         "max" => Better::Higher,
         _ => Better::Lower,
     };
+    if !says_mode {
+        // The metric's, which is not known here.
+        section.unsay("mode");
+    }
     let factor = section.number("factor", 0.1)?;
     let patience = section.count_or("patience", 10)?;
     let threshold = section.number("threshold", 1e-4)?;

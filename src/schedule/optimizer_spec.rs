@@ -35,13 +35,20 @@ impl OptimizerSpec {
             row.eps = section.number("eps", row.eps)?;
             let moments = section.word_or_first("moments", &Storage::ALL.map(Storage::name))?;
             row.moments = Storage::ALL.into_iter().find(|storage| storage.name() == moments).unwrap_or_default();
+            row.amsgrad = section.flag("amsgrad")?;
         }
+        row.maximize = section.flag("maximize")?;
         row.lr = section.number("lr", row.lr)?;
         row.weight_decay = section.number("weight_decay", row.weight_decay)?;
         row.clip_norm = section.optional("clip_norm")?;
         row.ema_decay = section.optional("ema_decay")?;
         check(&section, &row)?;
         Ok((row, section.texts("no_decay")?))
+    }
+
+    /// The same where gradients are clipped to this norm: that is the run's, as it is the trainer's in Lightning.
+    pub(super) fn clipping_to(self, clip_norm: Option<f64>) -> OptimizerSpec {
+        OptimizerSpec { row: Row { clip_norm, ..self.row }, ..self }
     }
 
     /// The `new_optimizer` of a phase, as finetuning-scheduler writes it: `optimizer_init` with `class_path` and
@@ -58,9 +65,31 @@ impl OptimizerSpec {
 }
 
 /// The keys of the section, by the rule.
-const ADAM: [&str; 9] = ["type", "lr", "weight_decay", "betas", "eps", "moments", "clip_norm", "ema_decay", "no_decay"];
-const SGD: [&str; 9] =
-    ["type", "lr", "weight_decay", "momentum", "dampening", "nesterov", "clip_norm", "ema_decay", "no_decay"];
+const ADAM: [&str; 11] = [
+    "type",
+    "lr",
+    "weight_decay",
+    "betas",
+    "eps",
+    "amsgrad",
+    "maximize",
+    "moments",
+    "clip_norm",
+    "ema_decay",
+    "no_decay",
+];
+const SGD: [&str; 10] = [
+    "type",
+    "lr",
+    "weight_decay",
+    "momentum",
+    "dampening",
+    "nesterov",
+    "maximize",
+    "clip_norm",
+    "ema_decay",
+    "no_decay",
+];
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };

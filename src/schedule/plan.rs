@@ -10,7 +10,7 @@ use super::phase_spec::NewScheduler;
 use super::resolve::resolve;
 use super::yaml::Place;
 use super::{CheckpointSpec, Error, Evaluate, Finetuning, Law, LawSpec, Run, Spec};
-use crate::params::{Field, Group, Param, Row};
+use crate::params::{Field, Group, Param, Row, has_word};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -105,15 +105,13 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error`] naming file, phase, key, value and the nearest valid one: patterns that match nothing or are none,
-    /// parameters in two phases, limits that are missing, a law that does not fit the run.
+    /// parameters in two phases, limits that are missing, a law or scheduler that does not fit the run, or ends before it.
     pub fn new<'a>(spec: &Spec, model: impl Into<Model<'a>>, run: Epochs) -> Result<Plan, Error> {
         let model = model.into();
         let mut plan = resolve(spec, model, run)?;
         plan.schedulers = plan.build_schedulers(spec)?;
         // A plan that can be followed at all can be begun, and has rows to its end.
-        let cursor = plan.start()?;
-        plan.check_laws(&cursor)?;
-        plan.rehearse(cursor)?;
+        plan.rehearse(plan.start()?)?;
         Ok(plan)
     }
 
@@ -220,7 +218,7 @@ impl Plan {
         if self.no_decay.is_empty() {
             return vec![(false, params)];
         }
-        let exempt = |place: &usize| self.no_decay.iter().any(|part| self.params[*place].name.contains(part.as_str()));
+        let exempt = |place: &usize| self.no_decay.iter().any(|word| has_word(&self.params[*place].name, word));
         let (without, with) = params.into_iter().partition(exempt);
         vec![(false, with), (true, without)]
     }

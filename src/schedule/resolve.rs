@@ -4,7 +4,7 @@ use super::generate::implicit;
 use super::plan::{Epochs, Model, Phase, Plan};
 use super::yaml::Place;
 use super::{Error, Finetuning, PhaseSpec, Phases, Spec};
-use crate::params::{Pattern, Shown, nearest};
+use crate::params::{Field, Pattern, Shown, has_word, nearest};
 
 pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
     let mut warnings = spec.warnings.clone();
@@ -31,7 +31,8 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
             lr: if number == 0 { spec.row.lr } else { phase.lr_or(spec.finetuning.base_max_lr, spec.row.lr) },
             max_transition_epoch: phase.max_transition_epoch,
             new_lr_scheduler: at_transition(&phase.new_lr_scheduler, &spec.finetuning.reinit_lr_cfg, number),
-            new_optimizer: at_transition(&phase.new_optimizer, &spec.finetuning.reinit_optim_cfg, number),
+            new_optimizer: at_transition(&phase.new_optimizer, &spec.finetuning.reinit_optim_cfg, number)
+                .map(|new| new.clipping_to(spec.row.clip_norm)),
         });
     }
     let finetuning = match spec.phases {
@@ -41,6 +42,9 @@ pub(super) fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Er
     check_limits(spec, &finetuning, &resolved, &mut warnings)?;
     let whole = resolved.len() - 1;
     let last = finetuning.max_depth.map_or(whole, |depth| whole.min(usize::try_from(depth).unwrap_or(whole)));
+    warnings.extend(told_cut(spec, &resolved, last));
+    check_fields(spec, &resolved[..=last], &mut warnings)?;
+    warnings.extend(told_words(spec, &names));
     Ok(Plan {
         place: spec.place.clone(),
         params: model.params.to_vec(),
@@ -183,6 +187,49 @@ fn check_reinit(spec: &Spec) -> Result<(), Error> {
         }
         None => Ok(()),
     }
+}
+
+/// What `max_depth` leaves out.
+fn told_cut(spec: &Spec, phases: &[Phase], last: usize) -> Option<String> {
+    let (file, whole) = (spec.place.file(), phases.len() - 1);
+    let frozen: usize = phases[last + 1..].iter().map(|phase| phase.params.len()).sum();
+    let left = match whole - last {
+        0 => return None,
+        1 => format!("phase {whole} never begins, and its"),
+        _ => format!("phases {} to {whole} never begin, and their", last + 1),
+    };
+    Some(format!("{file}: finetuning.max_depth = {last}: {left} {frozen} parameters stay frozen"))
+}
+
+/// A law whose field the optimizer of a later phase does not have.
+fn check_fields(spec: &Spec, phases: &[Phase], warnings: &mut Vec<String>) -> Result<(), Error> {
+    let new = phases.iter().enumerate().filter_map(|(number, phase)| Some((number, phase.new_optimizer.as_ref()?.row)));
+    for (number, row) in new {
+        for law in spec.laws.iter().filter(|law| law.class().is_none() && !row.has(law.field())) {
+            if law.field() == Field::EmaDecay {
+                let allowed = format!("possible with the new_optimizer of phase {number}, which keeps no average");
+                return Err(law.place().bad("field", law.field(), allowed));
+            }
+            let (at, field) = (law.place().at(), law.field());
+            warnings.push(format!(
+                "{at}: the new_optimizer of phase {number} has no {field}: from there on it moves nothing"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The words of `no_decay` that no parameter has.
+fn told_words(spec: &Spec, names: &[&str]) -> Vec<String> {
+    let without = spec.no_decay.iter().filter(|word| !names.iter().any(|name| has_word(name, word)));
+    let told = |word: &String| {
+        let is_norm = word.to_lowercase().contains("norm") && names.iter().any(|name| has_word(name, "norm"));
+        let parts = names.iter().flat_map(|name| name.split('.'));
+        let nearest = if is_norm { Some("norm") } else { nearest(word, parts) };
+        let hint = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
+        format!("{}: optimizer.no_decay: no parameter has {word:?} in its name{hint}", spec.place.file())
+    };
+    without.map(told).collect()
 }
 
 /// The run's epochs: a last phase with a limit may ask for more.

@@ -1,6 +1,7 @@
 //! What a schedule file says, as typed values.
 
-use super::early_stopping::better;
+use super::class_spec::ClassSpec;
+use super::direction;
 use super::law::Better;
 use super::table::fits;
 use super::yaml::{Place, Section};
@@ -112,6 +113,7 @@ impl Spec {
         if top.is_numbered() {
             spec.phases = read_phases(top, &mut spec.warnings)?;
             spec.early_stopping = Some(EarlyStopping::default());
+            spec.doubt_directions();
             return Ok(spec);
         }
         top.only(&SECTIONS)?;
@@ -140,9 +142,38 @@ impl Spec {
             };
         }
         spec.early_stopping = read_early_stopping(&mut top, &mut spec, is_phased)?;
-        spec.checkpoint = read_checkpoint(&mut top, spec.early_stopping.as_ref())?;
+        spec.checkpoint = read_checkpoint(&mut top, spec.early_stopping.as_ref(), &mut spec.warnings)?;
         spec.evaluate = read_evaluate(&mut top)?;
+        spec.doubt_directions();
+        spec.laws.iter_mut().for_each(|law| law.toward(spec.checkpoint.better));
         Ok(spec)
+    }
+
+    /// When each scheduler by class name is stepped, in words.
+    pub fn intervals(&self) -> Vec<String> {
+        self.classes().map(ClassSpec::told_interval).collect()
+    }
+
+    /// The schedulers by class name: the first one, then those that begin with a phase.
+    fn classes(&self) -> impl Iterator<Item = &ClassSpec> {
+        let phases: &[PhaseSpec] = if let Phases::Explicit(phases) = &self.phases { phases } else { &[] };
+        let new = phases.iter().filter_map(|phase| phase.new_lr_scheduler.as_ref());
+        let new = new.chain(&self.finetuning.reinit_lr_cfg).map(|new| &new.class);
+        self.laws.iter().filter_map(LawSpec::class).chain(new)
+    }
+
+    /// Warns of laws and classes that take worse metrics for better, as the metric's name has it.
+    fn doubt_directions(&mut self) {
+        let usual = self.checkpoint.monitor.as_str();
+        let of_laws = self.laws.iter().filter_map(|law| {
+            let (plateau, at) = (law.plateau()?, law.place().at());
+            let doubt = direction::doubt(usual, plateau.better()).filter(|_| law.says_mode())?;
+            Some(format!("{at}.mode = {} is obeyed, although {doubt}", direction::mode(plateau.better())))
+        });
+        let of_classes =
+            self.classes().filter_map(|class| direction::doubt_class(class, class.monitor.as_deref().unwrap_or(usual)));
+        let warnings: Vec<String> = of_laws.chain(of_classes).collect();
+        self.warnings.extend(warnings);
     }
 
     /// A schedule that trains everything, with this row and no law.
@@ -236,7 +267,8 @@ fn read_phases(section: Section, warnings: &mut Vec<String>) -> Result<Phases, E
 
 fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> Result<Option<EarlyStopping>, Error> {
     let is_null = top.is_null("early_stopping");
-    let given = top.maybe_section("early_stopping")?.map(EarlyStopping::read).transpose()?;
+    let section = top.maybe_section("early_stopping")?;
+    let given = section.map(|section| EarlyStopping::read(section, &mut spec.warnings)).transpose()?;
     if is_phased && spec.finetuning.epoch_transitions_only {
         if given.is_some() {
             let what = "early_stopping is left out of account: finetuning.epoch_transitions_only is true";
@@ -247,16 +279,22 @@ fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> R
     Ok(given.or_else(|| (is_phased && !is_null).then(EarlyStopping::default)))
 }
 
-fn read_checkpoint(top: &mut Section, stopping: Option<&EarlyStopping>) -> Result<CheckpointSpec, Error> {
+/// What is left out is early stopping's: the metric, and the direction of the same metric.
+fn read_checkpoint(
+    top: &mut Section,
+    stopping: Option<&EarlyStopping>,
+    warnings: &mut Vec<String>,
+) -> Result<CheckpointSpec, Error> {
     let mut checkpoint = CheckpointSpec::default();
     if let Some(EarlyStopping { monitor, better, .. }) = stopping {
         (checkpoint.monitor, checkpoint.better) = (monitor.clone(), *better);
     }
     let Some(mut section) = top.maybe_section("checkpoint")? else { return Ok(checkpoint) };
     section.only(&["monitor", "mode", "keep_last"])?;
-    if section.has("monitor") || section.has("mode") {
-        (checkpoint.monitor, checkpoint.better) = (section.text_or("monitor", "val_loss")?, better(&mut section)?);
-    }
+    checkpoint.monitor = section.text_or("monitor", &checkpoint.monitor)?;
+    let same = stopping.filter(|stopping| stopping.monitor == checkpoint.monitor);
+    let usual = same.map(|stopping| stopping.better);
+    checkpoint.better = direction::read(&mut section, &checkpoint.monitor, usual, warnings)?;
     checkpoint.keep_last = section.count("keep_last")?.unwrap_or(checkpoint.keep_last);
     if checkpoint.keep_last == 0 {
         return Err(section.bad("keep_last", "0".to_owned(), "1 or more", None));
@@ -334,13 +372,13 @@ mod tests {
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
-                 moments, clip_norm, ema_decay, no_decay",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
                  betas, eps, \
-                 moments, clip_norm, ema_decay, no_decay",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay",
             ),
             ("lr: 1", "type is missing"),
             (

@@ -44,12 +44,7 @@ pub fn rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Vec
 /// [`Error::BadRow`] for the first value that its field does not allow, or that f32 has no number for.
 pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Result<Vec<Row>, Error> {
     let mut first_bad = None;
-    let told = |step, group, field: Field, value| {
-        let beyond = value > f64::from(f32::MAX) && f64::is_finite(value);
-        let bounded = matches!(field, Field::Beta1 | Field::Beta2 | Field::EmaDecay);
-        let allowed = if beyond && !bounded { "a number that f32 holds: it goes to 3.4e38" } else { field.allowed() };
-        Error::BadRow { step, group, field, value, allowed }
-    };
+    let told = |step, group, field, value| Error::BadRow { step, group, field, value, allowed: allowed(field, value) };
     for (group, row) in base.iter().enumerate() {
         if let Some(field) = row.fields().find(|field| !fits(*field, row.get(*field))) {
             return Err(told(first_step, group, field, row.get(field)));
@@ -61,6 +56,13 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
         }
     });
     first_bad.map_or(Ok(rows), Err)
+}
+
+/// What a field would allow in the place of this value.
+pub(super) fn allowed(field: Field, value: f64) -> &'static str {
+    let beyond = value > f64::from(f32::MAX) && value.is_finite();
+    let bounded = matches!(field, Field::Beta1 | Field::Beta2 | Field::EmaDecay);
+    if beyond && !bounded { "a number that f32 holds: it goes to 3.4e38" } else { field.allowed() }
 }
 
 /// Whether a field may have this value, as [`Row::check`] sees it, and f32 a number for it.

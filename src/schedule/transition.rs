@@ -58,10 +58,16 @@ impl Plan {
     pub fn epoch_start(&self, cursor: &mut Cursor) -> Result<Option<Transition>, Error> {
         let per_epoch = self.run.steps_per_epoch;
         let is_here = cursor.step.is_multiple_of(per_epoch) || self.evaluate.is_due(cursor.step, per_epoch);
-        if !is_here || cursor.stop.is_some() || cursor.decided.replace(cursor.step) == Some(cursor.step) {
+        if !is_here || cursor.stop.is_some() || cursor.decided == Some(cursor.step) {
             return Ok(None);
         }
-        let Some(reason) = self.reason(cursor) else { return Ok(None) };
+        let begun = self.reason(cursor).map(|reason| self.begin(cursor, reason)).transpose()?;
+        cursor.decided = Some(cursor.step);
+        Ok(begun)
+    }
+
+    /// Begins the next phase, which there is. The cursor stays as it was where it cannot begin.
+    pub(super) fn begin(&self, cursor: &mut Cursor, reason: Reason) -> Result<Transition, Error> {
         let (from, to) = (cursor.depth, cursor.depth + 1);
         let renews = self.phases[to].new_optimizer.is_some();
         let best = cursor.best.clone().filter(|_| self.finetuning.restore_best);
@@ -94,7 +100,7 @@ impl Plan {
         cursor.patience = Patience { wait: 0, is_complete: false, ..cursor.patience };
         let restore = best.as_ref().map(|best| best.step);
         let forgets_moments = renews || (best.is_some() && !same_optimizer);
-        Ok(Some(Transition { from, to, reason, restore, thaws, forgets_moments }))
+        Ok(Transition { from, to, reason, restore, thaws, forgets_moments })
     }
 
     fn reason(&self, cursor: &Cursor) -> Option<Reason> {
@@ -123,7 +129,7 @@ impl Plan {
     }
 
     /// Makes groups of what a phase thaws; what is in a group already stays there.
-    fn join(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
+    pub(super) fn join(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
         let held = |param: &usize| rates.groups.iter().any(|members| members.params.contains(param));
         let new: Vec<usize> = self.phases[phase].params.iter().copied().filter(|param| !held(param)).collect();
         if new.is_empty() {
@@ -181,19 +187,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Walks all transitions once, so that a scheduler that does not fit the groups it will find is refused at the start.
-    pub(super) fn rehearse(&self, start: Cursor) -> Result<(), Error> {
-        if self.schedulers.is_empty() {
-            return Ok(());
-        }
-        let mut rates = start.rates;
-        for phase in 1..=self.last {
-            self.join(&mut rates, phase)?;
-            self.reinitialise(&mut rates, phase)?;
-        }
-        Ok(())
-    }
-
     fn scheduled(&self, source: Source) -> &Scheduled {
         &self.schedulers[&slot(source)]
     }
@@ -203,7 +196,7 @@ impl Plan {
     /// Counts a step that has been made.
     ///
     /// # Errors
-    /// A scheduler by class name that has no next value.
+    /// A scheduler by class name that has no next value, where the run has a next step.
     pub fn step(&self, cursor: &mut Cursor) -> Result<(), Error> {
         self.advance(&mut cursor.rates, cursor.step)?;
         cursor.step += 1;
@@ -218,44 +211,60 @@ impl Plan {
         if scheduled.spec.needs_metrics() || !scheduled.spec.is_due(step, self.run.steps_per_epoch) {
             return Ok(());
         }
-        scheduled.step(&mut moving.state, &mut rates.values, None)
+        match scheduled.step(&mut moving.state, &mut rates.values, None) {
+            // Some have a last value, and need no more.
+            Err(_) if step + 1 >= self.steps() => Ok(()),
+            other => other,
+        }
     }
 
     /// The rows of the steps ahead, `[steps, groups]`, with the [groups](Plan::groups) that hold parameters, in their
     /// order. A transition, and a validation that [moves rates](Verdict::moves_rates), makes them untrue.
     ///
+    /// They are fewer where a law or scheduler has none for a later step, or none to go on with behind it: what can be
+    /// trained still is, and at that step it is an error.
+    ///
     /// # Errors
-    /// A law or scheduler that gives what its field does not allow.
+    /// A law or scheduler that gives what its field does not allow in the first of these steps.
     pub fn rows(&self, cursor: &Cursor, steps: u64) -> Result<Vec<Row>, Error> {
         let laws = self.field_laws(cursor)?;
-        let filled: Vec<bool> = cursor.rates.groups.iter().map(|members| !members.params.is_empty()).collect();
         let all = if cursor.rates.scheduler.is_none() {
-            checked_rows(&self.bases(&cursor.rates), &laws, cursor.step, steps)?
+            let bases = self.bases(&cursor.rates);
+            let good = checked_rows(&bases, &laws, cursor.step, steps);
+            match good {
+                Err(Error::BadRow { step, .. }) if step > cursor.step => {
+                    checked_rows(&bases, &laws, cursor.step, step - cursor.step)?
+                }
+                other => other?,
+            }
         } else {
             self.unrolled(cursor, &laws, steps)?
         };
-        let mut filled = filled.iter().cycle();
-        Ok(all.into_iter().filter(|_| filled.next().is_none_or(|filled| *filled)).collect())
+        Ok(filled(cursor, all))
     }
 
     fn unrolled(&self, cursor: &Cursor, laws: &[FieldLaw], steps: u64) -> Result<Vec<Row>, Error> {
         let mut rates = cursor.rates.clone();
         let mut all = Vec::new();
         for step in cursor.step..cursor.step.saturating_add(steps) {
-            all.extend(checked_rows(&self.bases(&rates), laws, step, 1)?);
-            self.advance(&mut rates, step)?;
+            let now = checked_rows(&self.bases(&rates), laws, step, 1);
+            match now.and_then(|rows| self.advance(&mut rates, step).map(|()| rows)) {
+                Ok(rows) => all.extend(rows),
+                Err(error) if all.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
         Ok(all)
     }
 
     /// Each group's row as it stands in the rates.
-    fn bases(&self, rates: &Rates) -> Vec<Row> {
+    pub(super) fn bases(&self, rates: &Rates) -> Vec<Row> {
         let groups = rates.groups.iter().zip(&rates.values);
         groups.map(|(members, group)| group.to_row(&self.base_row(rates.optimizer, members))).collect()
     }
 
     /// The laws by short name; the one of the lr gives way to a scheduler that has taken over.
-    fn field_laws(&self, cursor: &Cursor) -> Result<Vec<FieldLaw>, Error> {
+    pub(super) fn field_laws(&self, cursor: &Cursor) -> Result<Vec<FieldLaw>, Error> {
         let bases = self.bases(&cursor.rates);
         let mut laws = Vec::new();
         let mut plateaus = cursor.plateaus.iter();
@@ -272,10 +281,6 @@ impl Plan {
         // Of several laws on one field the last is taken.
         laws.extend(self.own_laws.iter().map(|(field, law)| FieldLaw::new(*field, law.clone())));
         Ok(laws)
-    }
-
-    pub(super) fn check_laws(&self, cursor: &Cursor) -> Result<(), Error> {
-        self.field_laws(cursor).map(|_| ())
     }
 
     // ---- validations ----
@@ -311,7 +316,8 @@ impl Plan {
         let before = (cursor.rates.values.clone(), cursor.plateaus.clone());
         if let Some(moving) = &mut cursor.rates.scheduler {
             let scheduled = &self.schedulers[&slot(moving.source)];
-            if scheduled.spec.needs_metrics() {
+            let is_due = scheduled.spec.is_due(cursor.step.saturating_sub(1), self.run.steps_per_epoch);
+            if scheduled.spec.needs_metrics() && is_due {
                 let metric = value(self.monitor_of(&scheduled.spec))?;
                 scheduled.step(&mut moving.state, &mut cursor.rates.values, Some(metric))?;
             }
@@ -322,6 +328,18 @@ impl Plan {
         let reductions = |states: &[PlateauState]| states.iter().map(PlateauState::reductions).collect::<Vec<_>>();
         let moves_rates = before.0 != cursor.rates.values || reductions(&before.1) != reductions(&cursor.plateaus);
         Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
+    }
+
+    /// Takes in the metrics of a test behind the run's last step, at which no evaluation is due. In a run without phases it
+    /// may be the best: whether it is. Patience, schedulers and all else stay as they are.
+    pub fn end(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> bool {
+        let score = metrics.iter().find(|(name, _)| *name == self.checkpoint.monitor);
+        let score = score.map(|(_, value)| f64::from(*value as f32));
+        let score = score.filter(|score| self.last == 0 && self.beats(*score, cursor.best.as_ref()));
+        if let Some(score) = score {
+            cursor.best = Some(Best { step: cursor.step, depth: cursor.depth, score, rates: cursor.rates.clone() });
+        }
+        score.is_some()
     }
 
     fn beats(&self, score: f64, best: Option<&Best>) -> bool {
@@ -351,9 +369,10 @@ impl Plan {
     /// The groups that hold parameters, for an optimizer: names, members and rows as they are now.
     ///
     /// # Errors
-    /// As [`rows`](Plan::rows).
+    /// A law that gives what its field does not allow.
     pub fn groups(&self, cursor: &Cursor) -> Result<Vec<params::Group>, Error> {
-        let rows = self.rows(cursor, 1)?;
+        let now = checked_rows(&self.bases(&cursor.rates), &self.field_laws(cursor)?, cursor.step, 1)?;
+        let rows = filled(cursor, now);
         let filled = cursor.rates.groups.iter().filter(|members| !members.params.is_empty());
         let group = |(members, row): (&Members, Row)| {
             let names = members.params.iter().map(|param| self.params[*param].name.clone());
@@ -362,7 +381,7 @@ impl Plan {
         Ok(filled.zip(rows).map(group).collect())
     }
 
-    fn group_name(&self, members: &Members) -> String {
+    pub(super) fn group_name(&self, members: &Members) -> String {
         match members.origin {
             Origin::Given(place) => self.given[place].name.clone(),
             Origin::Phase { no_decay: false, .. } if self.phases.len() == 1 => "decay".to_owned(),
@@ -371,6 +390,13 @@ impl Plan {
             Origin::Phase { phase, no_decay: true } => format!("phase {phase}, no decay"),
         }
     }
+}
+
+/// The rows of the groups that hold parameters.
+fn filled(cursor: &Cursor, all: Vec<Row>) -> Vec<Row> {
+    let holds: Vec<bool> = cursor.rates.groups.iter().map(|members| !members.params.is_empty()).collect();
+    let mut holds = holds.iter().cycle();
+    all.into_iter().filter(|_| holds.next().is_none_or(|holds| *holds)).collect()
 }
 
 impl Scheduled {

@@ -1,6 +1,6 @@
 //! A plan as a schedule file: what ran, with nothing left to patterns and defaults.
 
-use super::early_stopping::mode;
+use super::direction::mode;
 use super::plan::{Phase, Plan};
 use super::yaml::Raw;
 use super::{Evaluate, LawSpec};
@@ -58,6 +58,9 @@ impl Plan {
         }
         if row.rule == Rule::Sgd {
             section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);
+        }
+        for (flag, _) in [("amsgrad", row.amsgrad), ("maximize", row.maximize)].into_iter().filter(|(_, set)| *set) {
+            section = section.with(flag, true);
         }
         if let Some(norm) = row.clip_norm {
             section = section.with("clip_norm", norm);

@@ -59,7 +59,7 @@ impl Section {
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.know(key);
-        let value = self.map.remove(key)?;
+        let value = self.map.remove(key).filter(|value| !is_taken_away(value))?;
         self.said.insert(key.into(), value.clone());
         Some(value)
     }
@@ -95,10 +95,11 @@ impl Section {
     /// The same, where the message is to list the keys in other words.
     pub(crate) fn only_among(&mut self, keys: &[&'static str], listed: &str) -> Result<(), Error> {
         keys.iter().for_each(|key| self.know(key));
-        match self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))) {
-            Some(key) => Err(self.unknown(key, listed.to_owned())),
-            None => Ok(()),
+        if let Some(key) = self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))) {
+            return Err(self.unknown(key, listed.to_owned()));
         }
+        self.map.retain(|_, value| !is_taken_away(value));
+        Ok(())
     }
 
     fn unknown(&self, key: &Value, known: String) -> Error {
@@ -130,12 +131,13 @@ impl Section {
 
     /// Whether the key is there.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.map.contains_key(key)
+        self.map.get(key).is_some_and(|value| !is_taken_away(value))
     }
 
     /// Whether the key is there and has this one below it.
     pub(crate) fn has_below(&self, key: &str, below: &str) -> bool {
-        self.map.get(key).is_some_and(|section| section.get(below).is_some())
+        let value = self.map.get(key).and_then(|section| section.get(below));
+        value.is_some_and(|value| !is_taken_away(value))
     }
 
     /// The key's text, where it is there and has one.
@@ -145,7 +147,8 @@ impl Section {
 
     /// What is left of it, as it stands.
     pub(crate) fn raw(&self) -> Raw {
-        Raw(self.map.clone())
+        let stays = self.map.iter().filter(|(_, value)| !is_taken_away(value));
+        Raw(stays.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     /// Where it stands.
@@ -399,14 +402,16 @@ impl Section {
     }
 
     /// Puts a value in the place of what stands at a dotted path, read as YAML, its texts as they are written; sections
-    /// that are not there are made.
+    /// that are not there are made. Null takes the key away, unless it has a meaning there.
     pub(crate) fn set(&mut self, texts: Texts, path: &str, value: &str) -> Result<(), Error> {
         let told = format!("--set {path}");
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: told.clone(), reason: error.to_string() };
         let text = value;
         let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
         let steps: Vec<&str> = path.split('.').collect();
-        if let Some(texts) = texts.below(&steps) {
+        if value.is_null() {
+            value = if means_null(&steps) { value } else { taken_away() };
+        } else if let Some(texts) = texts.below(&steps) {
             write_over(&mut value, written(texts, text));
         }
         self.put(&steps, value).map_err(|(key, found)| Error::BadValue {
@@ -424,7 +429,7 @@ impl Section {
         let mut map = &mut self.map;
         for step in steps {
             let below = map.entry(key_of(step)).or_insert_with(|| Value::Mapping(Mapping::new()));
-            if below.is_null() {
+            if below.is_null() || is_taken_away(below) {
                 *below = Value::Mapping(Mapping::new());
             }
             let found = show(below);
@@ -436,7 +441,8 @@ impl Section {
 
     /// Takes away those of these keys whose value is null, as if they were not there.
     pub(crate) fn forget_nulls(&mut self, keys: &[&'static str]) {
-        self.map.retain(|key, value| !value.is_null() || key.as_str().is_none_or(|key| !keys.contains(&key)));
+        let is_nothing = |value: &Value| value.is_null() || is_taken_away(value);
+        self.map.retain(|key, value| !is_nothing(value) || key.as_str().is_none_or(|key| !keys.contains(&key)));
     }
 
     /// These keys alone, as a section of their own; they are gone from here.
@@ -498,6 +504,25 @@ fn write_over(value: &mut Value, written: Written) {
     }
 }
 
+/// Whether null says something by itself at this path, be it that it is refused: no early stopping, a rate that follows the
+/// optimizer's, Python's None.
+fn means_null(path: &[&str]) -> bool {
+    match path {
+        ["early_stopping"] | ["finetuning", "base_max_lr"] | ["phases", _, "lr"] | ["checkpoint", "monitor"] => true,
+        _ => path.contains(&"init_args"),
+    }
+}
+
+/// Stands where a key has been taken away until it is known whether there is such a key at all.
+fn taken_away() -> Value {
+    let tag = serde_yaml::value::Tag::new("taken_away");
+    Value::Tagged(Box::new(serde_yaml::value::TaggedValue { tag, value: Value::Null }))
+}
+
+fn is_taken_away(value: &Value) -> bool {
+    matches!(value, Value::Tagged(tagged) if tagged.tag == "taken_away" && tagged.value.is_null())
+}
+
 /// A key as it stands in a file: phases are numbers.
 fn key_of(step: &str) -> Value {
     step.parse::<u64>().map_or_else(|_| Value::from(step), Value::from)
@@ -515,7 +540,7 @@ impl Section {
     pub(crate) fn phases(self, warnings: &mut Vec<String>) -> Result<Vec<Section>, Error> {
         let mut phases: Vec<(u64, Section)> = Vec::new();
         let mut texts: Vec<String> = Vec::new();
-        for (key, value) in &self.map {
+        for (key, value) in self.map.iter().filter(|(_, value)| !is_taken_away(value)) {
             let number = match key {
                 Value::String(text) => text.parse().ok().inspect(|_: &u64| texts.push(format!("{text:?}"))),
                 other => other.as_u64(),

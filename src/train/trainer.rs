@@ -243,8 +243,17 @@ impl Trainer {
     /// # Errors
     /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
     /// checkpoint and no file of it is written.
+    /// Where the schedule has no rates for a step, what was trained so far is in a checkpoint before the error is given.
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
-        let tell = &mut tell;
+        let advanced = self.advance_by_one(&mut tell);
+        if let Err(Error::Schedule(_)) = &advanced {
+            // What else goes wrong now is of no use to who has to mend the schedule.
+            drop(self.checkpoint_now(&mut tell));
+        }
+        advanced
+    }
+
+    fn advance_by_one(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         if let Some(began) = self.begin_phase()? {
             tell(&Event::Phase(began));
         }
@@ -256,6 +265,8 @@ impl Trainer {
         }
         if self.plan.is_evaluated(&self.cursor) {
             self.evaluate(tell)?;
+        } else if self.is_over() {
+            self.test_end(tell)?;
         }
         self.checkpoint_if_due(tell)
     }
@@ -312,7 +323,7 @@ impl Trainer {
         let steps = u64::from(self.optimizer.horizon_steps()).min(left);
         let rows = self.plan.rows(&self.cursor, steps)?;
         self.optimizer.load_rows(step, &rows)?;
-        let groups = rows.len() / steps as usize;
+        let groups = self.optimizer.groups().count();
         self.coming_lrs = rows.rchunks(groups).flatten().map(|row| row.lr).collect();
         Ok(())
     }
@@ -333,19 +344,7 @@ impl Trainer {
 
     /// Evaluates, and where that decides something, waits for the metrics and decides.
     fn evaluate(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
-        // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
-        while !self.results.has_free_slot() {
-            self.engine.throttle();
-            self.collect(tell)?;
-        }
-        let steps = self.submit_test()?;
-        if !self.decides() {
-            return Ok(());
-        }
-        self.engine.wait()?;
-        let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
-        let metrics = [done.train_loss, done.val_loss, done.val_accuracy];
-        let metrics: Vec<(&str, f64)> = METRICS.into_iter().zip(metrics).collect();
+        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
         let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
         if verdict.is_best && self.plan.restores_best() {
             self.best.keep(&self.optimizer)?;
@@ -357,6 +356,30 @@ impl Trainer {
             self.forget_rows();
         }
         Ok(())
+    }
+
+    /// Tests what the run ends with, where the plan evaluates at other steps. In a run without phases that may be the best;
+    /// it decides nothing else.
+    fn test_end(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
+        if self.plan.end(&mut self.cursor, &metrics) { self.write_best(tell) } else { Ok(()) }
+    }
+
+    /// Tests, and where that decides something, waits for the metrics.
+    fn tested(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<[(&'static str, f64); 3]>, Error> {
+        // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
+        while !self.results.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        let steps = self.submit_test()?;
+        if !self.decides() {
+            return Ok(None);
+        }
+        self.engine.wait()?;
+        let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
+        let [train_loss, val_loss, val_accuracy] = METRICS;
+        Ok(Some([(train_loss, done.train_loss), (val_loss, done.val_loss), (val_accuracy, done.val_accuracy)]))
     }
 
     /// Submits the test; steps done before it. There is a free slot for its report.

@@ -572,8 +572,11 @@ fn every_schedule_is_read() {
         ("digits_mlp", 3e-3, 0, 1.0),
         ("encoder_frozen", 2e-5, 200, 0.0),
         ("encoder_full", 1e-5, 200, 0.0),
+        ("exponential", 1e-3, 0, 1.0),
         ("pretraining_wsd", 6e-4, 50, 0.0),
+        ("restarts", 1e-3, 0, 1.0),
         ("slanted_triangular", 2e-5, 100, 1.0 / 32.0),
+        ("step", 1e-3, 0, 1.0),
         ("vit_one_cycle", 1e-4, 299, 0.04),
     ];
     assert_eq!(read.len(), expected.len(), "{read:?}");
@@ -581,6 +584,49 @@ fn every_schedule_is_read() {
         assert_eq!((name.as_str(), *peak, *top), (expected.0, expected.1, expected.2));
         assert!((first - expected.3).abs() < 1e-12, "{name} starts at {first} of its peak");
     }
+}
+
+/// A word of `no_decay` that no parameter has is told; those that we ship are found in the models that they are for.
+#[test]
+fn words_of_every_schedule_are_in_a_model_of_its_kind() {
+    use gradus::nn::{Activation, Mlp, transformer};
+    let mlp = Mlp::new(&[4, 3, 3, 2], Activation::Gelu).expect("a network").params();
+    let of = |config: Result<transformer::Config, _>| {
+        transformer::Transformer::new(config.expect("sizes")).expect("a model").params()
+    };
+    let decoder = of(transformer::Config::decoder("tiny", 9, 8));
+    let encoder = of(transformer::Config::encoder("tiny", 9, 8, 2));
+    let run = gradus::schedule::Epochs { epochs: 60, steps_per_epoch: 10 };
+    for (name, params) in [
+        ("bert_one_cycle", &encoder),
+        ("cosine_warmup", &encoder),
+        ("cosine_warmup", &decoder),
+        ("digits_mlp", &mlp),
+        ("encoder_frozen", &encoder),
+        ("encoder_full", &encoder),
+        ("exponential", &decoder),
+        ("mlp_gradual", &mlp),
+        ("pretraining_wsd", &decoder),
+        ("restarts", &encoder),
+        ("slanted_triangular", &decoder),
+        ("step", &decoder),
+    ] {
+        let path = format!("{}/schedules/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let spec = Spec::parse(name, &std::fs::read_to_string(path).expect("a file")).expect("a schedule");
+        let plan = gradus::schedule::Plan::new(&spec, &params[..], run).expect("a plan");
+        assert!(plan.warnings().is_empty(), "{name}: {:?}", plan.warnings());
+    }
+    let told = |words: &str, params: &[gradus::params::Param]| {
+        let text = format!("optimizer: {{type: adamw, no_decay: {words}}}\nlr_scheduler: {{type: cosine}}");
+        let spec = Spec::parse("run.yaml", &text).expect("a schedule");
+        gradus::schedule::Plan::new(&spec, params, run).expect("a plan").warnings().to_vec()
+    };
+    let nothing =
+        |word: &str, hint: &str| [format!("run.yaml: optimizer.no_decay: no parameter has {word:?} in its name{hint}")];
+    assert_eq!(told("[biass]", &encoder), nothing("biass", " (did you mean \"bias\"?)"));
+    assert_eq!(told("[bias, LayerNorm]", &decoder), nothing("LayerNorm", " (did you mean \"norm\"?)"));
+    assert_eq!(told("[bias, norm]", &mlp), nothing("norm", ""));
+    assert!(told("[bias, layernorm]", &encoder).is_empty());
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub use state::{GreedyMemory, Memory, State};
 pub use torch::{ByFactor, LambdaLr, MultiplicativeLr};
 pub use value::{Arguments, Value};
 
+use super::law::Better;
 use crate::params::nearest;
 
 /// A scheduler by class name; the state that moves is separate.
@@ -196,6 +197,22 @@ pub(super) fn waits(class_path: &str, arguments: &Arguments) -> bool {
         _ => false,
     };
     WAIT.contains(&last) || last == "get_scheduler" && by_name()
+}
+
+/// Which metrics are better to a class that takes some: as it is told, or by its own default.
+pub(super) fn better(class_path: &str, arguments: &Arguments) -> Option<Better> {
+    let last = class_path.rsplit('.').next().unwrap_or(class_path);
+    let usual = match last {
+        "PlateauLRScheduler" => "max",
+        _ if waits(class_path, arguments) => "min",
+        _ => return None,
+    };
+    let passed = match arguments.get("scheduler_specific_kwargs") {
+        Some(Value::Map(specific)) if last == "get_scheduler" => specific,
+        _ => arguments,
+    };
+    let mode = if let Some(Value::Text(mode)) = passed.get("mode") { mode } else { usual };
+    Some(if mode == "max" { Better::Higher } else { Better::Lower })
 }
 
 /// Whether a class is one of torch's (or a function of transformers, which gives one), and waits for no metric.

@@ -66,6 +66,17 @@ impl Plateau {
         Ok(Plateau { threshold, ..self })
     }
 
+    /// Which metrics are better.
+    pub fn better(&self) -> Better {
+        self.better
+    }
+
+    /// With other metrics for better.
+    #[must_use]
+    pub fn toward(self, better: Better) -> Plateau {
+        Plateau { better, ..self }
+    }
+
     /// With metrics that do not count after a reduction.
     #[must_use]
     pub fn cooldown(self, cooldown: u64) -> Plateau {
