@@ -1,6 +1,6 @@
 //! A chart in plain characters, at most 80 columns wide.
 
-use super::plan::{Rows, Span, short, spans};
+use super::rates::{Rows, Span, short, spans};
 use gradus::params::Field;
 
 const WIDTH: usize = 64;

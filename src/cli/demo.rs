@@ -21,22 +21,28 @@ const SCHEDULE: &str = include_str!("../../schedules/digits_mlp.yaml");
 /// The network of the demo.
 #[derive(Args)]
 pub(super) struct Network {
-    /// Sizes of the hidden layers.
-    #[arg(long, value_delimiter = ',', default_value = "128,64", value_name = "SIZES")]
+    /// Sizes of the hidden layers [default: 128,64].
+    #[arg(long, value_delimiter = ',', value_name = "SIZES")]
     hidden: Vec<usize>,
-    /// Activation between layers: relu or gelu.
-    #[arg(long, default_value = "gelu", value_name = "NAME")]
-    activation: String,
+    /// Activation between layers: relu or gelu [default: gelu].
+    #[arg(long, value_name = "NAME")]
+    activation: Option<String>,
 }
 
 impl Network {
     /// Sizes of all layers, for digits of 8 by 8 pixels.
     pub(super) fn sizes(&self) -> Vec<usize> {
-        [64].into_iter().chain(self.hidden.iter().copied()).chain([10]).collect()
+        let hidden: &[usize] = if self.hidden.is_empty() { &[128, 64] } else { &self.hidden };
+        [64].into_iter().chain(hidden.iter().copied()).chain([10]).collect()
+    }
+
+    /// Whether any of it is asked for.
+    pub(super) fn given(&self) -> [(&'static str, bool); 2] {
+        [("--hidden", !self.hidden.is_empty()), ("--activation", self.activation.is_some())]
     }
 
     pub(super) fn model(&self) -> anyhow::Result<nn::Mlp> {
-        Ok(nn::Mlp::new(&self.sizes(), Activation::parse(&self.activation)?)?)
+        Ok(nn::Mlp::new(&self.sizes(), Activation::parse(self.activation.as_deref().unwrap_or("gelu"))?)?)
     }
 }
 

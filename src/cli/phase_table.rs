@@ -8,7 +8,8 @@ use gradus::train::Config;
 /// What forward and backward of a step take, where only some parameters are trainable.
 pub(super) struct Pass {
     pub(super) activation_bytes: u64,
-    pub(super) dispatches: usize,
+    /// Where they are known.
+    pub(super) dispatches: Option<usize>,
 }
 
 /// What a pass takes where these parameters are trainable.
@@ -26,7 +27,7 @@ pub(super) struct Run<'a> {
 const COLUMNS: [&str; 7] = ["phase", "ends", "thaws", "trainable", "moved a step", "moments", "best copy"];
 
 /// What a pass adds to a line.
-const PASS_COLUMNS: [&str; 3] = ["gradients", "activations", "model's dispatches"];
+const PASS_COLUMNS: [&str; 2] = ["gradients", "activations"];
 
 /// What a set of trainable parameters costs, in numbers.
 #[derive(serde::Serialize)]
@@ -73,6 +74,7 @@ pub(super) fn draw(costs: &[Cost]) -> String {
     let mut head: Vec<String> = COLUMNS.map(str::to_owned).into();
     head.extend(timed.then(|| "optimizer, at least".to_owned()));
     head.extend(PASS_COLUMNS.iter().filter(|_| passed).map(|name| (*name).to_owned()));
+    head.extend(costs.first().and_then(|cost| cost.dispatches).map(|_| "model's dispatches".to_owned()));
     let lines: Vec<Vec<String>> = [head].into_iter().chain(costs.iter().map(line)).collect();
     aligned(&lines)
 }
@@ -86,6 +88,22 @@ pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
         text.push_str(&format!("phase {number}  lr {lr:e}  {}\n", names.join(", ")));
     }
     text
+}
+
+/// When each phase begins, where no metric ends the one before it sooner.
+pub(super) fn latest(plan: &Plan) -> anyhow::Result<String> {
+    let (stages, last) = (plan.latest()?, plan.phases().len() - 1);
+    if last == 0 {
+        return Ok(String::new());
+    }
+    let mut text = "\nphases by their latest ends, where no metric ends one sooner:\n".to_owned();
+    for stage in &stages {
+        text.push_str(&format!("phase {} begins at step {}\n", stage.depth(), stage.step()));
+    }
+    if stages.len() <= last {
+        text.push_str(&format!("phase {} begins only where a metric ends the one before it\n", stages.len()));
+    }
+    Ok(text)
 }
 
 fn ends(plan: &Plan, number: usize) -> String {
@@ -129,7 +147,7 @@ fn cost(
         best_is_on_device: best_copy_bytes <= best_device_limit_bytes,
         optimizer_seconds_at_least: run.optimizer_bytes_per_second.map(|speed| step_bytes as f64 / speed),
         activation_bytes: pass.as_ref().map(|pass| pass.activation_bytes),
-        dispatches: pass.as_ref().map(|pass| pass.dispatches),
+        dispatches: pass.as_ref().and_then(|pass| pass.dispatches),
     })
 }
 
@@ -149,9 +167,10 @@ fn line(cost: &Cost) -> Vec<String> {
         best,
     ];
     line.extend(cost.optimizer_seconds_at_least.map(|seconds| format!("{:.3} ms", 1e3 * seconds)));
-    if let (Some(activation_bytes), Some(dispatches)) = (cost.activation_bytes, cost.dispatches) {
-        line.extend([size(cost.gradient_bytes), size(activation_bytes), dispatches.to_string()]);
+    if let Some(activation_bytes) = cost.activation_bytes {
+        line.extend([size(cost.gradient_bytes), size(activation_bytes)]);
     }
+    line.extend(cost.dispatches.map(|dispatches| dispatches.to_string()));
     line
 }
 

@@ -2,7 +2,7 @@
 //!
 //! No background and colours of middle lightness: it reads on a white page and on a dark one.
 
-use super::plan::{Curve, Rows, short, spans};
+use super::rates::{Curve, Rows, short, spans};
 use anyhow::anyhow;
 use gradus::params::Field;
 use plotters::coord::Shift;

@@ -1,7 +1,7 @@
 //! Charts of a report, as SVG to stand in a page.
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
-use super::plan::short;
+use super::rates::short;
 use super::thinned::Thinned;
 use anyhow::anyhow;
 use plotters::prelude::*;

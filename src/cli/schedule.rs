@@ -4,17 +4,25 @@ use super::demo::Network;
 use super::plan::check_output;
 use super::run_folder::write_beside;
 use super::say::{self, say};
+use super::train::setting;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::params::{Param, shown_path};
+use gradus::run::{Material, RunFile};
 use gradus::schedule::{by_layer, implicit, to_yaml};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Generate {
+    /// A run file, whose model's parameters thaw.
+    #[arg(value_name = "RUN.YAML", required_unless_present = "model")]
+    file: Option<PathBuf>,
+    /// Put a value in the place of what the run file says; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, requires = "file")]
+    settings: Vec<(String, String)>,
     /// Model whose parameters thaw.
-    #[arg(long, value_name = "NAME", value_parser = ["mlp"])]
-    model: String,
+    #[arg(long, value_name = "NAME", value_parser = ["mlp"], conflicts_with = "file")]
+    model: Option<String>,
     #[command(flatten)]
     network: Network,
     /// What thaws together.
@@ -37,8 +45,19 @@ enum By {
 }
 
 pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
-    let params = options.network.model()?.params();
-    let text = schedule(options, &params);
+    let text = match &options.file {
+        Some(file) => {
+            if let Some((name, _)) = options.network.given().into_iter().find(|(_, is_given)| *is_given) {
+                bail!("{name}: the run file says what the model is");
+            }
+            let run = RunFile::read(file, &options.settings)?;
+            schedule(options, &run.model.kind.to_string(), &Material::read(&run)?.task.params())
+        }
+        None => {
+            let sizes: Vec<String> = options.network.sizes().iter().map(usize::to_string).collect();
+            schedule(options, &format!("mlp {}", sizes.join("-")), &options.network.model()?.params())
+        }
+    };
     let Some(path) = &options.out else {
         say::data(&text);
         return Ok(());
@@ -52,13 +71,12 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn schedule(options: &Generate, params: &[Param]) -> String {
+fn schedule(options: &Generate, model: &str, params: &[Param]) -> String {
     let (phases, what) = match options.by {
         By::Pair => (implicit(params), "two parameters a phase"),
         By::Layer => (by_layer(params), "a layer a phase"),
     };
-    let sizes: Vec<String> = options.network.sizes().iter().map(usize::to_string).collect();
-    let about = format!("# {} {}: {what}, the head first.", options.model, sizes.join("-"));
+    let about = format!("# {model}: {what}, the head first.");
     let keys =
         "# Phase 0 has the optimizer's rate. Others take lr (1e-5 without it); any may take max_transition_epoch.";
     format!("{about}\n{keys}\n{}", to_yaml(&phases))

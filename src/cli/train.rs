@@ -3,17 +3,19 @@
 use super::asked::Asked;
 use super::asks::Asks;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
-use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
+use super::run_folder::{
+    RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_beside, write_run,
+};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::verdict::Verdict;
 use super::{batch, report, signals};
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::{Epochs, Model, Plan, Spec};
+use gradus::schedule::{Epochs, Model, Plan, Spec, implicit, to_yaml};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -174,7 +176,10 @@ pub(super) fn run(asks: &Asks, options: &Train) -> anyhow::Result<ExitCode> {
     let says = options.loudness.says();
     let set_up = match (&options.which.resume, &options.which.file) {
         (Some(folder), _) => going_on(asks, folder, &options.settings, says)?,
-        (None, Some(file)) => beginning(asks, file, options, says)?,
+        (None, Some(file)) => match beginning(asks, file, options, says)? {
+            Some(set_up) => set_up,
+            None => return Ok(ExitCode::SUCCESS),
+        },
         (None, None) => bail!("name a run file"),
     };
     train(set_up, says)
@@ -189,8 +194,8 @@ struct SetUp {
     folder: PathBuf,
 }
 
-/// A new run. What is refused leaves its folder as it was, and what cannot be written is told before anything is trained.
-fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<SetUp> {
+/// A new run, or none where its schedule alone was asked for. What is refused leaves its folder as it was, and what cannot be written is told before anything is trained.
+fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<Option<SetUp>> {
     let run = RunFile::read(file, &options.settings)?;
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
     let (shown, holds) = (shown_path(&folder), holds_a_run(&folder));
@@ -207,6 +212,9 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     let held = if holds { Some(LockedFolder::take(&folder)?) } else { None };
     let engine = asks.engine(says)?;
     let mut ready = Ready::read(&engine, run, None, says).map_err(Asked::error)?;
+    if ready.run.schedule.finetuning.gen_ft_sched_only {
+        return generate(&ready, &folder).map(|()| None);
+    }
     let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
     let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
     let resolved = ready.resolved(&trainer)?;
@@ -215,7 +223,18 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     }
     write_run(&folder, &resolved, &ready.material.inputs.to_json())?;
     let out = RunFolder::begin(locked, &mut trainer, every_steps)?;
-    Ok(SetUp { engine, ready, trainer, out, folder })
+    Ok(Some(SetUp { engine, ready, trainer, out, folder }))
+}
+
+/// Writes the implicit schedule of the run's model, by the name that finetuning-scheduler gives it.
+fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
+    let mut model = ready.run.model.kind.to_string();
+    model[..1].make_ascii_uppercase();
+    std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    let path = folder.join(format!("{model}_ft_schedule.yaml"));
+    write_beside(&path, to_yaml(&implicit(&ready.material.task.params())).as_bytes())?;
+    say!("written        {}", path.display());
+    Ok(())
 }
 
 /// A run that goes on, as it began.
@@ -256,6 +275,9 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
             );
         }
     }
+    if says >= Says::Usual {
+        ready.run.schedule.intervals().iter().for_each(|told| say!("{told}"));
+    }
     let (unit, of_row) = ready.material.units;
     let look = Look { units: (unit, of_row * ready.rows_per_step()), says };
     let (started, before) = (Instant::now(), engine.counters());
@@ -285,6 +307,11 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     }
     match broke {
         Some(error @ (Error::Broken { .. } | Error::NotFinite { .. })) => bail!("{error}, {}", verdict.cause()),
+        Some(error @ Error::Schedule(_)) => {
+            tell!("{} steps were trained and are in a checkpoint", trainer.cursor().step());
+            tell!("mend the schedule and go on with: gradus train --resume {} --set KEY=VALUE", shown_path(&folder));
+            return Err(error.into());
+        }
         Some(error) => return Err(error.into()),
         None => {}
     }

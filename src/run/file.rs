@@ -113,6 +113,11 @@ const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv,
 const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
 
 impl RunFile {
+    /// Whether a text says what is trained, or on what: a schedule does neither.
+    pub fn is_one(file: &str, text: &str) -> bool {
+        Section::parse(file, text).is_ok_and(|top| top.has("model") || top.has("data"))
+    }
+
     /// Reads a run file. Each of `settings` is a dotted key and a value that takes the place of what the file says there;
     /// files that it names stand relative to where the program was started.
     ///
@@ -132,7 +137,9 @@ impl RunFile {
     /// As [`read`](RunFile::read); [`Error::OtherRun`] for a setting that would make it another.
     pub fn of_run(path: &Path, folder: &Path, settings: &[(String, String)]) -> Result<RunFile, Error> {
         let there = RunFile::read(path, &[])?;
-        let may_be_set = |key: &str| MAY_CHANGE.contains(&key) || DATA_FILES.contains(&key);
+        // A scheduler that ends before the run may be given another length; whether it does is the checkpoint's to say.
+        let mends = |key: &str| key.contains("lr_scheduler") && key.contains(".init_args");
+        let may_be_set = |key: &str| MAY_CHANGE.contains(&key) || DATA_FILES.contains(&key) || mends(key);
         if let Some((key, value)) = settings.iter().find(|(key, _)| !may_be_set(key)) {
             let says_the_same =
                 RunFile::read(path, settings).is_ok_and(|here| here.said_of_run() == there.said_of_run());

@@ -19,6 +19,13 @@ pub enum ModelKind {
     Encoder,
 }
 
+impl std::fmt::Display for ModelKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = ModelKind::ALL.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
 impl ModelKind {
     const ALL: [(&'static str, ModelKind); 3] =
         [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];

@@ -1,8 +1,9 @@
 //! Whether a cursor belongs to a plan: what comes from a file may have been saved with another schedule.
 
-use super::Error;
 use super::cursor::{Cursor, Members, Origin, Rates, Source};
 use super::plan::{Plan, slot};
+use super::yaml::without_arguments;
+use super::{Error, Spec};
 
 impl Plan {
     /// Checks a cursor that was read from somewhere, before anything is done with it. The run may be longer or shorter
@@ -24,6 +25,20 @@ impl Plan {
             return Err(self.foreign(format!("a best validation at step {}", best.step), "from before its own step"));
         }
         self.check_rates(&best.rates)
+    }
+
+    /// Whether a run that was saved with this schedule has no rates to its end, and this plan differs from it in the
+    /// arguments of its schedulers alone: then it can go on with those.
+    pub fn mends(&self, saved: &str, cursor: &Cursor) -> bool {
+        let (Some(there), Some(here)) = (without_arguments(saved), without_arguments(&self.to_yaml())) else {
+            return false;
+        };
+        let Ok(spec) = Spec::parse("the saved schedule", saved) else { return false };
+        there == here
+            && match Plan::new(&spec, &self.params[..], self.run) {
+                Ok(plan) => plan.check(cursor).is_ok() && plan.rows(cursor, 1).is_err(),
+                Err(error) => matches!(error, Error::EndsEarly { .. }),
+            }
     }
 
     fn foreign(&self, held: String, allowed: &str) -> Error {

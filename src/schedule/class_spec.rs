@@ -2,6 +2,7 @@
 
 use super::class::{self, Arguments, Group};
 use super::law::Listed;
+use super::run_words::{self, SOME_RUN};
 use super::yaml::{Place, Section};
 use super::{Error, FieldLaw, Run};
 use crate::params::{Field, Row};
@@ -40,11 +41,11 @@ impl ClassSpec {
         let path = section.text("class_path")?;
         let arguments = section.arguments("init_args")?;
         let (frequency, monitor) = (frequency(section)?, monitor(section)?);
-        class::build(&path, &arguments).map_err(|error| section.place().class(error))?;
         let mut spec = ClassSpec { path, arguments, per_epoch: false, frequency, monitor, place: section.place() };
         // A metric is an epoch's, as a rule.
         let intervals = if spec.needs_metrics() { ["epoch", "step"] } else { ["step", "epoch"] };
         spec.per_epoch = section.word_or_first("interval", &intervals)? == "epoch";
+        spec.build(SOME_RUN)?;
         Ok(spec)
     }
 
@@ -53,7 +54,6 @@ impl ClassSpec {
         let mut init = section.section("lr_scheduler_init", "it names the scheduler: class_path and init_args")?;
         init.only(&["class_path", "init_args"])?;
         let (path, arguments, place) = (init.text("class_path")?, init.arguments("init_args")?, init.place());
-        class::build(&path, &arguments).map_err(|error| place.class(error))?;
         let mut spec = ClassSpec { path, arguments, per_epoch: true, frequency: 1, monitor: None, place };
         if let Some(mut calls) = section.maybe_section("pl_lrs_cfg")? {
             // The last three say nothing that matters here.
@@ -61,6 +61,7 @@ impl ClassSpec {
             spec.per_epoch = calls.word_or_first("interval", &["epoch", "step"])? == "epoch";
             (spec.frequency, spec.monitor) = (frequency(&mut calls)?, monitor(&mut calls)?);
         }
+        spec.build(SOME_RUN)?;
         if spec.needs_metrics() && spec.monitor.is_none() {
             let allowed = "a scheduler that can step without a metric: name one in pl_lrs_cfg, as monitor: val_loss";
             return Err(spec.place.bad("class_path", &spec.path, allowed));
@@ -68,8 +69,13 @@ impl ClassSpec {
         Ok(spec)
     }
 
-    pub(super) fn build(&self) -> Result<Box<dyn class::Scheduler>, Error> {
-        class::build(&self.path, &self.arguments).map_err(|error| self.place.class(error))
+    /// The scheduler, for a run of this length.
+    pub(super) fn build(&self, run: Run) -> Result<Box<dyn class::Scheduler>, Error> {
+        let of_epoch = run.steps_per_epoch.filter(|steps| *steps > 0).unwrap_or(u64::MAX);
+        let every = if self.per_epoch { of_epoch } else { 1 };
+        let calls = run.steps.div_ceil(every) / self.frequency;
+        let arguments = run_words::resolved(&self.place, &self.path, &self.arguments, run, calls.max(1))?;
+        class::build(&self.path, &arguments).map_err(|error| self.place.class(error))
     }
 
     /// Whether the class is known to go on with groups that join after its start: what finetuning-scheduler supports,
@@ -94,10 +100,10 @@ impl ClassSpec {
         let every = if frequency == 1 { format!("every {unit}") } else { format!("every {frequency} {unit}s") };
         let metric = match &self.monitor {
             _ if !self.needs_metrics() => String::new(),
-            Some(monitor) => format!(" that has an evaluation, by {monitor}"),
-            None => " that has an evaluation, by the metric of checkpoint".to_owned(),
+            Some(monitor) => format!(" with an evaluation, by {monitor}"),
+            None => " with an evaluation, by the metric of checkpoint".to_owned(),
         };
-        format!("{}: {name} steps after {every}{metric} (interval: {unit}, frequency: {frequency})", self.place.at())
+        format!("{}: {name} steps after {every}{metric} (interval: {unit})", self.place.path())
     }
 
     /// Whether some of its moves wait for a metric: timm's warms up without one.
@@ -134,7 +140,7 @@ impl ClassSpec {
             let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
             return Err(place.bad("interval", "epoch", allowed));
         }
-        let scheduler = class::build(&self.path, &self.arguments).map_err(told)?;
+        let scheduler = self.build(run)?;
         let mut moving: Vec<Group> = groups.iter().map(Group::of_row).collect();
         let mut state = scheduler.start(&mut moving).map_err(told)?;
         let mut curves: Vec<[Vec<f64>; Field::ALL.len()]> = vec![Default::default(); groups.len()];

@@ -112,6 +112,7 @@ mod phase_spec;
 mod plan;
 mod rehearse;
 mod resolve;
+mod run_words;
 mod spec;
 mod stepper;
 mod table;

@@ -159,7 +159,7 @@ impl Plan {
             if self.last > 0 && !self.finetuning.allow_untested && !class.takes_late_groups() {
                 return Err(class.refuses_late_groups());
             }
-            schedulers.insert(slot(source), Scheduled { spec: class.clone(), scheduler: class.build()? });
+            schedulers.insert(slot(source), Scheduled { spec: class.clone(), scheduler: class.build(self.law_run())? });
         }
         Ok(schedulers)
     }

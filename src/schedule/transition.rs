@@ -103,6 +103,25 @@ impl Plan {
         Ok(Transition { from, to, reason, restore, thaws, forgets_moments })
     }
 
+    /// The run as each of its stages begins, where no metric ends a phase sooner: the start, and every phase that a limit
+    /// brings before the end.
+    ///
+    /// # Errors
+    /// As [`epoch_start`](Plan::epoch_start) and [`step`](Plan::step).
+    pub fn latest(&self) -> Result<Vec<Cursor>, Error> {
+        let mut cursor = self.start()?;
+        let mut stages = vec![cursor.clone()];
+        while cursor.step < self.steps() {
+            if self.epoch_start(&mut cursor)?.is_some() {
+                // A phase without a step of its own is passed over.
+                stages.retain(|stage| stage.step < cursor.step);
+                stages.push(cursor.clone());
+            }
+            self.step(&mut cursor)?;
+        }
+        Ok(stages)
+    }
+
     fn reason(&self, cursor: &Cursor) -> Option<Reason> {
         if cursor.depth >= self.last {
             return None;

@@ -304,6 +304,23 @@ impl Section {
     }
 }
 
+/// A schedule without the arguments of its schedulers.
+pub(super) fn without_arguments(text: &str) -> Option<Raw> {
+    let mut section = Section::parse("", text).ok()?;
+    forget_arguments(&mut section.map);
+    Some(section.raw())
+}
+
+fn forget_arguments(map: &mut Mapping) {
+    for (key, value) in map.iter_mut() {
+        let Some(below) = value.as_mapping_mut() else { continue };
+        if matches!(key.as_str(), Some("lr_scheduler" | "lr_scheduler_init")) {
+            below.remove("init_args");
+        }
+        forget_arguments(below);
+    }
+}
+
 /// A mapping as it stands in a file, or is to stand in one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Raw(Mapping);
@@ -658,6 +675,10 @@ impl Place {
 
     pub(crate) fn file(&self) -> &str {
         &self.file
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The file and the path, for a message.

@@ -129,7 +129,7 @@ impl Trainer {
                     continue;
                 }
             };
-            RunOf::of(self).check(&last.saved.run, &last.path)?;
+            RunOf::of(self).going_on(&last.saved, &self.plan).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
             self.drain()?;
             if let Err(error @ Error::BadFile { .. }) = self.optimizer_of(&last) {

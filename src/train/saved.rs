@@ -3,7 +3,7 @@
 use super::checkpoint::Seal;
 use super::{Error, Trainer};
 use crate::engine::{Choices, Engine};
-use crate::schedule::Cursor;
+use crate::schedule::{Cursor, Plan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -152,6 +152,14 @@ impl RunOf {
             params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
             schedule: trainer.plan.to_yaml(),
             epochs: trainer.config.epochs as u64,
+        }
+    }
+
+    /// The same with a saved schedule, where that ends before the run and the plan's goes on in its place.
+    pub(super) fn going_on(self, saved: &Saved, plan: &Plan) -> RunOf {
+        match plan.mends(&saved.run.schedule, &saved.cursor) {
+            true => RunOf { schedule: saved.run.schedule.clone(), ..self },
+            false => self,
         }
     }
 

@@ -45,6 +45,7 @@ mod optim_kernels;
 mod phase_properties;
 mod phases;
 mod plan;
+mod plan_run;
 mod plan_transformer;
 mod precision;
 mod properties;

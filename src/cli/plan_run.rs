@@ -1,0 +1,59 @@
+//! `gradus plan RUN.yaml`: what a run will do, by the model and the data that its file names.
+
+use super::plan::{Plan, told as told_plan};
+use super::say::caution;
+use super::{batch, phase_table};
+use gradus::engine::{AdapterChoice, Engine};
+use gradus::measure;
+use gradus::params::Param;
+use gradus::run::{BatchRows, Material, RunFile};
+use gradus::schedule::{self, Epochs, Model};
+use std::collections::HashSet;
+
+/// Phases, their memory and time, and the rates of the whole run.
+pub(super) fn told(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<String> {
+    let run = RunFile::read(&options.file, &options.settings)?;
+    let material = Material::read(&run)?;
+    for warning in run.warnings.iter().chain(&material.warnings) {
+        caution!("{warning}");
+    }
+    let task = &*material.task;
+    let engine = match options.time || run.batch_rows == BatchRows::Auto {
+        true => Some(Engine::new(choice)?),
+        false => None,
+    };
+    let batch_rows = match (run.batch_rows, &engine) {
+        (BatchRows::Auto, Some(engine)) => {
+            batch::find(engine, task, &run.config(1), &run.schedule, run.memory_limit_bytes, false)?
+        }
+        (BatchRows::Rows(rows), _) => rows,
+        (BatchRows::Auto, None) => 1,
+    };
+    let (config, spec) = (run.config(batch_rows), run.scaled(batch_rows)?);
+    let (params, tied) = (task.params(), task.tied());
+    let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(&config)? };
+    let plan = schedule::Plan::new(&spec, Model { params: &params, tied: &tied }, epochs)?;
+    for warning in plan.warnings().iter().filter(|warning| !run.warnings.contains(warning)) {
+        caution!("{warning}");
+    }
+    let speed = match (options.time, &engine) {
+        (true, Some(engine)) => Some(measure::optimizer_bytes_per_second(engine)?),
+        _ => None,
+    };
+    let tells_memory = task.activation_bytes(&config, &|_| true)?.is_some();
+    let pass = |trainable: &[Param]| {
+        let names: HashSet<&str> = trainable.iter().map(|param| param.name.as_str()).collect();
+        let activation_bytes = task.activation_bytes(&config, &|name| names.contains(name))?.unwrap_or_default();
+        Ok(phase_table::Pass { activation_bytes, dispatches: None })
+    };
+    let pass: Option<phase_table::PassOf<'_>> = if tells_memory { Some(&pass) } else { None };
+    let cost = phase_table::Run { config: config.clone(), pass, optimizer_bytes_per_second: speed };
+    let told = told_plan(&plan, &spec, &params, &cost, options, true)?;
+    if options.json {
+        return Ok(told);
+    }
+    let (steps, of_epoch) = (plan.steps(), plan.steps_per_epoch());
+    let length =
+        format!("{} epochs of {of_epoch} steps of {} rows: {steps} steps", plan.epochs(), config.rows_per_step());
+    Ok(format!("{}\n{length}\n\n{told}", material.summary))
+}
