@@ -2,6 +2,7 @@
 
 use super::class::{self, Arguments, Group};
 use super::law::Listed;
+use super::own;
 use super::run_words::{self, SOME_RUN};
 use super::yaml::{Place, Section};
 use super::{Error, FieldLaw, Run};
@@ -82,7 +83,9 @@ impl ClassSpec {
     /// and the functions of transformers, which make one of these.
     pub(super) fn takes_late_groups(&self) -> bool {
         let name = self.path.rsplit('.').next().unwrap_or(&self.path);
-        LATE.contains(&name) || (self.path.starts_with("transformers.") && name.starts_with("get_"))
+        own::class(&self.path).is_some()
+            || LATE.contains(&name)
+            || (self.path.starts_with("transformers.") && name.starts_with("get_"))
     }
 
     pub(super) fn refuses_late_groups(&self) -> Error {

@@ -94,6 +94,22 @@ pub enum Error {
         /// What is wrong: part of the message, and so not a cause of its own.
         refusal: Box<super::class::Error>,
     },
+    /// What a law of the program's own says of its keys.
+    #[error("{file}: {key}: {reason}")]
+    Own {
+        /// The file.
+        file: String,
+        /// The section.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A law or a class under a name that there is.
+    #[error("{name} is a name that there is")]
+    Taken {
+        /// The name.
+        name: String,
+    },
     /// A scheduler asked for by class name that ends before the run does.
     #[error("{file}: {key}: {refusal}; this run asks it for {steps}")]
     EndsEarly {

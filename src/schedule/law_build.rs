@@ -10,7 +10,7 @@ use super::law::{
 };
 use super::law_keys::{LENGTHS, OWN};
 use super::law_spec::{Edge, Kind, LawSpec, Length, Run, Unit};
-use super::{Error, Law};
+use super::{Error, Law, own};
 
 /// The run that a law is built for when it is read: longer than any.
 const LONG: Run = Run { steps: 1 << 50, steps_per_epoch: Some(1 << 20) };
@@ -190,6 +190,10 @@ impl LawSpec {
                     Some(ramp) => law.warm_up(ramp).map_err(|error| self.too_late(error, probing))?,
                     None => law,
                 })
+            }
+            Kind::Own(name, arguments) => {
+                let own = own::law(name).ok_or_else(|| self.place.bad("type", name, "a law that is known any more"))?;
+                own(arguments, Run { steps, ..run }).map_err(|reason| self.place.own(reason))?
             }
             Kind::Plateau(plateau, state) => boxed(plateau.law(*state)),
             Kind::Sequential(parts) => self.sequence(parts, steps, run, probing)?,

@@ -1,5 +1,6 @@
 //! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
 
+use super::class::Arguments;
 use super::class_spec::ClassSpec;
 use super::direction;
 use super::law::{Anneal, Better, Decay, Level, Mode, Plateau, PlateauState, Rise, Slope, Threshold};
@@ -8,7 +9,7 @@ use super::law_keys::{
     TIMESCALE, UP, WARMUP, WARMUP_START,
 };
 use super::yaml::{Place, Raw, Section};
-use super::{Error, FieldLaw, class};
+use super::{Error, FieldLaw, class, own};
 use crate::params::{Field, Row};
 
 /// How long a run is.
@@ -131,6 +132,8 @@ pub(super) enum Kind {
     Sequential(Vec<LawSpec>),
     Chained(Vec<LawSpec>),
     Class(ClassSpec),
+    /// A law of the program's own, by its name.
+    Own(String, Arguments),
 }
 
 impl LawSpec {
@@ -237,6 +240,9 @@ impl LawSpec {
     }
 
     fn read_any(mut section: Section, field: Field, top: bool) -> Result<LawSpec, Error> {
+        if section.peek("type").is_some_and(|name| own::law(name).is_some()) {
+            return LawSpec::read_own(section, field);
+        }
         let name = name(&mut section, field, top)?;
         let length = length(&mut section, OWN)?;
         let warmup = edge(&mut section, "warmup", WARMUP)?;
@@ -247,6 +253,20 @@ impl LawSpec {
         let (place, raw) = (section.place(), section.said());
         section.finish()?;
         Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1, raw })
+    }
+}
+
+impl LawSpec {
+    /// Reads a law of the program's own: what is not every law's is its own to read.
+    fn read_own(mut section: Section, field: Field) -> Result<LawSpec, Error> {
+        let raw = section.raw();
+        let name = section.text("type")?;
+        let length = length(&mut section, OWN)?;
+        let warmup = edge(&mut section, "warmup", WARMUP)?;
+        let cooldown = edge(&mut section, "cooldown", COOLDOWN)?;
+        let place = section.place();
+        let kind = Kind::Own(name, section.rest()?);
+        Ok(LawSpec { field, place, kind, length, warmup, cooldown, beta1: None, raw })
     }
 }
 

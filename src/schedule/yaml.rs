@@ -298,6 +298,17 @@ impl Section {
         }
     }
 
+    /// All keys that are left, as arguments.
+    pub(crate) fn rest(&mut self) -> Result<Arguments, Error> {
+        match as_python(&Value::Mapping(self.raw().0)) {
+            Some(class::Value::Map(arguments)) => {
+                self.map.clear();
+                Ok(arguments)
+            }
+            _ => Err(self.bad("the keys", self.place.path.clone(), "names and plain values", None)),
+        }
+    }
+
     /// Complains about the first key that nobody took.
     pub(crate) fn finish(self) -> Result<(), Error> {
         self.map.keys().next().map_or(Ok(()), |key| Err(self.unknown(key, self.known.join(", "))))
@@ -733,6 +744,11 @@ impl Place {
     pub(crate) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
         let (file, key) = (self.file.clone(), self.path.clone());
         Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
+    }
+
+    /// What a law of the program's own says of its keys.
+    pub(crate) fn own(&self, reason: String) -> Error {
+        Error::Own { file: self.file.clone(), key: self.path.clone(), reason }
     }
 
     pub(crate) fn class(&self, refusal: class::Error) -> Error {

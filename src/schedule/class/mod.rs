@@ -45,6 +45,7 @@ pub use torch::{ByFactor, LambdaLr, MultiplicativeLr};
 pub use value::{Arguments, Value};
 
 use super::law::Better;
+use super::own;
 use crate::params::nearest;
 
 /// A scheduler by class name; the state that moves is separate.
@@ -134,8 +135,13 @@ pub fn names() -> Vec<String> {
 pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Scheduler>, Error> {
     match all().find(|class| class.is(class_path)) {
         Some(class) => (class.make)(arguments),
-        None => Err(unknown(class_path)),
+        None => own::class(class_path).map_or_else(|| Err(unknown(class_path)), |make| make(arguments)),
     }
+}
+
+/// Whether there is a class of this name that is not the program's own.
+pub(super) fn is_known(class_path: &str) -> bool {
+    all().any(|class| class.is(class_path))
 }
 
 /// Whether this is a class's name, in full or the last part of it, or a slip in one.
