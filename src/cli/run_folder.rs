@@ -9,7 +9,7 @@ use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::params::shown_path;
-use gradus::schedule::Reason;
+use gradus::schedule::{Reason, WsdAt};
 use gradus::train::{
     Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
 };
@@ -276,12 +276,18 @@ impl StepLine<'_> {
 /// What `metrics.jsonl` says of a phase.
 #[derive(serde::Serialize)]
 struct PhaseLine<'a> {
-    /// The phase.
+    /// The phase, which finetuning-scheduler calls `curr_depth`.
     began: usize,
+    /// Phases that are still to come.
+    depth_remaining: usize,
+    /// Steps done, which are its `ft_global_steps`.
     steps: u64,
     reason: Option<&'static str>,
     restored: Option<u64>,
     thawed: &'a [String],
+    /// Where the run stands in the decays of its law.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wsd: Option<WsdAt>,
     /// Each group's name, elements and rate.
     groups: &'a [(String, usize, f64)],
 }
@@ -292,8 +298,17 @@ impl PhaseLine<'_> {
             Reason::EarlyStopping => "early_stopping",
             Reason::MaxTransitionEpoch => "max_transition_epoch",
         });
-        let Began { phase, steps, restored, thawed, groups, .. } = began;
-        PhaseLine { began: *phase, steps: *steps, reason, restored: *restored, thawed, groups }
+        let Began { phase, steps, restored, thawed, depth_remaining, wsd, groups, .. } = began;
+        PhaseLine {
+            began: *phase,
+            depth_remaining: *depth_remaining,
+            steps: *steps,
+            reason,
+            restored: *restored,
+            thawed,
+            wsd: *wsd,
+            groups,
+        }
     }
 }
 

@@ -216,6 +216,9 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
         return generate(&ready, &folder).map(|()| None);
     }
     let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    if let Some(continues) = &ready.run.continues {
+        trainer.begin_with_state(&continues.optimizer_state().map_err(|error| Asked::error(error.into()))?)?;
+    }
     let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
     let resolved = ready.resolved(&trainer)?;
     if holds {

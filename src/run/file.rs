@@ -1,7 +1,7 @@
 //! A run file, as typed values.
 
 use super::keys::{self, Said};
-use super::{DataSpec, Error, ModelSpec, rows};
+use super::{Continue, DataSpec, Error, ModelSpec, rows};
 use crate::params::{Rule, Storage};
 use crate::schedule::as_written::Texts;
 use crate::schedule::yaml::{Raw, RawValue, Section};
@@ -56,6 +56,8 @@ pub struct RunFile {
     pub model: ModelSpec,
     /// `data`.
     pub data: DataSpec,
+    /// `continue`: the run whose stable phase this one goes on with.
+    pub continues: Option<Continue>,
     /// The schedule: the sections that stand in the file, or those of the file that `schedule` names.
     pub schedule: Spec,
     /// What was accepted although it may not be meant.
@@ -64,7 +66,8 @@ pub struct RunFile {
 }
 
 /// The keys of a run file beside those of a schedule.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
+    "continue",
     "name",
     "output",
     "seed",
@@ -207,6 +210,10 @@ impl RunFile {
                 false => None,
             },
             keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
+            continues: match top.maybe_section("continue")? {
+                Some(section) => Some(Continue::read(section, folder)?),
+                None => None,
+            },
             schedule: Spec::read(schedule)?,
             trains_trunk,
             auto_rate,
@@ -217,6 +224,16 @@ impl RunFile {
             resolved,
         };
         rows::check(&top, &run.schedule)?;
+        if let Some(continues) = &run.continues {
+            if run.model.from.is_some() {
+                return Err(top.misplaced("continue", "model.from says it already: keep one of the two").into());
+            }
+            let allowed =
+                "possible with this lr_scheduler: wsd, and WSDLrScheduler of pytorch-accelerated, have decays";
+            let shown = continues.run.display().to_string();
+            run.schedule = run.schedule.continued().ok_or_else(|| top.bad("continue.run", shown, allowed, None))?;
+            run.resolved = run.resolved.with("continue", continues.raw());
+        }
         if top.flag("use_mixed_precision")? {
             let allowed = "possible: everything is computed in f32 here; parameters and moments may be stored in less, see \
                  model.parameters and optimizer.moments";
@@ -334,7 +351,7 @@ const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "
 /// Puts a setting of the command line in its place. What it names as a file stands where the user stands.
 fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
     top.set(TEXTS, key, value)?;
-    let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from"]);
+    let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from", "continue.run"]);
     let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     for path in files.filter(|path| is_below(path)) {
         top.change_text(path, |text| absolute(Path::new(text)));

@@ -6,6 +6,7 @@
 //! Invariant: it reads files, and neither trains, writes nor prints.
 
 mod bad_rows;
+mod continued;
 mod data;
 mod error;
 mod examples;
@@ -24,6 +25,7 @@ mod shapes;
 mod table;
 mod weights;
 
+pub use continued::Continue;
 pub use data::{DataSpec, Source, Split, TestSet, Unknown};
 pub use error::Error;
 pub use file::{BatchRows, RunFile};

@@ -29,6 +29,27 @@ impl LawSpec {
         self.build(run, false)
     }
 
+    /// The law over a run where it is `wsd`.
+    pub(super) fn wsd(&self, run: Run) -> Result<Option<Wsd>, Error> {
+        let steps = self.length.map_or(Ok(run.steps), |length| self.resolve(length, run.steps, run))?;
+        let run = Run { steps, ..run };
+        let (total, warm, cool) = self.shares(run, false)?;
+        let ramp = match self.warmup.filter(|_| warm > 0) {
+            Some(edge) => Some(Ramp::new(edge.shape, warm, edge.level)?),
+            None => None,
+        };
+        self.wsd_over(total - cool, ramp, false)
+    }
+
+    fn wsd_over(&self, steps: u64, ramp: Option<Ramp>, probing: bool) -> Result<Option<Wsd>, Error> {
+        let Kind::Wsd { share, checkpoints, form, min } = &self.kind else { return Ok(None) };
+        let law = Wsd::new(steps, *share)?.checkpoints(*checkpoints)?.decay(*form, *min)?;
+        Ok(Some(match ramp {
+            Some(ramp) => law.warm_up(ramp).map_err(|error| self.too_late(error, probing))?,
+            None => law,
+        }))
+    }
+
     /// The law over a run, and the opposite one for beta1. `probing`: the run is [`LONG`], so that lengths in different
     /// units cannot be held against each other.
     fn build(&self, run: Run, probing: bool) -> Result<Laws, Error> {
@@ -184,13 +205,7 @@ impl LawSpec {
             Kind::SlantedTriangular { cut, ratio, slope } => {
                 boxed(SlantedTriangular::new(steps, *cut, *ratio, *slope)?)
             }
-            Kind::Wsd { share, checkpoints, form, min } => {
-                let law = Wsd::new(steps, *share)?.checkpoints(*checkpoints)?.decay(*form, *min)?;
-                boxed(match ramp {
-                    Some(ramp) => law.warm_up(ramp).map_err(|error| self.too_late(error, probing))?,
-                    None => law,
-                })
-            }
+            Kind::Wsd { .. } => self.wsd_over(steps, ramp, probing)?.map_or_else(|| boxed(Constant), boxed),
             Kind::Own(name, arguments) => {
                 let own = own::law(name).ok_or_else(|| self.place.bad("type", name, "a law that is known any more"))?;
                 own(arguments, Run { steps, ..run }).map_err(|reason| self.place.own(reason))?

@@ -94,6 +94,7 @@ mod check;
 pub mod class;
 mod class_spec;
 mod cursor;
+mod decays;
 mod direction;
 mod early_stopping;
 mod error;
@@ -122,6 +123,7 @@ mod written;
 pub(crate) mod yaml;
 
 pub use cursor::{BestAt, Cursor, PatienceAt};
+pub use decays::{DecayAt, WsdAt};
 pub use early_stopping::{EarlyStopping, Stop};
 pub use error::{BadLaw, Error};
 pub use finetuning::Finetuning;

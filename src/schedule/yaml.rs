@@ -359,6 +359,14 @@ impl Raw {
         self.with(key, value.map_or(Value::Null, Into::into))
     }
 
+    /// With this among its `init_args`.
+    #[must_use]
+    pub(crate) fn with_argument(&self, key: &str, value: impl Into<Value>) -> Raw {
+        let given = self.0.get("init_args").and_then(Value::as_mapping).cloned();
+        let arguments = Raw(given.unwrap_or_default()).with(key, value);
+        self.clone().with("init_args", arguments)
+    }
+
     /// With all of these, in the place of any of their names.
     #[must_use]
     pub(crate) fn with_all(mut self, other: Raw) -> Raw {

@@ -107,6 +107,19 @@ impl Checkpoints {
         steps.into_iter().rev().find_map(|step| read_run(&there.path(step).join(RUN)).ok()).map(|saved| saved.made_on)
     }
 
+    /// The last readable checkpoint of a folder whose name begins so.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn named(folder: &Path, beginning: &str) -> Result<Option<PathBuf>, Error> {
+        let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
+        let is_it = |path: &PathBuf| {
+            let name = read_run(&path.join(RUN)).ok().and_then(|saved| saved.name);
+            name.is_some_and(|name| name.starts_with(beginning))
+        };
+        Ok(there.steps()?.into_iter().rev().map(|step| there.path(step)).find(is_it))
+    }
+
     /// Removes every checkpoint of a folder, whole or half-written, and the folder where nothing else is in it.
     ///
     /// # Errors
@@ -208,7 +221,8 @@ impl Checkpoints {
         // Behind this one are checkpoints of a run that went another way.
         let steps: Vec<u64> = self.steps().unwrap_or_default().into_iter().filter(|step| *step <= now).collect();
         let stay = steps.len().saturating_sub(usize::try_from(self.keep_last).unwrap_or(usize::MAX));
-        for step in steps[..stay].iter().filter(|step| Some(**step) != best) {
+        let is_named = |step: u64| read_run(&self.path(step).join(RUN)).is_ok_and(|saved| saved.name.is_some());
+        for step in steps[..stay].iter().filter(|step| Some(**step) != best && !is_named(**step)) {
             let _ = remove(&self.path(*step));
         }
     }

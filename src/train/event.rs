@@ -3,7 +3,7 @@
 use super::Error;
 use crate::engine::layout::Metrics;
 use crate::optim::Stats;
-use crate::schedule::Reason;
+use crate::schedule::{Reason, WsdAt};
 use std::path::PathBuf;
 
 /// Something that happened in a run.
@@ -79,6 +79,10 @@ pub struct Began {
     pub forgot_moments: bool,
     /// The parameters that thawed.
     pub thawed: Vec<String>,
+    /// Phases that are still to come.
+    pub depth_remaining: usize,
+    /// Where the run stands in the decays of its law, where that has any.
+    pub wsd: Option<WsdAt>,
     /// Each group's name, elements and learning rate.
     pub groups: Vec<(String, usize, f64)>,
 }

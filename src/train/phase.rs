@@ -56,6 +56,8 @@ impl Trainer {
             restored: None,
             forgot_moments: false,
             thawed,
+            depth_remaining: self.plan.depth_remaining(&self.cursor),
+            wsd: self.plan.wsd(&self.cursor),
             groups: summaries(params, &self.plan.groups(&self.cursor)?),
         })
     }

@@ -68,7 +68,8 @@ impl Trainer {
             None => self.plan.is_evaluated(&self.cursor),
         };
         let is_best = self.cursor.best().is_some_and(|best| best.step == steps);
-        if regular || is_best || self.is_over() {
+        let is_named = self.plan.checkpoint_name(steps).is_some();
+        if regular || is_best || is_named || self.is_over() {
             self.checkpoint_now(tell)?;
         }
         Ok(())

@@ -18,6 +18,9 @@ pub(super) struct Saved {
     pub(super) run: RunOf,
     pub(super) made_on: MadeOn,
     pub(super) cursor: Cursor,
+    /// What a checkpoint is called that stays for as long as the run's folder.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) name: Option<String>,
     /// The step of the best evaluation whose checkpoint could not be written, where the cursor names another for that.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) lost_best: Option<u64>,
@@ -108,6 +111,7 @@ impl Saved {
             run: RunOf::of(trainer),
             made_on: MadeOn::of(&trainer.engine),
             cursor: trainer.cursor.clone(),
+            name: trainer.plan.checkpoint_name(trainer.cursor.step()),
             lost_best: None,
             lrs: trainer.lrs().to_vec(),
             skipped_steps,

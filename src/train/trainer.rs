@@ -211,6 +211,14 @@ impl Trainer {
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
+    /// Begins with the optimizer's state of another run, by parameters; steps and rates stay this run's own.
+    ///
+    /// # Errors
+    /// A file that does not fit; from the device.
+    pub fn begin_with_state(&mut self, optimizer: &[u8]) -> Result<(), Error> {
+        Ok(self.optimizer.load_state(optimizer)?)
+    }
+
     /// Whether the run is over: its last epoch is done, or a metric has ended it.
     pub fn is_over(&self) -> bool {
         self.cursor.stop().is_some() || self.cursor.step() >= self.plan.steps()

@@ -220,6 +220,38 @@ phases:
     );
 }
 
+/// Checkpoints before and after each decay stay, by name, and a run begins a stable phase from either.
+#[test]
+fn a_stable_phase_goes_on_from_before_and_after_a_decay() {
+    let law = "lr_scheduler: {type: wsd, warmup_steps: 10, decay_fraction: 0.25, checkpoints: 2}\n";
+    let desk = Desk::new("wsd", &format!("{DIGITS}{law}epochs: 4\ncheckpoint: {{keep_last: 1}}\n"));
+    desk.done(&["train", "run.yaml", "-q"]);
+    for (step, name) in [(66, "before decay 1"), (88, "after decay 1"), (154, "before decay 2"), (176, "after decay 2")]
+    {
+        let run = desk.0.join(format!("runs/run/checkpoints/step-{step:09}/run.json"));
+        let text = std::fs::read_to_string(&run).unwrap_or_else(|error| panic!("{}: {error}", run.display()));
+        assert!(text.contains(&format!("\"name\": \"{name}\"")), "{step}");
+    }
+    let began = desk.lines("began");
+    assert_eq!((&began[0]["depth_remaining"], &began[0]["wsd"]["start"]), (&0.into(), &66.into()), "{}", began[0]);
+    for from in ["before_decay", "after_decay"] {
+        let go_on = format!("continue={{run: runs/run, from: {from}}}");
+        let name = format!("name={from}");
+        desk.done(&["train", "run.yaml", "-q", "--set", &go_on, "--set", &name, "--set", "epochs=1"]);
+        let steps = std::fs::read_to_string(desk.0.join(format!("runs/{from}/steps.jsonl"))).expect("steps");
+        let first: serde_json::Value = serde_json::from_str(steps.lines().next().expect("a step")).expect("JSON");
+        assert_eq!(first["lrs"][0], 0.003, "no warm-up");
+        let loss = first["loss"].as_f64().expect("a loss");
+        assert!(loss < 1.0, "{from}: it begins where the other run stood: {loss}");
+        desk.done(&["train", "--resume", &format!("runs/{from}"), "-q"]);
+    }
+    let (code, _, wrong) = desk.told(&["train", "run.yaml", "--set", "continue={run: nowhere}", "--set", "name=other"]);
+    assert!(code != Some(0) && wrong.contains("nowhere"), "{wrong}");
+    let (code, _, wrong) =
+        desk.told(&["plan", "run.yaml", "--set", "continue={run: runs/run}", "--set", "lr_scheduler={type: cosine}"]);
+    assert!(code == Some(2) && wrong.contains("have decays"), "{wrong}");
+}
+
 /// A scheduler that takes a metric steps where interval and frequency say so and there is an evaluation.
 #[test]
 fn interval_and_frequency_hold_for_metrics_too() {

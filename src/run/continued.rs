@@ -1,0 +1,54 @@
+//! The section `continue`: a run that goes on from before or after a decay of another one.
+
+use super::file::absolute;
+use super::inputs::{INPUTS, Inputs};
+use super::{Error, RunFile};
+use crate::schedule::yaml::{Raw, Section};
+use crate::train::{Checkpoints, files};
+use std::path::{Path, PathBuf};
+
+/// What a run goes on from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
+/// stable phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Continue {
+    /// `run`: the other run's folder.
+    pub run: PathBuf,
+    /// `from`: `before_decay` or `after_decay`, of the last decay that it came by.
+    pub from: &'static str,
+}
+
+impl Continue {
+    pub(super) fn read(mut section: Section, folder: &Path) -> Result<Continue, Error> {
+        section.only(&["run", "from"])?;
+        let run = folder.join(section.text("run")?);
+        Ok(Continue { run, from: section.word_or_first("from", &["before_decay", "after_decay"])? })
+    }
+
+    pub(super) fn raw(&self) -> Raw {
+        Raw::default().with("run", absolute(&self.run)).with("from", self.from)
+    }
+
+    /// The checkpoint's folder.
+    fn checkpoint(&self) -> Result<PathBuf, Error> {
+        let folder = self.run.join("checkpoints");
+        let found = Checkpoints::named(&folder, &self.from.replace('_', " "))?;
+        let reason = || format!("no checkpoint of {} is there: a run with wsd keeps one", self.from);
+        found.ok_or_else(|| Error::bad_file(&folder, reason()))
+    }
+
+    /// The run with the values to begin with, and the inputs that the other run had.
+    pub(super) fn beginning(&self, run: &RunFile) -> Result<(RunFile, (PathBuf, Inputs)), Error> {
+        let mut run = run.clone();
+        run.model.from = Some(self.checkpoint()?.join("model.safetensors"));
+        Ok((run, (self.run.join(INPUTS), Inputs::of_run(&self.run)?)))
+    }
+
+    /// The optimizer's state to begin with.
+    ///
+    /// # Errors
+    /// A checkpoint that is not there or cannot be read.
+    pub fn optimizer_state(&self) -> Result<Vec<u8>, Error> {
+        let path = self.checkpoint()?.join("optimizer.safetensors");
+        files::read(&path).map_err(|error| Error::unreadable(&path, &error))
+    }
+}
