@@ -63,19 +63,19 @@ phases:
 fn any_run_file_is_planned() {
     let desk = Desk::new("plan-run", DIGITS);
     let told = desk.done(&["plan", "run.yaml", "--csv", "rates.csv"]);
-    assert!(told.contains("3 epochs of 44 steps of 32 rows: 132 steps"), "{told}");
+    assert!(told.contains("3 epochs of 50 steps of 32 rows: 150 steps"), "{told}");
     assert!(told.contains("lr of decay") && told.contains("all "), "{told}");
     let csv = std::fs::read_to_string(desk.0.join("rates.csv")).expect("a table");
-    assert_eq!(csv.lines().count(), 1 + 132);
+    assert_eq!(csv.lines().count(), 1 + 150);
     let told = desk.done(&["plan", "run.yaml", "--set", "epochs=5"]);
-    assert!(told.contains("220 steps"), "{told}");
+    assert!(told.contains("250 steps"), "{told}");
     let (code, _, wrong) = desk.told(&["plan", "run.yaml", "--epochs", "5"]);
     assert_eq!(code, Some(1));
     assert!(wrong.contains("--epochs: the run file says it"), "{wrong}");
 
     let desk = Desk::new("plan-phases", PHASES);
     let told = desk.done(&["plan", "run.yaml"]);
-    assert!(told.contains("phase 1 begins at step 44\n"), "{told}");
+    assert!(told.contains("phase 1 begins at step 50\n"), "{told}");
     assert!(told.contains("StepLR steps after every epoch (interval: epoch)"), "{told}");
     assert!(told.contains("lr of phase 1"), "{told}");
     let told = desk.done(&["plan", "run.yaml", "--set", "phases.0.max_transition_epoch=-1"]);
@@ -158,19 +158,19 @@ evaluate_every_epochs: 1
 fn the_end_of_a_run_is_tested_and_decides_nothing() {
     let desk = Desk::new("end", DIGITS);
     let told = desk.done(&["train", "run.yaml", "--set", "evaluate_every_epochs=100"]);
-    assert!(told.contains("val_loss") && told.contains("of epoch 3, after step 132, in best.safetensors"), "{told}");
+    assert!(told.contains("of epoch 3, after step 150, in best.safetensors"), "{told}");
     let steps = |desk: &Desk| desk.lines("val_loss").iter().map(|line| line["steps"].as_u64()).collect::<Vec<_>>();
-    assert_eq!(steps(&desk), [Some(132)]);
+    assert_eq!(steps(&desk), [Some(150)]);
     let read = |name: &str| std::fs::read(desk.0.join("runs/run").join(name)).expect("a file");
     assert!(read("best.safetensors") == read("model.safetensors"));
     let every_other = ["train", "run.yaml", "-q", "--overwrite", "--set", "evaluate_every_epochs=2"];
     desk.done(&every_other);
-    assert_eq!(steps(&desk), [Some(88), Some(132)]);
+    assert_eq!(steps(&desk), [Some(100), Some(150)]);
     // In a run of phases it is not even the best.
     let desk = Desk::new("end-phases", PHASES);
     desk.done(&every_other);
-    assert_eq!(steps(&desk), [Some(88), Some(132)]);
-    assert!(desk.holds("runs/run/checkpoints/step-000000088"), "the best is that of the plan");
+    assert_eq!(steps(&desk), [Some(100), Some(150)]);
+    assert!(desk.holds("runs/run/checkpoints/step-000000100"), "the best is that of the plan");
 }
 
 /// A scheduler that ends before the run is refused; where it cannot be known, nothing is lost, and the run can be finished.
@@ -180,7 +180,7 @@ fn a_run_whose_scheduler_ends_can_be_gone_on_with() {
     let law = "lr_scheduler={class_path: OneCycleLR, init_args: {max_lr: 0.01, total_steps: 100}}";
     let (code, _, wrong) = desk.told(&["train", "run.yaml", "--set", law]);
     assert_eq!(code, Some(2), "{wrong}");
-    assert!(wrong.contains("the cycle has 100 steps; this run asks it for 132"), "{wrong}");
+    assert!(wrong.contains("the cycle has 100 steps; this run asks it for 150"), "{wrong}");
     assert!(!desk.holds("runs"), "nothing was begun");
     desk.done(&["train", "run.yaml", "-q", "--set", &law.replace("100", "run.steps")]);
 
@@ -201,17 +201,17 @@ phases:
       pl_lrs_cfg: {interval: step}
 ",
     );
-    // A rate of 0 gets no better: the second phase begins after two epochs, at step 88.
+    // A rate of 0 gets no better: the second phase begins after two epochs, at step 100.
     let (code, _, wrong) = desk.told(&["train", "run.yaml", "-q"]);
     assert!(code == Some(1) && wrong.contains("OneCycleLR has no value at step 21"), "{wrong}");
     assert!(wrong.contains("go on with: gradus train --resume runs/run --set"), "{wrong}");
-    assert!(desk.holds("runs/run/checkpoints/step-000000108"), "{wrong}");
+    assert!(desk.holds("runs/run/checkpoints/step-000000120"), "{wrong}");
     let key = "phases.1.new_lr_scheduler.lr_scheduler_init.init_args";
     let (code, _, wrong) = desk.told(&["train", "--resume", "runs/run", "--set", "early_stopping.patience=2"]);
     assert!(code != Some(0), "another run: {wrong}");
     desk.done(&["train", "--resume", "runs/run", "-q", "--set", &format!("{key}.total_steps=200")]);
     let last = desk.lines("val_loss").pop().expect("an evaluation");
-    assert!(last["steps"].as_u64() > Some(108), "{last}");
+    assert!(last["steps"].as_u64() > Some(120), "{last}");
     assert!(
         !desk
             .told(&["train", "--resume", "runs/run", "--set", &format!("{key}.max_lr=1")])
@@ -226,14 +226,15 @@ fn a_stable_phase_goes_on_from_before_and_after_a_decay() {
     let law = "lr_scheduler: {type: wsd, warmup_steps: 10, decay_fraction: 0.25, checkpoints: 2}\n";
     let desk = Desk::new("wsd", &format!("{DIGITS}{law}epochs: 4\ncheckpoint: {{keep_last: 1}}\n"));
     desk.done(&["train", "run.yaml", "-q"]);
-    for (step, name) in [(66, "before decay 1"), (88, "after decay 1"), (154, "before decay 2"), (176, "after decay 2")]
+    for (step, name) in
+        [(75, "before decay 1"), (100, "after decay 1"), (175, "before decay 2"), (200, "after decay 2")]
     {
         let run = desk.0.join(format!("runs/run/checkpoints/step-{step:09}/run.json"));
         let text = std::fs::read_to_string(&run).unwrap_or_else(|error| panic!("{}: {error}", run.display()));
         assert!(text.contains(&format!("\"name\": \"{name}\"")), "{step}");
     }
     let began = desk.lines("began");
-    assert_eq!((&began[0]["depth_remaining"], &began[0]["wsd"]["start"]), (&0.into(), &66.into()), "{}", began[0]);
+    assert_eq!((&began[0]["depth_remaining"], &began[0]["wsd"]["start"]), (&0.into(), &75.into()), "{}", began[0]);
     for from in ["before_decay", "after_decay"] {
         let go_on = format!("continue={{run: runs/run, from: {from}}}");
         let name = format!("name={from}");
@@ -271,8 +272,8 @@ fn interval_and_frequency_hold_for_metrics_too() {
     let every = rates(&["epochs=4", &law("")]);
     assert_eq!(every, [1.0, 1.0, 2.0, 4.0]);
     assert_eq!(rates(&["epochs=6", &law(", frequency: 2")]), [1.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
-    let within = rates(&["epochs=3", "evaluate_every_steps=22", &law(", monitor: val_loss")]);
+    let within = rates(&["epochs=3", "evaluate_every_steps=25", &law(", monitor: val_loss")]);
     assert_eq!(within, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
-    let by_step = rates(&["epochs=2", "evaluate_every_steps=22", &law(", interval: step")]);
+    let by_step = rates(&["epochs=2", "evaluate_every_steps=25", &law(", interval: step")]);
     assert_eq!(by_step, [1.0, 1.0, 2.0, 4.0]);
 }
