@@ -67,7 +67,6 @@ pub struct RunFile {
 
 /// The keys of a run file beside those of a schedule.
 const KEYS: [&str; 19] = [
-    "continue",
     "name",
     "output",
     "seed",
@@ -86,6 +85,7 @@ const KEYS: [&str; 19] = [
     "cache_encoder_embeddings",
     "use_mixed_precision",
     "checkpoint_every_steps",
+    "continue",
 ];
 
 /// Where texts stand, which are what their user wrote: a column may be called `1`, a class `True`, a run `007`.
