@@ -527,15 +527,6 @@ fn cyclic(section: &mut Section) -> Result<Kind, Error> {
 }
 
 fn plateau(section: &mut Section) -> Result<Plateau, Error> {
-    let says_mode = section.has("mode");
-    let better = match section.word_or_first("mode", &["min", "max"])? {
-        "max" => Better::Higher,
-        _ => Better::Lower,
-    };
-    if !says_mode {
-        // The metric's, which is not known here.
-        section.unsay("mode");
-    }
     let factor = section.number("factor", 0.1)?;
     let patience = section.count_or("patience", 10)?;
     let threshold = section.number("threshold", 1e-4)?;
@@ -544,6 +535,13 @@ fn plateau(section: &mut Section) -> Result<Plateau, Error> {
         _ => Threshold::Relative(threshold),
     };
     let cooldown = section.count_or("cooldown_metrics", 0)?;
-    let law = Plateau::new(better, factor, patience, min(section, 0.0)?).and_then(|law| law.threshold(threshold));
-    Ok(law.map_err(|error| section.place().named(error))?.cooldown(cooldown))
+    let law = Plateau::new(Better::Lower, factor, patience, min(section, 0.0)?);
+    let law = law.and_then(|law| law.threshold(threshold)).map_err(|error| section.place().named(error))?;
+    // The last key: where it is not said it is the metric's, which is not known here.
+    let says_mode = section.has("mode");
+    let mode = section.word_or_first("mode", &["min", "max"])?;
+    if !says_mode {
+        section.unsay("mode");
+    }
+    Ok(law.toward(if mode == "max" { Better::Higher } else { Better::Lower }).cooldown(cooldown))
 }

@@ -144,7 +144,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "gradient_acumulation_steps is not a known key (did you mean \"gradient_accumulation_steps\"?); known are \
              name, output, seed, model, data, schedule, epochs, batch_size, gradient_accumulation_steps, \
              base_batch_size, memory_limit_megabytes, learning_rate, learning_rate_scheduler, learning_rate_scaling, \
-             trainable, cache_encoder_embeddings, use_mixed_precision, checkpoint_every_steps, optimizer, \
+             trainable, cache_encoder_embeddings, use_mixed_precision, checkpoint_every_steps, continue, optimizer, \
              lr_scheduler, laws, early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, \
              phases",
         ),
