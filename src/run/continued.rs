@@ -1,7 +1,6 @@
 //! The section `continue`: a run that goes on from before or after a decay of another one.
 
 use super::file::absolute;
-use super::inputs::{INPUTS, Inputs};
 use super::{Error, RunFile};
 use crate::schedule::yaml::{Raw, Section};
 use crate::train::{Checkpoints, files};
@@ -36,11 +35,12 @@ impl Continue {
         found.ok_or_else(|| Error::bad_file(&folder, reason()))
     }
 
-    /// The run with the values to begin with, and the inputs that the other run had.
-    pub(super) fn beginning(&self, run: &RunFile) -> Result<(RunFile, (PathBuf, Inputs)), Error> {
+    /// The run as one that begins from the checkpoint's values.
+    pub(super) fn beginning(&self, run: &RunFile) -> Result<RunFile, Error> {
         let mut run = run.clone();
+        run.continues = None;
         run.model.from = Some(self.checkpoint()?.join("model.safetensors"));
-        Ok((run, (self.run.join(INPUTS), Inputs::of_run(&self.run)?)))
+        Ok(run)
     }
 
     /// The optimizer's state to begin with.

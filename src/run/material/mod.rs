@@ -35,10 +35,7 @@ impl Material {
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
         if let Some(continues) = &run.continues {
-            let (run, earlier) = continues.beginning(run)?;
-            let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
-            let weights = weights.map(|weights| Weights { inputs: Some(earlier.clone()), ..weights });
-            return Material::read_with(Reader { run: &run, earlier: Some(earlier), weights, warnings: Vec::new() });
+            return Material::read(&continues.beginning(run)?);
         }
         let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
         let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
