@@ -63,7 +63,11 @@ optimizer:
   - bias
 lr_scheduler:
   type: cosine
+  warmup: linear
   warmup_fraction: 0.1
+  warmup_start_ratio: 0.0
+  min_ratio: 0.0
+  k_decay: 1.0
 early_stopping:
   monitor: val_loss
   mode: min
