@@ -6,6 +6,7 @@ use crate::data::{NotText, decoded};
 use crate::params::Shown;
 use crate::train::files;
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Rows under named columns.
@@ -39,6 +40,8 @@ pub(super) enum Cell {
 impl Table {
     /// Reads a table; its kind is told by the file's extension: `csv`, `tsv`, or `jsonl`. Its labels stand under `label`.
     pub(super) fn read(path: &Path, label: &str) -> Result<Table, Error> {
+        // What is no regular file is told before what it is called.
+        let mut file = files::open(path).map_err(|error| Error::unreadable(path, &error))?;
         let read = match extension(path).as_str() {
             "csv" => separated::csv,
             "tsv" => separated::tsv,
@@ -53,7 +56,8 @@ impl Table {
                 return Err(Error::bad_file(path, format!("the extension {other:?} is no table's: {kinds}")));
             }
         };
-        let bytes = files::read(path).map_err(|error| Error::unreadable(path, &error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| Error::unreadable(path, &error))?;
         let text = decoded(bytes).map_err(|NotText { line, reason }| Error::bad_line(path, line as u64, reason))?;
         let table = read(path, &text, label)?;
         match table.rows.is_empty() {

@@ -78,7 +78,7 @@ fn names_of_columns_and_classes_are_shown_tame() {
     let told = desk.refused(&["train", "run.yaml", "--set", "data.label=clas"]);
     assert!(told.contains(SHOWN) && told.lines().count() == 1, "{told}");
     let told = desk.refused(&["train", "run.yaml", "--set", "data.classes=[a, b]"]);
-    assert!(told.lines().count() == 1, "{told}");
+    assert!(told.lines().all(|line| is_tame(line) && line.chars().count() < 200), "{told}");
     // They train all the same.
     let (code, said, told) = desk.ran(&["train", "run.yaml"]);
     assert_eq!(code, Some(0), "{told}");
