@@ -3,23 +3,25 @@
 # Mesa's layer that chooses a device asks a display server that a plain terminal does not have, and complains.
 export NODEVICE_SELECT ?= 1
 
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 .PHONY: demo test bench peers
 
 demo:
 	cargo build --release
-	sh scripts/adapter.sh --release
 	cargo run --release --quiet -- demo transformer
 
+# The binary is built as the tests are, so that nothing is built twice.
 test:
-	cargo build
-	sh scripts/adapter.sh
+	cargo test --no-run
+	sh scripts/adapter.sh $(TARGET)/debug/gradus
 	[ "$$GRADUS_NO_SPIRV_VAL" = 1 ] || command -v spirv-val >/dev/null || sh scripts/apt_install.sh spirv-tools
 	cargo test
 	[ "$$GRADUS_NO_GPU" = 1 ] || cargo run --quiet --example own_buffers
 
 bench:
 	cargo build --release
-	sh scripts/adapter.sh --release
+	sh scripts/adapter.sh $(TARGET)/release/gradus
 	cargo run --release --quiet -- bench
 	cargo bench --bench train_step
 	cargo bench --bench frozen_trunk

@@ -1,13 +1,12 @@
 #!/bin/sh
-# Makes sure that there is an adapter to run on; installs the software one on Debian and Ubuntu.
-# Arguments go to cargo (--release).
+# Makes sure that there is an adapter to run on; installs the software one on Debian and Ubuntu. The argument is the binary.
 set -eu
 
 [ "${GRADUS_NO_GPU:-}" = 1 ] && exit 0
 [ "${GRADUS_ADAPTER:-}" = cpu ] && exit 0
 
 adapter_found() {
-    cargo run --quiet "$@" -- info 2>/dev/null | grep -q 'page (storage binding)'
+    "$1" info 2>/dev/null | grep -q 'page (storage binding)'
 }
 
 if adapter_found "$@"; then
@@ -19,6 +18,6 @@ if ! sh "$(dirname "$0")/apt_install.sh" mesa-vulkan-drivers; then
     exit 1
 fi
 if ! adapter_found "$@"; then
-    echo "mesa-vulkan-drivers is installed, and still there is no adapter; 'cargo run -- info' tells what is there" >&2
+    echo "mesa-vulkan-drivers is installed, and still there is no adapter; '$1 info' tells what is there" >&2
     exit 1
 fi

@@ -13,32 +13,23 @@ fail() {
     exit 1
 }
 
-# A list of packages of our own, so that it is Debian's on Ubuntu too, and nothing of the system changes. The suite is an old
-# one that is still kept: its C library is no newer than the system's.
-apt_here() {
-    apt-get -qq -o Dir::Etc::SourceList="$root/apt/debian.sources" -o Dir::Etc::SourceParts=- \
-        -o Dir::State="$root/apt/state" -o Dir::Cache="$root/apt/cache" \
-        -o APT::Sandbox::User=root "$@"
-}
-
+# Of Debian: Ubuntu has no such package.
 unpack() {
-    keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    [ -e "$keys" ] || sh scripts/apt_install.sh debian-archive-keyring
-    mkdir -p "$root/apt/state/lists/partial" "$root/apt/cache/archives/partial"
+    mkdir -p "$root"
     root=$(cd "$root" && pwd)
-    cat >"$root/apt/debian.sources" <<SOURCES
-Types: deb
-URIs: http://deb.debian.org/debian
-Suites: bookworm
-Components: main
-Signed-By: $keys
-SOURCES
-    apt_here update || fail "Debian's list of packages could not be read"
-    (cd "$root" && apt_here download chromium-common) || fail "chromium-common could not be downloaded"
+    download() {
+        (cd "$root" && apt-get -qq -o APT::Sandbox::User=root download chromium-common)
+    }
+    if ! download 2>/dev/null; then
+        as_root=
+        [ "$(id -u)" = 0 ] || as_root='sudo -n'
+        $as_root apt-get update -qq || fail "the list of packages could not be read"
+        download || fail "chromium-common, Debian's package, could not be downloaded"
+    fi
     dpkg-deb --fsys-tarfile "$root"/chromium-common_*.deb |
         tar -x -C "$root" ./usr/share/doc/chromium-common/copyright ./usr/lib/chromium/libvk_swiftshader.so "./$icd" ||
         fail "chromium-common holds no SwiftShader"
-    rm -rf "$root"/chromium-common_*.deb "$root/apt"
+    rm -f "$root"/chromium-common_*.deb
 }
 
 [ -e "$root/$icd" ] || unpack

@@ -32,7 +32,7 @@ impl Asks {
     /// shaders on the same cores.
     pub(super) fn engine(&self, says: Says) -> anyhow::Result<Engine> {
         let choice = match &self.adapter {
-            None if list_adapters().first().is_some_and(|best| best.kind == "software") => {
+            None if list_adapters().first().is_none_or(|best| best.kind == "software") => {
                 if says >= Says::Usual {
                     tell!("no GPU found: the CPU engine trains (--adapter software runs the shaders on the processor)");
                 }

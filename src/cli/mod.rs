@@ -141,7 +141,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)
         }
-        Command::Plan(options) => plan::run(&choice, options),
+        Command::Plan(options) => plan::run(&asks, options),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut script);

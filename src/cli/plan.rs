@@ -1,6 +1,8 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
+use super::asks::Asks;
 use super::demo::Network;
+use super::progress::Says;
 use super::rates::{self, Rows};
 use super::say::{self, caution};
 use super::train::setting;
@@ -8,7 +10,6 @@ use super::{demo_transformer, phase_table, plan_run};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
-use gradus::engine::{AdapterChoice, Engine};
 use gradus::measure;
 use gradus::nn::transformer::Transformer;
 use gradus::params::{Param, Storage, shown_path};
@@ -135,7 +136,7 @@ enum ModelName {
 /// Steps of an epoch of the demo's digits, in batches of 32.
 const DIGITS_STEPS_PER_EPOCH: u64 = 44;
 
-pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> {
+pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
     if let Some(steps) = options.steps.filter(|steps| *steps == 0 || *steps > MOST_STEPS) {
         bail!("--steps {steps}: a plan has from 1 to {MOST_STEPS} steps");
     }
@@ -147,7 +148,7 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
     check_outputs(options)?;
     if RunFile::is_one(&file, &text) {
         options.refuse("the run file says it; --set KEY=VALUE puts another value in its place")?;
-        write(options, &plan_run::told(choice, options)?);
+        write(options, &plan_run::told(asks, options)?);
         return Ok(());
     }
     if !options.settings.is_empty() {
@@ -166,7 +167,7 @@ pub(super) fn run(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<()> 
         bail!("--time: {file} has no phases; --shapes FILE says what a step goes over");
     }
     let speed = match options.time {
-        true => Some(measure::optimizer_bytes_per_second(&Engine::new(choice)?)?),
+        true => Some(measure::optimizer_bytes_per_second(&asks.engine(Says::Nothing)?)?),
         false => None,
     };
     let told = match (options.model, options.steps) {

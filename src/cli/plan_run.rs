@@ -1,9 +1,11 @@
 //! `gradus plan RUN.yaml`: what a run will do, by the model and the data that its file names.
 
+use super::asks::Asks;
 use super::plan::{Plan, told as told_plan};
+use super::progress::Says;
 use super::say::caution;
 use super::{batch, phase_table};
-use gradus::engine::{AdapterChoice, Engine};
+use gradus::engine::Engine;
 use gradus::measure;
 use gradus::params::Param;
 use gradus::run::{BatchRows, Material, RunFile};
@@ -11,7 +13,7 @@ use gradus::schedule::{self, Epochs, Model};
 use std::collections::HashSet;
 
 /// Phases, their memory and time, and the rates of the whole run.
-pub(super) fn told(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<String> {
+pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     let run = RunFile::read(&options.file, &options.settings)?;
     let material = Material::read(&run)?;
     for warning in run.warnings.iter().chain(&material.warnings) {
@@ -19,7 +21,7 @@ pub(super) fn told(choice: &AdapterChoice, options: &Plan) -> anyhow::Result<Str
     }
     let task = &*material.task;
     let engine = match options.time || run.batch_rows == BatchRows::Auto {
-        true => Some(Engine::new(choice)?),
+        true => Some(asks.engine(Says::Nothing)?),
         false => None,
     };
     let batch_rows = match (run.batch_rows, &engine) {
