@@ -23,7 +23,7 @@ fn model() -> Transformer {
         heads: 2,
         hidden: 16,
         intermediate: 32,
-        vocab: Vocabulary::ascii().len(),
+        vocab: Vocabulary::printable_ascii().len(),
         context: 12,
         activation: Activation::GeluNew,
         norm_eps: 1e-5,
@@ -33,7 +33,7 @@ fn model() -> Transformer {
 }
 
 fn streams() -> (TokenStream, TokenStream) {
-    let vocabulary = Vocabulary::ascii();
+    let vocabulary = Vocabulary::printable_ascii();
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two")
 }
