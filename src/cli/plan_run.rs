@@ -5,7 +5,6 @@ use super::plan::{Plan, told as told_plan};
 use super::progress::Says;
 use super::say::caution;
 use super::{batch, phase_table};
-use gradus::engine::Engine;
 use gradus::measure;
 use gradus::params::Param;
 use gradus::run::{BatchRows, Material, RunFile};

@@ -212,12 +212,7 @@ phases:
     desk.done(&["train", "--resume", "runs/run", "-q", "--set", &format!("{key}.total_steps=200")]);
     let last = desk.lines("val_loss").pop().expect("an evaluation");
     assert!(last["steps"].as_u64() > Some(120), "{last}");
-    assert!(
-        !desk
-            .told(&["train", "--resume", "runs/run", "--set", &format!("{key}.max_lr=1")])
-            .0
-            .is_some_and(|code| code == 0)
-    );
+    assert!(desk.told(&["train", "--resume", "runs/run", "--set", &format!("{key}.max_lr=1")]).0 != Some(0));
 }
 
 /// Checkpoints before and after each decay stay, by name, and a run begins a stable phase from either.
