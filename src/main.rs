@@ -11,8 +11,10 @@ const CANNOT_BE: u8 = 2;
 fn main() -> ExitCode {
     cli::run().unwrap_or_else(|error| {
         cli::say::err(&format!("gradus: {error:#}\n"));
-        let asked =
-            error.is::<cli::Asked>() || error.is::<gradus::run::Error>() || error.is::<gradus::schedule::Error>();
+        let asked = error.is::<cli::Asked>()
+            || error.is::<gradus::run::Error>()
+            || error.is::<gradus::schedule::Error>()
+            || error.is::<gradus::nn::Error>();
         if asked { ExitCode::from(CANNOT_BE) } else { ExitCode::FAILURE }
     })
 }

@@ -2,6 +2,14 @@
 
 use std::fmt;
 
+/// Returns the error that what was asked for cannot be.
+macro_rules! refuse {
+    ($($told:tt)*) => {
+        return Err(crate::cli::Asked::error(anyhow::anyhow!($($told)*)))
+    };
+}
+pub(super) use refuse;
+
 /// An error of what was asked for, found before anything was begun.
 #[derive(Debug)]
 pub(crate) struct Asked(anyhow::Error);

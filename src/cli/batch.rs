@@ -1,7 +1,7 @@
 //! `--batch-size` and `--lr-scaling`: rows of a batch, found by trying where the user says so, and rates that follow.
 
+use super::asked::refuse;
 use super::say::say;
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::engine::Engine;
 use gradus::params::Group;
@@ -66,7 +66,7 @@ impl Batch {
     pub(super) fn rows(&self, engine: &Engine, task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<usize> {
         match self.batch_size {
             None => Ok(config.batch_size),
-            Some(Size::Rows(0)) => bail!("--batch-size 0: at least 1 is needed"),
+            Some(Size::Rows(0)) => refuse!("--batch-size 0: at least 1 is needed"),
             Some(Size::Rows(rows)) => Ok(rows),
             Some(Size::Auto) => {
                 let limit_bytes = self.memory_limit.saturating_mul(1_000_000);

@@ -1,11 +1,12 @@
 //! `gradus demo mlp`.
 
+use super::asked::refuse;
 use super::batch::Batch;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::RunFolder;
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
@@ -87,7 +88,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let mut spec = read_schedule(options.schedule.as_deref())?;
     spec.row.lr = options.lr.unwrap_or(spec.row.lr);
     if let Err(gradus::params::Error::BadValue { field, value, allowed, .. }) = spec.row.check("") {
-        bail!("--lr {value}: {field} is not {allowed}");
+        refuse!("--lr {value}: {field} is not {allowed}");
     }
     let model = options.network.model()?;
     if spec.finetuning.gen_ft_sched_only {
@@ -96,7 +97,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     }
     let (train, test) = data::digits()?.split_stratified(20, options.seed)?;
     if options.resume && options.batch.is_auto() {
-        bail!("--resume with --batch-size auto: name the size that the run began with");
+        refuse!("--resume with --batch-size auto: name the size that the run began with");
     }
     let config = Config { epochs: options.epochs, seed: options.seed, ..Config::default() };
     let task = Classify::new(&model, (&train, &test))?;

@@ -25,10 +25,10 @@ pub(super) struct LrFind {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// The first rate.
-    #[arg(long, default_value_t = 1e-7, value_name = "LR")]
+    #[arg(long, default_value = "1e-7", value_name = "LR")]
     start: f64,
     /// The last rate.
-    #[arg(long, default_value_t = 10.0, value_name = "LR")]
+    #[arg(long, default_value = "10", value_name = "LR")]
     end: f64,
     /// How often the rate rises between them.
     #[arg(long, default_value_t = 100, value_name = "N")]

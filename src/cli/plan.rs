@@ -1,5 +1,6 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
+use super::asked::refuse;
 use super::asks::Asks;
 use super::demo::Network;
 use super::progress::Says;
@@ -7,7 +8,7 @@ use super::rates::{self, Rows};
 use super::say::{self, caution};
 use super::train::setting;
 use super::{demo_transformer, phase_table, plan_run};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
 use gradus::measure;
@@ -91,7 +92,7 @@ impl Plan {
         ];
         self.refuse_model(told)?;
         match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((name, _)) => bail!("{name}: {told}"),
+            Some((name, _)) => refuse!("{name}: {told}"),
             None => Ok(()),
         }
     }
@@ -105,7 +106,7 @@ impl Plan {
             ("--batch-size", self.batch_size.is_some()),
         ];
         match given.into_iter().chain(self.network.given()).find(|(_, is_given)| *is_given) {
-            Some((name, _)) => bail!("{name}: {told}"),
+            Some((name, _)) => refuse!("{name}: {told}"),
             None => Ok(()),
         }
     }
@@ -114,14 +115,14 @@ impl Plan {
     fn length(&self, steps_per_epoch: u64) -> anyhow::Result<schedule::Epochs> {
         let of_epoch = self.steps_per_epoch.unwrap_or(steps_per_epoch);
         Ok(match (self.steps, self.epochs) {
-            (Some(_), Some(_)) => bail!("--steps and --epochs both say how long the run is"),
+            (Some(_), Some(_)) => refuse!("--steps and --epochs both say how long the run is"),
             (Some(steps), None) if steps.is_multiple_of(of_epoch) => {
                 schedule::Epochs { epochs: steps / of_epoch, steps_per_epoch: of_epoch }
             }
             (Some(steps), None) if self.steps_per_epoch.is_none() => {
                 schedule::Epochs { epochs: 1, steps_per_epoch: steps }
             }
-            (Some(steps), None) => bail!("--steps {steps} are no whole number of epochs of {of_epoch} steps"),
+            (Some(steps), None) => refuse!("--steps {steps} are no whole number of epochs of {of_epoch} steps"),
             (None, epochs) => schedule::Epochs { epochs: epochs.unwrap_or(30), steps_per_epoch: of_epoch },
         })
     }
@@ -138,10 +139,10 @@ const DIGITS_STEPS_PER_EPOCH: u64 = 44;
 
 pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
     if let Some(steps) = options.steps.filter(|steps| *steps == 0 || *steps > MOST_STEPS) {
-        bail!("--steps {steps}: a plan has from 1 to {MOST_STEPS} steps");
+        refuse!("--steps {steps}: a plan has from 1 to {MOST_STEPS} steps");
     }
     if options.steps_per_epoch == Some(0) {
-        bail!("--steps-per-epoch 0: an epoch has at least 1 step");
+        refuse!("--steps-per-epoch 0: an epoch has at least 1 step");
     }
     let file = options.file.to_string_lossy().into_owned();
     let text = files::read_text(&options.file).with_context(|| format!("reading {}", shown_path(&options.file)))?;
@@ -152,7 +153,7 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
         return Ok(());
     }
     if !options.settings.is_empty() {
-        bail!("--set is for run files: {file} has no model and no data");
+        refuse!("--set is for run files: {file} has no model and no data");
     }
     let spec = Spec::parse(&file, &text)?;
     for warning in &spec.warnings {
@@ -161,10 +162,10 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
     let is_phased = spec.phases != Phases::Everything;
     let has_model = options.shapes.is_some() || options.model.is_some();
     if options.json && !is_phased && !has_model {
-        bail!("--json: {file} has no phases; --csv FILE writes the rates of every step");
+        refuse!("--json: {file} has no phases; --csv FILE writes the rates of every step");
     }
     if options.time && !is_phased && !has_model {
-        bail!("--time: {file} has no phases; --shapes FILE says what a step goes over");
+        refuse!("--time: {file} has no phases; --shapes FILE says what a step goes over");
     }
     let speed = match options.time {
         true => Some(measure::optimizer_bytes_per_second(&asks.engine(Says::Nothing)?)?),
@@ -173,12 +174,12 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
     let told = match (options.model, options.steps) {
         _ if options.shapes.is_some() => phases_of_shapes(options, &spec, speed)?,
         (Some(model), _) => phases(options, model, &spec, speed)?,
-        (None, _) if is_phased => bail!("{file} has phases: --model or --shapes says whose parameters they thaw"),
+        (None, _) if is_phased => refuse!("{file} has phases: --model or --shapes says whose parameters they thaw"),
         (None, Some(steps)) => {
             options.refuse_model("it is for --model or --shapes")?;
             rates::told(&Rows::of(&spec, steps, options.steps_per_epoch)?, &spec, &options.outputs)?
         }
-        (None, None) => bail!("{file} has no phases: --steps says how long the run is"),
+        (None, None) => refuse!("{file} has no phases: --steps says how long the run is"),
     };
     write(options, &told);
     Ok(())
@@ -191,10 +192,10 @@ fn write(options: &Plan, told: &str) {
 /// What each phase of a model in a file thaws, moves and holds.
 fn phases_of_shapes(options: &Plan, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
     if options.steps.is_some() {
-        bail!("--steps: --epochs and --steps-per-epoch say how long the run is with --shapes");
+        refuse!("--steps: --epochs and --steps-per-epoch say how long the run is with --shapes");
     }
     let (Some(file), Some(steps_per_epoch)) = (&options.shapes, options.steps_per_epoch) else {
-        bail!("--shapes: --steps-per-epoch says how long an epoch is");
+        refuse!("--shapes: --steps-per-epoch says how long an epoch is");
     };
     phase_lines(options, spec, &run::shapes(file)?, steps_per_epoch, None, speed)
 }
@@ -205,13 +206,13 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> 
         ModelName::Mlp => {
             let given = [("--preset", options.preset.is_some()), ("--batch-size", options.batch_size.is_some())];
             if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-                bail!("{name} is for --model transformer");
+                refuse!("{name} is for --model transformer");
             }
             phase_lines(options, spec, &options.network.model()?.params(), DIGITS_STEPS_PER_EPOCH, None, speed)
         }
         ModelName::Transformer => {
             if let Some((name, _)) = options.network.given().into_iter().find(|(_, is_given)| *is_given) {
-                bail!("{name} is for --model mlp");
+                refuse!("{name} is for --model mlp");
             }
             let preset = options.preset.as_deref().unwrap_or("tiny");
             let batch = options.batch_size.unwrap_or(demo_transformer::BATCH);
@@ -283,11 +284,11 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     for (name, path) in outputs.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
         check_output(name, path)?;
         if path.exists() && fs::canonicalize(path)? == fs::canonicalize(&options.file)? {
-            bail!("{name} {}: this is the schedule itself", shown_path(path));
+            refuse!("{name} {}: this is the schedule itself", shown_path(path));
         }
     }
     if svg.is_some() && svg == csv {
-        bail!("--svg and --csv name the same file");
+        refuse!("--svg and --csv name the same file");
     }
     Ok(())
 }
@@ -296,14 +297,14 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
 pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
     let shown = shown_path(path);
     if path.is_dir() || path.file_name().is_none() {
-        bail!("{name} {shown}: this is a folder, a file is needed");
+        refuse!("{name} {shown}: this is a folder, a file is needed");
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        bail!("{name} {shown}: there is no folder {}", shown_path(folder));
+        refuse!("{name} {shown}: there is no folder {}", shown_path(folder));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! `gradus schedule generate`: a schedule to begin with.
 
+use super::asked::refuse;
 use super::demo::Network;
 use super::plan::check_output;
 use super::run_folder::write_beside;
 use super::say::{self, say};
 use super::train::setting;
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 use gradus::params::{Param, shown_path};
 use gradus::run::{Material, RunFile};
@@ -48,7 +48,7 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     let text = match &options.file {
         Some(file) => {
             if let Some((name, _)) = options.network.given().into_iter().find(|(_, is_given)| *is_given) {
-                bail!("{name}: the run file says what the model is");
+                refuse!("{name}: the run file says what the model is");
             }
             let run = RunFile::read(file, &options.settings)?;
             schedule(options, &run.model.kind.to_string(), &Material::read(&run)?.task.params())
@@ -64,7 +64,7 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     };
     check_output("--out", path)?;
     if path.exists() && !options.force {
-        bail!("--out {}: this file is there already; --force writes over it", shown_path(path));
+        refuse!("--out {}: this file is there already; --force writes over it", shown_path(path));
     }
     write_beside(path, text.as_bytes())?;
     say!("written   {}", shown_path(path));

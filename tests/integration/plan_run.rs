@@ -70,7 +70,7 @@ fn any_run_file_is_planned() {
     let told = desk.done(&["plan", "run.yaml", "--set", "epochs=5"]);
     assert!(told.contains("250 steps"), "{told}");
     let (code, _, wrong) = desk.told(&["plan", "run.yaml", "--epochs", "5"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(wrong.contains("--epochs: the run file says it"), "{wrong}");
 
     let desk = Desk::new("plan-phases", PHASES);
@@ -94,7 +94,7 @@ fn no_flag_is_ignored() {
         [["--epochs", "3"], ["--hidden", "3"], ["--batch-size", "3"], ["--set", "a=b"], ["--parameters", "bf16"]]
     {
         let (code, _, wrong) = desk.told(&["plan", "run.yaml", "--steps", "20", flag[0], flag[1]]);
-        assert!(code == Some(1) && wrong.contains(flag[0]), "{flag:?}: {wrong}");
+        assert!(code == Some(2) && wrong.contains(flag[0]), "{flag:?}: {wrong}");
     }
     let (code, told, wrong) = desk.told(&["plan", "run.yaml", "--model", "mlp", "--steps", "20"]);
     assert!(code == Some(0) && told.contains("lr of") && told.contains("trainable"), "{told}{wrong}");

@@ -18,7 +18,7 @@ fn shown(arguments: &[&str]) -> String {
 
 fn refused(arguments: &[&str]) -> String {
     let output = generate(arguments);
-    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()), "{arguments:?}");
+    assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()), "{arguments:?}");
     String::from_utf8(output.stderr).expect("text").trim_end().to_owned()
 }
 
