@@ -23,6 +23,33 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
+/// The three candidates that are most like `name`, the likest first: [`nearest`] where there is one, then by the edits
+/// between them and by the pairs of letters that they share, which finds a word among others.
+pub fn nearest_three<'a>(name: &str, candidates: &[&'a str]) -> Vec<&'a str> {
+    let first = nearest(name, candidates.iter().copied());
+    let likeness = |candidate: &str| if first == Some(candidate) { f64::INFINITY } else { likeness(name, candidate) };
+    let mut sorted = candidates.to_vec();
+    // Of two that are equally like it the one that is listed first.
+    sorted.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    sorted.truncate(3);
+    sorted
+}
+
+/// From 0 to 1.
+fn likeness(a: &str, b: &str) -> f64 {
+    let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    let (left, right) = (letters(a), letters(b));
+    let longest = left.len().max(right.len()).max(1) as f64;
+    let kept = 1.0 - edits(&a.to_lowercase(), &b.to_lowercase()) as f64 / longest;
+    let pairs = (left.len() + right.len()).saturating_sub(2).max(1) as f64;
+    let mut others: Vec<&[char]> = right.windows(2).collect();
+    let shared = left.windows(2).filter(|pair| {
+        let found = others.iter().position(|other| other == pair);
+        found.map(|place| others.swap_remove(place)).is_some()
+    });
+    kept.max(2.0 * shared.count() as f64 / pairs)
+}
+
 /// Levenshtein's distance.
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -40,13 +67,24 @@ fn edits(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{nearest, nearest_three};
 
     #[test]
     fn finds_a_slip_of_the_pen_and_no_more() {
         assert_eq!(nearest("weigth_decay", ["lr", "weight_decay"]), Some("weight_decay"));
         assert_eq!(nearest("head", ["heads", "trunk"]), Some("heads"));
         assert_eq!(nearest("encoder", ["lr", "eps"]), None);
+    }
+
+    #[test]
+    fn the_nearest_three_begin_with_the_nearest() {
+        let keys = ["name", "output", "model", "epochs", "batch_size", "base_batch_size", "checkpoint_every_steps"];
+        assert_eq!(nearest_three("modle", &keys)[0], "model");
+        assert_eq!(nearest_three("Max_Epochs", &keys)[0], "epochs", "a word among others, in any case");
+        assert_eq!(nearest_three("per_device_batch_size", &keys)[..2], ["base_batch_size", "batch_size"]);
+        assert_eq!(nearest_three("save_every", &keys)[0], "checkpoint_every_steps");
+        assert_eq!(nearest_three("", &keys), ["name", "output", "model"]);
+        assert_eq!(nearest_three("é", &["a"]), ["a"]);
     }
 
     #[test]

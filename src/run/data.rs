@@ -255,7 +255,7 @@ impl Reading<'_> {
         let names: Vec<String> = self.section.scalars(key)?.iter().map(|name| name.trim().to_owned()).collect();
         let mut seen = HashSet::new();
         match names.iter().find(|name| !seen.insert(name.as_str())) {
-            Some(twice) => Err(self.section.bad(key, twice.clone(), "there once", None).into()),
+            Some(twice) => Err(self.section.unfit(key, twice, "is there twice").into()),
             None => Ok(names),
         }
     }
@@ -298,7 +298,10 @@ impl Reading<'_> {
         if self.section.has("test") {
             for (key, is_there) in [("test_percent", percent.is_some()), ("split", self.section.has("split"))] {
                 if is_there {
-                    return Err(self.section.misplaced(key, "test names a file: keep one of the two").into());
+                    return Err(self
+                        .section
+                        .misplaced(key, "it stands beside test, which names a file; keep one of them")
+                        .into());
                 }
             }
             let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;

@@ -60,6 +60,14 @@ pub enum Error {
         /// What may be set.
         may_be_set: &'static str,
     },
+    /// A setting without which the file is sound.
+    #[error("--set {setting}: {error}", setting = Shown(.setting))]
+    Setting {
+        /// Key and value.
+        setting: String,
+        /// What is wrong with it: part of the message, and so not a cause of its own.
+        error: Box<Error>,
+    },
     /// Rows of a table that cannot be used.
     #[error("{}", bad_rows(.path, *.count, *.rows, .shown))]
     BadRows {

@@ -1,7 +1,7 @@
 //! A run file, as typed values.
 
 use super::keys::{self, Said};
-use super::{Continue, DataSpec, Error, ModelSpec, rows};
+use super::{Continue, DataSpec, Error, ModelSpec, elsewhere, rows};
 use crate::params::{Rule, Storage};
 use crate::schedule::as_written::Texts;
 use crate::schedule::yaml::{Raw, RawValue, Section};
@@ -65,8 +65,7 @@ pub struct RunFile {
     resolved: Raw,
 }
 
-/// The keys of a run file beside those of a schedule.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "name",
     "output",
     "seed",
@@ -84,6 +83,7 @@ const KEYS: [&str; 19] = [
     "trainable",
     "cache_encoder_embeddings",
     "use_mixed_precision",
+    "compile",
     "checkpoint_every_steps",
     "continue",
 ];
@@ -116,6 +116,9 @@ const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv,
 const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
 
 impl RunFile {
+    /// The keys of a run file beside those of a schedule.
+    pub const KEYS: &[&str] = &KEYS;
+
     /// Whether a text says what is trained, or on what: a schedule does neither.
     pub fn is_one(file: &str, text: &str) -> bool {
         Section::parse(file, text).is_ok_and(|top| top.has("model") || top.has("data"))
@@ -176,13 +179,42 @@ impl RunFile {
         (folder, name): (&Path, &str),
         settings: &[(String, String)],
     ) -> Result<RunFile, Error> {
+        let parsed = RunFile::parse_with(file, text, (folder, name), settings);
+        // What stands in another place than the setting may be wrong by it too.
+        let by_setting = |error: Error| match RunFile::first_that_fails(file, text, (folder, name), settings) {
+            Some((key, value)) if !error.to_string().starts_with("--set ") => {
+                Error::Setting { setting: format!("{key}={value}"), error: Box::new(error) }
+            }
+            _ => error,
+        };
+        parsed.map_err(by_setting)
+    }
+
+    /// The setting with which a file that is sound without any is so no more.
+    fn first_that_fails<'a>(
+        file: &str,
+        text: &str,
+        place: (&Path, &str),
+        settings: &'a [(String, String)],
+    ) -> Option<&'a (String, String)> {
+        let fails = |count: &usize| RunFile::parse_with(file, text, place, &settings[..*count]).is_err();
+        (0..=settings.len()).find(fails)?.checked_sub(1).map(|place| &settings[place])
+    }
+
+    fn parse_with(
+        file: &str,
+        text: &str,
+        (folder, name): (&Path, &str),
+        settings: &[(String, String)],
+    ) -> Result<RunFile, Error> {
         let mut top = Section::parse_with(TEXTS, file, text)?;
         let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
         which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
         take_schedule_file(&mut top, folder)?;
         others.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
         top.forget_nulls(&KEYS);
-        top.only(&[&KEYS[..], &SECTIONS[..]].concat())?;
+        elsewhere::refuse(&top)?;
+        top.only_near(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
         let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;
         let data = DataSpec::read(top.section("data", DATA)?, &model, folder)?;
@@ -226,32 +258,35 @@ impl RunFile {
         rows::check(&top, &run.schedule)?;
         if let Some(continues) = &run.continues {
             if run.model.from.is_some() {
-                return Err(top.misplaced("continue", "model.from says it already: keep one of the two").into());
+                return Err(top.misplaced("continue", "it stands beside model.from; keep one of them").into());
             }
-            let allowed =
-                "possible with this lr_scheduler: wsd, and WSDLrScheduler of pytorch-accelerated, have decays";
+            let why = "does not go with this lr_scheduler: wsd, and WSDLrScheduler of pytorch-accelerated, have decays";
             let shown = continues.run.display().to_string();
-            run.schedule = run.schedule.continued().ok_or_else(|| top.bad("continue.run", shown, allowed, None))?;
+            run.schedule = run.schedule.continued().ok_or_else(|| top.unfit("continue.run", shown, why))?;
             run.resolved = run.resolved.with("continue", continues.raw());
         }
         if top.flag("use_mixed_precision")? {
-            let allowed = "possible: everything is computed in f32 here; parameters and moments may be stored in less, see \
+            let why = "cannot be: everything is computed in f32 here; parameters and moments may be stored in less, see \
                  model.parameters and optimizer.moments";
-            return Err(top.bad("use_mixed_precision", "true".to_owned(), allowed, None).into());
+            return Err(top.unfit("use_mixed_precision", "true", why).into());
         }
         if run.model.parameters != Storage::F32 {
             let row = &run.schedule.row;
             let beside = [("type: sgd", row.rule == Rule::Sgd), ("ema_decay", row.ema_decay.is_some())];
             if let Some((other, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
-                let allowed =
-                    format!("possible beside optimizer.{other}: AdamW and Adam store it, and no average is kept of it");
-                return Err(top.bad("model.parameters", run.model.parameters.to_string(), &allowed, None).into());
+                let why = format!(
+                    "does not go with optimizer.{other}: AdamW and Adam store it, and no average is kept of it"
+                );
+                return Err(top.unfit("model.parameters", run.model.parameters, why).into());
             }
         }
         if run.name.is_empty() || run.name.contains(['/', '\\']) || run.name.starts_with('.') {
             return Err(top.bad("name", run.name, "the name of a folder", None).into());
         }
         run.warnings.extend(run.schedule.warnings.iter().cloned());
+        if !top.truth("compile", true)? {
+            run.warnings.push(format!("{file}: compile: false changes nothing: every step is compiled"));
+        }
         if run.model.from.is_some() && !has_rate {
             let rate = run.schedule.row.lr;
             run.warnings.push(format!(
@@ -373,7 +408,7 @@ fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
     let file = Section::parse(&shown, &text)?;
     let sections = if file.is_numbered() { Raw::default().with("phases", file.raw()) } else { file.raw() };
     if let Some(twice) = SECTIONS.into_iter().find(|key| top.has(key) && sections.has(key)) {
-        return Err(top.misplaced(twice, format!("{shown} has it too: keep one of the two, or use --set")).into());
+        return Err(top.misplaced(twice, format!("{shown} has it too; keep one of them, or use --set")).into());
     }
     top.extend(sections);
     Ok(())

@@ -40,7 +40,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     };
     let has_rate = rate.is_some() || schedule.has_below("optimizer", "lr");
     if let (Some(_), true) = (rate, schedule.has_below("optimizer", "lr")) {
-        return Err(beside("learning_rate", top, "optimizer.lr"));
+        return Err(schedule.beside("optimizer.lr", schedule.shown_at("optimizer.lr"), "learning_rate").into());
     }
     // Where what stands there is no mapping, the schedule's reader says so.
     if !schedule.has_below("optimizer", "type") {
@@ -51,7 +51,8 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     }
     if let Some(section) = top.maybe_section("learning_rate_scheduler")? {
         if schedule.has("lr_scheduler") {
-            return Err(beside(&section.place().key("decay"), top, "lr_scheduler"));
+            let law = schedule.shown_at("lr_scheduler");
+            return Err(schedule.beside("lr_scheduler", law, "learning_rate_scheduler").into());
         }
         let law = law(section)?;
         schedule.extend(Raw::default().with("lr_scheduler", law));
@@ -59,7 +60,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     if !trainable {
         for key in ["phases", "finetuning"] {
             if schedule.has(key) {
-                return Err(beside("trainable", top, key));
+                return Err(top.beside("trainable", "false", key).into());
             }
         }
         let head = model.patterns_above_trunk();
@@ -87,9 +88,4 @@ fn law(mut section: Section) -> Result<Raw, Error> {
         Some(fraction) => raw.with("warmup_fraction", fraction),
         None => raw,
     })
-}
-
-/// Two keys that say the same thing.
-fn beside(key: &str, top: &Section, other: &str) -> Error {
-    top.misplaced(key, format!("{other} says it already: keep one of the two")).into()
 }

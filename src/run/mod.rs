@@ -8,6 +8,7 @@
 mod bad_rows;
 mod continued;
 mod data;
+mod elsewhere;
 mod error;
 mod examples;
 mod file;

@@ -64,8 +64,8 @@ impl ClassSpec {
         }
         spec.build(SOME_RUN)?;
         if spec.needs_metrics() && spec.monitor.is_none() {
-            let allowed = "a scheduler that can step without a metric: name one in pl_lrs_cfg, as monitor: val_loss";
-            return Err(spec.place.bad("class_path", &spec.path, allowed));
+            let why = "goes by a metric: name one in pl_lrs_cfg, as monitor: val_loss";
+            return Err(spec.place.unfit("class_path", &spec.path, why));
         }
         Ok(spec)
     }
@@ -140,8 +140,8 @@ impl ClassSpec {
         let told = |error: class::Error| place.class(error);
         let per_epoch = run.steps_per_epoch.filter(|steps| *steps > 0);
         if self.per_epoch && per_epoch.is_none() && !self.waits() {
-            let allowed = "an interval whose length is known here: give the steps of an epoch (--steps-per-epoch)";
-            return Err(place.bad("interval", "epoch", allowed));
+            let why = "needs the steps of an epoch: give --steps-per-epoch";
+            return Err(place.unfit("interval", "epoch", why));
         }
         let scheduler = self.build(run)?;
         let mut moving: Vec<Group> = groups.iter().map(Group::of_row).collect();

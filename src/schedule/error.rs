@@ -40,6 +40,18 @@ pub enum Error {
         /// The closest valid value, where there is one.
         nearest: Option<String>,
     },
+    /// A value that does not go with another one, or with what is here.
+    #[error("{file}: {key} = {value} {why}", file = tame_line(.file), key = Shown(.key), value = Shown(.value))]
+    Unfit {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// The value, as it stands.
+        value: String,
+        /// The rest of the sentence.
+        why: String,
+    },
     /// A key that has to be there is not.
     #[error("{file}: {key} is missing{}", instead(.others), file = tame_line(.file), key = Shown(.key))]
     Missing {

@@ -50,8 +50,8 @@ impl Default for Finetuning {
 impl Finetuning {
     pub(super) fn read(mut section: Section) -> Result<Finetuning, Error> {
         if section.has("frozen_bn_track_running_stats") {
-            let allowed = "built: there is no BatchNorm here, whose statistics it would speak of";
-            return Err(section.bad("frozen_bn_track_running_stats", "given".to_owned(), allowed, None));
+            let why = "there is no BatchNorm, whose statistics it would speak of; leave it out";
+            return Err(section.misplaced("frozen_bn_track_running_stats", why));
         }
         section.only(&[
             "base_max_lr",
@@ -79,8 +79,8 @@ impl Finetuning {
             allow_untested: section.truth("allow_untested", usual.allow_untested)?,
         };
         if read.reinit_lr_cfg.as_ref().is_some_and(|new| new.init_pg_lrs.is_some()) {
-            let allowed = "for every phase alike: phases have groups of their own; say it in a phase";
-            return Err(section.bad("reinit_lr_cfg.init_pg_lrs", "given".to_owned(), allowed, None));
+            let why = "phases have groups of their own; say it in a phase";
+            return Err(section.misplaced("reinit_lr_cfg.init_pg_lrs", why));
         }
         Ok(read)
     }

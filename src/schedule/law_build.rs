@@ -106,8 +106,8 @@ impl LawSpec {
                 } else {
                     self.told_shares()
                 };
-                let allowed = format!("short enough: warm-up and cool-down are {told}");
-                Err(self.place.bad(edge.length.key, edge.length.unit.show(), allowed))
+                let why = format!("is too long: warm-up and cool-down are {told}");
+                Err(self.place.unfit(edge.length.key, edge.length.unit.show(), why))
             }
             _ => Ok((total, warm, cool)),
         }
@@ -224,8 +224,8 @@ impl LawSpec {
     fn too_late(&self, error: Error, probing: bool) -> Error {
         match (error, self.warmup) {
             (Error::BadArgument { .. }, Some(Edge { length, .. })) if !self.has_known_steps(probing) => {
-                let allowed = "short enough: the first decay starts before it ends";
-                self.place.bad(length.key, length.unit.show(), allowed)
+                let why = "is too long: the first decay starts before it ends";
+                self.place.unfit(length.key, length.unit.show(), why)
             }
             (error, _) => error,
         }
@@ -246,8 +246,8 @@ impl LawSpec {
             start = start.saturating_add(part.resolve(length, steps, run)?);
         }
         if start >= steps && !probing {
-            let allowed = format!("parts that leave a step to the last one; those before it take {start} of {steps}");
-            return Err(self.place.bad("parts", format!("{} parts", parts.len()), allowed));
+            let why = format!("leave no step to the last one: those before it take {start} of {steps}");
+            return Err(self.place.unfit("parts", format!("{} parts", parts.len()), why));
         }
         let rest = Run { steps: steps.saturating_sub(start).max(1), ..run };
         let law = if last.length.is_some() { last.build(run, probing)? } else { last.build_over(rest, probing)? };
@@ -261,9 +261,8 @@ impl LawSpec {
             (Unit::Fraction(fraction), _) => Ok((fraction * whole as f64).round() as u64),
             (Unit::Epochs(epochs), Some(steps)) => Ok((epochs * steps as f64).round() as u64),
             (Unit::Epochs(epochs), None) => {
-                let allowed = "a length that is known here: give the steps of an epoch (--steps-per-epoch), or count in \
-                               steps";
-                Err(self.place.bad(length.key, epochs, allowed))
+                let why = "needs the steps of an epoch: give --steps-per-epoch, or count in steps";
+                Err(self.place.unfit(length.key, epochs, why))
             }
         }
     }

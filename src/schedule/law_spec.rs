@@ -308,8 +308,8 @@ fn refuse_strangers(section: &Section, name: &str, known: bool, may_be_class: bo
         return Err(section.misplaced("cooldown", instead));
     }
     if name == "lambda" {
-        let allowed = "a name for files: a lambda is a closure in Rust (schedule::law::Lambda); name another law";
-        return Err(section.bad("type", name.to_owned(), allowed, None));
+        let why = "cannot stand in a file: it is a closure in Rust (schedule::law::Lambda); name another law";
+        return Err(section.unfit("type", name, why));
     }
     if !known && (name.contains('.') || class::resembles(name)) {
         let place = if may_be_class { "not by type" } else { "under lr_scheduler only" };
@@ -331,8 +331,7 @@ fn length(section: &mut Section, [steps, epochs, fraction]: Keys) -> Result<Opti
         let Some(unit) = unit else { continue };
         check_unit(section, key, unit)?;
         if let Some(other) = found {
-            let allowed = format!("to be given beside {}: give one of them", other.key);
-            return Err(section.bad(key, unit.show(), &allowed, None));
+            return Err(section.beside(key, unit.show(), other.key));
         }
         found = Some(Length { key, unit });
     }
@@ -358,10 +357,7 @@ fn required(section: &mut Section, keys: Keys) -> Result<Length, Error> {
 /// A level by one of two keys, the absolute one first.
 fn level(section: &mut Section, [absolute, ratio]: LevelKeys) -> Result<Option<Level>, Error> {
     match (section.optional(absolute)?, section.optional(ratio)?) {
-        (Some(_), Some(value)) => {
-            let allowed = format!("to be given beside {absolute}: give one of them");
-            Err(section.bad(ratio, value.to_string(), &allowed, None))
-        }
+        (Some(_), Some(value)) => Err(section.beside(ratio, value, absolute)),
         (Some(value), None) => Ok(Some(Level::Absolute(value))),
         (None, ratio) => Ok(ratio.map(Level::Ratio)),
     }
@@ -492,8 +488,7 @@ fn milestones(section: &mut Section) -> Result<Vec<Length>, Error> {
     for (place, key) in MILESTONES.into_iter().enumerate() {
         let Some(numbers) = section.numbers(key)? else { continue };
         if let Some((other, _)) = found {
-            let allowed = format!("to be given beside {other}: give one of them");
-            return Err(section.bad(key, format!("{numbers:?}"), &allowed, None));
+            return Err(section.beside(key, format!("{numbers:?}"), other));
         }
         let mut lengths = Vec::new();
         for number in numbers {
@@ -516,8 +511,7 @@ fn cyclic(section: &mut Section) -> Result<Kind, Error> {
     let mode = match (mode, section.optional("gamma")?) {
         ("exp_range", gamma) => Mode::ExpRange(gamma.ok_or_else(|| section.missing(&["gamma"]))?),
         (mode, Some(gamma)) => {
-            let allowed = format!("used by mode: {mode}; gamma needs mode: exp_range");
-            return Err(section.bad("gamma", gamma.to_string(), &allowed, None));
+            return Err(section.unfit("gamma", gamma, format!("needs mode: exp_range, not {mode}")));
         }
         ("triangular2", None) => Mode::Triangular2,
         _ => Mode::Triangular,

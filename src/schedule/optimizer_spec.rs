@@ -105,10 +105,9 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
             Err(section.bad("dampening", dampening.to_string(), "a finite number", None))
         }
         params::Error::BadNesterov { momentum, dampening, .. } => {
-            let allowed = format!(
-                "allowed here: it needs a momentum above 0 and no dampening (momentum: {momentum}, dampening: {dampening})"
-            );
-            Err(section.bad("nesterov", "true".to_owned(), &allowed, None))
+            let why =
+                format!("needs a momentum above 0 and no dampening (momentum: {momentum}, dampening: {dampening})");
+            Err(section.unfit("nesterov", "true", why))
         }
         other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
     }

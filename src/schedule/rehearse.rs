@@ -203,7 +203,7 @@ phases:
         assert_eq!(norms, [Some(1.7), Some(1.7), Some(1.69), Some(1.69)], "clipping is the run's, not the optimizer's");
         assert_eq!(
             told(&text("ema_decay: 0.9", "{field: ema_decay, type: constant}")),
-            "run.yaml: laws[0].field = ema_decay is not possible with the new_optimizer of phase 1, which keeps no average"
+            "run.yaml: laws[0].field = ema_decay does not go with the new_optimizer of phase 1, which keeps no average"
         );
         assert_eq!(told(&text("ema_decay: 0.9", "{field: weight_decay, type: constant}")), "accepted");
         // A law that no metric may bring about for certain is held against its phase all the same.

@@ -82,7 +82,7 @@ fn check_model(place: &Place, model: Model) -> Result<(), Error> {
     }
     let mut names = std::collections::HashSet::new();
     match model.params.iter().find(|param| !names.insert(param.name.as_str())) {
-        Some(param) => Err(place.bad("the model's parameters", &param.name, "there once: the name is used twice")),
+        Some(param) => Err(place.unfit("the model's parameters", &param.name, "is there twice")),
         None => Ok(()),
     }
 }
@@ -121,8 +121,8 @@ fn select(
             if let Some(other) = taken[place].replace(number) {
                 let name = names[place];
                 let where_else = if other == number { "in this phase".to_owned() } else { format!("in phase {other}") };
-                let allowed = format!("new in this place: {} is already {where_else}", Shown(name));
-                return Err(phase.place.bad(&key, text, allowed));
+                let why = format!("names {}, which is already {where_else}", Shown(name));
+                return Err(phase.place.unfit(&key, text, why));
             }
             params.push(place);
         }
@@ -170,8 +170,8 @@ fn check_limits(
         without.truncate(MOST_LISTED);
         without.push("...".to_owned());
     }
-    let allowed = format!("possible: {phases} {} {have} no max_transition_epoch", without.join(", "));
-    Err(spec.place.bad("finetuning.epoch_transitions_only", "true", allowed))
+    let why = format!("cannot be: {phases} {} {have} no max_transition_epoch", without.join(", "));
+    Err(spec.place.unfit("finetuning.epoch_transitions_only", "true", why))
 }
 
 fn check_reinit(spec: &Spec) -> Result<(), Error> {
@@ -182,8 +182,8 @@ fn check_reinit(spec: &Spec) -> Result<(), Error> {
     ];
     match given.into_iter().find(|(_, given, _)| *given && matches!(spec.phases, Phases::Explicit(_))) {
         Some((key, _, instead)) => {
-            let allowed = format!("for a schedule with phases of its own: say {instead} in its phases");
-            Err(spec.place.bad(&format!("finetuning.{key}"), "given", allowed))
+            let instead = format!("the schedule has phases of its own: say {instead} in its phases");
+            Err(spec.place.misplaced(&format!("finetuning.{key}"), instead))
         }
         None => Ok(()),
     }
@@ -207,8 +207,8 @@ fn check_fields(spec: &Spec, phases: &[Phase], warnings: &mut Vec<String>) -> Re
     for (number, row) in new {
         for law in spec.laws.iter().filter(|law| law.class().is_none() && !row.has(law.field())) {
             if law.field() == Field::EmaDecay {
-                let allowed = format!("possible with the new_optimizer of phase {number}, which keeps no average");
-                return Err(law.place().bad("field", law.field(), allowed));
+                let why = format!("does not go with the new_optimizer of phase {number}, which keeps no average");
+                return Err(law.place().unfit("field", law.field(), why));
             }
             let (at, field) = (law.place().at(), law.field());
             warnings.push(format!(

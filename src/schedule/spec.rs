@@ -125,8 +125,8 @@ impl Spec {
             spec.laws.push(LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?);
         }
         if let Some(law) = spec.laws.iter().find(|law| law.moves(Field::Beta1) && !spec.row.has(Field::Beta1)) {
-            let allowed = format!("a field of {}: move its momentum by an entry of laws", spec.row.rule);
-            return Err(law.place().bad("beta1_min", "beta1", allowed));
+            let instead = format!("{} has no beta1: move its momentum by an entry of laws", spec.row.rule);
+            return Err(law.place().misplaced("beta1_min", instead));
         }
         for section in top.sections("laws")? {
             let law = read_law(section, &spec.laws, &spec.row)?;
@@ -310,10 +310,7 @@ fn read_evaluate(top: &mut Section) -> Result<Evaluate, Error> {
         return Err(top.bad(key, "0".to_owned(), "1 or more", None));
     }
     match (epochs, steps) {
-        (Some(_), Some(steps)) => {
-            let allowed = "to be given beside evaluate_every_epochs: give one of them";
-            Err(top.bad("evaluate_every_steps", steps.to_string(), allowed, None))
-        }
+        (Some(_), Some(steps)) => Err(top.beside("evaluate_every_steps", steps, "evaluate_every_epochs")),
         (_, Some(steps)) => Ok(Evaluate::Steps(steps)),
         (epochs, None) => Ok(Evaluate::Epochs(epochs.unwrap_or(1))),
     }
@@ -326,8 +323,8 @@ fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSp
     }
     for field in [Field::ClipNorm, Field::EmaDecay].map(Field::name) {
         if section.peek("field") == Some(field) && !row.fields().any(|known| known.name() == field) {
-            let allowed = format!("a field here: give optimizer.{field}, from which it starts");
-            return Err(section.bad("field", field.to_owned(), &allowed, None));
+            let why = format!("needs optimizer.{field}, from which it starts");
+            return Err(section.unfit("field", field, why));
         }
     }
     let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();

@@ -6,9 +6,10 @@
 use super::as_written::{Texts, Written};
 use super::class::{self, Arguments};
 use super::{BadLaw, Error};
-use crate::params::{Field, nearest};
+use crate::params::{Field, nearest, nearest_three};
 use serde::de::DeserializeSeed;
 use serde_yaml::{Mapping, Value};
+use std::sync::Arc;
 
 /// A mapping of a file, at a dotted path.
 pub(crate) struct Section {
@@ -32,20 +33,15 @@ impl Section {
         if value.is_null() {
             return Err(Error::NotYaml { file: file.to_owned(), reason: "the file is empty".to_owned() });
         }
-        Section::of(file, String::new(), value)
+        Section::of(Place::top(file), value)
     }
 
-    fn of(file: &str, path: String, value: Value) -> Result<Section, Error> {
+    fn of(place: Place, value: Value) -> Result<Section, Error> {
         match value {
-            Value::Mapping(map) => Ok(Section {
-                place: Place { file: file.to_owned(), path },
-                known: Vec::new(),
-                map,
-                said: Mapping::new(),
-            }),
+            Value::Mapping(map) => Ok(Section { place, known: Vec::new(), map, said: Mapping::new() }),
             other => Err(Error::BadValue {
-                file: file.to_owned(),
-                key: if path.is_empty() { "the file".to_owned() } else { path },
+                file: place.said_by(&place.path),
+                key: if place.path.is_empty() { "the file".to_owned() } else { place.path },
                 value: show(&other),
                 allowed: "a mapping of keys to values".to_owned(),
                 nearest: None,
@@ -102,28 +98,43 @@ impl Section {
         Ok(())
     }
 
+    /// The same, where the keys are too many to be listed: the message has the nearest three.
+    pub(crate) fn only_near(&mut self, keys: &[&'static str]) -> Result<(), Error> {
+        let slip = self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))).map(show);
+        let near = slip.map_or_else(String::new, |slip| nearest_three(&slip, keys).join(", "));
+        self.only_among(keys, &format!("{near} and others"))
+    }
+
     fn unknown(&self, key: &Value, known: String) -> Error {
         let key = show(key);
         let nearest = nearest(&key, self.known.iter().copied()).map(str::to_owned);
-        Error::UnknownKey { file: self.place.file.clone(), key: self.key(&key), nearest, known }
+        let key = self.key(&key);
+        Error::UnknownKey { file: self.place.said_by(&key), key, nearest, known }
     }
 
     pub(crate) fn bad(&self, key: &str, value: String, allowed: &str, nearest: Option<&str>) -> Error {
-        Error::BadValue {
-            file: self.place.file.clone(),
-            key: self.key(key),
-            value,
-            allowed: allowed.to_owned(),
-            nearest: nearest.map(str::to_owned),
-        }
+        let key = self.key(key);
+        let (allowed, nearest) = (allowed.to_owned(), nearest.map(str::to_owned));
+        Error::BadValue { file: self.place.said_by(&key), key, value, allowed, nearest }
+    }
+
+    /// The value does not go with another, or with what is here; `why` ends the sentence.
+    pub(crate) fn unfit(&self, key: &str, value: impl ToString, why: impl Into<String>) -> Error {
+        self.place.unfit(key, value, why)
+    }
+
+    /// Two keys that say the same thing; the first has this value.
+    pub(crate) fn beside(&self, key: &str, value: impl ToString, other: &str) -> Error {
+        self.place.unfit(key, value, format!("stands beside {other}; keep one of them"))
     }
 
     /// A section below this one; `purpose` is what it is for, with an example.
     pub(crate) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
         match self.take(key) {
-            Some(value) if !value.is_null() => Section::of(&self.place.file, self.key(key), value),
+            Some(value) if !value.is_null() => Section::of(self.place.below(key), value),
             found => {
-                let (file, section) = (self.place.file.clone(), self.key(key));
+                let section = self.key(key);
+                let file = self.place.said_by(&section);
                 Err(Error::MissingSection { file, section, empty: found.is_some(), purpose })
             }
         }
@@ -132,6 +143,22 @@ impl Section {
     /// Whether the key is there.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.map.get(key).is_some_and(|value| !is_taken_away(value))
+    }
+
+    /// Whether something stands at a dotted path.
+    pub(crate) fn has_at(&self, path: &str) -> bool {
+        self.at(path).is_some()
+    }
+
+    fn at(&self, path: &str) -> Option<&Value> {
+        let mut steps = path.split('.');
+        let first = steps.next().and_then(|first| self.map.get(first));
+        steps.fold(first, |value, step| value.and_then(|value| value.get(step))).filter(|value| !is_taken_away(value))
+    }
+
+    /// What stands at a dotted path, as one would write it; nothing where nothing does.
+    pub(crate) fn shown_at(&self, path: &str) -> String {
+        self.at(path).map_or_else(String::new, show)
     }
 
     /// Whether the key is there and has this one below it.
@@ -162,7 +189,7 @@ impl Section {
 
     /// The key means something elsewhere; `instead` is what to write here.
     pub(crate) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
-        Error::Misplaced { file: self.place.file.clone(), key: self.key(key), instead: instead.into() }
+        self.place.misplaced(key, instead)
     }
 
     /// A number, where there is one.
@@ -217,8 +244,8 @@ impl Section {
         match self.take(key) {
             None => Ok(Vec::new()),
             Some(Value::Sequence(list)) => {
-                let path = |place| format!("{}[{place}]", self.key(key));
-                list.into_iter().enumerate().map(|(at, value)| Section::of(&self.place.file, path(at), value)).collect()
+                let place = |at| self.place.below(&format!("{key}[{at}]"));
+                list.into_iter().enumerate().map(|(at, value)| Section::of(place(at), value)).collect()
             }
             Some(other) => Err(self.bad(key, show(&other), "a list of mappings", None)),
         }
@@ -440,23 +467,24 @@ impl Section {
     /// Puts a value in the place of what stands at a dotted path, read as YAML, its texts as they are written; sections
     /// that are not there are made. Null takes the key away, unless it has a meaning there.
     pub(crate) fn set(&mut self, texts: Texts, path: &str, value: &str) -> Result<(), Error> {
-        let told = format!("--set {path}");
+        let told = told_setting(path, value);
         let not_yaml = |error: serde_yaml::Error| Error::NotYaml { file: told.clone(), reason: error.to_string() };
-        let text = value;
-        let mut value: Value = serde_yaml::from_str(text).map_err(not_yaml)?;
+        let mut read: Value = serde_yaml::from_str(value).map_err(not_yaml)?;
         let steps: Vec<&str> = path.split('.').collect();
-        if value.is_null() {
-            value = if means_null(&steps) { value } else { taken_away() };
+        if read.is_null() {
+            read = if means_null(&steps) { read } else { taken_away() };
         } else if let Some(texts) = texts.below(&steps) {
-            write_over(&mut value, written(texts, text));
+            write_over(&mut read, written(texts, value));
         }
-        self.put(&steps, value).map_err(|(key, found)| Error::BadValue {
+        self.put(&steps, read).map_err(|(key, found)| Error::BadValue {
             file: told.clone(),
             key,
             value: found,
             allowed: "a mapping of keys to values".to_owned(),
             nearest: None,
-        })
+        })?;
+        Arc::make_mut(&mut self.place.settings).push((path.to_owned(), value.to_owned()));
+        Ok(())
     }
 
     /// Puts a value where these keys lead. What stands in the way, and its key, where it is no mapping.
@@ -587,9 +615,9 @@ impl Section {
                 return Err(self.bad_key(&shown, allowed));
             };
             if phases.iter().any(|(known, _)| *known == number) {
-                return Err(self.bad_key(&shown, "there once: it is there as text and as a number"));
+                return Err(self.unfit("a key", shown, "is there twice, as text and as a number"));
             }
-            phases.push((number, Section::of(&self.place.file, self.key(&number.to_string()), value.clone())?));
+            phases.push((number, Section::of(self.place.below(&number.to_string()), value.clone())?));
         }
         if !texts.is_empty() {
             let (file, texts) = (&self.place.file, cut(texts.join(", "), SHOWN_TEXT));
@@ -645,13 +673,14 @@ impl Section {
 
     /// The error for a section that is there with nothing in it; `purpose` is what it is for, with an example.
     pub(crate) fn empty(&self, purpose: &'static str) -> Error {
-        Error::MissingSection { file: self.place.file.clone(), section: self.place.path.clone(), empty: true, purpose }
+        let file = self.place.said_by(&self.place.path);
+        Error::MissingSection { file, section: self.place.path.clone(), empty: true, purpose }
     }
 
     /// A section, where there is one that is not null.
     pub(crate) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
         let value = self.take(key).filter(|value| !value.is_null());
-        value.map(|value| Section::of(&self.place.file, self.key(key), value)).transpose()
+        value.map(|value| Section::of(self.place.below(key), value)).transpose()
     }
 
     /// A number that has to be one in YAML too: no text that reads as a number.
@@ -684,12 +713,19 @@ impl Section {
 pub(crate) struct Place {
     file: String,
     path: String,
+    /// What the command line has put into the file, by whole paths.
+    settings: Arc<Vec<(String, String)>>,
+}
+
+/// A setting of the command line, as it was given.
+fn told_setting(path: &str, value: &str) -> String {
+    format!("--set {path}={value}")
 }
 
 impl Place {
     /// The top of a file.
     pub(crate) fn top(file: &str) -> Place {
-        Place { file: file.to_owned(), path: String::new() }
+        Place { file: file.to_owned(), ..Place::default() }
     }
 
     pub(crate) fn file(&self) -> &str {
@@ -703,6 +739,32 @@ impl Place {
     /// The file and the path, for a message.
     pub(crate) fn at(&self) -> String {
         format!("{}: {}", self.file, self.path)
+    }
+
+    /// The place of a section here.
+    fn below(&self, key: &str) -> Place {
+        Place { path: self.key(key), ..self.clone() }
+    }
+
+    /// Who says what stands at a whole path: the last setting that put it there, else the file.
+    fn said_by(&self, path: &str) -> String {
+        let is_below =
+            |set: &str| path.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        let setting = self.settings.iter().rev().find(|(set, _)| is_below(set));
+        setting.map_or_else(|| self.file.clone(), |(set, value)| told_setting(set, value))
+    }
+
+    /// The value does not go with another, or with what is here; `why` ends the sentence.
+    pub(crate) fn unfit(&self, key: &str, value: impl ToString, why: impl Into<String>) -> Error {
+        let key = self.key(key);
+        let value = cut(value.to_string(), SHOWN_TEXT);
+        Error::Unfit { file: self.said_by(&key), key, value, why: why.into() }
+    }
+
+    /// The key means something elsewhere; `instead` is what to write here.
+    pub(crate) fn misplaced(&self, key: &str, instead: impl Into<String>) -> Error {
+        let key = self.key(key);
+        Error::Misplaced { file: self.said_by(&key), key, instead: instead.into() }
     }
 
     pub(crate) fn key(&self, key: &str) -> String {
@@ -720,9 +782,10 @@ impl Place {
         allowed: impl Into<String>,
         nearest: Option<&str>,
     ) -> Error {
+        let key = self.key(key);
         Error::BadValue {
-            file: self.file.clone(),
-            key: self.key(key),
+            file: self.said_by(&key),
+            key,
             value: cut(value.to_string(), SHOWN_TEXT),
             allowed: allowed.into(),
             nearest: nearest.map(str::to_owned),
@@ -732,12 +795,13 @@ impl Place {
     /// None of these keys is there, one of which has to be; the first is the usual one.
     pub(crate) fn missing(&self, keys: &[&'static str]) -> Error {
         let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
-        Error::Missing { file: self.file.clone(), key: self.key(key), others }
+        let key = self.key(key);
+        Error::Missing { file: self.said_by(&key), key, others }
     }
 
     /// What stands here moves `field`, and so does what stands at `by`.
     pub(crate) fn moved_twice(&self, field: Field, by: &Place) -> Error {
-        Error::MovedTwice { file: self.file.clone(), key: self.path.clone(), field, by: by.path.clone() }
+        Error::MovedTwice { file: self.said_by(&self.path), key: self.path.clone(), field, by: by.path.clone() }
     }
 
     /// A law's complaint about an argument, as one about the key of that name.
@@ -750,17 +814,17 @@ impl Place {
 
     /// What stands here gives a group a value at a step that its field does not allow.
     pub(crate) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
-        let (file, key) = (self.file.clone(), self.path.clone());
+        let (file, key) = (self.said_by(&self.path), self.path.clone());
         Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
     }
 
     /// What a law of the program's own says of its keys.
     pub(crate) fn own(&self, reason: String) -> Error {
-        Error::Own { file: self.file.clone(), key: self.path.clone(), reason }
+        Error::Own { file: self.said_by(&self.path), key: self.path.clone(), reason }
     }
 
     pub(crate) fn class(&self, refusal: class::Error) -> Error {
-        Error::Class { file: self.file.clone(), key: self.path.clone(), refusal: Box::new(refusal) }
+        Error::Class { file: self.said_by(&self.path), key: self.path.clone(), refusal: Box::new(refusal) }
     }
 }
 

@@ -56,13 +56,10 @@ fn equal_keys_are_refused_at_any_depth() {
         assert!(told(text).contains(words), "{text}: {}", told(text));
     }
     check(&[
-        (
-            "0: {params: [head.*]}\n'0': {params: [enc.*]}",
-            "a key = 0 is not there once: it is there as text and as a number",
-        ),
+        ("0: {params: [head.*]}\n'0': {params: [enc.*]}", "a key = 0 is there twice, as text and as a number"),
         (
             "0: {params: [head.bias, head.bias]}",
-            "0.params[1] = head.bias is not new in this place: head.bias is already in this phase",
+            "0.params[1] = head.bias names head.bias, which is already in this phase",
         ),
     ]);
 }
@@ -124,10 +121,10 @@ fn phases_with_a_gap_are_shown_without() {
 fn transitions_by_epochs_alone_need_them_all() {
     let only = "finetuning: {epoch_transitions_only: on}\n";
     check(&[
-        (only, "finetuning.epoch_transitions_only = true is not possible: phases 0, 1, 2 have no max_transition_epoch"),
+        (only, "finetuning.epoch_transitions_only = true cannot be: phases 0, 1, 2 have no max_transition_epoch"),
         (
             &format!("{only}phases: {{0: {{params: [head.*], max_transition_epoch: 1}}, 1: {{params: [enc.*]}}}}"),
-            "finetuning.epoch_transitions_only = true is not possible: phase 1 has no max_transition_epoch",
+            "finetuning.epoch_transitions_only = true cannot be: phase 1 has no max_transition_epoch",
         ),
     ]);
     let mut text = format!("{only}phases:\n");
@@ -215,7 +212,7 @@ fn wrong_types_are_told_key_by_key() {
         ("evaluate_every_steps: often", "evaluate_every_steps = often is not a whole number that is 0 or more"),
         (
             "evaluate_every_steps: 1\nevaluate_every_epochs: 1",
-            "evaluate_every_steps = 1 is not to be given beside evaluate_every_epochs: give one of them",
+            "evaluate_every_steps = 1 stands beside evaluate_every_epochs; keep one of them",
         ),
     ] {
         assert_eq!(sections(text), format!("run.yaml: {words}"), "{text}");
@@ -326,7 +323,7 @@ fn a_model_without_parameters_or_with_a_name_twice_is_refused() {
     let of = "the implicit schedule: the model's parameters";
     assert_eq!(told(&[]), format!("{of} = none is not a list with at least one"));
     let twice = [Param::new("w", [1]), Param::new("w", [1])];
-    assert_eq!(told(&twice), format!("{of} = w is not there once: the name is used twice"));
+    assert_eq!(told(&twice), format!("{of} = w is there twice"));
     let endless = Epochs { epochs: u64::MAX, steps_per_epoch: u64::MAX };
     assert_eq!(Plan::new(&spec, &model()[..], endless).expect("a plan").steps(), u64::MAX);
 }

@@ -136,7 +136,7 @@ fn files_say_it_beside_the_other_fields() {
     let told = |file: &str| Spec::parse("run.yaml", file).expect_err("an error").to_string();
     assert_eq!(
         told(&FILE.replace(" clip_norm: 8.0,", "")),
-        "run.yaml: laws[0].field = clip_norm is not a field here: give optimizer.clip_norm, from which it starts"
+        "run.yaml: laws[0].field = clip_norm needs optimizer.clip_norm, from which it starts"
     );
     for bad in ["0", "-1.0", ".nan", ".inf"] {
         let refused = told(&FILE.replace("8.0", bad));

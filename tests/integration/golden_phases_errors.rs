@@ -12,13 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a refusal says, by case.
 const TOLD: [(&str, &str); 41] = [
-    (
-        "same parameter in two phases",
-        "phases.1.params[0] = head.bias is not new in this place: head.bias is already in phase 0",
-    ),
+    ("same parameter in two phases", "phases.1.params[0] = head.bias names head.bias, which is already in phase 0"),
     (
         "same parameter twice inside one phase (name and pattern)",
-        "phases.0.params[1] = head.bias is not new in this place: head.bias is already in this phase",
+        "phases.0.params[1] = head.bias names head.bias, which is already in this phase",
     ),
     ("unknown parameter name", "phases.1.params[0] = classifier.weight is not the name of a parameter"),
     (
@@ -85,7 +82,7 @@ const DIFFERENT: [(&str, Option<&str>); 7] = [
     ("unscheduled lr float overflow ('1e400')", Some("phases.1.lr = inf is not a finite number")),
     (
         "reinit_optim_cfg together with ft_schedule",
-        Some("finetuning.reinit_optim_cfg = given is not for a schedule with phases of its own"),
+        Some("finetuning.reinit_optim_cfg has no place here: the schedule has phases of its own"),
     ),
     // There a bare assertion fails.
     ("new_lr_scheduler unsupported class PolynomialLR with allow_untested", None),

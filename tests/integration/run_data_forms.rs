@@ -275,7 +275,10 @@ fn a_split_is_stratified_and_what_is_rare_is_told_as_rare() {
         assert_eq!(bed.run(&resolved(&run)).expect("a run").data, run.data);
     }
     let told = bed.told(&encoder("a.csv", ", test: t.csv, split: random"));
-    assert_eq!(told, "run.yaml: data.split has no place here: test names a file: keep one of the two");
+    assert_eq!(
+        told,
+        "run.yaml: data.split has no place here: it stands beside test, which names a file; keep one of them"
+    );
 }
 
 #[test]

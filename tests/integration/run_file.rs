@@ -77,18 +77,41 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
     let run = set(&[("phases.0.params", "[layers.2.*]"), ("phases.1.params", "[layers.1.*]")]).expect("a run");
     assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2), "{:?}", run.schedule.phases);
     let told = set(&[("model.type.kind", "mlp")]).expect_err("refused").to_string();
-    assert_eq!(told, "--set model.type.kind: type = mlp is not a mapping of keys to values");
+    assert_eq!(told, "--set model.type.kind=mlp: type = mlp is not a mapping of keys to values");
     let told = set(&[("optimizer.lr", "[1")]).expect_err("refused").to_string();
-    assert!(told.starts_with("--set optimizer.lr: "), "{told}");
+    assert!(told.starts_with("--set optimizer.lr=[1: "), "{told}");
+    for (settings, expected) in [
+        (&[("optimizer.lr", "fast")][..], "--set optimizer.lr=fast: optimizer.lr = fast is not a number"),
+        (&[("epochs", "5"), ("trainer.epochs", "3")], "--set trainer.epochs=3: trainer has no place here: its keys"),
+        (&[("model.typ", "mlp")], "--set model.typ=mlp: model.typ is not a known key"),
+        (&[("optimizer", "{type: sgd, lr: -1}")], "--set optimizer={type: sgd, lr: -1}: optimizer.lr = -1 is not"),
+        (
+            &[("epochs", "5"), ("learning_rate", "0.1"), ("optimizer.lr", "0.2")],
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+        ),
+        (
+            &[("optimizer.lr", "0.2"), ("learning_rate", "0.1")],
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+        ),
+        (
+            &[("lr_scheduler.warmup_fraction", "0.7"), ("lr_scheduler.cooldown_fraction", "0.7")],
+            "--set lr_scheduler.warmup_fraction=0.7: lr_scheduler",
+        ),
+        (&[("lr_scheduler.class_path", "torch.optim.lr_scheduler.StepLR")], "--set lr_scheduler.class_path="),
+    ] {
+        let told = set(settings).expect_err("refused").to_string();
+        assert!(told.starts_with(expected), "{told}");
+    }
+    // What a setting does not cause is the file's.
+    let settings = [("epochs".to_owned(), "5".to_owned())];
+    let told = RunFile::parse("run.yaml", "modle: {}\n", (Path::new("here"), "run"), &settings).expect_err("refused");
+    assert!(told.to_string().starts_with("run.yaml: modle is not a known key"), "{told}");
 }
 
 #[test]
 fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
     for (text, expected) in [
-        (
-            "modle: {type: mlp}",
-            "modle is not a known key (did you mean \"model\"?); known are name, output, seed, model",
-        ),
+        ("modle: {type: mlp}", "modle is not a known key (did you mean \"model\"?); known are model, "),
         (
             "data: {embedded: digits}",
             "the section model is missing: it says what is trained, as in model: {type: encoder, preset: tiny}",
@@ -142,17 +165,13 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         (
             "gradient_acumulation_steps: 2",
             "gradient_acumulation_steps is not a known key (did you mean \"gradient_accumulation_steps\"?); known are \
-             name, output, seed, model, data, schedule, epochs, batch_size, gradient_accumulation_steps, \
-             base_batch_size, memory_limit_megabytes, learning_rate, learning_rate_scheduler, learning_rate_scaling, \
-             trainable, cache_encoder_embeddings, use_mixed_precision, checkpoint_every_steps, continue, optimizer, \
-             lr_scheduler, laws, early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, \
-             phases",
+             gradient_accumulation_steps, evaluate_every_steps, checkpoint_every_steps and others",
         ),
         ("name: a/b", "name = a/b is not the name of a folder"),
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
         (
             "learning_rate: 0.1\noptimizer: {type: sgd, lr: 0.2}",
-            "learning_rate has no place here: optimizer.lr says it already: keep one of the two",
+            "optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
         ),
         (
             "learning_rate_scheduler: {decay: cosin}",
@@ -160,15 +179,15 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "learning_rate_scheduler: {decay: cosine}\nlr_scheduler: {type: cosine}",
-            "learning_rate_scheduler.decay has no place here: lr_scheduler says it already: keep one of the two",
+            "lr_scheduler = {type: cosine} stands beside learning_rate_scheduler; keep one of them",
         ),
         (
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
-            "trainable has no place here: phases says it already: keep one of the two",
+            "trainable = false stands beside phases; keep one of them",
         ),
         (
             "use_mixed_precision: true",
-            "use_mixed_precision = true is not possible: everything is computed in f32 here; parameters and \
+            "use_mixed_precision = true cannot be: everything is computed in f32 here; parameters and \
              moments may be stored in less, see model.parameters and optimizer.moments",
         ),
         (
@@ -186,11 +205,44 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
     for (optimizer, other) in [("{type: sgd}", "type: sgd"), ("{ema_decay: 0.9}", "ema_decay")] {
         let text =
             format!("model: {{type: mlp, parameters: bf16}}\ndata: {{embedded: digits}}\noptimizer: {optimizer}\n");
-        let words = format!("run.yaml: model.parameters = bf16 is not possible beside optimizer.{other}: ");
+        let words = format!("run.yaml: model.parameters = bf16 does not go with optimizer.{other}: ");
         assert!(told(&text).starts_with(&words), "{}", told(&text));
     }
     let missing = parse(&format!("{DIGITS}schedule: no.yaml\n")).expect_err("refused").to_string();
     assert!(missing.starts_with("here/no.yaml: "), "{missing}");
+}
+
+#[test]
+fn words_of_other_programs_are_told_in_a_sentence() {
+    for (keys, key, hint) in [
+        ("trainer: {epochs: 3, compile: true}", "trainer", "top level, as in epochs: 3"),
+        ("input_features: [{name: review, type: text}]", "input_features", "data: {train: reviews.csv, text: review"),
+        ("output_features: [{name: stars, type: category}]", "output_features", "label: stars}"),
+        ("gradient_clipping: {clipglobalnorm: 1.0}", "gradient_clipping", "optimizer: {clip_norm: 1.0}"),
+        ("max_grad_norm: 1.0", "max_grad_norm", "optimizer: {clip_norm: 1.0}"),
+        ("use_pretrained: true", "use_pretrained", "model: {from: runs/earlier}"),
+        ("norm: ghost", "norm", "there is no batch or ghost norm"),
+        ("combiner: {type: concat, norm: ghost}", "combiner.norm", "there is no batch or ghost norm"),
+        ("backend: {type: ray}", "backend", "one process trains on one device"),
+        ("backend: ray", "backend", "one process trains on one device"),
+        ("strategy: ddp", "strategy", "one process trains on one device"),
+        ("trainer: {strategy: deepspeed}", "trainer.strategy", "one process trains on one device"),
+        ("num_train_epochs: 3", "num_train_epochs", "it is epochs here"),
+    ] {
+        let got = told(&format!("{DIGITS}{keys}\n"));
+        assert!(got.starts_with(&format!("run.yaml: {key} has no place here: ")) && got.contains(hint), "{got}");
+        assert!(got.len() < 160 && !got.contains('\n'), "one line: {got}");
+    }
+    let in_model = "model: {type: mlp, norm: ghost}\ndata: {embedded: digits}\n";
+    assert!(told(in_model).starts_with("run.yaml: model.norm has no place here: there is no batch"), "{in_model}");
+    assert_eq!(read(&format!("{DIGITS}compile: true\n")).warnings, [""; 0]);
+    let warnings = read(&format!("{DIGITS}compile: false\n")).warnings;
+    assert_eq!(warnings, ["run.yaml: compile: false changes nothing: every step is compiled"]);
+    let got = told(&format!("{DIGITS}save_every_steps: 3\n"));
+    assert_eq!(
+        got,
+        "run.yaml: save_every_steps is not a known key; known are evaluate_every_steps, checkpoint_every_steps, evaluate_every_epochs and others"
+    );
 }
 
 #[test]
@@ -495,7 +547,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             file("nothing.jsonl", ""),
             "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true goes on without such rows)",
         ),
-        (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is not there once"),
+        (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is there twice"),
         (
             file("a.csv", ", test_percent: 1"),
             "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",

@@ -212,11 +212,11 @@ fn a_schedule_moves_momentum() {
     assert!(betas.contains("beta1 is not one of weight_decay, momentum"), "{betas}");
     assert_eq!(
         told("", "lr_scheduler: {type: one_cycle, beta1_min: 0.85}"),
-        "run.yaml: lr_scheduler.beta1_min = beta1 is not a field of sgd: move its momentum by an entry of laws"
+        "run.yaml: lr_scheduler.beta1_min has no place here: sgd has no beta1: move its momentum by an entry of laws"
     );
     assert_eq!(
         told(", nesterov: true", law),
-        "run.yaml: optimizer.nesterov = true is not allowed here: it needs a momentum above 0 and no dampening \
+        "run.yaml: optimizer.nesterov = true needs a momentum above 0 and no dampening \
          (momentum: 0, dampening: 0)"
     );
     assert!(told(", momentum: -1", law).contains("optimizer.momentum = -1 is not a finite number that is 0 or more"));
