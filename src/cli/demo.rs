@@ -1,6 +1,6 @@
 //! `gradus demo mlp`.
 
-use super::asked::refuse;
+use super::asked::{Asked, refuse};
 use super::batch::Batch;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
 use super::run_folder::RunFolder;
@@ -150,9 +150,10 @@ fn read_schedule(file: Option<&str>) -> anyhow::Result<Spec> {
     Ok(match file {
         None => Spec::parse("schedules/digits_mlp.yaml", SCHEDULE)?,
         Some(IMPLICIT) if !Path::new(IMPLICIT).exists() => Spec::implicit(),
-        Some(file) => {
-            Spec::parse(file, &files::read_text(Path::new(file)).with_context(|| format!("reading {file}"))?)?
-        }
+        Some(file) => Spec::parse(
+            file,
+            &files::read_text(Path::new(file)).with_context(|| format!("reading {file}")).map_err(Asked::error)?,
+        )?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! `gradus plan`: what a schedule will do, before anything trains.
 
-use super::asked::refuse;
+use super::asked::{Asked, refuse};
 use super::asks::Asks;
 use super::demo::Network;
 use super::progress::Says;
@@ -145,7 +145,9 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
         refuse!("--steps-per-epoch 0: an epoch has at least 1 step");
     }
     let file = options.file.to_string_lossy().into_owned();
-    let text = files::read_text(&options.file).with_context(|| format!("reading {}", shown_path(&options.file)))?;
+    let text = files::read_text(&options.file)
+        .with_context(|| format!("reading {}", shown_path(&options.file)))
+        .map_err(Asked::error)?;
     check_outputs(options)?;
     if RunFile::is_one(&file, &text) {
         options.refuse("the run file says it; --set KEY=VALUE puts another value in its place")?;
