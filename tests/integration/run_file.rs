@@ -82,7 +82,7 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
     assert!(told.starts_with("--set optimizer.lr=[1: "), "{told}");
     for (settings, expected) in [
         (&[("optimizer.lr", "fast")][..], "--set optimizer.lr=fast: optimizer.lr = fast is not a number"),
-        (&[("epochs", "5"), ("trainer.epochs", "3")], "--set trainer.epochs=3: trainer has no place here: its keys"),
+        (&[("epochs", "5"), ("trainer.epochs", "3")], "--set trainer.epochs=3: run.yaml: trainer has no place here"),
         (&[("model.typ", "mlp")], "--set model.typ=mlp: model.typ is not a known key"),
         (&[("optimizer", "{type: sgd, lr: -1}")], "--set optimizer={type: sgd, lr: -1}: optimizer.lr = -1 is not"),
         (
@@ -94,7 +94,7 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
             "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
         ),
         (
-            &[("lr_scheduler.warmup_fraction", "0.7"), ("lr_scheduler.cooldown_fraction", "0.7")],
+            &[("lr_scheduler", "{type: cosine, cooldown_fraction: 0.7}"), ("lr_scheduler.warmup_fraction", "0.7")],
             "--set lr_scheduler.warmup_fraction=0.7: lr_scheduler",
         ),
         (&[("lr_scheduler.class_path", "torch.optim.lr_scheduler.StepLR")], "--set lr_scheduler.class_path="),
