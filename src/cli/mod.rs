@@ -43,13 +43,16 @@ use std::process::ExitCode;
 
 /// Fine-tune neural networks on any GPU.
 #[derive(Parser)]
-#[command(name = "gradus", version)]
+#[command(name = "gradus", version, max_term_width = 100)]
 struct Arguments {
-    /// Adapter to run on: part of its name, or `cpu`.
+    /// Adapter to run on: part of its name or kind, or `cpu`.
     #[arg(long, global = true, value_name = "TEXT")]
     adapter: Option<String>,
-    /// How kernels that multiply matrices share out their work: registers, tiles, tiles32, tiles64, tiles128, cooperative
-    /// (products in f16, see docs/performance.md), or a file as `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this adapter.
+    /// How kernels that multiply matrices share out their work: a tiling, or a file of `gradus bench`.
+    ///
+    /// Tilings are registers, tiles, tiles32, tiles64, tiles128 and cooperative (products in f16, see docs/performance.md); a
+    /// file is as `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this
+    /// adapter.
     #[arg(long, global = true, value_name = "TEXT")]
     kernels: Option<String>,
     #[command(subcommand)]

@@ -98,7 +98,7 @@ pub enum Error {
         tokens: usize,
     },
     /// More than a step can draw from, or sizes of a batch that make no step.
-    #[error("{rows} rows in {micro_batches} micro-batches from {samples} samples: {reason}")]
+    #[error("batch_size = {rows} in {micro_batches} micro-batches from {samples} samples: {reason}")]
     BadBatch {
         /// Samples there are.
         samples: usize,

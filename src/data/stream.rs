@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(told(stream(64).batches(64, size(1, 1), 0)), short);
         assert_eq!(told(stream(64).evaluation(64, 1)), short);
         assert!(stream(65).batches(64, size(1, 1), 0).is_ok() && stream(65).evaluation(64, 1).is_ok());
-        let much = "2 rows in 3 micro-batches from 5 samples: a step draws more than there are";
+        let much = "batch_size = 2 in 3 micro-batches from 5 samples: a step draws more than there are";
         assert_eq!(told(stream(65).batches(10, size(2, 3), 0)), much);
         for (rows, micro_batches) in [(0, 1), (1, 0), (usize::MAX, 2)] {
             assert!(stream(65).batches(10, size(rows, micro_batches), 0).is_err());
