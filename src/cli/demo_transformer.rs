@@ -2,7 +2,6 @@
 
 use super::batch::Batch;
 use super::progress::{Look, Says, train_with_bar};
-use super::run_folder::write_beside;
 use super::say::{self, say};
 use anyhow::Context;
 use clap::Args;
@@ -222,7 +221,7 @@ impl<'a> Demo<'a> {
         let schedule = ("the demo's own schedule".to_owned(), PRETRAIN.to_owned());
         let (trainer, _) = self.train("pretraining", &task, &schedule, *pretrain, seed)?;
         if let Some(file) = file {
-            write_beside(&file, &trainer.parameters().save()?)?;
+            files::replace(&file, &trainer.parameters().save()?)?;
         }
         self.values(trainer.parameters())
     }

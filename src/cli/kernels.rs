@@ -1,7 +1,6 @@
 //! `--kernels`: which tiling kernels take. As asked for; else as it was measured on this adapter and kept in the user's
 //! cache; else, on a GPU, measured now and kept there.
 
-use super::run_folder::write_beside;
 use super::say::{caution, say};
 use anyhow::{Context, anyhow, bail};
 use gradus::engine::{AdapterReport, Choices, Engine};
@@ -122,7 +121,7 @@ fn keep(adapter: &AdapterReport, kept: &Kept) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(folder)))?;
     }
-    write_beside(&file, serde_json::to_string_pretty(kept)?.as_bytes())
+    Ok(files::replace(&file, serde_json::to_string_pretty(kept)?.as_bytes())?)
 }
 
 /// The name of a tiling, or a file as a measurement leaves it.

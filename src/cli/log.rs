@@ -1,7 +1,6 @@
 //! A file of JSON lines that grows while a run goes on.
 
 use super::appended::Appended;
-use super::run_folder::write_beside;
 use anyhow::Context;
 use gradus::params::shown_path;
 use gradus::train::files;
@@ -67,7 +66,7 @@ pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> Option<bool>) -> 
         }
     }
     if text != bytes {
-        write_beside(file, &text)?;
+        files::replace(file, &text)?;
     }
     Ok(lines)
 }

@@ -5,7 +5,6 @@ use super::asks::Asks;
 use super::chart;
 use super::progress::Says;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
-use super::run_folder::write_beside;
 use super::say::{self, say};
 use super::train::{Loudness, Ready, setting};
 use anyhow::{Context, bail};
@@ -13,6 +12,7 @@ use clap::Args;
 use gradus::params::shown_path;
 use gradus::run::RunFile;
 use gradus::schedule::lr_find::{Axis, Curve, End, Rule, Scale, Suggestion, Sweep};
+use gradus::train::files;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -195,10 +195,10 @@ fn write(options: &LrFind, run: &RunFile, curve: &Curve) -> anyhow::Result<[Path
     let curves = [line("loss", true, |point| point.loss), line("smoothed", false, |point| point.smoothed)];
     let (from, to) = (curve.points()[0].lr.log10(), curve.points()[curve.points().len() - 1].lr.log10());
     let chart = Chart { what: "loss", curves: &curves, phases: &[], holes: &[], across: Across::LogRate(from, to) };
-    write_beside(&svg, draw(&chart)?.as_bytes())?;
+    files::replace(&svg, draw(&chart)?.as_bytes())?;
     let rows = curve.points().iter().map(|point| format!("{:e},{},{}\n", point.lr, point.loss, point.smoothed));
     let table: String = ["lr,loss,smoothed\n".to_owned()].into_iter().chain(rows).collect();
-    write_beside(&csv, table.as_bytes())?;
+    files::replace(&csv, table.as_bytes())?;
     Ok([svg, csv])
 }
 

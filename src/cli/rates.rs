@@ -1,10 +1,10 @@
 //! Rates over a run: a chart, the numbers that matter, a table of them all.
 
 use super::plan::Outputs;
-use super::run_folder::write_beside;
 use super::{chart, picture};
 use gradus::params::{Field, Row, shown_path};
 use gradus::schedule::{LawSpec, Plan, Spec};
+use gradus::train::files;
 use std::fmt::Write as _;
 
 /// More curves than this are not drawn one below the other.
@@ -24,11 +24,11 @@ pub(super) fn told(rows: &Rows, spec: &Spec, outputs: &Outputs) -> anyhow::Resul
         told.push_str(&noted(&note));
     }
     if let Some(path) = &outputs.svg {
-        write_beside(path, picture::draw(rows)?.as_bytes())?;
+        files::replace(path, picture::draw(rows)?.as_bytes())?;
         writeln!(told, "written   {}", shown_path(path))?;
     }
     if let Some(path) = &outputs.csv {
-        write_beside(path, csv(rows).as_bytes())?;
+        files::replace(path, csv(rows).as_bytes())?;
         writeln!(told, "written   {}", shown_path(path))?;
     }
     Ok(told)

@@ -4,9 +4,10 @@
 
 use super::report_chart::{Across, Chart, Curve, HOLE, color, draw, in_css};
 use super::report_log::{self, Evaluated, Holes, Metric, Phase, Step};
-use super::run_folder::{METRICS, STEPS, write_beside};
+use super::run_folder::{METRICS, STEPS};
 use super::thinned::Thinned;
 use gradus::params::{Shown, tame_line};
+use gradus::train::files;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ pub(super) fn write(
     environment: &[(&str, String)],
 ) -> anyhow::Result<PathBuf> {
     let path = folder.join(NAME);
-    write_beside(&path, page(&Run::read(folder)?, [title, summary], best, environment)?.as_bytes())?;
+    files::replace(&path, page(&Run::read(folder)?, [title, summary], best, environment)?.as_bytes())?;
     Ok(path)
 }
 

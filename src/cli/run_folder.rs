@@ -15,7 +15,7 @@ use gradus::train::{
 };
 use serde_json::Value;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ impl RunFolder {
     fn open(folder: LockedFolder, trainer: &Trainer, resumed: Option<&Resumed>) -> anyhow::Result<RunFolder> {
         let path = folder.path();
         let steps = resumed.map_or(0, |resumed| resumed.steps);
-        write_beside(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
+        files::replace(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
         let metrics = log::keep_until(&path.join(METRICS), |line| match line["began"].is_null() {
             true => line["steps"].as_u64().map(|at| at <= steps),
             // A phase that began at this step begins again.
@@ -330,14 +330,14 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
 
 /// Says what run stands in a folder: its file, then how its data becomes numbers.
 pub(super) fn write_run(path: &Path, run: &str, inputs: &str) -> anyhow::Result<()> {
-    write_beside(&path.join(RUN), run.as_bytes())?;
-    write_beside(&path.join(INPUTS), inputs.as_bytes())
+    files::replace(&path.join(RUN), run.as_bytes())?;
+    Ok(files::replace(&path.join(INPUTS), inputs.as_bytes())?)
 }
 
 /// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards
 /// [`take_place`] goes on where it was.
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
-    write_beside(&path.join(NEXT), run.as_bytes())?;
+    files::replace(&path.join(NEXT), run.as_bytes())?;
     take_place(path)
 }
 
@@ -376,17 +376,4 @@ fn is_event_file(path: &Path) -> bool {
         let name = name.to_string_lossy();
         name.starts_with("events.out.tfevents.") && name.contains(".gradus.")
     })
-}
-
-/// Writes a file beside itself first, then renames it.
-pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut beside = path.to_owned();
-    beside.as_mut_os_string().push(".new");
-    let written =
-        files::create(&beside).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("writing {}", shown_path(path)))
 }

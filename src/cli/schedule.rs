@@ -3,13 +3,13 @@
 use super::asked::refuse;
 use super::demo::Network;
 use super::plan::check_output;
-use super::run_folder::write_beside;
 use super::say::{self, say};
 use super::train::setting;
 use clap::{Args, ValueEnum};
 use gradus::params::{Param, shown_path};
 use gradus::run::{Material, RunFile};
 use gradus::schedule::{by_layer, implicit, to_yaml};
+use gradus::train::files;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     if path.exists() && !options.force {
         refuse!("--out {}: this file is there already; --force writes over it", shown_path(path));
     }
-    write_beside(path, text.as_bytes())?;
+    files::replace(path, text.as_bytes())?;
     say!("written   {}", shown_path(path));
     Ok(())
 }

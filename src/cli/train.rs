@@ -3,9 +3,7 @@
 use super::asked::Asked;
 use super::asks::Asks;
 use super::progress::{Ended, Look, Says, best_text, train_with_bar};
-use super::run_folder::{
-    RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_beside, write_run,
-};
+use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::verdict::Verdict;
@@ -16,7 +14,7 @@ use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::{BatchRows, Material, RunFile};
 use gradus::schedule::{Epochs, Model, Plan, Spec, implicit, to_yaml};
-use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer};
+use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -235,7 +233,7 @@ fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
     model[..1].make_ascii_uppercase();
     std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     let path = folder.join(format!("{model}_ft_schedule.yaml"));
-    write_beside(&path, to_yaml(&implicit(&ready.material.task.params())).as_bytes())?;
+    files::replace(&path, to_yaml(&implicit(&ready.material.task.params())).as_bytes())?;
     say!("written        {}", path.display());
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The best parameters so far, in a file.
 
-use super::checkpoint::{beside, replace};
-use super::files;
+use super::files::{self, beside, replace};
 use super::finite::check_finite;
 use super::{Error, Event, Trainer};
 use crate::schedule::BestAt;

@@ -6,12 +6,11 @@
 //! CRC-32 in its first line. What has another name than these is somebody else's and stays as it is.
 
 use super::Error;
-use super::files;
+use super::files::{self, sync_folder, write_synced};
 use super::finite::check_finite;
 use super::saved::{MadeOn, Saved};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(super) const MODEL: &str = "model.safetensors";
@@ -302,25 +301,6 @@ fn put_in_place(beside: &Path, path: &Path) -> Result<(), Error> {
     fs::rename(beside, path).map_err(Error::file(path))
 }
 
-/// Where a file is written before it takes the place of what is there.
-pub(super) fn beside(path: &Path) -> PathBuf {
-    let mut beside = path.to_owned();
-    beside.as_mut_os_string().push(".new");
-    beside
-}
-
-/// Writes a file beside itself first, then puts it in the place of what is there.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let beside = beside(path);
-    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
-    if written.is_err() {
-        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
-        let _ = fs::remove_file(&beside);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    written.and_then(|()| sync_folder(folder.unwrap_or(Path::new("."))))
-}
-
 fn read_run(file: &Path) -> Result<Saved, Error> {
     let text = files::read_text(file).map_err(Error::file(file))?;
     let bad = |reason: &str| Error::bad_file(file, reason);
@@ -332,21 +312,4 @@ fn read_run(file: &Path) -> Result<Saved, Error> {
         return Err(bad("it is not what was written"));
     }
     Saved::from_json(rest).map_err(|reason| bad(&reason))
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = files::create(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(Error::file(path))
-}
-
-/// Makes names in a folder last; only Unix opens a folder for that.
-fn sync_folder(folder: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
-    } else {
-        Ok(())
-    }
 }

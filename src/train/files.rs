@@ -1,8 +1,9 @@
 //! Files as a run reads and writes them: regular ones, which are made and not written through what lies in their place.
 
+use super::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// Opens a regular file to be read.
 ///
@@ -63,6 +64,46 @@ pub fn append(path: &Path) -> io::Result<File> {
     }
     // Reading is there for Windows, which locks nothing that is open for appending alone.
     OpenOptions::new().read(true).append(true).create(true).open(path)
+}
+
+/// Puts a file in the place of what is there, whole or not at all: it is written beside it, synced and renamed.
+///
+/// # Errors
+/// [`Error::File`]; what was there is there then.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let beside = beside(path);
+    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
+    if written.is_err() {
+        // What is half written is of no use to anyone; that it cannot be removed adds nothing to the error.
+        let _ = fs::remove_file(&beside);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    written.and_then(|()| sync_folder(folder.unwrap_or(Path::new("."))))
+}
+
+/// Where a file is written before it takes the place of what is there.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.to_owned();
+    beside.as_mut_os_string().push(".new");
+    beside
+}
+
+/// Writes a file and makes it last.
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(Error::file(path))
+}
+
+/// Makes names in a folder last; only Unix opens a folder for that.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses what is no file of bytes. A folder is refused by the system, in its own words.
