@@ -6,7 +6,7 @@
 use super::as_written::{Texts, Written};
 use super::class::{self, Arguments};
 use super::{BadLaw, Error};
-use crate::params::{Field, nearest, nearest_three};
+use crate::params::{Field, Shown, nearest, nearest_three};
 use serde::de::DeserializeSeed;
 use serde_yaml::{Mapping, Value};
 use std::sync::Arc;
@@ -719,7 +719,7 @@ pub(crate) struct Place {
 
 /// A setting of the command line, as it was given.
 fn told_setting(path: &str, value: &str) -> String {
-    format!("--set {path}={value}")
+    format!("--set {}", Shown(&format!("{path}={value}")))
 }
 
 impl Place {

@@ -100,7 +100,7 @@ fn what_cannot_be_ends_with_2_and_leaves_nothing() {
         (vec!["no.yaml"], "gradus: no.yaml: No such file"),
         (
             vec!["digits.yaml", "--set", "epoch=2"],
-            "gradus: digits.yaml: epoch is not a known key (did you mean \"epochs\"?)",
+            "gradus: --set epoch=2: epoch is not a known key (did you mean \"epochs\"?)",
         ),
         (vec!["digits.yaml", "--set", "epochs"], "error: invalid value 'epochs' for '--set <KEY=VALUE>'"),
         (vec![], "error: the following required arguments were not provided"),
