@@ -1,8 +1,9 @@
 //! `--kernels`: which tiling kernels take. As asked for; else as it was measured on this adapter and kept in the user's
 //! cache; else, on a GPU, measured now and kept there.
 
+use super::asked::refuse;
 use super::say::{caution, say};
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use gradus::engine::{AdapterReport, Choices, Engine};
 use gradus::measure;
 use gradus::params::{Shown, shown_path};
@@ -130,7 +131,7 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
         return Ok(choices);
     }
     if !Path::new(text).exists() {
-        bail!(
+        refuse!(
             "--kernels {}: registers, tiles, tiles32, tiles64, tiles128, cooperative or a file of `gradus bench`",
             Shown(text)
         );

@@ -1,6 +1,6 @@
 //! The folder of a run: what it leaves behind.
 
-use super::asked::Asked;
+use super::asked::{Asked, refuse};
 use super::log::{self, Log};
 use super::progress::Says;
 use super::run_lock::{LOCK, LockedFolder};
@@ -66,7 +66,7 @@ impl RunFolder {
         let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
         if !checkpoints.is_empty()? {
             let folder = shown_path(checkpoints.folder());
-            bail!(
+            refuse!(
                 "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
             );
         }
@@ -337,6 +337,10 @@ pub(super) fn write_run(path: &Path, run: &str, inputs: &str) -> anyhow::Result<
 /// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards
 /// [`take_place`] goes on where it was.
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
+    let checkpoints = path.join(CHECKPOINTS);
+    if checkpoints.is_symlink() {
+        refuse!("{} is a link: what it leads to is not removed", shown_path(&checkpoints));
+    }
     files::replace(&path.join(NEXT), run.as_bytes())?;
     take_place(path)
 }
