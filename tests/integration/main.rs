@@ -48,6 +48,7 @@ mod plan;
 mod plan_run;
 mod plan_transformer;
 mod precision;
+mod programs;
 mod properties;
 mod run_data;
 mod run_data_forms;
