@@ -133,13 +133,13 @@ impl Backward<'_> {
                     self.linear_input(layer.clone(), dz, *x);
                 }
             }
-            Step::Attention { qkv, out, lse } => {
+            Step::Attention { qkv, out, lse, stream } => {
                 let Some(dout) = self.gradients.get(out).copied() else { return };
                 let delta = self.fresh("d.attention.delta", self.delta_bytes);
                 let dqkv = self.fresh("d.qkv", self.values[*qkv].bytes);
-                let (qkv, out, lse) = (*qkv, *out, *lse);
-                self.steps.push(Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv });
-                self.steps.push(Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv });
+                let (qkv, out, lse, stream) = (*qkv, *out, *lse, *stream);
+                self.steps.push(Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv, stream });
+                self.steps.push(Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv, stream });
                 self.gradients.insert(qkv, dqkv);
             }
             Step::Pool { x, y } => {

@@ -13,13 +13,14 @@ pub(super) struct Recorder<'a> {
     pub(super) values: Vec<Value>,
     pub(super) steps: Vec<Step>,
     dropouts: u32,
+    attentions: u32,
     pub(super) trains: bool,
 }
 
 impl<'a> Recorder<'a> {
     /// For batches of so many sequences of this length. Dropout is a part of training alone.
     pub(super) fn new(config: &'a Config, batch: usize, context: usize, trains: bool) -> Recorder<'a> {
-        Recorder { config, batch, context, values: Vec::new(), steps: Vec::new(), dropouts: 0, trains }
+        Recorder { config, batch, context, values: Vec::new(), steps: Vec::new(), dropouts: 0, attentions: 0, trains }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -175,7 +176,10 @@ impl<'a> Recorder<'a> {
     fn attention(&mut self, module: String, qkv: Id) -> Id {
         let out = self.activation(format!("{module}.out"), self.config.hidden);
         let lse = self.value(format!("{module}.lse"), (self.rows() * self.config.heads * 4) as u64);
-        self.steps.push(Step::Attention { qkv, out, lse });
+        // None of the streams of [`Step::Dropout`], which are few.
+        let stream = (1 << 16) + self.attentions;
+        self.attentions += 1;
+        self.steps.push(Step::Attention { qkv, out, lse, stream });
         out
     }
 

@@ -392,18 +392,18 @@ impl Workspace {
                 let memory = [self.plane(*dz, layer), at(x)];
                 ops::linear_backward_weight(engine, &linear(layer), memory, gradients, adds)?
             }
-            Step::Attention { qkv, out, lse } => {
+            Step::Attention { qkv, out, lse, stream } => {
                 let memory = [at(qkv), batch.mask.clone(), at(out), at(lse)];
-                attention(engine, &self.pass.attention(step, loss), self.pass.sight(), memory, self.drops(batch))?
+                attention(engine, &self.pass.attention(*stream, loss), self.pass.sight(), memory, self.drops(batch))?
             }
-            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv } => {
+            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv, stream } => {
                 let memory = [at(qkv), batch.mask.clone(), at(out), at(dout), at(lse), at(delta), at(dqkv)];
-                let (shape, sight) = (self.pass.attention(step, loss), self.pass.sight());
+                let (shape, sight) = (self.pass.attention(*stream, loss), self.pass.sight());
                 attention_backward_query(engine, &shape, sight, memory, self.drops(batch))?
             }
-            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => {
+            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv, stream } => {
                 let memory = [at(qkv), batch.mask.clone(), at(dout), at(lse), at(delta), at(dqkv)];
-                let (shape, sight) = (self.pass.attention(step, loss), self.pass.sight());
+                let (shape, sight) = (self.pass.attention(*stream, loss), self.pass.sight());
                 attention_backward_key_value(engine, &shape, sight, memory, self.drops(batch))?
             }
             Step::Pool { x, y } => ops::mean_pool(engine, &self.pass.pool(), [at(x), self.pooled(batch), at(y)])?,
@@ -503,7 +503,7 @@ impl Pass {
         if matches!(self.config.kind, Kind::Decoder { .. }) { Sight::Causal } else { Sight::Both }
     }
 
-    fn attention(&self, step: &Step, loss: LossOptions) -> layout::Attention {
+    fn attention(&self, stream: u32, loss: LossOptions) -> layout::Attention {
         let config = &self.config;
         let (batch, context, _) = self.sizes();
         let (heads, head_quads) = (counted(config.heads), counted(quads(config.head())));
@@ -516,7 +516,7 @@ impl Pass {
                 layout::Attention { key: part, value: 2 * part, ..planes }
             }
         };
-        layout::Attention { rate: config.dropout, seed: loss.seed, stream: stream(step), ..shape }
+        layout::Attention { rate: config.dropout, seed: loss.seed, stream, ..shape }
     }
 
     fn loss(&self, loss: LossOptions) -> layout::Loss {
@@ -569,16 +569,5 @@ fn linear(layer: &Layer) -> layout::Linear {
         input_quads: counted(quads(layer.inputs)),
         output_quads: counted(quads(layer.outputs)),
         ..Default::default()
-    }
-}
-
-/// Which dropout of the model an attention's is: the same in its forward and its backward steps, and none of those of
-/// [`Step::Dropout`], which are few.
-fn stream(step: &Step) -> u32 {
-    match step {
-        Step::Attention { qkv, .. } | Step::AttentionQuery { qkv, .. } | Step::AttentionKeyValue { qkv, .. } => {
-            (1 << 16) + counted(*qkv)
-        }
-        _ => 0,
     }
 }

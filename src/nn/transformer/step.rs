@@ -111,6 +111,7 @@ pub(super) enum Step {
         qkv: Id,
         out: Id,
         lse: Id,
+        stream: u32,
     },
     /// Makes delta too, for what goes to keys and values.
     AttentionQuery {
@@ -120,6 +121,7 @@ pub(super) enum Step {
         lse: Id,
         delta: Id,
         dqkv: Id,
+        stream: u32,
     },
     AttentionKeyValue {
         qkv: Id,
@@ -127,6 +129,7 @@ pub(super) enum Step {
         lse: Id,
         delta: Id,
         dqkv: Id,
+        stream: u32,
     },
     /// A row for each sequence.
     Pool {
@@ -179,11 +182,11 @@ impl Step {
                 added(reads, *dx, *adds)
             }
             Step::LinearWeight { dz, x, .. } => (vec![*dz, *x], vec![]),
-            Step::Attention { qkv, out, lse } => (vec![*qkv], vec![*out, *lse]),
-            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv } => {
+            Step::Attention { qkv, out, lse, .. } => (vec![*qkv], vec![*out, *lse]),
+            Step::AttentionQuery { qkv, out, dout, lse, delta, dqkv, .. } => {
                 (vec![*qkv, *out, *dout, *lse], vec![*delta, *dqkv])
             }
-            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv } => (vec![*qkv, *dout, *lse, *delta], vec![*dqkv]),
+            Step::AttentionKeyValue { qkv, dout, lse, delta, dqkv, .. } => (vec![*qkv, *dout, *lse, *delta], vec![*dqkv]),
             Step::Pool { x, y } => (vec![*x], vec![*y]),
             Step::PoolBackward { dy, dx } => (vec![*dy], vec![*dx]),
             Step::Dropout { x, y, residual, .. } => ([Some(*x), *residual].into_iter().flatten().collect(), vec![*y]),
