@@ -90,13 +90,11 @@ impl<'a> Recorder<'a> {
                 self.steps.push(Step::Linear { layer, x, z: qkv, after: After::Nothing });
             }
             let out = self.attention(at("attention"), qkv);
-            let dense = self.linear(at("attention.output.dense"), out, hidden, hidden);
-            let dense = self.dropout(dense, hidden);
-            x = self.norm(at("attention.output.LayerNorm"), dense, Some(x));
+            let sum = self.residual(at("attention.output.dense"), out, hidden, x);
+            x = self.norm(at("attention.output.LayerNorm"), sum, None);
             let h = self.activated(at("intermediate.dense"), x);
-            let dense = self.linear(at("output.dense"), h, self.config.intermediate, hidden);
-            let dense = self.dropout(dense, hidden);
-            x = self.norm(at("output.LayerNorm"), dense, Some(x));
+            let sum = self.residual(at("output.dense"), h, self.config.intermediate, x);
+            x = self.norm(at("output.LayerNorm"), sum, None);
         }
         let pooled = self.pooled(x, pooling);
         let (rows, outputs) = (self.batch, classes);
