@@ -9,7 +9,7 @@
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::pcg;
 use gradus::engine::{AdapterChoice, Engine};
-use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
+use gradus::nn::models::{Bert, Gpt2};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{ClassifySequences, Config, Language, Task, Trainer};
 use std::error::Error;
@@ -43,7 +43,7 @@ fn encoder(preset: &str) -> Result<ClassifySequences, Box<dyn Error>> {
     };
     let sizes = SequenceSizes { context: CONTEXT, vocabulary, types: 2, classes };
     let set = |count: usize| Sequences::new(sizes, &(0..count as u32).map(one).collect::<Vec<_>>());
-    let model = Transformer::new(Sizes::encoder(preset, vocabulary, CONTEXT, classes)?)?;
+    let model = Bert::preset(preset, vocabulary, CONTEXT, classes)?;
     Ok(ClassifySequences::new(&model, (&set(EXAMPLES)?, &set(1)?))?)
 }
 
@@ -52,8 +52,7 @@ fn decoder(preset: &str) -> Result<Language, Box<dyn Error>> {
     let tokens = vocabulary.encode(&kjv())?;
     let text = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len());
     let (train, test) = (text(&tokens[..(EXAMPLES + 1) * CONTEXT])?, text(&tokens[..CONTEXT + 1])?);
-    let sizes = Sizes::decoder(preset, vocabulary.len(), CONTEXT)?;
-    let model = Transformer::new(Sizes { kind: Kind::Decoder { tied: false }, ..sizes })?;
+    let model = Gpt2 { tied: false, ..Gpt2::preset(preset, vocabulary.len(), CONTEXT)? };
     Ok(Language::new(&model, (&train, &test))?.with_fixed_windows())
 }
 

@@ -15,10 +15,10 @@
 //! targets. With two more busy processes on two cores a step takes three times as long.
 
 use criterion::{Criterion, SamplingMode};
-use gradus::engine::layout::{IGNORED, Position, pcg};
+use gradus::engine::layout::{IGNORED, pcg};
 use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, Report, Ring, Submission};
-use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Sequences, Transformer};
-use gradus::nn::{Activation, Batch, Mlp};
+use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes};
+use gradus::nn::{Activation, Batch, Family, LossOptions, Model};
 use gradus::optim::{self, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Storage};
 use gradus::train;
@@ -68,14 +68,8 @@ struct Work {
     wanted: [f64; 2],
 }
 
-enum Model {
-    Mlp(Mlp),
-    Transformer(Transformer),
-}
-
 fn works() -> [Work; 3] {
-    let sizes = |kind, layers, heads, hidden, vocab, context| Config {
-        kind,
+    let sizes = |layers, heads, hidden, vocab, context| Sizes {
         layers,
         heads,
         hidden,
@@ -86,12 +80,11 @@ fn works() -> [Work; 3] {
         norm_eps: 1e-5,
         dropout: 0.0,
     };
-    let encoder = Kind::Encoder { types: 2, classes: 8, pooling: Pooling::Mean };
-    let transformer = |config| Model::Transformer(Transformer::new(config).expect("a model"));
+    let encoder = Bert { sizes: sizes(6, 12, 384, 30_522, 512), types: 2, classes: 8, pooling: Pooling::Mean };
     [
         Work {
             name: "w1",
-            model: Model::Mlp(Mlp::new(&[784, 256, 128, 10], Activation::Relu).expect("a model")),
+            model: Mlp::new(&[784, 256, 128, 10], Activation::Relu).expect("a model").into(),
             batch: 128,
             context: 1,
             elsewhere: [22.0, 1.6],
@@ -99,7 +92,7 @@ fn works() -> [Work; 3] {
         },
         Work {
             name: "w2",
-            model: transformer(sizes(Kind::Decoder { tied: false }, 4, 4, 128, 96, 64)),
+            model: Gpt2 { sizes: sizes(4, 4, 128, 96, 64), tied: false }.into(),
             batch: 16,
             context: 64,
             elsewhere: [1503.0, 42.0],
@@ -107,29 +100,13 @@ fn works() -> [Work; 3] {
         },
         Work {
             name: "w3",
-            model: transformer(sizes(encoder, 6, 12, 384, 30_522, 512)),
+            model: encoder.into(),
             batch: 4,
             context: 64,
             elsewhere: [4438.0, 118.0],
             wanted: [2600.0, 1180.0],
         },
     ]
-}
-
-impl Model {
-    fn params(&self) -> Vec<Param> {
-        match self {
-            Model::Mlp(model) => model.params(),
-            Model::Transformer(model) => model.params(),
-        }
-    }
-
-    fn initial(&self) -> Vec<(String, Vec<f32>)> {
-        match self {
-            Model::Mlp(model) => model.initial(1),
-            Model::Transformer(model) => model.config().initial(1),
-        }
-    }
 }
 
 /// Numbers below `end`, the same everywhere.
@@ -147,46 +124,40 @@ impl Work {
     ) -> Result<[Vec<Dispatch>; 2], Failure> {
         let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
-        match &self.model {
-            Model::Mlp(model) => {
-                let batch = Batch::new(engine, self.batch, model.inputs())?;
-                let values = names(self.batch * model.inputs(), 256);
-                let values: Vec<f32> = values.into_iter().map(|value| value as f32 / 255.0).collect();
-                engine.write(&batch.x, 0, &values)?;
-                engine.write(&batch.labels, 0, &names(self.batch, model.classes()))?;
-                let space = model.workspace(engine, self.batch)?;
-                let mut forward = model.forward(engine, parameter, &batch, &space)?;
-                forward.extend(model.loss(engine, &batch, &space, 1.0 / self.batch as f32)?);
-                Ok([forward, model.backward(engine, parameter, gradient, &batch, &space, false)?])
-            }
-            Model::Transformer(model) => {
-                let space = model.training(self.batch, self.context, |_| true)?.allocate(engine)?;
-                let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
-                let batch = self.sequences(engine, model.config())?;
-                let mut forward = space.dispatches(&batch, loss, parameter, gradient, false)?;
-                let tally = forward.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
-                let backward = forward.split_off(tally + 1);
-                Ok([forward, backward])
-            }
-        }
+        let space = self.model.training(self.batch, self.context, |_| true)?.allocate(engine)?;
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
+        let mut forward = space.dispatches(&self.batch(engine)?, loss, parameter, gradient, false)?;
+        let tally = forward.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
+        let backward = forward.split_off(tally + 1);
+        Ok([forward, backward])
     }
 
-    fn sequences(&self, engine: &Engine, config: &Config) -> Result<Sequences, Failure> {
+    /// A batch that the model reads.
+    fn batch(&self, engine: &Engine) -> Result<Batch, Failure> {
         let rows = self.batch * self.context;
-        let upload =
-            |label: &str, values: &[u32]| -> Result<Range, Failure> { Ok(engine.buffer_with(label, values)?.all()) };
-        let labels = match config.kind {
-            Kind::Decoder { .. } => names(rows, config.vocab),
-            Kind::Encoder { classes, .. } => names(self.batch, classes),
+        let batch = Batch::new(engine, self.batch, self.context)?;
+        let words = |label: &str, count: usize, end: usize| -> Result<Range, Failure> {
+            Ok(engine.buffer_with(label, &names(count, end))?.all())
         };
-        Ok(Sequences {
-            batch: self.batch,
-            context: self.context,
-            tokens: upload("tokens", &names(rows, config.vocab))?,
-            mask: upload("mask", &vec![1; rows])?,
-            types: (config.types() > 0).then(|| upload("types", &vec![0; rows])).transpose()?,
-            labels: upload("labels", &labels)?,
-            position: engine.buffer("position", size_of::<Position>() as u64)?.all(),
+        Ok(match &self.model {
+            Model::Mlp(model) => {
+                let values = names(self.batch * model.inputs(), 256);
+                let values: Vec<f32> = values.into_iter().map(|value| value as f32 / 255.0).collect();
+                let labels = words("labels", rows, model.classes())?;
+                batch.with("rows", engine.buffer_with("rows", &values)?.all()).with("labels", labels)
+            }
+            model => {
+                let (vocab, labels) = match model {
+                    Model::Bert(model) => (model.sizes.vocab, words("labels", self.batch, model.classes)?),
+                    Model::Gpt2(model) => (model.sizes.vocab, words("labels", rows, model.sizes.vocab)?),
+                    other => panic!("{other:?}"),
+                };
+                batch
+                    .with("tokens", words("tokens", rows, vocab)?)
+                    .with("mask", engine.buffer_with("mask", &vec![1u32; rows])?.all())
+                    .with("types", words("types", rows, 1)?)
+                    .with("labels", labels)
+            }
         })
     }
 }
@@ -214,7 +185,7 @@ impl<'a> Bench<'a> {
         let params = work.model.params();
         let config = train::Config { parameters: storage, ..train::Config::default() };
         let parameters = Parameters::stored(&engine, &params, |param| config.precision(param), None)?;
-        for (name, values) in work.model.initial() {
+        for (name, values) in work.model.initial(1) {
             parameters.upload(&name, &values)?;
         }
         let row = Row { lr: 1e-4, moments: storage, ..Row::default() };

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
-use gradus::nn::{self, Activation};
+use gradus::nn::{Activation, Family, models};
 use gradus::params::{Param, shown_path};
 use gradus::schedule::{Plan, Spec, implicit, to_yaml};
 use gradus::train::{Classify, Config, Event, Trainer, files};
@@ -42,8 +42,8 @@ impl Network {
         [("--hidden", !self.hidden.is_empty()), ("--activation", self.activation.is_some())]
     }
 
-    pub(super) fn model(&self) -> anyhow::Result<nn::Mlp> {
-        Ok(nn::Mlp::new(&self.sizes(), Activation::parse(self.activation.as_deref().unwrap_or("gelu"))?)?)
+    pub(super) fn model(&self) -> anyhow::Result<models::Mlp> {
+        Ok(models::Mlp::new(&self.sizes(), Activation::parse(self.activation.as_deref().unwrap_or("gelu"))?)?)
     }
 }
 

@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Args;
 use gradus::data::{self, TokenStream, Vocabulary};
 use gradus::engine::Engine;
-use gradus::nn::transformer::{self, Kind, Transformer};
+use gradus::nn::Family;
+use gradus::nn::models::Gpt2;
 use gradus::optim::Parameters;
 use gradus::params::{Param, Storage, nearest, shown_path};
 use gradus::schedule::{Epochs, Model, Plan, Spec};
@@ -96,7 +97,7 @@ struct Demo<'a> {
     options: &'a Options,
     vocabulary: Vocabulary,
     texts: Texts,
-    model: Transformer,
+    model: Gpt2,
     /// The third way: a name for errors, and the schedule.
     gradual: (String, String),
     metrics: Option<File>,
@@ -310,9 +311,8 @@ fn one_of(known: &[Storage], name: &str) -> Result<Storage, String> {
 }
 
 /// The demo's decoder. It has a head of its own, so that there is something to train alone.
-pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Transformer> {
-    let config = transformer::Config::decoder(preset, vocabulary.len(), CONTEXT)?;
-    Ok(Transformer::new(transformer::Config { kind: Kind::Decoder { tied: false }, ..config })?)
+pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Gpt2> {
+    Ok(Gpt2 { tied: false, ..Gpt2::preset(preset, vocabulary.len(), CONTEXT)? })
 }
 
 /// Batches of so many sequences in the text that is fine-tuned on.

@@ -12,7 +12,8 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use gradus::data::Vocabulary;
 use gradus::measure;
-use gradus::nn::transformer::Transformer;
+use gradus::nn::Family;
+use gradus::nn::models::Gpt2;
 use gradus::params::{Param, Storage, shown_path};
 use gradus::run::{self, RunFile};
 use gradus::schedule::{self, Phases, Spec};
@@ -228,7 +229,7 @@ fn phases(options: &Plan, model: ModelName, spec: &Spec, speed: Option<f64>) -> 
 }
 
 /// What a transformer's pass takes where these parameters are trainable.
-fn pass(model: &Transformer, batch: usize, trainable: &[Param]) -> anyhow::Result<phase_table::Pass> {
+fn pass(model: &Gpt2, batch: usize, trainable: &[Param]) -> anyhow::Result<phase_table::Pass> {
     let names: HashSet<&str> = trainable.iter().map(|param| param.name.as_str()).collect();
     let pass = model.training(batch, demo_transformer::CONTEXT, |name| names.contains(name))?;
     let test = model.evaluation(batch, demo_transformer::CONTEXT)?;

@@ -6,6 +6,7 @@ use super::plan::check_output;
 use super::say::{self, say};
 use super::train::setting;
 use clap::{Args, ValueEnum};
+use gradus::nn::Family;
 use gradus::params::{Param, shown_path};
 use gradus::run::{Material, RunFile};
 use gradus::schedule::{by_layer, implicit, to_yaml};

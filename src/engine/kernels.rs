@@ -115,7 +115,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-const SHARED: [(&str, &str); 32] = [
+const SHARED: [(&str, &str); 33] = [
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../shaders/shared/attention.wgsl")),
@@ -127,6 +127,7 @@ const SHARED: [(&str, &str); 32] = [
     ("clock", include_str!("../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dropout", include_str!("../../shaders/shared/dropout.wgsl")),
+    ("elements", include_str!("../../shaders/shared/elements.wgsl")),
     ("embedding", include_str!("../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../shaders/shared/float.wgsl")),
     ("int8", include_str!("../../shaders/shared/int8.wgsl")),
@@ -158,6 +159,9 @@ const ADAMW_INT8: &str = include_str!("../../shaders/optim/adamw_int8.wgsl");
 const SGD: &str = include_str!("../../shaders/optim/sgd.wgsl");
 const SWAP: &str = include_str!("../../shaders/optim/swap.wgsl");
 const CLIP: &str = include_str!("../../shaders/optim/clip.wgsl");
+const ACTIVATE: &str = include_str!("../../shaders/nn/activate.wgsl");
+const ACTIVATE_BACKWARD: &str = include_str!("../../shaders/nn/activate_backward.wgsl");
+const ADD: &str = include_str!("../../shaders/nn/add.wgsl");
 const DROPOUT: &str = include_str!("../../shaders/nn/dropout.wgsl");
 const EMBEDDING: &str = include_str!("../../shaders/nn/embedding.wgsl");
 const EMBEDDING_BACKWARD: &str = include_str!("../../shaders/nn/embedding_backward.wgsl");
@@ -246,7 +250,7 @@ const fn adamw_int8_entry<const MAXIMUM: bool, const AVERAGE: bool>(
 }
 
 /// Every kernel and every variant of it.
-pub static KERNELS: [Kernel; 129] = [
+pub static KERNELS: [Kernel; 132] = [
     entry("norm", NORM, &["GRADS32"], &[Read, ReadWrite, Read, Uniform], norm::<f32>),
     entry("norm.grads16", NORM, &["GRADS16"], &[Read, ReadWrite, Read, Uniform], norm::<u16>),
     entry("norm.in_place", NORM, &["IN_PLACE"], &[Read, ReadWrite, ReadWrite, Uniform], norm::<f32>),
@@ -308,6 +312,9 @@ pub static KERNELS: [Kernel; 129] = [
     entry("swap.in_place", SWAP, &["IN_PLACE"], &[Read, Read, ReadWrite, ReadWrite, Uniform], swap),
     entry("clip", CLIP, &[], &[Read, Read, ReadWrite, Uniform], clip),
     entry("clip.in_place", CLIP, &["IN_PLACE"], &[Read, Read, ReadWrite, Uniform], clip),
+    entry("activate", ACTIVATE, &[], &[Read, ReadWrite, Uniform], activate),
+    entry("activate_backward", ACTIVATE_BACKWARD, &[], &[Read, Read, ReadWrite, Uniform], activate_backward),
+    entry("add", ADD, &[], &[Read, Read, ReadWrite, Uniform], add),
     entry("dropout", DROPOUT, &[], &[Read, ReadWrite, Read, Uniform], dropout),
     entry("dropout.residual", DROPOUT, &["RESIDUAL"], &[Read, ReadWrite, Read, Uniform, Read], dropout_residual),
     entry("embedding", EMBEDDING, &[], &[Read, Read, Read, ReadWrite, Uniform], embedding::<f32>),
@@ -738,6 +745,23 @@ fn swap(call: Call<'_>) {
 fn clip(call: Call<'_>) {
     let [chunks, control, grads, segment] = call.take();
     twin::optim::clip(chunks.get(), control.get(), grads.get_mut(), segment.one());
+}
+
+fn activate(call: Call<'_>) {
+    let activation = call.constant("ACTIVATION", 0);
+    let [z, h, shape] = call.take();
+    twin::nn::activate(z.get(), h.get_mut(), shape.one(), activation);
+}
+
+fn activate_backward(call: Call<'_>) {
+    let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
+    let [z, dh, dz, shape] = call.take();
+    twin::nn::activate_backward(z.get(), dh.get(), dz.get_mut(), shape.one(), activation, accumulate);
+}
+
+fn add(call: Call<'_>) {
+    let [x, residual, y, shape] = call.take();
+    twin::nn::add(x.get(), residual.get(), y.get_mut(), shape.one());
 }
 
 fn dropout(call: Call<'_>) {

@@ -4,8 +4,10 @@ use super::step::noise;
 use crate::Error;
 use crate::engine::layout::{Attention, Linear};
 use crate::engine::{Dispatch, Engine, Prepared, Program, Range, counted};
-use crate::nn::attention::{self, Sight, attention_backward_key_value, attention_backward_query};
-use crate::nn::ops::{After, linear, linear_backward_input, linear_backward_weight};
+use crate::nn::ops::{
+    self, After, Sight, attention_backward_key_value, attention_backward_query, linear, linear_backward_input,
+    linear_backward_weight,
+};
 use crate::params::Storage;
 
 /// Heads and tokens of an attention that is timed.
@@ -97,7 +99,7 @@ pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<
     let qkv = activations(engine, rows, 3 * width)?;
     let mask = engine.buffer_with("mask", &vec![1u32; rows])?.all();
     let dout = activations(engine, rows, width)?;
-    let numbers = attention::numbers(&shape) as usize;
+    let numbers = ops::numbers(&shape) as usize;
     let (lse, delta) = (activations(engine, numbers, 4)?, activations(engine, numbers, 4)?);
     let (out, dqkv) = (room(engine, rows * width)?, room(engine, 3 * rows * width)?);
     let forward = [qkv.clone(), mask.clone(), out.clone(), room(engine, numbers)?];
@@ -110,7 +112,7 @@ pub(super) fn attention(engine: &Engine, [context, head]: [usize; 2]) -> Result<
             kernel: "attention",
             sizes,
             result: out,
-            make: Box::new(move |engine| Ok(attention::attention(engine, &shape, sight, forward.clone(), None)?)),
+            make: Box::new(move |engine| Ok(ops::attention(engine, &shape, sight, forward.clone(), None)?)),
         },
         Subject {
             kernel: "attention_backward_query",

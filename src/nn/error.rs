@@ -16,13 +16,21 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A batch with more rows than the workspace has.
-    #[error("a batch of {rows} rows does not fit a workspace of {most}")]
-    BatchTooLarge {
-        /// Rows of the batch.
-        rows: usize,
-        /// Rows of the workspace.
-        most: usize,
+    /// A batch without something that the model reads.
+    #[error("the batch holds no {name:?}, which the model reads")]
+    NoInput {
+        /// The input's name.
+        name: &'static str,
+    },
+    /// A batch with less of an input than the model reads.
+    #[error("the batch holds {bytes} bytes of {name:?}; the model reads {needed}")]
+    ShortInput {
+        /// The input's name.
+        name: &'static str,
+        /// What there is.
+        bytes: u64,
+        /// What is read.
+        needed: u64,
     },
     /// A parameter that the device cannot bind whole, as every kernel of a model does.
     #[error("parameter {name:?} takes {bytes} bytes; this device binds at most {limit} at once", name = Shown(.name))]

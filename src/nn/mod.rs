@@ -1,19 +1,22 @@
 //! Models made of our own kernels: forward, loss, backward.
 //!
-//! A model gives dispatches, and does not know how it is trained: whoever trains it puts them into a program.
+//! A family (`models`) writes its network down as a graph of operations (`ops`); the graph is folded, gone through in reverse
+//! and laid out (`graph`), and gives dispatches. A model does not know how it is trained: whoever trains it puts them into a
+//! program.
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `optim`, `schedule` or `train`.
 
-pub mod attention;
 mod error;
+pub mod graph;
 mod init;
 mod limits;
-mod mlp;
+pub mod models;
 pub mod ops;
-pub mod transformer;
 
 pub use error::Error;
-pub use mlp::{Activation, Batch, Mlp, Workspace};
+pub use graph::{Batch, LossOptions, Pass, Workspace};
+pub use models::{Family, Model};
+pub use ops::Activation;
 
 use crate::engine::Range;
 use crate::params::{Param, Storage};

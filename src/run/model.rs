@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::file::absolute;
-use crate::nn::transformer::{self, Kind, Pooling, Transformer};
-use crate::nn::{Activation, Mlp};
+use crate::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes};
+use crate::nn::{Activation, Family};
 use crate::params::Storage;
 use crate::schedule::yaml::{Raw, Section};
 use std::path::{Path, PathBuf};
@@ -135,17 +135,20 @@ impl ModelSpec {
     }
 
     /// A decoder over so many tokens.
-    pub(super) fn decoder(&self, vocabulary: usize) -> Result<Transformer, Error> {
-        let config = transformer::Config::decoder(&self.preset, vocabulary, self.context)?;
-        let kind = Kind::Decoder { tied: self.tied };
-        Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
+    pub(super) fn decoder(&self, vocabulary: usize) -> Result<Gpt2, Error> {
+        let Gpt2 { sizes, .. } = Gpt2::preset(&self.preset, vocabulary, self.context)?;
+        let model = Gpt2 { sizes: Sizes { dropout: self.dropout, ..sizes }, tied: self.tied };
+        model.check()?;
+        Ok(model)
     }
 
     /// An encoder over so many tokens that tells so many classes apart.
-    pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Transformer, Error> {
-        let config = transformer::Config::encoder(&self.preset, vocabulary, self.context, classes)?;
-        let kind = Kind::Encoder { types: 0, classes, pooling: self.pooling };
-        Ok(Transformer::new(transformer::Config { kind, dropout: self.dropout, ..config })?)
+    pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Bert, Error> {
+        let Bert { sizes, .. } = Bert::preset(&self.preset, vocabulary, self.context, classes)?;
+        let sizes = Sizes { dropout: self.dropout, ..sizes };
+        let model = Bert { sizes, types: 0, classes, pooling: self.pooling };
+        model.check()?;
+        Ok(model)
     }
 
     /// Whether nothing but a decoder's last norm trains where its trunk does not.

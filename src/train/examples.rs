@@ -1,155 +1,149 @@
-//! A transformer's examples on the device, and the gathers that draw batches of them.
+//! Examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
-use crate::engine::layout::{GatherSequences, GatherTokens, Position};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, count, counted, kernel, row_of};
-use crate::nn::transformer::Sequences;
+use crate::engine::layout::{Gather, GatherSequences, GatherTokens};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, kernel, row_of};
+use crate::nn::Batch;
 
 /// Examples that lie on the device, and the way in which they come.
 #[derive(Debug)]
 pub(super) struct Examples {
-    resident: Buffer,
+    resident: Vec<Buffer>,
     sizes: Sizes,
-    /// In a new order every epoch; else in their own.
-    shuffled: bool,
+    order: Order,
 }
 
-/// Windows of a text, or labelled sequences.
+/// Labelled rows, windows of a text, or labelled sequences.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sizes {
+    Rows(Gather),
     Tokens(GatherTokens),
     Sequences(GatherSequences),
 }
 
+/// In which order examples come, and how many at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order {
+    /// How many there are.
+    pub(super) samples: u32,
+    /// How many make a micro-batch.
+    pub(super) rows: u32,
+    pub(super) steps_per_epoch: u32,
+    /// Micro-batches of a step.
+    pub(super) micro_batches: u32,
+    /// Of the order, a new one every epoch; `None`: they come in their own.
+    pub(super) seed: Option<u32>,
+}
+
+impl Sizes {
+    /// Draws of them: those for training in a new order every epoch, those for a test in their own.
+    fn order(self, shuffled: bool) -> Order {
+        macro_rules! order {
+            ($sizes:ident) => {
+                Order {
+                    samples: $sizes.samples,
+                    rows: $sizes.rows,
+                    steps_per_epoch: $sizes.steps_per_epoch,
+                    micro_batches: $sizes.micro_batches,
+                    seed: shuffled.then_some($sizes.seed),
+                }
+            };
+        }
+        match self {
+            Sizes::Rows(sizes) => order!(sizes),
+            Sizes::Tokens(sizes) => order!(sizes),
+            Sizes::Sequences(sizes) => order!(sizes),
+        }
+    }
+}
+
 impl Examples {
     /// Examples to train on.
-    pub(super) fn shuffled(engine: &Engine, resident: &[u32], sizes: Sizes) -> Result<Examples, Error> {
-        Ok(Examples { resident: engine.buffer_with("train examples", resident)?, sizes, shuffled: true })
+    pub(super) fn shuffled(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
+        Examples { resident, sizes, order: sizes.order(true) }
     }
 
     /// Examples to test on.
-    pub(super) fn in_turn(engine: &Engine, resident: &[u32], sizes: Sizes) -> Result<Examples, Error> {
-        Ok(Examples { resident: engine.buffer_with("test examples", resident)?, sizes, shuffled: false })
+    pub(super) fn in_turn(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
+        Examples { resident, sizes, order: sizes.order(false) }
     }
 
     /// The same examples, in their own order, a batch of `rows` a step from step 0 on.
     pub(super) fn one_by_one(&self, rows: usize) -> Examples {
-        let (rows, micro_batches, micro) = (counted(rows), 1, 0);
-        let steps_per_epoch = self.samples().div_ceil(rows);
-        let sizes = match self.sizes {
-            Sizes::Tokens(sizes) => {
-                Sizes::Tokens(GatherTokens { rows, steps_per_epoch, micro_batches, micro, ..sizes })
-            }
-            Sizes::Sequences(sizes) => {
-                Sizes::Sequences(GatherSequences { rows, steps_per_epoch, micro_batches, micro, ..sizes })
-            }
-        };
-        Examples { resident: self.resident.clone(), sizes, shuffled: false }
+        let rows = counted(rows);
+        let steps_per_epoch = self.order.samples.div_ceil(rows);
+        let order = Order { rows, steps_per_epoch, micro_batches: 1, seed: None, ..self.order };
+        Examples { resident: self.resident.clone(), sizes: self.sizes, order }
     }
 
-    pub(super) fn is_shuffled(&self) -> bool {
-        self.shuffled
+    pub(super) fn order(&self) -> Order {
+        self.order
     }
 
     /// Whether an example is the same in every epoch: windows that move are not.
     pub(super) fn are_fixed(&self) -> bool {
         match self.sizes {
+            Sizes::Rows(_) => false,
             Sizes::Tokens(sizes) => sizes.offsets == 1,
             Sizes::Sequences(_) => true,
         }
     }
 
-    /// How many there are.
-    pub(super) fn samples(&self) -> u32 {
-        match self.sizes {
-            Sizes::Tokens(sizes) => sizes.samples,
-            Sizes::Sequences(sizes) => sizes.samples,
-        }
-    }
-
-    /// Steps of an epoch, and micro-batches of a step.
-    pub(super) fn steps(&self) -> (u32, u32) {
-        match self.sizes {
-            Sizes::Tokens(sizes) => (sizes.steps_per_epoch, sizes.micro_batches),
-            Sizes::Sequences(sizes) => (sizes.steps_per_epoch, sizes.micro_batches),
-        }
-    }
-
-    pub(super) fn seed(&self) -> u32 {
-        match self.sizes {
-            Sizes::Tokens(sizes) => sizes.seed,
-            Sizes::Sequences(sizes) => sizes.seed,
-        }
-    }
-
-    /// How many make a micro-batch.
-    fn rows(&self) -> usize {
-        match self.sizes {
-            Sizes::Tokens(sizes) => sizes.rows as usize,
-            Sizes::Sequences(sizes) => sizes.rows as usize,
-        }
-    }
-
-    /// Tokens of each.
-    fn context(&self) -> usize {
-        match self.sizes {
-            Sizes::Tokens(sizes) => sizes.context as usize,
-            Sizes::Sequences(sizes) => sizes.context as usize,
-        }
-    }
-
     /// Room for a micro-batch of them.
-    pub(super) fn room(&self, engine: &Engine) -> Result<Sequences, Error> {
-        let (batch, context) = (self.rows(), self.context());
-        let numbers = |label: &str, count: usize| engine.buffer(label, count as u64 * 4).map(|buffer| buffer.all());
-        let places = batch * context;
-        let (types, labels) = match self.sizes {
-            Sizes::Tokens(_) => (None, places),
-            Sizes::Sequences(_) => (Some(numbers("types", places)?), batch),
+    pub(super) fn room(&self, engine: &Engine) -> Result<Batch, Error> {
+        let rows = self.order.rows as usize;
+        let sequences = |context: u32| {
+            let context = context as usize;
+            let batch = Batch::new(engine, rows, context)?.with_words(engine, "tokens", context)?;
+            batch.with_words(engine, "mask", context)
         };
-        Ok(Sequences {
-            batch,
-            context,
-            tokens: numbers("tokens", places)?,
-            mask: numbers("mask", places)?,
-            types,
-            labels: numbers("labels", labels)?,
-            position: engine.buffer("position", size_of::<Position>() as u64)?.all(),
+        Ok(match self.sizes {
+            Sizes::Rows(sizes) => {
+                let batch = Batch::new(engine, rows, 1)?.with_rows(engine, 4 * sizes.quads as usize)?;
+                batch.with_words(engine, "labels", 1)?
+            }
+            Sizes::Tokens(sizes) => sequences(sizes.context)?.with_words(engine, "labels", sizes.context as usize)?,
+            Sizes::Sequences(sizes) => {
+                let batch = sequences(sizes.context)?.with_words(engine, "types", sizes.context as usize)?;
+                batch.with_words(engine, "labels", 1)?
+            }
         })
     }
 
     /// Draws a step's micro-batch. Of the table only the first step is read.
-    pub(super) fn gather(
-        &self,
-        engine: &Engine,
-        batch: &Sequences,
-        table: &Buffer,
-        micro: u32,
-    ) -> Result<Dispatch, Error> {
-        let workgroup = engine.sizes().gather;
-        let (tokens, mask) = (batch.tokens.clone(), batch.mask.clone());
-        let (labels, position) = (batch.labels.clone(), batch.position.clone());
-        let (name, results, sizes) = match self.sizes {
+    pub(super) fn gather(&self, engine: &Engine, batch: &Batch, table: &Buffer, micro: u32) -> Result<Dispatch, Error> {
+        let Order { rows, steps_per_epoch, micro_batches, .. } = self.order;
+        let (name, results, shape, width): (_, &[&str], _, _) = match self.sizes {
+            Sizes::Rows(sizes) => {
+                let sizes = Gather { rows, steps_per_epoch, micro_batches, micro, ..sizes };
+                let shape = engine.buffer_with("gather shape", &[sizes])?;
+                ("gather", &["rows", "labels", "position"], shape, sizes.quads)
+            }
             Sizes::Tokens(sizes) => {
-                let sizes = engine.buffer_with("gather shape", &[GatherTokens { micro, ..sizes }])?;
-                ("gather_tokens", vec![tokens, labels, mask, position], sizes)
+                let sizes = GatherTokens { rows, steps_per_epoch, micro_batches, micro, ..sizes };
+                let shape = engine.buffer_with("gather shape", &[sizes])?;
+                ("gather_tokens", &["tokens", "labels", "mask", "position"], shape, sizes.context)
             }
             Sizes::Sequences(sizes) => {
-                let sizes = engine.buffer_with("gather shape", &[GatherSequences { micro, ..sizes }])?;
-                let types = batch.types.clone().unwrap_or_else(|| batch.mask.clone());
-                ("gather_sequences", vec![tokens, mask, types, labels, position], sizes)
+                let sizes = GatherSequences { rows, steps_per_epoch, micro_batches, micro, ..sizes };
+                let shape = engine.buffer_with("gather shape", &[sizes])?;
+                ("gather_sequences", &["tokens", "mask", "types", "labels", "position"], shape, sizes.context)
             }
         };
-        let places = count("places of a batch", batch.batch * batch.context)?;
-        let mut bindings: Vec<Binding> = vec![(&self.resident).into()];
-        bindings.extend(results.into_iter().map(Binding::from));
-        bindings.extend([table.into(), (&sizes).into(), Binding::Clock]);
+        let mut bindings: Vec<Binding> = self.resident.iter().map(Binding::from).collect();
+        for result in results {
+            bindings.push(Range::clone(batch.get(result)?).into());
+        }
+        bindings.extend([table.into(), (&shape).into(), Binding::Clock]);
+        let places = count("places of a batch", u64::from(rows) * u64::from(width))?;
+        let (workgroup, shuffle) = (engine.sizes().gather, f64::from(u8::from(self.order.seed.is_some())));
+        let bytes_each = if matches!(self.sizes, Sizes::Rows(_)) { 32 } else { 16 };
         Ok(Dispatch {
             kernel: kernel(name)?,
             bindings,
-            constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(self.shuffled)))],
+            constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", shuffle)],
             grid: row_of(places.div_ceil(workgroup)),
-            bytes: u64::from(places) * 16,
+            bytes: u64::from(places) * bytes_each,
         })
     }
 }

@@ -1,9 +1,10 @@
 //! Text from a decoder.
 
 use super::Error;
-use crate::engine::layout::{IGNORED, Position, pcg, uniform};
+use crate::engine::layout::{IGNORED, pcg, uniform};
 use crate::engine::{Engine, Program, Submission, counted};
-use crate::nn::transformer::{LossOptions, Sequences, Transformer};
+use crate::nn::models::Gpt2;
+use crate::nn::{Batch, Family, LossOptions};
 use crate::optim::Parameters;
 
 /// How tokens are drawn.
@@ -24,28 +25,23 @@ pub struct Sampling {
 /// [`Error::BadPrompt`] for an empty prompt or a token out of range; from the device.
 pub fn sample(
     engine: &Engine,
-    model: &Transformer,
+    model: &Gpt2,
     parameters: &Parameters,
     prompt: &[u32],
     sampling: Sampling,
 ) -> Result<Vec<u32>, Error> {
-    let (context, vocab) = (model.config().context, model.config().vocab);
+    let (context, vocab) = (model.sizes.context, model.sizes.vocab);
     if prompt.is_empty() || prompt.iter().any(|token| *token as usize >= vocab) {
         return Err(Error::BadPrompt { tokens: prompt.len(), vocab });
     }
     let numbers = |label: &str, value: u32| engine.buffer_with(label, &vec![value; context]);
     let tokens = numbers("tokens", 0)?;
-    let batch = Sequences {
-        batch: 1,
-        context,
-        tokens: tokens.all(),
-        mask: numbers("mask", 1)?.all(),
-        types: None,
-        labels: numbers("targets", IGNORED)?.all(),
-        position: engine.buffer("position", size_of::<Position>() as u64)?.all(),
-    };
+    let batch = Batch::new(engine, 1, context)?
+        .with("tokens", tokens.all())
+        .with("mask", numbers("mask", 1)?.all())
+        .with("labels", numbers("targets", IGNORED)?.all());
     let space = model.evaluation(1, context)?.allocate(engine)?;
-    let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 0 };
+    let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 0 };
     let parameter = |name: &str| parameters.place(name).map_err(Error::from);
     let mut program = Program::new("sample");
     program.dispatches = space.dispatches(&batch, loss, parameter, |_| Ok(None), false)?;

@@ -112,7 +112,8 @@ mod tests {
     use super::*;
     use crate::data::digits;
     use crate::engine::layout::Metrics;
-    use crate::nn::{Activation, Mlp};
+    use crate::nn::Activation;
+    use crate::nn::models::Mlp;
     use crate::optim::{Optimizer, Parameters, Settings};
 
     #[test]

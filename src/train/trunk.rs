@@ -3,15 +3,14 @@
 //! It is kept for the examples in their own order, on the device in pages, or in host memory where it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
-use super::examples::Examples;
+use super::examples::{Examples, Order};
 use super::{Config, Error};
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
 use crate::engine::{
     self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, kernel, row_of,
 };
 use crate::engine::{Submission, Upload};
-use crate::nn::Parameter;
-use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
+use crate::nn::{Batch, LossOptions, Parameter, Pass, Workspace};
 
 /// Batches that may be queued while the trunk is gone through.
 const QUEUED: u32 = 64;
@@ -20,13 +19,7 @@ const QUEUED: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Trunk {
     values: Vec<Kept>,
-    samples: u32,
-    /// Rows of a micro-batch.
-    rows: u32,
-    /// Steps of an epoch, and micro-batches of a step.
-    steps: (u32, u32),
-    /// Of the order of examples; `None`: they come in their own.
-    seed: Option<u32>,
+    order: Order,
 }
 
 /// One value, of every example.
@@ -51,21 +44,20 @@ impl Trunk {
         engine: &Engine,
         config: &Config,
         examples: &Examples,
-        batch: &Sequences,
+        batch: &Batch,
         pass: Pass,
         parameter: impl Fn(&str) -> Result<Parameter, Error>,
     ) -> Result<Option<Trunk>, Error> {
         let space = pass.allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();
-        let rows = count("rows", batch.batch)?;
-        let Some(values) = memory_for(engine, config, examples, rows, &made)? else { return Ok(None) };
-        let seed = examples.is_shuffled().then(|| examples.seed());
-        let mut trunk = Trunk { values, samples: examples.samples(), rows, steps: examples.steps(), seed };
+        let order = examples.order();
+        let Some(values) = memory_for(engine, config, order, &made)? else { return Ok(None) };
+        let mut trunk = Trunk { values, order };
 
         let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
-        program.dispatches.push(examples.one_by_one(batch.batch).gather(engine, batch, &table, 0)?);
-        let none = LossOptions { ignore: 0, smoothing: 0.0, scale: 0.0, seed: 0 };
+        program.dispatches.push(examples.one_by_one(batch.examples).gather(engine, batch, &table, 0)?);
+        let none = LossOptions { ignore: 0, smoothing: 0.0, scale: 0.0, is_mean: false, seed: 0 };
         program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
         trunk.fill(engine, &engine.prepare(program)?, &table, &made)?;
         Ok(Some(trunk))
@@ -79,7 +71,7 @@ impl Trunk {
         table: &Buffer,
         made: &[(&str, Range)],
     ) -> Result<(), Error> {
-        let batches = self.samples.div_ceil(self.rows);
+        let batches = self.order.samples.div_ceil(self.order.rows);
         let mut copies = Vec::new();
         for batch in 0..batches {
             let slot = batch % CLOCK_SLOTS;
@@ -89,7 +81,7 @@ impl Trunk {
             let uploads = uploads.into_iter().collect();
             let programs = &[program];
             engine.submit(&Submission { uploads, copies, programs, slot, ..Submission::default() })?;
-            copies = self.take(engine, batch * self.rows, made)?;
+            copies = self.take(engine, batch * self.order.rows, made)?;
             if batch % QUEUED == QUEUED - 1 {
                 engine.wait()?;
             }
@@ -99,7 +91,7 @@ impl Trunk {
 
     /// Takes a batch from example `first` on: host memory at once, the device's by these copies.
     fn take(&mut self, engine: &Engine, first: u32, made: &[(&str, Range)]) -> Result<Vec<(Range, Range)>, Error> {
-        let count = self.rows.min(self.samples - first);
+        let count = self.order.rows.min(self.order.samples - first);
         let mut copies = Vec::new();
         for (kept, (_, range)) in self.values.iter_mut().zip(made) {
             let each = kept.example_bytes;
@@ -131,22 +123,22 @@ impl Trunk {
         for (label, input) in top.inputs() {
             let Some(kept) = self.values.iter().find(|kept| kept.label == label) else { continue };
             let shape = GatherCached {
-                samples: self.samples,
-                rows: self.rows,
+                samples: self.order.samples,
+                rows: self.order.rows,
                 quads: count("vec4s of an example", kept.example_bytes / 16)?,
-                seed: self.seed.unwrap_or(0),
-                count: self.samples,
+                seed: self.order.seed.unwrap_or(0),
+                count: self.order.samples,
                 ..GatherCached::default()
             };
             match &kept.memory {
                 Memory::Device { pages, examples } => {
                     for (page, first) in pages.iter().zip((0..).step_by(*examples as usize)) {
                         let shape = GatherCached { first, count: *examples, ..shape };
-                        dispatches.push(gather(engine, page, &input, position, shape, self.seed.is_some())?);
+                        dispatches.push(gather(engine, page, &input, position, shape, self.order.seed.is_some())?);
                     }
                 }
                 Memory::Host { window, .. } => {
-                    let samples = self.rows * self.steps.1;
+                    let samples = self.order.rows * self.order.micro_batches;
                     let shape = GatherCached { samples, count: samples, ..shape };
                     dispatches.push(gather(engine, window, &input, position, shape, false)?);
                 }
@@ -169,13 +161,13 @@ impl Trunk {
         if self.upload_bytes() == 0 {
             return Vec::new();
         }
-        let (steps_per_epoch, micro_batches) = self.steps;
-        let rows = self.rows * micro_batches;
+        let Order { steps_per_epoch, micro_batches, .. } = self.order;
+        let rows = self.order.rows * micro_batches;
         // As the device counts steps.
         let step = counted(step);
         let (epoch, step) = (step / steps_per_epoch, step % steps_per_epoch);
-        let sample = |place: u32| match self.seed {
-            Some(seed) => shuffled(place, self.samples, pcg(seed ^ pcg(epoch))),
+        let sample = |place: u32| match self.order.seed {
+            Some(seed) => shuffled(place, self.order.samples, pcg(seed ^ pcg(epoch))),
             None => place,
         };
         let samples: Vec<u32> = (0..rows).map(|row| sample(step * rows + row)).collect();
@@ -192,7 +184,7 @@ impl Trunk {
 
     /// Bytes that it holds, on the device or in host memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.values.iter().map(|kept| kept.example_bytes * u64::from(self.samples)).sum()
+        self.values.iter().map(|kept| kept.example_bytes * u64::from(self.order.samples)).sum()
     }
 }
 
@@ -200,11 +192,10 @@ impl Trunk {
 fn memory_for(
     engine: &Engine,
     config: &Config,
-    examples: &Examples,
-    rows: u32,
+    order: Order,
     made: &[(&str, Range)],
 ) -> Result<Option<Vec<Kept>>, Error> {
-    let samples = examples.samples();
+    let Order { samples, rows, .. } = order;
     let page_bytes = config.settings.page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
     let each = |range: &Range| range.bytes / u64::from(rows);
     let bytes: u64 = made.iter().map(|(_, range)| each(range) * u64::from(samples)).sum();
@@ -222,9 +213,9 @@ fn memory_for(
         }
     }
     // The rows of a step lie side by side.
-    let step_rows = rows * examples.steps().1;
+    let step_rows = rows * order.micro_batches;
     let fits_window = made.iter().all(|(_, range)| each(range) * u64::from(step_rows) <= engine.page_bytes());
-    if bytes > config.trunk_host_limit_bytes || !fits_window || !examples.is_shuffled() {
+    if bytes > config.trunk_host_limit_bytes || !fits_window || order.seed.is_none() {
         return Ok(None);
     }
     let host = |value: &(&str, Range)| {

@@ -4,7 +4,7 @@
 use crate::support::{assert_close, gpu, gpus, noise, on_threads, sized_engines};
 use gradus::engine::layout::{Attention, Position, pcg};
 use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Sizes, Submission, Tiling};
-use gradus::nn::attention::{Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
+use gradus::nn::ops::{Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 
 /// Elements behind each array, and what stands in memory that is to be written. No kernel makes this number.
 const TAIL: usize = 32;

@@ -4,7 +4,8 @@
 use crate::support::{engines, fresh_gpu, noise, sized_engines};
 use gradus::data::digits;
 use gradus::engine::{Counters, Engine};
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
 use gradus::optim::{Best, External, Forecast, Mode, Optimizer, Parameters, Precision, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use gradus::schedule::{Plan, Spec};

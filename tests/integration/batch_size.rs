@@ -1,11 +1,11 @@
 //! Sizes of a batch: the one that trains fastest within a limit of memory, and those that a device cannot bind.
 
 use crate::support::{engines, fresh_engines, fresh_gpu};
-use crate::transformer_bed::decoder;
+use crate::transformer_bed::sizes;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{self, Binding, Buffer, Engine};
-use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::models::{Gpt2, Mlp, Sizes};
+use gradus::nn::{Activation, Family};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::params::{Group, Param, Row};
 use gradus::schedule::{Plan, Spec};
@@ -13,11 +13,11 @@ use gradus::train::{Classify, Config, Error, Language, Placed, Task, Trainer, Tr
 
 fn language() -> Language {
     let vocabulary = Vocabulary::ascii();
-    let sizes = Sizes { kind: Kind::Decoder { tied: false }, vocab: vocabulary.len(), ..decoder(false) };
+    let model = Gpt2 { sizes: Sizes { vocab: vocabulary.len(), ..sizes() }, tied: false };
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     // 99 windows of 5 tokens.
     let streams = TokenStream::new(tokens[..625].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two");
-    Language::new(&Transformer::new(sizes).expect("a model"), (&streams.0, &streams.1)).expect("a task")
+    Language::new(&model, (&streams.0, &streams.1)).expect("a task")
 }
 
 fn digit_task() -> Classify {
@@ -199,7 +199,7 @@ fn a_search_leaves_a_run_as_it_was() {
 fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
     let Some(engine) = fresh_gpu() else { return };
     let limit = engine.binding_bytes();
-    let model = Transformer::new(decoder(false)).expect("a model");
+    let model = Gpt2 { sizes: sizes(), tied: false };
     // qkv is the widest: 36 numbers a token, 5 tokens a sequence.
     let most = (limit / (36 * 4 * 5)) as usize;
     assert_eq!(model.largest_batch(&engine, 5), most);
@@ -211,7 +211,12 @@ fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
     assert!(told.contains(&format!("{limit} at once; the largest batch that fits is {most}")), "{told}");
     assert_eq!(engine.counters(), before, "nothing was allocated");
     let told = Mlp::new(&[4, 8, 2], Activation::Relu).expect("a model");
-    let told = told.workspace(&engine, limit as usize / 16).expect_err("an error").to_string();
+    let told = told
+        .training(limit as usize / 16, 1, |_| true)
+        .expect("a pass")
+        .check(&engine)
+        .expect_err("an error")
+        .to_string();
     assert!(told.contains("layers.0.z") && told.ends_with(&format!("fits is {}", limit / 32)), "{told}");
 }
 
@@ -221,9 +226,9 @@ fn a_parameter_that_cannot_be_bound_is_refused_before_there_is_any() {
         // So many that the CPU engine cannot bind them either, and no more entries than a model may have.
         let hidden = 512;
         let vocab = engine.page_bytes() as usize / 4 / hidden + 1;
-        let sizes = Sizes { vocab, hidden, heads: 4, ..decoder(false) };
+        let model = Gpt2 { sizes: Sizes { vocab, hidden, heads: 4, ..sizes() }, tied: false };
         let stream = TokenStream::new(vec![1; 200], vocab).expect("a stream");
-        let task = Language::new(&Transformer::new(sizes).expect("a model"), (&stream, &stream)).expect("a task");
+        let task = Language::new(&model, (&stream, &stream)).expect("a task");
         let spec = Spec::new(Row::default());
         let before = engine.counters();
         let trainer = Trainer::new(&engine, &task, config(1), |model, epochs| Plan::new(&spec, model, epochs));

@@ -2,10 +2,11 @@
 //! takes the bytes that were told, and what cannot be is refused before anything is made.
 
 use crate::support::{assert_close, engines, folder, gpu, round_by_hand};
+use crate::transformer_bed::LOSS;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{Choices, Engine, Tiling};
-use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
-use gradus::nn::{Activation, Error, Mlp, reads_bf16};
+use gradus::nn::models::{Gpt2, Mlp, Sizes};
+use gradus::nn::{Activation, Batch, Error, Family, reads_bf16};
 use gradus::optim::{Forecast, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Storage};
 use gradus::schedule::{Plan, Spec};
@@ -23,7 +24,6 @@ const SEED: u32 = 5;
 /// A decoder of a width that is whole vec4s, with its token table at both ends.
 fn language() -> Language {
     let sizes = Sizes {
-        kind: Kind::Decoder { tied: true },
         layers: 2,
         heads: 2,
         hidden: 16,
@@ -37,7 +37,7 @@ fn language() -> Language {
     let tokens = Vocabulary::printable_ascii().encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), sizes.vocab).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    Language::new(&Transformer::new(sizes).expect("a model"), (&train, &test)).expect("a task")
+    Language::new(&Gpt2 { sizes, tied: true }, (&train, &test)).expect("a task")
 }
 
 /// An MLP on the digits; the rows of its second weight are no whole vec4s.
@@ -217,13 +217,16 @@ phases:
 fn bf16_models_say_what_they_do_not_read() {
     let engine = Engine::cpu();
     let mlp = Mlp::new(&[8, 6, 4], Activation::Relu).expect("a model");
-    let batch = gradus::nn::Batch::new(&engine, 2, 8).expect("a batch");
-    let space = mlp.workspace(&engine, 2).expect("a workspace");
+    let batch =
+        Batch::new(&engine, 2, 1).and_then(|batch| batch.with_rows(&engine, 8)?.with_words(&engine, "labels", 1));
+    let batch = batch.expect("a batch");
+    let space = mlp.evaluation(2, 1).expect("a pass").allocate(&engine).expect("a workspace");
     let told = |is_small: fn(&Param) -> bool| {
         let of = |param: &Param| if is_small(param) { Precision::Mixed } else { Precision::F32 };
         let parameters = Parameters::stored(&engine, &mlp.params(), of, None).expect("parameters");
         let place = |name: &str| Ok::<_, Error>(parameters.place(name).expect("it is there"));
-        mlp.forward(&engine, place, &batch, &space).map(|_| ()).map_err(|error| error.to_string())
+        let made = space.dispatches(&batch, LOSS, place, |_| Ok(None), false);
+        made.map(|_| ()).map_err(|error| error.to_string())
     };
     told(reads_bf16).expect("it is read");
     assert_eq!(

@@ -3,7 +3,8 @@
 use crate::support::{engines, folder};
 use gradus::data::digits;
 use gradus::engine::Engine;
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Checkpoints, Classify, Config, Error, Event, LostBest, OtherEpochs, Resumed, Trainer};
 use std::fs;

@@ -2,7 +2,8 @@
 
 use crate::support::{engines, fresh_gpu};
 use gradus::engine::{CLOCK_SLOTS, Engine, Submission};
-use gradus::nn::transformer::{Config, Transformer};
+use gradus::nn::Family;
+use gradus::nn::models::Gpt2;
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -169,8 +170,8 @@ fn slots_are_one_for_each_program_or_none() {
 /// A page is at most 2 GiB on a device; the CPU engine has no limit that a model meets.
 #[test]
 fn pages_are_as_large_as_kernels_can_address() {
-    let table = Config::decoder("base", 50_257, 64).expect("sizes");
-    let pass = Transformer::new(table).expect("a model").training(1, 8, |_| true).expect("a pass");
+    let model = Gpt2::preset("base", 50_257, 64).expect("a preset");
+    let pass = model.training(1, 8, |_| true).expect("a pass");
     // 154 MB of token table.
     pass.check(&Engine::cpu()).expect("the CPU engine binds GPT-2's table");
     for engine in engines() {

@@ -4,8 +4,8 @@ use crate::support::{assert_close, fresh_engines};
 use gradus::data::{DataSet, TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Binding, Buffer, Counters, Engine, Program};
-use gradus::nn::transformer::{Config as Sizes, Transformer};
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::models::{Gpt2, Mlp, Sizes};
+use gradus::nn::{Activation, Family};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::schedule::{Epochs, Model, Plan, Spec};
 use gradus::train::{Classify, Config, Evaluation, Language, Task, Trainer};
@@ -39,14 +39,14 @@ fn text(windows: usize) -> Language {
     let vocabulary = Vocabulary::ascii();
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len()).expect("a stream");
-    let sizes = Sizes { layers: 1, heads: 2, hidden: 16, intermediate: 32, ..decoder(vocabulary.len()) };
-    let model = Transformer::new(sizes).expect("a model");
+    let Gpt2 { sizes, tied } = decoder(vocabulary.len());
+    let model = Gpt2 { sizes: Sizes { layers: 1, heads: 2, hidden: 16, intermediate: 32, ..sizes }, tied };
     Language::new(&model, (&stream(&tokens[8 * windows..][..2000]), &stream(&tokens[..8 * windows - 2])))
         .expect("a task")
 }
 
-fn decoder(vocabulary: usize) -> Sizes {
-    Sizes::decoder("tiny", vocabulary, 8).expect("sizes")
+fn decoder(vocabulary: usize) -> Gpt2 {
+    Gpt2::preset("tiny", vocabulary, 8).expect("a preset")
 }
 
 fn evaluated(engine: &Engine, trainer: &mut Trainer) -> (Evaluation, Counters) {
@@ -178,8 +178,7 @@ fn a_test_works_in_the_memory_of_a_step() {
 
 #[test]
 fn what_a_test_needs_beside_a_step_is_planned() {
-    let sizes = decoder(96);
-    let model = Transformer::new(sizes).expect("a model");
+    let model = decoder(96);
     let evaluation = model.evaluation(4, 8).expect("a pass");
     let whole = model.training(4, 8, |_| true).expect("a pass");
     assert_eq!(evaluation.bytes_beside(&whole), 0, "a step that trains all has room for a test");

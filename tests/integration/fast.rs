@@ -7,8 +7,8 @@ use crate::trial::{Trial, activations, agree, dense, junk, storages, stored};
 use gradus::engine::layout::Linear;
 use gradus::engine::{Engine, Range};
 use gradus::nn::Activation;
+use gradus::nn::models::Pooling;
 use gradus::nn::ops::{After, linear, linear_backward_input, linear_backward_weight};
-use gradus::nn::transformer::Pooling;
 use gradus::params::Storage;
 use gradus::{fast, twin};
 
@@ -146,10 +146,10 @@ fn fast_passes_have_the_same_bits_on_any_number_of_threads_and_are_near_the_twin
         };
         let alone = on_threads(1, || pass(Engine::cpu()));
         for threads in [2, 5] {
-            assert!(on_threads(threads, || pass(Engine::cpu())) == alone, "{:?}, {threads} threads", config.kind);
+            assert!(on_threads(threads, || pass(Engine::cpu())) == alone, "{config:?}, {threads} threads");
         }
         let (loss, gradients) = pass(Engine::twins());
-        assert!((alone.0 - loss).abs() <= 1e-5 * loss, "{:?}: {} and {loss}", config.kind, alone.0);
+        assert!((alone.0 - loss).abs() <= 1e-5 * loss, "{config:?}: {} and {loss}", alone.0);
         assert_close("gradients", &alone.1, &gradients, 1e-4, 1e-6);
     }
 }

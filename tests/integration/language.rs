@@ -4,7 +4,7 @@ use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::Engine;
 use gradus::nn::Activation;
-use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
+use gradus::nn::models::{Gpt2, Sizes};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Checkpoints, Config, Evaluation, Event, Language, Sampling, Trainer, sample};
 
@@ -16,9 +16,8 @@ phases:
   1: {params: ['transformer.(h.0|w.e)'], lr: 2.0e-3}
 ";
 
-fn model() -> Transformer {
+fn model() -> Gpt2 {
     let sizes = Sizes {
-        kind: Kind::Decoder { tied: false },
         layers: 2,
         heads: 2,
         hidden: 16,
@@ -29,7 +28,7 @@ fn model() -> Transformer {
         norm_eps: 1e-5,
         dropout: 0.1,
     };
-    Transformer::new(sizes).expect("a model")
+    Gpt2 { sizes, tied: false }
 }
 
 fn streams() -> (TokenStream, TokenStream) {

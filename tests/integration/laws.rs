@@ -581,13 +581,11 @@ fn every_schedule_is_read() {
 /// A word of `no_decay` that no parameter has is told; those that we ship are found in the models that they are for.
 #[test]
 fn words_of_every_schedule_are_in_a_model_of_its_kind() {
-    use gradus::nn::{Activation, Mlp, transformer};
+    use gradus::nn::models::{Bert, Gpt2, Mlp};
+    use gradus::nn::{Activation, Family};
     let mlp = Mlp::new(&[4, 3, 3, 2], Activation::Gelu).expect("a network").params();
-    let of = |config: Result<transformer::Config, _>| {
-        transformer::Transformer::new(config.expect("sizes")).expect("a model").params()
-    };
-    let decoder = of(transformer::Config::decoder("tiny", 9, 8));
-    let encoder = of(transformer::Config::encoder("tiny", 9, 8, 2));
+    let decoder = Gpt2::preset("tiny", 9, 8).expect("a preset").params();
+    let encoder = Bert::preset("tiny", 9, 8, 2).expect("a preset").params();
     let run = gradus::schedule::Epochs { epochs: 60, steps_per_epoch: 10 };
     for (name, params) in [
         ("bert_one_cycle", &encoder),

@@ -4,8 +4,8 @@
 use crate::support::{assert_close, engines, fresh_gpu};
 use gradus::data::{DataSet, TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::Engine;
-use gradus::nn::transformer::{Config as Sizes, Kind, Transformer};
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::{Gpt2, Mlp, Sizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::lr_find::{Curve, End, Form, Rule, Scale, Sweep};
@@ -29,7 +29,6 @@ fn text(dropout: f32, fixed: bool) -> Language {
     let stream = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
     let sizes = Sizes {
-        kind: Kind::Decoder { tied: false },
         layers: 2,
         heads: 2,
         hidden: 16,
@@ -40,7 +39,7 @@ fn text(dropout: f32, fixed: bool) -> Language {
         norm_eps: 1e-5,
         dropout,
     };
-    let task = Language::new(&Transformer::new(sizes).expect("a model"), (&train, &test)).expect("a task");
+    let task = Language::new(&Gpt2 { sizes, tied: false }, (&train, &test)).expect("a task");
     if fixed { task.with_fixed_windows() } else { task }
 }
 

@@ -4,7 +4,8 @@
 use crate::support::{engines, noise};
 use gradus::data::digits;
 use gradus::engine::Engine;
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
 use gradus::optim::{Best, Clip, Forecast, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use gradus::schedule::{Plan, Spec};

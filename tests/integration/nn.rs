@@ -5,11 +5,13 @@
 //! and a tail behind each array that no kernel may touch. Kernel, constants and grid are those that [`Mlp`] gives.
 
 use crate::support::{assert_close, engines, gpu, gpus, noise, sized_engines};
+use crate::transformer_bed::LOSS;
 use crate::trial::{JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, words};
 use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
 use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling, kernel};
+use gradus::nn::models::Mlp;
 use gradus::nn::ops::{self, Gradient};
-use gradus::nn::{Activation, Batch, Error, Mlp, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Parameter, Workspace};
 use gradus::params::Storage;
 use std::collections::{HashMap, HashSet};
 
@@ -26,7 +28,7 @@ struct Model {
     engine: Engine,
     mlp: Mlp,
     batch: Batch,
-    space: Workspace,
+    metrics: Buffer,
     values: HashMap<String, Buffer>,
     gradients: HashMap<String, Buffer>,
 }
@@ -34,8 +36,10 @@ struct Model {
 impl Model {
     fn new(engine: &Engine, sizes: &[usize], rows: usize, activation: Activation) -> Model {
         let mlp = Mlp::new(sizes, activation).expect("sizes");
-        let batch = Batch::new(engine, rows, mlp.inputs()).expect("a batch");
-        let space = mlp.workspace(engine, rows).expect("a workspace");
+        let batch = Batch::new(engine, rows, 1)
+            .and_then(|batch| batch.with_rows(engine, mlp.inputs())?.with_words(engine, "labels", 1))
+            .expect("a batch");
+        let metrics = engine.buffer("metrics", size_of::<Metrics>() as u64).expect("a buffer");
         let make = || {
             let one = |(name, elements): (String, usize)| {
                 let buffer = engine.buffer(&name, elements as u64 * 4).expect("a buffer");
@@ -48,41 +52,44 @@ impl Model {
                 .collect()
         };
         let (values, gradients) = (make(), make());
-        Model { engine: engine.clone(), mlp, batch, space, values, gradients }
+        Model { engine: engine.clone(), mlp, batch, metrics, values, gradients }
     }
 
-    fn forward(&self) -> Vec<Dispatch> {
+    /// Forward, the loss, and the backward pass to the parameters that `trained` names, with the memory they work in.
+    fn pass(&self, trained: impl Fn(&str) -> bool, scale: f32, accumulate: bool) -> (Vec<Dispatch>, Workspace) {
+        let pass = self.mlp.training(self.batch.examples, 1, trained).expect("a pass");
+        let mut space = pass.allocate(&self.engine).expect("memory");
+        space.metrics = vec![self.metrics.clone()];
+        let loss = LossOptions { scale, is_mean: false, ..LOSS };
         let place = |name: &str| Ok::<Parameter, Error>((self.values[name].all(), Storage::F32));
-        self.mlp.forward(&self.engine, place, &self.batch, &self.space).expect("a forward pass")
+        let gradient = |name: &str| Ok(Some(self.gradients[name].all()));
+        let dispatches = space.dispatches(&self.batch, loss, place, gradient, accumulate).expect("dispatches");
+        (dispatches, space)
     }
 
-    fn loss(&self, scale: f32) -> [Dispatch; 2] {
-        self.mlp.loss(&self.engine, &self.batch, &self.space, scale).expect("a loss")
-    }
-
-    /// The backward pass to the parameters that `trained` names.
-    fn backward(&self, trained: impl Fn(&str) -> bool, accumulate: bool) -> Vec<Dispatch> {
-        let place = |name: &str| Ok::<Parameter, Error>((self.values[name].all(), Storage::F32));
-        let gradient = |name: &str| Ok(trained(name).then(|| self.gradients[name].all()));
-        self.mlp.backward(&self.engine, place, gradient, &self.batch, &self.space, accumulate).expect("a backward pass")
+    /// What of it comes behind the loss.
+    fn backward(&self, trained: impl Fn(&str) -> bool) -> Vec<Dispatch> {
+        let mut dispatches = self.pass(trained, 1.0, false).0;
+        let tally = dispatches.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
+        dispatches.split_off(tally + 1)
     }
 
     fn fill(&self, seed: u32) {
         for (name, values) in self.mlp.initial(seed) {
             self.engine.write(&self.values[&name], 0, &values).expect("a write");
         }
-        self.put_batch(&noise(seed + 1, self.batch.rows * self.mlp.inputs()), &self.labels(seed + 2));
+        self.put_batch(&noise(seed + 1, self.batch.examples * self.mlp.inputs()), &self.labels(seed + 2));
     }
 
     fn labels(&self, seed: u32) -> Vec<u32> {
-        labels(seed, self.batch.rows, self.mlp.classes())
+        labels(seed, self.batch.examples, self.mlp.classes())
     }
 
     fn put_batch(&self, x: &[f32], labels: &[u32]) {
         let mut x = padded(x, self.mlp.inputs(), 0.0);
         x.truncate(x.len() - TAIL);
-        self.engine.write(&self.batch.x, 0, &x).expect("a write");
-        self.engine.write(&self.batch.labels, 0, labels).expect("a write");
+        self.engine.write(&self.batch.get("rows").expect("rows").buffer, 0, &x).expect("a write");
+        self.engine.write(&self.batch.get("labels").expect("labels").buffer, 0, labels).expect("a write");
     }
 
     fn gradient(&self, name: &str) -> Vec<f32> {
@@ -120,9 +127,9 @@ fn trial(engine: &Engine, pass: Pass, [rows, inputs, outputs]: [usize; 3], seed:
     };
     let model = Model::new(engine, sizes, rows, Activation::Relu);
     let dispatch = match pass {
-        Pass::Forward | Pass::Activated => model.forward().remove(0),
-        Pass::BackwardInput => model.backward(|_| true, false).remove(1),
-        Pass::BackwardWeight => model.backward(|_| true, false).remove(0),
+        Pass::Forward | Pass::Activated => model.pass(|_| true, 1.0, false).0.remove(0),
+        Pass::BackwardInput => model.backward(|_| true).remove(1),
+        Pass::BackwardWeight => model.backward(|_| true).remove(0),
     };
     let Binding::Memory(shape) = &dispatch.bindings[4] else { panic!("{pass:?}: binding 4 is the shape") };
     let shape: Vec<u32> = engine.read(shape).expect("a shape");
@@ -449,9 +456,9 @@ const MODELS: [(&[usize], usize, Activation); 6] = [
 ];
 
 /// Mean loss of the logits that lie on the engine, in f64.
-fn loss_of_logits(model: &Model, labels: &[u32]) -> f64 {
+fn loss_of_logits(model: &Model, space: &Workspace, labels: &[u32]) -> f64 {
     let classes = model.mlp.classes();
-    let logits: Vec<f32> = model.engine.read(&model.space.logits().all()).expect("logits");
+    let logits: Vec<f32> = model.engine.read(&space.logits()).expect("logits");
     let losses = logits.chunks(classes.next_multiple_of(4)).zip(labels).map(|(row, label)| {
         let sum: f64 = row[..classes].iter().map(|z| f64::from(*z).exp()).sum();
         sum.ln() - f64::from(row[*label as usize])
@@ -479,16 +486,15 @@ fn nn_gradient_is_the_slope_of_the_loss() {
             values.iter_mut().for_each(|value| *value *= 3.0);
             engine.write(&model.values[name], 0, values).expect("a write");
         }
-        let mut pass = model.forward();
-        pass.extend(model.loss(1.0 / rows as f32));
-        run(&engine, pass.into_iter().chain(model.backward(|_| true, false)).collect(), 0);
+        let (pass, space) = model.pass(|_| true, 1.0 / rows as f32, false);
+        run(&engine, pass.clone(), 0);
         let gradients: Vec<Vec<f32>> = start.iter().map(|(name, _)| model.gradient(name)).collect();
         let loss_at = |values: &[Vec<f32>]| {
             for ((name, _), values) in start.iter().zip(values) {
                 engine.write(&model.values[name], 0, values).expect("a write");
             }
-            run(&engine, model.forward(), 0);
-            loss_of_logits(&model, &labels)
+            run(&engine, pass.clone(), 0);
+            loss_of_logits(&model, &space, &labels)
         };
         for tensor in 0..=start.len() {
             let directions: Vec<Vec<f64>> = gradients
@@ -529,15 +535,13 @@ fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
     for engine in engines() {
         let model = Model::new(&engine, &[8, 7, 6, 5, 3], 4, Activation::Gelu);
         model.fill(3);
-        let mut pass = model.forward();
-        pass.extend(model.loss(0.25));
-        run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
+        run(&engine, model.pass(|_| true, 0.25, false).0, 0);
         let full: HashMap<String, Vec<f32>> =
             model.mlp.params().into_iter().map(|param| (param.name.clone(), model.gradient(&param.name))).collect();
 
         let layer_of = |name: &str| name["layers.".len()..][..1].parse::<usize>().expect("a layer");
         for lowest in 0..=4 {
-            let backward = model.backward(|name| layer_of(name) >= lowest, false);
+            let backward = model.backward(|name| layer_of(name) >= lowest);
             let kernels: Vec<&str> =
                 backward.iter().map(|one| one.kernel.name.split('.').next().unwrap_or_default()).collect();
             let mut expected = ["linear_backward_weight", "linear_backward_input"].repeat(4 - lowest);
@@ -546,7 +550,7 @@ fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
             for param in model.mlp.params() {
                 engine.write(&model.gradients[&param.name], 0, &vec![JUNK; param.elements()]).expect("a write");
             }
-            run(&engine, backward, 0);
+            run(&engine, model.pass(|name| layer_of(name) >= lowest, 0.25, false).0, 0);
             for param in model.mlp.params() {
                 let untouched = vec![JUNK; param.elements()];
                 let expected = if layer_of(&param.name) >= lowest { &full[&param.name] } else { &untouched };
@@ -561,17 +565,15 @@ fn nn_backward_passes_through_a_frozen_layer_and_spares_a_frozen_weight() {
     for engine in engines() {
         let model = Model::new(&engine, &[8, 7, 6, 3], 4, Activation::Relu);
         model.fill(4);
-        let mut pass = model.forward();
-        pass.extend(model.loss(0.25));
-        run(&engine, pass.iter().cloned().chain(model.backward(|_| true, false)).collect(), 0);
+        run(&engine, model.pass(|_| true, 0.25, false).0, 0);
         let trained = ["layers.0.bias", "layers.2.weight", "layers.2.bias"];
         let full = trained.map(|name| model.gradient(name));
         for param in model.mlp.params() {
             engine.write(&model.gradients[&param.name], 0, &vec![JUNK; param.elements()]).expect("a write");
         }
-        let backward = model.backward(|name| trained.contains(&name), false);
+        let backward = model.backward(|name| trained.contains(&name));
         assert_eq!(backward.len(), 4, "two weights and two inputs");
-        run(&engine, backward, 0);
+        run(&engine, model.pass(|name| trained.contains(&name), 0.25, false).0, 0);
         for param in model.mlp.params() {
             let got = model.gradient(&param.name);
             match trained.iter().position(|name| *name == param.name) {
@@ -592,17 +594,16 @@ fn nn_two_half_batches_add_up_to_the_whole() {
             let (inputs, scale) = (sizes[0], 1.0 / (2 * half) as f32);
             let (x, y) = (noise(seed + 1, 2 * half * inputs), whole.labels(seed + 2));
             let pass = |model: &Model, accumulate: bool| {
-                let mut dispatches = model.forward();
-                dispatches.extend(model.loss(scale));
-                dispatches.extend(model.backward(|_| true, accumulate));
-                run(&engine, dispatches, 0);
+                run(&engine, model.pass(|_| true, scale, accumulate).0, 0);
             };
             pass(&whole, false);
             let parts = Model::new(&engine, sizes, half, activation);
             parts.fill(seed);
             for batch in 0..2 {
                 let position = Position { batch: batch as u32, ..Position::default() };
-                engine.write(&parts.batch.position, 0, &[position]).expect("a write");
+                engine
+                    .write(&parts.batch.get("position").expect("a position").buffer, 0, &[position])
+                    .expect("a write");
                 parts.put_batch(&x[batch * half * inputs..][..half * inputs], &y[batch * half..][..half]);
                 pass(&parts, batch == 1);
             }
@@ -614,7 +615,7 @@ fn nn_two_half_batches_add_up_to_the_whole() {
                 assert!(error <= 1e-6 * of, "{sizes:?} {name} on {}: off by {:e}", engine.name(), error / of);
             }
             let metrics =
-                [&whole, &parts].map(|model| engine.read::<Metrics>(&model.space.metrics.all()).expect("metrics")[0]);
+                [&whole, &parts].map(|model| engine.read::<Metrics>(&model.metrics.all()).expect("metrics")[0]);
             assert_eq!(metrics[0].correct, metrics[1].correct);
             assert_eq!(metrics[0].rows, metrics[1].rows);
             assert_close("loss", &[metrics[1].loss_sum], &[metrics[0].loss_sum], 1e-6, 0.0);
@@ -631,11 +632,8 @@ fn nn_a_nan_reaches_the_loss_and_the_gradient() {
             let mut x = noise(1, 24);
             x[8] = f32::NAN;
             model.put_batch(&x, &model.labels(7));
-            let mut pass = model.forward();
-            pass.extend(model.loss(0.25));
-            pass.extend(model.backward(|_| true, false));
-            run(&engine, pass, 0);
-            let metrics: Vec<Metrics> = engine.read(&model.space.metrics.all()).expect("metrics");
+            run(&engine, model.pass(|_| true, 0.25, false).0, 0);
+            let metrics: Vec<Metrics> = engine.read(&model.metrics.all()).expect("metrics");
             assert!(metrics[0].loss.is_nan(), "{activation:?} on {}: loss {}", engine.name(), metrics[0].loss);
             for param in model.mlp.params() {
                 let gradient = model.gradient(&param.name);

@@ -2,9 +2,11 @@
 
 use crate::golden::{Case, cases, number};
 use crate::support::{engines, gpu};
+use crate::transformer_bed::LOSS;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Engine, Prepared, Program, Submission};
-use gradus::nn::{Activation, Batch, Mlp, Workspace};
+use gradus::nn::models::Mlp;
+use gradus::nn::{Activation, Batch, Family, LossOptions, Workspace};
 use gradus::optim::{Error, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use std::path::Path;
@@ -43,30 +45,27 @@ impl Run<'_> {
             parameters.upload(&param.name, &case.f32s(&format!("init.{}", param.name))).expect("an upload");
         }
         let optimizer = Optimizer::new(engine, &parameters, &groups(case), Settings::default()).expect("an optimizer");
-        let batch = Batch::new(engine, rows, mlp.inputs()).expect("a batch");
-        let space = mlp.workspace(engine, rows).expect("a workspace");
-
-        let place = |name: &str| parameters.place(name);
-        let gradient = |name: &str| optimizer.gradient(name).map(Some);
+        let batch = Batch::new(engine, rows, 1)
+            .and_then(|batch| batch.with_rows(engine, mlp.inputs())?.with_words(engine, "labels", 1))
+            .expect("a batch");
+        let space = mlp.training(rows, 1, |_| true).expect("a pass").allocate(engine).expect("a workspace");
+        let loss = LossOptions { scale: 1.0 / rows as f32, is_mean: false, ..LOSS };
         let mut program = Program::new("pass");
-        program.dispatches = mlp.forward::<AnyError>(engine, |name| Ok(place(name)?), &batch, &space).expect("forward");
-        program.dispatches.extend(mlp.loss(engine, &batch, &space, 1.0 / rows as f32).expect("a loss"));
-        let backward = mlp.backward::<AnyError>(
-            engine,
-            |name| Ok(place(name)?),
-            |name| Ok(gradient(name)?),
+        let dispatches = space.dispatches::<AnyError>(
             &batch,
-            &space,
+            loss,
+            |name| Ok(parameters.place(name)?),
+            |name| Ok(Some(optimizer.gradient(name)?)),
             false,
         );
-        program.dispatches.extend(backward.expect("backward"));
+        program.dispatches = dispatches.expect("dispatches");
         let pass = engine.prepare(program).expect("a program");
         Run { case, engine: engine.clone(), mlp, batch, space, parameters, optimizer, pass }
     }
 
     /// Batch `step` of the case through forward, loss and backward; gives the loss's counts.
     fn pass(&self, step: usize) -> Metrics {
-        let (rows, inputs) = (self.batch.rows, self.mlp.inputs());
+        let (rows, inputs) = (self.batch.examples, self.mlp.inputs());
         let stride = inputs.next_multiple_of(4);
         let mut x = vec![0.0f32; rows * stride];
         let values = &self.case.f32s("x")[step * rows * inputs..][..rows * inputs];
@@ -75,10 +74,10 @@ impl Run<'_> {
         }
         let labels = &self.case.array("y").values[step * rows..][..rows];
         let labels: Vec<u32> = labels.iter().map(|label| *label as u32).collect();
-        self.engine.write(&self.batch.x, 0, &x).expect("a write");
-        self.engine.write(&self.batch.labels, 0, &labels).expect("a write");
+        self.engine.write(&self.batch.get("rows").expect("rows").buffer, 0, &x).expect("a write");
+        self.engine.write(&self.batch.get("labels").expect("labels").buffer, 0, &labels).expect("a write");
         self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
-        self.engine.read(&self.space.metrics.all()).expect("metrics")[0]
+        self.engine.read(&self.space.metrics[0].all()).expect("metrics")[0]
     }
 
     fn train(&mut self, steps: usize) {
@@ -151,7 +150,7 @@ fn nn_first_logits_and_gradients_match_torch() {
             let run = Run::new(case, &engine);
             run.pass(0);
             let classes = run.mlp.classes();
-            let logits: Vec<f32> = engine.read(&run.space.logits().all()).expect("logits");
+            let logits: Vec<f32> = engine.read(&run.space.logits()).expect("logits");
             let (rows, behind): (Vec<&[f32]>, Vec<&[f32]>) =
                 logits.chunks(classes.next_multiple_of(4)).map(|row| row.split_at(classes)).unzip();
             assert!(behind.concat().iter().all(|z| *z == 0.0), "{what}: padding of the logits");
@@ -191,7 +190,7 @@ fn nn_twenty_steps_match_torch() {
                 worst = worst.max(error);
                 assert!(error <= 1e-4, "{what}: loss of step {step} is {}, not {}", metrics.loss, losses[step]);
                 assert_eq!(f64::from(metrics.correct), corrects[step], "{what}: right answers of step {step}");
-                assert_eq!(metrics.rows as usize, run.batch.rows, "{what}: rows of step {step}");
+                assert_eq!(metrics.rows as usize, run.batch.examples, "{what}: rows of step {step}");
                 run.optimizer.step().expect("a step");
             }
             let (mut largest, mut over) = (0.0f64, 0.0f64);

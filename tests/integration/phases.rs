@@ -3,7 +3,8 @@
 use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
 use gradus::optim::{Clip, Settings};
 use gradus::schedule::{Plan, Reason, Spec};
 use gradus::train::{Began, Checkpoints, Classify, Config, Evaluation, Event, Trainer};

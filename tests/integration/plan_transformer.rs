@@ -1,21 +1,22 @@
 //! `gradus plan --model transformer`: what it foretells of each phase against what is compiled for it.
 
 use crate::plan::{refused, shown};
-use crate::transformer_bed::{Bed, Data, LOSS};
+use crate::transformer_bed::{Bed, Data, LOSS, sizes_of};
 use gradus::engine::{Binding, Engine};
-use gradus::nn::transformer::{Config, Kind};
+use gradus::nn::models::Gpt2;
+use gradus::nn::{Family, Model};
 use gradus::schedule::{Epochs, Plan, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/transformer_gradual.yaml");
 
 /// The demo's decoder.
-fn config(preset: &str) -> Config {
-    Config { kind: Kind::Decoder { tied: false }, ..Config::decoder(preset, 96, 64).expect("a preset") }
+fn demo(preset: &str) -> Model {
+    Gpt2 { tied: false, ..Gpt2::preset(preset, 96, 64).expect("a preset") }.into()
 }
 
 /// Names of what is trainable in each phase.
-fn phases(config: &Config) -> Vec<BTreeSet<String>> {
+fn phases(config: &Model) -> Vec<BTreeSet<String>> {
     let params = config.params();
     let spec = Spec::parse(FILE, &std::fs::read_to_string(FILE).expect("a file")).expect("a schedule");
     let plan = Plan::new(&spec, &params[..], Epochs { epochs: 30, steps_per_epoch: 63 }).expect("a plan");
@@ -28,12 +29,12 @@ fn phases(config: &Config) -> Vec<BTreeSet<String>> {
 }
 
 /// Bytes of the activations' buffers, and dispatches, of the pass compiled for this trainable set.
-fn compiled(config: &Config, batch: usize, trainable: &BTreeSet<String>) -> (u64, usize) {
+fn compiled(config: &Model, batch: usize, trainable: &BTreeSet<String>) -> (u64, usize) {
     let engine = Engine::cpu();
     let bed = Bed::new(&engine, config);
-    let data = Data::new(config, batch, config.context);
+    let data = Data::new(config, batch, sizes_of(config).context);
     let space = bed.pass(&data, |name| trainable.contains(name)).allocate(&engine).expect("memory");
-    let dispatches = bed.dispatches(&space, &data.on(&engine, config), LOSS, false);
+    let dispatches = bed.dispatches(&space, &data.on(&engine), LOSS, false);
     let mut buffers: BTreeMap<String, u64> = BTreeMap::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
         if let Binding::Memory(range) = binding
@@ -52,7 +53,7 @@ fn megabytes(bytes: u64) -> String {
 
 #[test]
 fn plan_foretells_activations_and_dispatches_of_each_phase() {
-    let config = config("tiny");
+    let config = demo("tiny");
     let told = shown(&[FILE, "--model", "transformer", "--batch-size", "5"]);
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0].ends_with("gradients  activations  model's dispatches"), "{told}");
@@ -80,10 +81,10 @@ fn passes_of_all_kinds_tell_their_bytes_and_dispatches_beforehand() {
         let alone = names.iter().map(|name| BTreeSet::from([name.clone()]));
         let from = (0..=names.len()).map(|first| names[first..].iter().cloned().collect());
         for trainable in alone.chain(from) {
-            let data = Data::new(&config, 2, config.context);
+            let data = Data::new(&config, 2, sizes_of(&config).context);
             let pass = Bed::new(&Engine::cpu(), &config).pass(&data, |name| trainable.contains(name));
             let (bytes, dispatches) = compiled(&config, 2, &trainable);
-            assert_eq!((pass.bytes(), pass.dispatch_count()), (bytes, dispatches), "{:?} {trainable:?}", config.kind);
+            assert_eq!((pass.bytes(), pass.dispatch_count()), (bytes, dispatches), "{config:?} {trainable:?}");
             counts.insert(dispatches);
         }
     }

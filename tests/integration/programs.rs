@@ -8,18 +8,17 @@
 use gradus::data::{DataSet, Sequence, SequenceSizes, Sequences, TokenStream};
 use gradus::engine::layout::pcg;
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Sizes};
+use gradus::nn::Activation;
+use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes as ModelSizes};
 use gradus::nn::ops::write_squares;
-use gradus::nn::transformer::{Config as Model, Kind, Pooling, Transformer};
-use gradus::nn::{Activation, Mlp};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Storage};
 use gradus::train::{Classify, ClassifySequences, Config, Language, Task};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-fn model(kind: Kind, dropout: f32) -> Model {
-    Model {
-        kind,
+fn sizes(dropout: f32) -> ModelSizes {
+    ModelSizes {
         layers: 2,
         heads: 3,
         hidden: 12,
@@ -48,7 +47,7 @@ fn mlp() -> Box<dyn Task> {
 fn decoder(tied: bool, dropout: f32) -> Box<dyn Task> {
     let text = TokenStream::new(numbers(3, 400, 11), 11).expect("a text");
     let (train, test) = text.split(20).expect("two");
-    let model = Transformer::new(model(Kind::Decoder { tied }, dropout)).expect("a model");
+    let model = Gpt2 { sizes: sizes(dropout), tied };
     Box::new(Language::new(&model, (&train, &test)).expect("a task").with_fixed_windows())
 }
 
@@ -60,7 +59,7 @@ fn encoder(types: usize, pooling: Pooling, dropout: f32) -> Box<dyn Task> {
     let shape = SequenceSizes { context: 5, vocabulary: 11, types: types.max(1), classes: 3 };
     let set = Sequences::new(shape, &(0..37).map(one).collect::<Vec<_>>()).expect("a set");
     let (train, test) = set.split(30, 3).expect("two");
-    let model = Transformer::new(model(Kind::Encoder { types, classes: 3, pooling }, dropout)).expect("a model");
+    let model = Bert { sizes: sizes(dropout), types, classes: 3, pooling };
     Box::new(ClassifySequences::new(&model, (&train, &test)).expect("a task"))
 }
 

@@ -1,6 +1,7 @@
 //! Run files: what they say, what is wrong with them, and the data that they name.
 
 use crate::support::folder;
+use gradus::nn::Family;
 use gradus::params::Field;
 use gradus::run::{BatchRows, Material, ModelKind, RunFile, Source, TestSet};
 use gradus::schedule::{Epochs, Model, Phases, Plan};
@@ -43,7 +44,7 @@ fn ludwigs_words_become_the_schedule() {
     let pretrained = encoder.replace("encoder", "encoder, from: x");
     let run = read(&format!("{pretrained}{rates}learning_rate: auto\ntrainable: false\n"));
     assert_eq!(run.schedule.row.lr, 2e-5, "a new head alone");
-    let model = gradus::nn::transformer::Config::encoder("tiny", 50, 16, 3).expect("an encoder");
+    let model = gradus::nn::models::Bert::preset("tiny", 50, 16, 3).expect("an encoder");
     let epochs = Epochs { epochs: 3, steps_per_epoch: 10 };
     let plan = Plan::new(&run.schedule, model.params().as_slice(), epochs).expect("a plan");
     let names: Vec<String> = model.params().iter().map(|param| param.name.clone()).collect();

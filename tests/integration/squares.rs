@@ -1,13 +1,13 @@
 //! The norm by squares that kernels write as they write the gradients, against the norm that reads the gradients again.
 
 use crate::support::{assert_close, engines, gpus, noise, sized_engines};
-use crate::transformer_bed::{Data, LOSS, config, decoder, encoder, values};
+use crate::transformer_bed::{Data, LOSS, decoder, encoder, sizes as model_sizes, values};
 use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::{Embedding, IGNORED, LayerNorm, Linear, Squares};
 use gradus::engine::{Binding, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
-use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Transformer};
-use gradus::nn::{Activation, Batch, Error as ModelError, Mlp, ops};
+use gradus::nn::models::{Gpt2, Mlp, Pooling, Sizes};
+use gradus::nn::{Activation, Batch, Error as ModelError, Family, LossOptions, Model, ops};
 use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Settings, Stats};
 use gradus::params::{Group, Param, Row, Rule};
 use gradus::schedule::{Plan, Spec};
@@ -436,8 +436,8 @@ fn trainable(optimizer: &Optimizer, name: &str) -> Option<Range> {
     optimizer.is_trainable(name).expect("a parameter").then(|| optimizer.gradient(name).expect("a gradient"))
 }
 
-fn transformer(engine: &Engine, config: &Config, frozen: fn(&str) -> bool, micro: usize, squares: bool) -> Bed {
-    let model = Transformer::new(config.clone()).expect("a model");
+fn transformer(engine: &Engine, config: &Model, frozen: fn(&str) -> bool, micro: usize, squares: bool) -> Bed {
+    let model = config.clone();
     let parameters = Parameters::new(engine, &model.params(), None).expect("parameters");
     for (name, values) in values(config) {
         parameters.upload(&name, &values).expect("an upload");
@@ -456,7 +456,7 @@ fn transformer(engine: &Engine, config: &Config, frozen: fn(&str) -> bool, micro
             let data = if micro == 1 { data.clone() } else { data.half(number) };
             let parameter = |name: &str| Ok::<_, ModelError>(parameters.place(name).expect("a range"));
             let gradient = |name: &str| Ok(trainable(optimizer, name));
-            let batch = data.on(engine, config);
+            let batch = data.on(engine);
             space.dispatches(&batch, loss, parameter, gradient, number > 0).expect("dispatches")
         };
         (0..micro).flat_map(one).collect()
@@ -465,12 +465,7 @@ fn transformer(engine: &Engine, config: &Config, frozen: fn(&str) -> bool, micro
 
 #[test]
 fn squares_of_transformers_make_their_norm() {
-    let kinds = [
-        decoder(true),
-        decoder(false),
-        encoder(2, Pooling::Mean),
-        config(Kind::Encoder { types: 0, classes: 3, pooling: Pooling::First }),
-    ];
+    let kinds = [decoder(true), decoder(false), encoder(2, Pooling::Mean), encoder(0, Pooling::First)];
     let nothing: fn(&str) -> bool = |_| false;
     let trunk: fn(&str) -> bool =
         |name| name.contains("h.0.") || name.contains("layer.0.") || name.contains("embedding");
@@ -478,7 +473,7 @@ fn squares_of_transformers_make_their_norm() {
     for engine in engines() {
         for config in &kinds {
             for (frozen, micro) in [(nothing, 1), (nothing, 2), (trunk, 1), (trunk, 2)] {
-                let what = format!("{:?}, {micro} micro-batches, on {}", config.kind, engine.name());
+                let what = format!("{config:?}, {micro} micro-batches, on {}", engine.name());
                 let (mut by_squares, mut by_norm) = (
                     transformer(&engine, config, frozen, micro, true),
                     transformer(&engine, config, frozen, micro, false),
@@ -489,7 +484,7 @@ fn squares_of_transformers_make_their_norm() {
                 assert_close(&what, &pair(got), &pair(expected), 1e-6, 0.0);
                 // What rows of a batch are added to is read again: a tied table, and tables in a second micro-batch.
                 let added = |param: &&Param| {
-                    let tied = param.name == "transformer.wte.weight" && config.kind == Kind::Decoder { tied: true };
+                    let tied = param.name == "transformer.wte.weight" && *config == decoder(true);
                     let table = param.name.contains("wte")
                         || param.name.contains("wpe")
                         || param.name.contains("embeddings.") && param.name.contains("_embeddings");
@@ -521,18 +516,18 @@ fn mlp(engine: &Engine, input: f32, squares: bool) -> Bed {
         Group::new("bias", row, ["layers.0.bias"]),
         Group::new("weight", row, ["layers.0.weight"]),
     ];
-    let batch = Batch::new(engine, 7, 5).expect("a batch");
+    let batch = Batch::new(engine, 7, 1).and_then(|batch| batch.with_rows(engine, 5)?.with_words(engine, "labels", 1));
+    let batch = batch.expect("a batch");
     let x: Vec<f32> = (0..7 * 8).map(|place| if place % 8 < 5 { input } else { 0.0 }).collect();
-    engine.write(&batch.x, 0, &x).expect("inputs");
-    engine.write(&batch.labels, 0, &[0u32, 1, 0, 1, 0, 1, 1]).expect("labels");
-    let space = model.workspace(engine, 7).expect("memory");
+    engine.write(&batch.get("rows").expect("rows").buffer, 0, &x).expect("inputs");
+    engine.write(&batch.get("labels").expect("labels").buffer, 0, &[0u32, 1, 0, 1, 0, 1, 1]).expect("labels");
     let parameter = |name: &str| Ok::<_, ModelError>(parameters.place(name).expect("a range"));
     Bed::new(engine, &parameters, &groups, squares, |optimizer| {
         let gradient = |name: &str| Ok(trainable(optimizer, name));
-        let mut dispatches = model.forward(engine, parameter, &batch, &space).expect("forward");
-        dispatches.extend(model.loss(engine, &batch, &space, 1.0).expect("a loss"));
-        dispatches.extend(model.backward(engine, parameter, gradient, &batch, &space, false).expect("backward"));
-        dispatches
+        let pass = model.training(7, 1, |name| trainable(optimizer, name).is_some()).expect("a pass");
+        let space = pass.allocate(engine).expect("memory");
+        let loss = LossOptions { is_mean: false, ..LOSS };
+        space.dispatches(&batch, loss, parameter, gradient, false).expect("dispatches")
     })
 }
 
@@ -566,8 +561,8 @@ fn language(engine: &Engine, tied: bool) -> Trainer {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    let model = Transformer::new(Config { hidden: 12, vocab: vocabulary.len(), context: 12, ..decoder(tied) });
-    let task = Language::new(&model.expect("a model"), (&train, &test)).expect("a task");
+    let sizes = Sizes { hidden: 12, vocab: vocabulary.len(), context: 12, ..model_sizes() };
+    let task = Language::new(&Gpt2 { sizes, tied }, (&train, &test)).expect("a task");
     let schedule = if tied { PHASES.replace("|lm_head", "") } else { PHASES.to_owned() };
     let spec = Spec::parse("run.yaml", &schedule).expect("a spec");
     let config = Training { batch_size: 4, epochs: 7, seed: 5, ..Training::default() };

@@ -3,7 +3,8 @@
 use crate::support::{assert_close, engines, folder, fresh_gpu};
 use gradus::data::{DataSet, digits};
 use gradus::engine::Engine;
-use gradus::nn::{Activation, Mlp};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
 use gradus::optim::{Clip, Settings};
 use gradus::params::{Field, Row};
 use gradus::schedule::law::{Cosine, Level};

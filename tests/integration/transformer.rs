@@ -2,10 +2,11 @@
 
 use crate::golden::{Case, cases};
 use crate::support::engines;
-use gradus::engine::layout::{IGNORED, Metrics, Position};
+use crate::transformer_bed::LOSS;
+use gradus::engine::layout::Metrics;
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
-use gradus::nn::Activation;
-use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Sequences, Transformer, Workspace};
+use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
+use gradus::nn::{Activation, Batch, Family, Model, Workspace};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -16,14 +17,9 @@ fn case(name: &str) -> Case {
     cases(&folder, &[name]).pop().expect("a case")
 }
 
-fn config(case: &Case) -> Config {
+fn model(case: &Case) -> Model {
     let size = |key: &str| case.json["config"][key].as_u64().expect(key) as usize;
-    let kind = match case.text("kind") {
-        "decoder" => Kind::Decoder { tied: true },
-        _ => Kind::Encoder { types: size("types"), classes: size("classes"), pooling: Pooling::First },
-    };
-    Config {
-        kind,
+    let sizes = Sizes {
         layers: size("layers"),
         heads: size("heads"),
         hidden: size("hidden"),
@@ -33,6 +29,10 @@ fn config(case: &Case) -> Config {
         activation: Activation::parse(case.json["config"]["activation"].as_str().expect("a name")).expect("one"),
         norm_eps: case.json["config"]["layer_norm_eps"].as_f64().expect("a number") as f32,
         dropout: 0.0,
+    };
+    match case.text("kind") {
+        "decoder" => Gpt2 { sizes, tied: true }.into(),
+        _ => Bert { sizes, types: size("types"), classes: size("classes"), pooling: Pooling::First }.into(),
     }
 }
 
@@ -67,21 +67,19 @@ fn ints(engine: &Engine, case: &Case, name: &str) -> Buffer {
 
 impl Run {
     fn new(case: &Case, engine: &Engine) -> Run {
-        let config = config(case);
-        let model = Transformer::new(config.clone()).expect("a model");
+        let model = model(case);
         let parameters = Parameters::new(engine, &model.params(), None).expect("parameters");
-        parameters.load(&config.from_hugging_face(&file(case, "init."), &[]).expect("a checkpoint")).expect("values");
+        parameters.load(&model.from_hugging_face(&file(case, "init."), &[]).expect("a checkpoint")).expect("values");
         let row = Row { lr: 1e-3, weight_decay: 0.01, ..Row::default() };
         let all = Group::new("all", row, model.params().into_iter().map(|param| param.name));
         let optimizer = Optimizer::new(engine, &parameters, &[all], Settings::default()).expect("an optimizer");
         let batch = sequences(case, engine);
         let kept = |label: &str| label == "embedded" || label.ends_with("c_proj.z") || label.ends_with(".y");
-        let pass = model.training(batch.batch, batch.context, |_| true).expect("a pass").keeping(kept);
+        let pass = model.training(batch.examples, batch.context, |_| true).expect("a pass").keeping(kept);
         let space = pass.allocate(engine).expect("memory");
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
         let dispatches = space.dispatches::<Box<dyn std::error::Error>>(
             &batch,
-            loss,
+            LOSS,
             |name| Ok(parameters.place(name)?),
             |name| Ok(Some(optimizer.gradient(name)?)),
             false,
@@ -95,12 +93,12 @@ impl Run {
     /// The mean loss of the batch, with gradients behind it.
     fn pass(&self) -> f64 {
         self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
-        let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics.all()).expect("metrics");
+        let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics[0].all()).expect("metrics");
         metrics[0].mean_loss()
     }
 }
 
-fn sequences(case: &Case, engine: &Engine) -> Sequences {
+fn sequences(case: &Case, engine: &Engine) -> Batch {
     let is_decoder = case.text("kind") == "decoder";
     let [batch, context] = case.array("inputs").shape[..] else { panic!("{}: inputs", case.name) };
     let mask = if is_decoder {
@@ -108,15 +106,13 @@ fn sequences(case: &Case, engine: &Engine) -> Sequences {
     } else {
         ints(engine, case, "mask")
     };
-    Sequences {
-        batch,
-        context,
-        tokens: ints(engine, case, "inputs").all(),
-        mask: mask.all(),
-        types: (!is_decoder).then(|| ints(engine, case, "types").all()),
-        labels: ints(engine, case, if is_decoder { "targets" } else { "labels" }).all(),
-        position: engine.buffer("position", size_of::<Position>() as u64).expect("a buffer").all(),
-    }
+    let labels = ints(engine, case, if is_decoder { "targets" } else { "labels" });
+    let there = Batch::new(engine, batch, context)
+        .expect("a batch")
+        .with("tokens", ints(engine, case, "inputs").all())
+        .with("mask", mask.all())
+        .with("labels", labels.all());
+    if is_decoder { there } else { there.with("types", ints(engine, case, "types").all()) }
 }
 
 /// Size of the difference, and of what is expected.
@@ -150,11 +146,11 @@ fn check(name: &str, activations: &[(&str, &str)]) {
 }
 
 fn check_gradients(case: &Case, run: &Run) {
-    let config = config(case);
-    let expected = config.from_hugging_face(&file(case, "grad."), &[]).expect("gradients");
+    let model = model(case);
+    let expected = model.from_hugging_face(&file(case, "grad."), &[]).expect("gradients");
     let expected = safetensors::SafeTensors::deserialize(&expected).expect("a file");
     let mut worst = 0.0f64;
-    for param in config.params() {
+    for param in model.params() {
         let got: Vec<f32> = run.engine.read(&run.optimizer.gradient(&param.name).expect("a range")).expect("values");
         let view = expected.tensor(&param.name).expect("a gradient");
         let values: Vec<f64> =

@@ -2,20 +2,20 @@
 //! dispatch touches.
 
 use crate::support::noise;
-use gradus::engine::layout::{IGNORED, Metrics, Position};
+use gradus::engine::layout::{IGNORED, Metrics};
 use gradus::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Range, Submission};
-use gradus::nn::transformer::{Config, Kind, LossOptions, Pass, Pooling, Sequences, Transformer, Workspace};
-use gradus::nn::{Activation, Error};
+use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
+use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Model, Pass, Workspace};
 use gradus::params::Storage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-pub(crate) const LOSS: LossOptions = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
+pub(crate) const LOSS: LossOptions =
+    LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
 
 /// Nothing is a multiple of anything.
-pub(crate) fn config(kind: Kind) -> Config {
-    Config {
-        kind,
+pub(crate) fn sizes() -> Sizes {
+    Sizes {
         layers: 2,
         heads: 3,
         hidden: 12,
@@ -28,29 +28,56 @@ pub(crate) fn config(kind: Kind) -> Config {
     }
 }
 
-pub(crate) fn decoder(tied: bool) -> Config {
-    config(Kind::Decoder { tied })
+pub(crate) fn decoder(tied: bool) -> Model {
+    Gpt2 { sizes: sizes(), tied }.into()
 }
 
-pub(crate) fn encoder(types: usize, pooling: Pooling) -> Config {
-    config(Kind::Encoder { types, classes: 3, pooling })
+pub(crate) fn encoder(types: usize, pooling: Pooling) -> Model {
+    Bert { sizes: sizes(), types, classes: 3, pooling }.into()
+}
+
+/// The model with other sizes.
+pub(crate) fn with(model: &Model, change: impl FnOnce(&mut Sizes)) -> Model {
+    let mut model = model.clone();
+    match &mut model {
+        Model::Gpt2(model) => change(&mut model.sizes),
+        Model::Bert(model) => change(&mut model.sizes),
+        other => panic!("{other:?} is no transformer"),
+    }
+    model
+}
+
+pub(crate) fn sizes_of(model: &Model) -> &Sizes {
+    match model {
+        Model::Gpt2(model) => &model.sizes,
+        Model::Bert(model) => &model.sizes,
+        other => panic!("{other:?} is no transformer"),
+    }
+}
+
+/// Token types and classes of an encoder; a decoder has neither.
+pub(crate) fn heads_of(model: &Model) -> [usize; 2] {
+    match model {
+        Model::Bert(model) => [model.types, model.classes],
+        _ => [0, 0],
+    }
 }
 
 /// All kinds that there are.
-pub(crate) fn kinds() -> Vec<Config> {
+pub(crate) fn kinds() -> Vec<Model> {
     let encoders = [(2, Pooling::First), (0, Pooling::First), (2, Pooling::Mean), (0, Pooling::Mean)];
     [true, false].map(decoder).into_iter().chain(encoders.map(|(types, pooling)| encoder(types, pooling))).collect()
 }
 
 /// Values that leave nothing at 0 or 1.
-pub(crate) fn values(config: &Config) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn values(model: &Model) -> Vec<(String, Vec<f32>)> {
     let values = |(seed, param): (usize, gradus::params::Param)| {
         let is_scale = param.name.ends_with(".weight") && param.shape.len() == 1;
         let around = if is_scale { 1.0 } else { 0.0 };
         let values = noise(seed as u32, param.elements()).into_iter().map(|value| around + 0.3 * value);
         (param.name, values.collect())
     };
-    config.params().into_iter().enumerate().map(values).collect()
+    model.params().into_iter().enumerate().map(values).collect()
 }
 
 /// A batch on the host.
@@ -66,22 +93,20 @@ pub(crate) struct Data {
 
 impl Data {
     /// Any tokens. Every second sequence of an encoder ends in padding.
-    pub(crate) fn new(config: &Config, batch: usize, context: usize) -> Data {
+    pub(crate) fn new(model: &Model, batch: usize, context: usize) -> Data {
         let below = |seed: u32, count: usize, end: usize| -> Vec<u32> {
             noise(seed, count).iter().map(|x| ((x + 1.0) / 2.0 * end as f32) as u32).collect()
         };
-        let (rows, pads) = (batch * context, matches!(config.kind, Kind::Encoder { .. }));
+        let ([types, classes], vocab) = (heads_of(model), sizes_of(model).vocab);
+        let (rows, pads) = (batch * context, classes > 0);
         let padding = |row: usize| pads && (row / context) % 2 == 1 && row % context >= context.div_ceil(2);
-        let labels = match config.kind {
-            Kind::Decoder { .. } => below(3, rows, config.vocab),
-            Kind::Encoder { classes, .. } => below(4, batch, classes),
-        };
+        let labels = if pads { below(4, batch, classes) } else { below(3, rows, vocab) };
         Data {
             batch,
             context,
-            tokens: below(1, rows, config.vocab),
+            tokens: below(1, rows, vocab),
             mask: (0..rows).map(|row| u32::from(!padding(row))).collect(),
-            types: below(2, rows, config.types().max(1)),
+            types: below(2, rows, types.max(1)),
             labels,
         }
     }
@@ -99,23 +124,18 @@ impl Data {
         }
     }
 
-    pub(crate) fn on(&self, engine: &Engine, config: &Config) -> Sequences {
-        let upload = |name: &str, values: &[u32]| engine.buffer_with(name, values).expect("a buffer").all();
-        Sequences {
-            batch: self.batch,
-            context: self.context,
-            tokens: upload("tokens", &self.tokens),
-            mask: upload("mask", &self.mask),
-            types: (config.types() > 0).then(|| upload("types", &self.types)),
-            labels: upload("labels", &self.labels),
-            position: engine.buffer("position", size_of::<Position>() as u64).expect("a buffer").all(),
-        }
+    pub(crate) fn on(&self, engine: &Engine) -> Batch {
+        let batch = Batch::new(engine, self.batch, self.context).expect("a batch");
+        let inputs = [("tokens", &self.tokens), ("mask", &self.mask), ("types", &self.types), ("labels", &self.labels)];
+        inputs.into_iter().fold(batch, |batch, (name, values)| {
+            batch.with(name, engine.buffer_with(name, values).expect("a buffer").all())
+        })
     }
 }
 
 pub(crate) struct Bed {
     pub(crate) engine: Engine,
-    pub(crate) config: Config,
+    pub(crate) model: Model,
     pub(crate) values: HashMap<String, Buffer>,
     pub(crate) gradients: HashMap<String, Buffer>,
     /// Whose gradients a pass has asked for.
@@ -123,25 +143,24 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) fn new(engine: &Engine, config: &Config) -> Bed {
+    pub(crate) fn new(engine: &Engine, model: &Model) -> Bed {
         let (mut params, mut gradients) = (HashMap::new(), HashMap::new());
-        for (name, values) in values(config) {
+        for (name, values) in values(model) {
             gradients.insert(name.clone(), engine.buffer(&format!("d.{name}"), 4 * values.len() as u64).expect("one"));
             params.insert(name.clone(), engine.buffer_with(&name, &values).expect("a buffer"));
         }
-        let (engine, config, asked) = (engine.clone(), config.clone(), RefCell::default());
-        Bed { engine, config, values: params, gradients, asked }
+        let (engine, model, asked) = (engine.clone(), model.clone(), RefCell::default());
+        Bed { engine, model, values: params, gradients, asked }
     }
 
     pub(crate) fn pass(&self, data: &Data, trainable: impl Fn(&str) -> bool) -> Pass {
-        let model = Transformer::new(self.config.clone()).expect("a model");
-        model.training(data.batch, data.context, trainable).expect("a pass")
+        self.model.training(data.batch, data.context, trainable).expect("a pass")
     }
 
     pub(crate) fn dispatches(
         &self,
         space: &Workspace,
-        batch: &Sequences,
+        batch: &Batch,
         loss: LossOptions,
         accumulate: bool,
     ) -> Vec<Dispatch> {
@@ -158,7 +177,7 @@ impl Bed {
     /// A pass that is ready to run.
     pub(crate) fn ready(&self, pass: Pass, data: &Data, loss: LossOptions, accumulate: bool) -> Ready {
         let space = pass.allocate(&self.engine).expect("memory");
-        let batch = data.on(&self.engine, &self.config);
+        let batch = data.on(&self.engine);
         let mut program = Program::new("pass");
         program.dispatches = self.dispatches(&space, &batch, loss, accumulate);
         let pass = self.engine.prepare(program).expect("a program");
@@ -177,7 +196,7 @@ impl Bed {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        self.config.params().into_iter().map(|param| param.name).collect()
+        self.model.params().into_iter().map(|param| param.name).collect()
     }
 }
 
@@ -191,7 +210,7 @@ impl Ready {
     /// The mean loss.
     pub(crate) fn run(&self) -> f64 {
         self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
-        let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics.all()).expect("metrics");
+        let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics[0].all()).expect("metrics");
         metrics[0].mean_loss()
     }
 

@@ -1,9 +1,9 @@
 //! Files of Hugging Face in and out: names with and without prefixes, Conv1D the other way round, and all that is wrong
 //! with a file in one error.
 
-use crate::transformer_bed::{decoder, encoder, kinds, values};
-use gradus::nn::Error;
-use gradus::nn::transformer::{Config, Kind, Pooling};
+use crate::transformer_bed::{decoder, encoder, kinds, sizes, values};
+use gradus::nn::models::{Bert, Pooling};
+use gradus::nn::{Error, Family, Model};
 use gradus::params::Param;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// The model's parameters, by their names and shapes of here.
-fn own(config: &Config) -> Tensors {
+fn own(config: &Model) -> Tensors {
     let shapes = config.params().into_iter().map(|Param { shape, .. }| shape);
     values(config).into_iter().zip(shapes).map(|((name, values), shape)| (name, (shape, values))).collect()
 }
@@ -31,11 +31,11 @@ fn tensors(file: &[u8]) -> Tensors {
 }
 
 /// As a file of Hugging Face's.
-fn theirs(config: &Config) -> Tensors {
+fn theirs(config: &Model) -> Tensors {
     tensors(&config.to_hugging_face(&file(&own(config))).expect("a file"))
 }
 
-fn wrong(config: &Config, tensors: &Tensors, new: &[&str]) -> Vec<String> {
+fn wrong(config: &Model, tensors: &Tensors, new: &[&str]) -> Vec<String> {
     match config.from_hugging_face(&file(tensors), new) {
         Err(Error::BadCheckpoint(wrong)) => wrong,
         other => panic!("{other:?}"),
@@ -61,7 +61,7 @@ fn transformer_files_go_out_and_in_unchanged() {
             }
         }
         let back = config.from_hugging_face(&file(&theirs), &[]).expect("a checkpoint");
-        assert!(tensors(&back) == own, "{:?}", config.kind);
+        assert!(tensors(&back) == own, "{config:?}");
     }
 }
 
@@ -149,8 +149,8 @@ fn transformer_files_that_do_not_fit_are_refused_with_all_reasons() {
 #[test]
 fn transformer_files_of_other_kinds_are_refused() {
     let config = encoder(2, Pooling::First);
-    let kind = Kind::Encoder { types: 0, classes: 4, pooling: Pooling::Mean };
-    let reasons = wrong(&Config { kind, ..config.clone() }, &theirs(&config), &[]);
+    let other = Bert { sizes: sizes(), types: 0, classes: 4, pooling: Pooling::Mean };
+    let reasons = wrong(&other.into(), &theirs(&config), &[]);
     let expected = [
         "classifier.bias is of shape [3], not [4]",
         "classifier.weight is of shape [3, 12], not [4, 12]",

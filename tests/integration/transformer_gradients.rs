@@ -2,9 +2,10 @@
 //! do not cover, and dropout, which they leave out.
 
 use crate::support::noise;
-use crate::transformer_bed::{Bed, Data, LOSS, decoder, encoder};
+use crate::transformer_bed::{Bed, Data, LOSS, decoder, encoder, with};
 use gradus::engine::Engine;
-use gradus::nn::transformer::{Config, LossOptions, Pooling};
+use gradus::nn::models::Pooling;
+use gradus::nn::{LossOptions, Model};
 
 fn length(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
@@ -17,7 +18,7 @@ fn direction(gradient: &[f32], seed: u32) -> Vec<f32> {
     gradient.iter().zip(&other).map(|(gradient, other)| gradient / size + other / other_size).collect()
 }
 
-fn check(config: &Config, loss: LossOptions) {
+fn check(config: &Model, loss: LossOptions) {
     const STEP: f32 = 5e-3;
     let engine = Engine::twins();
     let bed = Bed::new(&engine, config);
@@ -37,7 +38,7 @@ fn check(config: &Config, loss: LossOptions) {
         let expected: f64 = gradient.iter().zip(&direction).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         // A loss of 2 in f32 over a step of 0.01 is known to 5e-5.
         let allowed = 1e-2 * expected.abs() + 1e-4;
-        assert!((got - expected).abs() <= allowed, "{:?}: {name}: {got:e}, not {expected:e}", config.kind);
+        assert!((got - expected).abs() <= allowed, "{:?}: {name}: {got:e}, not {expected:e}", config);
     }
 }
 
@@ -52,6 +53,6 @@ fn transformer_gradients_are_those_of_finite_differences() {
 #[test]
 fn transformer_gradients_with_dropout_are_those_of_finite_differences() {
     for base in [decoder(true), encoder(2, Pooling::First), encoder(0, Pooling::Mean)] {
-        check(&Config { dropout: 0.25, ..base }, LOSS);
+        check(&with(&base, |sizes| sizes.dropout = 0.25), LOSS);
     }
 }

@@ -2,11 +2,13 @@
 //! add up, padding, memory that is used again, and odd sizes.
 
 use crate::support::{engines, gpu};
-use crate::transformer_bed::{Bed, Data, LOSS, assert_near, bits, config, decoder, encoder, kinds, touched};
+use crate::transformer_bed::{
+    Bed, Data, LOSS, assert_near, bits, decoder, encoder, kinds, sizes, sizes_of, touched, with,
+};
 use gradus::engine::layout::{IGNORED, Position};
 use gradus::engine::{Dispatch, Engine, Program, Submission};
-use gradus::nn::Error;
-use gradus::nn::transformer::{Config, Kind, LossOptions, Pooling, Transformer};
+use gradus::nn::models::{Bert, Gpt2, Pooling};
+use gradus::nn::{Batch, Error, Family, LossOptions, Model};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row, Storage};
 
@@ -46,7 +48,7 @@ fn cost(bed: &Bed, data: &Data, phase: Phase) -> (usize, u64, u64) {
     let bytes = pass.bytes();
     let space = pass.allocate(&bed.engine).expect("memory");
     let mut program = Program::new("phase");
-    program.dispatches = bed.dispatches(&space, &data.on(&bed.engine, &bed.config), LOSS, false);
+    program.dispatches = bed.dispatches(&space, &data.on(&bed.engine), LOSS, false);
     let mut asked = bed.asked.borrow().clone();
     asked.sort();
     // A tied table gets two parts.
@@ -59,7 +61,7 @@ fn cost(bed: &Bed, data: &Data, phase: Phase) -> (usize, u64, u64) {
 
 #[test]
 fn transformer_costs_fall_with_what_trains() {
-    let check = |config: Config, phases: &[(Phase, usize)]| {
+    let check = |config: Model, phases: &[(Phase, usize)]| {
         let bed = Bed::new(&Engine::cpu(), &config);
         let data = Data::new(&config, 4, 5);
         let costs: Vec<_> = phases.iter().map(|(phase, _)| cost(&bed, &data, phase)).collect();
@@ -77,11 +79,11 @@ fn transformer_costs_fall_with_what_trains() {
 
 #[test]
 fn transformer_backward_does_not_touch_what_lies_below() {
-    let check = |config: Config, phase: Phase, count: usize, allowed: Phase| {
+    let check = |config: Model, phase: Phase, count: usize, allowed: Phase| {
         let bed = Bed::new(&Engine::cpu(), &config);
         let data = Data::new(&config, 2, 5);
         let space = bed.pass(&data, trains(phase)).allocate(&bed.engine).expect("memory");
-        let dispatches = bed.dispatches(&space, &data.on(&bed.engine, &config), LOSS, false);
+        let dispatches = bed.dispatches(&space, &data.on(&bed.engine), LOSS, false);
         let backward = backward(&dispatches);
         assert_eq!(backward.len(), count, "{phase:?}");
         for label in backward.iter().flat_map(touched) {
@@ -107,12 +109,12 @@ fn transformer_backward_does_not_touch_what_lies_below() {
 fn transformer_gradients_do_not_depend_on_what_else_trains() {
     for engine in engines() {
         for base in kinds() {
-            let config = Config { dropout: 0.1, ..base };
+            let config = with(&base, |sizes| sizes.dropout = 0.1);
             let bed = Bed::new(&engine, &config);
             let data = Data::new(&config, 2, 5);
             bed.run(&data, LOSS);
             let full: Vec<Vec<u32>> = bed.names().iter().map(|name| bits(&bed.gradient(name))).collect();
-            let last = config.layers - 1;
+            let last = sizes_of(&config).layers - 1;
             let starts =
                 bed.names().into_iter().chain([format!("transformer.h.{last}."), "encoder.layer.0".to_owned()]);
             // On the slower engine every third.
@@ -129,8 +131,8 @@ fn transformer_gradients_do_not_depend_on_what_else_trains() {
 }
 
 /// Losses and parameters of 20 steps.
-fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
-    let model = Transformer::new(config.clone()).expect("a model");
+fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
+    let model = config.clone();
     let parameters = Parameters::new(engine, &model.params(), None).expect("parameters");
     for (name, values) in config.initial(seed) {
         parameters.upload(&name, &values).expect("values");
@@ -138,7 +140,7 @@ fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
     let row = Row { lr: 1e-3, ..Row::default() };
     let all = Group::new("all", row, model.params().into_iter().map(|param| param.name));
     let mut optimizer = Optimizer::new(engine, &parameters, &[all], Settings::default()).expect("an optimizer");
-    let batch = Data::new(config, 4, 5).on(engine, config);
+    let batch = Data::new(config, 4, 5).on(engine);
     let space = model.training(4, 5, |_| true).expect("a pass").allocate(engine).expect("memory");
     let mut program = Program::new("pass");
     let parameter = |name: &str| Ok(parameters.place(name)?);
@@ -150,10 +152,10 @@ fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
     let mut losses = Vec::new();
     for step in 0..20 {
         let position = Position { step, ..Position::default() };
-        engine.write(&batch.position.buffer, 0, &[position]).expect("a position");
+        engine.write(&batch.get("position").expect("a position").buffer, 0, &[position]).expect("a position");
         engine.submit(&Submission { programs: &[&pass], ..Submission::default() }).expect("a pass");
         optimizer.step().expect("a step");
-        let metrics: Vec<gradus::engine::layout::Metrics> = engine.read(&space.metrics.all()).expect("metrics");
+        let metrics: Vec<gradus::engine::layout::Metrics> = engine.read(&space.metrics[0].all()).expect("metrics");
         losses.push(metrics[0].mean_loss());
     }
     let values = model.params().into_iter().flat_map(|param| parameters.download(&param.name).expect("values"));
@@ -163,12 +165,12 @@ fn train(engine: &Engine, config: &Config, seed: u32) -> (Vec<f64>, Vec<u32>) {
 #[test]
 fn transformer_runs_repeat_bit_by_bit_with_dropout() {
     for base in [decoder(true), encoder(2, Pooling::First)] {
-        let config = Config { dropout: 0.1, ..base };
+        let config = with(&base, |sizes| sizes.dropout = 0.1);
         let mut losses = Vec::new();
         for engine in engines() {
             let run = train(&engine, &config, 7);
-            assert!(train(&engine, &config, 7) == run, "{:?} on {}", config.kind, engine.name());
-            assert!(train(&engine, &config, 8).1 != run.1, "{:?} on {}", config.kind, engine.name());
+            assert!(train(&engine, &config, 7) == run, "{:?} on {}", config, engine.name());
+            assert!(train(&engine, &config, 8).1 != run.1, "{:?} on {}", config, engine.name());
             losses.push(run.0);
         }
         for (cpu, gpu) in losses[0].iter().zip(losses.last().expect("one")) {
@@ -178,14 +180,14 @@ fn transformer_runs_repeat_bit_by_bit_with_dropout() {
 }
 
 /// Logits, loss and gradients of both engines.
-fn compare(config: &Config, data: &Data) {
+fn compare(config: &Model, data: &Data) {
     let Some(gpu) = gpu() else { return };
     let [gpu, cpu] = [gpu, Engine::twins()].map(|engine| Bed::new(&engine, config));
     let [got, expected] = [&gpu, &cpu].map(|bed| {
         let ready = bed.run(data, LOSS);
         (ready.run(), ready.read(&ready.space.logits()))
     });
-    let what = format!("{:?}, dropout {}, {} of {}", config.kind, config.dropout, data.batch, data.context);
+    let what = format!("{:?}, {} of {}", config, data.batch, data.context);
     assert!((got.0 - expected.0).abs() <= 1e-5 * expected.0, "{what}: {} and {}", got.0, expected.0);
     assert_near(&format!("{what}: logits"), &got.1, &expected.1, 1e-5);
     for name in gpu.names() {
@@ -199,7 +201,7 @@ fn transformer_engines_agree_at_odd_sizes_and_with_dropout() {
         for (batch, context) in [(1, 5), (1, 1), (3, 4)] {
             compare(&base, &Data::new(&base, batch, context));
         }
-        let config = Config { dropout: 0.1, ..base };
+        let config = with(&base, |sizes| sizes.dropout = 0.1);
         compare(&config, &Data::new(&config, 3, 5));
     }
 }
@@ -218,7 +220,7 @@ fn transformer_micro_batches_add_up_to_the_whole() {
                 bed.ready(bed.pass(&part, |_| true), &part, half, number > 0).run();
             }
             for (name, whole) in bed.names().iter().zip(&whole) {
-                let what = format!("{:?}: {name} on {}", config.kind, engine.name());
+                let what = format!("{:?}: {name} on {}", config, engine.name());
                 assert_near(&what, &bed.gradient(name), whole, 1e-5);
             }
         }
@@ -233,7 +235,7 @@ fn transformer_padding_alone_makes_no_nan() {
             let mut data = Data::new(&config, 2, 5);
             data.mask[..5].fill(0);
             let loss = bed.run(&data, LOSS).run();
-            assert!(loss.is_finite(), "{:?} on {}: {loss}", config.kind, engine.name());
+            assert!(loss.is_finite(), "{:?} on {}: {loss}", config, engine.name());
             for name in bed.names() {
                 assert!(bed.gradient(&name).iter().all(|value| value.is_finite()), "{name} on {}", engine.name());
             }
@@ -254,28 +256,27 @@ fn transformer_evaluation_drops_nothing() {
     for engine in engines() {
         for config in kinds() {
             let logits = |dropout: f32, trains: bool| {
-                let bed = Bed::new(&engine, &Config { dropout, ..config.clone() });
+                let bed = Bed::new(&engine, &with(&config, |sizes| sizes.dropout = dropout));
                 let data = Data::new(&config, 2, 5);
-                let model = Transformer::new(bed.config.clone()).expect("a model");
+                let model = bed.model.clone();
                 let pass = if trains { model.training(2, 5, |_| true) } else { model.evaluation(2, 5) };
                 let ready = bed.ready(pass.expect("a pass"), &data, LOSS, false);
                 let loss = ready.run();
                 (loss.to_bits(), bits(&ready.read(&ready.space.logits())))
             };
             let expected = logits(0.0, true);
-            assert!(logits(0.0, false) == expected, "{:?} on {}", config.kind, engine.name());
-            assert!(logits(0.5, false) == expected, "{:?} on {}", config.kind, engine.name());
-            assert!(logits(0.5, true) != expected, "{:?} on {}", config.kind, engine.name());
+            assert!(logits(0.0, false) == expected, "{:?} on {}", config, engine.name());
+            assert!(logits(0.5, false) == expected, "{:?} on {}", config, engine.name());
+            assert!(logits(0.5, true) != expected, "{:?} on {}", config, engine.name());
         }
     }
 }
 
 #[test]
 fn transformer_memory_is_used_again() {
-    for kind in kinds().into_iter().map(|config| config.kind) {
-        let config = Config { layers: 6, dropout: 0.1, ..config(kind) };
-        let model = Transformer::new(config).expect("a model");
-        let bytes = |pass: gradus::nn::transformer::Pass| (pass.bytes(), pass.keeping(|_| true).bytes());
+    for kind in kinds() {
+        let model = with(&kind, |sizes| (sizes.layers, sizes.dropout) = (6, 0.1));
+        let bytes = |pass: gradus::nn::Pass| (pass.bytes(), pass.keeping(|_| true).bytes());
         let (training, all) = bytes(model.training(4, 5, |_| true).expect("a pass"));
         let (evaluation, all_of_it) = bytes(model.evaluation(4, 5).expect("a pass"));
         println!("{kind:?}: training {training} of {all}, evaluation {evaluation} of {all_of_it}");
@@ -313,7 +314,7 @@ fn transformer_values_that_are_kept_stay_and_change_nothing() {
 #[test]
 fn transformer_refuses_sizes_that_do_not_fit() {
     let config = encoder(2, Pooling::Mean);
-    let model = Transformer::new(config.clone()).expect("a model");
+    let model = config.clone();
     for (batch, context, expected) in [
         (1, 6, "context = 6 is not from 1 to the model's context"),
         (1, 0, "context = 0 is not from 1 to the model's context"),
@@ -330,53 +331,54 @@ fn transformer_refuses_sizes_that_do_not_fit() {
     let bed = Bed::new(&Engine::cpu(), &config);
     let data = Data::new(&config, 2, 5);
     let space = bed.pass(&data, |_| true).allocate(&bed.engine).expect("memory");
-    let refused = |batch: &gradus::nn::transformer::Sequences| {
+    let refused = |batch: &Batch| {
         let all = |name: &str| Ok((bed.values[name].all(), Storage::F32));
         let made = space.dispatches::<Error>(batch, LOSS, all, |_| Ok(None), false);
         made.expect_err("another batch").to_string()
     };
-    let other = Data::new(&config, 3, 5).on(&bed.engine, &config);
+    let other = Data::new(&config, 3, 5).on(&bed.engine);
     assert_eq!(refused(&other), "batch = 3 is not what the workspace was made for");
-    let mut untyped = data.on(&bed.engine, &config);
-    untyped.types = None;
-    assert_eq!(refused(&untyped), "types = 2 is not possible for a batch without token types");
+    let empty = Batch::new(&bed.engine, 2, 5).expect("a batch");
+    assert_eq!(refused(&empty), "the batch holds no \"tokens\", which the model reads");
+    let short = bed.engine.buffer("mask", 36).expect("a buffer").all();
+    let short = data.on(&bed.engine).with("mask", short);
+    assert_eq!(refused(&short), "the batch holds 36 bytes of \"mask\"; the model reads 40");
 }
 
 #[test]
 fn transformer_configs_without_sense_are_refused() {
-    let refused = |config: Config| config.check().expect_err("nonsense").to_string();
+    let refused = |model: Model| model.check().expect_err("nonsense").to_string();
     let base = decoder(true);
-    let sizes: [(&str, Config); 6] = [
-        ("layers", Config { layers: 0, ..base.clone() }),
-        ("heads", Config { heads: 0, ..base.clone() }),
-        ("hidden", Config { hidden: 0, ..base.clone() }),
-        ("intermediate", Config { intermediate: 0, ..base.clone() }),
-        ("vocab", Config { vocab: usize::MAX, ..base.clone() }),
-        ("context", Config { context: 0, ..base.clone() }),
+    let all: [(&str, Model); 6] = [
+        ("layers", with(&base, |sizes| sizes.layers = 0)),
+        ("heads", with(&base, |sizes| sizes.heads = 0)),
+        ("hidden", with(&base, |sizes| sizes.hidden = 0)),
+        ("intermediate", with(&base, |sizes| sizes.intermediate = 0)),
+        ("vocab", with(&base, |sizes| sizes.vocab = usize::MAX)),
+        ("context", with(&base, |sizes| sizes.context = 0)),
     ];
-    for (setting, config) in sizes {
+    for (setting, config) in all {
         let reason = refused(config);
         assert!(reason.starts_with(setting) && reason.ends_with("is not from 1 to 2^24"), "{reason}");
     }
     for (heads, hidden) in [(5, 12), (2, 12), (12, 12)] {
-        let reason = refused(Config { heads, hidden, ..base.clone() });
+        let reason = refused(with(&base, |sizes| (sizes.heads, sizes.hidden) = (heads, hidden)));
         assert_eq!(reason, format!("heads = {heads} is not a number that divides hidden into multiples of 4"));
     }
-    let reason = refused(Config { heads: 1, hidden: 132, ..base.clone() });
+    let reason = refused(with(&base, |sizes| (sizes.heads, sizes.hidden) = (1, 132)));
     assert_eq!(reason, "heads = 1 is not so many that a head has at most 128 numbers");
     for dropout in [-0.1, 1.0, f32::NAN] {
-        let reason = refused(Config { dropout, ..base.clone() });
+        let reason = refused(with(&base, |sizes| sizes.dropout = dropout));
         assert!(reason.starts_with("dropout = ") && reason.ends_with("is not in [0, 1)"), "{reason}");
     }
     for norm_eps in [-1e-5, f32::NAN, f32::INFINITY] {
-        let reason = refused(Config { norm_eps, ..base.clone() });
+        let reason = refused(with(&base, |sizes| sizes.norm_eps = norm_eps));
         assert!(reason.starts_with("norm_eps = ") && reason.ends_with("is not finite and at least 0"), "{reason}");
     }
     for (types, classes) in [(0, 0), (0, usize::MAX), (usize::MAX, 2)] {
-        let kind = Kind::Encoder { types, classes, pooling: Pooling::Mean };
-        let reason = refused(Config { kind, ..base.clone() });
+        let reason = refused(Bert { sizes: sizes(), types, classes, pooling: Pooling::Mean }.into());
         assert!(reason.starts_with("classes = ") || reason.starts_with("types = "), "{reason}");
     }
-    let reason = Config::decoder("huge", 7, 5).expect_err("no preset").to_string();
+    let reason = Gpt2::preset("huge", 7, 5).expect_err("no preset").to_string();
     assert_eq!(reason, "preset \"huge\" is not known; there are tiny, small and base");
 }

@@ -5,15 +5,14 @@ use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, 
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
 use gradus::nn::Activation;
-use gradus::nn::transformer::{Config as Sizes, Kind, Pooling, Transformer};
+use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
 
-fn sizes(kind: Kind) -> Sizes {
+fn sizes() -> Sizes {
     Sizes {
-        kind,
         layers: 3,
         heads: 2,
         hidden: 16,
@@ -26,20 +25,22 @@ fn sizes(kind: Kind) -> Sizes {
     }
 }
 
-const ENCODER: Kind = Kind::Encoder { types: 2, classes: 3, pooling: Pooling::Mean };
+fn encoder(dropout: f32) -> Bert {
+    Bert { sizes: Sizes { dropout, ..sizes() }, types: 2, classes: 3, pooling: Pooling::Mean }
+}
 
-fn language(sizes: Sizes, fixed: bool) -> Language {
+fn language(fixed: bool) -> Language {
     let vocabulary = Vocabulary::printable_ascii();
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let text = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = text.split(20).expect("two");
-    let model = Transformer::new(sizes).expect("a model");
+    let model = Gpt2 { sizes: sizes(), tied: false };
     let task = Language::new(&model, (&train, &test)).expect("a task");
     if fixed { task.with_fixed_windows() } else { task }
 }
 
 /// Sequences of several lengths, whose class is that of their first token.
-fn labelled(sizes: Sizes) -> ClassifySequences {
+fn labelled(model: &Bert) -> ClassifySequences {
     let one = |number: u32| {
         let length = 1 + pcg(number) % 9;
         let tokens = (0..length).map(|place| pcg(number ^ pcg(place)) % 96).collect::<Vec<u32>>();
@@ -49,8 +50,7 @@ fn labelled(sizes: Sizes) -> ClassifySequences {
     let shape = SequenceSizes { context: 9, vocabulary: 96, types: 2, classes: 3 };
     let set = Sequences::new(shape, &(0..101).map(one).collect::<Vec<_>>()).expect("a set");
     let (train, test) = set.split(30, 3).expect("two");
-    let model = Transformer::new(sizes).expect("a model");
-    ClassifySequences::new(&model, (&train, &test)).expect("a task")
+    ClassifySequences::new(model, (&train, &test)).expect("a task")
 }
 
 const CONFIG: Config = Config {
@@ -134,7 +134,7 @@ phases:
 #[test]
 fn a_decoder_starts_behind_its_frozen_trunk_and_keeps_every_bit() {
     for engine in engines() {
-        let task = language(sizes(Kind::Decoder { tied: false }), true);
+        let task = language(true);
         let whole = run(&engine, &task, DECODER_PHASES, &NONE);
         let kept = run(&engine, &task, DECODER_PHASES, &CONFIG);
         assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
@@ -149,7 +149,7 @@ fn a_decoder_starts_behind_its_frozen_trunk_and_keeps_every_bit() {
         let saved: Vec<i64> =
             whole.phases.iter().zip(&kept.phases).map(|(whole, kept)| whole.1 as i64 - kept.1 as i64).collect();
         assert_eq!(saved, [2 * (1 + 21 - 1), 2 * (1 + 14 + 5 - 2), 2 * (1 + 7 + 3 - 2), 0]);
-        let moving = run(&engine, &language(sizes(Kind::Decoder { tied: false }), false), DECODER_PHASES, &CONFIG);
+        let moving = run(&engine, &language(false), DECODER_PHASES, &CONFIG);
         assert_eq!(moving.phases[0].1, whole.phases[0].1, "windows that move are no examples");
     }
 }
@@ -166,7 +166,7 @@ phases:
 #[test]
 fn an_encoder_does_too_and_keeps_a_row_a_sequence_for_its_head() {
     for engine in engines() {
-        let task = labelled(sizes(ENCODER));
+        let task = labelled(&encoder(0.0));
         let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
         let kept = run(&engine, &task, ENCODER_PHASES, &CONFIG);
         assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
@@ -182,8 +182,8 @@ fn an_encoder_does_too_and_keeps_a_row_a_sequence_for_its_head() {
 
 #[test]
 fn parameters_in_bf16_keep_every_bit_too() {
-    let decoder = language(sizes(Kind::Decoder { tied: false }), true);
-    let encoder = labelled(sizes(ENCODER));
+    let decoder = language(true);
+    let encoder = labelled(&encoder(0.0));
     for (task, schedule) in [(&decoder as &dyn Task, DECODER_PHASES), (&encoder, ENCODER_PHASES)] {
         for engine in engines() {
             let of = |config: Config| run(&engine, task, schedule, &Config { parameters: Storage::Bf16, ..config });
@@ -197,7 +197,7 @@ fn parameters_in_bf16_keep_every_bit_too() {
 #[test]
 fn host_memory_and_pages_give_the_same_bits() {
     for engine in engines() {
-        let task = labelled(sizes(ENCODER));
+        let task = labelled(&encoder(0.0));
         let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
         let host = run(&engine, &task, ENCODER_PHASES, &HOST);
         assert_eq!(whole.evaluations, host.evaluations, "on {}", engine.name());
@@ -214,8 +214,7 @@ fn host_memory_and_pages_give_the_same_bits() {
 #[test]
 fn dropout_below_the_head_keeps_nothing() {
     for engine in engines() {
-        let dropping = Sizes { dropout: 0.1, ..sizes(ENCODER) };
-        let mut trainer = trainer(&engine, &labelled(dropping), ENCODER_PHASES, &CONFIG);
+        let mut trainer = trainer(&engine, &labelled(&encoder(0.1)), ENCODER_PHASES, &CONFIG);
         trainer.advance(|_| ()).expect("a step");
         assert_eq!(trainer.trunk_bytes(), 0);
         // The test drops nothing.
@@ -227,7 +226,7 @@ fn dropout_below_the_head_keeps_nothing() {
 #[test]
 fn values_uploaded_in_a_run_are_seen() {
     for engine in engines() {
-        let task = labelled(sizes(ENCODER));
+        let task = labelled(&encoder(0.0));
         let bits = |config: &Config| {
             let mut trainer = trainer(&engine, &task, ENCODER_PHASES, config);
             trainer.advance(|_| ()).expect("a step");
@@ -248,7 +247,7 @@ fn values_uploaded_in_a_run_are_seen() {
 #[test]
 fn a_step_uploads_its_rows_only_from_host_memory() {
     for engine in fresh_gpu().into_iter().chain([Engine::cpu()]) {
-        let task = labelled(sizes(ENCODER));
+        let task = labelled(&encoder(0.0));
         for (config, bytes) in [(&CONFIG, 0), (&HOST, 8 * 16 * 4)] {
             let mut trainer = trainer(&engine, &task, ENCODER_PHASES, config);
             trainer.advance(|_| ()).expect("a step");

@@ -1,9 +1,67 @@
 //! Dropout.
 
-use super::Operation;
-use crate::engine::layout::Dropout;
-use crate::engine::{Dispatch, Engine, Range};
+use super::{Draft, Operate, Uses, quads};
+use crate::engine::{Dispatch, Engine, Range, layout};
 use crate::nn::Error;
+use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+
+/// y = dropout(x), and what else is added. `stream` tells one dropout of a model from another. Its own backward pass.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Dropout {
+    pub(in crate::nn) x: Value,
+    pub(in crate::nn) y: Value,
+    pub(in crate::nn) residual: Option<Value>,
+    position: Value,
+    rate: f32,
+    stream: u32,
+}
+
+impl Graph {
+    /// Zeroes a share of x and scales the rest, in training alone. The model gives each of its dropouts a `stream` of its own.
+    pub fn dropout(&mut self, x: Value, rate: f32, stream: u32) -> Value {
+        if !self.trains || rate == 0.0 {
+            return x;
+        }
+        let (form, position) = (self.form(x), self.position());
+        let y = self.value(format!("dropout.{stream}"), form);
+        self.push(Dropout { x, y, residual: None, position, rate, stream });
+        y
+    }
+
+    /// Where the batch stands.
+    pub(super) fn position(&mut self) -> Value {
+        self.input("position", Form::Fixed { bytes: size_of::<layout::Position>() as u64 })
+    }
+}
+
+impl Operate for Dropout {
+    fn uses(&self) -> Uses {
+        let reads = [Some(self.x), self.residual, Some(self.position)];
+        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), [self.y])
+    }
+
+    fn drops(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dy) = back.of(self.y) else { return };
+        if let Some(residual) = self.residual.filter(|residual| back.needs(*residual)) {
+            back.pass(residual, dy);
+        }
+        if back.needs(self.x) {
+            back.write(self.x, |dx| Dropout { x: dy, y: dx, residual: None, ..self.clone() });
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let size = at.rows(self.x) * quads(at.width(self.x));
+        let shape = layout::Dropout::new(at.loss.seed, self.stream, f64::from(self.rate), size);
+        let memory = at.ranges([self.x, self.y, self.position])?;
+        let residual = self.residual.map(|residual| at.range(residual)).transpose()?;
+        Ok(Some(dropout(at.engine(), &shape, memory, residual)?))
+    }
+}
 
 /// Drops and scales; backward is the same with gradients. With a residual, adds it: y = residual + dropout(x). Memory: x,
 /// y, position.
@@ -12,12 +70,12 @@ use crate::nn::Error;
 /// Out of device memory.
 pub fn dropout(
     engine: &Engine,
-    shape: &Dropout,
+    shape: &layout::Dropout,
     [x, y, position]: [Range; 3],
     residual: Option<Range>,
 ) -> Result<Dispatch, Error> {
     let (name, streams) = if residual.is_some() { ("dropout.residual", 3) } else { ("dropout", 2) };
     let memory = [x, y, position].into_iter().chain(residual).map(Into::into).collect();
     let quads = u64::from(shape.quads);
-    Operation::of_elements(name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
+    Draft::of_elements(name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
 }

@@ -1,10 +1,174 @@
 //! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
 //! of its own.
 
-use super::{Operation, read_as, switch, variant};
-use crate::engine::layout::{Embedding, NONE};
-use crate::engine::{Dispatch, Engine, Range};
+use super::{Draft, Operate, Uses, quads, read_as, switch, variant};
+use crate::engine::layout::NONE;
+use crate::engine::{Dispatch, Engine, Range, counted, layout};
+use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
 use crate::nn::{Error, Parameter};
+
+/// A table of a model: its parameter, and how many entries it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The parameter's name.
+    pub parameter: String,
+    /// Its rows.
+    pub entries: usize,
+}
+
+/// The sum of a token's embedding, its position's and its type's.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Embedding {
+    tokens: Value,
+    types: Option<Value>,
+    /// Of tokens, positions and, where there are any, types.
+    tables: Vec<Table>,
+    y: Value,
+}
+
+/// Which rows of the batch name which entry of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct EmbeddingIndex {
+    sizes: TableSizes,
+    names: Value,
+    previous: Value,
+    last: Value,
+}
+
+/// The gradient of a table, along the chains of rows that name one entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct EmbeddingBackward {
+    sizes: TableSizes,
+    parameter: Option<String>,
+    names: Value,
+    previous: Value,
+    last: Value,
+    dy: Value,
+    adds: bool,
+}
+
+/// Entries of a table, its width, and the token types of its model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TableSizes {
+    entries: usize,
+    width: usize,
+    types: usize,
+}
+
+impl Graph {
+    /// The sum of a token's embedding and its position's, and of its type's where there are `types`, which come with their
+    /// table.
+    pub fn embedding(
+        &mut self,
+        tokens: Value,
+        [token_table, position_table]: [Table; 2],
+        types: Option<(Value, Table)>,
+        width: usize,
+    ) -> Value {
+        let form = Form::Rows { per_example: self.context, width };
+        let y = self.value("embedded", form);
+        let (types, type_table) = types.unzip();
+        let tables = [token_table, position_table].into_iter().chain(type_table).collect();
+        self.push(Embedding { tokens, types, tables, y });
+        y
+    }
+}
+
+impl Embedding {
+    fn types(&self) -> usize {
+        self.tables.get(2).map_or(0, |table| table.entries)
+    }
+}
+
+impl TableSizes {
+    fn shape<E: From<Error>>(self, at: &Placing<'_, E>) -> layout::Embedding {
+        shape(self, [at.examples(), at.context()])
+    }
+}
+
+fn shape(TableSizes { entries, width, types }: TableSizes, [examples, context]: [usize; 2]) -> layout::Embedding {
+    layout::Embedding {
+        rows: counted(examples * context),
+        width: counted(width),
+        quads: counted(quads(width)),
+        context: counted(context),
+        entries: counted(entries),
+        types: counted(types),
+        ..layout::Embedding::default()
+    }
+}
+
+impl Operate for Embedding {
+    fn uses(&self) -> Uses {
+        Uses::new([Some(self.tokens), self.types].into_iter().flatten().collect::<Vec<_>>(), [self.y])
+    }
+
+    fn params(&self) -> Vec<&str> {
+        self.tables.iter().map(|table| table.parameter.as_str()).collect()
+    }
+
+    /// Each table by an index of who names what. Positions are the same in every batch, and so is their index.
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dy) = back.of(self.y) else { return };
+        let (width, batch) = (back.form(self.y).width(), back.batch());
+        let names = [Some(self.tokens), None, self.types];
+        for (table, names) in self.tables.iter().zip(names) {
+            for ([parameter], adds) in back.trained([Some(&table.parameter)]) {
+                let sizes = TableSizes { entries: table.entries, width, types: self.types() };
+                let [names, previous, last] = match names {
+                    Some(names) => {
+                        let form = Form::words(batch[1]);
+                        let previous = back.node("embedding previous", form, Home::Own);
+                        let entries = Form::Fixed { bytes: table.entries as u64 * 4 };
+                        let last = back.node("embedding last", entries, Home::Own);
+                        back.push(EmbeddingIndex { sizes, names, previous, last });
+                        [names, previous, last]
+                    }
+                    None => {
+                        let [positions, previous, last] = position_index(&shape(sizes, batch));
+                        [("positions", positions), ("position previous", previous), ("position last", last)]
+                            .map(|(label, words)| back.constant(label, words))
+                    }
+                };
+                back.push(EmbeddingBackward { sizes, parameter, names, previous, last, dy, adds });
+            }
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let sizes = TableSizes { entries: self.tables[0].entries, width: at.width(self.y), types: self.types() };
+        let types = match (self.types, self.tables.get(2)) {
+            (Some(types), Some(table)) => Some((at.range(types)?, at.parameter(&table.parameter)?)),
+            _ => None,
+        };
+        let tables = [at.parameter(&self.tables[0].parameter)?, at.parameter(&self.tables[1].parameter)?];
+        Ok(Some(embedding(at.engine(), &sizes.shape(at), at.ranges([self.tokens, self.y])?, tables, types)?))
+    }
+}
+
+impl Operate for EmbeddingIndex {
+    fn uses(&self) -> Uses {
+        Uses::new([self.names], [self.previous, self.last])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.names, self.previous, self.last])?;
+        Ok(Some(embedding_index(at.engine(), &self.sizes.shape(at), memory)?))
+    }
+}
+
+impl Operate for EmbeddingBackward {
+    fn uses(&self) -> Uses {
+        Uses::new([self.names, self.previous, self.last, self.dy], [])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let [Some(gradient)] = at.gradients(std::array::from_ref(&self.parameter))? else { return Ok(None) };
+        let [names, previous, last, dy] = at.ranges([self.names, self.previous, self.last, self.dy])?;
+        let memory = [names, previous, last, dy, gradient];
+        Ok(Some(embedding_backward(at.engine(), &self.sizes.shape(at), memory, at.accumulates(self.adds))?))
+    }
+}
 
 /// The embeddings of tokens and their positions, and of their types where given. Memory: tokens, y. Tables: of tokens, of
 /// positions; types: token_types, and their table.
@@ -13,7 +177,7 @@ use crate::nn::{Error, Parameter};
 /// [`Error::TablesDiffer`], [`Error::Unreadable`]; out of device memory.
 pub fn embedding(
     engine: &Engine,
-    shape: &Embedding,
+    shape: &layout::Embedding,
     [tokens, y]: [Range; 2],
     tables: [Parameter; 2],
     types: Option<(Range, Parameter)>,
@@ -29,7 +193,7 @@ pub fn embedding(
     let of_types = types.into_iter().chain(type_table.map(|(range, _)| range));
     let memory = [tokens, token_table, position_table, y].into_iter().chain(of_types).map(Into::into).collect();
     let invocations = u64::from(shape.rows) * u64::from(shape.quads);
-    Operation::of_elements(&name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
+    Draft::of_elements(&name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
 }
 
 /// Which rows name which entry; before [`embedding_backward`], once for each new batch of tokens. Memory: tokens,
@@ -37,10 +201,10 @@ pub fn embedding(
 ///
 /// # Errors
 /// Out of device memory.
-pub fn embedding_index(engine: &Engine, shape: &Embedding, memory: [Range; 3]) -> Result<Dispatch, Error> {
+pub fn embedding_index(engine: &Engine, shape: &layout::Embedding, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let rows = u64::from(shape.rows);
-    Operation::of_elements("embedding_index", memory, rows, 12 * rows).dispatch(engine, 3, shape)
+    Draft::of_elements("embedding_index", memory, rows, 12 * rows).dispatch(engine, 3, shape)
 }
 
 /// The gradient of a table, added to what is there with `accumulate`. Memory: tokens, previous, last, dy, dtable.
@@ -53,7 +217,7 @@ pub fn embedding_index(engine: &Engine, shape: &Embedding, memory: [Range; 3]) -
 /// Out of device memory.
 pub fn embedding_backward(
     engine: &Engine,
-    shape: &Embedding,
+    shape: &layout::Embedding,
     memory: [Range; 5],
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
@@ -62,7 +226,7 @@ pub fn embedding_backward(
     let (rows, entries, quads) = (u64::from(shape.rows), u64::from(shape.entries), u64::from(shape.quads));
     let (places, bytes) = if accumulate { (rows, 48 * rows * quads) } else { (entries, 16 * (rows + entries) * quads) };
     let each = quads_each(places * quads);
-    let mut operation = Operation::of_elements(name, memory, (places * quads).div_ceil(each), bytes);
+    let mut operation = Draft::of_elements(name, memory, (places * quads).div_ceil(each), bytes);
     operation.constants.extend([switch("ACCUMULATE", accumulate), ("QUADS", each as f64)]);
     operation.dispatch(engine, 5, shape)
 }
@@ -75,7 +239,7 @@ fn quads_each(quads: u64) -> u64 {
 
 /// What [`embedding_index`] would make of positions, which are the same in every batch: the position of each row, and
 /// `previous` and `last` for a table of `shape.entries` positions. Uploaded once.
-pub fn position_index(shape: &Embedding) -> [Vec<u32>; 3] {
+pub fn position_index(shape: &layout::Embedding) -> [Vec<u32>; 3] {
     let (rows, context) = (shape.rows, shape.context);
     let positions = (0..rows).map(|r| r % context).collect();
     let previous = (0..rows).map(|r| r.checked_sub(context).unwrap_or(NONE)).collect();

@@ -1,9 +1,132 @@
 //! Layer norm.
 
-use super::{Operation, lanes, or_aside, switch};
-use crate::engine::layout::LayerNorm;
-use crate::engine::{Dispatch, Engine, Range};
+use super::{Draft, Operate, Uses, lanes, or_aside, quads, switch};
+use crate::engine::{Dispatch, Engine, Range, counted, layout};
 use crate::nn::Error;
+use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+
+/// y = norm(x) γ + β. With a residual and a sum, the sum is x + residual, and is what is normalized.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct LayerNorm {
+    gamma: String,
+    beta: String,
+    eps: f32,
+    pub(in crate::nn) x: Value,
+    pub(in crate::nn) residual: Option<(Value, Value)>,
+    y: Value,
+    moments: Value,
+}
+
+/// The gradient of what was normalized, added to what is there where it `adds`.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct LayerNormBackwardInput {
+    norm: LayerNorm,
+    dy: Value,
+    dx: Value,
+    adds: bool,
+}
+
+/// The gradients of γ and β.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct LayerNormBackwardWeight {
+    norm: LayerNorm,
+    dy: Value,
+    parameters: [Option<String>; 2],
+    adds: bool,
+}
+
+impl Graph {
+    /// The layer norm of each row, with `module`'s weight and bias.
+    pub fn layer_norm(&mut self, module: &str, x: Value, eps: f32) -> Value {
+        let form = self.form(x);
+        let y = self.value(format!("{module}.y"), form);
+        let records = Form::Records { bytes_per_example: form.rows() as u64 * 8 };
+        let moments = self.value(format!("{module}.moments"), records);
+        let (gamma, beta) = (format!("{module}.weight"), format!("{module}.bias"));
+        self.push(LayerNorm { gamma, beta, eps, x, residual: None, y, moments });
+        y
+    }
+}
+
+impl LayerNorm {
+    /// What is normalized.
+    fn normed(&self) -> Value {
+        self.residual.map_or(self.x, |(_, sum)| sum)
+    }
+
+    fn shape<E: From<Error>>(&self, at: &Placing<'_, E>) -> layout::LayerNorm {
+        let (rows, width) = (at.rows(self.x), at.width(self.x));
+        layout::LayerNorm { rows: counted(rows), width: counted(width), quads: counted(quads(width)), eps: self.eps }
+    }
+}
+
+impl Operate for LayerNorm {
+    fn uses(&self) -> Uses {
+        let (residual, sum) = self.residual.unzip();
+        let writes = [Some(self.y), Some(self.moments), sum];
+        let reads = [Some(self.x), residual];
+        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), writes.into_iter().flatten().collect::<Vec<_>>())
+    }
+
+    fn params(&self) -> Vec<&str> {
+        vec![&self.gamma, &self.beta]
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dy) = back.of(self.y) else { return };
+        for (parameters, adds) in back.trained([Some(&self.gamma), Some(&self.beta)]) {
+            back.push(LayerNormBackwardWeight { norm: self.clone(), dy, parameters, adds });
+        }
+        let sides = [Some(self.x), self.residual.map(|(residual, _)| residual)];
+        let sides: Vec<Value> = sides.into_iter().flatten().filter(|side| back.needs(*side)).collect();
+        let input = |dx, adds| LayerNormBackwardInput { norm: self.clone(), dy, dx, adds };
+        match sides[..] {
+            [side] => back.add(side, input),
+            // Both sides of the sum have one gradient.
+            [x, residual] => {
+                let dx = back.gradient_for(x);
+                back.push(input(dx, false));
+                back.pass(x, dx);
+                back.pass(residual, dx);
+            }
+            _ => {}
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let ([x, y, moments], gamma, beta) =
+            (at.ranges([self.x, self.y, self.moments])?, at.vector(&self.gamma)?, at.vector(&self.beta)?);
+        let residual = self.residual.map(|(residual, sum)| at.ranges([residual, sum])).transpose()?;
+        Ok(Some(layer_norm(at.engine(), &self.shape(at), [x, gamma, beta, y, moments], residual)?))
+    }
+}
+
+impl Operate for LayerNormBackwardInput {
+    fn uses(&self) -> Uses {
+        Uses::new([self.dy, self.norm.normed(), self.norm.moments], [self.dx]).adding(self.adds)
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let LayerNormBackwardInput { norm, dy, dx, adds } = self;
+        let [dy, x, moments, dx] = at.ranges([*dy, norm.normed(), norm.moments, *dx])?;
+        let memory = [dy, x, at.vector(&norm.gamma)?, moments, dx];
+        Ok(Some(layer_norm_backward_input(at.engine(), &norm.shape(at), memory, *adds)?))
+    }
+}
+
+impl Operate for LayerNormBackwardWeight {
+    fn uses(&self) -> Uses {
+        Uses::new([self.dy, self.norm.normed(), self.norm.moments], [])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let LayerNormBackwardWeight { norm, dy, parameters, adds } = self;
+        let gradients = at.gradients(parameters)?;
+        let memory = at.ranges([*dy, norm.normed(), norm.moments])?;
+        let adds = at.accumulates(*adds);
+        Ok(Some(layer_norm_backward_weight(at.engine(), &norm.shape(at), memory, gradients, adds)?))
+    }
+}
 
 /// y = norm(x) γ + β; with a residual, y = norm(x + residual) γ + β. Memory: x, gamma, beta, y, moments (8 bytes a row);
 /// residual: residual, sum.
@@ -12,13 +135,13 @@ use crate::nn::Error;
 /// Out of device memory.
 pub fn layer_norm(
     engine: &Engine,
-    shape: &LayerNorm,
+    shape: &layout::LayerNorm,
     memory: [Range; 5],
     residual: Option<[Range; 2]>,
 ) -> Result<Dispatch, Error> {
     let (name, streams) = if residual.is_some() { ("layer_norm.residual", 4) } else { ("layer_norm", 2) };
     let memory = memory.into_iter().chain(residual.into_iter().flatten()).map(Into::into).collect();
-    Operation::of_rows(engine, name, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
+    Draft::of_rows(engine, name, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
 }
 
 /// The gradient of what was normalized, added to what is there with `accumulate`. Memory: dy, x (the sum where a
@@ -28,13 +151,13 @@ pub fn layer_norm(
 /// Out of device memory.
 pub fn layer_norm_backward_input(
     engine: &Engine,
-    shape: &LayerNorm,
+    shape: &layout::LayerNorm,
     memory: [Range; 5],
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let name = "layer_norm_backward_input";
-    let mut operation = Operation::of_rows(engine, name, memory, shape.rows, shape.quads, 3);
+    let mut operation = Draft::of_rows(engine, name, memory, shape.rows, shape.quads, 3);
     operation.constants.push(switch("ACCUMULATE", accumulate));
     operation.dispatch(engine, 5, shape)
 }
@@ -45,7 +168,7 @@ pub fn layer_norm_backward_input(
 /// Out of device memory.
 pub fn layer_norm_backward_weight(
     engine: &Engine,
-    shape: &LayerNorm,
+    shape: &layout::LayerNorm,
     [dy, x, moments]: [Range; 3],
     [dgamma, dbeta]: [Option<Range>; 2],
     accumulate: bool,
@@ -54,7 +177,7 @@ pub fn layer_norm_backward_weight(
     let (dgamma, dbeta) = (or_aside(engine, dgamma)?, or_aside(engine, dbeta)?);
     // On a GPU a workgroup takes 8 quads side by side and has 16 lanes go down the rows of each (not measured there).
     let [workgroup, lanes] = engine.sizes().columns;
-    let operation = Operation {
+    let operation = Draft {
         name: "layer_norm_backward_weight",
         memory: vec![dy.into(), x.into(), moments.into(), dgamma.into(), dbeta.into()],
         constants: [self::lanes(lanes), switch("ACCUMULATE", accumulate)].into_iter().chain(frozen).collect(),

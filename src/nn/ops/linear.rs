@@ -1,10 +1,182 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::{Constants, Operation, or_aside, read_as, switch, variant};
-use crate::engine::layout::Linear;
-use crate::engine::{Binding, Dispatch, Engine, Range, Tiling};
-use crate::nn::{Activation, Error, Parameter};
+use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch, variant};
+use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
+use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
+use crate::nn::{Error, Parameter};
 use crate::params::Storage;
+
+/// z = x Wᵀ + b, then what is folded in.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Linear {
+    weight: String,
+    bias: Option<String>,
+    x: Value,
+    pub(in crate::nn) z: Value,
+    pub(in crate::nn) fused: Fused,
+}
+
+/// What is folded into a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::nn) enum Fused {
+    Nothing,
+    /// Writes the activation of z too.
+    Activation(Activation, Value),
+    /// Adds this value.
+    Residual(Value),
+}
+
+/// dx = dz W, through the activation that made x where there is one; added to what is there where it `adds`.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct LinearBackwardInput {
+    weight: String,
+    dz: Value,
+    below: Option<(Activation, Value)>,
+    dx: Value,
+    adds: bool,
+}
+
+/// The gradients of a layer's weight and bias.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct LinearBackwardWeight {
+    parameters: [Option<String>; 2],
+    dz: Value,
+    x: Value,
+    adds: bool,
+}
+
+impl Graph {
+    /// x Wᵀ + b, with `module`'s weight and bias.
+    pub fn linear(&mut self, module: &str, x: Value, outputs: usize) -> Value {
+        let z = self.value(format!("{module}.z"), self.rows_like(x, outputs));
+        self.linear_into(module, x, z);
+        z
+    }
+
+    /// x Wᵀ with a weight by its own name: a tied embedding is one like any other.
+    pub fn product(&mut self, label: &str, weight: &str, x: Value, outputs: usize) -> Value {
+        let z = self.value(label, self.rows_like(x, outputs));
+        self.push(Linear { weight: weight.to_owned(), bias: None, x, z, fused: Fused::Nothing });
+        z
+    }
+
+    /// Several layers of one x, side by side in one value, a plane each.
+    pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize) -> Value {
+        let plane = self.rows_like(x, outputs);
+        let form = Form::Planes { count: modules.len(), per_example: plane.rows(), width: outputs };
+        let planes = self.value(label, form);
+        for (number, module) in modules.iter().enumerate() {
+            let z = self.node(format!("{module}.z"), plane, Home::Plane { of: planes, number });
+            self.linear_into(module, x, z);
+        }
+        planes
+    }
+
+    fn linear_into(&mut self, module: &str, x: Value, z: Value) {
+        let (weight, bias) = (format!("{module}.weight"), Some(format!("{module}.bias")));
+        self.push(Linear { weight, bias, x, z, fused: Fused::Nothing });
+    }
+
+    fn rows_like(&self, x: Value, width: usize) -> Form {
+        Form::Rows { per_example: self.form(x).rows(), width }
+    }
+}
+
+impl Linear {
+    /// The activated value that it makes, the activation and its argument.
+    pub(in crate::nn) fn activated(&self) -> Option<(Value, (Activation, Value))> {
+        match self.fused {
+            Fused::Activation(activation, h) => Some((h, (activation, self.z))),
+            _ => None,
+        }
+    }
+
+    /// The gradient of z.
+    fn dz(&self, back: &mut Backward<'_>) -> Option<Value> {
+        let Some((h, (activation, z))) = self.activated() else { return back.of(self.z) };
+        let dh = back.of(h)?;
+        if back.is_passed(z) {
+            return Some(dh);
+        }
+        back.add(z, |dz, adds| ActivateBackward { activation, z, dh, dz, adds });
+        back.of(z)
+    }
+}
+
+impl Operate for Linear {
+    fn uses(&self) -> Uses {
+        match self.fused {
+            Fused::Nothing => Uses::new([self.x], [self.z]),
+            Fused::Activation(_, h) => Uses::new([self.x], [self.z, h]),
+            Fused::Residual(residual) => Uses::new([self.x, residual], [self.z]),
+        }
+    }
+
+    fn params(&self) -> Vec<&str> {
+        [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(String::as_str).collect()
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dz) = self.dz(back) else { return };
+        for (parameters, adds) in back.trained([Some(&self.weight), self.bias.as_deref()]) {
+            back.push(LinearBackwardWeight { parameters, dz, x: self.x, adds });
+        }
+        if let Fused::Residual(residual) = self.fused
+            && back.needs(residual)
+        {
+            back.pass(residual, dz);
+        }
+        if back.needs(self.x) {
+            let (weight, below) = (self.weight.clone(), back.below(self.x));
+            back.add(self.x, |dx, adds| LinearBackwardInput { weight, dz, below, dx, adds });
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let bias = self.bias.as_ref().map(|bias| at.vector(bias)).transpose()?;
+        let after = match self.fused {
+            Fused::Nothing => After::Nothing,
+            Fused::Activation(activation, h) => After::Activation(activation, at.range(h)?),
+            Fused::Residual(residual) => After::Residual(at.range(residual)?),
+        };
+        let (shape, weight) = (shape(at, self.x, self.z), at.parameter(&self.weight)?);
+        Ok(Some(linear(at.engine(), &shape, weight, at.ranges([self.x, self.z])?, bias, after)?))
+    }
+}
+
+impl Operate for LinearBackwardInput {
+    fn uses(&self) -> Uses {
+        let reads = [Some(self.dz), self.below.map(|(_, z)| z)];
+        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), [self.dx]).adding(self.adds)
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let below = match self.below {
+            Some((activation, z)) => Some((activation, at.range(z)?)),
+            None => None,
+        };
+        let (shape, weight) = (shape(at, self.dx, self.dz), at.parameter(&self.weight)?);
+        let memory = at.ranges([self.dz, self.dx])?;
+        Ok(Some(linear_backward_input(at.engine(), &shape, weight, memory, below, self.adds)?))
+    }
+}
+
+impl Operate for LinearBackwardWeight {
+    fn uses(&self) -> Uses {
+        Uses::new([self.dz, self.x], [])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let (shape, gradients) = (shape(at, self.x, self.dz), at.gradients(&self.parameters)?);
+        let memory = at.ranges([self.dz, self.x])?;
+        Ok(Some(linear_backward_weight(at.engine(), &shape, memory, gradients, at.accumulates(self.adds))?))
+    }
+}
+
+/// Sizes of the layer between x and z, or between their gradients.
+fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value, z: Value) -> layout::Linear {
+    layout::Linear::new(at.rows(x), at.width(x), at.width(z))
+}
 
 /// Folded into a linear layer, so that its result is not read and written once more.
 #[derive(Clone, Debug)]
@@ -23,7 +195,7 @@ pub enum After {
 /// [`Error::Unreadable`]; out of device memory.
 pub fn linear(
     engine: &Engine,
-    shape: &Linear,
+    shape: &layout::Linear,
     weight: Parameter,
     [x, z]: [Range; 2],
     bias: Option<Range>,
@@ -55,7 +227,7 @@ pub fn linear(
 /// [`Error::Unreadable`]; out of device memory.
 pub fn linear_backward_input(
     engine: &Engine,
-    shape: &Linear,
+    shape: &layout::Linear,
     weight: Parameter,
     [dz, dz_below]: [Range; 2],
     below: Option<(Activation, Range)>,
@@ -79,7 +251,7 @@ pub fn linear_backward_input(
 /// Out of device memory.
 pub fn linear_backward_weight(
     engine: &Engine,
-    shape: &Linear,
+    shape: &layout::Linear,
     [dz, x]: [Range; 2],
     [dweight, dbias]: [Option<Range>; 2],
     accumulate: bool,
@@ -97,7 +269,7 @@ pub fn linear_backward_weight(
 /// A pass over a layer, before it has a tiling.
 struct Pass<'a> {
     name: &'static str,
-    shape: &'a Linear,
+    shape: &'a layout::Linear,
     /// How many down and across.
     results: [u32; 2],
     /// How the weight, or its gradient, is stored.
@@ -126,7 +298,7 @@ impl Pass<'_> {
             }
         };
         let name = variant(name, &[form, read_as(stored, shape.inputs, "weight16")?, folded]);
-        Operation { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
+        Draft { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
 }
 
@@ -141,7 +313,7 @@ fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
 }
 
 /// Bytes of inputs, outputs and weights.
-fn streams(shape: &Linear, stored: Storage) -> u64 {
+fn streams(shape: &layout::Linear, stored: Storage) -> u64 {
     let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
     4 * rows * (inputs + outputs) + stored.bytes(inputs * outputs)
 }

@@ -1,9 +1,104 @@
 //! Losses and their sums.
 
-use super::{Operation, switch};
-use crate::engine::layout::Loss;
-use crate::engine::{Dispatch, Engine, Range};
+use super::{Draft, Operate, Uses, quads, switch};
+use crate::engine::layout::{Loss, Verdict};
+use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
+use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+
+/// The loss of each row, and the gradient of the logits, which it makes at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct SoftmaxCrossEntropy {
+    logits: Value,
+    labels: Value,
+    dlogits: Value,
+    verdicts: Value,
+    /// Whether there is a gradient to be made.
+    trains: bool,
+}
+
+/// Adds a batch's verdicts to the counts of its epoch; `loss` is the loss's place among those of the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Tally {
+    verdicts: Value,
+    position: Value,
+    rows: Value,
+    loss: usize,
+}
+
+impl Graph {
+    /// The softmax cross-entropy of each row of logits against its label. A graph may have several: their gradients add up.
+    pub fn softmax_cross_entropy(&mut self, logits: Value, labels: Value) {
+        let loss = self.operations.iter().filter(|operation| operation.is_tally()).count();
+        // Evaluation makes no gradient; what is bound in its place is left alone.
+        let gradient = if self.trains { self.form(logits) } else { Form::Fixed { bytes: 16 } };
+        let label = format!("d.{}", self.label(logits));
+        let dlogits = self.value(label, gradient);
+        let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
+        let verdicts = self.value("verdicts", Form::Records { bytes_per_example });
+        let (trains, position) = (self.trains, self.position());
+        self.push(SoftmaxCrossEntropy { logits, labels, dlogits, verdicts, trains });
+        self.push(Tally { verdicts, position, rows: logits, loss });
+    }
+}
+
+impl super::Operation {
+    pub(in crate::nn) fn is_tally(&self) -> bool {
+        matches!(self, super::Operation::Tally(_))
+    }
+
+    /// Whether it belongs to a loss.
+    pub(in crate::nn) fn is_loss(&self) -> bool {
+        self.is_tally() || matches!(self, super::Operation::SoftmaxCrossEntropy(_))
+    }
+}
+
+impl Operate for SoftmaxCrossEntropy {
+    fn uses(&self) -> Uses {
+        Uses::new([self.logits, self.labels], [self.dlogits, self.verdicts])
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        if back.needs(self.logits) {
+            back.pass(self.logits, self.dlogits);
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let gradient = match (self.trains, at.loss.is_mean) {
+            (false, _) => Gradient::None,
+            (true, false) => Gradient::Scaled,
+            (true, true) => Gradient::Mean,
+        };
+        let memory = at.ranges([self.logits, self.labels, self.dlogits, self.verdicts])?;
+        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, self.logits), memory, gradient)?))
+    }
+}
+
+impl Operate for Tally {
+    fn uses(&self) -> Uses {
+        Uses::new([self.verdicts, self.position], [])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let [verdicts, position] = at.ranges([self.verdicts, self.position])?;
+        let memory = [verdicts, at.metrics(self.loss), position];
+        Ok(Some(tally(at.engine(), &shape(at, self.rows), memory)?))
+    }
+}
+
+fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss {
+    let classes = at.width(logits);
+    Loss {
+        rows: counted(at.rows(logits)),
+        classes: counted(classes),
+        quads: counted(quads(classes)),
+        scale: at.loss.scale,
+        ignore: at.loss.ignore,
+        smoothing: at.loss.smoothing,
+        ..Loss::default()
+    }
+}
 
 /// What becomes of a loss's gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +123,7 @@ pub fn softmax_cross_entropy(
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let streams = if gradient == Gradient::None { 1 } else { 2 };
-    let mut operation = Operation::of_rows(engine, "softmax_cross_entropy", memory, shape.rows, shape.quads, streams);
+    let mut operation = Draft::of_rows(engine, "softmax_cross_entropy", memory, shape.rows, shape.quads, streams);
     operation.constants.push(switch("GRADIENT", gradient != Gradient::None));
     operation.constants.push(switch("MEAN", gradient == Gradient::Mean));
     operation.dispatch(engine, 4, shape)
@@ -39,7 +134,7 @@ pub fn softmax_cross_entropy(
 /// # Errors
 /// Out of device memory.
 pub fn tally(engine: &Engine, shape: &Loss, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    let operation = Operation {
+    let operation = Draft {
         name: "tally",
         memory: memory.into_iter().map(Into::into).collect(),
         constants: Vec::new(),

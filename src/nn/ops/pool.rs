@@ -1,9 +1,77 @@
 //! Pooling over the tokens of a sequence.
 
-use super::Operation;
+use super::{Draft, Operate, Uses, quads};
 use crate::engine::layout::Pool;
-use crate::engine::{Dispatch, Engine, Range};
+use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
+use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+
+/// A row for each example: the mean over those that the mask leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct MeanPool {
+    x: Value,
+    mask: Value,
+    y: Value,
+}
+
+/// The same, backward.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct MeanPoolBackward {
+    dy: Value,
+    mask: Value,
+    dx: Value,
+}
+
+impl Graph {
+    /// The mean over the tokens of each example that the mask leaves.
+    pub fn mean_pool(&mut self, x: Value, mask: Value) -> Value {
+        let form = Form::Rows { per_example: 1, width: self.form(x).width() };
+        let y = self.value("pooled", form);
+        self.push(MeanPool { x, mask, y });
+        y
+    }
+
+    /// The first token of each example.
+    pub fn first_token(&mut self, x: Value) -> Value {
+        let (batch, context) = (counted(self.examples), counted(self.context));
+        let mask = first_tokens(&Pool { batch, context, ..Pool::default() });
+        let mask = self.constant("first tokens", mask);
+        self.mean_pool(x, mask)
+    }
+}
+
+impl Operate for MeanPool {
+    fn uses(&self) -> Uses {
+        Uses::new([self.x, self.mask], [self.y])
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dy) = back.of(self.y).filter(|_| back.needs(self.x)) else { return };
+        back.write(self.x, |dx| MeanPoolBackward { dy, mask: self.mask, dx });
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.x, self.mask, self.y])?;
+        Ok(Some(mean_pool(at.engine(), &shape(at, self.x), memory)?))
+    }
+}
+
+impl Operate for MeanPoolBackward {
+    fn uses(&self) -> Uses {
+        Uses::new([self.dy, self.mask], [self.dx])
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.dy, self.mask, self.dx])?;
+        Ok(Some(mean_pool_backward(at.engine(), &shape(at, self.dx), memory)?))
+    }
+}
+
+/// Sizes of what is pooled.
+fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value) -> Pool {
+    let (batch, context) = (counted(at.examples()), counted(at.context()));
+    Pool { batch, context, quads: counted(quads(at.width(x))), ..Pool::default() }
+}
 
 /// The mean over the tokens that a mask leaves. Memory: x, mask, y. With [`first_tokens`] for a mask: the first token.
 ///
@@ -30,5 +98,5 @@ fn operation(engine: &Engine, name: &str, shape: &Pool, memory: [Range; 3]) -> R
     let memory = memory.into_iter().map(Into::into).collect();
     let pooled = u64::from(shape.batch) * u64::from(shape.quads);
     let bytes = 16 * pooled * (u64::from(shape.context) + 1);
-    Operation::of_elements(name, memory, pooled, bytes).dispatch(engine, 3, shape)
+    Draft::of_elements(name, memory, pooled, bytes).dispatch(engine, 3, shape)
 }

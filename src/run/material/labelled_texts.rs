@@ -30,7 +30,7 @@ impl Reader<'_> {
             Inputs { characters: Some(vocabulary.characters().iter().collect()), classes, ..Inputs::default() }
                 .checked(&[bytemuck::cast_slice(train_set.packed())], &[bytemuck::cast_slice(test_set.packed())]);
         let encoder = self.run.model.encoder(vocabulary.len(), inputs.classes.len())?;
-        let values = self.values(&encoder.params(), || encoder.config().initial(self.run.seed), &inputs)?;
+        let values = self.values(&encoder, &inputs)?;
         if cut + cut_of_test > 0 {
             let (cut, all) = (cut + cut_of_test, train.len() + test.len());
             self.warnings.push(format!(
@@ -41,7 +41,7 @@ impl Reader<'_> {
         let (trained, tested, classes) = (train_set.len(), test_set.len(), inputs.classes.len());
         let what = format!("{trained} texts to train on, {tested} to test, {classes} classes");
         Ok(Material {
-            summary: summary("an encoder", &encoder.params(), &what),
+            summary: summary("an encoder", &encoder, &what),
             task: Box::new(match values {
                 Some(values) => task.starting_from(values),
                 None => task,

@@ -10,6 +10,7 @@ use super::sets::split;
 use super::weights::{Kept, Values, Weights};
 use super::{Error, Inputs, RunFile, Source, Unknown};
 use crate::data::{self, DataSet, UnknownCharacters, Vocabulary};
+use crate::nn::Family;
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
@@ -140,11 +141,11 @@ impl Reader<'_> {
         };
         let model = self.run.model.mlp(train.inputs(), train.classes())?;
         let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
-        let values = self.values(&model.params(), || model.initial(self.run.seed), &inputs)?;
+        let values = self.values(&model, &inputs)?;
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
         let task = Classify::new(&model, (&train, &test))?;
         Ok(Material {
-            summary: summary("an MLP", &model.params(), &what),
+            summary: summary("an MLP", &model, &what),
             task: Box::new(match values {
                 Some(values) => task.starting_from(values),
                 None => task,
@@ -156,19 +157,14 @@ impl Reader<'_> {
     }
 
     /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
-    fn values(
-        &mut self,
-        params: &[Param],
-        initial: impl FnOnce() -> Values,
-        inputs: &Inputs,
-    ) -> Result<Option<Values>, Error> {
+    fn values(&mut self, built: &impl Family, inputs: &Inputs) -> Result<Option<Values>, Error> {
         let Some(weights) = &self.weights else { return Ok(None) };
         let model = &self.run.model;
         let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
         let has_classes = earlier.is_some_and(|earlier| earlier.classes == inputs.classes);
         let tokens = earlier.and_then(|earlier| earlier.characters.as_ref()).map_or(0, |known| known.chars().count());
         let kept = Kept { head: (&model.head(), has_classes), tables: (model.token_tables(), tokens) };
-        let (values, new) = weights.values(params, initial(), &kept)?;
+        let (values, new) = weights.values(&built.params(), built.initial(self.run.seed), &kept)?;
         let file = shown_path(&weights.path);
         if weights.inputs.is_none() {
             let what = match model.token_tables() {
@@ -197,7 +193,7 @@ fn bytes_of(set: &DataSet) -> [&[u8]; 2] {
     [bytemuck::cast_slice(set.values()), bytemuck::cast_slice(set.labels())]
 }
 
-fn summary(kind: &str, params: &[Param], data: &str) -> String {
-    let parameters: usize = params.iter().map(Param::elements).sum();
+fn summary(kind: &str, model: &impl Family, data: &str) -> String {
+    let parameters: usize = model.params().iter().map(Param::elements).sum();
     format!("{kind} of {parameters} parameters; {data}")
 }

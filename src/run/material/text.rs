@@ -38,7 +38,7 @@ impl Reader<'_> {
         let inputs = Inputs { characters: Some(vocabulary.characters().iter().collect()), ..Inputs::default() }
             .checked(&[bytemuck::cast_slice(train.tokens())], &[bytemuck::cast_slice(test.tokens())]);
         let decoder = model.decoder(vocabulary.len())?;
-        let values = self.values(&decoder.params(), || decoder.config().initial(self.run.seed), &inputs)?;
+        let values = self.values(&decoder, &inputs)?;
         if !self.run.trains_trunk && model.has_no_head() {
             let norm = "the output layer is tied to the token table, so nothing but the last norm trains (model.tied: false \
                         gives it a layer of its own)";
@@ -51,7 +51,7 @@ impl Reader<'_> {
         let (tokens, tests) = (train.tokens().len(), test.tokens().len());
         let what = format!("{tokens} characters to train on, {tests} to test, {} different ones", vocabulary.len());
         Ok(Material {
-            summary: summary("a decoder", &decoder.params(), &what),
+            summary: summary("a decoder", &decoder, &what),
             task: Box::new(match values {
                 Some(values) => task.starting_from(values),
                 None => task,

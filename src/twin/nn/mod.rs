@@ -1,5 +1,8 @@
 //! Twins of `shaders/nn`.
 
+mod activate;
+mod activate_backward;
+mod add;
 mod attention;
 mod attention_backward_key_value;
 mod attention_backward_query;
@@ -22,6 +25,9 @@ mod mean_pool_backward;
 mod softmax_cross_entropy;
 mod tally;
 
+pub use activate::activate;
+pub use activate_backward::activate_backward;
+pub use add::add;
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
 pub use attention_backward_query::{AttentionPast, attention_backward_delta, attention_backward_query};

@@ -7,6 +7,7 @@ mod bf16;
 mod chunk;
 mod control;
 mod dropout;
+mod elements;
 mod embedding;
 mod float;
 mod int8;
@@ -31,6 +32,7 @@ pub use control::{
     CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
 };
 pub use dropout::Dropout;
+pub use elements::Elements;
 pub use embedding::{Embedding, NONE};
 pub use float::{clamp_value, larger, lerp, one_minus_exp};
 pub use int8::{BLOCK, Block, CODED, Code, NEAREST, top_of};

@@ -1,4 +1,4 @@
-//! A transformer on the device: a step and a test, from examples of either kind. Both work in the same memory.
+//! A model on the device: a step and a test, from examples of any kind. Both work in the same memory.
 
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
@@ -6,46 +6,15 @@ use super::trunk::Trunk;
 use super::{Config, Error, Test};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
-use crate::nn::transformer::{LossOptions, Pass, Sequences, Transformer};
+use crate::nn::{Batch, Family, LossOptions, Model, Pass};
 use crate::optim::{Optimizer, Parameters};
 
-/// Sequences that there are to be tested on, and tokens of each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tested {
-    pub(super) sequences: usize,
-    pub(super) context: usize,
-}
-
-impl Tested {
-    /// Sequences in a batch: as many as are trained on at once, if there are so many.
-    fn rows(self, config: &Config) -> usize {
-        config.batch_size.min(self.sequences).max(1)
-    }
-
-    /// The same where the device can bind them.
-    pub(super) fn rows_on(self, engine: &Engine, config: &Config, model: &Transformer) -> usize {
-        self.rows(config).min(model.largest_batch(engine, self.context)).max(1)
-    }
-
-    /// Bytes of the activations of a step over sequences of this length where these parameters are trainable, and of
-    /// what a test needs beside them.
-    pub(super) fn activation_bytes(
-        self,
-        config: &Config,
-        (model, context): (&Transformer, usize),
-        trainable: &dyn Fn(&str) -> bool,
-    ) -> Result<u64, Error> {
-        let step = model.training(config.batch_size, context, trainable)?;
-        Ok(step.bytes() + model.evaluation(self.rows(config), self.context)?.bytes_beside(&step))
-    }
-}
-
-/// A transformer and its two sets.
+/// A model and its two sets.
 #[derive(Debug)]
 pub(super) struct OnDevice {
     engine: Engine,
     config: Config,
-    model: Transformer,
+    model: Model,
     train: Set,
     test: Set,
     /// The activations of a step and of a test, which share them.
@@ -56,7 +25,7 @@ pub(super) struct OnDevice {
 #[derive(Debug)]
 struct Set {
     examples: Examples,
-    batch: Sequences,
+    batch: Batch,
     metrics: Buffer,
     trunk: Option<Trunk>,
 }
@@ -65,7 +34,7 @@ impl OnDevice {
     pub(super) fn new(
         engine: &Engine,
         config: &Config,
-        model: &Transformer,
+        model: &Model,
         [train, test]: [Examples; 2],
     ) -> Result<OnDevice, Error> {
         Ok(OnDevice {
@@ -113,20 +82,27 @@ impl Set {
         gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
     ) -> Result<Program, Error> {
         let mut space = pass.allocate_within(engine, activations)?;
-        space.metrics = self.metrics.clone();
-        let (_, micro_batches) = self.examples.steps();
-        let loss =
-            LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0 / micro_batches as f32, seed: config.seed };
+        space.metrics = vec![self.metrics.clone()];
+        let loss = self.loss(config);
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
-        for micro in 0..micro_batches {
+        for micro in 0..self.examples.order().micro_batches {
             program.dispatches.push(self.examples.gather(engine, &self.batch, table, micro)?);
             if let Some(trunk) = &self.trunk {
-                program.dispatches.extend(trunk.gathers(engine, &space, &self.batch.position)?);
+                program.dispatches.extend(trunk.gathers(engine, &space, self.batch.get("position")?)?);
             }
             program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > 0)?);
         }
         Ok(program)
+    }
+
+    fn loss(&self, config: &Config) -> LossOptions {
+        let micro_batches = self.examples.order().micro_batches;
+        let (is_mean, scale) = match self.batch.context {
+            1 => (false, 1.0 / config.rows_per_step() as f32),
+            _ => (true, 1.0 / micro_batches as f32),
+        };
+        LossOptions { ignore: IGNORED, smoothing: 0.0, scale, is_mean, seed: config.seed }
     }
 
     /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.
@@ -150,8 +126,7 @@ impl Set {
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
         let OnDevice { engine, config, model, train, activations, .. } = self;
-        let Sequences { batch, context, .. } = train.batch;
-        let pass = model.training(batch, context, trainable(optimizer))?;
+        let pass = model.training(train.batch.examples, train.batch.context, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());
         train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)
@@ -159,13 +134,11 @@ impl Placed for OnDevice {
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error> {
         let OnDevice { engine, config, model, test, activations, .. } = self;
-        let Sequences { batch, context, .. } = test.batch;
         let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
-        let pass = ("test", model.evaluation(batch, context)?, &table);
+        let pass = ("test", model.evaluation(test.batch.examples, test.batch.context)?, &table);
         let at = (&*engine, &*config, activations);
         let program = test.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
-        let (batches, _) = test.examples.steps();
-        Ok(Test { program, batches, table })
+        Ok(Test { program, batches: test.examples.order().steps_per_epoch, table })
     }
 
     fn forget(&mut self) {

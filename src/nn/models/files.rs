@@ -1,6 +1,6 @@
 //! Checkpoints of Hugging Face, in and out: their names, and GPT-2's weights the other way round.
 
-use super::config::{Config, Kind};
+use super::{Family, Model};
 use crate::nn::Error;
 use crate::params::{Param, Shown};
 use safetensors::tensor::{SafeTensors, TensorView};
@@ -15,10 +15,7 @@ const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", "position_ids"];
 /// What old files call the parts of a layer norm.
 const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")];
 
-/// The head that BERT was pretrained with.
-const PRETRAINING_HEAD: &str = "cls.";
-
-impl Config {
+impl Model {
     /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's.
     /// Names may have the prefix `bert.`, or lack `transformer.`; a layer norm's parts may be `gamma` and `beta`, as in old
     /// files, and BERT's pretraining head is left alone. Parameters that start with one of `new` may be missing,
@@ -100,7 +97,7 @@ impl Config {
 
     /// Whether a file may hold this although it is no parameter here.
     fn is_known(&self, name: &str) -> bool {
-        let of_pretraining = matches!(self.kind, Kind::Encoder { .. }) && name.starts_with(PRETRAINING_HEAD);
+        let of_pretraining = self.unused().iter().any(|start| name.starts_with(start));
         let is_alias = || self.tied().iter().any(|(alias, _)| alias == name);
         of_pretraining || BUFFERS.iter().any(|end| name.ends_with(end)) || is_alias()
     }

@@ -1,0 +1,219 @@
+//! The backward pass, from the operations in reverse: the only place that makes a gradient, decides whether one is written
+//! or added to, or passes one on.
+//!
+//! It stops where nothing below is trainable: an operation has a backward part only if a parameter at or below it has a
+//! gradient to get, and a frozen parameter gets none. A value that several operations read gets the sum of their gradients:
+//! the first writes, later ones add, in reverse recorded order. Where an operation only adds (a residual), the gradient of
+//! both sides is the same memory; whoever adds to one of them while the other is still to be read makes a new value.
+
+use super::graph::{Graph, add_node, owner};
+use super::value::{Form, Home, Node, Value};
+use crate::nn::Activation;
+use crate::nn::ops::{Add, Operate, Operation};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The gradients of values, while the pass goes back.
+pub(in crate::nn) struct Backward<'a> {
+    nodes: &'a mut Vec<Node>,
+    operations: Vec<Operation>,
+    examples: usize,
+    context: usize,
+    /// Whether a value depends on a trainable parameter.
+    needed: Vec<bool>,
+    trainable: &'a dyn Fn(&str) -> bool,
+    /// A value's gradient so far. Several values may own one.
+    gradients: HashMap<Value, Value>,
+    /// Values whose gradients have been read: what made them has been gone through.
+    is_read: HashSet<Value>,
+    /// What made an activated value: the activation and its argument.
+    activated: HashMap<Value, (Activation, Value)>,
+    /// Arguments of activations which the gradient has been taken through already.
+    passed: HashSet<Value>,
+    /// Parameters whose gradient something of this pass is in.
+    begun: HashSet<String>,
+}
+
+impl Graph {
+    /// Appends the backward pass. `trainable` says which parameters get gradients.
+    pub(super) fn backward(&mut self, trainable: &dyn Fn(&str) -> bool) {
+        let needed = needed(&self.nodes, &self.operations, trainable);
+        let forward = std::mem::take(&mut self.operations);
+        let readers = readers(&self.nodes, &forward);
+        let mut backward = Backward {
+            operations: Vec::new(),
+            examples: self.examples,
+            context: self.context,
+            needed,
+            trainable,
+            gradients: HashMap::new(),
+            is_read: HashSet::new(),
+            activated: activated(&forward, &readers),
+            passed: HashSet::new(),
+            begun: HashSet::new(),
+            nodes: &mut self.nodes,
+        };
+        for operation in forward.iter().rev() {
+            operation.backward(&mut backward);
+            let written = operation.uses().writes.into_iter().map(|value| owner(backward.nodes, value));
+            backward.is_read.extend(written);
+        }
+        let operations = backward.operations;
+        self.operations = forward;
+        self.operations.extend(operations);
+    }
+}
+
+/// Whether each value depends on a trainable parameter.
+pub(super) fn needed(nodes: &[Node], operations: &[Operation], trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
+    let mut needed = vec![false; nodes.len()];
+    for operation in operations {
+        let uses = operation.uses();
+        let reads_one = || uses.reads.iter().any(|read| needed[owner(nodes, *read).0]);
+        if operation.params().into_iter().any(trainable) || reads_one() {
+            // A plane of a value may depend where another does not: the whole counts as one.
+            uses.writes.iter().for_each(|write| needed[owner(nodes, *write).0] = true);
+        }
+    }
+    needed
+}
+
+/// How many operations read each value.
+pub(super) fn readers(nodes: &[Node], operations: &[Operation]) -> Vec<usize> {
+    let mut readers = vec![0; nodes.len()];
+    let reads = operations.iter().flat_map(|operation| operation.uses().reads);
+    reads.for_each(|read| readers[owner(nodes, read).0] += 1);
+    readers
+}
+
+/// Activated values that one operation alone reads, by the activation and its argument. Dropout of one counts as one: both
+/// act on each number for itself, so a gradient may go through the activation before it goes through the dropout.
+fn activated(operations: &[Operation], readers: &[usize]) -> HashMap<Value, (Activation, Value)> {
+    let mut activated: HashMap<Value, (Activation, Value)> = HashMap::new();
+    for operation in operations {
+        let made = match operation {
+            Operation::Linear(linear) => linear.activated(),
+            Operation::Dropout(dropout) if dropout.residual.is_none() => {
+                activated.get(&dropout.x).map(|made| (dropout.y, *made))
+            }
+            _ => None,
+        };
+        activated.extend(made.filter(|(value, _)| readers[value.0] == 1));
+    }
+    activated
+}
+
+impl Backward<'_> {
+    /// The gradient of a value that an operation made; `None` where nobody has one for it. A plane's is that plane of the
+    /// whole's.
+    pub(in crate::nn) fn of(&mut self, value: Value) -> Option<Value> {
+        let Home::Plane { of, number } = self.nodes[value.0].home else { return self.gradients.get(&value).copied() };
+        let whole = *self.gradients.get(&of)?;
+        let form = self.nodes[value.0].form;
+        Some(self.node("d.plane", form, Home::Plane { of: whole, number }))
+    }
+
+    /// Whether a value's gradient leads to that of a trainable parameter.
+    pub(in crate::nn) fn needs(&self, value: Value) -> bool {
+        self.needed[owner(self.nodes, value).0]
+    }
+
+    pub(in crate::nn) fn trains(&self, parameter: &str) -> bool {
+        (self.trainable)(parameter)
+    }
+
+    /// The trainable ones of these parameters: those whose gradients an operation writes, and those that it adds to, because
+    /// another use of them has written.
+    pub(in crate::nn) fn trained<const N: usize>(
+        &mut self,
+        names: [Option<&str>; N],
+    ) -> Vec<([Option<String>; N], bool)> {
+        let part = |adds: bool| {
+            let wanted = |name: &&str| self.trains(name) && self.begun.contains(*name) == adds;
+            (names.map(|name| name.filter(wanted).map(str::to_owned)), adds)
+        };
+        let parts: Vec<_> = [part(false), part(true)].into();
+        self.begun.extend(names.into_iter().flatten().filter(|name| (self.trainable)(name)).map(str::to_owned));
+        parts.into_iter().filter(|(names, _)| names.iter().any(Option::is_some)).collect()
+    }
+
+    pub(in crate::nn) fn push(&mut self, operation: impl Into<Operation>) {
+        self.operations.push(operation.into());
+    }
+
+    /// Has an operation make a value's gradient that can only write one.
+    pub(in crate::nn) fn write<O: Into<Operation>>(&mut self, value: Value, make: impl FnOnce(Value) -> O) {
+        let gradient = self.gradient_for(value);
+        self.push(make(gradient));
+        self.pass(value, gradient);
+    }
+
+    /// Has an operation make a value's gradient that can add to one, which it is told.
+    pub(in crate::nn) fn add<O: Into<Operation>>(&mut self, value: Value, make: impl FnOnce(Value, bool) -> O) {
+        match self.gradients.get(&value).copied() {
+            Some(gradient) if !self.is_owned_by_another(gradient, value) => self.push(make(gradient, true)),
+            _ => self.write(value, |gradient| make(gradient, false)),
+        }
+    }
+
+    /// Passes a gradient on as it is; where the value has one already, their sum.
+    pub(in crate::nn) fn pass(&mut self, value: Value, gradient: Value) {
+        let sum = match self.gradients.get(&value).copied() {
+            None => gradient,
+            Some(before) => {
+                let sum = self.gradient_for(value);
+                self.push(Add { x: before, residual: gradient, y: sum });
+                sum
+            }
+        };
+        self.gradients.insert(value, sum);
+    }
+
+    /// Whether the gradient belongs to another value too, to which it is still to be read.
+    fn is_owned_by_another(&self, gradient: Value, value: Value) -> bool {
+        let mut owners = self.gradients.iter().filter(|(_, owned)| **owned == gradient);
+        owners.any(|(owner, _)| *owner != value && !self.is_read.contains(owner))
+    }
+
+    /// Room for a value's gradient.
+    pub(in crate::nn) fn gradient_for(&mut self, value: Value) -> Value {
+        let Node { label, form, .. } = &self.nodes[value.0];
+        let (label, form) = (format!("d.{label}"), *form);
+        self.value(label, form)
+    }
+
+    /// The activation that made a value which no other operation reads, and its argument: the reader takes the gradient
+    /// through the activation at once.
+    pub(in crate::nn) fn below(&mut self, value: Value) -> Option<(Activation, Value)> {
+        let (activation, argument) = self.activated.get(&value).copied()?;
+        self.passed.insert(argument);
+        Some((activation, argument))
+    }
+
+    /// Whether the gradient of an activated value is that of the activation's argument already.
+    pub(in crate::nn) fn is_passed(&self, argument: Value) -> bool {
+        self.passed.contains(&argument)
+    }
+
+    pub(in crate::nn) fn node(&mut self, label: impl Into<String>, form: Form, home: Home) -> Value {
+        add_node(self.nodes, label, form, home)
+    }
+
+    pub(in crate::nn) fn value(&mut self, label: impl Into<String>, form: Form) -> Value {
+        self.node(label, form, Home::Shared)
+    }
+
+    pub(in crate::nn) fn constant(&mut self, label: &str, words: impl Into<Arc<[u32]>>) -> Value {
+        let words = words.into();
+        self.node(label, Form::Fixed { bytes: words.len() as u64 * 4 }, Home::Constant(words))
+    }
+
+    pub(in crate::nn) fn form(&self, value: Value) -> Form {
+        self.nodes[value.0].form
+    }
+
+    /// Examples of the batch, and rows of each.
+    pub(in crate::nn) fn batch(&self) -> [usize; 2] {
+        [self.examples, self.context]
+    }
+}

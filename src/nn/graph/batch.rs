@@ -1,0 +1,68 @@
+//! A batch on the device: what a model reads, by name.
+
+use super::value::Form;
+use crate::engine::layout::Position;
+use crate::engine::{Engine, Range};
+use crate::nn::Error;
+
+/// A batch on the device, as the kernels that gather one leave it: values by the names that the model's graph gives its
+/// inputs.
+///
+/// `tokens`, `mask` (1 for a token, 0 for padding) and `types`: `[examples, context]` u32. `rows`: `[examples, quads(width)]`
+/// vec4, zero behind the last number. `labels`: u32, one for each row of the logits. `position`: where the batch stands; batch
+/// 0 starts the counts of the loss anew.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Examples.
+    pub examples: usize,
+    /// Rows of each: tokens of a sequence, or 1.
+    pub context: usize,
+    inputs: Vec<(&'static str, Range)>,
+}
+
+impl Batch {
+    /// A batch that holds nothing yet but its position, which is 0.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn new(engine: &Engine, examples: usize, context: usize) -> Result<Batch, Error> {
+        let position = engine.buffer("position", size_of::<Position>() as u64)?.all();
+        Ok(Batch { examples, context, inputs: vec![("position", position)] })
+    }
+
+    /// The batch with this range under a name.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, range: Range) -> Batch {
+        self.inputs.retain(|(known, _)| *known != name);
+        self.inputs.push((name, range));
+        self
+    }
+
+    /// The batch with room for words, so many for each example.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn with_words(self, engine: &Engine, name: &'static str, per_example: usize) -> Result<Batch, Error> {
+        let range = engine.buffer(name, Form::words(per_example).bytes(self.examples))?.all();
+        Ok(self.with(name, range))
+    }
+
+    /// The batch with room for `rows`: a row of so many numbers for each example.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn with_rows(self, engine: &Engine, width: usize) -> Result<Batch, Error> {
+        let bytes = Form::Rows { per_example: self.context, width }.bytes(self.examples);
+        let range = engine.buffer("rows", bytes)?.all();
+        Ok(self.with("rows", range))
+    }
+
+    /// What the batch holds under a name.
+    ///
+    /// # Errors
+    /// [`Error::NoInput`].
+    pub fn get(&self, name: &'static str) -> Result<&Range, Error> {
+        let held = self.inputs.iter().find(|(known, _)| *known == name).map(|(_, range)| range);
+        held.ok_or(Error::NoInput { name })
+    }
+}

@@ -1,0 +1,66 @@
+//! Operations folded into a neighbour, so that a result is not written and read once more: an activation or a residual into
+//! the linear layer before it, a residual into the dropout before it or into the norm behind it.
+//!
+//! Only where nobody else reads what comes between. The folded operation stands at the later one's place, where all that
+//! either reads has been made.
+
+use super::backward::readers;
+use super::graph::Graph;
+use super::value::Value;
+use crate::nn::ops::{Fused, Operate, Operation};
+
+impl Graph {
+    /// Folds what can be folded.
+    pub(super) fn fuse(&mut self) {
+        let readers = readers(&self.nodes, &self.operations);
+        let mut fused: Vec<Option<Operation>> = Vec::with_capacity(self.operations.len());
+        for operation in std::mem::take(&mut self.operations) {
+            let made = operation.uses().reads.first().and_then(|x| {
+                let before = fused.iter().rposition(|before| {
+                    before.as_ref().is_some_and(|before| before.uses().writes.first() == Some(x))
+                })?;
+                if readers[x.0] > 1 {
+                    return None;
+                }
+                let folded = self.folded(fused[before].as_ref()?, &operation)?;
+                fused[before] = None;
+                Some(folded)
+            });
+            fused.push(Some(made.unwrap_or(operation)));
+        }
+        self.operations = fused.into_iter().flatten().collect();
+    }
+
+    /// Both in one, where there is a kernel for it. `second` reads the first result of `first`.
+    fn folded(&mut self, first: &Operation, second: &Operation) -> Option<Operation> {
+        match (first, second) {
+            (Operation::Linear(linear), Operation::Activate(activate)) if linear.fused == Fused::Nothing => {
+                let mut linear = linear.clone();
+                linear.fused = Fused::Activation(activate.activation, activate.h);
+                Some(linear.into())
+            }
+            (Operation::Linear(linear), Operation::Add(add)) if linear.fused == Fused::Nothing => {
+                let mut linear = linear.clone();
+                self.relabel(add.y, linear.z);
+                (linear.z, linear.fused) = (add.y, Fused::Residual(add.residual));
+                Some(linear.into())
+            }
+            (Operation::Dropout(dropout), Operation::Add(add)) if dropout.residual.is_none() => {
+                let mut dropout = dropout.clone();
+                self.relabel(add.y, dropout.y);
+                (dropout.y, dropout.residual) = (add.y, Some(add.residual));
+                Some(dropout.into())
+            }
+            (Operation::Add(add), Operation::LayerNorm(norm)) if norm.residual.is_none() => {
+                let mut norm = norm.clone();
+                (norm.x, norm.residual) = (add.x, Some((add.residual, add.y)));
+                Some(norm.into())
+            }
+            _ => None,
+        }
+    }
+    /// Gives a value the label of one that is no longer made.
+    fn relabel(&mut self, value: Value, gone: Value) {
+        self.nodes[value.0].label = std::mem::take(&mut self.nodes[gone.0].label);
+    }
+}

@@ -1,0 +1,113 @@
+//! A pass: the operations of a graph, and the memory that they will need, of which nothing is allocated yet.
+
+use super::graph::Graph;
+use super::memory::Memory;
+use super::value::{Node, Value};
+use crate::engine::Engine;
+use crate::nn::ops::{Operate, Operation};
+use crate::nn::{Error, limits};
+use crate::params::Param;
+
+/// The operations of a pass and their memory, of which nothing is allocated yet.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    pub(super) nodes: Vec<Node>,
+    pub(super) operations: Vec<Operation>,
+    /// How many of them the forward pass has, the losses among them.
+    pub(super) forward: usize,
+    pub(super) memory: Memory,
+    pub(super) examples: usize,
+    pub(super) context: usize,
+    pub(super) logits: Value,
+    /// What is in memory before the pass.
+    pub(super) inputs: Vec<Value>,
+    /// What stays in memory behind it.
+    pub(super) kept: Vec<Value>,
+    /// The parameters that get gradients.
+    pub(super) trained: Vec<String>,
+    pub(super) params: Vec<Param>,
+}
+
+impl Graph {
+    /// The pass of a model with these parameters: forward, losses, and, where the graph [trains](Graph::new), backward down
+    /// to the lowest parameter that is `trainable`. Frozen parameters get no gradient, and what only theirs would need is
+    /// not kept. The `logits` stay in memory behind it.
+    pub fn pass(mut self, logits: Value, params: Vec<Param>, trainable: impl Fn(&str) -> bool) -> Pass {
+        if self.is_fused {
+            self.fuse();
+        }
+        let forward = self.operations.len();
+        let mut trained = Vec::new();
+        if self.trains {
+            self.backward(&trainable);
+            trained.extend(params.iter().map(|param| param.name.clone()).filter(|name| trainable(name)));
+        }
+        let Graph { examples, context, nodes, operations, .. } = self;
+        let memory = Memory::of((&nodes, examples), &operations, &[logits], &[]);
+        let (inputs, kept) = (Vec::new(), vec![logits]);
+        Pass { nodes, operations, forward, memory, examples, context, logits, inputs, kept, trained, params }
+    }
+}
+
+impl Pass {
+    /// The pass with the activations of these labels left in memory behind it, for
+    /// [`Workspace::value`](super::Workspace::value). A label is the module's name and the part:
+    /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
+    #[must_use]
+    pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
+        let is_kept = |value: &Value| *value == self.logits || label(&self.nodes[value.0].label);
+        let kept: Vec<Value> = (0..self.nodes.len()).map(Value).filter(is_kept).collect();
+        let memory = Memory::of((&self.nodes, self.examples), &self.operations, &kept, &self.inputs);
+        Pass { memory, kept, ..self }
+    }
+
+    /// Bytes of activations and their gradients.
+    pub fn bytes(&self) -> u64 {
+        self.memory.bytes()
+    }
+
+    /// Bytes that this pass takes beside another, where they share [memory](Pass::allocate_within).
+    pub fn bytes_beside(&self, other: &Pass) -> u64 {
+        self.memory.bytes_beside(&other.memory)
+    }
+
+    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient.
+    pub fn dispatch_count(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// The names of the parameters that get gradients, in the model's order.
+    pub fn trained(&self) -> &[String] {
+        &self.trained
+    }
+
+    /// Whether the device can bind each parameter and activation. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::ParameterTooLarge`]; [`Error::ActivationTooLarge`] with the largest batch that fits.
+    pub fn check(&self, engine: &Engine) -> Result<(), Error> {
+        limits::check_parameters(engine, &self.params)?;
+        limits::check_batch(engine.binding_bytes(), self.examples, |examples| self.largest(examples))
+    }
+
+    /// The largest batch of which the device can bind each activation, 0 for none.
+    pub(in crate::nn) fn largest_batch(&self, engine: &Engine, most: usize) -> usize {
+        let limit = engine.binding_bytes();
+        limits::largest_that(most, |examples| self.largest(examples).1 <= limit)
+    }
+
+    /// The largest activation of a batch of so many examples. No gradient is larger than what it is the gradient of.
+    fn largest(&self, examples: usize) -> (String, u64) {
+        let made = self.operations[..self.forward.min(self.operations.len())].iter();
+        let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value.0]);
+        // The first where several are as large.
+        let mut largest = (String::new(), 0);
+        for node in made {
+            let bytes = node.form.bytes(examples);
+            if bytes > largest.1 {
+                largest = (node.label.clone(), bytes);
+            }
+        }
+        largest
+    }
+}

@@ -1,0 +1,56 @@
+//! A pass in two, where all below is frozen: the **trunk**, whose values are the same for an example as long as nothing
+//! thaws below the cut, and the **top**, which starts from them.
+
+use super::backward::needed;
+use super::graph::owner;
+use super::memory::Memory;
+use super::pass::Pass;
+use super::value::Value;
+use crate::nn::ops::{Operate, Operation};
+
+impl Pass {
+    /// The part in which no trainable parameter has a hand; what the [`top`](Pass::top) reads of it stays in memory
+    /// behind it, see [`Workspace::kept`](super::Workspace::kept). `None` where there is no linear layer in it, so that
+    /// nothing would be saved, and where dropout gives it other values at every step.
+    #[must_use]
+    pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
+        let Cut { below, inputs, .. } = self.cut(&trainable)?;
+        let memory = Memory::of((&self.nodes, self.examples), &below, &inputs, &[]);
+        Some(Pass { operations: below, memory, kept: inputs, trained: Vec::new(), ..self.clone() })
+    }
+
+    /// The rest: it starts from values that somebody else puts into [`Workspace::inputs`](super::Workspace::inputs).
+    /// `None` where there is no trunk.
+    #[must_use]
+    pub fn top(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
+        let Cut { above, inputs, .. } = self.cut(&trainable)?;
+        let memory = Memory::of((&self.nodes, self.examples), &above, &self.kept, &inputs);
+        Some(Pass { operations: above, memory, inputs, ..self.clone() })
+    }
+
+    fn cut(&self, trainable: &dyn Fn(&str) -> bool) -> Option<Cut> {
+        let (forward, backward) = self.operations.split_at(self.forward);
+        let needed = needed(&self.nodes, forward, trainable);
+        let is_needed = |value: &Value| needed[owner(&self.nodes, *value).0];
+        let is_below = |operation: &Operation| !operation.is_loss() && !operation.uses().writes.iter().any(is_needed);
+        let (below, mut above): (Vec<Operation>, Vec<Operation>) = forward.iter().cloned().partition(is_below);
+        above.extend_from_slice(backward);
+        let drops = below.iter().any(Operation::drops);
+        if drops || !below.iter().any(|operation| matches!(operation, Operation::Linear(_))) {
+            return None;
+        }
+        let own = |value: Value| owner(&self.nodes, value);
+        let read: Vec<Value> = above.iter().flat_map(|operation| operation.uses().reads).map(own).collect();
+        let made = below.iter().flat_map(|operation| operation.uses().writes).map(own);
+        let mut inputs: Vec<Value> = made.filter(|value| read.contains(value)).collect();
+        inputs.dedup();
+        Some(Cut { below, above, inputs })
+    }
+}
+
+/// The operations on both sides, and what goes across.
+struct Cut {
+    below: Vec<Operation>,
+    above: Vec<Operation>,
+    inputs: Vec<Value>,
+}

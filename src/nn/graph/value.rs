@@ -1,0 +1,91 @@
+//! A value of a graph: an activation, a gradient or a record, by its shape and not by its bytes.
+
+use crate::nn::ops::activation_bytes;
+use std::sync::Arc;
+
+/// A value's place in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(pub(in crate::nn) usize);
+
+/// What a graph knows of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Node {
+    /// The module's name and the part: `encoder.layer.0.output.LayerNorm.y`.
+    pub(in crate::nn) label: String,
+    pub(in crate::nn) form: Form,
+    pub(in crate::nn) home: Home,
+}
+
+/// How much a value holds for each example of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::nn) enum Form {
+    /// An activation or its gradient: `[rows, quads(width)]` vec4, zero behind the last column.
+    Rows { per_example: usize, width: usize },
+    /// Several of one shape, one behind the other; each starts where a binding may.
+    Planes { count: usize, per_example: usize, width: usize },
+    /// Records, such as moments, log-sum-exps or verdicts.
+    Records { bytes_per_example: u64 },
+    /// The same for every batch.
+    Fixed { bytes: u64 },
+}
+
+/// Where a value's memory comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) enum Home {
+    /// The pass's memory, from the value's first use to its last.
+    Shared,
+    /// A plane of another value, which lives as long as that.
+    Plane { of: Value, number: usize },
+    /// The batch, by this name.
+    Input(&'static str),
+    /// A buffer of its own.
+    Own,
+    /// A buffer of its own, which holds this from the beginning.
+    Constant(Arc<[u32]>),
+}
+
+impl Form {
+    /// Numbers, or what else takes 4 bytes, for each example.
+    pub(in crate::nn) fn words(per_example: usize) -> Form {
+        Form::Records { bytes_per_example: per_example as u64 * 4 }
+    }
+
+    /// Bytes for so many examples.
+    pub(in crate::nn) fn bytes(self, examples: usize) -> u64 {
+        match self {
+            Form::Rows { per_example, width } => activation_bytes(examples * per_example, width),
+            Form::Planes { count, .. } => count as u64 * self.plane_bytes(examples),
+            Form::Records { bytes_per_example } => bytes_per_example * examples as u64,
+            Form::Fixed { bytes } => bytes,
+        }
+    }
+
+    /// Bytes from one plane to the next: they start where a binding may.
+    pub(in crate::nn) fn plane_bytes(self, examples: usize) -> u64 {
+        self.plane().bytes(examples).next_multiple_of(256)
+    }
+
+    /// One of its planes.
+    pub(in crate::nn) fn plane(self) -> Form {
+        match self {
+            Form::Planes { per_example, width, .. } => Form::Rows { per_example, width },
+            other => other,
+        }
+    }
+
+    /// Rows of an example; 0 for what has none.
+    pub(in crate::nn) fn rows(self) -> usize {
+        match self {
+            Form::Rows { per_example, .. } | Form::Planes { per_example, .. } => per_example,
+            Form::Records { .. } | Form::Fixed { .. } => 0,
+        }
+    }
+
+    /// Numbers of a row; 0 for what has none.
+    pub(in crate::nn) fn width(self) -> usize {
+        match self {
+            Form::Rows { width, .. } | Form::Planes { width, .. } => width,
+            Form::Records { .. } | Form::Fixed { .. } => 0,
+        }
+    }
+}

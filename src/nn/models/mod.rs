@@ -1,0 +1,170 @@
+//! Model families, one a file: sizes, names of parameters, initial values, and the network.
+
+mod bert;
+mod files;
+mod gpt2;
+mod mlp;
+mod sizes;
+
+pub use bert::{Bert, Pooling};
+pub use gpt2::Gpt2;
+pub use mlp::Mlp;
+pub use sizes::Sizes;
+
+use super::Error;
+use super::graph::{Graph, Pass, Value};
+use crate::engine::Engine;
+use crate::params::Param;
+
+/// A model by its sizes: what its family says of it, and the passes that follow.
+pub trait Family {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] or [`Error::BadSizes`] with the setting, its value, and what it has to be.
+    fn check(&self) -> Result<(), Error>;
+
+    /// Names and shapes of the parameters, in the order of the modules. Every weight is `[outputs, inputs]`.
+    fn params(&self) -> Vec<Param>;
+
+    /// Further names of parameters, each with the parameter's own: a tied output layer.
+    fn tied(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// What a pass computes beside the shapes of its parameters: names and values.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+
+    /// Initial values of a parameter, from a seed and its place among the parameters.
+    fn initial_of(&self, param: &Param, seed: u32, place: u32) -> Vec<f32>;
+
+    /// The most rows of an example: tokens of a sequence, or 1.
+    fn context(&self) -> usize;
+
+    /// Numbers of a row where an activation is widest.
+    fn widest(&self) -> usize;
+
+    /// The network: from the batch to the logits, and their labels.
+    fn forward(&self, graph: &mut Graph) -> [Value; 2];
+
+    /// Whether Hugging Face's files hold this parameter as `[inputs, outputs]`.
+    fn is_transposed(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// What the names start with that files of this family hold and no model here has: the head of its pretraining.
+    fn unused(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Initial values of each parameter, from a seed.
+    fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
+        let values = |(place, param): (u32, Param)| {
+            let values = self.initial_of(&param, seed, place);
+            (param.name, values)
+        };
+        (0..).zip(self.params()).map(values).collect()
+    }
+
+    /// The graph of a pass over so many examples of `context` rows each, with the loss on its logits; and the logits.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] for a context longer than the model's, sizes of 0, or more than kernels can count.
+    fn graph(&self, examples: usize, context: usize, trains: bool) -> Result<(Graph, Value), Error> {
+        self.check()?;
+        check_batch(examples, context, [self.context(), self.widest()])?;
+        let mut graph = Graph::new(examples, context, trains);
+        let [logits, labels] = self.forward(&mut graph);
+        graph.softmax_cross_entropy(logits, labels);
+        Ok((graph, logits))
+    }
+
+    /// A training pass over batches of so many examples of `context` rows each: forward, loss, and backward down to the lowest
+    /// parameter that is trainable. Frozen parameters get no gradient, and what only theirs would need is not kept.
+    ///
+    /// # Errors
+    /// As [`graph`](Family::graph).
+    fn training(&self, examples: usize, context: usize, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
+        let (graph, logits) = self.graph(examples, context, true)?;
+        Ok(graph.pass(logits, self.params(), trainable))
+    }
+
+    /// Forward and loss alone.
+    ///
+    /// # Errors
+    /// As [`graph`](Family::graph).
+    fn evaluation(&self, examples: usize, context: usize) -> Result<Pass, Error> {
+        let (graph, logits) = self.graph(examples, context, false)?;
+        Ok(graph.pass(logits, self.params(), |_| false))
+    }
+
+    /// The largest batch of examples of `context` rows of which the device can bind each activation, 0 for none. Whether
+    /// all of them fit its memory is another matter: see [`Pass::bytes`].
+    fn largest_batch(&self, engine: &Engine, context: usize) -> usize {
+        let most = u32::MAX as usize / (self.widest() * context).max(1);
+        self.evaluation(1, context).map_or(0, |pass| pass.largest_batch(engine, most))
+    }
+}
+
+macro_rules! families {
+    ($($name:ident),* $(,)?) => {
+        /// A model, of any family.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each is told of by its own type")]
+        pub enum Model { $($name($name)),* }
+
+        $(impl From<$name> for Model {
+            fn from(model: $name) -> Model {
+                Model::$name(model)
+            }
+        })*
+
+        families!(@each [$($name)*]
+            check() -> Result<(), Error>;
+            params() -> Vec<Param>;
+            tied() -> Vec<(String, String)>;
+            settings() -> Vec<(&'static str, String)>;
+            initial_of(param: &Param, seed: u32, place: u32) -> Vec<f32>;
+            context() -> usize;
+            widest() -> usize;
+            forward(graph: &mut Graph) -> [Value; 2];
+            is_transposed(name: &str) -> bool;
+            unused() -> &'static [&'static str];
+        );
+    };
+    (@each $names:tt $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
+        impl Family for Model {
+            $(fn $method(&self, $($argument: $kind),*) -> $result {
+                families!(@match self $names $method($($argument),*))
+            })*
+        }
+    };
+    (@match $model:ident [$($name:ident)*] $method:ident $arguments:tt) => {
+        match $model { $(Model::$name(model) => model.$method $arguments),* }
+    };
+}
+
+// Every family: a file, and its name here.
+families! { Bert, Gpt2, Mlp }
+
+fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -> Result<(), Error> {
+    let bad = |setting, value: usize, allowed| Err(Error::BadConfig { setting, value: value as f64, allowed });
+    if examples == 0 {
+        return bad("batch", 0, "1 or more");
+    }
+    if context == 0 || context > longest {
+        return bad("context", context, "from 1 to the model's context");
+    }
+    // Kernels count the numbers of a value in 32 bits.
+    if widest as u128 * context as u128 * examples as u128 > u128::from(u32::MAX) {
+        return bad("batch", examples, "so few that the widest activation has at most 2^32 numbers");
+    }
+    Ok(())
+}
+
+/// A weight of this shape, and a bias as long as its first side.
+fn pair(params: &mut Vec<Param>, module: &str, shape: &[usize]) {
+    params.push(Param::new(format!("{module}.weight"), shape));
+    params.push(Param::new(format!("{module}.bias"), &shape[..1]));
+}

@@ -1,0 +1,111 @@
+//! Sizes that transformers share.
+
+use crate::nn::{Activation, Error, init};
+use crate::params::Param;
+
+/// Sizes of a transformer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizes {
+    /// Blocks.
+    pub layers: usize,
+    /// Heads of the attention; they divide `hidden` into multiples of 4.
+    pub heads: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width inside the feed-forward half of a block.
+    pub intermediate: usize,
+    /// Tokens that there are.
+    pub vocab: usize,
+    /// Longest sequence.
+    pub context: usize,
+    /// The feed-forward activation.
+    pub activation: Activation,
+    /// Added to the variance of a layer norm.
+    pub norm_eps: f32,
+    /// Share of activations that dropout zeroes in training; 0 for none.
+    pub dropout: f32,
+}
+
+/// Sizes of the presets: layers, heads, hidden.
+const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6, 384]), ("base", [12, 12, 768])];
+
+/// Standard deviation of weights and tables (Radford et al. 2018).
+const DEVIATION: f32 = 0.02;
+
+impl Sizes {
+    /// Sizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
+    ///
+    /// # Errors
+    /// [`Error::UnknownPreset`] naming those that there are.
+    pub(super) fn preset(
+        preset: &str,
+        vocab: usize,
+        context: usize,
+        (activation, norm_eps): (Activation, f32),
+    ) -> Result<Sizes, Error> {
+        let known = PRESETS.iter().find(|(name, _)| *name == preset);
+        let (_, [layers, heads, hidden]) = *known.ok_or_else(|| Error::UnknownPreset { name: preset.to_owned() })?;
+        let intermediate = 4 * hidden;
+        Ok(Sizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout: 0.0 })
+    }
+
+    /// Checks them.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let sizes = [
+            ("layers", self.layers),
+            ("heads", self.heads),
+            ("hidden", self.hidden),
+            ("intermediate", self.intermediate),
+            ("vocab", self.vocab),
+            ("context", self.context),
+        ];
+        sizes.into_iter().try_for_each(|(setting, value)| check_size(setting, value, 1))?;
+        let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
+        if !self.hidden.is_multiple_of(self.heads) || !(self.hidden / self.heads).is_multiple_of(4) {
+            return bad("heads", self.heads as f64, "a number that divides hidden into multiples of 4");
+        }
+        if self.hidden / self.heads > 128 {
+            return bad("heads", self.heads as f64, "so many that a head has at most 128 numbers");
+        }
+        if !self.norm_eps.is_finite() || self.norm_eps < 0.0 {
+            return bad("norm_eps", f64::from(self.norm_eps), "finite and at least 0");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return bad("dropout", f64::from(self.dropout), "in [0, 1)");
+        }
+        Ok(())
+    }
+
+    /// What a pass computes beside the shapes of its parameters.
+    pub(super) fn settings(&self) -> [(&'static str, String); 5] {
+        [
+            ("heads", self.heads.to_string()),
+            ("context", self.context.to_string()),
+            ("activation", format!("{:?}", self.activation)),
+            ("dropout", self.dropout.to_string()),
+            ("norm_eps", self.norm_eps.to_string()),
+        ]
+    }
+
+    /// Numbers of a token where an activation is widest, with so many logits on top.
+    pub(super) fn widest(&self, logits: usize) -> usize {
+        (3 * self.hidden).max(self.intermediate).max(logits).next_multiple_of(4)
+    }
+
+    /// Initial values: weights and tables normal with a deviation of 0.02, `narrower` times less, biases 0, norms 1.
+    pub(super) fn initial(&self, param: &Param, seed: u32, place: u32, narrower: f32) -> Vec<f32> {
+        let is_bias = param.name.ends_with(".bias");
+        match param.shape[..] {
+            [_, _] => init::normal(DEVIATION / narrower, param.elements(), seed, place),
+            _ => vec![if is_bias { 0.0 } else { 1.0 }; param.elements()],
+        }
+    }
+}
+
+pub(super) fn check_size(setting: &'static str, value: usize, least: usize) -> Result<(), Error> {
+    if (least..=1 << 24).contains(&value) {
+        return Ok(());
+    }
+    let allowed = if least == 0 { "from 0 to 2^24" } else { "from 1 to 2^24" };
+    Err(Error::BadConfig { setting, value: value as f64, allowed })
+}

@@ -1,0 +1,138 @@
+//! Activations for themselves, where none is folded into a linear layer.
+
+use super::{Draft, Operate, Uses, switch};
+use crate::engine::layout::Elements;
+use crate::engine::{Dispatch, Engine, Range, counted};
+use crate::nn::Error;
+use crate::nn::graph::{Backward, Graph, Placing, Value};
+
+/// An activation between layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(z, 0).
+    Relu,
+    /// z Φ(z), the erf form (Hendrycks & Gimpel 2016).
+    Gelu,
+    /// z (1 + tanh u) / 2, as in GPT-2.
+    GeluNew,
+    /// tanh z.
+    Tanh,
+}
+
+impl Activation {
+    /// Reads `relu`, `gelu`, `gelu_new` or `tanh`, the names that Hugging Face configs use.
+    ///
+    /// # Errors
+    /// [`Error::UnknownActivation`].
+    pub fn parse(name: &str) -> Result<Activation, Error> {
+        match name {
+            "relu" => Ok(Activation::Relu),
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" => Ok(Activation::GeluNew),
+            "tanh" => Ok(Activation::Tanh),
+            _ => Err(Error::UnknownActivation { name: name.to_owned() }),
+        }
+    }
+
+    pub(super) fn number(self) -> f64 {
+        match self {
+            Activation::Relu => 1.0,
+            Activation::Gelu => 2.0,
+            Activation::GeluNew => 3.0,
+            Activation::Tanh => 4.0,
+        }
+    }
+}
+
+/// h = activation(z).
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Activate {
+    pub(in crate::nn) activation: Activation,
+    pub(in crate::nn) z: Value,
+    pub(in crate::nn) h: Value,
+}
+
+/// dz = activation′(z) ∘ dh, added to what is there where it `adds`.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct ActivateBackward {
+    pub(in crate::nn) activation: Activation,
+    pub(in crate::nn) z: Value,
+    pub(in crate::nn) dh: Value,
+    pub(in crate::nn) dz: Value,
+    pub(in crate::nn) adds: bool,
+}
+
+impl Graph {
+    /// activation(z); `module` names what it belongs to.
+    pub fn activate(&mut self, module: &str, activation: Activation, z: Value) -> Value {
+        let form = self.form(z);
+        let h = self.value(format!("{module}.h"), form);
+        self.push(Activate { activation, z, h });
+        h
+    }
+}
+
+impl Operate for Activate {
+    fn uses(&self) -> Uses {
+        Uses::new([self.z], [self.h])
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dh) = back.of(self.h).filter(|_| back.needs(self.z)) else { return };
+        let (activation, z) = (self.activation, self.z);
+        back.add(z, |dz, adds| ActivateBackward { activation, z, dh, dz, adds });
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.z, self.h])?;
+        Ok(Some(activate(at.engine(), &elements(&memory[0]), self.activation, memory)?))
+    }
+}
+
+impl Operate for ActivateBackward {
+    fn uses(&self) -> Uses {
+        Uses::new([self.dh, self.z], [self.dz]).adding(self.adds)
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.z, self.dh, self.dz])?;
+        Ok(Some(activate_backward(at.engine(), &elements(&memory[0]), self.activation, memory, self.adds)?))
+    }
+}
+
+fn elements(range: &Range) -> Elements {
+    Elements::new(counted(range.bytes as usize / 16))
+}
+
+/// h = activation(z), vec4 by vec4. Memory: z, h.
+///
+/// # Errors
+/// Out of device memory.
+pub fn activate(
+    engine: &Engine,
+    shape: &Elements,
+    activation: Activation,
+    memory: [Range; 2],
+) -> Result<Dispatch, Error> {
+    let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
+    let mut draft = Draft::of_elements("activate", memory, quads, 32 * quads);
+    draft.constants.push(("ACTIVATION", activation.number()));
+    draft.dispatch(engine, 2, shape)
+}
+
+/// dz = activation′(z) ∘ dh, added to what is there with `accumulate`. Memory: z, dh, dz.
+///
+/// # Errors
+/// Out of device memory.
+pub fn activate_backward(
+    engine: &Engine,
+    shape: &Elements,
+    activation: Activation,
+    memory: [Range; 3],
+    accumulate: bool,
+) -> Result<Dispatch, Error> {
+    let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
+    let mut draft = Draft::of_elements("activate_backward", memory, quads, 48 * quads);
+    draft.constants.extend([("ACTIVATION", activation.number()), switch("ACCUMULATE", accumulate)]);
+    draft.dispatch(engine, 3, shape)
+}

@@ -1,0 +1,55 @@
+//! The sum of two values.
+
+use super::{Draft, Operate, Uses};
+use crate::engine::layout::Elements;
+use crate::engine::{Dispatch, Engine, Range, counted};
+use crate::nn::Error;
+use crate::nn::graph::{Backward, Graph, Placing, Value};
+
+/// y = x + residual.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct Add {
+    pub(in crate::nn) x: Value,
+    pub(in crate::nn) residual: Value,
+    pub(in crate::nn) y: Value,
+}
+
+impl Graph {
+    /// x + residual.
+    pub fn add(&mut self, x: Value, residual: Value) -> Value {
+        let (label, form) = (format!("{}.sum", self.label(x)), self.form(x));
+        let y = self.value(label, form);
+        self.push(Add { x, residual, y });
+        y
+    }
+}
+
+impl Operate for Add {
+    fn uses(&self) -> Uses {
+        Uses::new([self.x, self.residual], [self.y])
+    }
+
+    /// Both sides have the gradient of the sum.
+    fn backward(&self, back: &mut Backward<'_>) {
+        let Some(dy) = back.of(self.y) else { return };
+        for side in [self.x, self.residual] {
+            if back.needs(side) {
+                back.pass(side, dy);
+            }
+        }
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let memory = at.ranges([self.x, self.residual, self.y])?;
+        Ok(Some(add(at.engine(), &Elements::new(counted(memory[2].bytes as usize / 16)), memory)?))
+    }
+}
+
+/// y = x + residual, vec4 by vec4. Memory: x, residual, y.
+///
+/// # Errors
+/// Out of device memory.
+pub fn add(engine: &Engine, shape: &Elements, memory: [Range; 3]) -> Result<Dispatch, Error> {
+    let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
+    Draft::of_elements("add", memory, quads, 48 * quads).dispatch(engine, 3, shape)
+}

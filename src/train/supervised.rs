@@ -1,0 +1,104 @@
+//! A model and two sets of examples: what it is trained on, and what it is tested on.
+
+use super::examples::Examples;
+use super::on_device::OnDevice;
+use super::task::{Placed, Task};
+use super::{Config, Error};
+use crate::data::BatchSize;
+use crate::engine::Engine;
+use crate::nn::{Family, Model};
+use crate::params::Param;
+
+/// A model that is trained on one set and tested on another.
+#[derive(Clone, Debug)]
+pub struct Supervised<S> {
+    pub(super) model: Model,
+    pub(super) train: S,
+    pub(super) test: S,
+    /// Values to begin with; without any, the model's own.
+    pub(super) start: Option<Vec<(String, Vec<f32>)>>,
+}
+
+/// A set of examples that a model reads.
+pub(super) trait Set {
+    /// Rows of an example: tokens of a sequence, or 1.
+    fn context(&self) -> usize;
+
+    /// How many examples there are to be tested on.
+    fn tested(&self) -> usize;
+
+    /// Steps of an epoch.
+    fn steps_per_epoch(&self, size: BatchSize, seed: u32) -> Result<u64, Error>;
+
+    /// The set on a device, drawn for training.
+    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error>;
+
+    /// The set on a device, drawn for a test in batches of so many.
+    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error>;
+
+    /// How examples are drawn, beside what the run's settings say.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}
+
+impl<S> Supervised<S> {
+    /// Begins with these values instead of random ones.
+    #[must_use]
+    pub fn starting_from(self, values: Vec<(String, Vec<f32>)>) -> Supervised<S> {
+        Supervised { start: Some(values), ..self }
+    }
+}
+
+#[allow(private_bounds, reason = "a set is one of those that there are tasks for")]
+impl<S: Set> Supervised<S> {
+    /// Examples in a batch of the test: as many as are trained on at once, if there are so many.
+    fn test_rows(&self, config: &Config) -> usize {
+        config.batch_size.min(self.test.tested()).max(1)
+    }
+}
+
+#[allow(private_bounds, reason = "a set is one of those that there are tasks for")]
+impl<S: Set> Task for Supervised<S> {
+    fn params(&self) -> Vec<Param> {
+        self.model.params()
+    }
+
+    fn tied(&self) -> Vec<(String, String)> {
+        self.model.tied()
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.model.settings().into_iter().chain(self.train.settings()).collect()
+    }
+
+    fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
+        self.start.clone().unwrap_or_else(|| self.model.initial(seed))
+    }
+
+    fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error> {
+        self.train.steps_per_epoch(size(config), config.seed)
+    }
+
+    fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
+        let pass = self.model.training(config.batch_size, self.train.context(), |_| true)?;
+        Ok(pass.check(engine)?)
+    }
+
+    fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        let step = self.model.training(config.batch_size, self.train.context(), trainable)?;
+        let test = self.model.evaluation(self.test_rows(config), self.test.context())?;
+        Ok(Some(step.bytes() + test.bytes_beside(&step)))
+    }
+
+    fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
+        let bound = self.model.largest_batch(engine, self.test.context());
+        let train = self.train.to_train(engine, size(config), config.seed)?;
+        let test = self.test.to_test(engine, self.test_rows(config).min(bound).max(1))?;
+        Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
+    }
+}
+
+fn size(config: &Config) -> BatchSize {
+    BatchSize { rows: config.batch_size, micro_batches: config.micro_batches }
+}
