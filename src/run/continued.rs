@@ -2,7 +2,8 @@
 
 use super::file::absolute;
 use super::{Error, RunFile};
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use crate::train::{Checkpoints, files};
 use std::path::{Path, PathBuf};
 

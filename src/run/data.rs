@@ -2,7 +2,8 @@
 
 use super::file::absolute;
 use super::{Error, ModelKind, ModelSpec};
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

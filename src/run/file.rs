@@ -3,8 +3,10 @@
 use super::keys::{self, Said};
 use super::{Continue, DataSpec, Error, ModelSpec, elsewhere, rows};
 use crate::params::{Rule, Storage};
-use crate::schedule::as_written::Texts;
-use crate::schedule::yaml::{Raw, RawValue, Section};
+use crate::schedule::file::as_written::Texts;
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
+use crate::schedule::file::yaml::Value as RawValue;
 use crate::schedule::{LrScaling, Plan, SECTIONS, Spec};
 use crate::train::{self, files};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,8 @@ use super::file::absolute;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
 use crate::params::Storage;
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use std::path::{Path, PathBuf};
 
 /// What kind of model is trained.

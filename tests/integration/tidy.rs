@@ -111,7 +111,7 @@ fn one_file_imports_the_yaml_crate() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let importing: Vec<PathBuf> =
         files(&source).into_iter().filter(|file| code(file).iter().any(|line| line.contains("serde_yaml"))).collect();
-    assert_eq!(importing, [source.join("schedule/yaml.rs")]);
+    assert_eq!(importing, [source.join("schedule/file/yaml.rs")]);
 }
 
 #[test]
