@@ -1,6 +1,6 @@
 //! The section `data`.
 
-use super::file::absolute;
+use super::paths::absolute;
 use super::{Error, ModelKind, ModelSpec};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;

@@ -1,7 +1,7 @@
 //! The section `model`.
 
 use super::Error;
-use super::file::absolute;
+use super::paths::absolute;
 use crate::nn::transformer::{self, Kind, Pooling, Transformer};
 use crate::nn::{Activation, Mlp};
 use crate::params::Storage;

@@ -11,6 +11,7 @@ mod batch_size;
 mod best;
 mod bf16_models;
 mod checkpoints;
+mod circles;
 mod clip_norm;
 mod demo;
 mod engine;

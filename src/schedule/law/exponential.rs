@@ -2,8 +2,7 @@
 
 use super::Law;
 use super::shape::{at_least_one, factor, scaled};
-use super::step::EVERY;
-use super::words::{Words, build};
+use super::words::{EVERY, Words, build};
 use crate::schedule::Error;
 use crate::schedule::file::length::{Length, Unit};
 

@@ -42,6 +42,7 @@
 //! assert_eq!((table[2 * 19].weight_decay, table[2 * 40].weight_decay), (0.01, 0.04));
 //! ```
 
+mod better;
 mod chained;
 mod constant;
 pub(in crate::schedule) mod cool_down;
@@ -72,6 +73,7 @@ pub(in crate::schedule) mod warm_up;
 pub(in crate::schedule) mod words;
 mod wsd;
 
+pub use better::Better;
 pub use chained::Chained;
 pub use constant::Constant;
 pub use cool_down::CoolDown;
@@ -87,7 +89,7 @@ pub use listed::Listed;
 pub use multi_step::MultiStep;
 pub use multiplicative::Multiplicative;
 pub use one_cycle::{Anneal, OneCycle, OneCycleMomentum};
-pub use plateau::{Better, Plateau, PlateauState, Reduced, Threshold};
+pub use plateau::{Plateau, PlateauState, Reduced, Threshold};
 pub use polynomial::Polynomial;
 pub use sequential::Sequential;
 pub use slanted_triangular::{SlantedTriangular, Slope};

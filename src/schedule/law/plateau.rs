@@ -3,7 +3,7 @@
 use super::level::MIN;
 use super::shape::{factor, scaled, share};
 use super::words::{Build, Reading, Words, boxed};
-use super::{Law, Level};
+use super::{Better, Law, Level};
 use crate::schedule::Error;
 use crate::schedule::exact;
 use serde::{Deserialize, Serialize};
@@ -40,15 +40,6 @@ fn read(file: &mut Reading) -> Result<Build, Error> {
     let law = law.toward(if mode == "max" { Better::Higher } else { Better::Lower }).cooldown(cooldown);
     file.plateau = Some(law);
     Ok(law.build(PlateauState::default()))
-}
-
-/// Which metric is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// The lower.
-    Lower,
-    /// The higher.
-    Higher,
 }
 
 /// By how much it has to be better.

@@ -2,14 +2,11 @@
 
 use super::level::MIN;
 use super::shape::{at_least_one, factor, scaled};
-use super::words::{Words, build};
+use super::words::{EVERY, Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
-use crate::schedule::file::length::Keys;
 
 const NAME: &str = "step";
-
-pub(super) const EVERY: Keys = ["every_steps", "every_epochs", "every_fraction"];
 
 /// As files say it.
 pub(super) const WORDS: Words = Words::new(NAME, &[&["gamma"], &EVERY, &MIN], |file| {

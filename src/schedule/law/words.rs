@@ -2,7 +2,7 @@
 
 use super::level::{LevelKeys, MIN};
 use super::warm_up::Ramp;
-use super::{Law, Level};
+use super::{Law, Level, Plateau};
 use crate::params::Field;
 use crate::schedule::Error;
 use crate::schedule::file::length::{Keys, Length, Run};
@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 /// The level that beta1 falls to where a law moves it too.
 pub(in crate::schedule) const BETA1: LevelKeys = ["beta1_min", "beta1_min_ratio"];
+
+/// How often a law multiplies by its factor.
+pub(super) const EVERY: Keys = ["every_steps", "every_epochs", "every_fraction"];
 
 /// A law of the list, as files call it.
 pub(in crate::schedule) struct Words {
@@ -87,7 +90,7 @@ pub(in crate::schedule) struct Reading<'a> {
     pub(in crate::schedule) lengths: Vec<Length>,
     pub(in crate::schedule) levels: Vec<LevelAt>,
     /// The law that metrics move, where it is that.
-    pub(in crate::schedule) plateau: Option<super::Plateau>,
+    pub(in crate::schedule) plateau: Option<Plateau>,
 }
 
 /// A level, and the key of its absolute form.
