@@ -70,7 +70,7 @@ impl Sweep {
         if LIGHTNING.contains(&class_path) {
             return Ok(Sweep { form: Form::Lightning, start: 1e-8, end: 1.0, ..Sweep::default() });
         }
-        Err(Error::bad_argument("lr_find", "class_path", class_path.to_owned(), &LIGHTNING.join(" or ")))
+        Err(Error::bad_argument("lr_find", "class_path", class_path.to_owned(), LIGHTNING.join(" or ")))
     }
 
     /// Refuses what makes no sweep. Of Lightning's all is accepted that it accepts, but for rates that are none.

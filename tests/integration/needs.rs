@@ -1,4 +1,4 @@
-//! Files of a room do not go in circles: of two files one may need the other, never both each other.
+//! Which file of a room needs which: never two each other, and a law nobody but the list of laws.
 
 use crate::tidy::files;
 use std::collections::{BTreeMap, BTreeSet};
@@ -178,4 +178,53 @@ fn files_of_a_room_go_in_no_circles() {
     }
     assert!(circles.is_empty(), "{}", circles.join("\n"));
     assert_eq!(used.len(), ALLOWED.len(), "what is allowed is there: {used:?}");
+}
+
+/// Files beside the list that may need a law's file, and why.
+const NEED_A_LAW: [(&str, &[&str], &str); 1] = [(
+    "plateau",
+    &["file/law_spec", "law/words", "plan", "plan/cursor", "plan/start", "plan/validation"],
+    "metrics move it: its state is the cursor's",
+)];
+
+/// Words that are a law's short name and stand for something else, or for the law in a file that is written.
+const OTHER_WORDS: [(&str, &[&str]); 8] = [
+    ("schedule/file/edge", &["constant", "cosine", "linear"]),
+    ("schedule/file/class_spec", &["step"]),
+    ("schedule/law/one_cycle", &["linear"]),
+    ("schedule/law/wsd", &["cosine", "linear"]),
+    ("schedule/plan/written", &["constant"]),
+    ("run/file", &["linear"]),
+    ("run/keys", &["constant", "cosine", "linear"]),
+    ("run/model", &["tanh"]),
+];
+
+#[test]
+fn a_law_is_its_own_file_and_a_line_of_the_list() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (schedule, run) = (Room::read(&source, "schedule"), Room::read(&source, "run"));
+    let module = |shown: &str| shown.split('/').map(str::to_owned).collect::<Module>();
+    let list = &schedule.modules[&module("schedule/law")];
+    let laws: Vec<&str> =
+        list.lines().filter_map(|line| line.trim().strip_prefix('&')?.strip_suffix("::WORDS,")).collect();
+    assert!(laws.len() >= 18, "{laws:?}");
+    let mut breaches = Vec::new();
+    for law in laws {
+        let own = module(&format!("schedule/law/{law}"));
+        let may = NEED_A_LAW.iter().find(|(known, ..)| *known == law).map_or(&[][..], |(_, files, _)| files);
+        assert!(schedule.modules[&own].contains(&format!("\"{law}\"")), "{law}: its file has its name");
+        for (file, text) in schedule.modules.iter().chain(&run.modules).filter(|(file, _)| **file != own) {
+            let shown = file.join("/");
+            let needs = schedule.modules.contains_key(file) && schedule.needs(file).contains(&own);
+            if needs && !may.iter().any(|may| shown == format!("schedule/{may}")) {
+                breaches.push(format!("{shown} needs the file of {law}"));
+            }
+            let other = OTHER_WORDS.iter().any(|(known, words)| *known == shown && words.contains(&law));
+            // Classes are other programs', with names of their own.
+            if text.contains(&format!("\"{law}\"")) && !other && !shown.starts_with("schedule/class/") {
+                breaches.push(format!("{shown} says {law:?}"));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
