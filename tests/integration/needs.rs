@@ -188,7 +188,7 @@ const NEED_A_LAW: [(&str, &[&str], &str); 1] = [(
 )];
 
 /// Words that are a law's short name and stand for something else, or for the law in a file that is written.
-const OTHER_WORDS: [(&str, &[&str]); 8] = [
+const OTHER_WORDS: [(&str, &[&str]); 9] = [
     ("schedule/file/edge", &["constant", "cosine", "linear"]),
     ("schedule/file/class_spec", &["step"]),
     ("schedule/law/one_cycle", &["linear"]),
@@ -197,6 +197,7 @@ const OTHER_WORDS: [(&str, &[&str]); 8] = [
     ("run/file", &["linear"]),
     ("run/keys", &["constant", "cosine", "linear"]),
     ("run/model", &["tanh"]),
+    ("run/written", &["linear"]),
 ];
 
 #[test]
