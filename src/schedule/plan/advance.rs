@@ -35,7 +35,7 @@ impl Plan {
     }
 
     /// The rows of the steps ahead, `[steps, groups]`, with the [groups](Plan::groups) that hold parameters, in their
-    /// order. A transition, and a validation that [moves rates](Verdict::moves_rates), makes them untrue.
+    /// order. A transition, and a validation that [moves rates](crate::schedule::Verdict::moves_rates), makes them untrue.
     ///
     /// They are fewer where a law or scheduler has none for a later step, or none to go on with behind it: what can be
     /// trained still is, and at that step it is an error.
