@@ -1,8 +1,8 @@
 //! Which engine a command runs on.
 
 use super::kernels;
-use super::progress::Says;
 use super::say::tell;
+use super::says::Says;
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 use gradus::train::MadeOn;
 use std::env;

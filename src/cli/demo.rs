@@ -2,10 +2,11 @@
 
 use super::asked::{Asked, refuse};
 use super::batch::Batch;
-use super::progress::{Ended, Look, Says, best_text, train_with_bar};
+use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::run_folder::RunFolder;
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say};
+use super::says::Says;
 use anyhow::Context;
 use clap::Args;
 use gradus::data;

@@ -1,8 +1,9 @@
 //! `gradus demo transformer`: pretrain on one text, fine-tune on another in three ways, and see what each way forgot.
 
 use super::batch::Batch;
-use super::progress::{Look, Says, train_with_bar};
+use super::progress::{Look, train_with_bar};
 use super::say::{self, say};
+use super::says::Says;
 use anyhow::Context;
 use clap::Args;
 use gradus::data::{self, TokenStream, Vocabulary};

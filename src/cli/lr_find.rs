@@ -3,9 +3,9 @@
 use super::asked::Asked;
 use super::asks::Asks;
 use super::chart;
-use super::progress::Says;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
 use super::say::{self, say};
+use super::says::Says;
 use super::train::{Loudness, Ready, setting};
 use anyhow::{Context, bail};
 use clap::Args;

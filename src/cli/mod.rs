@@ -17,15 +17,19 @@ mod lr_find;
 mod phase_table;
 mod picture;
 mod plan;
+mod plan_options;
 mod plan_run;
+mod plan_told;
 mod progress;
 mod rates;
+mod rates_told;
 mod report;
 mod report_chart;
 mod report_log;
 mod run_folder;
 mod run_lock;
 pub(crate) mod say;
+mod says;
 mod schedule;
 mod signals;
 mod tensorboard;
@@ -38,7 +42,7 @@ use asks::Asks;
 use clap::{CommandFactory, Parser, Subcommand};
 use gradus::engine::Engine;
 use gradus::params::Shown;
-use progress::Says;
+use says::Says;
 use std::process::ExitCode;
 
 /// Fine-tune neural networks on any GPU.
@@ -79,7 +83,7 @@ enum Command {
         demo: Demo,
     },
     /// Show what a schedule will do: the learning rate of each group, step by step.
-    Plan(plan::Plan),
+    Plan(plan_options::Plan),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
     Completions {

@@ -1,9 +1,10 @@
 //! `gradus plan RUN.yaml`: what a run will do, by the model and the data that its file names.
 
 use super::asks::Asks;
-use super::plan::{Plan, told as told_plan};
-use super::progress::Says;
+use super::plan_options::Plan;
+use super::plan_told::told as told_plan;
 use super::say::caution;
+use super::says::Says;
 use super::{batch, phase_table};
 use gradus::measure;
 use gradus::params::Param;

@@ -2,6 +2,7 @@
 
 use super::run_folder::BEST;
 use super::say::{self, caution, say};
+use super::says::Says;
 use gradus::params::{Shown, shown_list, shown_path};
 use gradus::schedule::{Reason, Stop};
 use gradus::train::{Began, Evaluation, Event, Trainer};
@@ -14,17 +15,6 @@ pub(super) struct Look {
     /// What a row is counted in, and how many of them a step goes through.
     pub(super) units: (&'static str, usize),
     pub(super) says: Says,
-}
-
-/// How much of a run is said.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Says {
-    /// Errors and warnings alone.
-    Nothing,
-    /// Evaluations and phases.
-    Usual,
-    /// Checkpoints too.
-    All,
 }
 
 /// How a run came to its end.

@@ -2,9 +2,9 @@
 
 use super::asked::{Asked, refuse};
 use super::log::{self, Log};
-use super::progress::Says;
 use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
+use super::says::Says;
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;

@@ -2,10 +2,11 @@
 
 use super::asked::Asked;
 use super::asks::Asks;
-use super::progress::{Ended, Look, Says, best_text, train_with_bar};
+use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
+use super::says::Says;
 use super::verdict::Verdict;
 use super::{batch, report, signals};
 use anyhow::{Context, anyhow, bail};

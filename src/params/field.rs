@@ -1,6 +1,5 @@
 //! The fields of a row that a law may move.
 
-use super::Error;
 use std::fmt;
 
 /// A field of a row that a law may move.
@@ -59,17 +58,6 @@ impl Field {
             Field::EmaDecay => (0.0..=1.0).contains(&value),
             Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => (value as f32).is_finite() && value >= 0.0,
         }
-    }
-
-    /// Refuses a value that the field does not allow.
-    ///
-    /// # Errors
-    /// [`Error::BadValue`] with `group` as the group's name.
-    pub fn check(self, group: &str, value: f64) -> Result<(), Error> {
-        if self.allows(value) {
-            return Ok(());
-        }
-        Err(Error::BadValue { group: group.to_owned(), field: self, value, allowed: self.allowed() })
     }
 
     /// What [`allows`](Field::allows) allows, for messages: "… is not …".

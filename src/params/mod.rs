@@ -24,6 +24,7 @@ pub use field::Field;
 pub(crate) use floats::floats;
 pub use group::Group;
 pub use layers::{Changed, Layers};
+pub(crate) use nearest::did_you_mean;
 pub use nearest::{nearest, nearest_three};
 pub use param::Param;
 pub use row::Row;

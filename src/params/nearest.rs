@@ -1,5 +1,7 @@
 //! The nearest valid name, for error messages.
 
+use super::Shown;
+
 /// Letters that a beginning has at least, to stand for a longer name.
 const BEGINNING: usize = 3;
 
@@ -21,6 +23,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let mut longer = candidates.iter().filter(|candidate| letters >= BEGINNING && candidate.starts_with(name));
             longer.next().filter(|_| longer.next().is_none()).copied()
         })
+}
+
+/// What a message adds where there is a nearest name.
+pub(crate) fn did_you_mean(nearest: &Option<impl AsRef<str>>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name.as_ref())))
 }
 
 /// The three candidates that are most like `name`, the likest first: [`nearest`] where there is one, then by the edits

@@ -143,3 +143,16 @@ impl Row {
         }
     }
 }
+
+impl Field {
+    /// Refuses a value that the field does not allow.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] with `group` as the group's name.
+    pub fn check(self, group: &str, value: f64) -> Result<(), Error> {
+        if self.allows(value) {
+            return Ok(());
+        }
+        Err(Error::BadValue { group: group.to_owned(), field: self, value, allowed: self.allowed() })
+    }
+}

@@ -1,8 +1,9 @@
 //! The section `continue`: a run that goes on from before or after a decay of another one.
 
-use super::file::absolute;
-use super::{Error, RunFile};
-use crate::schedule::yaml::{Raw, Section};
+use super::Error;
+use super::paths::absolute;
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use crate::train::{Checkpoints, files};
 use std::path::{Path, PathBuf};
 
@@ -28,19 +29,11 @@ impl Continue {
     }
 
     /// The checkpoint's folder.
-    fn checkpoint(&self) -> Result<PathBuf, Error> {
+    pub(super) fn checkpoint(&self) -> Result<PathBuf, Error> {
         let folder = self.run.join("checkpoints");
         let found = Checkpoints::named(&folder, &self.from.replace('_', " "))?;
         let reason = || format!("no checkpoint of {} is there: a run with wsd keeps one", self.from);
         found.ok_or_else(|| Error::bad_file(&folder, reason()))
-    }
-
-    /// The run as one that begins from the checkpoint's values.
-    pub(super) fn beginning(&self, run: &RunFile) -> Result<RunFile, Error> {
-        let mut run = run.clone();
-        run.continues = None;
-        run.model.from = Some(self.checkpoint()?.join("model.safetensors"));
-        Ok(run)
     }
 
     /// The optimizer's state to begin with.

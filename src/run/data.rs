@@ -1,8 +1,9 @@
 //! The section `data`.
 
-use super::file::absolute;
+use super::paths::absolute;
 use super::{Error, ModelKind, ModelSpec};
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

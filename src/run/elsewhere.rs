@@ -1,7 +1,7 @@
 //! Words of other programs' files that are none here, and what to write in their place: a sentence each, not a list.
 
 use crate::schedule::Error;
-use crate::schedule::yaml::Section;
+use crate::schedule::file::section::Section;
 
 const ONE_DEVICE: &str = "one process trains on one device, which --adapter chooses; leave it out";
 const NO_NORM: &str = "there is no batch or ghost norm: an MLP has no norm, a transformer has LayerNorm; leave it out";

@@ -1,6 +1,6 @@
 //! What can be wrong with a run file, and with what it names.
 
-use crate::params::{Shown, nearest, shown_list, shown_path, tame};
+use crate::params::{Shown, did_you_mean, nearest, shown_list, shown_path, tame};
 use crate::{data, nn, schedule, train};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub enum Error {
         reason: String,
     },
     /// A table without a column of this name.
-    #[error("{}: there is no column {column:?}{}; its columns are {}", shown_path(.path), did_you_mean(.column, .columns), shown_list(.columns), column = Shown(.column))]
+    #[error("{}: there is no column {column:?}{}; its columns are {}", shown_path(.path), near(.column, .columns), shown_list(.columns), column = Shown(.column))]
     NoColumn {
         /// The table.
         path: PathBuf,
@@ -138,7 +138,7 @@ fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)]) -> 
     told
 }
 
-pub(super) fn did_you_mean(name: &str, known: &[String]) -> String {
-    let nearest = nearest(name, known.iter().map(String::as_str));
-    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {:?}?)", Shown(nearest)))
+/// What a message adds where one of the known names is near.
+pub(super) fn near(name: &str, known: &[String]) -> String {
+    did_you_mean(&nearest(name, known.iter().map(String::as_str)))
 }

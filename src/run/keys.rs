@@ -1,7 +1,8 @@
 //! The keys of a run file that say what a schedule says too, in the words that users of Ludwig know.
 
 use super::{Error, ModelKind, ModelSpec};
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 
 /// What `learning_rate: auto` means, as in Ludwig: the rate, and of what it is that rate.
 fn auto_rate(model: &ModelSpec, trainable: bool) -> (f64, &'static str) {

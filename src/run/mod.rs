@@ -6,6 +6,7 @@
 //! Invariant: it reads files, and neither trains, writes nor prints.
 
 mod bad_rows;
+mod checks;
 mod continued;
 mod data;
 mod elsewhere;
@@ -19,12 +20,17 @@ mod json_lines;
 mod keys;
 mod material;
 mod model;
+mod of_run;
+mod paths;
+mod read_table;
 mod rows;
 mod separated;
 mod sets;
+mod settings;
 mod shapes;
 mod table;
 mod weights;
+mod written;
 
 pub use continued::Continue;
 pub use data::{DataSpec, Source, Split, TestSet, Unknown};

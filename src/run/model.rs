@@ -1,11 +1,12 @@
 //! The section `model`.
 
 use super::Error;
-use super::file::absolute;
+use super::paths::absolute;
 use crate::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes};
 use crate::nn::{Activation, Family};
 use crate::params::Storage;
-use crate::schedule::yaml::{Raw, Section};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
 use std::path::{Path, PathBuf};
 
 /// What kind of model is trained.

@@ -5,7 +5,7 @@
 
 use super::Error;
 use crate::params::{Row, Rule};
-use crate::schedule::yaml::Section;
+use crate::schedule::file::section::Section;
 use crate::schedule::{Phases, Spec};
 
 /// Refuses what makes a first step that is not finite; `top` is the file's top level.

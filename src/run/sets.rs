@@ -1,6 +1,6 @@
 //! A train set and a test set, and their classes.
 
-use super::error::did_you_mean;
+use super::error::near;
 use super::examples::Examples;
 use super::{Error, RunFile, Split, TestSet};
 use crate::data;
@@ -38,7 +38,7 @@ impl<T> Sets<T> {
         examples.keep(|row| match places.contains_key(&row.label) {
             true => None,
             false => {
-                let (label, near) = (Shown(&row.label), did_you_mean(&row.label, &classes));
+                let (label, near) = (Shown(&row.label), near(&row.label, &classes));
                 Some(format!("the label {label:?} is none of data.classes{near}, which are {}", shown_list(&classes)))
             }
         });
@@ -52,7 +52,7 @@ impl<T> Sets<T> {
                 examples.keep(|row| match places.contains_key(&row.label) {
                     true => None,
                     false => {
-                        let (label, near) = (Shown(&row.label), did_you_mean(&row.label, &classes));
+                        let (label, near) = (Shown(&row.label), near(&row.label, &classes));
                         let known = shown_list(&classes);
                         let words = "never comes in what is trained on";
                         Some(format!("the label {label:?} {words}{near}; labels there are {known}"))

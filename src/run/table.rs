@@ -1,12 +1,9 @@
-//! Tables of text: CSV, TSV, and JSON lines.
+//! Tables of text.
 
+use super::Error;
 use super::bad_rows::BadRows;
-use super::{Error, json_lines, separated};
-use crate::data::{NotText, decoded};
 use crate::params::Shown;
-use crate::train::files;
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Rows under named columns.
@@ -38,34 +35,6 @@ pub(super) enum Cell {
 }
 
 impl Table {
-    /// Reads a table; its kind is told by the file's extension: `csv`, `tsv`, or `jsonl`. Its labels stand under `label`.
-    pub(super) fn read(path: &Path, label: &str) -> Result<Table, Error> {
-        // What is no regular file is told before what it is called.
-        let mut file = files::open(path).map_err(|error| Error::unreadable(path, &error))?;
-        let read = match extension(path).as_str() {
-            "csv" => separated::csv,
-            "tsv" => separated::tsv,
-            "jsonl" | "ndjson" => json_lines::read,
-            "json" => {
-                let ways =
-                    "it may be one JSON value; JSON lines (.jsonl) have an object a line, as jq -c '.[]' writes them";
-                return Err(Error::bad_file(path, ways));
-            }
-            other => {
-                let kinds = "csv (commas), tsv (tabs) or jsonl (a JSON object a line)";
-                return Err(Error::bad_file(path, format!("the extension {other:?} is no table's: {kinds}")));
-            }
-        };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Error::unreadable(path, &error))?;
-        let text = decoded(bytes).map_err(|NotText { line, reason }| Error::bad_line(path, line as u64, reason))?;
-        let table = read(path, &text, label)?;
-        match table.rows.is_empty() {
-            true => table.bad.judged(path, 0, false).and(Err(Error::bad_file(path, "the table has no rows"))),
-            false => Ok(table),
-        }
-    }
-
     /// The place of a column, which is there once.
     pub(super) fn column(&self, name: &str) -> Result<usize, Error> {
         column(&self.path, &self.columns, name)
@@ -104,9 +73,4 @@ pub(super) fn column(path: &Path, columns: &[String], name: &str) -> Result<usiz
         (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} is there twice", Shown(name)))),
         (None, _) => Err(Error::NoColumn { path: path.to_owned(), column: name.to_owned(), columns: columns.to_vec() }),
     }
-}
-
-/// A file's extension, in small letters.
-fn extension(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a schedule.
 
-use crate::params::{Shown, tame_line};
+use crate::params::{Shown, did_you_mean, tame_line};
 
 /// An error of the schedule room. `file` is the name that the caller gave the text, `key` a dotted path.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum Error {
         reason: String,
     },
     /// A key that means nothing here.
-    #[error("{file}: {key} is not a known key{}; known are {known}", hint(.nearest), file = tame_line(.file), key = Shown(.key))]
+    #[error("{file}: {key} is not a known key{}; known are {known}", did_you_mean(.nearest), file = tame_line(.file), key = Shown(.key))]
     UnknownKey {
         /// The file.
         file: String,
@@ -27,7 +27,7 @@ pub enum Error {
         known: String,
     },
     /// A value that its key does not allow.
-    #[error("{file}: {key} = {value} is not {allowed}{}", hint(.nearest), file = tame_line(.file), key = Shown(.key), value = Shown(.value))]
+    #[error("{file}: {key} = {value} is not {allowed}{}", did_you_mean(.nearest), file = tame_line(.file), key = Shown(.key), value = Shown(.value))]
     BadValue {
         /// The file.
         file: String,
@@ -196,6 +196,16 @@ pub struct BadLaw {
 }
 
 impl Error {
+    /// What a law's constructor refuses.
+    pub(super) fn bad_argument(
+        law: &'static str,
+        argument: &'static str,
+        value: impl ToString,
+        allowed: impl Into<String>,
+    ) -> Error {
+        Error::BadArgument { law, argument, value: value.to_string(), allowed: allowed.into() }
+    }
+
     /// The same of a run that asks a scheduler for so many steps of its own.
     pub(super) fn of_a_run(self, steps: usize) -> Error {
         match self {
@@ -223,10 +233,6 @@ fn number(value: f64) -> String {
 
 fn told_group(place: usize, name: &Option<String>) -> String {
     name.as_ref().map_or_else(|| format!("group {place}"), |name| format!("the group {name}"))
-}
-
-fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }
 
 fn instead(others: &[&str]) -> String {

@@ -8,7 +8,7 @@
 use super::Error;
 use super::files::{self, sync_folder, write_synced};
 use super::finite::check_finite;
-use super::saved::{MadeOn, Saved};
+use super::saved::{MadeOn, Saved, Seal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,23 +18,18 @@ pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 const RUN: &str = "run.json";
 const FIRST_LINE: &str = "gradus checkpoint, crc32 ";
 
-/// Length and checksum of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Seal {
-    bytes: u64,
-    crc32: u32,
-}
-
-impl Seal {
-    fn of(bytes: &[u8]) -> Seal {
-        Seal { bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) }
-    }
-}
-
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     pub(super) path: PathBuf,
+    pub(super) saved: Saved,
+    pub(super) model: Vec<u8>,
+    pub(super) optimizer: Vec<u8>,
+}
+
+/// A checkpoint that could not be written.
+#[derive(Debug)]
+pub(super) struct Unwritten {
     pub(super) saved: Saved,
     pub(super) model: Vec<u8>,
     pub(super) optimizer: Vec<u8>,

@@ -1,7 +1,7 @@
 //! What can go wrong in training.
 
 use crate::params::Storage;
-use crate::params::{Shown, shown_path};
+use crate::params::{Shown, did_you_mean, shown_path};
 use crate::{data, engine, nn, optim, schedule};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A schedule that goes by a metric that is not measured.
-    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", hint(.nearest), monitor = Shown(.monitor))]
+    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", did_you_mean(.nearest), monitor = Shown(.monitor))]
     UnknownMetric {
         /// The metric.
         monitor: String,
@@ -176,8 +176,4 @@ impl Error {
     pub(super) fn bad_file(path: &Path, reason: &str) -> Error {
         Error::BadFile { path: path.to_owned(), reason: reason.to_owned() }
     }
-}
-
-fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }

@@ -7,6 +7,7 @@
 //! Invariant: no command line, no printing, no exit.
 
 mod batch_size;
+mod best;
 mod best_file;
 mod checkpoint;
 mod classify;

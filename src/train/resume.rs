@@ -1,11 +1,12 @@
 //! Writing checkpoints in a run, and going on from one.
 
-use super::checkpoint::{Checkpoint, Checkpoints, MODEL, OPTIMIZER};
-use super::saved::{RunOf, Saved};
+use super::checkpoint::{Checkpoint, Checkpoints, MODEL, OPTIMIZER, Unwritten};
+use super::saved::{FORMAT, MadeOn, RunOf, Saved};
 use super::trainer::tested;
 use super::{Error, Event, Trainer};
 use crate::optim::{self, Best, Optimizer};
 use crate::schedule::Cursor;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A run that goes on.
@@ -45,14 +46,6 @@ pub struct LostBest {
     pub instead: Option<u64>,
 }
 
-/// A checkpoint that could not be written.
-#[derive(Debug)]
-pub(super) struct Unwritten {
-    saved: Saved,
-    model: Vec<u8>,
-    optimizer: Vec<u8>,
-}
-
 impl Trainer {
     /// Writes checkpoints from now on.
     pub fn checkpoint_to(&mut self, checkpoints: Checkpoints) {
@@ -85,7 +78,7 @@ impl Trainer {
         let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
         self.settle(&mut tell)?;
         let metrics = self.engine.read(&self.metrics())?;
-        let saved = Saved::of(self, self.skipped_steps()?, metrics);
+        let saved = self.saved(self.skipped_steps()?, metrics);
         let now = Unwritten { saved, model: self.parameters.save()?, optimizer: self.optimizer.save_state()? };
         tell(&Event::CheckpointAhead);
         // It has been told that it could not be written.
@@ -113,6 +106,40 @@ impl Trainer {
         Ok(written)
     }
 
+    /// What a checkpoint of this moment says.
+    fn saved(&self, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
+        Saved {
+            format: FORMAT,
+            run: self.run_of(),
+            made_on: MadeOn::of(&self.engine),
+            cursor: self.cursor.clone(),
+            name: self.plan.checkpoint_name(self.cursor.step()),
+            lost_best: None,
+            lrs: self.lrs().to_vec(),
+            skipped_steps,
+            metrics,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// What has to be the same for a run to go on from its checkpoints.
+    fn run_of(&self) -> RunOf {
+        let params = self.parameters.params().iter();
+        RunOf {
+            seed: self.config.seed,
+            batch_size: self.config.batch_size,
+            micro_batches: self.config.micro_batches,
+            parameters: self.config.parameters.name().to_owned(),
+            steps_per_epoch: self.plan.steps_per_epoch(),
+            clip: format!("{:?}", self.config.settings.clip),
+            guard: self.config.settings.guard,
+            model: self.model.clone(),
+            params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
+            schedule: self.plan.to_yaml(),
+            epochs: self.config.epochs as u64,
+        }
+    }
+
     /// Goes on from the last good checkpoint of a folder, and writes further ones there. It is the same run to the last
     /// bit, on the same adapter. `None` where there is no checkpoint. Where the checkpoint of the best evaluation is not
     /// there, the best of those that are stands for it.
@@ -130,7 +157,7 @@ impl Trainer {
                     continue;
                 }
             };
-            RunOf::of(self).going_on(&last.saved, &self.plan).check(&last.saved.run, &last.path)?;
+            self.run_of().going_on(&last.saved, &self.plan).check(&last.saved.run, &last.path)?;
             self.plan.check(&last.saved.cursor)?;
             self.drain()?;
             if let Err(error @ Error::BadFile { .. }) = self.optimizer_of(&last) {
@@ -170,7 +197,7 @@ impl Trainer {
         let before = checkpoints.steps()?.into_iter().rev().filter(|step| *step < named);
         let best = before.filter_map(good).find(|there| {
             let is_best = there.saved.cursor.best().is_some_and(|best| best.step == there.saved.cursor.step());
-            is_best && RunOf::of(self).check(&there.saved.run, &there.path).is_ok()
+            is_best && self.run_of().check(&there.saved.run, &there.path).is_ok()
         });
         last.saved.cursor.take_best_of(best.as_ref().map(|best| &best.saved.cursor));
         Ok((best, Some(named)))

@@ -1,7 +1,6 @@
 //! What a checkpoint says about its run.
 
-use super::checkpoint::Seal;
-use super::{Error, Trainer};
+use super::Error;
 use crate::engine::{Choices, Engine};
 use crate::schedule::{Cursor, Plan};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use std::path::Path;
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
     /// The number of this format.
-    format: u32,
+    pub(super) format: u32,
     pub(super) run: RunOf,
     pub(super) made_on: MadeOn,
     pub(super) cursor: Cursor,
@@ -32,22 +31,35 @@ pub(super) struct Saved {
     pub(super) files: BTreeMap<String, Seal>,
 }
 
+/// Length and checksum of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seal {
+    pub(super) bytes: u64,
+    crc32: u32,
+}
+
+impl Seal {
+    pub(super) fn of(bytes: &[u8]) -> Seal {
+        Seal { bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) }
+    }
+}
+
 /// What has to be the same for a run to go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunOf {
-    seed: u32,
-    batch_size: usize,
-    micro_batches: usize,
+    pub(super) seed: u32,
+    pub(super) batch_size: usize,
+    pub(super) micro_batches: usize,
     /// How parameters are stored.
-    parameters: String,
-    steps_per_epoch: u64,
-    clip: String,
-    guard: bool,
+    pub(super) parameters: String,
+    pub(super) steps_per_epoch: u64,
+    pub(super) clip: String,
+    pub(super) guard: bool,
     /// What a model computes beside the shapes of its parameters, by name.
-    model: Vec<(String, String)>,
-    params: Vec<(String, Vec<usize>)>,
-    schedule: String,
+    pub(super) model: Vec<(String, String)>,
+    pub(super) params: Vec<(String, Vec<usize>)>,
+    pub(super) schedule: String,
     /// The one thing that may differ: a run may go on for longer than it was meant to.
     pub(super) epochs: u64,
 }
@@ -101,25 +113,9 @@ impl MadeOn {
 }
 
 /// Format 2 says what a model computes, what the checkpoint was made on, and the last step's rates.
-const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 2;
 
 impl Saved {
-    /// What a checkpoint of this moment says.
-    pub(super) fn of(trainer: &Trainer, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
-        Saved {
-            format: FORMAT,
-            run: RunOf::of(trainer),
-            made_on: MadeOn::of(&trainer.engine),
-            cursor: trainer.cursor.clone(),
-            name: trainer.plan.checkpoint_name(trainer.cursor.step()),
-            lost_best: None,
-            lrs: trainer.lrs().to_vec(),
-            skipped_steps,
-            metrics,
-            files: BTreeMap::new(),
-        }
-    }
-
     /// Reads what a file says, of this format.
     pub(super) fn from_json(text: &str) -> Result<Saved, String> {
         #[derive(Deserialize)]
@@ -142,23 +138,6 @@ impl Saved {
 }
 
 impl RunOf {
-    pub(super) fn of(trainer: &Trainer) -> RunOf {
-        let params = trainer.parameters.params().iter();
-        RunOf {
-            seed: trainer.config.seed,
-            batch_size: trainer.config.batch_size,
-            micro_batches: trainer.config.micro_batches,
-            parameters: trainer.config.parameters.name().to_owned(),
-            steps_per_epoch: trainer.plan.steps_per_epoch(),
-            clip: format!("{:?}", trainer.config.settings.clip),
-            guard: trainer.config.settings.guard,
-            model: trainer.model.clone(),
-            params: params.map(|param| (param.name.clone(), param.shape.clone())).collect(),
-            schedule: trainer.plan.to_yaml(),
-            epochs: trainer.config.epochs as u64,
-        }
-    }
-
     /// The same with a saved schedule, where that ends before the run and the plan's goes on in its place.
     pub(super) fn going_on(self, saved: &Saved, plan: &Plan) -> RunOf {
         match plan.mends(&saved.run.schedule, &saved.cursor) {

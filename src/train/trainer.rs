@@ -1,10 +1,9 @@
 //! The trainer.
 
 use super::best_file::BestFile;
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Unwritten};
 use super::event::{Began, Evaluation, Event, Progress, means};
 use super::finite::check_finite;
-use super::resume::Unwritten;
 use super::task::{Placed, Task, gradient_of};
 use super::test::Testing;
 use super::{Config, Error};

@@ -38,6 +38,7 @@ mod laws;
 mod lr_find;
 mod measure;
 mod moments;
+mod needs;
 mod nn;
 mod nn_golden;
 mod nn_ops;

@@ -35,8 +35,8 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        if let Some(continues) = &run.continues {
-            return Material::read(&continues.beginning(run)?);
+        if let Some(begun) = run.begun()? {
+            return Material::read(&begun);
         }
         let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
         let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());

@@ -1,14 +1,14 @@
 //! What can be wrong with a scheduler asked for by class name.
 
 use super::Value;
-use crate::params::Shown;
+use crate::params::{Shown, did_you_mean};
 
 /// An error of a class: in its name, its arguments, the groups it is given, or at a step.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No class has this name.
-    #[error("{class:?} is not a scheduler class that is known here{}", hint(.nearest), class = Shown(.class))]
+    #[error("{class:?} is not a scheduler class that is known here{}", did_you_mean(.nearest), class = Shown(.class))]
     UnknownClass {
         /// The name asked for.
         class: String,
@@ -24,7 +24,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The class has no such argument.
-    #[error("{class} has no argument {argument:?}{}; it has {known}", hint(.nearest), class = Shown(.class), argument = Shown(.argument))]
+    #[error("{class} has no argument {argument:?}{}; it has {known}", did_you_mean(.nearest), class = Shown(.class), argument = Shown(.argument))]
     UnknownArgument {
         /// The class.
         class: String,
@@ -92,8 +92,4 @@ impl Fault {
     pub(super) fn new(reason: impl Into<String>) -> Fault {
         Fault(reason.into())
     }
-}
-
-fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name)))
 }

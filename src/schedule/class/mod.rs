@@ -16,7 +16,6 @@
 //! there (`initial_lr`, an edited lr) counts for the next. It refuses what its reference refuses, what makes it crash,
 //! and a rate that is not finite or is negative; nothing else. The differences that remain:
 //!
-//! * slanted triangular: never below its lowest rate, where the formula goes on down;
 //! * timm: `noise_range_t` is refused, because it asks for PyTorch's random numbers;
 //! * transformers: `get_adafactor_schedule` is refused, because it only reports what the Adafactor optimizer does;
 //! * text that reads as a number is one, as in all files here.
@@ -27,9 +26,9 @@ mod accelerated;
 mod error;
 mod factor;
 mod group;
+pub(in crate::schedule) mod own;
 mod python;
 mod reader;
-mod slanted;
 mod state;
 mod timm;
 mod torch;
@@ -45,7 +44,6 @@ pub use torch::{ByFactor, LambdaLr, MultiplicativeLr};
 pub use value::{Arguments, Value};
 
 use super::law::Better;
-use super::own;
 use crate::params::nearest;
 
 /// A scheduler by class name; the state that moves is separate.
@@ -119,7 +117,7 @@ impl Class {
 }
 
 fn all() -> impl Iterator<Item = &'static Class> {
-    [torch::CLASSES, transformers::CLASSES, timm::CLASSES, accelerated::CLASSES, slanted::CLASSES].into_iter().flatten()
+    [torch::CLASSES, transformers::CLASSES, timm::CLASSES, accelerated::CLASSES].into_iter().flatten()
 }
 
 /// The full names of all classes.
@@ -135,7 +133,7 @@ pub fn names() -> Vec<String> {
 pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Scheduler>, Error> {
     match all().find(|class| class.is(class_path)) {
         Some(class) => (class.make)(arguments),
-        None => own::class(class_path).map_or_else(|| Err(unknown(class_path)), |make| make(arguments)),
+        None => own::make(class_path).map_or_else(|| Err(unknown(class_path)), |make| make(arguments)),
     }
 }
 

@@ -1,6 +1,19 @@
 //! Several laws at once.
 
 use super::Law;
+use super::parts::{self, PARTS};
+use super::words::{Words, build};
+
+const NAME: &str = "chained";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&PARTS], |file| {
+    let parts = parts::read(file)?;
+    build(move |over| {
+        let laws = parts.iter().map(|part| part.over(over.run, over.probing));
+        Ok(Chained::new(laws.collect::<Result<_, _>>()?))
+    })
+});
 
 /// value = the last law's, whose base is the value of the law before it, and so on; laws that are shares of the base
 /// multiply.

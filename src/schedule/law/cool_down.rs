@@ -1,8 +1,14 @@
 //! An end after another law.
 
+use super::level::LevelKeys;
 use super::shape::{at_least_one, cosine_fall, mix, part};
 use super::{Law, Level, Rise};
 use crate::schedule::Error;
+use crate::schedule::file::length::Keys;
+
+/// How files say its length, and the level that it ends at.
+pub(in crate::schedule) const COOLDOWN: Keys = ["cooldown_steps", "cooldown_epochs", "cooldown_fraction"];
+pub(in crate::schedule) const COOLDOWN_END: LevelKeys = ["cooldown_end", "cooldown_end_ratio"];
 
 /// value = the main law's before step `at`; from there, in `steps` steps, from the main law's value at `at` to `end`; then
 /// `end`. A constant cool-down holds the main law's value at `at` for ever and needs no end.
@@ -21,13 +27,17 @@ impl<L: Law> CoolDown<L> {
     /// # Errors
     /// No steps, a level out of range.
     pub fn new(main: L, at: u64, fall: Rise, steps: u64, end: Level) -> Result<CoolDown<L>, Error> {
-        at_least_one("cool-down", "cooldown_steps", steps)?;
-        let end = end.checked("cool-down", ["cooldown_end", "cooldown_end_ratio"])?;
+        at_least_one("cool-down", COOLDOWN[0], steps)?;
+        let end = end.checked("cool-down", COOLDOWN_END)?;
         Ok(CoolDown { main, at, fall, steps, end })
     }
 }
 
 impl<L: Law> Law for CoolDown<L> {
+    fn decays(&self) -> Vec<(u64, u64)> {
+        self.main.decays()
+    }
+
     fn value(&self, base: f64, step: u64) -> f64 {
         let Some(later) = step.checked_sub(self.at) else { return self.main.value(base, step) };
         let from = self.main.value(base, self.at);

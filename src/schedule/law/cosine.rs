@@ -1,8 +1,18 @@
 //! Half a cosine from the base value down.
 
+use super::level::MIN;
 use super::shape::{at_least_one, cosine_fall, mix, part, positive};
+use super::words::{Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+
+const NAME: &str = "cosine";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&MIN, &["k_decay"]], |file| {
+    let (min, k_decay) = (file.min(0.0)?, file.section.number("k_decay", 1.0)?);
+    build(move |over| Cosine::new(over.run.steps, min)?.k_decay(k_decay))
+});
 
 /// value = min + (base − min)(1 + cos(π step^k / steps^k)) / 2, and min from `steps` on.
 ///
@@ -21,7 +31,7 @@ impl Cosine {
     /// # Errors
     /// No steps, a level out of range.
     pub fn new(steps: u64, min: Level) -> Result<Cosine, Error> {
-        Ok(Cosine { steps: at_least_one("cosine", "steps", steps)?, min: min.min("cosine")?, k_decay: 1.0 })
+        Ok(Cosine { steps: at_least_one(NAME, "steps", steps)?, min: min.min(NAME)?, k_decay: 1.0 })
     }
 
     /// The same with another k.
@@ -29,7 +39,7 @@ impl Cosine {
     /// # Errors
     /// k that is not above 0.
     pub fn k_decay(self, k_decay: f64) -> Result<Cosine, Error> {
-        Ok(Cosine { k_decay: positive("cosine", "k_decay", k_decay)?, ..self })
+        Ok(Cosine { k_decay: positive(NAME, "k_decay", k_decay)?, ..self })
     }
 }
 

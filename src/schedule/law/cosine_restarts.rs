@@ -1,8 +1,30 @@
 //! Cosines that start again.
 
-use super::shape::{bad, cosine_fall, mix, positive, share};
+use super::level::MIN;
+use super::shape::{at_least_one, cosine_fall, mix, positive, share};
+use super::words::{Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+use crate::schedule::file::length::Keys;
+
+const NAME: &str = "cosine_restarts";
+
+const CYCLE: Keys = ["cycle_steps", "cycle_epochs", "cycle_fraction"];
+
+/// As files say it.
+pub(super) const WORDS: Words =
+    Words::new(NAME, &[&CYCLE, &["cycle_mult", "cycle_decay", "cycle_limit"], &MIN, &["k_decay"]], |file| {
+        let cycle = file.required_length(CYCLE)?;
+        let multiplier = file.section.number("cycle_mult", 1.0)?;
+        let decay = file.section.number("cycle_decay", 1.0)?;
+        let limit = file.section.count("cycle_limit")?;
+        let (min, k_decay) = (file.min(0.0)?, file.section.number("k_decay", 1.0)?);
+        build(move |over| {
+            let law = CosineRestarts::new(over.steps(cycle)?, min)?.multiplier(multiplier)?.decay(decay)?;
+            let law = law.k_decay(k_decay)?;
+            limit.map_or(Ok(law), |limit| law.limit(limit))
+        })
+    });
 
 /// In cycle i, of T_i = T_0 · T_mult^i steps: value = min + (peak − min)(1 + cos(π (t / T_i)^k)) / 2, where t counts from the
 /// cycle's start and peak = max(min, base · decay^i). After `limit` cycles min holds.
@@ -19,15 +41,13 @@ pub struct CosineRestarts {
     k_decay: f64,
 }
 
-const NAME: &str = "cosine_restarts";
-
 impl CosineRestarts {
     /// Cycles of `first` steps (T_0) each, for ever.
     ///
     /// # Errors
     /// A cycle without steps, a level out of range.
     pub fn new(first: u64, min: Level) -> Result<CosineRestarts, Error> {
-        let first = super::shape::at_least_one(NAME, "cycle_steps", first)?;
+        let first = at_least_one(NAME, CYCLE[0], first)?;
         Ok(CosineRestarts { first, multiplier: 1.0, decay: 1.0, limit: None, min: min.min(NAME)?, k_decay: 1.0 })
     }
 
@@ -39,7 +59,7 @@ impl CosineRestarts {
         if multiplier.is_finite() && multiplier >= 1.0 {
             return Ok(CosineRestarts { multiplier, ..self });
         }
-        Err(bad(NAME, "cycle_mult", multiplier, "a finite number that is 1 or more"))
+        Err(Error::bad_argument(NAME, "cycle_mult", multiplier, "a finite number that is 1 or more"))
     }
 
     /// Each cycle's peak this share of the one before.
@@ -58,7 +78,7 @@ impl CosineRestarts {
         if limit >= 1 {
             return Ok(CosineRestarts { limit: Some(limit), ..self });
         }
-        Err(bad(NAME, "cycle_limit", limit, "1 or more"))
+        Err(Error::bad_argument(NAME, "cycle_limit", limit, "1 or more"))
     }
 
     /// k as in [`Cosine`](super::Cosine).

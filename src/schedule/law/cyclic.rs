@@ -1,8 +1,43 @@
 //! Up and down between the lowest value and the base value.
 
-use super::shape::{at_least_one, bad, mix, share};
+use super::level::MIN;
+use super::shape::{at_least_one, mix, share};
+use super::words::{BETA1, Build, Reading, Words, boxed};
 use super::{Law, Level};
 use crate::schedule::Error;
+use crate::schedule::file::length::Keys;
+use crate::schedule::file::section::Section;
+use std::sync::Arc;
+
+const NAME: &str = "cyclic";
+
+const UP: Keys = ["up_steps", "up_epochs", "up_fraction"];
+const DOWN: Keys = ["down_steps", "down_epochs", "down_fraction"];
+
+/// As files say it.
+pub(super) const WORDS: Words =
+    Words { moves_beta1: true, ..Words::new(NAME, &[&["mode", "gamma"], &UP, &DOWN, &MIN], read) };
+
+fn read(file: &mut Reading) -> Result<Build, Error> {
+    let mode = mode(file.section)?;
+    let (up, down) = (file.required_length(UP)?, file.length(DOWN)?);
+    let min = file.min(0.0)?;
+    Ok(Arc::new(move |over| {
+        let law = Cyclic::new(over.steps(up)?, over.steps(down.unwrap_or(up))?, min, mode)?;
+        let beta1 = over.beta1.map(|low| law.momentum(low)).transpose()?;
+        Ok((boxed(law), beta1.map(boxed)))
+    }))
+}
+
+fn mode(section: &mut Section) -> Result<Mode, Error> {
+    let mode = section.word_or_first("mode", &["triangular", "triangular2", "exp_range"])?;
+    match (mode, section.optional("gamma")?) {
+        ("exp_range", gamma) => Ok(Mode::ExpRange(gamma.ok_or_else(|| section.missing(&["gamma"]))?)),
+        (mode, Some(gamma)) => Err(section.unfit("gamma", gamma, format!("needs mode: exp_range, not {mode}"))),
+        ("triangular2", None) => Ok(Mode::Triangular2),
+        _ => Ok(Mode::Triangular),
+    }
+}
 
 /// How the height changes from cycle to cycle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,15 +68,15 @@ impl Cyclic {
     /// # Errors
     /// No steps, a level or gamma out of range.
     pub fn new(up: u64, down: u64, min: Level, mode: Mode) -> Result<Cyclic, Error> {
-        let up = at_least_one("cyclic", "up_steps", up)?;
-        let down = at_least_one("cyclic", "down_steps", down)?;
+        let up = at_least_one(NAME, UP[0], up)?;
+        let down = at_least_one(NAME, DOWN[0], down)?;
         if up.checked_add(down).is_none() {
-            return Err(bad("cyclic", "down_steps", down, "a number of steps that can be counted"));
+            return Err(Error::bad_argument(NAME, DOWN[0], down, "a number of steps that can be counted"));
         }
         if let Mode::ExpRange(gamma) = mode {
-            share("cyclic", "gamma", gamma)?;
+            share(NAME, "gamma", gamma)?;
         }
-        Ok(Cyclic { up, down, min: min.min("cyclic")?, mode })
+        Ok(Cyclic { up, down, min: min.min(NAME)?, mode })
     }
 
     /// The opposite law for a momentum (beta1): from the base value down to `low` where this one is at its top.
@@ -49,7 +84,7 @@ impl Cyclic {
     /// # Errors
     /// A level out of range.
     pub fn momentum(self, low: Level) -> Result<CyclicMomentum, Error> {
-        Ok(CyclicMomentum { cyclic: self, low: low.checked("cyclic", ["beta1_min", "beta1_min_ratio"])? })
+        Ok(CyclicMomentum { cyclic: self, low: low.checked(NAME, BETA1)? })
     }
 
     fn height(&self, step: u64) -> f64 {

@@ -2,7 +2,21 @@
 
 use super::Law;
 use super::shape::{at_least_one, factor, scaled};
+use super::words::{EVERY, Words, build};
 use crate::schedule::Error;
+use crate::schedule::file::length::{Length, Unit};
+
+const NAME: &str = "exponential";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["gamma"], &EVERY], |file| {
+    let gamma = file.required("gamma")?;
+    let every = match file.length(EVERY)? {
+        Some(every) => every,
+        None => Length { keys: EVERY, unit: Unit::Steps(file.section.say(EVERY[0], 1)) },
+    };
+    build(move |over| Exponential::new(gamma, over.steps(every)?))
+});
 
 /// value = base · gamma^(step / every), smooth: with `every` the steps of an epoch, gamma is the factor of an epoch.
 ///
@@ -19,10 +33,7 @@ impl Exponential {
     /// # Errors
     /// A factor that is negative or no number, `every` = 0.
     pub fn new(gamma: f64, every: u64) -> Result<Exponential, Error> {
-        Ok(Exponential {
-            gamma: factor("exponential", "gamma", gamma)?,
-            every: at_least_one("exponential", "every_steps", every)?,
-        })
+        Ok(Exponential { gamma: factor(NAME, "gamma", gamma)?, every: at_least_one(NAME, EVERY[0], every)? })
     }
 }
 

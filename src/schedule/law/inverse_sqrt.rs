@@ -2,7 +2,22 @@
 
 use super::Law;
 use super::shape::at_least_one;
+use super::words::{Words, build};
 use crate::schedule::Error;
+use crate::schedule::file::length::Keys;
+
+const NAME: &str = "inverse_sqrt";
+
+const TIMESCALE: Keys = ["timescale_steps", "timescale_epochs", "timescale_fraction"];
+
+/// As files say it. Without a timescale it is the warm-up's length, or 10,000.
+pub(super) const WORDS: Words = Words::new(NAME, &[&TIMESCALE], |file| {
+    let timescale = file.length(TIMESCALE)?;
+    build(move |over| {
+        let usual = over.ramp.map_or(10_000, |ramp| ramp.steps());
+        InverseSqrt::new(timescale.map_or(Ok(usual), |timescale| over.steps(timescale))?)
+    })
+});
 
 /// value = base · √(timescale / (step + timescale)).
 ///
@@ -19,7 +34,7 @@ impl InverseSqrt {
     /// # Errors
     /// A timescale of 0.
     pub fn new(timescale: u64) -> Result<InverseSqrt, Error> {
-        Ok(InverseSqrt { timescale: at_least_one("inverse_sqrt", "timescale_steps", timescale)? })
+        Ok(InverseSqrt { timescale: at_least_one(NAME, TIMESCALE[0], timescale)? })
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::Law;
 
+/// Its short name, and why no file may say it.
+pub(in crate::schedule) const NOT_IN_FILES: (&str, &str) =
+    ("lambda", "cannot stand in a file: it is a closure in Rust (schedule::law::Lambda); name another law");
+
 /// value = base · f(step).
 ///
 /// What f gives is taken as it is; [`Spec::table`](crate::schedule::Spec::table) and

@@ -2,6 +2,13 @@
 
 use super::shape;
 use crate::schedule::Error;
+use crate::schedule::file::section::Section;
+
+/// The two keys of a level, the absolute one first.
+pub(in crate::schedule) type LevelKeys = [&'static str; 2];
+
+/// The lowest level of a law.
+pub(super) const MIN: LevelKeys = ["min", "min_ratio"];
 
 /// Where a law starts or ends, for a group whose base value is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +33,20 @@ impl Level {
         }
     }
 
+    /// A level by one of two keys, where there is one.
+    pub(in crate::schedule) fn read(
+        section: &mut Section,
+        [absolute, ratio]: LevelKeys,
+    ) -> Result<Option<Level>, Error> {
+        match (section.optional(absolute)?, section.optional(ratio)?) {
+            (Some(_), Some(value)) => Err(section.beside(ratio, value, absolute)),
+            (Some(value), None) => Ok(Some(Level::Absolute(value))),
+            (None, ratio) => Ok(ratio.map(Level::Ratio)),
+        }
+    }
+
     /// Itself, checked; `names` are what messages call the absolute form and the ratio.
-    pub(super) fn checked(self, law: &'static str, names: [&'static str; 2]) -> Result<Level, Error> {
+    pub(super) fn checked(self, law: &'static str, names: LevelKeys) -> Result<Level, Error> {
         match self {
             Level::Ratio(ratio) => shape::share(law, names[1], ratio)?,
             Level::Absolute(value) => shape::factor(law, names[0], value)?,
@@ -35,8 +54,9 @@ impl Level {
         Ok(self)
     }
 
+    /// Itself, checked as the lowest level of a law.
     pub(super) fn min(self, law: &'static str) -> Result<Level, Error> {
-        self.checked(law, ["min", "min_ratio"])
+        self.checked(law, MIN)
     }
 }
 

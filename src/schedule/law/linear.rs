@@ -1,8 +1,21 @@
 //! A straight line between two shares of the base value.
 
+use super::level::LevelKeys;
 use super::shape::{at_least_one, mix, part};
+use super::words::{Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+
+const NAME: &str = "linear";
+
+const START: LevelKeys = ["start", "start_ratio"];
+const END: LevelKeys = ["end", "end_ratio"];
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&START, &END], |file| {
+    let (start, end) = (file.level(START, 1.0)?, file.level(END, 0.0)?);
+    build(move |over| Linear::between(over.run.steps, start, end))
+});
 
 /// value = start + (end − start) step / steps, and end from `steps` on.
 ///
@@ -29,9 +42,9 @@ impl Linear {
     /// No steps, a level out of range.
     pub fn between(steps: u64, start: Level, end: Level) -> Result<Linear, Error> {
         Ok(Linear {
-            steps: at_least_one("linear", "steps", steps)?,
-            start: start.checked("linear", ["start", "start_ratio"])?,
-            end: end.checked("linear", ["end", "end_ratio"])?,
+            steps: at_least_one(NAME, "steps", steps)?,
+            start: start.checked(NAME, START)?,
+            end: end.checked(NAME, END)?,
         })
     }
 }

@@ -42,31 +42,38 @@
 //! assert_eq!((table[2 * 19].weight_decay, table[2 * 40].weight_decay), (0.01, 0.04));
 //! ```
 
+mod better;
 mod chained;
 mod constant;
-mod cool_down;
+pub(in crate::schedule) mod cool_down;
 mod cosine;
 mod cosine_restarts;
 mod cyclic;
 mod exponential;
 mod inverse_sqrt;
-mod lambda;
-mod level;
+pub(in crate::schedule) mod lambda;
+pub(in crate::schedule) mod level;
 mod linear;
 mod listed;
 mod multi_step;
 mod multiplicative;
 mod one_cycle;
+pub(in crate::schedule) mod own;
+mod parts;
 mod plateau;
 mod polynomial;
 mod sequential;
 mod shape;
 mod slanted_triangular;
 mod step;
+pub(in crate::schedule) mod stepper;
+pub(in crate::schedule) mod table;
 mod tanh;
-mod warm_up;
+pub(in crate::schedule) mod warm_up;
+pub(in crate::schedule) mod words;
 mod wsd;
 
+pub use better::Better;
 pub use chained::Chained;
 pub use constant::Constant;
 pub use cool_down::CoolDown;
@@ -82,7 +89,7 @@ pub use listed::Listed;
 pub use multi_step::MultiStep;
 pub use multiplicative::Multiplicative;
 pub use one_cycle::{Anneal, OneCycle, OneCycleMomentum};
-pub use plateau::{Better, Plateau, PlateauState, Reduced, Threshold};
+pub use plateau::{Plateau, PlateauState, Reduced, Threshold};
 pub use polynomial::Polynomial;
 pub use sequential::Sequential;
 pub use slanted_triangular::{SlantedTriangular, Slope};
@@ -91,15 +98,60 @@ pub use tanh::Tanh;
 pub use warm_up::{Ramp, Rise, WarmUp};
 pub use wsd::{Decay, Phase, PhaseInfo, Wsd};
 
+use words::Words;
+
+/// The laws that files may name, in the order in which messages list them. Each is a file of this folder, which has the
+/// law's short name, its keys, and how they become the law; nothing else has to know it.
+pub(in crate::schedule) const LAWS: &[&Words] = &[
+    &constant::WORDS,
+    &linear::WORDS,
+    &polynomial::WORDS,
+    &exponential::WORDS,
+    &step::WORDS,
+    &multi_step::WORDS,
+    &multiplicative::WORDS,
+    &cosine::WORDS,
+    &cosine_restarts::WORDS,
+    &cyclic::WORDS,
+    &one_cycle::WORDS,
+    &inverse_sqrt::WORDS,
+    &tanh::WORDS,
+    &slanted_triangular::WORDS,
+    &wsd::WORDS,
+    &plateau::WORDS,
+    &sequential::WORDS,
+    &chained::WORDS,
+];
+
+/// Their short names.
+pub(in crate::schedule) const NAMES: [&str; LAWS.len()] = {
+    let mut names = [""; LAWS.len()];
+    let mut place = 0;
+    while place < LAWS.len() {
+        names[place] = LAWS[place].name;
+        place += 1;
+    }
+    names
+};
+
 /// A law gives a field's value at a step, from the group's own base value.
 pub trait Law: Send + Sync {
     /// The value at `step` (from 0) where the group's base value is `base`.
     fn value(&self, base: f64, step: u64) -> f64;
+
+    /// Its decays, first to last, where a model is ready behind each: the first step of one, and the step behind its last.
+    fn decays(&self) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
 }
 
 impl<L: Law + ?Sized> Law for Box<L> {
     fn value(&self, base: f64, step: u64) -> f64 {
         (**self).value(base, step)
+    }
+
+    fn decays(&self) -> Vec<(u64, u64)> {
+        (**self).decays()
     }
 }
 
@@ -107,10 +159,18 @@ impl<L: Law + ?Sized> Law for &L {
     fn value(&self, base: f64, step: u64) -> f64 {
         (**self).value(base, step)
     }
+
+    fn decays(&self) -> Vec<(u64, u64)> {
+        (**self).decays()
+    }
 }
 
 impl<L: Law + ?Sized> Law for std::sync::Arc<L> {
     fn value(&self, base: f64, step: u64) -> f64 {
         (**self).value(base, step)
+    }
+
+    fn decays(&self) -> Vec<(u64, u64)> {
+        (**self).decays()
     }
 }

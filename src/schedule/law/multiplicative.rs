@@ -2,7 +2,16 @@
 
 use super::Law;
 use super::shape::{factor, scaled};
+use super::words::{Words, build};
 use crate::schedule::Error;
+
+const NAME: &str = "multiplicative";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["factors"]], |file| {
+    let factors = file.section.numbers("factors")?.ok_or_else(|| file.section.missing(&["factors"]))?;
+    build(move |_| Multiplicative::new(factors.iter().copied()))
+});
 
 /// value = base · f₁ · f₂ ⋯ f_step; after the last factor the value holds.
 ///
@@ -21,7 +30,7 @@ impl Multiplicative {
         let mut products = vec![1.0];
         let mut product = 1.0;
         for value in factors {
-            product = scaled(product, factor("multiplicative", "factors", value)?);
+            product = scaled(product, factor(NAME, "factors", value)?);
             products.push(product);
         }
         Ok(Multiplicative { products })

@@ -1,8 +1,34 @@
 //! One rise to the base value and one long fall.
 
-use super::shape::{bad, cosine_fall, mix, positive};
+use super::shape::{cosine_fall, mix, positive};
+use super::words::{BETA1, Build, Reading, Words, boxed};
 use super::{Law, Level};
 use crate::schedule::Error;
+use std::sync::Arc;
+
+const NAME: &str = "one_cycle";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words {
+    moves_beta1: true,
+    ..Words::new(NAME, &[&["up_fraction", "div", "final_div", "anneal", "three_phase"]], read)
+};
+
+fn read(file: &mut Reading) -> Result<Build, Error> {
+    let up = file.section.number("up_fraction", 0.3)?;
+    let (div, final_div) = (file.section.number("div", 25.0)?, file.section.number("final_div", 1e4)?);
+    let anneal = match file.section.word_or_first("anneal", &["cos", "linear"])? {
+        "cos" => Anneal::Cos,
+        _ => Anneal::Linear,
+    };
+    let three_phase = file.section.flag("three_phase")?;
+    Ok(Arc::new(move |over| {
+        let law = OneCycle::new(over.run.steps, up, div, final_div)?.anneal(anneal);
+        let law = if three_phase { law.three_phase()? } else { law };
+        let beta1 = over.beta1.map(|low| law.momentum(low)).transpose()?;
+        Ok((boxed(law), beta1.map(boxed)))
+    }))
+}
 
 /// The curve between two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +54,6 @@ pub struct OneCycle {
     three_phase: bool,
 }
 
-const NAME: &str = "one_cycle";
-
 impl OneCycle {
     /// Two phases by cosine; usual are an `up_fraction` of 0.3, a `div` of 25 and a `final_div` of 10,000.
     ///
@@ -37,11 +61,11 @@ impl OneCycle {
     /// Fewer than two steps, a fraction outside [0, 1], a divisor below 1.
     pub fn new(steps: u64, up_fraction: f64, div: f64, final_div: f64) -> Result<OneCycle, Error> {
         if steps < 2 {
-            return Err(bad(NAME, "steps", steps, "a number of steps that is 2 or more"));
+            return Err(Error::bad_argument(NAME, "steps", steps, "a number of steps that is 2 or more"));
         }
         for (argument, value) in [("div", div), ("final_div", final_div)] {
             if positive(NAME, argument, value)? < 1.0 {
-                return Err(bad(NAME, argument, value, "1 or more"));
+                return Err(Error::bad_argument(NAME, argument, value, "1 or more"));
             }
         }
         let up = super::shape::share(NAME, "up_fraction", up_fraction)?;
@@ -60,7 +84,12 @@ impl OneCycle {
     /// An `up_fraction` over a half: rise and fall would not fit.
     pub fn three_phase(self) -> Result<OneCycle, Error> {
         if self.up > 0.5 {
-            return Err(bad(NAME, "up_fraction", self.up, "a number from 0 to 0.5, which three_phase needs"));
+            return Err(Error::bad_argument(
+                NAME,
+                "up_fraction",
+                self.up,
+                "a number from 0 to 0.5, which three_phase needs",
+            ));
         }
         Ok(OneCycle { three_phase: true, ..self })
     }
@@ -70,7 +99,7 @@ impl OneCycle {
     /// # Errors
     /// A level out of range.
     pub fn momentum(self, low: Level) -> Result<OneCycleMomentum, Error> {
-        Ok(OneCycleMomentum { cycle: self, low: low.checked(NAME, ["beta1_min", "beta1_min_ratio"])? })
+        Ok(OneCycleMomentum { cycle: self, low: low.checked(NAME, BETA1)? })
     }
 
     /// Phase (0 up, 1 down, 2 on to the lowest) and position in it along the curve.

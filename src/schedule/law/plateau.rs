@@ -1,17 +1,45 @@
 //! A factor whenever a metric no longer gets better.
 
-use super::shape::{bad, factor, scaled, share};
-use super::{Law, Level};
+use super::level::MIN;
+use super::shape::{factor, scaled, share};
+use super::words::{Build, Reading, Words, boxed};
+use super::{Better, Law, Level};
 use crate::schedule::Error;
+use crate::schedule::exact;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// Which metric is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// The lower.
-    Lower,
-    /// The higher.
-    Higher,
+const NAME: &str = "plateau";
+
+/// As files say it. A mode that is not said is the metric's, which is not known there: it stands last.
+pub(super) const WORDS: Words = Words {
+    no_cooldown: Some("plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics"),
+    ..Words::new(
+        NAME,
+        &[&["factor", "patience", "mode", "threshold", "threshold_mode", "cooldown_metrics"], &MIN],
+        read,
+    )
+};
+
+fn read(file: &mut Reading) -> Result<Build, Error> {
+    let factor = file.section.number("factor", 0.1)?;
+    let patience = file.section.count_or("patience", 10)?;
+    let threshold = file.section.number("threshold", 1e-4)?;
+    let threshold = match file.section.word_or_first("threshold_mode", &["rel", "abs"])? {
+        "abs" => Threshold::Absolute(threshold),
+        _ => Threshold::Relative(threshold),
+    };
+    let cooldown = file.section.count_or("cooldown_metrics", 0)?;
+    let law = Plateau::new(Better::Lower, factor, patience, file.min(0.0)?);
+    let law = law.and_then(|law| law.threshold(threshold)).map_err(|error| file.section.place().named(error))?;
+    let says_mode = file.section.has("mode");
+    let mode = file.section.word_or_first("mode", &["min", "max"])?;
+    if !says_mode {
+        file.section.unsay("mode");
+    }
+    let law = law.toward(if mode == "max" { Better::Higher } else { Better::Lower }).cooldown(cooldown);
+    file.plateau = Some(law);
+    Ok(law.build(PlateauState::default()))
 }
 
 /// By how much it has to be better.
@@ -39,8 +67,6 @@ pub struct Plateau {
     min: Level,
 }
 
-const NAME: &str = "plateau";
-
 impl Plateau {
     /// A reduction by `factor` after more than `patience` bad metrics, with a relative threshold of 1e-4.
     ///
@@ -48,7 +74,7 @@ impl Plateau {
     /// A factor outside [0, 1), a level out of range.
     pub fn new(better: Better, factor: f64, patience: u64, min: Level) -> Result<Plateau, Error> {
         if !(0.0..1.0).contains(&factor) {
-            return Err(bad(NAME, "factor", factor, "in [0, 1)"));
+            return Err(Error::bad_argument(NAME, "factor", factor, "in [0, 1)"));
         }
         let threshold = Threshold::Relative(1e-4);
         Ok(Plateau { better, factor, patience, threshold, cooldown: 0, min: min.min(NAME)? })
@@ -124,6 +150,11 @@ impl Plateau {
         self.law(state).value(base, step)
     }
 
+    /// What makes the law until the next metric.
+    pub(in crate::schedule) fn build(self, state: PlateauState) -> Build {
+        Arc::new(move |_| Ok((boxed(self.law(state)), None)))
+    }
+
     /// The law until the next metric.
     pub fn law(&self, state: PlateauState) -> Reduced {
         Reduced { share: self.factor.powf(state.reductions as f64), min: self.min }
@@ -134,7 +165,7 @@ impl Plateau {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlateauState {
     /// The best metric so far.
-    #[serde(with = "exact")]
+    #[serde(with = "exact::maybe")]
     best: Option<f64>,
     /// Bad ones in a row.
     bad: u64,
@@ -153,20 +184,6 @@ impl PlateauState {
     /// Reductions so far.
     pub fn reductions(&self) -> u64 {
         self.reductions
-    }
-}
-
-/// A number as text: its shortest exact form, and infinities, which JSON has no numbers for.
-mod exact {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.map(|value| value.to_string()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(|_| D::Error::custom(format!("{text:?} is no number")))).transpose()
     }
 }
 

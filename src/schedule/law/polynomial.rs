@@ -1,8 +1,18 @@
 //! A power of the share of the run that is left.
 
+use super::level::MIN;
 use super::shape::{at_least_one, mix, part, positive};
+use super::words::{Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+
+const NAME: &str = "polynomial";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["power"], &MIN], |file| {
+    let (power, min) = (file.section.number("power", 1.0)?, file.min(0.0)?);
+    build(move |over| Polynomial::new(over.run.steps, power, min))
+});
 
 /// value = min + (base − min)(1 − step / steps)^power, and min from `steps` on.
 ///
@@ -21,9 +31,9 @@ impl Polynomial {
     /// No steps, a power that is not above 0, a level out of range.
     pub fn new(steps: u64, power: f64, min: Level) -> Result<Polynomial, Error> {
         Ok(Polynomial {
-            steps: at_least_one("polynomial", "steps", steps)?,
-            power: positive("polynomial", "power", power)?,
-            min: min.min("polynomial")?,
+            steps: at_least_one(NAME, "steps", steps)?,
+            power: positive(NAME, "power", power)?,
+            min: min.min(NAME)?,
         })
     }
 }

@@ -36,23 +36,22 @@ pub(super) fn scaled(base: f64, factor: f64) -> f64 {
     (base * factor.min(f64::MAX)).min(f64::MAX)
 }
 
-pub(super) fn bad(
-    law: &'static str,
-    argument: &'static str,
-    value: impl ToString,
-    allowed: impl Into<String>,
-) -> Error {
-    Error::BadArgument { law, argument, value: value.to_string(), allowed: allowed.into() }
-}
-
 /// A number of steps that may not be 0.
 pub(super) fn at_least_one(law: &'static str, argument: &'static str, steps: u64) -> Result<u64, Error> {
-    if steps >= 1 { Ok(steps) } else { Err(bad(law, argument, steps, "a number of steps that is 1 or more")) }
+    if steps >= 1 {
+        Ok(steps)
+    } else {
+        Err(Error::bad_argument(law, argument, steps, "a number of steps that is 1 or more"))
+    }
 }
 
 /// A share of something.
 pub(super) fn share(law: &'static str, argument: &'static str, value: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(bad(law, argument, value, "a number from 0 to 1")) }
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::bad_argument(law, argument, value, "a number from 0 to 1"))
+    }
 }
 
 /// A factor.
@@ -60,7 +59,7 @@ pub(super) fn factor(law: &'static str, argument: &'static str, value: f64) -> R
     if value.is_finite() && value >= 0.0 {
         return Ok(value);
     }
-    Err(bad(law, argument, value, "a finite number that is 0 or more"))
+    Err(Error::bad_argument(law, argument, value, "a finite number that is 0 or more"))
 }
 
 /// An exponent or a divisor.
@@ -68,7 +67,7 @@ pub(super) fn positive(law: &'static str, argument: &'static str, value: f64) ->
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
-    Err(bad(law, argument, value, "a finite number above 0"))
+    Err(Error::bad_argument(law, argument, value, "a finite number above 0"))
 }
 
 #[cfg(test)]

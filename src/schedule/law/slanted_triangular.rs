@@ -1,8 +1,21 @@
 //! A short rise and a long fall.
 
 use super::Law;
-use super::shape::{at_least_one, bad, mix};
+use super::shape::{at_least_one, mix};
+use super::words::{Words, build};
 use crate::schedule::Error;
+
+const NAME: &str = "slanted_triangular";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["cut_fraction", "ratio", "form"]], |file| {
+    let (cut, ratio) = (file.section.number("cut_fraction", 0.1)?, file.section.number("ratio", 32.0)?);
+    let slope = match file.section.word_or_first("form", &["exact", "paper"])? {
+        "paper" => Slope::Paper,
+        _ => Slope::Exact,
+    };
+    build(move |over| SlantedTriangular::new(over.run.steps, cut, ratio, slope))
+});
 
 /// How steep the fall is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +37,6 @@ pub struct SlantedTriangular {
     ratio: f64,
 }
 
-const NAME: &str = "slanted_triangular";
-
 impl SlantedTriangular {
     /// The paper's values are 0.1 and 32.
     ///
@@ -34,17 +45,17 @@ impl SlantedTriangular {
     pub fn new(steps: u64, cut_fraction: f64, ratio: f64, slope: Slope) -> Result<SlantedTriangular, Error> {
         at_least_one(NAME, "steps", steps)?;
         if !(0.0..1.0).contains(&cut_fraction) {
-            return Err(bad(NAME, "cut_fraction", cut_fraction, "in [0, 1)"));
+            return Err(Error::bad_argument(NAME, "cut_fraction", cut_fraction, "in [0, 1)"));
         }
         if !(ratio.is_finite() && ratio >= 1.0) {
-            return Err(bad(NAME, "ratio", ratio, "a finite number that is 1 or more"));
+            return Err(Error::bad_argument(NAME, "ratio", ratio, "a finite number that is 1 or more"));
         }
         let cut = ((steps as f64 * cut_fraction) as u64).min(steps - 1);
         let fall = match slope {
             Slope::Exact => (steps - cut) as f64,
             Slope::Paper if cut == 0 => {
                 let allowed = "large enough: form: paper needs a rise of a whole step or more";
-                return Err(bad(NAME, "cut_fraction", cut_fraction, allowed));
+                return Err(Error::bad_argument(NAME, "cut_fraction", cut_fraction, allowed));
             }
             Slope::Paper => cut as f64 * (1.0 / cut_fraction - 1.0),
         };

@@ -1,8 +1,19 @@
 //! A factor at regular steps.
 
+use super::level::MIN;
 use super::shape::{at_least_one, factor, scaled};
+use super::words::{EVERY, Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+
+const NAME: &str = "step";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["gamma"], &EVERY, &MIN], |file| {
+    let gamma = file.section.number("gamma", 0.1)?;
+    let (every, min) = (file.required_length(EVERY)?, file.min(0.0)?);
+    build(move |over| Step::new(gamma, over.steps(every)?, min))
+});
 
 /// value = base · gamma^⌊step / every⌋, but not below min.
 ///
@@ -21,9 +32,9 @@ impl Step {
     /// A factor that is negative or no number, `every` = 0, a level out of range.
     pub fn new(gamma: f64, every: u64, min: Level) -> Result<Step, Error> {
         Ok(Step {
-            gamma: factor("step", "gamma", gamma)?,
-            every: at_least_one("step", "every_steps", every)?,
-            min: min.min("step")?,
+            gamma: factor(NAME, "gamma", gamma)?,
+            every: at_least_one(NAME, EVERY[0], every)?,
+            min: min.min(NAME)?,
         })
     }
 }

@@ -1,8 +1,19 @@
 //! A hyperbolic tangent from the base value down.
 
-use super::shape::{at_least_one, bad, mix, part};
+use super::level::MIN;
+use super::shape::{at_least_one, mix, part};
+use super::words::{Words, build};
 use super::{Law, Level};
 use crate::schedule::Error;
+
+const NAME: &str = "tanh";
+
+/// As files say it.
+pub(super) const WORDS: Words = Words::new(NAME, &[&["lower", "upper"], &MIN], |file| {
+    let bounds = (file.section.number("lower", -6.0)?, file.section.number("upper", 3.0)?);
+    let min = file.min(0.0)?;
+    build(move |over| Tanh::new(over.run.steps, bounds, min))
+});
 
 /// value = min + (base − min)(1 − tanh(lower (1 − r) + upper r)) / 2 with r = step / steps, and min from `steps` on.
 ///
@@ -23,13 +34,13 @@ impl Tanh {
     pub fn new(steps: u64, (lower, upper): (f64, f64), min: Level) -> Result<Tanh, Error> {
         for (argument, value) in [("lower", lower), ("upper", upper)] {
             if !value.is_finite() {
-                return Err(bad("tanh", argument, value, "a finite number"));
+                return Err(Error::bad_argument(NAME, argument, value, "a finite number"));
             }
         }
         if lower >= upper {
-            return Err(bad("tanh", "lower", lower, format!("below upper = {upper}")));
+            return Err(Error::bad_argument(NAME, "lower", lower, format!("below upper = {upper}")));
         }
-        Ok(Tanh { steps: at_least_one("tanh", "steps", steps)?, lower, upper, min: min.min("tanh")? })
+        Ok(Tanh { steps: at_least_one(NAME, "steps", steps)?, lower, upper, min: min.min(NAME)? })
     }
 }
 

@@ -1,8 +1,14 @@
 //! A rise before another law.
 
+use super::level::LevelKeys;
 use super::shape::{at_least_one, cosine_fall, mix, part};
 use super::{Law, Level};
 use crate::schedule::Error;
+use crate::schedule::file::length::Keys;
+
+/// How files say its length, and the level that it starts at.
+pub(in crate::schedule) const WARMUP: Keys = ["warmup_steps", "warmup_epochs", "warmup_fraction"];
+pub(in crate::schedule) const WARMUP_START: LevelKeys = ["warmup_start", "warmup_start_ratio"];
 
 /// The curve of a rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +37,8 @@ impl Ramp {
     pub fn new(rise: Rise, steps: u64, start: Level) -> Result<Ramp, Error> {
         Ok(Ramp {
             rise,
-            steps: at_least_one("warm-up", "warmup_steps", steps)?,
-            start: start.checked("warm-up", ["warmup_start", "warmup_start_ratio"])?,
+            steps: at_least_one("warm-up", WARMUP[0], steps)?,
+            start: start.checked("warm-up", WARMUP_START)?,
         })
     }
 
@@ -77,6 +83,24 @@ impl<L: Law> Law for WarmUp<L> {
             Some(later) => self.then.value(base, later),
             None => self.ramp.value(self.then.value(base, 0), step),
         }
+    }
+}
+
+/// value = the base before step `from`, then the whole of the law, from its step 0.
+pub(in crate::schedule) struct Late<L> {
+    from: u64,
+    then: L,
+}
+
+impl<L: Law> Late<L> {
+    pub(in crate::schedule) fn new(from: u64, then: L) -> Late<L> {
+        Late { from, then }
+    }
+}
+
+impl<L: Law> Law for Late<L> {
+    fn value(&self, base: f64, step: u64) -> f64 {
+        step.checked_sub(self.from).map_or(base, |later| self.then.value(base, later))
     }
 }
 

@@ -1,8 +1,45 @@
 //! Warm-up, a long stable phase, and a decay before every checkpoint.
 
-use super::shape::{at_least_one, bad, between, cosine_fall, mix};
+use super::level::MIN;
+use super::shape::{at_least_one, between, cosine_fall, mix};
+use super::words::{Build, Over, Reading, Words, build};
 use super::{Law, Level, Ramp};
 use crate::schedule::Error;
+
+const NAME: &str = "wsd";
+
+/// As files say it.
+pub(super) const WORDS: Words =
+    Words { decays: true, ..Words::new(NAME, &[&["decay_fraction", "checkpoints", "decay"], &MIN], read) };
+
+fn read(file: &mut Reading) -> Result<Build, Error> {
+    let form = match file.section.word_or_first("decay", &["sqrt", "inverse", "linear", "cosine"])? {
+        "inverse" => Decay::Inverse,
+        "linear" => Decay::Linear,
+        "cosine" => Decay::Cosine,
+        _ => Decay::Sqrt,
+    };
+    let (share, count) = (file.section.number("decay_fraction", 0.1)?, file.section.count_or("checkpoints", 1)?);
+    let min = file.min(if form == Decay::Inverse { 0.1 } else { 0.0 })?;
+    build(move |over| {
+        let law = Wsd::new(over.run.steps, share)?.checkpoints(count)?.decay(form, min)?;
+        match over.ramp {
+            Some(ramp) => law.warm_up(ramp).map_err(|error| too_late(error, over)),
+            None => Ok(law),
+        }
+    })
+}
+
+/// A warm-up that reaches into the first decay, without numbers of steps that are not the user's.
+fn too_late(error: Error, over: &Over) -> Error {
+    match (error, over.warmup) {
+        (Error::BadArgument { .. }, Some(warmup)) if !over.has_known_steps => {
+            let why = "is too long: the first decay starts before it ends";
+            over.place.unfit(warmup.key(), warmup.unit.show(), why)
+        }
+        (error, _) => error,
+    }
+}
 
 /// The curve of a decay, q from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +95,6 @@ pub struct Wsd {
     min: Level,
 }
 
-const NAME: &str = "wsd";
-
 impl Wsd {
     /// One checkpoint, at the end of the run; no warm-up; a √ decay to 0.
     ///
@@ -68,7 +103,7 @@ impl Wsd {
     pub fn new(steps: u64, decay_fraction: f64) -> Result<Wsd, Error> {
         at_least_one(NAME, "steps", steps)?;
         if !(decay_fraction > 0.0 && decay_fraction <= 1.0) {
-            return Err(bad(NAME, "decay_fraction", decay_fraction, "a number above 0 and at most 1"));
+            return Err(Error::bad_argument(NAME, "decay_fraction", decay_fraction, "a number above 0 and at most 1"));
         }
         let (form, min) = (Decay::Sqrt, Level::ZERO);
         Ok(Wsd { warmup: None, checkpoints: vec![steps], share: decay_fraction, form, min })
@@ -92,7 +127,7 @@ impl Wsd {
         let first = halvings.and_then(|halvings| steps.checked_shr(halvings)).unwrap_or(0);
         let Some(halvings) = halvings.filter(|_| first >= 1) else {
             let allowed = "1 or more that the run has room for: its steps are halved for each but the first";
-            return Err(bad(NAME, "checkpoints", count, allowed));
+            return Err(Error::bad_argument(NAME, "checkpoints", count, allowed));
         };
         let checkpoints = (0..=halvings).rev().map(|halving| steps >> halving).collect();
         Wsd { checkpoints, ..self }.checked()
@@ -105,7 +140,7 @@ impl Wsd {
     pub fn decay(self, form: Decay, min: Level) -> Result<Wsd, Error> {
         let min = min.min(NAME)?;
         if form == Decay::Inverse && min.of(1.0) == 0.0 {
-            return Err(bad(NAME, "min_ratio", 0, "above 0, which decay: inverse needs"));
+            return Err(Error::bad_argument(NAME, "min_ratio", 0, "above 0, which decay: inverse needs"));
         }
         Ok(Wsd { form, min, ..self })
     }
@@ -128,7 +163,12 @@ impl Wsd {
     /// An end that is not behind the old one.
     pub fn continue_after(&self, steps: u64) -> Result<Wsd, Error> {
         if steps <= self.end() {
-            return Err(bad(NAME, "steps", steps, format!("more than the {} steps so far", self.end())));
+            return Err(Error::bad_argument(
+                NAME,
+                "steps",
+                steps,
+                format!("more than the {} steps so far", self.end()),
+            ));
         }
         let mut law = self.clone();
         law.checkpoints.push(steps);
@@ -168,7 +208,7 @@ impl Wsd {
         let (warm, decay) = (self.warm(), self.decay_start(0));
         if warm > decay {
             let allowed = format!("at most {decay}, the step at which the first decay starts");
-            return Err(bad(NAME, "warmup_steps", warm, allowed));
+            return Err(Error::bad_argument(NAME, "warmup_steps", warm, allowed));
         }
         Ok(self)
     }
@@ -199,6 +239,10 @@ impl Wsd {
 }
 
 impl Law for Wsd {
+    fn decays(&self) -> Vec<(u64, u64)> {
+        self.decay_info()
+    }
+
     fn value(&self, base: f64, step: u64) -> f64 {
         if let Some(ramp) = self.warmup.filter(|ramp| step < ramp.steps()) {
             return ramp.value(base, step);

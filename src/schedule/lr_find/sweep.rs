@@ -70,7 +70,7 @@ impl Sweep {
         if LIGHTNING.contains(&class_path) {
             return Ok(Sweep { form: Form::Lightning, start: 1e-8, end: 1.0, ..Sweep::default() });
         }
-        Err(bad("class_path", class_path.to_owned(), &LIGHTNING.join(" or ")))
+        Err(Error::bad_argument("lr_find", "class_path", class_path.to_owned(), LIGHTNING.join(" or ")))
     }
 
     /// Refuses what makes no sweep. Of Lightning's all is accepted that it accepts, but for rates that are none.
@@ -79,7 +79,9 @@ impl Sweep {
     /// [`Error::BadArgument`].
     pub fn check(&self) -> Result<(), Error> {
         let Sweep { form, start, end, num, beta, stop_factor, .. } = *self;
-        let tell = |argument, value: f64, allowed: &str| Err(bad(argument, value.to_string(), allowed));
+        let tell = |argument, value: f64, allowed: &str| {
+            Err(Error::bad_argument("lr_find", argument, value.to_string(), allowed))
+        };
         let is_above = |value: f64, floor: f64| value > floor;
         if form == Form::Formula && !is_above(start, 0.0) {
             return tell("start", start, "above 0");
@@ -127,10 +129,6 @@ impl Sweep {
             Scale::Linear => self.start + part * (self.end - self.start),
         }
     }
-}
-
-fn bad(argument: &'static str, value: String, allowed: &str) -> Error {
-    Error::BadArgument { law: "lr_find", argument, value, allowed: allowed.to_owned() }
 }
 
 #[cfg(test)]

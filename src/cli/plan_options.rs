@@ -1,0 +1,110 @@
+//! What `gradus plan` is asked.
+
+use super::asked::refuse;
+use super::demo::Network;
+use super::demo_transformer;
+use super::rates_told::Outputs;
+use super::train::setting;
+use clap::{Args, ValueEnum};
+use gradus::params::Storage;
+use gradus::schedule;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Plan {
+    /// A run file, which needs nothing else; or a schedule: a YAML file with the sections `optimizer` and `lr_scheduler` and,
+    /// for fields other than the lr, `laws`; or one with phases, or with nothing but phases, for which --model is needed.
+    #[arg(value_name = "FILE.yaml")]
+    pub(super) file: PathBuf,
+    /// Put a value in the place of what the run file says, as in --set epochs=5; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(super) settings: Vec<(String, String)>,
+    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds; of the transformer, which is
+    /// the demo's decoder, also the memory of a step's activations and the dispatches of forward, loss and backward.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(super) model: Option<ModelName>,
+    /// A safetensors file whose parameters the phases thaw; its header alone is read. Needs --steps-per-epoch.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "hidden", "activation", "preset", "batch_size"])]
+    pub(super) shapes: Option<PathBuf>,
+    /// Measure the optimizer on this adapter, and say what a step of it takes at least in each phase, by the bytes it moves.
+    #[arg(long)]
+    pub(super) time: bool,
+    /// Write what each phase costs as JSON, and nothing else; the rates of a schedule without phases are for --csv.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) network: Network,
+    /// Size of the transformer: tiny, small or base [default: tiny].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["hidden", "activation"])]
+    pub(super) preset: Option<String>,
+    /// Sequences of a batch of the transformer [default: 16].
+    #[arg(long, value_name = "ROWS")]
+    pub(super) batch_size: Option<usize>,
+    /// How parameters are stored, for --model and --shapes: f32, or bf16, which matrices are and vectors are not.
+    #[arg(long, value_name = "STORAGE", value_parser = demo_transformer::storage_of_parameters)]
+    pub(super) parameters: Option<Storage>,
+    /// Epochs of the run, for --model and --shapes [default: 30].
+    #[arg(long, value_name = "N")]
+    pub(super) epochs: Option<u64>,
+    /// Steps of the run.
+    #[arg(long, value_name = "N")]
+    pub(super) steps: Option<u64>,
+    /// Steps of an epoch, for schedules that count in epochs; with --model, the demo's where not given.
+    #[arg(long, value_name = "M")]
+    pub(super) steps_per_epoch: Option<u64>,
+    #[command(flatten)]
+    pub(super) outputs: Outputs,
+}
+
+impl Plan {
+    /// Refuses what says of the model or the run what is said elsewhere, or for what is not there.
+    pub(super) fn refuse(&self, told: &str) -> anyhow::Result<()> {
+        let given = [
+            ("--model", self.model.is_some()),
+            ("--shapes", self.shapes.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--steps-per-epoch", self.steps_per_epoch.is_some()),
+        ];
+        self.refuse_model(told)?;
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => refuse!("{name}: {told}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what says more of a model.
+    pub(super) fn refuse_model(&self, told: &str) -> anyhow::Result<()> {
+        let given = [
+            ("--epochs", self.epochs.is_some()),
+            ("--parameters", self.parameters.is_some()),
+            ("--preset", self.preset.is_some()),
+            ("--batch-size", self.batch_size.is_some()),
+        ];
+        match given.into_iter().chain(self.network.given()).find(|(_, is_given)| *is_given) {
+            Some((name, _)) => refuse!("{name}: {told}"),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the run is, by --epochs or by --steps.
+    pub(super) fn length(&self, steps_per_epoch: u64) -> anyhow::Result<schedule::Epochs> {
+        let of_epoch = self.steps_per_epoch.unwrap_or(steps_per_epoch);
+        Ok(match (self.steps, self.epochs) {
+            (Some(_), Some(_)) => refuse!("--steps and --epochs both say how long the run is"),
+            (Some(steps), None) if steps.is_multiple_of(of_epoch) => {
+                schedule::Epochs { epochs: steps / of_epoch, steps_per_epoch: of_epoch }
+            }
+            (Some(steps), None) if self.steps_per_epoch.is_none() => {
+                schedule::Epochs { epochs: 1, steps_per_epoch: steps }
+            }
+            (Some(steps), None) => refuse!("--steps {steps} are no whole number of epochs of {of_epoch} steps"),
+            (None, epochs) => schedule::Epochs { epochs: epochs.unwrap_or(30), steps_per_epoch: of_epoch },
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModelName {
+    Mlp,
+    Transformer,
+}

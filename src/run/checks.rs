@@ -1,0 +1,59 @@
+//! What of a run file does not go together, and what is accepted although it may not be meant.
+
+use super::{Error, ModelSpec};
+use crate::params::{Rule, Storage};
+use crate::schedule::Spec;
+use crate::schedule::file::section::Section;
+
+/// Epochs that are recommended for a pretrained trunk (Devlin et al. 2019 take 2 to 4, Ludwig 3 to 10).
+const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
+
+/// Refuses what cannot be.
+pub(super) fn refuse(top: &mut Section, name: &str, model: &ModelSpec, schedule: &Spec) -> Result<(), Error> {
+    if top.flag("use_mixed_precision")? {
+        let why = "cannot be: everything is computed in f32 here; parameters and moments may be stored in less, see \
+             model.parameters and optimizer.moments";
+        return Err(top.unfit("use_mixed_precision", "true", why).into());
+    }
+    if model.parameters != Storage::F32 {
+        let row = &schedule.row;
+        let beside = [("type: sgd", row.rule == Rule::Sgd), ("ema_decay", row.ema_decay.is_some())];
+        if let Some((other, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
+            let why =
+                format!("does not go with optimizer.{other}: AdamW and Adam store it, and no average is kept of it");
+            return Err(top.unfit("model.parameters", model.parameters, why).into());
+        }
+    }
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(top.bad("name", name.to_owned(), "the name of a folder", None).into());
+    }
+    Ok(())
+}
+
+/// Keys that change nothing.
+pub(super) fn doubts(file: &str, top: &mut Section) -> Result<Option<String>, Error> {
+    let compiles = top.truth("compile", true)?;
+    Ok((!compiles).then(|| format!("{file}: compile: false changes nothing: every step is compiled")))
+}
+
+/// What a pretrained model is seldom trained with.
+pub(super) fn doubts_of_fine_tuning(
+    file: &str,
+    model: &ModelSpec,
+    epochs: usize,
+    has_rate: bool,
+    rate: f64,
+) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if model.from.is_some() && !has_rate {
+        doubts.push(format!(
+            "{file}: no rate is given, so it is {rate:e}: a pretrained model is usually fine-tuned with much less (learning_rate: auto)"
+        ));
+    }
+    if model.from.is_some() && !FINE_TUNING_EPOCHS.contains(&epochs) {
+        let (least, most) = (FINE_TUNING_EPOCHS.start(), FINE_TUNING_EPOCHS.end());
+        doubts
+            .push(format!("{file}: epochs = {epochs}: a pretrained model is usually fine-tuned for {least} to {most}"));
+    }
+    doubts
+}

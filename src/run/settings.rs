@@ -1,0 +1,75 @@
+//! Values of the command line in the place of what a run file says, and the file that `schedule` names.
+
+use super::Error;
+use super::paths::absolute;
+use crate::schedule::file::as_written::Texts;
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
+use crate::schedule::{SECTIONS, Spec};
+use crate::train::files;
+use std::path::Path;
+
+/// Where texts stand, which are what their user wrote: a column may be called `1`, a class `True`, a run `007`.
+const TEXTS: Texts = Texts::Below(&[
+    ("name", Texts::Here),
+    ("output", Texts::Here),
+    ("schedule", Texts::Here),
+    ("model", Texts::Below(&[("from", Texts::Here)])),
+    (
+        "data",
+        Texts::Below(&[
+            ("train", Texts::Here),
+            ("train_labels", Texts::Here),
+            ("test", Texts::Here),
+            ("test_labels", Texts::Here),
+            ("text", Texts::Here),
+            ("label", Texts::Here),
+            ("features", Texts::Listed),
+            ("classes", Texts::Listed),
+        ]),
+    ),
+]);
+
+/// What may be set for a run that goes on.
+pub(super) const MAY_CHANGE: [&str; 3] = ["epochs", "checkpoint_every_steps", "memory_limit_megabytes"];
+
+/// Files of data, which may have been moved: what is in them has to be the same.
+pub(super) const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "data.test_labels"];
+
+/// Puts a setting of the command line in its place. What it names as a file stands where the user stands.
+fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
+    top.set(TEXTS, key, value)?;
+    let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from", "continue.run"]);
+    let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    for path in files.filter(|path| is_below(path)) {
+        top.change_text(path, |text| absolute(Path::new(text)));
+    }
+    Ok(())
+}
+
+/// What a run file says, with these values in their places and with the sections of the schedule that it names.
+pub(super) fn top(file: &str, text: &str, folder: &Path, settings: &[(String, String)]) -> Result<Section, Error> {
+    let mut top = Section::parse_with(TEXTS, file, text)?;
+    let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
+    which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
+    take_schedule_file(&mut top, folder)?;
+    others.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
+    Ok(top)
+}
+
+/// Brings in the sections of the file that `schedule` names, under those that stand in the run file.
+fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
+    let Some(named) = top.maybe_text("schedule")? else { return Ok(()) };
+    let path = folder.join(named);
+    let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
+    let shown = path.display().to_string();
+    // What is wrong with the file is told under its own name.
+    Spec::parse(&shown, &text)?;
+    let file = Section::parse(&shown, &text)?;
+    let sections = if file.is_numbered() { Raw::default().with("phases", file.raw()) } else { file.raw() };
+    if let Some(twice) = SECTIONS.into_iter().find(|key| top.has(key) && sections.has(key)) {
+        return Err(top.misplaced(twice, format!("{shown} has it too; keep one of them, or use --set")).into());
+    }
+    top.extend(sections);
+    Ok(())
+}

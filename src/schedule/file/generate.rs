@@ -1,0 +1,44 @@
+//! Schedules made from a model's parameters alone.
+
+use super::raw::Raw;
+use crate::params::Param;
+
+/// finetuning-scheduler's implicit schedule: the parameters in reversed order, two a phase; the last may stand alone.
+pub fn implicit(params: &[Param]) -> Vec<Vec<String>> {
+    let reversed: Vec<String> = params.iter().rev().map(|param| param.name.clone()).collect();
+    reversed.chunks(2).map(<[String]>::to_vec).collect()
+}
+
+/// A phase per layer: the head first, the embeddings last.
+///
+/// A layer is a run of parameters that share their name up to its first number (`encoder.layer.3`), or up to its first
+/// dot where there is none.
+pub fn by_layer(params: &[Param]) -> Vec<Vec<String>> {
+    let mut layers: Vec<(&str, Vec<String>)> = Vec::new();
+    for param in params.iter().rev() {
+        let layer = layer(&param.name);
+        match layers.last_mut().filter(|(last, _)| *last == layer) {
+            Some((_, members)) => members.push(param.name.clone()),
+            None => layers.push((layer, vec![param.name.clone()])),
+        }
+    }
+    layers.into_iter().map(|(_, members)| members).collect()
+}
+
+fn layer(name: &str) -> &str {
+    let mut end = 0;
+    for part in name.split('.') {
+        end += part.len();
+        if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return &name[..end];
+        }
+        end += 1;
+    }
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Phases as a schedule file: block style, keys in alphabetical order, as finetuning-scheduler writes them.
+pub fn to_yaml(phases: &[Vec<String>]) -> String {
+    let phases = phases.iter().map(|params| Raw::default().with("params", params.clone())).enumerate();
+    phases.fold(Raw::default(), |file, (number, phase)| file.with(number, phase)).to_text()
+}

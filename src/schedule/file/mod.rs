@@ -1,0 +1,31 @@
+//! What a schedule file says.
+//!
+//! `yaml` reads the text; a [`Section`](section::Section) hands out its keys and says what is wrong with them and where
+//! ([`Place`](place::Place)); the rest are the sections, as typed values. [`Spec`](spec::Spec) is the whole of it.
+
+pub(crate) mod as_written;
+pub(super) mod checkpoint;
+pub(super) mod class_spec;
+mod continued;
+pub(super) mod direction;
+pub(super) mod early_stopping;
+mod edge;
+pub(super) mod evaluate;
+pub(super) mod finetuning;
+pub(super) mod generate;
+mod law_keys;
+mod law_over;
+pub(super) mod law_spec;
+pub(super) mod length;
+pub(super) mod lr_scaling;
+pub(super) mod optimizer_spec;
+pub(super) mod phase_spec;
+pub(super) mod place;
+pub(crate) mod raw;
+pub(super) mod run_words;
+mod scalar;
+pub(crate) mod section;
+mod shown;
+pub(super) mod spec;
+mod spec_laws;
+pub(crate) mod yaml;

@@ -1,0 +1,222 @@
+//! A schedule, resolved against a model and checked, and how it is followed.
+//!
+//! The [`Plan`] stands still, its [`Cursor`](cursor::Cursor) moves.
+
+mod advance;
+mod check;
+pub(super) mod cursor;
+pub(super) mod decays;
+mod groups;
+mod rehearse;
+mod resolve;
+mod start;
+pub(super) mod transition;
+pub(super) mod validation;
+mod written;
+
+use super::class::Scheduler;
+use super::file::checkpoint::CheckpointSpec;
+use super::file::class_spec::ClassSpec;
+use super::file::early_stopping::EarlyStopping;
+use super::file::evaluate::Evaluate;
+use super::file::finetuning::Finetuning;
+use super::file::law_spec::LawSpec;
+use super::file::length::Run;
+use super::file::optimizer_spec::OptimizerSpec;
+use super::file::phase_spec::NewScheduler;
+use super::file::place::Place;
+use super::law::{Law, Plateau};
+use crate::params::{Field, Group, Param, Row};
+use cursor::{Cursor, Source};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A model's parameters, as a schedule sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// The parameters, in the model's order.
+    pub params: &'a [Param],
+    /// Further names of parameters that are shared: the other name, and the parameter's own.
+    pub tied: &'a [(String, String)],
+}
+
+impl<'a> From<&'a [Param]> for Model<'a> {
+    fn from(params: &'a [Param]) -> Model<'a> {
+        Model { params, tied: &[] }
+    }
+}
+
+/// How long a run is, in epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epochs {
+    /// Epochs, at most. A last phase with a `max_transition_epoch` may make them more.
+    pub epochs: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+}
+
+/// A schedule that has been resolved against a model's parameters: nothing in it can be wrong any more, and nothing in
+/// it moves. What moves is the [`Cursor`].
+///
+/// Any trainer can follow it: [`epoch_start`](Plan::epoch_start) says whether the next phase begins and what that means,
+/// [`rows`](Plan::rows) gives the hyper-parameters of the steps ahead, [`step`](Plan::step) counts, and
+/// [`validation`](Plan::validation) takes the metrics that decide.
+pub struct Plan {
+    place: Place,
+    params: Vec<Param>,
+    phases: Vec<Phase>,
+    /// The last phase that is reached.
+    last: usize,
+    run: Epochs,
+    row: Row,
+    no_decay: Vec<String>,
+    /// Laws by short name, and perhaps one by class name, which `schedulers` has.
+    laws: Vec<LawSpec>,
+    /// Schedulers by class name.
+    schedulers: BTreeMap<Slot, Scheduled>,
+    finetuning: Finetuning,
+    early_stopping: Option<EarlyStopping>,
+    checkpoint: CheckpointSpec,
+    evaluate: Evaluate,
+    /// The groups that the caller begins with; without any, those of phase 0.
+    given: Vec<Group>,
+    /// Whether the schedule has phases at all.
+    is_phased: bool,
+    /// Laws of the caller's own.
+    own_laws: Vec<(Field, Arc<dyn Law>)>,
+    warnings: Vec<String>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("phases", &self.phases).field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+/// A phase, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// The parameters that thaw, by place in the model, in the order in which the schedule names them.
+    pub params: Vec<usize>,
+    /// The rate that its groups start with.
+    pub lr: f64,
+    /// It begins no epoch from this one on.
+    pub max_transition_epoch: Option<f64>,
+    new_lr_scheduler: Option<NewScheduler>,
+    new_optimizer: Option<OptimizerSpec>,
+}
+
+/// Where a scheduler is kept: the start's first, then the phases'.
+type Slot = usize;
+
+/// A scheduler by class name, made.
+#[derive(Debug)]
+struct Scheduled {
+    spec: ClassSpec,
+    scheduler: Box<dyn Scheduler>,
+}
+
+impl Plan {
+    /// With a law of the caller's own on a field of every group, in the place of any that the schedule has for it.
+    #[must_use]
+    pub fn with_law(mut self, field: Field, law: impl Law + 'static) -> Plan {
+        self.own_laws.push((field, Arc::new(law)));
+        self
+    }
+
+    /// The phases that are reached, first to last.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases[..=self.last]
+    }
+
+    /// Epochs that the run lasts if nothing stops it.
+    pub fn epochs(&self) -> u64 {
+        self.run.epochs
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.run.steps_per_epoch
+    }
+
+    /// Steps that the run lasts if nothing stops it.
+    pub fn steps(&self) -> u64 {
+        self.run.epochs.saturating_mul(self.run.steps_per_epoch)
+    }
+
+    /// The run, as laws see it.
+    fn law_run(&self) -> Run {
+        Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
+    }
+
+    /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
+    pub fn row_of(&self, phase: usize) -> Row {
+        let of_phases =
+            self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
+        of_phases.map_or(self.row, |new| new.row)
+    }
+
+    /// The plateau laws by short name.
+    fn plateaus(&self) -> impl Iterator<Item = &Plateau> {
+        self.laws.iter().filter_map(LawSpec::plateau)
+    }
+
+    /// The metrics that decide something, each once.
+    pub fn monitors(&self) -> Vec<&str> {
+        let of_schedulers = self.schedulers.values().filter(|scheduled| scheduled.spec.needs_metrics());
+        let of_schedulers = of_schedulers.map(|scheduled| self.monitor_of(&scheduled.spec));
+        let of_laws = self.plateaus().map(|_| self.checkpoint.monitor.as_str());
+        let stopping = self.early_stopping.iter().map(|stopping| stopping.monitor.as_str());
+        let best = self.restores_best().then_some(self.checkpoint.monitor.as_str());
+        let mut monitors: Vec<&str> = Vec::new();
+        for monitor in stopping.chain(best).chain(of_schedulers).chain(of_laws) {
+            if !monitors.contains(&monitor) {
+                monitors.push(monitor);
+            }
+        }
+        monitors
+    }
+
+    fn monitor_of<'a>(&'a self, spec: &'a ClassSpec) -> &'a str {
+        spec.monitor.as_deref().unwrap_or(&self.checkpoint.monitor)
+    }
+
+    /// Whether transitions go back to the best copy, so that one has to be kept.
+    pub fn restores_best(&self) -> bool {
+        self.finetuning.restore_best && self.last > 0
+    }
+
+    /// Whether an evaluation comes after the step that has just been made.
+    pub fn is_evaluated(&self, cursor: &Cursor) -> bool {
+        self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
+    }
+
+    /// Validations without an improvement that end a phase, where there is early stopping.
+    pub fn patience(&self) -> Option<u64> {
+        self.early_stopping.as_ref().map(|stopping| stopping.patience)
+    }
+
+    /// The metric by which a validation is the best.
+    pub fn best_by(&self) -> &str {
+        &self.checkpoint.monitor
+    }
+
+    /// Checkpoints that stay, beside the best one.
+    pub fn keep_last(&self) -> u64 {
+        self.checkpoint.keep_last
+    }
+
+    /// What was accepted although it is surely not meant, or says nothing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// The place of a source's scheduler.
+fn slot(source: Source) -> Slot {
+    match source {
+        Source::Start => 0,
+        Source::Phase(phase) => phase + 1,
+    }
+}

@@ -1,0 +1,95 @@
+//! A plan as a schedule file: what ran, with nothing left to patterns and defaults.
+
+use super::{Phase, Plan};
+use crate::params::{Field, Rule};
+use crate::schedule::file::direction::mode;
+use crate::schedule::file::evaluate::Evaluate;
+use crate::schedule::file::law_spec::LawSpec;
+use crate::schedule::file::raw::Raw;
+
+impl Plan {
+    /// The schedule that is followed, as a file that reads back to an equal plan: every section with its defaults
+    /// said, and the phases with their parameters by name, their rates and limits.
+    /// What `finetuning` begins anew at every transition stands in every phase. Groups and laws that the program gave by
+    /// itself are not in it, nor is the run's length.
+    pub fn to_yaml(&self) -> String {
+        self.to_raw().to_text()
+    }
+
+    /// The same, as what stands in a file.
+    pub(crate) fn to_raw(&self) -> Raw {
+        let mut file = Raw::default().with("optimizer", self.optimizer_raw());
+        let (of_lr, others): (Vec<&LawSpec>, Vec<&LawSpec>) =
+            self.laws.iter().partition(|law| law.field() == Field::Lr);
+        if let Some(law) = of_lr.first() {
+            file = file.with("lr_scheduler", law.raw.clone());
+        } else if !self.is_phased {
+            // A file without phases has to name a law.
+            file = file.with("lr_scheduler", Raw::default().with("type", "constant"));
+        }
+        if !others.is_empty() {
+            file = file.with(
+                "laws",
+                others.iter().map(|law| law.raw.clone().with("field", law.field().name())).collect::<Vec<_>>(),
+            );
+        }
+        file = file.with_maybe("early_stopping", self.early_stopping.as_ref().map(Raw::from));
+        let checkpoint = Raw::default().with("monitor", self.checkpoint.monitor.as_str());
+        let checkpoint = checkpoint.with("mode", mode(self.checkpoint.better));
+        file = file.with("checkpoint", checkpoint.with("keep_last", self.checkpoint.keep_last));
+        file = match self.evaluate {
+            Evaluate::Epochs(every) => file.with("evaluate_every_epochs", every),
+            Evaluate::Steps(every) => file.with("evaluate_every_steps", every),
+        };
+        if self.is_phased {
+            file = file.with("finetuning", Raw::from(&self.finetuning)).with("phases", self.phases_raw());
+        }
+        file
+    }
+
+    /// The section `optimizer` with everything said.
+    fn optimizer_raw(&self) -> Raw {
+        let row = &self.row;
+        let mut section = Raw::default().with("type", row.rule.name());
+        for field in row.fields().filter(|field| !matches!(field, Field::Beta1 | Field::Beta2 | Field::ClipNorm)) {
+            section = section.with(field.name(), row.get(field));
+        }
+        if row.has(Field::Beta1) {
+            section = section.with("betas", vec![row.beta1, row.beta2]).with("moments", row.moments.name());
+        }
+        if row.rule == Rule::Sgd {
+            section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);
+        }
+        for (flag, _) in [("amsgrad", row.amsgrad), ("maximize", row.maximize)].into_iter().filter(|(_, set)| *set) {
+            section = section.with(flag, true);
+        }
+        if let Some(norm) = row.clip_norm {
+            section = section.with("clip_norm", norm);
+        }
+        if self.no_decay.is_empty() { section } else { section.with("no_decay", self.no_decay.clone()) }
+    }
+
+    fn phases_raw(&self) -> Raw {
+        self.phases.iter().enumerate().fold(Raw::default(), |phases, (number, phase)| {
+            let raw = self.phase_raw(phase);
+            phases.with(number, if number > 0 { raw.with("lr", phase.lr) } else { raw })
+        })
+    }
+
+    fn phase_raw(&self, phase: &Phase) -> Raw {
+        let names: Vec<&str> = phase.params.iter().map(|param| self.params[*param].name.as_str()).collect();
+        let mut raw = Raw::default().with("params", names);
+        raw = match phase.max_transition_epoch {
+            None => raw.with("max_transition_epoch", -1),
+            Some(epoch) if epoch.fract() == 0.0 => raw.with("max_transition_epoch", epoch as u64),
+            Some(epoch) => raw.with("max_transition_epoch", epoch),
+        };
+        if let Some(new) = &phase.new_lr_scheduler {
+            raw = raw.with("new_lr_scheduler", new.raw.clone());
+        }
+        match &phase.new_optimizer {
+            Some(new) => raw.with("new_optimizer", new.raw.clone()),
+            None => raw,
+        }
+    }
+}

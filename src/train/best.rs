@@ -1,0 +1,59 @@
+//! Keeping the best parameters so far in a file while a run goes on.
+
+use super::best_file::BestFile;
+use super::files::replace;
+use super::finite::check_finite;
+use super::{Error, Event, Trainer};
+use crate::schedule::BestAt;
+use std::path::Path;
+
+impl Trainer {
+    /// From now on writes the parameters as they were tested to this file, as safetensors, after each evaluation that is
+    /// the best so far, by the metric of [`Plan::best_by`](crate::schedule::Plan::best_by). The file is replaced whole;
+    /// where that fails it stays as it was, the run goes on, and the next checkpoint tries again. Called before
+    /// [`resume`](Trainer::resume), a run that goes on has the file as its checkpoint knows the best.
+    pub fn save_best_to(&mut self, path: &Path) {
+        self.best_file = Some(BestFile::new(path));
+    }
+
+    /// The best evaluation so far, where the file of [`save_best_to`](Trainer::save_best_to) holds its parameters.
+    pub fn saved_best(&self) -> Option<BestAt> {
+        self.best_file.as_ref()?.holds.filter(|holds| Some(*holds) == self.cursor.best())
+    }
+
+    /// Writes the parameters that tests see to a file, which is replaced whole.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::File`]; the file is what it was then. From the device.
+    pub fn save_tested_to(&mut self, path: &Path) -> Result<(), Error> {
+        let bytes = self.save_tested()?;
+        check_finite(path, &bytes)?;
+        replace(path, &bytes)
+    }
+
+    /// Writes the file, once the cursor knows this evaluation as the best.
+    pub(super) fn write_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let (Some(_), Some(best)) = (&self.best_file, self.cursor.best()) else { return Ok(()) };
+        let bytes = self.save_tested()?;
+        if let Some(file) = &mut self.best_file {
+            file.take(best, bytes)?;
+        }
+        // As with checkpoints, a full disk is no reason to lose what the device has done since.
+        self.write_unwritten_best(tell).unwrap_or_else(|error| tell(&Event::NoBest(error)));
+        Ok(())
+    }
+
+    /// Writes what is still to be written.
+    ///
+    /// # Errors
+    /// [`Error::File`]; it is still to be written then.
+    pub fn write_unwritten_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        self.best_file.as_mut().map_or(Ok(()), |file| file.write(tell))
+    }
+
+    /// Makes the file what it was at the checkpoint that the run goes on from.
+    pub(super) fn restore_best_file(&mut self, tested: Option<Vec<u8>>) -> Result<(), Error> {
+        let best = self.cursor.best();
+        self.best_file.as_mut().map_or(Ok(()), |file| file.restore(best, tested))
+    }
+}
