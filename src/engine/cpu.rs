@@ -112,7 +112,7 @@ fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) ->
             (rest, passed) = (after, *end);
         }
     }
-    (dispatch.kernel.twin)(Call { slots, constants: &dispatch.constants, forms });
+    dispatch.kernel.run(Call { slots, flags: dispatch.kernel.flags, constants: &dispatch.constants, forms });
     Ok(())
 }
 

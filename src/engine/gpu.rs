@@ -177,7 +177,7 @@ impl Gpu {
         let bad =
             |reason: String| Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason };
         let mut entries = Vec::with_capacity(dispatch.bindings.len());
-        for ((place, binding), access) in (0..).zip(&dispatch.bindings).zip(dispatch.kernel.bindings) {
+        for ((place, binding), access) in (0..).zip(&dispatch.bindings).zip(&dispatch.kernel.bindings) {
             let resource = match binding {
                 Binding::Clock => wgpu::BufferBinding {
                     buffer: &self.clock,
@@ -220,7 +220,7 @@ impl Gpu {
         }
         let scopes = Scopes::open(&self.device);
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            (0..).zip(kernel.bindings).map(|(place, access)| layout_entry(place, *access)).collect();
+            (0..).zip(&kernel.bindings).map(|(place, access)| layout_entry(place, *access)).collect();
         let layout = self
             .device
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });

@@ -18,7 +18,7 @@ mod error;
 mod faults;
 mod forms;
 mod gpu;
-mod kernels;
+pub mod kernels;
 mod program;
 mod ring;
 mod sizes;
@@ -31,7 +31,7 @@ pub use choices::{Choices, Tile, Tiling};
 pub(crate) use count::{count, counted};
 pub use counters::Counters;
 pub use error::Error;
-pub use kernels::{Access, KERNELS, Kernel, kernel};
+pub use kernels::{Access, Kernel};
 pub use program::{Binding, Dispatch, Program, Report, Submission, Upload, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
 pub use sizes::Sizes;
@@ -503,7 +503,7 @@ fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
 fn check_dispatch(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
     let bad =
         |reason: String| Err(Error::BadProgram { program: program.to_owned(), kernel: dispatch.kernel.name, reason });
-    let (given, declared) = (&dispatch.bindings, dispatch.kernel.bindings);
+    let (given, declared) = (&dispatch.bindings, &dispatch.kernel.bindings);
     if given.len() != declared.len() {
         return bad(format!("{} bindings given, {} declared", given.len(), declared.len()));
     }

@@ -1,10 +1,11 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
 use super::external::{Side, check_arena, check_overlaps, placed};
-use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of};
 use super::stats::Inbox;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, Mode, Stats};
+use crate::engine::kernels::{CLIP, Flag};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
 use crate::params::Storage;
 use std::cell::OnceCell;
@@ -75,7 +76,7 @@ impl GradientClip {
         let mut program = Program::new("clip_gradients");
         program.dispatches.extend(stages.norm(&placed)?);
         program.dispatches.push(stages.control(true)?);
-        let kernel = variant("clip", in_place)?;
+        let kernel = CLIP.variant(Flag::InPlace.when(in_place))?;
         let clipped = stages.per_run(|run| {
             let streams = vec![placed.windows[run.windows.grad].clone().into()];
             Ok(PerRun { kernel, bytes: 8 * run.elements, streams, extra: Vec::new() })

@@ -5,12 +5,13 @@ use super::external::{Placed, placed};
 use super::parameters::{index_of, one_range};
 use super::rows::Rows;
 use super::squares::Squared;
-use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
+use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of};
 use super::state::{State, Wanted};
 use super::stats::Inbox;
 use super::update::Update;
 use super::work::{Span, WorkList};
 use super::{Clip, Error, External, LAST_STEP, Mode, Parameters, Precision, STEPS_AHEAD, Stats};
+use crate::engine::kernels::{Flag, SWAP};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, Record, TABLE_HEADER_BYTES};
 use crate::engine::{Binding, Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring, count};
 use crate::engine::{Submission, Upload};
@@ -618,7 +619,7 @@ impl Optimizer {
         let stages = self.stages(&work);
         let in_place = stages.in_place;
         let (params, state) = (&self.memory.params.windows, &self.state);
-        let mut program = Program::new(&format!("{} step{over}", self.update().kernel));
+        let mut program = Program::new(&format!("{} step{over}", self.update().family.name));
         program.dispatches.extend(stages.norm(&grads)?);
         program.dispatches.extend(stages.norm_fold(self.squared.windows())?);
         program.dispatches.push(stages.control(false)?);
@@ -631,7 +632,7 @@ impl Optimizer {
             let mut extra = streams.split_off(streams.len().min(2));
             extra.extend(kept.average_page(place.state).map(Into::into));
             streams.extend([params[place.param].clone().into(), grads.windows[place.grad].clone().into()]);
-            let (kernel, bytes) = (update.variant(in_place)?, work.sum(run, |elements| update.step_bytes(elements)));
+            let (kernel, bytes) = (update.kernel(in_place)?, work.sum(run, |elements| update.step_bytes(elements)));
             Ok(PerRun { kernel, bytes, streams, extra })
         })?;
         program.dispatches.extend(updates);
@@ -836,7 +837,7 @@ impl Optimizer {
         let mut program = Program::new("swap");
         if !work.update_chunks.is_empty() {
             let stages = self.stages(&work);
-            let kernel = variant("swap", stages.in_place)?;
+            let kernel = SWAP.variant(Flag::InPlace.when(stages.in_place))?;
             program.dispatches = stages.per_run(|run| {
                 let place = run.windows;
                 let average = self.state.kept(place.arena).average_page(place.state);

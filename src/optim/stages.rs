@@ -3,8 +3,9 @@
 use super::external::Placed;
 use super::work::{Reduction, Run, WorkList};
 use super::{Clip, Error, Mode};
+use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD};
 use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
 use crate::params::Storage;
 use std::cell::OnceCell;
 
@@ -100,16 +101,17 @@ impl Stages<'_> {
 
     /// The norm over gradients, each of which is read.
     pub(crate) fn norm(&self, grads: &Placed) -> Result<Vec<Dispatch>, Error> {
-        let of = |run: &Run| match grads.storages[run.windows.grad] {
-            Storage::Bf16 => Ok((kernel("norm.grads16")?, Storage::Bf16.bytes(run.elements))),
-            storage => Ok((variant("norm", self.in_place)?, storage.bytes(run.elements))),
+        let of = |run: &Run| {
+            let storage = grads.storages[run.windows.grad];
+            let flags = Flag::Grads16.when(storage == Storage::Bf16) | Flag::InPlace.when(self.in_place);
+            Ok((NORM.variant(flags)?, storage.bytes(run.elements)))
         };
         self.partials(of, &self.work.norm, 0, &grads.windows)
     }
 
     /// The norm over squares in these windows, which kernels have written: no stream is read.
     pub(crate) fn norm_fold(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        let of = |_: &Run| Ok((kernel("norm_fold")?, 0));
+        let of = |_: &Run| Ok((NORM_FOLD.plain(), 0));
         self.partials(of, &self.work.fold, self.work.norm.partials(), windows)
     }
 
@@ -174,7 +176,7 @@ impl Stages<'_> {
         let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
         let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        Ok(Dispatch { kernel: kernel("control")?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
+        Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0 })
     }
 
     /// One dispatch for each run of the update's order.
@@ -193,9 +195,4 @@ impl Stages<'_> {
         };
         self.work.update_runs.iter().zip(segments).map(dispatch).collect()
     }
-}
-
-/// The variant of a kernel for gradients in place or in arenas.
-pub(crate) fn variant(name: &'static str, in_place: bool) -> Result<&'static Kernel, Error> {
-    Ok(kernel(&format!("{name}{}", if in_place { ".in_place" } else { "" }))?)
 }

@@ -3,8 +3,9 @@
 use super::task::{Placed, Task, gradient_of};
 use super::{Config, Error, Test};
 use crate::data::DataSet;
+use crate::engine::kernels::GATHER;
 use crate::engine::layout::{Gather, IGNORED, LEAST_TABLE_BYTES, Metrics};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Program, Range, count, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Program, Range, count, row_of};
 use crate::nn::{Batch, Mlp, Workspace};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
@@ -197,7 +198,7 @@ fn gather(
     let shape_buffer = engine.buffer_with("gather shape", &[shape])?;
     let quads = u64::from(shape.rows) * u64::from(shape.quads);
     Ok(Dispatch {
-        kernel: kernel("gather")?,
+        kernel: GATHER.plain(),
         bindings: vec![
             (&set.values).into(),
             (&set.labels).into(),

@@ -1,8 +1,9 @@
 //! A transformer's examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
+use crate::engine::kernels::{GATHER_SEQUENCES, GATHER_TOKENS};
 use crate::engine::layout::{GatherSequences, GatherTokens, Position};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, count, counted, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, count, counted, row_of};
 use crate::nn::transformer::Sequences;
 
 /// Examples that lie on the device, and the way in which they come.
@@ -129,15 +130,15 @@ impl Examples {
         let workgroup = engine.sizes().gather;
         let (tokens, mask) = (batch.tokens.clone(), batch.mask.clone());
         let (labels, position) = (batch.labels.clone(), batch.position.clone());
-        let (name, results, sizes) = match self.sizes {
+        let (family, results, sizes) = match self.sizes {
             Sizes::Tokens(sizes) => {
                 let sizes = engine.buffer_with("gather shape", &[GatherTokens { micro, ..sizes }])?;
-                ("gather_tokens", vec![tokens, labels, mask, position], sizes)
+                (&GATHER_TOKENS, vec![tokens, labels, mask, position], sizes)
             }
             Sizes::Sequences(sizes) => {
                 let sizes = engine.buffer_with("gather shape", &[GatherSequences { micro, ..sizes }])?;
                 let types = batch.types.clone().unwrap_or_else(|| batch.mask.clone());
-                ("gather_sequences", vec![tokens, mask, types, labels, position], sizes)
+                (&GATHER_SEQUENCES, vec![tokens, mask, types, labels, position], sizes)
             }
         };
         let places = count("places of a batch", batch.batch * batch.context)?;
@@ -145,7 +146,7 @@ impl Examples {
         bindings.extend(results.into_iter().map(Binding::from));
         bindings.extend([table.into(), (&sizes).into(), Binding::Clock]);
         Ok(Dispatch {
-            kernel: kernel(name)?,
+            kernel: family.plain(),
             bindings,
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(self.shuffled)))],
             grid: row_of(places.div_ceil(workgroup)),

@@ -5,10 +5,9 @@
 
 use super::examples::Examples;
 use super::{Config, Error};
+use crate::engine::kernels::GATHER_CACHED;
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
-use crate::engine::{
-    self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, kernel, row_of,
-};
+use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, row_of};
 use crate::engine::{Submission, Upload};
 use crate::nn::Parameter;
 use crate::nn::transformer::{LossOptions, Pass, Sequences, Workspace};
@@ -262,7 +261,7 @@ fn gather(
     let groups = count("workgroups", quads.div_ceil(workgroup))?;
     let sizes = engine.buffer_with("gather shape", &[shape])?;
     Ok(Dispatch {
-        kernel: kernel("gather_cached")?,
+        kernel: GATHER_CACHED.plain(),
         bindings: vec![cached.into(), out.clone().into(), position.clone().into(), (&sizes).into()],
         constants: vec![("WORKGROUP", workgroup as f64), ("SHUFFLE", f64::from(u8::from(shuffle)))],
         grid: row_of(groups),

@@ -6,8 +6,9 @@
 
 use crate::support::{assert_close, engines, gpu, gpus, noise, sized_engines};
 use crate::trial::{JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, words};
+use gradus::engine::kernels::GATHER;
 use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
-use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling, kernel};
+use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling};
 use gradus::nn::ops::{self, Gradient};
 use gradus::nn::{Activation, Batch, Error, Mlp, Parameter, Workspace};
 use gradus::params::Storage;
@@ -337,7 +338,7 @@ fn gather_trial(shape: Gather, first_step: u32) -> Trial {
         bytemuck::cast_slice(&[shape]).to_vec(),
         Vec::new(),
     ];
-    let kernel = kernel("gather").expect("a kernel");
+    let kernel = GATHER.plain();
     let grid = [(shape.rows * shape.quads).div_ceil(64), 1, 1];
     Trial { kernel, constants: vec![("WORKGROUP", 64.0)], grid, memory }
 }

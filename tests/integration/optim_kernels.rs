@@ -1,8 +1,9 @@
 //! The optimizer's kernels on the device against their twins, at sizes that fill no chunk, vec4 or workgroup.
 
 use crate::support::{assert_close, gpus, noise, on_threads, sized_engines};
+use gradus::engine::kernels::CONTROL;
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
-use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use half::bf16;
@@ -275,7 +276,7 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
     let mut program = Program::new("control alone");
     program.dispatches.push(Dispatch {
-        kernel: kernel("control").expect("a kernel"),
+        kernel: CONTROL.plain(),
         bindings: vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
         constants: vec![("WORKGROUP", f64::from(engine.sizes().chunk))],
         grid: [1, 1, 1],

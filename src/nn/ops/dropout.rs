@@ -1,6 +1,7 @@
 //! Dropout.
 
 use super::Operation;
+use crate::engine::kernels::{DROPOUT, Flag};
 use crate::engine::layout::Dropout;
 use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
@@ -16,8 +17,9 @@ pub fn dropout(
     [x, y, position]: [Range; 3],
     residual: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    let (name, streams) = if residual.is_some() { ("dropout.residual", 3) } else { ("dropout", 2) };
+    let streams = if residual.is_some() { 3 } else { 2 };
+    let kernel = DROPOUT.variant(Flag::Residual.when(residual.is_some()))?;
     let memory = [x, y, position].into_iter().chain(residual).map(Into::into).collect();
     let quads = u64::from(shape.quads);
-    Operation::of_elements(name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
+    Operation::of_elements(kernel, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
 }

@@ -1,6 +1,7 @@
 //! Layer norm.
 
 use super::{Operation, lanes, or_aside, switch};
+use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT};
 use crate::engine::layout::LayerNorm;
 use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
@@ -16,9 +17,10 @@ pub fn layer_norm(
     memory: [Range; 5],
     residual: Option<[Range; 2]>,
 ) -> Result<Dispatch, Error> {
-    let (name, streams) = if residual.is_some() { ("layer_norm.residual", 4) } else { ("layer_norm", 2) };
+    let streams = if residual.is_some() { 4 } else { 2 };
+    let kernel = LAYER_NORM.variant(Flag::Residual.when(residual.is_some()))?;
     let memory = memory.into_iter().chain(residual.into_iter().flatten()).map(Into::into).collect();
-    Operation::of_rows(engine, name, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
+    Operation::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
 }
 
 /// The gradient of what was normalized, added to what is there with `accumulate`. Memory: dy, x (the sum where a
@@ -33,8 +35,8 @@ pub fn layer_norm_backward_input(
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
-    let name = "layer_norm_backward_input";
-    let mut operation = Operation::of_rows(engine, name, memory, shape.rows, shape.quads, 3);
+    let kernel = LAYER_NORM_BACKWARD_INPUT.plain();
+    let mut operation = Operation::of_rows(engine, kernel, memory, shape.rows, shape.quads, 3);
     operation.constants.push(switch("ACCUMULATE", accumulate));
     operation.dispatch(engine, 5, shape)
 }
@@ -55,7 +57,7 @@ pub fn layer_norm_backward_weight(
     // On a GPU a workgroup takes 8 quads side by side and has 16 lanes go down the rows of each (not measured there).
     let [workgroup, lanes] = engine.sizes().columns;
     let operation = Operation {
-        name: "layer_norm_backward_weight",
+        kernel: LAYER_NORM_BACKWARD_WEIGHT.plain(),
         memory: vec![dy.into(), x.into(), moments.into(), dgamma.into(), dbeta.into()],
         constants: [self::lanes(lanes), switch("ACCUMULATE", accumulate)].into_iter().chain(frozen).collect(),
         invocations: u64::from(shape.quads) * u64::from(lanes),

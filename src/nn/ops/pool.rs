@@ -1,6 +1,7 @@
 //! Pooling over the tokens of a sequence.
 
 use super::Operation;
+use crate::engine::kernels::{Family, MEAN_POOL, MEAN_POOL_BACKWARD};
 use crate::engine::layout::Pool;
 use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
@@ -10,7 +11,7 @@ use crate::nn::Error;
 /// # Errors
 /// Out of device memory.
 pub fn mean_pool(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    operation(engine, "mean_pool", shape, memory)
+    operation(engine, &MEAN_POOL, shape, memory)
 }
 
 /// The same, backward. Memory: dy, mask, dx.
@@ -18,7 +19,7 @@ pub fn mean_pool(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Di
 /// # Errors
 /// Out of device memory.
 pub fn mean_pool_backward(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    operation(engine, "mean_pool_backward", shape, memory)
+    operation(engine, &MEAN_POOL_BACKWARD, shape, memory)
 }
 
 /// A mask that leaves the first token of each sequence alone, for the pooler of BERT.
@@ -26,9 +27,9 @@ pub fn first_tokens(shape: &Pool) -> Vec<u32> {
     (0..shape.batch * shape.context).map(|r| u32::from(r % shape.context == 0)).collect()
 }
 
-fn operation(engine: &Engine, name: &str, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
+fn operation(engine: &Engine, family: &'static Family, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let pooled = u64::from(shape.batch) * u64::from(shape.quads);
     let bytes = 16 * pooled * (u64::from(shape.context) + 1);
-    Operation::of_elements(name, memory, pooled, bytes).dispatch(engine, 3, shape)
+    Operation::of_elements(family.plain(), memory, pooled, bytes).dispatch(engine, 3, shape)
 }
