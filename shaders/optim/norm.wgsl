@@ -8,8 +8,8 @@
 //
 //   0 chunks   [n]                    work list in logical order
 //   1 control                         partials are written
-//   2 grads    [window]               vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
-//   3 segment                         the run of chunks that lies in this window
+//   2 grads    [page]                 vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
+//   3 segment                         the chunks that lie in this page
 #import control
 #import chunk
 #import float

@@ -3,7 +3,7 @@
 use crate::support::{engines, gpu};
 use gradus::data::{BatchSize, Sequence, SequenceSizes, Sequences, TokenStream};
 use gradus::engine::kernels::{Family, GATHER_SEQUENCES, GATHER_TOKENS};
-use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, Row, TableHeader};
+use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, TableHeader, TableRow};
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Submission};
 use std::collections::HashSet;
 
@@ -46,7 +46,8 @@ fn gather(
     let buffer = |words: &[u32]| engine.buffer_with("gather", words).expect("a buffer");
     let header = TableHeader { first_step: run.first_step, groups: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
-    let table: Vec<u32> = bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<Row>() / 4]).collect();
+    let table: Vec<u32> =
+        bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<TableRow>() / 4]).collect();
     let results: Vec<Buffer> = sizes.iter().chain([&4]).map(|size| buffer(&vec![JUNK; size + TAIL])).collect();
     let mut buffers = vec![buffer(source)];
     buffers.extend(results.iter().cloned());

@@ -3,8 +3,9 @@
 
 use gradus::engine::kernels::{self, FAMILIES, Flag};
 use gradus::engine::layout::{
-    Attention, Chunk, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, LayerNorm, Linear, Loss,
-    Metrics, Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Squares, Stats, TableHeader, Verdict,
+    Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens,
+    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Segment, Squares, StatsBlock,
+    TableHeader, TableRow, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,13 +82,13 @@ macro_rules! host_layout {
 #[test]
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
-        host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
+        host_layout!(TableRow: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
         host_layout!(Chunk: param, grad, state, length, tensor, group, number),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
-        host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
+        host_layout!(StatsBlock: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate),
-        host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
+        host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
         host_layout!(Squares: sum, mark),
         host_layout!(Position: step, epoch, batch, pad0),

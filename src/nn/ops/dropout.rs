@@ -21,5 +21,5 @@ pub fn dropout(
     let kernel = DROPOUT.variant(Flag::Residual.when(residual.is_some()))?;
     let memory = [x, y, position].into_iter().chain(residual).map(Into::into).collect();
     let quads = u64::from(shape.quads);
-    Operation::of_elements(kernel, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
+    Operation::of_elements(engine, kernel, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
 }

@@ -30,7 +30,7 @@ pub fn embedding(
     let of_types = types.into_iter().chain(type_table.map(|(range, _)| range));
     let memory = [tokens, token_table, position_table, y].into_iter().chain(of_types).map(Into::into).collect();
     let invocations = u64::from(shape.rows) * u64::from(shape.quads);
-    Operation::of_elements(kernel, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
+    Operation::of_elements(engine, kernel, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
 }
 
 /// Which rows name which entry; before [`embedding_backward`], once for each new batch of tokens. Memory: tokens,
@@ -41,7 +41,7 @@ pub fn embedding(
 pub fn embedding_index(engine: &Engine, shape: &Embedding, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let rows = u64::from(shape.rows);
-    Operation::of_elements(EMBEDDING_INDEX.plain(), memory, rows, 12 * rows).dispatch(engine, 3, shape)
+    Operation::of_elements(engine, EMBEDDING_INDEX.plain(), memory, rows, 12 * rows).dispatch(engine, 3, shape)
 }
 
 /// The gradient of a table, added to what is there with `accumulate`. Memory: tokens, previous, last, dy, dtable.
@@ -63,7 +63,7 @@ pub fn embedding_backward(
     let (rows, entries, quads) = (u64::from(shape.rows), u64::from(shape.entries), u64::from(shape.quads));
     let (places, bytes) = if accumulate { (rows, 48 * rows * quads) } else { (entries, 16 * (rows + entries) * quads) };
     let each = quads_each(places * quads);
-    let mut operation = Operation::of_elements(kernel, memory, (places * quads).div_ceil(each), bytes);
+    let mut operation = Operation::of_elements(engine, kernel, memory, (places * quads).div_ceil(each), bytes);
     operation.constants.extend([switch("ACCUMULATE", accumulate), ("QUADS", each as f64)]);
     operation.dispatch(engine, 5, shape)
 }

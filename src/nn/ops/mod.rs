@@ -80,8 +80,15 @@ impl Operation {
     /// On software a workgroup costs about 0.3 µs beside its work. Zeros for a table of 30,522 by 384 (47 MB), where that
     /// is all there is, take 139 ms in workgroups of 8, 38 ms of 32, 34 ms of 64 and 16 ms of 256 (llvmpipe, 2 shared
     /// cores); what works on 131,072 numbers is within 20 % from 64 on. GPUs are given the same (not measured there).
-    fn of_elements(kernel: &'static Kernel, memory: Vec<Binding>, invocations: u64, bytes: u64) -> Operation {
-        Operation { kernel, memory, constants: Vec::new(), invocations, workgroup: 256, bytes }
+    fn of_elements(
+        engine: &Engine,
+        kernel: &'static Kernel,
+        memory: Vec<Binding>,
+        invocations: u64,
+        bytes: u64,
+    ) -> Operation {
+        let workgroup = engine.sizes().elements;
+        Operation { kernel, memory, constants: Vec::new(), invocations, workgroup, bytes }
     }
 
     /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.

@@ -31,5 +31,5 @@ fn operation(engine: &Engine, family: &'static Family, shape: &Pool, memory: [Ra
     let memory = memory.into_iter().map(Into::into).collect();
     let pooled = u64::from(shape.batch) * u64::from(shape.quads);
     let bytes = 16 * pooled * (u64::from(shape.context) + 1);
-    Operation::of_elements(family.plain(), memory, pooled, bytes).dispatch(engine, 3, shape)
+    Operation::of_elements(engine, family.plain(), memory, pooled, bytes).dispatch(engine, 3, shape)
 }

@@ -2,7 +2,7 @@
 
 use super::Trainer;
 use crate::engine::Report;
-use crate::engine::layout::{Metrics, Stats};
+use crate::engine::layout::{Metrics, StatsBlock};
 use crate::optim::{Optimizer, Parameters};
 use crate::train::Error;
 use crate::train::event::{Evaluation, Event, means};
@@ -110,7 +110,7 @@ pub(super) fn evaluation(of: Evaluating, report: &[u8], steps_per_epoch: u64, sk
     let Evaluating { steps, phase, lr } = of;
     let (trained, rest) = report.split_at(size_of::<Metrics>());
     let (tested, stats) = rest.split_at(size_of::<Metrics>());
-    let stats: Stats = bytemuck::pod_read_unaligned(stats);
+    let stats: StatsBlock = bytemuck::pod_read_unaligned(stats);
     let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
     let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
     let epoch = steps.div_ceil(steps_per_epoch);

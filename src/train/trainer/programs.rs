@@ -1,7 +1,7 @@
 //! The programs of a step and of a test, made for what is trainable.
 
 use super::Trainer;
-use crate::engine::layout::Stats;
+use crate::engine::layout::StatsBlock;
 use crate::engine::{Engine, Prepared, Program, Range, Ring};
 use crate::nn::ops::write_squares;
 use crate::optim::{Optimizer, Parameters};
@@ -68,7 +68,7 @@ impl Trainer {
 
     /// Steps skipped so far, as the device counts them. Waits for it.
     pub(crate) fn skipped_steps(&self) -> Result<u64, Error> {
-        let stats: Vec<Stats> = self.engine.read(&self.optimizer.stats_range())?;
+        let stats: Vec<StatsBlock> = self.engine.read(&self.optimizer.stats_range())?;
         Ok(self.skipped_before + stats.first().map_or(0, |stats| u64::from(stats.skipped)))
     }
 
