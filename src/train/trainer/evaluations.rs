@@ -3,12 +3,11 @@
 use super::Trainer;
 use crate::engine::Report;
 use crate::engine::layout::{Metrics, StatsBlock};
-use crate::optim::{Optimizer, Parameters};
 use crate::train::Error;
 use crate::train::event::{Evaluation, Event, means};
 
 /// The metrics of an evaluation, which a schedule may go by.
-pub(crate) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
+pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
 
 /// What an evaluation's report does not say itself.
 #[derive(Clone, Copy, Debug)]
@@ -92,17 +91,6 @@ impl Trainer {
     fn decides(&self) -> bool {
         self.plan.needs_metrics() || self.checkpoints.is_some() || self.best_file.is_some()
     }
-}
-
-/// The parameters that tests see, as a safetensors file.
-pub(crate) fn tested(parameters: &Parameters, optimizer: &mut Optimizer) -> Result<Vec<u8>, Error> {
-    if optimizer.swap()?.is_none() {
-        return Ok(parameters.save()?);
-    }
-    optimizer.swap_averages()?;
-    let saved = parameters.save();
-    optimizer.swap_averages()?;
-    Ok(saved?)
 }
 
 /// What a test found, from its report.

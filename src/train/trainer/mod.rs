@@ -5,7 +5,6 @@ mod programs;
 mod reports;
 mod steps;
 
-pub(super) use evaluations::{METRICS, tested};
 pub(super) use programs::step_of;
 
 use super::best_file::BestFile;
@@ -13,13 +12,13 @@ use super::checkpoint::Checkpoints;
 use super::event::Event;
 use super::resume::Unwritten;
 use super::task::{Placed, Task};
-use super::test::Testing;
+use super::test::{Testing, tested};
 use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Range, Ring};
 use crate::optim::{Best, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, Model, Plan};
-use evaluations::Evaluating;
+use evaluations::{Evaluating, METRICS};
 use programs::rings;
 use reports::Taken;
 use std::collections::VecDeque;
