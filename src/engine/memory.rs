@@ -60,7 +60,7 @@ impl Engine {
         self.submit(&Submission { uploads: vec![upload], ..Submission::default() })
     }
 
-    /// Brings bytes back and waits for them. For results, checkpoints and tests; a step uses a [`Ring`].
+    /// Brings bytes back and waits for them. For results, checkpoints and tests; a step uses a [`Ring`](super::Ring).
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Validation`].

@@ -8,7 +8,7 @@ use crate::optim::stages::PerSegment;
 use crate::optim::work::{Tensor, WorkList};
 
 impl Optimizer {
-    /// The swap of parameters and their moving averages ([`Row::ema_decay`]), frozen groups' too, to go into a submission
+    /// The swap of parameters and their moving averages ([`ema_decay`](crate::params::Row::ema_decay)), frozen groups' too, to go into a submission
     /// before a program that is to read the averages, and once more behind it. A tensor that has taken no step yet stays as
     /// it is. `None` where nothing that has thawed keeps an average.
     ///

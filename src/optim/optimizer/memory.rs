@@ -74,7 +74,7 @@ impl Optimizer {
     }
 
     /// Has the norm go by the squares of these gradients, which their kernels write, rather than read the gradients
-    /// again: parameters, and where the partial sums of each lie ([`Squares`](layout::Squares)). Those of others given
+    /// again: parameters, and where the partial sums of each lie ([`Squares`](crate::engine::layout::Squares)). Those of others given
     /// before are let go; so are all when groups are added, frozen or thawed or state is loaded, as the gradients move.
     ///
     /// From then on whatever writes one of these gradients has to write its squares too, in every step, as

@@ -70,7 +70,7 @@ impl Optimizer {
     /// [`Optimizer::gradient`]. Parameters in no group are frozen.
     ///
     /// # Errors
-    /// Unknown names, a parameter in two groups, values out of range ([`params::Error`]); out of device memory.
+    /// Unknown names, a parameter in two groups, values out of range ([`params::Error`](crate::params::Error)); out of device memory.
     pub fn new(
         engine: &Engine,
         parameters: &Parameters,

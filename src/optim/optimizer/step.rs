@@ -23,7 +23,7 @@ pub struct Next<'a> {
 
 impl Optimizer {
     /// Takes one step, in one submission. Does not wait; but it sleeps where the host is far ahead of the device, see
-    /// [`Settings::throttle`].
+    /// [`Settings::throttle`](super::Settings::throttle).
     ///
     /// # Errors
     /// [`Error::NoRow`] past the loaded rows; from the device.
