@@ -15,14 +15,14 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
-//   2 m        [state window]         16 bytes: 4 elements, 8 with BF16
-//   3 v        [state window]         as m
-//   4 params   [window]               vec4; single floats with IN_PLACE; vec2 of four bf16 with PARAMS16
-//   5 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer); vec2 of four
+//   2 m        [state page]           16 bytes: 4 elements, 8 with BF16
+//   3 v        [state page]           as m
+//   4 params   [page]                 vec4; single floats with IN_PLACE; vec2 of four bf16 with PARAMS16
+//   5 grads    [page]                 vec4; single floats, read-write, with IN_PLACE (may share params' buffer); vec2 of four
 //                                     bf16 with GRADS16
-//   6 segment                         the run of chunks that these windows hold, and the seed of the rounding
-//   7 v_max    [state window]         as m; with AMSGRAD
-//   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
+//   6 segment                         the chunks that lie in these pages, and the seed of the rounding
+//   7 v_max    [state page]           as m; with AMSGRAD
+//   7 average  [state page]           vec4; with AVERAGE, and 8 with AMSGRAD too
 //
 // Numerics: f32, each product and sum in the order above; the device may contract them. The parameter moves by the new
 // moments before they are rounded to bf16, as in torch's fused kernel; a parameter in bf16 is rounded stochastically.

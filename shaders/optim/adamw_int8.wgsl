@@ -12,13 +12,13 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
-//   2 m        [state window]         blocks of 17 vec4s, see shared/int8.wgsl
-//   3 v        [state window]         as m
-//   4 params   [window]               as in adamw.wgsl
-//   5 grads    [window]               as there
-//   6 segment                         the run of chunks that these windows hold, and the seed of the rounding
-//   7 v_max    [state window]         as m; with AMSGRAD
-//   7 average  [state window]         vec4; with AVERAGE, and 8 with AMSGRAD too
+//   2 m        [state page]           blocks of 17 vec4s, see shared/int8.wgsl
+//   3 v        [state page]           as m
+//   4 params   [page]                 as in adamw.wgsl
+//   5 grads    [page]                 as there
+//   6 segment                         the chunks that lie in these pages, and the seed of the rounding
+//   7 v_max    [state page]           as m; with AMSGRAD
+//   7 average  [state page]           vec4; with AVERAGE, and 8 with AMSGRAD too
 //
 // Numerics: as adamw.wgsl. The parameter moves by the new moments before they are rounded. What lies behind a tensor's end
 // is 0 in m and v.

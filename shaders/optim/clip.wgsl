@@ -5,8 +5,8 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats: clip, value_bound, skip
-//   2 grads    [window]               vec4; single floats with IN_PLACE
-//   3 segment                         the run of chunks that this window holds
+//   2 grads    [page]                 vec4; single floats with IN_PLACE
+//   3 segment                         the chunks that lie in this page
 #import control
 #import chunk
 #import float

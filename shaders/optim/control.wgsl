@@ -21,7 +21,7 @@
 #import float
 #import clock
 
-struct Settings {              // 32 bytes
+struct ControlSettings {              // 32 bytes
     partials: u32,             // 0: there was no norm stage
     tensors: u32,
     norm: u32,                 // 0 none, 1, 2, 3 for infinity
@@ -37,7 +37,7 @@ override WORKGROUP: u32 = 256u;
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<storage, read> table: Table;
 @group(0) @binding(2) var<storage, read> tensors: array<vec2<u32>>;
-@group(0) @binding(3) var<uniform> settings: Settings;
+@group(0) @binding(3) var<uniform> settings: ControlSettings;
 @group(0) @binding(4) var<uniform> clock: Clock;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
@@ -96,7 +96,7 @@ fn decide(bits: u32, bad_group: u32) {
     control.stats.value_bound = settings.value_bound;
 }
 
-fn record_of(old: Record, row: Row) -> Record {
+fn record_of(old: Record, row: TableRow) -> Record {
     let count = old.count + 1u;
     var record = Record();
     record.count = count;

@@ -8,8 +8,8 @@
 //
 //   0 chunks   [n]                    work list in logical order
 //   1 control                         partials are written
-//   2 grads    [window]               vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
-//   3 segment                         the run of chunks that lies in this window
+//   2 grads    [page]                 vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
+//   3 segment                         the chunks that lie in this page
 #import control
 #import chunk
 #import float
@@ -22,12 +22,12 @@ override NORM: u32 = 2u;
 @group(0) @binding(1) var<storage, read_write> control: Control;
 #ifdef IN_PLACE
 @group(0) @binding(2) var<storage, read_write> grads: array<f32>;
-#endif
+#else
 #ifdef GRADS16
 @group(0) @binding(2) var<storage, read> grads: array<vec2<u32>>;
-#endif
-#ifdef GRADS32
+#else
 @group(0) @binding(2) var<storage, read> grads: array<vec4<f32>>;
+#endif
 #endif
 @group(0) @binding(3) var<uniform> segment: Segment;
 
@@ -42,14 +42,14 @@ fn bits_at(first: u32, live: u32) -> vec4<u32> {
         bits[k] = bitcast<u32>(grads[first + k]);
     }
     return bits;
-#endif
+#else
 #ifdef GRADS16
     let bits = bitcast<vec4<u32>>(widened(grads[first / 4u]));
     return select(vec4<u32>(), bits, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
-#endif
-#ifdef GRADS32
+#else
     let bits = bitcast<vec4<u32>>(grads[first / 4u]);
     return select(vec4<u32>(), bits, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
+#endif
 #endif
 }
 

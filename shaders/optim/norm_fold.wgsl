@@ -9,8 +9,8 @@
 //
 //   0 chunks   [n]                    of the tensors whose squares there are, in logical order
 //   1 control                         partials are written
-//   2 squares  [window]
-//   3 segment                         the run of chunks that lies in this window
+//   2 squares  [page]
+//   3 segment                         the chunks that lie in this page
 #import control
 #import chunk
 #import float
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     var total = Partial(0.0, NO_GROUP);
     if (from_chunk > start) {
-        total = control.partials[segment.place + partial];    // begun by the dispatch of the window before
+        total = control.partials[segment.place + partial];    // begun by the dispatch of the page before
     }
     for (var c = from_chunk; c < to_chunk; c++) {
         let chunk = chunks[c];

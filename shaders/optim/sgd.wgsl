@@ -12,11 +12,11 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
-//   2 buffers  [state window]
-//   3 params   [window]               vec4; single floats with IN_PLACE
-//   4 grads    [window]               vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
-//   5 segment                         the run of chunks that these windows hold
-//   6 average  [state window]         vec4; with AVERAGE
+//   2 buffers  [state page]  
+//   3 params   [page]                 vec4; single floats with IN_PLACE
+//   4 grads    [page]                 vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
+//   5 segment                         the chunks that lie in these pages
+//   6 average  [state page]           vec4; with AVERAGE
 //
 // Numerics: f32, each product and sum in the order above; the device may contract them.
 #import control

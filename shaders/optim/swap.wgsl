@@ -6,9 +6,9 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         records are read: averaged
-//   2 params   [window]               vec4; single floats with IN_PLACE
-//   3 average  [state window]         vec4
-//   4 segment                         the run of chunks that these windows hold
+//   2 params   [page]                 vec4; single floats with IN_PLACE
+//   3 average  [state page]           vec4
+//   4 segment                         the chunks that lie in these pages
 #import control
 #import chunk
 

@@ -1,6 +1,6 @@
 // The work list: what a step touches, cut into chunks of one tensor each. Frozen tensors are not in it.
 
-struct Chunk {                 // 28 bytes; offsets in elements from the start of the bound window
+struct Chunk {                 // 28 bytes; offsets in elements from the start of the bound page
     param: u32,
     grad: u32,
     state: u32,
@@ -10,7 +10,7 @@ struct Chunk {                 // 28 bytes; offsets in elements from the start o
     number: u32,               // which of its tensor's chunks
 }
 
-// The part of the work list that one dispatch handles: chunks that share their bound windows.
+// The part of the work list that one dispatch handles: chunks that share their bound pages.
 struct Segment {               // 32 bytes
     first: u32,                // first chunk
     count: u32,                // chunks

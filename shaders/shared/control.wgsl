@@ -3,7 +3,7 @@
 const PARTIALS: u32 = 1024u;
 const NO_GROUP: u32 = 0xffffffffu;
 
-struct Stats {                 // 64 bytes, read back by the host
+struct StatsBlock {                 // 64 bytes, read back by the host
     step: u32,                 // the schedule's step, skipped ones included
     applied: u32,              // steps applied so far
     skipped: u32,              // steps skipped so far
@@ -47,7 +47,7 @@ struct Record {                // 64 bytes, one a tensor
 }
 
 struct Control {
-    stats: Stats,
+    stats: StatsBlock,
     partials: array<Partial, PARTIALS>,
     records: array<Record>,
 }

@@ -1,5 +1,5 @@
 // Parameters and gradients of an update, four at a time, in f32; single floats with IN_PLACE. `first` is an element of the
-// window, and `live` elements from there on are the tensor's.
+// page, and `live` elements from there on are the tensor's.
 
 #ifdef IN_PLACE
 @group(0) @binding(4) var<storage, read_write> params: array<f32>;

@@ -1,5 +1,5 @@
 // Parameters of an update, four at a time, in bf16, and gradients in f32, or in bf16 with GRADS16. `first` is an element of the
-// window, and `live` elements from there on are the tensor's.
+// page, and `live` elements from there on are the tensor's.
 //
 // A parameter is rounded stochastically, by a word of its own: a step of less than its last bit is right on average. Who
 // imports this has `segment: Segment`.

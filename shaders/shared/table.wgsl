@@ -1,6 +1,6 @@
 // The table: one row of hyper-parameters for each step and group, written by the host once for a whole horizon.
 
-struct Row {                   // 52 bytes
+struct TableRow {                   // 52 bytes
     lr: f32,
     decay: f32,                // 1 - lr * weight_decay, formed in f64; with COUPLED weight_decay itself
     one_minus_beta1: f32,      // formed in f64: 1 - b in f32 is already 1.3e-5 off for b = 0.999
@@ -21,7 +21,7 @@ struct Table {
     groups: u32,               // rows a step; 0: the same rows hold for every step
     pad0: u32,
     pad1: u32,
-    rows: array<Row>,          // [steps, groups]
+    rows: array<TableRow>,          // [steps, groups]
 }
 
 const AMSGRAD: u32 = 1u;

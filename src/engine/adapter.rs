@@ -1,7 +1,7 @@
 //! Which device to run on.
 
 use super::Error;
-use super::gpu::binding_bytes;
+use super::arena::MOST_PAGE_BYTES;
 use std::fmt;
 
 /// How an adapter is picked.
@@ -167,5 +167,27 @@ pub(crate) fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> 
             found.push("\"cpu\"".to_owned());
             Err(Error::NoSuchAdapter { asked, found: found.join(", ") })
         }
+    }
+}
+
+/// Bytes that one binding may have, as far as our kernels can address it.
+pub(crate) fn binding_bytes(limits: &wgpu::Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MOST_PAGE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_is_2_gib_at_most_whatever_a_device_reports() {
+        let limits = |binding, buffer| wgpu::Limits {
+            max_storage_buffer_binding_size: binding,
+            max_buffer_size: buffer,
+            ..wgpu::Limits::default()
+        };
+        assert_eq!(binding_bytes(&limits(64 << 30, 64 << 30)), 2 << 30);
+        assert_eq!(binding_bytes(&limits((2 << 30) - 4, 64 << 30)), (2 << 30) - 4);
+        assert_eq!(binding_bytes(&limits(64 << 30, 256 << 20)), 256 << 20);
     }
 }

@@ -1,6 +1,6 @@
-//! Where runs of elements lie in a paged arena.
+//! Where arrays lie in an arena.
 //!
-//! An arena is a list of pages, each at most as large as the device can bind. A run starts at a 256-byte boundary. One
+//! An arena is a list of pages, each at most as large as the device can bind. An array starts at a 256-byte boundary. One
 //! that fits a page lies in one page; a larger one is cut at multiples of a chunk, so that no chunk crosses a page and
 //! results do not depend on the page size.
 
@@ -8,31 +8,31 @@
 /// most, and what lies behind is clamped onto one element. Half of that is safe everywhere.
 pub(crate) const MOST_PAGE_BYTES: u64 = 2 << 30;
 
-/// Elements (of 4 bytes) between boundaries where a run of f32 may start: 256 bytes, the strictest binding alignment.
+/// Elements (of 4 bytes) between boundaries where an array of f32 may start: 256 bytes, the strictest binding alignment.
 pub(crate) const ALIGNMENT_ELEMENTS: u64 = 64;
 
-/// A stretch of a run's elements inside one page.
+/// Elements of an array inside one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Which page, or in general which bound window.
-    pub window: usize,
-    /// First element inside the window.
+    /// Which page.
+    pub page: usize,
+    /// First element inside the page.
     pub offset: u64,
     /// How many elements.
     pub elements: u64,
 }
 
-/// Where several runs lie.
+/// Where several arrays lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// For each run its pieces, in order.
+    /// For each array its pieces, in order.
     pub pieces: Vec<Vec<Piece>>,
     /// Elements of each page, whole alignment steps.
     pub pages: Vec<u64>,
 }
 
-/// Places runs of these lengths (in elements of 4 bytes) one after the other into pages of at most `page_bytes`.
-/// A run longer than a page is cut at multiples of `chunk_elements`, itself a multiple of 64; a page is never made
+/// Places arrays of these lengths (in elements of 4 bytes) one after the other into pages of at most `page_bytes`.
+/// An array longer than a page is cut at multiples of `chunk_elements`, itself a multiple of 64; a page is never made
 /// smaller than one chunk.
 pub fn place(lengths: &[u64], page_bytes: u64, chunk_elements: u64) -> Placement {
     place_at(ALIGNMENT_ELEMENTS, lengths, page_bytes, chunk_elements)
@@ -59,9 +59,9 @@ pub(crate) fn place_at(alignment: u64, lengths: &[u64], page_bytes: u64, chunk_e
                 placement.pages.push(0);
                 continue;
             }
-            let window = placement.pages.len() - 1;
-            pieces.push(Piece { window, offset: used, elements });
-            placement.pages[window] = (used + elements).next_multiple_of(alignment);
+            let page = placement.pages.len() - 1;
+            pieces.push(Piece { page, offset: used, elements });
+            placement.pages[page] = (used + elements).next_multiple_of(alignment);
             left -= elements;
         }
         placement.pieces.push(pieces);
@@ -82,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_fits_a_page_is_not_cut() {
+    fn an_array_that_fits_a_page_is_not_cut() {
         let placement = place(&[100, 60], 512, 64);
-        assert_eq!(placement.pieces[1], [Piece { window: 1, offset: 0, elements: 60 }]);
+        assert_eq!(placement.pieces[1], [Piece { page: 1, offset: 0, elements: 60 }]);
         assert_eq!(placement.pages, [128, 64]);
     }
 
@@ -94,26 +94,24 @@ mod tests {
         // What a device binds may be 256 bytes less.
         for page in [PAGE, PAGE - 64] {
             let placement = place(&[page, 1, page - 64, 3 * page + 5], 4 * page, 4096);
-            assert_eq!(placement.pieces[0], [Piece { window: 0, offset: 0, elements: page }]);
-            assert_eq!(placement.pieces[1], [Piece { window: 1, offset: 0, elements: 1 }]);
-            assert_eq!(placement.pieces[2], [Piece { window: 1, offset: 64, elements: page - 64 }]);
+            assert_eq!(placement.pieces[0], [Piece { page: 0, offset: 0, elements: page }]);
+            assert_eq!(placement.pieces[1], [Piece { page: 1, offset: 0, elements: 1 }]);
+            assert_eq!(placement.pieces[2], [Piece { page: 1, offset: 64, elements: page - 64 }]);
             let long = &placement.pieces[3];
             assert_eq!(long.iter().map(|piece| piece.elements).sum::<u64>(), 3 * page + 5);
             let (last, cut) = long.split_last().expect("pieces");
             assert!(cut.iter().all(|piece| piece.elements % 4096 == 0), "{long:?}");
             assert!(long.iter().all(|piece| piece.offset + piece.elements <= page), "{long:?}");
-            assert!(
-                placement.pages.iter().all(|elements| *elements <= page) && last.window == placement.pages.len() - 1
-            );
+            assert!(placement.pages.iter().all(|elements| *elements <= page) && last.page == placement.pages.len() - 1);
         }
     }
 
     #[test]
-    fn a_long_run_is_cut_at_chunks() {
+    fn a_long_array_is_cut_at_chunks() {
         let placement = place(&[10, 300], 512, 64);
         let pieces = [(0, 64, 64), (1, 0, 128), (2, 0, 108)];
         let expected: Vec<Piece> =
-            pieces.iter().map(|&(window, offset, elements)| Piece { window, offset, elements }).collect();
+            pieces.iter().map(|&(page, offset, elements)| Piece { page, offset, elements }).collect();
         assert_eq!(placement.pieces[1], expected);
     }
 }

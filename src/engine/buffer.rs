@@ -4,7 +4,7 @@ use super::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// A named run of device memory. Cloning gives another handle to the same memory, which is freed with the last handle.
+/// Device memory with a name. Cloning gives another handle to the same memory, which is freed with the last handle.
 #[derive(Clone)]
 pub struct Buffer {
     inner: Arc<Inner>,
@@ -106,7 +106,7 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// A run of bytes inside a buffer.
+/// Some bytes of a buffer, one after the other.
 #[derive(Clone)]
 pub struct Range {
     /// The buffer.

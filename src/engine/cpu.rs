@@ -4,8 +4,9 @@ use super::Error;
 use super::buffer::{Buffer, Memory, Range};
 use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
-use super::program::{Binding, Dispatch, Submission};
+use super::program::{Binding, Dispatch};
 use super::ring::{Delivery, RING_SLOTS, Slots};
+use super::submission::Submission;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -78,7 +79,7 @@ fn words(buffer: &Buffer) -> Result<MutexGuard<'_, Vec<u32>>, Error> {
 struct Shared<'a> {
     buffer: &'a Buffer,
     /// `(first word, one past the last, binding, writes)`, by first word.
-    windows: Vec<(usize, usize, usize, bool)>,
+    ranges: Vec<(usize, usize, usize, bool)>,
 }
 
 /// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may stand behind several
@@ -92,27 +93,27 @@ fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) ->
     let mut slots: Vec<Slot<'_>> = dispatch.bindings.iter().map(|_| Slot::Clock(clock)).collect();
     for (one, guard) in shared.iter().zip(&mut guards) {
         let words: &mut [u32] = guard;
-        if one.windows.iter().all(|window| !window.3) {
+        if one.ranges.iter().all(|range| !range.3) {
             let words: &[u32] = words;
-            for (start, end, binding, _) in &one.windows {
+            for (start, end, binding, _) in &one.ranges {
                 slots[*binding] = Slot::Read(&words[*start..*end]);
             }
             continue;
         }
         let mut rest = words;
         let mut passed = 0;
-        for (start, end, binding, writes) in &one.windows {
+        for (start, end, binding, writes) in &one.ranges {
             if *start < passed {
                 let kernel = dispatch.kernel.name;
                 let reason = format!("two bindings overlap in buffer {:?}", one.buffer.label());
                 return Err(Error::BadProgram { program: program.to_owned(), kernel, reason });
             }
-            let (window, after) = rest.split_at_mut(start - passed).1.split_at_mut(end - start);
-            slots[*binding] = if *writes { Slot::Write(window) } else { Slot::Read(window) };
+            let (these, after) = rest.split_at_mut(start - passed).1.split_at_mut(end - start);
+            slots[*binding] = if *writes { Slot::Write(these) } else { Slot::Read(these) };
             (rest, passed) = (after, *end);
         }
     }
-    (dispatch.kernel.twin)(Call { slots, constants: &dispatch.constants, forms });
+    dispatch.kernel.run(Call { slots, flags: dispatch.kernel.flags, constants: &dispatch.constants, forms });
     Ok(())
 }
 
@@ -121,14 +122,14 @@ fn shared(dispatch: &Dispatch) -> Vec<Shared<'_>> {
     for (place, binding) in dispatch.bindings.iter().enumerate() {
         let Binding::Memory(range) = binding else { continue };
         let writes = dispatch.kernel.bindings[place] == Access::ReadWrite;
-        let window = ((range.offset / 4) as usize, ((range.offset + range.bytes) / 4) as usize, place, writes);
+        let words = ((range.offset / 4) as usize, ((range.offset + range.bytes) / 4) as usize, place, writes);
         match shared.iter_mut().find(|one| one.buffer.same(&range.buffer)) {
-            Some(one) => one.windows.push(window),
-            None => shared.push(Shared { buffer: &range.buffer, windows: vec![window] }),
+            Some(one) => one.ranges.push(words),
+            None => shared.push(Shared { buffer: &range.buffer, ranges: vec![words] }),
         }
     }
     for one in &mut shared {
-        one.windows.sort_unstable();
+        one.ranges.sort_unstable();
     }
     shared
 }

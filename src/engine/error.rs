@@ -1,5 +1,7 @@
 //! What can go wrong between the host and the device.
 
+use super::kernels::Flags;
+
 /// An error of the engine room.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -78,11 +80,13 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// No kernel has this name.
-    #[error("there is no kernel named {name:?}")]
+    /// A family of kernels has no member with these flags.
+    #[error("there is no kernel {family:?} with flags {flags}")]
     NoSuchKernel {
-        /// The name asked for.
-        name: String,
+        /// The family's name.
+        family: &'static str,
+        /// The flags asked for.
+        flags: Flags,
     },
     /// The CPU engine runs submissions itself.
     #[error("the CPU engine has no command encoders: let it submit")]

@@ -1,9 +1,8 @@
 //! What wgpu refuses, told to the call that asked for it.
 
 use super::Error;
-use super::gpu::locked;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
 const OUT_OF_MEMORY: &str = "out of device memory";
@@ -93,4 +92,9 @@ impl Scopes {
         let internal = pollster::block_on(self.internal.pop());
         refused.or(internal).or(out_of_memory).as_ref().map(Refusal::of)
     }
+}
+
+/// What a mutex holds, whatever became of the thread that held it before.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

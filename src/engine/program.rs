@@ -3,13 +3,9 @@
 //! A program is made once per trainable set, prepared by an engine and replayed. Because it is data it can be printed
 //! and its dispatches, bytes and barriers counted before anything runs.
 
-use super::buffer::Range;
+use super::buffer::{Buffer, Range};
 use super::kernels::{Access, Kernel};
-use super::ring::Ring;
-use super::{Buffer, Prepared};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Workgroups one dimension of a dispatch may have, on every device.
 const GROUPS_PER_DIMENSION: u32 = 65_535;
@@ -17,9 +13,9 @@ const GROUPS_PER_DIMENSION: u32 = 65_535;
 /// What stands behind one binding of a kernel.
 #[derive(Clone, Debug)]
 pub enum Binding {
-    /// A run of device memory.
+    /// Device memory.
     Memory(Range),
-    /// The horizon's clock: the slot that the host chose for this run (see [`Submission::slot`]).
+    /// The horizon's clock: the slot that the host chose for this run (see [`Submission::slot`](super::Submission::slot)).
     Clock,
 }
 
@@ -130,61 +126,4 @@ pub fn row_of(groups: u32) -> [u32; 3] {
     }
     let rows = groups.div_ceil(GROUPS_PER_DIMENSION);
     [groups.div_ceil(rows), rows, 1]
-}
-
-/// New bytes for a buffer, written before the programs of the submission that carries them.
-#[derive(Clone, Debug)]
-pub struct Upload {
-    /// Where to.
-    pub buffer: Buffer,
-    /// First byte.
-    pub offset: u64,
-    /// What; a multiple of 4 bytes.
-    pub data: Vec<u8>,
-}
-
-/// Device memory to be brought back without waiting, through a ring.
-#[derive(Debug)]
-pub struct Report<'a> {
-    /// The ring that carries it.
-    pub ring: &'a Ring,
-    /// Comes back with the bytes: usually the step.
-    pub tag: u64,
-}
-
-/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report.
-#[derive(Debug, Default)]
-pub struct Submission<'a> {
-    /// New bytes first.
-    pub uploads: Vec<Upload>,
-    /// Ranges to fill with zeros.
-    pub clears: Vec<Range>,
-    /// Device-to-device copies next, `(from, to)`.
-    pub copies: Vec<(Range, Range)>,
-    /// The programs, in order, in one pass.
-    pub programs: &'a [&'a Prepared],
-    /// The slot that every [`Binding::Clock`] reads.
-    pub slot: u32,
-    /// A slot for each of the programs, where they differ: so one program runs for several steps or batches. Empty: all
-    /// read [`slot`](Submission::slot).
-    pub slots: &'a [u32],
-    /// What to bring back, if anything.
-    pub report: Option<Report<'a>>,
-    /// Raised when the uploads do not arrive: the submission failed, or the encoder that carries them was dropped.
-    pub lost: Option<Arc<AtomicBool>>,
-}
-
-impl<'a> Submission<'a> {
-    /// The programs, each with its slot.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (&'a Prepared, u32)> {
-        let slot = self.slot;
-        let slots = self.slots.iter().copied().chain(std::iter::repeat(slot));
-        self.programs.iter().copied().zip(slots)
-    }
-
-    pub(crate) fn raise_lost(&self) {
-        if let Some(lost) = &self.lost {
-            lost.store(true, Ordering::Release);
-        }
-    }
 }

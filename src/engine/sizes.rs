@@ -15,6 +15,8 @@ pub struct Sizes {
     pub rows: [u32; 2],
     /// A workgroup of those that reduce along columns, and its lanes to a quad of columns.
     pub columns: [u32; 2],
+    /// A workgroup of those whose invocations make a vec4 each and know nothing of each other.
+    pub elements: u32,
     /// The workgroup that adds up a batch's verdicts.
     pub tally: u32,
     /// A workgroup that gathers a batch.
@@ -32,6 +34,7 @@ impl Sizes {
         products: 8,
         rows: [8, 1],
         columns: [8, 1],
+        elements: 256,
         tally: 8,
         gather: 8,
         copy: [8, 32],
@@ -44,6 +47,7 @@ impl Sizes {
         products: 64,
         rows: [128, 32],
         columns: [128, 16],
+        elements: 256,
         tally: 256,
         gather: 64,
         copy: [256, 4],

@@ -2,7 +2,8 @@
 
 use super::step::{median, rounds};
 use crate::Error;
-use crate::engine::{Dispatch, Engine, Program, Range, Submission, count, kernel, row_of};
+use crate::engine::kernels::COPY;
+use crate::engine::{Dispatch, Engine, Program, Range, Submission, count, row_of};
 
 /// Bytes of a buffer that is copied, and how many are copied one after the other: more than any cache holds.
 const BUFFER_BYTES: u64 = 64 << 20;
@@ -37,7 +38,7 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
     let mut program = Program::new("copy");
     for (from, to) in &copies {
         program.dispatches.push(Dispatch {
-            kernel: kernel("copy")?,
+            kernel: COPY.plain(),
             bindings: vec![from.clone().into(), to.clone().into()],
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
             grid: row_of(count("workgroups", (bytes / 16).div_ceil(u64::from(workgroup * quads)))?),

@@ -19,11 +19,11 @@ pub(crate) struct Arena {
     streams: Vec<Vec<Range>>,
 }
 
-/// A tensor's stretch of one stream: its pieces, and the windows that they lie in.
+/// Where one tensor's numbers in a stream lie: its pieces, and the pages that they are in.
 #[derive(Clone, Copy)]
 pub(crate) struct Stream<'a> {
     pub(crate) pieces: &'a [Piece],
-    pub(crate) windows: &'a [Range],
+    pub(crate) pages: &'a [Range],
     pub(crate) storage: Storage,
     /// What bytes stand for.
     pub(crate) code: Code,
@@ -59,16 +59,16 @@ impl Arena {
     pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = Stream<'_>> {
         let found = self.pieces(tensor).into_iter();
         found.flat_map(move |pieces| {
-            self.streams.iter().enumerate().map(move |(place, windows)| {
+            self.streams.iter().enumerate().map(move |(place, pages)| {
                 // Of moments the first alone has a sign.
                 let code = if place == 0 { Code::Signed } else { Code::Unsigned };
-                Stream { pieces, windows, storage: self.storage, code }
+                Stream { pieces, pages, storage: self.storage, code }
             })
         })
     }
 
     /// The pages of a stream; none where there is no such stream.
-    pub(crate) fn windows(&self, stream: usize) -> &[Range] {
+    pub(crate) fn pages(&self, stream: usize) -> &[Range] {
         self.streams.get(stream).map_or(&[], Vec::as_slice)
     }
 
@@ -173,7 +173,7 @@ impl Stream<'_> {
     }
 
     fn range(&self, piece: &Piece) -> Range {
-        let Range { buffer, offset, .. } = &self.windows[piece.window];
+        let Range { buffer, offset, .. } = &self.pages[piece.page];
         let bytes = self.storage.bytes(piece.elements.next_multiple_of(self.storage.block_elements()));
         Range { buffer: buffer.clone(), offset: offset + self.storage.bytes(piece.offset), bytes }
     }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn cuts_of_both_sides_meet() {
-        let piece = |window, offset, elements| Piece { window, offset, elements };
+        let piece = |page, offset, elements| Piece { page, offset, elements };
         let cuts = common_cuts(&[piece(0, 64, 100), piece(1, 0, 28)], &[piece(0, 0, 128)]);
         let expected = [(piece(0, 64, 100), piece(0, 0, 100)), (piece(1, 0, 28), piece(0, 100, 28))];
         assert_eq!(cuts, expected);

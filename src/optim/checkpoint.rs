@@ -90,7 +90,7 @@ impl Optimizer {
 
     /// The tensors whose state a file holds.
     fn spoken_of(&self, file: &SafeTensors<'_>) -> Result<Vec<usize>, Error> {
-        let kernel = self.update().kernel;
+        let kernel = self.update().family.name;
         let places: HashMap<&str, usize> =
             self.params.iter().zip(0..).map(|(param, at)| (param.name.as_str(), at)).collect();
         let mut found = BTreeSet::new();

@@ -1,10 +1,12 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
-use super::external::{Side, check_arena, check_overlaps, placed};
-use super::stages::{PerRun, Stages, control_block, is_in_place, stats_of, variant};
+use super::external::{Array, check_arena, check_overlaps};
+use super::stages::{PerSegment, Stages, control_block, is_in_place, stats_of};
 use super::stats::Inbox;
-use super::work::{Span, WorkList};
+use super::tensors::Tensors;
+use super::work::{Tensor, WorkList};
 use super::{Clip, Error, Mode, Stats};
+use crate::engine::kernels::{CLIP, Flag};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
 use crate::params::Storage;
 use std::cell::OnceCell;
@@ -39,23 +41,23 @@ impl GradientClip {
             }
         }
         check_overlaps(gradients.iter().map(|(name, range)| (format!("gradient of {name:?}"), range)).collect())?;
-        let sides = gradients.iter().map(|(name, range)| {
+        let arrays = gradients.iter().map(|(name, range)| {
             let (storage, elements) = (Storage::F32, range.bytes / 4);
-            Side { name, range, storage, elements }
+            Array { name, range, storage, elements }
         });
-        let placed = placed(engine, sides, mode)?;
-        let span = |(place, (_, range)): (usize, &(&str, Range))| Span {
-            tensor: 0,
+        let grads = Tensors::of(engine, arrays, mode)?;
+        let tensor = |(place, (_, range)): (usize, &(&str, Range))| Tensor {
+            number: 0,
             group: place,
             elements: range.bytes / 4,
             param: &[],
-            grad: &placed.pieces[place],
+            grad: &grads.pieces[place],
             state: &[],
             arena: 0,
             squares: None,
         };
-        let spans: Vec<Span<'_>> = gradients.iter().enumerate().map(span).collect();
-        let work = WorkList::new(&spans)?;
+        let tensors: Vec<Tensor<'_>> = gradients.iter().enumerate().map(tensor).collect();
+        let work = WorkList::new(&tensors)?;
 
         let control = control_block(engine, 1)?;
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
@@ -73,12 +75,12 @@ impl GradientClip {
             chunks,
         };
         let mut program = Program::new("clip_gradients");
-        program.dispatches.extend(stages.norm(&placed)?);
+        program.dispatches.extend(stages.norm(&grads)?);
         program.dispatches.push(stages.control(true)?);
-        let kernel = variant("clip", in_place)?;
-        let clipped = stages.per_run(|run| {
-            let streams = vec![placed.windows[run.windows.grad].clone().into()];
-            Ok(PerRun { kernel, bytes: 8 * run.elements, streams, extra: Vec::new() })
+        let kernel = CLIP.variant(Flag::InPlace.when(in_place))?;
+        let clipped = stages.per_segment(|segment| {
+            let streams = vec![grads.pages[segment.pages.grad].clone().into()];
+            Ok(PerSegment { kernel, bytes: 8 * segment.elements, streams, extra: Vec::new() })
         })?;
         program.dispatches.extend(clipped);
         Ok(GradientClip {

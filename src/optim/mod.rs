@@ -8,6 +8,8 @@
 //! [`Storage`](crate::params::Storage) stores moments in fewer bytes, and [`ema_decay`](crate::params::Row::ema_decay) keeps a
 //! moving average of the parameters beside them; both are a group's. [`Precision`] stores parameters and gradients in bf16.
 //!
+//! A step is put together in `optimizer/program.rs`; `stages.rs` makes its dispatches, over the chunks of `work.rs`.
+//!
 //! [`Best`] keeps a copy of everything that trains, to go back to; [`Forecast`] tells bytes before anything is allocated.
 //!
 //! Invariant: this room knows `params` and `engine`; it never uses `schedule`, `nn`, `data` or `train`.
@@ -28,6 +30,7 @@ mod squares;
 mod stages;
 mod state;
 mod stats;
+mod tensors;
 mod update;
 mod work;
 

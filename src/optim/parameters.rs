@@ -1,7 +1,7 @@
 //! Parameters in arenas of our own.
 
 use super::arena::{Stream, alignment};
-use super::external::Placed;
+use super::tensors::Tensors;
 use super::{Error, Precision, work};
 use crate::engine::{self, Buffer, Engine, Piece, Range};
 use crate::params::{self, Param, Storage, nearest};
@@ -14,7 +14,7 @@ pub struct Parameters {
     engine: Engine,
     params: Vec<Param>,
     precisions: Vec<Precision>,
-    placed: Placed,
+    tensors: Tensors,
     pages: Vec<Buffer>,
     uploads: AtomicU64,
 }
@@ -43,7 +43,7 @@ impl Parameters {
         Param::check_all(params)?;
         let page_bytes = page_bytes.unwrap_or(u64::MAX).min(engine.page_bytes());
         let precisions: Vec<Precision> = params.iter().map(of).collect();
-        let mut placed = Placed { pieces: vec![Vec::new(); params.len()], ..Placed::default() };
+        let mut tensors = Tensors { pieces: vec![Vec::new(); params.len()], ..Tensors::default() };
         let mut pages = Vec::new();
         for storage in [Storage::F32, Storage::Bf16] {
             let these: Vec<usize> = (0..params.len()).filter(|at| precisions[*at].values() == storage).collect();
@@ -51,17 +51,17 @@ impl Parameters {
             let placement = engine::place_at(alignment(storage), &lengths, page_bytes, work::CHUNK_ELEMENTS);
             let before = pages.len();
             for (at, pieces) in these.into_iter().zip(placement.pieces) {
-                let shifted = |piece: Piece| Piece { window: before + piece.window, ..piece };
-                placed.pieces[at] = pieces.into_iter().map(shifted).collect();
+                let shifted = |piece: Piece| Piece { page: before + piece.page, ..piece };
+                tensors.pieces[at] = pieces.into_iter().map(shifted).collect();
             }
             for elements in placement.pages {
                 let page = engine.buffer(&format!("params.{}", pages.len()), storage.bytes(elements))?;
-                placed.add(page.all(), storage);
+                tensors.add(page.all(), storage);
                 pages.push(page);
             }
         }
         let (engine, params) = (engine.clone(), params.to_vec());
-        Ok(Parameters { engine, params, precisions, placed, pages, uploads: AtomicU64::new(0) })
+        Ok(Parameters { engine, params, precisions, tensors, pages, uploads: AtomicU64::new(0) })
     }
 
     /// The parameters, in order.
@@ -84,12 +84,12 @@ impl Parameters {
         self.pages.iter().map(Buffer::bytes).sum()
     }
 
-    pub(super) fn placed(&self) -> &Placed {
-        &self.placed
+    pub(super) fn tensors(&self) -> &Tensors {
+        &self.tensors
     }
 
     fn stream(&self, param: usize) -> Stream<'_> {
-        self.placed.stream(param, self.precisions[param].values())
+        self.tensors.stream(param, self.precisions[param].values())
     }
 
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
@@ -201,7 +201,7 @@ pub(super) fn one_range(param: &Param, stream: &Stream<'_>) -> Result<Range, Err
     match (ranges.next(), ranges.next()) {
         (Some(range), None) => Ok(range),
         _ => {
-            let limit = stream.windows.iter().map(|window| window.bytes).max().unwrap_or(0);
+            let limit = stream.pages.iter().map(|page| page.bytes).max().unwrap_or(0);
             let bytes = stream.bytes();
             Err(engine::Error::TooLarge { label: param.name.clone(), bytes, limit }.into())
         }

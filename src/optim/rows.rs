@@ -75,20 +75,20 @@ impl Rows {
             groups: if self.held { 0 } else { count("groups", groups)? },
             ..Default::default()
         };
-        let rows: Vec<layout::Row> = self.rows.iter().map(|row| on_device(row, max_norm)).collect();
+        let rows: Vec<layout::TableRow> = self.rows.iter().map(|row| on_device(row, max_norm)).collect();
         Ok(Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat()))
     }
 }
 
 /// A row as the device reads it. What cancels in f32 (1 − β, 1 − lr · decay, ln β) is formed in f64 first.
-fn on_device(row: &Row, max_norm: f64) -> layout::Row {
+fn on_device(row: &Row, max_norm: f64) -> layout::TableRow {
     // e^-200 is 0 in f32, and so is beta^count for beta = 0.
     let log = |beta: f64| beta.ln().max(-200.0) as f32;
     let flag = |on: bool, bit: u32| if on { bit } else { 0 };
     let (sgd, decoupled) = (row.rule == Rule::Sgd, row.rule == Rule::AdamW);
     // SGD has no betas: with 0 there is no bias to correct, and the step is lr itself.
     let (beta1, beta2) = if sgd { (0.0, 0.0) } else { (row.beta1, row.beta2) };
-    layout::Row {
+    layout::TableRow {
         lr: row.lr as f32,
         decay: if decoupled { 1.0 - row.lr * row.weight_decay } else { row.weight_decay } as f32,
         one_minus_beta1: (1.0 - beta1) as f32,

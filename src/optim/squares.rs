@@ -13,7 +13,7 @@ const BYTES: u64 = size_of::<Squares>() as u64;
 #[derive(Debug, Default)]
 pub(crate) struct Squared {
     /// The buffers.
-    windows: Vec<Range>,
+    pages: Vec<Range>,
     /// The partial sums of each tensor.
     pieces: BTreeMap<usize, Piece>,
 }
@@ -28,12 +28,12 @@ impl Squared {
                 let reason = format!("the partial sums of its squares are not whole: {range:?}");
                 return Err(Error::Unsuited { param: name.clone(), reason });
             }
-            let known = squared.windows.iter().position(|window| window.buffer.same(&range.buffer));
-            let window = known.unwrap_or(squared.windows.len());
+            let known = squared.pages.iter().position(|page| page.buffer.same(&range.buffer));
+            let page = known.unwrap_or(squared.pages.len());
             if known.is_none() {
-                squared.windows.push(range.buffer.all());
+                squared.pages.push(range.buffer.all());
             }
-            let piece = Piece { window, offset: range.offset / BYTES, elements: range.bytes / BYTES };
+            let piece = Piece { page, offset: range.offset / BYTES, elements: range.bytes / BYTES };
             if squared.pieces.insert(tensor, piece).is_some() {
                 return Err(params::Error::NameTwice { what: "parameter", name: name.clone() }.into());
             }
@@ -41,8 +41,8 @@ impl Squared {
         Ok(squared)
     }
 
-    pub(crate) fn windows(&self) -> &[Range] {
-        &self.windows
+    pub(crate) fn pages(&self) -> &[Range] {
+        &self.pages
     }
 
     /// Where a tensor's partial sums lie.
@@ -55,6 +55,6 @@ impl Squared {
         let Some(piece) = self.piece(tensor) else { return Ok(()) };
         let mut squares = vec![Squares::default(); piece.elements as usize];
         squares[0] = Squares::of(gradient);
-        Ok(engine.write(&self.windows[piece.window].buffer, piece.offset * BYTES, &squares)?)
+        Ok(engine.write(&self.pages[piece.page].buffer, piece.offset * BYTES, &squares)?)
     }
 }

@@ -1,10 +1,11 @@
 //! The stages of a step as dispatches: norm, control, and what comes after (update or clip).
 
-use super::external::Placed;
-use super::work::{Reduction, Run, WorkList};
+use super::tensors::Tensors;
+use super::work::{Reduction, Segment, WorkList};
 use super::{Clip, Error, Mode};
-use crate::engine::layout::{CONTROL_HEADER_BYTES, NO_GROUP, Record, Segment, Settings, Stats};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, kernel, row_of};
+use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD};
+use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, Record, StatsBlock};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
 use crate::params::Storage;
 use std::cell::OnceCell;
 
@@ -34,8 +35,8 @@ pub(crate) struct Stages<'a> {
     pub(crate) chunks: OnceCell<Buffer>,
 }
 
-/// The last stage over one run.
-pub(crate) struct PerRun {
+/// The last stage over one segment.
+pub(crate) struct PerSegment {
     pub(crate) kernel: &'static Kernel,
     /// Bytes that it moves.
     pub(crate) bytes: u64,
@@ -49,14 +50,14 @@ pub(crate) struct PerRun {
 pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
     let bytes = CONTROL_HEADER_BYTES as usize + tensors * size_of::<Record>();
     let mut block = vec![0u8; bytes];
-    let stats = Stats { bad_group: NO_GROUP, ..Stats::default() };
-    block[..size_of::<Stats>()].copy_from_slice(bytemuck::bytes_of(&stats));
+    let stats = StatsBlock { bad_group: NO_GROUP, ..StatsBlock::default() };
+    block[..size_of::<StatsBlock>()].copy_from_slice(bytemuck::bytes_of(&stats));
     Ok(engine.buffer_with("control", &block)?)
 }
 
 /// The stats at the head of a control block.
 pub(crate) fn stats_of(control: &Buffer) -> Range {
-    Range { buffer: control.clone(), offset: 0, bytes: size_of::<Stats>() as u64 }
+    Range { buffer: control.clone(), offset: 0, bytes: size_of::<StatsBlock>() as u64 }
 }
 
 /// Whether gradients in this mode are bound as single floats.
@@ -73,7 +74,7 @@ impl Stages<'_> {
         Ok(self.chunks.get_or_init(|| chunks))
     }
 
-    /// The chunks in a norm's order, which is the update's too unless paging brings windows together.
+    /// The chunks in a norm's order, which is the update's too unless paging brings pages together.
     fn norm_chunks(&self, reduction: &Reduction) -> Result<Buffer, Error> {
         if reduction.chunks == self.work.update_chunks {
             return Ok(self.update_chunks()?.clone());
@@ -85,72 +86,77 @@ impl Stages<'_> {
         self.guard || self.clip.norm_kind() != 0
     }
 
-    /// A segment for each run; `describe` adds what a stage needs to know of it.
-    fn segments(&self, runs: &[Run], describe: impl Fn(&Run) -> Segment) -> Result<Vec<Range>, Error> {
-        let mut bytes = vec![0u8; runs.len() * SEGMENT_STRIDE as usize];
-        for (run, slot) in runs.iter().zip(bytes.chunks_mut(SEGMENT_STRIDE as usize)) {
-            let (first, count) = (run.chunks.start, run.chunks.end - run.chunks.start);
-            let segment = Segment { first, count, ..describe(run) };
-            slot[..size_of::<Segment>()].copy_from_slice(bytemuck::bytes_of(&segment));
+    /// The record of each segment, where it is bound; `describe` adds what a stage needs to know of it.
+    fn records(
+        &self,
+        segments: &[Segment],
+        describe: impl Fn(&Segment) -> layout::Segment,
+    ) -> Result<Vec<Range>, Error> {
+        let mut bytes = vec![0u8; segments.len() * SEGMENT_STRIDE as usize];
+        for (segment, slot) in segments.iter().zip(bytes.chunks_mut(SEGMENT_STRIDE as usize)) {
+            let (first, count) = (segment.chunks.start, segment.chunks.end - segment.chunks.start);
+            let record = layout::Segment { first, count, ..describe(segment) };
+            slot[..size_of::<layout::Segment>()].copy_from_slice(bytemuck::bytes_of(&record));
         }
         let buffer = self.engine.buffer_with("segments", &bytes)?;
-        let at = |place: usize| buffer.range(place as u64 * SEGMENT_STRIDE, size_of::<Segment>() as u64);
-        Ok((0..runs.len()).map(at).collect::<Result<_, _>>()?)
+        let at = |place: usize| buffer.range(place as u64 * SEGMENT_STRIDE, size_of::<layout::Segment>() as u64);
+        Ok((0..segments.len()).map(at).collect::<Result<_, _>>()?)
     }
 
     /// The norm over gradients, each of which is read.
-    pub(crate) fn norm(&self, grads: &Placed) -> Result<Vec<Dispatch>, Error> {
-        let of = |run: &Run| match grads.storages[run.windows.grad] {
-            Storage::Bf16 => Ok((kernel("norm.grads16")?, Storage::Bf16.bytes(run.elements))),
-            storage => Ok((variant("norm", self.in_place)?, storage.bytes(run.elements))),
+    pub(crate) fn norm(&self, grads: &Tensors) -> Result<Vec<Dispatch>, Error> {
+        let of = |segment: &Segment| {
+            let storage = grads.storages[segment.pages.grad];
+            let flags = Flag::Grads16.when(storage == Storage::Bf16) | Flag::InPlace.when(self.in_place);
+            Ok((NORM.variant(flags)?, storage.bytes(segment.elements)))
         };
-        self.partials(of, &self.work.norm, 0, &grads.windows)
+        self.partials(of, &self.work.norm, 0, &grads.pages)
     }
 
-    /// The norm over squares in these windows, which kernels have written: no stream is read.
-    pub(crate) fn norm_fold(&self, windows: &[Range]) -> Result<Vec<Dispatch>, Error> {
-        let of = |_: &Run| Ok((kernel("norm_fold")?, 0));
-        self.partials(of, &self.work.fold, self.work.norm.partials(), windows)
+    /// The norm over squares in these pages, which kernels have written: no stream is read.
+    pub(crate) fn norm_fold(&self, pages: &[Range]) -> Result<Vec<Dispatch>, Error> {
+        let of = |_: &Segment| Ok((NORM_FOLD.plain(), 0));
+        self.partials(of, &self.work.fold, self.work.norm.partials(), pages)
     }
 
-    /// A reduction to partial sums, that begin at `place` in the control block; `of` tells a run's kernel and bytes.
+    /// A reduction to partial sums, that begin at `place` in the control block; `of` tells a segment's kernel and bytes.
     fn partials(
         &self,
-        of: impl Fn(&Run) -> Result<(&'static Kernel, u64), Error>,
+        of: impl Fn(&Segment) -> Result<(&'static Kernel, u64), Error>,
         reduction: &Reduction,
         place: u32,
-        windows: &[Range],
+        pages: &[Range],
     ) -> Result<Vec<Dispatch>, Error> {
         if !self.has_norm() || reduction.chunks.is_empty() {
             return Ok(Vec::new());
         }
         let chunks = self.norm_chunks(reduction)?;
-        let segments = self.segments(&reduction.runs, |run| Segment {
-            first_partial: reduction.partials_of(run).start,
+        let records = self.records(&reduction.segments, |segment| layout::Segment {
+            first_partial: reduction.partials_of(segment).start,
             partials: reduction.partials(),
             chunks: counted(reduction.chunks.len()),
             place,
-            ..Segment::default()
+            ..layout::Segment::default()
         })?;
         let constants =
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
-        let dispatch = |(run, segment): (&Run, Range)| {
-            let partials = reduction.partials_of(run);
-            let (kernel, bytes) = of(run)?;
+        let dispatch = |(segment, record): (&Segment, Range)| {
+            let partials = reduction.partials_of(segment);
+            let (kernel, bytes) = of(segment)?;
             Ok(Dispatch {
                 kernel,
                 bindings: vec![
                     (&chunks).into(),
                     self.control.into(),
-                    windows[run.windows.grad].clone().into(),
-                    segment.into(),
+                    pages[segment.pages.grad].clone().into(),
+                    record.into(),
                 ],
                 constants: constants.clone(),
                 grid: [partials.end - partials.start, 1, 1],
                 bytes,
             })
         };
-        reduction.runs.iter().zip(segments).map(dispatch).collect()
+        reduction.segments.iter().zip(records).map(dispatch).collect()
     }
 
     /// Control: always one workgroup. `alone` is for clipping alone: no table, no records, and steps counted there.
@@ -160,7 +166,7 @@ impl Stages<'_> {
             Clip::Norm { error_if_nonfinite, .. } => (0.0, error_if_nonfinite),
             Clip::Value(bound) => (bound as f32, false),
         };
-        let settings = Settings {
+        let settings = ControlSettings {
             partials: if self.has_norm() { self.work.partials() } else { 0 },
             tensors: if alone { 0 } else { count("tensors", self.work.tensors.len())? },
             norm: self.clip.norm_kind(),
@@ -174,28 +180,27 @@ impl Stages<'_> {
         let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
         let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        Ok(Dispatch { kernel: kernel("control")?, bindings, constants, grid: [1, 1, 1], bytes: 0 })
+        Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0 })
     }
 
-    /// One dispatch for each run of the update's order.
-    pub(crate) fn per_run(&self, of: impl Fn(&Run) -> Result<PerRun, Error>) -> Result<Vec<Dispatch>, Error> {
+    /// One dispatch for each segment of the update's order.
+    pub(crate) fn per_segment(
+        &self,
+        of: impl Fn(&Segment) -> Result<PerSegment, Error>,
+    ) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
-        let segments = self.segments(&self.work.update_runs, |_| Segment { seed: self.seed, ..Segment::default() })?;
+        let record = layout::Segment { seed: self.seed, ..layout::Segment::default() };
+        let records = self.records(&self.work.update_segments, |_| record)?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        let dispatch = |(run, segment): (&Run, Range)| {
-            let PerRun { kernel, bytes, streams, extra } = of(run)?;
+        let dispatch = |(segment, record): (&Segment, Range)| {
+            let PerSegment { kernel, bytes, streams, extra } = of(segment)?;
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
-            bindings.push(segment.into());
+            bindings.push(record.into());
             bindings.extend(extra);
-            let grid = row_of(run.chunks.end - run.chunks.start);
+            let grid = row_of(segment.chunks.end - segment.chunks.start);
             Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes })
         };
-        self.work.update_runs.iter().zip(segments).map(dispatch).collect()
+        self.work.update_segments.iter().zip(records).map(dispatch).collect()
     }
-}
-
-/// The variant of a kernel for gradients in place or in arenas.
-pub(crate) fn variant(name: &'static str, in_place: bool) -> Result<&'static Kernel, Error> {
-    Ok(kernel(&format!("{name}{}", if in_place { ".in_place" } else { "" }))?)
 }

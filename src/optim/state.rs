@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::arena::{Arena, Stream};
-use super::external::Placed;
 use super::parameters::download_all;
+use super::tensors::Tensors;
 use super::update::{AVERAGE, Update};
 use crate::engine::{Engine, Piece, Range, Submission};
 use crate::params::Storage;
@@ -117,19 +117,19 @@ impl State {
     }
 
     /// Our gradients, of a model of so many tensors, in the pages of all of them.
-    pub(crate) fn gradients(&self, tensors: usize) -> Placed {
-        let mut placed = Placed { pieces: vec![Vec::new(); tensors], ..Placed::default() };
+    pub(crate) fn gradients(&self, tensors: usize) -> Tensors {
+        let mut ours = Tensors { pieces: vec![Vec::new(); tensors], ..Tensors::default() };
         for grads in &self.grads {
-            let before = placed.windows.len();
-            for (tensor, pieces) in placed.pieces.iter_mut().enumerate() {
+            let before = ours.pages.len();
+            for (tensor, pieces) in ours.pieces.iter_mut().enumerate() {
                 let found = grads.pieces(tensor).unwrap_or_default().iter();
-                pieces.extend(found.map(|piece| Piece { window: before + piece.window, ..*piece }));
+                pieces.extend(found.map(|piece| Piece { page: before + piece.page, ..*piece }));
             }
-            for window in grads.windows(0) {
-                placed.add(window.clone(), grads.storage);
+            for page in grads.pages(0) {
+                ours.add(page.clone(), grads.storage);
             }
         }
-        placed
+        ours
     }
 
     /// Bytes of moments and averages.

@@ -51,8 +51,8 @@ impl Inbox {
 
     /// Takes a block, with the seconds that the device spent.
     pub(crate) fn take(&mut self, bytes: &[u8], device_seconds: Option<f64>) -> Result<Stats, Error> {
-        let bytes = bytes.get(..size_of::<layout::Stats>()).ok_or(Error::BadReport { bytes: bytes.len() })?;
-        let raw: layout::Stats = bytemuck::pod_read_unaligned(bytes);
+        let bytes = bytes.get(..size_of::<layout::StatsBlock>()).ok_or(Error::BadReport { bytes: bytes.len() })?;
+        let raw: layout::StatsBlock = bytemuck::pod_read_unaligned(bytes);
         let stats = Stats {
             step: u64::from(raw.step),
             applied_steps: u64::from(raw.applied),

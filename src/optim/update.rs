@@ -1,18 +1,15 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
 use super::Precision;
-use crate::engine::{self, Kernel, kernel};
+use crate::engine;
+use crate::engine::kernels::{self, Family, Flag, Kernel};
 use crate::params::{Row, Rule, Storage};
-
-/// The kernel for moments in a byte each.
-const INT8: &str = "adamw_int8";
 
 /// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Update {
-    /// The kernel; a variant of it where parameters are in place, amsgrad is in use, moments are not f32 or there is an
-    /// average.
-    pub(crate) kernel: &'static str,
+    /// The kernels of the rule; those of moments in a byte each are another family.
+    pub(crate) family: &'static Family,
     /// What torch calls the moments, in the order of the kernel's bindings. Each is an arena.
     pub(crate) moments: &'static [&'static str],
     /// How they are stored.
@@ -24,7 +21,7 @@ pub(crate) struct Update {
 }
 
 const ADAMW: Update = Update {
-    kernel: "adamw",
+    family: &kernels::ADAMW,
     moments: &["exp_avg", "exp_avg_sq"],
     storage: Storage::F32,
     has_average: false,
@@ -32,7 +29,7 @@ const ADAMW: Update = Update {
 };
 const AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
 /// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
-const SGD: Update = Update { kernel: "sgd", moments: &["momentum_buffer"], ..ADAMW };
+const SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
 
 /// What the average is called in files.
 pub(crate) const AVERAGE: &str = "ema";
@@ -65,7 +62,7 @@ impl Update {
 
     /// Whether one optimizer may have both.
     pub(crate) fn goes_with(&self, other: &Update) -> bool {
-        self.kernel == other.kernel
+        self.family == other.family
     }
 
     /// Whether moments of one are moments of the other.
@@ -83,19 +80,16 @@ impl Update {
         self.moments.iter().copied().chain(self.has_average.then_some(AVERAGE))
     }
 
-    /// The variant of the kernel; there is none in place, or with an average, where values are bf16.
-    pub(crate) fn variant(&self, in_place: bool) -> Result<&'static Kernel, engine::Error> {
-        let words = [
-            (in_place, "in_place"),
-            (self.moments == AMSGRAD.moments, "amsgrad"),
-            (self.storage == Storage::Bf16, "bf16"),
-            (self.has_average, "average"),
-            (self.precision.values() == Storage::Bf16, "params16"),
-            (self.precision.gradients() == Storage::Bf16, "grads16"),
-        ];
-        let words: Vec<&str> = words.into_iter().filter(|(wanted, _)| *wanted).map(|(_, word)| word).collect();
-        let name = if self.storage == Storage::Int8 { INT8 } else { self.kernel };
-        if words.is_empty() { kernel(name) } else { kernel(&format!("{name}.{}", words.join("_"))) }
+    /// The kernel; there is none in place, or with an average, where values are bf16.
+    pub(crate) fn kernel(&self, in_place: bool) -> Result<&'static Kernel, engine::Error> {
+        let flags = Flag::InPlace.when(in_place)
+            | Flag::Amsgrad.when(self.moments == AMSGRAD.moments)
+            | Flag::Bf16.when(self.storage == Storage::Bf16)
+            | Flag::Average.when(self.has_average)
+            | Flag::Params16.when(self.precision.values() == Storage::Bf16)
+            | Flag::Grads16.when(self.precision.gradients() == Storage::Bf16);
+        let family = if self.storage == Storage::Int8 { &kernels::ADAMW_INT8 } else { self.family };
+        family.variant(flags)
     }
 
     /// Bytes of the moments and the average of so many elements.

@@ -1,4 +1,4 @@
-//! The work list: the tensors of a step, cut into chunks, and the runs of chunks that share their bound windows.
+//! The work list: the tensors of a step, cut into chunks, and the segments that share their bound pages.
 
 use crate::engine::layout::{Chunk, PARTIALS};
 use crate::engine::{Error, Piece, count, counted};
@@ -16,23 +16,23 @@ const FOLDED: usize = PARTIALS / 4;
 
 /// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk.
 #[derive(Clone, Copy)]
-pub(crate) struct Span<'a> {
-    /// Place of its record in the control block.
-    pub(crate) tensor: usize,
+pub(crate) struct Tensor<'a> {
+    /// The place of its record in the control block.
+    pub(crate) number: usize,
     pub(crate) group: usize,
     pub(crate) elements: u64,
     pub(crate) param: &'a [Piece],
     pub(crate) grad: &'a [Piece],
     pub(crate) state: &'a [Piece],
-    /// Which arena the state's windows are of.
+    /// Which arena the state's pages are of.
     pub(crate) arena: usize,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
 }
 
-/// The windows that a chunk's streams lie in.
+/// The pages that a chunk's streams lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Windows {
+pub(crate) struct Pages {
     pub(crate) arena: usize,
     pub(crate) param: usize,
     pub(crate) grad: usize,
@@ -41,8 +41,8 @@ pub(crate) struct Windows {
 
 /// Consecutive chunks that one dispatch handles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) windows: Windows,
+pub(crate) struct Segment {
+    pub(crate) pages: Pages,
     pub(crate) chunks: Range<u32>,
     pub(crate) elements: u64,
 }
@@ -51,12 +51,12 @@ pub(crate) struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Reduction {
     pub(crate) chunks: Vec<Chunk>,
-    pub(crate) runs: Vec<Run>,
+    pub(crate) segments: Vec<Segment>,
     most_partials: usize,
 }
 
 /// Chunks in two orders: the norm follows the tensors' own order, so that its bits do not depend on paging; the update
-/// brings the chunks of one set of windows together, so that there is one dispatch for each set in use.
+/// brings the chunks of one set of pages together, so that there is one dispatch for each set in use.
 #[derive(Debug, Default)]
 pub(crate) struct WorkList {
     /// Of the gradients that have to be read.
@@ -64,7 +64,7 @@ pub(crate) struct WorkList {
     /// Of the squares of the others; `grad` is a place among them.
     pub(crate) fold: Reduction,
     pub(crate) update_chunks: Vec<Chunk>,
-    pub(crate) update_runs: Vec<Run>,
+    pub(crate) update_segments: Vec<Segment>,
     /// `[record, group]` of each tensor.
     pub(crate) tensors: Vec<[u32; 2]>,
 }
@@ -72,24 +72,24 @@ pub(crate) struct WorkList {
 impl WorkList {
     /// # Errors
     /// [`Error::TooMany`] for what kernels cannot count.
-    pub(crate) fn new(spans: &[Span<'_>]) -> Result<WorkList, Error> {
-        let mut placed = all_chunks(spans.iter().copied())?;
-        let squares = spans.iter().filter_map(|span| {
-            let grad = std::slice::from_ref(span.squares.as_ref()?);
-            Some(Span { elements: grad[0].elements, param: &[], grad, state: &[], ..*span })
+    pub(crate) fn new(tensors: &[Tensor<'_>]) -> Result<WorkList, Error> {
+        let mut placed = all_chunks(tensors.iter().copied())?;
+        let squares = tensors.iter().filter_map(|tensor| {
+            let grad = std::slice::from_ref(tensor.squares.as_ref()?);
+            Some(Tensor { elements: grad[0].elements, param: &[], grad, state: &[], ..*tensor })
         });
         let fold = Reduction::new(squares, FOLDED)?;
-        let read = spans.iter().filter(|span| span.squares.is_none()).copied();
+        let read = tensors.iter().filter(|tensor| tensor.squares.is_none()).copied();
         let norm = Reduction::new(read, PARTIALS - fold.partials() as usize)?;
-        placed.sort_by_key(|(windows, _)| *windows);
-        let update_runs = runs(&placed, |windows| windows)?;
-        let record = |span: &Span<'_>| Ok([count("tensors", span.tensor)?, count("groups", span.group)?]);
+        placed.sort_by_key(|(pages, _)| *pages);
+        let update_segments = segments(&placed, |pages| pages)?;
+        let record = |tensor: &Tensor<'_>| Ok([count("tensors", tensor.number)?, count("groups", tensor.group)?]);
         Ok(WorkList {
             norm,
             fold,
             update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
-            update_runs,
-            tensors: spans.iter().map(record).collect::<Result<_, Error>>()?,
+            update_segments,
+            tensors: tensors.iter().map(record).collect::<Result<_, Error>>()?,
         })
     }
 
@@ -98,18 +98,18 @@ impl WorkList {
         self.norm.partials() + self.fold.partials()
     }
 
-    /// The sum of what `of` says of the elements of each chunk of a run of the update.
-    pub(crate) fn sum(&self, run: &Run, of: impl Fn(u64) -> u64) -> u64 {
-        let chunks = &self.update_chunks[run.chunks.start as usize..run.chunks.end as usize];
+    /// The sum of what `of` says of the elements of each chunk of a segment of the update.
+    pub(crate) fn sum(&self, segment: &Segment, of: impl Fn(u64) -> u64) -> u64 {
+        let chunks = &self.update_chunks[segment.chunks.start as usize..segment.chunks.end as usize];
         chunks.iter().map(|chunk| of(u64::from(chunk.length))).sum()
     }
 }
 
 impl Reduction {
-    fn new<'a>(spans: impl Iterator<Item = Span<'a>>, most_partials: usize) -> Result<Reduction, Error> {
-        let placed = all_chunks(spans)?;
-        let runs = runs(&placed, |windows| Windows { arena: 0, param: 0, grad: windows.grad, state: 0 })?;
-        Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), runs, most_partials })
+    fn new<'a>(tensors: impl Iterator<Item = Tensor<'a>>, most_partials: usize) -> Result<Reduction, Error> {
+        let placed = all_chunks(tensors)?;
+        let segments = segments(&placed, |pages| Pages { arena: 0, param: 0, grad: pages.grad, state: 0 })?;
+        Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), segments, most_partials })
     }
 
     /// Partial sums.
@@ -117,81 +117,82 @@ impl Reduction {
         counted(self.chunks.len().min(self.most_partials))
     }
 
-    /// The partials that a run's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
-    pub(crate) fn partials_of(&self, run: &Run) -> Range<u32> {
+    /// The partials that a segment's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
+    pub(crate) fn partials_of(&self, segment: &Segment) -> Range<u32> {
         let (n, p) = (self.chunks.len() as u64, u64::from(self.partials()));
         // Largest i with i n / P <= chunk, in whole numbers: below P.
         let of_chunk = |chunk: u32| u32::try_from(((u64::from(chunk) + 1) * p - 1) / n).unwrap_or(u32::MAX);
-        of_chunk(run.chunks.start)..of_chunk(run.chunks.end - 1) + 1
+        of_chunk(segment.chunks.start)..of_chunk(segment.chunks.end - 1) + 1
     }
 }
 
-fn all_chunks<'a>(spans: impl Iterator<Item = Span<'a>>) -> Result<Vec<(Windows, Chunk)>, Error> {
+fn all_chunks<'a>(tensors: impl Iterator<Item = Tensor<'a>>) -> Result<Vec<(Pages, Chunk)>, Error> {
     let mut all = Vec::new();
-    for span in spans {
-        for start in (0..span.elements).step_by(CHUNK_ELEMENTS as usize) {
-            all.push(chunk_of(&span, start)?);
+    for tensor in tensors {
+        for start in (0..tensor.elements).step_by(CHUNK_ELEMENTS as usize) {
+            all.push(chunk_of(&tensor, start)?);
         }
     }
     Ok(all)
 }
 
 /// The chunk of a tensor that begins at this element.
-fn chunk_of(span: &Span<'_>, start: u64) -> Result<(Windows, Chunk), Error> {
-    let (param, grad, state) = (locate(span.param, start)?, locate(span.grad, start)?, locate(span.state, start)?);
-    let windows = Windows { arena: span.arena, param: param.0, grad: grad.0, state: state.0 };
+fn chunk_of(tensor: &Tensor<'_>, start: u64) -> Result<(Pages, Chunk), Error> {
+    let (param, grad, state) =
+        (locate(tensor.param, start)?, locate(tensor.grad, start)?, locate(tensor.state, start)?);
+    let pages = Pages { arena: tensor.arena, param: param.0, grad: grad.0, state: state.0 };
     let chunk = Chunk {
         param: param.1,
         grad: grad.1,
         state: state.1,
-        length: count("elements of a chunk", (span.elements - start).min(CHUNK_ELEMENTS))?,
-        tensor: count("tensors", span.tensor)?,
-        group: count("groups", span.group)?,
+        length: count("elements of a chunk", (tensor.elements - start).min(CHUNK_ELEMENTS))?,
+        tensor: count("tensors", tensor.number)?,
+        group: count("groups", tensor.group)?,
         number: count("chunks of a tensor", start / CHUNK_ELEMENTS)?,
     };
-    Ok((windows, chunk))
+    Ok((pages, chunk))
 }
 
-/// Window and offset of an element. A stream that a stage does not use has no pieces and lies nowhere.
+/// Page and offset of an element. A stream that a stage does not use has no pieces and lies nowhere.
 fn locate(pieces: &[Piece], element: u64) -> Result<(usize, u32), Error> {
     let mut before = 0;
     for piece in pieces {
         if element < before + piece.elements {
-            return Ok((piece.window, count("elements of a page", piece.offset + element - before)?));
+            return Ok((piece.page, count("elements of a page", piece.offset + element - before)?));
         }
         before += piece.elements;
     }
     Ok((0, 0))
 }
 
-fn runs(placed: &[(Windows, Chunk)], key: impl Fn(Windows) -> Windows) -> Result<Vec<Run>, Error> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (place, (windows, chunk)) in placed.iter().enumerate() {
+fn segments(placed: &[(Pages, Chunk)], key: impl Fn(Pages) -> Pages) -> Result<Vec<Segment>, Error> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (place, (pages, chunk)) in placed.iter().enumerate() {
         let end = count("chunks", place + 1)?;
-        match runs.last_mut() {
-            Some(run) if run.windows == key(*windows) => {
-                run.chunks.end = end;
-                run.elements += u64::from(chunk.length);
+        match segments.last_mut() {
+            Some(segment) if segment.pages == key(*pages) => {
+                segment.chunks.end = end;
+                segment.elements += u64::from(chunk.length);
             }
-            _ => runs.push(Run { windows: key(*windows), chunks: end - 1..end, elements: u64::from(chunk.length) }),
+            _ => segments.push(Segment { pages: key(*pages), chunks: end - 1..end, elements: u64::from(chunk.length) }),
         }
     }
-    Ok(runs)
+    Ok(segments)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn piece(window: usize, offset: u64, elements: u64) -> Piece {
-        Piece { window, offset, elements }
+    fn piece(page: usize, offset: u64, elements: u64) -> Piece {
+        Piece { page, offset, elements }
     }
 
     #[test]
-    fn one_window_each_is_one_run() {
+    fn one_page_each_is_one_segment() {
         let (a, b) = ([piece(0, 0, 5000)], [piece(0, 5056, 7)]);
-        let span = |tensor, group, elements, pieces| Span {
-            tensor,
+        let tensor = |number, group, elements, pieces| Tensor {
+            number,
             group,
             elements,
             param: pieces,
@@ -200,12 +201,12 @@ mod tests {
             arena: 0,
             squares: None,
         };
-        let work = WorkList::new(&[span(0, 1, 5000, &a), span(1, 0, 7, &b)]).expect("a work list");
+        let work = WorkList::new(&[tensor(0, 1, 5000, &a), tensor(1, 0, 7, &b)]).expect("a work list");
         let lengths: Vec<u32> = work.norm.chunks.iter().map(|chunk| chunk.length).collect();
         assert_eq!(lengths, [4096, 904, 7]);
-        assert_eq!(work.update_runs.len(), 1);
+        assert_eq!(work.update_segments.len(), 1);
         assert_eq!(work.update_chunks[2].param, 5056);
-        assert_eq!(work.norm.partials_of(&work.norm.runs[0]), 0..3);
+        assert_eq!(work.norm.partials_of(&work.norm.segments[0]), 0..3);
     }
 
     #[test]
@@ -213,8 +214,8 @@ mod tests {
         for n in [1u64, 2, 3, 1023, 1024, 1025, 3000] {
             let whole = [piece(0, 0, n * CHUNK_ELEMENTS)];
             let elements = n * CHUNK_ELEMENTS;
-            let span = Span {
-                tensor: 0,
+            let tensor = Tensor {
+                number: 0,
                 group: 0,
                 elements,
                 param: &whole,
@@ -223,11 +224,11 @@ mod tests {
                 arena: 0,
                 squares: None,
             };
-            let work = WorkList::new(&[span]).expect("a work list");
+            let work = WorkList::new(&[tensor]).expect("a work list");
             let p = u64::from(work.partials());
             for chunk in 0..n as u32 {
-                let run = Run { chunks: chunk..chunk + 1, ..work.norm.runs[0].clone() };
-                let partial = u64::from(work.norm.partials_of(&run).start);
+                let segment = Segment { chunks: chunk..chunk + 1, ..work.norm.segments[0].clone() };
+                let partial = u64::from(work.norm.partials_of(&segment).start);
                 let (start, end) = (partial * n / p, (partial + 1) * n / p);
                 assert!(
                     (start..end).contains(&u64::from(chunk)),
@@ -245,10 +246,10 @@ mod tests {
         // 12 GiB: more elements than a page has bytes, in one tensor between two small ones.
         let lengths = [100, 3 << 30, 7];
         let placement = place(&lengths, MOST_PAGE_BYTES, CHUNK_ELEMENTS);
-        let span = |(tensor, elements): (usize, &u64)| {
-            let pieces = &placement.pieces[tensor][..];
-            Span {
-                tensor,
+        let tensor = |(number, elements): (usize, &u64)| {
+            let pieces = &placement.pieces[number][..];
+            Tensor {
+                number,
                 group: 0,
                 elements: *elements,
                 param: pieces,
@@ -258,18 +259,18 @@ mod tests {
                 squares: None,
             }
         };
-        let work = WorkList::new(&lengths.iter().enumerate().map(span).collect::<Vec<_>>()).expect("a work list");
-        assert_eq!(work.update_runs.len(), placement.pages.len());
+        let work = WorkList::new(&lengths.iter().enumerate().map(tensor).collect::<Vec<_>>()).expect("a work list");
+        assert_eq!(work.update_segments.len(), placement.pages.len());
         let mut elements = 0;
-        for run in &work.update_runs {
-            let (start, end) = (run.chunks.start as usize, run.chunks.end as usize);
+        for segment in &work.update_segments {
+            let (start, end) = (segment.chunks.start as usize, segment.chunks.end as usize);
             let mut reach = 0;
             for chunk in &work.update_chunks[start..end] {
                 assert!(u64::from(chunk.param) >= reach, "{chunk:?} overlaps the one before it");
                 reach = u64::from(chunk.param) + u64::from(chunk.length);
-                assert!(reach <= PAGE && chunk.param == chunk.state, "{chunk:?} of window {}", run.windows.param);
+                assert!(reach <= PAGE && chunk.param == chunk.state, "{chunk:?} of page {}", segment.pages.param);
             }
-            elements += run.elements;
+            elements += segment.elements;
         }
         assert_eq!(elements, lengths.iter().sum::<u64>());
     }
@@ -277,18 +278,18 @@ mod tests {
     #[test]
     fn an_offset_past_32_bits_is_an_error_and_no_other_place() {
         let far = [piece(0, 1 << 32, 8)];
-        let span =
-            Span { tensor: 0, group: 0, elements: 8, param: &far, grad: &far, state: &far, arena: 0, squares: None };
-        let told = WorkList::new(&[span]).expect_err("an error").to_string();
+        let tensor =
+            Tensor { number: 0, group: 0, elements: 8, param: &far, grad: &far, state: &far, arena: 0, squares: None };
+        let told = WorkList::new(&[tensor]).expect_err("an error").to_string();
         assert_eq!(told, "elements of a page: 4294967296 is more than 32 bits count");
     }
 
     #[test]
     fn squares_are_read_in_place_of_gradients() {
         let pieces = [piece(0, 0, 9000)];
-        let span = |tensor, squares| Span {
-            tensor,
-            group: tensor,
+        let tensor = |number, squares| Tensor {
+            number,
+            group: number,
             elements: 9000,
             param: &pieces,
             grad: &pieces,
@@ -296,8 +297,9 @@ mod tests {
             arena: 0,
             squares,
         };
-        let work = WorkList::new(&[span(0, Some(piece(0, 32, 5000))), span(1, None), span(2, Some(piece(0, 7, 1)))])
-            .expect("a work list");
+        let work =
+            WorkList::new(&[tensor(0, Some(piece(0, 32, 5000))), tensor(1, None), tensor(2, Some(piece(0, 7, 1)))])
+                .expect("a work list");
         let read = |reduction: &Reduction| -> Vec<[u32; 3]> {
             reduction.chunks.iter().map(|chunk| [chunk.group, chunk.grad, chunk.length]).collect()
         };
@@ -305,19 +307,27 @@ mod tests {
         assert_eq!(read(&work.norm), [[1, 0, 4096], [1, 4096, 4096], [1, 8192, 808]]);
         assert_eq!((work.update_chunks.len(), work.partials()), (9, 6));
         let many = [piece(0, 0, 2000 * CHUNK_ELEMENTS)];
-        let span = |squares| Span { elements: many[0].elements, grad: &many, squares, ..span(0, None) };
-        let work = WorkList::new(&[span(Some(many[0])), span(None)]).expect("a work list");
+        let tensor = |squares| Tensor { elements: many[0].elements, grad: &many, squares, ..tensor(0, None) };
+        let work = WorkList::new(&[tensor(Some(many[0])), tensor(None)]).expect("a work list");
         assert_eq!((work.fold.partials(), work.norm.partials()), (256, 768));
     }
 
     #[test]
-    fn chunks_of_the_same_windows_are_brought_together() {
+    fn chunks_of_the_same_pages_are_brought_together() {
         let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
-        let span =
-            |tensor, param| Span { tensor, group: 0, elements: 8, param, grad: &a, state: &a, arena: 0, squares: None };
-        let work = WorkList::new(&[span(0, &a), span(1, &b), span(2, &a)]).expect("a work list");
-        assert_eq!(work.norm.runs.len(), 1);
+        let tensor = |number, param| Tensor {
+            number,
+            group: 0,
+            elements: 8,
+            param,
+            grad: &a,
+            state: &a,
+            arena: 0,
+            squares: None,
+        };
+        let work = WorkList::new(&[tensor(0, &a), tensor(1, &b), tensor(2, &a)]).expect("a work list");
+        assert_eq!(work.norm.segments.len(), 1);
         let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();
-        assert_eq!((order, work.update_runs.len()), (vec![0, 2, 1], 2));
+        assert_eq!((order, work.update_segments.len()), (vec![0, 2, 1], 2));
     }
 }

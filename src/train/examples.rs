@@ -1,8 +1,9 @@
 //! Examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
+use crate::engine::kernels::{Family, GATHER, GATHER_SEQUENCES, GATHER_TOKENS};
 use crate::engine::layout::{Gather, GatherSequences, GatherTokens};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, kernel, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, row_of};
 use crate::nn::Batch;
 
 /// Examples that lie on the device, and the way in which they come.
@@ -113,21 +114,21 @@ impl Examples {
     /// Draws a step's micro-batch. Of the table only the first step is read.
     pub(super) fn gather(&self, engine: &Engine, batch: &Batch, table: &Buffer, micro: u32) -> Result<Dispatch, Error> {
         let Order { rows, steps_per_epoch, micro_batches, .. } = self.order;
-        let (name, results, shape, width): (_, &[&str], _, _) = match self.sizes {
+        let (family, results, shape, width): (&'static Family, &[&'static str], _, _) = match self.sizes {
             Sizes::Rows(sizes) => {
                 let sizes = Gather { rows, steps_per_epoch, micro_batches, micro, ..sizes };
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
-                ("gather", &["rows", "labels", "position"], shape, sizes.quads)
+                (&GATHER, &["rows", "labels", "position"], shape, sizes.quads)
             }
             Sizes::Tokens(sizes) => {
                 let sizes = GatherTokens { rows, steps_per_epoch, micro_batches, micro, ..sizes };
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
-                ("gather_tokens", &["tokens", "labels", "mask", "position"], shape, sizes.context)
+                (&GATHER_TOKENS, &["tokens", "labels", "mask", "position"], shape, sizes.context)
             }
             Sizes::Sequences(sizes) => {
                 let sizes = GatherSequences { rows, steps_per_epoch, micro_batches, micro, ..sizes };
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
-                ("gather_sequences", &["tokens", "mask", "types", "labels", "position"], shape, sizes.context)
+                (&GATHER_SEQUENCES, &["tokens", "mask", "types", "labels", "position"], shape, sizes.context)
             }
         };
         let mut bindings: Vec<Binding> = self.resident.iter().map(Binding::from).collect();
@@ -139,7 +140,7 @@ impl Examples {
         let (workgroup, shuffle) = (engine.sizes().gather, f64::from(u8::from(self.order.seed.is_some())));
         let bytes_each = if matches!(self.sizes, Sizes::Rows(_)) { 32 } else { 16 };
         Ok(Dispatch {
-            kernel: kernel(name)?,
+            kernel: family.plain(),
             bindings,
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", shuffle)],
             grid: row_of(places.div_ceil(workgroup)),

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Checkpoints, MODEL, OPTIMIZER, Unwritten};
 use super::saved::{FORMAT, MadeOn, RunOf, Saved};
-use super::trainer::tested;
+use super::test::tested;
 use super::{Error, Event, Trainer};
 use crate::optim::{self, Best, Optimizer};
 use crate::schedule::Cursor;

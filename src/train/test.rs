@@ -7,6 +7,7 @@
 use super::Error;
 use crate::engine::layout::TableHeader;
 use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring, Submission, Upload};
+use crate::optim::{Optimizer, Parameters};
 
 /// Most batches of one submission.
 const BATCHES: u32 = 64;
@@ -106,6 +107,17 @@ impl Testing {
     }
 }
 
+/// The parameters that tests see, as a safetensors file.
+pub(super) fn tested(parameters: &Parameters, optimizer: &mut Optimizer) -> Result<Vec<u8>, Error> {
+    if optimizer.swap()?.is_none() {
+        return Ok(parameters.save()?);
+    }
+    optimizer.swap_averages()?;
+    let saved = parameters.save();
+    optimizer.swap_averages()?;
+    Ok(saved?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Classify, Config, Task};
@@ -114,7 +126,7 @@ mod tests {
     use crate::engine::layout::Metrics;
     use crate::nn::Activation;
     use crate::nn::models::Mlp;
-    use crate::optim::{Optimizer, Parameters, Settings};
+    use crate::optim::Settings;
 
     #[test]
     fn how_many_batches_a_submission_has_changes_no_bit() {

@@ -5,10 +5,9 @@
 
 use super::examples::{Examples, Order};
 use super::{Config, Error};
+use crate::engine::kernels::GATHER_CACHED;
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
-use crate::engine::{
-    self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, kernel, row_of,
-};
+use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, row_of};
 use crate::engine::{Submission, Upload};
 use crate::nn::{Batch, LossOptions, Parameter, Pass, Workspace};
 
@@ -249,13 +248,13 @@ fn gather(
     shuffle: bool,
 ) -> Result<Dispatch, Error> {
     let quads = u64::from(shape.rows) * u64::from(shape.quads);
-    let workgroup = 256;
-    let groups = count("workgroups", quads.div_ceil(workgroup))?;
+    let workgroup = engine.sizes().elements;
+    let groups = count("workgroups", quads.div_ceil(u64::from(workgroup)))?;
     let sizes = engine.buffer_with("gather shape", &[shape])?;
     Ok(Dispatch {
-        kernel: kernel("gather_cached")?,
+        kernel: GATHER_CACHED.plain(),
         bindings: vec![cached.into(), out.clone().into(), position.clone().into(), (&sizes).into()],
-        constants: vec![("WORKGROUP", workgroup as f64), ("SHUFFLE", f64::from(u8::from(shuffle)))],
+        constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(shuffle)))],
         grid: row_of(groups),
         bytes: quads * 32,
     })

@@ -178,18 +178,24 @@ fn word(bytes: &[u8]) -> u32 {
 
 #[test]
 fn a_program_that_does_not_fit_its_kernel_is_refused() {
-    use gradus::engine::{Binding, Dispatch, Program, kernel};
+    use gradus::engine::kernels::{CLIP, Flag};
+    use gradus::engine::{Binding, Dispatch, Program};
     for engine in crate::support::engines() {
         let buffer = engine.buffer("b", 64).expect("a buffer");
         let with = |bindings: Vec<Binding>| {
-            let kernel = kernel("clip").expect("a kernel");
             let mut program = Program::new("test");
-            program.dispatches.push(Dispatch { kernel, bindings, constants: vec![], grid: [1, 1, 1], bytes: 0 });
+            program.dispatches.push(Dispatch {
+                kernel: CLIP.plain(),
+                bindings,
+                constants: vec![],
+                grid: [1, 1, 1],
+                bytes: 0,
+            });
             engine.prepare(program).expect_err("an error").to_string()
         };
         assert_eq!(with(vec![(&buffer).into()]), "program \"test\", kernel \"clip\": 1 bindings given, 4 declared");
         let clocked = vec![(&buffer).into(), (&buffer).into(), (&buffer).into(), Binding::Clock];
         assert_eq!(with(clocked), "program \"test\", kernel \"clip\": binding 3 is declared Uniform");
     }
-    assert!(matches!(kernel("adamx"), Err(Error::NoSuchKernel { .. })));
+    assert!(matches!(CLIP.variant(Flag::Squares), Err(Error::NoSuchKernel { .. })));
 }

@@ -2,8 +2,9 @@
 
 use crate::support::{engines, gpu};
 use gradus::data::{BatchSize, Sequence, SequenceSizes, Sequences, TokenStream};
-use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, Row, TableHeader};
-use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Submission, kernel};
+use gradus::engine::kernels::{Family, GATHER_SEQUENCES, GATHER_TOKENS};
+use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, TableHeader, TableRow};
+use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Submission};
 use std::collections::HashSet;
 
 /// What stands in memory that is to be written, and behind it.
@@ -33,12 +34,20 @@ impl Run {
 }
 
 /// Runs a gather over `source` into `sizes` words each; the shape is the record behind the uniform.
-fn gather(engine: &Engine, name: &str, source: &[u32], sizes: &[usize], shape: &[u32], run: Run) -> Gathered {
-    let kernel = kernel(name).expect("a kernel");
+fn gather(
+    engine: &Engine,
+    family: &'static Family,
+    source: &[u32],
+    sizes: &[usize],
+    shape: &[u32],
+    run: Run,
+) -> Gathered {
+    let (kernel, name) = (family.plain(), family.name);
     let buffer = |words: &[u32]| engine.buffer_with("gather", words).expect("a buffer");
     let header = TableHeader { first_step: run.first_step, groups: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
-    let table: Vec<u32> = bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<Row>() / 4]).collect();
+    let table: Vec<u32> =
+        bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<TableRow>() / 4]).collect();
     let results: Vec<Buffer> = sizes.iter().chain([&4]).map(|size| buffer(&vec![JUNK; size + TAIL])).collect();
     let mut buffers = vec![buffer(source)];
     buffers.extend(results.iter().cloned());
@@ -67,14 +76,14 @@ fn gather(engine: &Engine, name: &str, source: &[u32], sizes: &[usize], shape: &
 /// Inputs, targets and mask of a micro-batch of a language model.
 fn tokens(engine: &Engine, stream: &TokenStream, shape: GatherTokens, run: Run) -> Gathered {
     let size = (shape.rows * shape.context) as usize;
-    gather(engine, "gather_tokens", stream.tokens(), &[size; 3], bytemuck::cast_slice(&[shape]), run)
+    gather(engine, &GATHER_TOKENS, stream.tokens(), &[size; 3], bytemuck::cast_slice(&[shape]), run)
 }
 
 /// Tokens, mask, types and labels of a micro-batch of sequences.
 fn sequences(engine: &Engine, set: &Sequences, shape: GatherSequences, run: Run) -> Gathered {
     let size = (shape.rows * shape.context) as usize;
     let sizes = [size, size, size, shape.rows as usize];
-    gather(engine, "gather_sequences", &set.padded(), &sizes, bytemuck::cast_slice(&[shape]), run)
+    gather(engine, &GATHER_SEQUENCES, &set.padded(), &sizes, bytemuck::cast_slice(&[shape]), run)
 }
 
 /// A stream whose tokens are their own places.

@@ -1,7 +1,7 @@
 //! What a step of the optimizer costs the host, in allocations, against the same commands written by hand.
 
 use crate::support::fresh_gpu;
-use gradus::engine::layout::Stats;
+use gradus::engine::layout::StatsBlock;
 use gradus::engine::{Access, Binding, Dispatch, Engine, Program, Range};
 use gradus::measure::workload;
 use gradus::optim::{Clip, Optimizer, Parameters, Settings};
@@ -90,7 +90,7 @@ impl Bare {
         });
         let stats = stats.buffer.wgpu().expect("a buffer on the device").clone();
         let staging = buffer(
-            size_of::<Stats>() as u64 + TIMESTAMP_BYTES,
+            size_of::<StatsBlock>() as u64 + TIMESTAMP_BYTES,
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         );
         let queue = engine.queue().expect("a queue").clone();
@@ -116,7 +116,7 @@ impl Bare {
             pass.dispatch_workgroups(x, y, z);
         }
         drop(pass);
-        let bytes = size_of::<Stats>() as u64;
+        let bytes = size_of::<StatsBlock>() as u64;
         encoder.copy_buffer_to_buffer(&self.stats, 0, &self.staging, 0, Some(bytes));
         if let Some((queries, resolved)) = &self.timer {
             encoder.resolve_query_set(queries, 0..2, resolved, 0);

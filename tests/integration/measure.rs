@@ -1,7 +1,8 @@
 //! What is measured: that it comes, in figures that can be; never how fast.
 
 use crate::support::engines;
-use gradus::engine::{Dispatch, Program, Submission, kernel};
+use gradus::engine::kernels::COPY;
+use gradus::engine::{Dispatch, Program, Submission};
 use gradus::measure::workload::{elements, encoder, layer_groups, one_group, shrunk, thawed};
 use gradus::measure::{self, Extent, Memory, Product, Quartiles, Target};
 use gradus::optim::{Clip, Settings};
@@ -66,7 +67,7 @@ fn a_kernel_copies_all_and_nothing_else() {
             let to = engine.buffer_with("to", &vec![-1f32; numbers.len() + 64]).expect("memory");
             let target = to.range(0, numbers.len() as u64 * 4).expect("a range");
             let dispatch = Dispatch {
-                kernel: kernel("copy").expect("a kernel"),
+                kernel: COPY.plain(),
                 bindings: vec![(&source).into(), target.into()],
                 constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
                 grid: [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],

@@ -7,8 +7,9 @@
 use crate::support::{assert_close, engines, gpu, gpus, noise, sized_engines};
 use crate::transformer_bed::LOSS;
 use crate::trial::{JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, words};
-use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, Row, TableHeader, pcg, shuffled};
-use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling, kernel};
+use gradus::engine::kernels::GATHER;
+use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, TableHeader, TableRow, pcg, shuffled};
+use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling};
 use gradus::nn::models::Mlp;
 use gradus::nn::ops::{self, Gradient};
 use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Parameter, Workspace};
@@ -333,7 +334,7 @@ fn gather_trial(shape: Gather, first_step: u32) -> Trial {
     let header = TableHeader { first_step, groups: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
     let mut table: Vec<u32> = bytemuck::cast_slice(&[header]).to_vec();
-    table.extend([u32::MAX; size_of::<Row>() / 4]);
+    table.extend([u32::MAX; size_of::<TableRow>() / 4]);
     let memory = vec![
         words(data),
         labels,
@@ -344,7 +345,7 @@ fn gather_trial(shape: Gather, first_step: u32) -> Trial {
         bytemuck::cast_slice(&[shape]).to_vec(),
         Vec::new(),
     ];
-    let kernel = kernel("gather").expect("a kernel");
+    let kernel = GATHER.plain();
     let grid = [(shape.rows * shape.quads).div_ceil(64), 1, 1];
     Trial { kernel, constants: vec![("WORKGROUP", 64.0)], grid, memory }
 }

@@ -1,8 +1,9 @@
 //! The optimizer's kernels on the device against their twins, at sizes that fill no chunk, vec4 or workgroup.
 
 use crate::support::{assert_close, gpus, noise, on_threads, sized_engines};
+use gradus::engine::kernels::CONTROL;
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
-use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use half::bf16;
@@ -256,7 +257,7 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let control = engine.buffer("control", CONTROL_HEADER_BYTES + size_of_val(&before[..]) as u64).expect("a buffer");
     engine.write(&control, CONTROL_HEADER_BYTES, &before).expect("a write");
     let (log, rest) = (beta.ln().max(-200.0) as f32, (1.0 - beta) as f32);
-    let row = layout::Row {
+    let row = layout::TableRow {
         lr: 1.0,
         decay: 1.0,
         one_minus_beta1: rest,
@@ -264,18 +265,18 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
         beta2: beta as f32,
         one_minus_beta2: rest,
         log_beta2: log,
-        ..layout::Row::default()
+        ..layout::TableRow::default()
     };
     let header = layout::TableHeader::default();
     let table = [bytemuck::bytes_of(&header), bytemuck::bytes_of(&row)].concat();
     let table = engine.buffer_with("table", &table).expect("a buffer");
     let list: Vec<[u32; 2]> = (0..counts.len() as u32).map(|tensor| [tensor, 0]).collect();
     let list = engine.buffer_with("tensors", &list).expect("a buffer");
-    let settings = layout::Settings { tensors: counts.len() as u32, ..layout::Settings::default() };
+    let settings = layout::ControlSettings { tensors: counts.len() as u32, ..layout::ControlSettings::default() };
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
     let mut program = Program::new("control alone");
     program.dispatches.push(Dispatch {
-        kernel: kernel("control").expect("a kernel"),
+        kernel: CONTROL.plain(),
         bindings: vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
         constants: vec![("WORKGROUP", f64::from(engine.sizes().chunk))],
         grid: [1, 1, 1],

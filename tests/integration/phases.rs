@@ -127,7 +127,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
     // Back to the best with the copy of what thaws next; what has to move in memory; and the step itself.
     assert!(cost.submissions <= 3 && cost.blocking_waits == 0, "{cost:?}");
     let (groups, rows) = (began.groups.len() as u64, trainer.plan().steps() - steps);
-    let table = 16 + size_of::<gradus::engine::layout::Row>() as u64 * groups * rows.min(256);
+    let table = 16 + size_of::<gradus::engine::layout::TableRow>() as u64 * groups * rows.min(256);
     // Beside it the work lists (the norm's over squares, 24 bytes a tensor, is not the update's), and the sizes of layers
     // and batch for the new program.
     let lists = 1024 + 24 * trainer.parameters().params().len() as u64;

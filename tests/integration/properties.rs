@@ -23,11 +23,11 @@ proptest! {
             prop_assert!(pieces.len() == 1 || *length > page);
             for (place, piece) in pieces.iter().enumerate() {
                 prop_assert_eq!(piece.offset % 64, 0);
-                prop_assert!(piece.offset + piece.elements <= placement.pages[piece.window]);
+                prop_assert!(piece.offset + piece.elements <= placement.pages[piece.page]);
                 prop_assert!(place + 1 == pieces.len() || piece.elements % CHUNK == 0);
                 let (start, end) = (piece.offset, piece.offset + piece.elements);
-                prop_assert!(taken.iter().all(|(w, s, e)| *w != piece.window || end <= *s || *e <= start));
-                taken.push((piece.window, start, end));
+                prop_assert!(taken.iter().all(|(w, s, e)| *w != piece.page || end <= *s || *e <= start));
+                taken.push((piece.page, start, end));
             }
         }
         prop_assert!(placement.pages.iter().all(|elements| *elements <= page && *elements > 0));

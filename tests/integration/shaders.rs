@@ -1,11 +1,13 @@
 //! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
 //! bindings as declared; its twin and its file where the name says.
 
+use gradus::engine::kernels::{self, FAMILIES, Flag};
 use gradus::engine::layout::{
-    Attention, Chunk, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, LayerNorm, Linear, Loss,
-    Metrics, Moments, Partial, Pool, Position, Record, Row, Segment, Settings, Squares, Stats, TableHeader, Verdict,
+    Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens,
+    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Segment, Squares, StatsBlock,
+    TableHeader, TableRow, Verdict,
 };
-use gradus::engine::{Access, KERNELS, Kernel};
+use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::offset_of;
 use std::path::Path;
@@ -22,7 +24,7 @@ fn parsed(kernel: &Kernel) -> naga::Module {
 
 /// What a kernel needs of a device beyond WebGPU: nothing, but for those that have to be asked for.
 fn needed(kernel: &Kernel) -> naga::valid::Capabilities {
-    if kernel.name.contains(".cooperative") {
+    if kernel.has(Flag::Cooperative) {
         naga::valid::Capabilities::COOPERATIVE_MATRIX | naga::valid::Capabilities::SHADER_FLOAT16
     } else {
         naga::valid::Capabilities::empty()
@@ -31,7 +33,7 @@ fn needed(kernel: &Kernel) -> naga::valid::Capabilities {
 
 #[test]
 fn shaders_are_valid_without_any_extra_feature() {
-    for kernel in &KERNELS {
+    for kernel in kernels::all() {
         let flags = naga::valid::ValidationFlags::all();
         let mut validator = naga::valid::Validator::new(flags, needed(kernel));
         if let Err(error) = validator.validate(&parsed(kernel)) {
@@ -42,7 +44,7 @@ fn shaders_are_valid_without_any_extra_feature() {
 
 #[test]
 fn shaders_bind_what_their_kernels_declare() {
-    for kernel in &KERNELS {
+    for kernel in kernels::all() {
         let module = parsed(kernel);
         let mut found: BTreeMap<u32, (naga::AddressSpace, String)> = BTreeMap::new();
         for (_, variable) in module.global_variables.iter() {
@@ -80,13 +82,13 @@ macro_rules! host_layout {
 #[test]
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
-        host_layout!(Row: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
+        host_layout!(TableRow: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
         host_layout!(Chunk: param, grad, state, length, tensor, group, number),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
-        host_layout!(Stats: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
+        host_layout!(StatsBlock: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate),
-        host_layout!(Settings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
+        host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
         host_layout!(Squares: sum, mark),
         host_layout!(Position: step, epoch, batch, pad0),
@@ -105,7 +107,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(GatherSequences: samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();
-    for kernel in &KERNELS {
+    for kernel in kernels::all() {
         for (_, ty) in parsed(kernel).types.iter() {
             let (Some(name), naga::TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else { continue };
             if name == "Table" {
@@ -141,7 +143,6 @@ fn shaders_twins_and_kernels_share_their_names() {
             shaders.insert(name);
         }
     }
-    let kernels: BTreeSet<String> =
-        KERNELS.iter().map(|kernel| kernel.name.split('.').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(shaders, kernels);
+    let families: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
+    assert_eq!(shaders, families);
 }

@@ -1,7 +1,8 @@
 //! Every shader as Metal, Direct3D and Vulkan get it: naga writes it out for each, with the constants of a processor and of
 //! a GPU and each switch in every place, and Khronos' validator has nothing against the SPIR-V.
 
-use gradus::engine::{KERNELS, Kernel, Tile, Tiling};
+use gradus::engine::kernels::{self, Flag};
+use gradus::engine::{Kernel, Tile, Tiling};
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -40,11 +41,11 @@ impl Shader {
     }
 
     fn all() -> impl Iterator<Item = Shader> {
-        KERNELS.iter().map(Shader::of)
+        kernels::all().map(Shader::of)
     }
 
     fn is_cooperative(&self) -> bool {
-        self.kernel.name.contains("cooperative")
+        self.kernel.has(Flag::Cooperative)
     }
 
     fn has(&self, constant: &str) -> bool {
@@ -65,7 +66,7 @@ impl Shader {
             return shared.map(|(workgroup, lanes)| vec![("WORKGROUP", workgroup), ("LANES", lanes)]).into();
         }
         // What works by blocks has no other.
-        let blocks = self.is_cooperative() || self.kernel.name.contains("tiled");
+        let blocks = self.is_cooperative() || self.kernel.has(Flag::Tiled);
         let workgroups: &[u32] = if blocks { &[64] } else { &[8, 64, 256] };
         workgroups.iter().map(|workgroup| vec![("WORKGROUP", *workgroup)]).collect()
     }

@@ -2,8 +2,9 @@
 
 use crate::support::{engines, fresh_gpu};
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
+use gradus::engine::kernels::GATHER_CACHED;
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
-use gradus::engine::{Binding, Dispatch, Engine, Program, Submission, kernel};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::nn::Activation;
 use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
 use gradus::optim::Settings;
@@ -294,7 +295,7 @@ fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCa
     ];
     let constants = vec![("WORKGROUP", 64.0), ("SHUFFLE", f64::from(u8::from(shuffle)))];
     let grid = [(shape.rows * shape.quads).div_ceil(64) + 1, 1, 1];
-    let kernel = kernel("gather_cached").expect("a kernel");
+    let kernel = GATHER_CACHED.plain();
     let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
     let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
     engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");

@@ -1,6 +1,7 @@
 //! Activations for themselves, where none is folded into a linear layer.
 
 use super::{Draft, Operate, Uses, switch};
+use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};
 use crate::engine::layout::Elements;
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
@@ -115,7 +116,7 @@ pub fn activate(
     memory: [Range; 2],
 ) -> Result<Dispatch, Error> {
     let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
-    let mut draft = Draft::of_elements("activate", memory, quads, 32 * quads);
+    let mut draft = Draft::of_elements(engine, ACTIVATE.plain(), memory, quads, 32 * quads);
     draft.constants.push(("ACTIVATION", activation.number()));
     draft.dispatch(engine, 2, shape)
 }
@@ -132,7 +133,7 @@ pub fn activate_backward(
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
     let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
-    let mut draft = Draft::of_elements("activate_backward", memory, quads, 48 * quads);
+    let mut draft = Draft::of_elements(engine, ACTIVATE_BACKWARD.plain(), memory, quads, 48 * quads);
     draft.constants.extend([("ACTIVATION", activation.number()), switch("ACCUMULATE", accumulate)]);
     draft.dispatch(engine, 3, shape)
 }

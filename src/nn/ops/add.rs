@@ -1,6 +1,7 @@
 //! The sum of two values.
 
 use super::{Draft, Operate, Uses};
+use crate::engine::kernels::ADD;
 use crate::engine::layout::Elements;
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
@@ -51,5 +52,5 @@ impl Operate for Add {
 /// Out of device memory.
 pub fn add(engine: &Engine, shape: &Elements, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let (memory, quads) = (memory.into_iter().map(Into::into).collect(), u64::from(shape.quads));
-    Draft::of_elements("add", memory, quads, 48 * quads).dispatch(engine, 3, shape)
+    Draft::of_elements(engine, ADD.plain(), memory, quads, 48 * quads).dispatch(engine, 3, shape)
 }

@@ -3,8 +3,9 @@
 //! Memory is given in the order in which the shader's head lists it. Queries, keys and values lie in one buffer, side by
 //! side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients lie likewise in another.
 
-use super::{Operate, Uses, quads, variant};
-use crate::engine::{Dispatch, Engine, Range, Tiling, count, counted, kernel, layout, row_of};
+use super::{Operate, Uses, quads};
+use crate::engine::kernels::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY, Family, Flag};
+use crate::engine::{Dispatch, Engine, Range, Tiling, count, counted, layout, row_of};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
 
@@ -166,7 +167,7 @@ pub fn attention(
     memory: [Range; 4],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention", shape, sight, memory.into(), position)
+    dispatch(engine, &ATTENTION, shape, sight, memory.into(), position)
 }
 
 /// The queries' part of dqkv, and delta = dout · out for each query. Memory: qkv, mask, out, dout, lse, delta, dqkv.
@@ -180,7 +181,7 @@ pub fn attention_backward_query(
     memory: [Range; 7],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention_backward_query", shape, sight, memory.into(), position)
+    dispatch(engine, &ATTENTION_BACKWARD_QUERY, shape, sight, memory.into(), position)
 }
 
 /// The keys' and the values' parts of dqkv, behind [`attention_backward_query`], which makes delta. Memory: qkv, mask, dout, lse, delta, dqkv.
@@ -194,7 +195,7 @@ pub fn attention_backward_key_value(
     memory: [Range; 6],
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    dispatch(engine, "attention_backward_key_value", shape, sight, memory.into(), position)
+    dispatch(engine, &ATTENTION_BACKWARD_KEY_VALUE, shape, sight, memory.into(), position)
 }
 
 /// Numbers of lse and of delta.
@@ -205,27 +206,26 @@ pub fn numbers(shape: &layout::Attention) -> u64 {
 /// The kernel over its memory, the shape, and the position where weights are dropped. Bytes count each row once.
 fn dispatch(
     engine: &Engine,
-    name: &str,
+    family: &'static Family,
     shape: &layout::Attention,
     sight: Sight,
     memory: Vec<Range>,
     position: Option<Range>,
 ) -> Result<Dispatch, Error> {
     let row = 16 * u64::from(shape.head_quads);
-    let rows = if name == "attention" { 4 } else { 6 };
+    let rows = if *family == ATTENTION { 4 } else { 6 };
     // Any tiling but registers is the one that there is.
-    let tiled = engine.tiling(name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
+    let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
     let (workgroup, groups) = if tiled {
         (BLOCK_INVOCATIONS, runs(shape, BLOCK))
     } else {
         (engine.sizes().products, runs(shape, RUN).div_ceil(u64::from(engine.sizes().products)))
     };
-    let words = [(tiled, "tiled"), (position.is_some(), "dropout")];
-    let name = variant(name, &words.map(|(has, word)| if has { word } else { "" }));
+    let flags = Flag::Tiled.when(tiled) | Flag::Dropout.when(position.is_some());
     let sizes = engine.buffer_with("attention shape", &[*shape])?.all();
     let causal = f64::from(u8::from(sight == Sight::Causal));
     Ok(Dispatch {
-        kernel: kernel(&name)?,
+        kernel: family.variant(flags)?,
         bindings: memory.into_iter().chain([sizes]).chain(position).map(Into::into).collect(),
         constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
         grid: row_of(count("workgroups", groups)?),

@@ -1,6 +1,7 @@
 //! Dropout.
 
 use super::{Draft, Operate, Uses, quads};
+use crate::engine::kernels::{DROPOUT, Flag};
 use crate::engine::{Dispatch, Engine, Range, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
@@ -74,8 +75,9 @@ pub fn dropout(
     [x, y, position]: [Range; 3],
     residual: Option<Range>,
 ) -> Result<Dispatch, Error> {
-    let (name, streams) = if residual.is_some() { ("dropout.residual", 3) } else { ("dropout", 2) };
+    let streams = if residual.is_some() { 3 } else { 2 };
+    let kernel = DROPOUT.variant(Flag::Residual.when(residual.is_some()))?;
     let memory = [x, y, position].into_iter().chain(residual).map(Into::into).collect();
     let quads = u64::from(shape.quads);
-    Draft::of_elements(name, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
+    Draft::of_elements(engine, kernel, memory, quads, 16 * streams * quads).dispatch(engine, 3, shape)
 }

@@ -1,7 +1,8 @@
 //! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
 //! of its own.
 
-use super::{Draft, Operate, Uses, quads, read_as, switch, variant};
+use super::{Draft, Operate, Uses, quads, read_as, switch};
+use crate::engine::kernels::{EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, Flag};
 use crate::engine::layout::NONE;
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
 use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
@@ -187,13 +188,13 @@ pub fn embedding(
     if let Some((_, other)) = tables.iter().chain(&type_table).find(|(_, other)| *other != stored) {
         return Err(Error::TablesDiffer { stored: [stored, *other] });
     }
-    let typed = if types.is_some() { "typed" } else { "" };
-    let name = variant("embedding", &[read_as(stored, shape.width, "tables16")?, typed]);
+    let flags = read_as(stored, shape.width, Flag::Tables16)? | Flag::Typed.when(types.is_some());
+    let kernel = EMBEDDING.variant(flags)?;
     let [token_table, position_table] = tables.map(|(range, _)| range);
     let of_types = types.into_iter().chain(type_table.map(|(range, _)| range));
     let memory = [tokens, token_table, position_table, y].into_iter().chain(of_types).map(Into::into).collect();
     let invocations = u64::from(shape.rows) * u64::from(shape.quads);
-    Draft::of_elements(&name, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
+    Draft::of_elements(engine, kernel, memory, invocations, 48 * invocations).dispatch(engine, 4, shape)
 }
 
 /// Which rows name which entry; before [`embedding_backward`], once for each new batch of tokens. Memory: tokens,
@@ -204,7 +205,7 @@ pub fn embedding(
 pub fn embedding_index(engine: &Engine, shape: &layout::Embedding, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let rows = u64::from(shape.rows);
-    Draft::of_elements("embedding_index", memory, rows, 12 * rows).dispatch(engine, 3, shape)
+    Draft::of_elements(engine, EMBEDDING_INDEX.plain(), memory, rows, 12 * rows).dispatch(engine, 3, shape)
 }
 
 /// The gradient of a table, added to what is there with `accumulate`. Memory: tokens, previous, last, dy, dtable.
@@ -222,11 +223,11 @@ pub fn embedding_backward(
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
-    let name = if shape.width.is_multiple_of(4) { "embedding_backward" } else { "embedding_backward.ragged" };
+    let kernel = EMBEDDING_BACKWARD.variant(Flag::Ragged.when(!shape.width.is_multiple_of(4)))?;
     let (rows, entries, quads) = (u64::from(shape.rows), u64::from(shape.entries), u64::from(shape.quads));
     let (places, bytes) = if accumulate { (rows, 48 * rows * quads) } else { (entries, 16 * (rows + entries) * quads) };
     let each = quads_each(places * quads);
-    let mut operation = Draft::of_elements(name, memory, (places * quads).div_ceil(each), bytes);
+    let mut operation = Draft::of_elements(engine, kernel, memory, (places * quads).div_ceil(each), bytes);
     operation.constants.extend([switch("ACCUMULATE", accumulate), ("QUADS", each as f64)]);
     operation.dispatch(engine, 5, shape)
 }

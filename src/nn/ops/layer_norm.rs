@@ -1,6 +1,7 @@
 //! Layer norm.
 
 use super::{Draft, Operate, Uses, lanes, or_aside, quads, switch};
+use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT};
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
@@ -139,9 +140,10 @@ pub fn layer_norm(
     memory: [Range; 5],
     residual: Option<[Range; 2]>,
 ) -> Result<Dispatch, Error> {
-    let (name, streams) = if residual.is_some() { ("layer_norm.residual", 4) } else { ("layer_norm", 2) };
+    let streams = if residual.is_some() { 4 } else { 2 };
+    let kernel = LAYER_NORM.variant(Flag::Residual.when(residual.is_some()))?;
     let memory = memory.into_iter().chain(residual.into_iter().flatten()).map(Into::into).collect();
-    Draft::of_rows(engine, name, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
+    Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
 }
 
 /// The gradient of what was normalized, added to what is there with `accumulate`. Memory: dy, x (the sum where a
@@ -156,8 +158,8 @@ pub fn layer_norm_backward_input(
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
-    let name = "layer_norm_backward_input";
-    let mut operation = Draft::of_rows(engine, name, memory, shape.rows, shape.quads, 3);
+    let kernel = LAYER_NORM_BACKWARD_INPUT.plain();
+    let mut operation = Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, 3);
     operation.constants.push(switch("ACCUMULATE", accumulate));
     operation.dispatch(engine, 5, shape)
 }
@@ -178,7 +180,7 @@ pub fn layer_norm_backward_weight(
     // On a GPU a workgroup takes 8 quads side by side and has 16 lanes go down the rows of each (not measured there).
     let [workgroup, lanes] = engine.sizes().columns;
     let operation = Draft {
-        name: "layer_norm_backward_weight",
+        kernel: LAYER_NORM_BACKWARD_WEIGHT.plain(),
         memory: vec![dy.into(), x.into(), moments.into(), dgamma.into(), dbeta.into()],
         constants: [self::lanes(lanes), switch("ACCUMULATE", accumulate)].into_iter().chain(frozen).collect(),
         invocations: u64::from(shape.quads) * u64::from(lanes),

@@ -1,6 +1,7 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch, variant};
+use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch};
+use crate::engine::kernels::{Family, Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
 use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
 use crate::nn::{Error, Parameter};
@@ -206,19 +207,19 @@ pub fn linear(
     let bias = bias.unwrap_or_else(|| weight.clone());
     let mut memory = vec![x.into(), weight.into(), bias.into(), z.into()];
     let folded = match after {
-        After::Nothing => "",
+        After::Nothing => Flags::NONE,
         After::Activation(activation, h) => {
             constants.push(("ACTIVATION", activation.number()));
             memory.push(h.into());
-            "activated"
+            Flag::Activated.into()
         }
         After::Residual(residual) => {
             memory.push(residual.into());
-            "residual"
+            Flag::Residual.into()
         }
     };
     let (results, bytes) = ([shape.rows, shape.outputs], streams(shape, stored));
-    Pass { name: "linear", shape, results, stored, folded, memory, constants, bytes }.dispatch(engine)
+    Pass { family: &LINEAR, shape, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
 /// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, dz_below.
@@ -240,7 +241,7 @@ pub fn linear_backward_input(
     let memory = vec![dz.into(), weight.into(), z_below.into(), dz_below.into()];
     let results = [shape.rows, shape.inputs];
     let bytes = streams(shape, stored) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
-    Pass { name: "linear_backward_input", shape, results, stored, folded: "", memory, constants, bytes }
+    Pass { family: &LINEAR_BACKWARD_INPUT, shape, results, stored, folded: Flags::NONE, memory, constants, bytes }
         .dispatch(engine)
 }
 
@@ -262,19 +263,19 @@ pub fn linear_backward_weight(
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
     let stored = Storage::F32;
     let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape, stored));
-    Pass { name: "linear_backward_weight", shape, results, stored, folded: "", memory, constants, bytes }
+    Pass { family: &LINEAR_BACKWARD_WEIGHT, shape, results, stored, folded: Flags::NONE, memory, constants, bytes }
         .dispatch(engine)
 }
 
 /// A pass over a layer, before it has a tiling.
 struct Pass<'a> {
-    name: &'static str,
+    family: &'static Family,
     shape: &'a layout::Linear,
     /// How many down and across.
     results: [u32; 2],
     /// How the weight, or its gradient, is stored.
     stored: Storage,
-    folded: &'a str,
+    folded: Flags,
     memory: Vec<Binding>,
     constants: Constants,
     bytes: u64,
@@ -283,22 +284,22 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// The dispatch in the tiling that is chosen for the layer.
     fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
-        let Pass { name, shape, results: [down, across], stored, folded, memory, mut constants, bytes } = self;
-        let tiling = engine.tiling(name, shape.inputs, shape.outputs);
+        let Pass { family, shape, results: [down, across], stored, folded, memory, mut constants, bytes } = self;
+        let tiling = engine.tiling(family.name, shape.inputs, shape.outputs);
         let (form, workgroup, invocations) = match (tiling.tile(), engine.cooperative_subgroup()) {
             (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
-                ("cooperative", subgroup, tiles(down, across, 32) * u64::from(subgroup))
+                (Flag::Cooperative.into(), subgroup, tiles(down, across, 32) * u64::from(subgroup))
             }
-            (None, _) => ("", engine.sizes().products, tiles(down, across, 8)),
+            (None, _) => (Flags::NONE, engine.sizes().products, tiles(down, across, 8)),
             (Some(tile), _) => {
                 let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
                 constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
                 let workgroup = tile.invocations();
-                ("tiled", workgroup, tile.count(down, across) * u64::from(workgroup))
+                (Flag::Tiled.into(), workgroup, tile.count(down, across) * u64::from(workgroup))
             }
         };
-        let name = variant(name, &[form, read_as(stored, shape.inputs, "weight16")?, folded]);
-        Draft { name: &name, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
+        let kernel = family.variant(form | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
+        Draft { kernel, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
     }
 }
 

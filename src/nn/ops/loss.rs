@@ -1,6 +1,7 @@
 //! Losses and their sums.
 
 use super::{Draft, Operate, Uses, quads, switch};
+use crate::engine::kernels::{SOFTMAX_CROSS_ENTROPY, TALLY};
 use crate::engine::layout::{Loss, Verdict};
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
@@ -123,7 +124,7 @@ pub fn softmax_cross_entropy(
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let streams = if gradient == Gradient::None { 1 } else { 2 };
-    let mut operation = Draft::of_rows(engine, "softmax_cross_entropy", memory, shape.rows, shape.quads, streams);
+    let mut operation = Draft::of_rows(engine, SOFTMAX_CROSS_ENTROPY.plain(), memory, shape.rows, shape.quads, streams);
     operation.constants.push(switch("GRADIENT", gradient != Gradient::None));
     operation.constants.push(switch("MEAN", gradient == Gradient::Mean));
     operation.dispatch(engine, 4, shape)
@@ -135,7 +136,7 @@ pub fn softmax_cross_entropy(
 /// Out of device memory.
 pub fn tally(engine: &Engine, shape: &Loss, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let operation = Draft {
-        name: "tally",
+        kernel: TALLY.plain(),
         memory: memory.into_iter().map(Into::into).collect(),
         constants: Vec::new(),
         invocations: 1,

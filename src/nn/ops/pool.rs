@@ -1,6 +1,7 @@
 //! Pooling over the tokens of a sequence.
 
 use super::{Draft, Operate, Uses, quads};
+use crate::engine::kernels::{Family, MEAN_POOL, MEAN_POOL_BACKWARD};
 use crate::engine::layout::Pool;
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
@@ -78,7 +79,7 @@ fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value) -> Pool {
 /// # Errors
 /// Out of device memory.
 pub fn mean_pool(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    operation(engine, "mean_pool", shape, memory)
+    operation(engine, &MEAN_POOL, shape, memory)
 }
 
 /// The same, backward. Memory: dy, mask, dx.
@@ -86,7 +87,7 @@ pub fn mean_pool(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Di
 /// # Errors
 /// Out of device memory.
 pub fn mean_pool_backward(engine: &Engine, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
-    operation(engine, "mean_pool_backward", shape, memory)
+    operation(engine, &MEAN_POOL_BACKWARD, shape, memory)
 }
 
 /// A mask that leaves the first token of each sequence alone, for the pooler of BERT.
@@ -94,9 +95,9 @@ pub fn first_tokens(shape: &Pool) -> Vec<u32> {
     (0..shape.batch * shape.context).map(|r| u32::from(r % shape.context == 0)).collect()
 }
 
-fn operation(engine: &Engine, name: &str, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
+fn operation(engine: &Engine, family: &'static Family, shape: &Pool, memory: [Range; 3]) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
     let pooled = u64::from(shape.batch) * u64::from(shape.quads);
     let bytes = 16 * pooled * (u64::from(shape.context) + 1);
-    Draft::of_elements(name, memory, pooled, bytes).dispatch(engine, 3, shape)
+    Draft::of_elements(engine, family.plain(), memory, pooled, bytes).dispatch(engine, 3, shape)
 }

@@ -1,8 +1,9 @@
 //! Squares of gradients, made by the kernels that write them.
 
 use super::Error;
+use crate::engine::kernels::{self, Flag};
 use crate::engine::layout::Squares;
-use crate::engine::{Access, Binding, Dispatch, Engine, Range, kernel};
+use crate::engine::{Access, Binding, Dispatch, Engine, Range};
 use std::collections::BTreeMap;
 
 /// Bytes between the squares of two dispatches: the strictest alignment of a bound offset.
@@ -53,7 +54,7 @@ pub fn write_squares(
     let buffer = engine.buffer("squares", bytes)?;
     for (place, (offset, bytes)) in &windows {
         let dispatch = &mut dispatches[*place];
-        dispatch.kernel = kernel(&with_squares(dispatch.kernel.name))?;
+        dispatch.kernel = dispatch.kernel.with(Flag::Squares)?;
         dispatch.bindings.push(buffer.range(*offset, *bytes)?.into());
     }
     let range = |(name, place, target): (String, usize, Target)| {
@@ -80,40 +81,34 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
         memory(&dispatch.bindings[binding]).filter(|_| constant(switch) != Some(0.0)).cloned()
     };
     let parts = |gradient: &Range, elements: u64| (gradient.bytes / 4).div_ceil(elements);
-    match dispatch.kernel.name {
-        "linear_backward_weight"
-        | "linear_backward_weight.ragged"
-        | "linear_backward_weight.tiled"
-        | "linear_backward_weight.tiled_ragged" => {
-            let weight = live(2, "WEIGHT").map(|gradient| Target { gradient, first: 0, count: invocations });
-            // An invocation down the first tiles has so many biases, its tile those of all.
-            let side = constant("SIDE").unwrap_or(1.0) as u64;
-            let edge = side * 4 * constant("QUADS").unwrap_or(2.0) as u64;
-            let bias = live(3, "BIAS").map(|gradient| {
-                let count = parts(&gradient, edge) * side;
-                Target { gradient, first: invocations, count }
-            });
-            [weight, bias].into_iter().flatten().collect()
-        }
-        "layer_norm_backward_weight" => {
-            let gamma = live(3, "WEIGHT").map(|gradient| Target { first: 0, count: parts(&gradient, 4), gradient });
-            let beta = live(4, "BIAS").map(|gradient| {
-                let quads = parts(&gradient, 4);
-                Target { gradient, first: quads, count: quads }
-            });
-            [gamma, beta].into_iter().flatten().collect()
-        }
-        "embedding_backward" | "embedding_backward.ragged" if constant("ACCUMULATE") == Some(0.0) => {
-            live(4, "").map(|gradient| Target { gradient, first: 0, count: invocations }).into_iter().collect()
-        }
-        _ => Vec::new(),
+    let kernel = dispatch.kernel;
+    // What writes them already is left as it is.
+    if kernel.has(Flag::Squares) {
+        return Vec::new();
     }
-}
-
-/// The variant of a kernel that writes squares.
-fn with_squares(name: &str) -> String {
-    let joint = if name.contains('.') { '_' } else { '.' };
-    format!("{name}{joint}squares")
+    if *kernel.family == kernels::LINEAR_BACKWARD_WEIGHT {
+        let weight = live(2, "WEIGHT").map(|gradient| Target { gradient, first: 0, count: invocations });
+        // An invocation down the first tiles has so many biases, its tile those of all.
+        let side = constant("SIDE").unwrap_or(1.0) as u64;
+        let edge = side * 4 * constant("QUADS").unwrap_or(2.0) as u64;
+        let bias = live(3, "BIAS").map(|gradient| {
+            let count = parts(&gradient, edge) * side;
+            Target { gradient, first: invocations, count }
+        });
+        return [weight, bias].into_iter().flatten().collect();
+    }
+    if *kernel.family == kernels::LAYER_NORM_BACKWARD_WEIGHT {
+        let gamma = live(3, "WEIGHT").map(|gradient| Target { first: 0, count: parts(&gradient, 4), gradient });
+        let beta = live(4, "BIAS").map(|gradient| {
+            let quads = parts(&gradient, 4);
+            Target { gradient, first: quads, count: quads }
+        });
+        return [gamma, beta].into_iter().flatten().collect();
+    }
+    if *kernel.family == kernels::EMBEDDING_BACKWARD && constant("ACCUMULATE") == Some(0.0) {
+        return live(4, "").map(|gradient| Target { gradient, first: 0, count: invocations }).into_iter().collect();
+    }
+    Vec::new()
 }
 
 fn writes(dispatch: &Dispatch, gradient: &Range) -> bool {

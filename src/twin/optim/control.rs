@@ -2,12 +2,12 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, MAXIMIZE, NO_GROUP, Partial, Record, Row, Settings, one_minus_exp, split_control_mut,
-    split_table,
+    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, Record, TableRow, one_minus_exp,
+    split_control_mut, split_table,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
-pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], settings: &Settings, slot: u32) {
+pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], settings: &ControlSettings, slot: u32) {
     let (stats, partials, records) = split_control_mut(control);
     let (header, rows) = split_table(table);
 
@@ -67,7 +67,7 @@ fn clip_coefficient(kind: u32, max_norm: f32, norm: f32) -> f32 {
     (max_norm / (norm + 1e-6)).min(1.0)
 }
 
-fn record_of(old: &Record, row: &Row, clip: f32) -> Record {
+fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
     let count = old.count + 1;
     let coupled = row.flags & COUPLED != 0;
     let has_average = row.flags & AVERAGED != 0;

@@ -7,13 +7,13 @@ pub const PARTIALS: usize = 1024;
 /// No group has a non-finite gradient.
 pub const NO_GROUP: u32 = u32::MAX;
 /// Bytes of the control block before the records.
-pub const CONTROL_HEADER_BYTES: u64 = (size_of::<Stats>() + PARTIALS * size_of::<Partial>()) as u64;
+pub const CONTROL_HEADER_BYTES: u64 = (size_of::<StatsBlock>() + PARTIALS * size_of::<Partial>()) as u64;
 
 /// What a step did, read back by the host.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
-pub struct Stats {
+pub struct StatsBlock {
     pub step: u32,
     pub applied: u32,
     pub skipped: u32,
@@ -68,7 +68,7 @@ pub struct Record {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
-pub struct Settings {
+pub struct ControlSettings {
     pub partials: u32,
     pub tensors: u32,
     pub norm: u32,
@@ -80,19 +80,19 @@ pub struct Settings {
 }
 
 /// The three parts of a control block, to be written.
-pub fn split_control_mut(control: &mut [u32]) -> (&mut Stats, &mut [Partial], &mut [Record]) {
-    let (stats, rest) = control.split_at_mut(size_of::<Stats>() / 4);
+pub fn split_control_mut(control: &mut [u32]) -> (&mut StatsBlock, &mut [Partial], &mut [Record]) {
+    let (stats, rest) = control.split_at_mut(size_of::<StatsBlock>() / 4);
     let (partials, records) = rest.split_at_mut(PARTIALS * size_of::<Partial>() / 4);
     let whole = records.len() / 16 * 16;
-    let stats: &mut [Stats] = bytemuck::cast_slice_mut(stats);
+    let stats: &mut [StatsBlock] = bytemuck::cast_slice_mut(stats);
     (&mut stats[0], bytemuck::cast_slice_mut(partials), bytemuck::cast_slice_mut(&mut records[..whole]))
 }
 
 /// The three parts of a control block.
-pub fn split_control(control: &[u32]) -> (&Stats, &[Partial], &[Record]) {
-    let (stats, rest) = control.split_at(size_of::<Stats>() / 4);
+pub fn split_control(control: &[u32]) -> (&StatsBlock, &[Partial], &[Record]) {
+    let (stats, rest) = control.split_at(size_of::<StatsBlock>() / 4);
     let (partials, records) = rest.split_at(PARTIALS * size_of::<Partial>() / 4);
     let whole = records.len() / 16 * 16;
-    let stats: &[Stats] = bytemuck::cast_slice(stats);
+    let stats: &[StatsBlock] = bytemuck::cast_slice(stats);
     (&stats[0], bytemuck::cast_slice(partials), bytemuck::cast_slice(&records[..whole]))
 }

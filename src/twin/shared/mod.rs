@@ -29,7 +29,8 @@ pub use attention::Attention;
 pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Segment};
 pub use control::{
-    CONTROL_HEADER_BYTES, NO_GROUP, PARTIALS, Partial, Record, Settings, Stats, split_control, split_control_mut,
+    CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
+    split_control_mut,
 };
 pub use dropout::Dropout;
 pub use elements::Elements;
@@ -46,7 +47,7 @@ pub use rng::{pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
 pub use table::{
-    AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, Row, TABLE_HEADER_BYTES, TableHeader,
+    AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, TABLE_HEADER_BYTES, TableHeader, TableRow,
     split_table,
 };
 pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
-pub struct Row {
+pub struct TableRow {
     pub lr: f32,
     pub decay: f32,
     pub one_minus_beta1: f32,
@@ -36,7 +36,7 @@ pub struct TableHeader {
 /// Bytes before the rows.
 pub const TABLE_HEADER_BYTES: u64 = size_of::<TableHeader>() as u64;
 /// Bytes of the smallest table that a kernel can bind, which has one row.
-pub const LEAST_TABLE_BYTES: u64 = TABLE_HEADER_BYTES + size_of::<Row>() as u64;
+pub const LEAST_TABLE_BYTES: u64 = TABLE_HEADER_BYTES + size_of::<TableRow>() as u64;
 
 /// The running maximum of v takes v's place.
 pub const AMSGRAD: u32 = 1;
@@ -50,7 +50,7 @@ pub const NESTEROV: u32 = 8;
 pub const AVERAGED: u32 = 16;
 
 /// A table's header and rows.
-pub fn split_table(table: &[u32]) -> (&TableHeader, &[Row]) {
+pub fn split_table(table: &[u32]) -> (&TableHeader, &[TableRow]) {
     let (header, rows) = table.split_at(TABLE_HEADER_BYTES as usize / 4);
     let whole = rows.len() / 13 * 13;
     (&bytemuck::cast_slice(header)[0], bytemuck::cast_slice(&rows[..whole]))

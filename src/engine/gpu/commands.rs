@@ -1,0 +1,163 @@
+//! Submissions as commands, in an encoder of ours or of the caller's.
+
+use super::reports::{encode_report, take_free_slot};
+use super::{Gpu, buffer_descriptor, gpu_buffer};
+use crate::engine::Error;
+use crate::engine::faults::{Refusal, Scopes, locked};
+use crate::engine::ring::{GpuSlot, UNDER_WAY, Unfinished};
+use crate::engine::submission::{Submission, Upload};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+impl Gpu {
+    /// Runs a submission. One call to the queue, nothing waited for. Where it comes back with an error other than a lost
+    /// device, the device has not taken it.
+    pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
+        self.check_before()?;
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gradus step") });
+        let slot = self.encode(&mut encoder, submission, Some(&self.unfinished))?;
+        if let Some(slot) = slot {
+            let mut under_way = locked(&self.under_way);
+            under_way.retain(|state| state.load(Ordering::Acquire) == UNDER_WAY);
+            under_way.push(Arc::clone(&slot.state));
+        }
+        if slot.is_none() {
+            let unfinished = Unfinished::new(&self.unfinished);
+            encoder.on_submitted_work_done(move || drop(unfinished));
+        }
+        let commands = encoder.finish();
+        match scopes {
+            Some(scopes) => scopes.close("a submission", &self.report.name)?,
+            None => self.check("a submission")?,
+        }
+        if let Err(reason) = self.hand_in(commands) {
+            slot.into_iter().for_each(|slot| slot.refused.store(true, Ordering::Release));
+            return Err(self.refused("a submission", reason));
+        }
+        self.tally.submission();
+        // Finds a lost device, and hands over what is mapped; this never waits.
+        self.poll(wgpu::PollType::Poll)
+    }
+
+    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside where it does not: what
+    /// they are refused for is no fault of the commands.
+    pub(super) fn hand_in(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex, String> {
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        let index = self.queue.submit([commands]);
+        let is_of_submit = |refusal: &Refusal| refusal.is_of_submit;
+        let refused = match scopes {
+            Some(scopes) => scopes.pop().filter(is_of_submit).map(|refusal| refusal.reason),
+            None => self.faults.refused_here(is_of_submit),
+        };
+        refused.map_or(Ok(index), Err)
+    }
+
+    /// Writes a submission into an encoder, which may be the caller's; the slot of its report, which is counted among those
+    /// that are unfinished, if they are given.
+    fn encode<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        submission: &Submission<'a>,
+        unfinished: Option<&Arc<AtomicU64>>,
+    ) -> Result<Option<&'a GpuSlot>, Error> {
+        for upload in &submission.uploads {
+            self.encode_upload(encoder, upload)?;
+        }
+        for range in &submission.clears {
+            encoder.clear_buffer(gpu_buffer(&range.buffer)?, range.offset, Some(range.bytes));
+        }
+        for (from, to) in &submission.copies {
+            let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
+            encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
+        }
+        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
+        if submission.programs.is_empty() && slot.is_none() {
+            return Ok(None);
+        }
+        let timer = slot.and_then(|slot| slot.timer.as_ref());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: submission.programs.first().map(|prepared| prepared.program.label.as_str()),
+            timestamp_writes: timer.map(|timer| wgpu::ComputePassTimestampWrites {
+                query_set: &timer.queries,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        });
+        for (prepared, slot) in submission.runs() {
+            let offset = [self.clock_stride * slot];
+            self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
+            for dispatch in &prepared.gpu {
+                pass.set_pipeline(&dispatch.pipeline.pipeline);
+                pass.set_bind_group(0, &dispatch.bindings, if dispatch.clocked { &offset } else { &[] });
+                let [x, y, z] = dispatch.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        drop(pass);
+        if let (Some(slot), Some(report)) = (slot, &submission.report) {
+            encode_report(encoder, report.ring, slot, unfinished.map(Unfinished::new))?;
+        }
+        Ok(slot)
+    }
+
+    /// Writes a submission into an encoder of the caller's, and learns what becomes of it.
+    pub(crate) fn encode_for_caller(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        submission: &Submission<'_>,
+    ) -> Result<(), Error> {
+        self.check_before()?;
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        self.encode(encoder, submission, None)?;
+        if let (Some(lost), false) = (&submission.lost, submission.uploads.is_empty()) {
+            let carried = Carried { lost: Arc::clone(lost), submitted: false };
+            encoder.on_submitted_work_done(move || carried.submitted());
+        }
+        if let Some(scopes) = scopes {
+            scopes.close("a step in the caller's encoder", &self.report.name)?;
+        }
+        self.check("a step in the caller's encoder")
+    }
+
+    /// The bytes travel inside the command buffer, so that they arrive in order even when a caller submits late.
+    fn encode_upload(&self, encoder: &mut wgpu::CommandEncoder, upload: &Upload) -> Result<(), Error> {
+        let target = gpu_buffer(&upload.buffer)?;
+        let bytes = upload.data.len() as u64;
+        let label = format!("upload to {}", upload.buffer.label());
+        let mut descriptor = buffer_descriptor(&label, bytes, wgpu::BufferUsages::COPY_SRC);
+        descriptor.mapped_at_creation = true;
+        let staging = self.create(&descriptor)?;
+        {
+            let what = || format!("an upload of {bytes} bytes to buffer {:?}", upload.buffer.label());
+            let mut mapped =
+                staging.get_mapped_range_mut(..).map_err(|error| self.refused(&what(), error.to_string()))?;
+            mapped.copy_from_slice(&upload.data);
+        }
+        staging.unmap();
+        encoder.copy_buffer_to_buffer(&staging, 0, target, upload.offset, Some(bytes));
+        self.tally.upload(bytes);
+        Ok(())
+    }
+}
+
+/// Uploads on their way in a caller's encoder.
+struct Carried {
+    lost: Arc<AtomicBool>,
+    submitted: bool,
+}
+
+impl Carried {
+    fn submitted(mut self) {
+        self.submitted = true;
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if !self.submitted {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A family of kernels: one shader and all that its flags make of it.
+
+use super::call::Call;
+use super::flags::{Flag, Flags};
+use super::source;
+use crate::engine::Error;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+    /// `var<uniform>`
+    Uniform,
+    /// `var<uniform>`, the horizon's clock, at the offset of the step's slot
+    Clock,
+}
+
+/// A shader with its bindings, its flags and its twin.
+pub struct Family {
+    /// The name of shader, twin and test, and of the kernel without any flag.
+    pub name: &'static str,
+    /// The shader's text, imports and flags not yet resolved.
+    pub(super) source: &'static str,
+    /// Bindings 0, 1, … of group 0 without any flag.
+    bindings: &'static [Access],
+    words: &'static [Word],
+    /// Runs the twin, or its fast form, on host memory.
+    twin: fn(Call<'_>),
+    kernels: OnceLock<Vec<Kernel>>,
+}
+
+/// A flag in its family. Flags stand in names in the order in which the family has them.
+#[derive(Clone, Copy)]
+pub(super) struct Word {
+    pub(super) flag: Flag,
+    /// Bindings that come last.
+    adds: &'static [Access],
+    /// A binding that is read without the flag, and written with it.
+    writes: Option<usize>,
+    /// Flags before it that it does not go with.
+    never_with: &'static [Flag],
+    /// The flag before it that it does not go without.
+    only_with: Option<Flag>,
+}
+
+/// A member of a family: what a dispatch runs.
+pub struct Kernel {
+    /// Its family's name and, after a dot, the words of its flags. Its label in a trace.
+    pub name: &'static str,
+    /// Its family.
+    pub family: &'static Family,
+    /// Its flags.
+    pub flags: Flags,
+    /// Bindings 0, 1, … of group 0.
+    pub bindings: Vec<Access>,
+}
+
+impl Word {
+    pub(super) const fn of(flag: Flag) -> Word {
+        Word { flag, adds: &[], writes: None, never_with: &[], only_with: None }
+    }
+
+    pub(super) const fn adds(self, adds: &'static [Access]) -> Word {
+        Word { adds, ..self }
+    }
+
+    pub(super) const fn writes(self, binding: usize) -> Word {
+        Word { writes: Some(binding), ..self }
+    }
+
+    pub(super) const fn never_with(self, never_with: &'static [Flag]) -> Word {
+        Word { never_with, ..self }
+    }
+
+    pub(super) const fn only_with(self, flag: Flag) -> Word {
+        Word { only_with: Some(flag), ..self }
+    }
+
+    fn goes_with(&self, flags: Flags) -> bool {
+        !self.never_with.iter().any(|flag| flags.has(*flag)) && self.only_with.is_none_or(|flag| flags.has(flag))
+    }
+}
+
+impl Family {
+    pub(super) const fn new(
+        name: &'static str,
+        source: &'static str,
+        bindings: &'static [Access],
+        twin: fn(Call<'_>),
+    ) -> Family {
+        Family { name, source, bindings, words: &[], twin, kernels: OnceLock::new() }
+    }
+
+    /// The same family with these flags.
+    pub(super) const fn with(mut self, words: &'static [Word]) -> Family {
+        self.words = words;
+        self
+    }
+
+    /// Every member: one for each set of flags that go together, the plain one first.
+    pub fn kernels(&'static self) -> &'static [Kernel] {
+        self.kernels.get_or_init(|| {
+            let mut sets = vec![Flags::NONE];
+            for word in self.words {
+                let more: Vec<Flags> =
+                    sets.iter().filter(|set| word.goes_with(**set)).map(|set| *set | word.flag).collect();
+                sets.extend(more);
+            }
+            sets.into_iter().map(|flags| self.kernel(flags)).collect()
+        })
+    }
+
+    /// The member without any flag.
+    pub fn plain(&'static self) -> &'static Kernel {
+        &self.kernels()[0]
+    }
+
+    /// The member with just these flags.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKernel`] where the family does not have them, or they do not go together.
+    pub fn variant(&'static self, flags: impl Into<Flags>) -> Result<&'static Kernel, Error> {
+        let flags = flags.into();
+        let found = self.kernels().iter().find(|kernel| kernel.flags == flags);
+        found.ok_or(Error::NoSuchKernel { family: self.name, flags })
+    }
+
+    fn kernel(&'static self, flags: Flags) -> Kernel {
+        let mut bindings = self.bindings.to_vec();
+        let mut name = self.name.to_owned();
+        for word in self.words.iter().filter(|word| flags.has(word.flag)) {
+            name.push(if name.len() == self.name.len() { '.' } else { '_' });
+            name.push_str(word.flag.word());
+            word.writes.into_iter().for_each(|binding| bindings[binding] = Access::ReadWrite);
+            bindings.extend(word.adds);
+        }
+        // It is there for as long as its family is.
+        Kernel { name: name.leak(), family: self, flags, bindings }
+    }
+}
+
+impl PartialEq for Family {
+    fn eq(&self, other: &Family) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Family {}
+
+impl Kernel {
+    /// Whether it has a flag.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags.has(flag)
+    }
+
+    /// The member of its family that has this flag too.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKernel`].
+    pub fn with(&self, flag: Flag) -> Result<&'static Kernel, Error> {
+        self.family.variant(self.flags | flag)
+    }
+
+    /// The shader's text with its imports and its flags resolved.
+    pub fn wgsl(&self) -> String {
+        source::resolved(self.family.source, |name| self.flags.words().any(|word| word.to_uppercase() == name))
+    }
+
+    /// Runs the twin, or its fast form.
+    pub(crate) fn run(&self, call: Call<'_>) {
+        (self.family.twin)(call);
+    }
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Family({})", self.name)
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.name)
+    }
+}

@@ -1,0 +1,118 @@
+//! What the variants of a kernel differ in.
+
+use std::fmt;
+use std::ops::BitOr;
+
+/// A word of a kernel's name and, in capitals, of its shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// The activation of the result is written too.
+    Activated,
+    /// There is a maximum of the second moment.
+    Amsgrad,
+    /// There is a moving average of the parameters.
+    Average,
+    /// Moments are bf16.
+    Bf16,
+    /// A subgroup multiplies cooperative matrices.
+    Cooperative,
+    /// Weights are dropped.
+    Dropout,
+    /// Gradients are bf16.
+    Grads16,
+    /// Parameters and gradients are bound as single floats, at any offset.
+    InPlace,
+    /// Parameters are bf16.
+    Params16,
+    /// Rows do not start at a vec4.
+    Ragged,
+    /// A residual is added.
+    Residual,
+    /// Partial sums of a gradient's squares are written too.
+    Squares,
+    /// Tables are bf16.
+    Tables16,
+    /// A workgroup shares a tile.
+    Tiled,
+    /// Tokens have types.
+    Typed,
+    /// The weight is bf16.
+    Weight16,
+}
+
+/// The word of each.
+const WORDS: [(Flag, &str); 16] = [
+    (Flag::Activated, "activated"),
+    (Flag::Amsgrad, "amsgrad"),
+    (Flag::Average, "average"),
+    (Flag::Bf16, "bf16"),
+    (Flag::Cooperative, "cooperative"),
+    (Flag::Dropout, "dropout"),
+    (Flag::Grads16, "grads16"),
+    (Flag::InPlace, "in_place"),
+    (Flag::Params16, "params16"),
+    (Flag::Ragged, "ragged"),
+    (Flag::Residual, "residual"),
+    (Flag::Squares, "squares"),
+    (Flag::Tables16, "tables16"),
+    (Flag::Tiled, "tiled"),
+    (Flag::Typed, "typed"),
+    (Flag::Weight16, "weight16"),
+];
+
+impl Flag {
+    /// Its word in names.
+    pub(super) fn word(self) -> &'static str {
+        Flags::from(self).words().next().unwrap_or_default()
+    }
+
+    /// The flag alone where this holds, else none.
+    pub fn when(self, holds: bool) -> Flags {
+        if holds { self.into() } else { Flags::NONE }
+    }
+}
+
+/// Any number of flags.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// No flag: the plain kernel of a family.
+    pub const NONE: Flags = Flags(0);
+
+    /// Whether a flag is among them.
+    pub fn has(self, flag: Flag) -> bool {
+        self.0 & 1 << flag as u32 != 0
+    }
+
+    /// The words of those there are.
+    pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
+        WORDS.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, word)| word)
+    }
+}
+
+impl From<Flag> for Flags {
+    fn from(flag: Flag) -> Flags {
+        Flags(1 << flag as u32)
+    }
+}
+
+impl<F: Into<Flags>> BitOr<F> for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: F) -> Flags {
+        Flags(self.0 | other.into().0)
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flags({self})")
+    }
+}

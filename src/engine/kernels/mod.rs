@@ -1,0 +1,103 @@
+//! Every kernel, in families.
+//!
+//! A [`Family`] is a shader with its bindings, its flags and its twin, and stands once. One name all the way:
+//! `shaders/optim/adamw.wgsl` is `twin::optim::adamw`, the family [`ADAMW`], its label in a trace and its tests. A
+//! [`Kernel`] is a family with some of its flags: `adamw.amsgrad_bf16`.
+
+mod attention;
+mod call;
+mod family;
+mod flags;
+mod gather;
+mod linear;
+mod measure;
+mod nn;
+mod optim;
+mod source;
+
+pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
+pub(super) use call::{Call, Slot};
+pub use family::{Access, Family, Kernel};
+pub use flags::{Flag, Flags};
+pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
+pub use measure::COPY;
+pub use nn::{
+    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, LAYER_NORM,
+    LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, TALLY,
+};
+pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, NORM, NORM_FOLD, SGD, SWAP};
+
+/// Every family.
+pub static FAMILIES: [&Family; 33] = [
+    &NORM,
+    &NORM_FOLD,
+    &CONTROL,
+    &ADAMW,
+    &ADAMW_INT8,
+    &SGD,
+    &SWAP,
+    &CLIP,
+    &ACTIVATE,
+    &ACTIVATE_BACKWARD,
+    &ADD,
+    &DROPOUT,
+    &EMBEDDING,
+    &EMBEDDING_INDEX,
+    &EMBEDDING_BACKWARD,
+    &MEAN_POOL,
+    &MEAN_POOL_BACKWARD,
+    &LAYER_NORM,
+    &LAYER_NORM_BACKWARD_INPUT,
+    &LAYER_NORM_BACKWARD_WEIGHT,
+    &LINEAR,
+    &LINEAR_BACKWARD_INPUT,
+    &LINEAR_BACKWARD_WEIGHT,
+    &SOFTMAX_CROSS_ENTROPY,
+    &TALLY,
+    &ATTENTION,
+    &ATTENTION_BACKWARD_QUERY,
+    &ATTENTION_BACKWARD_KEY_VALUE,
+    &GATHER,
+    &GATHER_CACHED,
+    &GATHER_SEQUENCES,
+    &GATHER_TOKENS,
+    &COPY,
+];
+
+/// Every kernel: each family with each set of its flags that go together.
+pub fn all() -> impl Iterator<Item = &'static Kernel> {
+    FAMILIES.into_iter().flat_map(Family::kernels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_kernel_is_its_familys_name_and_the_words_of_its_flags() {
+        let kernel = ADAMW.variant(Flags::NONE | Flag::Average | Flag::Amsgrad | Flag::Bf16).expect("a kernel");
+        assert_eq!((kernel.name, kernel.bindings.len()), ("adamw.amsgrad_bf16_average", 9));
+        assert_eq!(ADAMW.plain().name, "adamw");
+        assert_eq!(
+            LINEAR_BACKWARD_WEIGHT.plain().with(Flag::Squares).expect("a kernel").bindings[5],
+            Access::ReadWrite
+        );
+        let told = ADAMW.variant(Flag::InPlace.when(true) | Flag::Params16).expect_err("an error").to_string();
+        assert_eq!(told, "there is no kernel \"adamw\" with flags in_place, params16");
+        let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
+        assert_eq!((names.len(), all().count()), (132, 132));
+    }
+
+    /// What is misspelt in a shader would never hold.
+    #[test]
+    fn every_condition_of_a_shader_is_a_flag() {
+        let flags: BTreeSet<String> = all().flat_map(|kernel| kernel.flags.words()).map(str::to_uppercase).collect();
+        for text in FAMILIES.iter().map(|family| family.source).chain(source::SHARED.iter().map(|(_, text)| *text)) {
+            for name in text.lines().filter_map(|line| line.trim().strip_prefix("#ifdef ")) {
+                assert!(flags.contains(name), "#ifdef {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The kernels of a model's other operations.
+
+use super::call::Call;
+use super::family::Access::{Read, ReadWrite, Uniform};
+use super::family::{Family, Word};
+use super::flags::Flag::{Ragged, Residual, Squares, Tables16, Typed};
+use crate::twin;
+use crate::twin::shared::Stored;
+use bytemuck::AnyBitPattern;
+
+/// An activation for itself: z, h, shape.
+pub static ACTIVATE: Family =
+    Family::new("activate", include_str!("../../../shaders/nn/activate.wgsl"), &[Read, ReadWrite, Uniform], activate);
+
+/// Its gradient: z, dh, dz, shape.
+pub static ACTIVATE_BACKWARD: Family = Family::new(
+    "activate_backward",
+    include_str!("../../../shaders/nn/activate_backward.wgsl"),
+    &[Read, Read, ReadWrite, Uniform],
+    activate_backward,
+);
+
+/// A sum of two values: x, residual, y, shape.
+pub static ADD: Family =
+    Family::new("add", include_str!("../../../shaders/nn/add.wgsl"), &[Read, Read, ReadWrite, Uniform], add);
+
+/// Drops and scales: x, y, position, shape; then a residual.
+pub static DROPOUT: Family = Family::new(
+    "dropout",
+    include_str!("../../../shaders/nn/dropout.wgsl"),
+    &[Read, ReadWrite, Read, Uniform],
+    dropout,
+)
+.with(&[Word::of(Residual).adds(&[Read])]);
+
+/// Embeddings: tokens, their table, that of positions, y, shape; then types and their table.
+pub static EMBEDDING: Family = Family::new(
+    "embedding",
+    include_str!("../../../shaders/nn/embedding.wgsl"),
+    &[Read, Read, Read, ReadWrite, Uniform],
+    embedding,
+)
+.with(&[Word::of(Ragged), Word::of(Tables16).never_with(&[Ragged]), Word::of(Typed).adds(&[Read, Read])]);
+
+/// Which rows name which entry: tokens, previous, last, shape.
+pub static EMBEDDING_INDEX: Family = Family::new(
+    "embedding_index",
+    include_str!("../../../shaders/nn/embedding_index.wgsl"),
+    &[Read, ReadWrite, ReadWrite, Uniform],
+    embedding_index,
+);
+
+/// The gradient of a table: tokens, previous, last, dy, dtable, shape; then squares.
+pub static EMBEDDING_BACKWARD: Family = Family::new(
+    "embedding_backward",
+    include_str!("../../../shaders/nn/embedding_backward.wgsl"),
+    &[Read, Read, Read, Read, ReadWrite, Uniform],
+    embedding_backward,
+)
+.with(&[Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])]);
+
+/// The mean over the tokens of a mask: x, mask, y, shape.
+pub static MEAN_POOL: Family = Family::new(
+    "mean_pool",
+    include_str!("../../../shaders/nn/mean_pool.wgsl"),
+    &[Read, Read, ReadWrite, Uniform],
+    mean_pool,
+);
+
+/// The same, backward: dy, mask, dx, shape.
+pub static MEAN_POOL_BACKWARD: Family = Family::new(
+    "mean_pool_backward",
+    include_str!("../../../shaders/nn/mean_pool_backward.wgsl"),
+    &[Read, Read, ReadWrite, Uniform],
+    mean_pool_backward,
+);
+
+/// Layer norm: x, gamma, beta, y, moments, shape; then a residual and the sum.
+pub static LAYER_NORM: Family = Family::new(
+    "layer_norm",
+    include_str!("../../../shaders/nn/layer_norm.wgsl"),
+    &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
+    layer_norm,
+)
+.with(&[Word::of(Residual).adds(&[Read, ReadWrite])]);
+
+/// To the input: dy, x, gamma, moments, dx, shape.
+pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
+    "layer_norm_backward_input",
+    include_str!("../../../shaders/nn/layer_norm_backward_input.wgsl"),
+    &[Read, Read, Read, Read, ReadWrite, Uniform],
+    layer_norm_backward_input,
+);
+
+/// To gamma and beta: dy, x, moments, dgamma, dbeta, shape; then squares.
+pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
+    "layer_norm_backward_weight",
+    include_str!("../../../shaders/nn/layer_norm_backward_weight.wgsl"),
+    &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
+    layer_norm_backward_weight,
+)
+.with(&[Word::of(Squares).adds(&[ReadWrite])]);
+
+/// The loss of each row: z, labels, dz, verdicts, shape.
+pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
+    "softmax_cross_entropy",
+    include_str!("../../../shaders/nn/softmax_cross_entropy.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, Uniform],
+    softmax_cross_entropy,
+);
+
+/// The sums of a batch: verdicts, metrics, position, shape.
+pub static TALLY: Family =
+    Family::new("tally", include_str!("../../../shaders/nn/tally.wgsl"), &[Read, ReadWrite, Read, Uniform], tally);
+
+fn activate(call: Call<'_>) {
+    let activation = call.constant("ACTIVATION", 0);
+    let [z, h, shape] = call.take();
+    twin::nn::activate(z.get(), h.get_mut(), shape.one(), activation);
+}
+
+fn activate_backward(call: Call<'_>) {
+    let (activation, accumulate) = (call.constant("ACTIVATION", 0), call.switch("ACCUMULATE", false));
+    let [z, dh, dz, shape] = call.take();
+    twin::nn::activate_backward(z.get(), dh.get(), dz.get_mut(), shape.one(), activation, accumulate);
+}
+
+fn add(call: Call<'_>) {
+    let [x, residual, y, shape] = call.take();
+    twin::nn::add(x.get(), residual.get(), y.get_mut(), shape.one());
+}
+
+fn dropout(mut call: Call<'_>) {
+    let residual = call.take_added(Residual).map(|[residual]| residual.get());
+    let [x, y, position, shape] = call.take();
+    twin::nn::dropout(x.get(), y.get_mut(), position.one(), shape.one(), residual);
+}
+
+fn embedding(call: Call<'_>) {
+    if call.has(Tables16) { embedding_of::<u16>(call) } else { embedding_of::<f32>(call) }
+}
+
+/// With tables of this type.
+fn embedding_of<S: Stored + AnyBitPattern>(mut call: Call<'_>) {
+    let types = call.take_added(Typed).map(|[types, table]| (types.get(), table.get()));
+    let [tokens, token_table, position_table, y, shape] = call.take();
+    let (tokens, y) = (tokens.get(), y.get_mut());
+    twin::nn::embedding::<S>(tokens, token_table.get(), position_table.get(), y, shape.one(), types);
+}
+
+fn embedding_index(call: Call<'_>) {
+    let [tokens, previous, last, shape] = call.take();
+    twin::nn::embedding_index(tokens.get(), previous.get_mut(), last.get_mut(), shape.one());
+}
+
+fn embedding_backward(mut call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let sizes = [call.constant("WORKGROUP", 64), call.constant("QUADS", 1)].map(|size| size as usize);
+    let squares = call.take_array(Squares);
+    let [tokens, previous, last, dy, dtable, shape] = call.take();
+    let (tokens, previous, last, shape) = (tokens.get(), previous.get(), last.get(), shape.one());
+    let dtable = dtable.get_mut();
+    twin::nn::embedding_backward(tokens, previous, last, dy.get(), dtable, shape, accumulate);
+    if let Some(squares) = squares {
+        twin::nn::embedding_backward_squares(dtable, shape, sizes, squares);
+    }
+}
+
+fn mean_pool(call: Call<'_>) {
+    let [x, mask, y, shape] = call.take();
+    twin::nn::mean_pool(x.get(), mask.get(), y.get_mut(), shape.one());
+}
+
+fn mean_pool_backward(call: Call<'_>) {
+    let [dy, mask, dx, shape] = call.take();
+    twin::nn::mean_pool_backward(dy.get(), mask.get(), dx.get_mut(), shape.one());
+}
+
+fn layer_norm(mut call: Call<'_>) {
+    let residual = call.take_added(Residual).map(|[residual, sum]| (residual.get(), sum.get_mut()));
+    let [x, gamma, beta, y, moments, shape] = call.take();
+    let (y, moments) = (y.get_mut(), moments.get_mut());
+    twin::nn::layer_norm(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), residual);
+}
+
+fn layer_norm_backward_input(call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let [dy, x, gamma, moments, dx, shape] = call.take();
+    let (dy, x, gamma, moments) = (dy.get(), x.get(), gamma.get(), moments.get());
+    twin::nn::layer_norm_backward_input(dy, x, gamma, moments, dx.get_mut(), shape.one(), accumulate);
+}
+
+fn layer_norm_backward_weight(mut call: Call<'_>) {
+    let accumulate = call.switch("ACCUMULATE", false);
+    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
+    let squares = call.take_array(Squares);
+    let [dy, x, moments, dgamma, dbeta, shape] = call.take();
+    let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
+    let (dy, x, moments, shape) = (dy.get(), x.get(), moments.get(), shape.one());
+    let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
+    twin::nn::layer_norm_backward_weight(dy, x, moments, gamma, beta, shape, accumulate);
+    if let Some(squares) = squares {
+        let (gamma, beta) = (dgamma.as_deref(), dbeta.as_deref());
+        twin::nn::layer_norm_backward_weight_squares(gamma, beta, shape, squares);
+    }
+}
+
+fn softmax_cross_entropy(call: Call<'_>) {
+    let (gradient, mean) = (call.switch("GRADIENT", true), call.switch("MEAN", false));
+    let [z, labels, dz, verdicts, shape] = call.take();
+    let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
+    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, shape.one(), mean);
+}
+
+fn tally(call: Call<'_>) {
+    let [verdicts, metrics, position, shape] = call.take();
+    twin::nn::tally(verdicts.get(), metrics.one_mut(), position.one(), shape.one());
+}

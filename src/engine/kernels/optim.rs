@@ -1,0 +1,171 @@
+//! The kernels of the optimizer.
+
+use super::call::Call;
+use super::family::Access::{Clock, Read, ReadWrite, Uniform};
+use super::family::{Family, Word};
+use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, InPlace, Params16};
+use crate::twin::shared::Stored;
+use crate::{fast, twin};
+use bytemuck::{AnyBitPattern, NoUninit};
+
+/// Partial norms: work list, control, gradients, segment.
+pub static NORM: Family =
+    Family::new("norm", include_str!("../../../shaders/optim/norm.wgsl"), &[Read, ReadWrite, Read, Uniform], norm)
+        .with(&[Word::of(Grads16), Word::of(InPlace).writes(2).never_with(&[Grads16])]);
+
+/// The same of squares: work list, control, squares, segment.
+pub static NORM_FOLD: Family = Family::new(
+    "norm_fold",
+    include_str!("../../../shaders/optim/norm_fold.wgsl"),
+    &[Read, ReadWrite, Read, Uniform],
+    norm_fold,
+);
+
+/// What a step decides: control, table, tensors, settings, clock.
+pub static CONTROL: Family = Family::new(
+    "control",
+    include_str!("../../../shaders/optim/control.wgsl"),
+    &[ReadWrite, Read, Read, Uniform, Clock],
+    control,
+);
+
+/// AdamW: work list, control, two moments, parameters, gradients, segment; then, where they are there, the maximum of the
+/// second moment and the average.
+pub static ADAMW: Family = Family::new(
+    "adamw",
+    include_str!("../../../shaders/optim/adamw.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform],
+    adamw,
+)
+.with(&[
+    Word::of(InPlace).writes(5),
+    Word::of(Amsgrad).adds(&[ReadWrite]),
+    Word::of(Bf16),
+    Word::of(Average).adds(&[ReadWrite]),
+    Word::of(Params16).never_with(&[InPlace, Average]),
+    Word::of(Grads16).only_with(Params16),
+]);
+
+/// The same with moments in a byte each.
+pub static ADAMW_INT8: Family = Family::new(
+    "adamw_int8",
+    include_str!("../../../shaders/optim/adamw_int8.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform],
+    adamw_int8,
+)
+.with(&[
+    Word::of(InPlace).writes(5),
+    Word::of(Amsgrad).adds(&[ReadWrite]),
+    Word::of(Average).adds(&[ReadWrite]),
+    Word::of(Params16).never_with(&[InPlace, Average]),
+    Word::of(Grads16).only_with(Params16),
+]);
+
+/// SGD: work list, control, buffer, parameters, gradients, segment; then the average.
+pub static SGD: Family = Family::new(
+    "sgd",
+    include_str!("../../../shaders/optim/sgd.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
+    sgd,
+)
+.with(&[Word::of(InPlace).writes(4), Word::of(Average).adds(&[ReadWrite])]);
+
+/// Parameters and averages change places: work list, control, parameters, average, segment.
+pub static SWAP: Family = Family::new(
+    "swap",
+    include_str!("../../../shaders/optim/swap.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, Uniform],
+    swap,
+)
+.with(&[Word::of(InPlace)]);
+
+/// Clipping alone: work list, control, gradients, segment.
+pub static CLIP: Family =
+    Family::new("clip", include_str!("../../../shaders/optim/clip.wgsl"), &[Read, Read, ReadWrite, Uniform], clip)
+        .with(&[Word::of(InPlace)]);
+
+fn norm(call: Call<'_>) {
+    let (kind, is_16) = (call.constant("NORM", 2), call.has(Grads16));
+    let [chunks, control, grads, segment] = call.take();
+    let (chunks, control, segment) = (chunks.get(), control.get_mut(), segment.one());
+    if is_16 {
+        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, kind);
+    } else {
+        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, kind);
+    }
+}
+
+fn norm_fold(call: Call<'_>) {
+    let kind = call.constant("NORM", 2);
+    let [chunks, control, squares, segment] = call.take();
+    twin::optim::norm_fold(chunks.get(), control.get_mut(), squares.get(), segment.one(), kind);
+}
+
+fn control(call: Call<'_>) {
+    let [control, table, tensors, settings, clock] = call.take();
+    twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
+}
+
+fn adamw(call: Call<'_>) {
+    match [Bf16, Params16, Grads16].map(|flag| call.has(flag)) {
+        [false, false, _] => adamw_of::<f32, f32, f32>(call),
+        [true, false, _] => adamw_of::<u16, f32, f32>(call),
+        [false, true, false] => adamw_of::<f32, u16, f32>(call),
+        [true, true, false] => adamw_of::<u16, u16, f32>(call),
+        [false, true, true] => adamw_of::<f32, u16, u16>(call),
+        [true, true, true] => adamw_of::<u16, u16, u16>(call),
+    }
+}
+
+/// With moments, parameters and gradients of these types.
+fn adamw_of<S, P, G>(mut call: Call<'_>)
+where
+    S: Stored + AnyBitPattern + NoUninit,
+    P: Stored + AnyBitPattern + NoUninit,
+    G: Stored + AnyBitPattern,
+{
+    let step = if call.forms.are_fast { fast::adamw::<S, P, G> } else { twin::optim::adamw::<S, P, G> };
+    let average = call.take_array(Average);
+    let v_max = call.take_array(Amsgrad);
+    let [chunks, control, m, v, params, grads, segment] = call.take();
+    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
+    step(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
+}
+
+fn adamw_int8(call: Call<'_>) {
+    match [Params16, Grads16].map(|flag| call.has(flag)) {
+        [false, _] => adamw_int8_of::<f32, f32>(call),
+        [true, false] => adamw_int8_of::<u16, f32>(call),
+        [true, true] => adamw_int8_of::<u16, u16>(call),
+    }
+}
+
+fn adamw_int8_of<P, G>(mut call: Call<'_>)
+where
+    P: Stored + AnyBitPattern + NoUninit,
+    G: Stored + AnyBitPattern,
+{
+    let average = call.take_array(Average);
+    let v_max = call.take_array(Amsgrad);
+    let [chunks, control, m, v, params, grads, segment] = call.take();
+    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut::<P>());
+    let grads = grads.get::<G>();
+    twin::optim::adamw_int8(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
+}
+
+fn sgd(mut call: Call<'_>) {
+    let average = call.take_array(Average);
+    let [chunks, control, buffers, params, grads, segment] = call.take();
+    let (buffers, params) = (buffers.get_mut(), params.get_mut());
+    twin::optim::sgd(chunks.get(), control.get(), buffers, params, grads.get(), segment.one(), average);
+}
+
+fn swap(call: Call<'_>) {
+    let [chunks, control, params, average, segment] = call.take();
+    twin::optim::swap(chunks.get(), control.get(), params.get_mut(), average.get_mut(), segment.one());
+}
+
+fn clip(call: Call<'_>) {
+    let [chunks, control, grads, segment] = call.take();
+    twin::optim::clip(chunks.get(), control.get(), grads.get_mut(), segment.one());
+}

@@ -1,0 +1,78 @@
+//! The text of a shader: what it imports, and the lines that its flags choose.
+//!
+//! `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
+//! stands there once. There is nothing else.
+
+pub(super) static SHARED: [(&str, &str); 33] = [
+    ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
+    ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
+    ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
+    ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
+    ("attention_block", include_str!("../../../shaders/shared/attention_block.wgsl")),
+    ("attention_tile", include_str!("../../../shaders/shared/attention_tile.wgsl")),
+    ("bf16", include_str!("../../../shaders/shared/bf16.wgsl")),
+    ("chunk", include_str!("../../../shaders/shared/chunk.wgsl")),
+    ("clock", include_str!("../../../shaders/shared/clock.wgsl")),
+    ("control", include_str!("../../../shaders/shared/control.wgsl")),
+    ("dropout", include_str!("../../../shaders/shared/dropout.wgsl")),
+    ("elements", include_str!("../../../shaders/shared/elements.wgsl")),
+    ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),
+    ("float", include_str!("../../../shaders/shared/float.wgsl")),
+    ("int8", include_str!("../../../shaders/shared/int8.wgsl")),
+    ("layer_norm", include_str!("../../../shaders/shared/layer_norm.wgsl")),
+    ("linear", include_str!("../../../shaders/shared/linear.wgsl")),
+    ("linear_cooperative", include_str!("../../../shaders/shared/linear_cooperative.wgsl")),
+    ("linear_tiles", include_str!("../../../shaders/shared/linear_tiles.wgsl")),
+    ("loss", include_str!("../../../shaders/shared/loss.wgsl")),
+    ("metrics", include_str!("../../../shaders/shared/metrics.wgsl")),
+    ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
+    ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
+    ("quad", include_str!("../../../shaders/shared/quad.wgsl")),
+    ("rng", include_str!("../../../shaders/shared/rng.wgsl")),
+    ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
+    ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
+    ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
+    ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
+    ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
+    ("table", include_str!("../../../shaders/shared/table.wgsl")),
+    ("tokens", include_str!("../../../shaders/shared/tokens.wgsl")),
+    ("weight", include_str!("../../../shaders/shared/weight.wgsl")),
+];
+
+/// A shader's text with its imports and its conditions resolved.
+pub(super) fn resolved(source: &str, is_defined: impl Fn(&str) -> bool) -> String {
+    let mut text = String::new();
+    expand(source, &is_defined, &mut text, &mut Vec::new());
+    text
+}
+
+fn expand(source: &str, is_defined: &impl Fn(&str) -> bool, text: &mut String, imported: &mut Vec<&'static str>) {
+    // What the conditions around a line say.
+    let mut conditions: Vec<bool> = Vec::new();
+    for line in source.lines() {
+        let wanted = conditions.iter().all(|holds| *holds);
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("#ifdef"), Some(name)) => conditions.push(is_defined(name)),
+            (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
+            (Some("#endif"), _) => _ = conditions.pop(),
+            (Some("#import"), Some(name)) if wanted => {
+                // A name that is not there leaves its line in the text, where the shader compiler points at it.
+                match SHARED.iter().find(|(known, _)| *known == name) {
+                    Some((name, _)) if imported.contains(name) => {}
+                    Some((name, shared)) => {
+                        imported.push(name);
+                        expand(shared, is_defined, text, imported);
+                    }
+                    None => text.push_str(line),
+                }
+                text.push('\n');
+            }
+            _ if wanted => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            _ => {}
+        }
+    }
+}

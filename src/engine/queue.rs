@@ -1,0 +1,141 @@
+//! An engine's queue: submissions one after the other, and what comes back of them.
+
+use super::counters::Tally;
+use super::ring::Slots;
+use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Range, Ring, Submission, cpu};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long the host sleeps when it is far ahead of the device.
+const THROTTLE: Duration = Duration::from_micros(200);
+
+impl Engine {
+    /// Runs a submission: one call to the queue, and nothing waited for.
+    ///
+    /// # Errors
+    /// [`Error::BadRange`] for an upload that does not fit, [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
+        let submitted = check_submission(submission).and_then(|()| match &*self.inner {
+            Inner::Gpu(gpu) => gpu.submit(submission),
+            Inner::Cpu(cpu) => {
+                let _turn = cpu.turn.lock();
+                count_on_cpu(&cpu.tally, submission);
+                cpu::submit(cpu.forms, submission)
+            }
+        });
+        submitted.inspect_err(|_| submission.raise_lost())
+    }
+
+    /// Writes a submission into the caller's encoder instead of running it; uploads travel inside it too.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; [`Error::NoEncoder`] on the CPU engine.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, submission: &Submission<'_>) -> Result<(), Error> {
+        let encoded = check_submission(submission).and_then(|()| match &*self.inner {
+            Inner::Gpu(gpu) => gpu.encode_for_caller(encoder, submission),
+            Inner::Cpu(_) => Err(Error::NoEncoder),
+        });
+        encoded.inspect_err(|_| submission.raise_lost())
+    }
+
+    /// Stands still until the device has done everything it was given, and the reports of what was submitted here have
+    /// arrived, whichever thread they came through.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Validation`].
+    pub fn wait(&self) -> Result<(), Error> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.wait(),
+            Inner::Cpu(_) => Ok(()),
+        }
+    }
+
+    /// A readback ring for these regions, copied one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] or [`Error::OutOfMemory`] from the driver.
+    pub fn ring(&self, regions: Vec<Range>) -> Result<Ring, Error> {
+        regions.iter().try_for_each(Range::check)?;
+        let slots = match &*self.inner {
+            Inner::Gpu(gpu) => gpu.ring(&regions)?,
+            Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
+        };
+        Ok(Ring { regions, slots })
+    }
+
+    /// Gives `take` the reports that have arrived, oldest first; one that is under way holds back those with higher tags.
+    /// Never waits. Where `take` fails, the reports behind that
+    /// one are there the next time.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Validation`]; what `take` says.
+    pub fn collect<E: From<Error>>(
+        &self,
+        ring: &Ring,
+        take: impl FnMut(Delivery<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match (&*self.inner, &ring.slots) {
+            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(slots, take),
+            (_, Slots::Cpu(reports)) => cpu::collect(reports, take),
+            (Inner::Cpu(_), Slots::Gpu(_)) => Err(Error::ForeignBuffer { label: "report".to_owned() }.into()),
+        }
+    }
+
+    /// Sleeps while the device has more than so many of this engine's submissions to finish; those in a caller's encoder are
+    /// not among them. The CPU engine has none.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub fn keep_pace(&self, most_unfinished: u64) -> Result<(), Error> {
+        if let Inner::Gpu(gpu) = &*self.inner {
+            while gpu.is_behind(most_unfinished)? {
+                self.throttle();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps a moment because the host is far ahead; the device has work meanwhile. Counted.
+    pub fn throttle(&self) {
+        self.tally().throttle();
+        std::thread::sleep(THROTTLE);
+    }
+
+    /// As if the device had so many more submissions to finish, until what comes back is dropped.
+    #[cfg(test)]
+    pub(crate) fn pretend_unfinished(&self, submissions: u64) -> impl Send + use<> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.pretend_unfinished(submissions),
+            Inner::Cpu(_) => Vec::new(),
+        }
+    }
+}
+
+fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
+    tally.submission();
+    for upload in &submission.uploads {
+        tally.upload(upload.data.len() as u64);
+    }
+    for prepared in submission.programs {
+        tally.program(prepared.program.dispatches.len(), prepared.bytes);
+    }
+    if let Some(report) = &submission.report {
+        tally.download(report.ring.report_bytes());
+    }
+}
+
+fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
+    let slots = submission.slots.iter().chain([&submission.slot]);
+    if let Some(slot) = slots.copied().find(|slot| *slot >= CLOCK_SLOTS) {
+        return Err(Error::NoSuchSlot { slot });
+    }
+    let (slots, programs) = (submission.slots.len(), submission.programs.len());
+    if slots != 0 && slots != programs {
+        return Err(Error::SlotsDiffer { slots, programs });
+    }
+    for upload in &submission.uploads {
+        upload.buffer.range(upload.offset, upload.data.len() as u64)?;
+    }
+    let copied = submission.copies.iter().flat_map(|(from, to)| [from, to]);
+    submission.clears.iter().chain(copied).try_for_each(Range::check)
+}

@@ -1,0 +1,64 @@
+//! What goes to the device at once: uploads, copies, programs, and a report to come back.
+
+use super::buffer::{Buffer, Range};
+use super::prepared::Prepared;
+use super::ring::Ring;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// New bytes for a buffer, written before the programs of the submission that carries them.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// Where to.
+    pub buffer: Buffer,
+    /// First byte.
+    pub offset: u64,
+    /// What; a multiple of 4 bytes.
+    pub data: Vec<u8>,
+}
+
+/// Device memory to be brought back without waiting, through a ring.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The ring that carries it.
+    pub ring: &'a Ring,
+    /// Comes back with the bytes: usually the step.
+    pub tag: u64,
+}
+
+/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report.
+#[derive(Debug, Default)]
+pub struct Submission<'a> {
+    /// New bytes first.
+    pub uploads: Vec<Upload>,
+    /// Ranges to fill with zeros.
+    pub clears: Vec<Range>,
+    /// Device-to-device copies next, `(from, to)`.
+    pub copies: Vec<(Range, Range)>,
+    /// The programs, in order, in one pass.
+    pub programs: &'a [&'a Prepared],
+    /// The slot that every [`Binding::Clock`](super::Binding::Clock) reads.
+    pub slot: u32,
+    /// A slot for each of the programs, where they differ: so one program runs for several steps or batches. Empty: all
+    /// read [`slot`](Submission::slot).
+    pub slots: &'a [u32],
+    /// What to bring back, if anything.
+    pub report: Option<Report<'a>>,
+    /// Raised when the uploads do not arrive: the submission failed, or the encoder that carries them was dropped.
+    pub lost: Option<Arc<AtomicBool>>,
+}
+
+impl<'a> Submission<'a> {
+    /// The programs, each with its slot.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&'a Prepared, u32)> {
+        let slot = self.slot;
+        let slots = self.slots.iter().copied().chain(std::iter::repeat(slot));
+        self.programs.iter().copied().zip(slots)
+    }
+
+    pub(crate) fn raise_lost(&self) {
+        if let Some(lost) = &self.lost {
+            lost.store(true, Ordering::Release);
+        }
+    }
+}

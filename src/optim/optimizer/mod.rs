@@ -1,0 +1,150 @@
+//! The optimizer: groups, their rows, and one submission a step.
+
+mod averages;
+mod groups;
+mod memory;
+mod program;
+mod rates;
+mod reports;
+mod settings;
+mod step;
+
+pub use groups::Refreeze;
+pub use program::Selection;
+pub use settings::Settings;
+pub use step::Next;
+
+use super::rows::Rows;
+use super::squares::Squared;
+use super::stages::{control_block, stats_of};
+use super::state::State;
+use super::stats::Inbox;
+use super::tensors::Tensors;
+use super::{Clip, Error, External, Mode, Parameters};
+use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Ring};
+use crate::params::{Group, Param};
+use groups::GroupState;
+use memory::{Memory, new_layout};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// AdamW, Adam or SGD over every parameter group at once; the results of `torch.optim`'s classes.
+///
+/// AdamW and Adam may stand in groups of one optimizer; SGD has a kernel of its own, and an optimizer of its own.
+///
+/// It is `Send` and `Sync`, and shares its engine with whoever holds a clone of it.
+#[derive(Debug)]
+pub struct Optimizer {
+    engine: Engine,
+    settings: Settings,
+    /// How this optimizer clips: the settings' way, and the groups' norm.
+    clip: Clip,
+    pub(super) params: Vec<Param>,
+    elements: Vec<u64>,
+    /// The group of each parameter.
+    group_of: Vec<Option<usize>>,
+    groups: Vec<GroupState>,
+    memory: Memory,
+    pub(super) state: State,
+    rows: Rows,
+    control: Buffer,
+    table: Buffer,
+    /// Raised when a table did not arrive.
+    lost: Arc<AtomicBool>,
+    /// The step over everything that is thawed; made when first needed.
+    full: Option<Prepared>,
+    /// Squares of gradients that their kernels write.
+    squared: Squared,
+    /// The swap of parameters and averages; made when first needed.
+    swap: Option<Prepared>,
+    is_swapped: bool,
+    /// Changes whenever buffers or lists change place.
+    layout: u64,
+    step: u64,
+    ring: Ring,
+    inbox: Inbox,
+}
+
+impl Optimizer {
+    /// An optimizer over parameters in arenas of our own; its gradients lie in an arena of its own, see
+    /// [`Optimizer::gradient`]. Parameters in no group are frozen.
+    ///
+    /// # Errors
+    /// Unknown names, a parameter in two groups, values out of range ([`params::Error`](crate::params::Error)); out of device memory.
+    pub fn new(
+        engine: &Engine,
+        parameters: &Parameters,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        let (params, precisions) = (parameters.tensors().clone(), parameters.precisions().to_vec());
+        let memory = Memory { params, grads: None, mode: None, precisions };
+        Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
+    }
+
+    /// An optimizer over a caller's own buffers, with its moments in arenas of its own.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`]; sizes that disagree, ranges that overlap, offsets that the mode cannot use.
+    pub fn over(
+        engine: &Engine,
+        externals: &[External],
+        mode: Mode,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        let params: Vec<Param> = externals.iter().map(|external| external.param.clone()).collect();
+        Param::check_all(&params)?;
+        External::check_all(externals, mode)?;
+        let values = Tensors::of(engine, externals.iter().map(External::values_array), mode)?;
+        let gradients = Tensors::of(engine, externals.iter().map(External::gradient_array), mode)?;
+        let precisions = externals.iter().map(|external| external.precision).collect();
+        let memory = Memory { params: values, grads: Some(gradients), mode: Some(mode), precisions };
+        Optimizer::with(engine, params, memory, groups, settings)
+    }
+
+    fn with(
+        engine: &Engine,
+        params: Vec<Param>,
+        memory: Memory,
+        groups: &[Group],
+        settings: Settings,
+    ) -> Result<Optimizer, Error> {
+        settings.clip.check()?;
+        if settings.horizon_steps == 0 || settings.horizon_steps > CLOCK_SLOTS {
+            let value = f64::from(settings.horizon_steps);
+            return Err(Error::BadSetting { setting: "horizon_steps", value, allowed: "from 1 to 1024" });
+        }
+        let control = control_block(engine, params.len())?;
+        let ring = engine.ring(vec![stats_of(&control)])?;
+        let mut optimizer = Optimizer {
+            engine: engine.clone(),
+            settings,
+            clip: settings.clip,
+            elements: params.iter().map(|param| param.elements() as u64).collect(),
+            group_of: vec![None; params.len()],
+            params,
+            groups: Vec::new(),
+            memory,
+            state: State::default(),
+            rows: Rows::held(Vec::new(), 0),
+            control,
+            table: engine.buffer("table", 0)?,
+            lost: Arc::default(),
+            full: None,
+            squared: Squared::default(),
+            swap: None,
+            is_swapped: false,
+            layout: new_layout(),
+            step: 0,
+            ring,
+            inbox: Inbox::new(settings.clip),
+        };
+        optimizer.add_groups(groups)?;
+        Ok(optimizer)
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

@@ -1,0 +1,106 @@
+//! The rows of the groups: a schedule's, or each group's own.
+
+use super::Optimizer;
+use crate::engine::count;
+use crate::optim::rows::Rows;
+use crate::optim::{Error, LAST_STEP};
+use crate::params::{self, Field, Row};
+
+impl Optimizer {
+    /// A group's row at the coming step.
+    ///
+    /// # Errors
+    /// An unknown group; [`Error::NoRow`] past the loaded rows.
+    pub fn row(&self, group: &str) -> Result<Row, Error> {
+        self.rows.row(self.step, self.group(group)?, self.groups.len())
+    }
+
+    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come. A
+    /// clip norm is set for every group.
+    ///
+    /// # Errors
+    /// An unknown group, a field that its rule does not have, or a value that the field does not allow. Nothing changes
+    /// then.
+    pub fn set(&mut self, group: &str, field: Field, value: f64) -> Result<(), Error> {
+        let place = self.group(group)?;
+        let row = self.groups[place].row;
+        if !row.has(field) {
+            let fields: Vec<&str> = row.fields().map(Field::name).collect();
+            let (group, fields) = (group.to_owned(), fields.join(", "));
+            return Err(params::Error::NoSuchField { group, rule: row.rule, field, fields }.into());
+        }
+        field.check(group, value)?;
+        let places = if field == Field::ClipNorm { 0..self.groups.len() } else { place..place + 1 };
+        for place in places {
+            self.groups[place].row = self.groups[place].row.with(field, value);
+            self.rows.set(self.step, place, self.groups.len(), field, value);
+        }
+        Ok(())
+    }
+
+    /// Loads the rows of the steps from `first_step` on, `[steps, groups]`, groups in the order of
+    /// [`Optimizer::groups`]. One upload, with the next step. Frozen groups have rows too.
+    ///
+    /// # Errors
+    /// [`Error::BadRows`] if the number does not fit groups and horizon, if rule or amsgrad change or a clip norm comes or
+    /// goes; [`Error::ClipNormsDiffer`] within a step; values out of range.
+    pub fn load_rows(&mut self, first_step: u64, rows: &[Row]) -> Result<(), Error> {
+        let groups = self.groups.len();
+        let bad = |reason| Err(Error::BadRows { rows: rows.len(), groups, reason });
+        if rows.is_empty() || groups == 0 || !rows.len().is_multiple_of(groups) {
+            return bad("not a whole number of steps");
+        }
+        let steps = rows.len() / groups;
+        if steps > self.settings.horizon_steps as usize {
+            return bad("more steps than horizon_steps");
+        }
+        for (row, group) in rows.iter().zip(self.groups.iter().cycle()) {
+            row.check(&group.name)?;
+            if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
+                return bad("rule and amsgrad cannot change from step to step");
+            }
+            if row.moments != group.row.moments {
+                return bad("how moments are stored cannot change from step to step");
+            }
+            if row.ema_decay.is_some() != group.row.ema_decay.is_some() {
+                return bad("an average cannot come or go from step to step");
+            }
+            if row.clip_norm.is_some() != group.row.clip_norm.is_some() {
+                return bad("a clip norm cannot come or go from step to step");
+            }
+        }
+        for rows in rows.chunks(groups) {
+            check_clip_norms(self.groups().zip(rows))?;
+        }
+        if first_step > LAST_STEP {
+            return Err(Error::StepTooLarge { step: first_step });
+        }
+        self.rows = Rows::loaded(first_step, count("steps", steps)?, rows.to_vec());
+        Ok(())
+    }
+
+    /// Each group's row at the coming step; past the loaded rows the groups' own stand in.
+    pub(super) fn current_rows(&self) -> Vec<Row> {
+        let groups = self.groups.len();
+        let row = |place| self.rows.row(self.step, place, groups).unwrap_or(self.groups[place].row);
+        (0..groups).map(row).collect()
+    }
+
+    /// Steps that one table may hold.
+    pub fn horizon_steps(&self) -> u32 {
+        self.settings.horizon_steps
+    }
+}
+
+/// The rows of a step have one clip norm.
+pub(super) fn check_clip_norms<'a>(mut rows: impl Iterator<Item = (&'a str, &'a Row)>) -> Result<(), Error> {
+    let Some((first, row)) = rows.next() else { return Ok(()) };
+    let first_norm = row.clip_norm;
+    match rows.find(|(_, row)| row.clip_norm != first_norm) {
+        None => Ok(()),
+        Some((second, row)) => {
+            let (first, second) = (first.to_owned(), second.to_owned());
+            Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm: row.clip_norm })
+        }
+    }
+}

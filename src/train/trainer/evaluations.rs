@@ -1,0 +1,107 @@
+//! Evaluations: when one decides something, the host waits for it.
+
+use super::Trainer;
+use crate::engine::Report;
+use crate::engine::layout::{Metrics, StatsBlock};
+use crate::train::Error;
+use crate::train::event::{Evaluation, Event, means};
+
+/// The metrics of an evaluation, which a schedule may go by.
+pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
+
+/// What an evaluation's report does not say itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evaluating {
+    pub(super) steps: u64,
+    pub(super) phase: usize,
+    pub(super) lr: f64,
+}
+
+impl Trainer {
+    /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
+        self.drain()?;
+        let steps = self.submit_test()?;
+        self.engine.wait()?;
+        self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
+    }
+
+    /// Evaluates, and where that decides something, waits for the metrics and decides.
+    pub(super) fn evaluate(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
+        let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
+        if verdict.is_best && self.plan.restores_best() {
+            self.best.keep(&self.optimizer)?;
+        }
+        if verdict.is_best {
+            self.write_best(tell)?;
+        }
+        if verdict.moves_rates {
+            self.forget_rows();
+        }
+        Ok(())
+    }
+
+    /// Tests what the run ends with, where the plan evaluates at other steps. In a run without phases that may be the best;
+    /// it decides nothing else.
+    pub(super) fn test_end(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
+        if self.plan.end(&mut self.cursor, &metrics) { self.write_best(tell) } else { Ok(()) }
+    }
+
+    /// Tests, and where that decides something, waits for the metrics.
+    fn tested(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<[(&'static str, f64); 3]>, Error> {
+        // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
+        while !self.results.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        let steps = self.submit_test()?;
+        if !self.decides() {
+            return Ok(None);
+        }
+        self.engine.wait()?;
+        let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
+        let [train_loss, val_loss, val_accuracy] = METRICS;
+        Ok(Some([(train_loss, done.train_loss), (val_loss, done.val_loss), (val_accuracy, done.val_accuracy)]))
+    }
+
+    /// Submits the test; steps done before it. There is a free slot for its report.
+    fn submit_test(&mut self) -> Result<u64, Error> {
+        self.make_test()?;
+        let steps = self.cursor.step();
+        let report = Some(Report { ring: &self.results, tag: steps });
+        // Where averages are kept, they are what is tested.
+        let swap = self.optimizer.swap()?;
+        if let Some(test) = &self.test {
+            test.submit(&self.engine, swap, report)?;
+        }
+        self.evaluating.push_back(Evaluating {
+            steps,
+            phase: self.cursor.depth(),
+            lr: self.lrs.first().copied().unwrap_or(0.0),
+        });
+        Ok(steps)
+    }
+
+    /// Whether metrics decide anything, be it which checkpoint or which file is the best.
+    fn decides(&self) -> bool {
+        self.plan.needs_metrics() || self.checkpoints.is_some() || self.best_file.is_some()
+    }
+}
+
+/// What a test found, from its report.
+pub(super) fn evaluation(of: Evaluating, report: &[u8], steps_per_epoch: u64, skipped_before: u64) -> Evaluation {
+    let Evaluating { steps, phase, lr } = of;
+    let (trained, rest) = report.split_at(size_of::<Metrics>());
+    let (tested, stats) = rest.split_at(size_of::<Metrics>());
+    let stats: StatsBlock = bytemuck::pod_read_unaligned(stats);
+    let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
+    let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
+    let epoch = steps.div_ceil(steps_per_epoch);
+    let skipped_steps = skipped_before + u64::from(stats.skipped);
+    Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
+}

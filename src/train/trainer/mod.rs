@@ -1,0 +1,254 @@
+//! The trainer.
+
+mod evaluations;
+mod programs;
+mod reports;
+mod steps;
+
+pub(super) use programs::step_of;
+
+use super::best_file::BestFile;
+use super::checkpoint::{Checkpoints, Unwritten};
+use super::event::Event;
+use super::task::{Placed, Task};
+use super::test::{Testing, tested};
+use super::{Config, Error};
+use crate::engine::{Engine, Prepared, Range, Ring};
+use crate::optim::{Best, Optimizer, Parameters, Settings};
+use crate::params::{Param, nearest};
+use crate::schedule::{self, Cursor, Epochs, Model, Plan};
+use evaluations::{Evaluating, METRICS};
+use programs::rings;
+use reports::Taken;
+use std::collections::VecDeque;
+
+/// Trains a task's model on its data, which lies on the device, by a plan.
+///
+/// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
+/// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
+pub struct Trainer {
+    pub(super) engine: Engine,
+    pub(super) config: Config,
+    pub(super) plan: Plan,
+    pub(super) cursor: Cursor,
+    pub(super) parameters: Parameters,
+    pub(super) optimizer: Optimizer,
+    pub(super) best: Best,
+    pub(super) checkpoints: Option<Checkpoints>,
+    /// The checkpoint of the best evaluation so far, where it could not be written.
+    pub(super) unwritten: Option<Unwritten>,
+    pub(super) best_file: Option<BestFile>,
+    /// [`Task::settings`].
+    pub(super) model: Vec<(String, String)>,
+    task: Box<dyn Placed>,
+    /// The programs of a step and of a test; made when first needed.
+    step: Option<Prepared>,
+    test: Option<Testing>,
+    /// [`Parameters::uploads`] when they were made.
+    uploads: u64,
+    progress: Ring,
+    results: Ring,
+    /// Evaluations whose metrics have not arrived.
+    evaluating: VecDeque<Evaluating>,
+    /// Steps that optimizers before this one skipped.
+    skipped_before: u64,
+    last_reported: u64,
+    /// Learning rates of the loaded rows that are still to come, `[steps, groups]`, the next step's last.
+    coming_lrs: Vec<f64>,
+    /// The last step's, a group each.
+    lrs: Vec<f64>,
+    /// Steps whose reports have not arrived.
+    under_way: VecDeque<Taken>,
+    optimizer_bytes: u64,
+    /// Losses of steps that were not finite.
+    lost_losses: u64,
+}
+
+impl Trainer {
+    /// Puts model and data on the device and prepares the programs. `plan` makes the plan from the model's parameters
+    /// and the run's length, as [`Plan::new`] does.
+    ///
+    /// # Errors
+    /// Settings out of range, sizes that the device cannot bind, data that does not fit the model, a plan that does not fit the run or goes by a metric that
+    /// is not measured here, out of device memory.
+    pub fn new(
+        engine: &Engine,
+        task: &dyn Task,
+        config: Config,
+        plan: impl FnOnce(Model<'_>, Epochs) -> Result<Plan, schedule::Error>,
+    ) -> Result<Trainer, Error> {
+        config.check()?;
+        task.check(engine, &config)?;
+        let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
+        let (params, tied) = (task.params(), task.tied());
+        let steps_per_epoch = task.steps_per_epoch(&config)?;
+        let model = Model { params: &params, tied: &tied };
+        let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
+        check_metrics(&plan)?;
+        check_storage(&config, &plan, &params)?;
+        let cursor = plan.start()?;
+
+        let page_bytes = config.settings.page_bytes;
+        let parameters = Parameters::stored(engine, &params, |param| config.precision(param), page_bytes)?;
+        for (name, values) in task.initial(config.seed) {
+            parameters.upload(&name, &values)?;
+        }
+        let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
+        let model = task.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let task = task.place(engine, &config)?;
+        let (progress, results) = rings(engine, &*task, &optimizer)?;
+        Ok(Trainer {
+            engine: engine.clone(),
+            best: Best::new(config.best_device_limit_bytes),
+            checkpoints: None,
+            unwritten: None,
+            best_file: None,
+            model,
+            plan,
+            cursor,
+            parameters,
+            optimizer,
+            step: None,
+            test: None,
+            uploads: 0,
+            task,
+            progress,
+            results,
+            evaluating: VecDeque::new(),
+            skipped_before: 0,
+            last_reported: 0,
+            coming_lrs: Vec::new(),
+            lrs: Vec::new(),
+            under_way: VecDeque::new(),
+            optimizer_bytes: 0,
+            lost_losses: 0,
+            config,
+        })
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The optimizer; a phase may begin with another one.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where the run stands.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Learning rates of the last step, a group each, in the order of [`Optimizer::groups`].
+    pub fn lrs(&self) -> &[f64] {
+        &self.lrs
+    }
+
+    /// Bytes that the optimizer's programs have moved in the run's steps so far, by their own count.
+    pub fn optimizer_bytes(&self) -> u64 {
+        self.optimizer_bytes
+    }
+
+    /// Bytes of what a frozen trunk made of the examples, kept since the phase began.
+    pub fn trunk_bytes(&self) -> u64 {
+        self.task.trunk_bytes()
+    }
+
+    /// The parameters that tests see, as a safetensors file: their averages, where the optimizer keeps some. Waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn save_tested(&mut self) -> Result<Vec<u8>, Error> {
+        tested(&self.parameters, &mut self.optimizer)
+    }
+
+    /// Begins with the optimizer's state of another run, by parameters; steps and rates stay this run's own.
+    ///
+    /// # Errors
+    /// A file that does not fit; from the device.
+    pub fn begin_with_state(&mut self, optimizer: &[u8]) -> Result<(), Error> {
+        Ok(self.optimizer.load_state(optimizer)?)
+    }
+
+    /// Whether the run is over: its last epoch is done, or a metric has ended it.
+    pub fn is_over(&self) -> bool {
+        self.cursor.stop().is_some() || self.cursor.step() >= self.plan.steps()
+    }
+
+    /// Trains from where it stands to the end, and tells what happens, each kind of event in order.
+    ///
+    /// # Errors
+    /// From the device, and from writing checkpoints.
+    pub fn run(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
+        while !self.is_over() {
+            self.advance(&mut tell)?;
+        }
+        self.settle(&mut tell)
+    }
+
+    /// One step and what belongs to it: the phase that begins before it, and the evaluation and the checkpoint behind it
+    /// where they are due.
+    ///
+    /// # Errors
+    /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
+    /// checkpoint and no file of it is written.
+    /// Where the schedule has no rates for a step, what was trained so far is in a checkpoint before the error is given.
+    pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
+        let advanced = self.advance_by_one(&mut tell);
+        if let Err(Error::Schedule(_)) = &advanced {
+            // What else goes wrong now is of no use to who has to mend the schedule.
+            drop(self.checkpoint_now(&mut tell));
+        }
+        advanced
+    }
+
+    fn advance_by_one(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        if let Some(began) = self.begin_phase()? {
+            tell(&Event::Phase(began));
+        }
+        self.train_step()?;
+        self.collect(tell)?;
+        while self.is_far_ahead() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        if self.plan.is_evaluated(&self.cursor) {
+            self.evaluate(tell)?;
+        } else if self.is_over() {
+            self.test_end(tell)?;
+        }
+        self.checkpoint_if_due(tell)
+    }
+
+    /// The counts of the running epoch's losses.
+    pub(super) fn metrics(&self) -> Range {
+        self.task.trained()
+    }
+}
+
+/// Whether every phase's optimizer can step what has thawed by then as it is stored.
+fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
+    for (number, _) in plan.phases().iter().enumerate() {
+        for place in plan.phases()[..=number].iter().flat_map(|phase| &phase.params) {
+            config.precision(&params[*place]).check(&params[*place].name, &plan.row_of(number))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_metrics(plan: &Plan) -> Result<(), Error> {
+    // Which checkpoint is the best is asked of every plan.
+    let unknown = plan.monitors().into_iter().chain([plan.best_by()]).find(|monitor| !METRICS.contains(monitor));
+    unknown.map_or(Ok(()), |monitor| {
+        let nearest = nearest(monitor, METRICS).map(str::to_owned);
+        Err(Error::UnknownMetric { monitor: monitor.to_owned(), known: METRICS.join(", "), nearest })
+    })
+}

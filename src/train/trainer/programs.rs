@@ -1,0 +1,103 @@
+//! The programs of a step and of a test, made for what is trainable.
+
+use super::Trainer;
+use crate::engine::layout::StatsBlock;
+use crate::engine::{Engine, Prepared, Program, Range, Ring};
+use crate::nn::ops::write_squares;
+use crate::optim::{Optimizer, Parameters};
+use crate::train::Error;
+use crate::train::task::{Placed, gradient_of};
+use crate::train::test::Testing;
+
+/// Stands where a program has not been made.
+static NOTHING: Program = Program { label: String::new(), dispatches: Vec::new() };
+
+impl Trainer {
+    /// The programs of a step, in order: the model's, then the optimizer's.
+    ///
+    /// # Errors
+    /// From the device, where the optimizer's has to be made first.
+    pub fn programs(&mut self) -> Result<[&Program; 2], Error> {
+        self.make_step()?;
+        let step = self.step.as_ref().map_or(&NOTHING, Prepared::program);
+        Ok([step, self.optimizer.program()?])
+    }
+
+    /// Others are trainable now: the programs and rows that are there are no longer true.
+    pub(crate) fn forget_programs(&mut self) {
+        (self.step, self.test) = (None, None);
+        self.task.forget();
+        self.forget_rows();
+    }
+
+    pub(super) fn make_step(&mut self) -> Result<(), Error> {
+        self.forget_old_values();
+        if self.step.is_none() {
+            self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn make_test(&mut self) -> Result<(), Error> {
+        self.forget_old_values();
+        if self.test.is_none() {
+            let test = self.task.test(&self.parameters, &self.optimizer)?;
+            self.test = Some(Testing::new(&self.engine, test, self.task.tested())?);
+        }
+        Ok(())
+    }
+
+    /// What a frozen trunk made of the examples holds for the values that it had then.
+    fn forget_old_values(&mut self) {
+        if self.uploads != self.parameters.uploads() {
+            self.uploads = self.parameters.uploads();
+            (self.step, self.test) = (None, None);
+            self.task.forget();
+        }
+    }
+
+    /// Another optimizer over the same parameters takes over, with moments and counts at zero. Reports of the old one
+    /// have been collected.
+    pub(crate) fn take_over(&mut self, mut optimizer: Optimizer) -> Result<(), Error> {
+        self.skipped_before = self.skipped_steps()?;
+        optimizer.go_to_step(self.cursor.step())?;
+        (self.progress, self.results) = rings(&self.engine, &*self.task, &optimizer)?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
+    /// Steps skipped so far, as the device counts them. Waits for it.
+    pub(crate) fn skipped_steps(&self) -> Result<u64, Error> {
+        let stats: Vec<StatsBlock> = self.engine.read(&self.optimizer.stats_range())?;
+        Ok(self.skipped_before + stats.first().map_or(0, |stats| u64::from(stats.skipped)))
+    }
+
+    /// Steps skipped before this process.
+    pub(crate) fn set_skipped_before(&mut self, steps: u64) {
+        self.skipped_before = steps;
+    }
+}
+
+/// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by.
+pub(crate) fn step_of(
+    engine: &Engine,
+    task: &mut dyn Placed,
+    parameters: &Parameters,
+    optimizer: &mut Optimizer,
+) -> Result<Prepared, Error> {
+    let mut program = task.step(parameters, optimizer)?;
+    if optimizer.uses_squares() {
+        let names = parameters.params().iter().map(|param| &param.name);
+        let gradient = |name: &String| Some((name.clone(), gradient_of(optimizer, name).ok()??));
+        let gradients: Vec<(String, Range)> = names.filter_map(gradient).collect();
+        let squares = write_squares(engine, &mut program.dispatches, &gradients)?;
+        optimizer.take_squares(&squares)?;
+    }
+    Ok(engine.prepare(program)?)
+}
+
+/// What comes back from steps, and from evaluations.
+pub(super) fn rings(engine: &Engine, task: &dyn Placed, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
+    let (trained, stats) = (task.trained(), optimizer.stats_range());
+    Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, task.tested(), stats])?))
+}

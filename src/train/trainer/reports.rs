@@ -1,0 +1,91 @@
+//! Reports of steps and evaluations, told as they arrive.
+
+use super::Trainer;
+use super::evaluations::evaluation;
+use crate::engine::Delivery;
+use crate::engine::layout::Metrics;
+use crate::train::Error;
+use crate::train::event::{Evaluation, Event, Progress};
+use crate::train::finite::check_finite;
+use std::path::Path;
+
+/// What a step's report does not say itself.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) step: u64,
+    pub(super) phase: usize,
+    pub(super) lrs: Vec<f64>,
+}
+
+impl Trainer {
+    /// Waits for what the device still has to do, and tells all of it.
+    ///
+    /// # Errors
+    /// From the device; [`Error::Broken`].
+    pub fn settle(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
+        self.engine.wait()?;
+        self.collect(&mut tell)?;
+        Ok(())
+    }
+
+    /// Waits until every report of a step has arrived, and drops them.
+    pub(crate) fn drain(&mut self) -> Result<(), Error> {
+        self.engine.wait()?;
+        self.collect(&mut |_| ())?;
+        self.under_way.clear();
+        Ok(())
+    }
+
+    /// Tells what has arrived; the last evaluation among it.
+    pub(super) fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
+        let Trainer { engine, optimizer, progress, under_way, last_reported, .. } = self;
+        let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
+        let mut lost_losses = 0;
+        engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
+            let (metrics, stats) = bytes.split_at(size_of::<Metrics>());
+            let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
+            let stats = optimizer.absorb(stats, device_seconds)?;
+            *last_reported = tag + 1;
+            lost_losses += u64::from(!metrics.loss.is_finite());
+            // Steps without a report of their own are passed over.
+            while under_way.front().is_some_and(|taken| taken.step < tag) {
+                under_way.pop_front();
+            }
+            if let Some(Taken { phase, lrs, .. }) = under_way.pop_front() {
+                tell(&Event::Step(Progress { step: tag, phase, lrs, loss: metrics.loss, stats }));
+            }
+            Ok::<(), Error>(())
+        })?;
+        self.look_over(lost_losses)?;
+        let Trainer { engine, results, evaluating, .. } = self;
+        let mut last = None;
+        engine.collect(results, |delivery| {
+            if let Some(evaluating) = evaluating.pop_front() {
+                let evaluation = evaluation(evaluating, delivery.bytes, steps_per_epoch, skipped_before);
+                tell(&Event::Evaluation(evaluation));
+                last = Some(evaluation);
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(last)
+    }
+
+    /// A loss that is not finite may be a batch's fault, and the guard leaves such a step out; or a parameter is not finite,
+    /// and no step will be any better. To tell is a download: it is done for the first such loss, the second, the fourth.
+    fn look_over(&mut self, lost_losses: u64) -> Result<(), Error> {
+        let before = self.lost_losses;
+        self.lost_losses += lost_losses;
+        if (before + 1..=self.lost_losses).any(u64::is_power_of_two) { self.check_parameters() } else { Ok(()) }
+    }
+
+    /// Whether every parameter is finite. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Broken`]; from the device.
+    pub fn check_parameters(&self) -> Result<(), Error> {
+        match check_finite(Path::new(""), &self.parameters.save()?) {
+            Err(Error::NotFinite { tensor, .. }) => Err(Error::Broken { step: self.cursor.step(), parameter: tensor }),
+            other => other,
+        }
+    }
+}
