@@ -29,6 +29,7 @@ mod golden_phases;
 mod golden_phases_errors;
 mod golden_phases_resume;
 mod golden_phases_written;
+mod graphs;
 mod guide;
 mod host_cost;
 mod int8;

@@ -35,8 +35,9 @@ pub(in crate::nn) struct Backward<'a> {
 }
 
 impl Graph {
-    /// Appends the backward pass. `trainable` says which parameters get gradients.
-    pub(super) fn backward(&mut self, trainable: &dyn Fn(&str) -> bool) {
+    /// Appends the backward pass, and gives the parameters whose gradients it makes: those `trainable` ones that a loss
+    /// depends on.
+    pub(super) fn backward(&mut self, trainable: &dyn Fn(&str) -> bool) -> HashSet<String> {
         let needed = needed(&self.nodes, &self.operations, trainable);
         let forward = std::mem::take(&mut self.operations);
         let readers = readers(&self.nodes, &forward);
@@ -58,9 +59,10 @@ impl Graph {
             let written = operation.uses().writes.into_iter().map(|value| owner(backward.nodes, value));
             backward.is_read.extend(written);
         }
-        let operations = backward.operations;
+        let Backward { operations, begun, .. } = backward;
         self.operations = forward;
         self.operations.extend(operations);
+        begun
     }
 }
 

@@ -39,8 +39,8 @@ impl Graph {
         let forward = self.operations.len();
         let mut trained = Vec::new();
         if self.trains {
-            self.backward(&trainable);
-            trained.extend(params.iter().map(|param| param.name.clone()).filter(|name| trainable(name)));
+            let written = self.backward(&trainable);
+            trained.extend(params.iter().map(|param| param.name.clone()).filter(|name| written.contains(name)));
         }
         let Graph { examples, context, nodes, operations, .. } = self;
         let memory = Memory::of((&nodes, examples), &operations, &[logits], &[]);

@@ -1,6 +1,7 @@
 //! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
 //! of its own.
 
+use super::squares::{Target, constant, invocations};
 use super::{Draft, Operate, Uses, quads, read_as, switch};
 use crate::engine::kernels::{EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, Flag};
 use crate::engine::layout::NONE;
@@ -247,4 +248,10 @@ pub fn position_index(shape: &layout::Embedding) -> [Vec<u32>; 3] {
     // The last sequence ends the chains; a position past the context is named by no row.
     let last = (0..shape.entries).map(|p| if p < context { rows - context + p } else { NONE }).collect();
     [positions, previous, last]
+}
+
+/// Partial sums of squares: one for each invocation, where the rows of the batch are not added to what is there.
+pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
+    let target = Target::of(dispatch, 4, [0, invocations(dispatch)]);
+    target.filter(|_| constant(dispatch, "ACCUMULATE", 0) == 0).into_iter().collect()
 }

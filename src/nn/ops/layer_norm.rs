@@ -1,5 +1,6 @@
 //! Layer norm.
 
+use super::squares::{Target, constant, elements};
 use super::{Draft, Operate, Uses, lanes, or_aside, quads, switch};
 use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT};
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
@@ -188,4 +189,13 @@ pub fn layer_norm_backward_weight(
         bytes: 32 * u64::from(shape.rows) * u64::from(shape.quads),
     };
     operation.dispatch(engine, 5, shape)
+}
+
+/// Partial sums of squares: one of γ for each vec4, then those of β.
+pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
+    let target = |binding, switch, place: u64| {
+        let quads = elements(dispatch, binding).div_ceil(4);
+        Target::of(dispatch, binding, [place * quads, quads]).filter(|_| constant(dispatch, switch, 1) != 0)
+    };
+    [target(3, "WEIGHT", 0), target(4, "BIAS", 1)].into_iter().flatten().collect()
 }

@@ -1,5 +1,6 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
+use super::squares::{Target, constant, elements, invocations};
 use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch};
 use crate::engine::kernels::{Family, Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
@@ -317,4 +318,15 @@ fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
 fn streams(shape: &layout::Linear, stored: Storage) -> u64 {
     let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
     4 * rows * (inputs + outputs) + stored.bytes(inputs * outputs)
+}
+
+/// Partial sums of squares: one of the weight for each invocation, then those of the bias. An invocation down the first
+/// tiles has as many biases as its tile is wide, its workgroup those of all.
+pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
+    let (side, invocations) = (constant(dispatch, "SIDE", 1), invocations(dispatch));
+    let edge = side * 4 * constant(dispatch, "QUADS", 2);
+    let weight = || Target::of(dispatch, 2, [0, invocations]);
+    let bias = || Target::of(dispatch, 3, [invocations, elements(dispatch, 3).div_ceil(edge) * side]);
+    let live = |switch, target: &dyn Fn() -> Option<Target>| target().filter(|_| constant(dispatch, switch, 1) != 0);
+    [live("WEIGHT", &weight), live("BIAS", &bias)].into_iter().flatten().collect()
 }

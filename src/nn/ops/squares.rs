@@ -1,7 +1,7 @@
 //! Squares of gradients, made by the kernels that write them.
 
 use super::Error;
-use crate::engine::kernels::{self, Flag};
+use crate::engine::kernels::{EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD_WEIGHT, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::layout::Squares;
 use crate::engine::{Access, Binding, Dispatch, Engine, Range};
 use std::collections::BTreeMap;
@@ -66,49 +66,51 @@ pub fn write_squares(
 
 /// A gradient that a dispatch writes whole, and which of the dispatch's partial sums are of it. Those that no invocation
 /// writes stay 0.
-struct Target {
-    gradient: Range,
-    first: u64,
-    count: u64,
+///
+/// Which they are follows from the parameter and how the kernel is tiled, never from the rows of a batch: programs for
+/// other batches write the squares of a parameter at the same places.
+pub(super) struct Target {
+    pub(super) gradient: Range,
+    pub(super) first: u64,
+    pub(super) count: u64,
 }
 
-/// What a dispatch can write the squares of, as its shader lays them out.
+impl Target {
+    /// A gradient whose squares a dispatch sums in so many parts, from `first` on; `None` where the dispatch leaves it out.
+    pub(super) fn of(dispatch: &Dispatch, binding: usize, [first, count]: [u64; 2]) -> Option<Target> {
+        memory(&dispatch.bindings[binding]).map(|gradient| Target { gradient: gradient.clone(), first, count })
+    }
+}
+
+/// What a dispatch can write the squares of, as its operation lays them out.
 fn targets(dispatch: &Dispatch) -> Vec<Target> {
-    let constant = |name: &str| dispatch.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let family = dispatch.kernel.family;
+    let layout = LAYOUTS.iter().find(|(known, _)| family == *known).filter(|_| !dispatch.kernel.has(Flag::Squares));
+    layout.map_or_else(Vec::new, |(_, layout)| layout(dispatch))
+}
+
+/// The families that write gradients whole, each with its layout.
+static LAYOUTS: [(&Family, fn(&Dispatch) -> Vec<Target>); 3] = [
+    (&LINEAR_BACKWARD_WEIGHT, super::linear::squares),
+    (&LAYER_NORM_BACKWARD_WEIGHT, super::layer_norm::squares),
+    (&EMBEDDING_BACKWARD, super::embedding::squares),
+];
+
+/// A constant of a dispatch.
+pub(super) fn constant(dispatch: &Dispatch, name: &str, default: u64) -> u64 {
+    let mut constants = dispatch.constants.iter();
+    constants.find(|(known, _)| *known == name).map_or(default, |(_, value)| *value as u64)
+}
+
+/// Invocations of a dispatch.
+pub(super) fn invocations(dispatch: &Dispatch) -> u64 {
     let [x, y, _] = dispatch.grid.map(u64::from);
-    let invocations = x * y * constant("WORKGROUP").unwrap_or(1.0) as u64;
-    let live = |binding: usize, switch: &str| {
-        memory(&dispatch.bindings[binding]).filter(|_| constant(switch) != Some(0.0)).cloned()
-    };
-    let parts = |gradient: &Range, elements: u64| (gradient.bytes / 4).div_ceil(elements);
-    let kernel = dispatch.kernel;
-    // What writes them already is left as it is.
-    if kernel.has(Flag::Squares) {
-        return Vec::new();
-    }
-    if *kernel.family == kernels::LINEAR_BACKWARD_WEIGHT {
-        let weight = live(2, "WEIGHT").map(|gradient| Target { gradient, first: 0, count: invocations });
-        // An invocation down the first tiles has so many biases, its tile those of all.
-        let side = constant("SIDE").unwrap_or(1.0) as u64;
-        let edge = side * 4 * constant("QUADS").unwrap_or(2.0) as u64;
-        let bias = live(3, "BIAS").map(|gradient| {
-            let count = parts(&gradient, edge) * side;
-            Target { gradient, first: invocations, count }
-        });
-        return [weight, bias].into_iter().flatten().collect();
-    }
-    if *kernel.family == kernels::LAYER_NORM_BACKWARD_WEIGHT {
-        let gamma = live(3, "WEIGHT").map(|gradient| Target { first: 0, count: parts(&gradient, 4), gradient });
-        let beta = live(4, "BIAS").map(|gradient| {
-            let quads = parts(&gradient, 4);
-            Target { gradient, first: quads, count: quads }
-        });
-        return [gamma, beta].into_iter().flatten().collect();
-    }
-    if *kernel.family == kernels::EMBEDDING_BACKWARD && constant("ACCUMULATE") == Some(0.0) {
-        return live(4, "").map(|gradient| Target { gradient, first: 0, count: invocations }).into_iter().collect();
-    }
-    Vec::new()
+    x * y * constant(dispatch, "WORKGROUP", 1)
+}
+
+/// Numbers of the range that a dispatch binds.
+pub(super) fn elements(dispatch: &Dispatch, binding: usize) -> u64 {
+    memory(&dispatch.bindings[binding]).map_or(0, |range| range.bytes / 4)
 }
 
 fn writes(dispatch: &Dispatch, gradient: &Range) -> bool {
