@@ -81,8 +81,9 @@ impl Examples {
         self.order
     }
 
-    /// Whether an example is the same in every epoch: windows that move are not.
-    pub(super) fn are_fixed(&self) -> bool {
+    /// Whether what a frozen trunk makes of an example is worth keeping. It is not where windows move, as it is another in
+    /// every epoch; nor of rows of numbers, whose networks are small.
+    pub(super) fn have_trunks(&self) -> bool {
         match self.sizes {
             Sizes::Rows(_) => false,
             Sizes::Tokens(sizes) => sizes.offsets == 1,

@@ -114,7 +114,7 @@ impl Set {
         trainable: impl Fn(&str) -> bool,
     ) -> Result<Pass, Error> {
         let (Some(below), Some(top)) = (pass.trunk(&trainable), pass.top(&trainable)) else { return Ok(pass) };
-        if !self.examples.are_fixed() {
+        if !self.examples.have_trunks() {
             return Ok(pass);
         }
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);

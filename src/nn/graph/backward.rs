@@ -6,16 +6,15 @@
 //! the first writes, later ones add, in reverse recorded order. Where an operation only adds (a residual), the gradient of
 //! both sides is the same memory; whoever adds to one of them while the other is still to be read makes a new value.
 
-use super::graph::{Graph, add_node, owner};
-use super::value::{Form, Home, Node, Value};
+use super::graph::Graph;
+use super::value::{Form, Home, Nodes, Value};
 use crate::nn::Activation;
 use crate::nn::ops::{Add, Operate, Operation};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// The gradients of values, while the pass goes back.
 pub(in crate::nn) struct Backward<'a> {
-    nodes: &'a mut Vec<Node>,
+    pub(in crate::nn) nodes: &'a mut Nodes,
     operations: Vec<Operation>,
     examples: usize,
     context: usize,
@@ -56,7 +55,7 @@ impl Graph {
         };
         for operation in forward.iter().rev() {
             operation.backward(&mut backward);
-            let written = operation.uses().writes.into_iter().map(|value| owner(backward.nodes, value));
+            let written = operation.uses().writes.into_iter().map(|value| backward.nodes.owner(value));
             backward.is_read.extend(written);
         }
         let Backward { operations, begun, .. } = backward;
@@ -67,24 +66,24 @@ impl Graph {
 }
 
 /// Whether each value depends on a trainable parameter.
-pub(super) fn needed(nodes: &[Node], operations: &[Operation], trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
+pub(super) fn needed(nodes: &Nodes, operations: &[Operation], trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
     let mut needed = vec![false; nodes.len()];
     for operation in operations {
         let uses = operation.uses();
-        let reads_one = || uses.reads.iter().any(|read| needed[owner(nodes, *read).0]);
+        let reads_one = || uses.reads.iter().any(|read| needed[nodes.owner(*read).0]);
         if operation.params().into_iter().any(trainable) || reads_one() {
             // A plane of a value may depend where another does not: the whole counts as one.
-            uses.writes.iter().for_each(|write| needed[owner(nodes, *write).0] = true);
+            uses.writes.iter().for_each(|write| needed[nodes.owner(*write).0] = true);
         }
     }
     needed
 }
 
 /// How many operations read each value.
-pub(super) fn readers(nodes: &[Node], operations: &[Operation]) -> Vec<usize> {
+pub(super) fn readers(nodes: &Nodes, operations: &[Operation]) -> Vec<usize> {
     let mut readers = vec![0; nodes.len()];
     let reads = operations.iter().flat_map(|operation| operation.uses().reads);
-    reads.for_each(|read| readers[owner(nodes, read).0] += 1);
+    reads.for_each(|read| readers[nodes.owner(read).0] += 1);
     readers
 }
 
@@ -109,15 +108,15 @@ impl Backward<'_> {
     /// The gradient of a value that an operation made; `None` where nobody has one for it. A plane's is that plane of the
     /// whole's.
     pub(in crate::nn) fn of(&mut self, value: Value) -> Option<Value> {
-        let Home::Plane { of, number } = self.nodes[value.0].home else { return self.gradients.get(&value).copied() };
+        let Home::Plane { of, number } = self.nodes[value].home else { return self.gradients.get(&value).copied() };
         let whole = *self.gradients.get(&of)?;
-        let form = self.nodes[value.0].form;
-        Some(self.node("d.plane", form, Home::Plane { of: whole, number }))
+        let form = self.nodes[value].form;
+        Some(self.nodes.add("d.plane", form, Home::Plane { of: whole, number }))
     }
 
     /// Whether a value's gradient leads to that of a trainable parameter.
     pub(in crate::nn) fn needs(&self, value: Value) -> bool {
-        self.needed[owner(self.nodes, value).0]
+        self.needed[self.nodes.owner(value).0]
     }
 
     pub(in crate::nn) fn trains(&self, parameter: &str) -> bool {
@@ -179,9 +178,8 @@ impl Backward<'_> {
 
     /// Room for a value's gradient.
     pub(in crate::nn) fn gradient_for(&mut self, value: Value) -> Value {
-        let Node { label, form, .. } = &self.nodes[value.0];
-        let (label, form) = (format!("d.{label}"), *form);
-        self.value(label, form)
+        let (label, form) = (format!("d.{}", self.nodes[value].label), self.form(value));
+        self.nodes.shared(label, form)
     }
 
     /// The activation that made a value which no other operation reads, and its argument: the reader takes the gradient
@@ -197,21 +195,8 @@ impl Backward<'_> {
         self.passed.contains(&argument)
     }
 
-    pub(in crate::nn) fn node(&mut self, label: impl Into<String>, form: Form, home: Home) -> Value {
-        add_node(self.nodes, label, form, home)
-    }
-
-    pub(in crate::nn) fn value(&mut self, label: impl Into<String>, form: Form) -> Value {
-        self.node(label, form, Home::Shared)
-    }
-
-    pub(in crate::nn) fn constant(&mut self, label: &str, words: impl Into<Arc<[u32]>>) -> Value {
-        let words = words.into();
-        self.node(label, Form::Fixed { bytes: words.len() as u64 * 4 }, Home::Constant(words))
-    }
-
     pub(in crate::nn) fn form(&self, value: Value) -> Form {
-        self.nodes[value.0].form
+        self.nodes[value].form
     }
 
     /// Examples of the batch, and rows of each.

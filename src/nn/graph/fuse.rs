@@ -6,7 +6,6 @@
 
 use super::backward::readers;
 use super::graph::Graph;
-use super::value::Value;
 use crate::nn::ops::{Fused, Operate, Operation};
 
 impl Graph {
@@ -41,13 +40,13 @@ impl Graph {
             }
             (Operation::Linear(linear), Operation::Add(add)) if linear.fused == Fused::Nothing => {
                 let mut linear = linear.clone();
-                self.relabel(add.y, linear.z);
+                self.nodes.relabel(add.y, linear.z);
                 (linear.z, linear.fused) = (add.y, Fused::Residual(add.residual));
                 Some(linear.into())
             }
             (Operation::Dropout(dropout), Operation::Add(add)) if dropout.residual.is_none() => {
                 let mut dropout = dropout.clone();
-                self.relabel(add.y, dropout.y);
+                self.nodes.relabel(add.y, dropout.y);
                 (dropout.y, dropout.residual) = (add.y, Some(add.residual));
                 Some(dropout.into())
             }
@@ -58,9 +57,5 @@ impl Graph {
             }
             _ => None,
         }
-    }
-    /// Gives a value the label of one that is no longer made.
-    fn relabel(&mut self, value: Value, gone: Value) {
-        self.nodes[value.0].label = std::mem::take(&mut self.nodes[gone.0].label);
     }
 }

@@ -1,8 +1,7 @@
 //! What a model file calls. The calls that append operations stand in the operations' own files (`nn::ops`).
 
-use super::value::{Form, Home, Node, Value};
+use super::value::{Form, Home, Nodes, Value};
 use crate::nn::ops::Operation;
-use std::sync::Arc;
 
 /// A pass over a batch as it is written down.
 #[derive(Clone, Debug)]
@@ -10,7 +9,7 @@ pub struct Graph {
     pub(in crate::nn) examples: usize,
     pub(in crate::nn) context: usize,
     pub(in crate::nn) trains: bool,
-    pub(in crate::nn) nodes: Vec<Node>,
+    pub(in crate::nn) nodes: Nodes,
     pub(in crate::nn) operations: Vec<Operation>,
     pub(in crate::nn) is_fused: bool,
 }
@@ -19,7 +18,7 @@ impl Graph {
     /// An empty graph for batches of so many examples, each of `context` rows: tokens of a sequence, or 1. Dropout is a
     /// part of training alone, and so are gradients.
     pub fn new(examples: usize, context: usize, trains: bool) -> Graph {
-        Graph { examples, context, trains, nodes: Vec::new(), operations: Vec::new(), is_fused: true }
+        Graph { examples, context, trains, nodes: Nodes::default(), operations: Vec::new(), is_fused: true }
     }
 
     /// The graph with each operation for itself: nothing is folded into a neighbour.
@@ -40,29 +39,13 @@ impl Graph {
 
     /// Rows of an example, and numbers of a row.
     pub fn shape(&self, value: Value) -> [usize; 2] {
-        let form = self.nodes[value.0].form;
+        let form = self.form(value);
         [form.rows(), form.width()]
     }
 
     pub(in crate::nn) fn input(&mut self, name: &'static str, form: Form) -> Value {
-        let known = self.nodes.iter().position(|node| node.home == Home::Input(name));
-        known.map_or_else(|| self.node(name, form, Home::Input(name)), Value)
-    }
-
-    pub(in crate::nn) fn node(&mut self, label: impl Into<String>, form: Form, home: Home) -> Value {
-        add_node(&mut self.nodes, label, form, home)
-    }
-
-    /// A value in the pass's memory.
-    pub(in crate::nn) fn value(&mut self, label: impl Into<String>, form: Form) -> Value {
-        self.node(label, form, Home::Shared)
-    }
-
-    /// Words that are the same for every batch.
-    pub(in crate::nn) fn constant(&mut self, label: &str, words: impl Into<Arc<[u32]>>) -> Value {
-        let words = words.into();
-        let form = Form::Fixed { bytes: words.len() as u64 * 4 };
-        self.node(label, form, Home::Constant(words))
+        let known = self.nodes.all().find(|value| self.nodes[*value].home == Home::Input(name));
+        known.unwrap_or_else(|| self.nodes.add(name, form, Home::Input(name)))
     }
 
     pub(in crate::nn) fn push(&mut self, operation: impl Into<Operation>) {
@@ -70,24 +53,6 @@ impl Graph {
     }
 
     pub(in crate::nn) fn form(&self, value: Value) -> Form {
-        self.nodes[value.0].form
-    }
-
-    pub(in crate::nn) fn label(&self, value: Value) -> &str {
-        &self.nodes[value.0].label
-    }
-}
-
-/// Appends a node to a list of them.
-pub(super) fn add_node(nodes: &mut Vec<Node>, label: impl Into<String>, form: Form, home: Home) -> Value {
-    nodes.push(Node { label: label.into(), form, home });
-    Value(nodes.len() - 1)
-}
-
-/// The value whose memory this is: a plane's is that of what it is a plane of.
-pub(super) fn owner(nodes: &[Node], value: Value) -> Value {
-    match nodes[value.0].home {
-        Home::Plane { of, .. } => of,
-        _ => value,
+        self.nodes[value].form
     }
 }

@@ -1,8 +1,7 @@
 //! Which values share memory: each has a buffer from the operation that first writes it to the one
 //! that last uses it.
 
-use super::graph::owner;
-use super::value::{Home, Node, Value};
+use super::value::{Home, Nodes, Value};
 use crate::nn::ops::{Operate, Operation};
 
 /// Buffers by size, and the buffer of each value.
@@ -20,14 +19,14 @@ impl Memory {
     /// A value takes the smallest free buffer that holds it, else a new one. An operation's results never take the memory of
     /// what it reads: a kernel may not read and write one buffer.
     pub(super) fn of(
-        (nodes, examples): (&[Node], usize),
+        (nodes, examples): (&Nodes, usize),
         operations: &[Operation],
         kept: &[Value],
         given: &[Value],
     ) -> Memory {
         let shared = |values: Vec<Value>| -> Vec<Value> {
-            let owners = values.into_iter().map(|value| owner(nodes, value));
-            owners.filter(|value| nodes[value.0].home == Home::Shared).collect()
+            let owners = values.into_iter().map(|value| nodes.owner(value));
+            owners.filter(|value| nodes[*value].home == Home::Shared).collect()
         };
         let uses: Vec<[Vec<Value>; 2]> = operations
             .iter()
@@ -40,7 +39,7 @@ impl Memory {
         }
         kept.iter().for_each(|value| last[value.0] = Some(usize::MAX));
         let mut memory = Memory { buffer_bytes: Vec::new(), buffer_of: vec![None; nodes.len()] };
-        let bytes = |value: &Value| nodes[value.0].form.bytes(examples);
+        let bytes = |value: &Value| nodes[*value].form.bytes(examples);
         let mut free: Vec<usize> = Vec::new();
         // Values in the order in which they came.
         let mut order: Vec<Value> = given.to_vec();
@@ -124,7 +123,7 @@ mod tests {
         let two = graph.activate("two", Activation::Relu, one);
         let three = graph.activate("three", Activation::Relu, two);
         let four = graph.activate("four", Activation::Relu, three);
-        let nodes = (&graph.nodes[..], 1);
+        let nodes = (&graph.nodes, 1);
         let buffers = |memory: &Memory| [one, two, three, four].map(|value| memory.buffer_of[value.0]);
         let memory = Memory::of(nodes, &graph.operations, &[], &[]);
         // Two in turn are enough. What the batch holds has no memory here.

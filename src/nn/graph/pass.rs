@@ -2,7 +2,7 @@
 
 use super::graph::Graph;
 use super::memory::Memory;
-use super::value::{Node, Value};
+use super::value::{Nodes, Value};
 use crate::engine::Engine;
 use crate::nn::ops::{Operate, Operation};
 use crate::nn::{Error, limits};
@@ -11,7 +11,7 @@ use crate::params::Param;
 /// The operations of a pass and their memory, of which nothing is allocated yet.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Nodes,
     pub(super) operations: Vec<Operation>,
     /// How many of them the forward pass has, the losses among them.
     pub(super) forward: usize,
@@ -55,8 +55,8 @@ impl Pass {
     /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
     #[must_use]
     pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
-        let is_kept = |value: &Value| *value == self.logits || label(&self.nodes[value.0].label);
-        let kept: Vec<Value> = (0..self.nodes.len()).map(Value).filter(is_kept).collect();
+        let is_kept = |value: &Value| *value == self.logits || label(&self.nodes[*value].label);
+        let kept: Vec<Value> = self.nodes.all().filter(is_kept).collect();
         let memory = Memory::of((&self.nodes, self.examples), &self.operations, &kept, &self.inputs);
         Pass { memory, kept, ..self }
     }
@@ -99,7 +99,7 @@ impl Pass {
     /// The largest activation of a batch of so many examples. No gradient is larger than what it is the gradient of.
     fn largest(&self, examples: usize) -> (String, u64) {
         let made = self.operations[..self.forward.min(self.operations.len())].iter();
-        let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value.0]);
+        let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value]);
         // The first where several are as large.
         let mut largest = (String::new(), 0);
         for node in made {

@@ -2,7 +2,6 @@
 //! thaws below the cut, and the **top**, which starts from them.
 
 use super::backward::needed;
-use super::graph::owner;
 use super::memory::Memory;
 use super::pass::Pass;
 use super::value::Value;
@@ -31,7 +30,7 @@ impl Pass {
     fn cut(&self, trainable: &dyn Fn(&str) -> bool) -> Option<Cut> {
         let (forward, backward) = self.operations.split_at(self.forward);
         let needed = needed(&self.nodes, forward, trainable);
-        let is_needed = |value: &Value| needed[owner(&self.nodes, *value).0];
+        let is_needed = |value: &Value| needed[self.nodes.owner(*value).0];
         let is_below = |operation: &Operation| !operation.is_loss() && !operation.uses().writes.iter().any(is_needed);
         let (below, mut above): (Vec<Operation>, Vec<Operation>) = forward.iter().cloned().partition(is_below);
         above.extend_from_slice(backward);
@@ -39,7 +38,7 @@ impl Pass {
         if drops || !below.iter().any(|operation| matches!(operation, Operation::Linear(_))) {
             return None;
         }
-        let own = |value: Value| owner(&self.nodes, value);
+        let own = |value: Value| self.nodes.owner(value);
         let read: Vec<Value> = above.iter().flat_map(|operation| operation.uses().reads).map(own).collect();
         let made = below.iter().flat_map(|operation| operation.uses().writes).map(own);
         let mut inputs: Vec<Value> = made.filter(|value| read.contains(value)).collect();

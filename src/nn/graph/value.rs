@@ -1,6 +1,7 @@
 //! A value of a graph: an activation, a gradient or a record, by its shape and not by its bytes.
 
 use crate::nn::ops::activation_bytes;
+use std::ops::Index;
 use std::sync::Arc;
 
 /// A value's place in its graph.
@@ -15,6 +16,10 @@ pub(in crate::nn) struct Node {
     pub(in crate::nn) form: Form,
     pub(in crate::nn) home: Home,
 }
+
+/// The values of a graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::nn) struct Nodes(Vec<Node>);
 
 /// How much a value holds for each example of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,54 @@ pub(in crate::nn) enum Home {
     Own,
     /// A buffer of its own, which holds this from the beginning.
     Constant(Arc<[u32]>),
+}
+
+impl Nodes {
+    pub(in crate::nn) fn add(&mut self, label: impl Into<String>, form: Form, home: Home) -> Value {
+        self.0.push(Node { label: label.into(), form, home });
+        Value(self.0.len() - 1)
+    }
+
+    /// A value in the pass's memory.
+    pub(in crate::nn) fn shared(&mut self, label: impl Into<String>, form: Form) -> Value {
+        self.add(label, form, Home::Shared)
+    }
+
+    /// Words that are the same for every batch.
+    pub(in crate::nn) fn constant(&mut self, label: &str, words: impl Into<Arc<[u32]>>) -> Value {
+        let words = words.into();
+        self.add(label, Form::Fixed { bytes: words.len() as u64 * 4 }, Home::Constant(words))
+    }
+
+    /// The value whose memory this is: a plane's is that of what it is a plane of.
+    pub(super) fn owner(&self, value: Value) -> Value {
+        match self[value].home {
+            Home::Plane { of, .. } => of,
+            _ => value,
+        }
+    }
+
+    /// Gives a value the label of one that is no longer made.
+    pub(super) fn relabel(&mut self, value: Value, gone: Value) {
+        self.0[value.0].label = std::mem::take(&mut self.0[gone.0].label);
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = Value> + use<> {
+        (0..self.0.len()).map(Value)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Index<Value> for Nodes {
+    type Output = Node;
+
+    fn index(&self, value: Value) -> &Node {
+        &self.0[value.0]
+    }
 }
 
 impl Form {

@@ -77,7 +77,7 @@ impl Pass {
     fn own(&self, engine: &Engine) -> Result<HashMap<Value, Buffer>, Error> {
         let mut own = HashMap::new();
         for value in self.operations.iter().flat_map(|operation| operation.uses()) {
-            let Node { label, form, home } = &self.nodes[value.0];
+            let Node { label, form, home } = &self.nodes[value];
             let made = match home {
                 Home::Own if !own.contains_key(&value) => engine.buffer(label, form.bytes(self.examples))?,
                 Home::Constant(words) if !own.contains_key(&value) => engine.buffer_with(label, words)?,
@@ -112,7 +112,7 @@ impl Workspace {
     }
 
     fn labelled(&self, value: Value) -> (&str, Range) {
-        (self.pass.nodes[value.0].label.as_str(), self.shared(value))
+        (self.pass.nodes[value].label.as_str(), self.shared(value))
     }
 
     /// The logits: `[rows, quads(classes)]` vec4.
@@ -153,7 +153,7 @@ impl Workspace {
             return Err(Error::BadConfig { setting, value, allowed: "what the workspace was made for" });
         }
         for value in self.pass.operations.iter().flat_map(|operation| operation.uses()) {
-            let Node { form, home: Home::Input(name), .. } = &self.pass.nodes[value.0] else { continue };
+            let Node { form, home: Home::Input(name), .. } = &self.pass.nodes[value] else { continue };
             let (bytes, needed) = (batch.get(name)?.bytes, form.bytes(self.pass.examples));
             if bytes < needed {
                 return Err(Error::ShortInput { name, bytes, needed });
@@ -165,7 +165,7 @@ impl Workspace {
     /// A value's part of the pass's memory.
     fn shared(&self, value: Value) -> Range {
         let buffer = self.pass.memory.buffer_of[value.0].unwrap_or(0);
-        let bytes = self.pass.nodes[value.0].form.bytes(self.pass.examples);
+        let bytes = self.pass.nodes[value].form.bytes(self.pass.examples);
         Range { buffer: self.buffers[buffer].clone(), offset: 0, bytes }
     }
 }
@@ -262,6 +262,6 @@ impl<E: From<Error>> Placing<'_, E> {
     }
 
     fn node(&self, value: Value) -> &Node {
-        &self.space.pass.nodes[value.0]
+        &self.space.pass.nodes[value]
     }
 }

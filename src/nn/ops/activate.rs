@@ -67,7 +67,7 @@ impl Graph {
     /// activation(z); `module` names what it belongs to.
     pub fn activate(&mut self, module: &str, activation: Activation, z: Value) -> Value {
         let form = self.form(z);
-        let h = self.value(format!("{module}.h"), form);
+        let h = self.nodes.shared(format!("{module}.h"), form);
         self.push(Activate { activation, z, h });
         h
     }

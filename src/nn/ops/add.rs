@@ -18,8 +18,8 @@ pub(in crate::nn) struct Add {
 impl Graph {
     /// x + residual.
     pub fn add(&mut self, x: Value, residual: Value) -> Value {
-        let (label, form) = (format!("{}.sum", self.label(x)), self.form(x));
-        let y = self.value(label, form);
+        let (label, form) = (format!("{}.sum", self.nodes[x].label), self.form(x));
+        let y = self.nodes.shared(label, form);
         self.push(Add { x, residual, y });
         y
     }

@@ -60,8 +60,8 @@ impl Graph {
             rows => Form::Rows { per_example: rows.rows(), width: rows.width() / 3 },
         };
         let position = (self.trains && heads.dropout > 0.0).then(|| self.position());
-        let out = self.value(format!("{module}.out"), form);
-        let lse = self.value(format!("{module}.lse"), Form::words(form.rows() * heads.count));
+        let out = self.nodes.shared(format!("{module}.out"), form);
+        let lse = self.nodes.shared(format!("{module}.lse"), Form::words(form.rows() * heads.count));
         self.push(Attention { heads, qkv, mask, out, lse, position });
         out
     }
@@ -96,7 +96,7 @@ impl Attention {
 impl Operate for Attention {
     fn uses(&self) -> Uses {
         let reads = [Some(self.qkv), Some(self.mask), self.position];
-        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), [self.out, self.lse])
+        Uses::new(reads, [self.out, self.lse])
     }
 
     fn drops(&self) -> bool {
@@ -105,7 +105,7 @@ impl Operate for Attention {
 
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dout) = back.of(self.out).filter(|_| back.needs(self.qkv)) else { return };
-        let delta = back.value("d.attention.delta", back.form(self.lse));
+        let delta = back.nodes.shared("d.attention.delta", back.form(self.lse));
         let dqkv = back.gradient_for(self.qkv);
         back.push(AttentionBackwardQuery { forward: self.clone(), dout, delta, dqkv });
         back.push(AttentionBackwardKeyValue { forward: self.clone(), dout, delta, dqkv });

@@ -24,7 +24,7 @@ impl Graph {
             return x;
         }
         let (form, position) = (self.form(x), self.position());
-        let y = self.value(format!("dropout.{stream}"), form);
+        let y = self.nodes.shared(format!("dropout.{stream}"), form);
         self.push(Dropout { x, y, residual: None, position, rate, stream });
         y
     }
@@ -38,7 +38,7 @@ impl Graph {
 impl Operate for Dropout {
     fn uses(&self) -> Uses {
         let reads = [Some(self.x), self.residual, Some(self.position)];
-        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), [self.y])
+        Uses::new(reads, [self.y])
     }
 
     fn drops(&self) -> bool {

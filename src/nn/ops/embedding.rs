@@ -68,7 +68,7 @@ impl Graph {
         width: usize,
     ) -> Value {
         let form = Form::Rows { per_example: self.context, width };
-        let y = self.value("embedded", form);
+        let y = self.nodes.shared("embedded", form);
         let (types, type_table) = types.unzip();
         let tables = [token_table, position_table].into_iter().chain(type_table).collect();
         self.push(Embedding { tokens, types, tables, y });
@@ -102,7 +102,7 @@ fn shape(TableSizes { entries, width, types }: TableSizes, [examples, context]: 
 
 impl Operate for Embedding {
     fn uses(&self) -> Uses {
-        Uses::new([Some(self.tokens), self.types].into_iter().flatten().collect::<Vec<_>>(), [self.y])
+        Uses::new([Some(self.tokens), self.types], [self.y])
     }
 
     fn params(&self) -> Vec<&str> {
@@ -120,16 +120,16 @@ impl Operate for Embedding {
                 let [names, previous, last] = match names {
                     Some(names) => {
                         let form = Form::words(batch[1]);
-                        let previous = back.node("embedding previous", form, Home::Own);
+                        let previous = back.nodes.add("embedding previous", form, Home::Own);
                         let entries = Form::Fixed { bytes: table.entries as u64 * 4 };
-                        let last = back.node("embedding last", entries, Home::Own);
+                        let last = back.nodes.add("embedding last", entries, Home::Own);
                         back.push(EmbeddingIndex { sizes, names, previous, last });
                         [names, previous, last]
                     }
                     None => {
                         let [positions, previous, last] = position_index(&shape(sizes, batch));
                         [("positions", positions), ("position previous", previous), ("position last", last)]
-                            .map(|(label, words)| back.constant(label, words))
+                            .map(|(label, words)| back.nodes.constant(label, words))
                     }
                 };
                 back.push(EmbeddingBackward { sizes, parameter, names, previous, last, dy, adds });
@@ -161,7 +161,7 @@ impl Operate for EmbeddingIndex {
 
 impl Operate for EmbeddingBackward {
     fn uses(&self) -> Uses {
-        Uses::new([self.names, self.previous, self.last, self.dy], [])
+        Uses::reading([self.names, self.previous, self.last, self.dy])
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -41,9 +41,9 @@ impl Graph {
     /// The layer norm of each row, with `module`'s weight and bias.
     pub fn layer_norm(&mut self, module: &str, x: Value, eps: f32) -> Value {
         let form = self.form(x);
-        let y = self.value(format!("{module}.y"), form);
+        let y = self.nodes.shared(format!("{module}.y"), form);
         let records = Form::Records { bytes_per_example: form.rows() as u64 * 8 };
-        let moments = self.value(format!("{module}.moments"), records);
+        let moments = self.nodes.shared(format!("{module}.moments"), records);
         let (gamma, beta) = (format!("{module}.weight"), format!("{module}.bias"));
         self.push(LayerNorm { gamma, beta, eps, x, residual: None, y, moments });
         y
@@ -67,7 +67,7 @@ impl Operate for LayerNorm {
         let (residual, sum) = self.residual.unzip();
         let writes = [Some(self.y), Some(self.moments), sum];
         let reads = [Some(self.x), residual];
-        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), writes.into_iter().flatten().collect::<Vec<_>>())
+        Uses::new(reads, writes)
     }
 
     fn params(&self) -> Vec<&str> {
@@ -118,7 +118,7 @@ impl Operate for LayerNormBackwardInput {
 
 impl Operate for LayerNormBackwardWeight {
     fn uses(&self) -> Uses {
-        Uses::new([self.dy, self.norm.normed(), self.norm.moments], [])
+        Uses::reading([self.dy, self.norm.normed(), self.norm.moments])
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -50,14 +50,14 @@ pub(in crate::nn) struct LinearBackwardWeight {
 impl Graph {
     /// x Wᵀ + b, with `module`'s weight and bias.
     pub fn linear(&mut self, module: &str, x: Value, outputs: usize) -> Value {
-        let z = self.value(format!("{module}.z"), self.rows_like(x, outputs));
+        let z = self.nodes.shared(format!("{module}.z"), self.rows_like(x, outputs));
         self.linear_into(module, x, z);
         z
     }
 
     /// x Wᵀ with a weight by its own name: a tied embedding is one like any other.
     pub fn product(&mut self, label: &str, weight: &str, x: Value, outputs: usize) -> Value {
-        let z = self.value(label, self.rows_like(x, outputs));
+        let z = self.nodes.shared(label, self.rows_like(x, outputs));
         self.push(Linear { weight: weight.to_owned(), bias: None, x, z, fused: Fused::Nothing });
         z
     }
@@ -66,9 +66,9 @@ impl Graph {
     pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize) -> Value {
         let plane = self.rows_like(x, outputs);
         let form = Form::Planes { count: modules.len(), per_example: plane.rows(), width: outputs };
-        let planes = self.value(label, form);
+        let planes = self.nodes.shared(label, form);
         for (number, module) in modules.iter().enumerate() {
-            let z = self.node(format!("{module}.z"), plane, Home::Plane { of: planes, number });
+            let z = self.nodes.add(format!("{module}.z"), plane, Home::Plane { of: planes, number });
             self.linear_into(module, x, z);
         }
         planes
@@ -149,7 +149,7 @@ impl Operate for Linear {
 impl Operate for LinearBackwardInput {
     fn uses(&self) -> Uses {
         let reads = [Some(self.dz), self.below.map(|(_, z)| z)];
-        Uses::new(reads.into_iter().flatten().collect::<Vec<_>>(), [self.dx]).adding(self.adds)
+        Uses::new(reads, [self.dx]).adding(self.adds)
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
@@ -165,7 +165,7 @@ impl Operate for LinearBackwardInput {
 
 impl Operate for LinearBackwardWeight {
     fn uses(&self) -> Uses {
-        Uses::new([self.dz, self.x], [])
+        Uses::reading([self.dz, self.x])
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -33,10 +33,10 @@ impl Graph {
         let loss = self.operations.iter().filter(|operation| operation.is_tally()).count();
         // Evaluation makes no gradient; what is bound in its place is left alone.
         let gradient = if self.trains { self.form(logits) } else { Form::Fixed { bytes: 16 } };
-        let label = format!("d.{}", self.label(logits));
-        let dlogits = self.value(label, gradient);
+        let label = format!("d.{}", self.nodes[logits].label);
+        let dlogits = self.nodes.shared(label, gradient);
         let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
-        let verdicts = self.value("verdicts", Form::Records { bytes_per_example });
+        let verdicts = self.nodes.shared("verdicts", Form::Records { bytes_per_example });
         let (trains, position) = (self.trains, self.position());
         self.push(SoftmaxCrossEntropy { logits, labels, dlogits, verdicts, trains });
         self.push(Tally { verdicts, position, rows: logits, loss });
@@ -78,7 +78,7 @@ impl Operate for SoftmaxCrossEntropy {
 
 impl Operate for Tally {
     fn uses(&self) -> Uses {
-        Uses::new([self.verdicts, self.position], [])
+        Uses::reading([self.verdicts, self.position])
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

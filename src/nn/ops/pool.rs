@@ -27,7 +27,7 @@ impl Graph {
     /// The mean over the tokens of each example that the mask leaves.
     pub fn mean_pool(&mut self, x: Value, mask: Value) -> Value {
         let form = Form::Rows { per_example: 1, width: self.form(x).width() };
-        let y = self.value("pooled", form);
+        let y = self.nodes.shared("pooled", form);
         self.push(MeanPool { x, mask, y });
         y
     }
@@ -36,7 +36,7 @@ impl Graph {
     pub fn first_token(&mut self, x: Value) -> Value {
         let (batch, context) = (counted(self.examples), counted(self.context));
         let mask = first_tokens(&Pool { batch, context, ..Pool::default() });
-        let mask = self.constant("first tokens", mask);
+        let mask = self.nodes.constant("first tokens", mask);
         self.mean_pool(x, mask)
     }
 }
