@@ -9,7 +9,7 @@
 use criterion::{Criterion, SamplingMode};
 use gradus::engine::layout::{Dropout, Embedding, LayerNorm, Linear, Loss, Pool, Position, pcg};
 use gradus::engine::{AdapterChoice, Dispatch, Engine, Program, Range, Submission};
-use gradus::nn::ops::{self, After, Gradient};
+use gradus::nn::ops::{self, After};
 use gradus::nn::{Activation, Error};
 use gradus::params::Storage;
 use std::time::Duration;
@@ -152,22 +152,21 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     engine.submit(&Submission { programs: &[&prepared], ..Submission::default() })?;
     let memory = [tokens.clone(), previous, last, y.clone(), dtable.clone()];
     let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), false)?;
-    let loss = Loss::new(rows, entries, 1.0);
+    let loss = Loss::new(rows, entries);
     let (z, dz) = (numbers(rows * loss.quads as usize * 4)?, numbers(rows * loss.quads as usize * 4)?);
     let (verdicts, metrics, position) = (numbers(2 * rows)?, numbers(8)?, numbers(4)?);
     let pool = Pool::new(work.batch, work.context, hidden);
     let (pooled, mask) = (numbers(work.batch * hidden)?, names(engine, rows, 2)?);
     let tables = [table, positions.clone()].map(|table| (table, Storage::F32));
-    let judged = [z, tokens.clone(), dz, verdicts.clone()];
+    let judged = [z, tokens.clone(), dz, verdicts.clone(), position.clone()];
     Ok(vec![
         ("", ops::embedding(engine, &shape, [tokens, y.clone()], tables, None)?),
         ("", index),
         ("overwrite", overwrite.clone()),
         ("overwrite", with_squares(engine, overwrite, dtable)?),
         ("accumulate", ops::embedding_backward(engine, &shape, memory, true)?),
-        ("train", ops::softmax_cross_entropy(engine, &loss, judged.clone(), Gradient::Scaled)?),
-        ("mean", ops::softmax_cross_entropy(engine, &loss, judged.clone(), Gradient::Mean)?),
-        ("evaluate", ops::softmax_cross_entropy(engine, &loss, judged, Gradient::None)?),
+        ("train", ops::softmax_cross_entropy(engine, &loss, judged.clone(), true)?),
+        ("evaluate", ops::softmax_cross_entropy(engine, &loss, judged, false)?),
         ("", ops::tally(engine, &loss, [verdicts, metrics, position])?),
         ("", ops::mean_pool(engine, &pool, [y, mask.clone(), pooled.clone()])?),
         ("", ops::mean_pool_backward(engine, &pool, [pooled, mask, positions])?),

@@ -125,7 +125,7 @@ impl Work {
         let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
         let space = self.model.training(self.batch, self.context, |_| true)?.allocate(engine)?;
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
         let mut forward = space.dispatches(&self.batch(engine)?, loss, parameter, gradient, false)?;
         let tally = forward.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
         let backward = forward.split_off(tally + 1);

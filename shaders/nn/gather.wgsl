@@ -3,7 +3,8 @@
 //   batch = step mod batches_per_epoch · micro_batches + micro           epoch = step div batches_per_epoch
 //   x[r] = data[order_epoch(batch · rows + r)]                            order: a seeded bijection, new every epoch
 //
-// With SHUFFLE = 0 the rows come in their own order (evaluation).
+// With SHUFFLE = 0 the rows come in their own order (evaluation). Rows behind the last one are zeros with the label
+// IGNORED; all others count.
 //
 //   0 data     [samples, quads]       vec4
 //   1 labels   [samples]
@@ -17,6 +18,7 @@
 #import table
 #import rng
 #import clock
+#import tokens
 
 struct Gather {                // 32 bytes
     samples: u32,
@@ -53,14 +55,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let epoch = step / shape.steps_per_epoch;
     let batch = step % shape.steps_per_epoch * shape.micro_batches + shape.micro;
     var sample = batch * shape.rows + r;
-    if (SHUFFLE != 0u) {
-        sample = shuffled(sample, shape.samples, pcg(shape.seed ^ pcg(epoch)));
+    var label = IGNORED;
+    var values = vec4<f32>();
+    if (sample < shape.samples) {
+        if (SHUFFLE != 0u) {
+            sample = shuffled(sample, shape.samples, pcg(shape.seed ^ pcg(epoch)));
+        }
+        label = labels[sample];
+        values = data[sample * shape.quads + q];
     }
-    x[r * shape.quads + q] = data[sample * shape.quads + q];
+    x[r * shape.quads + q] = values;
     if (q == 0u) {
-        y[r] = labels[sample];
+        y[r] = label;
     }
     if (at == 0u) {
-        position = Position(step, epoch, batch, 0u);
+        let counting = samples_in(batch - shape.micro, shape.micro_batches, shape.rows, shape.samples);
+        position = Position(step, epoch, batch, counting);
     }
 }

@@ -1,10 +1,11 @@
 // Gathers what a frozen trunk made of a batch's examples from where it is kept: the rows of the batch that the gather
 // before it has drawn, in the same order.
 //
-//   s = order_epoch(batch · rows + r)        out[r] = cached[s - first]  for first <= s < first + count, else left alone
+//   s = order_epoch(batch mod batches · rows + r)
+//   out[r] = cached[s - first]               for first <= s < first + count, else left alone
 //
 // The kept examples may lie in several pages; each has a dispatch of its own, and a row is written by the one that holds
-// it. With SHUFFLE = 0 examples come in their own order, and begin anew behind the last one.
+// it. With SHUFFLE = 0 examples come in their own order. Rows behind the last one are zeros.
 //
 //   0 cached   [count, quads]         vec4: a page of examples
 //   1 out      [rows, quads]          vec4
@@ -20,8 +21,8 @@ struct GatherCached {          // 32 bytes
     seed: u32,
     first: u32,                // example of this page
     count: u32,                // examples of this page
+    batches: u32,              // that the kept examples make: those of an epoch, or of a step
     pad0: u32,
-    pad1: u32,
 }
 
 override WORKGROUP: u32 = 256u;
@@ -39,7 +40,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (r >= shape.rows) {
         return;
     }
-    var sample = (position.batch * shape.rows + r) % shape.samples;
+    var sample = position.batch % shape.batches * shape.rows + r;
+    if (sample >= shape.samples) {
+        out[at] = vec4<f32>();
+        return;
+    }
     if (SHUFFLE != 0u) {
         sample = shuffled(sample, shape.samples, pcg(shape.seed ^ pcg(position.epoch)));
     }

@@ -7,8 +7,8 @@
 //   labels[r] = label of s
 //
 // With SHUFFLE = 0 sequences come in their own order (evaluation). Rows behind the last one have the label IGNORED and
-// a mask of zeros. A sequence is one record, label and types packed with its tokens: as arrays of their own they and
-// the results would be ten storage buffers.
+// a mask of zeros; all others count. A sequence is one record, label and types packed with its tokens: as arrays of
+// their own they and the results would be ten storage buffers.
 //
 //   0 sequences  [samples, 2 + context]  label, length, then token | type << TYPE_SHIFT
 //   1 tokens     [rows, context]
@@ -82,6 +82,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         labels[r] = label;
     }
     if (at == 0u) {
-        position = Position(step, epoch, batch, 0u);
+        let counting = samples_in(batch - shape.micro, shape.micro_batches, shape.rows, shape.samples);
+        position = Position(step, epoch, batch, counting);
     }
 }

@@ -7,7 +7,7 @@
 //
 // Windows tile the stream; the offset, below `offsets`, moves their borders every epoch. With SHUFFLE = 0 they come in
 // their own order from token 0 on (evaluation). What has no token after it, and rows behind the last window, are
-// padding: token 0, target IGNORED, mask 0.
+// padding: token 0, target IGNORED, mask 0. All other targets count; when training, windows are whole.
 //
 //   0 tokens   [tokens]
 //   1 inputs   [rows, context]
@@ -75,7 +75,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         mask[at] = 0u;
     }
     if (at == 0u) {
-        position = Position(step, epoch, batch, 0u);
+        let first = batch - shape.micro;
+        let windows = samples_in(first, shape.micro_batches, shape.rows, shape.samples);
+        let counting = min(windows * shape.context, shape.tokens - 1u - first * shape.rows * shape.context);
+        position = Position(step, epoch, batch, counting);
     }
 }
 

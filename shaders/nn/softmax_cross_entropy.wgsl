@@ -1,11 +1,12 @@
 // Softmax cross-entropy: loss, its gradient and whether the answer is right, row by row, from logits.
 //
 //   loss[r] = log sum_c exp(z[r, c] - m) + m - (1 - s) z[r, label] - s mean_c z[r, c]       m = max_c z[r, c]
-//   dz[r, c] = scale (softmax(z[r])_c - (1 - s) [c = label] - s / classes)                  s: label smoothing
+//   dz[r, c] = (softmax(z[r])_c - (1 - s) [c = label] - s / classes) / counting             s: label smoothing
 //
-// As torch.nn.functional.cross_entropy. A row whose label is `ignore` has no loss and no gradient. With MEAN = 1 scale
-// is divided by the number of rows of this batch that count; each workgroup counts them for itself, as they are few
-// beside the logits. Where none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
+// As torch.nn.functional.cross_entropy. A row whose label is `ignore` has no loss and no gradient. All others weigh the
+// same: one over the rows of the whole step that count, in whatever micro-batches they come. Where the position does not
+// say how many they are, the batch is the step, and each workgroup counts its rows: they are few beside the logits. Where
+// none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
 //
 // A row is right where the first of its largest logits is the label's. One without a largest, as a NaN is among its logits
 // or a +inf, is spoiled: its loss and its gradient are NaN, and it is wrong. Bits of the logits, as they are loaded, say so:
@@ -17,14 +18,15 @@
 //   1 labels   [rows]
 //   2 dz       [rows, quads]          vec4, zero behind the last class
 //   3 verdicts [rows]
-//   4 shape
+//   4 position                        its `counting`
+//   5 shape
 #import quad
 #import rows
 #import loss
+#import metrics
 #import float
 
 override GRADIENT: u32 = 1u;
-override MEAN: u32 = 0u;
 
 // vec4s that a lane adds up before it adds to the whole.
 const BLOCK: u32 = 64u;
@@ -35,12 +37,13 @@ const LOWEST: f32 = -3.4e38;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> dz: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> verdicts: array<Verdict>;
-@group(0) @binding(4) var<uniform> shape: Loss;
+@group(0) @binding(4) var<storage, read> position: Position;
+@group(0) @binding(5) var<uniform> shape: Loss;
 
 var<workgroup> counts: array<u32, WORKGROUP>;
 
 // Rows of the batch that count, by all lanes of the workgroup together.
-fn rows_that_count(lane: u32) -> u32 {
+fn count_rows(lane: u32) -> u32 {
     var count = 0u;
     for (var r = lane; r < shape.rows; r += WORKGROUP) {
         count += select(1u, 0u, labels[r] == shape.ignore);
@@ -97,12 +100,12 @@ fn sums_of(row: u32, first: u32, label: u32, largest: f32) -> Sums {
     return Sums(total(powers), total(logits), total(earlier), total(spoilers));
 }
 
-fn store_gradient(row: u32, first: u32, label: u32, largest: f32, powers: f32, scale: f32, spoiled: bool) {
+fn store_gradient(row: u32, first: u32, label: u32, largest: f32, powers: f32, weight: f32, spoiled: bool) {
     let even = shape.smoothing / f32(shape.classes);
     for (var q = first; q < shape.quads; q += LANES) {
         let softmax = exp(z[row + q] - largest) / powers;
         let target_part = select(vec4<f32>(even), vec4<f32>(1.0 - shape.smoothing + even), 4u * q + QUAD == vec4<u32>(label));
-        let bits = bitcast<vec4<u32>>(scale * (softmax - target_part));
+        let bits = bitcast<vec4<u32>>(weight * (softmax - target_part));
         let gradient = select(bits, vec4<u32>(QUIET_NAN), vec4<bool>(spoiled));
         dz[row + q] = bitcast<vec4<f32>>(select(vec4<u32>(), gradient, inside(q, shape.classes)));
     }
@@ -120,10 +123,11 @@ fn main(
     let first = lane % LANES;
     let label = min(labels[place], shape.classes - 1u);
     let counts = labels[place] != shape.ignore;
-    var scale = shape.scale;
-    if (MEAN != 0u) {
-        scale /= f32(max(rows_that_count(lane), 1u));
+    var counting = position.counting;
+    if (GRADIENT != 0u && counting == 0u) {
+        counting = count_rows(lane);
     }
+    let weight = 1.0 / f32(max(counting, 1u));
     let largest = row_max(lane, largest_of(row, first));
     let own = sums_of(row, first, label, largest);
     let powers = row_sum(lane, own.powers);
@@ -134,7 +138,7 @@ fn main(
         return;
     }
     if (GRADIENT != 0u && counts) {
-        store_gradient(row, first, label, largest, powers, scale, spoiled);
+        store_gradient(row, first, label, largest, powers, weight, spoiled);
     } else if (GRADIENT != 0u) {
         for (var q = first; q < shape.quads; q += LANES) {
             dz[row + q] = vec4<f32>();

@@ -4,11 +4,11 @@ struct Loss {                  // 32 bytes
     rows: u32,
     classes: u32,
     quads: u32,                // vec4s in a row of z
-    scale: f32,                // on the gradient of a row: 1 / rows for a mean over rows
     ignore: u32,               // a row with this label does not count
     smoothing: f32,            // of the target: this part of it is spread evenly over the classes
     pad0: u32,
     pad1: u32,
+    pad2: u32,
 }
 
 struct Verdict {               // 8 bytes, one a row

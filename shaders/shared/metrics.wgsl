@@ -4,7 +4,12 @@ struct Position {              // 16 bytes, written by gather
     step: u32,
     epoch: u32,
     batch: u32,                // batch inside the epoch; 0: counting starts anew
-    pad0: u32,
+    counting: u32,             // rows of the whole step that count; 0: nobody says
+}
+
+// Samples in so many batches of an epoch, from batch `first` on. There are none behind the last sample.
+fn samples_in(first: u32, batches: u32, rows: u32, samples: u32) -> u32 {
+    return min(batches * rows, samples - min(first * rows, samples));
 }
 
 struct Metrics {               // 32 bytes, read back by the host

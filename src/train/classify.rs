@@ -4,7 +4,7 @@ use super::Error;
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, DataSet};
-use crate::engine::layout::{Gather, IGNORED};
+use crate::engine::layout::Gather;
 use crate::engine::{Buffer, Engine, count};
 use crate::nn::models::Mlp;
 
@@ -47,23 +47,23 @@ impl Set for DataSet {
     }
 
     fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error> {
-        let resident = resident(engine, ["train values", "train labels"], self, 1)?;
+        let resident = resident(engine, ["train values", "train labels"], self)?;
         let steps = self.steps_per_epoch(size, seed)?;
-        let sizes = Gather { seed, ..gather(self, self.rows(), size, steps)? };
+        let sizes = Gather { seed, ..gather(self, size, steps)? };
         Ok(Examples::shuffled(resident, Sizes::Rows(sizes)))
     }
 
     fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error> {
-        let resident = resident(engine, ["test values", "test labels"], self, rows)?;
+        let resident = resident(engine, ["test values", "test labels"], self)?;
         let batches = self.rows().div_ceil(rows);
-        let sizes = gather(self, batches * rows, BatchSize { rows, micro_batches: 1 }, batches as u64)?;
+        let sizes = gather(self, BatchSize { rows, micro_batches: 1 }, batches as u64)?;
         Ok(Examples::in_turn(resident, Sizes::Rows(sizes)))
     }
 }
 
-fn gather(set: &DataSet, samples: usize, size: BatchSize, steps: u64) -> Result<Gather, Error> {
+fn gather(set: &DataSet, size: BatchSize, steps: u64) -> Result<Gather, Error> {
     Ok(Gather {
-        samples: count("rows", samples)?,
+        samples: count("rows", set.rows())?,
         rows: count("rows", size.rows)?,
         quads: count("inputs", set.inputs().div_ceil(4))?,
         steps_per_epoch: count("steps", steps)?,
@@ -72,11 +72,8 @@ fn gather(set: &DataSet, samples: usize, size: BatchSize, steps: u64) -> Result<
     })
 }
 
-/// The rows of a set on the device, in whole batches of so many: those behind its last one do not count.
-fn resident(engine: &Engine, names: [&str; 2], set: &DataSet, batch: usize) -> Result<Vec<Buffer>, Error> {
-    let rows = set.rows().next_multiple_of(batch);
-    let (mut values, mut labels) = (set.padded(0, set.rows()), set.labels().to_vec());
-    values.resize(values.len() / set.rows() * rows, 0.0);
-    labels.resize(rows, IGNORED);
-    Ok(vec![engine.buffer_with(names[0], &values)?, engine.buffer_with(names[1], &labels)?])
+/// The rows of a set on the device.
+fn resident(engine: &Engine, names: [&str; 2], set: &DataSet) -> Result<Vec<Buffer>, Error> {
+    let values = set.padded(0, set.rows());
+    Ok(vec![engine.buffer_with(names[0], &values)?, engine.buffer_with(names[1], set.labels())?])
 }

@@ -83,7 +83,7 @@ impl Set {
     ) -> Result<Program, Error> {
         let mut space = pass.allocate_within(engine, activations)?;
         space.metrics = vec![self.metrics.clone()];
-        let loss = self.loss(config);
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..self.examples.order().micro_batches {
@@ -94,15 +94,6 @@ impl Set {
             program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > 0)?);
         }
         Ok(program)
-    }
-
-    fn loss(&self, config: &Config) -> LossOptions {
-        let micro_batches = self.examples.order().micro_batches;
-        let (is_mean, scale) = match self.batch.context {
-            1 => (false, 1.0 / config.rows_per_step() as f32),
-            _ => (true, 1.0 / micro_batches as f32),
-        };
-        LossOptions { ignore: IGNORED, smoothing: 0.0, scale, is_mean, seed: config.seed }
     }
 
     /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.

@@ -41,7 +41,7 @@ pub fn sample(
         .with("mask", numbers("mask", 1)?.all())
         .with("labels", numbers("targets", IGNORED)?.all());
     let space = model.evaluation(1, context)?.allocate(engine)?;
-    let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 0 };
+    let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 0 };
     let parameter = |name: &str| parameters.place(name).map_err(Error::from);
     let mut program = Program::new("sample");
     program.dispatches = space.dispatches(&batch, loss, parameter, |_| Ok(None), false)?;

@@ -56,7 +56,7 @@ impl Trunk {
         let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
         program.dispatches.push(examples.one_by_one(batch.examples).gather(engine, batch, &table, 0)?);
-        let none = LossOptions { ignore: 0, smoothing: 0.0, scale: 0.0, is_mean: false, seed: 0 };
+        let none = LossOptions { ignore: 0, smoothing: 0.0, seed: 0 };
         program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
         trunk.fill(engine, &engine.prepare(program)?, &table, &made)?;
         Ok(Some(trunk))
@@ -119,26 +119,28 @@ impl Trunk {
     /// Puts a micro-batch's values where the pass behind the trunk reads them.
     pub(super) fn gathers(&self, engine: &Engine, top: &Workspace, position: &Range) -> Result<Vec<Dispatch>, Error> {
         let mut dispatches = Vec::new();
+        let Order { samples, rows, steps_per_epoch, micro_batches, seed } = self.order;
         for (label, input) in top.inputs() {
             let Some(kept) = self.values.iter().find(|kept| kept.label == label) else { continue };
             let shape = GatherCached {
-                samples: self.order.samples,
-                rows: self.order.rows,
+                samples,
+                rows,
                 quads: count("vec4s of an example", kept.example_bytes / 16)?,
-                seed: self.order.seed.unwrap_or(0),
-                count: self.order.samples,
+                seed: seed.unwrap_or(0),
+                count: samples,
+                batches: steps_per_epoch * micro_batches,
                 ..GatherCached::default()
             };
             match &kept.memory {
                 Memory::Device { pages, examples } => {
                     for (page, first) in pages.iter().zip((0..).step_by(*examples as usize)) {
                         let shape = GatherCached { first, count: *examples, ..shape };
-                        dispatches.push(gather(engine, page, &input, position, shape, self.order.seed.is_some())?);
+                        dispatches.push(gather(engine, page, &input, position, shape, seed.is_some())?);
                     }
                 }
                 Memory::Host { window, .. } => {
-                    let samples = self.order.rows * self.order.micro_batches;
-                    let shape = GatherCached { samples, count: samples, ..shape };
+                    let samples = rows * micro_batches;
+                    let shape = GatherCached { samples, count: samples, batches: micro_batches, ..shape };
                     dispatches.push(gather(engine, window, &input, position, shape, false)?);
                 }
             }

@@ -60,7 +60,7 @@ struct Results {
     dqkv: Vec<f32>,
 }
 
-const POSITION: Position = Position { step: 12, epoch: 1, batch: 5, pad0: 0 };
+const POSITION: Position = Position { step: 12, epoch: 1, batch: 5, counting: 0 };
 
 impl Case {
     fn new([batch, context, heads, quads]: [u32; 4], fused: bool, sight: Sight, tokens: Tokens, seed: u32) -> Case {

@@ -159,6 +159,61 @@ fn gather_sequences_equals_its_twin() {
     }
 }
 
+/// Checks that each micro-batch of each step tells how many rows of the step count; gives the rows that the steps draw, and
+/// how many of them count. A micro-batch is its targets or labels, and its position.
+fn counted(shape: [u32; 2], micro_batch: impl Fn(u32, u32) -> (Vec<u32>, Position)) -> [usize; 2] {
+    let [steps_per_epoch, micro_batches] = shape;
+    let mut all = [0, 0];
+    for step in 0..steps_per_epoch {
+        let drawn: Vec<(Vec<u32>, Position)> = (0..micro_batches).map(|micro| micro_batch(step, micro)).collect();
+        let counting = drawn.iter().flat_map(|(labels, _)| labels).filter(|label| **label != IGNORED).count();
+        let told: Vec<u32> = drawn.iter().map(|(_, position)| position.counting).collect();
+        assert!(told.iter().all(|told| *told as usize == counting), "step {step}: {told:?}, not {counting}");
+        all = [all[0] + drawn.iter().map(|(labels, _)| labels.len()).sum::<usize>(), all[1] + counting];
+    }
+    all
+}
+
+#[test]
+fn gathers_tell_how_many_rows_of_the_step_count() {
+    for engine in engines() {
+        for (samples, rows, micro_batches) in SIZES {
+            let (stream, set) = (stream((samples + 1) * 9 + 5), set(samples, 9));
+            let size = size(rows, micro_batches);
+            let run = |shuffle: bool, step: u32| Run { shuffle, ..Run::at(step) };
+            let tokens_of = |shape: GatherTokens, shuffle: bool| {
+                counted([shape.steps_per_epoch, shape.micro_batches], |step, micro| {
+                    let mut drawn = tokens(&engine, &stream, GatherTokens { micro, ..shape }, run(shuffle, step));
+                    (drawn.results.swap_remove(1), drawn.position)
+                })
+            };
+            let sequences_of = |shape: GatherSequences, shuffle: bool| {
+                counted([shape.steps_per_epoch, shape.micro_batches], |step, micro| {
+                    let mut drawn = sequences(&engine, &set, GatherSequences { micro, ..shape }, run(shuffle, step));
+                    (drawn.results.swap_remove(3), drawn.position)
+                })
+            };
+            // All that is drawn to train counts. What is tested has padding; so have steps behind the last sample.
+            let (windows, labelled) =
+                (stream.batches(9, size, 7).expect("a shape"), set.batches(size, 7).expect("a shape"));
+            for [drawn, counting] in [tokens_of(windows, true), sequences_of(labelled, true)] {
+                assert_eq!(drawn, counting, "{samples} samples");
+            }
+            let evaluation = stream.evaluation(9, rows as usize).expect("a shape");
+            assert_eq!(tokens_of(evaluation, false)[1], stream.tokens().len() - 1);
+            assert_eq!(sequences_of(set.evaluation(rows as usize).expect("a shape"), false)[1], samples as usize);
+            for shuffle in [true, false] {
+                let steps_per_epoch = labelled.steps_per_epoch + 2;
+                let beyond = sequences_of(GatherSequences { steps_per_epoch, ..labelled }, shuffle);
+                assert_eq!(beyond[1], samples as usize, "{shuffle}");
+                let steps_per_epoch = windows.steps_per_epoch + 2;
+                let beyond = tokens_of(GatherTokens { steps_per_epoch, ..windows }, shuffle);
+                assert_eq!(beyond[1], windows.samples as usize * 9, "{shuffle}");
+            }
+        }
+    }
+}
+
 /// Where the windows of an epoch start, in the order drawn; each is checked to be whole.
 fn starts(engine: &Engine, stream: &TokenStream, shape: GatherTokens, epoch: u32) -> Vec<u32> {
     let mut starts = Vec::new();

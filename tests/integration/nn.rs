@@ -8,11 +8,11 @@ use crate::support::{assert_close, engines, gpu, gpus, noise, sized_engines};
 use crate::transformer_bed::LOSS;
 use crate::trial::{JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, words};
 use gradus::engine::kernels::GATHER;
-use gradus::engine::layout::{Gather, Linear, Loss, Metrics, Position, TableHeader, TableRow, pcg, shuffled};
+use gradus::engine::layout::{Gather, IGNORED, Linear, Loss, Metrics, Position, TableHeader, TableRow, pcg, shuffled};
 use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling};
 use gradus::nn::models::Mlp;
-use gradus::nn::ops::{self, Gradient};
-use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Parameter, Workspace};
+use gradus::nn::ops;
+use gradus::nn::{Activation, Batch, Error, Family, Parameter, Workspace};
 use gradus::params::Storage;
 use std::collections::{HashMap, HashSet};
 
@@ -57,20 +57,19 @@ impl Model {
     }
 
     /// Forward, the loss, and the backward pass to the parameters that `trained` names, with the memory they work in.
-    fn pass(&self, trained: impl Fn(&str) -> bool, scale: f32, accumulate: bool) -> (Vec<Dispatch>, Workspace) {
+    fn pass(&self, trained: impl Fn(&str) -> bool, accumulate: bool) -> (Vec<Dispatch>, Workspace) {
         let pass = self.mlp.training(self.batch.examples, 1, trained).expect("a pass");
         let mut space = pass.allocate(&self.engine).expect("memory");
         space.metrics = vec![self.metrics.clone()];
-        let loss = LossOptions { scale, is_mean: false, ..LOSS };
         let place = |name: &str| Ok::<Parameter, Error>((self.values[name].all(), Storage::F32));
         let gradient = |name: &str| Ok(Some(self.gradients[name].all()));
-        let dispatches = space.dispatches(&self.batch, loss, place, gradient, accumulate).expect("dispatches");
+        let dispatches = space.dispatches(&self.batch, LOSS, place, gradient, accumulate).expect("dispatches");
         (dispatches, space)
     }
 
     /// What of it comes behind the loss.
     fn backward(&self, trained: impl Fn(&str) -> bool) -> Vec<Dispatch> {
-        let mut dispatches = self.pass(trained, 1.0, false).0;
+        let mut dispatches = self.pass(trained, false).0;
         let tally = dispatches.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
         dispatches.split_off(tally + 1)
     }
@@ -128,7 +127,7 @@ fn trial(engine: &Engine, pass: Pass, [rows, inputs, outputs]: [usize; 3], seed:
     };
     let model = Model::new(engine, sizes, rows, Activation::Relu);
     let dispatch = match pass {
-        Pass::Forward | Pass::Activated => model.pass(|_| true, 1.0, false).0.remove(0),
+        Pass::Forward | Pass::Activated => model.pass(|_| true, false).0.remove(0),
         Pass::BackwardInput => model.backward(|_| true).remove(1),
         Pass::BackwardWeight => model.backward(|_| true).remove(0),
     };
@@ -257,30 +256,32 @@ fn check_loss(
 ) -> Metrics {
     let rows = z.len() / classes;
     let quads = classes.div_ceil(4);
-    let scale = 0.25 / rows as f32;
-    let mut shape = Loss::new(rows, classes, scale);
+    let mut shape = Loss::new(rows, classes);
     let mut labels = labels(case as u32 + 50, rows, classes);
-    let gradient = [Gradient::Scaled, Gradient::Mean, Gradient::None][case % 3];
-    if gradient != Gradient::Scaled {
+    // A micro-batch of four, a batch that is the step, an evaluation.
+    let (counting, trains) = [(4 * rows as u32, true), (0, true), (0, false)][case % 3];
+    if counting == 0 {
         // Every second row is left out, the last one never: that all are is another test.
         shape.ignore = 77_777;
         labels.iter_mut().rev().skip(1).step_by(2).for_each(|label| *label = 77_777);
         shape.smoothing = 0.1;
     }
+    let weight = 1.0 / f64::from(counting.max(rows.div_ceil(2) as u32));
     let any = gpu.buffer("any", 16).expect("a buffer").all();
-    let four = [any.clone(), any.clone(), any.clone(), any.clone()];
-    let dispatch = ops::softmax_cross_entropy(gpu, &shape, four, gradient).expect("a dispatch");
+    let five = [(); 5].map(|()| any.clone());
+    let dispatch = ops::softmax_cross_entropy(gpu, &shape, five, trains).expect("a dispatch");
     let memory = vec![
         // The padding of the logits is not the loss's to read.
         padded(&z, classes, 1e9),
         labels.clone(),
         junk(rows * quads * 4),
         junk(rows * 2),
+        bytemuck::cast_slice(&[Position { counting, ..Position::default() }]).to_vec(),
         bytemuck::cast_slice(&[shape]).to_vec(),
     ];
     let trial = Trial::of(&dispatch, memory);
     let (got, expected) = (trial.run(gpu, 0), trial.run(&Engine::twins(), 0));
-    assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * f64::from(scale));
+    assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-6 * weight);
     let marks = |memory: &[Vec<u32>]| -> Vec<u32> { memory[3].iter().skip(1).step_by(2).copied().collect() };
     assert_eq!(marks(&got), marks(&expected), "verdicts of {what}");
     let losses = |memory: &[Vec<u32>]| -> Vec<f32> { floats(&memory[3]).iter().step_by(2).copied().collect() };
@@ -298,7 +299,7 @@ fn check_tally(
     batch: u32,
     before: Option<Metrics>,
 ) -> Metrics {
-    let position = Position { step: 9, epoch: 3, batch, pad0: 0 };
+    let position = Position { step: 9, epoch: 3, batch, counting: 0 };
     let junk_metrics = Metrics { loss_sum: JUNK, correct: 77, rows: 77, loss: JUNK, epoch: 77, ..Metrics::default() };
     let memory = vec![
         verdicts,
@@ -363,10 +364,14 @@ const GATHERS: [(u32, u32, u32, u32, u32); 9] = [
     (1797, 3, 599, 1, 1),
 ];
 
+/// The same, with more places than there are samples.
+const GATHERS_BEYOND: [(u32, u32, u32, u32, u32); 5] =
+    [(1, 7, 1, 1, 1), (2, 1, 3, 1, 2), (5, 3, 2, 1, 3), (65, 9, 1, 8, 5), (65, 3, 9, 3, 16)];
+
 #[test]
 fn nn_gather_equals_its_twin() {
     let Some(gpu) = gpu() else { return };
-    for (samples, rows, micro_batches, steps_per_epoch, quads) in GATHERS {
+    for (samples, rows, micro_batches, steps_per_epoch, quads) in GATHERS.into_iter().chain(GATHERS_BEYOND) {
         for (case, seed) in [0, 1, 42, u32::MAX].into_iter().enumerate() {
             let (case, micro) = (case as u32, case as u32 % micro_batches);
             let shape = Gather { samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0: 0 };
@@ -430,6 +435,40 @@ fn nn_gather_visits_every_sample_once_an_epoch() {
     }
 }
 
+/// What stands behind the last sample is junk, and would be seen.
+#[test]
+fn nn_gather_reads_nothing_behind_the_last_sample() {
+    for engine in engines() {
+        for (samples, rows, micro_batches, steps_per_epoch, quads) in GATHERS_BEYOND {
+            for (shuffle, step) in
+                [0.0, 1.0].into_iter().flat_map(|way| (0..steps_per_epoch).map(move |step| (way, step)))
+            {
+                let (mut drawn, mut told) = (0, Vec::new());
+                for micro in 0..micro_batches {
+                    let shape =
+                        Gather { samples, rows, quads, steps_per_epoch, micro_batches, micro, seed: 7, pad0: 0 };
+                    let mut trial = gather_trial(shape, 0);
+                    trial.set("SHUFFLE", shuffle);
+                    let memory = trial.run(&engine, step);
+                    let first = (step * micro_batches + micro) * rows;
+                    for (r, place) in (0..rows as usize).zip(first..) {
+                        let row = &floats(&memory[2])[r * quads as usize * 4..][..quads as usize * 4];
+                        let what = format!("row {r} of step {step}, {shape:?} on {}", engine.name());
+                        let is_nothing = memory[3][r] == IGNORED && row.iter().all(|value| *value == 0.0);
+                        assert!(if place < samples { memory[3][r] < 10 + samples } else { is_nothing }, "{what}");
+                        drawn += u32::from(place < samples);
+                    }
+                    told.push(bytemuck::from_bytes::<Position>(bytemuck::cast_slice(&memory[4][..4])).counting);
+                }
+                assert!(
+                    told.iter().all(|counting| *counting == drawn),
+                    "{told:?}, not {drawn}: {samples}, step {step}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn nn_shuffled_is_a_bijection_that_moves_nearly_everything() {
     for count in (1..300).chain([1023, 1024, 1025, 1797, 60_000]) {
@@ -487,7 +526,7 @@ fn nn_gradient_is_the_slope_of_the_loss() {
             values.iter_mut().for_each(|value| *value *= 3.0);
             engine.write(&model.values[name], 0, values).expect("a write");
         }
-        let (pass, space) = model.pass(|_| true, 1.0 / rows as f32, false);
+        let (pass, space) = model.pass(|_| true, false);
         run(&engine, pass.clone(), 0);
         let gradients: Vec<Vec<f32>> = start.iter().map(|(name, _)| model.gradient(name)).collect();
         let loss_at = |values: &[Vec<f32>]| {
@@ -536,7 +575,7 @@ fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
     for engine in engines() {
         let model = Model::new(&engine, &[8, 7, 6, 5, 3], 4, Activation::Gelu);
         model.fill(3);
-        run(&engine, model.pass(|_| true, 0.25, false).0, 0);
+        run(&engine, model.pass(|_| true, false).0, 0);
         let full: HashMap<String, Vec<f32>> =
             model.mlp.params().into_iter().map(|param| (param.name.clone(), model.gradient(&param.name))).collect();
 
@@ -551,7 +590,7 @@ fn nn_backward_touches_nothing_below_the_lowest_trained_layer() {
             for param in model.mlp.params() {
                 engine.write(&model.gradients[&param.name], 0, &vec![JUNK; param.elements()]).expect("a write");
             }
-            run(&engine, model.pass(|name| layer_of(name) >= lowest, 0.25, false).0, 0);
+            run(&engine, model.pass(|name| layer_of(name) >= lowest, false).0, 0);
             for param in model.mlp.params() {
                 let untouched = vec![JUNK; param.elements()];
                 let expected = if layer_of(&param.name) >= lowest { &full[&param.name] } else { &untouched };
@@ -566,7 +605,7 @@ fn nn_backward_passes_through_a_frozen_layer_and_spares_a_frozen_weight() {
     for engine in engines() {
         let model = Model::new(&engine, &[8, 7, 6, 3], 4, Activation::Relu);
         model.fill(4);
-        run(&engine, model.pass(|_| true, 0.25, false).0, 0);
+        run(&engine, model.pass(|_| true, false).0, 0);
         let trained = ["layers.0.bias", "layers.2.weight", "layers.2.bias"];
         let full = trained.map(|name| model.gradient(name));
         for param in model.mlp.params() {
@@ -574,7 +613,7 @@ fn nn_backward_passes_through_a_frozen_layer_and_spares_a_frozen_weight() {
         }
         let backward = model.backward(|name| trained.contains(&name));
         assert_eq!(backward.len(), 4, "two weights and two inputs");
-        run(&engine, model.pass(|name| trained.contains(&name), 0.25, false).0, 0);
+        run(&engine, model.pass(|name| trained.contains(&name), false).0, 0);
         for param in model.mlp.params() {
             let got = model.gradient(&param.name);
             match trained.iter().position(|name| *name == param.name) {
@@ -592,16 +631,20 @@ fn nn_two_half_batches_add_up_to_the_whole() {
             let (seed, half) = (seed as u32, 9);
             let whole = Model::new(&engine, sizes, 2 * half, activation);
             whole.fill(seed);
-            let (inputs, scale) = (sizes[0], 1.0 / (2 * half) as f32);
-            let (x, y) = (noise(seed + 1, 2 * half * inputs), whole.labels(seed + 2));
+            let inputs = sizes[0];
+            let (x, mut y) = (noise(seed + 1, 2 * half * inputs), whole.labels(seed + 2));
+            // One half has fewer rows that count than the other.
+            y[1..half].iter_mut().step_by(2).for_each(|label| *label = IGNORED);
+            let counting = y.iter().filter(|label| **label != IGNORED).count() as u32;
+            whole.put_batch(&x, &y);
             let pass = |model: &Model, accumulate: bool| {
-                run(&engine, model.pass(|_| true, scale, accumulate).0, 0);
+                run(&engine, model.pass(|_| true, accumulate).0, 0);
             };
             pass(&whole, false);
             let parts = Model::new(&engine, sizes, half, activation);
             parts.fill(seed);
             for batch in 0..2 {
-                let position = Position { batch: batch as u32, ..Position::default() };
+                let position = Position { batch: batch as u32, counting, ..Position::default() };
                 engine
                     .write(&parts.batch.get("position").expect("a position").buffer, 0, &[position])
                     .expect("a write");
@@ -633,7 +676,7 @@ fn nn_a_nan_reaches_the_loss_and_the_gradient() {
             let mut x = noise(1, 24);
             x[8] = f32::NAN;
             model.put_batch(&x, &model.labels(7));
-            run(&engine, model.pass(|_| true, 0.25, false).0, 0);
+            run(&engine, model.pass(|_| true, false).0, 0);
             let metrics: Vec<Metrics> = engine.read(&model.metrics.all()).expect("metrics");
             assert!(metrics[0].loss.is_nan(), "{activation:?} on {}: loss {}", engine.name(), metrics[0].loss);
             for param in model.mlp.params() {

@@ -6,7 +6,7 @@ use crate::transformer_bed::LOSS;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Engine, Prepared, Program, Submission};
 use gradus::nn::models::Mlp;
-use gradus::nn::{Activation, Batch, Family, LossOptions, Workspace};
+use gradus::nn::{Activation, Batch, Family, Workspace};
 use gradus::optim::{Error, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use std::path::Path;
@@ -49,11 +49,10 @@ impl Run<'_> {
             .and_then(|batch| batch.with_rows(engine, mlp.inputs())?.with_words(engine, "labels", 1))
             .expect("a batch");
         let space = mlp.training(rows, 1, |_| true).expect("a pass").allocate(engine).expect("a workspace");
-        let loss = LossOptions { scale: 1.0 / rows as f32, is_mean: false, ..LOSS };
         let mut program = Program::new("pass");
         let dispatches = space.dispatches::<AnyError>(
             &batch,
-            loss,
+            LOSS,
             |name| Ok(parameters.place(name)?),
             |name| Ok(Some(optimizer.gradient(name)?)),
             false,

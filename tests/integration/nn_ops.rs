@@ -10,7 +10,7 @@ use gradus::engine::layout::{
     Verdict, pcg,
 };
 use gradus::engine::{Dispatch, Engine, Range};
-use gradus::nn::ops::{self, After, Gradient};
+use gradus::nn::ops::{self, After};
 use gradus::nn::{Activation, Parameter};
 use gradus::params::Storage;
 
@@ -215,7 +215,7 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
 fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
     for gpu in gpus() {
         for (case, (rows, classes)) in [(1, 30_522), (5, 30_522), (3, 50_257), (2, 1025)].into_iter().enumerate() {
-            let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes, 1.0) };
+            let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes) };
             let mut z = noise(case as u32, rows * classes);
             z.iter_mut().for_each(|z| *z *= 8.0);
             let memory = vec![
@@ -223,9 +223,10 @@ fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
                 names(case as u32 + 1, rows, classes),
                 junk(rows * shape.quads as usize * 4),
                 junk(rows * 2),
+                record(Position::default()),
                 record(shape),
             ];
-            let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), Gradient::Mean).expect("a dispatch");
+            let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), true).expect("a dispatch");
             let trial = Trial::of(&dispatch, memory);
             let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
             let what = format!("{rows} rows of {classes} classes");
@@ -240,14 +241,20 @@ fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
 fn nn_loss_of_rows_that_do_not_count_is_nothing() {
     for engine in sized_engines() {
         let (rows, classes) = (5, 6);
-        let shape = Loss::new(rows, classes, 1.0);
-        for gradient in [Gradient::Mean, Gradient::Scaled] {
-            let memory =
-                vec![activations(1, rows, classes), vec![IGNORE; rows], junk(rows * 8), junk(rows * 2), record(shape)];
-            let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), gradient).expect("a dispatch");
+        let shape = Loss::new(rows, classes);
+        for counting in [0, 3] {
+            let memory = vec![
+                activations(1, rows, classes),
+                vec![IGNORE; rows],
+                junk(rows * 8),
+                junk(rows * 2),
+                record(Position { counting, ..Position::default() }),
+                record(shape),
+            ];
+            let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), true).expect("a dispatch");
             let got = Trial::of(&dispatch, memory).run(&engine, 0);
-            assert!(floats(&got[2])[..rows * 8].iter().all(|g| *g == 0.0), "{gradient:?} on {}", engine.name());
-            assert!(got[3][..rows * 2].iter().all(|word| *word == 0), "{gradient:?} on {}", engine.name());
+            assert!(floats(&got[2])[..rows * 8].iter().all(|g| *g == 0.0), "{counting} on {}", engine.name());
+            assert!(got[3][..rows * 2].iter().all(|word| *word == 0), "{counting} on {}", engine.name());
         }
     }
 }
@@ -275,7 +282,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
         // What a mask leaves out is no hindrance.
         rows.push((label, logits(label, &[1, 2], f32::NEG_INFINITY), true));
     }
-    let shape = Loss::new(rows.len(), classes, 1.0);
+    let shape = Loss::new(rows.len(), classes);
     let z: Vec<f32> = rows.iter().flat_map(|(_, row, _)| row.clone()).collect();
     let labels: Vec<u32> = rows.iter().map(|(label, ..)| *label as u32).collect();
     for engine in sized_engines() {
@@ -284,9 +291,10 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
             labels.clone(),
             junk(rows.len() * quads * 4),
             junk(rows.len() * 2),
+            record(Position::default()),
             record(shape),
         ];
-        let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), Gradient::Scaled).expect("a dispatch");
+        let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), true).expect("a dispatch");
         let got = Trial::of(&dispatch, memory).run(&engine, 0);
         for (place, (label, row, is_right)) in rows.iter().enumerate() {
             let what = format!("{row:?}, label {label} on {}", engine.name());
@@ -305,7 +313,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
 fn nn_tally_keeps_the_mean_of_a_long_evaluation() {
     for engine in sized_engines() {
         let (batches, rows) = (2000, 3);
-        let shape = Loss::new(rows, 10, 0.0);
+        let shape = Loss::new(rows, 10);
         let losses = noise(5, batches * rows);
         let verdict = |at: usize| Verdict {
             loss: 2.0 + losses[at],
@@ -479,7 +487,7 @@ fn nn_dropout_drops_the_same_elements_as_its_twin() {
         for (case, quads) in [1, 2, 63, 64, 65, 1000].into_iter().enumerate() {
             for probability in [0.0, 0.1, 0.5, 0.999] {
                 let shape = Dropout::new(case as u32, 3, probability, quads);
-                let position = Position { step: 5, epoch: 1, batch: case as u32, pad0: 0 };
+                let position = Position { step: 5, epoch: 1, batch: case as u32, counting: 0 };
                 for residual in [false, true] {
                     let with = residual.then(|| any::<1>(&gpu)[0].clone());
                     let dispatch = ops::dropout(&gpu, &shape, any(&gpu), with).expect("a dispatch");
@@ -526,7 +534,7 @@ fn nn_dropout_patterns_have_their_rate_and_are_their_own() {
 fn nn_operations_repeat_to_the_bit() {
     for gpu in gpus() {
         let (rows, width) = (130, 127);
-        let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width, 1.0));
+        let (norm, loss) = (LayerNorm::new(rows, width, 1e-5), Loss::new(rows, width));
         let table = Embedding::new(13, 10, width, 7);
         let count = rows * norm.stride();
         let index = ops::embedding_index(&gpu, &table, any(&gpu)).expect("a dispatch");
@@ -544,8 +552,15 @@ fn nn_operations_repeat_to_the_bit() {
                 vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
             ),
             (
-                ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), Gradient::Mean),
-                vec![x(), names(1, rows, width), junk(count), junk(2 * rows), record(loss)],
+                ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), true),
+                vec![
+                    x(),
+                    names(1, rows, width),
+                    junk(count),
+                    junk(2 * rows),
+                    record(Position::default()),
+                    record(loss),
+                ],
             ),
             (
                 ops::embedding_backward(&gpu, &table, any(&gpu), false),
@@ -697,22 +712,23 @@ fn nn_slopes_of_layer_norm() {
 #[test]
 fn nn_slopes_of_the_loss() {
     let engine = Engine::twins();
-    for (smoothing, gradient) in [(0.0, Gradient::Scaled), (0.1, Gradient::Scaled), (0.2, Gradient::Mean)] {
+    for (smoothing, of_step) in [(0.0, 21), (0.1, 21), (0.2, 0)] {
         let (rows, classes) = (7, 13);
-        let shape = Loss { smoothing, ignore: 2, ..Loss::new(rows, classes, 0.5) };
+        let shape = Loss { smoothing, ignore: 2, ..Loss::new(rows, classes) };
         let labels = names(3, rows, classes);
-        let counting = labels[..rows].iter().filter(|label| **label != 2).count();
+        let counting = if of_step > 0 { of_step } else { labels[..rows].iter().filter(|label| **label != 2).count() };
         let z = put(&engine, activations(1, rows, classes));
         let labels = put(&engine, labels);
         let [dz, verdicts] = [rows * 16, rows * 2].map(|count| empty(&engine, count));
-        let memory = [z.clone(), labels, dz.clone(), verdicts.clone()];
-        let dispatch = ops::softmax_cross_entropy(&engine, &shape, memory, gradient).expect("a dispatch");
-        let weight = if gradient == Gradient::Mean { 0.5 / counting as f32 } else { 0.5 };
-        let weights = [weight, 0.0].repeat(rows);
+        let position = Position { counting: of_step as u32, ..Position::default() };
+        let position = engine.buffer_with("position", &[position]).expect("a buffer").all();
+        let memory = [z.clone(), labels, dz.clone(), verdicts.clone(), position];
+        let dispatch = ops::softmax_cross_entropy(&engine, &shape, memory, true).expect("a dispatch");
+        let weights = [1.0 / counting as f32, 0.0].repeat(rows);
         let (forward, backward) = (vec![dispatch.clone()], vec![dispatch]);
         let inputs = vec![("z", z, dz)];
         Slope { engine: engine.clone(), forward, backward, output: verdicts, weights, inputs }
-            .check(&format!("{shape:?} {gradient:?}"));
+            .check(&format!("{shape:?}, {of_step} in the step"));
     }
 }
 

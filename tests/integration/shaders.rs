@@ -91,9 +91,9 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
         host_layout!(Squares: sum, mark),
-        host_layout!(Position: step, epoch, batch, pad0),
+        host_layout!(Position: step, epoch, batch, counting),
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
-        host_layout!(Loss: rows, classes, quads, scale, ignore, smoothing, pad0, pad1),
+        host_layout!(Loss: rows, classes, quads, ignore, smoothing, pad0, pad1, pad2),
         host_layout!(Dropout: seed, stream, threshold, scale, quads, pad0, pad1, pad2),
         host_layout!(Embedding: rows, width, quads, context, entries, types, pad0, pad1),
         host_layout!(Pool: batch, context, quads, pad0),
@@ -103,7 +103,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream, zero, pad0, pad1, pad2),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
-        host_layout!(GatherCached: samples, rows, quads, seed, first, count, pad0, pad1),
+        host_layout!(GatherCached: samples, rows, quads, seed, first, count, batches, pad0),
         host_layout!(GatherSequences: samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0),
     ];
     let mut seen = BTreeSet::new();

@@ -7,7 +7,7 @@ use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::{Embedding, IGNORED, LayerNorm, Linear, Squares};
 use gradus::engine::{Binding, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
 use gradus::nn::models::{Gpt2, Mlp, Pooling, Sizes};
-use gradus::nn::{Activation, Batch, Error as ModelError, Family, LossOptions, Model, ops};
+use gradus::nn::{Activation, Batch, Error as ModelError, Family, Model, ops};
 use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Settings, Stats};
 use gradus::params::{Group, Param, Row, Rule};
 use gradus::schedule::{Plan, Spec};
@@ -451,13 +451,12 @@ fn transformer(engine: &Engine, config: &Model, frozen: fn(&str) -> bool, micro:
     Bed::new(engine, &parameters, &groups, squares, |optimizer| {
         let pass = model.training(4 / micro, 5, |name| trainable(optimizer, name).is_some()).expect("a pass");
         let space = pass.allocate(engine).expect("memory");
-        let loss = LossOptions { scale: 1.0 / micro as f32, ..LOSS };
         let one = |number: usize| {
             let data = if micro == 1 { data.clone() } else { data.half(number) };
             let parameter = |name: &str| Ok::<_, ModelError>(parameters.place(name).expect("a range"));
             let gradient = |name: &str| Ok(trainable(optimizer, name));
             let batch = data.on(engine);
-            space.dispatches(&batch, loss, parameter, gradient, number > 0).expect("dispatches")
+            space.dispatches(&batch, LOSS, parameter, gradient, number > 0).expect("dispatches")
         };
         (0..micro).flat_map(one).collect()
     })
@@ -526,8 +525,7 @@ fn mlp(engine: &Engine, input: f32, squares: bool) -> Bed {
         let gradient = |name: &str| Ok(trainable(optimizer, name));
         let pass = model.training(7, 1, |name| trainable(optimizer, name).is_some()).expect("a pass");
         let space = pass.allocate(engine).expect("memory");
-        let loss = LossOptions { is_mean: false, ..LOSS };
-        space.dispatches(&batch, loss, parameter, gradient, false).expect("dispatches")
+        space.dispatches(&batch, LOSS, parameter, gradient, false).expect("dispatches")
     })
 }
 

@@ -2,7 +2,7 @@
 //! dispatch touches.
 
 use crate::support::noise;
-use gradus::engine::layout::{IGNORED, Metrics};
+use gradus::engine::layout::{IGNORED, Metrics, Position};
 use gradus::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Range, Submission};
 use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
 use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Model, Pass, Workspace};
@@ -10,8 +10,7 @@ use gradus::params::Storage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-pub(crate) const LOSS: LossOptions =
-    LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
+pub(crate) const LOSS: LossOptions = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
 
 /// Nothing is a multiple of anything.
 pub(crate) fn sizes() -> Sizes {
@@ -89,6 +88,8 @@ pub(crate) struct Data {
     pub(crate) mask: Vec<u32>,
     pub(crate) types: Vec<u32>,
     pub(crate) labels: Vec<u32>,
+    /// Rows of the whole step that count; 0: the batch is the step.
+    pub(crate) counting: u32,
 }
 
 impl Data {
@@ -108,13 +109,16 @@ impl Data {
             mask: (0..rows).map(|row| u32::from(!padding(row))).collect(),
             types: below(2, rows, types.max(1)),
             labels,
+            counting: 0,
         }
     }
 
-    /// One of two halves.
+    /// One of two halves of a step.
     pub(crate) fn half(&self, number: usize) -> Data {
         let part = |values: &[u32]| values.chunks(values.len() / 2).nth(number).expect("a half").to_vec();
+        let counting = self.labels.iter().filter(|label| **label != IGNORED).count() as u32;
         Data {
+            counting,
             batch: self.batch / 2,
             context: self.context,
             tokens: part(&self.tokens),
@@ -125,7 +129,10 @@ impl Data {
     }
 
     pub(crate) fn on(&self, engine: &Engine) -> Batch {
-        let batch = Batch::new(engine, self.batch, self.context).expect("a batch");
+        let position = Position { counting: self.counting, ..Position::default() };
+        let batch = Batch::new(engine, self.batch, self.context)
+            .expect("a batch")
+            .with("position", engine.buffer_with("position", &[position]).expect("a buffer").all());
         let inputs = [("tokens", &self.tokens), ("mask", &self.mask), ("types", &self.types), ("labels", &self.labels)];
         inputs.into_iter().fold(batch, |batch, (name, values)| {
             batch.with(name, engine.buffer_with(name, values).expect("a buffer").all())

@@ -211,13 +211,15 @@ fn transformer_micro_batches_add_up_to_the_whole() {
     for engine in engines() {
         for config in kinds() {
             let bed = Bed::new(&engine, &config);
-            let data = Data::new(&config, 4, 5);
+            let mut data = Data::new(&config, 4, 5);
+            // One half has fewer rows that count than the other.
+            let some = data.labels.len().div_ceil(3);
+            data.labels[..some].iter_mut().step_by(2).for_each(|label| *label = IGNORED);
             bed.run(&data, LOSS);
             let whole: Vec<Vec<f32>> = bed.names().iter().map(|name| bed.gradient(name)).collect();
-            let half = LossOptions { scale: 0.5, ..LOSS };
             for number in 0..2 {
                 let part = data.half(number);
-                bed.ready(bed.pass(&part, |_| true), &part, half, number > 0).run();
+                bed.ready(bed.pass(&part, |_| true), &part, LOSS, number > 0).run();
             }
             for (name, whole) in bed.names().iter().zip(&whole) {
                 let what = format!("{:?}: {name} on {}", config, engine.name());

@@ -1,6 +1,6 @@
 //! What a frozen trunk made of the examples: the bits of a run are those of one that goes through the whole model.
 
-use crate::support::{engines, fresh_gpu};
+use crate::support::{assert_close, engines, fresh_gpu};
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
 use gradus::engine::kernels::GATHER_CACHED;
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
@@ -213,6 +213,28 @@ fn host_memory_and_pages_give_the_same_bits() {
 }
 
 #[test]
+fn micro_batches_add_up_to_the_batch_with_and_without_a_trunk() {
+    let decoder = language(true);
+    let encoder = labelled(&encoder(0.0));
+    for (task, schedule, name) in
+        [(&decoder as &dyn Task, DECODER_PHASES, "lm_head.weight"), (&encoder, ENCODER_PHASES, "classifier.weight")]
+    {
+        for engine in engines() {
+            let gradient = |limits: &Config, batch_size, micro_batches| {
+                let config = Config { batch_size, micro_batches, ..limits.clone() };
+                let mut trainer = trainer(&engine, task, schedule, &config);
+                trainer.advance(|_| ()).expect("a step");
+                engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values")
+            };
+            let whole: Vec<f32> = gradient(&NONE, 15, 1);
+            for limits in [&NONE, &CONFIG, &HOST] {
+                assert_close(name, &gradient(limits, 5, 3), &whole, 1e-5, 1e-7);
+            }
+        }
+    }
+}
+
+#[test]
 fn dropout_below_the_head_keeps_nothing() {
     for engine in engines() {
         let mut trainer = trainer(&engine, &labelled(&encoder(0.1)), ENCODER_PHASES, &CONFIG);
@@ -264,16 +286,23 @@ fn a_step_uploads_its_rows_only_from_host_memory() {
 #[test]
 fn gather_cached_takes_the_rows_of_its_page() {
     for engine in engines() {
-        for (samples, rows, quads, first, count) in [(1, 1, 1, 0, 1), (70, 9, 5, 0, 70), (70, 9, 5, 30, 20)] {
-            for (shuffle, batch) in [(true, 0), (true, 6), (false, 7)] {
+        // All examples, a page of them, and the rows of a step.
+        for (samples, rows, quads, first, count, batches) in
+            [(1, 1, 1, 0, 1, 8), (70, 9, 5, 0, 70, 8), (70, 9, 5, 30, 20, 8), (27, 9, 5, 0, 27, 3)]
+        {
+            for (shuffle, batch) in [(true, 0), (true, 6), (true, 7), (false, 7)] {
                 let position = Position { epoch: 3, batch, ..Position::default() };
-                let shape = GatherCached { samples, rows, quads, seed: 9, first, count, ..GatherCached::default() };
+                let shape = GatherCached { samples, rows, quads, seed: 9, first, count, batches, pad0: 0 };
                 let cached: Vec<f32> = (0..count * quads * 4).map(|place| place as f32).collect();
                 let out = gathered(&engine, &cached, position, shape, shuffle);
                 for r in 0..rows {
-                    let place = (batch * rows + r) % samples;
-                    let sample = if shuffle { shuffled(place, samples, pcg(9 ^ pcg(3))) } else { place };
+                    let place = batch % batches * rows + r;
                     let row = &out[(r * quads * 4) as usize..][..(quads * 4) as usize];
+                    if place >= samples {
+                        assert!(row.iter().all(|value| *value == 0.0), "row {r} of {shape:?} is behind the last");
+                        continue;
+                    }
+                    let sample = if shuffle { shuffled(place, samples, pcg(9 ^ pcg(3))) } else { place };
                     let there = (first..first + count).contains(&sample);
                     let expected = |at: u32| if there { ((sample - first) * quads * 4 + at) as f32 } else { -1.0 };
                     let expected: Vec<f32> = (0..quads * 4).map(expected).collect();

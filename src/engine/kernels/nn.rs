@@ -101,11 +101,11 @@ pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
 )
 .with(&[Word::of(Squares).adds(&[ReadWrite])]);
 
-/// The loss of each row: z, labels, dz, verdicts, shape.
+/// The loss of each row: z, labels, dz, verdicts, position, shape.
 pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
     "softmax_cross_entropy",
     include_str!("../../../shaders/nn/softmax_cross_entropy.wgsl"),
-    &[Read, Read, ReadWrite, ReadWrite, Uniform],
+    &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     softmax_cross_entropy,
 );
 
@@ -206,10 +206,10 @@ fn layer_norm_backward_weight(mut call: Call<'_>) {
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {
-    let (gradient, mean) = (call.switch("GRADIENT", true), call.switch("MEAN", false));
-    let [z, labels, dz, verdicts, shape] = call.take();
+    let gradient = call.switch("GRADIENT", true);
+    let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
-    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, shape.one(), mean);
+    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
 }
 
 fn tally(call: Call<'_>) {

@@ -16,10 +16,6 @@ pub struct LossOptions {
     pub ignore: u32,
     /// This part of the target is spread evenly over the classes.
     pub smoothing: f32,
-    /// On the gradient.
-    pub scale: f32,
-    /// Whether the gradient is divided by the rows that count.
-    pub is_mean: bool,
     /// Of dropout.
     pub seed: u32,
 }

@@ -14,6 +14,7 @@ pub(in crate::nn) struct SoftmaxCrossEntropy {
     labels: Value,
     dlogits: Value,
     verdicts: Value,
+    position: Value,
     /// Whether there is a gradient to be made.
     trains: bool,
 }
@@ -29,6 +30,7 @@ pub(in crate::nn) struct Tally {
 
 impl Graph {
     /// The softmax cross-entropy of each row of logits against its label. A graph may have several: their gradients add up.
+    /// Each is a mean over the rows that count, those of the whole step if the batch's position says how many they are.
     pub fn softmax_cross_entropy(&mut self, logits: Value, labels: Value) {
         let loss = self.operations.iter().filter(|operation| operation.is_tally()).count();
         // Evaluation makes no gradient; what is bound in its place is left alone.
@@ -38,7 +40,7 @@ impl Graph {
         let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
         let verdicts = self.nodes.shared("verdicts", Form::Records { bytes_per_example });
         let (trains, position) = (self.trains, self.position());
-        self.push(SoftmaxCrossEntropy { logits, labels, dlogits, verdicts, trains });
+        self.push(SoftmaxCrossEntropy { logits, labels, dlogits, verdicts, position, trains });
         self.push(Tally { verdicts, position, rows: logits, loss });
     }
 }
@@ -56,7 +58,7 @@ impl super::Operation {
 
 impl Operate for SoftmaxCrossEntropy {
     fn uses(&self) -> Uses {
-        Uses::new([self.logits, self.labels], [self.dlogits, self.verdicts])
+        Uses::new([self.logits, self.labels, self.position], [self.dlogits, self.verdicts])
     }
 
     fn backward(&self, back: &mut Backward<'_>) {
@@ -66,13 +68,8 @@ impl Operate for SoftmaxCrossEntropy {
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let gradient = match (self.trains, at.loss.is_mean) {
-            (false, _) => Gradient::None,
-            (true, false) => Gradient::Scaled,
-            (true, true) => Gradient::Mean,
-        };
-        let memory = at.ranges([self.logits, self.labels, self.dlogits, self.verdicts])?;
-        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, self.logits), memory, gradient)?))
+        let memory = at.ranges([self.logits, self.labels, self.dlogits, self.verdicts, self.position])?;
+        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, self.logits), memory, self.trains)?))
     }
 }
 
@@ -94,40 +91,28 @@ fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss {
         rows: counted(at.rows(logits)),
         classes: counted(classes),
         quads: counted(quads(classes)),
-        scale: at.loss.scale,
         ignore: at.loss.ignore,
         smoothing: at.loss.smoothing,
         ..Loss::default()
     }
 }
 
-/// What becomes of a loss's gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gradient {
-    /// It is not made: evaluation.
-    None,
-    /// It is multiplied by the shape's scale.
-    Scaled,
-    /// The same, divided by the rows of the batch that count: a mean over them where the scale is 1.
-    Mean,
-}
-
-/// Softmax cross-entropy of each row. Memory: z, labels, dz, verdicts (8 bytes a row). [`tally`] adds them up.
+/// Softmax cross-entropy of each row. Memory: z, labels, dz, verdicts (8 bytes a row), position. [`tally`] adds the verdicts
+/// up. An evaluation does not train: it leaves dz alone.
 ///
 /// # Errors
 /// Out of device memory.
 pub fn softmax_cross_entropy(
     engine: &Engine,
     shape: &Loss,
-    memory: [Range; 4],
-    gradient: Gradient,
+    memory: [Range; 5],
+    trains: bool,
 ) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
-    let streams = if gradient == Gradient::None { 1 } else { 2 };
+    let streams = if trains { 2 } else { 1 };
     let mut operation = Draft::of_rows(engine, SOFTMAX_CROSS_ENTROPY.plain(), memory, shape.rows, shape.quads, streams);
-    operation.constants.push(switch("GRADIENT", gradient != Gradient::None));
-    operation.constants.push(switch("MEAN", gradient == Gradient::Mean));
-    operation.dispatch(engine, 4, shape)
+    operation.constants.push(switch("GRADIENT", trains));
+    operation.dispatch(engine, 5, shape)
 }
 
 /// Adds a batch's verdicts to the counts of its epoch. Memory: verdicts, metrics, position.

@@ -24,7 +24,7 @@ pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
 pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_weight};
 pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
-pub use loss::{Gradient, softmax_cross_entropy, tally};
+pub use loss::{softmax_cross_entropy, tally};
 pub use pool::{first_tokens, mean_pool, mean_pool_backward};
 pub use squares::write_squares;
 

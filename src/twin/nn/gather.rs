@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/gather.wgsl`.
 
-use crate::twin::shared::{Gather, Position, TableHeader, pcg, shuffled};
+use crate::twin::shared::{Gather, IGNORED, Position, TableHeader, pcg, samples_in, shuffled};
 
 /// Gathers the step's batch from the data set; in its own order where `shuffle` is not set.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
@@ -21,10 +21,15 @@ pub fn gather(
     let width = shape.quads as usize * 4;
     for r in 0..shape.rows {
         let place = batch * shape.rows + r;
-        let sample = if shuffle { shuffled(place, shape.samples, pcg(shape.seed ^ pcg(epoch))) } else { place };
-        let (r, sample) = (r as usize, sample as usize);
-        x[r * width..][..width].copy_from_slice(&data[sample * width..][..width]);
-        y[r] = labels[sample];
+        let order = |place| if shuffle { shuffled(place, shape.samples, pcg(shape.seed ^ pcg(epoch))) } else { place };
+        let sample = (place < shape.samples).then(|| order(place) as usize);
+        let row = &mut x[r as usize * width..][..width];
+        match sample {
+            Some(sample) => row.copy_from_slice(&data[sample * width..][..width]),
+            None => row.fill(0.0),
+        }
+        y[r as usize] = sample.map_or(IGNORED, |sample| labels[sample]);
     }
-    *position = Position { step, epoch, batch, pad0: 0 };
+    let counting = samples_in(batch - shape.micro, shape.micro_batches, shape.rows, shape.samples);
+    *position = Position { step, epoch, batch, counting };
 }

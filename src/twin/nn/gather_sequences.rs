@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/gather_sequences.wgsl`.
 
-use crate::twin::shared::{GatherSequences, IGNORED, Position, TYPE_SHIFT, TableHeader, pcg, shuffled};
+use crate::twin::shared::{GatherSequences, IGNORED, Position, TYPE_SHIFT, TableHeader, pcg, samples_in, shuffled};
 
 /// Gathers the step's sequences from the set; in their own order where `shuffle` is not set.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
@@ -35,5 +35,6 @@ pub fn gather_sequences(
             mask[at] = u32::from(word.is_some());
         }
     }
-    *position = Position { step, epoch, batch, pad0: 0 };
+    let counting = samples_in(batch - shape.micro, shape.micro_batches, shape.rows, shape.samples);
+    *position = Position { step, epoch, batch, counting };
 }

@@ -1,6 +1,6 @@
 //! Twin of `shaders/nn/gather_tokens.wgsl`.
 
-use crate::twin::shared::{GatherTokens, IGNORED, Position, TableHeader, pcg, shuffled};
+use crate::twin::shared::{GatherTokens, IGNORED, Position, TableHeader, pcg, samples_in, shuffled};
 
 /// Gathers the step's windows from the stream of tokens; in their own order where `shuffle` is not set.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
@@ -30,7 +30,10 @@ pub fn gather_tokens(
             };
         }
     }
-    *position = Position { step, epoch, batch, pad0: 0 };
+    let first = batch - shape.micro;
+    let windows = samples_in(first, shape.micro_batches, shape.rows, shape.samples);
+    let left = (shape.tokens - 1).saturating_sub(first * shape.rows * shape.context);
+    *position = Position { step, epoch, batch, counting: left.min(windows * shape.context) };
 }
 
 /// Where the window at this place of the epoch's order starts.

@@ -1,20 +1,23 @@
 //! Twin of `shaders/nn/softmax_cross_entropy.wgsl`.
 
-use crate::twin::shared::{CORRECT, COUNTS, Loss, Verdict};
+use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
 
-/// Loss, its gradient (where there is a dz) and whether the answer is right, row by row. With `mean` the scale is
-/// divided by the rows that count.
+/// Loss, its gradient (where there is a dz) and whether the answer is right, row by row. The gradient is divided by the
+/// rows of the step that count; where the position does not say, by those of the batch.
 pub fn softmax_cross_entropy(
     z: &[f32],
     labels: &[u32],
     mut dz: Option<&mut [f32]>,
     verdicts: &mut [Verdict],
+    position: &Position,
     shape: &Loss,
-    mean: bool,
 ) {
     let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let counting = labels[..rows].iter().filter(|label| **label != shape.ignore).count().max(1);
-    let scale = f64::from(shape.scale) / if mean { counting as f64 } else { 1.0 };
+    let counting = match position.counting {
+        0 => labels[..rows].iter().filter(|label| **label != shape.ignore).count() as u32,
+        counting => counting,
+    };
+    let weight = 1.0 / f64::from(counting.max(1));
     let smoothing = f64::from(shape.smoothing);
     for r in 0..rows {
         let row: Vec<f64> = z[r * stride..][..classes].iter().map(|z| f64::from(*z)).collect();
@@ -26,7 +29,7 @@ pub fn softmax_cross_entropy(
         if let Some(dz) = &mut dz {
             for (c, slot) in dz[r * stride..][..stride].iter_mut().enumerate() {
                 let target = smoothing / classes as f64 + if c == label { 1.0 - smoothing } else { 0.0 };
-                let gradient = |z: &f64| (scale * ((z - largest).exp() / sum - target)) as f32;
+                let gradient = |z: &f64| (weight * ((z - largest).exp() / sum - target)) as f32;
                 *slot = row.get(c).filter(|_| counts).map_or(0.0, gradient);
             }
         }

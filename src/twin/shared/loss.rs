@@ -10,18 +10,18 @@ pub struct Loss {
     pub rows: u32,
     pub classes: u32,
     pub quads: u32,
-    pub scale: f32,
     pub ignore: u32,
     pub smoothing: f32,
     pub pad0: u32,
     pub pad1: u32,
+    pub pad2: u32,
 }
 
 impl Loss {
     /// A loss over rows of so many classes. Every row counts, as no label is `u32::MAX`, and targets are not smoothed.
-    pub fn new(rows: usize, classes: usize, scale: f32) -> Loss {
+    pub fn new(rows: usize, classes: usize) -> Loss {
         let (rows, classes) = (rows as u32, classes as u32);
-        Loss { rows, classes, quads: classes.div_ceil(4), scale, ignore: IGNORE, ..Loss::default() }
+        Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORE, ..Loss::default() }
     }
 }
 

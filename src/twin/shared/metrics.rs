@@ -10,7 +10,12 @@ pub struct Position {
     pub step: u32,
     pub epoch: u32,
     pub batch: u32,
-    pub pad0: u32,
+    pub counting: u32,
+}
+
+/// Samples in so many batches of an epoch, from batch `first` on. There are none behind the last sample.
+pub fn samples_in(first: u32, batches: u32, rows: u32, samples: u32) -> u32 {
+    (batches * rows).min(samples.saturating_sub(first * rows))
 }
 
 /// What the loss counts, read back by the host.

@@ -52,6 +52,6 @@ pub struct GatherCached {
     pub seed: u32,
     pub first: u32,
     pub count: u32,
+    pub batches: u32,
     pub pad0: u32,
-    pub pad1: u32,
 }
