@@ -103,7 +103,7 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// Every path in a file's code, and every string between its quotes.
+/// Every path in a file's code, and every string with its quotes.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut paths = imports(code);
     let mut imports_go_on = false;
@@ -135,7 +135,7 @@ fn names(code: &str) -> BTreeSet<(String, String)> {
     paths(code).into_iter().flat_map(pairs).collect()
 }
 
-/// What files must not name, of all that `is_named` finds in them, and which exceptions are idle.
+/// Files that name what is not theirs, and exceptions that nothing needs. Each wanted name comes with the files that own it.
 fn breaches(
     sources: &Sources,
     wanted: &[(String, BTreeSet<String>)],
