@@ -38,7 +38,7 @@ impl Set for DataSet {
     }
 
     fn steps_per_epoch(&self, BatchSize { rows, micro_batches }: BatchSize, _seed: u32) -> Result<u64, Error> {
-        let (step, there) = (rows * micro_batches as usize, self.rows());
+        let (step, there) = (rows * micro_batches, self.rows());
         if step > there {
             let reason = format!("a step takes {step} rows, the train set has {there}");
             return Err(Error::BadSetting { setting: "batch_size", value: rows, reason });

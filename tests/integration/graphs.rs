@@ -258,7 +258,7 @@ fn params(network: Network) -> Vec<Param> {
     };
     let norm =
         |module: &str, width: usize| ["weight", "bias"].map(|part| Param::new(format!("{module}.{part}"), [width]));
-    let qkv = network as usize == shared_attention as usize;
+    let qkv = std::ptr::fn_addr_eq(network, shared_attention as Network);
     let narrow = if qkv { 3 * WIDTH } else { WIDTH };
     let mut all: Vec<Param> = wide("first", if qkv { 3 * WIDTH } else { WIDTH }, WIDTH).into();
     for module in ["left", "right", "one", "two", "second", "third", "unread", "query", "key", "value"] {
@@ -271,7 +271,7 @@ fn params(network: Network) -> Vec<Param> {
     all.extend(norm("four.norm", WIDTH));
     all.extend(norm("middle.norm", 6));
     all.extend([Param::new("table", [VOCABULARY, WIDTH]), Param::new("positions", [CONTEXT, WIDTH])]);
-    let last = if network as usize == straight as usize { 6 } else { WIDTH };
+    let last = if std::ptr::fn_addr_eq(network, straight as Network) { 6 } else { WIDTH };
     all.extend(wide("last", CLASSES, last));
     all
 }

@@ -64,13 +64,13 @@ impl Room {
 }
 
 /// A file's code, up to its tests.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
     lines.filter(|line| !line.trim().starts_with("//")).map(|line| format!("{line}\n")).collect()
 }
 
 /// Every path that a `use` brings in.
-fn imports(text: &str) -> Vec<Module> {
+pub(crate) fn imports(text: &str) -> Vec<Module> {
     let mut paths = Vec::new();
     let mut rest = text;
     while let Some(place) = rest.find("use ") {

@@ -153,3 +153,21 @@ fn no_dependency_asks_for_a_newer_compiler_than_we_state() {
         }
     }
 }
+
+/// What ARCHITECTURE.md says of the code leads to the code.
+#[test]
+fn files_that_the_architecture_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
+    // Between fences stand drawings.
+    let prose: String = text.split("```").step_by(2).collect();
+    let quoted = prose.split('`').skip(1).step_by(2);
+    let is_file = |name: &&str| [".rs", ".wgsl", ".md", ".sh", "/"].iter().any(|end| name.ends_with(end));
+    let is_plain = |name: &&str| name.chars().all(|letter| letter.is_alphanumeric() || "_./-".contains(letter));
+    let named: Vec<&str> = quoted.filter(is_file).filter(is_plain).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let is_there =
+        |name: &str| ["", "src", "tests/integration"].iter().any(|folder| root.join(folder).join(name).exists());
+    let lost: Vec<&str> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

@@ -89,8 +89,11 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
     layout.map_or_else(Vec::new, |(_, layout)| layout(dispatch))
 }
 
+/// How the squares of an operation's dispatch lie.
+type Layout = fn(&Dispatch) -> Vec<Target>;
+
 /// The families that write gradients whole, each with its layout.
-static LAYOUTS: [(&Family, fn(&Dispatch) -> Vec<Target>); 3] = [
+static LAYOUTS: [(&Family, Layout); 3] = [
     (&LINEAR_BACKWARD_WEIGHT, super::linear::squares),
     (&LAYER_NORM_BACKWARD_WEIGHT, super::layer_norm::squares),
     (&EMBEDDING_BACKWARD, super::embedding::squares),

@@ -3,10 +3,10 @@
 use super::Steps;
 use crate::Failure;
 use crate::workload::{self, Group, Mlp, Model, Tensor, Transformer, Work, names, product, reals};
-use gradus::engine::layout::{IGNORED, Metrics, Position};
-use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, Submission};
-use gradus::nn::transformer::{self, Config, Kind, LossOptions, Pooling, Sequences};
-use gradus::nn::{self, Activation, Batch};
+use gradus::engine::layout::{IGNORED, Metrics};
+use gradus::engine::{AdapterChoice, Engine, Prepared, Program, Range, Submission};
+use gradus::nn::models::{self, Bert, Gpt2, Pooling, Sizes};
+use gradus::nn::{self, Activation, Batch, Family, LossOptions};
 use gradus::optim::{Next, Optimizer, Parameters, Settings};
 use gradus::params::{self, Param, Row};
 
@@ -61,28 +61,16 @@ fn trained(
 
 impl Ours {
     fn mlp(engine: Engine, work: &Mlp, groups: &[Group]) -> Result<Ours, Failure> {
-        let model = nn::Mlp::new(&work.sizes, Activation::Relu)?;
-        let (parameters, optimizer) = trained(&engine, &model.params(), model.initial(1), groups)?;
-        let batch = Batch::new(&engine, work.batch, model.inputs())?;
-        engine.write(&batch.x, 0, &reals(1, work.batch * model.inputs()))?;
-        engine.write(&batch.labels, 0, &names(2, work.batch, model.classes()))?;
-        let space = model.workspace(&engine, work.batch)?;
-        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
-        let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
-        let mut pass = model.forward(&engine, parameter, &batch, &space)?;
-        pass.extend(model.loss(&engine, &batch, &space, 1.0 / work.batch as f32)?);
-        pass.extend(model.backward(&engine, parameter, gradient, &batch, &space, false)?);
-        Ours::training(engine, parameters, optimizer, pass, space.metrics.all())
+        let model = models::Mlp::new(&work.sizes, Activation::Relu)?;
+        let rows = engine.buffer_with("rows", &reals(1, work.batch * model.inputs()))?.all();
+        let labels = engine.buffer_with("labels", &names(2, work.batch, model.classes()))?.all();
+        let batch = Batch::new(&engine, work.batch, 1)?.with("rows", rows).with("labels", labels);
+        Ours::training(engine, &model.into(), &batch, groups)
     }
 
     fn transformer(engine: Engine, work: &Transformer, groups: &[Group]) -> Result<Ours, Failure> {
         let Transformer { causal, layers, hidden, heads, vocabulary, positions, types, outputs, .. } = *work;
-        let kind = match causal {
-            true => Kind::Decoder { tied: false },
-            false => Kind::Encoder { types, classes: outputs, pooling: Pooling::Mean },
-        };
-        let config = Config {
-            kind,
+        let sizes = Sizes {
             layers,
             heads,
             hidden,
@@ -93,27 +81,24 @@ impl Ours {
             norm_eps: 1e-5,
             dropout: 0.0,
         };
-        let model = transformer::Transformer::new(config)?;
-        let (parameters, optimizer) = trained(&engine, &model.params(), model.config().initial(1), groups)?;
-        let space = model.training(work.batch, work.time, |_| true)?.allocate(&engine)?;
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, seed: 1 };
+        let model: nn::Model = match causal {
+            true => Gpt2 { sizes, tied: false }.into(),
+            false => Bert { sizes, types, classes: outputs, pooling: Pooling::Mean }.into(),
+        };
         let batch = sequences(&engine, work)?;
-        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
-        let gradient = |name: &str| Ok::<_, Failure>(Some(optimizer.gradient(name)?));
-        let pass = space.dispatches(&batch, loss, parameter, gradient, false)?;
-        let counts = space.metrics.all();
-        Ours::training(engine, parameters, optimizer, pass, counts)
+        Ours::training(engine, &model, &batch, groups)
     }
 
-    fn training(
-        engine: Engine,
-        parameters: Parameters,
-        optimizer: Optimizer,
-        dispatches: Vec<Dispatch>,
-        counts: Range,
-    ) -> Result<Ours, Failure> {
+    /// A model that is trained on one batch.
+    fn training(engine: Engine, model: &nn::Model, batch: &Batch, groups: &[Group]) -> Result<Ours, Failure> {
+        let (parameters, optimizer) = trained(&engine, &model.params(), model.initial(1), groups)?;
+        let space = model.training(batch.examples, batch.context, |_| true)?.allocate(&engine)?;
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
+        let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
+        let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
+        let dispatches = space.dispatches(batch, loss, parameter, gradient, false)?;
         let pass = Some(engine.prepare(Program { label: "pass".to_owned(), dispatches })?);
-        Ok(Ours { engine, parameters, optimizer, pass, loss: Loss::Counted(counts) })
+        Ok(Ours { engine, parameters, optimizer, pass, loss: Loss::Counted(space.metrics[0].all()) })
     }
 
     fn update(engine: Engine, tensors: &[Tensor], groups: &[Group]) -> Result<Ours, Failure> {
@@ -137,19 +122,18 @@ impl Ours {
     }
 }
 
-/// A batch on the device.
-fn sequences(engine: &Engine, work: &Transformer) -> Result<Sequences, Failure> {
+/// A batch of sequences on the device.
+fn sequences(engine: &Engine, work: &Transformer) -> Result<Batch, Failure> {
     let rows = work.tokens();
     let upload =
         |label: &str, values: &[u32]| -> Result<Range, Failure> { Ok(engine.buffer_with(label, values)?.all()) };
-    Ok(Sequences {
-        batch: work.batch,
-        context: work.time,
-        tokens: upload("tokens", &names(1, rows, work.vocabulary))?,
-        mask: upload("mask", &vec![1; rows])?,
-        types: (work.types > 0).then(|| upload("types", &vec![0; rows])).transpose()?,
-        labels: upload("labels", &names(2, work.labels(), work.outputs))?,
-        position: engine.buffer("position", size_of::<Position>() as u64)?.all(),
+    let batch = Batch::new(engine, work.batch, work.time)?
+        .with("tokens", upload("tokens", &names(1, rows, work.vocabulary))?)
+        .with("mask", upload("mask", &vec![1; rows])?)
+        .with("labels", upload("labels", &names(2, work.labels(), work.outputs))?);
+    Ok(match work.types {
+        0 => batch,
+        _ => batch.with("types", upload("types", &vec![0; rows])?),
     })
 }
 
