@@ -17,8 +17,8 @@
 use criterion::{Criterion, SamplingMode};
 use gradus::engine::layout::{IGNORED, pcg};
 use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, Report, Ring, Submission};
-use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes};
-use gradus::nn::{Activation, Batch, Family, LossOptions, Model};
+use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
+use gradus::nn::{Activation, Batch, LossOptions, Model, Network};
 use gradus::optim::{self, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Storage};
 use gradus::train;
@@ -69,7 +69,7 @@ struct Work {
 }
 
 fn works() -> [Work; 3] {
-    let sizes = |layers, heads, hidden, vocab, context| Sizes {
+    let sizes = |layers, heads, hidden, vocab, context| TransformerSizes {
         layers,
         heads,
         hidden,

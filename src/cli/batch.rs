@@ -5,7 +5,7 @@ use super::say::say;
 use clap::{Args, ValueEnum};
 use gradus::engine::Engine;
 use gradus::params::Group;
-use gradus::schedule::{Epochs, LrScaling, Model, Plan, Spec};
+use gradus::schedule::{Epochs, LrScaling, ModelParams, Plan, Spec};
 use gradus::train::{Config, Task, auto_batch_size};
 
 #[derive(Args)]
@@ -101,7 +101,7 @@ pub(super) fn find(
 ) -> anyhow::Result<usize> {
     let (params, tied) = (task.params(), task.tied());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
-    let plan = Plan::new(spec, Model { params: &params, tied: &tied }, epochs)?;
+    let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied }, epochs)?;
     // All that ever thaws: a later phase needs the most.
     let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
     let groups = [Group::new("all that thaws", spec.row, thawed)];

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
-use gradus::nn::{Activation, Family, models};
+use gradus::nn::{Activation, Network, models};
 use gradus::params::{Param, shown_path};
 use gradus::schedule::{Plan, Spec, implicit, to_yaml};
 use gradus::train::{Classify, Config, Event, Trainer, files};
@@ -22,7 +22,7 @@ const SCHEDULE: &str = include_str!("../../schedules/digits_mlp.yaml");
 
 /// The network of the demo.
 #[derive(Args)]
-pub(super) struct Network {
+pub(super) struct MlpSizes {
     /// Sizes of the hidden layers [default: 128,64].
     #[arg(long, value_delimiter = ',', value_name = "SIZES")]
     hidden: Vec<usize>,
@@ -31,7 +31,7 @@ pub(super) struct Network {
     activation: Option<String>,
 }
 
-impl Network {
+impl MlpSizes {
     /// Sizes of all layers, for digits of 8 by 8 pixels.
     pub(super) fn sizes(&self) -> Vec<usize> {
         let hidden: &[usize] = if self.hidden.is_empty() { &[128, 64] } else { &self.hidden };
@@ -51,7 +51,7 @@ impl Network {
 #[derive(Args)]
 pub(super) struct Mlp {
     #[command(flatten)]
-    network: Network,
+    network: MlpSizes,
     /// Schedule to follow; without a FILE the implicit one, which thaws two parameters a phase from the head down.
     /// Without this option everything trains from the start.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = IMPLICIT)]

@@ -8,11 +8,11 @@ use anyhow::Context;
 use clap::Args;
 use gradus::data::{self, TokenStream, Vocabulary};
 use gradus::engine::Engine;
-use gradus::nn::Family;
+use gradus::nn::Network;
 use gradus::nn::models::Gpt2;
 use gradus::optim::Parameters;
 use gradus::params::{Param, Storage, nearest, shown_path};
-use gradus::schedule::{Epochs, Model, Plan, Spec};
+use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
 use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, files, sample};
 use std::fs::{self, File};
 use std::io::Write;
@@ -278,7 +278,7 @@ impl<'a> Demo<'a> {
             let task = Language::new(&self.model, (&self.texts.new.0, test))?.starting_from(values.clone());
             let spec = Spec::parse("the demo's own schedule", EVERYTHING)?;
             let config = Config { batch_size: BATCH, ..Config::default() };
-            let plan = |params: Model<'_>, epochs| Plan::new(&spec, params, epochs);
+            let plan = |params: ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
             Ok(Trainer::new(self.engine, &task, config, plan)?.evaluate_now()?.val_loss)
         };
         Ok((loss(&self.texts.new.1)?, loss(&self.texts.old.1)?))

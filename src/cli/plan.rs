@@ -12,7 +12,7 @@ use super::{demo_transformer, phase_table, plan_run};
 use anyhow::Context;
 use gradus::data::Vocabulary;
 use gradus::measure;
-use gradus::nn::Family;
+use gradus::nn::Network;
 use gradus::nn::models::Gpt2;
 use gradus::params::{Param, shown_path};
 use gradus::run::{self, RunFile};

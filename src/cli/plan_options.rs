@@ -1,7 +1,7 @@
 //! What `gradus plan` is asked.
 
 use super::asked::refuse;
-use super::demo::Network;
+use super::demo::MlpSizes;
 use super::demo_transformer;
 use super::rates_told::Outputs;
 use super::train::setting;
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) network: Network,
+    pub(super) network: MlpSizes,
     /// Size of the transformer: tiny, small or base [default: tiny].
     #[arg(long, value_name = "NAME", conflicts_with_all = ["hidden", "activation"])]
     pub(super) preset: Option<String>,

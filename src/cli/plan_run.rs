@@ -9,7 +9,7 @@ use super::{batch, phase_table};
 use gradus::measure;
 use gradus::params::Param;
 use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::{self, Epochs, Model};
+use gradus::schedule::{self, Epochs, ModelParams};
 use std::collections::HashSet;
 
 /// Phases, their memory and time, and the rates of the whole run.
@@ -34,7 +34,7 @@ pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     let (config, spec) = (run.config(batch_rows), run.scaled(batch_rows)?);
     let (params, tied) = (task.params(), task.tied());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(&config)? };
-    let plan = schedule::Plan::new(&spec, Model { params: &params, tied: &tied }, epochs)?;
+    let plan = schedule::Plan::new(&spec, ModelParams { params: &params, tied: &tied }, epochs)?;
     for warning in plan.warnings().iter().filter(|warning| !run.warnings.contains(warning)) {
         caution!("{warning}");
     }

@@ -1,12 +1,12 @@
 //! `gradus schedule generate`: a schedule to begin with.
 
 use super::asked::refuse;
-use super::demo::Network;
+use super::demo::MlpSizes;
 use super::plan::check_output;
 use super::say::{self, say};
 use super::train::setting;
 use clap::{Args, ValueEnum};
-use gradus::nn::Family;
+use gradus::nn::Network;
 use gradus::params::{Param, shown_path};
 use gradus::run::{Material, RunFile};
 use gradus::schedule::{by_layer, implicit, to_yaml};
@@ -25,7 +25,7 @@ pub(super) struct Generate {
     #[arg(long, value_name = "NAME", value_parser = ["mlp"], conflicts_with = "file")]
     model: Option<String>,
     #[command(flatten)]
-    network: Network,
+    network: MlpSizes,
     /// What thaws together.
     #[arg(long, value_enum, default_value = "pair")]
     by: By,

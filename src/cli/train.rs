@@ -14,7 +14,7 @@ use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::{Epochs, Model, Plan, Spec, implicit, to_yaml};
+use gradus::schedule::{Epochs, ModelParams, Plan, Spec, implicit, to_yaml};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -134,7 +134,7 @@ impl Ready {
         let (params, tied) = (self.material.task.params(), self.material.task.tied());
         let steps_per_epoch = trainer.plan().steps_per_epoch();
         let epochs = Epochs { epochs: self.run.epochs as u64, steps_per_epoch };
-        let plan = Plan::new(&self.run.schedule, Model { params: &params, tied: &tied }, epochs)?;
+        let plan = Plan::new(&self.run.schedule, ModelParams { params: &params, tied: &tied }, epochs)?;
         Ok(self.run.resolved(self.batch_rows, &plan))
     }
 
@@ -160,7 +160,7 @@ impl Ready {
     }
 
     fn made(&self, engine: &Engine, spec: &Spec) -> Result<Trainer, Error> {
-        let plan = |params: Model<'_>, epochs| Plan::new(spec, params, epochs);
+        let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
         let mut trainer = Trainer::new(engine, &*self.material.task, self.run.config(self.batch_rows), plan)?;
         if self.is_found() {
             // With the program of its first step, which is where memory runs out if it does.

@@ -15,7 +15,7 @@ pub mod ops;
 
 pub use error::Error;
 pub use graph::{Batch, LossOptions, Pass, Workspace};
-pub use models::{Family, Model};
+pub use models::{Model, Network};
 pub use ops::Activation;
 
 use crate::engine::Range;

@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::paths::absolute;
-use crate::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes};
-use crate::nn::{Activation, Family};
+use crate::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
+use crate::nn::{Activation, Network};
 use crate::params::Storage;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
@@ -32,7 +32,7 @@ impl ModelKind {
         [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
 }
 
-/// What a run file says of its model. Sizes that follow from the data are not in it.
+/// What a run file says of its model. TransformerSizes that follow from the data are not in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// `type`.
@@ -138,7 +138,7 @@ impl ModelSpec {
     /// A decoder over so many tokens.
     pub(super) fn decoder(&self, vocabulary: usize) -> Result<Gpt2, Error> {
         let Gpt2 { sizes, .. } = Gpt2::preset(&self.preset, vocabulary, self.context)?;
-        let model = Gpt2 { sizes: Sizes { dropout: self.dropout, ..sizes }, tied: self.tied };
+        let model = Gpt2 { sizes: TransformerSizes { dropout: self.dropout, ..sizes }, tied: self.tied };
         model.check()?;
         Ok(model)
     }
@@ -146,7 +146,7 @@ impl ModelSpec {
     /// An encoder over so many tokens that tells so many classes apart.
     pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Bert, Error> {
         let Bert { sizes, .. } = Bert::preset(&self.preset, vocabulary, self.context, classes)?;
-        let sizes = Sizes { dropout: self.dropout, ..sizes };
+        let sizes = TransformerSizes { dropout: self.dropout, ..sizes };
         let model = Bert { sizes, types: 0, classes, pooling: self.pooling };
         model.check()?;
         Ok(model)

@@ -120,4 +120,4 @@ pub use plan::cursor::{BestAt, Cursor, PatienceAt};
 pub use plan::decays::{DecayAt, WsdAt};
 pub use plan::transition::{Reason, Transition};
 pub use plan::validation::Verdict;
-pub use plan::{Epochs, Model, Phase, Plan};
+pub use plan::{Epochs, ModelParams, Phase, Plan};

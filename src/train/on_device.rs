@@ -6,7 +6,7 @@ use super::trunk::Trunk;
 use super::{Config, Error, Test};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
-use crate::nn::{Batch, Family, LossOptions, Model, Pass};
+use crate::nn::{Batch, LossOptions, Model, Network, Pass};
 use crate::optim::{Optimizer, Parameters};
 
 /// A model and its two sets.

@@ -4,7 +4,7 @@ use super::Error;
 use crate::engine::layout::{IGNORED, pcg, uniform};
 use crate::engine::{Engine, Program, Submission, counted};
 use crate::nn::models::Gpt2;
-use crate::nn::{Batch, Family, LossOptions};
+use crate::nn::{Batch, LossOptions, Network};
 use crate::optim::Parameters;
 
 /// How tokens are drawn.

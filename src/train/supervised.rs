@@ -6,7 +6,7 @@ use super::task::{Placed, Task};
 use super::{Config, Error};
 use crate::data::BatchSize;
 use crate::engine::Engine;
-use crate::nn::{Family, Model};
+use crate::nn::{Model, Network};
 use crate::params::Param;
 
 /// A model that is trained on one set and tested on another.

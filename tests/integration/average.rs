@@ -337,7 +337,7 @@ fn evaluations_test_the_average() {
             let text = format!("optimizer: {{type: adamw, lr: 3.0e-3{keys}}}\nlr_scheduler: {{type: constant}}");
             let spec = Spec::parse("run.yaml", &text).expect("a spec");
             let config = Config { epochs: 2, seed: 4, ..Config::default() };
-            let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
+            let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
             Trainer::new(&engine, &task, config, plan).expect("a trainer")
         };
         let bits = |trainer: &Trainer| trainer.parameters().save().expect("a file");

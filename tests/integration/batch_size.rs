@@ -1,11 +1,11 @@
-//! Sizes of a batch: the one that trains fastest within a limit of memory, and those that a device cannot bind.
+//! TransformerSizes of a batch: the one that trains fastest within a limit of memory, and those that a device cannot bind.
 
 use crate::support::{engines, fresh_engines, fresh_gpu};
 use crate::transformer_bed::sizes;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{self, Binding, Buffer, Engine};
-use gradus::nn::models::{Gpt2, Mlp, Sizes};
-use gradus::nn::{Activation, Family};
+use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
+use gradus::nn::{Activation, Network};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::params::{Group, Param, Row};
 use gradus::schedule::{Plan, Spec};
@@ -13,7 +13,7 @@ use gradus::train::{Classify, Config, Error, Language, Placed, Task, Trainer, Tr
 
 fn language() -> Language {
     let vocabulary = Vocabulary::ascii();
-    let model = Gpt2 { sizes: Sizes { vocab: vocabulary.len(), ..sizes() }, tied: false };
+    let model = Gpt2 { sizes: TransformerSizes { vocab: vocabulary.len(), ..sizes() }, tied: false };
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     // 99 windows of 5 tokens.
     let streams = TokenStream::new(tokens[..625].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two");
@@ -169,7 +169,7 @@ fn a_device_without_room_ends_the_search() {
 fn a_search_leaves_a_run_as_it_was() {
     let trainer = |engine: &Engine| {
         let spec = Spec::new(Row::default());
-        let plan = |model: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, model, epochs);
+        let plan = |model: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, model, epochs);
         Trainer::new(engine, &language(), Config { epochs: 2, ..config(4) }, plan).expect("a trainer")
     };
     let values = |trainer: &Trainer| -> Vec<u32> {
@@ -226,7 +226,7 @@ fn a_parameter_that_cannot_be_bound_is_refused_before_there_is_any() {
         // So many that the CPU engine cannot bind them either, and no more entries than a model may have.
         let hidden = 512;
         let vocab = engine.page_bytes() as usize / 4 / hidden + 1;
-        let model = Gpt2 { sizes: Sizes { vocab, hidden, heads: 4, ..sizes() }, tied: false };
+        let model = Gpt2 { sizes: TransformerSizes { vocab, hidden, heads: 4, ..sizes() }, tied: false };
         let stream = TokenStream::new(vec![1; 200], vocab).expect("a stream");
         let task = Language::new(&model, (&stream, &stream)).expect("a task");
         let spec = Spec::new(Row::default());
@@ -249,7 +249,7 @@ fn steps_of_a_trial_are_those_of_a_run() {
     let engine = Engine::cpu();
     let task = language();
     let spec = Spec::new(Row::default());
-    let plan = |model: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, model, epochs);
+    let plan = |model: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, model, epochs);
     let mut trainer = Trainer::new(&engine, &task, config(2), plan).expect("a trainer");
     let dispatches: usize = trainer.programs().expect("programs").iter().map(|program| program.dispatches.len()).sum();
     let before = engine.counters();

@@ -5,8 +5,8 @@ use crate::support::{assert_close, engines, folder, gpu, round_by_hand};
 use crate::transformer_bed::LOSS;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{Choices, Engine, Tiling};
-use gradus::nn::models::{Gpt2, Mlp, Sizes};
-use gradus::nn::{Activation, Batch, Error, Family, reads_bf16};
+use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
+use gradus::nn::{Activation, Batch, Error, Network, reads_bf16};
 use gradus::optim::{Forecast, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Storage};
 use gradus::schedule::{Plan, Spec};
@@ -23,7 +23,7 @@ const SEED: u32 = 5;
 
 /// A decoder of a width that is whole vec4s, with its token table at both ends.
 fn language() -> Language {
-    let sizes = Sizes {
+    let sizes = TransformerSizes {
         layers: 2,
         heads: 2,
         hidden: 16,

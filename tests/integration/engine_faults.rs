@@ -2,7 +2,7 @@
 
 use crate::support::{engines, fresh_gpu};
 use gradus::engine::{CLOCK_SLOTS, Engine, Submission};
-use gradus::nn::Family;
+use gradus::nn::Network;
 use gradus::nn::models::Gpt2;
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row};

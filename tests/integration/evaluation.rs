@@ -4,10 +4,10 @@ use crate::support::{assert_close, fresh_engines};
 use gradus::data::{DataSet, TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Binding, Buffer, Counters, Engine, Program};
-use gradus::nn::models::{Gpt2, Mlp, Sizes};
-use gradus::nn::{Activation, Family};
+use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
+use gradus::nn::{Activation, Network};
 use gradus::optim::{Optimizer, Parameters};
-use gradus::schedule::{Epochs, Model, Plan, Spec};
+use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
 use gradus::train::{Classify, Config, Evaluation, Language, Task, Trainer};
 
 /// Batches of one submission.
@@ -18,7 +18,7 @@ const AVERAGED: &str = "optimizer: {type: adamw, lr: 3.0e-3, ema_decay: 0.5}\nlr
 
 fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, batch_size: usize) -> Trainer {
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
-    let plan = |model: Model<'_>, epochs: Epochs| Plan::new(&spec, model, epochs);
+    let plan = |model: ModelParams<'_>, epochs: Epochs| Plan::new(&spec, model, epochs);
     let config = Config { batch_size, seed: 5, ..Config::default() };
     Trainer::new(engine, task, config, plan).expect("a trainer")
 }
@@ -40,7 +40,7 @@ fn text(windows: usize) -> Language {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len()).expect("a stream");
     let Gpt2 { sizes, tied } = decoder(vocabulary.len());
-    let model = Gpt2 { sizes: Sizes { layers: 1, heads: 2, hidden: 16, intermediate: 32, ..sizes }, tied };
+    let model = Gpt2 { sizes: TransformerSizes { layers: 1, heads: 2, hidden: 16, intermediate: 32, ..sizes }, tied };
     Language::new(&model, (&stream(&tokens[8 * windows..][..2000]), &stream(&tokens[..8 * windows - 2])))
         .expect("a task")
 }

@@ -4,7 +4,7 @@ use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::Engine;
 use gradus::nn::Activation;
-use gradus::nn::models::{Gpt2, Sizes};
+use gradus::nn::models::{Gpt2, TransformerSizes};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Checkpoints, Config, Evaluation, Event, Language, Sampling, Trainer, sample};
 
@@ -17,7 +17,7 @@ phases:
 ";
 
 fn model() -> Gpt2 {
-    let sizes = Sizes {
+    let sizes = TransformerSizes {
         layers: 2,
         heads: 2,
         hidden: 16,

@@ -582,7 +582,7 @@ fn every_schedule_is_read() {
 #[test]
 fn words_of_every_schedule_are_in_a_model_of_its_kind() {
     use gradus::nn::models::{Bert, Gpt2, Mlp};
-    use gradus::nn::{Activation, Family};
+    use gradus::nn::{Activation, Network};
     let mlp = Mlp::new(&[4, 3, 3, 2], Activation::Gelu).expect("a network").params();
     let decoder = Gpt2::preset("tiny", 9, 8).expect("a preset").params();
     let encoder = Bert::preset("tiny", 9, 8, 2).expect("a preset").params();

@@ -5,7 +5,7 @@ use crate::support::{assert_close, engines, fresh_gpu};
 use gradus::data::{DataSet, TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::Engine;
 use gradus::nn::Activation;
-use gradus::nn::models::{Gpt2, Mlp, Sizes};
+use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::lr_find::{Curve, End, Form, Rule, Scale, Sweep};
@@ -28,7 +28,7 @@ fn text(dropout: f32, fixed: bool) -> Language {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    let sizes = Sizes {
+    let sizes = TransformerSizes {
         layers: 2,
         heads: 2,
         hidden: 16,

@@ -434,7 +434,7 @@ fn last_loss(moments: &str, seed: u32) -> f64 {
     );
     let spec = Spec::parse("run.yaml", &text).expect("a spec");
     let config = Config { epochs: 8, seed, ..Config::default() };
-    let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
+    let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
     let mut trainer = Trainer::new(&Engine::cpu(), &task, config, plan).expect("a trainer");
     let mut last = f64::NAN;
     let tell = |event: &Event| {

@@ -12,7 +12,7 @@ use gradus::engine::layout::{Gather, IGNORED, Linear, Loss, Metrics, Position, T
 use gradus::engine::{Binding, Buffer, Choices, Dispatch, Engine, Tiling};
 use gradus::nn::models::Mlp;
 use gradus::nn::ops;
-use gradus::nn::{Activation, Batch, Error, Family, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, Network, Parameter, Workspace};
 use gradus::params::Storage;
 use std::collections::{HashMap, HashSet};
 

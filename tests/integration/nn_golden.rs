@@ -6,7 +6,7 @@ use crate::transformer_bed::LOSS;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Engine, Prepared, Program, Submission};
 use gradus::nn::models::Mlp;
-use gradus::nn::{Activation, Batch, Family, Workspace};
+use gradus::nn::{Activation, Batch, Network, Workspace};
 use gradus::optim::{Error, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use std::path::Path;

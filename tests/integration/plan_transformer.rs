@@ -4,7 +4,7 @@ use crate::plan::{refused, shown};
 use crate::transformer_bed::{Bed, Data, LOSS, sizes_of};
 use gradus::engine::{Binding, Engine};
 use gradus::nn::models::Gpt2;
-use gradus::nn::{Family, Model};
+use gradus::nn::{Model, Network};
 use gradus::schedule::{Epochs, Plan, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 

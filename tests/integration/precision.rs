@@ -377,7 +377,7 @@ fn last_loss(seed: u32, parameters: Storage) -> f64 {
     let text = "optimizer: {type: adamw, lr: 3.0e-3, moments: bf16, no_decay: [bias]}\nlr_scheduler: {type: cosine}";
     let spec = Spec::parse("run.yaml", text).expect("a spec");
     let config = Config { epochs: 8, seed, parameters, ..Config::default() };
-    let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, params, epochs);
+    let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
     let mut trainer = Trainer::new(&Engine::cpu(), &task, config, plan).expect("a trainer");
     trainer.run(|_| ()).expect("a run");
     trainer.evaluate_now().expect("an evaluation").val_loss

@@ -9,7 +9,7 @@ use gradus::data::{DataSet, Sequence, SequenceSizes, Sequences, TokenStream};
 use gradus::engine::layout::pcg;
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Sizes};
 use gradus::nn::Activation;
-use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, Sizes as ModelSizes};
+use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
 use gradus::nn::ops::write_squares;
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Storage};
@@ -17,8 +17,8 @@ use gradus::train::{Classify, ClassifySequences, Config, Language, Task};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-fn sizes(dropout: f32) -> ModelSizes {
-    ModelSizes {
+fn sizes(dropout: f32) -> TransformerSizes {
+    TransformerSizes {
         layers: 2,
         heads: 3,
         hidden: 12,

@@ -1,10 +1,10 @@
 //! Run files: what they say, what is wrong with them, and the data that they name.
 
 use crate::support::folder;
-use gradus::nn::Family;
+use gradus::nn::Network;
 use gradus::params::Field;
 use gradus::run::{BatchRows, Material, ModelKind, RunFile, Source, TestSet};
-use gradus::schedule::{Epochs, Model, Phases, Plan};
+use gradus::schedule::{Epochs, ModelParams, Phases, Plan};
 use std::path::{Path, PathBuf};
 
 const DIGITS: &str = "model: {type: mlp}\ndata: {embedded: digits}\n";
@@ -269,7 +269,7 @@ pub fn resolved(run: &RunFile) -> String {
     let (params, tied) = (task.params(), task.tied());
     let steps_per_epoch = task.steps_per_epoch(&run.config(8)).expect("steps");
     let epochs = Epochs { epochs: run.epochs as u64, steps_per_epoch };
-    let plan = Plan::new(&run.schedule, Model { params: &params, tied: &tied }, epochs).expect("a plan");
+    let plan = Plan::new(&run.schedule, ModelParams { params: &params, tied: &tied }, epochs).expect("a plan");
     run.resolved(8, &plan)
 }
 

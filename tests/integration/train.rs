@@ -8,7 +8,7 @@ use gradus::nn::models::Mlp;
 use gradus::optim::{Clip, Settings};
 use gradus::params::{Field, Row};
 use gradus::schedule::law::{Cosine, Level};
-use gradus::schedule::{Epochs, Model, Plan, Spec};
+use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
 use gradus::train::{Classify, Config, Evaluation, Event, Trainer};
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn trainer(engine: &Engine, config: Config) -> Trainer {
 fn trainer_of(engine: &Engine, config: Config, row: Row) -> Trainer {
     let (train, test) = sets();
     let model = Mlp::new(&[64, 32, 10], Activation::Relu).expect("a model");
-    let plan = |params: Model<'_>, epochs: Epochs| {
+    let plan = |params: ModelParams<'_>, epochs: Epochs| {
         let law = Cosine::new(epochs.epochs * epochs.steps_per_epoch, Level::ZERO)?;
         Ok(Plan::new(&spec(row), params, epochs)?.with_law(Field::Lr, law))
     };

@@ -539,7 +539,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_run_goes_on() 
     let desk = Desk::new("no-checkpoint", &[]);
     let file = RunFile::parse("run.yaml", DIGITS, (Path::new(""), "run"), &[]).expect("a run file");
     let material = Material::read(&file).expect("a material");
-    let plan = |params: gradus::schedule::Model<'_>, epochs| Plan::new(&file.schedule, params, epochs);
+    let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&file.schedule, params, epochs);
     let mut trainer = Trainer::new(&Engine::cpu(), &*material.task, file.config(32), plan).expect("a trainer");
     let checkpoints = Checkpoints::new(&desk.folder.join("checkpoints"), 2, Some(20)).expect("a folder");
     trainer.checkpoint_to(checkpoints.clone());

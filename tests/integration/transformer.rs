@@ -5,8 +5,8 @@ use crate::support::engines;
 use crate::transformer_bed::LOSS;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
-use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
-use gradus::nn::{Activation, Batch, Family, Model, Workspace};
+use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
+use gradus::nn::{Activation, Batch, Model, Network, Workspace};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -19,7 +19,7 @@ fn case(name: &str) -> Case {
 
 fn model(case: &Case) -> Model {
     let size = |key: &str| case.json["config"][key].as_u64().expect(key) as usize;
-    let sizes = Sizes {
+    let sizes = TransformerSizes {
         layers: size("layers"),
         heads: size("heads"),
         hidden: size("hidden"),

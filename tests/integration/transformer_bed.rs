@@ -4,8 +4,8 @@
 use crate::support::noise;
 use gradus::engine::layout::{IGNORED, Metrics, Position};
 use gradus::engine::{Binding, Buffer, Dispatch, Engine, Prepared, Program, Range, Submission};
-use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
-use gradus::nn::{Activation, Batch, Error, Family, LossOptions, Model, Pass, Workspace};
+use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
+use gradus::nn::{Activation, Batch, Error, LossOptions, Model, Network, Pass, Workspace};
 use gradus::params::Storage;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,8 +13,8 @@ use std::collections::HashMap;
 pub(crate) const LOSS: LossOptions = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
 
 /// Nothing is a multiple of anything.
-pub(crate) fn sizes() -> Sizes {
-    Sizes {
+pub(crate) fn sizes() -> TransformerSizes {
+    TransformerSizes {
         layers: 2,
         heads: 3,
         hidden: 12,
@@ -36,7 +36,7 @@ pub(crate) fn encoder(types: usize, pooling: Pooling) -> Model {
 }
 
 /// The model with other sizes.
-pub(crate) fn with(model: &Model, change: impl FnOnce(&mut Sizes)) -> Model {
+pub(crate) fn with(model: &Model, change: impl FnOnce(&mut TransformerSizes)) -> Model {
     let mut model = model.clone();
     match &mut model {
         Model::Gpt2(model) => change(&mut model.sizes),
@@ -46,7 +46,7 @@ pub(crate) fn with(model: &Model, change: impl FnOnce(&mut Sizes)) -> Model {
     model
 }
 
-pub(crate) fn sizes_of(model: &Model) -> &Sizes {
+pub(crate) fn sizes_of(model: &Model) -> &TransformerSizes {
     match model {
         Model::Gpt2(model) => &model.sizes,
         Model::Bert(model) => &model.sizes,

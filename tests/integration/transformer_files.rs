@@ -3,7 +3,7 @@
 
 use crate::transformer_bed::{decoder, encoder, kinds, sizes, values};
 use gradus::nn::models::{Bert, Pooling};
-use gradus::nn::{Error, Family, Model};
+use gradus::nn::{Error, Model, Network};
 use gradus::params::Param;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};

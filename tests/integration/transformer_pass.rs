@@ -8,7 +8,7 @@ use crate::transformer_bed::{
 use gradus::engine::layout::{IGNORED, Position};
 use gradus::engine::{Dispatch, Engine, Program, Submission};
 use gradus::nn::models::{Bert, Gpt2, Pooling};
-use gradus::nn::{Batch, Error, Family, LossOptions, Model};
+use gradus::nn::{Batch, Error, LossOptions, Model, Network};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row, Storage};
 

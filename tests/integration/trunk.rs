@@ -6,14 +6,14 @@ use gradus::engine::kernels::GATHER_CACHED;
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::nn::Activation;
-use gradus::nn::models::{Bert, Gpt2, Pooling, Sizes};
+use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
 
-fn sizes() -> Sizes {
-    Sizes {
+fn sizes() -> TransformerSizes {
+    TransformerSizes {
         layers: 3,
         heads: 2,
         hidden: 16,
@@ -27,7 +27,7 @@ fn sizes() -> Sizes {
 }
 
 fn encoder(dropout: f32) -> Bert {
-    Bert { sizes: Sizes { dropout, ..sizes() }, types: 2, classes: 3, pooling: Pooling::Mean }
+    Bert { sizes: TransformerSizes { dropout, ..sizes() }, types: 2, classes: 3, pooling: Pooling::Mean }
 }
 
 fn language(fixed: bool) -> Language {
@@ -81,7 +81,7 @@ const HOST: Config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_byte
 
 fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, config: &Config) -> Trainer {
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
-    let plan = |model: gradus::schedule::Model<'_>, epochs| Plan::new(&spec, model, epochs);
+    let plan = |model: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, model, epochs);
     Trainer::new(engine, task, config.clone(), plan).expect("a trainer")
 }
 

@@ -1,7 +1,7 @@
 //! BERT: an encoder. It looks both ways past a padding mask, has norms behind each half of a block, and classes on top.
 
 use super::sizes::check_size;
-use super::{Family, Sizes, pair};
+use super::{Network, TransformerSizes, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
 use crate::nn::{Activation, Error};
@@ -11,7 +11,7 @@ use crate::params::Param;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bert {
     /// Its sizes.
-    pub sizes: Sizes,
+    pub sizes: TransformerSizes,
     /// Token types, 0 for none.
     pub types: usize,
     /// Classes of the head.
@@ -40,12 +40,12 @@ impl Bert {
     /// # Errors
     /// [`Error::UnknownPreset`] naming those that there are.
     pub fn preset(preset: &str, vocab: usize, context: usize, classes: usize) -> Result<Bert, Error> {
-        let sizes = Sizes::preset(preset, vocab, context, (Activation::Gelu, 1e-12))?;
+        let sizes = TransformerSizes::preset(preset, vocab, context, (Activation::Gelu, 1e-12))?;
         Ok(Bert { sizes, types: 2, classes, pooling: Pooling::Mean })
     }
 }
 
-impl Family for Bert {
+impl Network for Bert {
     fn check(&self) -> Result<(), Error> {
         self.sizes.check()?;
         check_size("classes", self.classes, 1)?;
@@ -53,7 +53,7 @@ impl Family for Bert {
     }
 
     fn params(&self) -> Vec<Param> {
-        let Sizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
+        let TransformerSizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
         let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [context, hidden])];
         if self.types > 0 {
             params.push(Param::new(TYPES, [self.types, hidden]));
@@ -95,7 +95,8 @@ impl Family for Bert {
 
     // x = norm(x + attention(x)); x = norm(x + feed_forward(x)) (Vaswani et al. 2017, Devlin et al. 2019).
     fn forward(&self, graph: &mut Graph) -> [Value; 2] {
-        let Sizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } = self.sizes;
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } =
+            self.sizes;
         let length = graph.context;
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
         let table = |parameter: &str, entries| Table { parameter: parameter.to_owned(), entries };

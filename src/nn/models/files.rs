@@ -1,6 +1,6 @@
 //! Checkpoints of Hugging Face, in and out: their names, and GPT-2's weights the other way round.
 
-use super::{Family, Model};
+use super::{Model, Network};
 use crate::nn::Error;
 use crate::params::{Param, Shown};
 use safetensors::tensor::{SafeTensors, TensorView};

@@ -1,6 +1,6 @@
 //! GPT-2: a decoder. Causal, norms before each half of a block, a vocabulary on top.
 
-use super::{Family, Sizes, pair};
+use super::{Network, TransformerSizes, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
 use crate::nn::{Activation, Error};
@@ -10,7 +10,7 @@ use crate::params::Param;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gpt2 {
     /// Its sizes.
-    pub sizes: Sizes,
+    pub sizes: TransformerSizes,
     /// Whether the output layer is the token table.
     pub tied: bool,
 }
@@ -25,18 +25,18 @@ impl Gpt2 {
     /// # Errors
     /// [`Error::UnknownPreset`] naming those that there are.
     pub fn preset(preset: &str, vocab: usize, context: usize) -> Result<Gpt2, Error> {
-        let sizes = Sizes::preset(preset, vocab, context, (Activation::GeluNew, 1e-5))?;
+        let sizes = TransformerSizes::preset(preset, vocab, context, (Activation::GeluNew, 1e-5))?;
         Ok(Gpt2 { sizes, tied: true })
     }
 }
 
-impl Family for Gpt2 {
+impl Network for Gpt2 {
     fn check(&self) -> Result<(), Error> {
         self.sizes.check()
     }
 
     fn params(&self) -> Vec<Param> {
-        let Sizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
+        let TransformerSizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
         let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [context, hidden])];
         for layer in 0..layers {
             let mut add = |name, shape: &[usize]| pair(&mut params, &block(layer, name), shape);
@@ -79,7 +79,8 @@ impl Family for Gpt2 {
 
     // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
     fn forward(&self, graph: &mut Graph) -> [Value; 2] {
-        let Sizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } = self.sizes;
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } =
+            self.sizes;
         let length = graph.context;
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
         let table = |parameter: &str, entries| Table { parameter: parameter.to_owned(), entries };

@@ -1,6 +1,6 @@
 //! The multi-layer perceptron: linear layers with an activation between them.
 
-use super::{Family, pair};
+use super::{Network, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::{Activation, Error, init};
 use crate::params::Param;
@@ -41,7 +41,7 @@ impl Mlp {
     }
 }
 
-impl Family for Mlp {
+impl Network for Mlp {
     fn check(&self) -> Result<(), Error> {
         let reason = match &self.sizes[..] {
             [] | [_] => "it needs at least inputs and classes",

@@ -9,7 +9,7 @@ mod sizes;
 pub use bert::{Bert, Pooling};
 pub use gpt2::Gpt2;
 pub use mlp::Mlp;
-pub use sizes::Sizes;
+pub use sizes::TransformerSizes;
 
 use super::Error;
 use super::graph::{Graph, Pass, Value};
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::params::Param;
 
 /// A model by its sizes: what its family says of it, and the passes that follow.
-pub trait Family {
+pub trait Network {
     /// Checks the sizes.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ pub trait Family {
     /// parameter that is trainable. Frozen parameters get no gradient, and what only theirs would need is not kept.
     ///
     /// # Errors
-    /// As [`graph`](Family::graph).
+    /// As [`graph`](Network::graph).
     fn training(&self, examples: usize, context: usize, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
         let (graph, logits) = self.graph(examples, context, true)?;
         Ok(graph.pass(logits, self.params(), trainable))
@@ -92,7 +92,7 @@ pub trait Family {
     /// Forward and loss alone.
     ///
     /// # Errors
-    /// As [`graph`](Family::graph).
+    /// As [`graph`](Network::graph).
     fn evaluation(&self, examples: usize, context: usize) -> Result<Pass, Error> {
         let (graph, logits) = self.graph(examples, context, false)?;
         Ok(graph.pass(logits, self.params(), |_| false))
@@ -134,7 +134,7 @@ macro_rules! families {
         );
     };
     (@each $names:tt $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
-        impl Family for Model {
+        impl Network for Model {
             $(fn $method(&self, $($argument: $kind),*) -> $result {
                 families!(@match self $names $method($($argument),*))
             })*

@@ -1,11 +1,11 @@
-//! Sizes that transformers share.
+//! TransformerSizes that transformers share.
 
 use crate::nn::{Activation, Error, init};
 use crate::params::Param;
 
-/// Sizes of a transformer.
+/// TransformerSizes of a transformer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sizes {
+pub struct TransformerSizes {
     /// Blocks.
     pub layers: usize,
     /// Heads of the attention; they divide `hidden` into multiples of 4.
@@ -26,14 +26,14 @@ pub struct Sizes {
     pub dropout: f32,
 }
 
-/// Sizes of the presets: layers, heads, hidden.
+/// TransformerSizes of the presets: layers, heads, hidden.
 const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6, 384]), ("base", [12, 12, 768])];
 
 /// Standard deviation of weights and tables (Radford et al. 2018).
 const DEVIATION: f32 = 0.02;
 
-impl Sizes {
-    /// Sizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
+impl TransformerSizes {
+    /// TransformerSizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
     ///
     /// # Errors
     /// [`Error::UnknownPreset`] naming those that there are.
@@ -42,11 +42,11 @@ impl Sizes {
         vocab: usize,
         context: usize,
         (activation, norm_eps): (Activation, f32),
-    ) -> Result<Sizes, Error> {
+    ) -> Result<TransformerSizes, Error> {
         let known = PRESETS.iter().find(|(name, _)| *name == preset);
         let (_, [layers, heads, hidden]) = *known.ok_or_else(|| Error::UnknownPreset { name: preset.to_owned() })?;
         let intermediate = 4 * hidden;
-        Ok(Sizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout: 0.0 })
+        Ok(TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout: 0.0 })
     }
 
     /// Checks them.

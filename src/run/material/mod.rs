@@ -10,7 +10,7 @@ use super::sets::split;
 use super::weights::{Kept, Values, Weights};
 use super::{Error, Inputs, RunFile, Source, Unknown};
 use crate::data::{self, DataSet, UnknownCharacters, Vocabulary};
-use crate::nn::Family;
+use crate::nn::Network;
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl Reader<'_> {
     }
 
     /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
-    fn values(&mut self, built: &impl Family, inputs: &Inputs) -> Result<Option<Values>, Error> {
+    fn values(&mut self, built: &impl Network, inputs: &Inputs) -> Result<Option<Values>, Error> {
         let Some(weights) = &self.weights else { return Ok(None) };
         let model = &self.run.model;
         let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
@@ -193,7 +193,7 @@ fn bytes_of(set: &DataSet) -> [&[u8]; 2] {
     [bytemuck::cast_slice(set.values()), bytemuck::cast_slice(set.labels())]
 }
 
-fn summary(kind: &str, model: &impl Family, data: &str) -> String {
+fn summary(kind: &str, model: &impl Network, data: &str) -> String {
     let parameters: usize = model.params().iter().map(Param::elements).sum();
     format!("{kind} of {parameters} parameters; {data}")
 }

@@ -34,16 +34,16 @@ use std::sync::Arc;
 
 /// A model's parameters, as a schedule sees them.
 #[derive(Clone, Copy, Debug)]
-pub struct Model<'a> {
+pub struct ModelParams<'a> {
     /// The parameters, in the model's order.
     pub params: &'a [Param],
     /// Further names of parameters that are shared: the other name, and the parameter's own.
     pub tied: &'a [(String, String)],
 }
 
-impl<'a> From<&'a [Param]> for Model<'a> {
-    fn from(params: &'a [Param]) -> Model<'a> {
-        Model { params, tied: &[] }
+impl<'a> From<&'a [Param]> for ModelParams<'a> {
+    fn from(params: &'a [Param]) -> ModelParams<'a> {
+        ModelParams { params, tied: &[] }
     }
 }
 

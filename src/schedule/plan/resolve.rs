@@ -1,7 +1,7 @@
 //! From what a file says to a plan: names for patterns, numbers for what is left out, and every check on the way.
 
 use super::cursor::Source;
-use super::{Epochs, Model, Phase, Plan, Scheduled, Slot, slot};
+use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, slot};
 use crate::params::{Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
 use crate::schedule::file::finetuning::Finetuning;
@@ -18,7 +18,7 @@ impl Plan {
     /// # Errors
     /// [`Error`] naming file, phase, key, value and the nearest valid one: patterns that match nothing or are none,
     /// parameters in two phases, limits that are missing, a law or scheduler that does not fit the run, or ends before it.
-    pub fn new<'a>(spec: &Spec, model: impl Into<Model<'a>>, run: Epochs) -> Result<Plan, Error> {
+    pub fn new<'a>(spec: &Spec, model: impl Into<ModelParams<'a>>, run: Epochs) -> Result<Plan, Error> {
         let model = model.into();
         let mut plan = resolve(spec, model, run)?;
         plan.schedulers = plan.build_schedulers(spec)?;
@@ -43,7 +43,7 @@ impl Plan {
     }
 }
 
-fn resolve(spec: &Spec, model: Model, run: Epochs) -> Result<Plan, Error> {
+fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> {
     let mut warnings = spec.warnings.clone();
     check_run(&spec.place, run)?;
     check_model(&spec.place, model)?;
@@ -113,7 +113,7 @@ fn check_run(place: &Place, run: Epochs) -> Result<(), Error> {
     zero.map_or(Ok(()), |(key, _)| Err(place.bad(key, 0, "1 or more")))
 }
 
-fn check_model(place: &Place, model: Model) -> Result<(), Error> {
+fn check_model(place: &Place, model: ModelParams) -> Result<(), Error> {
     if model.params.is_empty() {
         return Err(place.bad("the model's parameters", "none", "a list with at least one"));
     }

@@ -16,7 +16,7 @@ use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Range, Ring};
 use crate::optim::{Best, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
-use crate::schedule::{self, Cursor, Epochs, Model, Plan};
+use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, METRICS};
 use programs::rings;
 use reports::Taken;
@@ -75,14 +75,14 @@ impl Trainer {
         engine: &Engine,
         task: &dyn Task,
         config: Config,
-        plan: impl FnOnce(Model<'_>, Epochs) -> Result<Plan, schedule::Error>,
+        plan: impl FnOnce(ModelParams<'_>, Epochs) -> Result<Plan, schedule::Error>,
     ) -> Result<Trainer, Error> {
         config.check()?;
         task.check(engine, &config)?;
         let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
         let (params, tied) = (task.params(), task.tied());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
-        let model = Model { params: &params, tied: &tied };
+        let model = ModelParams { params: &params, tied: &tied };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
         check_storage(&config, &plan, &params)?;

@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::workload::{self, Group, Mlp, Model, Tensor, Transformer, Work, names, product, reals};
 use gradus::engine::layout::{IGNORED, Metrics};
 use gradus::engine::{AdapterChoice, Engine, Prepared, Program, Range, Submission};
-use gradus::nn::models::{self, Bert, Gpt2, Pooling, Sizes};
-use gradus::nn::{self, Activation, Batch, Family, LossOptions};
+use gradus::nn::models::{self, Bert, Gpt2, Pooling, TransformerSizes};
+use gradus::nn::{self, Activation, Batch, Network, LossOptions};
 use gradus::optim::{Next, Optimizer, Parameters, Settings};
 use gradus::params::{self, Param, Row};
 
@@ -70,7 +70,7 @@ impl Ours {
 
     fn transformer(engine: Engine, work: &Transformer, groups: &[Group]) -> Result<Ours, Failure> {
         let Transformer { causal, layers, hidden, heads, vocabulary, positions, types, outputs, .. } = *work;
-        let sizes = Sizes {
+        let sizes = TransformerSizes {
             layers,
             heads,
             hidden,
