@@ -93,7 +93,7 @@ impl Ours {
     fn training(engine: Engine, model: &nn::Model, batch: &Batch, groups: &[Group]) -> Result<Ours, Failure> {
         let (parameters, optimizer) = trained(&engine, &model.params(), model.initial(1), groups)?;
         let space = model.training(batch.examples, batch.context, |_| true)?.allocate(&engine)?;
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, scale: 1.0, is_mean: true, seed: 1 };
+        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
         let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
         let dispatches = space.dispatches(batch, loss, parameter, gradient, false)?;
