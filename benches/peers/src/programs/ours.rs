@@ -6,7 +6,7 @@ use crate::workload::{self, Group, Mlp, Model, Tensor, Transformer, Work, names,
 use gradus::engine::layout::{IGNORED, Metrics};
 use gradus::engine::{AdapterChoice, Engine, Prepared, Program, Range, Submission};
 use gradus::nn::models::{self, Bert, Gpt2, Pooling, TransformerSizes};
-use gradus::nn::{self, Activation, Batch, Network, LossOptions};
+use gradus::nn::{self, Activation, Batch, LossOptions, Network};
 use gradus::optim::{Next, Optimizer, Parameters, Settings};
 use gradus::params::{self, Param, Row};
 
