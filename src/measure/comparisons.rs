@@ -65,7 +65,7 @@ pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&st
     bench.frozen()?;
     bench.settings()?;
     bench.places()?;
-    match bench.bandwidth(engine, extent.most_parameters) {
+    match bench.bandwidth(engine, extent) {
         Err(error) if super::is_about_room(&error) => {}
         done => done?,
     }
@@ -171,10 +171,10 @@ impl Bench<'_> {
     /// Copies of as many bytes against the step: the share of their bandwidth that the step reaches. On a GPU at 64 Mi
     /// parameters, which is the size that the target speaks of. A software adapter has no target: whether arithmetic or
     /// memory binds it is the processor's affair.
-    fn bandwidth(&mut self, engine: &Engine, most: usize) -> Result<(), Error> {
-        let software = engine.is_software();
-        let count = if software { elements(&self.tensors) } else { (64 << 20).min(most.max(1 << 20)) };
-        if !software {
+    fn bandwidth(&mut self, engine: &Engine, extent: &Extent) -> Result<(), Error> {
+        let most = extent.most_parameters.max(1 << 20);
+        let count = extent.copied_parameters.map_or(elements(&self.tensors), |count| count.min(most));
+        if extent.copied_parameters.is_some() {
             self.memory = Memory::new(engine, count)?;
         }
         let tensor = [Param::new("tensor", [count])];

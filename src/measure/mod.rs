@@ -41,13 +41,23 @@ pub struct Extent {
     pub pairs: usize,
     /// The parameters that ratios are measured on.
     pub tensors: Vec<Param>,
+    /// Multiplications of the largest product of matrices: on software 4096 by 4096 by 4096 takes a minute.
+    pub most_multiplications: usize,
+    /// How often a small product is repeated in one submission, at most.
+    pub most_repeats: usize,
+    /// Parameters of the step that copies are compared with; `None`: those of `tensors`.
+    pub copied_parameters: Option<usize>,
 }
 
 impl Extent {
     /// What a few minutes allow, on the encoder of [`workload`]: up to 512 Mi parameters on a GPU, where they fit, and 64 Mi on software.
     pub fn of(engine: &Engine) -> Extent {
-        let most_parameters = if engine.is_software() { 64 << 20 } else { 512 << 20 };
-        Extent { most_parameters, pairs: 31, tensors: workload::encoder() }
+        let (most_parameters, most_multiplications, most_repeats, copied_parameters) = match engine.is_software() {
+            true => (64 << 20, 1 << 30, 1, None),
+            false => (512 << 20, usize::MAX, 64, Some(64 << 20)),
+        };
+        let tensors = workload::encoder();
+        Extent { most_parameters, pairs: 31, tensors, most_multiplications, most_repeats, copied_parameters }
     }
 }
 
@@ -73,7 +83,7 @@ pub fn adapter(engine: &Engine, extent: &Extent, mut tell: impl FnMut(&str)) -> 
     }
     let comparisons = comparisons::measure(engine, extent, &mut tell)?;
     tell("products of matrices");
-    let products = products::measure(engine)?;
+    let products = products::measure(engine, extent)?;
     tell("the host's part of a step");
     let host = host::measure(engine)?;
     Ok(Report::new(engine, extent, Figures { copies, sizes, comparisons, products, host }))

@@ -1,5 +1,6 @@
 //! How many products of matrices the kernels of linear layers make in a second.
 
+use super::Extent;
 use super::step::{median, rounds};
 use super::subject;
 use crate::Error;
@@ -7,7 +8,7 @@ use crate::engine::{Engine, Prepared, Submission};
 
 /// Rows, inputs and outputs: cubes, and the layers of the presets `tiny` and `small` on 16 sequences of 64 tokens.
 const SHAPES: [(&str, [usize; 3]); 7] = [
-    (LARGE, [4096, 4096, 4096]),
+    ("4096 x 4096 x 4096", [4096, 4096, 4096]),
     ("512 x 512 x 512", [512, 512, 512]),
     ("tiny, attention", [1024, 96, 288]),
     ("tiny, feed-forward", [1024, 96, 384]),
@@ -16,14 +17,8 @@ const SHAPES: [(&str, [usize; 3]); 7] = [
     ("small, attention", [1024, 384, 1152]),
 ];
 
-/// Left out on software, where it takes a minute.
-const LARGE: &str = "4096 x 4096 x 4096";
-
-/// So often at most a GPU does the same in one submission, what is short: it takes too little beside the submission.
-const GPU_TIMES: usize = 64;
-
-/// Products of such a submission. Software takes its time over a single one.
-const GPU_PRODUCTS: usize = 1 << 33;
+/// Multiplications of a submission, where a GPU repeats what takes too little beside it.
+const MULTIPLICATIONS: usize = 1 << 33;
 
 /// A shape, and what each pass over a layer of it reaches.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -46,14 +41,14 @@ impl Product {
     }
 }
 
-pub(super) fn measure(engine: &Engine) -> Result<Vec<Product>, Error> {
-    let shapes = SHAPES.into_iter().filter(|(name, _)| *name != LARGE || !engine.is_software());
-    shapes.map(|(name, shape)| product(engine, name, shape)).collect()
+pub(super) fn measure(engine: &Engine, extent: &Extent) -> Result<Vec<Product>, Error> {
+    let fits = |(_, shape): &(_, [usize; 3])| shape.iter().product::<usize>() <= extent.most_multiplications;
+    let shapes = SHAPES.into_iter().filter(fits);
+    shapes.map(|(name, shape)| product(engine, (name, shape), extent.most_repeats)).collect()
 }
 
-fn product(engine: &Engine, name: &'static str, shape: [usize; 3]) -> Result<Product, Error> {
-    let times = GPU_PRODUCTS / shape.iter().product::<usize>().max(1);
-    let times = if engine.is_software() { 1 } else { times.clamp(1, GPU_TIMES) };
+fn product(engine: &Engine, (name, shape): (&'static str, [usize; 3]), most_repeats: usize) -> Result<Product, Error> {
+    let times = (MULTIPLICATIONS / shape.iter().product::<usize>().max(1)).clamp(1, most_repeats);
     let passes = subject::layer(engine, shape)?;
     let tilings = passes.each_ref().map(|pass| engine.tiling(pass.kernel, pass.sizes[0], pass.sizes[1]).name());
     let [forward, input, weight] = passes.map(|pass| pass.prepare(engine, times));

@@ -447,6 +447,25 @@ fn engines_agree_on_any_graph() {
     }
 }
 
+/// Logits stay where an operation behind them would have been folded into what makes them.
+#[test]
+fn logits_and_kept_values_are_never_folded_away() {
+    for engine in engines() {
+        let mut graph = Graph::new(EXAMPLES, CONTEXT, true);
+        let x = rows(&mut graph);
+        let x = graph.linear("first", x, WIDTH);
+        let logits = graph.linear("second", x, WIDTH);
+        let sum = graph.add(logits, x);
+        finish(&mut graph, sum);
+        let pass = graph.pass(logits, params(diamond), |_| true).keeping(|_| true);
+        let space = pass.allocate(&engine).expect("memory");
+        let of = |label: &str| space.value(label);
+        assert_eq!(space.logits().offset, of("second.z").expect("the logits").offset);
+        assert!(space.logits().buffer.same(&of("second.z").expect("the logits").buffer));
+        assert!(of("second.z.sum").is_some() && of("rows").is_none() && of("labels").is_none() && of("").is_none());
+    }
+}
+
 /// What nobody reads gets no gradient, and the pass says so.
 #[test]
 fn a_pass_tells_which_parameters_get_a_gradient() {

@@ -11,7 +11,8 @@ use gradus::optim::{Clip, Settings};
 fn a_report_holds_every_figure_and_goes_to_json() {
     for engine in engines() {
         let sizes: &[(usize, u64)] = if engine.adapter().is_some() { &[(1 << 20, 28 << 20)] } else { &[] };
-        let extent = Extent { most_parameters: sizes.len() << 20, pairs: 1, tensors: shrunk(&encoder(), 200) };
+        let tensors = shrunk(&encoder(), 200);
+        let extent = Extent { most_parameters: sizes.len() << 20, pairs: 1, tensors, ..Extent::of(&engine) };
         let report = measure::adapter(&engine, &extent, |_| ()).expect("a report");
         assert_eq!(report.figures.copies.len(), 2);
         assert!(report.figures.copies.iter().all(|copy| copy.seconds > 0.0 && copy.bytes == 8 * (64 << 20)));

@@ -4,7 +4,7 @@
 //! It stops where nothing below is trainable: an operation has a backward part only if a parameter at or below it has a
 //! gradient to get, and a frozen parameter gets none. A value that several operations read gets the sum of their gradients:
 //! the first writes, later ones add, in reverse recorded order. Where an operation only adds (a residual), the gradient of
-//! both sides is the same memory; whoever adds to one of them while the other is still to be read makes a new value.
+//! both sides is the same memory; whoever adds to one side before the other has been read makes a new value.
 
 use super::graph::Graph;
 use super::value::{Form, Home, Nodes, Value};
@@ -119,10 +119,6 @@ impl Backward<'_> {
         self.needed[self.nodes.owner(value).0]
     }
 
-    pub(in crate::nn) fn trains(&self, parameter: &str) -> bool {
-        (self.trainable)(parameter)
-    }
-
     /// The trainable ones of these parameters: those whose gradients an operation writes, and those that it adds to, because
     /// another use of them has written.
     pub(in crate::nn) fn trained<const N: usize>(
@@ -130,7 +126,7 @@ impl Backward<'_> {
         names: [Option<&str>; N],
     ) -> Vec<([Option<String>; N], bool)> {
         let part = |adds: bool| {
-            let wanted = |name: &&str| self.trains(name) && self.begun.contains(*name) == adds;
+            let wanted = |name: &&str| (self.trainable)(name) && self.begun.contains(*name) == adds;
             (names.map(|name| name.filter(wanted).map(str::to_owned)), adds)
         };
         let parts: Vec<_> = [part(false), part(true)].into();
@@ -170,7 +166,7 @@ impl Backward<'_> {
         self.gradients.insert(value, sum);
     }
 
-    /// Whether the gradient belongs to another value too, to which it is still to be read.
+    /// Whether the gradient is another value's too, and what made that value has not read it yet.
     fn is_owned_by_another(&self, gradient: Value, value: Value) -> bool {
         let mut owners = self.gradients.iter().filter(|(_, owned)| **owned == gradient);
         owners.any(|(owner, _)| *owner != value && !self.is_read.contains(owner))

@@ -6,12 +6,14 @@
 
 use super::backward::readers;
 use super::graph::Graph;
+use super::value::Value;
 use crate::nn::ops::{Fused, Operate, Operation};
 
 impl Graph {
-    /// Folds what can be folded.
-    pub(super) fn fuse(&mut self) {
-        let readers = readers(&self.nodes, &self.operations);
+    /// Folds what can be folded, but keeps the value that stays behind the pass.
+    pub(super) fn fuse(&mut self, kept: Value) {
+        let mut readers = readers(&self.nodes, &self.operations);
+        readers[kept.0] += 1;
         let mut fused: Vec<Option<Operation>> = Vec::with_capacity(self.operations.len());
         for operation in std::mem::take(&mut self.operations) {
             let made = operation.uses().reads.first().and_then(|x| {

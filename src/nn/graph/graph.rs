@@ -44,7 +44,8 @@ impl Graph {
     }
 
     pub(in crate::nn) fn input(&mut self, name: &'static str, form: Form) -> Value {
-        let known = self.nodes.all().find(|value| self.nodes[*value].home == Home::Input(name));
+        let is_it = |value: &Value| self.nodes[*value].home == Home::Input(name) && self.form(*value) == form;
+        let known = self.nodes.all().find(is_it);
         known.unwrap_or_else(|| self.nodes.add(name, form, Home::Input(name)))
     }
 

@@ -2,11 +2,12 @@
 
 use super::graph::Graph;
 use super::memory::Memory;
-use super::value::{Nodes, Value};
+use super::value::{Home, Nodes, Value};
 use crate::engine::Engine;
 use crate::nn::ops::{Operate, Operation};
 use crate::nn::{Error, limits};
 use crate::params::Param;
+use std::collections::HashSet;
 
 /// The operations of a pass and their memory, of which nothing is allocated yet.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl Graph {
     /// not kept. The `logits` stay in memory behind it.
     pub fn pass(mut self, logits: Value, params: Vec<Param>, trainable: impl Fn(&str) -> bool) -> Pass {
         if self.is_fused {
-            self.fuse();
+            self.fuse(logits);
         }
         let forward = self.operations.len();
         let mut trained = Vec::new();
@@ -53,9 +54,15 @@ impl Pass {
     /// The pass with the activations of these labels left in memory behind it, for
     /// [`Workspace::value`](super::Workspace::value). A label is the module's name and the part:
     /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
+    /// A value that was folded into its neighbour is none of them.
     #[must_use]
     pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
-        let is_kept = |value: &Value| *value == self.logits || label(&self.nodes[*value].label);
+        let made = self.operations.iter().flat_map(|operation| operation.uses().writes);
+        let made: HashSet<Value> = made.map(|value| self.nodes.owner(value)).chain([self.logits]).collect();
+        let is_kept = |value: &Value| {
+            let node = &self.nodes[*value];
+            made.contains(value) && node.home == Home::Shared && (*value == self.logits || label(&node.label))
+        };
         let kept: Vec<Value> = self.nodes.all().filter(is_kept).collect();
         let memory = Memory::of((&self.nodes, self.examples), &self.operations, &kept, &self.inputs);
         Pass { memory, kept, ..self }
