@@ -104,10 +104,10 @@ impl Set {
         parameters: &Parameters,
         trainable: impl Fn(&str) -> bool,
     ) -> Result<Pass, Error> {
-        let (Some(below), Some(top)) = (pass.trunk(&trainable), pass.top(&trainable)) else { return Ok(pass) };
         if !self.examples.have_trunks() {
             return Ok(pass);
         }
+        let (Some(below), Some(top)) = (pass.trunk(&trainable), pass.top(&trainable)) else { return Ok(pass) };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         self.trunk = Trunk::of(engine, config, &self.examples, &self.batch, below, parameter)?;
         Ok(if self.trunk.is_some() { top } else { pass })

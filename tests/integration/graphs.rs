@@ -219,8 +219,7 @@ fn planes(graph: &mut Graph) -> Value {
 }
 
 fn tables() -> [Table; 2] {
-    [("table", VOCABULARY), ("positions", CONTEXT)]
-        .map(|(parameter, entries)| Table { parameter: parameter.to_owned(), entries })
+    [Table::new("table", VOCABULARY), Table::new("positions", CONTEXT)]
 }
 
 fn tied(graph: &mut Graph) -> Value {

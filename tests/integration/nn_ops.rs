@@ -6,7 +6,7 @@ use crate::trial::{
     JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, storages, stored, words,
 };
 use gradus::engine::layout::{
-    CORRECT, COUNTS, Dropout, Embedding, IGNORE, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
+    CORRECT, COUNTS, Dropout, Embedding, IGNORED, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
     Verdict, pcg,
 };
 use gradus::engine::{Dispatch, Engine, Range};
@@ -245,7 +245,7 @@ fn nn_loss_of_rows_that_do_not_count_is_nothing() {
         for counting in [0, 3] {
             let memory = vec![
                 activations(1, rows, classes),
-                vec![IGNORE; rows],
+                vec![IGNORED; rows],
                 junk(rows * 8),
                 junk(rows * 2),
                 record(Position { counting, ..Position::default() }),

@@ -37,12 +37,6 @@ impl Graph {
         self.input(name, Form::words(per_example))
     }
 
-    /// Rows of an example, and numbers of a row.
-    pub fn shape(&self, value: Value) -> [usize; 2] {
-        let form = self.form(value);
-        [form.rows(), form.width()]
-    }
-
     pub(in crate::nn) fn input(&mut self, name: &'static str, form: Form) -> Value {
         let is_it = |value: &Value| self.nodes[*value].home == Home::Input(name) && self.form(*value) == form;
         let known = self.nodes.all().find(is_it);

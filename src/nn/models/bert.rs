@@ -99,9 +99,9 @@ impl Network for Bert {
             self.sizes;
         let length = graph.context;
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
-        let table = |parameter: &str, entries| Table { parameter: parameter.to_owned(), entries };
-        let types = (self.types > 0).then(|| (graph.words("types", length), table(TYPES, self.types)));
-        let embedded = graph.embedding(tokens, [table(TOKENS, vocab), table(POSITIONS, context)], types, hidden);
+        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, context)];
+        let types = (self.types > 0).then(|| (graph.words("types", length), Table::new(TYPES, self.types)));
+        let embedded = graph.embedding(tokens, tables, types, hidden);
         let mut x = graph.layer_norm("embeddings.LayerNorm", embedded, norm_eps);
         x = graph.dropout(x, dropout, 0);
         for (layer, number) in (0..layers).zip(0..) {

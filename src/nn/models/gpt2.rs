@@ -83,8 +83,7 @@ impl Network for Gpt2 {
             self.sizes;
         let length = graph.context;
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
-        let table = |parameter: &str, entries| Table { parameter: parameter.to_owned(), entries };
-        let tables = [table(TOKENS, vocab), table(POSITIONS, context)];
+        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, context)];
         let mut x = graph.embedding(tokens, tables, None, hidden);
         x = graph.dropout(x, dropout, 0);
         for (layer, number) in (0..layers).zip(0..) {

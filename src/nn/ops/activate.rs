@@ -1,9 +1,9 @@
 //! Activations for themselves, where none is folded into a linear layer.
 
-use super::{Draft, Operate, Uses, switch};
+use super::{Draft, Operate, Uses, elements, switch};
 use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};
 use crate::engine::layout::Elements;
-use crate::engine::{Dispatch, Engine, Range, counted};
+use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Graph, Placing, Value};
 
@@ -99,10 +99,6 @@ impl Operate for ActivateBackward {
         let memory = at.ranges([self.z, self.dh, self.dz])?;
         Ok(Some(activate_backward(at.engine(), &elements(&memory[0]), self.activation, memory, self.adds)?))
     }
-}
-
-fn elements(range: &Range) -> Elements {
-    Elements::new(counted(range.bytes as usize / 16))
 }
 
 /// h = activation(z), vec4 by vec4. Memory: z, h.

@@ -1,9 +1,9 @@
 //! The sum of two values.
 
-use super::{Draft, Operate, Uses};
+use super::{Draft, Operate, Uses, elements};
 use crate::engine::kernels::ADD;
 use crate::engine::layout::Elements;
-use crate::engine::{Dispatch, Engine, Range, counted};
+use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Graph, Placing, Value};
 
@@ -42,7 +42,7 @@ impl Operate for Add {
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let memory = at.ranges([self.x, self.residual, self.y])?;
-        Ok(Some(add(at.engine(), &Elements::new(counted(memory[2].bytes as usize / 16)), memory)?))
+        Ok(Some(add(at.engine(), &elements(&memory[2]), memory)?))
     }
 }
 

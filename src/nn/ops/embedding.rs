@@ -18,6 +18,13 @@ pub struct Table {
     pub entries: usize,
 }
 
+impl Table {
+    /// The table of this parameter, with so many entries.
+    pub fn new(parameter: &str, entries: usize) -> Table {
+        Table { parameter: parameter.to_owned(), entries }
+    }
+}
+
 /// The sum of a token's embedding, its position's and its type's.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct Embedding {

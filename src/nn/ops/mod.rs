@@ -41,7 +41,7 @@ pub(super) use pool::{MeanPool, MeanPoolBackward};
 use super::Error;
 use super::graph::{Backward, Placing, Value};
 use crate::engine::Dispatch;
-use draft::{Constants, Draft, lanes, or_aside, read_as, switch};
+use draft::{Constants, Draft, elements, lanes, or_aside, read_as, switch};
 
 /// Vec4s in a row of this many numbers.
 pub fn quads(width: usize) -> usize {

@@ -1,5 +1,6 @@
 //! Twin of `shaders/shared/loss.wgsl`.
 
+use super::IGNORED;
 use bytemuck::{Pod, Zeroable};
 
 /// Sizes of a loss.
@@ -21,7 +22,7 @@ impl Loss {
     /// A loss over rows of so many classes. Every row counts, as no label is `u32::MAX`, and targets are not smoothed.
     pub fn new(rows: usize, classes: usize) -> Loss {
         let (rows, classes) = (rows as u32, classes as u32);
-        Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORE, ..Loss::default() }
+        Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORED, ..Loss::default() }
     }
 }
 
@@ -34,8 +35,6 @@ pub struct Verdict {
     pub mark: u32,
 }
 
-/// The label of a row that does not count, where nothing else is said.
-pub const IGNORE: u32 = u32::MAX;
 /// The row counts.
 pub const COUNTS: u32 = 1;
 /// The first of its largest logits is the label's.

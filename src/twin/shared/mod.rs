@@ -39,7 +39,7 @@ pub use float::{clamp_value, larger, lerp, one_minus_exp};
 pub use int8::{BLOCK, Block, CODED, Code, NEAREST, top_of};
 pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
-pub use loss::{CORRECT, COUNTS, IGNORE, Loss, Verdict};
+pub use loss::{CORRECT, COUNTS, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position, samples_in};
 pub use moments::Stored;
 pub use pool::Pool;
