@@ -65,7 +65,7 @@ impl Testing {
         for first in (0..self.batches).step_by(most as usize) {
             let end = self.batches.min(first + most);
             let is_last = end == self.batches;
-            let report = if is_last { report.take() } else { Some(Report { ring: &self.passed, tag: first.into() }) };
+            let report = if is_last { report.take() } else { Some(Report::new(&self.passed, first.into())) };
             let swaps = [swap.filter(|_| first == 0), swap.filter(|_| is_last)];
             let submitted = self.wait(engine).and_then(|()| self.submit_batches(engine, first..end, swaps, report));
             if let (Err(_), true, Some(swap)) = (&submitted, first > 0, swap) {

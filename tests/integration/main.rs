@@ -62,6 +62,7 @@ mod schedule_command;
 mod sgd;
 mod shaders;
 mod squares;
+mod submissions;
 mod support;
 mod tame;
 mod tidy;

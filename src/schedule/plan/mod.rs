@@ -192,6 +192,12 @@ impl Plan {
         self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
     }
 
+    /// Steps that a trainer may take without asking the plan in between: to the end of the epoch, or to the next evaluation
+    /// before it. Neither a phase nor an evaluation comes sooner.
+    pub fn steps_ahead(&self, cursor: &Cursor) -> u64 {
+        self.evaluate.steps_ahead(cursor.step, self.run.steps_per_epoch)
+    }
+
     /// Validations without an improvement that end a phase, where there is early stopping.
     pub fn patience(&self) -> Option<u64> {
         self.early_stopping.as_ref().map(|stopping| stopping.patience)

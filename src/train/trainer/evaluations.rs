@@ -73,7 +73,7 @@ impl Trainer {
     fn submit_test(&mut self) -> Result<u64, Error> {
         self.make_test()?;
         let steps = self.cursor.step();
-        let report = Some(Report { ring: &self.results, tag: steps });
+        let report = Some(Report::new(&self.results, steps));
         // Where averages are kept, they are what is tested.
         let swap = self.optimizer.swap()?;
         if let Some(test) = &self.test {

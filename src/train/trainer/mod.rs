@@ -1,6 +1,7 @@
 //! The trainer.
 
 mod evaluations;
+mod pace;
 mod programs;
 mod reports;
 mod steps;
@@ -18,6 +19,7 @@ use crate::optim::{Best, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, METRICS};
+use pace::Pace;
 use programs::rings;
 use reports::Taken;
 use std::collections::VecDeque;
@@ -41,6 +43,8 @@ pub struct Trainer {
     /// [`Task::settings`].
     pub(super) model: Vec<(String, String)>,
     task: Box<dyn Placed>,
+    /// How many steps go into a submission.
+    pace: Pace,
     /// The programs of a step and of a test; made when first needed.
     step: Option<Prepared>,
     test: Option<Testing>,
@@ -96,7 +100,7 @@ impl Trainer {
         let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
         let model = task.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let task = task.place(engine, &config)?;
-        let (progress, results) = rings(engine, &*task, &optimizer)?;
+        let (progress, results) = rings(engine, &config, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
             best: Best::new(config.best_device_limit_bytes),
@@ -108,6 +112,7 @@ impl Trainer {
             cursor,
             parameters,
             optimizer,
+            pace: Pace::new(config.steps_per_submission),
             step: None,
             test: None,
             uploads: 0,
@@ -194,15 +199,16 @@ impl Trainer {
         self.settle(&mut tell)
     }
 
-    /// One step and what belongs to it: the phase that begins before it, and the evaluation and the checkpoint behind it
-    /// where they are due.
+    /// The steps of one submission and what belongs to them: the phase that begins before them, and the evaluation and the
+    /// checkpoint behind them where they are due. How many steps there are is
+    /// [`Config::steps_per_submission`]'s to say.
     ///
     /// # Errors
     /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
     /// checkpoint and no file of it is written.
     /// Where the schedule has no rates for a step, what was trained so far is in a checkpoint before the error is given.
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
-        let advanced = self.advance_by_one(&mut tell);
+        let advanced = self.go_on(&mut tell);
         if let Err(Error::Schedule(_)) = &advanced {
             // What else goes wrong now is of no use to who has to mend the schedule.
             drop(self.checkpoint_now(&mut tell));
@@ -210,11 +216,17 @@ impl Trainer {
         advanced
     }
 
-    fn advance_by_one(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+    fn go_on(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         if let Some(began) = self.begin_phase()? {
             tell(&Event::Phase(began));
         }
-        self.train_step()?;
+        let steps = self.steps_at_once()?;
+        // One step may go without a report. Those of several are enough for the device, and each of them is told.
+        while steps > 1 && !self.progress.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        self.train_steps(steps)?;
         self.collect(tell)?;
         while self.is_far_ahead() {
             self.engine.throttle();
