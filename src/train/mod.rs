@@ -19,6 +19,7 @@ mod event;
 mod examples;
 pub mod files;
 mod finite;
+mod judge;
 mod language;
 mod lr_find;
 mod on_device;

@@ -241,6 +241,9 @@ impl Trainer {
         }
         let optimizer = self.optimizer_of(last)?;
         self.cursor = last.saved.cursor.clone();
+        if let Some(judge) = &self.judge {
+            judge.take_over(&self.engine, self.cursor.best())?;
+        }
         self.take_over(optimizer)?;
         self.set_skipped_before(last.saved.skipped_steps);
         self.engine.write(&self.metrics().buffer, 0, &last.saved.metrics)?;

@@ -518,7 +518,9 @@ fn encoding_into_a_callers_encoder_is_the_same_step() {
 fn many_steps_in_one_encoder_have_the_bits_of_one_by_one() {
     let Some(engine) = gpu() else { return };
     let device = engine.device().expect("a device").clone();
-    let submit = |encoder: wgpu::CommandEncoder| drop(engine.queue().expect("a queue").submit([encoder.finish()]));
+    let submit = |encoder: wgpu::CommandEncoder| {
+        engine.queue().expect("a queue").submit([encoder.finish()]);
+    };
     let rows = |steps: u32| -> Vec<Row> {
         (0..steps)
             .flat_map(|step| [1e-2, 1e-3].map(|lr| Row { lr: lr / f64::from(step + 1), ..Row::default() }))

@@ -35,6 +35,7 @@ mod guide;
 mod host_cost;
 mod int8;
 mod kill;
+mod lag;
 mod language;
 mod laws;
 mod lr_find;

@@ -3,7 +3,7 @@
 //! `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
 //! stands there once. There is nothing else.
 
-pub(super) static SHARED: [(&str, &str); 33] = [
+pub(super) static SHARED: [(&str, &str); 34] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -32,6 +32,7 @@ pub(super) static SHARED: [(&str, &str); 33] = [
     ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
+    ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),

@@ -1,6 +1,7 @@
 //! The trainer.
 
 mod evaluations;
+mod lag;
 mod pace;
 mod programs;
 mod reports;
@@ -11,11 +12,12 @@ pub(super) use programs::step_of;
 use super::best_file::BestFile;
 use super::checkpoint::{Checkpoints, Unwritten};
 use super::event::Event;
+use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
 use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Range, Ring};
-use crate::optim::{Best, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Forecast, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, METRICS};
@@ -28,6 +30,7 @@ use std::collections::VecDeque;
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
 /// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
+/// By a plan that [decides at a lag](Plan::decides_at_a_lag) it does not wait there either, but for the bytes of files.
 pub struct Trainer {
     pub(super) engine: Engine,
     pub(super) config: Config,
@@ -36,6 +39,8 @@ pub struct Trainer {
     pub(super) parameters: Parameters,
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
+    /// Who finds the best evaluation on the device, where the host does not.
+    pub(super) judge: Option<Judge>,
     pub(super) checkpoints: Option<Checkpoints>,
     /// The checkpoint of the best evaluation so far, where it could not be written.
     pub(super) unwritten: Option<Unwritten>,
@@ -90,6 +95,7 @@ impl Trainer {
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
         check_storage(&config, &plan, &params)?;
+        check_room_for_best(&config, &plan, &params)?;
         let cursor = plan.start()?;
 
         let page_bytes = config.settings.page_bytes;
@@ -104,6 +110,7 @@ impl Trainer {
         Ok(Trainer {
             engine: engine.clone(),
             best: Best::new(config.best_device_limit_bytes),
+            judge: Judge::of(engine, &plan, &*task)?,
             checkpoints: None,
             unwritten: None,
             best_file: None,
@@ -254,6 +261,18 @@ fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Whether the device may hold all of the best copy, where the host is not to have any part of it.
+fn check_room_for_best(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
+    if !plan.decides_at_a_lag() || !plan.restores_best() {
+        return Ok(());
+    }
+    let forecast = Forecast::of(&[plan.row_of(plan.phases().len())], &config.settings);
+    let of = |place: &usize| forecast.with_precision(config.precision(&params[*place])).best_bytes([&params[*place]]);
+    let bytes = plan.phases().iter().flat_map(|phase| &phase.params).map(of).sum();
+    let limit_bytes = config.best_device_limit_bytes;
+    if bytes > limit_bytes { Err(Error::NoRoomForBest { bytes, limit_bytes }) } else { Ok(()) }
 }
 
 fn check_metrics(plan: &Plan) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Reports of steps and evaluations, told as they arrive.
 
 use super::Trainer;
-use super::evaluations::evaluation;
+use super::evaluations::{evaluation, metrics};
 use crate::engine::Delivery;
 use crate::engine::layout::Metrics;
 use crate::train::Error;
@@ -64,12 +64,15 @@ impl Trainer {
             Ok::<(), Error>(())
         })?;
         self.look_over(lost_losses)?;
-        let Trainer { engine, results, evaluating, .. } = self;
+        let Trainer { engine, results, evaluating, plan, cursor, .. } = self;
         let mut last = None;
         engine.collect(results, |delivery| {
             if let Some(evaluating) = evaluating.pop_front() {
                 let evaluation = evaluation(evaluating, delivery.bytes, steps_per_epoch, skipped_before);
                 tell(&Event::Evaluation(evaluation));
+                if cursor.undecided() == Some(evaluation.steps) {
+                    plan.measured(cursor, &metrics(&evaluation))?;
+                }
                 last = Some(evaluation);
             }
             Ok::<(), Error>(())
