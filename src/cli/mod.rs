@@ -8,6 +8,7 @@ mod asks;
 mod batch;
 mod bench;
 mod chart;
+mod check;
 mod demo;
 mod demo_transformer;
 mod info;
@@ -77,6 +78,8 @@ enum Command {
     },
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
     Bench(bench::Bench),
+    /// Try every kernel on this adapter against the same computation on the host.
+    Check(check::Check),
     /// Train something small, from data that is part of the program.
     Demo {
         #[command(subcommand)]
@@ -144,6 +147,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Train(options) => return train::run(&asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
+        Command::Check(options) => check::run(&Engine::new(&choice)?, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::source;
+use super::source::{self, Shaders};
 use crate::engine::Error;
 use std::fmt;
 use std::sync::OnceLock;
@@ -168,7 +168,13 @@ impl Kernel {
 
     /// The shader's text with its imports and its flags resolved.
     pub fn wgsl(&self) -> String {
-        source::resolved(self.family.source, |name| self.flags.words().any(|word| word.to_uppercase() == name))
+        self.wgsl_with(&Shaders::default())
+    }
+
+    /// The same where other texts stand in for some shaders.
+    pub fn wgsl_with(&self, shaders: &Shaders) -> String {
+        let source = shaders.of_family(self.family.name).unwrap_or(self.family.source);
+        source::resolved(source, shaders, |name| self.flags.words().any(|word| word.to_uppercase() == name))
     }
 
     /// Runs the twin, or its fast form.

@@ -39,7 +39,7 @@ pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
 
 use super::Error;
-use super::graph::{Backward, Placing, Value};
+use super::graph::{Backward, Nodes, Placing, Sample, Value};
 use crate::engine::Dispatch;
 use draft::{Constants, Draft, elements, lanes, or_aside, read_as, switch};
 
@@ -104,6 +104,11 @@ pub(super) trait Operate {
         Vec::new()
     }
 
+    /// The shapes of these parameters, in their order.
+    fn shapes(&self, _nodes: &Nodes) -> Vec<Vec<usize>> {
+        Vec::new()
+    }
+
     /// Whether it gives other values at every step.
     fn drops(&self) -> bool {
         false
@@ -137,6 +142,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.params()),* }
             }
 
+            fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
+                match self { $(Operation::$name(operation) => operation.shapes(nodes)),* }
+            }
+
             fn drops(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.drops()),* }
             }
@@ -163,4 +172,20 @@ operations! {
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
     SoftmaxCrossEntropy, Tally,
+}
+
+/// Small networks, in which every operation is tried at sizes that fill nothing evenly, and at those at which drivers have
+/// gone wrong.
+pub fn samples() -> Vec<Sample> {
+    let all = [
+        linear::samples(),
+        activate::samples(),
+        layer_norm::samples(),
+        attention::samples(),
+        embedding::samples(),
+        pool::samples(),
+        dropout::samples(),
+        loss::samples(),
+    ];
+    all.into_iter().flatten().collect()
 }
