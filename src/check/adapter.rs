@@ -1,144 +1,96 @@
 //! Every kernel against its twin on an adapter, over what operations and updates declare.
 
 use super::bed::Bed;
-use super::certificate::{Certificate, Checked, Refused};
-use super::compared::{Compared, compare};
+use super::certificate::Certificate;
+use super::checked::Refused;
 use super::forms::{Form, forms};
-use super::gathers;
-use super::trial::{Trial, walk};
+use super::found::Found;
+use super::{gathers, speed};
 use crate::Error;
-use crate::engine::{self, Engine, Kernel, Program, Submission};
+use crate::engine::{Engine, Kernel, Submission};
 use crate::nn;
 use crate::optim::{self, Next};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// How much is checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Extent {
-    /// Every form, not those alone that a run takes here.
-    pub all: bool,
-    /// The kernels that are put to it.
-    pub kernels: fn(&Kernel) -> bool,
-}
-
-/// Checks an adapter; `tell` hears what comes next.
+/// Checks an adapter in the forms that a run takes there, or with `all` in every form; `tell` hears what comes next.
 ///
 /// What disagrees, and what the driver refuses, is in the certificate.
 ///
 /// # Errors
-/// From the device: out of memory, lost.
-pub fn adapter(engine: &Engine, extent: &Extent, mut tell: impl FnMut(&str)) -> Result<Certificate, Error> {
+/// From the device: out of memory.
+pub fn adapter(engine: &Engine, all: bool, mut tell: impl FnMut(&str)) -> Result<Certificate, Error> {
     let started = Instant::now();
-    let mut desk = Desk { extent, done: HashSet::new(), kernels: BTreeMap::new(), refused: Vec::new() };
-    for form in forms(engine, extent.all) {
+    let forms = forms(engine, all);
+    let mut found = kernels(&forms, &|_| true, &mut tell)?;
+    let (mut slopes, mut speeds) = (BTreeMap::new(), Vec::new());
+    if !found.is_stuck {
+        tell("gradients against differences");
+        forms.iter().try_for_each(|form| self::slopes(form, &mut slopes, &mut found))?;
+        tell("speeds");
+        speeds = speed::speeds(engine)?;
+    }
+    let mut certificate = Certificate { is_whole: all, slopes, speeds, ..Certificate::of(engine) };
+    certificate.take(found);
+    certificate.seconds = started.elapsed().as_secs_f64();
+    Ok(certificate)
+}
+
+/// Puts those kernels that are wanted to their twins in these forms.
+///
+/// # Errors
+/// From the device: out of memory.
+pub fn kernels(forms: &[Form], wanted: &dyn Fn(&Kernel) -> bool, mut tell: impl FnMut(&str)) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for form in forms {
         let reference = form.on(&Engine::twins());
         for sample in nn::ops::samples() {
             tell(&sample.name);
-            for (number, program) in Bed::new(&reference, &sample)?.programs()?.iter().enumerate() {
-                desk.walk(&form, &reference, (&format!("{}, {number}", sample.name), program, 0))?;
+            for (program, way) in Bed::new(&reference, &sample)?.programs()?.iter().zip(["", ", added"]) {
+                let tried = format!("{}{way}", sample.name);
+                found.walk(form, wanted, &reference, (&tried, program, 0))?;
             }
         }
         tell("updates");
-        desk.updates(&form, &reference)?;
+        updates(&mut found, form, wanted, &reference)?;
         for (number, trial) in gathers::trials(&reference).into_iter().enumerate() {
-            let trial = trial.with_tails();
-            let expected = trial.run(&reference)?;
-            desk.put(&form, &format!("gather {number}"), number, &trial, &expected)?;
-        }
-    }
-    let (adapter, driver) = engine.adapter().map_or_else(
-        || (engine.name().to_owned(), String::new()),
-        |adapter| (adapter.name.clone(), adapter.driver.clone()),
-    );
-    Ok(Certificate {
-        adapter,
-        driver,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        is_whole: extent.all,
-        seconds: started.elapsed().as_secs_f64(),
-        kernels: desk.kernels,
-        slopes: BTreeMap::new(),
-        refused: desk.refused,
-    })
-}
-
-/// What has been found so far.
-struct Desk<'a> {
-    extent: &'a Extent,
-    /// Trials that another form has had.
-    done: HashSet<String>,
-    kernels: BTreeMap<String, Checked>,
-    refused: Vec<Refused>,
-}
-
-impl Desk<'_> {
-    fn wants(&self, program: &Program) -> bool {
-        program.dispatches.iter().any(|dispatch| (self.extent.kernels)(dispatch.kernel))
-    }
-
-    fn walk(
-        &mut self,
-        form: &Form,
-        reference: &Engine,
-        (tried, program, slot): (&str, &Program, u32),
-    ) -> Result<(), Error> {
-        if !self.wants(program) {
-            return Ok(());
-        }
-        let mut place = 0;
-        walk(reference, program, slot, |trial, expected| {
-            place += 1;
-            self.put(form, tried, place, &trial, &expected)
-        })
-    }
-
-    /// Puts one trial to the engine, unless a form before this had the same.
-    fn put(
-        &mut self,
-        form: &Form,
-        tried: &str,
-        place: usize,
-        trial: &Trial,
-        expected: &[Vec<u32>],
-    ) -> Result<(), Error> {
-        let key = format!("{tried} {place} {} {:?} {:?}", trial.kernel.name, trial.constants, trial.grid);
-        if !(self.extent.kernels)(trial.kernel) || !self.done.insert(key) {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let got = trial.run(&form.engine);
-        let Compared { error, wrong } = match got {
-            Ok(got) => compare(trial, &got, expected),
-            Err(error @ (engine::Error::Validation { .. } | engine::Error::BadProgram { .. })) => {
-                Compared { error: f64::INFINITY, wrong: Some(error.to_string()) }
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let checked = self.kernels.entry(format!("{} ({})", trial.kernel.name, form.name)).or_default();
-        checked.trials += 1;
-        checked.error = checked.error.max(error);
-        checked.seconds += started.elapsed().as_secs_f64();
-        if let Some(reason) = wrong {
-            let (kernel, form) = (trial.kernel.name.to_owned(), form.name.clone());
-            self.refused.push(Refused { kernel, form, tried: tried.to_owned(), reason });
-        }
-        Ok(())
-    }
-
-    fn updates(&mut self, form: &Form, reference: &Engine) -> Result<(), Error> {
-        for sample in optim::sample::samples() {
-            let mut placed = sample.place(reference)?;
-            let Next { uploads, program, slot, .. } = placed.optimizer.next(None)?;
-            reference.submit(&Submission { uploads, ..Submission::default() })?;
-            self.walk(form, reference, (&sample.name, program.program(), slot))?;
-            if let Some(swap) = placed.optimizer.swap()? {
-                self.walk(form, reference, (&format!("swap, {}", sample.name), swap.program(), 0))?;
+            if wanted(trial.kernel) {
+                found.put(form, ("batches", number), &trial, &trial.run(&reference)?)?;
             }
         }
-        for (number, clip) in optim::sample::clips(reference)?.iter().enumerate() {
-            self.walk(form, reference, (&format!("clip {number}"), clip.program(), 0))?;
-        }
-        Ok(())
     }
+    Ok(found)
+}
+
+fn updates(found: &mut Found, form: &Form, wanted: &dyn Fn(&Kernel) -> bool, reference: &Engine) -> Result<(), Error> {
+    for sample in optim::sample::samples() {
+        let mut placed = sample.place(reference)?;
+        let Next { uploads, program, slot, .. } = placed.optimizer.next(None)?;
+        reference.submit(&Submission { uploads, ..Submission::default() })?;
+        found.walk(form, wanted, reference, (&sample.name, program.program(), slot))?;
+        if let Some(swap) = placed.optimizer.swap()? {
+            found.walk(form, wanted, reference, (&format!("swap, {}", sample.name), swap.program(), 0))?;
+        }
+    }
+    for (number, clip) in optim::sample::clips(reference)?.iter().enumerate() {
+        found.walk(form, wanted, reference, (&format!("clip {number}"), clip.program(), 0))?;
+    }
+    Ok(())
+}
+
+/// Gradients against differences of the loss. A loss of 2 in f32 over a step of 0.004 is known to 1e-4.
+fn slopes(form: &Form, slopes: &mut BTreeMap<String, f64>, found: &mut Found) -> Result<(), Error> {
+    for sample in nn::ops::samples().into_iter().filter(|sample| !sample.is_bf16) {
+        let [got, expected] = Bed::new(&form.engine, &sample)?.slope()?;
+        let error = (got - expected).abs() / expected.abs().max(0.05);
+        let error = if error.is_nan() { f64::MAX } else { error };
+        let known = slopes.entry(sample.name.clone()).or_default();
+        *known = known.max(error);
+        if error > 0.02 {
+            let reason = format!("the loss moves by {got:e} a step along a slope of {expected:e}");
+            let (kernel, form) = ("the gradient".to_owned(), form.name.clone());
+            found.refused.push(Refused { kernel, form, tried: sample.name, reason, instead: None });
+        }
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! A sample's pass on an engine, over numbers from a seed.
 
 use crate::Error;
-use crate::engine::layout::{Position, pcg, uniform};
-use crate::engine::{Buffer, Dispatch, Engine, Program, Range};
+use crate::engine::layout::{Metrics, Position, pcg, uniform};
+use crate::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
 use crate::nn::graph::{Input, Sample};
 use crate::nn::ops::write_squares;
 use crate::nn::{self, Batch, LossOptions, Parameter, Workspace, reads_bf16};
@@ -15,9 +15,13 @@ use super::trial::JUNK;
 /// A label in thirteen does not count, a part of the target is spread, and dropout has a seed.
 const LOSS: LossOptions = LossOptions { ignore: 0, smoothing: 0.1, seed: 7 };
 
+/// How far a slope is followed to each side.
+const STEP: f32 = 2e-3;
+
 /// A sample on an engine.
 pub struct Bed {
     engine: Engine,
+    params: Vec<Param>,
     values: BTreeMap<String, (Buffer, Storage)>,
     gradients: BTreeMap<String, Buffer>,
     space: Workspace,
@@ -50,7 +54,7 @@ impl Bed {
             gradients.insert(param.name.clone(), engine.buffer_with(&param.name, &junk)?);
         }
         let batch = batch(engine, sample)?;
-        Ok(Bed { engine: engine.clone(), values, gradients, space, batch })
+        Ok(Bed { engine: engine.clone(), params, values, gradients, space, batch })
     }
 
     /// The pass that writes gradients and squares of them, and one that adds another micro-batch's.
@@ -66,6 +70,57 @@ impl Bed {
         Ok([program(first), program(self.dispatches(true)?)])
     }
 
+    /// How far the loss moves along a direction, and how far the gradients say that it does, to a step's length.
+    ///
+    /// Half of the direction goes along the gradients, so that the loss changes, half anywhere, so that errors across them
+    /// show.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn slope(&self) -> Result<[f64; 2], Error> {
+        let [pass, _] = self.programs()?;
+        let pass = self.engine.prepare(pass)?;
+        let run = || -> Result<f64, Error> {
+            self.engine.submit(&Submission { programs: &[&pass], ..Submission::default() })?;
+            let metrics = self.engine.read_all(&self.space.metrics.iter().map(Buffer::all).collect::<Vec<_>>())?;
+            let counts = |bytes: &Vec<u8>| bytemuck::pod_read_unaligned::<Metrics>(&bytes[..size_of::<Metrics>()]);
+            // It may be that no row counts.
+            let counts = metrics.iter().map(counts).filter(|counts| counts.rows > 0);
+            Ok(counts.map(|counts| counts.mean_loss()).sum())
+        };
+        run()?;
+        let mut moved = Vec::new();
+        let mut expected = 0.0;
+        for (seed, name) in (77..).zip(self.space.trained()) {
+            let value = &self.values[name].0;
+            let [start, gradient] = [value, &self.gradients[name]].map(|buffer| self.engine.read::<f32>(&buffer.all()));
+            let (mut start, mut gradient) = (start?, gradient?);
+            // A buffer ends in whole vec4s.
+            let elements = self.params.iter().find(|param| param.name == *name).map_or(0, Param::elements);
+            start.truncate(elements);
+            gradient.truncate(elements);
+            let other = noise(seed, start.len());
+            let (size, other_size) = (length(&gradient).max(1e-12), length(&other));
+            let direction: Vec<f32> = gradient
+                .iter()
+                .zip(&other)
+                .map(|(g, o)| (f64::from(*g) / size + f64::from(*o) / other_size) as f32)
+                .collect();
+            expected += gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum::<f64>();
+            moved.push((value, start, direction));
+        }
+        let loss_at = |step: f32| -> Result<f64, Error> {
+            for (value, start, direction) in &moved {
+                let there: Vec<f32> = start.iter().zip(direction).map(|(s, d)| s + step * d).collect();
+                self.engine.write(value, 0, &there)?;
+            }
+            run()
+        };
+        let got = (loss_at(STEP)? - loss_at(-STEP)?) / (2.0 * f64::from(STEP));
+        loss_at(0.0)?;
+        Ok([got, expected])
+    }
+
     fn dispatches(&self, accumulate: bool) -> Result<Vec<Dispatch>, Error> {
         let value = |name: &str| {
             let (buffer, stored) = &self.values[name];
@@ -74,6 +129,10 @@ impl Bed {
         let gradient = |name: &str| Ok(Some(self.gradients[name].all()));
         Ok(self.space.dispatches(&self.batch, LOSS, value, gradient, accumulate)?)
     }
+}
+
+fn length(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Activations keep about their size through a layer.

@@ -12,9 +12,12 @@ pub struct Form {
 }
 
 impl Form {
-    fn of(engine: &Engine, name: &str, sizes: Sizes, tiling: Tiling) -> Form {
-        let engine = engine.sized(sizes).choosing(Choices::all(tiling));
-        Form { name: format!("{name} {}", tiling.name()), engine }
+    fn of(engine: &Engine, sizes: Sizes, tiling: Tiling) -> Form {
+        let instead = engine.choices().instead.clone();
+        let mut name = format!("{} {}", if sizes == Sizes::PROCESSOR { "processor" } else { "gpu" }, tiling.name());
+        instead.iter().for_each(|(kernel, tiling)| name.push_str(&format!(", {kernel} {}", tiling.name())));
+        let engine = engine.sized(sizes).choosing(Choices { instead, ..Choices::all(tiling) });
+        Form { name, engine }
     }
 
     /// Another engine with the same form.
@@ -25,22 +28,17 @@ impl Form {
 
 /// The forms that a run takes on an engine: each tiling of its choices. With `all`, those that it might be made to take.
 pub fn forms(engine: &Engine, all: bool) -> Vec<Form> {
-    let choices = engine.choices();
-    let fits = |tiling: &Tiling| tiling.fits(engine);
     if all {
-        let sizes = [("processor", Sizes::PROCESSOR), ("gpu", Sizes::GPU)];
-        let tilings = || Tiling::ALL.into_iter().filter(fits);
-        return sizes
-            .into_iter()
-            .flat_map(|(name, sizes)| tilings().map(move |tiling| Form::of(engine, name, sizes, tiling)))
-            .collect();
+        let sizes = [Sizes::PROCESSOR, Sizes::GPU].into_iter();
+        let tilings = || Tiling::ALL.into_iter().filter(|tiling| tiling.fits(engine));
+        return sizes.flat_map(|sizes| tilings().map(move |tiling| Form::of(engine, sizes, tiling))).collect();
     }
-    let name = if *engine.sizes() == Sizes::PROCESSOR { "processor" } else { "gpu" };
-    let mut tilings: Vec<Tiling> = vec![choices.otherwise];
-    choices.chosen.values().filter(|tiling| **tiling != choices.otherwise).for_each(|tiling| {
+    let choices = engine.choices();
+    let mut tilings = vec![choices.otherwise];
+    for tiling in choices.chosen.values().filter(|tiling| tiling.fits(engine)) {
         if !tilings.contains(tiling) {
             tilings.push(*tiling);
         }
-    });
-    tilings.into_iter().filter(fits).map(|tiling| Form::of(engine, name, *engine.sizes(), tiling)).collect()
+    }
+    tilings.into_iter().map(|tiling| Form::of(engine, *engine.sizes(), tiling)).collect()
 }

@@ -9,14 +9,22 @@
 mod adapter;
 mod bed;
 mod certificate;
+mod checked;
 mod compared;
 mod forms;
+mod found;
 mod gathers;
+mod speed;
+mod standing;
 mod trial;
 
-pub use adapter::{Extent, adapter};
+pub use adapter::{adapter, kernels};
 pub use bed::{Bed, noise};
-pub use certificate::{Certificate, Checked, Refused};
+pub use certificate::Certificate;
+pub use checked::{Checked, Refused};
 pub use compared::{Compared, compare};
 pub use forms::{Form, forms};
+pub use found::Found;
+pub use speed::Speed;
+pub use standing::{Standing, family_of, standing};
 pub use trial::{JUNK, TAIL, Trial, walk};

@@ -30,10 +30,18 @@ impl Trial {
         Trial { kernel, constants: constants.clone(), grid: *grid, slot: 0, memory }
     }
 
-    /// The same with junk behind each array.
+    /// The trial with junk behind each array, and so what it should leave. A device is told what lies before it; a twin
+    /// goes by the length of what it is given.
     #[must_use]
-    pub fn with_tails(self) -> Trial {
-        Trial { memory: with_tails(self.kernel, self.memory), ..self }
+    pub fn with_tails(&self, expected: &[Vec<u32>]) -> (Trial, Vec<Vec<u32>>) {
+        let longer = |memory: &[Vec<u32>]| {
+            let of = |(words, access): (&Vec<u32>, &Access)| match access {
+                Access::Read | Access::ReadWrite => [&words[..], &[JUNK.to_bits(); TAIL]].concat(),
+                Access::Uniform | Access::Clock => words.clone(),
+            };
+            memory.iter().zip(&self.kernel.bindings).map(of).collect::<Vec<_>>()
+        };
+        (Trial { memory: longer(&self.memory), ..self.clone() }, longer(expected))
     }
 
     /// What is behind each binding after a run. Waits for it.
@@ -48,7 +56,11 @@ impl Trial {
             Access::Read | Access::ReadWrite | Access::Uniform => buffer.into(),
         });
         let (bindings, constants) = (bindings.collect(), self.constants.clone());
-        run(engine, Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0 }, self.slot)?;
+        run(
+            engine,
+            Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0, flops: 0 },
+            self.slot,
+        )?;
         read(engine, buffers.iter().map(|buffer| Some(buffer.all())))
     }
 }
@@ -67,18 +79,9 @@ pub fn walk<E: From<engine::Error>>(
         let memory = || read(engine, dispatch.bindings.iter().map(range_of));
         let before = memory()?;
         run(engine, dispatch.clone(), slot)?;
-        let after = with_tails(dispatch.kernel, memory()?);
-        show(Trial { slot, ..Trial::of(dispatch, before) }.with_tails(), after)?;
+        show(Trial { slot, ..Trial::of(dispatch, before) }, memory()?)?;
     }
     Ok(())
-}
-
-fn with_tails(kernel: &Kernel, mut memory: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
-    let arrays = memory.iter_mut().zip(&kernel.bindings);
-    arrays.filter(|(_, access)| matches!(access, Access::Read | Access::ReadWrite)).for_each(|(words, _)| {
-        words.extend([JUNK.to_bits(); TAIL]);
-    });
-    memory
 }
 
 fn run(engine: &Engine, dispatch: Dispatch, slot: u32) -> Result<(), engine::Error> {

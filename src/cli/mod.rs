@@ -9,6 +9,7 @@ mod batch;
 mod bench;
 mod chart;
 mod check;
+mod checking;
 mod demo;
 mod demo_transformer;
 mod info;
@@ -24,6 +25,7 @@ mod plan_told;
 mod progress;
 mod rates;
 mod rates_told;
+mod ready;
 mod report;
 mod report_chart;
 mod report_log;
@@ -147,7 +149,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Train(options) => return train::run(&asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
-        Command::Check(options) => check::run(&Engine::new(&choice)?, asked, options),
+        Command::Check(options) => check::run(&choice, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)

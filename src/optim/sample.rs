@@ -82,6 +82,21 @@ pub fn samples() -> Vec<Sample> {
     all
 }
 
+/// AdamW over one tensor of so many elements, clipped by norm, to be timed.
+///
+/// # Errors
+/// Out of device memory.
+pub fn of_size(engine: &Engine, elements: usize) -> Result<Placed, Error> {
+    let params = [Param::new("tensor", [elements])];
+    let parameters = Parameters::new(engine, &params, None)?;
+    parameters.upload("tensor", &noise(1, elements))?;
+    let groups = [Group::new("all", Row::default(), ["tensor"])];
+    let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+    let optimizer = Optimizer::new(engine, &parameters, &groups, settings)?;
+    optimizer.upload_gradient("tensor", &noise(2, elements))?;
+    Ok(Placed { optimizer, parameters: Some(parameters), external: Vec::new() })
+}
+
 /// Numbers in [-1, 1), from a seed.
 fn noise(seed: u32, count: usize) -> Vec<f32> {
     let key = pcg(seed);

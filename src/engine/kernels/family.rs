@@ -29,6 +29,11 @@ pub struct Family {
     /// Bindings 0, 1, … of group 0 without any flag.
     bindings: &'static [Access],
     words: &'static [Word],
+    /// Whether it takes differences of numbers that are nearly equal, which leave few digits: a row less its mean, scores less
+    /// theirs.
+    pub takes_differences: bool,
+    /// Whether it adds up the rows of a batch, which may cancel: a gradient of a vector.
+    pub adds_rows: bool,
     /// Runs the twin, or its fast form, on host memory.
     twin: fn(Call<'_>),
     kernels: OnceLock<Vec<Kernel>>,
@@ -93,12 +98,33 @@ impl Family {
         bindings: &'static [Access],
         twin: fn(Call<'_>),
     ) -> Family {
-        Family { name, source, bindings, words: &[], twin, kernels: OnceLock::new() }
+        Family {
+            name,
+            source,
+            bindings,
+            words: &[],
+            takes_differences: false,
+            adds_rows: false,
+            twin,
+            kernels: OnceLock::new(),
+        }
     }
 
     /// The same family with these flags.
     pub(super) const fn with(mut self, words: &'static [Word]) -> Family {
         self.words = words;
+        self
+    }
+
+    /// The same family, which takes differences.
+    pub(super) const fn taking_differences(mut self) -> Family {
+        self.takes_differences = true;
+        self
+    }
+
+    /// The same family, which adds up rows.
+    pub(super) const fn adding_rows(mut self) -> Family {
+        self.adds_rows = true;
         self
     }
 

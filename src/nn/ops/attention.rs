@@ -239,6 +239,17 @@ fn dispatch(
 ) -> Result<Dispatch, Error> {
     let row = 16 * u64::from(shape.head_quads);
     let rows = if *family == ATTENTION { 4 } else { 6 };
+    // Of each pair of query and key: the score and what it weighs; backward the score once more, its gradient, and those of
+    // the query, or of key and value.
+    let products = if *family == ATTENTION {
+        2
+    } else if *family == ATTENTION_BACKWARD_QUERY {
+        3
+    } else {
+        4
+    };
+    // Half of them are seen where none is later than its query.
+    let keys = if sight == Sight::Causal { u64::from(shape.context).div_ceil(2) } else { u64::from(shape.context) };
     // Any tiling but registers is the one that there is.
     let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
     let (workgroup, groups) = if tiled {
@@ -255,6 +266,7 @@ fn dispatch(
         constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
         grid: row_of(count("workgroups", groups)?),
         bytes: rows * row * numbers(shape),
+        flops: products * numbers(shape) * keys * 8 * u64::from(shape.head_quads),
     })
 }
 

@@ -204,7 +204,9 @@ pub(super) fn samples() -> Vec<Sample> {
         tables([3, 7], [300, 5], 0),
         tables([2, 9], [30_522, 12], 2),
         tables([2, 5], [30_001, 5], 3),
+        tables([3, 9], [70, 20], 0),
         tables([4, 130], [2, 16], 2).in_bf16(),
+        tables([2, 6], [17, 4], 0).in_bf16(),
     ]
 }
 

@@ -215,6 +215,7 @@ pub fn layer_norm_backward_weight(
         invocations: u64::from(shape.quads) * u64::from(lanes),
         workgroup,
         bytes: 32 * u64::from(shape.rows) * u64::from(shape.quads),
+        flops: 0,
     };
     operation.dispatch(engine, 5, shape)
 }

@@ -333,7 +333,8 @@ impl Pass<'_> {
             }
         };
         let kernel = family.variant(form | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
-        Draft { kernel, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
+        let flops = 2 * [shape.rows, shape.inputs, shape.outputs].map(u64::from).iter().product::<u64>();
+        Draft { kernel, memory, constants, invocations, workgroup, bytes, flops }.dispatch(engine, 4, shape)
     }
 }
 

@@ -139,6 +139,7 @@ pub fn tally(engine: &Engine, shape: &Loss, memory: [Range; 3]) -> Result<Dispat
         invocations: 1,
         workgroup: engine.sizes().tally,
         bytes: 8 * u64::from(shape.rows),
+        flops: 0,
     };
     operation.dispatch(engine, 3, shape)
 }
