@@ -88,6 +88,7 @@ impl Moves {
                 constants: vec![("WORKGROUP", f64::from(engine.sizes().chunk)), ("KNOWN", known)],
                 grid: row_of(count("spans", spans.len() as u64)?),
                 bytes,
+                flops: 0,
             });
         }
         Ok(engine.prepare(program)?)

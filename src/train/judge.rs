@@ -31,6 +31,7 @@ impl Judge {
             constants: vec![("ACCURACY", flag(monitor == "val_accuracy")), ("HIGHER", flag(plan.best_is_higher()))],
             grid: [1, 1, 1],
             bytes: 64,
+            flops: 0,
         });
         Ok(Some(Judge { program: engine.prepare(program)?, standing }))
     }

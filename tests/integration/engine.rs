@@ -187,6 +187,7 @@ fn a_submission_brings_back_a_report_of_each_part() {
                 constants: vec![],
                 grid: [1, 1, 1],
                 bytes: 32,
+                flops: 0,
             });
             engine.prepare(program).expect("a program")
         };
@@ -245,6 +246,7 @@ fn a_program_that_does_not_fit_its_kernel_is_refused() {
                 constants: vec![],
                 grid: [1, 1, 1],
                 bytes: 0,
+                flops: 0,
             });
             engine.prepare(program).expect_err("an error").to_string()
         };

@@ -305,6 +305,7 @@ fn judged(engine: &Engine, sequence: &[(u32, u32, u32, u32, u32)], is_accuracy: 
         constants: vec![("ACCURACY", flag(is_accuracy)), ("HIGHER", flag(is_higher))],
         grid: [1, 1, 1],
         bytes: 0,
+        flops: 0,
     });
     program.dispatches.push(Dispatch {
         kernel: KEEP.plain(),
@@ -312,6 +313,7 @@ fn judged(engine: &Engine, sequence: &[(u32, u32, u32, u32, u32)], is_accuracy: 
         constants: vec![("WORKGROUP", 8.0)],
         grid: [2, 1, 1],
         bytes: 0,
+        flops: 0,
     });
     let program = engine.prepare(program).expect("a program");
     let (mut best, mut kept) = (None::<f32>, vec![0u32; 64]);

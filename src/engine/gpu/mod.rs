@@ -9,6 +9,7 @@ use super::adapter::{AdapterReport, binding_bytes};
 use super::buffer::Buffer;
 use super::counters::Tally;
 use super::faults::{Faults, Scopes};
+use super::kernels::Shaders;
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
 use std::sync::atomic::{AtomicU8, AtomicU64};
@@ -33,6 +34,8 @@ pub(crate) struct Gpu {
     clock: wgpu::Buffer,
     clock_stride: u32,
     pipelines: Pipelines,
+    /// What stands in for shaders of our own.
+    shaders: Shaders,
     /// What went wrong on our own device.
     faults: Arc<Faults>,
     /// States of the reports that have been submitted and may not have arrived.
@@ -68,6 +71,11 @@ impl Gpu {
         Gpu::on(device, queue, false, Arc::default())
     }
 
+    /// The same with other texts in place of some shaders.
+    pub(crate) fn with_shaders(self, shaders: Shaders) -> Gpu {
+        Gpu { shaders, ..self }
+    }
+
     fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, faults: Arc<Faults>) -> Result<Gpu, Error> {
         let limits = device.limits();
         let report = AdapterReport::of(&device.adapter_info(), device.features(), &limits);
@@ -97,6 +105,7 @@ impl Gpu {
             clock,
             clock_stride,
             pipelines,
+            shaders: Shaders::default(),
             faults,
             under_way: Mutex::default(),
             unfinished: Arc::default(),
