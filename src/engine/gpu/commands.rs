@@ -1,10 +1,11 @@
 //! Submissions as commands, in an encoder of ours or of the caller's.
 
-use super::reports::{encode_report, take_free_slot};
+use super::reports::{encode_part, encode_report, take_free_slot};
 use super::{Gpu, buffer_descriptor, gpu_buffer};
 use crate::engine::Error;
 use crate::engine::faults::{Refusal, Scopes, locked};
-use crate::engine::ring::{GpuSlot, UNDER_WAY, Unfinished};
+use crate::engine::prepared::Prepared;
+use crate::engine::ring::{GpuSlot, Pending, UNDER_WAY, Unfinished};
 use crate::engine::submission::{Submission, Upload};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,20 +73,47 @@ impl Gpu {
             let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
             encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
         }
-        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
+        let slot = submission.report.as_ref().and_then(take_free_slot);
         if submission.programs.is_empty() && slot.is_none() {
             return Ok(None);
         }
+        // Whatever becomes of the commands, the slot is told.
+        let pending = slot.map(|slot| Pending::new(slot, unfinished.map(Unfinished::new)));
+        let parts = if slot.is_some() { submission.parts() } else { 1 };
+        let each = submission.programs.len() / parts;
+        let mut runs = submission.runs();
+        for part in 0..parts {
+            self.encode_pass(encoder, runs.by_ref().take(each), slot, part);
+            if let (Some(slot), Some(report)) = (slot, &submission.report) {
+                encode_part(encoder, report.ring, slot, part)?;
+            }
+        }
+        if let (Some(slot), Some(pending), Some(report)) = (slot, pending, &submission.report) {
+            encode_report(encoder, report, slot, pending);
+        }
+        Ok(slot)
+    }
+
+    /// A pass of these programs, with its time where its report takes one back.
+    fn encode_pass<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        runs: impl Iterator<Item = (&'a Prepared, u32)>,
+        slot: Option<&GpuSlot>,
+        part: usize,
+    ) {
+        let mut runs = runs.peekable();
         let timer = slot.and_then(|slot| slot.timer.as_ref());
+        let query = 2 * part as u32;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: submission.programs.first().map(|prepared| prepared.program.label.as_str()),
+            label: runs.peek().map(|(prepared, _)| prepared.program.label.as_str()),
             timestamp_writes: timer.map(|timer| wgpu::ComputePassTimestampWrites {
                 query_set: &timer.queries,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
+                beginning_of_pass_write_index: Some(query),
+                end_of_pass_write_index: Some(query + 1),
             }),
         });
-        for (prepared, slot) in submission.runs() {
+        for (prepared, slot) in runs {
             let offset = [self.clock_stride * slot];
             self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
             for dispatch in &prepared.gpu {
@@ -95,11 +123,6 @@ impl Gpu {
                 pass.dispatch_workgroups(x, y, z);
             }
         }
-        drop(pass);
-        if let (Some(slot), Some(report)) = (slot, &submission.report) {
-            encode_report(encoder, report.ring, slot, unfinished.map(Unfinished::new))?;
-        }
-        Ok(slot)
     }
 
     /// Writes a submission into an encoder of the caller's, and learns what becomes of it.
