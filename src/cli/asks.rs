@@ -13,14 +13,23 @@ pub(super) struct Asks {
     pub(super) adapter: Option<AdapterChoice>,
     /// `--kernels`.
     pub(super) kernels: Option<String>,
+    /// Whether the device's timestamps are wanted.
+    pub(super) timestamps: bool,
 }
 
 impl Asks {
     /// What the command line says, else what the environment does.
-    pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>) -> Asks {
+    pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>, timestamps: bool) -> Asks {
         let of_env = || env::var("GRADUS_ADAPTER").ok();
         let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
-        Asks { adapter: adapter.map(|text| AdapterChoice::parse(&text)), kernels: kernels.map(str::to_owned) }
+        let adapter = adapter.map(|text| AdapterChoice::parse(&text));
+        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps }
+    }
+
+    /// An adapter's engine, with timestamps as they are wanted.
+    pub(super) fn open(&self, choice: &AdapterChoice) -> anyhow::Result<Engine> {
+        let engine = Engine::new(choice)?;
+        Ok(if self.timestamps { engine } else { engine.untimed() })
     }
 
     /// The adapter that was asked for, else the best.
@@ -40,16 +49,16 @@ impl Asks {
             }
             asked => asked.clone().unwrap_or_default(),
         };
-        kernels::chosen(&Engine::new(&choice)?, self.kernels.as_deref())
+        kernels::chosen(&self.open(&choice)?, self.kernels.as_deref())
     }
 
     /// The engine of a run that goes on: what it ran on so far, where nothing else is asked for and it is there.
     pub(super) fn engine_of(&self, made_on: Option<&MadeOn>, says: Says) -> anyhow::Result<Engine> {
         let Some(made_on) = made_on else { return self.engine(says) };
         let engine = match (&self.adapter, &made_on.adapter) {
-            (Some(asked), _) => Engine::new(asked)?,
+            (Some(asked), _) => self.open(asked)?,
             (None, None) => Engine::cpu(),
-            (None, Some([name, ..])) => match Engine::new(&AdapterChoice::Named(name.clone())) {
+            (None, Some([name, ..])) => match self.open(&AdapterChoice::Named(name.clone())) {
                 Ok(engine) => engine,
                 Err(_) => return self.engine(says),
             },

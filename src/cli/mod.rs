@@ -39,8 +39,8 @@ mod verdict;
 
 pub(crate) use asked::Asked;
 use asks::Asks;
-use clap::{CommandFactory, Parser, Subcommand};
-use gradus::engine::Engine;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use gradus::params::Shown;
 use says::Says;
 use std::process::ExitCode;
@@ -59,6 +59,10 @@ struct Arguments {
     /// adapter.
     #[arg(long, global = true, value_name = "TEXT")]
     kernels: Option<String>,
+    /// `off`: take times by the clock on the wall, where the driver's timestamps are wrong.
+    #[arg(long, global = true, value_name = "on|off", action = ArgAction::Set, default_value = "on")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    timestamps: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -137,13 +141,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
     };
     let asked = arguments.kernels.as_deref();
-    let asks = Asks::of(arguments.adapter.as_deref(), asked);
+    let asks = Asks::of(arguments.adapter.as_deref(), asked, arguments.timestamps);
     let choice = asks.choice();
     match &arguments.command {
         Command::LrFind(options) => lr_find::run(&asks, options),
         Command::Train(options) => return train::run(&asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
-        Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
+        Command::Bench(options) => bench::run(&asks.open(&choice)?, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)

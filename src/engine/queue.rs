@@ -57,7 +57,7 @@ impl Engine {
     pub fn ring(&self, regions: Vec<Range>) -> Result<Ring, Error> {
         regions.iter().try_for_each(Range::check)?;
         let slots = match &*self.inner {
-            Inner::Gpu(gpu) => gpu.ring(&regions)?,
+            Inner::Gpu(gpu) => gpu.ring(&regions, self.has_timestamps())?,
             Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
         };
         Ok(Ring { regions, slots })

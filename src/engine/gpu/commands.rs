@@ -68,22 +68,26 @@ impl Gpu {
         for range in &submission.clears {
             encoder.clear_buffer(gpu_buffer(&range.buffer)?, range.offset, Some(range.bytes));
         }
+        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
+        let timer = slot.and_then(|slot| slot.timer.as_ref());
+        if let (Some(timer), false) = (timer, submission.copies.is_empty()) {
+            // Copies stand outside of any pass: an empty one before them takes the first timestamp.
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("before the copies"),
+                timestamp_writes: Some(timer.writes(Some(0), None)),
+            });
+        }
         for (from, to) in &submission.copies {
             let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
             encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
         }
-        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
         if submission.programs.is_empty() && slot.is_none() {
             return Ok(None);
         }
-        let timer = slot.and_then(|slot| slot.timer.as_ref());
+        let first = submission.copies.is_empty().then_some(0);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: submission.programs.first().map(|prepared| prepared.program.label.as_str()),
-            timestamp_writes: timer.map(|timer| wgpu::ComputePassTimestampWrites {
-                query_set: &timer.queries,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            }),
+            timestamp_writes: timer.map(|timer| timer.writes(first, Some(1))),
         });
         for (prepared, slot) in submission.runs() {
             let offset = [self.clock_stride * slot];

@@ -28,7 +28,8 @@ pub(crate) struct Gpu {
     pub(crate) cooperative_subgroup: Option<u32>,
     /// Whether the device is ours, with our handlers on it.
     own: bool,
-    timestamps: bool,
+    /// Whether the device has timestamps.
+    pub(super) timestamps: bool,
     /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
     clock: wgpu::Buffer,
     clock_stride: u32,

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Gpu {
-    pub(crate) fn ring(&self, regions: &[Range]) -> Result<Slots, Error> {
+    pub(crate) fn ring(&self, regions: &[Range], timed: bool) -> Result<Slots, Error> {
         let bytes: u64 = regions.iter().map(|range| range.bytes).sum::<u64>() + TIMESTAMP_BYTES;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let mut slots = Vec::with_capacity(RING_SLOTS);
         for _ in 0..RING_SLOTS {
             let staging = self.create(&buffer_descriptor("report", bytes, usage))?;
-            let timer = if self.timestamps { Some(self.timer()?) } else { None };
+            let timer = if timed { Some(self.timer()?) } else { None };
             slots.push(GpuSlot {
                 staging,
                 tag: Mutex::new(0),

@@ -1,0 +1,72 @@
+//! How long work takes: by the device's timestamps around it where there are any, else by the clock on the wall.
+
+use crate::Error;
+use crate::engine::{self, Engine, Report, Ring, Submission};
+use std::time::Instant;
+
+/// Seconds of work that was waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seconds {
+    /// Between the device's timestamps, where it has them.
+    pub device: Option<f64>,
+    /// From the call to the end of the wait.
+    pub wall: f64,
+}
+
+impl Seconds {
+    /// The device's, else the wall's.
+    pub fn best(&self) -> f64 {
+        self.device.unwrap_or(self.wall)
+    }
+
+    /// This time by another one, both by one clock. A timestamp that has not moved is no time.
+    pub fn by(&self, other: &Seconds) -> f64 {
+        match (self.device, other.device) {
+            (Some(one), Some(other)) if one > 0.0 && other > 0.0 => one / other,
+            _ => self.wall / other.wall,
+        }
+    }
+}
+
+/// Times submissions, one at a time.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    engine: Engine,
+    /// Carries timestamps and nothing else.
+    ring: Ring,
+}
+
+impl Stopwatch {
+    pub(super) fn new(engine: &Engine) -> Result<Stopwatch, Error> {
+        Ok(Stopwatch { engine: engine.clone(), ring: engine.ring(Vec::new())? })
+    }
+
+    /// Runs a submission and waits for it.
+    pub(super) fn time(&self, submission: Submission<'_>) -> Result<Seconds, Error> {
+        let report = Some(Report { ring: &self.ring, tag: 0 });
+        let started = Instant::now();
+        self.engine.submit(&Submission { report, ..submission })?;
+        self.engine.wait()?;
+        let mut seconds = Seconds { device: None, wall: started.elapsed().as_secs_f64() };
+        self.engine.collect(&self.ring, |delivery| {
+            seconds.device = delivery.device_seconds;
+            Ok::<(), engine::Error>(())
+        })?;
+        Ok(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_taken_by_one_clock() {
+        let both = |device: f64, wall: f64| Seconds { device: Some(device), wall };
+        let wall = |wall: f64| Seconds { device: None, wall };
+        assert_eq!(both(1.0, 5.0).by(&both(2.0, 6.0)), 0.5);
+        assert_eq!(both(1.0, 5.0).by(&wall(10.0)), 0.5, "one has no timestamps");
+        assert_eq!(both(1.0, 5.0).by(&both(0.0, 10.0)), 0.5, "timestamps that have not moved");
+        assert_eq!((both(1.0, 5.0).best(), wall(5.0).best()), (1.0, 5.0));
+    }
+}
