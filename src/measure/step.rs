@@ -205,7 +205,7 @@ impl Step {
                 self.engine.wait()?;
                 let wall = started.elapsed().as_secs_f64();
                 let device = optimizer.stats()?.and_then(|stats| stats.device_seconds);
-                Ok(Seconds { device, wall })
+                Ok(Seconds::new(device, wall))
             }
             Work::Copy(copies, stopwatch) => {
                 stopwatch.time(Submission { copies: copies.clone(), ..Submission::default() })

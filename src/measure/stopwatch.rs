@@ -14,15 +14,20 @@ pub struct Seconds {
 }
 
 impl Seconds {
+    /// A timestamp that has not moved is none.
+    pub(super) fn new(device: Option<f64>, wall: f64) -> Seconds {
+        Seconds { device: device.filter(|seconds| *seconds > 0.0), wall }
+    }
+
     /// The device's, else the wall's.
     pub fn best(&self) -> f64 {
         self.device.unwrap_or(self.wall)
     }
 
-    /// This time by another one, both by one clock. A timestamp that has not moved is no time.
+    /// This time by another one, both by one clock.
     pub fn by(&self, other: &Seconds) -> f64 {
         match (self.device, other.device) {
-            (Some(one), Some(other)) if one > 0.0 && other > 0.0 => one / other,
+            (Some(one), Some(other)) => one / other,
             _ => self.wall / other.wall,
         }
     }
@@ -47,12 +52,12 @@ impl Stopwatch {
         let started = Instant::now();
         self.engine.submit(&Submission { report, ..submission })?;
         self.engine.wait()?;
-        let mut seconds = Seconds { device: None, wall: started.elapsed().as_secs_f64() };
+        let (mut device, wall) = (None, started.elapsed().as_secs_f64());
         self.engine.collect(&self.ring, |delivery| {
-            seconds.device = delivery.device_seconds;
+            device = delivery.device_seconds;
             Ok::<(), engine::Error>(())
         })?;
-        Ok(seconds)
+        Ok(Seconds::new(device, wall))
     }
 }
 
@@ -62,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_by_one_clock() {
-        let both = |device: f64, wall: f64| Seconds { device: Some(device), wall };
-        let wall = |wall: f64| Seconds { device: None, wall };
+        let both = |device: f64, wall: f64| Seconds::new(Some(device), wall);
+        let wall = |wall: f64| Seconds::new(None, wall);
         assert_eq!(both(1.0, 5.0).by(&both(2.0, 6.0)), 0.5);
         assert_eq!(both(1.0, 5.0).by(&wall(10.0)), 0.5, "one has no timestamps");
         assert_eq!(both(1.0, 5.0).by(&both(0.0, 10.0)), 0.5, "timestamps that have not moved");
