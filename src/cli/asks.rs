@@ -1,10 +1,12 @@
 //! Which engine a command runs on.
 
 use super::kernels;
+use super::pipelines::Pipelines;
 use super::say::tell;
 use super::says::Says;
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 use gradus::train::MadeOn;
+use std::cell::RefCell;
 use std::env;
 
 /// What was asked for, on the command line or in the environment.
@@ -15,6 +17,8 @@ pub(super) struct Asks {
     pub(super) kernels: Option<String>,
     /// Whether the device's timestamps are wanted.
     pub(super) timestamps: bool,
+    /// Of the engines that were opened.
+    pipelines: RefCell<Vec<Pipelines>>,
 }
 
 impl Asks {
@@ -23,18 +27,24 @@ impl Asks {
         let of_env = || env::var("GRADUS_ADAPTER").ok();
         let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
         let adapter = adapter.map(|text| AdapterChoice::parse(&text));
-        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps }
+        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps, pipelines: RefCell::default() }
     }
 
     /// An adapter's engine, with timestamps as they are wanted.
     pub(super) fn open(&self, choice: &AdapterChoice) -> anyhow::Result<Engine> {
         let engine = Engine::new(choice)?;
+        self.pipelines.borrow_mut().extend(Pipelines::of(&engine));
         Ok(if self.timestamps { engine } else { engine.untimed() })
     }
 
     /// The adapter that was asked for, else the best.
     pub(super) fn choice(&self) -> AdapterChoice {
         self.adapter.clone().unwrap_or_default()
+    }
+
+    /// Keeps what drivers have compiled for the next call.
+    pub(super) fn keep_pipelines(&self) {
+        self.pipelines.borrow().iter().for_each(Pipelines::keep);
     }
 
     /// The engine of what trains. Where nothing is said and there is no GPU, that is the CPU engine: it is faster than

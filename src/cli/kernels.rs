@@ -139,13 +139,17 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
     Ok(Kept::read(Path::new(text))?.choices)
 }
 
-/// `gradus/ADAPTER-DRIVER-VERSION.json` in the user's cache.
 fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
+    cache_file(adapter, "json")
+}
+
+/// `gradus/ADAPTER-DRIVER-VERSION.ENDING` in the user's cache.
+pub(super) fn cache_file(adapter: &AdapterReport, ending: &str) -> Option<PathBuf> {
     let name = format!("{} {} {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"));
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let words: String = name.chars().map(plain).collect();
     let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
-    Some(caches()?.join("gradus").join(words.join("-") + ".json"))
+    Some(caches()?.join("gradus").join(words.join("-") + "." + ending))
 }
 
 /// Where this user's programs keep what they can make again.

@@ -113,6 +113,12 @@ pub enum Error {
         /// Programs of the submission.
         programs: usize,
     },
+    /// Bytes are no pipelines that this adapter, driver and version has compiled.
+    #[error("kept pipelines cannot be used: {reason}")]
+    BadPipelines {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

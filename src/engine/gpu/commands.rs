@@ -90,13 +90,9 @@ impl Gpu {
             timestamp_writes: timer.map(|timer| timer.writes(first, Some(1))),
         });
         for (prepared, slot) in submission.runs() {
-            let offset = [self.clock_stride * slot];
             self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
             for dispatch in &prepared.gpu {
-                pass.set_pipeline(&dispatch.pipeline.pipeline);
-                pass.set_bind_group(0, &dispatch.bindings, if dispatch.clocked { &offset } else { &[] });
-                let [x, y, z] = dispatch.grid;
-                pass.dispatch_workgroups(x, y, z);
+                dispatch.encode(&mut pass, self.clock_stride * slot, dispatch.grid);
             }
         }
         drop(pass);

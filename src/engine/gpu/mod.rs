@@ -1,5 +1,6 @@
 //! The engine that runs the shaders, through wgpu.
 
+mod cache;
 mod commands;
 mod pipelines;
 mod polls;
@@ -12,7 +13,7 @@ use super::faults::{Faults, Scopes};
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
 use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) use pipelines::GpuDispatch;
 
@@ -34,6 +35,8 @@ pub(crate) struct Gpu {
     clock: wgpu::Buffer,
     clock_stride: u32,
     pipelines: Pipelines,
+    /// Where pipelines come from and go to, if they are kept.
+    cache: OnceLock<wgpu::PipelineCache>,
     /// What went wrong on our own device.
     faults: Arc<Faults>,
     /// States of the reports that have been submitted and may not have arrived.
@@ -46,12 +49,12 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// Opens a device of our own with all the limits that the adapter has.
     pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let wished = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let cooperative_subgroup = cooperative::offered(adapter);
         let (matrices, experimental_features) = cooperative::wanted(cooperative_subgroup);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: timestamps | matrices,
+            required_features: wished | matrices,
             experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
@@ -98,6 +101,7 @@ impl Gpu {
             clock,
             clock_stride,
             pipelines,
+            cache: OnceLock::new(),
             faults,
             under_way: Mutex::default(),
             unfinished: Arc::default(),
