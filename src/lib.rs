@@ -55,6 +55,7 @@
     warn(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
 )]
 
+pub mod check;
 pub mod data;
 pub mod engine;
 mod error;

@@ -8,6 +8,8 @@ mod asks;
 mod batch;
 mod bench;
 mod chart;
+mod check;
+mod checking;
 mod demo;
 mod demo_transformer;
 mod info;
@@ -24,6 +26,7 @@ mod plan_told;
 mod progress;
 mod rates;
 mod rates_told;
+mod ready;
 mod report;
 mod report_chart;
 mod report_log;
@@ -82,6 +85,8 @@ enum Command {
     },
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
     Bench(bench::Bench),
+    /// Try every kernel on this adapter against the same computation on the host.
+    Check(check::Check),
     /// Train something small, from data that is part of the program.
     Demo {
         #[command(subcommand)]
@@ -155,6 +160,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
         Command::Train(options) => return train::run(asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&asks.open(&choice)?, asked, options),
+        Command::Check(options) => check::run(&choice, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)

@@ -20,7 +20,7 @@ impl Pipelines {
     /// Gives the engine what an earlier call kept. What cannot be used is left aside with a word. `None` where nothing is to
     /// be kept: no adapter, or no folder for caches.
     pub(super) fn of(engine: &Engine) -> Option<Pipelines> {
-        let file = kernels::cache_file(engine.adapter()?, "pipelines")?;
+        let file = kernels::file_of(engine.adapter()?)?.with_extension("pipelines");
         let earlier = file.exists().then(|| files::read(&file)).transpose().unwrap_or_else(|error| {
             caution!("reading {}: {error}; kernels are compiled anew", shown_path(&file));
             None

@@ -35,7 +35,7 @@ pub use choices::{Choices, Tile, Tiling};
 pub(crate) use count::{count, counted};
 pub use counters::Counters;
 pub use error::Error;
-pub use kernels::{Access, Kernel};
+pub use kernels::{Access, Kernel, Shaders};
 pub use prepared::Prepared;
 pub use program::{Binding, Dispatch, Program, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
@@ -111,6 +111,19 @@ impl Engine {
     /// The engine that runs the twins alone: slow, with its sums in f64, to compare with.
     pub fn twins() -> Engine {
         Engine::on_host(&forms::TWINS)
+    }
+
+    /// Opens the adapter chosen with other texts in place of some shaders.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_shaders(choice: &AdapterChoice, shaders: Shaders) -> Result<Engine, Error> {
+        let adapters = adapter::pick(choice)?;
+        let adapter = adapters.first().ok_or_else(|| Error::NoDevice {
+            adapter: "any".to_owned(),
+            reason: "there is no adapter to run shaders".to_owned(),
+        })?;
+        Ok(Engine::from_gpu(Gpu::open(adapter)?.with_shaders(shaders)))
     }
 
     fn on_host(forms: &'static Forms) -> Engine {

@@ -44,6 +44,7 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
             grid: row_of(count("workgroups", (bytes / 16).div_ceil(u64::from(workgroup * quads)))?),
             bytes: 2 * bytes,
+            flops: 0,
         });
     }
     let prepared = engine.prepare(program)?;

@@ -92,6 +92,11 @@ impl GradientClip {
         })
     }
 
+    /// Its program, to be looked at.
+    pub fn program(&self) -> &Program {
+        self.prepared.program()
+    }
+
     /// Clips, in a submission of its own.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ mod optimizer;
 mod parameters;
 mod precision;
 mod rows;
+pub mod sample;
 mod squares;
 mod stages;
 mod state;

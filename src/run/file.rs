@@ -17,6 +17,29 @@ pub enum BatchRows {
     Auto,
 }
 
+/// `check`: what of a run's shaders is held against the host before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checking {
+    /// Its kernels, once for each driver; and every gradient of the first batch, where the host needs less than ten seconds
+    /// for them.
+    Auto,
+    /// Both, however long it takes.
+    First,
+    /// Nothing.
+    Off,
+}
+
+impl Checking {
+    /// The word for it in a run file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Checking::Auto => "auto",
+            Checking::First => "first",
+            Checking::Off => "off",
+        }
+    }
+}
+
 /// What a run file says: a schedule, and beside it model, data and settings.
 ///
 /// Keys that Ludwig has too are called as there; what they say is written into the schedule. Files that are named stand
@@ -43,6 +66,8 @@ pub struct RunFile {
     pub memory_limit_bytes: u64,
     /// `checkpoint_every_steps`; without it there is a checkpoint after each evaluation.
     pub checkpoint_every_steps: Option<u64>,
+    /// `check`: whether the shaders are held against the host before a run.
+    pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
     /// `trainable`: whether more than the head trains.
@@ -65,7 +90,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "name",
     "output",
     "seed",
@@ -86,6 +111,7 @@ const KEYS: [&str; 20] = [
     "compile",
     "checkpoint_every_steps",
     "continue",
+    "check",
 ];
 
 const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
@@ -181,6 +207,7 @@ impl RunFile {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
+            check: checking(&mut top)?,
             keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
             continues: match top.maybe_section("continue")? {
                 Some(section) => Some(Continue::read(section, folder)?),
@@ -261,6 +288,18 @@ fn batch_rows(top: &mut Section) -> Result<BatchRows, Error> {
         return Ok(BatchRows::Auto);
     }
     Ok(BatchRows::Rows(positive(top, "batch_size", BATCH_SIZE)?))
+}
+
+fn checking(top: &mut Section) -> Result<Checking, Error> {
+    // YAML has one value for off, no and false.
+    if top.has("check") && top.peek("check").is_none() {
+        return Ok(if top.truth("check", true)? { Checking::Auto } else { Checking::Off });
+    }
+    Ok(match top.word_or_first("check", &["auto", "first", "off"])? {
+        "first" => Checking::First,
+        "off" => Checking::Off,
+        _ => Checking::Auto,
+    })
 }
 
 /// A whole number from 1 on.

@@ -43,6 +43,7 @@ impl RunFile {
             .with("base_batch_size", self.base_batch_size)
             .with("learning_rate_scaling", scaling)
             .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
+            .with("check", self.check.word())
             .with("use_mixed_precision", false)
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {

@@ -112,6 +112,7 @@ impl Trainer {
             format: FORMAT,
             run: self.run_of(),
             made_on: MadeOn::of(&self.engine),
+            checked: self.checked.clone(),
             cursor: self.cursor.clone(),
             name: self.plan.checkpoint_name(self.cursor.step()),
             lost_best: None,

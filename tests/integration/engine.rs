@@ -190,6 +190,7 @@ fn a_program_that_does_not_fit_its_kernel_is_refused() {
                 constants: vec![],
                 grid: [1, 1, 1],
                 bytes: 0,
+                flops: 0,
             });
             engine.prepare(program).expect_err("an error").to_string()
         };

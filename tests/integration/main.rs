@@ -11,6 +11,7 @@ mod bad_schedule;
 mod batch_size;
 mod best;
 mod bf16_models;
+mod check;
 mod checkpoints;
 mod clip_norm;
 mod demo;

@@ -98,6 +98,7 @@ fn a_kernel_copies_all_and_nothing_else() {
                 constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
                 grid: [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],
                 bytes: 0,
+                flops: 0,
             };
             let program = Program { label: "copy".to_owned(), dispatches: vec![dispatch] };
             let program = engine.prepare(program).expect("a program");

@@ -289,6 +289,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         "base_batch_size: 32\n",
         "learning_rate_scaling: none\n",
         "memory_limit_megabytes: 1024\n",
+        "check: auto\n",
         "cache_encoder_embeddings: true\n",
         "use_mixed_precision: false\n",
         "moments: f32\n",

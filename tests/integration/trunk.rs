@@ -325,7 +325,7 @@ fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCa
     let constants = vec![("WORKGROUP", 64.0), ("SHUFFLE", f64::from(u8::from(shuffle)))];
     let grid = [(shape.rows * shape.quads).div_ceil(64) + 1, 1, 1];
     let kernel = GATHER_CACHED.plain();
-    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
+    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0, flops: 0 }];
     let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
     engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
     engine.read(&out.all()).expect("rows")

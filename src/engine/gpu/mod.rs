@@ -10,6 +10,7 @@ use super::adapter::{AdapterReport, binding_bytes};
 use super::buffer::Buffer;
 use super::counters::Tally;
 use super::faults::{Faults, Scopes};
+use super::kernels::Shaders;
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
 use std::sync::atomic::{AtomicU8, AtomicU64};
@@ -37,6 +38,8 @@ pub(crate) struct Gpu {
     pipelines: Pipelines,
     /// Where pipelines come from and go to, if they are kept.
     cache: OnceLock<wgpu::PipelineCache>,
+    /// What stands in for shaders of our own.
+    shaders: Shaders,
     /// What went wrong on our own device.
     faults: Arc<Faults>,
     /// States of the reports that have been submitted and may not have arrived.
@@ -72,6 +75,11 @@ impl Gpu {
         Gpu::on(device, queue, false, Arc::default())
     }
 
+    /// The same with other texts in place of some shaders.
+    pub(crate) fn with_shaders(self, shaders: Shaders) -> Gpu {
+        Gpu { shaders, ..self }
+    }
+
     fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, faults: Arc<Faults>) -> Result<Gpu, Error> {
         let limits = device.limits();
         let report = AdapterReport::of(&device.adapter_info(), device.features(), &limits);
@@ -102,6 +110,7 @@ impl Gpu {
             clock_stride,
             pipelines,
             cache: OnceLock::new(),
+            shaders: Shaders::default(),
             faults,
             under_way: Mutex::default(),
             unfinished: Arc::default(),

@@ -27,6 +27,7 @@ pub use nn::{
     LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, TALLY,
 };
 pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, NORM, NORM_FOLD, SGD, SWAP};
+pub use source::Shaders;
 
 /// Every family.
 pub static FAMILIES: [&Family; 33] = [

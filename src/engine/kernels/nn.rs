@@ -82,7 +82,8 @@ pub static LAYER_NORM: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm,
 )
-.with(&[Word::of(Residual).adds(&[Read, ReadWrite])]);
+.with(&[Word::of(Residual).adds(&[Read, ReadWrite])])
+.taking_differences();
 
 /// To the input: dy, x, gamma, moments, dx, shape.
 pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
@@ -90,7 +91,8 @@ pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
     include_str!("../../../shaders/nn/layer_norm_backward_input.wgsl"),
     &[Read, Read, Read, Read, ReadWrite, Uniform],
     layer_norm_backward_input,
-);
+)
+.taking_differences();
 
 /// To gamma and beta: dy, x, moments, dgamma, dbeta, shape; then squares.
 pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
@@ -99,7 +101,9 @@ pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm_backward_weight,
 )
-.with(&[Word::of(Squares).adds(&[ReadWrite])]);
+.with(&[Word::of(Squares).adds(&[ReadWrite])])
+.taking_differences()
+.adding_rows();
 
 /// The loss of each row: z, labels, dz, verdicts, position, shape.
 pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(

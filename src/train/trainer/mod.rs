@@ -40,9 +40,9 @@ pub struct Trainer {
     pub(super) best_file: Option<BestFile>,
     /// [`Task::settings`].
     pub(super) model: Vec<(String, String)>,
-    task: Box<dyn Placed>,
+    pub(super) task: Box<dyn Placed>,
     /// The programs of a step and of a test; made when first needed.
-    step: Option<Prepared>,
+    pub(super) step: Option<Prepared>,
     test: Option<Testing>,
     /// [`Parameters::uploads`] when they were made.
     uploads: u64,
@@ -54,7 +54,7 @@ pub struct Trainer {
     skipped_before: u64,
     last_reported: u64,
     /// Learning rates of the loaded rows that are still to come, `[steps, groups]`, the next step's last.
-    coming_lrs: Vec<f64>,
+    pub(super) coming_lrs: Vec<f64>,
     /// The last step's, a group each.
     lrs: Vec<f64>,
     /// Steps whose reports have not arrived.
@@ -62,6 +62,8 @@ pub struct Trainer {
     optimizer_bytes: u64,
     /// Losses of steps that were not finite.
     lost_losses: u64,
+    /// What checkpoints say of how the run was checked.
+    pub(super) checked: Option<String>,
 }
 
 impl Trainer {
@@ -122,6 +124,7 @@ impl Trainer {
             under_way: VecDeque::new(),
             optimizer_bytes: 0,
             lost_losses: 0,
+            checked: None,
             config,
         })
     }
@@ -176,6 +179,11 @@ impl Trainer {
     /// A file that does not fit; from the device.
     pub fn begin_with_state(&mut self, optimizer: &[u8]) -> Result<(), Error> {
         Ok(self.optimizer.load_state(optimizer)?)
+    }
+
+    /// What checkpoints are to say of how kernels and gradients were held against the host.
+    pub fn note_checked(&mut self, told: &str) {
+        self.checked = Some(told.to_owned());
     }
 
     /// Whether the run is over: its last epoch is done, or a metric has ended it.

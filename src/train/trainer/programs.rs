@@ -30,7 +30,7 @@ impl Trainer {
         self.forget_rows();
     }
 
-    pub(super) fn make_step(&mut self) -> Result<(), Error> {
+    pub(crate) fn make_step(&mut self) -> Result<(), Error> {
         self.forget_old_values();
         if self.step.is_none() {
             self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
