@@ -49,8 +49,6 @@
 //! Buffers that already exist are updated where they are: see [`Optimizer::over`](optim::Optimizer::over) and
 //! `examples/own_buffers.rs`.
 
-// wgpu's experimental features alone need any.
-#![cfg_attr(not(feature = "cooperative_matrices"), forbid(unsafe_code))]
 // The library neither prints nor panics on input.
 #![cfg_attr(
     not(test),

@@ -183,7 +183,7 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
 }
 
 /// `gradus/ADAPTER-DRIVER-VERSION.json` in the user's cache.
-fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
+pub(super) fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
     let name = format!("{} {} {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"));
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let words: String = name.chars().map(plain).collect();

@@ -123,6 +123,12 @@ pub enum Error {
         /// Reports of one submission that the ring has room for.
         room: usize,
     },
+    /// Bytes are no pipelines that this adapter, driver and version has compiled.
+    #[error("kept pipelines cannot be used: {reason}")]
+    BadPipelines {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

@@ -60,6 +60,8 @@ pub struct Engine {
     inner: Arc<Inner>,
     choices: Arc<Choices>,
     sizes: Sizes,
+    /// Whether reports carry the device's timestamps, where it has them.
+    timed: bool,
 }
 
 enum Inner {
@@ -143,19 +145,33 @@ impl Engine {
     }
 
     fn with(inner: Inner, sizes: Sizes) -> Engine {
-        Engine { inner: Arc::new(inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
+        Engine { inner: Arc::new(inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes, timed: true }
     }
 
     /// Another handle to the same engine, whose dispatches are made by these choices.
     #[must_use]
     pub fn choosing(&self, choices: Choices) -> Engine {
-        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices), sizes: self.sizes }
+        Engine { choices: Arc::new(choices), ..self.clone() }
     }
 
     /// Another handle to the same engine, whose dispatches have these sizes, and their tiling.
     #[must_use]
     pub fn sized(&self, sizes: Sizes) -> Engine {
-        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
+        Engine { choices: Arc::new(Choices::all(sizes.tiling)), sizes, ..self.clone() }
+    }
+
+    /// Another handle to the same engine, whose rings carry no timestamps: for a driver whose timestamps are wrong.
+    #[must_use]
+    pub fn untimed(&self) -> Engine {
+        Engine { timed: false, ..self.clone() }
+    }
+
+    /// Whether reports come with the seconds of the device.
+    pub fn has_timestamps(&self) -> bool {
+        match &*self.inner {
+            Inner::Gpu(gpu) => self.timed && gpu.timestamps,
+            Inner::Cpu(_) => false,
+        }
     }
 
     /// The sizes that dispatches are made with.

@@ -66,7 +66,7 @@ impl Engine {
         regions.iter().try_for_each(Range::check)?;
         let room = room.max(1);
         let slots = match &*self.inner {
-            Inner::Gpu(gpu) => gpu.ring(&regions, room)?,
+            Inner::Gpu(gpu) => gpu.ring(&regions, room, self.has_timestamps())?,
             Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
         };
         Ok(Ring { regions, room, slots })

@@ -24,7 +24,7 @@ pub struct Delivery<'a> {
     pub tag: u64,
     /// The bytes of the ring's regions, one after the other.
     pub bytes: &'a [u8],
-    /// Seconds that the device spent on the submission's programs, where it can tell.
+    /// Seconds that the device spent on the submission's copies and programs, where it can tell.
     pub device_seconds: Option<f64>,
 }
 
@@ -77,6 +77,17 @@ impl Tags {
 pub(crate) struct Timer {
     pub(crate) queries: wgpu::QuerySet,
     pub(crate) resolved: wgpu::Buffer,
+}
+
+impl Timer {
+    /// The timestamps that a pass takes at its beginning and at its end.
+    pub(crate) fn writes(&self, first: Option<u32>, last: Option<u32>) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: first,
+            end_of_pass_write_index: last,
+        }
+    }
 }
 
 pub(crate) const FREE: u8 = 0;

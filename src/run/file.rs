@@ -296,6 +296,18 @@ fn batch_rows(top: &mut Section) -> Result<BatchRows, Error> {
     Ok(BatchRows::Rows(positive(top, "batch_size", BATCH_SIZE)?))
 }
 
+fn checking(top: &mut Section) -> Result<Checking, Error> {
+    // YAML has one value for off, no and false.
+    if top.has("check") && top.peek("check").is_none() {
+        return Ok(if top.truth("check", true)? { Checking::Auto } else { Checking::Off });
+    }
+    Ok(match top.word_or_first("check", &["auto", "first", "off"])? {
+        "first" => Checking::First,
+        "off" => Checking::Off,
+        _ => Checking::Auto,
+    })
+}
+
 fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> {
     const KEY: &str = "steps_per_submission";
     if !top.has(KEY) {
@@ -309,18 +321,6 @@ fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> 
         steps @ 1..=1024 => Ok(StepsPerSubmission::AtMost(steps as u32)),
         steps => Err(top.bad(KEY, steps.to_string(), "auto, or from 1 to 1024", None).into()),
     }
-}
-
-fn checking(top: &mut Section) -> Result<Checking, Error> {
-    // YAML has one value for off, no and false.
-    if top.has("check") && top.peek("check").is_none() {
-        return Ok(if top.truth("check", true)? { Checking::Auto } else { Checking::Off });
-    }
-    Ok(match top.word_or_first("check", &["auto", "first", "off"])? {
-        "first" => Checking::First,
-        "off" => Checking::Off,
-        _ => Checking::Auto,
-    })
 }
 
 /// A whole number from 1 on.

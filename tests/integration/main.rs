@@ -49,6 +49,7 @@ mod nn_ops;
 mod optim_kernels;
 mod phase_properties;
 mod phases;
+mod pipelines;
 mod plan;
 mod plan_run;
 mod plan_transformer;

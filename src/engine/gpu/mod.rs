@@ -1,5 +1,6 @@
 //! The engine that runs the shaders, through wgpu.
 
+mod cache;
 mod commands;
 mod pipelines;
 mod polls;
@@ -13,7 +14,7 @@ use super::kernels::Shaders;
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
 use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) use pipelines::GpuDispatch;
 
@@ -29,11 +30,14 @@ pub(crate) struct Gpu {
     pub(crate) cooperative_subgroup: Option<u32>,
     /// Whether the device is ours, with our handlers on it.
     own: bool,
-    timestamps: bool,
+    /// Whether the device has timestamps.
+    pub(super) timestamps: bool,
     /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
     clock: wgpu::Buffer,
     clock_stride: u32,
     pipelines: Pipelines,
+    /// Where pipelines come from and go to, if they are kept.
+    cache: OnceLock<wgpu::PipelineCache>,
     /// What stands in for shaders of our own.
     shaders: Shaders,
     /// What went wrong on our own device.
@@ -48,12 +52,12 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// Opens a device of our own with all the limits that the adapter has.
     pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let wished = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let cooperative_subgroup = cooperative::offered(adapter);
         let (matrices, experimental_features) = cooperative::wanted(cooperative_subgroup);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: timestamps | matrices,
+            required_features: wished | matrices,
             experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
@@ -105,6 +109,7 @@ impl Gpu {
             clock,
             clock_stride,
             pipelines,
+            cache: OnceLock::new(),
             shaders: Shaders::default(),
             faults,
             under_way: Mutex::default(),

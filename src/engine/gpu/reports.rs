@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Gpu {
-    pub(crate) fn ring(&self, regions: &[Range], room: usize) -> Result<Slots, Error> {
+    pub(crate) fn ring(&self, regions: &[Range], room: usize, timed: bool) -> Result<Slots, Error> {
         let bytes = (regions.iter().map(|range| range.bytes).sum::<u64>() + TIMESTAMP_BYTES) * room as u64;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let mut slots = Vec::with_capacity(RING_SLOTS);
         for _ in 0..RING_SLOTS {
             let staging = self.create(&buffer_descriptor("report", bytes, usage))?;
-            let timer = if self.timestamps { Some(self.timer(room)?) } else { None };
+            let timer = if timed { Some(self.timer(room)?) } else { None };
             slots.push(GpuSlot {
                 staging,
                 tags: Mutex::default(),
