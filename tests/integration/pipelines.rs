@@ -55,7 +55,7 @@ fn kept_pipelines_give_the_same_and_broken_ones_are_left_aside() {
         let error = engine.keep_pipelines(Some(bytes)).expect_err(reason);
         assert!(matches!(error, Error::BadPipelines { .. }) && error.to_string().contains(reason), "{error}");
         assert_eq!(copied(&engine), numbers);
-        assert_eq!(engine.pipelines().is_some(), true, "it begins anew");
+        assert!(engine.pipelines().is_some(), "it begins anew");
     }
 }
 
