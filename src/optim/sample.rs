@@ -20,6 +20,8 @@ pub struct Sample {
     settings: Settings,
     /// Whether the norm goes by squares that kernels have written.
     has_squares: bool,
+    /// A number among the gradients that is not finite.
+    bad: Option<f32>,
 }
 
 /// A sample on an engine, a step behind its beginning.
@@ -50,6 +52,7 @@ pub fn samples() -> Vec<Sample> {
         mode,
         settings: Settings { seed: 7, ..Settings::default() },
         has_squares: false,
+        bad: None,
     };
     let mut all: Vec<Sample> = Vec::new();
     for row in &rows {
@@ -79,6 +82,10 @@ pub fn samples() -> Vec<Sample> {
         ..sample(plain, Precision::F32, None)
     };
     all.extend([squares, by_value]);
+    for bad in [f32::NAN, f32::NEG_INFINITY] {
+        let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
+        all.push(Sample { bad: Some(bad), settings, ..sample(plain, Precision::F32, None) });
+    }
     all
 }
 
@@ -174,6 +181,11 @@ impl Sample {
             placed.take_squares(engine, &params)?;
         }
         upload(&placed.optimizer, 2)?;
+        if let (Some(bad), [_, second, ..]) = (self.bad, &params[..]) {
+            let mut gradient = noise(1, second.elements());
+            gradient[5] = bad;
+            placed.optimizer.upload_gradient(&second.name, &gradient)?;
+        }
         Ok(placed)
     }
 
