@@ -53,8 +53,8 @@ pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>
     let mut copies = where_there_is_room::<Vec<Step>>(copies)?.unwrap_or_default();
     let (mut device, mut wall, mut shares) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        for place in 0..count {
-            let step = models[place].step.time()?;
+        for (place, model) in models.iter_mut().enumerate() {
+            let step = model.step.time()?;
             // Half a round away: the copies of this model would find its data in a cache.
             let copied = copies.get_mut((place + count / 2) % count).map(Step::time).transpose()?;
             // The first round compiles, and touches memory for the first time.
@@ -65,7 +65,7 @@ pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>
             }
         }
     }
-    let bytes = models[0].step.bytes()?;
+    let bytes = models.first_mut().map_or(Ok(0), |model| model.step.bytes())?;
     let device_seconds = (device.len() == wall.len()).then(|| median(device));
     let share_of_copy = (!shares.is_empty()).then(|| Quartiles::of(shares));
     Ok(Some(Size { parameters, bytes, device_seconds, wall_seconds: median(wall), share_of_copy }))

@@ -18,6 +18,7 @@ fn copied(engine: &Engine) -> Vec<f32> {
         constants: vec![("WORKGROUP", 64.0), ("QUADS", 4.0)],
         grid: [4, 1, 1],
         bytes: 0,
+        flops: 0,
     };
     let program = engine.prepare(Program { label: "copy".to_owned(), dispatches: vec![dispatch] }).expect("a program");
     engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a run");
@@ -54,7 +55,7 @@ fn kept_pipelines_give_the_same_and_broken_ones_are_left_aside() {
         let error = engine.keep_pipelines(Some(bytes)).expect_err(reason);
         assert!(matches!(error, Error::BadPipelines { .. }) && error.to_string().contains(reason), "{error}");
         assert_eq!(copied(&engine), numbers);
-        assert_eq!(engine.pipelines().is_some(), true, "it begins anew");
+        assert!(engine.pipelines().is_some(), "it begins anew");
     }
 }
 
