@@ -332,7 +332,7 @@ impl<'a> Bench<'a> {
 /// Seconds of a submission that is waited for: those of the device where it tells them.
 fn seconds(engine: &Engine, ring: &Ring, submission: Submission<'_>) -> Result<f64, Failure> {
     let started = Instant::now();
-    engine.submit(&Submission { report: Some(Report { ring, tag: 0 }), ..submission })?;
+    engine.submit(&Submission { report: Some(Report::new(ring, 0)), ..submission })?;
     engine.wait()?;
     let elapsed = started.elapsed().as_secs_f64();
     let mut told = None;

@@ -5,7 +5,7 @@ use super::certificate::Certificate;
 use super::checked::Refused;
 use super::forms::{Form, forms};
 use super::found::Found;
-use super::{gathers, speed};
+use super::{alone, speed};
 use crate::Error;
 use crate::engine::{Engine, Kernel, Submission};
 use crate::nn;
@@ -53,9 +53,9 @@ pub fn kernels(forms: &[Form], wanted: &dyn Fn(&Kernel) -> bool, mut tell: impl 
         }
         tell("updates");
         updates(&mut found, form, wanted, &reference)?;
-        for (number, trial) in gathers::trials(&reference).into_iter().enumerate() {
+        for (number, trial) in alone::trials(&reference).into_iter().enumerate() {
             if wanted(trial.kernel) {
-                found.put(form, ("batches", number), &trial, &trial.run(&reference)?)?;
+                found.put(form, ("alone", number), &trial, &trial.run(&reference)?)?;
             }
         }
     }

@@ -48,9 +48,7 @@ pub fn compare(trial: &Trial, got: &[Vec<u32>], expected: &[Vec<u32>]) -> Compar
     let mut all = Compared { error: 0.0, wrong: None };
     let bound = bound(trial.kernel);
     for (place, access) in trial.kernel.bindings.iter().enumerate() {
-        let expected = &expected[place];
-        // A buffer ends in whole vec4s.
-        let got = &got[place][..expected.len()];
+        let (got, expected) = (&got[place][..], &expected[place][..]);
         let (error, wrong) = match (access, words_of(trial.kernel, place)) {
             (Access::ReadWrite, Words::Halves) => rounded(&halves(got), &halves(expected), 1.0 / 128.0),
             (Access::ReadWrite, Words::Codes) => codes(got, expected),

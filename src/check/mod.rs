@@ -7,13 +7,13 @@
 //! Invariant: this room prints nothing and reads no file.
 
 mod adapter;
+mod alone;
 mod bed;
 mod certificate;
 mod checked;
 mod compared;
 mod forms;
 mod found;
-mod gathers;
 mod speed;
 mod standing;
 mod trial;

@@ -5,7 +5,7 @@ use super::buffer::{Buffer, Memory, Range};
 use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
 use super::program::{Binding, Dispatch};
-use super::ring::{Delivery, RING_SLOTS, Slots};
+use super::ring::{Delivery, RING_SLOTS, Ring, Slots};
 use super::submission::Submission;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,23 +23,32 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         let bytes = read(from)?;
         write(to, &bytes)?;
     }
-    for (prepared, slot) in submission.runs() {
-        for dispatch in &prepared.program.dispatches {
-            run(forms, &prepared.program.label, dispatch, slot)?;
+    let each = submission.programs.len() / submission.parts();
+    let mut runs = submission.runs();
+    for part in 0..submission.parts() {
+        for (prepared, slot) in runs.by_ref().take(each) {
+            for dispatch in &prepared.program.dispatches {
+                run(forms, &prepared.program.label, dispatch, slot)?;
+            }
+        }
+        if let Some(report) = &submission.report {
+            deliver(report.ring, report.tag + part as u64)?;
         }
     }
-    if let Some(report) = &submission.report {
-        let mut bytes = Vec::with_capacity(report.ring.report_bytes() as usize);
-        for region in &report.ring.regions {
-            bytes.extend(read(region)?);
+    Ok(())
+}
+
+fn deliver(ring: &Ring, tag: u64) -> Result<(), Error> {
+    let mut bytes = Vec::with_capacity(ring.report_bytes() as usize);
+    for region in &ring.regions {
+        bytes.extend(read(region)?);
+    }
+    if let Slots::Cpu(reports) = &ring.slots {
+        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if reports.len() == RING_SLOTS * ring.room {
+            reports.pop_front();
         }
-        if let Slots::Cpu(reports) = &report.ring.slots {
-            let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-            if reports.len() == RING_SLOTS {
-                reports.pop_front();
-            }
-            reports.push_back((report.tag, bytes));
-        }
+        reports.push_back((tag, bytes));
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Stopwatch {
 
     /// Runs a submission and waits for it.
     pub(super) fn time(&self, submission: Submission<'_>) -> Result<Seconds, Error> {
-        let report = Some(Report { ring: &self.ring, tag: 0 });
+        let report = Some(Report::new(&self.ring, 0));
         let started = Instant::now();
         self.engine.submit(&Submission { report, ..submission })?;
         self.engine.wait()?;

@@ -22,6 +22,7 @@ mod error;
 mod external;
 mod forecast;
 mod gradient_clip;
+mod moves;
 mod optimizer;
 mod parameters;
 mod precision;

@@ -5,7 +5,7 @@ use super::{Continue, DataSpec, Error, ModelSpec, checks, elsewhere, rows, setti
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::{LrScaling, SECTIONS, Spec};
-use crate::train::{self, files};
+use crate::train::{self, StepsPerSubmission, files};
 use std::path::{Path, PathBuf};
 
 /// Rows of a batch.
@@ -58,6 +58,8 @@ pub struct RunFile {
     pub batch_rows: BatchRows,
     /// `gradient_accumulation_steps`: passes of a step, so that it takes `batch_size` times as many rows.
     pub micro_batches: usize,
+    /// `steps_per_submission`.
+    pub steps_per_submission: StepsPerSubmission,
     /// `base_batch_size`: the rows of a step that the rates are meant for, where they follow them.
     pub base_batch_size: usize,
     /// `learning_rate_scaling`.
@@ -90,7 +92,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "name",
     "output",
     "seed",
@@ -100,6 +102,7 @@ const KEYS: [&str; 21] = [
     "epochs",
     "batch_size",
     "gradient_accumulation_steps",
+    "steps_per_submission",
     "base_batch_size",
     "memory_limit_megabytes",
     "learning_rate",
@@ -196,6 +199,7 @@ impl RunFile {
             epochs: positive(&mut top, "epochs", 3)?,
             batch_rows: batch_rows(&mut top)?,
             micro_batches: positive(&mut top, "gradient_accumulation_steps", 1)?,
+            steps_per_submission: steps_per_submission(&mut top)?,
             base_batch_size: positive(&mut top, "base_batch_size", BATCH_SIZE)?,
             lr_scaling: match top.word_or_first("learning_rate_scaling", &["none", "linear", "sqrt"])? {
                 "linear" => LrScaling::Linear,
@@ -260,9 +264,11 @@ impl RunFile {
 
     /// How to train with passes of so many rows.
     pub fn config(&self, batch_size: usize) -> train::Config {
-        let RunFile { micro_batches, epochs, seed, .. } = *self;
+        let RunFile { micro_batches, epochs, seed, steps_per_submission, .. } = *self;
         let parameters = self.model.parameters;
-        let config = train::Config { batch_size, micro_batches, epochs, seed, parameters, ..train::Config::default() };
+        let usual = train::Config::default();
+        let config =
+            train::Config { batch_size, micro_batches, epochs, seed, steps_per_submission, parameters, ..usual };
         match self.keeps_trunk {
             true => config,
             false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },
@@ -300,6 +306,21 @@ fn checking(top: &mut Section) -> Result<Checking, Error> {
         "off" => Checking::Off,
         _ => Checking::Auto,
     })
+}
+
+fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> {
+    const KEY: &str = "steps_per_submission";
+    if !top.has(KEY) {
+        return Ok(StepsPerSubmission::Auto);
+    }
+    if top.is_word(KEY, "auto") {
+        top.text(KEY)?;
+        return Ok(StepsPerSubmission::Auto);
+    }
+    match small(top, KEY, 1)? {
+        steps @ 1..=1024 => Ok(StepsPerSubmission::AtMost(steps as u32)),
+        steps => Err(top.bad(KEY, steps.to_string(), "auto, or from 1 to 1024", None).into()),
+    }
 }
 
 /// A whole number from 1 on.

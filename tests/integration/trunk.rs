@@ -10,7 +10,7 @@ use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
+use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, StepsPerSubmission, Task, Trainer};
 
 fn sizes() -> TransformerSizes {
     TransformerSizes {
@@ -58,6 +58,7 @@ const CONFIG: Config = Config {
     parameters: Storage::F32,
     batch_size: 4,
     micro_batches: 2,
+    steps_per_submission: StepsPerSubmission::AtMost(1),
     epochs: 4,
     seed: 5,
     settings: Settings {

@@ -113,6 +113,10 @@ pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
     softmax_cross_entropy,
 );
 
+/// Compares an evaluation with the best so far: metrics, standing.
+pub static JUDGE: Family =
+    Family::new("judge", include_str!("../../../shaders/nn/judge.wgsl"), &[Read, ReadWrite], judge);
+
 /// The sums of a batch: verdicts, metrics, position, shape.
 pub static TALLY: Family =
     Family::new("tally", include_str!("../../../shaders/nn/tally.wgsl"), &[Read, ReadWrite, Read, Uniform], tally);
@@ -214,6 +218,12 @@ fn softmax_cross_entropy(call: Call<'_>) {
     let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
     twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
+}
+
+fn judge(call: Call<'_>) {
+    let (is_accuracy, is_higher) = (call.switch("ACCURACY", false), call.switch("HIGHER", false));
+    let [metrics, standing] = call.take();
+    twin::nn::judge(metrics.one(), standing.one_mut(), is_accuracy, is_higher);
 }
 
 fn tally(call: Call<'_>) {

@@ -43,7 +43,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 33] = [
+pub(super) static SHARED: [(&str, &str); 34] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -72,6 +72,7 @@ pub(super) static SHARED: [(&str, &str); 33] = [
     ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
+    ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),

@@ -145,6 +145,7 @@ pub(super) fn samples() -> Vec<Sample> {
             let once = graph.layer_norm("once", sum, 1e-5);
             let twice = graph.layer_norm("twice", once, 1e-2);
             let all = graph.add(twice, once);
+            let all = graph.layer_norm("all", all, 1e-5);
             graph.classified(all, 5)
         };
         Sample::of(format!("norms, {rows} rows of {width}"), [rows, 1], network)

@@ -1,10 +1,12 @@
-//! What the kernels that draw batches are tried with: sets that fill no batch, in an order of the epoch and in their own.
+//! What kernels are tried with that are in no network and in no update: those that draw batches, that judge an evaluation, and
+//! that copy.
 
 use super::bed::noise;
 use super::trial::{JUNK, Trial};
-use crate::engine::kernels::{COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+use crate::engine::kernels::{COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP};
 use crate::engine::layout::{
-    Gather, GatherCached, GatherSequences, GatherTokens, Position, TYPE_SHIFT, TableHeader, TableRow, pcg,
+    Gather, GatherCached, GatherSequences, GatherTokens, Metrics, Position, Span, Standing, TYPE_SHIFT, TableHeader,
+    TableRow, pcg,
 };
 use crate::engine::{Engine, Sizes, row_of};
 
@@ -89,7 +91,53 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
         }
     }
     all.push(copy(sizes));
+    all.push(keep(sizes, 1));
+    all.push(keep(sizes, 0));
+    all.extend(judges());
     all
+}
+
+/// Every way to compare, with scores of all sizes: a loss that is nothing, not a number, or hardly less than the best so far.
+fn judges() -> Vec<Trial> {
+    let whole = |rows: u32, loss_whole: u32, loss_part: u32| Metrics {
+        loss_sum: loss_whole as f32,
+        correct: rows / 3,
+        rows,
+        loss_whole,
+        loss_part,
+        ..Metrics::default()
+    };
+    let found = [
+        Metrics::default(),
+        whole(3, 2, 0),
+        whole(7, 0, 1 << 31),
+        whole(1797, 4000, 12_345_678),
+        whole(100_003, u32::MAX, u32::MAX - 5),
+        Metrics { loss_sum: f32::NAN, ..whole(5, 1, 0) },
+        Metrics { loss_sum: f32::INFINITY, ..whole(5, 1, 0) },
+    ];
+    let best = [(0, 0.0), (1, 0.333_333_34), (1, 0.071_428_575), (1, 100.0), (1, 0.0)];
+    let mut all = Vec::new();
+    for metrics in found {
+        for (known, score) in best {
+            for (accuracy, higher) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
+                let standing = Standing { known, score, ..Standing::default() };
+                let constants = vec![("ACCURACY", accuracy), ("HIGHER", higher)];
+                let memory = vec![record(metrics), record(standing)];
+                all.push(Trial { kernel: JUDGE.plain(), constants, grid: [1, 1, 1], slot: 0, memory });
+            }
+        }
+    }
+    all
+}
+
+fn keep(sizes: &Sizes, known: u32) -> Trial {
+    let spans = [[0u32, 5, 1], [1, 0, 4], [7, 20, 300], [400, 330, 65]];
+    let spans = spans.map(|[source, copy, quads]| Span { source, copy, quads, ..Span::default() });
+    let standing = Standing { known: 1, best: 1 - known, ..Standing::default() };
+    let constants = vec![("WORKGROUP", f64::from(sizes.chunk)), ("KNOWN", f64::from(known))];
+    let memory = vec![record(standing), spans.into_iter().flat_map(record).collect(), words(1, 2000), junk(2000)];
+    Trial { kernel: KEEP.plain(), constants, grid: [4, 1, 1], slot: 0, memory }
 }
 
 fn copy(sizes: &Sizes) -> Trial {
