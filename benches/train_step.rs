@@ -43,7 +43,8 @@ fn main() {
     let tells = has("--bench") && !has("--test") && !has("--list");
     for work in works().iter().filter(|work| filter.is_none_or(|filter| filter.contains(work.name))) {
         for choice in [AdapterChoice::from_env(), AdapterChoice::Cpu] {
-            let open = |storage, kept| Bench::open(work, &choice, storage, kept).expect("a model on an engine");
+            let open =
+                |storage, kept: Option<&[u8]>| Bench::open(work, &choice, storage, kept).expect("a model on an engine");
             let mut bench = open(Storage::F32, None);
             let kept = bench.engine.pipelines();
             bench.sample(&mut criterion);
