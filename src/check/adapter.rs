@@ -67,9 +67,9 @@ fn updates(found: &mut Found, form: &Form, wanted: &dyn Fn(&Kernel) -> bool, ref
         let mut placed = sample.place(reference)?;
         let Next { uploads, program, slot, .. } = placed.optimizer.next(None)?;
         reference.submit(&Submission { uploads, ..Submission::default() })?;
-        found.walk(form, wanted, reference, (&sample.name, program.program(), slot))?;
+        found.walk(form, wanted, reference, (&sample.name(), program.program(), slot))?;
         if let Some(swap) = placed.optimizer.swap()? {
-            found.walk(form, wanted, reference, (&format!("swap, {}", sample.name), swap.program(), 0))?;
+            found.walk(form, wanted, reference, (&format!("swap, {}", sample.name()), swap.program(), 0))?;
         }
     }
     for (number, clip) in optim::sample::clips(reference)?.iter().enumerate() {

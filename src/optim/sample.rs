@@ -11,8 +11,6 @@ const SIZES: [usize; 7] = [1, 63, 65, 257, 4095, 4097, 9001];
 /// An optimizer to be tried.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What is special about it.
-    pub name: String,
     row: Row,
     precision: Precision,
     /// Where a caller's buffers are used.
@@ -20,6 +18,8 @@ pub struct Sample {
     settings: Settings,
     /// Whether the norm goes by squares that kernels have written.
     has_squares: bool,
+    /// A number among the gradients that is not finite.
+    bad: Option<f32>,
 }
 
 /// A sample on an engine, a step behind its beginning.
@@ -44,12 +44,12 @@ pub fn samples() -> Vec<Sample> {
         rows.push(Row { lr: 1e-2, momentum: 0.9, nesterov: true, ema_decay, ..Row::of(Rule::Sgd) });
     }
     let sample = |row: Row, precision: Precision, mode: Option<Mode>| Sample {
-        name: format!("{row:?}, {precision:?}, {mode:?}"),
         row,
         precision,
         mode,
         settings: Settings { seed: 7, ..Settings::default() },
         has_squares: false,
+        bad: None,
     };
     let mut all: Vec<Sample> = Vec::new();
     for row in &rows {
@@ -79,6 +79,10 @@ pub fn samples() -> Vec<Sample> {
         ..sample(plain, Precision::F32, None)
     };
     all.extend([squares, by_value]);
+    for bad in [f32::NAN, f32::NEG_INFINITY] {
+        let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
+        all.push(Sample { bad: Some(bad), settings, ..sample(plain, Precision::F32, None) });
+    }
     all
 }
 
@@ -129,6 +133,26 @@ fn offset(mode: Mode) -> u64 {
 }
 
 impl Sample {
+    /// What is special about it.
+    pub fn name(&self) -> String {
+        let Sample { row, precision, mode, settings, has_squares, bad } = self;
+        let mut name = format!("{:?}, moments in {}, {precision:?}", row.rule, row.moments);
+        let mut add = |is_so: bool, word: String| {
+            if is_so {
+                name.push_str(", ");
+                name.push_str(&word);
+            }
+        };
+        add(row.amsgrad, "amsgrad".to_owned());
+        add(row.ema_decay.is_some(), "an average".to_owned());
+        add(mode.is_some(), format!("in a caller's buffers ({:?})", mode.unwrap_or(Mode::Arena)));
+        add(settings.clip != Clip::None, format!("{:?}", settings.clip));
+        add(settings.guard, "guarded".to_owned());
+        add(*has_squares, "from squares".to_owned());
+        add(bad.is_some(), format!("a gradient of {}", bad.unwrap_or_default()));
+        name
+    }
+
     /// Puts it on an engine, and takes a step, so that moments and counts are not 0.
     ///
     /// # Errors
@@ -174,6 +198,11 @@ impl Sample {
             placed.take_squares(engine, &params)?;
         }
         upload(&placed.optimizer, 2)?;
+        if let (Some(bad), [_, second, ..]) = (self.bad, &params[..]) {
+            let mut gradient = noise(1, second.elements());
+            gradient[5] = bad;
+            placed.optimizer.upload_gradient(&second.name, &gradient)?;
+        }
         Ok(placed)
     }
 

@@ -1,7 +1,7 @@
 //! `gradus check`: what it tries, what it finds where a shader is wrong, and what stands in for that.
 
 use crate::support::{folder, fresh_gpu, gpu};
-use gradus::check::{Form, Found, family_of, forms, kernels, standing};
+use gradus::check::{Certificate, Form, Found, Refused, family_of, forms, kernels, standing};
 use gradus::engine::kernels::{self, Flag};
 use gradus::engine::{AdapterChoice, Choices, Engine, Shaders, Sizes, Tiling};
 use std::collections::BTreeSet;
@@ -129,6 +129,35 @@ fn check_keeps_its_certificate_and_goes_by_it() {
     // What was tried once is known.
     let (_, told, _) = gradus(&["train", "run.yaml", "--overwrite"]);
     assert!(line(&told).expect("a line").contains("kernels agree with the host"));
+    // A certificate that knows of a kernel which is wrong here: another form stands in for it, from now on.
+    let kept = |ending: &str| {
+        let files = ["gradus", "Library/Caches/gradus"].map(|below| std::fs::read_dir(caches.join(below)));
+        let mut files = files.into_iter().flatten().flatten().map(|entry| entry.expect("an entry").path());
+        files.find(|path| path.to_string_lossy().ends_with(ending))
+    };
+    let certificate = kept(".check.json").expect("a certificate");
+    let text = std::fs::read_to_string(&certificate).expect("a certificate");
+    let mut known: Certificate = serde_json::from_str(&text).expect("a certificate");
+    let usual = forms(&gpu, false).remove(0).name;
+    assert!(known.of_kernel("linear.activated", &usual).is_some(), "{:?}", known.kernels.keys());
+    known.refused.push(Refused {
+        kernel: "linear.activated".to_owned(),
+        form: usual,
+        tried: "a trial".to_owned(),
+        reason: "wrong".to_owned(),
+        instead: None,
+    });
+    std::fs::write(&certificate, serde_json::to_string(&known).expect("JSON")).expect("a file");
+    let (code, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
+    assert_eq!(code, Some(0), "{told}{warned}");
+    assert!(warned.contains("linear is not right here as it is usually made"), "{warned}");
+    assert!(line(&told).expect("a line").contains("1 stand in for others"), "{told}");
+    let (_, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
+    assert!(line(&told).expect("a line").contains("gradients of the first batch"), "{told}");
+    assert!(!warned.contains("not right here"), "the choice was kept: {warned}");
+    let (_, told, _) = gradus(&["info"]);
+    assert!(told.contains("instead of one that is not right here"), "{told}");
+
     let (_, told, _) = gradus(&["train", "run.yaml", "--overwrite", "--set", "check=off"]);
     assert_eq!(line(&told), None);
     let (code, _, warned) = gradus(&["train", "run.yaml", "--overwrite", "--set", "check=always"]);
