@@ -4,9 +4,10 @@ use super::Error;
 use super::buffer::{Buffer, Memory, Range};
 use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
-use super::program::{Binding, Dispatch};
+use super::program::{Binding, Dispatch, Program};
 use super::ring::{Delivery, RING_SLOTS, Slots};
 use super::submission::Submission;
+use crate::fast::on_cores;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,11 +24,12 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         let bytes = read(from)?;
         write(to, &bytes)?;
     }
-    for (prepared, slot) in submission.runs() {
-        for dispatch in &prepared.program.dispatches {
-            run(forms, &prepared.program.label, dispatch, slot)?;
-        }
-    }
+    on_cores(|| {
+        submission.runs().try_for_each(|(prepared, slot)| {
+            let Program { label, dispatches } = &prepared.program;
+            dispatches.iter().try_for_each(|dispatch| run(forms, label, dispatch, slot))
+        })
+    })?;
     if let Some(report) = &submission.report {
         let mut bytes = Vec::with_capacity(report.ring.report_bytes() as usize);
         for region in &report.ring.regions {
