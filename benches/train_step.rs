@@ -185,16 +185,18 @@ impl<'a> Bench<'a> {
         let params = work.model.params();
         let config = train::Config { parameters: storage, ..train::Config::default() };
         let parameters = Parameters::stored(&engine, &params, |param| config.precision(param), None)?;
-        for (name, values) in work.model.initial(1) {
-            parameters.upload(&name, &values)?;
-        }
         let row = Row { lr: 1e-4, moments: storage, ..Row::default() };
         let groups = [Group::new("all", row, params.iter().map(|param| param.name.clone()))];
-        let optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default())?;
+        let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default())?;
         let [forward, backward] = work.pass(&engine, &parameters, &optimizer)?;
         let part = |label: &str, dispatches| engine.prepare(Program { label: label.to_owned(), dispatches });
         let parts = [part("forward", forward)?, part("backward", backward)?];
+        optimizer.program()?;
         let ring = engine.ring(vec![optimizer.stats_range()])?;
+        // Behind the programs: a driver on a processor goes on compiling meanwhile.
+        for (name, values) in work.model.initial(1) {
+            parameters.upload(&name, &values)?;
+        }
         let mut bench = Bench { work, engine, optimizer, parts, ring, first_step: Duration::ZERO };
         bench.step()?;
         bench.first_step = started.elapsed();
@@ -245,7 +247,7 @@ impl<'a> Bench<'a> {
     fn tell(&mut self, in_bf16: &mut Bench<'_>) -> Result<(), Failure> {
         let Work { name, elsewhere: [burn, torch], wanted, .. } = self.work;
         let elements: usize = self.work.model.params().iter().map(Param::elements).sum();
-        let clock = if self.has_timestamps() { "the device's timestamps" } else { "the clock on the wall" };
+        let clock = if self.engine.has_timestamps() { "the device's timestamps" } else { "the clock on the wall" };
         println!("\n{name} on {}: {elements} parameters; parts by {clock}", self.engine.name());
         let medians = self.rounds()?;
         let step = medians[0] * 1e3;
@@ -277,11 +279,6 @@ impl<'a> Bench<'a> {
         let most = if self.engine.adapter().is_some() { vulkan } else { cpu };
         let met = if step <= most { "pass" } else { "SHORT" };
         if self.engine.is_software() { format!("<= {most:.0}  {met}") } else { String::new() }
-    }
-
-    fn has_timestamps(&self) -> bool {
-        let features = self.engine.adapter().map(|adapter| &adapter.features);
-        features.is_some_and(|features| features.contains(&("timestamps", true)))
     }
 
     /// Median seconds of step, forward, backward and update.
@@ -335,7 +332,7 @@ impl<'a> Bench<'a> {
 /// Seconds of a submission that is waited for: those of the device where it tells them.
 fn seconds(engine: &Engine, ring: &Ring, submission: Submission<'_>) -> Result<f64, Failure> {
     let started = Instant::now();
-    engine.submit(&Submission { report: Some(Report { ring, tag: 0 }), ..submission })?;
+    engine.submit(&Submission { report: Some(Report::new(ring, 0)), ..submission })?;
     engine.wait()?;
     let elapsed = started.elapsed().as_secs_f64();
     let mut told = None;

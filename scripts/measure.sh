@@ -12,7 +12,7 @@ cargo run --release --quiet -- info >"$out/info.txt"
 cargo test 2>&1 | tee "$out/test.txt" | grep '^test result'
 cargo run --release --quiet -- bench >"$out/bench.txt"
 cargo run --release --quiet -- bench --json >"$out/bench.json"
-for bench in train_step frozen_trunk nn_ops optim_step schedule; do
+for bench in train_step round_trips frozen_trunk nn_ops optim_step schedule; do
     cargo bench --bench "$bench" >"$out/$bench.txt" 2>&1
 done
 ls -l "$out"

@@ -37,7 +37,5 @@ driver=$(cd "$root" && pwd)/$icd
 export VK_DRIVER_FILES="$driver" NODEVICE_SELECT=1 GRADUS_ADAPTER=SwiftShader
 unset GRADUS_NO_GPU GRADUS_KERNELS
 
-# The modules of tests/integration that compare kernels with their twins, and what NaN does to a step.
-exec cargo test "$@" --test integration -- \
-    attention::attention_agrees attention::attention_keeps attention::attention_where gathers:: int8:: measure::a_kernel nn:: nn_ops:: \
-    norm_ optim_kernels::sgd optim_kernels::clip squares_of tilings::tilings_of fused_step::a_nonfinite
+# The tests of tests/integration that compare kernels with their twins, and what NaN does to a step.
+exec cargo test "$@" --test integration -- $(cat scripts/kernel_tests)

@@ -49,14 +49,13 @@
 //! Buffers that already exist are updated where they are: see [`Optimizer::over`](optim::Optimizer::over) and
 //! `examples/own_buffers.rs`.
 
-// wgpu's experimental features alone need any.
-#![cfg_attr(not(feature = "cooperative_matrices"), forbid(unsafe_code))]
 // The library neither prints nor panics on input.
 #![cfg_attr(
     not(test),
     warn(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
 )]
 
+pub mod check;
 pub mod data;
 pub mod engine;
 mod error;

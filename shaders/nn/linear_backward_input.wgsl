@@ -62,6 +62,7 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
     dz_below[at] = value;
 }
 
+#ifdef TILED
 fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
     store(r, q, sums[0]);
     store(r + 1u, q, sums[1]);
@@ -69,7 +70,6 @@ fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
     store(r + 3u, q, sums[3]);
 }
 
-#ifdef TILED
 const DOWN_ALONG_K: bool = true;
 const ACROSS_ALONG_K: bool = false;
 
@@ -128,9 +128,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         sums10 += w0 * d1;
         sums11 += w1 * d1;
     }
-    store_rows(r, q, sums00);
-    store_rows(r, q + 1u, sums01);
-    store_rows(r + 4u, q, sums10);
-    store_rows(r + 4u, q + 1u, sums11);
+    for (var k = shape.zero; k < 4u; k++) {
+        for (var i = shape.zero; i < 4u; i++) {
+            store(r + k / 2u * 4u + i, q + k % 2u, sums00[0]);
+            sums00 = turned(sums00);
+        }
+        sums00 = sums01;
+        sums01 = sums10;
+        sums10 = sums11;
+    }
 }
 #endif

@@ -16,3 +16,12 @@ struct Linear {                // 32 bytes
     pad1: u32,
     pad2: u32,
 }
+
+// The columns of a tile's sums, one place on; after four turns all are back.
+//
+// Who has its sums in registers stores them column by column in loops that begin at shape.zero, which no compiler knows, so
+// that none writes them out 16 times: a driver on a processor compiles every load and store anew where it stands, and took
+// longer for these than for the products. The columns move, since an index that changes would move them to memory.
+fn turned(sums: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(sums[1], sums[2], sums[3], sums[0]);
+}

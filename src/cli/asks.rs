@@ -1,10 +1,12 @@
 //! Which engine a command runs on.
 
 use super::kernels;
+use super::pipelines::Pipelines;
 use super::say::tell;
 use super::says::Says;
 use gradus::engine::{AdapterChoice, Engine, list_adapters};
 use gradus::train::MadeOn;
+use std::cell::RefCell;
 use std::env;
 
 /// What was asked for, on the command line or in the environment.
@@ -13,19 +15,36 @@ pub(super) struct Asks {
     pub(super) adapter: Option<AdapterChoice>,
     /// `--kernels`.
     pub(super) kernels: Option<String>,
+    /// Whether the device's timestamps are wanted.
+    pub(super) timestamps: bool,
+    /// Of the engines that were opened.
+    pipelines: RefCell<Vec<Pipelines>>,
 }
 
 impl Asks {
     /// What the command line says, else what the environment does.
-    pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>) -> Asks {
+    pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>, timestamps: bool) -> Asks {
         let of_env = || env::var("GRADUS_ADAPTER").ok();
         let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
-        Asks { adapter: adapter.map(|text| AdapterChoice::parse(&text)), kernels: kernels.map(str::to_owned) }
+        let adapter = adapter.map(|text| AdapterChoice::parse(&text));
+        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps, pipelines: RefCell::default() }
+    }
+
+    /// An adapter's engine, with timestamps as they are wanted.
+    pub(super) fn open(&self, choice: &AdapterChoice) -> anyhow::Result<Engine> {
+        let engine = Engine::new(choice)?;
+        self.pipelines.borrow_mut().extend(Pipelines::of(&engine));
+        Ok(if self.timestamps { engine } else { engine.untimed() })
     }
 
     /// The adapter that was asked for, else the best.
     pub(super) fn choice(&self) -> AdapterChoice {
         self.adapter.clone().unwrap_or_default()
+    }
+
+    /// Keeps what drivers have compiled for the next call.
+    pub(super) fn keep_pipelines(&self) {
+        self.pipelines.borrow().iter().for_each(Pipelines::keep);
     }
 
     /// The engine of what trains. Where nothing is said and there is no GPU, that is the CPU engine: it is faster than
@@ -40,16 +59,16 @@ impl Asks {
             }
             asked => asked.clone().unwrap_or_default(),
         };
-        kernels::chosen(&Engine::new(&choice)?, self.kernels.as_deref())
+        kernels::chosen(&self.open(&choice)?, self.kernels.as_deref())
     }
 
     /// The engine of a run that goes on: what it ran on so far, where nothing else is asked for and it is there.
     pub(super) fn engine_of(&self, made_on: Option<&MadeOn>, says: Says) -> anyhow::Result<Engine> {
         let Some(made_on) = made_on else { return self.engine(says) };
         let engine = match (&self.adapter, &made_on.adapter) {
-            (Some(asked), _) => Engine::new(asked)?,
+            (Some(asked), _) => self.open(asked)?,
             (None, None) => Engine::cpu(),
-            (None, Some([name, ..])) => match Engine::new(&AdapterChoice::Named(name.clone())) {
+            (None, Some([name, ..])) => match self.open(&AdapterChoice::Named(name.clone())) {
                 Ok(engine) => engine,
                 Err(_) => return self.engine(says),
             },

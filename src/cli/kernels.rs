@@ -4,6 +4,7 @@
 use super::asked::refuse;
 use super::say::{caution, say};
 use anyhow::{Context, anyhow};
+use gradus::check::Certificate;
 use gradus::engine::{AdapterReport, Choices, Engine};
 use gradus::measure;
 use gradus::params::{Shown, shown_path};
@@ -117,11 +118,53 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
     Ok(engine.choosing(choices))
 }
 
+/// The certificate that is kept of an engine's adapter; an empty one where there is none that is true for it.
+pub(super) fn certificate(engine: &Engine) -> Certificate {
+    let nothing = Certificate::of(engine);
+    let Some(file) = certificate_file(engine).filter(|file| file.exists()) else { return nothing };
+    let read = || -> anyhow::Result<Certificate> { Ok(serde_json::from_str(&files::read_text(&file)?)?) };
+    match read() {
+        Ok(certificate) if certificate.is_of(engine) => certificate,
+        Ok(_) => nothing,
+        Err(error) => {
+            caution!("reading {}: {error:#}; the kernels are checked again", shown_path(&file));
+            nothing
+        }
+    }
+}
+
+/// Keeps a certificate, where there is a place to keep it.
+pub(super) fn keep_certificate(engine: &Engine, certificate: &Certificate) -> anyhow::Result<Option<PathBuf>> {
+    let Some(file) = certificate_file(engine) else { return Ok(None) };
+    make_folder_of(&file)?;
+    files::replace(&file, serde_json::to_string_pretty(certificate)?.as_bytes())?;
+    Ok(Some(file))
+}
+
+/// `gradus/ADAPTER-DRIVER-VERSION.check.json`, beside the choices.
+fn certificate_file(engine: &Engine) -> Option<PathBuf> {
+    Some(file_of(engine.adapter()?)?.with_extension("check.json"))
+}
+
+/// Keeps an engine's choices, unless others were asked for.
+pub(super) fn keep_choices(engine: &Engine, asked: Option<&str>) -> anyhow::Result<()> {
+    let is_asked = asked.is_some() || env::var_os("GRADUS_KERNELS").is_some_and(|text| !text.is_empty());
+    match engine.adapter() {
+        Some(adapter) if !is_asked => keep(adapter, &Kept::of(adapter, engine.choices().clone())),
+        _ => Ok(()),
+    }
+}
+
+fn make_folder_of(file: &Path) -> anyhow::Result<()> {
+    match file.parent() {
+        Some(folder) => fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(folder))),
+        None => Ok(()),
+    }
+}
+
 fn keep(adapter: &AdapterReport, kept: &Kept) -> anyhow::Result<()> {
     let file = file_of(adapter).ok_or_else(|| anyhow!("no folder for caches is known"))?;
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", shown_path(folder)))?;
-    }
+    make_folder_of(&file)?;
     Ok(files::replace(&file, serde_json::to_string_pretty(kept)?.as_bytes())?)
 }
 
@@ -140,7 +183,7 @@ fn read_asked(text: &str) -> anyhow::Result<Choices> {
 }
 
 /// `gradus/ADAPTER-DRIVER-VERSION.json` in the user's cache.
-fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
+pub(super) fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
     let name = format!("{} {} {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"));
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let words: String = name.chars().map(plain).collect();
@@ -171,4 +214,7 @@ pub(super) fn print(choices: &Choices, origin: &Origin) {
     }
     let measured = choices.chosen.len();
     say!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
+    for (kernel, tiling) in &choices.instead {
+        say!("  {kernel:30} {:10} instead of one that is not right here", tiling.name());
+    }
 }

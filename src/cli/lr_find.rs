@@ -3,10 +3,11 @@
 use super::asked::Asked;
 use super::asks::Asks;
 use super::chart;
+use super::ready::Ready;
 use super::report_chart::{Across, Chart, Curve as Line, draw};
 use super::say::{self, say};
 use super::says::Says;
-use super::train::{Loudness, Ready, setting};
+use super::train::{Loudness, setting};
 use anyhow::{Context, bail};
 use clap::Args;
 use gradus::params::shown_path;

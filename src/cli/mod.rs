@@ -8,6 +8,8 @@ mod asks;
 mod batch;
 mod bench;
 mod chart;
+mod check;
+mod checking;
 mod demo;
 mod demo_transformer;
 mod info;
@@ -16,6 +18,7 @@ mod log;
 mod lr_find;
 mod phase_table;
 mod picture;
+mod pipelines;
 mod plan;
 mod plan_options;
 mod plan_run;
@@ -23,6 +26,7 @@ mod plan_told;
 mod progress;
 mod rates;
 mod rates_told;
+mod ready;
 mod report;
 mod report_chart;
 mod report_log;
@@ -39,8 +43,8 @@ mod verdict;
 
 pub(crate) use asked::Asked;
 use asks::Asks;
-use clap::{CommandFactory, Parser, Subcommand};
-use gradus::engine::Engine;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use gradus::params::Shown;
 use says::Says;
 use std::process::ExitCode;
@@ -59,6 +63,10 @@ struct Arguments {
     /// adapter.
     #[arg(long, global = true, value_name = "TEXT")]
     kernels: Option<String>,
+    /// `off`: take times by the clock on the wall, where the driver's timestamps are wrong.
+    #[arg(long, global = true, value_name = "on|off", action = ArgAction::Set, default_value = "on")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    timestamps: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -77,6 +85,8 @@ enum Command {
     },
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
     Bench(bench::Bench),
+    /// Try every kernel on this adapter against the same computation on the host.
+    Check(check::Check),
     /// Train something small, from data that is part of the program.
     Demo {
         #[command(subcommand)]
@@ -137,18 +147,25 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
     };
     let asked = arguments.kernels.as_deref();
-    let asks = Asks::of(arguments.adapter.as_deref(), asked);
+    let asks = Asks::of(arguments.adapter.as_deref(), asked, arguments.timestamps);
+    let done = obey(&arguments.command, &asks, asked);
+    asks.keep_pipelines();
+    done
+}
+
+fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<ExitCode> {
     let choice = asks.choice();
-    match &arguments.command {
-        Command::LrFind(options) => lr_find::run(&asks, options),
-        Command::Train(options) => return train::run(&asks, options),
+    match command {
+        Command::LrFind(options) => lr_find::run(asks, options),
+        Command::Train(options) => return train::run(asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
-        Command::Bench(options) => bench::run(&Engine::new(&choice)?, asked, options),
+        Command::Bench(options) => bench::run(&asks.open(&choice)?, asked, options),
+        Command::Check(options) => check::run(&choice, asked, options),
         Command::Demo { demo: Demo::Mlp(options) } => demo::run(&asks.engine(Says::Usual)?, options),
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)
         }
-        Command::Plan(options) => plan::run(&asks, options),
+        Command::Plan(options) => plan::run(asks, options),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut script);

@@ -64,8 +64,9 @@ pub(super) fn train_with_bar(
             false => bar.suspend(|| say::out(&text)),
         }
     };
+    let at_a_lag = trainer.plan().decides_at_a_lag() && trainer.plan().restores_best();
     if trainer.plan().phases().len() > 1 {
-        print(Says::Usual, phase_lines(&trainer.phase_now()?));
+        print(Says::Usual, phase_lines(&trainer.phase_now()?, at_a_lag));
     }
     print(Says::Usual, "epoch        lr   train loss   test loss   accuracy\n".to_owned());
     let (mut last, reported) = (None, Cell::new(None));
@@ -76,7 +77,7 @@ pub(super) fn train_with_bar(
                 print(Says::Usual, evaluation_line(evaluation));
                 last = Some(*evaluation);
             }
-            Event::Phase(began) => print(Says::Usual, phase_lines(began)),
+            Event::Phase(began) => print(Says::Usual, phase_lines(began, at_a_lag)),
             Event::CheckpointAhead => {}
             Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
@@ -135,7 +136,7 @@ fn evaluation_line(evaluation: &Evaluation) -> String {
 }
 
 /// Which phase began and why, what thawed, and each group's rate.
-fn phase_lines(began: &Began) -> String {
+fn phase_lines(began: &Began, at_a_lag: bool) -> String {
     let why = match began.reason {
         None if began.steps == 0 => "the run begins".to_owned(),
         None => format!("the run goes on after {} steps", began.steps),
@@ -143,8 +144,10 @@ fn phase_lines(began: &Began) -> String {
         Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
     };
     let mut text = format!("phase {}: {why}", began.phase);
-    if let Some(step) = began.restored {
-        text.push_str(&format!("; back to the best, of step {step}"));
+    match began.restored {
+        Some(step) => text.push_str(&format!("; back to the best, of step {step}")),
+        None if at_a_lag && began.reason.is_some() => text.push_str("; back to the best so far"),
+        None => {}
     }
     if began.forgot_moments {
         text.push_str("; a new optimizer");

@@ -2,19 +2,21 @@
 
 use super::asked::Asked;
 use super::asks::Asks;
+use super::checking::{Checked, checked};
 use super::progress::{Ended, Look, best_text, train_with_bar};
+use super::ready::Ready;
 use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{batch, report, signals};
+use super::{report, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
-use gradus::run::{BatchRows, Material, RunFile};
-use gradus::schedule::{Epochs, ModelParams, Plan, Spec, implicit, to_yaml};
+use gradus::run::RunFile;
+use gradus::schedule::{implicit, to_yaml};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,91 +87,6 @@ pub(super) fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// What a run needs before it begins.
-pub(super) struct Ready {
-    pub(super) run: RunFile,
-    pub(super) material: Material,
-    /// Rows of a pass.
-    pub(super) batch_rows: usize,
-}
-
-impl Ready {
-    /// Reads what the file names, and finds the batch size where it is to be found; in a folder that a run goes on in, what
-    /// that run began with. Warnings go to stderr.
-    pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
-        let material = match goes_on_in {
-            Some(folder) => Material::of_run(&run, folder)?,
-            None => Material::read(&run)?,
-        };
-        // What a run that goes on was begun with has been told then.
-        let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
-        for warning in of_file.iter().chain(&material.warnings) {
-            caution!("{warning}");
-        }
-        if says >= Says::Usual {
-            say!("{}", material.summary);
-            if let Some(auto_rate) = &run.auto_rate {
-                say!("{auto_rate}");
-            }
-        }
-        let batch_rows = match run.batch_rows {
-            BatchRows::Rows(rows) => rows,
-            BatchRows::Auto => {
-                // From one row on: a small set has no more.
-                let (config, limit_bytes) = (run.config(1), run.memory_limit_bytes);
-                batch::find(engine, &*material.task, &config, &run.schedule, limit_bytes, says >= Says::Usual)?
-            }
-        };
-        Ok(Ready { run, material, batch_rows })
-    }
-
-    /// Rows of a step, which are those of all its passes.
-    pub(super) fn rows_per_step(&self) -> usize {
-        self.run.config(self.batch_rows).rows_per_step()
-    }
-
-    /// The run's file with all that was found out.
-    fn resolved(&self, trainer: &Trainer) -> anyhow::Result<String> {
-        // As the file has it: rates that follow the rows of a step do so again when it is read.
-        let (params, tied) = (self.material.task.params(), self.material.task.tied());
-        let steps_per_epoch = trainer.plan().steps_per_epoch();
-        let epochs = Epochs { epochs: self.run.epochs as u64, steps_per_epoch };
-        let plan = Plan::new(&self.run.schedule, ModelParams { params: &params, tied: &tied }, epochs)?;
-        Ok(self.run.resolved(self.batch_rows, &plan))
-    }
-
-    /// The trainer. A batch size that was found by trying is halved where memory runs out for it after all.
-    pub(super) fn trainer(&mut self, engine: &Engine) -> anyhow::Result<Trainer> {
-        let trainer = loop {
-            match self.made(engine, &self.run.scaled(self.batch_rows)?) {
-                Err(error) if self.batch_rows > 1 && self.is_found() && error.is_about_room() => {
-                    self.batch_rows /= 2;
-                    caution!("{error}: the batch size is halved to {}", self.batch_rows);
-                }
-                made => break made?,
-            }
-        };
-        for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
-            caution!("{warning}");
-        }
-        Ok(trainer)
-    }
-
-    fn is_found(&self) -> bool {
-        self.run.batch_rows == BatchRows::Auto
-    }
-
-    fn made(&self, engine: &Engine, spec: &Spec) -> Result<Trainer, Error> {
-        let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
-        let mut trainer = Trainer::new(engine, &*self.material.task, self.run.config(self.batch_rows), plan)?;
-        if self.is_found() {
-            // With the program of its first step, which is where memory runs out if it does.
-            trainer.programs()?;
-        }
-        Ok(trainer)
-    }
-}
-
 pub(super) fn run(asks: &Asks, options: &Train) -> anyhow::Result<ExitCode> {
     say::go_on_without_stdout();
     let says = options.loudness.says();
@@ -189,6 +106,8 @@ struct SetUp {
     engine: Engine,
     ready: Ready,
     trainer: Trainer,
+    /// What was checked, in a line.
+    checked: String,
     out: RunFolder,
     folder: PathBuf,
 }
@@ -214,7 +133,9 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     if ready.run.schedule.finetuning.gen_ft_sched_only {
         return generate(&ready, &folder).map(|()| None);
     }
-    let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    let trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    let Checked { engine, mut trainer, told: checked } =
+        checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     if let Some(continues) = &ready.run.continues {
         trainer.begin_with_state(&continues.optimizer_state().map_err(|error| Asked::error(error.into()))?)?;
     }
@@ -225,7 +146,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     }
     write_run(&folder, &resolved, &ready.material.inputs.to_json())?;
     let out = RunFolder::begin(locked, &mut trainer, every_steps)?;
-    Ok(Some(SetUp { engine, ready, trainer, out, folder }))
+    Ok(Some(SetUp { engine, ready, trainer, checked, out, folder }))
 }
 
 /// Writes the implicit schedule of the run's model, by the name that finetuning-scheduler gives it.
@@ -252,7 +173,9 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let engine = asks.engine_of(made_on.as_ref(), says)?;
     let goes_on_in = has_checkpoints(folder).then_some(folder);
     let mut ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
-    let mut trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    let trainer = ready.trainer(&engine).map_err(Asked::error)?;
+    let Checked { engine, mut trainer, told: checked } =
+        checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     let mut out = RunFolder::resume(locked, &mut trainer, every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
         let remark =
@@ -261,11 +184,12 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
         out.remarks.push(remark);
     }
     write_run(folder, &ready.resolved(&trainer)?, &ready.material.inputs.to_json())?;
-    Ok(SetUp { engine, ready, trainer, out, folder: folder.to_owned() })
+    Ok(SetUp { engine, ready, trainer, checked, out, folder: folder.to_owned() })
 }
 
 fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
-    let SetUp { engine, ready, mut trainer, mut out, folder } = set_up;
+    let SetUp { engine, ready, mut trainer, checked, mut out, folder } = set_up;
+    trainer.note_checked(&checked);
     if says == Says::All {
         for program in trainer.programs()? {
             say!(
@@ -298,6 +222,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     };
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
+    rows.push(("checked", checked));
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));

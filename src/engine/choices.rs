@@ -108,12 +108,15 @@ pub struct Choices {
     /// By kernel and sizes, as [`key`](Choices::key) names them.
     #[serde(default)]
     pub chosen: BTreeMap<String, Tiling>,
+    /// Of kernels that are not right in another tiling on this adapter, whatever else is chosen; by kernel.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instead: BTreeMap<String, Tiling>,
 }
 
 impl Choices {
     /// One tiling for everything.
     pub fn all(otherwise: Tiling) -> Choices {
-        Choices { otherwise, chosen: BTreeMap::new() }
+        Choices { otherwise, chosen: BTreeMap::new(), instead: BTreeMap::new() }
     }
 
     /// Reads the name of one tiling for everything: `registers`, or `tiles`, which are those of 64, or `tiles32`, …,
@@ -144,6 +147,7 @@ impl Choices {
 
     /// What is chosen for a kernel's layer.
     pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
-        self.chosen.get(&Choices::key(kernel, inputs, outputs)).copied().unwrap_or(self.otherwise)
+        let chosen = || self.chosen.get(&Choices::key(kernel, inputs, outputs)).copied();
+        self.instead.get(kernel).copied().or_else(chosen).unwrap_or(self.otherwise)
     }
 }

@@ -5,7 +5,7 @@ use super::buffer::{Buffer, Memory, Range};
 use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
 use super::program::{Binding, Dispatch, Program};
-use super::ring::{Delivery, RING_SLOTS, Slots};
+use super::ring::{Delivery, RING_SLOTS, Ring, Slots};
 use super::submission::Submission;
 use crate::fast::on_cores;
 use std::collections::VecDeque;
@@ -24,24 +24,29 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
         let bytes = read(from)?;
         write(to, &bytes)?;
     }
-    on_cores(|| {
-        submission.runs().try_for_each(|(prepared, slot)| {
-            let Program { label, dispatches } = &prepared.program;
-            dispatches.iter().try_for_each(|dispatch| run(forms, label, dispatch, slot))
-        })
-    })?;
-    if let Some(report) = &submission.report {
-        let mut bytes = Vec::with_capacity(report.ring.report_bytes() as usize);
-        for region in &report.ring.regions {
-            bytes.extend(read(region)?);
+    let each = submission.programs.len() / submission.parts();
+    let mut runs = submission.runs();
+    for part in 0..submission.parts() {
+        let programs: Vec<_> = runs.by_ref().take(each).collect();
+        on_cores(|| programs.iter().try_for_each(|(prepared, slot)| run_all(forms, &prepared.program, *slot)))?;
+        if let Some(report) = &submission.report {
+            deliver(report.ring, report.tag + part as u64)?;
         }
-        if let Slots::Cpu(reports) = &report.ring.slots {
-            let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-            if reports.len() == RING_SLOTS {
-                reports.pop_front();
-            }
-            reports.push_back((report.tag, bytes));
+    }
+    Ok(())
+}
+
+fn deliver(ring: &Ring, tag: u64) -> Result<(), Error> {
+    let mut bytes = Vec::with_capacity(ring.report_bytes() as usize);
+    for region in &ring.regions {
+        bytes.extend(read(region)?);
+    }
+    if let Slots::Cpu(reports) = &ring.slots {
+        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if reports.len() == RING_SLOTS * ring.room {
+            reports.pop_front();
         }
+        reports.push_back((tag, bytes));
     }
     Ok(())
 }
@@ -75,6 +80,10 @@ fn words(buffer: &Buffer) -> Result<MutexGuard<'_, Vec<u32>>, Error> {
         Memory::Cpu(words) => Ok(words.lock().unwrap_or_else(PoisonError::into_inner)),
         Memory::Gpu(_) => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
     }
+}
+
+fn run_all(forms: &'static Forms, program: &Program, clock: u32) -> Result<(), Error> {
+    program.dispatches.iter().try_for_each(|dispatch| run(forms, &program.label, dispatch, clock))
 }
 
 /// The bindings that look into one buffer.

@@ -113,6 +113,22 @@ pub enum Error {
         /// Programs of the submission.
         programs: usize,
     },
+    /// A submission asks for reports that do not fit its programs or their ring.
+    #[error("{parts} reports of {programs} programs: each is of as many programs, and the ring has room for {room}")]
+    PartsDiffer {
+        /// Reports asked for.
+        parts: usize,
+        /// Programs of the submission.
+        programs: usize,
+        /// Reports of one submission that the ring has room for.
+        room: usize,
+    },
+    /// Bytes are no pipelines that this adapter, driver and version has compiled.
+    #[error("kept pipelines cannot be used: {reason}")]
+    BadPipelines {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
     /// The driver refused something that it was given.
     #[error("the device refused {what}: {reason}")]
     Validation {

@@ -35,7 +35,7 @@ pub use choices::{Choices, Tile, Tiling};
 pub(crate) use count::{count, counted};
 pub use counters::Counters;
 pub use error::Error;
-pub use kernels::{Access, Kernel};
+pub use kernels::{Access, Kernel, Shaders};
 pub use prepared::Prepared;
 pub use program::{Binding, Dispatch, Program, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
@@ -60,6 +60,8 @@ pub struct Engine {
     inner: Arc<Inner>,
     choices: Arc<Choices>,
     sizes: Sizes,
+    /// Whether reports carry the device's timestamps, where it has them.
+    timed: bool,
 }
 
 enum Inner {
@@ -111,6 +113,19 @@ impl Engine {
         Engine::on_host(&forms::TWINS)
     }
 
+    /// Opens the adapter chosen with other texts in place of some shaders.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_shaders(choice: &AdapterChoice, shaders: Shaders) -> Result<Engine, Error> {
+        let adapters = adapter::pick(choice)?;
+        let adapter = adapters.first().ok_or_else(|| Error::NoDevice {
+            adapter: "any".to_owned(),
+            reason: "there is no adapter to run shaders".to_owned(),
+        })?;
+        Ok(Engine::from_gpu(Gpu::open(adapter)?.with_shaders(shaders)))
+    }
+
     fn on_host(forms: &'static Forms) -> Engine {
         let cpu = Cpu { forms, tally: Tally::default(), turn: Mutex::default() };
         Engine::with(Inner::Cpu(cpu), Sizes::PROCESSOR)
@@ -130,19 +145,33 @@ impl Engine {
     }
 
     fn with(inner: Inner, sizes: Sizes) -> Engine {
-        Engine { inner: Arc::new(inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
+        Engine { inner: Arc::new(inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes, timed: true }
     }
 
     /// Another handle to the same engine, whose dispatches are made by these choices.
     #[must_use]
     pub fn choosing(&self, choices: Choices) -> Engine {
-        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(choices), sizes: self.sizes }
+        Engine { choices: Arc::new(choices), ..self.clone() }
     }
 
     /// Another handle to the same engine, whose dispatches have these sizes, and their tiling.
     #[must_use]
     pub fn sized(&self, sizes: Sizes) -> Engine {
-        Engine { inner: Arc::clone(&self.inner), choices: Arc::new(Choices::all(sizes.tiling)), sizes }
+        Engine { choices: Arc::new(Choices::all(sizes.tiling)), sizes, ..self.clone() }
+    }
+
+    /// Another handle to the same engine, whose rings carry no timestamps: for a driver whose timestamps are wrong.
+    #[must_use]
+    pub fn untimed(&self) -> Engine {
+        Engine { timed: false, ..self.clone() }
+    }
+
+    /// Whether reports come with the seconds of the device.
+    pub fn has_timestamps(&self) -> bool {
+        match &*self.inner {
+            Inner::Gpu(gpu) => self.timed && gpu.timestamps,
+            Inner::Cpu(_) => false,
+        }
     }
 
     /// The sizes that dispatches are made with.

@@ -43,6 +43,30 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Lets the pipelines that are compiled from now on come from a cache and go into it. It begins with what
+    /// [`Engine::pipelines`] gave earlier, if anything; an engine has one at most, and one whose device offers none, such as
+    /// the CPU engine, goes on without.
+    ///
+    /// # Errors
+    /// [`Error::BadPipelines`] for bytes that are broken or of another adapter, driver or version: no driver sees them, and
+    /// the cache begins empty. From the driver.
+    pub fn keep_pipelines(&self, earlier: Option<&[u8]>) -> Result<(), Error> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.keep_pipelines(earlier),
+            Inner::Cpu(_) => Ok(()),
+        }
+    }
+
+    /// What the cache of pipelines holds, where there is one.
+    pub fn pipelines(&self) -> Option<Vec<u8>> {
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.pipelines(),
+            Inner::Cpu(_) => None,
+        }
+    }
+}
+
 /// Whether a dispatch gives its kernel what the kernel declares.
 fn check_dispatch(program: &str, dispatch: &Dispatch) -> Result<(), Error> {
     let bad =

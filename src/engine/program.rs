@@ -44,6 +44,8 @@ pub struct Dispatch {
     pub grid: [u32; 3],
     /// Bytes of the big streams (parameters, gradients, state, activations) that it reads and writes.
     pub bytes: u64,
+    /// Multiplications and additions of its products of matrices, two a product; 0 for a kernel that makes none.
+    pub flops: u64,
 }
 
 /// A list of dispatches that run in order, in one compute pass.
@@ -64,6 +66,11 @@ impl Program {
     /// Bytes that one run moves, by the dispatches' own count.
     pub fn bytes(&self) -> u64 {
         self.dispatches.iter().map(|dispatch| dispatch.bytes).sum()
+    }
+
+    /// Multiplications and additions of the products of matrices that one run makes.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
     }
 
     /// Memory barriers that one run needs: a dispatch waits if it touches a buffer that a dispatch since the last

@@ -2,7 +2,7 @@
 
 use super::counters::Tally;
 use super::ring::Slots;
-use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Range, Ring, Submission, cpu};
+use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Range, Report, Ring, Submission, cpu};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -55,12 +55,21 @@ impl Engine {
     /// # Errors
     /// [`Error::Validation`] or [`Error::OutOfMemory`] from the driver.
     pub fn ring(&self, regions: Vec<Range>) -> Result<Ring, Error> {
+        self.ring_with_room(regions, 1)
+    }
+
+    /// The same with room for so many reports of one submission.
+    ///
+    /// # Errors
+    /// As [`Engine::ring`].
+    pub fn ring_with_room(&self, regions: Vec<Range>, room: usize) -> Result<Ring, Error> {
         regions.iter().try_for_each(Range::check)?;
+        let room = room.max(1);
         let slots = match &*self.inner {
-            Inner::Gpu(gpu) => gpu.ring(&regions)?,
+            Inner::Gpu(gpu) => gpu.ring(&regions, room, self.has_timestamps())?,
             Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
         };
-        Ok(Ring { regions, slots })
+        Ok(Ring { regions, room, slots })
     }
 
     /// Gives `take` the reports that have arrived, oldest first; one that is under way holds back those with higher tags.
@@ -75,7 +84,7 @@ impl Engine {
         take: impl FnMut(Delivery<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match (&*self.inner, &ring.slots) {
-            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(slots, take),
+            (Inner::Gpu(gpu), Slots::Gpu(slots)) => gpu.collect(ring, slots, take),
             (_, Slots::Cpu(reports)) => cpu::collect(reports, take),
             (Inner::Cpu(_), Slots::Gpu(_)) => Err(Error::ForeignBuffer { label: "report".to_owned() }.into()),
         }
@@ -120,7 +129,7 @@ fn count_on_cpu(tally: &Tally, submission: &Submission<'_>) {
         tally.program(prepared.program.dispatches.len(), prepared.bytes);
     }
     if let Some(report) = &submission.report {
-        tally.download(report.ring.report_bytes());
+        tally.download(report.ring.report_bytes() * report.parts as u64);
     }
 }
 
@@ -132,6 +141,11 @@ fn check_submission(submission: &Submission<'_>) -> Result<(), Error> {
     let (slots, programs) = (submission.slots.len(), submission.programs.len());
     if slots != 0 && slots != programs {
         return Err(Error::SlotsDiffer { slots, programs });
+    }
+    if let Some(Report { ring, parts, .. }) = submission.report
+        && (parts == 0 || parts > ring.room || !programs.is_multiple_of(parts))
+    {
+        return Err(Error::PartsDiffer { parts, programs, room: ring.room });
     }
     for upload in &submission.uploads {
         upload.buffer.range(upload.offset, upload.data.len() as u64)?;

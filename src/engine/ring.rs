@@ -2,7 +2,7 @@
 //!
 //! A submission copies a few words (loss, norm, skips) into a free slot and asks for it to be mapped when the device is
 //! done. The host looks at the ring whenever it likes and takes what has arrived. If all slots are under way, a step
-//! goes without a report.
+//! goes without a report. A slot may have room for the reports of several steps, for a submission that holds them.
 //!
 //! Reports come in the order of their tags: one that is still in an encoder of the caller's keeps those behind it waiting.
 
@@ -24,7 +24,7 @@ pub struct Delivery<'a> {
     pub tag: u64,
     /// The bytes of the ring's regions, one after the other.
     pub bytes: &'a [u8],
-    /// Seconds that the device spent on the submission's programs, where it can tell.
+    /// Seconds that the device spent on the submission's copies and programs, where it can tell.
     pub device_seconds: Option<f64>,
 }
 
@@ -32,31 +32,62 @@ pub struct Delivery<'a> {
 #[derive(Debug)]
 pub struct Ring {
     pub(crate) regions: Vec<Range>,
+    /// Reports that a slot has room for.
+    pub(crate) room: usize,
     pub(crate) slots: Slots,
 }
 
 #[derive(Debug)]
 pub(crate) enum Slots {
     Gpu(Vec<GpuSlot>),
-    /// The CPU engine has tag and bytes at once; the oldest is dropped when nobody takes them.
+    /// The CPU engine has tags and bytes at once; the oldest is dropped when nobody takes them.
     Cpu(Mutex<VecDeque<(u64, Vec<u8>)>>),
 }
 
 #[derive(Debug)]
 pub(crate) struct GpuSlot {
+    /// The reports, one behind the other, then their timestamps.
     pub(crate) staging: wgpu::Buffer,
-    pub(crate) tag: Mutex<u64>,
+    pub(crate) tags: Mutex<Tags>,
     pub(crate) state: Arc<AtomicU8>,
     /// The queue refused the submission that carries the report: it arrives all the same, and says nothing.
     pub(crate) refused: AtomicBool,
     pub(crate) timer: Option<Timer>,
 }
 
-/// Two timestamps around a pass, and where they are resolved.
+/// The tags of a slot's reports.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tags {
+    pub(crate) first: u64,
+    /// Of those that have not been taken.
+    pub(crate) next: u64,
+    /// Behind the last.
+    pub(crate) end: u64,
+}
+
+impl Tags {
+    /// Whether all have been taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.end
+    }
+}
+
+/// Two timestamps around each pass, and where they are resolved.
 #[derive(Debug)]
 pub(crate) struct Timer {
     pub(crate) queries: wgpu::QuerySet,
     pub(crate) resolved: wgpu::Buffer,
+}
+
+impl Timer {
+    /// The timestamps that a pass takes at its beginning and at its end.
+    pub(crate) fn writes(&self, first: Option<u32>, last: Option<u32>) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: first,
+            end_of_pass_write_index: last,
+        }
+    }
 }
 
 pub(crate) const FREE: u8 = 0;
@@ -74,6 +105,11 @@ pub(crate) fn next_in_order(slots: impl Iterator<Item = (u8, u64)>) -> Option<us
 }
 
 impl Ring {
+    /// Reports of one submission that it has room for.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
     /// Bytes of one report, timestamps not counted.
     pub fn report_bytes(&self) -> u64 {
         self.regions.iter().map(|range| range.bytes).sum()

@@ -24,9 +24,20 @@ pub struct Report<'a> {
     pub ring: &'a Ring,
     /// Comes back with the bytes: usually the step.
     pub tag: u64,
+    /// The programs are so many parts of the same length, and a report comes back of each: the first with the tag, the
+    /// others with those that follow. 1 is a report behind all of them.
+    pub parts: usize,
 }
 
-/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report.
+impl<'a> Report<'a> {
+    /// One report, behind all programs.
+    pub fn new(ring: &'a Ring, tag: u64) -> Report<'a> {
+        Report { ring, tag, parts: 1 }
+    }
+}
+
+/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report. Where there
+/// are several reports, each comes behind its part of the programs.
 #[derive(Debug, Default)]
 pub struct Submission<'a> {
     /// New bytes first.
@@ -35,7 +46,7 @@ pub struct Submission<'a> {
     pub clears: Vec<Range>,
     /// Device-to-device copies next, `(from, to)`.
     pub copies: Vec<(Range, Range)>,
-    /// The programs, in order, in one pass.
+    /// The programs, in order, in one pass, or in one for each report.
     pub programs: &'a [&'a Prepared],
     /// The slot that every [`Binding::Clock`](super::Binding::Clock) reads.
     pub slot: u32,
@@ -54,6 +65,11 @@ impl<'a> Submission<'a> {
         let slot = self.slot;
         let slots = self.slots.iter().copied().chain(std::iter::repeat(slot));
         self.programs.iter().copied().zip(slots)
+    }
+
+    /// Reports that are asked for; without any the programs are one part.
+    pub(crate) fn parts(&self) -> usize {
+        self.report.as_ref().map_or(1, |report| report.parts)
     }
 
     pub(crate) fn raise_lost(&self) {

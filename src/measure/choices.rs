@@ -1,5 +1,6 @@
 //! Which tiling is fastest for which kernel and sizes, tried on the adapter.
 
+use super::stopwatch::Stopwatch;
 use super::subject::{self, Subject};
 use crate::Error;
 use crate::engine::{Choices, Engine, Prepared, Range, Submission, Tiling};
@@ -43,7 +44,7 @@ pub fn choices(engine: &Engine, time: Duration) -> Result<Choices, Error> {
     if !right.iter().all(|(_, tilings)| tilings.contains(&found.otherwise)) {
         found.otherwise = Tiling::Registers;
     }
-    let started = Instant::now();
+    let (stopwatch, started) = (Stopwatch::new(engine)?, Instant::now());
     for work in classes() {
         let subjects = match work.subjects(engine) {
             Err(error) if super::is_about_room(&error) => continue,
@@ -56,7 +57,7 @@ pub fn choices(engine: &Engine, time: Duration) -> Result<Choices, Error> {
             let [inputs, outputs] = subject.sizes;
             let tilings = right.iter().find(|(kernel, _)| *kernel == subject.kernel);
             let tilings = tilings.map_or(&[][..], |(_, tilings)| tilings);
-            let chosen = fastest(engine, subject, tilings, found.otherwise)?;
+            let chosen = fastest(engine, &stopwatch, subject, tilings, found.otherwise)?;
             found.chosen.insert(Choices::key(subject.kernel, inputs, outputs), chosen);
         }
     }
@@ -113,7 +114,13 @@ fn right(engine: &Engine) -> Result<Vec<(&'static str, Vec<Tiling>)>, Error> {
 }
 
 /// The fastest tiling whose results are those of the first one; `usual`, unless another is clearly faster.
-fn fastest(engine: &Engine, subject: &Subject, tilings: &[Tiling], usual: Tiling) -> Result<Tiling, Error> {
+fn fastest(
+    engine: &Engine,
+    stopwatch: &Stopwatch,
+    subject: &Subject,
+    tilings: &[Tiling],
+    usual: Tiling,
+) -> Result<Tiling, Error> {
     let mut tried: Vec<(Tiling, Prepared, f64)> = Vec::new();
     let mut expected: Option<Vec<f32>> = None;
     for tiling in tilings {
@@ -124,7 +131,7 @@ fn fastest(engine: &Engine, subject: &Subject, tilings: &[Tiling], usual: Tiling
             continue;
         }
         let got = fresh(&engine, subject)?;
-        let seconds = run(&engine, &once)?;
+        let seconds = run(stopwatch, &once)?;
         if agree(&got, expected.get_or_insert_with(|| got.clone())) {
             let times = (SUBMISSION.as_secs_f64() / seconds).clamp(1.0, TIMES) as usize;
             tried.push((*tiling, subject.prepare(&engine, times)?, f64::INFINITY));
@@ -137,7 +144,7 @@ fn fastest(engine: &Engine, subject: &Subject, tilings: &[Tiling], usual: Tiling
             *tiling == usual || *seconds < 2.0 * best || best.is_infinite()
         };
         for (_, program, seconds) in tried.iter_mut().filter(asked) {
-            let each = run(engine, program)? / program.program().dispatches.len() as f64;
+            let each = run(stopwatch, program)? / program.program().dispatches.len() as f64;
             *seconds = seconds.min(each);
         }
     }
@@ -150,12 +157,8 @@ fn pipeline(program: &Prepared) -> Option<(&str, &[(&'static str, f64)])> {
     program.program().dispatches.first().map(|dispatch| (dispatch.kernel.name, &dispatch.constants[..]))
 }
 
-/// Seconds from the submission to its end.
-fn run(engine: &Engine, program: &Prepared) -> Result<f64, Error> {
-    let started = Instant::now();
-    engine.submit(&Submission { programs: &[program], ..Submission::default() })?;
-    engine.wait()?;
-    Ok(started.elapsed().as_secs_f64())
+fn run(stopwatch: &Stopwatch, program: &Prepared) -> Result<f64, Error> {
+    Ok(stopwatch.time(Submission { programs: &[program], ..Submission::default() })?.best())
 }
 
 /// The first numbers of what a subject makes and the last, where nothing was before.

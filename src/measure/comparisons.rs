@@ -35,7 +35,7 @@ pub struct Comparison {
     pub what: String,
     /// The first one's time by the second one's: lower quartile, median, upper quartile.
     pub ratio: Quartiles,
-    /// Milliseconds of each, medians, of the wall.
+    /// Milliseconds of each, medians: the device's where it has timestamps, else the wall's.
     pub milliseconds: [f64; 2],
     /// Where the project has one.
     pub target: Option<Target>,

@@ -1,6 +1,7 @@
 //! How fast the device copies: by its own command, and by a kernel.
 
-use super::step::{median, rounds};
+use super::step::rounds;
+use super::stopwatch::Stopwatch;
 use crate::Error;
 use crate::engine::kernels::COPY;
 use crate::engine::{Dispatch, Engine, Program, Range, Submission, count, row_of};
@@ -16,7 +17,7 @@ pub struct Copy {
     pub way: &'static str,
     /// Bytes read and written in one measurement.
     pub bytes: u64,
-    /// Seconds from the submission to its end, the median.
+    /// Seconds of the device where it has timestamps, else from the submission to its end; the median.
     pub seconds: f64,
 }
 
@@ -43,17 +44,16 @@ pub(super) fn measure(engine: &Engine) -> Result<Vec<Copy>, Error> {
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
             grid: row_of(count("workgroups", (bytes / 16).div_ceil(u64::from(workgroup * quads)))?),
             bytes: 2 * bytes,
+            flops: 0,
         });
     }
     let prepared = engine.prepare(program)?;
-    let by_command = || Submission { copies: copies.clone(), ..Submission::default() };
+    let stopwatch = Stopwatch::new(engine)?;
     let programs = &[&prepared];
-    let by_kernel = || Submission { programs, ..Submission::default() };
-    let submit = |submission: Submission<'_>| -> Result<(), Error> {
-        engine.submit(&submission)?;
-        Ok(engine.wait()?)
-    };
-    let seconds = rounds(&mut [&mut || submit(by_command()), &mut || submit(by_kernel())])?;
+    let seconds =
+        rounds([&mut || stopwatch.time(Submission { copies: copies.clone(), ..Submission::default() }), &mut || {
+            stopwatch.time(Submission { programs, ..Submission::default() })
+        }])?;
     let ways = ["copy_buffer_to_buffer", "copy"].into_iter().zip(seconds);
-    Ok(ways.map(|(way, seconds)| Copy { way, bytes: moved, seconds: median(seconds) }).collect())
+    Ok(ways.map(|(way, seconds)| Copy { way, bytes: moved, seconds }).collect())
 }

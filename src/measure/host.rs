@@ -1,5 +1,6 @@
 //! What a step costs the host, where the device is not in its way.
 
+use super::Target;
 use super::step::{Quartiles, noise};
 use super::workload;
 use crate::Error;
@@ -11,6 +12,9 @@ use std::time::Instant;
 /// time of the host's.
 const ROUNDS: usize = 300;
 
+/// What an empty submission costs, times this, is what a step may cost.
+const MOST: Target = Target::AtMost(1.5);
+
 /// Microseconds of the host for one step of 101 tensors in 26 groups.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Host {
@@ -18,6 +22,12 @@ pub struct Host {
     pub step_microseconds: Quartiles,
     /// An empty submission of the same engine, taken in turn: what the driver and wgpu take for nothing.
     pub empty_microseconds: Quartiles,
+    /// The first by the second. Microseconds are the machine's; this is ours.
+    pub ratio: Quartiles,
+    /// What the project wants of the ratio.
+    pub target: Target,
+    /// Whether the median meets it.
+    pub met: bool,
 }
 
 pub(super) fn measure(engine: &Engine) -> Result<Host, Error> {
@@ -41,7 +51,9 @@ pub(super) fn measure(engine: &Engine) -> Result<Host, Error> {
             empties.push(empty);
         }
     }
-    Ok(Host { step_microseconds: Quartiles::of(steps), empty_microseconds: Quartiles::of(empties) })
+    let ratio = Quartiles::of(steps.iter().zip(&empties).map(|(step, empty)| step / empty).collect());
+    let (step_microseconds, empty_microseconds) = (Quartiles::of(steps), Quartiles::of(empties));
+    Ok(Host { step_microseconds, empty_microseconds, ratio, target: MOST, met: MOST.is_met(ratio.median()) })
 }
 
 /// Microseconds of a call.

@@ -1,9 +1,9 @@
 //! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, what groups, tensors and
 //! frozen parameters cost, how fast linear layers are, and which tiling is best for them.
 //!
-//! Machines drift: a ratio that is held against a target is the median over pairs of steps taken in turn, each waited for.
-//! The share of a copy's bandwidth beside a size is taken between two figures of the report, and is as good as the machine
-//! is quiet. Bytes are the programs' own count.
+//! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for; a step's share of a copy's
+//! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps where it has them. Bytes are
+//! the programs' own count.
 //!
 //! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
 
@@ -15,6 +15,7 @@ mod products;
 mod report;
 mod sizes;
 mod step;
+mod stopwatch;
 mod subject;
 pub mod workload;
 
@@ -26,6 +27,7 @@ pub use products::Product;
 pub use report::{Figures, Report};
 pub use sizes::Size;
 pub use step::{Memory, Quartiles, Step};
+pub use stopwatch::Seconds;
 
 use crate::Error;
 use crate::engine::{self, Engine};

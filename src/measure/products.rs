@@ -1,7 +1,8 @@
 //! How many products of matrices the kernels of linear layers make in a second.
 
 use super::Extent;
-use super::step::{median, rounds};
+use super::step::rounds;
+use super::stopwatch::Stopwatch;
 use super::subject;
 use crate::Error;
 use crate::engine::{Engine, Prepared, Submission};
@@ -29,7 +30,7 @@ pub struct Product {
     pub shape: [usize; 3],
     /// Tilings of forward, backward to the input and backward to the weight.
     pub tilings: [&'static str; 3],
-    /// Seconds of forward, backward to the input and backward to the weight, medians.
+    /// Seconds of the device where it has timestamps, else of the wall: of forward, backward to the input and backward to the weight, medians.
     pub seconds: [f64; 3],
 }
 
@@ -53,12 +54,8 @@ fn product(engine: &Engine, (name, shape): (&'static str, [usize; 3]), most_repe
     let tilings = passes.each_ref().map(|pass| engine.tiling(pass.kernel, pass.sizes[0], pass.sizes[1]).name());
     let [forward, input, weight] = passes.map(|pass| pass.prepare(engine, times));
     let (forward, input, weight) = (forward?, input?, weight?);
-    let run = |pass: &Prepared| -> Result<(), Error> {
-        engine.submit(&Submission { programs: &[pass], ..Submission::default() })?;
-        Ok(engine.wait()?)
-    };
-    let seconds = rounds(&mut [&mut || run(&forward), &mut || run(&input), &mut || run(&weight)])?;
-    let mut seconds = seconds.into_iter().map(|seconds| median(seconds) / times as f64);
-    let seconds = [(); 3].map(|()| seconds.next().unwrap_or(f64::NAN));
-    Ok(Product { name, shape, tilings, seconds })
+    let stopwatch = Stopwatch::new(engine)?;
+    let run = |pass: &Prepared| stopwatch.time(Submission { programs: &[pass], ..Submission::default() });
+    let seconds = rounds([&mut || run(&forward), &mut || run(&input), &mut || run(&weight)])?;
+    Ok(Product { name, shape, tilings, seconds: seconds.map(|seconds| seconds / times as f64) })
 }

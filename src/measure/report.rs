@@ -1,12 +1,9 @@
 //! What was measured, for eyes and for programs.
 
 use super::workload::elements;
-use super::{Comparison, Copy, Extent, Host, Product, Size, Target};
+use super::{Comparison, Copy, Extent, Host, Product, Quartiles, Size, Target};
 use crate::engine::{Choices, Engine};
 use std::fmt;
-
-/// Microseconds of the host that a step may cost.
-const HOST_MICROSECONDS: f64 = 30.0;
 
 /// All that was measured on one adapter in one run. Its `Display` is a table; it goes to JSON by serde.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -25,6 +22,8 @@ pub struct Report {
     pub tensors: usize,
     /// Parameters of the ratios.
     pub parameters: usize,
+    /// Whether times and ratios are those of the device's timestamps, not of the wall.
+    pub timestamps: bool,
     /// How kernels shared out their work.
     pub choices: Choices,
     /// What was measured.
@@ -53,19 +52,16 @@ impl Report {
             engine.adapter().map_or((String::new(), "cpu"), |adapter| (adapter.driver.clone(), adapter.kind));
         let (tensors, parameters) = (extent.tensors.len(), elements(&extent.tensors));
         let (adapter, version) = (engine.name().to_owned(), env!("CARGO_PKG_VERSION"));
-        let (pairs, choices) = (extent.pairs, engine.choices().clone());
-        Report { adapter, driver, kind, version, pairs, tensors, parameters, choices, figures }
-    }
-
-    /// Bytes in a second of the fastest copy.
-    pub fn copy_bytes_per_second(&self) -> f64 {
-        self.figures.copies.iter().map(Copy::bytes_per_second).fold(0.0, f64::max)
+        let (pairs, choices, timestamps) = (extent.pairs, engine.choices().clone(), engine.has_timestamps());
+        Report { adapter, driver, kind, version, pairs, tensors, parameters, timestamps, choices, figures }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({}; {}), gradus {}", self.adapter, self.kind, self.driver, self.version)?;
+        let clock = if self.timestamps { "the device's timestamps" } else { "the clock on the wall" };
+        writeln!(f, "times and ratios by {clock}")?;
         writeln!(f, "\n{:48} {:>9} {:>9}", "copies", "ms", "GB/s")?;
         for copy in &self.figures.copies {
             let (milliseconds, rate) = (copy.seconds * 1e3, copy.bytes_per_second() / 1e9);
@@ -77,7 +73,7 @@ impl fmt::Display for Report {
             "adamw, f32, cold", "device ms", "wall ms", "GB/s", "M params/s", "of copy"
         )?;
         for size in &self.figures.sizes {
-            self.size(f, size)?;
+            line_of_size(f, size)?;
         }
         writeln!(
             f,
@@ -94,41 +90,34 @@ impl fmt::Display for Report {
             let tilings = product.tilings.join(", ");
             writeln!(f, "{:32} {forward:>9.1} {input:>9.1} {weight:>9.1}  {tilings}", product.name)?;
         }
-        let [host, empty] =
-            [self.figures.host.step_microseconds, self.figures.host.empty_microseconds].map(|times| times.median());
-        let target = Target::AtMost(HOST_MICROSECONDS);
-        let mark = mark(Some(target), Some(target.is_met(host)));
-        writeln!(
-            f,
-            "\n{:52} {host:>8.1} µs, {empty:.1} for an empty submission  {mark}",
-            "the host's part of a step (26 groups)"
-        )
+        let host = &self.figures.host;
+        writeln!(f, "\n{:52} {:>8} {:>8}  {:>6}  {:16} target", "", "µs", "against", "ratio", "")?;
+        let times = [host.step_microseconds.median(), host.empty_microseconds.median()];
+        let what = "the host's part of a step / an empty submission";
+        ratio(f, what, times, host.ratio, mark(Some(host.target), Some(host.met)))
     }
 }
 
-impl Report {
-    fn size(&self, f: &mut fmt::Formatter<'_>, size: &Size) -> fmt::Result {
-        let Size { parameters, device_seconds, wall_seconds, .. } = size;
-        let device = device_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.3}", seconds * 1e3));
-        let rate = size.bytes_per_second();
-        let millions = *parameters as f64 / device_seconds.unwrap_or(*wall_seconds) / 1e6;
-        let name = format!("{} Mi parameters", parameters >> 20);
-        writeln!(
-            f,
-            "{name:24} {device:>11} {:>11.3} {:>9.1} {millions:>13.0} {:>7.1} %",
-            wall_seconds * 1e3,
-            rate / 1e9,
-            // As copies are timed: from the call to the end.
-            100.0 * size.bytes as f64 / wall_seconds / self.copy_bytes_per_second()
-        )
-    }
+fn line_of_size(f: &mut fmt::Formatter<'_>, size: &Size) -> fmt::Result {
+    let Size { parameters, device_seconds, wall_seconds, share_of_copy, .. } = size;
+    let told = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+    let device = told(device_seconds.map(|seconds| format!("{:.3}", seconds * 1e3)));
+    let share = told(share_of_copy.map(|share| format!("{:.1} %", 100.0 * share.median())));
+    let (rate, wall) = (size.bytes_per_second() / 1e9, wall_seconds * 1e3);
+    let millions = *parameters as f64 / device_seconds.unwrap_or(*wall_seconds) / 1e6;
+    let name = format!("{} Mi parameters", parameters >> 20);
+    writeln!(f, "{name:24} {device:>11} {wall:>11.3} {rate:>9.1} {millions:>13.0} {share:>9}")
 }
 
 fn line(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
-    let Comparison { what, ratio, milliseconds: [first, second], target, met } = comparison;
-    let [lower, median, upper] = ratio.0;
+    let mark = mark(comparison.target, comparison.met);
+    ratio(f, &comparison.what, comparison.milliseconds, comparison.ratio, mark)
+}
+
+fn ratio(f: &mut fmt::Formatter<'_>, what: &str, times: [f64; 2], ratio: Quartiles, mark: String) -> fmt::Result {
+    let ([first, second], [lower, median, upper]) = (times, ratio.0);
     let quartiles = format!("[{lower:.3}, {upper:.3}]");
-    writeln!(f, "{what:52} {first:>8.2} {second:>8.2}  {median:>6.3}  {quartiles:16} {}", mark(*target, *met))
+    writeln!(f, "{what:52} {first:>8.2} {second:>8.2}  {median:>6.3}  {quartiles:16} {mark}")
 }
 
 fn mark(target: Option<Target>, met: Option<bool>) -> String {

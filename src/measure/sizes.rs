@@ -1,11 +1,10 @@
 //! The fused step over more and more parameters, with data that no cache holds.
 
-use super::step::{median, noise};
-use crate::engine::Engine;
+use super::step::{Quartiles, Step, median, noise};
+use crate::Error;
+use crate::engine::{Engine, Range};
 use crate::optim::{Optimizer, Parameters, Settings};
 use crate::params::{Group, Param, Row};
-use crate::{Error, optim::Stats};
-use std::time::Instant;
 
 const MI: usize = 1 << 20;
 
@@ -32,6 +31,9 @@ pub struct Size {
     pub device_seconds: Option<f64>,
     /// Seconds from the call to the device's end, the median.
     pub wall_seconds: f64,
+    /// The time that copies of as many bytes take, by the step's, taken in turn; `None` where the device has no room for
+    /// them.
+    pub share_of_copy: Option<Quartiles>,
 }
 
 impl Size {
@@ -43,47 +45,62 @@ impl Size {
 
 /// `None` where the device has no room.
 pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>, Error> {
-    let models = (ROUND_BYTES / (16 * parameters)).max(1);
+    let count = (ROUND_BYTES / (16 * parameters)).max(1);
     let values = noise(TENSOR.min(parameters), 0.02, 1);
-    let made = (0..models).map(|_| model(engine, parameters, &values)).collect::<Result<Vec<_>, _>>();
-    let mut models = match made {
-        Ok(models) => models,
-        Err(error) if super::is_about_room(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let (mut device, mut wall) = (Vec::new(), Vec::new());
+    let made = (0..count).map(|_| Model::new(engine, parameters, &values)).collect();
+    let Some(mut models) = where_there_is_room::<Vec<Model>>(made)? else { return Ok(None) };
+    let copies = models.iter().map(|model| Step::copying(engine, &model.tensors)).collect();
+    let mut copies = where_there_is_room::<Vec<Step>>(copies)?.unwrap_or_default();
+    let (mut device, mut wall, mut shares) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        for (_, optimizer) in &mut models {
-            let started = Instant::now();
-            optimizer.step()?;
-            engine.wait()?;
+        for place in 0..count {
+            let step = models[place].step.time()?;
+            // Half a round away: the copies of this model would find its data in a cache.
+            let copied = copies.get_mut((place + count / 2) % count).map(Step::time).transpose()?;
             // The first round compiles, and touches memory for the first time.
             if round > 0 {
-                wall.push(started.elapsed().as_secs_f64());
-                device.extend(optimizer.stats()?.and_then(|stats: Stats| stats.device_seconds));
+                wall.push(step.wall);
+                device.extend(step.device);
+                shares.extend(copied.map(|copied| copied.by(&step)));
             }
         }
     }
-    let bytes = match models.first_mut() {
-        Some((_, optimizer)) => optimizer.program()?.bytes(),
-        None => 0,
-    };
+    let bytes = models[0].step.bytes()?;
     let device_seconds = (device.len() == wall.len()).then(|| median(device));
-    Ok(Some(Size { parameters, bytes, device_seconds, wall_seconds: median(wall) }))
+    let share_of_copy = (!shares.is_empty()).then(|| Quartiles::of(shares));
+    Ok(Some(Size { parameters, bytes, device_seconds, wall_seconds: median(wall), share_of_copy }))
 }
 
-fn model(engine: &Engine, parameters: usize, values: &[f32]) -> Result<(Parameters, Optimizer), Error> {
-    let tensors = (0..parameters).step_by(TENSOR).map(|first| {
-        let elements = TENSOR.min(parameters - first);
-        Param::new(format!("tensor.{}", first / TENSOR), [elements])
-    });
-    let tensors: Vec<Param> = tensors.collect();
-    let group = Group::new("all", Row::default(), tensors.iter().map(|tensor| tensor.name.clone()));
-    let memory = Parameters::new(engine, &tensors, None)?;
-    let optimizer = Optimizer::new(engine, &memory, &[group], Settings::default())?;
-    for tensor in &tensors {
-        memory.upload(&tensor.name, &values[..tensor.elements()])?;
-        optimizer.upload_gradient(&tensor.name, &values[..tensor.elements()])?;
+fn where_there_is_room<T>(made: Result<T, Error>) -> Result<Option<T>, Error> {
+    match made {
+        Err(error) if super::is_about_room(&error) => Ok(None),
+        made => made.map(Some),
     }
-    Ok((memory, optimizer))
+}
+
+/// A step with memory of its own.
+struct Model {
+    step: Step,
+    /// Values and gradient of each tensor.
+    tensors: Vec<[Range; 2]>,
+}
+
+impl Model {
+    fn new(engine: &Engine, parameters: usize, values: &[f32]) -> Result<Model, Error> {
+        let params = (0..parameters).step_by(TENSOR).map(|first| {
+            let elements = TENSOR.min(parameters - first);
+            Param::new(format!("tensor.{}", first / TENSOR), [elements])
+        });
+        let params: Vec<Param> = params.collect();
+        let group = Group::new("all", Row::default(), params.iter().map(|param| param.name.clone()));
+        let memory = Parameters::new(engine, &params, None)?;
+        let optimizer = Optimizer::new(engine, &memory, &[group], Settings::default())?;
+        let mut tensors = Vec::with_capacity(params.len());
+        for param in &params {
+            memory.upload(&param.name, &values[..param.elements()])?;
+            optimizer.upload_gradient(&param.name, &values[..param.elements()])?;
+            tensors.push([memory.place(&param.name)?.0, optimizer.gradient(&param.name)?]);
+        }
+        Ok(Model { step: Step::of(engine, optimizer), tensors })
+    }
 }

@@ -1,5 +1,6 @@
 //! Steps that are timed, and what their times say.
 
+use super::stopwatch::{Seconds, Stopwatch};
 use crate::Error;
 use crate::engine::{Buffer, Engine, Range, Submission};
 use crate::optim::{External, Mode, Optimizer, Precision, Settings};
@@ -100,8 +101,7 @@ impl Memory {
         groups: &[Group],
         settings: Settings,
     ) -> Result<Step, Error> {
-        let optimizer = Optimizer::over(&self.engine, externals, mode, groups, settings)?;
-        Ok(Step { engine: self.engine.clone(), work: Work::Optimizer(Box::new(optimizer)) })
+        Ok(Step::of(&self.engine, Optimizer::over(&self.engine, externals, mode, groups, settings)?))
     }
 
     /// A step over all tensors in their arena, with these groups. Parameters in no group are frozen.
@@ -117,11 +117,7 @@ impl Memory {
     /// # Errors
     /// Out of device memory.
     pub fn copy(&self) -> Result<Step, Error> {
-        let half = self.gradients.range(0, self.gradients.bytes() / 8 * 4)?;
-        let sources = [self.values.all(), self.gradients.all(), self.values.all(), half];
-        let copy = |from: Range| Ok((from.clone(), self.engine.buffer("copy", from.bytes)?.all()));
-        let copies = sources.into_iter().map(copy).collect::<Result<_, Error>>()?;
-        Ok(Step { engine: self.engine.clone(), work: Work::Copy(copies) })
+        Step::copying(&self.engine, &[[self.values.all(), self.gradients.all()]])
     }
 }
 
@@ -148,10 +144,27 @@ pub struct Step {
 #[derive(Debug)]
 enum Work {
     Optimizer(Box<Optimizer>),
-    Copy(Vec<(Range, Range)>),
+    Copy(Vec<(Range, Range)>, Stopwatch),
 }
 
 impl Step {
+    pub(super) fn of(engine: &Engine, optimizer: Optimizer) -> Step {
+        Step { engine: engine.clone(), work: Work::Optimizer(Box::new(optimizer)) }
+    }
+
+    /// Copies that move as many bytes as AdamW's step over these values and gradients: 14 read and 14 written a parameter.
+    pub(super) fn copying(engine: &Engine, tensors: &[[Range; 2]]) -> Result<Step, Error> {
+        let mut copies = Vec::with_capacity(4 * tensors.len());
+        for [values, gradients] in tensors {
+            let half = Range { bytes: gradients.bytes / 8 * 4, ..gradients.clone() };
+            for from in [values.clone(), gradients.clone(), values.clone(), half] {
+                let to = engine.buffer("copy", from.bytes)?.all();
+                copies.push((from, to));
+            }
+        }
+        Ok(Step { engine: engine.clone(), work: Work::Copy(copies, Stopwatch::new(engine)?) })
+    }
+
     /// Does it once; the device may be behind.
     ///
     /// # Errors
@@ -162,7 +175,7 @@ impl Step {
                 optimizer.step()?;
                 std::hint::black_box(optimizer.stats()?);
             }
-            Work::Copy(copies) => {
+            Work::Copy(copies, _) => {
                 self.engine.submit(&Submission { copies: copies.clone(), ..Submission::default() })?;
             }
         }
@@ -176,7 +189,27 @@ impl Step {
     pub fn bytes(&mut self) -> Result<u64, Error> {
         match &mut self.work {
             Work::Optimizer(optimizer) => Ok(optimizer.program()?.bytes()),
-            Work::Copy(copies) => Ok(copies.iter().map(|(from, _)| 2 * from.bytes).sum()),
+            Work::Copy(copies, _) => Ok(copies.iter().map(|(from, _)| 2 * from.bytes).sum()),
+        }
+    }
+
+    /// Does it once and waits.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn time(&mut self) -> Result<Seconds, Error> {
+        match &mut self.work {
+            Work::Optimizer(optimizer) => {
+                let started = Instant::now();
+                optimizer.step()?;
+                self.engine.wait()?;
+                let wall = started.elapsed().as_secs_f64();
+                let device = optimizer.stats()?.and_then(|stats| stats.device_seconds);
+                Ok(Seconds::new(device, wall))
+            }
+            Work::Copy(copies, stopwatch) => {
+                stopwatch.time(Submission { copies: copies.clone(), ..Submission::default() })
+            }
         }
     }
 
@@ -218,29 +251,29 @@ pub(super) fn median(values: Vec<f64>) -> f64 {
 
 /// The ratios of the first step's times to the second's, and milliseconds of each, medians.
 pub(super) fn pairs(first: &mut Step, second: &mut Step, pairs: usize) -> Result<(Quartiles, [f64; 2]), Error> {
-    let mut times = [Vec::new(), Vec::new()];
+    let (mut ratios, mut times) = (Vec::new(), [Vec::new(), Vec::new()]);
     for pair in 0..WARM_UP_PAIRS + pairs {
-        let taken = [first.run(1)?, second.run(1)?];
+        let taken = [first.time()?, second.time()?];
         if pair >= WARM_UP_PAIRS {
-            times[0].push(taken[0].as_secs_f64() * 1e3);
-            times[1].push(taken[1].as_secs_f64() * 1e3);
+            ratios.push(taken[0].by(&taken[1]));
+            times.iter_mut().zip(&taken).for_each(|(times, taken)| times.push(taken.best() * 1e3));
         }
     }
-    let ratios = times[0].iter().zip(&times[1]).map(|(first, second)| first / second).collect();
     Ok((Quartiles::of(ratios), times.map(median)))
 }
 
-/// Seconds of each piece of work, taken in turn.
-pub(super) fn rounds(works: &mut [&mut dyn FnMut() -> Result<(), Error>]) -> Result<Vec<Vec<f64>>, Error> {
-    let mut seconds = vec![Vec::with_capacity(ROUNDS); works.len()];
+/// Median seconds of each piece of work, taken in turn.
+pub(super) fn rounds<const N: usize>(
+    mut works: [&mut dyn FnMut() -> Result<Seconds, Error>; N],
+) -> Result<[f64; N], Error> {
+    let mut seconds = [const { Vec::new() }; N];
     for round in 0..=ROUNDS {
         for (work, seconds) in works.iter_mut().zip(&mut seconds) {
-            let start = Instant::now();
-            work()?;
+            let taken = work()?;
             if round > 0 {
-                seconds.push(start.elapsed().as_secs_f64());
+                seconds.push(taken.best());
             }
         }
     }
-    Ok(seconds)
+    Ok(seconds.map(median))
 }

@@ -1,12 +1,13 @@
 //! The best copy: parameters, moments and applied counts of everything that has thawed, to be put back later.
 
 use super::arena::Arena;
+use super::moves::{Moves, Where};
 use super::parameters::index_of;
 use super::state::Kept;
 use super::update::Update;
 use super::{Error, Forecast, Optimizer};
 use crate::engine::layout::Record;
-use crate::engine::{Buffer, Engine, Range, Submission, Upload};
+use crate::engine::{Buffer, Engine, Prepared, Range, Submission};
 use crate::params::Param;
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
@@ -28,6 +29,8 @@ pub struct Best {
     /// The model that it is a copy of; `None`: nothing has been kept.
     of: Option<Vec<Param>>,
     blocks: Vec<Block>,
+    /// The program of [`keep_where`](Best::keep_where), and the optimizer's layout that it is for.
+    keeping: Option<(u64, Prepared)>,
 }
 
 /// The tensors of one thaw that are updated alike. A copy grows by blocks, and nothing moves when it does.
@@ -50,20 +53,10 @@ struct BlockState {
     full: Vec<bool>,
 }
 
-/// What goes between an optimizer and the blocks.
-#[derive(Default)]
-struct Moves {
-    /// On the optimizer's engine.
-    here: Vec<(Range, Range)>,
-    clears: Vec<Range>,
-    /// Between it and another engine, which is host memory.
-    away: Vec<(Engine, Range, Range)>,
-}
-
 impl Best {
     /// A copy that holds nothing yet, of which at most `device_limit_bytes` may lie on the device.
     pub fn new(device_limit_bytes: u64) -> Best {
-        Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks: Vec::new() }
+        Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks: Vec::new(), keeping: None }
     }
 
     /// Whether nothing has been kept yet.
@@ -87,6 +80,49 @@ impl Best {
     /// Out of device memory, and others from the device. What was kept stays then.
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         optimizer.refuse_swapped()?;
+        let blocks = self.with_room(optimizer)?;
+        let moves = kept(&blocks, optimizer);
+        moves.download(optimizer.engine())?;
+        (self.of, self.blocks, self.keeping) = (Some(optimizer.params.clone()), blocks, None);
+        Ok(())
+    }
+
+    /// A program that keeps what there is where the device finds an evaluation to be the best, for the submission that finds
+    /// it. All of the copy lies on the device.
+    ///
+    /// # Errors
+    /// [`Error::NotOnDevice`]; as [`keep`](Best::keep).
+    pub(crate) fn keep_where(&mut self, optimizer: &Optimizer, standing: &Buffer) -> Result<&Prepared, Error> {
+        optimizer.refuse_swapped()?;
+        if self.keeping.as_ref().is_none_or(|(layout, _)| *layout != optimizer.layout()) {
+            let blocks = self.with_room(optimizer)?;
+            let program = kept(&blocks, optimizer).by_standing(optimizer.engine(), standing, Where::Best)?;
+            (self.of, self.blocks) = (Some(optimizer.params.clone()), blocks);
+            self.keeping = Some((optimizer.layout(), program));
+        }
+        self.keeping.as_ref().map(|(_, program)| program).ok_or(Error::NothingKept)
+    }
+
+    /// [`restore_and_extend`](Best::restore_and_extend), where the device knows of a best evaluation; else nothing goes back.
+    ///
+    /// # Errors
+    /// As there; [`Error::NotOnDevice`].
+    pub(crate) fn restore_where_known(
+        &mut self,
+        optimizer: &mut Optimizer,
+        standing: &Buffer,
+        about_to_thaw: &[&str],
+    ) -> Result<(), Error> {
+        self.blocks = self.with_room(optimizer)?;
+        let mut moves = Moves::default();
+        self.put_back(optimizer, &mut moves)?;
+        let program = moves.by_standing(optimizer.engine(), standing, Where::Known)?;
+        optimizer.engine().submit(&Submission { programs: &[&program], ..Submission::default() })?;
+        self.extend(optimizer, about_to_thaw)
+    }
+
+    /// The blocks with room for all that has thawed, moments among it: zeros where nothing has been kept yet.
+    fn with_room(&self, optimizer: &Optimizer) -> Result<Vec<Block>, Error> {
         let known: &[Block] = if self.of(optimizer).is_ok() { &self.blocks } else { &[] };
         let updates = optimizer.updates();
         let mut blocks: Vec<Block> = known.iter().filter_map(|block| block.suited(&updates)).collect();
@@ -99,15 +135,10 @@ impl Best {
             }
         }
         blocks.extend(self.blocks_of(optimizer, &blocks, &new)?);
-        let mut moves = Moves::default();
         for block in &mut blocks {
             block.make_state(optimizer)?;
-            block.keep_values(optimizer, &mut moves);
-            block.keep_state(optimizer, &mut moves);
         }
-        moves.download(optimizer.engine())?;
-        (self.of, self.blocks) = (Some(optimizer.params.clone()), blocks);
-        Ok(())
+        Ok(blocks)
     }
 
     /// Adds the values of parameters that are about to thaw, so that a later restore can undo their training. Those that
@@ -225,6 +256,16 @@ impl Best {
     }
 }
 
+/// What keeps all that the blocks have room for.
+fn kept(blocks: &[Block], optimizer: &Optimizer) -> Moves {
+    let mut moves = Moves::default();
+    for block in blocks {
+        block.keep_values(optimizer, &mut moves);
+        block.keep_state(optimizer, &mut moves);
+    }
+    moves
+}
+
 /// Tensors by what they are updated by.
 fn by_update(updates: &[Update], tensors: &[usize]) -> Vec<(Update, Vec<usize>)> {
     let mut parts: Vec<(Update, Vec<usize>)> = Vec::new();
@@ -263,13 +304,17 @@ impl Block {
         }
     }
 
+    /// Room for moments and records, of those tensors that have them now.
     fn make_state(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
-        if self.state.is_none() {
-            let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
-            let kept = Kept::empty(self.update).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
-            let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
-            self.state = Some(BlockState { kept, records, full: vec![false; self.tensors.len()] });
+        let full = self.tensors.iter().map(|tensor| optimizer.state.holds(*tensor)).collect();
+        if let Some(state) = &mut self.state {
+            state.full = full;
+            return Ok(());
         }
+        let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
+        let kept = Kept::empty(self.update).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
+        let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
+        self.state = Some(BlockState { kept, records, full });
         Ok(())
     }
 
@@ -290,20 +335,15 @@ impl Block {
     }
 
     /// Moments and record of each tensor that has them.
-    fn keep_state(&mut self, optimizer: &Optimizer, moves: &mut Moves) {
-        let Some(mut state) = self.state.take() else { return };
-        for (place, tensor) in self.tensors.iter().enumerate() {
-            state.full[place] = optimizer.state.holds(*tensor);
-            if !state.full[place] {
-                continue;
-            }
+    fn keep_state(&self, optimizer: &Optimizer, moves: &mut Moves) {
+        let Some(state) = &self.state else { return };
+        for (place, tensor) in self.tensors.iter().enumerate().filter(|(place, _)| state.full[*place]) {
             moves.between(optimizer, &self.home, vec![(optimizer.record_of(*tensor), state.record(place))]);
             let streams = optimizer.state.streams(*tensor).into_iter().zip(state.kept.streams(*tensor));
             for ((_, from), (_, held)) in streams {
                 moves.between(optimizer, &self.home, from.copies_to(&held));
             }
         }
-        self.state = Some(state);
     }
 
     /// Moments and record of each tensor, or zeros where none are held that would fit.
@@ -330,44 +370,5 @@ impl Block {
 impl BlockState {
     fn record(&self, place: usize) -> Range {
         Range { buffer: self.records.clone(), offset: place as u64 * RECORD_BYTES, bytes: RECORD_BYTES }
-    }
-}
-
-impl Moves {
-    /// Adds copies between an optimizer and a block at `home`.
-    fn between(&mut self, optimizer: &Optimizer, home: &Engine, copies: Vec<(Range, Range)>) {
-        if home.same(optimizer.engine()) {
-            self.here.extend(copies);
-        } else {
-            self.away.extend(copies.into_iter().map(|(from, to)| (home.clone(), from, to)));
-        }
-    }
-
-    /// Runs them towards the blocks.
-    fn download(self, engine: &Engine) -> Result<(), Error> {
-        if !self.here.is_empty() {
-            engine.submit(&Submission { copies: self.here, ..Submission::default() })?;
-        }
-        if self.away.is_empty() {
-            return Ok(());
-        }
-        let ranges: Vec<Range> = self.away.iter().map(|(_, from, _)| from.clone()).collect();
-        for (data, (home, _, to)) in engine.read_all(&ranges)?.into_iter().zip(self.away) {
-            let uploads = vec![Upload { buffer: to.buffer, offset: to.offset, data }];
-            home.submit(&Submission { uploads, ..Submission::default() })?;
-        }
-        Ok(())
-    }
-
-    /// Runs them towards the optimizer, in one submission.
-    fn upload(self, engine: &Engine) -> Result<(), Error> {
-        let mut uploads = Vec::with_capacity(self.away.len());
-        for (home, from, to) in self.away {
-            for data in home.read_all(std::slice::from_ref(&from))? {
-                uploads.push(Upload { buffer: to.buffer.clone(), offset: to.offset, data });
-            }
-        }
-        let submission = Submission { uploads, clears: self.clears, copies: self.here, ..Submission::default() };
-        Ok(engine.submit(&submission)?)
     }
 }

@@ -52,6 +52,14 @@ pub enum Error {
         /// The parameter.
         param: String,
     },
+    /// A best copy that the device is to make lies in host memory.
+    #[error(
+        "{what} lies in host memory, and only on the device can it be kept without the host: there is too little room for the best copy"
+    )]
+    NotOnDevice {
+        /// What lies there.
+        what: String,
+    },
     /// A best copy of another model.
     #[error("the best copy is of a model with other parameters")]
     OtherModel,

@@ -92,12 +92,17 @@ impl GradientClip {
         })
     }
 
+    /// Its program, to be looked at.
+    pub fn program(&self) -> &Program {
+        self.prepared.program()
+    }
+
     /// Clips, in a submission of its own.
     ///
     /// # Errors
     /// From the device.
     pub fn run(&mut self) -> Result<(), Error> {
-        let report = Some(Report { ring: &self.ring, tag: self.runs });
+        let report = Some(Report::new(&self.ring, self.runs));
         self.runs += 1;
         let programs = &[&self.prepared];
         Ok(self.engine.submit(&Submission { programs, report, ..Submission::default() })?)
@@ -108,7 +113,7 @@ impl GradientClip {
     /// # Errors
     /// From the device.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
-        let report = Some(Report { ring: &self.ring, tag: self.runs });
+        let report = Some(Report::new(&self.ring, self.runs));
         self.runs += 1;
         let programs = &[&self.prepared];
         Ok(self.engine.encode(encoder, &Submission { programs, report, ..Submission::default() })?)

@@ -28,9 +28,9 @@ impl Rows {
         Rows { rows, first, steps, held: false, stale: true }
     }
 
-    /// Held rows never run out: where the clock has no slot for a step, they start it anew.
-    pub(crate) fn wind(&mut self, step: u64) {
-        if self.held && self.slot(step).is_err() {
+    /// Held rows never run out: where the clock has no slot for one of so many steps, they start it anew.
+    pub(crate) fn wind(&mut self, step: u64, steps: u32) {
+        if self.held && self.slots(step, steps).is_err() {
             self.first = step;
             self.stale = true;
         }
@@ -48,6 +48,12 @@ impl Rows {
             return Ok(count("slots", step - first)?);
         }
         Err(Error::NoRow { step, first, end })
+    }
+
+    /// The first of the slots that so many steps read, one after the other.
+    pub(crate) fn slots(&self, step: u64, steps: u32) -> Result<u32, Error> {
+        self.slot(step + u64::from(steps.saturating_sub(1)))?;
+        self.slot(step)
     }
 
     /// A group's row at a step.

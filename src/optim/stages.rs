@@ -154,6 +154,7 @@ impl Stages<'_> {
                 constants: constants.clone(),
                 grid: [partials.end - partials.start, 1, 1],
                 bytes,
+                flops: 0,
             })
         };
         reduction.segments.iter().zip(records).map(dispatch).collect()
@@ -180,7 +181,7 @@ impl Stages<'_> {
         let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
         let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0 })
+        Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0, flops: 0 })
     }
 
     /// One dispatch for each segment of the update's order.
@@ -199,7 +200,7 @@ impl Stages<'_> {
             bindings.push(record.into());
             bindings.extend(extra);
             let grid = row_of(segment.chunks.end - segment.chunks.start);
-            Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes })
+            Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes, flops: 0 })
         };
         self.work.update_segments.iter().zip(records).map(dispatch).collect()
     }

@@ -5,7 +5,7 @@ use super::{Continue, DataSpec, Error, ModelSpec, checks, elsewhere, rows, setti
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::{LrScaling, SECTIONS, Spec};
-use crate::train::{self, files};
+use crate::train::{self, StepsPerSubmission, files};
 use std::path::{Path, PathBuf};
 
 /// Rows of a batch.
@@ -15,6 +15,29 @@ pub enum BatchRows {
     Rows(usize),
     /// `auto`: the number that trains fastest within the memory limit.
     Auto,
+}
+
+/// `check`: what of a run's shaders is held against the host before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checking {
+    /// Its kernels, once for each driver; and every gradient of the first batch, where the host needs less than ten seconds
+    /// for them.
+    Auto,
+    /// Both, however long it takes.
+    First,
+    /// Nothing.
+    Off,
+}
+
+impl Checking {
+    /// The word for it in a run file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Checking::Auto => "auto",
+            Checking::First => "first",
+            Checking::Off => "off",
+        }
+    }
 }
 
 /// What a run file says: a schedule, and beside it model, data and settings.
@@ -35,6 +58,8 @@ pub struct RunFile {
     pub batch_rows: BatchRows,
     /// `gradient_accumulation_steps`: passes of a step, so that it takes `batch_size` times as many rows.
     pub micro_batches: usize,
+    /// `steps_per_submission`.
+    pub steps_per_submission: StepsPerSubmission,
     /// `base_batch_size`: the rows of a step that the rates are meant for, where they follow them.
     pub base_batch_size: usize,
     /// `learning_rate_scaling`.
@@ -43,6 +68,8 @@ pub struct RunFile {
     pub memory_limit_bytes: u64,
     /// `checkpoint_every_steps`; without it there is a checkpoint after each evaluation.
     pub checkpoint_every_steps: Option<u64>,
+    /// `check`: whether the shaders are held against the host before a run.
+    pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
     /// `trainable`: whether more than the head trains.
@@ -65,7 +92,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "name",
     "output",
     "seed",
@@ -75,6 +102,7 @@ const KEYS: [&str; 20] = [
     "epochs",
     "batch_size",
     "gradient_accumulation_steps",
+    "steps_per_submission",
     "base_batch_size",
     "memory_limit_megabytes",
     "learning_rate",
@@ -86,6 +114,7 @@ const KEYS: [&str; 20] = [
     "compile",
     "checkpoint_every_steps",
     "continue",
+    "check",
 ];
 
 const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
@@ -170,6 +199,7 @@ impl RunFile {
             epochs: positive(&mut top, "epochs", 3)?,
             batch_rows: batch_rows(&mut top)?,
             micro_batches: positive(&mut top, "gradient_accumulation_steps", 1)?,
+            steps_per_submission: steps_per_submission(&mut top)?,
             base_batch_size: positive(&mut top, "base_batch_size", BATCH_SIZE)?,
             lr_scaling: match top.word_or_first("learning_rate_scaling", &["none", "linear", "sqrt"])? {
                 "linear" => LrScaling::Linear,
@@ -181,6 +211,7 @@ impl RunFile {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
+            check: checking(&mut top)?,
             keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
             continues: match top.maybe_section("continue")? {
                 Some(section) => Some(Continue::read(section, folder)?),
@@ -233,9 +264,11 @@ impl RunFile {
 
     /// How to train with passes of so many rows.
     pub fn config(&self, batch_size: usize) -> train::Config {
-        let RunFile { micro_batches, epochs, seed, .. } = *self;
+        let RunFile { micro_batches, epochs, seed, steps_per_submission, .. } = *self;
         let parameters = self.model.parameters;
-        let config = train::Config { batch_size, micro_batches, epochs, seed, parameters, ..train::Config::default() };
+        let usual = train::Config::default();
+        let config =
+            train::Config { batch_size, micro_batches, epochs, seed, steps_per_submission, parameters, ..usual };
         match self.keeps_trunk {
             true => config,
             false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },
@@ -261,6 +294,33 @@ fn batch_rows(top: &mut Section) -> Result<BatchRows, Error> {
         return Ok(BatchRows::Auto);
     }
     Ok(BatchRows::Rows(positive(top, "batch_size", BATCH_SIZE)?))
+}
+
+fn checking(top: &mut Section) -> Result<Checking, Error> {
+    // YAML has one value for off, no and false.
+    if top.has("check") && top.peek("check").is_none() {
+        return Ok(if top.truth("check", true)? { Checking::Auto } else { Checking::Off });
+    }
+    Ok(match top.word_or_first("check", &["auto", "first", "off"])? {
+        "first" => Checking::First,
+        "off" => Checking::Off,
+        _ => Checking::Auto,
+    })
+}
+
+fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> {
+    const KEY: &str = "steps_per_submission";
+    if !top.has(KEY) {
+        return Ok(StepsPerSubmission::Auto);
+    }
+    if top.is_word(KEY, "auto") {
+        top.text(KEY)?;
+        return Ok(StepsPerSubmission::Auto);
+    }
+    match small(top, KEY, 1)? {
+        steps @ 1..=1024 => Ok(StepsPerSubmission::AtMost(steps as u32)),
+        steps => Err(top.bad(KEY, steps.to_string(), "auto, or from 1 to 1024", None).into()),
+    }
 }
 
 /// A whole number from 1 on.

@@ -35,7 +35,7 @@ mod written;
 pub use continued::Continue;
 pub use data::{DataSpec, Source, Split, TestSet, Unknown};
 pub use error::Error;
-pub use file::{BatchRows, RunFile};
+pub use file::{BatchRows, Checking, RunFile};
 pub use inputs::Inputs;
 pub use material::Material;
 pub use model::{ModelKind, ModelSpec};

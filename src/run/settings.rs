@@ -31,7 +31,8 @@ const TEXTS: Texts = Texts::Below(&[
 ]);
 
 /// What may be set for a run that goes on.
-pub(super) const MAY_CHANGE: [&str; 3] = ["epochs", "checkpoint_every_steps", "memory_limit_megabytes"];
+pub(super) const MAY_CHANGE: [&str; 5] =
+    ["epochs", "checkpoint_every_steps", "memory_limit_megabytes", "steps_per_submission", "check"];
 
 /// Files of data, which may have been moved: what is in them has to be the same.
 pub(super) const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "data.test_labels"];

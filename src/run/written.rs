@@ -6,6 +6,7 @@ use super::{BatchRows, RunFile};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::yaml::Value;
 use crate::schedule::{LrScaling, Plan, SECTIONS};
+use crate::train::StepsPerSubmission;
 
 impl RunFile {
     /// The file as it would have to be to say all of it, defaults included: files by their whole paths, the batch size that
@@ -27,6 +28,13 @@ impl RunFile {
         }
     }
 
+    fn steps_per_submission_text(&self) -> Value {
+        match self.steps_per_submission {
+            StepsPerSubmission::Auto => "auto".into(),
+            StepsPerSubmission::AtMost(steps) => steps.into(),
+        }
+    }
+
     pub(super) fn raw(&self, batch_size: impl Into<Value>) -> Raw {
         let scaling = match self.lr_scaling {
             LrScaling::None => "none",
@@ -40,9 +48,11 @@ impl RunFile {
             .with("epochs", self.epochs)
             .with("batch_size", batch_size)
             .with("gradient_accumulation_steps", self.micro_batches)
+            .with("steps_per_submission", self.steps_per_submission_text())
             .with("base_batch_size", self.base_batch_size)
             .with("learning_rate_scaling", scaling)
             .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
+            .with("check", self.check.word())
             .with("use_mixed_precision", false)
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {

@@ -101,6 +101,7 @@ mod registry;
 pub use class::own::register_class;
 pub use error::{BadLaw, Error};
 pub use file::checkpoint::CheckpointSpec;
+pub use file::decide::Decide;
 pub use file::early_stopping::{EarlyStopping, Stop};
 pub use file::evaluate::Evaluate;
 pub use file::finetuning::Finetuning;

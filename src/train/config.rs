@@ -1,9 +1,31 @@
 //! How to train.
 
 use super::Error;
+use crate::engine::CLOCK_SLOTS;
 use crate::nn;
 use crate::optim::{Precision, Settings};
 use crate::params::{Param, Storage};
+
+/// How many steps a submission holds. A device is given fewer where they would keep it busy for more than 100 ms, as
+/// measured on the run's own steps, and the first step is always alone. Evaluations, checkpoints, phases and the end of an
+/// epoch come between submissions, so the run is the same in any case, to the last bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepsPerSubmission {
+    /// As many as the time allows, up to 256.
+    Auto,
+    /// So many at most, from 1 to [`CLOCK_SLOTS`].
+    AtMost(u32),
+}
+
+impl StepsPerSubmission {
+    /// The most steps of a submission, whatever they take.
+    pub(super) fn most(self) -> u32 {
+        match self {
+            StepsPerSubmission::Auto => 256,
+            StepsPerSubmission::AtMost(steps) => steps,
+        }
+    }
+}
 
 /// How to train; what the optimizer starts with and what moves it is the plan's.
 #[derive(Clone, Debug)]
@@ -16,6 +38,9 @@ pub struct Config {
     /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
     /// an order of its own.
     pub epochs: usize,
+    /// Steps of a submission, where nothing between them needs the host. [`Trainer::advance`](super::Trainer::advance) takes
+    /// those of one.
+    pub steps_per_submission: StepsPerSubmission,
     /// Seed of initial values, orders and stochastic rounding.
     pub seed: u32,
     /// How parameters are stored: f32 or bf16, which holds of those that [models read so](nn::reads_bf16); the others and all
@@ -34,13 +59,14 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Batches of 32, one epoch, the guard on, and up to 1 GiB of device memory each for the best copy and
+    /// Batches of 32, one epoch, a step a submission, the guard on, and up to 1 GiB of device memory each for the best copy and
     /// for a frozen trunk, which goes to host memory beyond that, up to 1 GiB too.
     fn default() -> Config {
         Config {
             batch_size: 32,
             micro_batches: 1,
             epochs: 1,
+            steps_per_submission: StepsPerSubmission::AtMost(1),
             seed: 1,
             parameters: Storage::F32,
             settings: Settings { guard: true, ..Settings::default() },
@@ -69,11 +95,14 @@ impl Config {
         }
         let positive =
             [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
-        match positive.into_iter().find(|(_, value)| *value == 0) {
-            Some((setting, value)) => {
-                Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() })
-            }
-            None => Ok(()),
+        if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
         }
+        let most = self.steps_per_submission.most();
+        if most == 0 || most > CLOCK_SLOTS {
+            let reason = format!("it is from 1 to {CLOCK_SLOTS}");
+            return Err(Error::BadSetting { setting: "steps_per_submission", value: most as usize, reason });
+        }
+        Ok(())
     }
 }

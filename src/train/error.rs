@@ -38,6 +38,16 @@ pub enum Error {
         /// Steps done then.
         steps: u64,
     },
+    /// Decisions at a lag need the best copy on the device, and it may not take so much there.
+    #[error(
+        "decide: lag keeps the best copy on the device, where it takes {bytes} bytes and may take {limit_bytes} (best_device_limit_bytes)"
+    )]
+    NoRoomForBest {
+        /// Bytes of the copy once all has thawed.
+        bytes: u64,
+        /// Those that it may take.
+        limit_bytes: u64,
+    },
     /// A storage that parameters do not have.
     #[error("parameters cannot be stored in {stored}: there are f32 and bf16")]
     BadStorage {

@@ -73,7 +73,8 @@ pub struct Began {
     pub reason: Option<Reason>,
     /// Steps done when it began.
     pub steps: u64,
-    /// Parameters and moments went back to the best copy, kept after so many steps.
+    /// Parameters and moments went back to the best copy, kept after so many steps. `None` by a plan that decides at a lag,
+    /// where they go back all the same.
     pub restored: Option<u64>,
     /// Moments began anew, with a new optimizer.
     pub forgot_moments: bool,

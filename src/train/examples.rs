@@ -146,6 +146,7 @@ impl Examples {
             constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", shuffle)],
             grid: row_of(places.div_ceil(workgroup)),
             bytes: u64::from(places) * bytes_each,
+            flops: 0,
         })
     }
 }

@@ -52,7 +52,7 @@ impl Trainer {
                 let at = |point| rows.iter().map(move |row| row.with(Field::Lr, sweep.rate(point)));
                 self.optimizer.load_rows(first + u64::from(point), &(point..end).flat_map(at).collect::<Vec<Row>>())?;
             }
-            self.submit_step(Some(&ring))?;
+            self.submit_steps(1, Some(&ring))?;
             losses.collect(self, &ring)?;
         }
         // Also behind a sweep that has ended early: no report is to be under way when the ring goes.

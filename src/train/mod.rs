@@ -1,6 +1,7 @@
 //! The training loop: batches, steps, evaluation and reports.
 //!
-//! A step is one submission: gather, forward, loss, backward and the optimizer's stages, one program after the other.
+//! A step is gather, forward, loss, backward and the optimizer's stages, one program after the other. A submission holds one
+//! step or several, where nothing between them needs the host.
 //! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings. Phases begin
 //! where the plan says so, and a checkpoint holds what a killed run needs to go on as if nothing had happened.
 //!
@@ -12,12 +13,14 @@ mod best_file;
 mod checkpoint;
 mod classify;
 mod classify_sequences;
+mod coming;
 mod config;
 mod error;
 mod event;
 mod examples;
 pub mod files;
 mod finite;
+mod judge;
 mod language;
 mod lr_find;
 mod on_device;
@@ -35,7 +38,8 @@ pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
 pub use classify_sequences::ClassifySequences;
-pub use config::Config;
+pub use coming::{Agreement, Disagreement};
+pub use config::{Config, StepsPerSubmission};
 pub use error::Error;
 pub use event::{Began, Evaluation, Event, Progress};
 pub use language::{Language, Windows};

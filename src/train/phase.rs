@@ -17,9 +17,12 @@ impl Trainer {
         let thawed: Vec<String> = transition.thaws.iter().map(|place| params[*place].name.clone()).collect();
         if self.plan.restores_best() {
             let names: Vec<&str> = thawed.iter().map(String::as_str).collect();
-            match transition.restore {
-                Some(_) => self.best.restore_and_extend(&mut self.optimizer, &names)?,
-                None => self.best.extend(&self.optimizer, &names)?,
+            match (transition.restore, &self.judge) {
+                (Some(_), Some(judge)) if !self.best.is_empty() => {
+                    self.best.restore_where_known(&mut self.optimizer, &judge.standing, &names)?;
+                }
+                (Some(_), None) => self.best.restore_and_extend(&mut self.optimizer, &names)?,
+                _ => self.best.extend(&self.optimizer, &names)?,
             }
         }
         let groups = self.plan.groups(&self.cursor)?;
@@ -38,7 +41,8 @@ impl Trainer {
     }
 
     fn began(&self, transition: &Transition, thawed: Vec<String>) -> Result<Began, Error> {
-        let (reason, restored) = (Some(transition.reason), transition.restore);
+        // At a lag the device knows which evaluation was the best, and the host may not.
+        let (reason, restored) = (Some(transition.reason), transition.restore.filter(|_| self.judge.is_none()));
         Ok(Began { reason, restored, forgot_moments: transition.forgets_moments, thawed, ..self.phase_now()? })
     }
 

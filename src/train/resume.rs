@@ -56,16 +56,19 @@ impl Trainer {
     pub(super) fn checkpoint_if_due(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let steps = self.cursor.step();
-        let regular = match checkpoints.every_steps {
-            Some(every) => steps.is_multiple_of(every),
-            None => self.plan.is_evaluated(&self.cursor),
-        };
+        let follows = checkpoints.every_steps.is_none() && self.plan.is_evaluated(&self.cursor);
         let is_best = self.cursor.best().is_some_and(|best| best.step == steps);
-        let is_named = self.plan.checkpoint_name(steps).is_some();
-        if regular || is_best || is_named || self.is_over() {
+        if follows || is_best || self.has_checkpoint_at(steps) || self.is_over() {
             self.checkpoint_now(tell)?;
         }
         Ok(())
+    }
+
+    /// Whether there is a checkpoint after so many steps, whatever an evaluation says.
+    pub(super) fn has_checkpoint_at(&self, steps: u64) -> bool {
+        let Some(checkpoints) = &self.checkpoints else { return false };
+        let is_regular = checkpoints.every_steps.is_some_and(|every| steps.is_multiple_of(every));
+        is_regular || self.plan.checkpoint_name(steps).is_some()
     }
 
     /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to; its folder.
@@ -112,6 +115,7 @@ impl Trainer {
             format: FORMAT,
             run: self.run_of(),
             made_on: MadeOn::of(&self.engine),
+            checked: self.checked.clone(),
             cursor: self.cursor.clone(),
             name: self.plan.checkpoint_name(self.cursor.step()),
             lost_best: None,
@@ -238,6 +242,9 @@ impl Trainer {
         }
         let optimizer = self.optimizer_of(last)?;
         self.cursor = last.saved.cursor.clone();
+        if let Some(judge) = &self.judge {
+            judge.take_over(&self.engine, self.cursor.best())?;
+        }
         self.take_over(optimizer)?;
         self.set_skipped_before(last.saved.skipped_steps);
         self.engine.write(&self.metrics().buffer, 0, &last.saved.metrics)?;

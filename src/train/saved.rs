@@ -16,6 +16,9 @@ pub(super) struct Saved {
     pub(super) format: u32,
     pub(super) run: RunOf,
     pub(super) made_on: MadeOn,
+    /// What of its kernels and gradients was held against the host, in a line.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) checked: Option<String>,
     pub(super) cursor: Cursor,
     /// What a checkpoint is called that stays for as long as the run's folder.
     #[serde(skip_serializing_if = "Option::is_none", default)]

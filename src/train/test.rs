@@ -43,15 +43,15 @@ impl Testing {
         Ok(Testing { program: engine.prepare(program)?, batches, table, passed: engine.ring(vec![tested])? })
     }
 
-    /// Runs over all batches, between two swaps if there is one; the report goes with the last. The host sleeps where it
-    /// is more submissions ahead than a ring has slots.
+    /// Runs over all batches, between two swaps if there is one, and then these programs; the report goes with the last.
+    /// The host sleeps where it is more submissions ahead than a ring has slots.
     pub(super) fn submit(
         &self,
         engine: &Engine,
-        swap: Option<&Prepared>,
+        beside: (Option<&Prepared>, &[&Prepared]),
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        self.submit_by(BATCHES, engine, swap, report)
+        self.submit_by(BATCHES, engine, beside, report)
     }
 
     /// The same with so many batches in a submission, a number that divides the slots of the clock.
@@ -59,15 +59,17 @@ impl Testing {
         &self,
         most: u32,
         engine: &Engine,
-        swap: Option<&Prepared>,
+        (swap, last): (Option<&Prepared>, &[&Prepared]),
         mut report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         for first in (0..self.batches).step_by(most as usize) {
             let end = self.batches.min(first + most);
             let is_last = end == self.batches;
-            let report = if is_last { report.take() } else { Some(Report { ring: &self.passed, tag: first.into() }) };
-            let swaps = [swap.filter(|_| first == 0), swap.filter(|_| is_last)];
-            let submitted = self.wait(engine).and_then(|()| self.submit_batches(engine, first..end, swaps, report));
+            let report = if is_last { report.take() } else { Some(Report::new(&self.passed, first.into())) };
+            let before = swap.filter(|_| first == 0);
+            let behind: Vec<&Prepared> = swap.into_iter().chain(last.iter().copied()).filter(|_| is_last).collect();
+            let beside = (before, &behind[..]);
+            let submitted = self.wait(engine).and_then(|()| self.submit_batches(engine, first..end, beside, report));
             if let (Err(_), true, Some(swap)) = (&submitted, first > 0, swap) {
                 // Parameters go back to where they belong, as far as the device still does anything.
                 let _ = engine.submit(&Submission { programs: &[swap], ..Submission::default() });
@@ -81,7 +83,7 @@ impl Testing {
         &self,
         engine: &Engine,
         batches: std::ops::Range<u32>,
-        [before, behind]: [Option<&Prepared>; 2],
+        (before, behind): (Option<&Prepared>, &[&Prepared]),
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         let slot = |batch| batch % CLOCK_SLOTS;
@@ -91,8 +93,8 @@ impl Testing {
         let data = bytemuck::bytes_of(&header).to_vec();
         let uploads = begins.then(|| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
         let tests = batches.map(|batch| (&self.program, slot(batch)));
-        let swapped = |swap: Option<_>| swap.map(|swap| (swap, 0));
-        let runs = swapped(before).into_iter().chain(tests).chain(swapped(behind));
+        let beside = |program| (program, 0);
+        let runs = before.map(beside).into_iter().chain(tests).chain(behind.iter().copied().map(beside));
         let (programs, slots): (Vec<&Prepared>, Vec<u32>) = runs.unzip();
         let (programs, slots) = (&programs[..], &slots[..]);
         Ok(engine.submit(&Submission { uploads, programs, slots, report, ..Submission::default() })?)
@@ -145,7 +147,7 @@ mod tests {
         let testing = Testing::new(&engine, test, placed.tested()).expect("a test");
         let metrics = [1, 2, 64, 128].map(|most| {
             let before = engine.counters();
-            testing.submit_by(most, &engine, None, None).expect("a test");
+            testing.submit_by(most, &engine, (None, &[]), None).expect("a test");
             assert_eq!((engine.counters() - before).submissions, u64::from(120u32.div_ceil(most)));
             engine.read::<Metrics>(&placed.tested()).expect("metrics")[0]
         });

@@ -259,5 +259,6 @@ fn gather(
         constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(shuffle)))],
         grid: row_of(groups),
         bytes: quads * 32,
+        flops: 0,
     })
 }

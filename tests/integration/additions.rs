@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Other files that name an operation or its kernel, and why.
-const NAME_AN_OPERATION: [(&str, &[&str], &str); 9] = [
+const NAME_AN_OPERATION: [(&str, &[&str], &str); 10] = [
     ("nn/graph/fuse", &["Activate", "Add", "Dropout", "LayerNorm", "Linear"], "folds one into another"),
     ("nn/graph/backward", &["Add"], "adds up two gradients of one value"),
     ("nn/graph/backward", &["Dropout", "Linear"], "finds the activation that made a value"),
@@ -21,6 +21,7 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 9] = [
         &["EMBEDDING_BACKWARD", "LAYER_NORM_BACKWARD_WEIGHT", "LINEAR_BACKWARD_WEIGHT"],
         "these write the squares of gradients too",
     ),
+    ("check/compared", &["TALLY"], "its sum is a fixed-point number of two words"),
     ("engine/mod", &["\"linear\""], "cooperative matrices are for this kernel alone"),
     (
         "measure/subject",

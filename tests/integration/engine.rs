@@ -1,7 +1,10 @@
 //! The engine: choice of adapter, errors that come back, counters and the ring.
 
 use crate::support::{fresh_gpu, gpu};
-use gradus::engine::{AdapterChoice, Delivery, Engine, Error, Report, Submission, Upload, list_adapters};
+use gradus::engine::kernels::COPY;
+use gradus::engine::{
+    AdapterChoice, Delivery, Dispatch, Engine, Error, Prepared, Program, Report, Submission, Upload, list_adapters,
+};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row};
 use std::sync::Arc;
@@ -159,7 +162,7 @@ fn the_ring_carries_what_fits_and_never_waits() {
         for step in 0..50u32 {
             let data = bytemuck::cast_slice(&[step, step + 1]).to_vec();
             let uploads = vec![Upload { buffer: buffer.clone(), offset: 0, data }];
-            let report = Some(Report { ring: &ring, tag: u64::from(step) });
+            let report = Some(Report::new(&ring, u64::from(step)));
             engine.submit(&Submission { uploads, report, ..Submission::default() }).expect("a submission");
             collect_into(&mut seen);
         }
@@ -168,6 +171,59 @@ fn the_ring_carries_what_fits_and_never_waits() {
         collect_into(&mut seen);
         assert!(!seen.is_empty() && seen.is_sorted(), "{seen:?}");
         assert!(seen.iter().all(|(tag, word)| *tag == u64::from(*word)), "a report is that of its tag: {seen:?}");
+    }
+}
+
+#[test]
+fn a_submission_brings_back_a_report_of_each_part() {
+    for engine in crate::support::fresh_engines() {
+        let seen = engine.buffer("seen", 16).expect("a buffer");
+        let copy = |word: u32| {
+            let from = engine.buffer_with("word", &[word; 4]).expect("a buffer");
+            let mut program = Program::new("copy");
+            program.dispatches.push(Dispatch {
+                kernel: COPY.plain(),
+                bindings: vec![(&from).into(), (&seen).into()],
+                constants: vec![],
+                grid: [1, 1, 1],
+                bytes: 32,
+                flops: 0,
+            });
+            engine.prepare(program).expect("a program")
+        };
+        let copies: Vec<Prepared> = (0..6).map(copy).collect();
+        let programs: Vec<&Prepared> = copies.iter().collect();
+        let ring = engine.ring_with_room(vec![seen.range(0, 8).expect("a range")], 4).expect("a ring");
+        let submit = |programs: &[&Prepared], tag, parts| {
+            let report = Some(Report { ring: &ring, tag, parts });
+            engine.submit(&Submission { programs, report, ..Submission::default() })
+        };
+        let before = engine.counters();
+        submit(&programs, 10, 3).expect("a submission");
+        submit(&programs[..4], 13, 4).expect("a submission");
+        engine.wait().expect("a wait");
+        // Where one is not taken, those behind it are there the next time, be they of the same submission.
+        let mut told = Vec::new();
+        for refused in [11, 14, u64::MAX] {
+            let taken = engine.collect(&ring, |delivery| {
+                told.push((delivery.tag, word(delivery.bytes)));
+                let is_refused = delivery.tag == refused;
+                if is_refused { Err(Error::NoSuchSlot { slot: 0 }) } else { Ok(()) }
+            });
+            assert_eq!(taken.is_err(), refused < u64::MAX);
+        }
+        assert_eq!(told, [(10, 1), (11, 3), (12, 5), (13, 0), (14, 1), (15, 2), (16, 3)]);
+        let cost = engine.counters() - before;
+        assert_eq!((cost.submissions, cost.dispatches, cost.downloaded_bytes), (2, 10, 7 * 8));
+        for (programs, parts) in [(&programs[..], 4), (&programs[..], 0), (&programs[..5], 5)] {
+            let told = submit(programs, 0, parts).expect_err("an error").to_string();
+            let count = programs.len();
+            let expected = format!(
+                "{parts} reports of {count} programs: each is of as many programs, and the ring has room for 4"
+            );
+            assert_eq!(told, expected);
+        }
+        assert!(ring.has_free_slot());
     }
 }
 
@@ -190,6 +246,7 @@ fn a_program_that_does_not_fit_its_kernel_is_refused() {
                 constants: vec![],
                 grid: [1, 1, 1],
                 bytes: 0,
+                flops: 0,
             });
             engine.prepare(program).expect_err("an error").to_string()
         };

@@ -515,6 +515,68 @@ fn encoding_into_a_callers_encoder_is_the_same_step() {
 }
 
 #[test]
+fn many_steps_in_one_encoder_have_the_bits_of_one_by_one() {
+    let Some(engine) = gpu() else { return };
+    let device = engine.device().expect("a device").clone();
+    let submit = |encoder: wgpu::CommandEncoder| {
+        engine.queue().expect("a queue").submit([encoder.finish()]);
+    };
+    let rows = |steps: u32| -> Vec<Row> {
+        (0..steps)
+            .flat_map(|step| [1e-2, 1e-3].map(|lr| Row { lr: lr / f64::from(step + 1), ..Row::default() }))
+            .collect()
+    };
+    // The encoder itself makes the gradients: those of the head are its values, as the step before left them.
+    let run = |at_once: bool| {
+        let parameters = filled(&engine, &model(), None);
+        let mut optimizer =
+            Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
+        optimizer.load_rows(0, &rows(6)).expect("rows");
+        give_gradients(&mut optimizer, &model(), 0);
+        let from = parameters.place("head.weight").expect("a place").0;
+        let to = optimizer.gradient("head.weight").expect("a range");
+        let moved = |encoder: &mut wgpu::CommandEncoder, _: u64| {
+            let (from_buffer, to_buffer) = (from.buffer.wgpu().expect("on it"), to.buffer.wgpu().expect("on it"));
+            encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(to.bytes));
+        };
+        let mut told = Vec::new();
+        if at_once {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let gradients = |encoder: &mut wgpu::CommandEncoder, step| {
+                told.push(step);
+                moved(encoder, step);
+            };
+            optimizer.encode_many(6, &mut encoder, gradients).expect("steps");
+            submit(encoder);
+        } else {
+            for step in 0..6 {
+                let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                told.push(step);
+                moved(&mut encoder, step);
+                optimizer.encode(&mut encoder).expect("a step");
+                submit(encoder);
+                // More reports than a ring has slots would be left out.
+                engine.wait().expect("a wait");
+                optimizer.stats().expect("stats");
+            }
+        }
+        engine.wait().expect("a wait");
+        let stats = optimizer.stats().expect("stats").expect("a report");
+        assert_eq!((stats.step, stats.applied_steps, optimizer.next_step()), (5, 6, 6));
+        assert_eq!(told, [0, 1, 2, 3, 4, 5]);
+        // What is refused writes nothing and takes no step: neither are there rows, nor does a part of them do.
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        optimizer.load_rows(6, &rows(2)).expect("rows");
+        let refused = optimizer.encode_many(3, &mut encoder, |_, _| panic!("nothing is to be written"));
+        assert!(matches!(refused, Err(Error::NoRow { step: 8, .. })));
+        assert_eq!(optimizer.next_step(), 6);
+        optimizer.encode_many(2, &mut encoder, |_, _| ()).expect("steps");
+        (all(&parameters), optimizer.save_state().expect("state"))
+    };
+    assert!(run(true) == run(false));
+}
+
+#[test]
 fn an_encoder_that_is_dropped_gives_its_report_slot_back() {
     let Some(engine) = gpu() else { return };
     let device = engine.device().expect("a device").clone();

@@ -58,7 +58,7 @@ fn gather(
     let constants = vec![("WORKGROUP", f64::from(run.workgroup)), ("SHUFFLE", f64::from(u8::from(run.shuffle)))];
     // One row of workgroups and one too many, so that some invocations have nothing to do.
     let grid = [(sizes[0] as u32).div_ceil(run.workgroup) + 1, 1, 1];
-    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
+    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0, flops: 0 }];
     let prepared = engine.prepare(Program { label: name.to_owned(), dispatches }).expect("a program");
     let submission = Submission { programs: &[&prepared], slot: run.slot, ..Submission::default() };
     engine.submit(&submission).expect("a submission");

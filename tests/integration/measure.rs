@@ -25,11 +25,36 @@ fn a_report_holds_every_figure_and_goes_to_json() {
         assert!(report.figures.comparisons.iter().all(|one| one.met.is_some() == one.target.is_some()));
         let rates = |product: &Product| product.operations_per_second();
         assert!(report.figures.products.iter().flat_map(rates).all(|rate| rate > 0.0 && rate.is_finite()));
+        assert!(report.figures.sizes.iter().all(|size| size.share_of_copy.is_some_and(|share| share.median() > 0.0)));
+        assert_eq!(report.timestamps, engine.has_timestamps());
+        let host = &report.figures.host;
+        assert!(host.ratio.median() > 0.0 && host.met == host.target.is_met(host.ratio.median()));
         let json: serde_json::Value = serde_json::to_value(&report).expect("JSON");
         assert_eq!(json["adapter"], engine.name());
         let told = report.to_string();
-        for words in ["copy_buffer_to_buffer", "465 groups / 1 group", "the host's part of a step"] {
+        for words in
+            ["copy_buffer_to_buffer", "465 groups / 1 group", "the host's part of a step / an empty submission"]
+        {
             assert!(told.contains(words), "{words:?} is missing in\n{told}");
+        }
+    }
+}
+
+#[test]
+fn copies_and_steps_are_timed_by_the_device_where_that_is_wanted() {
+    for engine in engines() {
+        for (engine, wanted) in [(engine.clone(), true), (engine.untimed(), false)] {
+            let has = |feature: &(&str, bool)| *feature == ("timestamps", true);
+            let can_tell = engine.adapter().is_some_and(|adapter| adapter.features.iter().any(has));
+            assert_eq!(engine.has_timestamps(), can_tell && wanted);
+            let tensors = shrunk(&encoder(), 200);
+            let memory = Memory::new(&engine, elements(&tensors)).expect("memory");
+            let step = memory.fused(&tensors, &one_group(&tensors), Settings::default()).expect("a step");
+            for mut work in [step, memory.copy().expect("copies")] {
+                let taken = work.time().expect("a time");
+                assert_eq!(taken.device.is_some_and(|seconds| seconds > 0.0), engine.has_timestamps(), "{taken:?}");
+                assert!(taken.wall >= taken.best(), "{taken:?}");
+            }
         }
     }
 }
@@ -73,6 +98,7 @@ fn a_kernel_copies_all_and_nothing_else() {
                 constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
                 grid: [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],
                 bytes: 0,
+                flops: 0,
             };
             let program = Program { label: "copy".to_owned(), dispatches: vec![dispatch] };
             let program = engine.prepare(program).expect("a program");

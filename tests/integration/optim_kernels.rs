@@ -281,6 +281,7 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
         constants: vec![("WORKGROUP", f64::from(engine.sizes().chunk))],
         grid: [1, 1, 1],
         bytes: 0,
+        flops: 0,
     });
     let prepared = engine.prepare(program).expect("a program");
     engine.submit(&Submission { programs: &[&prepared], ..Submission::default() }).expect("a run");

@@ -124,7 +124,7 @@ fn programs(engine: &Engine, task: &dyn Task, parts: &[&str], config: &Config) -
 fn print(engine: &Engine, program: &Program, known: &mut Vec<Buffer>) -> String {
     let (dispatches, barriers, bytes) = (program.dispatches.len(), program.barriers(), program.bytes());
     let mut text = format!("{dispatches} dispatches, {barriers} barriers, {bytes} bytes\n");
-    for Dispatch { kernel, bindings, constants, grid, bytes } in &program.dispatches {
+    for Dispatch { kernel, bindings, constants, grid, bytes, .. } in &program.dispatches {
         write!(text, "{} {grid:?} {bytes}", kernel.name).expect("a string takes all");
         constants.iter().for_each(|(name, value)| write!(text, " {name}={value}").expect("a string takes all"));
         for (access, binding) in kernel.bindings.iter().zip(bindings) {

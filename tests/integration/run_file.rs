@@ -157,6 +157,8 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("epochs: 1.5", "epochs = 1.5 is not a whole number that is 0 or more"),
         ("seed: 99999999999", "seed = 99999999999 is not below 2^32"),
         ("batch_size: big", "batch_size = big is not a whole number that is 0 or more"),
+        ("steps_per_submission: 0", "steps_per_submission = 0 is not auto, or from 1 to 1024"),
+        ("steps_per_submission: 1025", "steps_per_submission = 1025 is not auto, or from 1 to 1024"),
         ("gradient_accumulation_steps: 0", "gradient_accumulation_steps = 0 is not 1 or more"),
         ("gradient_accumulation_steps: -2", "gradient_accumulation_steps = -2 is not a whole number that is 0 or more"),
         (
@@ -166,7 +168,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         (
             "gradient_acumulation_steps: 2",
             "gradient_acumulation_steps is not a known key (did you mean \"gradient_accumulation_steps\"?); known are \
-             gradient_accumulation_steps, evaluate_every_steps, checkpoint_every_steps and others",
+             gradient_accumulation_steps, steps_per_submission, evaluate_every_steps and others",
         ),
         ("name: a/b", "name = a/b is not the name of a folder"),
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
@@ -289,6 +291,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         "base_batch_size: 32\n",
         "learning_rate_scaling: none\n",
         "memory_limit_megabytes: 1024\n",
+        "check: auto\n",
         "cache_encoder_embeddings: true\n",
         "use_mixed_precision: false\n",
         "moments: f32\n",
@@ -299,6 +302,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         "warmup: linear\n",
         "warmup_start_ratio: 0.0\n",
         "early_stopping: null\n",
+        "steps_per_submission: auto\n",
         "keep_last: 2\n",
         "evaluate_every_epochs: 1\n",
     ];
@@ -309,7 +313,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
     }
     let decoder = "model: {type: decoder, tied: false, parameters: bf16, dropout: 0.1}\ndata: {embedded: kjv}\n\
                    learning_rate: 1e-4\ntrainable: false\nbatch_size: auto\ngradient_accumulation_steps: 4\n\
-                   learning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\n";
+                   learning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\nsteps_per_submission: 8\n";
     for more in [
         decoder.to_owned(),
         format!("{digits}{cosine}"),
@@ -340,7 +344,8 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         assert_eq!(again.warnings, [""; 0], "{text}");
         let same = |run: &RunFile| {
             let spec = run.scaled(8).expect("rates");
-            let settings = (run.micro_batches, run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps);
+            let steps = run.config(8).steps_per_submission;
+            let settings = (run.micro_batches, run.lr_scaling, run.keeps_trunk, run.checkpoint_every_steps, steps);
             (spec.row, spec.laws.len(), settings, run.config(8).parameters, run.config(8).epochs)
         };
         assert_eq!(same(&again), same(&run), "{text}");

@@ -4,8 +4,8 @@
 use gradus::engine::kernels::{self, FAMILIES, Flag};
 use gradus::engine::layout::{
     Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens,
-    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Segment, Squares, StatsBlock,
-    TableHeader, TableRow, Verdict,
+    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Segment, Span, Squares, Standing,
+    StatsBlock, TableHeader, TableRow, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +91,8 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
         host_layout!(Squares: sum, mark),
+        host_layout!(Standing: score, known, best, pad0),
+        host_layout!(Span: source, copy, quads, pad0),
         host_layout!(Position: step, epoch, batch, counting),
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
         host_layout!(Loss: rows, classes, quads, ignore, smoothing, pad0, pad1, pad2),

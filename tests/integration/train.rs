@@ -9,7 +9,7 @@ use gradus::optim::{Clip, Settings};
 use gradus::params::{Field, Row};
 use gradus::schedule::law::{Cosine, Level};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
-use gradus::train::{Classify, Config, Evaluation, Event, Trainer};
+use gradus::train::{Classify, Config, Evaluation, Event, StepsPerSubmission, Trainer};
 use std::collections::BTreeMap;
 
 fn sets() -> (DataSet, DataSet) {
@@ -190,6 +190,11 @@ fn settings_out_of_range_are_refused() {
     assert_eq!(
         told(Config { batch_size: 800, micro_batches: 2, ..config() }, &[64, 10]),
         "batch_size = 800: a step takes 1600 rows, the train set has 1438"
+    );
+    let steps_per_submission = StepsPerSubmission::AtMost(1025);
+    assert_eq!(
+        told(Config { steps_per_submission, ..config() }, &[64, 10]),
+        "steps_per_submission = 1025: it is from 1 to 1024"
     );
     assert_eq!(told(config(), &[65, 10]), "the train set has 64 inputs and 10 classes, the model 65 and 10");
     for (sizes, reason) in [(&[64][..], "at least inputs and classes"), (&[64, 0, 10], "size 0")] {

@@ -12,12 +12,15 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 10] = [
+const SWITCHES: [(&str, &[u32]); 13] = [
+    ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
     ("ACTIVATION", &[0, 1, 2, 3, 4]),
     ("BIAS", &[0, 1]),
     ("CAUSAL", &[0, 1]),
     ("GRADIENT", &[0, 1]),
+    ("HIGHER", &[0, 1]),
+    ("KNOWN", &[0, 1]),
     ("MEAN", &[0, 1]),
     ("NORM", &[0, 1, 2, 3]),
     ("SHUFFLE", &[0, 1]),
@@ -64,6 +67,9 @@ impl Shader {
         if self.has("LANES") {
             let shared = [(8, 1), (128, 16), (128, 32)];
             return shared.map(|(workgroup, lanes)| vec![("WORKGROUP", workgroup), ("LANES", lanes)]).into();
+        }
+        if !self.has("WORKGROUP") {
+            return vec![Vec::new()];
         }
         // What works by blocks has no other.
         let blocks = self.is_cooperative() || self.kernel.has(Flag::Tiled);

@@ -45,7 +45,7 @@ impl Trial {
             Access::Read | Access::ReadWrite | Access::Uniform => buffer.into(),
         });
         let (bindings, constants) = (bindings.collect(), self.constants.clone());
-        let dispatch = Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0 };
+        let dispatch = Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0, flops: 0 };
         run(engine, vec![dispatch], slot);
         let ranges: Vec<Range> = buffers.iter().map(Buffer::all).collect();
         let bytes = engine.read_all(&ranges).expect("memory");

@@ -10,7 +10,7 @@ use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
+use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, StepsPerSubmission, Task, Trainer};
 
 fn sizes() -> TransformerSizes {
     TransformerSizes {
@@ -58,6 +58,7 @@ const CONFIG: Config = Config {
     parameters: Storage::F32,
     batch_size: 4,
     micro_batches: 2,
+    steps_per_submission: StepsPerSubmission::AtMost(1),
     epochs: 4,
     seed: 5,
     settings: Settings {
@@ -325,7 +326,7 @@ fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCa
     let constants = vec![("WORKGROUP", 64.0), ("SHUFFLE", f64::from(u8::from(shuffle)))];
     let grid = [(shape.rows * shape.quads).div_ceil(64) + 1, 1, 1];
     let kernel = GATHER_CACHED.plain();
-    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0 }];
+    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0, flops: 0 }];
     let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
     engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
     engine.read(&out.all()).expect("rows")

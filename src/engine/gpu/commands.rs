@@ -1,10 +1,11 @@
 //! Submissions as commands, in an encoder of ours or of the caller's.
 
-use super::reports::{encode_report, take_free_slot};
+use super::reports::{encode_part, encode_report, take_free_slot};
 use super::{Gpu, buffer_descriptor, gpu_buffer};
 use crate::engine::Error;
 use crate::engine::faults::{Refusal, Scopes, locked};
-use crate::engine::ring::{GpuSlot, UNDER_WAY, Unfinished};
+use crate::engine::prepared::Prepared;
+use crate::engine::ring::{GpuSlot, Pending, UNDER_WAY, Unfinished};
 use crate::engine::submission::{Submission, Upload};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,38 +69,60 @@ impl Gpu {
         for range in &submission.clears {
             encoder.clear_buffer(gpu_buffer(&range.buffer)?, range.offset, Some(range.bytes));
         }
+        let slot = submission.report.as_ref().and_then(take_free_slot);
+        // Whatever becomes of the commands, the slot is told.
+        let pending = slot.map(|slot| Pending::new(slot, unfinished.map(Unfinished::new)));
+        let timer = slot.and_then(|slot| slot.timer.as_ref());
+        if let (Some(timer), false) = (timer, submission.copies.is_empty()) {
+            // Copies stand outside of any pass: an empty one before them takes the first timestamp.
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("before the copies"),
+                timestamp_writes: Some(timer.writes(Some(0), None)),
+            });
+        }
         for (from, to) in &submission.copies {
             let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
             encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
         }
-        let slot = submission.report.as_ref().and_then(|report| take_free_slot(report.ring, report.tag));
         if submission.programs.is_empty() && slot.is_none() {
             return Ok(None);
         }
-        let timer = slot.and_then(|slot| slot.timer.as_ref());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: submission.programs.first().map(|prepared| prepared.program.label.as_str()),
-            timestamp_writes: timer.map(|timer| wgpu::ComputePassTimestampWrites {
-                query_set: &timer.queries,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            }),
-        });
-        for (prepared, slot) in submission.runs() {
-            let offset = [self.clock_stride * slot];
-            self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
-            for dispatch in &prepared.gpu {
-                pass.set_pipeline(&dispatch.pipeline.pipeline);
-                pass.set_bind_group(0, &dispatch.bindings, if dispatch.clocked { &offset } else { &[] });
-                let [x, y, z] = dispatch.grid;
-                pass.dispatch_workgroups(x, y, z);
+        let parts = if slot.is_some() { submission.parts() } else { 1 };
+        let each = submission.programs.len() / parts;
+        let mut runs = submission.runs();
+        for part in 0..parts {
+            let query = 2 * part as u32;
+            let first = (part > 0 || submission.copies.is_empty()).then_some(query);
+            let writes = timer.map(|timer| timer.writes(first, Some(query + 1)));
+            self.encode_pass(encoder, runs.by_ref().take(each), writes);
+            if let (Some(slot), Some(report)) = (slot, &submission.report) {
+                encode_part(encoder, report.ring, slot, part)?;
             }
         }
-        drop(pass);
-        if let (Some(slot), Some(report)) = (slot, &submission.report) {
-            encode_report(encoder, report.ring, slot, unfinished.map(Unfinished::new))?;
+        if let (Some(slot), Some(pending), Some(report)) = (slot, pending, &submission.report) {
+            encode_report(encoder, report, slot, pending);
         }
         Ok(slot)
+    }
+
+    /// A pass of these programs, with its time where a report takes one back.
+    fn encode_pass<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        runs: impl Iterator<Item = (&'a Prepared, u32)>,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let mut runs = runs.peekable();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: runs.peek().map(|(prepared, _)| prepared.program.label.as_str()),
+            timestamp_writes,
+        });
+        for (prepared, slot) in runs {
+            self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
+            for dispatch in &prepared.gpu {
+                dispatch.encode(&mut pass, self.clock_stride * slot, dispatch.grid);
+            }
+        }
     }
 
     /// Writes a submission into an encoder of the caller's, and learns what becomes of it.

@@ -1,5 +1,6 @@
 //! The engine that runs the shaders, through wgpu.
 
+mod cache;
 mod commands;
 mod pipelines;
 mod polls;
@@ -9,10 +10,11 @@ use super::adapter::{AdapterReport, binding_bytes};
 use super::buffer::Buffer;
 use super::counters::Tally;
 use super::faults::{Faults, Scopes};
+use super::kernels::Shaders;
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
 use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) use pipelines::GpuDispatch;
 
@@ -28,11 +30,16 @@ pub(crate) struct Gpu {
     pub(crate) cooperative_subgroup: Option<u32>,
     /// Whether the device is ours, with our handlers on it.
     own: bool,
-    timestamps: bool,
+    /// Whether the device has timestamps.
+    pub(super) timestamps: bool,
     /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
     clock: wgpu::Buffer,
     clock_stride: u32,
     pipelines: Pipelines,
+    /// Where pipelines come from and go to, if they are kept.
+    cache: OnceLock<wgpu::PipelineCache>,
+    /// What stands in for shaders of our own.
+    shaders: Shaders,
     /// What went wrong on our own device.
     faults: Arc<Faults>,
     /// States of the reports that have been submitted and may not have arrived.
@@ -45,12 +52,12 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// Opens a device of our own with all the limits that the adapter has.
     pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let wished = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let cooperative_subgroup = cooperative::offered(adapter);
         let (matrices, experimental_features) = cooperative::wanted(cooperative_subgroup);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: timestamps | matrices,
+            required_features: wished | matrices,
             experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
@@ -66,6 +73,11 @@ impl Gpu {
     /// Uses a device that belongs to the caller, and leaves its handlers alone.
     pub(crate) fn borrow(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu, Error> {
         Gpu::on(device, queue, false, Arc::default())
+    }
+
+    /// The same with other texts in place of some shaders.
+    pub(crate) fn with_shaders(self, shaders: Shaders) -> Gpu {
+        Gpu { shaders, ..self }
     }
 
     fn on(device: wgpu::Device, queue: wgpu::Queue, own: bool, faults: Arc<Faults>) -> Result<Gpu, Error> {
@@ -97,6 +109,8 @@ impl Gpu {
             clock,
             clock_stride,
             pipelines,
+            cache: OnceLock::new(),
+            shaders: Shaders::default(),
             faults,
             under_way: Mutex::default(),
             unfinished: Arc::default(),

@@ -23,7 +23,8 @@ pub static ATTENTION_BACKWARD_QUERY: Family = Family::new(
     &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     attention_backward_query,
 )
-.with(&WORDS);
+.with(&WORDS)
+.taking_differences();
 
 /// To keys and values: the same without out.
 pub static ATTENTION_BACKWARD_KEY_VALUE: Family = Family::new(
@@ -32,7 +33,8 @@ pub static ATTENTION_BACKWARD_KEY_VALUE: Family = Family::new(
     &[Read, Read, Read, Read, Read, ReadWrite, Uniform],
     attention_backward_key_value,
 )
-.with(&WORDS);
+.with(&WORDS)
+.taking_differences();
 
 static WORDS: [Word; 2] = [Word::of(Tiled), Word::of(Dropout).adds(&[Read])];
 

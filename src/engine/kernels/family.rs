@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::source;
+use super::source::{self, Shaders};
 use crate::engine::Error;
 use std::fmt;
 use std::sync::OnceLock;
@@ -29,6 +29,11 @@ pub struct Family {
     /// Bindings 0, 1, … of group 0 without any flag.
     bindings: &'static [Access],
     words: &'static [Word],
+    /// Whether it takes differences of numbers that are nearly equal, which leave few digits: a row less its mean, scores less
+    /// theirs.
+    pub takes_differences: bool,
+    /// Whether it adds up the rows of a batch, which may cancel: a gradient of a vector.
+    pub adds_rows: bool,
     /// Runs the twin, or its fast form, on host memory.
     twin: fn(Call<'_>),
     kernels: OnceLock<Vec<Kernel>>,
@@ -93,12 +98,33 @@ impl Family {
         bindings: &'static [Access],
         twin: fn(Call<'_>),
     ) -> Family {
-        Family { name, source, bindings, words: &[], twin, kernels: OnceLock::new() }
+        Family {
+            name,
+            source,
+            bindings,
+            words: &[],
+            takes_differences: false,
+            adds_rows: false,
+            twin,
+            kernels: OnceLock::new(),
+        }
     }
 
     /// The same family with these flags.
     pub(super) const fn with(mut self, words: &'static [Word]) -> Family {
         self.words = words;
+        self
+    }
+
+    /// The same family, which takes differences.
+    pub(super) const fn taking_differences(mut self) -> Family {
+        self.takes_differences = true;
+        self
+    }
+
+    /// The same family, which adds up rows.
+    pub(super) const fn adding_rows(mut self) -> Family {
+        self.adds_rows = true;
         self
     }
 
@@ -168,7 +194,13 @@ impl Kernel {
 
     /// The shader's text with its imports and its flags resolved.
     pub fn wgsl(&self) -> String {
-        source::resolved(self.family.source, |name| self.flags.words().any(|word| word.to_uppercase() == name))
+        self.wgsl_with(&Shaders::default())
+    }
+
+    /// The same where other texts stand in for some shaders.
+    pub fn wgsl_with(&self, shaders: &Shaders) -> String {
+        let source = shaders.of_family(self.family.name).unwrap_or(self.family.source);
+        source::resolved(source, shaders, |name| self.flags.words().any(|word| word.to_uppercase() == name))
     }
 
     /// Runs the twin, or its fast form.

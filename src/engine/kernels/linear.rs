@@ -38,7 +38,8 @@ pub static LINEAR_BACKWARD_WEIGHT: Family = Family::new(
     &[Read, Read, ReadWrite, ReadWrite, Uniform],
     linear_backward_weight,
 )
-.with(&[Word::of(Tiled), Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])]);
+.with(&[Word::of(Tiled), Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])])
+.adding_rows();
 
 fn linear(mut call: Call<'_>) {
     let (forms, biased, is_16) = (call.forms, call.switch("BIAS", true), call.has(Weight16));

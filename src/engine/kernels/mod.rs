@@ -23,13 +23,14 @@ pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
-    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, LAYER_NORM,
+    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, JUDGE, LAYER_NORM,
     LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, TALLY,
 };
-pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, NORM, NORM_FOLD, SGD, SWAP};
+pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, SGD, SWAP};
+pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 33] = [
+pub static FAMILIES: [&Family; 35] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -38,6 +39,7 @@ pub static FAMILIES: [&Family; 33] = [
     &SGD,
     &SWAP,
     &CLIP,
+    &KEEP,
     &ACTIVATE,
     &ACTIVATE_BACKWARD,
     &ADD,
@@ -55,6 +57,7 @@ pub static FAMILIES: [&Family; 33] = [
     &LINEAR_BACKWARD_WEIGHT,
     &SOFTMAX_CROSS_ENTROPY,
     &TALLY,
+    &JUDGE,
     &ATTENTION,
     &ATTENTION_BACKWARD_QUERY,
     &ATTENTION_BACKWARD_KEY_VALUE,
@@ -87,7 +90,7 @@ mod tests {
         let told = ADAMW.variant(Flag::InPlace.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags in_place, params16");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (132, 132));
+        assert_eq!((names.len(), all().count()), (134, 134));
     }
 
     /// What is misspelt in a shader would never hold.

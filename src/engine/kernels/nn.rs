@@ -82,7 +82,8 @@ pub static LAYER_NORM: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm,
 )
-.with(&[Word::of(Residual).adds(&[Read, ReadWrite])]);
+.with(&[Word::of(Residual).adds(&[Read, ReadWrite])])
+.taking_differences();
 
 /// To the input: dy, x, gamma, moments, dx, shape.
 pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
@@ -90,7 +91,8 @@ pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
     include_str!("../../../shaders/nn/layer_norm_backward_input.wgsl"),
     &[Read, Read, Read, Read, ReadWrite, Uniform],
     layer_norm_backward_input,
-);
+)
+.taking_differences();
 
 /// To gamma and beta: dy, x, moments, dgamma, dbeta, shape; then squares.
 pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
@@ -99,7 +101,9 @@ pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm_backward_weight,
 )
-.with(&[Word::of(Squares).adds(&[ReadWrite])]);
+.with(&[Word::of(Squares).adds(&[ReadWrite])])
+.taking_differences()
+.adding_rows();
 
 /// The loss of each row: z, labels, dz, verdicts, position, shape.
 pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
@@ -108,6 +112,10 @@ pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
     &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     softmax_cross_entropy,
 );
+
+/// Compares an evaluation with the best so far: metrics, standing.
+pub static JUDGE: Family =
+    Family::new("judge", include_str!("../../../shaders/nn/judge.wgsl"), &[Read, ReadWrite], judge);
 
 /// The sums of a batch: verdicts, metrics, position, shape.
 pub static TALLY: Family =
@@ -211,6 +219,12 @@ fn softmax_cross_entropy(call: Call<'_>) {
     let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
     (forms.softmax_cross_entropy)(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
+}
+
+fn judge(call: Call<'_>) {
+    let (is_accuracy, is_higher) = (call.switch("ACCURACY", false), call.switch("HIGHER", false));
+    let [metrics, standing] = call.take();
+    twin::nn::judge(metrics.one(), standing.one_mut(), is_accuracy, is_higher);
 }
 
 fn tally(call: Call<'_>) {

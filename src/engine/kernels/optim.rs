@@ -84,6 +84,10 @@ pub static CLIP: Family =
     Family::new("clip", include_str!("../../../shaders/optim/clip.wgsl"), &[Read, Read, ReadWrite, Uniform], clip)
         .with(&[Word::of(InPlace)]);
 
+/// Copies where an evaluation was the best: standing, spans, source, copies.
+pub static KEEP: Family =
+    Family::new("keep", include_str!("../../../shaders/optim/keep.wgsl"), &[Read, Read, Read, ReadWrite], keep);
+
 fn norm(call: Call<'_>) {
     let (kind, is_16) = (call.constant("NORM", 2), call.has(Grads16));
     let [chunks, control, grads, segment] = call.take();
@@ -168,4 +172,10 @@ fn swap(call: Call<'_>) {
 fn clip(call: Call<'_>) {
     let [chunks, control, grads, segment] = call.take();
     twin::optim::clip(chunks.get(), control.get(), grads.get_mut(), segment.one());
+}
+
+fn keep(call: Call<'_>) {
+    let where_known = call.switch("KNOWN", false);
+    let [standing, spans, source, copies] = call.take();
+    twin::optim::keep(standing.one(), spans.get(), source.get(), copies.get_mut(), where_known);
 }

@@ -3,7 +3,47 @@
 //! `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
 //! stands there once. There is nothing else.
 
-pub(super) static SHARED: [(&str, &str); 33] = [
+use std::collections::BTreeMap;
+
+/// Texts that take the place of shaders of our own, by folder and name: `nn/linear`, `shared/quad`. Whoever works on a
+/// shader checks it so without building anything.
+#[derive(Clone, Debug, Default)]
+pub struct Shaders {
+    texts: BTreeMap<String, String>,
+}
+
+impl Shaders {
+    /// Those of these names and texts.
+    ///
+    /// # Errors
+    /// The first name that no shader of ours has.
+    pub fn new(texts: impl IntoIterator<Item = (String, String)>) -> Result<Shaders, String> {
+        let texts: BTreeMap<String, String> = texts.into_iter().collect();
+        let families = super::FAMILIES.iter().map(|family| family.name);
+        let known: Vec<&str> = families.chain(SHARED.iter().map(|(name, _)| *name)).collect();
+        match texts.keys().find(|name| !known.contains(&plain(name))) {
+            Some(name) => Err(name.clone()),
+            None => Ok(Shaders { texts }),
+        }
+    }
+
+    /// What stands in for the shader of a family.
+    pub(super) fn of_family(&self, name: &str) -> Option<&str> {
+        let mut texts = self.texts.iter().filter(|(path, _)| !path.starts_with("shared/"));
+        texts.find(|(path, _)| plain(path) == name).map(|(_, text)| text.as_str())
+    }
+
+    fn shared(&self, name: &str) -> Option<&str> {
+        self.texts.get(&format!("shared/{name}")).map(String::as_str)
+    }
+}
+
+/// The name without its folder.
+fn plain(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+pub(super) static SHARED: [(&str, &str); 34] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -32,6 +72,7 @@ pub(super) static SHARED: [(&str, &str); 33] = [
     ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
+    ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),
@@ -40,13 +81,18 @@ pub(super) static SHARED: [(&str, &str); 33] = [
 ];
 
 /// A shader's text with its imports and its conditions resolved.
-pub(super) fn resolved(source: &str, is_defined: impl Fn(&str) -> bool) -> String {
+pub(super) fn resolved(source: &str, shaders: &Shaders, is_defined: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
-    expand(source, &is_defined, &mut text, &mut Vec::new());
+    expand((source, shaders), &is_defined, &mut text, &mut Vec::new());
     text
 }
 
-fn expand(source: &str, is_defined: &impl Fn(&str) -> bool, text: &mut String, imported: &mut Vec<&'static str>) {
+fn expand(
+    (source, shaders): (&str, &Shaders),
+    is_defined: &impl Fn(&str) -> bool,
+    text: &mut String,
+    imported: &mut Vec<&'static str>,
+) {
     // What the conditions around a line say.
     let mut conditions: Vec<bool> = Vec::new();
     for line in source.lines() {
@@ -62,7 +108,8 @@ fn expand(source: &str, is_defined: &impl Fn(&str) -> bool, text: &mut String, i
                     Some((name, _)) if imported.contains(name) => {}
                     Some((name, shared)) => {
                         imported.push(name);
-                        expand(shared, is_defined, text, imported);
+                        let shared = shaders.shared(name).unwrap_or(shared);
+                        expand((shared, shaders), is_defined, text, imported);
                     }
                     None => text.push_str(line),
                 }

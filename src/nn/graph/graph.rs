@@ -1,7 +1,8 @@
 //! What a model file calls. The calls that append operations stand in the operations' own files (`nn::ops`).
 
 use super::value::{Form, Home, Nodes, Value};
-use crate::nn::ops::Operation;
+use crate::nn::ops::{Operate, Operation};
+use crate::params::Param;
 
 /// A pass over a batch as it is written down.
 #[derive(Clone, Debug)]
@@ -41,6 +42,19 @@ impl Graph {
         let is_it = |value: &Value| self.nodes[*value].home == Home::Input(name) && self.form(*value) == form;
         let known = self.nodes.all().find(is_it);
         known.unwrap_or_else(|| self.nodes.add(name, form, Home::Input(name)))
+    }
+
+    /// The parameters that its operations read, each with its shape, in the order in which they are first read.
+    pub fn params(&self) -> Vec<Param> {
+        let mut params: Vec<Param> = Vec::new();
+        for operation in &self.operations {
+            for (name, shape) in operation.params().into_iter().zip(operation.shapes(&self.nodes)) {
+                if params.iter().all(|known| known.name != name) {
+                    params.push(Param::new(name, shape));
+                }
+            }
+        }
+        params
     }
 
     pub(in crate::nn) fn push(&mut self, operation: impl Into<Operation>) {

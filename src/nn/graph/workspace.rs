@@ -91,6 +91,11 @@ impl Workspace {
         self.pass.bytes()
     }
 
+    /// The names of the parameters that get gradients; see [`Pass::trained`].
+    pub fn trained(&self) -> &[String] {
+        self.pass.trained()
+    }
+
     /// An activation that the pass [keeps](Pass::keeping), `[rows, quads(width)]` vec4; `None` for others, whose memory is
     /// used again.
     pub fn value(&self, label: &str) -> Option<Range> {

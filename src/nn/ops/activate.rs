@@ -5,7 +5,7 @@ use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};
 use crate::engine::layout::Elements;
 use crate::engine::{Dispatch, Engine, Range};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Graph, Placing, Sample, Value};
 
 /// An activation between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Every one.
+    pub const ALL: [Activation; 4] = [Activation::Relu, Activation::Gelu, Activation::GeluNew, Activation::Tanh];
+
     /// Reads `relu`, `gelu`, `gelu_new` or `tanh`, the names that Hugging Face configs use.
     ///
     /// # Errors
@@ -99,6 +102,20 @@ impl Operate for ActivateBackward {
         let memory = at.ranges([self.z, self.dh, self.dz])?;
         Ok(Some(activate_backward(at.engine(), &elements(&memory[0]), self.activation, memory, self.adds)?))
     }
+}
+
+/// Activations that no layer takes in, and sums of values that several read.
+pub(super) fn samples() -> Vec<Sample> {
+    let network = |graph: &mut Graph| {
+        let x = graph.rows("rows", 3, 10);
+        let x = graph.linear("first", x, 10);
+        let sum = Activation::ALL.into_iter().fold(x, |sum, activation| {
+            let h = graph.activate("apart", activation, x);
+            graph.add(sum, h)
+        });
+        graph.classified(sum, 5)
+    };
+    vec![Sample::of("activations for themselves, 69 rows of 10", [23, 3], network)]
 }
 
 /// h = activation(z), vec4 by vec4. Memory: z, h.

@@ -7,7 +7,7 @@ use super::{Operate, Uses, quads};
 use crate::engine::kernels::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY, Family, Flag};
 use crate::engine::{Dispatch, Engine, Range, Tiling, count, counted, layout, row_of};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
 /// The heads of an attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -146,6 +146,31 @@ impl Operate for AttentionBackwardKeyValue {
     }
 }
 
+/// Heads of one and of several vec4s, side by side and in planes, with padding; more keys than 1,024 and 2,048.
+pub(super) fn samples() -> Vec<Sample> {
+    let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout| {
+        let network = |graph: &mut Graph| {
+            let (x, mask) = (graph.rows("rows", context, 6), graph.words("mask", context));
+            let heads = Heads { count, sight, dropout, stream: 3 };
+            let width = count * head;
+            let qkv = graph.linear("qkv", x, 3 * width);
+            let first = graph.attention("first", qkv, mask, heads);
+            let modules = ["query", "key", "value"].map(str::to_owned);
+            let planes = graph.linear_planes("planes", &modules, first, width);
+            let second = graph.attention("second", planes, mask, heads);
+            graph.classified(second, 5)
+        };
+        let name = format!("attention, {examples} of {context} tokens, {count} heads of {head}, {sight:?}");
+        Sample::of(name, [examples, context], network)
+    };
+    vec![
+        attentions([3, 13], [2, 4], Sight::Both, 0.1),
+        attentions([2, 70], [3, 20], Sight::Causal, 0.0),
+        attentions([1, 1030], [1, 4], Sight::Causal, 0.1),
+        attentions([1, 2051], [1, 8], Sight::Both, 0.0),
+    ]
+}
+
 /// Which keys a query sees of those that the mask lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -214,6 +239,17 @@ fn dispatch(
 ) -> Result<Dispatch, Error> {
     let row = 16 * u64::from(shape.head_quads);
     let rows = if *family == ATTENTION { 4 } else { 6 };
+    // Of each pair of query and key: the score and what it weighs; backward the score once more, its gradient, and those of
+    // the query, or of key and value.
+    let products = if *family == ATTENTION {
+        2
+    } else if *family == ATTENTION_BACKWARD_QUERY {
+        3
+    } else {
+        4
+    };
+    // Half of them are seen where none is later than its query.
+    let keys = if sight == Sight::Causal { u64::from(shape.context).div_ceil(2) } else { u64::from(shape.context) };
     // Any tiling but registers is the one that there is.
     let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
     let (workgroup, groups) = if tiled {
@@ -230,6 +266,7 @@ fn dispatch(
         constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
         grid: row_of(count("workgroups", groups)?),
         bytes: rows * row * numbers(shape),
+        flops: products * numbers(shape) * keys * 8 * u64::from(shape.head_quads),
     })
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub(super) invocations: u64,
     pub(super) workgroup: u32,
     pub(super) bytes: u64,
+    /// As [`Dispatch::flops`].
+    pub(super) flops: u64,
 }
 
 impl Draft {
@@ -42,6 +44,7 @@ impl Draft {
             invocations: u64::from(rows) * u64::from(lanes),
             workgroup,
             bytes: 16 * streams * u64::from(rows) * u64::from(quads),
+            flops: 0,
         }
     }
 
@@ -58,7 +61,7 @@ impl Draft {
         bytes: u64,
     ) -> Draft {
         let workgroup = engine.sizes().elements;
-        Draft { kernel, memory, constants: Vec::new(), invocations, workgroup, bytes }
+        Draft { kernel, memory, constants: Vec::new(), invocations, workgroup, bytes, flops: 0 }
     }
 
     /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.
@@ -68,12 +71,12 @@ impl Draft {
         place: usize,
         shape: &T,
     ) -> Result<Dispatch, Error> {
-        let Draft { kernel, memory: mut bindings, mut constants, invocations, workgroup, bytes } = self;
+        let Draft { kernel, memory: mut bindings, mut constants, invocations, workgroup, bytes, flops } = self;
         let shape = engine.buffer_with("shape", std::slice::from_ref(shape))?;
         bindings.insert(place, (&shape).into());
         constants.insert(0, ("WORKGROUP", f64::from(workgroup)));
         let groups = u32::try_from(invocations.div_ceil(u64::from(workgroup))).unwrap_or(u32::MAX);
-        Ok(Dispatch { kernel, bindings, constants, grid: row_of(groups), bytes })
+        Ok(Dispatch { kernel, bindings, constants, grid: row_of(groups), bytes, flops })
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Draft, Operate, Uses, quads};
 use crate::engine::kernels::{DROPOUT, Flag};
 use crate::engine::{Dispatch, Engine, Range, layout};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
 /// y = dropout(x), and what else is added. `stream` tells one dropout of a model from another. Its own backward pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,20 @@ impl Operate for Dropout {
         let residual = self.residual.map(|residual| at.range(residual)).transpose()?;
         Ok(Some(dropout(at.engine(), &shape, memory, residual)?))
     }
+}
+
+/// With a residual and without.
+pub(super) fn samples() -> Vec<Sample> {
+    let network = |graph: &mut Graph| {
+        let x = graph.rows("rows", 9, 21);
+        let x = graph.linear("first", x, 21);
+        let one = graph.dropout(x, 0.1, 0);
+        let two = graph.dropout(x, 0.5, 1);
+        let two = graph.add(two, x);
+        let sum = graph.add(one, two);
+        graph.classified(sum, 5)
+    };
+    vec![Sample::of("dropout of 63 rows of 21", [7, 9], network)]
 }
 
 /// Drops and scales; backward is the same with gradients. With a residual, adds it: y = residual + dropout(x). Memory: x,

@@ -6,7 +6,7 @@ use super::{Draft, Operate, Uses, quads, read_as, switch};
 use crate::engine::kernels::{EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, Flag};
 use crate::engine::layout::NONE;
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
-use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Home, Nodes, Placing, Sample, Value};
 use crate::nn::{Error, Parameter};
 
 /// A table of a model: its parameter, and how many entries it has.
@@ -116,6 +116,11 @@ impl Operate for Embedding {
         self.tables.iter().map(|table| table.parameter.as_str()).collect()
     }
 
+    fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
+        let width = nodes[self.y].form.width();
+        self.tables.iter().map(|table| vec![table.entries, width]).collect()
+    }
+
     /// Each table by an index of who names what. Positions are the same in every batch, and so is their index.
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y) else { return };
@@ -177,6 +182,32 @@ impl Operate for EmbeddingBackward {
         let memory = [names, previous, last, dy, gradient];
         Ok(Some(embedding_backward(at.engine(), &self.sizes.shape(at), memory, at.accumulates(self.adds))?))
     }
+}
+
+/// Tables of a few entries, which many rows name, and of 30,522; rows of vec4s and others; a table that a layer multiplies by.
+pub(super) fn samples() -> Vec<Sample> {
+    let tables = |[examples, context]: [usize; 2], [entries, width]: [usize; 2], types: usize| {
+        let network = |graph: &mut Graph| {
+            let tokens = graph.words("tokens", context);
+            let of_types = (types > 0).then(|| (graph.words("types", context), Table::new("types", types)));
+            let tables = [Table::new("tokens", entries), Table::new("positions", context + 2)];
+            let x = graph.embedding(tokens, tables, of_types, width);
+            let again = graph.product("again", "tokens", x, entries.min(300));
+            graph.classified(if entries <= 300 { again } else { x }, 5)
+        };
+        let name = format!("embeddings, {examples} of {context} tokens, {entries} entries of {width}, {types} types");
+        let sample = Sample::of(name, [examples, context], network);
+        sample.words("tokens", entries).words("types", types)
+    };
+    vec![
+        tables([5, 13], [11, 8], 2),
+        tables([3, 7], [300, 5], 0),
+        tables([2, 9], [30_522, 12], 2),
+        tables([2, 5], [30_001, 5], 3),
+        tables([3, 9], [70, 20], 0),
+        tables([4, 130], [2, 16], 2).in_bf16(),
+        tables([2, 6], [17, 4], 0).in_bf16(),
+    ]
 }
 
 /// The embeddings of tokens and their positions, and of their types where given. Memory: tokens, y. Tables: of tokens, of

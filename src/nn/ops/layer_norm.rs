@@ -5,7 +5,7 @@ use super::{Draft, Operate, Uses, lanes, or_aside, quads, switch};
 use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT};
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
 
 /// y = norm(x) γ + β. With a residual and a sum, the sum is x + residual, and is what is normalized.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,10 @@ impl Operate for LayerNorm {
         vec![&self.gamma, &self.beta]
     }
 
+    fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
+        vec![vec![nodes[self.x].form.width()]; 2]
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y) else { return };
         for (parameters, adds) in back.trained([Some(&self.gamma), Some(&self.beta)]) {
@@ -128,6 +132,31 @@ impl Operate for LayerNormBackwardWeight {
         let adds = at.accumulates(*adds);
         Ok(Some(layer_norm_backward_weight(at.engine(), &norm.shape(at), memory, gradients, adds)?))
     }
+}
+
+/// Rows of one number and of several lanes; a residual; a norm below which nothing trains.
+pub(super) fn samples() -> Vec<Sample> {
+    let norms = |rows: usize, width: usize| {
+        let network = |graph: &mut Graph| {
+            let x = graph.rows("rows", 1, width);
+            let one = graph.linear("one", x, width);
+            let two = graph.linear("two", x, width);
+            let sum = graph.add(one, two);
+            let once = graph.layer_norm("once", sum, 1e-5);
+            let twice = graph.layer_norm("twice", once, 1e-2);
+            let all = graph.add(twice, once);
+            let all = graph.layer_norm("all", all, 1e-5);
+            graph.classified(all, 5)
+        };
+        Sample::of(format!("norms, {rows} rows of {width}"), [rows, 1], network)
+    };
+    vec![
+        norms(1, 1),
+        norms(7, 33),
+        norms(8, 384),
+        norms(600, 20).training(|name| name.starts_with("once") || name.starts_with("twice")),
+        norms(13, 130).training(|name| name == "once.bias" || name == "twice.weight"),
+    ]
 }
 
 /// y = norm(x) γ + β; with a residual, y = norm(x + residual) γ + β. Memory: x, gamma, beta, y, moments (8 bytes a row);
@@ -187,6 +216,7 @@ pub fn layer_norm_backward_weight(
         invocations: u64::from(shape.quads) * u64::from(lanes),
         workgroup,
         bytes: 32 * u64::from(shape.rows) * u64::from(shape.quads),
+        flops: 0,
     };
     operation.dispatch(engine, 5, shape)
 }

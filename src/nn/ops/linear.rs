@@ -4,7 +4,7 @@ use super::squares::{Target, constant, elements, invocations};
 use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch};
 use crate::engine::kernels::{Family, Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
-use crate::nn::graph::{Backward, Form, Graph, Home, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Home, Nodes, Placing, Sample, Value};
 use crate::nn::{Error, Parameter};
 use crate::params::Storage;
 
@@ -118,6 +118,11 @@ impl Operate for Linear {
         [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(String::as_str).collect()
     }
 
+    fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
+        let [inputs, outputs] = [self.x, self.z].map(|value| nodes[value].form.width());
+        vec![vec![outputs, inputs], vec![outputs]]
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dz) = self.dz(back) else { return };
         for (parameters, adds) in back.trained([Some(&self.weight), self.bias.as_deref()]) {
@@ -178,6 +183,34 @@ impl Operate for LinearBackwardWeight {
 /// Sizes of the layer between x and z, or between their gradients.
 fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value, z: Value) -> layout::Linear {
     layout::Linear::new(at.rows(x), at.width(x), at.width(z))
+}
+
+/// Layers of all activations one after the other, one without a bias, and a residual.
+fn layers(graph: &mut Graph, rows: usize, widths: [usize; 5]) -> Value {
+    let mut x = graph.rows("rows", rows, widths[0]);
+    for (number, (activation, width)) in Activation::ALL.into_iter().zip(&widths[1..]).enumerate() {
+        let module = format!("layer.{number}");
+        let z = graph.linear(&module, x, *width);
+        x = graph.activate(&module, activation, z);
+    }
+    let one = graph.product("one", "one.weight", x, widths[4]);
+    let two = graph.linear("two", x, widths[4]);
+    let two = graph.add(two, one);
+    graph.classified(two, 7)
+}
+
+/// Rows of vec4s and others, of one tile and of several, above 500 rows; biases alone; weights that are stored in bf16.
+pub(super) fn samples() -> Vec<Sample> {
+    let layers = |rows: usize, widths: [usize; 5]| {
+        let name = format!("linear layers, {rows} rows of {widths:?}");
+        Sample::of(name, [rows, 1], |graph| layers(graph, 1, widths))
+    };
+    vec![
+        layers(9, [13, 22, 31, 5, 7]),
+        layers(130, [36, 32, 64, 132, 8]),
+        layers(520, [5, 12, 9, 4, 16]).training(|name| name.ends_with("bias")),
+        layers(33, [8, 20, 36, 12, 16]).training(|name| name.ends_with("weight")).in_bf16(),
+    ]
 }
 
 /// Folded into a linear layer, so that its result is not read and written once more.
@@ -300,7 +333,8 @@ impl Pass<'_> {
             }
         };
         let kernel = family.variant(form | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
-        Draft { kernel, memory, constants, invocations, workgroup, bytes }.dispatch(engine, 4, shape)
+        let flops = 2 * [shape.rows, shape.inputs, shape.outputs].map(u64::from).iter().product::<u64>();
+        Draft { kernel, memory, constants, invocations, workgroup, bytes, flops }.dispatch(engine, 4, shape)
     }
 }
 

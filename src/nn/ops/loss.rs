@@ -5,7 +5,7 @@ use crate::engine::kernels::{SOFTMAX_CROSS_ENTROPY, TALLY};
 use crate::engine::layout::{Loss, Verdict};
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
 /// The loss of each row, and the gradient of the logits, which it makes at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +97,18 @@ fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss {
     }
 }
 
+/// A class alone, a few, and a vocabulary.
+pub(super) fn samples() -> Vec<Sample> {
+    let losses = |rows: usize, classes: usize| {
+        let network = |graph: &mut Graph| {
+            let x = graph.rows("rows", 1, 3);
+            graph.classified(x, classes)
+        };
+        Sample::of(format!("losses, {rows} rows of {classes} classes"), [rows, 1], network)
+    };
+    vec![losses(5, 1), losses(130, 6), losses(7, 1025), losses(3, 30_522)]
+}
+
 /// Softmax cross-entropy of each row. Memory: z, labels, dz, verdicts (8 bytes a row), position. [`tally`] adds the verdicts
 /// up. An evaluation does not train: it leaves dz alone.
 ///
@@ -127,6 +139,7 @@ pub fn tally(engine: &Engine, shape: &Loss, memory: [Range; 3]) -> Result<Dispat
         invocations: 1,
         workgroup: engine.sizes().tally,
         bytes: 8 * u64::from(shape.rows),
+        flops: 0,
     };
     operation.dispatch(engine, 3, shape)
 }

@@ -39,7 +39,7 @@ pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
 
 use super::Error;
-use super::graph::{Backward, Placing, Value};
+use super::graph::{Backward, Graph, Nodes, Placing, Sample, Value};
 use crate::engine::Dispatch;
 use draft::{Constants, Draft, elements, lanes, or_aside, read_as, switch};
 
@@ -104,6 +104,11 @@ pub(super) trait Operate {
         Vec::new()
     }
 
+    /// The shapes of these parameters, in their order.
+    fn shapes(&self, _nodes: &Nodes) -> Vec<Vec<usize>> {
+        Vec::new()
+    }
+
     /// Whether it gives other values at every step.
     fn drops(&self) -> bool {
         false
@@ -137,6 +142,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.params()),* }
             }
 
+            fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
+                match self { $(Operation::$name(operation) => operation.shapes(nodes)),* }
+            }
+
             fn drops(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.drops()),* }
             }
@@ -163,4 +172,46 @@ operations! {
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
     SoftmaxCrossEntropy, Tally,
+}
+
+/// A layer of an encoder at the sizes of training, with nearly every operation in it: so many sequences of so many tokens.
+pub fn sample_at_size([sequences, tokens]: [usize; 2]) -> Sample {
+    const WIDTH: usize = 384;
+    let network = |graph: &mut Graph| {
+        let [words, types, mask] = ["tokens", "types", "mask"].map(|name| graph.words(name, tokens));
+        let tables = [Table::new("tokens", 30_522), Table::new("positions", tokens)];
+        let x = graph.embedding(words, tables, Some((types, Table::new("types", 2))), WIDTH);
+        let x = graph.layer_norm("norm", x, 1e-12);
+        let x = graph.dropout(x, 0.1, 0);
+        let qkv = graph.linear("qkv", x, 3 * WIDTH);
+        let heads = Heads { count: 12, sight: Sight::Both, dropout: 0.0, stream: 0 };
+        let attended = graph.attention("attention", qkv, mask, heads);
+        let attended = graph.linear("output", attended, WIDTH);
+        let x = graph.add(attended, x);
+        let up = graph.linear("up", x, 4 * WIDTH);
+        let up = graph.activate("up", Activation::Gelu, up);
+        let down = graph.linear("down", up, WIDTH);
+        let x = graph.add(down, x);
+        let x = graph.activate("last", Activation::Tanh, x);
+        let pooled = graph.mean_pool(x, mask);
+        graph.classified(pooled, 8)
+    };
+    let name = format!("a layer of an encoder, {sequences} of {tokens} tokens");
+    Sample::of(name, [sequences, tokens], network).words("tokens", 30_522).words("types", 2)
+}
+
+/// Small networks, in which every operation is tried at sizes that fill nothing evenly, and at those at which drivers have
+/// gone wrong.
+pub fn samples() -> Vec<Sample> {
+    let all = [
+        linear::samples(),
+        activate::samples(),
+        layer_norm::samples(),
+        attention::samples(),
+        embedding::samples(),
+        pool::samples(),
+        dropout::samples(),
+        loss::samples(),
+    ];
+    all.into_iter().flatten().collect()
 }

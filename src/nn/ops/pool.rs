@@ -5,7 +5,7 @@ use crate::engine::kernels::{Family, MEAN_POOL, MEAN_POOL_BACKWARD};
 use crate::engine::layout::Pool;
 use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
-use crate::nn::graph::{Backward, Form, Graph, Placing, Value};
+use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
 /// A row for each example: the mean over those that the mask leaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +72,21 @@ impl Operate for MeanPoolBackward {
 fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value) -> Pool {
     let (batch, context) = (counted(at.examples()), counted(at.context()));
     Pool { batch, context, quads: counted(quads(at.width(x))), ..Pool::default() }
+}
+
+/// The mean and the first token of sequences with padding.
+pub(super) fn samples() -> Vec<Sample> {
+    let pools = |[examples, context]: [usize; 2], width: usize| {
+        let network = |graph: &mut Graph| {
+            let (x, mask) = (graph.rows("rows", context, 6), graph.words("mask", context));
+            let x = graph.linear("first", x, width);
+            let (mean, first) = (graph.mean_pool(x, mask), graph.first_token(x));
+            let sum = graph.add(mean, first);
+            graph.classified(sum, 5)
+        };
+        Sample::of(format!("pools, {examples} of {context} tokens of {width}"), [examples, context], network)
+    };
+    vec![pools([5, 13], 10), pools([2, 64], 36)]
 }
 
 /// The mean over the tokens that a mask leaves. Memory: x, mask, y. With [`first_tokens`] for a mask: the first token.

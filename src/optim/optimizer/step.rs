@@ -6,16 +6,16 @@ use crate::optim::{Error, LAST_STEP, STEPS_AHEAD};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A step that is ready to go into a submission; see [`Optimizer::next`].
+/// Steps that are ready to go into a submission; see [`Optimizer::next`].
 #[derive(Debug)]
 pub struct Next<'a> {
     /// The table, where it is new, to be written before the program.
     pub uploads: Vec<Upload>,
-    /// The step's stages.
+    /// A step's stages.
     pub program: &'a Prepared,
-    /// The slot of the clock.
+    /// The slot of the clock; of several steps the first's, and the others have those that follow.
     pub slot: u32,
-    /// The schedule's step.
+    /// The schedule's step, of several the first.
     pub step: u64,
     /// To be raised if the uploads do not arrive; [`Submission::lost`](crate::engine::Submission::lost) does that.
     pub lost: Arc<AtomicBool>,
@@ -49,6 +49,48 @@ impl Optimizer {
         self.go(None, Some(encoder))
     }
 
+    /// Writes so many steps into the caller's encoder, one behind the other, with the bits that they have one by one. Before
+    /// each step `gradients` writes what makes its gradients, and is told the step's number. One report comes back, the last
+    /// step's. What holds for [`encode`](Optimizer::encode) holds here too.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), gradus::optim::Error> {
+    /// # let (mut optimizer, device, queue): (gradus::optim::Optimizer, gradus::wgpu::Device, gradus::wgpu::Queue) = todo!();
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// optimizer.encode_many(8, &mut encoder, |encoder, step| {
+    ///     // Your forward and backward passes of this step.
+    /// })?;
+    /// queue.submit([encoder.finish()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Optimizer::encode`]; where one of the steps has no row, nothing is written and no step is taken.
+    pub fn encode_many(
+        &mut self,
+        steps: u32,
+        encoder: &mut wgpu::CommandEncoder,
+        mut gradients: impl FnMut(&mut wgpu::CommandEncoder, u64),
+    ) -> Result<(), Error> {
+        if steps == 0 {
+            return Ok(());
+        }
+        let (mut uploads, first_slot, first) = self.advance(None, steps)?;
+        for (slot, step) in (first_slot..first_slot + steps).zip(first..) {
+            gradients(encoder, step);
+            let report = (step + 1 == self.step).then(|| Report::new(&self.ring, step));
+            let (uploads, lost) = (std::mem::take(&mut uploads), Some(Arc::clone(&self.lost)));
+            let programs = &[self.prepared(None)?];
+            let submission = Submission { uploads, programs, slot, report, lost, ..Submission::default() };
+            if let Err(error) = self.engine.encode(encoder, &submission) {
+                self.step = first;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
     /// As [`Optimizer::encode`], over the parameters that have a gradient.
     ///
     /// # Errors
@@ -62,7 +104,15 @@ impl Optimizer {
     /// # Errors
     /// [`Error::NoRow`] past the loaded rows; [`Error::StaleSelection`].
     pub fn next<'a>(&'a mut self, selection: Option<&'a Selection>) -> Result<Next<'a>, Error> {
-        let (uploads, slot, step) = self.advance(selection)?;
+        self.next_many(selection, 1)
+    }
+
+    /// The same with so many steps, at least one, which may all go into one submission.
+    ///
+    /// # Errors
+    /// As [`next`](Optimizer::next), where one of the steps has no row; none is taken then.
+    pub fn next_many<'a>(&'a mut self, selection: Option<&'a Selection>, steps: u32) -> Result<Next<'a>, Error> {
+        let (uploads, slot, step) = self.advance(selection, steps.max(1))?;
         Ok(Next { uploads, program: self.prepared(selection)?, slot, step, lost: Arc::clone(&self.lost) })
     }
 
@@ -88,10 +138,10 @@ impl Optimizer {
         selection: Option<&Selection>,
         encoder: Option<&mut wgpu::CommandEncoder>,
     ) -> Result<(), Error> {
-        let (uploads, slot, step) = self.advance(selection)?;
+        let (uploads, slot, step) = self.advance(selection, 1)?;
         let program = self.prepared(selection)?;
         let holds_back = self.settings.throttle && encoder.is_none();
-        let report = Some(Report { ring: &self.ring, tag: step });
+        let report = Some(Report::new(&self.ring, step));
         let lost = Some(Arc::clone(&self.lost));
         let submission = Submission { uploads, programs: &[program], slot, report, lost, ..Submission::default() };
         let taken = match encoder {
@@ -109,17 +159,18 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Uploads, slot and number of the coming step; the schedule then stands behind it.
-    fn advance(&mut self, selection: Option<&Selection>) -> Result<(Vec<Upload>, u32, u64), Error> {
+    /// Uploads, first slot and first number of so many coming steps; the schedule then stands behind them.
+    fn advance(&mut self, selection: Option<&Selection>, steps: u32) -> Result<(Vec<Upload>, u32, u64), Error> {
         self.refuse_swapped()?;
         if self.lost.swap(false, Ordering::AcqRel) {
             self.rows.lost();
         }
-        if self.step > LAST_STEP {
-            return Err(Error::StepTooLarge { step: self.step });
+        let last = self.step + u64::from(steps - 1);
+        if last > LAST_STEP {
+            return Err(Error::StepTooLarge { step: last });
         }
-        self.rows.wind(self.step);
-        let slot = self.rows.slot(self.step)?;
+        self.rows.wind(self.step, steps);
+        let slot = self.rows.slots(self.step, steps)?;
         match selection {
             Some(selection) if selection.layout != self.layout => return Err(Error::StaleSelection),
             Some(_) => {}
@@ -128,7 +179,7 @@ impl Optimizer {
         let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm())?;
         let uploads = table.map(|data| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
         let step = self.step;
-        self.step += 1;
+        self.step += u64::from(steps);
         Ok((uploads, slot, step))
     }
 }

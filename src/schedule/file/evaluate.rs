@@ -22,6 +22,15 @@ impl Evaluate {
         }
     }
 
+    /// Steps from where so many are done to the next place where an evaluation may be due, or an epoch ends.
+    pub(in crate::schedule) fn steps_ahead(self, steps: u64, steps_per_epoch: u64) -> u64 {
+        let to_next = |every: u64| every - steps % every;
+        match self {
+            Evaluate::Epochs(_) => to_next(steps_per_epoch),
+            Evaluate::Steps(every) => to_next(steps_per_epoch).min(to_next(every)),
+        }
+    }
+
     pub(super) fn read(top: &mut Section) -> Result<Evaluate, Error> {
         let epochs = top.count("evaluate_every_epochs")?;
         let steps = top.count("evaluate_every_steps")?;

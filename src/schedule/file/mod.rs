@@ -7,6 +7,7 @@ pub(crate) mod as_written;
 pub(super) mod checkpoint;
 pub(super) mod class_spec;
 mod continued;
+pub(super) mod decide;
 pub(super) mod direction;
 pub(super) mod early_stopping;
 mod edge;

@@ -2,6 +2,7 @@
 
 use super::checkpoint::CheckpointSpec;
 use super::class_spec::ClassSpec;
+use super::decide::Decide;
 use super::early_stopping::EarlyStopping;
 use super::evaluate::Evaluate;
 use super::finetuning::Finetuning;
@@ -42,6 +43,8 @@ pub struct Spec {
     pub checkpoint: CheckpointSpec,
     /// `evaluate_every_epochs` or `evaluate_every_steps`.
     pub evaluate: Evaluate,
+    /// `decide`.
+    pub decide: Decide,
     /// What was accepted although it is surely not meant, or says nothing.
     pub warnings: Vec<String>,
     pub(in crate::schedule) place: Place,
@@ -59,7 +62,7 @@ pub enum Phases {
 }
 
 /// The keys of a schedule that is no bare list of phases.
-pub(crate) const SECTIONS: [&str; 9] = [
+pub(crate) const SECTIONS: [&str; 10] = [
     "optimizer",
     "lr_scheduler",
     "laws",
@@ -68,6 +71,7 @@ pub(crate) const SECTIONS: [&str; 9] = [
     "finetuning",
     "evaluate_every_epochs",
     "evaluate_every_steps",
+    "decide",
     "phases",
 ];
 
@@ -117,14 +121,17 @@ impl Spec {
         spec.early_stopping = read_early_stopping(&mut top, &mut spec, is_phased)?;
         spec.checkpoint = CheckpointSpec::read(&mut top, spec.early_stopping.as_ref(), &mut spec.warnings)?;
         spec.evaluate = Evaluate::read(&mut top)?;
+        spec.decide = Decide::read(&mut top)?;
         spec.doubt_directions();
         spec.laws.iter_mut().for_each(|law| law.toward(spec.checkpoint.better));
         Ok(spec)
     }
 
-    /// When each scheduler by class name is stepped, in words.
+    /// When each scheduler by class name is stepped, and when evaluations decide if it is not at once, in words.
     pub fn intervals(&self) -> Vec<String> {
-        self.classes().map(ClassSpec::told_interval).collect()
+        let lag = "decide: an evaluation decides where the next one comes, and keeps its copy at once (lag)";
+        let lag = (self.decide == Decide::Lag).then(|| lag.to_owned());
+        self.classes().map(ClassSpec::told_interval).chain(lag).collect()
     }
 
     /// The schedulers by class name: the first one, then those that begin with a phase.
@@ -165,6 +172,7 @@ impl Spec {
             early_stopping: None,
             checkpoint: CheckpointSpec::default(),
             evaluate: Evaluate::Epochs(1),
+            decide: Decide::Exact,
             warnings: Vec::new(),
             place,
         }
@@ -280,7 +288,7 @@ mod tests {
     #[test]
     fn a_slip_in_a_section_a_missing_one_and_an_empty_one_are_told_apart() {
         let known = "known are optimizer, lr_scheduler, laws, \
-                 early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, phases";
+                 early_stopping, checkpoint, finetuning, evaluate_every_epochs, evaluate_every_steps, decide, phases";
         let optimizer =
             "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
         let lr_scheduler = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";

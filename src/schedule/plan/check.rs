@@ -21,6 +21,14 @@ impl Plan {
             let held = format!("{} plateau laws", cursor.plateaus.len());
             return Err(self.foreign(held, &format!("what this schedule has: {plateaus}")));
         }
+        if let Some(pending) = &cursor.pending {
+            self.check_phase(pending.depth)?;
+            if pending.step > cursor.step || pending.depth > cursor.depth {
+                let held = format!("an evaluation at step {} that has not decided", pending.step);
+                return Err(self.foreign(held, "from before its own step"));
+            }
+            self.check_rates(&pending.rates)?;
+        }
         let Some(best) = &cursor.best else { return Ok(()) };
         self.check_phase(best.depth)?;
         if best.step > cursor.step || best.depth > cursor.depth {

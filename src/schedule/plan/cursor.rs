@@ -5,6 +5,7 @@ use crate::schedule::exact;
 use crate::schedule::file::early_stopping::{Patience, Stop};
 use crate::schedule::law::PlateauState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a run stands: phase, step, patience, best, and each group's rates with the scheduler that moves them.
 ///
@@ -20,8 +21,32 @@ pub struct Cursor {
     pub(super) stop: Option<Stop>,
     pub(super) rates: Rates,
     pub(super) best: Option<Best>,
+    /// The latest evaluation, where it has not decided yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) pending: Option<Pending>,
     /// The states of the plateau laws by short name, in the laws' order.
     pub(super) plateaus: Vec<PlateauState>,
+}
+
+/// An evaluation that has been made and has not decided yet: where the run stood then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pending {
+    pub(super) step: u64,
+    pub(super) depth: usize,
+    pub(super) rates: Rates,
+    /// Its metrics by name, once they are known.
+    pub(super) metrics: Option<Metrics>,
+}
+
+/// Metrics of an evaluation, and what they say at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    #[serde(with = "exact::map")]
+    pub(super) values: BTreeMap<String, f64>,
+    /// Whether it was the best so far.
+    pub(super) is_best: bool,
 }
 
 /// Where a scheduler or an optimizer comes from.
@@ -121,6 +146,16 @@ impl Cursor {
     /// The best validation so far.
     pub fn best(&self) -> Option<BestAt> {
         self.best.as_ref().map(|best| BestAt { step: best.step, depth: best.depth, score: best.score })
+    }
+
+    /// Whether an evaluation has been made whose metrics have not come yet.
+    pub fn awaits_metrics(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.metrics.is_none())
+    }
+
+    /// The step after which an evaluation was made that has not decided yet, where there is one.
+    pub fn undecided(&self) -> Option<u64> {
+        self.pending.as_ref().map(|pending| pending.step)
     }
 
     /// Takes another's best validation to be this one's, for a run whose own best is lost.

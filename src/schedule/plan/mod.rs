@@ -17,6 +17,7 @@ mod written;
 use super::class::Scheduler;
 use super::file::checkpoint::CheckpointSpec;
 use super::file::class_spec::ClassSpec;
+use super::file::decide::Decide;
 use super::file::early_stopping::EarlyStopping;
 use super::file::evaluate::Evaluate;
 use super::file::finetuning::Finetuning;
@@ -25,7 +26,7 @@ use super::file::length::Run;
 use super::file::optimizer_spec::OptimizerSpec;
 use super::file::phase_spec::NewScheduler;
 use super::file::place::Place;
-use super::law::{Law, Plateau};
+use super::law::{Better, Law, Plateau};
 use crate::params::{Field, Group, Param, Row};
 use cursor::{Cursor, Source};
 use std::collections::BTreeMap;
@@ -79,6 +80,7 @@ pub struct Plan {
     early_stopping: Option<EarlyStopping>,
     checkpoint: CheckpointSpec,
     evaluate: Evaluate,
+    decide: Decide,
     /// The groups that the caller begins with; without any, those of phase 0.
     given: Vec<Group>,
     /// Whether the schedule has phases at all.
@@ -192,6 +194,12 @@ impl Plan {
         self.evaluate.is_due(cursor.step, self.run.steps_per_epoch)
     }
 
+    /// Steps that a trainer may take without asking the plan in between: to the end of the epoch, or to the next evaluation
+    /// before it. Neither a phase nor an evaluation comes sooner.
+    pub fn steps_ahead(&self, cursor: &Cursor) -> u64 {
+        self.evaluate.steps_ahead(cursor.step, self.run.steps_per_epoch)
+    }
+
     /// Validations without an improvement that end a phase, where there is early stopping.
     pub fn patience(&self) -> Option<u64> {
         self.early_stopping.as_ref().map(|stopping| stopping.patience)
@@ -200,6 +208,16 @@ impl Plan {
     /// The metric by which a validation is the best.
     pub fn best_by(&self) -> &str {
         &self.checkpoint.monitor
+    }
+
+    /// Whether it is the best by more of that metric, rather than by less.
+    pub fn best_is_higher(&self) -> bool {
+        self.checkpoint.better == Better::Higher
+    }
+
+    /// Whether an evaluation decides where the next one comes, rather than before the next step.
+    pub fn decides_at_a_lag(&self) -> bool {
+        self.decide == Decide::Lag
     }
 
     /// Checkpoints that stay, beside the best one.

@@ -4,6 +4,7 @@ use super::cursor::Source;
 use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, slot};
 use crate::params::{Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
+use crate::schedule::file::decide::Decide;
 use crate::schedule::file::finetuning::Finetuning;
 use crate::schedule::file::generate::implicit;
 use crate::schedule::file::law_spec::LawSpec;
@@ -77,6 +78,7 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
         _ => spec.finetuning.clone(),
     };
     check_limits(spec, &finetuning, &resolved, &mut warnings)?;
+    check_lag(spec, &resolved)?;
     let whole = resolved.len() - 1;
     let last = finetuning.max_depth.map_or(whole, |depth| whole.min(usize::try_from(depth).unwrap_or(whole)));
     warnings.extend(told_cut(spec, &resolved, last));
@@ -96,6 +98,7 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
         early_stopping: spec.early_stopping.clone(),
         checkpoint: spec.checkpoint.clone(),
         evaluate: spec.evaluate,
+        decide: spec.decide,
         given: Vec::new(),
         is_phased: spec.phases != Phases::Everything,
         own_laws: Vec::new(),
@@ -106,6 +109,19 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
 /// What begins anew with a phase: its own, or in an implicit schedule what begins anew at every transition.
 fn at_transition<T: Clone>(own: &Option<T>, every: &Option<T>, number: usize) -> Option<T> {
     own.clone().or_else(|| every.clone().filter(|_| number > 0))
+}
+
+/// A new optimizer forgets the best copy's moments, or not, by what was the best: that has to be known then.
+fn check_lag(spec: &Spec, phases: &[Phase]) -> Result<(), Error> {
+    let new = phases.iter().position(|phase| phase.new_optimizer.is_some());
+    match new.filter(|_| spec.decide == Decide::Lag) {
+        Some(phase) => {
+            let why =
+                format!("does not go with the new_optimizer of phase {phase}, before which the best has to be known");
+            Err(spec.place.unfit("decide", "lag", why))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_run(place: &Place, run: Epochs) -> Result<(), Error> {

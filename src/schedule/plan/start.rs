@@ -69,6 +69,7 @@ impl Plan {
             stop: None,
             rates,
             best: None,
+            pending: None,
             plateaus: vec![PlateauState::default(); self.plateaus().count()],
         })
     }

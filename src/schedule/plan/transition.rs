@@ -27,7 +27,8 @@ pub struct Transition {
     pub to: usize,
     /// Why.
     pub reason: Reason,
-    /// Parameters, moments and applied counts go back to the copy that was kept after so many steps.
+    /// Parameters, moments and applied counts go back to the copy that was kept after so many steps. Where the plan decides
+    /// at a lag: to the best copy of the evaluations up to that after so many steps, if one of them was the best.
     pub restore: Option<u64>,
     /// The parameters that thaw, by place in the model.
     pub thaws: Vec<usize>,
@@ -59,7 +60,8 @@ impl Plan {
     pub(super) fn begin(&self, cursor: &mut Cursor, reason: Reason) -> Result<Transition, Error> {
         let (from, to) = (cursor.depth, cursor.depth + 1);
         let renews = self.phases[to].new_optimizer.is_some();
-        let best = cursor.best.clone().filter(|_| self.finetuning.restore_best);
+        // At a lag it may not be known which evaluation was the best: the groups stay as they are.
+        let best = cursor.best.clone().filter(|_| self.finetuning.restore_best && !self.decides_at_a_lag());
         // Groups of an optimizer that is gone say nothing about the one in force.
         let same_optimizer = best.as_ref().is_some_and(|best| best.rates.optimizer == cursor.rates.optimizer);
         let mut rates = cursor.rates.clone();
@@ -87,7 +89,8 @@ impl Plan {
         cursor.rates = rates;
         cursor.depth = to;
         cursor.patience = Patience { wait: 0, is_complete: false, ..cursor.patience };
-        let restore = best.as_ref().map(|best| best.step);
+        let latest = cursor.undecided().filter(|_| self.restores_best() && self.decides_at_a_lag());
+        let restore = best.as_ref().map(|best| best.step).or(latest);
         let forgets_moments = renews || (best.is_some() && !same_optimizer);
         Ok(Transition { from, to, reason, restore, thaws, forgets_moments })
     }

@@ -1,9 +1,9 @@
 //! What the metrics of a validation decide.
 
-use super::cursor::{Best, Cursor};
+use super::cursor::{Best, Cursor, Metrics, Pending};
 use super::{Plan, slot};
 use crate::schedule::Error;
-use crate::schedule::file::early_stopping::Stop;
+use crate::schedule::file::early_stopping::{Patience, Stop};
 use crate::schedule::law::{Better, PlateauState};
 
 /// What a validation decided.
@@ -19,37 +19,75 @@ pub struct Verdict {
 
 impl Plan {
     /// Takes the metrics of a validation in, by name, after the step that it came after. What it decides depends on
-    /// their values alone.
+    /// their values alone. Where the plan [decides at a lag](Plan::decides_at_a_lag), what the validation before it has to
+    /// say is decided here, and whether this one is the best; call [`decide`](Plan::decide) at the end of the run.
     ///
     /// # Errors
     /// [`Error::NoMetric`] where one that the plan [asks for](Plan::monitors) is not there.
     pub fn validation(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> Result<Verdict, Error> {
-        let value = |name: &str| {
-            let found = metrics.iter().find(|(known, _)| *known == name);
-            // As the reference, which logs in f32.
-            found.map(|(_, value)| f64::from(*value as f32)).ok_or_else(|| Error::NoMetric {
-                monitor: name.to_owned(),
-                known: metrics.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", "),
-            })
-        };
-        for monitor in self.monitors() {
-            value(monitor)?;
+        self.check_metrics(metrics)?;
+        let before = if self.decides_at_a_lag() { self.decide(cursor)? } else { None };
+        self.evaluated(cursor);
+        let is_best = self.measured(cursor, metrics)?;
+        let now = if self.decides_at_a_lag() { before } else { self.decide(cursor)? };
+        let moves_rates = now.is_some_and(|verdict| verdict.moves_rates);
+        Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
+    }
+
+    /// Notes that an evaluation is made of where the cursor stands, whose metrics [`measured`](Plan::measured) brings and
+    /// by which [`decide`](Plan::decide) decides. The one before it has decided.
+    pub fn evaluated(&self, cursor: &mut Cursor) {
+        let (step, depth, rates) = (cursor.step, cursor.depth, cursor.rates.clone());
+        cursor.pending = Some(Pending { step, depth, rates, metrics: None });
+    }
+
+    /// Brings the metrics of the evaluation that waits for them: whether it is the best so far. Nothing else follows from
+    /// them yet, so it does not matter when they come.
+    ///
+    /// # Errors
+    /// [`Error::NoMetric`] where one that the plan [asks for](Plan::monitors) is not there.
+    pub fn measured(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> Result<bool, Error> {
+        self.check_metrics(metrics)?;
+        let Some(mut pending) = cursor.pending.take_if(|pending| pending.metrics.is_none()) else { return Ok(false) };
+        // As the reference, which logs in f32.
+        let values = metrics.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value as f32)));
+        let mut metrics = Metrics { values: values.collect(), is_best: false };
+        let score = metrics.values.get(&self.checkpoint.monitor).copied();
+        if let Some(score) = score.filter(|score| self.beats(*score, cursor.best.as_ref())) {
+            metrics.is_best = true;
+            let Pending { step, depth, rates, .. } = &pending;
+            cursor.best = Some(Best { step: *step, depth: *depth, score, rates: rates.clone() });
         }
-        let is_last = cursor.depth >= self.last;
+        let is_best = metrics.is_best;
+        pending.metrics = Some(metrics);
+        cursor.pending = Some(pending);
+        Ok(is_best)
+    }
+
+    /// Decides by the evaluation whose metrics have come and that has not decided yet; `None` where there is none. One of
+    /// a phase that has ended since counts for no patience, and moves no scheduler that began since.
+    ///
+    /// # Errors
+    /// A scheduler by class name that has no next value.
+    pub fn decide(&self, cursor: &mut Cursor) -> Result<Option<Verdict>, Error> {
+        let Some(pending) = cursor.pending.take_if(|pending| pending.metrics.is_some()) else { return Ok(None) };
+        let Pending { step, depth, rates, metrics: Some(Metrics { values, is_best }) } = pending else {
+            return Ok(None);
+        };
+        let value = |name: &str| values.get(name).copied().ok_or_else(|| self.no_metric(name, values.keys()));
         if let Some(stopping) = &self.early_stopping {
-            let stop = stopping.check(&mut cursor.patience, value(&stopping.monitor)?, is_last);
+            let mut patience = cursor.patience;
+            let stop = stopping.check(&mut patience, value(&stopping.monitor)?, depth >= self.last);
+            // Patience starts anew with a phase, and the best score does not.
+            let is_of_phase = depth == cursor.depth;
+            cursor.patience = if is_of_phase { patience } else { Patience { best: patience.best, ..cursor.patience } };
             cursor.stop = cursor.stop.or(stop);
         }
-        let score = value(&self.checkpoint.monitor).ok();
-        let is_best = score.is_some_and(|score| self.beats(score, cursor.best.as_ref()));
-        if let Some(score) = score.filter(|_| is_best) {
-            let (step, depth, rates) = (cursor.step, cursor.depth, cursor.rates.clone());
-            cursor.best = Some(Best { step, depth, score, rates });
-        }
         let before = (cursor.rates.values.clone(), cursor.plateaus.clone());
-        if let Some(moving) = &mut cursor.rates.scheduler {
+        let source_then = rates.scheduler.as_ref().map(|moving| moving.source);
+        if let Some(moving) = cursor.rates.scheduler.as_mut().filter(|moving| Some(moving.source) == source_then) {
             let scheduled = &self.schedulers[&slot(moving.source)];
-            let is_due = scheduled.spec.is_due(cursor.step.saturating_sub(1), self.run.steps_per_epoch);
+            let is_due = scheduled.spec.is_due(step.saturating_sub(1), self.run.steps_per_epoch);
             if scheduled.spec.needs_metrics() && is_due {
                 let metric = value(self.monitor_of(&scheduled.spec))?;
                 scheduled.step(&mut moving.state, &mut cursor.rates.values, Some(metric))?;
@@ -60,7 +98,18 @@ impl Plan {
         }
         let reductions = |states: &[PlateauState]| states.iter().map(PlateauState::reductions).collect::<Vec<_>>();
         let moves_rates = before.0 != cursor.rates.values || reductions(&before.1) != reductions(&cursor.plateaus);
-        Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
+        Ok(Some(Verdict { is_best, moves_rates, stop: cursor.stop }))
+    }
+
+    fn check_metrics(&self, metrics: &[(&str, f64)]) -> Result<(), Error> {
+        let known = || metrics.iter().map(|(known, _)| *known);
+        let missing = self.monitors().into_iter().find(|monitor| !known().any(|name| name == *monitor));
+        missing.map_or(Ok(()), |monitor| Err(self.no_metric(monitor, known())))
+    }
+
+    fn no_metric(&self, monitor: &str, known: impl Iterator<Item = impl AsRef<str>>) -> Error {
+        let known: Vec<String> = known.map(|name| name.as_ref().to_owned()).collect();
+        Error::NoMetric { monitor: monitor.to_owned(), known: known.join(", ") }
     }
 
     /// Takes in the metrics of a test behind the run's last step, at which no evaluation is due. In a run without phases it

@@ -41,6 +41,9 @@ impl Plan {
             Evaluate::Epochs(every) => file.with("evaluate_every_epochs", every),
             Evaluate::Steps(every) => file.with("evaluate_every_steps", every),
         };
+        if self.decides_at_a_lag() {
+            file = file.with("decide", "lag");
+        }
         if self.is_phased {
             file = file.with("finetuning", Raw::from(&self.finetuning)).with("phases", self.phases_raw());
         }

@@ -24,14 +24,18 @@ impl Trainer {
     /// From the device.
     pub fn evaluate_now(&mut self) -> Result<Evaluation, Error> {
         self.drain()?;
-        let steps = self.submit_test()?;
+        let steps = self.submit_test(false)?;
         self.engine.wait()?;
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
     /// Evaluates, and where that decides something, waits for the metrics and decides.
     pub(super) fn evaluate(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
-        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
+        if self.plan.decides_at_a_lag() {
+            return self.evaluate_at_a_lag(tell);
+        }
+        let Some(done) = self.tested(tell)? else { return Ok(()) };
+        let metrics = metrics(&done);
         let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
         if verdict.is_best && self.plan.restores_best() {
             self.best.keep(&self.optimizer)?;
@@ -48,36 +52,45 @@ impl Trainer {
     /// Tests what the run ends with, where the plan evaluates at other steps. In a run without phases that may be the best;
     /// it decides nothing else.
     pub(super) fn test_end(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
-        let Some(metrics) = self.tested(tell)? else { return Ok(()) };
-        if self.plan.end(&mut self.cursor, &metrics) { self.write_best(tell) } else { Ok(()) }
+        self.decide(tell)?;
+        let Some(done) = self.tested(tell)? else { return Ok(()) };
+        if self.plan.end(&mut self.cursor, &metrics(&done)) { self.write_best(tell) } else { Ok(()) }
     }
 
     /// Tests, and where that decides something, waits for the metrics.
-    fn tested(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<[(&'static str, f64); 3]>, Error> {
-        // An evaluation is never left out: the host sleeps until a slot is free, while the device works.
-        while !self.results.has_free_slot() {
-            self.engine.throttle();
-            self.collect(tell)?;
-        }
-        let steps = self.submit_test()?;
+    fn tested(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
+        self.free_result(tell)?;
+        let steps = self.submit_test(false)?;
         if !self.decides() {
             return Ok(None);
         }
         self.engine.wait()?;
-        let done = self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps })?;
-        let [train_loss, val_loss, val_accuracy] = METRICS;
-        Ok(Some([(train_loss, done.train_loss), (val_loss, done.val_loss), (val_accuracy, done.val_accuracy)]))
+        self.collect(tell)?.filter(|done| done.steps == steps).ok_or(Error::NoReport { steps }).map(Some)
     }
 
-    /// Submits the test; steps done before it. There is a free slot for its report.
-    fn submit_test(&mut self) -> Result<u64, Error> {
+    /// An evaluation is never left out: the host sleeps until a slot is free, while the device works.
+    pub(super) fn free_result(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+        while !self.results.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        Ok(())
+    }
+
+    /// Submits the test; steps done before it. There is a free slot for its report. Where it `is_judged` the device keeps the
+    /// best copy by it, if it does so in this run at all.
+    pub(super) fn submit_test(&mut self, is_judged: bool) -> Result<u64, Error> {
         self.make_test()?;
         let steps = self.cursor.step();
-        let report = Some(Report { ring: &self.results, tag: steps });
+        let mut behind = Vec::new();
+        if let Some(judge) = self.judge.as_ref().filter(|_| is_judged) {
+            behind = vec![&judge.program, self.best.keep_where(&self.optimizer, &judge.standing)?];
+        }
+        let report = Some(Report::new(&self.results, steps));
         // Where averages are kept, they are what is tested.
         let swap = self.optimizer.swap()?;
         if let Some(test) = &self.test {
-            test.submit(&self.engine, swap, report)?;
+            test.submit(&self.engine, (swap, &behind), report)?;
         }
         self.evaluating.push_back(Evaluating {
             steps,
@@ -91,6 +104,12 @@ impl Trainer {
     fn decides(&self) -> bool {
         self.plan.needs_metrics() || self.checkpoints.is_some() || self.best_file.is_some()
     }
+}
+
+/// An evaluation's metrics, by name.
+pub(super) fn metrics(done: &Evaluation) -> [(&'static str, f64); 3] {
+    let [train_loss, val_loss, val_accuracy] = METRICS;
+    [(train_loss, done.train_loss), (val_loss, done.val_loss), (val_accuracy, done.val_accuracy)]
 }
 
 /// What a test found, from its report.

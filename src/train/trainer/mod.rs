@@ -1,6 +1,8 @@
 //! The trainer.
 
 mod evaluations;
+mod lag;
+mod pace;
 mod programs;
 mod reports;
 mod steps;
@@ -10,14 +12,16 @@ pub(super) use programs::step_of;
 use super::best_file::BestFile;
 use super::checkpoint::{Checkpoints, Unwritten};
 use super::event::Event;
+use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
 use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Range, Ring};
-use crate::optim::{Best, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Forecast, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, METRICS};
+use pace::Pace;
 use programs::rings;
 use reports::Taken;
 use std::collections::VecDeque;
@@ -26,6 +30,7 @@ use std::collections::VecDeque;
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
 /// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
+/// By a plan that [decides at a lag](Plan::decides_at_a_lag) it does not wait there either, but for the bytes of files.
 pub struct Trainer {
     pub(super) engine: Engine,
     pub(super) config: Config,
@@ -34,15 +39,19 @@ pub struct Trainer {
     pub(super) parameters: Parameters,
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
+    /// Who finds the best evaluation on the device, where the host does not.
+    pub(super) judge: Option<Judge>,
     pub(super) checkpoints: Option<Checkpoints>,
     /// The checkpoint of the best evaluation so far, where it could not be written.
     pub(super) unwritten: Option<Unwritten>,
     pub(super) best_file: Option<BestFile>,
     /// [`Task::settings`].
     pub(super) model: Vec<(String, String)>,
-    task: Box<dyn Placed>,
+    pub(super) task: Box<dyn Placed>,
+    /// How many steps go into a submission.
+    pace: Pace,
     /// The programs of a step and of a test; made when first needed.
-    step: Option<Prepared>,
+    pub(super) step: Option<Prepared>,
     test: Option<Testing>,
     /// [`Parameters::uploads`] when they were made.
     uploads: u64,
@@ -54,7 +63,7 @@ pub struct Trainer {
     skipped_before: u64,
     last_reported: u64,
     /// Learning rates of the loaded rows that are still to come, `[steps, groups]`, the next step's last.
-    coming_lrs: Vec<f64>,
+    pub(super) coming_lrs: Vec<f64>,
     /// The last step's, a group each.
     lrs: Vec<f64>,
     /// Steps whose reports have not arrived.
@@ -62,6 +71,8 @@ pub struct Trainer {
     optimizer_bytes: u64,
     /// Losses of steps that were not finite.
     lost_losses: u64,
+    /// What checkpoints say of how the run was checked.
+    pub(super) checked: Option<String>,
 }
 
 impl Trainer {
@@ -86,6 +97,7 @@ impl Trainer {
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
         check_storage(&config, &plan, &params)?;
+        check_room_for_best(&config, &plan, &params)?;
         let cursor = plan.start()?;
 
         let page_bytes = config.settings.page_bytes;
@@ -96,10 +108,11 @@ impl Trainer {
         let optimizer = Optimizer::new(engine, &parameters, &plan.groups(&cursor)?, config.settings)?;
         let model = task.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let task = task.place(engine, &config)?;
-        let (progress, results) = rings(engine, &*task, &optimizer)?;
+        let (progress, results) = rings(engine, &config, &*task, &optimizer)?;
         Ok(Trainer {
             engine: engine.clone(),
             best: Best::new(config.best_device_limit_bytes),
+            judge: Judge::of(engine, &plan, &*task)?,
             checkpoints: None,
             unwritten: None,
             best_file: None,
@@ -108,6 +121,7 @@ impl Trainer {
             cursor,
             parameters,
             optimizer,
+            pace: Pace::new(config.steps_per_submission),
             step: None,
             test: None,
             uploads: 0,
@@ -122,6 +136,7 @@ impl Trainer {
             under_way: VecDeque::new(),
             optimizer_bytes: 0,
             lost_losses: 0,
+            checked: None,
             config,
         })
     }
@@ -178,6 +193,11 @@ impl Trainer {
         Ok(self.optimizer.load_state(optimizer)?)
     }
 
+    /// What checkpoints are to say of how kernels and gradients were held against the host.
+    pub fn note_checked(&mut self, told: &str) {
+        self.checked = Some(told.to_owned());
+    }
+
     /// Whether the run is over: its last epoch is done, or a metric has ended it.
     pub fn is_over(&self) -> bool {
         self.cursor.stop().is_some() || self.cursor.step() >= self.plan.steps()
@@ -194,15 +214,16 @@ impl Trainer {
         self.settle(&mut tell)
     }
 
-    /// One step and what belongs to it: the phase that begins before it, and the evaluation and the checkpoint behind it
-    /// where they are due.
+    /// The steps of one submission and what belongs to them: the phase that begins before them, and the evaluation and the
+    /// checkpoint behind them where they are due. How many steps there are is
+    /// [`Config::steps_per_submission`]'s to say.
     ///
     /// # Errors
     /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
     /// checkpoint and no file of it is written.
     /// Where the schedule has no rates for a step, what was trained so far is in a checkpoint before the error is given.
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
-        let advanced = self.advance_by_one(&mut tell);
+        let advanced = self.go_on(&mut tell);
         if let Err(Error::Schedule(_)) = &advanced {
             // What else goes wrong now is of no use to who has to mend the schedule.
             drop(self.checkpoint_now(&mut tell));
@@ -210,11 +231,17 @@ impl Trainer {
         advanced
     }
 
-    fn advance_by_one(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
+    fn go_on(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         if let Some(began) = self.begin_phase()? {
             tell(&Event::Phase(began));
         }
-        self.train_step()?;
+        let steps = self.steps_at_once()?;
+        // One step may go without a report. Those of several are enough for the device, and each of them is told.
+        while steps > 1 && !self.progress.has_free_slot() {
+            self.engine.throttle();
+            self.collect(tell)?;
+        }
+        self.train_steps(steps)?;
         self.collect(tell)?;
         while self.is_far_ahead() {
             self.engine.throttle();
@@ -242,6 +269,18 @@ fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Whether the device may hold all of the best copy, where the host is not to have any part of it.
+fn check_room_for_best(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
+    if !plan.decides_at_a_lag() || !plan.restores_best() {
+        return Ok(());
+    }
+    let forecast = Forecast::of(&[plan.row_of(plan.phases().len())], &config.settings);
+    let of = |place: &usize| forecast.with_precision(config.precision(&params[*place])).best_bytes([&params[*place]]);
+    let bytes = plan.phases().iter().flat_map(|phase| &phase.params).map(of).sum();
+    let limit_bytes = config.best_device_limit_bytes;
+    if bytes > limit_bytes { Err(Error::NoRoomForBest { bytes, limit_bytes }) } else { Ok(()) }
 }
 
 fn check_metrics(plan: &Plan) -> Result<(), Error> {

@@ -5,9 +5,9 @@ use crate::engine::layout::StatsBlock;
 use crate::engine::{Engine, Prepared, Program, Range, Ring};
 use crate::nn::ops::write_squares;
 use crate::optim::{Optimizer, Parameters};
-use crate::train::Error;
 use crate::train::task::{Placed, gradient_of};
 use crate::train::test::Testing;
+use crate::train::{Config, Error};
 
 /// Stands where a program has not been made.
 static NOTHING: Program = Program { label: String::new(), dispatches: Vec::new() };
@@ -30,10 +30,11 @@ impl Trainer {
         self.forget_rows();
     }
 
-    pub(super) fn make_step(&mut self) -> Result<(), Error> {
+    pub(crate) fn make_step(&mut self) -> Result<(), Error> {
         self.forget_old_values();
         if self.step.is_none() {
             self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
+            self.pace.forget(self.optimizer.next_step());
         }
         Ok(())
     }
@@ -61,7 +62,7 @@ impl Trainer {
     pub(crate) fn take_over(&mut self, mut optimizer: Optimizer) -> Result<(), Error> {
         self.skipped_before = self.skipped_steps()?;
         optimizer.go_to_step(self.cursor.step())?;
-        (self.progress, self.results) = rings(&self.engine, &*self.task, &optimizer)?;
+        (self.progress, self.results) = rings(&self.engine, &self.config, &*self.task, &optimizer)?;
         self.optimizer = optimizer;
         Ok(())
     }
@@ -97,7 +98,13 @@ pub(crate) fn step_of(
 }
 
 /// What comes back from steps, and from evaluations.
-pub(super) fn rings(engine: &Engine, task: &dyn Placed, optimizer: &Optimizer) -> Result<(Ring, Ring), Error> {
-    let (trained, stats) = (task.trained(), optimizer.stats_range());
-    Ok((engine.ring(vec![trained.clone(), stats.clone()])?, engine.ring(vec![trained, task.tested(), stats])?))
+pub(super) fn rings(
+    engine: &Engine,
+    config: &Config,
+    task: &dyn Placed,
+    optimizer: &Optimizer,
+) -> Result<(Ring, Ring), Error> {
+    let (trained, stats, most) = (task.trained(), optimizer.stats_range(), config.steps_per_submission.most());
+    let progress = engine.ring_with_room(vec![trained.clone(), stats.clone()], most as usize)?;
+    Ok((progress, engine.ring(vec![trained, task.tested(), stats])?))
 }

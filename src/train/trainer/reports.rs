@@ -1,13 +1,14 @@
 //! Reports of steps and evaluations, told as they arrive.
 
 use super::Trainer;
-use super::evaluations::evaluation;
+use super::evaluations::{evaluation, metrics};
 use crate::engine::Delivery;
 use crate::engine::layout::Metrics;
 use crate::train::Error;
 use crate::train::event::{Evaluation, Event, Progress};
 use crate::train::finite::check_finite;
 use std::path::Path;
+use std::time::Instant;
 
 /// What a step's report does not say itself.
 #[derive(Clone, Debug)]
@@ -15,6 +16,9 @@ pub(super) struct Taken {
     pub(super) step: u64,
     pub(super) phase: usize,
     pub(super) lrs: Vec<f64>,
+    /// When its submission began, which holds so many steps.
+    pub(super) submitted: Instant,
+    pub(super) beside: u64,
 }
 
 impl Trainer {
@@ -38,7 +42,7 @@ impl Trainer {
 
     /// Tells what has arrived; the last evaluation among it.
     pub(super) fn collect(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
-        let Trainer { engine, optimizer, progress, under_way, last_reported, .. } = self;
+        let Trainer { engine, optimizer, progress, under_way, last_reported, pace, .. } = self;
         let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
         let mut lost_losses = 0;
         engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
@@ -51,18 +55,24 @@ impl Trainer {
             while under_way.front().is_some_and(|taken| taken.step < tag) {
                 under_way.pop_front();
             }
-            if let Some(Taken { phase, lrs, .. }) = under_way.pop_front() {
+            if let Some(Taken { phase, lrs, submitted, beside, .. }) = under_way.pop_front() {
+                // Where the device does not tell, the time until the report came is more than the steps took.
+                let told = device_seconds.filter(|seconds| *seconds > 0.0);
+                pace.learn(tag, told.unwrap_or_else(|| submitted.elapsed().as_secs_f64() / beside as f64));
                 tell(&Event::Step(Progress { step: tag, phase, lrs, loss: metrics.loss, stats }));
             }
             Ok::<(), Error>(())
         })?;
         self.look_over(lost_losses)?;
-        let Trainer { engine, results, evaluating, .. } = self;
+        let Trainer { engine, results, evaluating, plan, cursor, .. } = self;
         let mut last = None;
         engine.collect(results, |delivery| {
             if let Some(evaluating) = evaluating.pop_front() {
                 let evaluation = evaluation(evaluating, delivery.bytes, steps_per_epoch, skipped_before);
                 tell(&Event::Evaluation(evaluation));
+                if cursor.undecided() == Some(evaluation.steps) {
+                    plan.measured(cursor, &metrics(&evaluation))?;
+                }
                 last = Some(evaluation);
             }
             Ok::<(), Error>(())

@@ -1,4 +1,4 @@
-//! Steps: the plan's rows, and one submission each.
+//! Steps: the plan's rows, and submissions of one step or several.
 
 use super::Trainer;
 use super::reports::Taken;
@@ -6,6 +6,7 @@ use crate::engine::{Prepared, Report, Ring, Submission};
 use crate::optim::{Next, STEPS_AHEAD};
 use crate::train::Error;
 use crate::train::event::Began;
+use std::time::Instant;
 
 /// Bytes that steps not yet reported may have uploaded, where each step uploads rows.
 const BYTES_AHEAD: u64 = 64 << 20;
@@ -17,42 +18,62 @@ impl Trainer {
     /// From the device.
     pub fn take_step(&mut self) -> Result<Option<Began>, Error> {
         let began = self.begin_phase()?;
-        self.train_step()?;
+        self.train_steps(1)?;
         Ok(began)
     }
 
-    pub(super) fn train_step(&mut self) -> Result<(), Error> {
-        if self.coming_lrs.is_empty() {
-            self.load_rows()?;
+    /// Steps of the next submission: as many as the pace allows, up to where the host is needed.
+    pub(super) fn steps_at_once(&mut self) -> Result<u64, Error> {
+        self.make_step()?;
+        self.load_missing_rows()?;
+        if self.task.upload_bytes() > 0 {
+            return Ok(1);
         }
-        let (step, phase) = (self.optimizer.next_step(), self.cursor.depth());
-        self.submit_step(None)?;
-        self.optimizer_bytes += self.optimizer.program()?.bytes();
-        self.plan.step(&mut self.cursor)?;
+        let loaded = (self.coming_lrs.len() / self.optimizer.groups().count().max(1)) as u64;
+        let most = self.pace.steps().min(loaded).min(self.plan.steps_ahead(&self.cursor)).max(1);
+        let step = self.cursor.step();
+        let needs_host =
+            |steps: &u64| self.has_checkpoint_at(step + steps) || !self.task.uploads(step + steps).is_empty();
+        Ok((1..most).find(needs_host).unwrap_or(most))
+    }
+
+    /// So many steps, in one submission. There are rows for them.
+    pub(super) fn train_steps(&mut self, steps: u64) -> Result<(), Error> {
+        self.load_missing_rows()?;
+        let (first, phase, submitted) = (self.optimizer.next_step(), self.cursor.depth(), Instant::now());
+        self.submit_steps(steps, None)?;
+        self.optimizer_bytes += steps * self.optimizer.program()?.bytes();
         let groups = self.optimizer.groups().count();
-        self.lrs = self.coming_lrs.split_off(self.coming_lrs.len() - groups);
-        self.under_way.push_back(Taken { step, phase, lrs: self.lrs.clone() });
+        for step in first..first + steps {
+            self.plan.step(&mut self.cursor)?;
+            self.lrs = self.coming_lrs.split_off(self.coming_lrs.len() - groups);
+            self.under_way.push_back(Taken { step, phase, lrs: self.lrs.clone(), submitted, beside: steps });
+        }
         Ok(())
     }
 
-    /// The step whose row the optimizer has next, reported to this ring, or to that of the run.
-    pub(crate) fn submit_step(&mut self, ring: Option<&Ring>) -> Result<(), Error> {
+    /// The steps whose rows the optimizer has next, each reported to this ring, or to that of the run.
+    pub(crate) fn submit_steps(&mut self, steps: u64, ring: Option<&Ring>) -> Result<(), Error> {
         self.make_step()?;
-        let Next { mut uploads, program, slot, step, lost } = self.optimizer.next(None)?;
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        let Next { mut uploads, program, slot, step, lost } = self.optimizer.next_many(None, steps)?;
         uploads.extend(self.task.uploads(step));
-        let report = Some(Report { ring: ring.unwrap_or(&self.progress), tag: step });
-        let programs: &[&Prepared] = match &self.step {
-            Some(step) => &[step, program],
-            None => &[program],
-        };
-        let lost = Some(lost);
-        let submission = Submission { uploads, programs, slot, report, lost, ..Submission::default() };
+        let of_step: Vec<&Prepared> = self.step.iter().chain([program]).collect();
+        let programs = of_step.repeat(steps as usize);
+        let slots: Vec<u32> = (slot..slot + steps).flat_map(|slot| of_step.iter().map(move |_| slot)).collect();
+        let report = Some(Report { ring: ring.unwrap_or(&self.progress), tag: step, parts: steps as usize });
+        let (programs, slots, lost) = (&programs[..], &slots[..], Some(lost));
+        let submission = Submission { uploads, programs, slots, report, lost, ..Submission::default() };
         let submitted = self.engine.submit(&submission);
         if submitted.is_err() {
-            // A step that was not taken does not count.
+            // Steps that were not taken do not count.
             self.optimizer.go_to_step(step)?;
         }
         Ok(submitted?)
+    }
+
+    fn load_missing_rows(&mut self) -> Result<(), Error> {
+        if self.coming_lrs.is_empty() { self.load_rows() } else { Ok(()) }
     }
 
     /// Loads the plan's rows of the steps to come.

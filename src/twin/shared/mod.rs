@@ -20,6 +20,7 @@ mod pool;
 mod rng;
 mod rounding;
 mod squares;
+mod standing;
 mod table;
 mod tokens;
 
@@ -46,6 +47,7 @@ pub use pool::Pool;
 pub use rng::{pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
+pub use standing::{Span, Standing};
 pub use table::{
     AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, TABLE_HEADER_BYTES, TableHeader, TableRow,
     split_table,

@@ -1,0 +1,149 @@
+//! What kernels are tried with that are in no network and in no update: those that draw batches, that judge an evaluation, and
+//! that copy.
+
+use super::bed::noise;
+use super::trial::{JUNK, Trial};
+use crate::engine::kernels::{COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP};
+use crate::engine::layout::{
+    Gather, GatherCached, GatherSequences, GatherTokens, Metrics, Position, Span, Standing, TYPE_SHIFT, TableHeader,
+    TableRow, pcg,
+};
+use crate::engine::{Engine, Sizes, row_of};
+
+/// Examples of the set, rows of a micro-batch, micro-batches of a step, tokens of an example, and the step.
+const SIZES: [[u32; 5]; 4] = [[7, 3, 1, 9, 0], [65, 13, 2, 5, 4], [200, 9, 3, 64, 11], [500, 70, 1, 1, 6]];
+
+fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
+    bytemuck::cast_slice(&[record]).to_vec()
+}
+
+fn words(seed: u32, count: u32) -> Vec<u32> {
+    (0..count).map(|at| pcg(at ^ pcg(seed))).collect()
+}
+
+fn junk(count: u32) -> Vec<u32> {
+    vec![JUNK.to_bits(); count as usize]
+}
+
+fn table(first_step: u32) -> Vec<u32> {
+    [record(TableHeader { first_step, groups: 1, ..TableHeader::default() }), record(TableRow::default())].concat()
+}
+
+/// Trials with an engine's sizes.
+pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
+    let sizes = engine.sizes();
+    let mut all: Vec<Trial> = Vec::new();
+    for [samples, rows, micro_batches, context, step] in SIZES {
+        for shuffle in [true, false] {
+            let steps_per_epoch = samples.div_ceil(rows * micro_batches);
+            let (slot, seed, micro) = (step.min(2), samples, micro_batches - 1);
+            let clock = vec![0; 4];
+            let mut of = |family: &'static Family, memory: Vec<Vec<u32>>, invocations: u32| {
+                let constants = vec![("WORKGROUP", f64::from(sizes.gather)), ("SHUFFLE", f64::from(u8::from(shuffle)))];
+                let grid = row_of(invocations.div_ceil(sizes.gather) + 1);
+                all.push(Trial { kernel: family.plain(), constants, grid, slot, memory });
+            };
+            let (first_step, quads, position) = (table(step - slot), 3, junk(4));
+            let shape = Gather { samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0: 0 };
+            let numbers = noise(seed, (samples * quads * 4) as usize).iter().map(|n| n.to_bits()).collect();
+            let labels = (0..samples).map(|s| s % 5).collect();
+            let (x, y) = (junk(rows * quads * 4), junk(rows));
+            let memory =
+                vec![numbers, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
+            of(&GATHER, memory, rows * quads);
+
+            let tokens = (samples + 1) * context + context / 2;
+            let offsets = context.min(tokens - samples * context).max(1);
+            let shape = GatherTokens {
+                tokens,
+                context,
+                samples,
+                offsets,
+                rows,
+                steps_per_epoch,
+                micro_batches,
+                micro,
+                seed,
+                ..GatherTokens::default()
+            };
+            let stream = words(seed, tokens).iter().map(|word| word >> 8).collect();
+            let [inputs, targets, mask] = [(); 3].map(|()| junk(rows * context));
+            let memory =
+                vec![stream, inputs, targets, mask, position.clone(), first_step.clone(), record(shape), clock.clone()];
+            of(&GATHER_TOKENS, memory, rows * context);
+
+            let shape =
+                GatherSequences { samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0: 0 };
+            let sequence = |sample: u32| {
+                let tokens = words(sample, context).into_iter().map(|word| (word >> 8) | (word & 3) << TYPE_SHIFT);
+                [sample % 5, sample % context + 1].into_iter().chain(tokens)
+            };
+            let sequences = (0..samples).flat_map(sequence).collect();
+            let [tokens, mask, types] = [(); 3].map(|()| junk(rows * context));
+            let memory = vec![sequences, tokens, mask, types, junk(rows), position, first_step, record(shape), clock];
+            of(&GATHER_SEQUENCES, memory, rows * context);
+
+            let (first, count, batches) = (samples / 3, samples / 2, steps_per_epoch * micro_batches);
+            let shape = GatherCached { samples, rows, quads, seed, first, count, batches, pad0: 0 };
+            let position = Position { step, epoch: step / steps_per_epoch, batch: step % steps_per_epoch, counting: 0 };
+            let cached = noise(seed, (count * quads * 4) as usize).iter().map(|n| n.to_bits()).collect();
+            of(&GATHER_CACHED, vec![cached, junk(rows * quads * 4), record(position), record(shape)], rows * quads);
+        }
+    }
+    all.push(copy(sizes));
+    all.push(keep(sizes, 1));
+    all.push(keep(sizes, 0));
+    all.extend(judges());
+    all
+}
+
+/// Every way to compare, with scores of all sizes: a loss that is nothing, not a number, or hardly less than the best so far.
+fn judges() -> Vec<Trial> {
+    let whole = |rows: u32, loss_whole: u32, loss_part: u32| Metrics {
+        loss_sum: loss_whole as f32,
+        correct: rows / 3,
+        rows,
+        loss_whole,
+        loss_part,
+        ..Metrics::default()
+    };
+    let found = [
+        Metrics::default(),
+        whole(3, 2, 0),
+        whole(7, 0, 1 << 31),
+        whole(1797, 4000, 12_345_678),
+        whole(100_003, u32::MAX, u32::MAX - 5),
+        Metrics { loss_sum: f32::NAN, ..whole(5, 1, 0) },
+        Metrics { loss_sum: f32::INFINITY, ..whole(5, 1, 0) },
+    ];
+    let best = [(0, 0.0), (1, 0.333_333_34), (1, 0.071_428_575), (1, 100.0), (1, 0.0)];
+    let mut all = Vec::new();
+    for metrics in found {
+        for (known, score) in best {
+            for (accuracy, higher) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
+                let standing = Standing { known, score, ..Standing::default() };
+                let constants = vec![("ACCURACY", accuracy), ("HIGHER", higher)];
+                let memory = vec![record(metrics), record(standing)];
+                all.push(Trial { kernel: JUDGE.plain(), constants, grid: [1, 1, 1], slot: 0, memory });
+            }
+        }
+    }
+    all
+}
+
+fn keep(sizes: &Sizes, known: u32) -> Trial {
+    let spans = [[0u32, 5, 1], [1, 0, 4], [7, 20, 300], [400, 330, 65]];
+    let spans = spans.map(|[source, copy, quads]| Span { source, copy, quads, ..Span::default() });
+    let standing = Standing { known: 1, best: 1 - known, ..Standing::default() };
+    let constants = vec![("WORKGROUP", f64::from(sizes.chunk)), ("KNOWN", f64::from(known))];
+    let memory = vec![record(standing), spans.into_iter().flat_map(record).collect(), words(1, 2000), junk(2000)];
+    Trial { kernel: KEEP.plain(), constants, grid: [4, 1, 1], slot: 0, memory }
+}
+
+fn copy(sizes: &Sizes) -> Trial {
+    let ([workgroup, quads], count) = (sizes.copy, 1001);
+    let constants = vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))];
+    let grid = row_of(u32::div_ceil(count, workgroup * quads));
+    let memory = vec![words(1, 4 * count), junk(4 * count)];
+    Trial { kernel: COPY.plain(), constants, grid, slot: 0, memory }
+}

@@ -1,0 +1,100 @@
+//! A run that is about to begin: its file, the model and the data that it names, and trainers of it.
+
+use super::batch;
+use super::say::{caution, say};
+use super::says::Says;
+use gradus::engine::Engine;
+use gradus::run::{BatchRows, Material, RunFile};
+use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
+use gradus::train::{Error, Trainer};
+use std::path::Path;
+
+/// What a run needs before it begins.
+pub(super) struct Ready {
+    pub(super) run: RunFile,
+    pub(super) material: Material,
+    /// Rows of a pass.
+    pub(super) batch_rows: usize,
+}
+
+impl Ready {
+    /// Reads what the file names, and finds the batch size where it is to be found; in a folder that a run goes on in, what
+    /// that run began with. Warnings go to stderr.
+    pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
+        let material = match goes_on_in {
+            Some(folder) => Material::of_run(&run, folder)?,
+            None => Material::read(&run)?,
+        };
+        // What a run that goes on was begun with has been told then.
+        let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
+        for warning in of_file.iter().chain(&material.warnings) {
+            caution!("{warning}");
+        }
+        if says >= Says::Usual {
+            say!("{}", material.summary);
+            if let Some(auto_rate) = &run.auto_rate {
+                say!("{auto_rate}");
+            }
+        }
+        let batch_rows = match run.batch_rows {
+            BatchRows::Rows(rows) => rows,
+            BatchRows::Auto => {
+                // From one row on: a small set has no more.
+                let (config, limit_bytes) = (run.config(1), run.memory_limit_bytes);
+                batch::find(engine, &*material.task, &config, &run.schedule, limit_bytes, says >= Says::Usual)?
+            }
+        };
+        Ok(Ready { run, material, batch_rows })
+    }
+
+    /// Rows of a step, which are those of all its passes.
+    pub(super) fn rows_per_step(&self) -> usize {
+        self.run.config(self.batch_rows).rows_per_step()
+    }
+
+    /// The run's file with all that was found out.
+    pub(super) fn resolved(&self, trainer: &Trainer) -> anyhow::Result<String> {
+        // As the file has it: rates that follow the rows of a step do so again when it is read.
+        let (params, tied) = (self.material.task.params(), self.material.task.tied());
+        let steps_per_epoch = trainer.plan().steps_per_epoch();
+        let epochs = Epochs { epochs: self.run.epochs as u64, steps_per_epoch };
+        let plan = Plan::new(&self.run.schedule, ModelParams { params: &params, tied: &tied }, epochs)?;
+        Ok(self.run.resolved(self.batch_rows, &plan))
+    }
+
+    /// The trainer. A batch size that was found by trying is halved where memory runs out for it after all.
+    pub(super) fn trainer(&mut self, engine: &Engine) -> anyhow::Result<Trainer> {
+        let trainer = loop {
+            match self.made(engine, &self.run.scaled(self.batch_rows)?) {
+                Err(error) if self.batch_rows > 1 && self.is_found() && error.is_about_room() => {
+                    self.batch_rows /= 2;
+                    caution!("{error}: the batch size is halved to {}", self.batch_rows);
+                }
+                made => break made?,
+            }
+        };
+        for warning in trainer.plan().warnings().iter().filter(|warning| !self.run.warnings.contains(warning)) {
+            caution!("{warning}");
+        }
+        Ok(trainer)
+    }
+
+    fn is_found(&self) -> bool {
+        self.run.batch_rows == BatchRows::Auto
+    }
+
+    /// Another trainer of the same run, on another engine.
+    pub(super) fn trainer_for(&self, engine: &Engine) -> anyhow::Result<Trainer> {
+        Ok(self.made(engine, &self.run.scaled(self.batch_rows)?)?)
+    }
+
+    fn made(&self, engine: &Engine, spec: &Spec) -> Result<Trainer, Error> {
+        let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
+        let mut trainer = Trainer::new(engine, &*self.material.task, self.run.config(self.batch_rows), plan)?;
+        if self.is_found() {
+            // With the program of its first step, which is where memory runs out if it does.
+            trainer.programs()?;
+        }
+        Ok(trainer)
+    }
+}

@@ -1,0 +1,23 @@
+//! When an evaluation decides.
+
+use super::section::Section;
+use crate::schedule::Error;
+
+/// When an evaluation decides: whether a phase or the run ends, and whether rates move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decide {
+    /// Before the next step, as finetuning-scheduler has it. A trainer waits for its metrics.
+    #[default]
+    Exact,
+    /// Where the next evaluation comes, and the last one at the end of the run. No trainer has to wait for it.
+    Lag,
+}
+
+impl Decide {
+    pub(super) fn read(top: &mut Section) -> Result<Decide, Error> {
+        Ok(match top.word_or_first("decide", &["exact", "lag"])? {
+            "lag" => Decide::Lag,
+            _ => Decide::Exact,
+        })
+    }
+}

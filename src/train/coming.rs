@@ -1,0 +1,163 @@
+//! The coming step's gradients, without taking the step: to hold one engine against another.
+
+use super::task::gradient_of;
+use super::{Error, Trainer};
+use crate::check::{Compared, compare, walk};
+use crate::engine::{Engine, Submission, Upload};
+use crate::optim::{Next, Optimizer};
+
+/// The bound of a gradient's error, relative to its size.
+const BOUND: f64 = 1e-3;
+
+/// The same where products were rounded to f16.
+const BOUND_OF_F16: f64 = 5e-2;
+
+/// A gradient is not asked to be more exact than this share of the size of all of them: where its terms cancel, as for the
+/// bias of an attention's keys, nothing but rounding is left.
+const LEAST_SHARE: f64 = 0.1;
+
+/// How the gradients of a step on one engine agree with those on another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agreement {
+    /// Gradients that were compared.
+    pub tensors: usize,
+    /// The one that is furthest off, and by how much: its largest difference, relative to the root mean square of the tensor,
+    /// or to a tenth of that of all of them, whichever is larger.
+    pub worst: (String, f64),
+    /// What is allowed.
+    pub bound: f64,
+}
+
+impl Agreement {
+    /// Whether every gradient is within the bound.
+    pub fn holds(&self) -> bool {
+        self.worst.1 <= self.bound
+    }
+}
+
+/// A dispatch of a step that differs from the same on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disagreement {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Where, and by how much.
+    pub reason: String,
+}
+
+impl Trainer {
+    /// Stands where another trainer of the same task and plan does, with its parameters; for a trainer that has begun nothing.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn stand_as(&mut self, other: &Trainer) -> Result<(), Error> {
+        self.cursor = other.cursor.clone();
+        self.parameters.load(&other.parameters.save()?)?;
+        let groups = self.plan.groups(&self.cursor)?;
+        self.optimizer = Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?;
+        self.optimizer.go_to_step(self.cursor.step())?;
+        self.forget_programs();
+        self.forget_rows();
+        Ok(())
+    }
+
+    /// Multiplications and additions of the coming step's products of matrices.
+    ///
+    /// # Errors
+    /// From the device, where its programs have to be made first.
+    pub fn step_flops(&mut self) -> Result<u64, Error> {
+        Ok(self.programs()?.into_iter().map(|program| program.flops()).sum())
+    }
+
+    /// The gradients of the coming step, by name. The step is not taken, and what it counts is as before. Waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn coming_gradients(&mut self) -> Result<Vec<(String, Vec<f32>)>, Error> {
+        self.without_a_trace(|trainer, slot| {
+            if let Some(step) = &trainer.step {
+                trainer.engine.submit(&Submission { programs: &[step], slot, ..Submission::default() })?;
+            }
+            let mut gradients = Vec::new();
+            for param in trainer.parameters.params() {
+                if let Some(range) = gradient_of(&trainer.optimizer, &param.name)? {
+                    let mut gradient = trainer.engine.read::<f32>(&range)?;
+                    gradient.truncate(param.elements());
+                    gradients.push((param.name.clone(), gradient));
+                }
+            }
+            Ok(gradients)
+        })
+    }
+
+    /// How the gradients of the coming step agree with those of a trainer that [stands as](Trainer::stand_as) this one.
+    ///
+    /// # Errors
+    /// From the devices.
+    pub fn agreement(&mut self, other: &mut Trainer) -> Result<Agreement, Error> {
+        let (got, expected) = (self.coming_gradients()?, other.coming_gradients()?);
+        let is_f16 = self.engine.choices().otherwise == crate::engine::Tiling::Cooperative;
+        let all = expected.iter().flat_map(|(_, gradient)| gradient);
+        let least = LEAST_SHARE * root_mean_square(all);
+        let mut worst = (String::new(), 0.0);
+        for ((name, got), (_, expected)) in got.iter().zip(&expected) {
+            let size = root_mean_square(expected.iter()).max(least).max(f64::MIN_POSITIVE);
+            let errors = got.iter().zip(expected).map(|(a, b)| match a.is_finite() && b.is_finite() {
+                true => (f64::from(*a) - f64::from(*b)).abs() / size,
+                false if a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() => 0.0,
+                false => f64::INFINITY,
+            });
+            let error = errors.fold(0.0, f64::max);
+            if error > worst.1 || worst.0.is_empty() {
+                worst = (name.clone(), error);
+            }
+        }
+        let bound = if is_f16 { BOUND_OF_F16 } else { BOUND };
+        Ok(Agreement { tensors: expected.len(), worst, bound })
+    }
+
+    /// The dispatches of the coming step that leave something else than the CPU engine does with the same memory. The step is
+    /// not taken. Reads all that each dispatch is bound to.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn disagreements(&mut self) -> Result<Vec<Disagreement>, Error> {
+        let host = Engine::cpu();
+        self.without_a_trace(|trainer, slot| {
+            let mut all = Vec::new();
+            let Some(step) = &trainer.step else { return Ok(all) };
+            walk(&trainer.engine, step.program(), slot, |trial, got| {
+                let Compared { wrong, .. } = compare(&trial, &got, &trial.run(&host)?);
+                all.extend(wrong.map(|reason| Disagreement { kernel: trial.kernel.name, reason }));
+                Ok::<(), Error>(())
+            })?;
+            Ok(all)
+        })
+    }
+
+    /// Runs something over the coming step's table and slot, and puts back what the step counts.
+    fn without_a_trace<T>(&mut self, run: impl FnOnce(&Trainer, u32) -> Result<T, Error>) -> Result<T, Error> {
+        if self.coming_lrs.is_empty() {
+            self.load_rows()?;
+        }
+        self.make_step()?;
+        let counts = self.metrics();
+        let before = self.engine.read_all(std::slice::from_ref(&counts))?;
+        let Next { mut uploads, slot, step, lost, .. } = self.optimizer.next(None)?;
+        uploads.extend(self.task.uploads(step));
+        let lost = Some(lost);
+        let uploaded = self.engine.submit(&Submission { uploads, lost, ..Submission::default() });
+        let done = uploaded.map_err(Error::from).and_then(|()| run(self, slot));
+        self.optimizer.go_to_step(step)?;
+        let upload = |data| Upload { buffer: counts.buffer.clone(), offset: counts.offset, data };
+        let uploads = before.into_iter().map(upload).collect();
+        self.engine.submit(&Submission { uploads, ..Submission::default() })?;
+        done
+    }
+}
+
+fn root_mean_square<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
+    let squares = values.map(|value| f64::from(*value)).filter(|value| value.is_finite());
+    let (sum, count) = squares.fold((0.0, 0usize), |(sum, count), value| (sum + value * value, count + 1));
+    (sum / count.max(1) as f64).sqrt()
+}
