@@ -1,14 +1,12 @@
 //! Fast form of [`twin::optim::adamw`](crate::twin::optim::adamw).
 
 use crate::twin::optim::Stretch;
-use crate::twin::shared::{
-    Chunk, Element, OF_PARAMS, Record, Segment, Stored, pcg, rounding_key, split_control,
-};
+use crate::twin::shared::{Chunk, Element, OF_PARAMS, Record, Segment, Stored, pcg, rounding_key, split_control};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Elements that are stepped together. The words that round them are made before: what makes those has no several at
-/// once.
+/// Elements that are stepped together. The words that round them are made before, one by one: shifts by a number that
+/// each lane has for itself would keep the whole step from being made several at once.
 const BLOCK: usize = 512;
 
 /// One step of every chunk of a segment, chunks shared out among the cores: to the bit what the twin gives.
@@ -66,7 +64,9 @@ fn longest(chunks: &[Chunk]) -> u32 {
 }
 
 /// The step of a block without a maximum and an average, by the words that round its parameters. The record is a copy,
-/// which no store can change: so a compiler makes several elements at once.
+/// which no store can change: so a compiler makes several elements at once. Inlined, it has no words made where none
+/// reads them.
+#[inline(always)]
 fn step<S: Stored, P: Stored, G: Stored>(
     record: Record,
     value_bound: f32,

@@ -50,7 +50,11 @@ pub(super) fn multiply(
         let first = part * shared;
         let ours = (first..first + c.len_of(axis)).into();
         let (mut our_a, mut our_b) = (a, b);
-        if by_columns { our_b.slice_axis_inplace(axis, ours) } else { our_a.slice_axis_inplace(axis, ours) }
+        if by_columns {
+            our_b.slice_axis_inplace(axis, ours)
+        } else {
+            our_a.slice_axis_inplace(axis, ours)
+        }
         general_mat_mul(1.0, &our_a, &our_b, kept, c);
         let (row, column) = if by_columns { (0, first) } else { (first, 0) };
         for (r, numbers) in c.rows_mut().into_iter().enumerate() {

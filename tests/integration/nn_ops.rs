@@ -170,7 +170,8 @@ fn nn_layer_norm_backward_input_agrees_with_its_twin() {
         for (case, [rows, width]) in ROWS.into_iter().enumerate() {
             let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
             for accumulate in [false, true] {
-                let dispatch = ops::layer_norm_backward_input(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
+                let dispatch =
+                    ops::layer_norm_backward_input(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
                 let (dy, x, gamma) =
                     (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
                 let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
@@ -192,8 +193,8 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
             {
                 let target = |wanted: bool| wanted.then(|| any::<1>(&engine)[0].clone());
                 let targets = [target(gamma), target(beta)];
-                let dispatch =
-                    ops::layer_norm_backward_weight(&engine, &shape, any(&engine), targets, accumulate).expect("a dispatch");
+                let dispatch = ops::layer_norm_backward_weight(&engine, &shape, any(&engine), targets, accumulate)
+                    .expect("a dispatch");
                 let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
                 let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
                     (false, _) => junk(0),
@@ -411,11 +412,13 @@ fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
                 for (last, accumulate) in [(old, false), (past, true), (vec![NONE; entries + TAIL], false)] {
                     let index = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
                     let memory = vec![tokens.clone(), junk(rows), last, record(shape)];
-                    let [tokens, previous, last, _] = Trial::of(&index, memory).run(&engine, 0).try_into().expect("four");
+                    let [tokens, previous, last, _] =
+                        Trial::of(&index, memory).run(&engine, 0).try_into().expect("four");
                     let dy = activations(seed + 1, rows, width);
                     let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
                     let before = dtable.clone();
-                    let dispatch = ops::embedding_backward(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
+                    let dispatch =
+                        ops::embedding_backward(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
                     let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
                     let mut trial = Trial::of(&dispatch, memory);
                     regrid(&mut trial, case % 3);
