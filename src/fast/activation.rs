@@ -61,8 +61,7 @@ fn bent(z: f32) -> f32 {
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let (a, s) = (x.abs(), x * x);
-    let series =
-        (((-5.704_988_7e-3 * s + 2.063_908_9e-2) * s - 5.373_971_6e-2) * s + 1.333_144_2e-1) * s - 3.333_328e-1;
+    let series = (((-5.704_988_7e-3 * s + 2.063_909e-2) * s - 5.373_971_6e-2) * s + 1.333_144_2e-1) * s - 3.333_328e-1;
     let far = (1.0 - 2.0 / (exp(2.0 * a) + 1.0)).copysign(x);
     if a < 0.625 { x + x * s * series } else { far }
 }
