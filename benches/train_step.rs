@@ -43,11 +43,14 @@ fn main() {
     let tells = has("--bench") && !has("--test") && !has("--list");
     for work in works().iter().filter(|work| filter.is_none_or(|filter| filter.contains(work.name))) {
         for choice in [AdapterChoice::from_env(), AdapterChoice::Cpu] {
-            let open = |storage| Bench::open(work, &choice, storage).expect("a model on an engine");
-            let mut bench = open(Storage::F32);
+            let open =
+                |storage, kept: Option<&[u8]>| Bench::open(work, &choice, storage, kept).expect("a model on an engine");
+            let mut bench = open(Storage::F32, None);
+            let kept = bench.engine.pipelines();
             bench.sample(&mut criterion);
             if tells {
-                bench.tell(&mut open(Storage::Bf16)).expect("a table");
+                let again = kept.map(|kept| (kept.len(), open(Storage::F32, Some(&kept)).first_step));
+                bench.tell(&mut open(Storage::Bf16, None), again).expect("a table");
             }
         }
     }
@@ -178,10 +181,16 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Opens an engine of its own, so that no kernel is compiled yet, and takes the first step.
-    fn open(work: &'a Work, choice: &AdapterChoice, storage: Storage) -> Result<Bench<'a>, Failure> {
+    /// Opens an engine of its own, so that no kernel is compiled yet but those that were kept, and takes the first step.
+    fn open(
+        work: &'a Work,
+        choice: &AdapterChoice,
+        storage: Storage,
+        kept: Option<&[u8]>,
+    ) -> Result<Bench<'a>, Failure> {
         let started = Instant::now();
         let engine = Engine::new(choice)?;
+        engine.keep_pipelines(kept)?;
         let params = work.model.params();
         let config = train::Config { parameters: storage, ..train::Config::default() };
         let parameters = Parameters::stored(&engine, &params, |param| config.precision(param), None)?;
@@ -244,7 +253,8 @@ impl<'a> Bench<'a> {
 
     // ---- the table ----
 
-    fn tell(&mut self, in_bf16: &mut Bench<'_>) -> Result<(), Failure> {
+    /// `again`: bytes of pipelines that were kept, and what the first step takes with them.
+    fn tell(&mut self, in_bf16: &mut Bench<'_>, again: Option<(usize, Duration)>) -> Result<(), Failure> {
         let Work { name, elsewhere: [burn, torch], wanted, .. } = self.work;
         let elements: usize = self.work.model.params().iter().map(Param::elements).sum();
         let clock = if self.engine.has_timestamps() { "the device's timestamps" } else { "the clock on the wall" };
@@ -271,6 +281,10 @@ impl<'a> Bench<'a> {
         let first = self.first_step.as_secs_f64();
         let met = if first <= 5.0 { "pass" } else { "SHORT" };
         println!("  {:<10} {first:>10.2} s   from no engine to the first step done; <= 5  {met}", "first step");
+        if let Some((bytes, again)) = again {
+            let again = again.as_secs_f64();
+            println!("  {:<10} {again:>10.2} s   with the {bytes} bytes of pipelines that the one before kept", "");
+        }
         self.tell_kernels()
     }
 

@@ -65,11 +65,15 @@ pub fn kernels(forms: &[Form], wanted: &dyn Fn(&Kernel) -> bool, mut tell: impl 
 fn updates(found: &mut Found, form: &Form, wanted: &dyn Fn(&Kernel) -> bool, reference: &Engine) -> Result<(), Error> {
     for sample in optim::sample::samples() {
         let mut placed = sample.place(reference)?;
-        let Next { uploads, program, slot, .. } = placed.optimizer.next(None)?;
-        reference.submit(&Submission { uploads, ..Submission::default() })?;
-        found.walk(form, wanted, reference, (&sample.name, program.program(), slot))?;
+        for step in 1..=2 {
+            placed.upload_gradients(reference, step)?;
+            let Next { uploads, program, slot, .. } = placed.optimizer.next(None)?;
+            reference.submit(&Submission { uploads, ..Submission::default() })?;
+            let tried = format!("step {step}, {}", sample.name());
+            found.walk(form, wanted, reference, (&tried, program.program(), slot))?;
+        }
         if let Some(swap) = placed.optimizer.swap()? {
-            found.walk(form, wanted, reference, (&format!("swap, {}", sample.name), swap.program(), 0))?;
+            found.walk(form, wanted, reference, (&format!("swap, {}", sample.name()), swap.program(), 0))?;
         }
     }
     for (number, clip) in optim::sample::clips(reference)?.iter().enumerate() {

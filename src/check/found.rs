@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long a kernel may take that has milliseconds of work.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What has been tried, and what of it was wrong.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Found {
             Some(Err(error)) => return Err(error.into()),
             None => {
                 self.is_stuck = true;
-                refused(format!("did not come back in {} s", PATIENCE.as_secs()))
+                refused(format!("it did not come back with an answer in {} s", PATIENCE.as_secs()))
             }
         };
         let checked = self.kernels.entry(entry(trial.kernel.name, &form.name)).or_default();

@@ -8,8 +8,9 @@ pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> an
     let adapters = list_adapters();
     if json {
         let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
-        let kernels = serde_json::json!({"origin": origin.to_string(), "choices": engine.choices()});
-        let told = serde_json::json!({"adapters": adapters, "in_use": engine.name(), "kernels": kernels});
+        let chosen = serde_json::json!({"origin": origin.to_string(), "choices": engine.choices()});
+        let told = serde_json::json!({"adapters": adapters, "in_use": engine.name(), "kernels": chosen,
+            "certificate": kernels::certificate(&engine)});
         say::data(&format!("{told:#}\n"));
         return Ok(());
     }
@@ -23,5 +24,12 @@ pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> an
     let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
     say!("in use: {}", engine.name());
     kernels::print(engine.choices(), &origin);
+    if engine.adapter().is_some() {
+        let certificate = kernels::certificate(&engine);
+        match certificate.kernels.len() {
+            0 => say!("checked: nothing yet; `gradus check` does"),
+            count => say!("checked: {count} kernels and forms, {} trials wrong", certificate.refused.len()),
+        }
+    }
     Ok(())
 }

@@ -4,9 +4,10 @@ use super::Error;
 use super::buffer::{Buffer, Memory, Range};
 use super::forms::Forms;
 use super::kernels::{Access, Call, Slot};
-use super::program::{Binding, Dispatch};
+use super::program::{Binding, Dispatch, Program};
 use super::ring::{Delivery, RING_SLOTS, Ring, Slots};
 use super::submission::Submission;
+use crate::fast::on_cores;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,11 +27,8 @@ pub(crate) fn submit(forms: &'static Forms, submission: &Submission<'_>) -> Resu
     let each = submission.programs.len() / submission.parts();
     let mut runs = submission.runs();
     for part in 0..submission.parts() {
-        for (prepared, slot) in runs.by_ref().take(each) {
-            for dispatch in &prepared.program.dispatches {
-                run(forms, &prepared.program.label, dispatch, slot)?;
-            }
-        }
+        let programs: Vec<_> = runs.by_ref().take(each).collect();
+        on_cores(|| programs.iter().try_for_each(|(prepared, slot)| run_all(forms, &prepared.program, *slot)))?;
         if let Some(report) = &submission.report {
             deliver(report.ring, report.tag + part as u64)?;
         }
@@ -82,6 +80,10 @@ fn words(buffer: &Buffer) -> Result<MutexGuard<'_, Vec<u32>>, Error> {
         Memory::Cpu(words) => Ok(words.lock().unwrap_or_else(PoisonError::into_inner)),
         Memory::Gpu(_) => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
     }
+}
+
+fn run_all(forms: &'static Forms, program: &Program, clock: u32) -> Result<(), Error> {
+    program.dispatches.iter().try_for_each(|dispatch| run(forms, &program.label, dispatch, clock))
 }
 
 /// The bindings that look into one buffer.

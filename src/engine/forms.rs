@@ -1,7 +1,7 @@
 //! Which form of a kernel runs on the host, where there are two.
 
 use crate::twin::nn::{AttentionPast, Epilogue};
-use crate::twin::shared::{Attention, Linear, Position};
+use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Verdict};
 use crate::{fast, twin};
 
 /// A form of each kernel that has a fast one.
@@ -13,11 +13,19 @@ pub(crate) struct Forms {
     /// Whether those are the fast ones, for a kernel whose types are many.
     pub(crate) are_fast: bool,
     pub(crate) attention: fn(&[f32], &[u32], &mut [f32], &mut [f32], &Attention, Option<&Position>, bool),
+    pub(crate) attention_backward_delta: fn(&[f32], &[f32], &mut [f32], &Attention),
     pub(crate) attention_backward_key_value: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) attention_backward_query: fn(&AttentionPast<'_>, &mut [f32]),
+    pub(crate) embedding_backward: fn(&[u32], &[u32], &[u32], &[f32], &mut [f32], &Embedding, bool),
+    pub(crate) layer_norm:
+        fn(&[f32], &[f32], &[f32], &mut [f32], &mut [Moments], &LayerNorm, Option<(&[f32], &mut [f32])>),
+    pub(crate) layer_norm_backward_input: fn(&[f32], &[f32], &[f32], &[Moments], &mut [f32], &LayerNorm, bool),
+    pub(crate) layer_norm_backward_weight:
+        fn(&[f32], &[f32], &[Moments], Option<&mut [f32]>, Option<&mut [f32]>, &LayerNorm, bool),
     pub(crate) linear: fn(&[f32], &[f32], Option<&[f32]>, &mut [f32], &Linear, Epilogue<'_>),
     pub(crate) linear_backward_input: fn(&[f32], &[f32], &[f32], &mut [f32], &Linear, u32, bool),
     pub(crate) linear_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Linear, bool),
+    pub(crate) softmax_cross_entropy: fn(&[f32], &[u32], Option<&mut [f32]>, &mut [Verdict], &Position, &Loss),
 }
 
 /// The twins themselves.
@@ -25,11 +33,17 @@ pub(crate) static TWINS: Forms = Forms {
     engine: "twins",
     are_fast: false,
     attention: twin::nn::attention,
+    attention_backward_delta: twin::nn::attention_backward_delta,
     attention_backward_key_value: twin::nn::attention_backward_key_value,
     attention_backward_query: twin::nn::attention_backward_query,
+    embedding_backward: twin::nn::embedding_backward,
+    layer_norm: twin::nn::layer_norm,
+    layer_norm_backward_input: twin::nn::layer_norm_backward_input,
+    layer_norm_backward_weight: twin::nn::layer_norm_backward_weight,
     linear: twin::nn::linear,
     linear_backward_input: twin::nn::linear_backward_input,
     linear_backward_weight: twin::nn::linear_backward_weight,
+    softmax_cross_entropy: twin::nn::softmax_cross_entropy,
 };
 
 /// Those that are made to be fast.
@@ -37,9 +51,15 @@ pub(crate) static FAST: Forms = Forms {
     engine: "cpu",
     are_fast: true,
     attention: fast::attention,
+    attention_backward_delta: fast::attention_backward_delta,
     attention_backward_key_value: fast::attention_backward_key_value,
     attention_backward_query: fast::attention_backward_query,
+    embedding_backward: fast::embedding_backward,
+    layer_norm: fast::layer_norm,
+    layer_norm_backward_input: fast::layer_norm_backward_input,
+    layer_norm_backward_weight: fast::layer_norm_backward_weight,
     linear: fast::linear,
     linear_backward_input: fast::linear_backward_input,
     linear_backward_weight: fast::linear_backward_weight,
+    softmax_cross_entropy: fast::softmax_cross_entropy,
 };

@@ -1,9 +1,13 @@
 //! Fast form of [`twin::optim::adamw`](crate::twin::optim::adamw).
 
 use crate::twin::optim::Stretch;
-use crate::twin::shared::{Chunk, Segment, Stored, split_control};
+use crate::twin::shared::{Chunk, Element, OF_PARAMS, Record, Segment, Stored, pcg, rounding_key, split_control};
 use rayon::prelude::*;
 use std::ops::Range;
+
+/// Elements that are stepped together. The words that round them are made before, one by one: shifts by a number that
+/// each lane has for itself would keep the whole step from being made several at once.
+const BLOCK: usize = 512;
 
 /// One step of every chunk of a segment, chunks shared out among the cores: to the bit what the twin gives.
 #[allow(clippy::too_many_arguments, reason = "the twin's")]
@@ -34,9 +38,49 @@ pub fn adamw<S: Stored, P: Stored, G: Stored>(
         (chunk, Stretch { m, v, params, grads: &grads[Chunk::of_grads(chunk)], v_max, average })
     };
     let stretches: Vec<_> = chunks.iter().zip(moments).zip(params).map(stretch).collect();
+    // The same in every chunk.
+    let places: Vec<u32> = if P::IS_ROUNDED_BY_CHANCE { (0..longest(chunks)).map(pcg).collect() } else { Vec::new() };
     stretches.into_par_iter().for_each(|(chunk, stretch)| {
-        stretch.step(chunk, &records[chunk.tensor as usize], stats.value_bound, segment.seed);
+        let record = &records[chunk.tensor as usize];
+        match stretch {
+            Stretch { m, v, params, grads, v_max: None, average: None } => {
+                let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number) ^ OF_PARAMS;
+                let blocks = m.chunks_mut(BLOCK).zip(v.chunks_mut(BLOCK));
+                for (at, ((m, v), params)) in blocks.zip(params.chunks_mut(BLOCK)).enumerate() {
+                    let mut words = [0; BLOCK];
+                    for (word, place) in words.iter_mut().zip(places.iter().skip(at * BLOCK)) {
+                        *word = pcg(place ^ key);
+                    }
+                    step(*record, stats.value_bound, [m, v], params, &grads[at * BLOCK..], &words);
+                }
+            }
+            stretch => stretch.step(chunk, record, stats.value_bound, segment.seed),
+        }
     });
+}
+
+fn longest(chunks: &[Chunk]) -> u32 {
+    chunks.iter().map(|chunk| chunk.length).max().unwrap_or(0)
+}
+
+/// The step of a block without a maximum and an average, by the words that round its parameters. The record is a copy,
+/// which no store can change: so a compiler makes several elements at once. Inlined, it has no words made where none
+/// reads them.
+#[inline(always)]
+fn step<S: Stored, P: Stored, G: Stored>(
+    record: Record,
+    value_bound: f32,
+    [m, v]: [&mut [S]; 2],
+    params: &mut [P],
+    grads: &[G],
+    words: &[u32; BLOCK],
+) {
+    for ((((m, v), p), g), word) in m.iter_mut().zip(v).zip(params).zip(grads).zip(words) {
+        let old = Element { p: p.load(), m: m.load(), v: v.load(), v_max: 0.0 };
+        let new = old.stepped(&record, value_bound, g.load(), false);
+        (*m, *v) = (S::store(new.m), S::store(new.v));
+        *p = P::store_by(new.p, || *word);
+    }
 }
 
 /// These ranges of a slice, which do not overlap, in their order.

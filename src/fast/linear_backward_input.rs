@@ -1,7 +1,8 @@
 //! Fast form of [`twin::nn::linear_backward_input`](crate::twin::nn::linear_backward_input).
 
-use super::matrix::{matrix, share};
-use crate::twin::shared::{Linear, activate_derivative};
+use super::activation::through;
+use super::matrix::{matrix, matrix_mut, multiply};
+use crate::twin::shared::Linear;
 use rayon::prelude::*;
 
 /// dz_below = activation′(z_below) ∘ (dz W); added to what is there where `accumulate` is set. Without an activation
@@ -17,21 +18,23 @@ pub fn linear_backward_input(
 ) {
     let (rows, inputs, outputs) = (shape.rows as usize, shape.inputs as usize, shape.outputs as usize);
     let (from, to) = (shape.output(1, 0), shape.input(1, 0));
-    let weight = matrix(weight, [outputs, inputs], inputs);
-    let shared = share(rows);
-    let blocks = dz[..rows * from].par_chunks(shared * from).zip(dz_below[..rows * to].par_chunks_mut(shared * to));
-    blocks.enumerate().for_each(|(block, (dz, dz_below))| {
-        let first = block * shared;
-        let sums = matrix(dz, [dz.len() / from, outputs], from).dot(&weight);
-        for (r, (row, sums)) in dz_below.chunks_mut(to).zip(sums.rows()).enumerate() {
-            for (i, slot) in row.iter_mut().enumerate() {
-                let factor = match activation {
-                    0 => 1.0,
-                    _ => activate_derivative(activation, z_below[shape.input(first + r, i)]),
-                };
-                let value = sums.get(i).map_or(0.0, |sum| sum * factor);
-                *slot = value + if accumulate { *slot } else { 0.0 };
-            }
+    let (dz, weight) = (matrix(dz, [rows, outputs], from), matrix(weight, [outputs, inputs], inputs));
+    let bend = |d: &mut [f32], r: usize, first: usize| {
+        if activation != 0 {
+            through(activation, &z_below[r * to + first..][..d.len()], d);
         }
-    });
+    };
+    let dz_below = &mut dz_below[..rows * to];
+    if !accumulate {
+        multiply(dz, weight, 0.0, matrix_mut(dz_below, [rows, inputs], to), bend);
+        dz_below.chunks_mut(to).for_each(|row| row[inputs..].fill(0.0));
+    } else if activation == 0 {
+        multiply(dz, weight, 1.0, matrix_mut(dz_below, [rows, inputs], to), bend);
+    } else {
+        let mut sums = vec![0.0; rows * inputs];
+        multiply(dz, weight, 0.0, matrix_mut(&mut sums, [rows, inputs], inputs), bend);
+        dz_below.par_chunks_mut(to).zip(sums.par_chunks(inputs)).with_min_len(16).for_each(|(row, sums)| {
+            row.iter_mut().zip(sums).for_each(|(slot, sum)| *slot += sum);
+        });
+    }
 }

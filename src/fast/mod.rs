@@ -1,24 +1,40 @@
-//! Fast forms of the twins that cost most: same name, same arguments, f32 products of matrices, and every core.
+//! Fast forms of the twins that cost most: same name, same arguments, f32 sums, and every core.
 //!
 //! The CPU engine runs these where there are any. A product is the GEMM crate's, which takes the terms of a sum in their
-//! order, in blocks of a fixed size, whatever stands beside: so what a row gives depends neither on its place in a batch
-//! nor on how many threads share the rows.
+//! order, in blocks of a fixed size, whatever stands beside; a sum along a row or down a column has lanes and blocks of a
+//! fixed size (`rows.rs`). So what a row gives depends neither on its place in a batch nor on how many threads share the
+//! rows. Loops over numbers have no branch and call no function, so that a compiler makes several numbers at once.
 //!
 //! Invariant: a fast form gives what its twin gives, to the rounding of f32, and the same bits on any number of threads.
 
+mod activation;
 mod adamw;
 mod attention;
 mod attention_backward_key_value;
 mod attention_backward_query;
+mod cores;
+mod embedding_backward;
+mod exponential;
+mod layer_norm;
+mod layer_norm_backward_input;
+mod layer_norm_backward_weight;
 mod linear;
 mod linear_backward_input;
 mod linear_backward_weight;
 mod matrix;
+mod rows;
+mod softmax_cross_entropy;
 
 pub use adamw::adamw;
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
-pub use attention_backward_query::attention_backward_query;
+pub use attention_backward_query::{attention_backward_delta, attention_backward_query};
+pub(crate) use cores::on_cores;
+pub use embedding_backward::embedding_backward;
+pub use layer_norm::layer_norm;
+pub use layer_norm_backward_input::layer_norm_backward_input;
+pub use layer_norm_backward_weight::layer_norm_backward_weight;
 pub use linear::linear;
 pub use linear_backward_input::linear_backward_input;
 pub use linear_backward_weight::linear_backward_weight;
+pub use softmax_cross_entropy::softmax_cross_entropy;

@@ -65,7 +65,7 @@ pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>
             }
         }
     }
-    let bytes = models[0].step.bytes()?;
+    let bytes = models.first_mut().map_or(Ok(0), |model| model.step.bytes())?;
     let device_seconds = (device.len() == wall.len()).then(|| median(device));
     let share_of_copy = (!shares.is_empty()).then(|| Quartiles::of(shares));
     Ok(Some(Size { parameters, bytes, device_seconds, wall_seconds: median(wall), share_of_copy }))

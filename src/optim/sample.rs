@@ -11,8 +11,6 @@ const SIZES: [usize; 7] = [1, 63, 65, 257, 4095, 4097, 9001];
 /// An optimizer to be tried.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What is special about it.
-    pub name: String,
     row: Row,
     precision: Precision,
     /// Where a caller's buffers are used.
@@ -24,13 +22,16 @@ pub struct Sample {
     bad: Option<f32>,
 }
 
-/// A sample on an engine, a step behind its beginning.
+/// A sample on an engine.
+#[derive(Debug)]
 pub struct Placed {
     /// The optimizer.
     pub optimizer: Optimizer,
-    /// What it updates.
-    pub parameters: Option<Parameters>,
-    external: Vec<External>,
+    params: Vec<Param>,
+    /// What it updates, where that is our own.
+    _parameters: Option<Parameters>,
+    has_squares: bool,
+    bad: Option<f32>,
 }
 
 /// Every rule and storage, in arenas of our own and in a caller's; every norm.
@@ -46,7 +47,6 @@ pub fn samples() -> Vec<Sample> {
         rows.push(Row { lr: 1e-2, momentum: 0.9, nesterov: true, ema_decay, ..Row::of(Rule::Sgd) });
     }
     let sample = |row: Row, precision: Precision, mode: Option<Mode>| Sample {
-        name: format!("{row:?}, {precision:?}, {mode:?}"),
         row,
         precision,
         mode,
@@ -101,7 +101,7 @@ pub fn of_size(engine: &Engine, elements: usize) -> Result<Placed, Error> {
     let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
     let optimizer = Optimizer::new(engine, &parameters, &groups, settings)?;
     optimizer.upload_gradient("tensor", &noise(2, elements))?;
-    Ok(Placed { optimizer, parameters: Some(parameters), external: Vec::new() })
+    Ok(Placed::of(optimizer, params.into(), Some(parameters)))
 }
 
 /// Numbers in [-1, 1), from a seed.
@@ -136,7 +136,27 @@ fn offset(mode: Mode) -> u64 {
 }
 
 impl Sample {
-    /// Puts it on an engine, and takes a step, so that moments and counts are not 0.
+    /// What is special about it.
+    pub fn name(&self) -> String {
+        let Sample { row, precision, mode, settings, has_squares, bad } = self;
+        let mut name = format!("{:?}, moments in {}, {precision:?}", row.rule, row.moments);
+        let mut add = |is_so: bool, word: String| {
+            if is_so {
+                name.push_str(", ");
+                name.push_str(&word);
+            }
+        };
+        add(row.amsgrad, "amsgrad".to_owned());
+        add(row.ema_decay.is_some(), "an average".to_owned());
+        add(mode.is_some(), format!("in a caller's buffers ({:?})", mode.unwrap_or(Mode::Arena)));
+        add(settings.clip != Clip::None, format!("{:?}", settings.clip));
+        add(settings.guard, "guarded".to_owned());
+        add(*has_squares, "from squares".to_owned());
+        add(bad.is_some(), format!("a gradient of {}", bad.unwrap_or_default()));
+        name
+    }
+
+    /// Puts it on an engine.
     ///
     /// # Errors
     /// From the device.
@@ -159,7 +179,7 @@ impl Sample {
                     parameters.upload(&param.name, &noise(seed, param.elements()))?;
                 }
                 let optimizer = Optimizer::new(engine, &parameters, &groups, self.settings)?;
-                Placed { optimizer, parameters: Some(parameters), external: Vec::new() }
+                Placed::of(optimizer, params, Some(parameters))
             }
             Some(mode) => {
                 let external: Vec<External> = (1..)
@@ -167,25 +187,11 @@ impl Sample {
                     .map(|(seed, param)| self.external(engine, mode, seed, param))
                     .collect::<Result<_, _>>()?;
                 let optimizer = Optimizer::over(engine, &external, mode, &groups, self.settings)?;
-                Placed { optimizer, parameters: None, external }
+                Placed::of(optimizer, params, None)
             }
         };
-        let upload = |optimizer: &Optimizer, step: u32| {
-            (1..).zip(&params).try_for_each(|(seed, param)| {
-                optimizer.upload_gradient(&param.name, &noise(1000 * step + seed, param.elements()))
-            })
-        };
-        upload(&placed.optimizer, 1)?;
-        placed.optimizer.step()?;
-        if self.has_squares {
-            placed.take_squares(engine, &params)?;
-        }
-        upload(&placed.optimizer, 2)?;
-        if let (Some(bad), [_, second, ..]) = (self.bad, &params[..]) {
-            let mut gradient = noise(1, second.elements());
-            gradient[5] = bad;
-            placed.optimizer.upload_gradient(&second.name, &gradient)?;
-        }
+        placed.has_squares = self.has_squares;
+        placed.bad = self.bad;
         Ok(placed)
     }
 
@@ -210,17 +216,31 @@ impl Sample {
 }
 
 impl Placed {
-    /// A caller's tensors; empty where the parameters are our own.
-    pub fn external(&self) -> &[External] {
-        &self.external
+    fn of(optimizer: Optimizer, params: Vec<Param>, parameters: Option<Parameters>) -> Placed {
+        Placed { optimizer, params, _parameters: parameters, has_squares: false, bad: None }
     }
 
-    fn take_squares(&mut self, engine: &Engine, params: &[Param]) -> Result<(), Error> {
-        let squares = |(seed, param): (u32, &Param)| {
-            let parts = noise(seed, param.elements()).chunks(100).map(Squares::of).collect::<Vec<_>>();
-            Ok((param.name.clone(), engine.buffer_with("squares", &parts)?.all()))
-        };
-        let squares: Vec<(String, Range)> = (1..).zip(params).map(squares).collect::<Result<_, Error>>()?;
-        self.optimizer.take_squares(&squares)
+    /// Gives it the gradients of a step, from 1 on. The second has what is special about them, so that moments and counts are
+    /// not 0 then.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn upload_gradients(&mut self, engine: &Engine, step: u32) -> Result<(), Error> {
+        if step == 2 && self.has_squares {
+            let squares = |(seed, param): (u32, &Param)| {
+                let parts = noise(seed, param.elements()).chunks(100).map(Squares::of).collect::<Vec<_>>();
+                Ok((param.name.clone(), engine.buffer_with("squares", &parts)?.all()))
+            };
+            let squares: Vec<(String, Range)> = (1..).zip(&self.params).map(squares).collect::<Result<_, Error>>()?;
+            self.optimizer.take_squares(&squares)?;
+        }
+        for (seed, param) in (1..).zip(&self.params) {
+            let mut gradient = noise(1000 * step + seed, param.elements());
+            if let (Some(bad), 2, Some(place)) = (self.bad, step, gradient.get_mut(5)) {
+                *place = bad;
+            }
+            self.optimizer.upload_gradient(&param.name, &gradient)?;
+        }
+        Ok(())
     }
 }

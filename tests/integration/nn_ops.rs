@@ -130,13 +130,13 @@ fn moments(seed: u32, rows: usize) -> Vec<u32> {
 
 #[test]
 fn nn_layer_norm_agrees_with_its_twin() {
-    for gpu in gpus() {
+    for engine in sized_engines() {
         for (case, [rows, width]) in ROWS.into_iter().enumerate() {
             let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
             let count = rows * shape.stride();
             for residual in [false, true] {
-                let with = residual.then(|| any(&gpu));
-                let dispatch = ops::layer_norm(&gpu, &shape, any(&gpu), with).expect("a dispatch");
+                let with = residual.then(|| any(&engine));
+                let dispatch = ops::layer_norm(&engine, &shape, any(&engine), with).expect("a dispatch");
                 let (x, gamma, beta) = (activations(seed, rows, width), dense(seed + 1, width), dense(seed + 2, width));
                 let mut memory = vec![x, gamma, beta, junk(count), junk(2 * rows), record(shape)];
                 if residual {
@@ -144,7 +144,7 @@ fn nn_layer_norm_agrees_with_its_twin() {
                 }
                 // An rstd of 10 makes ten of one rounding.
                 let what = format!("{shape:?}, residual {residual}");
-                agree(&gpu, &Trial::of(&dispatch, memory), 40, &what);
+                agree(&engine, &Trial::of(&dispatch, memory), 40, &what);
             }
         }
     }
@@ -166,17 +166,18 @@ fn nn_layer_norm_of_a_far_mean_keeps_its_variance() {
 
 #[test]
 fn nn_layer_norm_backward_input_agrees_with_its_twin() {
-    for gpu in gpus() {
+    for engine in sized_engines() {
         for (case, [rows, width]) in ROWS.into_iter().enumerate() {
             let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
             for accumulate in [false, true] {
-                let dispatch = ops::layer_norm_backward_input(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+                let dispatch =
+                    ops::layer_norm_backward_input(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
                 let (dy, x, gamma) =
                     (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
                 let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
                 let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, record(shape)];
                 let what = format!("{shape:?}, accumulate {accumulate}");
-                agree(&gpu, &Trial::of(&dispatch, memory), 40, &what);
+                agree(&engine, &Trial::of(&dispatch, memory), 40, &what);
             }
         }
     }
@@ -184,16 +185,16 @@ fn nn_layer_norm_backward_input_agrees_with_its_twin() {
 
 #[test]
 fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
-    for gpu in gpus() {
+    for engine in sized_engines() {
         for (case, [rows, width]) in ROWS.into_iter().enumerate() {
             let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
             for (gamma, beta, accumulate) in
                 [(true, true, false), (true, true, true), (false, true, true), (true, false, false)]
             {
-                let target = |wanted: bool| wanted.then(|| any::<1>(&gpu)[0].clone());
+                let target = |wanted: bool| wanted.then(|| any::<1>(&engine)[0].clone());
                 let targets = [target(gamma), target(beta)];
-                let dispatch =
-                    ops::layer_norm_backward_weight(&gpu, &shape, any(&gpu), targets, accumulate).expect("a dispatch");
+                let dispatch = ops::layer_norm_backward_weight(&engine, &shape, any(&engine), targets, accumulate)
+                    .expect("a dispatch");
                 let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
                 let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
                     (false, _) => junk(0),
@@ -203,7 +204,7 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
                 let (dgamma, dbeta) = (place(gamma, seed + 3), place(beta, seed + 4));
                 let memory = vec![dy, x, moments(seed + 2, rows), dgamma, dbeta, record(shape)];
                 let what = format!("{shape:?}, gamma {gamma}, beta {beta}, accumulate {accumulate}");
-                agree(&gpu, &Trial::of(&dispatch, memory), 4 * rows, &what);
+                agree(&engine, &Trial::of(&dispatch, memory), 4 * rows, &what);
             }
         }
     }
@@ -213,7 +214,7 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
 
 #[test]
 fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
-    for gpu in gpus() {
+    for engine in sized_engines() {
         for (case, (rows, classes)) in [(1, 30_522), (5, 30_522), (3, 50_257), (2, 1025)].into_iter().enumerate() {
             let shape = Loss { smoothing: 0.1, ..Loss::new(rows, classes) };
             let mut z = noise(case as u32, rows * classes);
@@ -226,9 +227,9 @@ fn nn_loss_over_a_vocabulary_agrees_with_its_twin() {
                 record(Position::default()),
                 record(shape),
             ];
-            let dispatch = ops::softmax_cross_entropy(&gpu, &shape, any(&gpu), true).expect("a dispatch");
+            let dispatch = ops::softmax_cross_entropy(&engine, &shape, any(&engine), true).expect("a dispatch");
             let trial = Trial::of(&dispatch, memory);
-            let (got, expected) = (trial.run(&gpu, 0), trial.run(&Engine::twins(), 0));
+            let (got, expected) = (trial.run(&engine, 0), trial.run(&Engine::twins(), 0));
             let what = format!("{rows} rows of {classes} classes");
             assert_close(&format!("dz of {what}"), floats(&got[2]), floats(&expected[2]), 1e-5, 1e-9);
             let [got, expected] = [&got, &expected].map(|memory| floats(&memory[3])[..2 * rows].to_vec());
@@ -401,7 +402,7 @@ fn nn_embedding_index_of_positions_is_known_beforehand() {
 /// What stood in a table's `last` before the batch must not matter: old rows, rows past the batch, and none.
 #[test]
 fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
-    for gpu in gpus() {
+    for engine in sized_engines() {
         for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
             for entries in [1, 2, 11, 300] {
                 let (shape, seed, rows) =
@@ -409,21 +410,23 @@ fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
                 let tokens = names(seed, rows, entries);
                 let [old, past] = [rows, 3 * rows].map(|most| names(seed + 9, entries, most));
                 for (last, accumulate) in [(old, false), (past, true), (vec![NONE; entries + TAIL], false)] {
-                    let index = ops::embedding_index(&gpu, &shape, any(&gpu)).expect("a dispatch");
+                    let index = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
                     let memory = vec![tokens.clone(), junk(rows), last, record(shape)];
-                    let [tokens, previous, last, _] = Trial::of(&index, memory).run(&gpu, 0).try_into().expect("four");
+                    let [tokens, previous, last, _] =
+                        Trial::of(&index, memory).run(&engine, 0).try_into().expect("four");
                     let dy = activations(seed + 1, rows, width);
                     let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
                     let before = dtable.clone();
-                    let dispatch = ops::embedding_backward(&gpu, &shape, any(&gpu), accumulate).expect("a dispatch");
+                    let dispatch =
+                        ops::embedding_backward(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
                     let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
                     let mut trial = Trial::of(&dispatch, memory);
                     regrid(&mut trial, case % 3);
-                    agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+                    agree(&engine, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
                     trial.set("QUADS", 3.0);
                     trial.grid = [trial.grid.iter().product::<u32>().div_ceil(3), 1, 1];
                     let got =
-                        agree(&gpu, &trial, rows, &format!("{shape:?}, accumulate {accumulate}, three quads each"));
+                        agree(&engine, &trial, rows, &format!("{shape:?}, accumulate {accumulate}, three quads each"));
                     let mut expected = vec![0.0; entries * width];
                     for r in 0..rows {
                         for c in 0..width {

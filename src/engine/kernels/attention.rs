@@ -4,7 +4,7 @@ use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{Family, Word};
 use super::flags::Flag::{Dropout, Tiled};
-use crate::twin::nn::{AttentionPast, attention_backward_delta};
+use crate::twin::nn::AttentionPast;
 use crate::twin::shared::Position;
 
 /// Forward: qkv, mask, out, lse, shape; then where the batch stands.
@@ -49,7 +49,7 @@ fn attention_backward_query(mut call: Call<'_>) {
     let [qkv, mask, out, dout, lse, delta, dqkv, shape] = call.take();
     let (qkv, mask, dout, lse) = (qkv.get(), mask.get(), dout.get(), lse.get());
     let (delta, shape) = (delta.get_mut(), shape.one());
-    attention_backward_delta(dout, out.get(), delta, shape);
+    (forms.attention_backward_delta)(dout, out.get(), delta, shape);
     let past = AttentionPast { qkv, mask, dout, lse, delta, shape, position, causal };
     (forms.attention_backward_query)(&past, dqkv.get_mut());
 }

@@ -162,13 +162,13 @@ fn embedding_index(call: Call<'_>) {
 }
 
 fn embedding_backward(mut call: Call<'_>) {
-    let accumulate = call.switch("ACCUMULATE", false);
+    let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
     let sizes = [call.constant("WORKGROUP", 64), call.constant("QUADS", 1)].map(|size| size as usize);
     let squares = call.take_array(Squares);
     let [tokens, previous, last, dy, dtable, shape] = call.take();
     let (tokens, previous, last, shape) = (tokens.get(), previous.get(), last.get(), shape.one());
     let dtable = dtable.get_mut();
-    twin::nn::embedding_backward(tokens, previous, last, dy.get(), dtable, shape, accumulate);
+    (forms.embedding_backward)(tokens, previous, last, dy.get(), dtable, shape, accumulate);
     if let Some(squares) = squares {
         twin::nn::embedding_backward_squares(dtable, shape, sizes, squares);
     }
@@ -185,28 +185,29 @@ fn mean_pool_backward(call: Call<'_>) {
 }
 
 fn layer_norm(mut call: Call<'_>) {
+    let forms = call.forms;
     let residual = call.take_added(Residual).map(|[residual, sum]| (residual.get(), sum.get_mut()));
     let [x, gamma, beta, y, moments, shape] = call.take();
     let (y, moments) = (y.get_mut(), moments.get_mut());
-    twin::nn::layer_norm(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), residual);
+    (forms.layer_norm)(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), residual);
 }
 
 fn layer_norm_backward_input(call: Call<'_>) {
-    let accumulate = call.switch("ACCUMULATE", false);
+    let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
     let [dy, x, gamma, moments, dx, shape] = call.take();
     let (dy, x, gamma, moments) = (dy.get(), x.get(), gamma.get(), moments.get());
-    twin::nn::layer_norm_backward_input(dy, x, gamma, moments, dx.get_mut(), shape.one(), accumulate);
+    (forms.layer_norm_backward_input)(dy, x, gamma, moments, dx.get_mut(), shape.one(), accumulate);
 }
 
 fn layer_norm_backward_weight(mut call: Call<'_>) {
-    let accumulate = call.switch("ACCUMULATE", false);
+    let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
     let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
     let squares = call.take_array(Squares);
     let [dy, x, moments, dgamma, dbeta, shape] = call.take();
     let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
     let (dy, x, moments, shape) = (dy.get(), x.get(), moments.get(), shape.one());
     let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
-    twin::nn::layer_norm_backward_weight(dy, x, moments, gamma, beta, shape, accumulate);
+    (forms.layer_norm_backward_weight)(dy, x, moments, gamma, beta, shape, accumulate);
     if let Some(squares) = squares {
         let (gamma, beta) = (dgamma.as_deref(), dbeta.as_deref());
         twin::nn::layer_norm_backward_weight_squares(gamma, beta, shape, squares);
@@ -214,10 +215,10 @@ fn layer_norm_backward_weight(mut call: Call<'_>) {
 }
 
 fn softmax_cross_entropy(call: Call<'_>) {
-    let gradient = call.switch("GRADIENT", true);
+    let (forms, gradient) = (call.forms, call.switch("GRADIENT", true));
     let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
-    twin::nn::softmax_cross_entropy(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
+    (forms.softmax_cross_entropy)(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
 }
 
 fn judge(call: Call<'_>) {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 /// Numbers as a type stores them: f32, or u16 for bf16.
 pub trait Stored: Copy + Send + Sync {
+    /// Whether stochastic rounding does anything.
+    const IS_ROUNDED_BY_CHANCE: bool;
     /// What is stored, widened.
     fn load(self) -> f32;
     /// What is stored of a number.
@@ -16,6 +18,8 @@ pub trait Stored: Copy + Send + Sync {
 }
 
 impl Stored for f32 {
+    const IS_ROUNDED_BY_CHANCE: bool = false;
+
     fn load(self) -> f32 {
         self
     }
@@ -35,6 +39,8 @@ impl Stored for f32 {
 
 /// bf16.
 impl Stored for u16 {
+    const IS_ROUNDED_BY_CHANCE: bool = true;
+
     fn load(self) -> f32 {
         f32::from_bits(u32::from(self) << 16)
     }
