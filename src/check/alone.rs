@@ -1,12 +1,11 @@
 //! What kernels are tried with that are in no network and in no update: those that draw batches, that judge an evaluation, and
 //! that copy.
 
-use super::bed::noise;
 use super::trial::{JUNK, Trial};
 use crate::engine::kernels::{COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP};
 use crate::engine::layout::{
     Gather, GatherCached, GatherSequences, GatherTokens, Metrics, Position, Span, Standing, TYPE_SHIFT, TableHeader,
-    TableRow, pcg,
+    TableRow, noise, pcg,
 };
 use crate::engine::{Engine, Sizes, row_of};
 

@@ -1,7 +1,7 @@
 //! A sample's pass on an engine, over numbers from a seed.
 
 use crate::Error;
-use crate::engine::layout::{Metrics, Position, pcg, uniform};
+use crate::engine::layout::{Metrics, Position, noise, pcg};
 use crate::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
 use crate::nn::graph::{Input, Sample};
 use crate::nn::ops::write_squares;
@@ -26,12 +26,6 @@ pub struct Bed {
     gradients: BTreeMap<String, Buffer>,
     space: Workspace,
     batch: Batch,
-}
-
-/// Numbers in [-1, 1), from a seed; the same everywhere.
-pub fn noise(seed: u32, count: usize) -> Vec<f32> {
-    let key = pcg(seed);
-    (0..count as u32).map(|place| 2.0 * uniform(place, key) - 1.0).collect()
 }
 
 impl Bed {

@@ -19,7 +19,7 @@ mod standing;
 mod trial;
 
 pub use adapter::{adapter, kernels};
-pub use bed::{Bed, noise};
+pub use bed::Bed;
 pub use certificate::Certificate;
 pub use checked::{Checked, Refused};
 pub use compared::{Compared, compare};

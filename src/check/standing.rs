@@ -43,8 +43,11 @@ pub fn standing(engine: &Engine, refused: &[&'static Family]) -> Result<Standing
     }
     for family in products {
         let usual = standing.choices().instead.get(family.name).copied().unwrap_or(standing.choices().otherwise);
+        // Those behind it first: who asks again and again has all of them in turn.
+        let at = Tiling::ALL.iter().position(|tiling| *tiling == usual).map_or(0, |at| at + 1);
+        let (before, behind) = Tiling::ALL.split_at(at);
         let mut right = None;
-        for tiling in Tiling::ALL.into_iter().filter(|tiling| *tiling != usual && tiling.fits(engine)) {
+        for tiling in behind.iter().chain(before).copied().filter(|tiling| *tiling != usual && tiling.fits(engine)) {
             let mut choices: Choices = standing.choices().clone();
             choices.instead.insert(family.name.to_owned(), tiling);
             let other = standing.choosing(choices);

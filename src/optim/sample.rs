@@ -1,7 +1,7 @@
 //! What the stages of a step are tried with: tensors that fill no chunk, in every way in which they may be stored.
 
 use super::{Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
-use crate::engine::layout::{Squares, pcg, uniform};
+use crate::engine::layout::{Squares, noise};
 use crate::engine::{Engine, Range};
 use crate::params::{Group, Param, Row, Rule, Storage};
 
@@ -102,12 +102,6 @@ pub fn of_size(engine: &Engine, elements: usize) -> Result<Placed, Error> {
     let optimizer = Optimizer::new(engine, &parameters, &groups, settings)?;
     optimizer.upload_gradient("tensor", &noise(2, elements))?;
     Ok(Placed::of(optimizer, params.into(), Some(parameters)))
-}
-
-/// Numbers in [-1, 1), from a seed.
-fn noise(seed: u32, count: usize) -> Vec<f32> {
-    let key = pcg(seed);
-    (0..count as u32).map(|place| 2.0 * uniform(place, key) - 1.0).collect()
 }
 
 /// Gradients to be clipped for themselves.

@@ -1,5 +1,6 @@
 //! What several tests share: the engines to run on, and comparing numbers.
 
+pub use gradus::engine::layout::noise;
 use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{AdapterChoice, Choices, Engine, Sizes};
 use gradus::optim::Parameters;
@@ -101,12 +102,6 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f32], relative: f64, ab
         got[place],
         expected[place]
     );
-}
-
-/// Numbers in [-1, 1), from a seed; the same everywhere.
-pub fn noise(seed: u32, count: usize) -> Vec<f32> {
-    let key = gradus::engine::layout::pcg(seed);
-    (0..count as u32).map(|place| 2.0 * gradus::engine::layout::uniform(place, key) - 1.0).collect()
 }
 
 /// A folder of this process's own that is not there yet.

@@ -44,7 +44,7 @@ pub use loss::{CORRECT, COUNTS, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position, samples_in};
 pub use moments::Stored;
 pub use pool::Pool;
-pub use rng::{pcg, shuffled, uniform};
+pub use rng::{noise, pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};

@@ -32,3 +32,9 @@ pub fn shuffled(place: u32, count: u32, key: u32) -> u32 {
 pub fn uniform(place: u32, key: u32) -> f32 {
     (pcg(place ^ pcg(key)) >> 8) as f32 / 16_777_216.0
 }
+
+/// So many numbers in [-1, 1), from a seed: the same everywhere.
+pub fn noise(seed: u32, count: usize) -> Vec<f32> {
+    let key = pcg(seed);
+    (0..count as u32).map(|place| 2.0 * uniform(place, key) - 1.0).collect()
+}
