@@ -35,6 +35,7 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
     for [samples, rows, micro_batches, context, step] in SIZES {
         for shuffle in [true, false] {
             let steps_per_epoch = samples.div_ceil(rows * micro_batches);
+            let step = if shuffle { step } else { steps_per_epoch - 1 };
             let (slot, seed, micro) = (step.min(2), samples, micro_batches - 1);
             let clock = vec![0; 4];
             let mut of = |family: &'static Family, memory: Vec<Vec<u32>>, invocations: u32| {
@@ -51,8 +52,9 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
                 vec![numbers, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
             of(&GATHER, memory, rows * quads);
 
-            let tokens = (samples + 1) * context + context / 2;
-            let offsets = context.min(tokens - samples * context).max(1);
+            // What is tested ends in the midst of a window.
+            let tokens = if shuffle { (samples + 1) * context + context / 2 } else { samples * context - context / 3 };
+            let offsets = if shuffle { context.min(tokens - samples * context).max(1) } else { 1 };
             let shape = GatherTokens {
                 tokens,
                 context,
