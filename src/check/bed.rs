@@ -1,5 +1,6 @@
 //! A sample's pass on an engine, over numbers from a seed.
 
+use super::trial::JUNK;
 use crate::Error;
 use crate::engine::layout::{Metrics, Position, noise, pcg};
 use crate::engine::{Buffer, Dispatch, Engine, Program, Range, Submission};
@@ -10,9 +11,7 @@ use crate::params::{Param, Storage};
 use half::bf16;
 use std::collections::BTreeMap;
 
-use super::trial::JUNK;
-
-/// A label in thirteen does not count, a part of the target is spread, and dropout has a seed.
+/// Label 0 does not count, a part of the target is spread, and dropout has a seed.
 const LOSS: LossOptions = LossOptions { ignore: 0, smoothing: 0.1, seed: 7 };
 
 /// How far a slope is followed to each side.

@@ -93,8 +93,7 @@ fn readable(words: Words, memory: &[u32]) -> Vec<u32> {
     match words {
         Words::Metrics => {
             let metrics: Metrics = bytemuck::cast_slice(&memory[..size_of::<Metrics>() / 4])[0];
-            let sum = f64::from(metrics.loss_whole) + f64::from(metrics.loss_part) / 4_294_967_296.0;
-            (memory[5], memory[6]) = ((sum as f32).to_bits(), 0);
+            (memory[5], memory[6]) = ((metrics.exact_sum() as f32).to_bits(), 0);
         }
         Words::Squares => {
             for squares in bytemuck::cast_slice_mut::<u32, Squares>(&mut memory[..records / 2 * 2]) {

@@ -7,7 +7,7 @@ use super::trial::{Trial, walk};
 use crate::Error;
 use crate::engine::{self, Dispatch, Engine, Kernel, Program};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a kernel may take that has milliseconds of work.
@@ -65,6 +65,7 @@ impl Found {
             Some(_) => trial.with_tails(expected),
             None => (trial.clone(), expected.to_vec()),
         };
+        let trial = Arc::new(trial);
         let started = Instant::now();
         let refused = |reason: String| Compared { error: f64::INFINITY, wrong: Some(reason) };
         let mut written = crc32fast::Hasher::new();
@@ -105,9 +106,9 @@ fn key((tried, place): (&str, usize), trial: &Trial) -> String {
 }
 
 /// What a trial left on an engine; `None` where the engine does not come back with it.
-fn answer(engine: &Engine, trial: &Trial) -> Option<Result<Vec<Vec<u32>>, engine::Error>> {
+fn answer(engine: &Engine, trial: &Arc<Trial>) -> Option<Result<Vec<Vec<u32>>, engine::Error>> {
     let (sender, receiver) = mpsc::channel();
-    let (engine, trial) = (engine.clone(), trial.clone());
+    let (engine, trial) = (engine.clone(), Arc::clone(trial));
     std::thread::spawn(move || drop(sender.send(trial.run(&engine))));
     receiver.recv_timeout(PATIENCE).ok()
 }

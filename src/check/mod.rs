@@ -26,5 +26,5 @@ pub use compared::{Compared, compare};
 pub use forms::{Form, forms};
 pub use found::Found;
 pub use speed::Speed;
-pub use standing::{Standing, family_of, standing};
+pub use standing::{Standing, families_of, family_of, standing};
 pub use trial::{JUNK, TAIL, Trial, walk};

@@ -2,13 +2,12 @@
 
 use super::adapter::kernels;
 use super::forms::{Form, forms};
-use super::found::Found;
 use crate::Error;
 use crate::engine::kernels::{FAMILIES, Family, Flag};
 use crate::engine::{Choices, Engine, Sizes, Tiling};
 use std::collections::BTreeMap;
 
-/// An engine on which other forms stand in for those that were refused, and what was found of them.
+/// An engine on which other forms stand in for those that were refused.
 #[derive(Debug)]
 pub struct Standing {
     /// The engine; `None` where a kernel is right in no form.
@@ -17,8 +16,6 @@ pub struct Standing {
     pub instead: BTreeMap<&'static str, String>,
     /// The first kernel's family that is right in no form.
     pub without: Option<&'static str>,
-    /// What was found.
-    pub found: Found,
 }
 
 /// Tries the other forms of those families, and takes the first that is right: another tiling of what multiplies matrices,
@@ -27,7 +24,7 @@ pub struct Standing {
 /// # Errors
 /// From the device: out of memory.
 pub fn standing(engine: &Engine, refused: &[&'static Family]) -> Result<Standing, Error> {
-    let mut all = Standing { engine: None, instead: BTreeMap::new(), without: None, found: Found::default() };
+    let mut all = Standing { engine: None, instead: BTreeMap::new(), without: None };
     let is_product = |family: &&'static Family| family.kernels().iter().any(|kernel| kernel.has(Flag::Tiled));
     let (products, others): (Vec<_>, Vec<_>) = refused.iter().copied().partition(is_product);
     let mut standing = engine.clone();
@@ -74,6 +71,14 @@ pub fn family_of(kernel: &str) -> Option<&'static Family> {
     FAMILIES.into_iter().find(|family| family.name == name)
 }
 
+/// The families of these kernels, each once.
+pub fn families_of<'a>(kernels: impl IntoIterator<Item = &'a str>) -> Vec<&'static Family> {
+    let mut families: Vec<&'static Family> = kernels.into_iter().filter_map(family_of).collect();
+    families.sort_by_key(|family| family.name);
+    families.dedup();
+    families
+}
+
 impl Standing {
     /// Whether every kernel of a family is right as this engine makes it.
     fn is_right(&mut self, engine: &Engine, family: &'static Family) -> Result<bool, Error> {
@@ -83,8 +88,6 @@ impl Standing {
         if is_right {
             self.instead.insert(family.name, forms[0].name.clone());
         }
-        self.found.kernels.extend(found.kernels);
-        self.found.refused.extend(found.refused);
         Ok(is_right)
     }
 }

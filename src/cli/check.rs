@@ -5,7 +5,7 @@ use super::kernels;
 use super::say::{self, say, tell};
 use anyhow::{Context, bail};
 use clap::Args;
-use gradus::check::{self, Certificate, family_of, forms, standing};
+use gradus::check::{self, Certificate, families_of, family_of, forms, standing};
 use gradus::engine::{AdapterChoice, Engine, Kernel, Shaders};
 use gradus::params::shown_path;
 use gradus::train::files;
@@ -67,9 +67,7 @@ fn of_adapter(choice: &AdapterChoice, asked: Option<&str>, all: bool) -> anyhow:
     spinner.finish_and_clear();
     let own: Vec<String> = forms(&engine, false).into_iter().map(|form| form.name).collect();
     let refused = certificate.refused.iter().filter(|refused| own.contains(&refused.form));
-    let mut families: Vec<_> = refused.filter_map(|refused| family_of(&refused.kernel)).collect();
-    families.sort_by_key(|family| family.name);
-    families.dedup();
+    let families = families_of(refused.map(|refused| refused.kernel.as_str()));
     if !families.is_empty() && engine.adapter().is_some() {
         let stands = standing(&engine, &families)?;
         for refused in &mut certificate.refused {

@@ -5,8 +5,7 @@ use super::ready::Ready;
 use super::say::{caution, say};
 use super::says::Says;
 use anyhow::bail;
-use gradus::check::{Certificate, Form, family_of, forms, kernels as try_kernels, standing};
-use gradus::engine::kernels::Family;
+use gradus::check::{Certificate, Form, families_of, forms, kernels as try_kernels, standing};
 use gradus::engine::{Engine, Kernel};
 use gradus::run::Checking;
 use gradus::train::{Agreement, Trainer};
@@ -80,9 +79,7 @@ pub(super) fn checked(
         } else {
             refused.into_iter().map(str::to_owned).collect()
         };
-        let mut families: Vec<&'static Family> = wrong.iter().filter_map(|kernel| family_of(kernel)).collect();
-        families.sort_by_key(|family| family.name);
-        families.dedup();
+        let families = families_of(wrong.iter().map(String::as_str));
         let stands = standing(&engine, &families)?;
         // What was right at sizes of its own and not at the run's has no other way to show it than the run.
         let again = families.iter().find(|family| !replaced.insert(format!("{} on {own:?}", family.name)));

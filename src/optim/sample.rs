@@ -28,8 +28,6 @@ pub struct Placed {
     /// The optimizer.
     pub optimizer: Optimizer,
     params: Vec<Param>,
-    /// What it updates, where that is our own.
-    _parameters: Option<Parameters>,
     has_squares: bool,
     bad: Option<f32>,
 }
@@ -101,7 +99,7 @@ pub fn of_size(engine: &Engine, elements: usize) -> Result<Placed, Error> {
     let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
     let optimizer = Optimizer::new(engine, &parameters, &groups, settings)?;
     optimizer.upload_gradient("tensor", &noise(2, elements))?;
-    Ok(Placed::of(optimizer, params.into(), Some(parameters)))
+    Ok(Placed::of(optimizer, params.into()))
 }
 
 /// Gradients to be clipped for themselves.
@@ -173,7 +171,7 @@ impl Sample {
                     parameters.upload(&param.name, &noise(seed, param.elements()))?;
                 }
                 let optimizer = Optimizer::new(engine, &parameters, &groups, self.settings)?;
-                Placed::of(optimizer, params, Some(parameters))
+                Placed::of(optimizer, params)
             }
             Some(mode) => {
                 let external: Vec<External> = (1..)
@@ -181,7 +179,7 @@ impl Sample {
                     .map(|(seed, param)| self.external(engine, mode, seed, param))
                     .collect::<Result<_, _>>()?;
                 let optimizer = Optimizer::over(engine, &external, mode, &groups, self.settings)?;
-                Placed::of(optimizer, params, None)
+                Placed::of(optimizer, params)
             }
         };
         placed.has_squares = self.has_squares;
@@ -210,8 +208,8 @@ impl Sample {
 }
 
 impl Placed {
-    fn of(optimizer: Optimizer, params: Vec<Param>, parameters: Option<Parameters>) -> Placed {
-        Placed { optimizer, params, _parameters: parameters, has_squares: false, bad: None }
+    fn of(optimizer: Optimizer, params: Vec<Param>) -> Placed {
+        Placed { optimizer, params, has_squares: false, bad: None }
     }
 
     /// Gives it the gradients of a step, from 1 on. The second has what is special about them, so that moments and counts are

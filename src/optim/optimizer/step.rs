@@ -54,8 +54,8 @@ impl Optimizer {
     /// step's. What holds for [`encode`](Optimizer::encode) holds here too.
     ///
     /// ```no_run
-    /// # fn main() -> Result<(), gradus::optim::Error> {
-    /// # let (mut optimizer, device, queue): (gradus::optim::Optimizer, gradus::wgpu::Device, gradus::wgpu::Queue) = todo!();
+    /// # use gradus::{optim::{Error, Optimizer}, wgpu};
+    /// # fn steps(optimizer: &mut Optimizer, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<(), Error> {
     /// let mut encoder = device.create_command_encoder(&Default::default());
     /// optimizer.encode_many(8, &mut encoder, |encoder, step| {
     ///     // Your forward and backward passes of this step.

@@ -39,7 +39,12 @@ impl Metrics {
         if !self.loss_sum.is_finite() {
             return f64::from(self.loss_sum);
         }
-        (f64::from(self.loss_whole) + f64::from(self.loss_part) / 4_294_967_296.0) / f64::from(self.rows)
+        self.exact_sum() / f64::from(self.rows)
+    }
+
+    /// The sum of the losses, to the last digit that the device keeps.
+    pub fn exact_sum(&self) -> f64 {
+        f64::from(self.loss_whole) + f64::from(self.loss_part) / 4_294_967_296.0
     }
 }
 
