@@ -1,9 +1,14 @@
 //! `gradus check`: what it tries, what it finds where a shader is wrong, and what stands in for that.
 
-use crate::support::{folder, fresh_gpu, gpu};
+use crate::support::{engines, folder, fresh_gpu, gpu};
 use gradus::check::{Certificate, Form, Found, Refused, family_of, forms, kernels, standing};
+use gradus::data::digits;
 use gradus::engine::kernels::{self, Flag};
 use gradus::engine::{AdapterChoice, Choices, Engine, Shaders, Sizes, Tiling};
+use gradus::nn::Activation;
+use gradus::nn::models::Mlp;
+use gradus::schedule::{Plan, Spec};
+use gradus::train::{Classify, Config, Trainer};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -188,4 +193,62 @@ fn check_takes_shaders_from_a_folder() {
     assert_eq!(code, Some(1));
     let told: serde_json::Value = serde_json::from_slice(&told).expect("JSON");
     assert_eq!(told["refused"][0]["kernel"], "mean_pool");
+}
+
+fn trainer(engine: &Engine) -> Trainer {
+    let (train, test) = digits().expect("digits").split(20, 3).expect("a split");
+    let model = Mlp::new(&[64, 24, 10], Activation::Gelu).expect("a model");
+    let spec =
+        Spec::parse("run.yaml", "optimizer: {type: adamw, lr: 1.0e-2}\nlr_scheduler: {type: cosine}").expect("a spec");
+    let task = Classify::new(&model, (&train, &test)).expect("a task");
+    let config = Config { epochs: 2, ..Config::default() };
+    Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
+}
+
+/// At the beginning and in the midst of an epoch: the run goes on as if nobody had asked.
+#[test]
+fn check_of_coming_gradients_leaves_no_trace() {
+    for engine in engines() {
+        let left = |asks: bool| {
+            let mut trainer = trainer(&engine);
+            for steps in [0, 7] {
+                (0..steps).for_each(|_| drop(trainer.take_step().expect("a step")));
+                if asks {
+                    let gradients = trainer.coming_gradients().expect("gradients");
+                    assert_eq!(gradients.len(), 4);
+                    assert!(gradients == trainer.coming_gradients().expect("gradients"), "asked twice");
+                    assert_eq!(trainer.disagreements().expect("none"), [], "on {}", engine.name());
+                }
+            }
+            let mut told = Vec::new();
+            trainer
+                .run(|event| {
+                    if let gradus::train::Event::Evaluation(e) = event {
+                        told.push(*e)
+                    }
+                })
+                .expect("a run");
+            (told, trainer.parameters().save().expect("a file"))
+        };
+        assert!(left(true) == left(false), "{}", engine.name());
+    }
+}
+
+#[test]
+fn check_of_the_first_gradients_names_the_kernel_that_disagrees() {
+    let Some(gpu) = gpu() else { return };
+    let registers = Choices::all(Tiling::Registers);
+    let wrong = with("nn/linear", "sums00 += w0 * x0", "sums00 -= w0 * x0").choosing(registers.clone());
+    for (engine, is_right) in [(gpu.choosing(registers), true), (wrong, false)] {
+        let (mut asked, mut host) = (trainer(&engine), trainer(&Engine::cpu()));
+        host.stand_as(&asked).expect("a place");
+        let agreement = asked.agreement(&mut host).expect("an agreement");
+        assert_eq!((agreement.tensors, agreement.holds()), (4, is_right), "{agreement:?}");
+        let named = asked.disagreements().expect("what disagrees");
+        assert_eq!(named.is_empty(), is_right, "{named:?}");
+        assert!(
+            named.iter().all(|one| one.kernel.starts_with("linear") && !one.kernel.contains("backward")),
+            "{named:?}"
+        );
+    }
 }

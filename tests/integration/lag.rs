@@ -1,6 +1,7 @@
 //! Decisions at a lag: an evaluation decides where the next one comes, the device keeps the best copy by itself, and nothing
 //! is waited for.
 
+use crate::phases::run;
 use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::digits;
 use gradus::engine::kernels::{JUDGE, KEEP};
@@ -10,7 +11,7 @@ use gradus::nn::Activation;
 use gradus::nn::models::Mlp;
 use gradus::params::Param;
 use gradus::schedule::{Cursor, Epochs, Plan, Spec};
-use gradus::train::{Began, Checkpoints, Classify, Config, Error, Evaluation, Event, StepsPerSubmission, Trainer};
+use gradus::train::{Checkpoints, Classify, Config, Error, Event, StepsPerSubmission, Trainer};
 use proptest::prelude::*;
 
 /// Phases by limits alone: no metric decides anything but which copy is the best.
@@ -45,23 +46,6 @@ fn trainer(engine: &Engine, schedule: &str, epochs: usize) -> Trainer {
     let task = Classify::new(&model, (&train, &test)).expect("a task");
     let config = Config { epochs, steps_per_submission: StepsPerSubmission::Auto, ..Config::default() };
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
-}
-
-#[derive(Debug, Default, PartialEq)]
-struct Told {
-    evaluations: Vec<Evaluation>,
-    began: Vec<Began>,
-}
-
-fn run(trainer: &mut Trainer) -> Told {
-    let mut told = Told::default();
-    let tell = |event: &Event| match event {
-        Event::Phase(began) => told.began.push(began.clone()),
-        Event::Evaluation(evaluation) => told.evaluations.push(*evaluation),
-        _ => (),
-    };
-    trainer.run(tell).expect("a run");
-    told
 }
 
 fn bits(trainer: &Trainer) -> (Vec<u8>, Vec<u8>) {

@@ -40,12 +40,12 @@ fn trainer(engine: &Engine, text: &str, config: Config) -> Trainer {
 
 /// What a run told.
 #[derive(Default, Debug, PartialEq)]
-struct Told {
-    began: Vec<Began>,
-    evaluations: Vec<Evaluation>,
+pub struct Told {
+    pub began: Vec<Began>,
+    pub evaluations: Vec<Evaluation>,
 }
 
-fn run(trainer: &mut Trainer) -> Told {
+pub fn run(trainer: &mut Trainer) -> Told {
     let mut told = Told::default();
     let tell = |event: &Event| match event {
         Event::Phase(began) => told.began.push(began.clone()),
