@@ -20,7 +20,19 @@
 //! * [`nn`]: the MLP and the transformer, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
 //! * [`run`]: what a run file says, and the model and data that it names.
-//! * [`measure`]: what an adapter does.
+//! * [`measure`]: what an adapter does; [`check`]: whether its kernels are right.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
+//! | `nn` | [`nn`], [`check`], [`measure`]; no crate more |
+//! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
+//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no crate more |
+//! | `demo` | the data sets that are part of the program, 1.2 MB; with `data` |
+//! | `cli` (default) | the command line `gradus`, and all of the above |
+//! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
 //!
 //! # A step over your own buffers
 //!
@@ -54,18 +66,26 @@
     not(test),
     warn(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
 )]
+#![cfg_attr(not(feature = "data"), allow(dead_code, reason = "what the rooms left out alone use"))]
 
+#[cfg(feature = "nn")]
 pub mod check;
+#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 mod error;
+#[cfg(feature = "cpu")]
 pub mod fast;
+#[cfg(feature = "nn")]
 pub mod measure;
+#[cfg(feature = "nn")]
 pub mod nn;
 pub mod optim;
 pub mod params;
+#[cfg(feature = "data")]
 pub mod run;
 pub mod schedule;
+#[cfg(feature = "data")]
 pub mod train;
 pub mod twin;
 

@@ -4,6 +4,8 @@
 //! twins. The program is [walked](walk): each of its dispatches is shown with the memory that it finds, as a [`Trial`] that any
 //! engine can be given, and with what the twin leaves there.
 //!
+//! Needs the feature `nn`.
+//!
 //! Invariant: this room prints nothing and reads no file.
 
 mod adapter;

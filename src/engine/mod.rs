@@ -103,7 +103,8 @@ impl Engine {
     }
 
     /// The engine that runs on the host: fast forms on the threads of rayon's pool where there are any, else the twins.
-    /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another.
+    /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another. Without the
+    /// feature `cpu` it runs the twins under this name: right, but slow.
     pub fn cpu() -> Engine {
         Engine::on_host(&forms::FAST)
     }

@@ -5,6 +5,8 @@
 //! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps where it has them. Bytes are
 //! the programs' own count.
 //!
+//! Needs the feature `nn`.
+//!
 //! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
 
 mod choices;

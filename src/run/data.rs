@@ -2,6 +2,7 @@
 
 use super::paths::absolute;
 use super::{Error, ModelKind, ModelSpec};
+use crate::data::{EMBEDDED, Embedded};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use std::collections::HashSet;
@@ -49,7 +50,7 @@ pub enum Unknown {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// `embedded`: a set that is part of the program.
-    Embedded(&'static str),
+    Embedded(Embedded),
     /// A text file, for a decoder.
     Text {
         /// `train`.
@@ -113,12 +114,11 @@ impl TestSet {
 }
 
 /// Sets that are part of the program, by kind of model.
-fn embedded(kind: ModelKind) -> &'static [&'static str] {
-    match kind {
-        ModelKind::Mlp => &["digits"],
-        ModelKind::Decoder => &["kjv", "glosses"],
-        ModelKind::Encoder => &[],
-    }
+fn embedded(kind: ModelKind) -> impl Iterator<Item = Embedded> {
+    EMBEDDED.iter().copied().filter(move |set| match set {
+        Embedded::Rows(..) => kind == ModelKind::Mlp,
+        Embedded::Text(..) => kind == ModelKind::Decoder,
+    })
 }
 
 /// Percent of the train set that are held out where nothing is said.
@@ -145,7 +145,7 @@ impl DataSpec {
     /// What the train set is called in messages: its file, or the name of an embedded set.
     pub(super) fn train_name(&self) -> String {
         match &self.source {
-            Source::Embedded(name) => (*name).to_owned(),
+            Source::Embedded(set) => set.name().to_owned(),
             Source::Text { train, .. }
             | Source::LabelledTexts { train, .. }
             | Source::Numbers { train, .. }
@@ -173,17 +173,24 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
-        let known = embedded(kind);
-        if known.is_empty() {
+        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
+        if kind == ModelKind::Encoder {
             let instead = "none of the embedded sets is one of labelled texts: give train, text and label";
+            return Err(self.section.misplaced("embedded", instead).into());
+        }
+        if EMBEDDED.is_empty() {
+            let instead = "this program was built without the embedded sets, the feature demo: give train";
             return Err(self.section.misplaced("embedded", instead).into());
         }
         self.section.only(match kind {
             ModelKind::Mlp => &["embedded", "test_percent", "split"],
             _ => &["embedded", "test_percent", "unknown"],
         })?;
-        let name = self.section.word("embedded", known)?;
-        self.done(Source::Embedded(name), kind)
+        let name = self.section.word("embedded", &known)?;
+        match embedded(kind).find(|set| set.name() == name) {
+            Some(set) => self.done(Source::Embedded(set), kind),
+            None => Err(self.section.missing(&["embedded"]).into()),
+        }
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {

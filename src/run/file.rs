@@ -4,7 +4,8 @@ use super::keys::{self, Said};
 use super::{Continue, DataSpec, Error, ModelSpec, checks, elsewhere, rows, settings};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
-use crate::schedule::{LrScaling, SECTIONS, Spec};
+use crate::schedule::file::spec::SECTIONS;
+use crate::schedule::{LrScaling, Spec};
 use crate::train::{self, StepsPerSubmission, files};
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,7 @@ mod engine;
 mod engine_faults;
 mod evaluation;
 mod fast;
+mod features;
 mod forecast;
 mod fused_step;
 mod gathers;

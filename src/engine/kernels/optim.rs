@@ -4,8 +4,9 @@ use super::call::Call;
 use super::family::Access::{Clock, Read, ReadWrite, Uniform};
 use super::family::{Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, InPlace, Params16};
+use crate::engine::forms::fast;
+use crate::twin;
 use crate::twin::shared::Stored;
-use crate::{fast, twin};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// Partial norms: work list, control, gradients, segment.

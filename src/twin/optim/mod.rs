@@ -10,6 +10,7 @@ mod norm_fold;
 mod sgd;
 mod swap;
 
+#[cfg(feature = "cpu")]
 pub(crate) use adamw::Stretch;
 pub use adamw::adamw;
 pub use adamw_int8::adamw_int8;
