@@ -5,7 +5,7 @@
 //! ```
 
 use gradus::engine::{Engine, Range};
-use gradus::optim::{Clip, External, Mode, Optimizer, Precision, Settings};
+use gradus::optim::{Clip, External, Mode, Optimizer, Settings};
 use gradus::params::{Field, Group, Param, Row};
 use gradus::wgpu::{self, util::DeviceExt};
 use std::error::Error;
@@ -41,18 +41,12 @@ fn train(
     mode: Mode,
 ) -> Result<(), Box<dyn Error>> {
     let tensors = [
-        External {
-            param: Param::new("weight", [3, 4]),
-            values: weight.0,
-            gradient: weight.1,
-            precision: Precision::F32,
-        },
-        External { param: Param::new("bias", [3]), values: bias.0, gradient: bias.1, precision: Precision::F32 },
+        External::new(Param::new("weight", [3, 4]), weight.0, weight.1),
+        External::new(Param::new("bias", [3]), bias.0, bias.1),
     ];
-    let row = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
-    let groups =
-        [Group::new("decay", row, ["weight"]), Group::new("no_decay", Row { weight_decay: 0.0, ..row }, ["bias"])];
-    let settings = Settings { clip: Clip::norm(10.0), guard: true, ..Settings::default() };
+    let row = Row::adamw(1e-2).weight_decay(0.1);
+    let groups = [Group::new("decay", row, ["weight"]), Group::new("no_decay", row.weight_decay(0.0), ["bias"])];
+    let settings = Settings::default().clip(Clip::norm(10.0)).guard(true);
     let mut optimizer = Optimizer::over(engine, &tensors, mode, &groups, settings)?;
     print!("{mode:?}, {}", optimizer.program()?);
 

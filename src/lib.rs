@@ -1,5 +1,6 @@
-//! **gradus** fine-tunes neural networks on any GPU from Rust. Hand-written WGSL compute shaders do the work; a host
-//! engine decides, ahead of time, what every step will do.
+//! **gradus** fine-tunes neural networks from Rust. Hand-written WGSL compute shaders do the work, through [wgpu]; a host
+//! engine decides, ahead of time, what every step will do. It is written for any GPU, and has been run on Vulkan in software
+//! (llvmpipe and SwiftShader) and on processors; [`check`] tells whether the shaders are right on an adapter.
 //!
 //! # The data's way
 //!
@@ -46,10 +47,10 @@
 //! let params = [Param::new("trunk.weight", [512, 512]), Param::new("head.weight", [10, 512])];
 //! let parameters = Parameters::new(&engine, &params, None)?;
 //! let groups = [
-//!     Group::new("trunk", Row { lr: 1e-5, ..Row::default() }, ["trunk.weight"]),
-//!     Group::new("head", Row { lr: 1e-3, ..Row::default() }, ["head.weight"]),
+//!     Group::new("trunk", Row::adamw(1e-5), ["trunk.weight"]),
+//!     Group::new("head", Row::adamw(1e-3), ["head.weight"]),
 //! ];
-//! let settings = Settings { clip: Clip::norm(1.0), guard: true, ..Settings::default() };
+//! let settings = Settings::default().clip(Clip::norm(1.0)).guard(true);
 //! let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings)?;
 //! // … your backward pass writes to optimizer.gradient("trunk.weight")? and optimizer.gradient("head.weight")? …
 //! optimizer.step()?; // both groups, one dispatch; the host does not wait
@@ -74,6 +75,7 @@ pub mod check;
 pub mod data;
 pub mod engine;
 mod error;
+#[doc(hidden)]
 #[cfg(feature = "cpu")]
 pub mod fast;
 #[cfg(feature = "nn")]
@@ -85,8 +87,10 @@ pub mod params;
 #[cfg(feature = "data")]
 pub mod run;
 pub mod schedule;
+mod setters;
 #[cfg(feature = "data")]
 pub mod train;
+#[doc(hidden)]
 pub mod twin;
 
 pub use error::Error;

@@ -29,4 +29,5 @@ pub use forms::{Form, forms};
 pub use found::Found;
 pub use speed::Speed;
 pub use standing::{Standing, families_of, family_of, standing};
+#[doc(hidden)]
 pub use trial::{JUNK, TAIL, Trial, walk};

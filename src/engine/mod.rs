@@ -39,6 +39,7 @@ pub use kernels::{Access, Kernel, Shaders};
 pub use prepared::Prepared;
 pub use program::{Binding, Dispatch, Program, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
+#[doc(hidden)]
 pub use sizes::Sizes;
 pub use submission::{Report, Submission, Upload};
 
@@ -156,6 +157,7 @@ impl Engine {
     }
 
     /// Another handle to the same engine, whose dispatches have these sizes, and their tiling.
+    #[doc(hidden)]
     #[must_use]
     pub fn sized(&self, sizes: Sizes) -> Engine {
         Engine { choices: Arc::new(Choices::all(sizes.tiling)), sizes, ..self.clone() }
@@ -176,6 +178,7 @@ impl Engine {
     }
 
     /// The sizes that dispatches are made with.
+    #[doc(hidden)]
     pub fn sizes(&self) -> &Sizes {
         &self.sizes
     }

@@ -3,9 +3,11 @@
 use super::{Error, Precision};
 use crate::engine::Range;
 use crate::params::{Param, Storage};
+use crate::setters::setters;
 
 /// A parameter and its gradient where the caller has them: row-major, contiguous.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct External {
     /// Name and shape.
     pub param: Param,
@@ -27,6 +29,7 @@ pub(crate) struct Array<'a> {
 
 /// How a caller's buffers are updated. Both are one submission a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// One dispatch for each pair of buffers in use: one in all where all parameters share a buffer and all gradients
     /// share another. Tensors start at multiples of 16 bytes, and what lies between a tensor's end and the next such
@@ -37,6 +40,15 @@ pub enum Mode {
 }
 
 impl External {
+    /// A parameter and its gradient, both in f32.
+    pub fn new(param: Param, values: Range, gradient: Range) -> External {
+        External { param, values, gradient, precision: Precision::F32 }
+    }
+
+    setters! {
+        precision: Precision,
+    }
+
     /// Checks sizes and overlaps of all of them, before anything is made.
     pub(crate) fn check_all(externals: &[External], mode: Mode) -> Result<(), Error> {
         for external in externals {

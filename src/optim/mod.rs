@@ -27,6 +27,7 @@ mod optimizer;
 mod parameters;
 mod precision;
 mod rows;
+#[doc(hidden)]
 pub mod sample;
 mod squares;
 mod stages;

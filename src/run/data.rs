@@ -26,6 +26,7 @@ pub struct DataSpec {
 
 /// How a part of labelled rows is held out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Split {
     /// Each class in its share.
     #[default]
@@ -36,6 +37,7 @@ pub enum Split {
 
 /// What becomes of characters that a vocabulary does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unknown {
     /// They are refused.
     #[default]
@@ -48,6 +50,7 @@ pub enum Unknown {
 
 /// What is trained on.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Source {
     /// `embedded`: a set that is part of the program.
     Embedded(Embedded),
@@ -96,6 +99,7 @@ pub enum Source {
 
 /// What is tested on.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum TestSet {
     /// `test_percent`: so much of the train set, held out.
     Percent(usize),

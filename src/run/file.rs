@@ -20,6 +20,7 @@ pub enum BatchRows {
 
 /// `check`: what of a run's shaders is held against the host before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Checking {
     /// Its kernels, once for each driver; and every gradient of the first batch, where the host needs less than ten seconds
     /// for them.

@@ -17,6 +17,7 @@ const _: () = assert!(CLOCK_SLOTS.is_multiple_of(BATCHES));
 
 /// Forward and loss over one batch of the test set.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Test {
     /// The dispatches of a batch. Batch k is that of step k.
     pub program: Program,

@@ -16,6 +16,7 @@ use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
 
 /// A task and what belongs to it.
+#[non_exhaustive]
 pub struct Material {
     /// Model and data.
     pub task: Box<dyn Task>,
