@@ -39,9 +39,9 @@ fn encoder(preset: &str) -> Result<ClassifySequences, Box<dyn Error>> {
     let (vocabulary, classes) = (30_522, 8);
     let one = |number: u32| {
         let tokens = (0..CONTEXT as u32).map(|place| pcg(number ^ pcg(place)) % vocabulary as u32).collect();
-        Sequence { tokens, types: Vec::new(), label: number % classes as u32 }
+        Sequence::new(tokens, number % classes as u32)
     };
-    let sizes = SequenceSizes { context: CONTEXT, vocabulary, types: 2, classes };
+    let sizes = SequenceSizes::new(CONTEXT, vocabulary, classes).types(2);
     let set = |count: usize| Sequences::new(sizes, &(0..count as u32).map(one).collect::<Vec<_>>());
     let model = Bert::preset(preset, vocabulary, CONTEXT, classes)?;
     Ok(ClassifySequences::new(&model, (&set(EXAMPLES)?, &set(1)?))?)
@@ -52,7 +52,7 @@ fn decoder(preset: &str) -> Result<Language, Box<dyn Error>> {
     let tokens = vocabulary.encode(&kjv())?;
     let text = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len());
     let (train, test) = (text(&tokens[..(EXAMPLES + 1) * CONTEXT])?, text(&tokens[..CONTEXT + 1])?);
-    let model = Gpt2 { tied: false, ..Gpt2::preset(preset, vocabulary.len(), CONTEXT)? };
+    let model = Gpt2::preset(preset, vocabulary.len(), CONTEXT)?.tied(false);
     Ok(Language::new(&model, (&train, &test))?.with_fixed_windows())
 }
 
@@ -60,13 +60,8 @@ fn compare(engine: &Engine, what: &str, task: &dyn Task, head: &str) -> Result<(
     let spec =
         Spec::parse("head", &format!("optimizer: {{type: adamw, lr: 1.0e-3}}\nphases: {{0: {{params: [{head}]}}}}\n"))?;
     let trainer = |limit: u64| {
-        let config = Config {
-            batch_size: BATCH,
-            epochs: PAIRS,
-            trunk_device_limit_bytes: limit,
-            trunk_host_limit_bytes: 0,
-            ..Config::default()
-        };
+        let config =
+            Config::default().batch_size(BATCH).epochs(PAIRS).trunk_device_limit_bytes(limit).trunk_host_limit_bytes(0);
         Trainer::new(engine, task, config, |model, epochs| Plan::new(&spec, model, epochs))
     };
     let (mut whole, mut kept) = (trainer(0)?, trainer(u64::MAX)?);

@@ -51,13 +51,14 @@ fn main() {
 }
 
 fn bench(criterion: &mut Criterion, engine: &Engine, id: &str, dispatch: Dispatch) {
-    let program = Program { label: id.to_owned(), dispatches: vec![dispatch] };
+    let program = Program::of(id, vec![dispatch]);
     let prepared = engine.prepare(program).expect("a program");
     let mut group = criterion.benchmark_group("nn");
     group.sampling_mode(SamplingMode::Flat);
     group.bench_function(id, |bencher| {
         bencher.iter(|| {
-            let submission = Submission { programs: &[&prepared], ..Submission::default() };
+            let programs = [&prepared];
+            let submission = Submission::of(&programs);
             engine.submit(&submission).and_then(|()| engine.wait()).expect("a run");
         });
     });
@@ -148,8 +149,8 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let (y, dtable) = (numbers(rows * hidden)?, numbers(entries * hidden)?);
     let (previous, last) = (numbers(rows)?, numbers(entries)?);
     let index = ops::embedding_index(engine, &shape, [tokens.clone(), previous.clone(), last.clone()])?;
-    let prepared = engine.prepare(Program { label: "index".to_owned(), dispatches: vec![index.clone()] })?;
-    engine.submit(&Submission { programs: &[&prepared], ..Submission::default() })?;
+    let prepared = engine.prepare(Program::of("index", vec![index.clone()]))?;
+    engine.submit(&Submission::of(&[&prepared]))?;
     let memory = [tokens.clone(), previous, last, y.clone(), dtable.clone()];
     let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), false)?;
     let loss = Loss::new(rows, entries);

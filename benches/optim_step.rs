@@ -51,7 +51,7 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
     };
 
     let none = Settings::default();
-    let clipped = Settings { clip: Clip::norm(2.0), ..none };
+    let clipped = none.clip(Clip::norm(2.0));
     let (tensors, more) = (encoder(), cut(encoder(), 465));
     let one = [Param::new("tensor", [ONE_TENSOR])];
     let all = one_group(&tensors);
@@ -65,19 +65,19 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
         case(&format!("adamw/101_tensors/frozen_{frozen}"), memory.fused(&tensors, &some, none)?)?;
     }
     case("adamw/101_tensors/clip", memory.fused(&tensors, &all, clipped)?)?;
-    case("adamw/101_tensors/guard", memory.fused(&tensors, &all, Settings { guard: true, ..none })?)?;
+    case("adamw/101_tensors/guard", memory.fused(&tensors, &all, none.guard(true))?)?;
     for (name, row) in [
-        ("bf16", Row { moments: Storage::Bf16, ..Row::default() }),
-        ("int8", Row { moments: Storage::Int8, ..Row::default() }),
-        ("average", Row { ema_decay: Some(0.999), ..Row::default() }),
+        ("bf16", Row::default().moments(Storage::Bf16)),
+        ("int8", Row::default().moments(Storage::Int8)),
+        ("average", Row::default().ema_decay(0.999)),
     ] {
-        let groups: Vec<Group> = all.iter().map(|group| Group { row, ..group.clone() }).collect();
+        let groups: Vec<Group> = all.iter().map(|group| group.clone().row(row)).collect();
         case(&format!("adamw/101_tensors/{name}"), memory.fused(&tensors, &groups, none)?)?;
     }
     case("adamw/101_tensors/packed", memory.step(&memory.packed(&tensors)?, &all, none)?)?;
     case("adamw/101_tensors/buffer_each", memory.step(&memory.apart(&tensors)?, &all, none)?)?;
-    let momentum = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
-    let sgd: Vec<Group> = all.iter().map(|group| Group { row: momentum, ..group.clone() }).collect();
+    let momentum = Row::of(Rule::Sgd).momentum(0.9);
+    let sgd: Vec<Group> = all.iter().map(|group| group.clone().row(momentum)).collect();
     case("sgd/101_tensors/1_group", memory.fused(&tensors, &sgd, none)?)?;
     case("copy", memory.copy()?)?;
     let host = Memory::new(&Engine::cpu(), elements(&tensors))?;

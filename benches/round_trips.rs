@@ -17,7 +17,7 @@ use gradus::data::{DataSet, Sequence, SequenceSizes, Sequences, TokenStream};
 use gradus::engine::layout::pcg;
 use gradus::engine::{AdapterChoice, Engine};
 use gradus::nn::Activation;
-use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
+use gradus::nn::models::{Bert, Gpt2, Mlp, TransformerSizes};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Classify, ClassifySequences, Config, Language, StepsPerSubmission, Task, Trainer};
 
@@ -56,14 +56,12 @@ fn main() -> Result<(), Failure> {
     let spec = Spec::parse("round_trips.yaml", &format!("{SCHEDULE}decide: {decide}\nphases:\n{phases}"))?;
     let steps_per_submission =
         if has("--one-by-one") { StepsPerSubmission::AtMost(1) } else { StepsPerSubmission::Auto };
-    let config = Config {
-        batch_size,
-        epochs: EPOCHS,
-        steps_per_submission,
-        trunk_device_limit_bytes: 0,
-        trunk_host_limit_bytes: 0,
-        ..Config::default()
-    };
+    let config = Config::default()
+        .batch_size(batch_size)
+        .epochs(EPOCHS)
+        .steps_per_submission(steps_per_submission)
+        .trunk_device_limit_bytes(0)
+        .trunk_host_limit_bytes(0);
 
     let engine = Engine::new(&AdapterChoice::from_env())?;
     let mut trainer = Trainer::new(&engine, &*task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
@@ -109,17 +107,7 @@ struct Work {
 
 /// A workload with epochs of so many steps.
 fn work(name: &str, steps: usize) -> Result<Work, Failure> {
-    let sizes = |layers, heads, hidden, vocab, context| TransformerSizes {
-        layers,
-        heads,
-        hidden,
-        intermediate: 4 * hidden,
-        vocab,
-        context,
-        activation: Activation::Gelu,
-        norm_eps: 1e-5,
-        dropout: 0.0,
-    };
+    let sizes = |layers, heads, hidden, vocab, context| TransformerSizes::new([layers, heads, hidden], vocab, context);
     match name {
         "w1" => {
             let set = |rows: usize| {
@@ -131,7 +119,7 @@ fn work(name: &str, steps: usize) -> Result<Work, Failure> {
             Ok(Work { task: Box::new(task), batch: 128, phases: ["'layers.2.*'", "'layers.1.*'", "'layers.0.*'"] })
         }
         "w2" => {
-            let model = Gpt2 { sizes: sizes(4, 4, 128, 96, 64), tied: false };
+            let model = Gpt2::new(sizes(4, 4, 128, 96, 64)).tied(false);
             let text = |windows: usize| TokenStream::new(names(windows * 64 + 1, 96), 96);
             let task = Language::new(&model, (&text(16 * steps + 1)?, &text(16 * TESTED)?))?;
             let rest = "'transformer.h.[01].*', 'transformer.wte.*', 'transformer.wpe.*'";
@@ -142,13 +130,12 @@ fn work(name: &str, steps: usize) -> Result<Work, Failure> {
             })
         }
         _ => {
-            let model = Bert { sizes: sizes(6, 12, 384, 30_522, 64), types: 2, classes: 8, pooling: Pooling::Mean };
-            let sizes = SequenceSizes { context: 64, vocabulary: 30_522, types: 2, classes: 8 };
+            let model = Bert::new(sizes(6, 12, 384, 30_522, 64), 8);
+            let sizes = SequenceSizes::new(64, 30_522, 8).types(2);
             let set = |count: usize| {
                 let tokens = names(count * 64, 30_522);
                 let labels = names(count, 8);
-                let sequence =
-                    |(tokens, label): (&[u32], u32)| Sequence { tokens: tokens.to_vec(), types: Vec::new(), label };
+                let sequence = |(tokens, label): (&[u32], u32)| Sequence::new(tokens.to_vec(), label);
                 Sequences::new(sizes, &tokens.chunks(64).zip(labels).map(sequence).collect::<Vec<_>>())
             };
             let task = ClassifySequences::new(&model, (&set(4 * steps)?, &set(4 * TESTED)?))?;

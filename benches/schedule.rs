@@ -59,8 +59,7 @@ fn cases() -> Vec<Case> {
     let (unchecked, checked) = (long(), long());
     let spec = Spec::parse("the bench's file", FILE).expect("a schedule");
 
-    let groups: Vec<Row> =
-        (0..GROUPS).map(|group| Row { lr: 1e-3 * 0.99f64.powf(group as f64), ..Row::default() }).collect();
+    let groups: Vec<Row> = (0..GROUPS).map(|group| Row::adamw(1e-3 * 0.99f64.powf(group as f64))).collect();
     let each: Vec<FieldLaw> = (0..GROUPS)
         .map(|group| FieldLaw::of_group(group, Field::Lr, three_parts(SHORT, group as f64 / GROUPS as f64)))
         .collect();

@@ -15,9 +15,9 @@
 //! targets. With two more busy processes on two cores a step takes three times as long.
 
 use criterion::{Criterion, SamplingMode};
-use gradus::engine::layout::{IGNORED, pcg};
+use gradus::engine::layout::pcg;
 use gradus::engine::{AdapterChoice, Dispatch, Engine, Prepared, Program, Range, Report, Ring, Submission};
-use gradus::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
+use gradus::nn::models::{Bert, Gpt2, Mlp, TransformerSizes};
 use gradus::nn::{Activation, Batch, LossOptions, Model, Network};
 use gradus::optim::{self, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Storage};
@@ -72,18 +72,8 @@ struct Work {
 }
 
 fn works() -> [Work; 3] {
-    let sizes = |layers, heads, hidden, vocab, context| TransformerSizes {
-        layers,
-        heads,
-        hidden,
-        intermediate: 4 * hidden,
-        vocab,
-        context,
-        activation: Activation::Gelu,
-        norm_eps: 1e-5,
-        dropout: 0.0,
-    };
-    let encoder = Bert { sizes: sizes(6, 12, 384, 30_522, 512), types: 2, classes: 8, pooling: Pooling::Mean };
+    let sizes = |layers, heads, hidden, vocab, context| TransformerSizes::new([layers, heads, hidden], vocab, context);
+    let encoder = Bert::new(sizes(6, 12, 384, 30_522, 512), 8);
     [
         Work {
             name: "w1",
@@ -95,7 +85,7 @@ fn works() -> [Work; 3] {
         },
         Work {
             name: "w2",
-            model: Gpt2 { sizes: sizes(4, 4, 128, 96, 64), tied: false }.into(),
+            model: Gpt2::new(sizes(4, 4, 128, 96, 64)).tied(false).into(),
             batch: 16,
             context: 64,
             elsewhere: [1503.0, 42.0],
@@ -128,7 +118,7 @@ impl Work {
         let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
         let space = self.model.training(self.batch, self.context, |_| true)?.allocate(engine)?;
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
+        let loss = LossOptions::new(1);
         let mut forward = space.dispatches(&self.batch(engine)?, loss, parameter, gradient, false)?;
         let tally = forward.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
         let backward = forward.split_off(tally + 1);
@@ -192,13 +182,13 @@ impl<'a> Bench<'a> {
         let engine = Engine::new(choice)?;
         engine.keep_pipelines(kept)?;
         let params = work.model.params();
-        let config = train::Config { parameters: storage, ..train::Config::default() };
+        let config = train::Config::default().parameters(storage);
         let parameters = Parameters::stored(&engine, &params, |param| config.precision(param), None)?;
-        let row = Row { lr: 1e-4, moments: storage, ..Row::default() };
+        let row = Row::adamw(1e-4).moments(storage);
         let groups = [Group::new("all", row, params.iter().map(|param| param.name.clone()))];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default())?;
         let [forward, backward] = work.pass(&engine, &parameters, &optimizer)?;
-        let part = |label: &str, dispatches| engine.prepare(Program { label: label.to_owned(), dispatches });
+        let part = |label: &str, dispatches| engine.prepare(Program::of(label, dispatches));
         let parts = [part("forward", forward)?, part("backward", backward)?];
         optimizer.program()?;
         let ring = engine.ring(vec![optimizer.stats_range()])?;
@@ -217,7 +207,7 @@ impl<'a> Bench<'a> {
         let started = Instant::now();
         let optim::Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
         let programs = &[&self.parts[0], &self.parts[1], program];
-        self.engine.submit(&Submission { uploads, programs, slot, ..Submission::default() })?;
+        self.engine.submit(&Submission::of(programs).uploads(uploads).slot(slot))?;
         self.engine.wait()?;
         Ok(started.elapsed())
     }
@@ -241,13 +231,14 @@ impl<'a> Bench<'a> {
 
     /// Seconds of forward or backward alone.
     fn part_seconds(&self, part: usize) -> Result<f64, Failure> {
-        seconds(&self.engine, &self.ring, Submission { programs: &[&self.parts[part]], ..Submission::default() })
+        seconds(&self.engine, &self.ring, Submission::of(&[&self.parts[part]]))
     }
 
     /// Seconds of the update alone, by the gradients of the last backward pass.
     fn update_seconds(&mut self) -> Result<f64, Failure> {
         let optim::Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
-        let submission = Submission { uploads, programs: &[program], slot, ..Submission::default() };
+        let programs = [program];
+        let submission = Submission::of(&programs).uploads(uploads).slot(slot);
         seconds(&self.engine, &self.ring, submission)
     }
 
@@ -326,9 +317,10 @@ impl<'a> Bench<'a> {
         for part in &self.parts {
             for dispatch in &part.program().dispatches {
                 let name = dispatch.kernel.name;
-                let alone = Program { label: name.to_owned(), dispatches: vec![dispatch.clone()] };
+                let alone = Program::of(name, vec![dispatch.clone()]);
                 let prepared = self.engine.prepare(alone)?;
-                let submission = Submission { programs: &[&prepared], ..Submission::default() };
+                let programs = [&prepared];
+                let submission = Submission::of(&programs);
                 let seconds = seconds(&self.engine, &self.ring, submission)?;
                 let kernel = kernels.entry(name).or_default();
                 *kernel = (kernel.0 + seconds, kernel.1 + 1);
@@ -346,7 +338,7 @@ impl<'a> Bench<'a> {
 /// Seconds of a submission that is waited for: those of the device where it tells them.
 fn seconds(engine: &Engine, ring: &Ring, submission: Submission<'_>) -> Result<f64, Failure> {
     let started = Instant::now();
-    engine.submit(&Submission { report: Some(Report::new(ring, 0)), ..submission })?;
+    engine.submit(&submission.report(Report::new(ring, 0)))?;
     engine.wait()?;
     let elapsed = started.elapsed().as_secs_f64();
     let mut told = None;

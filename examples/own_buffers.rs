@@ -40,13 +40,12 @@ fn train(
     [weight, bias]: [(Range, Range); 2],
 ) -> Result<(), Box<dyn Error>> {
     let tensors = [
-        External::new(Param::new("weight", [3, 4]), weight.0).with_gradient(weight.1),
-        External::new(Param::new("bias", [3]), bias.0).with_gradient(bias.1),
+        External::new(Param::new("weight", [3, 4]), weight.0).gradient(weight.1),
+        External::new(Param::new("bias", [3]), bias.0).gradient(bias.1),
     ];
-    let row = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
-    let groups =
-        [Group::new("decay", row, ["weight"]), Group::new("no_decay", Row { weight_decay: 0.0, ..row }, ["bias"])];
-    let settings = Settings { clip: Clip::norm(10.0), guard: true, ..Settings::default() };
+    let row = Row::adamw(1e-2).weight_decay(0.1);
+    let groups = [Group::new("decay", row, ["weight"]), Group::new("no_decay", row.weight_decay(0.0), ["bias"])];
+    let settings = Settings::default().clip(Clip::norm(10.0)).guard(true);
     let mut optimizer = Optimizer::over(engine, &tensors, &groups, settings)?;
     print!("{}", optimizer.program()?);
 

@@ -1,6 +1,10 @@
 //! One error over the errors of the rooms.
 
-use crate::{data, engine, nn, optim, params, run, schedule, train};
+#[cfg(feature = "nn")]
+use crate::nn;
+#[cfg(feature = "data")]
+use crate::{data, run, train};
+use crate::{engine, optim, params, schedule};
 
 /// Any error of this crate. Each room has its own; this one holds them all.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -15,12 +19,16 @@ pub enum Error {
     Engine(#[from] engine::Error),
     #[error(transparent)]
     Optim(#[from] optim::Error),
+    #[cfg(feature = "nn")]
     #[error(transparent)]
     Nn(#[from] nn::Error),
+    #[cfg(feature = "data")]
     #[error(transparent)]
     Data(#[from] data::Error),
+    #[cfg(feature = "data")]
     #[error(transparent)]
     Run(#[from] run::Error),
+    #[cfg(feature = "data")]
     #[error(transparent)]
     Train(#[from] train::Error),
 }

@@ -1,5 +1,6 @@
-//! **gradus** fine-tunes neural networks on any GPU from Rust. Hand-written WGSL compute shaders do the work; a host
-//! engine decides, ahead of time, what every step will do.
+//! **gradus** fine-tunes neural networks from Rust. Hand-written WGSL compute shaders do the work, through [wgpu]; a host
+//! engine decides, ahead of time, what every step will do. It is written for any GPU, and has been run on Vulkan in software
+//! (llvmpipe and SwiftShader) and on processors; [`check`] tells whether the shaders are right on an adapter.
 //!
 //! # The data's way
 //!
@@ -20,7 +21,19 @@
 //! * [`nn`]: the MLP and the transformer, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
 //! * [`run`]: what a run file says, and the model and data that it names.
-//! * [`measure`]: what an adapter does.
+//! * [`measure`]: what an adapter does; [`check`]: whether its kernels are right.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
+//! | `nn` | [`nn`], [`check`], [`measure`]; no crate more |
+//! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
+//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no crate more |
+//! | `demo` | the data sets that are part of the program, 1.2 MB; with `data` |
+//! | `cli` (default) | the command line `gradus`, and all of the above |
+//! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
 //!
 //! # A step over your own buffers
 //!
@@ -34,10 +47,10 @@
 //! let params = [Param::new("trunk.weight", [512, 512]), Param::new("head.weight", [10, 512])];
 //! let parameters = Parameters::new(&engine, &params, None)?;
 //! let groups = [
-//!     Group::new("trunk", Row { lr: 1e-5, ..Row::default() }, ["trunk.weight"]),
-//!     Group::new("head", Row { lr: 1e-3, ..Row::default() }, ["head.weight"]),
+//!     Group::new("trunk", Row::adamw(1e-5), ["trunk.weight"]),
+//!     Group::new("head", Row::adamw(1e-3), ["head.weight"]),
 //! ];
-//! let settings = Settings { clip: Clip::norm(1.0), guard: true, ..Settings::default() };
+//! let settings = Settings::default().clip(Clip::norm(1.0)).guard(true);
 //! let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings)?;
 //! // … your backward pass writes to optimizer.gradient("trunk.weight")? and optimizer.gradient("head.weight")? …
 //! optimizer.step()?; // both groups, one dispatch; the host does not wait
@@ -54,19 +67,30 @@
     not(test),
     warn(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
 )]
+#![cfg_attr(not(feature = "data"), allow(dead_code, reason = "what the rooms left out alone use"))]
 
+#[cfg(feature = "nn")]
 pub mod check;
+#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 mod error;
+#[doc(hidden)]
+#[cfg(feature = "cpu")]
 pub mod fast;
+#[cfg(feature = "nn")]
 pub mod measure;
+#[cfg(feature = "nn")]
 pub mod nn;
 pub mod optim;
 pub mod params;
+#[cfg(feature = "data")]
 pub mod run;
 pub mod schedule;
+mod setters;
+#[cfg(feature = "data")]
 pub mod train;
+#[doc(hidden)]
 pub mod twin;
 
 pub use error::Error;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 /// What a check found, and for which adapter it is true.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Certificate {
     /// The adapter's name.
     pub adapter: String,

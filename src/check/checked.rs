@@ -9,6 +9,7 @@ pub(super) fn entry(kernel: &str, form: &str) -> String {
 
 /// A kernel in one form.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Checked {
     /// How many trials.
     pub trials: usize,

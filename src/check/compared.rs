@@ -21,6 +21,7 @@ const SELDOM: usize = 200;
 
 /// What two runs of a trial differ in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Compared {
     /// The largest error of a number, relative to itself or to the root mean square of its binding, whichever is larger.
     pub error: f64,

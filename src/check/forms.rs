@@ -4,6 +4,7 @@ use crate::engine::{Choices, Engine, Sizes, Tiling};
 
 /// A handle to an engine whose dispatches have one form, and what that is called.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Form {
     /// The sizes of workgroups, and the tiling: `gpu tiles64`.
     pub name: String,

@@ -4,6 +4,8 @@
 //! twins. The program is [walked](walk): each of its dispatches is shown with the memory that it finds, as a [`Trial`] that any
 //! engine can be given, and with what the twin leaves there.
 //!
+//! Needs the feature `nn`.
+//!
 //! Invariant: this room prints nothing and reads no file.
 
 mod adapter;
@@ -27,4 +29,5 @@ pub use forms::{Form, forms};
 pub use found::Found;
 pub use speed::Speed;
 pub use standing::{Standing, families_of, family_of, standing};
+#[doc(hidden)]
 pub use trial::{JUNK, TAIL, Trial, walk};

@@ -20,6 +20,7 @@ const ROUNDS: usize = 3;
 
 /// What a kernel reaches at a size of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Speed {
     /// The kernel.
     pub kernel: String,

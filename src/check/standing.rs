@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 /// An engine on which other forms stand in for those that were refused.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Standing {
     /// The engine; `None` where a kernel is right in no form.
     pub engine: Option<Engine>,

@@ -10,6 +10,7 @@ pub const JUNK: f32 = -7.25e7;
 
 /// A dispatch, with the words behind each of its bindings; none behind the clock.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Trial {
     /// The kernel.
     pub kernel: &'static Kernel,

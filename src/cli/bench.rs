@@ -23,11 +23,9 @@ pub(super) struct Bench {
 
 pub(super) fn run(engine: &Engine, asked: Option<&str>, options: &Bench) -> anyhow::Result<()> {
     let engine = &super::kernels::anew(engine, asked)?;
-    let extent = Extent {
-        most_parameters: options.most.map_or(Extent::of(engine).most_parameters, |most| most.saturating_mul(1 << 20)),
-        pairs: usize::from(options.pairs),
-        ..Extent::of(engine)
-    };
+    let extent = Extent::of(engine)
+        .most_parameters(options.most.map_or(Extent::of(engine).most_parameters, |most| most.saturating_mul(1 << 20)))
+        .pairs(usize::from(options.pairs));
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(Duration::from_millis(200));
     let report = measure::adapter(engine, &extent, |next| spinner.set_message(next.to_owned()))?;

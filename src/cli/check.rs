@@ -95,7 +95,8 @@ fn of_folder(choice: &AdapterChoice, asked: Option<&str>, folder: &Path, all: bo
     let spinner = spinner();
     let found = check::kernels(&forms(&engine, all), &differs, |next| spinner.set_message(next.to_owned()))?;
     spinner.finish_and_clear();
-    let mut certificate = Certificate { is_whole: all, ..Certificate::of(&engine) };
+    let mut certificate = Certificate::of(&engine);
+    certificate.is_whole = all;
     certificate.take(found);
     Ok(certificate)
 }

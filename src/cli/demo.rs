@@ -100,11 +100,11 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     if options.resume && options.batch.is_auto() {
         refuse!("--resume with --batch-size auto: name the size that the run began with");
     }
-    let config = Config { epochs: options.epochs, seed: options.seed, ..Config::default() };
+    let config = Config::default().epochs(options.epochs).seed(options.seed);
     let task = Classify::new(&model, (&train, &test))?;
     let rows = options.batch.rows(engine, &task, &config, &spec)?;
     let spec = options.batch.scaled(&spec, rows, config.batch_size)?;
-    let config = Config { batch_size: rows, ..config };
+    let config = config.batch_size(rows);
     let look = Look { units: ("rows", rows), says: Says::Usual };
     let started = Instant::now();
     let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;

@@ -242,14 +242,14 @@ impl<'a> Demo<'a> {
             spec.row.moments = self.options.moments;
         }
         let parameters = self.options.parameters;
-        let config = Config { batch_size: BATCH, epochs, seed, parameters, ..Config::default() };
+        let config = Config::default().batch_size(BATCH).epochs(epochs).seed(seed).parameters(parameters);
         // One size for all runs, found for the first, which trains everything.
         let batch = &self.options.batch;
         let rows = match self.rows {
             Some(rows) => rows,
             None => *self.rows.insert(batch.rows(self.engine, task, &config, &spec)?),
         };
-        let (config, spec) = (Config { batch_size: rows, ..config }, batch.scaled(&spec, rows, BATCH)?);
+        let (config, spec) = (config.batch_size(rows), batch.scaled(&spec, rows, BATCH)?);
         let look = Look { units: ("tokens", rows * CONTEXT), says: Says::Usual };
         let mut trainer = Trainer::new(self.engine, task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
         let started = Instant::now();
@@ -277,7 +277,7 @@ impl<'a> Demo<'a> {
         let loss = |test: &TokenStream| -> anyhow::Result<f64> {
             let task = Language::new(&self.model, (&self.texts.new.0, test))?.starting_from(values.clone());
             let spec = Spec::parse("the demo's own schedule", EVERYTHING)?;
-            let config = Config { batch_size: BATCH, ..Config::default() };
+            let config = Config::default().batch_size(BATCH);
             let plan = |params: ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
             Ok(Trainer::new(self.engine, &task, config, plan)?.evaluate_now()?.val_loss)
         };
@@ -290,7 +290,7 @@ impl<'a> Demo<'a> {
             parameters.upload(name, values)?;
         }
         let text = data::Text::from_bytes("prompt", prompt.as_bytes().to_vec())?;
-        let sampling = Sampling { tokens: 160, temperature: 0.7, seed };
+        let sampling = Sampling::new(160, seed).temperature(0.7);
         let tokens = sample(self.engine, &self.model, &parameters, &self.vocabulary.encode(&text)?, sampling)?;
         Ok(format!("{prompt}{}", self.vocabulary.decode(&tokens)?))
     }
@@ -313,7 +313,7 @@ fn one_of(known: &[Storage], name: &str) -> Result<Storage, String> {
 
 /// The demo's decoder. It has a head of its own, so that there is something to train alone.
 pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Gpt2> {
-    Ok(Gpt2 { tied: false, ..Gpt2::preset(preset, vocabulary.len(), CONTEXT)? })
+    Ok(Gpt2::preset(preset, vocabulary.len(), CONTEXT)?.tied(false))
 }
 
 /// Batches of so many sequences in the text that is fine-tuned on.

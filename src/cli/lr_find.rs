@@ -74,15 +74,13 @@ const RULES: [(&str, Rule); 3] = [
 pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
     let says = if options.json { Says::Nothing } else { options.loudness.says() };
     let engine = &asks.engine(says)?;
-    let sweep = Sweep {
-        scale: if options.linear { Scale::Linear } else { Scale::Exponential },
-        start: options.start,
-        end: options.end,
-        num: options.steps,
-        beta: options.beta,
-        stop_factor: Some(options.stop_factor),
-        ..Sweep::default()
-    };
+    let sweep = Sweep::default()
+        .scale(if options.linear { Scale::Linear } else { Scale::Exponential })
+        .start(options.start)
+        .end(options.end)
+        .num(options.steps)
+        .beta(options.beta)
+        .stop_factor(options.stop_factor);
     sweep.check()?;
     let mut ready =
         Ready::read(engine, RunFile::read(&options.file, &options.settings)?, None, says).map_err(Asked::error)?;

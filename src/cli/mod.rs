@@ -49,7 +49,7 @@ use gradus::params::Shown;
 use says::Says;
 use std::process::ExitCode;
 
-/// Fine-tune neural networks on any GPU.
+/// Fine-tune neural networks through wgpu.
 #[derive(Parser)]
 #[command(name = "gradus", version, max_term_width = 100)]
 struct Arguments {

@@ -136,7 +136,7 @@ fn phase_lines(
     for warning in plan.warnings().iter().filter(|warning| !spec.warnings.contains(warning)) {
         caution!("{warning}");
     }
-    let config = Config { parameters: options.parameters.unwrap_or_default(), ..Config::default() };
+    let config = Config::default().parameters(options.parameters.unwrap_or_default());
     let run = phase_table::Run { config, pass, optimizer_bytes_per_second };
     let is_drawn = options.outputs.svg.is_some() || options.outputs.csv.is_some() || spec.phases == Phases::Everything;
     told(&plan, spec, params, &run, options, is_drawn)

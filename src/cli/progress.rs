@@ -87,6 +87,7 @@ pub(super) fn train_with_bar(
             Event::NoBest(error) => {
                 bar.suspend(|| caution!("the best parameters so far were not written: {error}"));
             }
+            _ => {}
         }
         if let Err(error) = note(event) {
             bar.suspend(|| caution!("the run goes on, and what cannot be noted is missing: {error:#}"));

@@ -17,7 +17,7 @@ impl Rows {
         let mut groups = vec![spec.row];
         if !spec.no_decay.is_empty() {
             names.push("no_decay");
-            groups.push(Row { weight_decay: 0.0, ..spec.row });
+            groups.push(spec.row.weight_decay(0.0));
         }
         let rows = spec.table(&groups, steps, steps_per_epoch).map_err(|error| error.naming(&names))?;
         Ok(Rows { names: names.into_iter().map(str::to_owned).collect(), steps_per_epoch, rows })
@@ -38,7 +38,7 @@ impl Rows {
             let places: Vec<Option<usize>> =
                 names.iter().map(|name| groups.iter().position(|group| group == name)).collect();
             for now in plan.rows(stage, end - stage.step())?.chunks(groups.len().max(1)) {
-                rows.extend(places.iter().map(|place| place.map_or(Row { lr: 0.0, ..now[0] }, |place| now[place])));
+                rows.extend(places.iter().map(|place| place.map_or(now[0].lr(0.0), |place| now[place])));
             }
         }
         Ok(Rows { names, steps_per_epoch: Some(plan.steps_per_epoch()), rows })

@@ -159,7 +159,7 @@ impl RunFolder {
                 self.checkpoint = Some(path.clone());
                 Ok(())
             }
-            Event::NoCheckpoint(_) | Event::Best(_) | Event::NoBest(_) => Ok(()),
+            _ => Ok(()),
         };
         noted.and(shown)
     }
@@ -185,11 +185,7 @@ impl RunFolder {
                 self.gather_evaluation(&serde_json::to_value(evaluation).unwrap_or_default());
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
-            Event::CheckpointAhead
-            | Event::Checkpoint(_)
-            | Event::NoCheckpoint(_)
-            | Event::Best(_)
-            | Event::NoBest(_) => {}
+            _ => {}
         }
     }
 
@@ -267,7 +263,7 @@ struct StepLine<'a> {
 
 impl StepLine<'_> {
     fn of(progress: &Progress) -> StepLine<'_> {
-        let Progress { step, phase, lrs, loss, stats } = progress;
+        let Progress { step, phase, lrs, loss, stats, .. } = progress;
         let Stats { grad_norm, skipped_steps, device_seconds, .. } = *stats;
         StepLine { step: *step, phase: *phase, loss: *loss, lrs, grad_norm, skipped_steps, device_seconds }
     }

@@ -62,29 +62,20 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus::optim::Stats;
     use gradus::train::Progress;
 
-    const STATS: Stats = Stats {
-        step: 0,
-        applied_steps: 0,
-        skipped_steps: 0,
-        skipped: false,
-        bad_group: None,
-        grad_norm: None,
-        clip_coefficient: 1.0,
-        device_seconds: None,
-    };
-
     fn evaluation(skipped_steps: u64, val_loss: f64) -> Evaluation {
-        let (epoch, steps, phase, train_loss, val_accuracy, lr) = (1, 10, 0, 1.0, 0.5, 1e-3);
-        Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
+        let mut evaluation = Evaluation::default();
+        (evaluation.steps, evaluation.train_loss) = (10, 1.0);
+        (evaluation.skipped_steps, evaluation.val_loss) = (skipped_steps, val_loss);
+        evaluation
     }
 
     fn verdict(losses: &[f32]) -> Verdict {
         let mut verdict = Verdict::default();
         for (step, loss) in losses.iter().enumerate() {
-            let progress = Progress { step: step as u64, phase: 0, lrs: Vec::new(), loss: *loss, stats: STATS };
+            let mut progress = Progress::default();
+            (progress.step, progress.loss) = (step as u64, *loss);
             verdict.note(&Event::Step(progress));
         }
         verdict

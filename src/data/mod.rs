@@ -1,9 +1,11 @@
 //! Data sets, texts and tokens, in host memory, and how batches of them are drawn on the device.
 //!
+//! Needs the feature `data`.
+//!
 //! Invariant: plain numbers; this room never uses `engine`, `optim`, `nn` or `train`.
 
 mod batches;
-mod digits;
+mod embedded;
 mod encoding;
 mod error;
 mod sequences;
@@ -15,13 +17,15 @@ mod unknown;
 mod vocabulary;
 
 pub use batches::BatchSize;
-pub use digits::digits;
+pub use embedded::{EMBEDDED, Embedded};
+#[cfg(feature = "demo")]
+pub use embedded::{digits, glosses, kjv};
 pub(crate) use encoding::{NotText, decoded};
 pub use error::Error;
 pub use sequences::{Sequence, SequenceSizes, Sequences};
 pub use set::DataSet;
 pub(crate) use split::{split, stratified};
 pub use stream::TokenStream;
-pub use text::{Text, glosses, kjv};
+pub use text::Text;
 pub use unknown::UnknownCharacters;
 pub use vocabulary::Vocabulary;

@@ -2,10 +2,12 @@
 
 use super::split::split;
 use super::{BatchSize, Error};
+use crate::setters::setters;
 use crate::twin::shared::{GatherSequences, TYPE_SHIFT};
 
 /// What the sequences of a set may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SequenceSizes {
     /// Most tokens of a sequence.
     pub context: usize,
@@ -17,8 +19,20 @@ pub struct SequenceSizes {
     pub classes: usize,
 }
 
+impl SequenceSizes {
+    /// Most tokens of a sequence, entries of the vocabulary and classes of the labels; one token type.
+    pub fn new(context: usize, vocabulary: usize, classes: usize) -> SequenceSizes {
+        SequenceSizes { context, vocabulary, types: 1, classes }
+    }
+
+    setters! {
+        types: usize,
+    }
+}
+
 /// One sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sequence {
     /// Its tokens, one at least.
     pub tokens: Vec<u32>,
@@ -26,6 +40,17 @@ pub struct Sequence {
     pub types: Vec<u32>,
     /// Its class.
     pub label: u32,
+}
+
+impl Sequence {
+    /// Tokens of type 0, and their class.
+    pub fn new(tokens: Vec<u32>, label: u32) -> Sequence {
+        Sequence { tokens, types: Vec::new(), label }
+    }
+
+    setters! {
+        types: Vec<u32>,
+    }
 }
 
 /// A set of labelled sequences. Here each is as long as it is; the kernel `gather_sequences` reads them padded.

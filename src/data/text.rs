@@ -1,4 +1,4 @@
-//! Texts: two that are part of the program, and any other.
+//! A text to learn from.
 
 use super::Error;
 use super::encoding::{NotText, decoded};
@@ -7,29 +7,9 @@ use std::borrow::Cow;
 /// A text to learn a language from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    name: String,
-    text: Cow<'static, str>,
-    licence: &'static str,
-}
-
-/// Psalms, Proverbs and the four Gospels in the King James translation of 1611: 7,155 verses, one a line, 739,950 bytes
-/// of ASCII (Debian's package bible-kjv-text 4.38; see `data/kjv/README.md`).
-pub fn kjv() -> Text {
-    Text {
-        name: "kjv".to_owned(),
-        text: Cow::Borrowed(include_str!("../../data/kjv/kjv.txt")),
-        licence: include_str!("../../data/kjv/LICENSE"),
-    }
-}
-
-/// Definitions of 6,298 nouns and verbs by WordNet 3.0, one a line, 399,960 bytes of ASCII (Debian's package wordnet-base
-/// 1:3.0-37; see `data/glosses/README.md`). A program that holds them must hold their [licence](Text::licence) too.
-pub fn glosses() -> Text {
-    Text {
-        name: "glosses".to_owned(),
-        text: Cow::Borrowed(include_str!("../../data/glosses/glosses.txt")),
-        licence: include_str!("../../data/glosses/LICENSE"),
-    }
+    pub(super) name: String,
+    pub(super) text: Cow<'static, str>,
+    pub(super) licence: &'static str,
 }
 
 impl Text {
@@ -65,20 +45,6 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn embedded_texts_are_whole_and_carry_their_licences() {
-        let (kjv, glosses) = (kjv(), glosses());
-        assert_eq!((kjv.as_str().len(), kjv.as_str().lines().count()), (739_950, 7_155));
-        assert_eq!((glosses.as_str().len(), glosses.as_str().lines().count()), (399_960, 6_298));
-        assert_eq!(crc32fast::hash(kjv.as_str().as_bytes()), KJV);
-        assert_eq!(crc32fast::hash(glosses.as_str().as_bytes()), GLOSSES);
-        assert!(kjv.licence().contains("1611"));
-        assert!(glosses.licence().contains("WordNet 3.0 Copyright 2006 by Princeton University"));
-    }
-
-    const KJV: u32 = 0xcfa8_61c1;
-    const GLOSSES: u32 = 0x959d_828f;
 
     #[test]
     fn a_file_that_is_no_text_is_refused_with_its_line() {

@@ -137,25 +137,6 @@ impl Vocabulary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{glosses, kjv};
-
-    #[test]
-    fn both_texts_come_back_as_they_were() {
-        let texts = [kjv(), glosses()];
-        let both = Vocabulary::of(&[&texts[0], &texts[1]]).expect("a vocabulary");
-        assert_eq!(both, Vocabulary::of(&[&texts[1], &texts[0]]).expect("a vocabulary"));
-        let order: String = both.characters().iter().collect();
-        assert_eq!(order, "\n !\"$%'()+,-./0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ^`abcdefghijklmnopqrstuvwxyz");
-        let ascii = Vocabulary::printable_ascii();
-        assert_eq!((both.len(), ascii.len()), (82, 96));
-        for vocabulary in [both, ascii, Vocabulary::ascii()] {
-            for text in &texts {
-                let tokens = vocabulary.encode(text).expect("tokens");
-                assert_eq!(tokens.len(), text.as_str().len());
-                assert_eq!(vocabulary.decode(&tokens).expect("a text"), text.as_str());
-            }
-        }
-    }
 
     #[test]
     fn a_character_of_more_bytes_is_one_token() {

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// How an adapter is picked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdapterChoice {
     /// Discrete before integrated before virtual before software; the CPU engine where there is none.
     #[default]
@@ -35,6 +36,7 @@ impl AdapterChoice {
 
 /// What an adapter offers, as far as it matters here.
 #[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct AdapterReport {
     /// Its name, as the driver gives it.
     pub name: String,

@@ -14,6 +14,7 @@ const CLASSES: (u32, u32) = (64, 4096);
 /// What works on one tile of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Tiling {
     /// An invocation alone, 8 by 8, without workgroup memory: for processors.
     Registers,
@@ -32,6 +33,7 @@ pub enum Tiling {
 
 /// The invocations that share a tile, and what each makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tile {
     /// Invocations along a side of the tile.
     pub side: u32,
@@ -102,6 +104,7 @@ impl Tiling {
 /// choices may add up in another order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Choices {
     /// Of what is not among the chosen.
     pub otherwise: Tiling,

@@ -2,12 +2,11 @@
 
 use super::Error;
 use super::buffer::{Buffer, Memory, Range};
-use super::forms::Forms;
+use super::forms::{Forms, fast::on_cores};
 use super::kernels::{Access, Call, Slot};
 use super::program::{Binding, Dispatch, Program};
 use super::ring::{Delivery, RING_SLOTS, Ring, Slots};
 use super::submission::Submission;
-use crate::fast::on_cores;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

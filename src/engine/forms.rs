@@ -1,8 +1,22 @@
 //! Which form of a kernel runs on the host, where there are two.
 
+use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};
 use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Verdict};
-use crate::{fast, twin};
+
+#[cfg(feature = "cpu")]
+pub(super) use crate::fast;
+
+/// Without the feature `cpu` the twins stand in for their fast forms, on the caller's thread.
+#[cfg(not(feature = "cpu"))]
+pub(super) mod fast {
+    pub(crate) use crate::twin::nn::*;
+    pub(crate) use crate::twin::optim::adamw;
+
+    pub(crate) fn on_cores<T>(run: impl FnOnce() -> T) -> T {
+        run()
+    }
+}
 
 /// A form of each kernel that has a fast one.
 #[derive(Debug)]

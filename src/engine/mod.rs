@@ -39,6 +39,7 @@ pub use kernels::{Access, Kernel, Shaders};
 pub use prepared::Prepared;
 pub use program::{Binding, Dispatch, Program, row_of};
 pub use ring::{Delivery, RING_SLOTS, Ring};
+#[doc(hidden)]
 pub use sizes::Sizes;
 pub use submission::{Report, Submission, Upload};
 
@@ -111,7 +112,8 @@ impl Engine {
     }
 
     /// The engine that runs on the host: fast forms on the threads of rayon's pool where there are any, else the twins.
-    /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another.
+    /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another. Without the
+    /// feature `cpu` it runs the twins under this name: right, but slow.
     pub fn cpu() -> Engine {
         Engine::on_host(&forms::FAST)
     }
@@ -163,6 +165,7 @@ impl Engine {
     }
 
     /// Another handle to the same engine, whose dispatches have these sizes, and their tiling.
+    #[doc(hidden)]
     #[must_use]
     pub fn sized(&self, sizes: Sizes) -> Engine {
         Engine { choices: Arc::new(Choices::all(sizes.tiling)), sizes, ..self.clone() }
@@ -183,6 +186,7 @@ impl Engine {
     }
 
     /// The sizes that dispatches are made with.
+    #[doc(hidden)]
     pub fn sizes(&self) -> &Sizes {
         &self.sizes
     }

@@ -5,6 +5,7 @@
 
 use super::buffer::{Buffer, Range};
 use super::kernels::{Access, Kernel};
+use crate::setters::setters;
 use std::fmt;
 
 /// Workgroups one dimension of a dispatch may have, on every device.
@@ -33,6 +34,7 @@ impl From<&Buffer> for Binding {
 
 /// One dispatch of one kernel.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Dispatch {
     /// The kernel.
     pub kernel: &'static Kernel,
@@ -50,6 +52,7 @@ pub struct Dispatch {
 
 /// A list of dispatches that run in order, in one compute pass.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Program {
     /// Its name in traces and errors.
     pub label: String,
@@ -60,7 +63,12 @@ pub struct Program {
 impl Program {
     /// An empty program.
     pub fn new(label: &str) -> Program {
-        Program { label: label.to_owned(), dispatches: Vec::new() }
+        Program::of(label, Vec::new())
+    }
+
+    /// A program of these dispatches.
+    pub fn of(label: &str, dispatches: Vec<Dispatch>) -> Program {
+        Program { label: label.to_owned(), dispatches }
     }
 
     /// Bytes that one run moves, by the dispatches' own count.
@@ -94,6 +102,18 @@ impl Program {
 }
 
 impl Dispatch {
+    /// A dispatch that counts no bytes and no products, with the kernel's own constants.
+    pub fn new(kernel: &'static Kernel, bindings: Vec<Binding>, grid: [u32; 3]) -> Dispatch {
+        Dispatch { kernel, bindings, constants: Vec::new(), grid, bytes: 0, flops: 0 }
+    }
+
+    setters! {
+        constants: Vec<(&'static str, f64)>,
+        grid: [u32; 3],
+        bytes: u64,
+        flops: u64,
+    }
+
     /// The buffers it touches, and whether it binds them to be written.
     fn uses(&self) -> impl Iterator<Item = (&Buffer, bool)> {
         self.kernel.bindings.iter().zip(&self.bindings).filter_map(|(access, binding)| match binding {

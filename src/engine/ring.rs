@@ -19,6 +19,7 @@ pub(crate) const TIMESTAMP_BYTES: u64 = 16;
 
 /// A report that has arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Delivery<'a> {
     /// The tag given with [`Report`](super::Report).
     pub tag: u64,

@@ -6,6 +6,7 @@ use super::Tiling;
 /// Invocations of workgroups, how many of them share a row or a column, and how products are tiled. An engine has those of
 /// what its adapter is; [`Engine::sized`](super::Engine::sized) gives it others, so that a test runs a GPU's on a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sizes {
     /// A workgroup of the optimizer's kernels, which does a chunk.
     pub chunk: u32,

@@ -3,11 +3,13 @@
 use super::buffer::{Buffer, Range};
 use super::prepared::Prepared;
 use super::ring::Ring;
+use crate::setters::setters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// New bytes for a buffer, written before the programs of the submission that carries them.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Upload {
     /// Where to.
     pub buffer: Buffer,
@@ -19,6 +21,7 @@ pub struct Upload {
 
 /// Device memory to be brought back without waiting, through a ring.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Report<'a> {
     /// The ring that carries it.
     pub ring: &'a Ring,
@@ -29,16 +32,28 @@ pub struct Report<'a> {
     pub parts: usize,
 }
 
+impl Upload {
+    /// These bytes, from this byte of the buffer on.
+    pub fn new(buffer: Buffer, offset: u64, data: Vec<u8>) -> Upload {
+        Upload { buffer, offset, data }
+    }
+}
+
 impl<'a> Report<'a> {
     /// One report, behind all programs.
     pub fn new(ring: &'a Ring, tag: u64) -> Report<'a> {
         Report { ring, tag, parts: 1 }
+    }
+
+    setters! {
+        parts: usize,
     }
 }
 
 /// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report. Where there
 /// are several reports, each comes behind its part of the programs.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Submission<'a> {
     /// New bytes first.
     pub uploads: Vec<Upload>,
@@ -60,6 +75,22 @@ pub struct Submission<'a> {
 }
 
 impl<'a> Submission<'a> {
+    /// These programs, at slot 0, without anything else.
+    pub fn of(programs: &'a [&'a Prepared]) -> Submission<'a> {
+        Submission { programs, ..Submission::default() }
+    }
+
+    setters! {
+        uploads: Vec<Upload>,
+        clears: Vec<Range>,
+        copies: Vec<(Range, Range)>,
+        programs: &'a [&'a Prepared],
+        slot: u32,
+        slots: &'a [u32],
+        report: impl Into<Option<Report<'a>>>,
+        lost: impl Into<Option<Arc<AtomicBool>>>,
+    }
+
     /// The programs, each with its slot.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (&'a Prepared, u32)> {
         let slot = self.slot;

@@ -5,6 +5,8 @@
 //! fixed size (`rows.rs`). So what a row gives depends neither on its place in a batch nor on how many threads share the
 //! rows. Loops over numbers have no branch and call no function, so that a compiler makes several numbers at once.
 //!
+//! Needs the feature `cpu`.
+//!
 //! Invariant: a fast form gives what its twin gives, to the rounding of f32, and the same bits on any number of threads.
 
 mod activation;

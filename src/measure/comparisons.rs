@@ -30,6 +30,7 @@ impl Target {
 
 /// One against another.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Comparison {
     /// What is compared.
     pub what: String,

@@ -12,6 +12,7 @@ const BUFFERS: usize = 8;
 
 /// A way to copy, and what it reaches.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Copy {
     /// `copy_buffer_to_buffer`, or the kernel's name.
     pub way: &'static str,

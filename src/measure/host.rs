@@ -17,6 +17,7 @@ const MOST: Target = Target::AtMost(1.5);
 
 /// Microseconds of the host for one step of 101 tensors in 26 groups.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Host {
     /// The optimizer's call: table lookup, commands, submission, looking for reports.
     pub step_microseconds: Quartiles,

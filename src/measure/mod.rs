@@ -5,6 +5,8 @@
 //! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps where it has them. Bytes are
 //! the programs' own count.
 //!
+//! Needs the feature `nn`.
+//!
 //! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
 
 mod choices;
@@ -33,9 +35,11 @@ use crate::Error;
 use crate::engine::{self, Engine};
 use crate::optim;
 use crate::params::Param;
+use crate::setters::setters;
 
 /// How much is measured.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Extent {
     /// Parameters of the largest step; a step over n of them holds 16 n bytes.
     pub most_parameters: usize,
@@ -52,6 +56,15 @@ pub struct Extent {
 }
 
 impl Extent {
+    setters! {
+        most_parameters: usize,
+        pairs: usize,
+        tensors: Vec<Param>,
+        most_multiplications: usize,
+        most_repeats: usize,
+        copied_parameters: impl Into<Option<usize>>,
+    }
+
     /// What a few minutes allow, on the encoder of [`workload`]: up to 512 Mi parameters on a GPU, where they fit, and 64 Mi on software.
     pub fn of(engine: &Engine) -> Extent {
         let (most_parameters, most_multiplications, most_repeats, copied_parameters) = match engine.is_software() {

@@ -23,6 +23,7 @@ const MULTIPLICATIONS: usize = 1 << 33;
 
 /// A shape, and what each pass over a layer of it reaches.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Product {
     /// Which layer.
     pub name: &'static str,

@@ -7,6 +7,7 @@ use std::fmt;
 
 /// All that was measured on one adapter in one run. Its `Display` is a table; it goes to JSON by serde.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The adapter, or the CPU engine.
     pub adapter: String,
@@ -33,6 +34,7 @@ pub struct Report {
 
 /// The figures of a report.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Figures {
     /// Copies by the device's command and by a kernel.
     pub copies: Vec<Copy>,

@@ -22,6 +22,7 @@ const ROUNDS: usize = 7;
 
 /// A step over so many parameters.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Size {
     /// Parameters.
     pub parameters: usize,

@@ -45,7 +45,7 @@ impl Memory {
             let bytes = param.elements() as u64 * 4;
             let (values, gradient) = (self.values.range(at, bytes)?, self.gradients.range(at, bytes)?);
             at += bytes;
-            Ok(External::new(param.clone(), values).with_gradient(gradient))
+            Ok(External::new(param.clone(), values).gradient(gradient))
         };
         tensors.iter().map(place).collect()
     }
@@ -84,7 +84,7 @@ impl Memory {
         let place = |param: &Param| {
             let bytes = param.elements() as u64 * 4;
             let lies = |range: &Range| range.buffer.range(range.offset + at, bytes);
-            let external = External::new(param.clone(), lies(&values)?).with_gradient(lies(&gradients)?);
+            let external = External::new(param.clone(), lies(&values)?).gradient(lies(&gradients)?);
             at += bytes;
             Ok(external)
         };
@@ -110,7 +110,7 @@ impl Memory {
             let whole = Storage::Bf16.bytes((param.elements() as u64).next_multiple_of(2));
             let (values, gradient) = (values.range(at, whole)?, gradients.range(at, whole)?);
             at += bytes(param);
-            Ok(External::new(param.clone(), values).with_gradient(gradient).with_precision(Precision::Bf16))
+            Ok(External::new(param.clone(), values).gradient(gradient).precision(Precision::Bf16))
         };
         tensors.iter().map(place).collect()
     }

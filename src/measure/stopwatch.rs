@@ -6,6 +6,7 @@ use std::time::Instant;
 
 /// Seconds of work that was waited for.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Seconds {
     /// Between the device's timestamps, where it has them.
     pub device: Option<f64>,

@@ -4,6 +4,8 @@
 //! and laid out (`graph`), and gives dispatches. A model does not know how it is trained: whoever trains it puts them into a
 //! program.
 //!
+//! Needs the feature `nn`.
+//!
 //! Invariant: this room knows `params` and `engine`; it never uses `optim`, `schedule` or `train`.
 
 mod error;

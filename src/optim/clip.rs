@@ -15,12 +15,14 @@ pub enum NormOrder {
 
 /// What happens to gradients before the update, with PyTorch's behaviour on infinite and NaN gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Clip {
     /// Nothing.
     #[default]
     None,
     /// All gradients are multiplied by min(1, `max_norm` / (total norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`:
     /// a NaN norm makes every gradient NaN, an infinite one makes finite gradients 0 and infinite ones NaN.
+    #[non_exhaustive]
     Norm {
         /// Largest norm, > 0; a row's own [`clip_norm`](crate::params::Row::clip_norm) takes its place.
         max_norm: f64,
@@ -40,6 +42,24 @@ impl Clip {
     /// Clipping by the 2-norm, as most recipes do it.
     pub fn norm(max_norm: f64) -> Clip {
         Clip::Norm { max_norm, order: NormOrder::Two, error_if_nonfinite: false }
+    }
+
+    /// The same by another order of the norm; what does not clip by norm stays as it is.
+    #[must_use]
+    pub fn order(self, order: NormOrder) -> Clip {
+        match self {
+            Clip::Norm { max_norm, error_if_nonfinite, .. } => Clip::Norm { max_norm, order, error_if_nonfinite },
+            clip => clip,
+        }
+    }
+
+    /// The same, where a norm that is not finite is an error or not; what does not clip by norm stays as it is.
+    #[must_use]
+    pub fn error_if_nonfinite(self, error_if_nonfinite: bool) -> Clip {
+        match self {
+            Clip::Norm { max_norm, order, .. } => Clip::Norm { max_norm, order, error_if_nonfinite },
+            clip => clip,
+        }
     }
 
     /// What holds for a step whose rows have this clip norm.

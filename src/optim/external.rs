@@ -5,6 +5,7 @@ use super::work::{CHUNK_ELEMENTS, Part};
 use super::{Error, Precision};
 use crate::engine::{Engine, Range};
 use crate::params::{Param, Storage};
+use crate::setters::setters;
 
 /// A parameter and its gradient where the caller has them: row-major, contiguous.
 ///
@@ -29,16 +30,9 @@ impl External {
         External { param, values, gradient: None, precision: Precision::F32 }
     }
 
-    /// The same with its gradient there.
-    #[must_use]
-    pub fn with_gradient(self, gradient: Range) -> External {
-        External { gradient: Some(gradient), ..self }
-    }
-
-    /// The same, in these types.
-    #[must_use]
-    pub fn with_precision(self, precision: Precision) -> External {
-        External { precision, ..self }
+    setters! {
+        gradient: Range,
+        precision: Precision,
     }
 
     /// Checks sizes, places and overlaps of all of them, before anything is made.

@@ -12,7 +12,7 @@ use crate::params::{Param, Row, Storage};
 /// use gradus::optim::{Clip, Forecast, Settings};
 /// use gradus::params::{Param, Row};
 ///
-/// let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+/// let settings = Settings::default().clip(Clip::norm(1.0));
 /// let forecast = Forecast::of(&[Row::default()], &settings);
 /// let head = [Param::new("head.weight", [10, 64])];
 /// assert_eq!(forecast.step_bytes(&head), 32 * 640);

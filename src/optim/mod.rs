@@ -28,6 +28,7 @@ mod parameters;
 mod precision;
 mod row_list;
 mod rows;
+#[doc(hidden)]
 pub mod sample;
 mod squares;
 mod stages;

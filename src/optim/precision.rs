@@ -12,6 +12,7 @@ use crate::params::{Row, Rule, Storage};
 ///
 /// AdamW and Adam, without a moving average, in arenas or in a caller's buffers. Our models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// Both in f32: with the moments' bytes twice, 12 bytes a parameter and step.
     #[default]

@@ -271,8 +271,8 @@ impl Sample {
                 halves.resize(elements.next_multiple_of(2), 0);
                 engine.write(&values.buffer, values.offset, &halves)?;
             }
-            let external = External::new(param.clone(), values).with_gradient(gradient);
-            Ok(external.with_precision(self.precision))
+            let external = External::new(param.clone(), values).gradient(gradient);
+            Ok(external.precision(self.precision))
         };
         (1..).zip(params).zip(values).zip(gradients).map(external).collect()
     }

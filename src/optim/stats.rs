@@ -6,6 +6,7 @@ use crate::engine::{Engine, Ring};
 
 /// A step's report, as it came back through the ring; some steps behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Stats {
     /// The schedule's step that it speaks of; skipped steps count.
     pub step: u64,
@@ -23,6 +24,22 @@ pub struct Stats {
     pub clip_coefficient: f32,
     /// Seconds on the device, where it can tell.
     pub device_seconds: Option<f64>,
+}
+
+impl Default for Stats {
+    /// Of a step before any was taken.
+    fn default() -> Stats {
+        Stats {
+            step: 0,
+            applied_steps: 0,
+            skipped_steps: 0,
+            skipped: false,
+            bad_group: None,
+            grad_norm: None,
+            clip_coefficient: 1.0,
+            device_seconds: None,
+        }
+    }
 }
 
 /// Reads stats blocks as they come back, and remembers what to complain about.

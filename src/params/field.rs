@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A field of a row that a law may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Field {
     /// Learning rate.
     Lr,

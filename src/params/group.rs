@@ -1,9 +1,11 @@
 //! A parameter group: parameters that share a row of hyper-parameters.
 
 use super::{Param, Row, has_word};
+use crate::setters::setters;
 
 /// Parameters, by name, and the row that they start with.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Group {
     /// The group's name.
     pub name: String,
@@ -16,6 +18,10 @@ pub struct Group {
 }
 
 impl Group {
+    setters! {
+        row: Row,
+    }
+
     /// A group of the parameters named.
     pub fn new<N: Into<String>>(name: impl Into<String>, row: Row, params: impl IntoIterator<Item = N>) -> Group {
         Group { name: name.into(), params: params.into_iter().map(Into::into).collect(), row, frozen: false }

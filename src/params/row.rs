@@ -1,10 +1,18 @@
 //! The row: one group's hyper-parameters at one step.
 
 use super::{Error, Field, Rule, Storage};
+use crate::setters::setters;
 
 /// Hyper-parameters of a group, with the names of `torch.optim`. A field that the group's rule does not have is not
 /// looked at.
+///
+/// ```
+/// use gradus::params::{Row, Storage};
+/// let row = Row::adamw(1e-4).weight_decay(0.05).beta2(0.99).moments(Storage::Bf16).clip_norm(1.0);
+/// assert_eq!((row.lr, row.beta1, row.clip_norm), (1e-4, 0.9, Some(1.0)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Row {
     /// The update rule. A group keeps its rule.
     pub rule: Rule,
@@ -62,6 +70,38 @@ impl Default for Row {
 }
 
 impl Row {
+    setters! {
+        rule: Rule,
+        lr: f64,
+        weight_decay: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        amsgrad: bool,
+        moments: Storage,
+        momentum: f64,
+        dampening: f64,
+        nesterov: bool,
+        maximize: bool,
+        clip_norm: impl Into<Option<f64>>,
+        ema_decay: impl Into<Option<f64>>,
+    }
+
+    /// AdamW with this rate, else with `torch.optim`'s defaults.
+    pub fn adamw(lr: f64) -> Row {
+        Row::of(Rule::AdamW).lr(lr)
+    }
+
+    /// Adam with this rate, else with `torch.optim`'s defaults.
+    pub fn adam(lr: f64) -> Row {
+        Row::of(Rule::Adam).lr(lr)
+    }
+
+    /// SGD with this rate, else with `torch.optim`'s defaults.
+    pub fn sgd(lr: f64) -> Row {
+        Row::of(Rule::Sgd).lr(lr)
+    }
+
     /// The row of a rule with `torch.optim`'s defaults.
     pub fn of(rule: Rule) -> Row {
         let weight_decay = if rule == Rule::AdamW { 0.01 } else { 0.0 };

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How a group's parameters are updated, with the names and numbers of `torch.optim`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rule {
     /// `torch.optim.AdamW`: decay acts on the parameter (Loshchilov & Hutter 2019, arXiv 1711.05101).
     #[default]

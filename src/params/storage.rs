@@ -19,6 +19,7 @@ use std::fmt;
 /// digits, after 100 epochs at beta2 0.999, the training loss is 0.96 to 1.00 times that with f32; rounded to the nearest
 /// instead it is 1.02 to 1.12 times. It is for GPUs: on software, where arithmetic counts, a step takes longer than with f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Storage {
     /// As they are computed: 4 bytes an element.
     #[default]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// What a run goes on from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
 /// stable phase.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Continue {
     /// `run`: the other run's folder.
     pub run: PathBuf,

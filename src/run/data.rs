@@ -2,6 +2,7 @@
 
 use super::paths::absolute;
 use super::{Error, ModelKind, ModelSpec};
+use crate::data::{EMBEDDED, Embedded};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ pub struct DataSpec {
 
 /// How a part of labelled rows is held out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Split {
     /// Each class in its share.
     #[default]
@@ -35,6 +37,7 @@ pub enum Split {
 
 /// What becomes of characters that a vocabulary does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unknown {
     /// They are refused.
     #[default]
@@ -47,9 +50,10 @@ pub enum Unknown {
 
 /// What is trained on.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Source {
     /// `embedded`: a set that is part of the program.
-    Embedded(&'static str),
+    Embedded(Embedded),
     /// A text file, for a decoder.
     Text {
         /// `train`.
@@ -95,6 +99,7 @@ pub enum Source {
 
 /// What is tested on.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum TestSet {
     /// `test_percent`: so much of the train set, held out.
     Percent(usize),
@@ -113,12 +118,11 @@ impl TestSet {
 }
 
 /// Sets that are part of the program, by kind of model.
-fn embedded(kind: ModelKind) -> &'static [&'static str] {
-    match kind {
-        ModelKind::Mlp => &["digits"],
-        ModelKind::Decoder => &["kjv", "glosses"],
-        ModelKind::Encoder => &[],
-    }
+fn embedded(kind: ModelKind) -> impl Iterator<Item = Embedded> {
+    EMBEDDED.iter().copied().filter(move |set| match set {
+        Embedded::Rows(..) => kind == ModelKind::Mlp,
+        Embedded::Text(..) => kind == ModelKind::Decoder,
+    })
 }
 
 /// Percent of the train set that are held out where nothing is said.
@@ -145,7 +149,7 @@ impl DataSpec {
     /// What the train set is called in messages: its file, or the name of an embedded set.
     pub(super) fn train_name(&self) -> String {
         match &self.source {
-            Source::Embedded(name) => (*name).to_owned(),
+            Source::Embedded(set) => set.name().to_owned(),
             Source::Text { train, .. }
             | Source::LabelledTexts { train, .. }
             | Source::Numbers { train, .. }
@@ -173,17 +177,24 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
-        let known = embedded(kind);
-        if known.is_empty() {
+        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
+        if kind == ModelKind::Encoder {
             let instead = "none of the embedded sets is one of labelled texts: give train, text and label";
+            return Err(self.section.misplaced("embedded", instead).into());
+        }
+        if EMBEDDED.is_empty() {
+            let instead = "this program was built without the embedded sets, the feature demo: give train";
             return Err(self.section.misplaced("embedded", instead).into());
         }
         self.section.only(match kind {
             ModelKind::Mlp => &["embedded", "test_percent", "split"],
             _ => &["embedded", "test_percent", "unknown"],
         })?;
-        let name = self.section.word("embedded", known)?;
-        self.done(Source::Embedded(name), kind)
+        let name = self.section.word("embedded", &known)?;
+        match embedded(kind).find(|set| set.name() == name) {
+            Some(set) => self.done(Source::Embedded(set), kind),
+            None => Err(self.section.missing(&["embedded"]).into()),
+        }
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {

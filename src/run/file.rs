@@ -4,7 +4,8 @@ use super::keys::{self, Said};
 use super::{Continue, DataSpec, Error, ModelSpec, checks, elsewhere, rows, settings};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
-use crate::schedule::{LrScaling, SECTIONS, Spec};
+use crate::schedule::file::spec::SECTIONS;
+use crate::schedule::{LrScaling, Spec};
 use crate::train::{self, StepsPerSubmission, files};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ pub enum BatchRows {
 
 /// `check`: what of a run's shaders is held against the host before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Checking {
     /// Its kernels, once for each driver; and every gradient of the first batch, where the host needs less than ten seconds
     /// for them.

@@ -13,6 +13,7 @@ pub(super) const INPUTS: &str = "inputs.json";
 /// `inputs.json` of a run's folder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Inputs {
     /// The characters of a text model; a character's token is its place.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,7 @@ pub struct Inputs {
 
 /// A column of numbers: (value − mean) / deviation goes into the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Column {
     /// Its name.
     pub name: String,

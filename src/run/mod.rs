@@ -3,6 +3,8 @@
 //! A run file is a schedule with a model, data and settings beside it. [`RunFile`] is what it says; [`Material`] is what it
 //! is about, read from disk: a task for the trainer, and what is needed to use the model afterwards.
 //!
+//! Needs the feature `data`.
+//!
 //! Invariant: it reads files, and neither trains, writes nor prints.
 
 mod bad_rows;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// What kind of model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ModelKind {
     /// A multi-layer perceptron on rows of numbers, [`train::Classify`](crate::train::Classify).
     Mlp,

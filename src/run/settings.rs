@@ -2,10 +2,11 @@
 
 use super::Error;
 use super::paths::absolute;
+use crate::schedule::Spec;
 use crate::schedule::file::as_written::Texts;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
-use crate::schedule::{SECTIONS, Spec};
+use crate::schedule::file::spec::SECTIONS;
 use crate::train::files;
 use std::path::Path;
 

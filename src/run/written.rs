@@ -4,8 +4,9 @@ use super::paths::absolute;
 use super::settings::MAY_CHANGE;
 use super::{BatchRows, RunFile};
 use crate::schedule::file::raw::Raw;
+use crate::schedule::file::spec::SECTIONS;
 use crate::schedule::file::yaml::Value;
-use crate::schedule::{LrScaling, Plan, SECTIONS};
+use crate::schedule::{LrScaling, Plan};
 use crate::train::StepsPerSubmission;
 
 impl RunFile {

@@ -176,6 +176,7 @@ pub enum Error {
 /// What a law of a file gave that its field does not allow.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{file}: {key}: {field} = {} at step {step} of {} is not {allowed}", number(*.value), told_group(*.group, .name), file = tame_line(.file), key = Shown(.key))]
+#[non_exhaustive]
 pub struct BadLaw {
     /// The file.
     pub file: String,

@@ -111,7 +111,6 @@ pub use file::length::Run;
 pub use file::lr_scaling::LrScaling;
 pub use file::optimizer_spec::OptimizerSpec;
 pub use file::phase_spec::{NewScheduler, PhaseSpec};
-pub(crate) use file::spec::SECTIONS;
 pub use file::spec::{Phases, Spec};
 pub use law::Law;
 pub use law::own::register_law;

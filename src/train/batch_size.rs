@@ -14,6 +14,7 @@ const STEPS: usize = 5;
 
 /// Batch sizes that were tried, and the best of them.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AutoBatchSize {
     /// Rows of a micro-batch that train fastest.
     pub batch_size: usize,
@@ -23,6 +24,7 @@ pub struct AutoBatchSize {
 
 /// What a batch size takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TriedBatchSize {
     /// Rows of a micro-batch.
     pub batch_size: usize,

@@ -18,6 +18,7 @@ const LEAST_SHARE: f64 = 0.1;
 
 /// How the gradients of a step on one engine agree with those on another.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Agreement {
     /// Gradients that were compared.
     pub tensors: usize,
@@ -37,6 +38,7 @@ impl Agreement {
 
 /// A dispatch of a step that differs from the same on the host.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Disagreement {
     /// The kernel.
     pub kernel: &'static str,

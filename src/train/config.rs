@@ -5,11 +5,13 @@ use crate::engine::CLOCK_SLOTS;
 use crate::nn;
 use crate::optim::{Precision, Settings};
 use crate::params::{Param, Storage};
+use crate::setters::setters;
 
 /// How many steps a submission holds. A device is given fewer where they would keep it busy for more than 100 ms, as
 /// measured on the run's own steps, and the first step is always alone. Evaluations, checkpoints, phases and the end of an
 /// epoch come between submissions, so the run is the same in any case, to the last bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StepsPerSubmission {
     /// As many as the time allows, up to 256.
     Auto,
@@ -29,6 +31,7 @@ impl StepsPerSubmission {
 
 /// How to train; what the optimizer starts with and what moves it is the plan's.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Rows of a micro-batch.
     pub batch_size: usize,
@@ -78,6 +81,19 @@ impl Default for Config {
 }
 
 impl Config {
+    setters! {
+        batch_size: usize,
+        micro_batches: usize,
+        epochs: usize,
+        steps_per_submission: StepsPerSubmission,
+        seed: u32,
+        parameters: Storage,
+        settings: Settings,
+        best_device_limit_bytes: u64,
+        trunk_device_limit_bytes: u64,
+        trunk_host_limit_bytes: u64,
+    }
+
     /// Rows of a step.
     pub fn rows_per_step(&self) -> usize {
         self.batch_size.saturating_mul(self.micro_batches)

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// A step's report has arrived, some steps behind.
     Step(Progress),
@@ -29,7 +30,8 @@ pub enum Event {
 }
 
 /// A step's report.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// The step that it speaks of.
     pub step: u64,
@@ -44,7 +46,8 @@ pub struct Progress {
 }
 
 /// An evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The epoch that it comes at the end of, or within, from 1.
     pub epoch: u64,
@@ -66,6 +69,7 @@ pub struct Evaluation {
 
 /// A phase that began.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Began {
     /// The phase.
     pub phase: usize,

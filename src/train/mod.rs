@@ -5,6 +5,8 @@
 //! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings. Phases begin
 //! where the plan says so, and a checkpoint holds what a killed run needs to go on as if nothing had happened.
 //!
+//! Needs the feature `data`.
+//!
 //! Invariant: no command line, no printing, no exit.
 
 mod batch_size;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 /// A run that goes on.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Resumed {
     /// The checkpoint.
     pub path: PathBuf,

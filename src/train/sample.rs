@@ -6,9 +6,11 @@ use crate::engine::{Engine, Program, Submission, counted};
 use crate::nn::models::Gpt2;
 use crate::nn::{Batch, LossOptions, Network};
 use crate::optim::Parameters;
+use crate::setters::setters;
 
 /// How tokens are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sampling {
     /// Tokens to draw.
     pub tokens: usize,
@@ -16,6 +18,17 @@ pub struct Sampling {
     pub temperature: f32,
     /// Seed of the draws.
     pub seed: u32,
+}
+
+impl Sampling {
+    /// So many tokens, at a temperature of 1.
+    pub fn new(tokens: usize, seed: u32) -> Sampling {
+        Sampling { tokens, temperature: 1.0, seed }
+    }
+
+    setters! {
+        temperature: f32,
+    }
 }
 
 /// Draws tokens one by one behind a prompt, each from the model's distribution given the last `context` tokens before it.

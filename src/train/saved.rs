@@ -70,6 +70,7 @@ pub(super) struct RunOf {
 /// What a checkpoint was made on. A run that goes on there, with these kernels, has the bits of one that never stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MadeOn {
     /// The adapter's name, backend and driver; `None`: the CPU engine.
     pub adapter: Option<[String; 3]>,

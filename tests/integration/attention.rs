@@ -102,10 +102,13 @@ impl Case {
             attention_backward_query(engine, shape, self.sight, to_query, position.clone()),
             attention_backward_key_value(engine, shape, self.sight, past, position.clone()),
         ];
-        let fold = |dispatch: Dispatch| Dispatch { grid: [dispatch.grid[0].div_ceil(rows), rows, 1], ..dispatch };
+        let fold = |dispatch: Dispatch| {
+            let [groups, ..] = dispatch.grid;
+            dispatch.grid([groups.div_ceil(rows), rows, 1])
+        };
         let dispatches = dispatches.into_iter().map(|dispatch| fold(dispatch.expect("a dispatch"))).collect();
-        let program = engine.prepare(Program { label: "attention".to_owned(), dispatches }).expect("a program");
-        engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
+        let program = engine.prepare(Program::of("attention", dispatches)).expect("a program");
+        engine.submit(&Submission::of(&[&program])).expect("a submission");
         let read = |range: &Range| engine.read(range).expect("results");
         Results { out: read(&out), lse: read(&lse), delta: read(&delta), dqkv: read(&dqkv) }
     }

@@ -14,11 +14,11 @@ use safetensors::tensor::SafeTensors;
 use std::collections::BTreeMap;
 
 fn row() -> Row {
-    Row { lr: 1e-2, ema_decay: Some(0.75), ..Row::default() }
+    Row::adamw(1e-2).ema_decay(0.75)
 }
 
 fn plain() -> Row {
-    Row { ema_decay: None, ..row() }
+    row().ema_decay(None)
 }
 
 fn model() -> Vec<Param> {
@@ -35,7 +35,7 @@ fn groups() -> Vec<Group> {
     vec![
         Group::new("averaged", row(), ["wide", "head"]),
         Group::new("plain", plain(), ["odd"]),
-        Group::new("late", Row { moments: Storage::Bf16, ..row() }, ["late"]).frozen(),
+        Group::new("late", row().moments(Storage::Bf16), ["late"]).frozen(),
     ]
 }
 
@@ -84,7 +84,7 @@ fn names(of: &BTreeMap<String, Vec<f32>>) -> Vec<&str> {
 #[test]
 fn it_begins_at_the_first_step_and_stays_where_nothing_moves() {
     for engine in engines() {
-        let settings = Settings { guard: true, ..Settings::default() };
+        let settings = Settings::default().guard(true);
         let parameters = filled(&engine);
         let mut optimizer = made(&engine, &parameters, settings);
         assert!(averages(&optimizer).is_empty(), "there is none before the first step");
@@ -140,7 +140,7 @@ fn it_begins_at_the_first_step_and_stays_where_nothing_moves() {
 fn a_swap_is_there_and_back_to_the_bit() {
     for engine in sized_engines() {
         for page_bytes in [None, Some(4096 * 4)] {
-            let settings = Settings { page_bytes, ..Settings::default() };
+            let settings = Settings::default().page_bytes(page_bytes);
             let parameters = filled(&engine);
             let mut optimizer = made(&engine, &parameters, settings);
             optimizer.swap_averages().expect("a swap of nothing");
@@ -195,7 +195,7 @@ fn a_swap_leaves_what_lies_around_a_callers_tensor() {
             engine.write(&gradient, 0, &noise(2, 5000)).expect("a write");
             let range = |buffer: &gradus::engine::Buffer| buffer.range(offset, size as u64 * 4).expect("a range");
             let param = Param::new("p", [size]);
-            let external = External::new(param, range(&values)).with_gradient(range(&gradient));
+            let external = External::new(param, range(&values)).gradient(range(&gradient));
             let groups = [Group::new("all", row(), ["p"])];
             let mut optimizer =
                 Optimizer::over(&engine, &[external], &groups, Settings::default()).expect("an optimizer");
@@ -223,7 +223,7 @@ fn it_costs_8_bytes_a_parameter_and_a_swap_one_submission() {
     let mut optimizer = made(&engine, &parameters, Settings::default());
     optimizer.thaw("late").expect("a group");
     let of = |row: Row| Forecast::of(&[row], &Settings::default());
-    let small = Row { moments: Storage::Bf16, ..row() };
+    let small = row().moments(Storage::Bf16);
     let sum = |bytes: fn(&Forecast, &[&Param]) -> u64| {
         bytes(&of(row()), &[wide, head]) + bytes(&of(plain()), &[odd]) + bytes(&of(small), &[late])
     };
@@ -290,7 +290,7 @@ fn what_makes_no_sense_is_refused() {
     let engine = Engine::cpu();
     let parameters = filled(&engine);
     for (decay, text) in [(1.5, "1.5"), (-0.1, "-0.1"), (f64::NAN, "NaN")] {
-        let groups = [Group::new("all", Row { ema_decay: Some(decay), ..row() }, ["odd"])];
+        let groups = [Group::new("all", row().ema_decay(decay), ["odd"])];
         let error = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect_err("an error");
         assert_eq!(error.to_string(), format!("group \"all\": ema_decay = {text} is not in [0, 1]"));
     }
@@ -310,7 +310,7 @@ fn what_makes_no_sense_is_refused() {
     };
     let spec = read("type: sgd, ema_decay: 0.99", "laws: [{field: ema_decay, type: linear, end_ratio: 0.5}]");
     let spec = spec.expect("a spec");
-    assert_eq!(spec.row, Row { ema_decay: Some(0.99), ..Row::of(Rule::Sgd) });
+    assert_eq!(spec.row, Row::of(Rule::Sgd).ema_decay(0.99));
     let table = spec.table(&[spec.row], 100, None).expect("rows");
     assert!(
         table[0].ema_decay == Some(0.99) && (table[50].get(Field::EmaDecay) - 0.7425).abs() < 1e-12,
@@ -335,7 +335,7 @@ fn evaluations_test_the_average() {
         let trainer = |keys: &str| {
             let text = format!("optimizer: {{type: adamw, lr: 3.0e-3{keys}}}\nlr_scheduler: {{type: constant}}");
             let spec = Spec::parse("run.yaml", &text).expect("a spec");
-            let config = Config { epochs: 2, seed: 4, ..Config::default() };
+            let config = Config::default().epochs(2).seed(4);
             let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
             Trainer::new(&engine, &task, config, plan).expect("a trainer")
         };

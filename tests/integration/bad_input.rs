@@ -29,15 +29,15 @@ fn groups_and_values_are_refused_by_name() {
     let row = Row::default();
     let non_negative = "is not a finite number that is 0 or more";
     for (row, told) in [
-        (Row { lr: -1.0, ..row }, format!("group \"head\": lr = -1 {non_negative}")),
-        (Row { lr: f64::NAN, ..row }, format!("group \"head\": lr = NaN {non_negative}")),
-        (Row { lr: f64::INFINITY, ..row }, format!("group \"head\": lr = inf {non_negative}")),
-        (Row { lr: 1e39, ..row }, format!("group \"head\": lr = {} {non_negative}", 1e39)),
-        (Row { weight_decay: -0.1, ..row }, format!("group \"head\": weight_decay = -0.1 {non_negative}")),
-        (Row { eps: -1e-8, ..row }, format!("group \"head\": eps = -0.00000001 {non_negative}")),
-        (Row { beta1: 1.0, ..row }, "group \"head\": beta1 = 1 is not in [0, 1)".to_owned()),
-        (Row { beta2: -0.1, ..row }, "group \"head\": beta2 = -0.1 is not in [0, 1)".to_owned()),
-        (Row { beta2: f64::NAN, ..row }, "group \"head\": beta2 = NaN is not in [0, 1)".to_owned()),
+        (row.lr(-1.0), format!("group \"head\": lr = -1 {non_negative}")),
+        (row.lr(f64::NAN), format!("group \"head\": lr = NaN {non_negative}")),
+        (row.lr(f64::INFINITY), format!("group \"head\": lr = inf {non_negative}")),
+        (row.lr(1e39), format!("group \"head\": lr = {} {non_negative}", 1e39)),
+        (row.weight_decay(-0.1), format!("group \"head\": weight_decay = -0.1 {non_negative}")),
+        (row.eps(-1e-8), format!("group \"head\": eps = -0.00000001 {non_negative}")),
+        (row.beta1(1.0), "group \"head\": beta1 = 1 is not in [0, 1)".to_owned()),
+        (row.beta2(-0.1), "group \"head\": beta2 = -0.1 is not in [0, 1)".to_owned()),
+        (row.beta2(f64::NAN), "group \"head\": beta2 = NaN is not in [0, 1)".to_owned()),
     ] {
         assert_eq!(refused(&with(row), plain), told);
     }
@@ -57,21 +57,15 @@ fn groups_and_values_are_refused_by_name() {
         refused(&[Group::new("a", row, ["head.bias"]), Group::new("a", row, ["head.weight"])], plain),
         "the group name \"a\" is used twice"
     );
+    assert_eq!(refused(&groups(), plain.clip(Clip::norm(-1.0))), "max_norm = -1 is not a finite number above 0");
     assert_eq!(
-        refused(&groups(), Settings { clip: Clip::norm(-1.0), ..plain }),
-        "max_norm = -1 is not a finite number above 0"
-    );
-    assert_eq!(
-        refused(&groups(), Settings { clip: Clip::Value(f64::NAN), ..plain }),
+        refused(&groups(), plain.clip(Clip::Value(f64::NAN))),
         "clip value = NaN is not a finite number above 0"
     );
     for bound in [1e-46, 1e39] {
-        assert!(refused(&groups(), Settings { clip: Clip::Value(bound), ..plain }).starts_with("clip value = "));
+        assert!(refused(&groups(), plain.clip(Clip::Value(bound))).starts_with("clip value = "));
     }
-    assert_eq!(
-        refused(&groups(), Settings { horizon_steps: 1025, ..plain }),
-        "horizon_steps = 1025 is not from 1 to 1024"
-    );
+    assert_eq!(refused(&groups(), plain.horizon_steps(1025)), "horizon_steps = 1025 is not from 1 to 1024");
 }
 
 #[test]
@@ -108,7 +102,7 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
     assert_eq!(told(optimizer.load_rows(0, &rows(3))), "3 rows for 2 groups: not a whole number of steps");
     assert_eq!(told(optimizer.load_rows(0, &rows(0))), "0 rows for 2 groups: not a whole number of steps");
     assert_eq!(told(optimizer.load_rows(0, &rows(2 * 257))), "514 rows for 2 groups: more steps than horizon_steps");
-    let amsgrad = Row { amsgrad: true, ..Row::default() };
+    let amsgrad = Row::default().amsgrad(true);
     assert_eq!(
         told(optimizer.load_rows(0, &[Row::default(), amsgrad])),
         "2 rows for 2 groups: rule and amsgrad cannot change from step to step"
@@ -126,7 +120,7 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
 fn external(buffer: &Buffer, name: &str, shape: [usize; 1], values: u64, gradient: (&Buffer, u64)) -> External {
     let bytes = shape[0] as u64 * 4;
     let range = |buffer: &Buffer, at| buffer.range(at, bytes).expect("a range");
-    External::new(Param::new(name, shape), range(buffer, values)).with_gradient(range(gradient.0, gradient.1))
+    External::new(Param::new(name, shape), range(buffer, values)).gradient(range(gradient.0, gradient.1))
 }
 
 #[test]
@@ -139,7 +133,7 @@ fn callers_ranges_are_checked() {
         Optimizer::over(&engine, externals, &groups, Settings::default()).expect_err("an error").to_string()
     };
     let a = external(&params, "a", [8], 0, (&grads, 0));
-    let wrong = a.clone().with_gradient(grads.range(0, 28).expect("a range"));
+    let wrong = a.clone().gradient(grads.range(0, 28).expect("a range"));
     assert_eq!(told(&[wrong]), "parameter \"a\": its gradient has 28 bytes, its shape [8] needs 32");
     let b = external(&params, "b", [8], 16, (&grads, 64));
     assert_eq!(told(&[a.clone(), b]), "the values of \"a\" and the values of \"b\" overlap in buffer \"my params\"");
@@ -197,7 +191,7 @@ fn a_buffer_over_the_binding_limit_is_bound_in_parts() {
     let groups = [Group::new("all", Row::default(), ["a"])];
     Optimizer::over(&engine, &[one], &groups, Settings::default()).expect("the tensor fits");
     let halves = External::new(Param::new("a", [8]), params.range(0, 16).expect("a range"));
-    let halves = halves.with_precision(Precision::Mixed);
+    let halves = halves.precision(Precision::Mixed);
     let told = Optimizer::over(&engine, &[halves], &groups, Settings::default()).expect_err("an error").to_string();
     assert!(told.contains("holds bf16 and is over the device's binding limit"), "{told}");
 }

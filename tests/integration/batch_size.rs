@@ -4,7 +4,7 @@ use crate::support::{engines, fresh_engines, fresh_gpu};
 use crate::transformer_bed::sizes;
 use gradus::data::{TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::{self, Binding, Buffer, Engine};
-use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
+use gradus::nn::models::{Gpt2, Mlp};
 use gradus::nn::{Activation, Network};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::params::{Group, Param, Row};
@@ -13,7 +13,7 @@ use gradus::train::{Classify, Config, Error, Language, Placed, Task, Trainer, Tr
 
 fn language() -> Language {
     let vocabulary = Vocabulary::ascii();
-    let model = Gpt2 { sizes: TransformerSizes { vocab: vocabulary.len(), ..sizes() }, tied: false };
+    let model = Gpt2::new(sizes().vocab(vocabulary.len())).tied(false);
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     // 99 windows of 5 tokens.
     let streams = TokenStream::new(tokens[..625].to_vec(), vocabulary.len()).expect("a stream").split(20).expect("two");
@@ -33,7 +33,7 @@ fn groups(task: &dyn Task, begin: &str) -> Vec<Group> {
 }
 
 fn config(batch_size: usize) -> Config {
-    Config { batch_size, ..Config::default() }
+    Config::default().batch_size(batch_size)
 }
 
 fn tried_sizes(tried: &[TriedBatchSize]) -> Vec<usize> {
@@ -44,7 +44,7 @@ fn tried_sizes(tried: &[TriedBatchSize]) -> Vec<usize> {
 /// size; nothing is kept of a frozen trunk.
 fn compiled_bytes(task: &dyn Task, groups: &[Group], batch_size: usize) -> u64 {
     let engine = Engine::cpu();
-    let config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config(batch_size) };
+    let config = config(batch_size).trunk_device_limit_bytes(0).trunk_host_limit_bytes(0);
     let parameters = Parameters::new(&engine, &task.params(), None).expect("parameters");
     let optimizer = Optimizer::new(&engine, &parameters, groups, config.settings).expect("an optimizer");
     let mut placed = task.place(&engine, &config).expect("a place");
@@ -85,7 +85,7 @@ fn powers_of_two_are_tried_as_far_as_rows_and_memory_go() {
         let tried = |limit, config| auto_batch_size(&engine, &task, &config, &all, limit).expect("a size").tried;
         assert_eq!(tried_sizes(&tried(limit, config(7))), [1, 2, 4]);
         assert_eq!(tried_sizes(&tried(limit - 1, config(7))), [1, 2]);
-        assert_eq!(tried_sizes(&tried(u64::MAX, Config { micro_batches: 5, ..config(7) })), [1, 2]);
+        assert_eq!(tried_sizes(&tried(u64::MAX, config(7).micro_batches(5))), [1, 2]);
         let told = auto_batch_size(&engine, &task, &config(7), &all, 1000).expect_err("an error").to_string();
         let bytes = found.tried[0].bytes;
         assert_eq!(
@@ -170,7 +170,7 @@ fn a_search_leaves_a_run_as_it_was() {
     let trainer = |engine: &Engine| {
         let spec = Spec::new(Row::default());
         let plan = |model: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, model, epochs);
-        Trainer::new(engine, &language(), Config { epochs: 2, ..config(4) }, plan).expect("a trainer")
+        Trainer::new(engine, &language(), config(4).epochs(2), plan).expect("a trainer")
     };
     let values = |trainer: &Trainer| -> Vec<u32> {
         let parameters = trainer.parameters();
@@ -199,7 +199,7 @@ fn a_search_leaves_a_run_as_it_was() {
 fn a_batch_that_cannot_be_bound_is_refused_with_one_that_can() {
     let Some(engine) = fresh_gpu() else { return };
     let limit = engine.binding_bytes();
-    let model = Gpt2 { sizes: sizes(), tied: false };
+    let model = Gpt2::new(sizes()).tied(false);
     // qkv is the widest: 36 numbers a token, 5 tokens a sequence.
     let most = (limit / (36 * 4 * 5)) as usize;
     assert_eq!(model.largest_batch(&engine, 5), most);
@@ -226,7 +226,7 @@ fn a_parameter_that_cannot_be_bound_is_refused_before_there_is_any() {
         // So many that the CPU engine cannot bind them either, and no more entries than a model may have.
         let hidden = 512;
         let vocab = engine.page_bytes() as usize / 4 / hidden + 1;
-        let model = Gpt2 { sizes: TransformerSizes { vocab, hidden, heads: 4, ..sizes() }, tied: false };
+        let model = Gpt2::new(sizes().vocab(vocab).hidden(hidden).heads(4)).tied(false);
         let stream = TokenStream::new(vec![1; 200], vocab).expect("a stream");
         let task = Language::new(&model, (&stream, &stream)).expect("a task");
         let spec = Spec::new(Row::default());

@@ -19,11 +19,11 @@ fn model() -> Vec<Param> {
 
 /// Pages of two chunks: a thaw moves what lies on the last one.
 fn settings() -> Settings {
-    Settings { page_bytes: Some(2 * 4096 * 4), ..Settings::default() }
+    Settings::default().page_bytes(2 * 4096 * 4)
 }
 
 fn row() -> Row {
-    Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() }
+    Row::adamw(1e-2).weight_decay(0.1)
 }
 
 fn head() -> Group {
@@ -31,7 +31,7 @@ fn head() -> Group {
 }
 
 fn late() -> Group {
-    Group::new("late", Row { lr: 3e-3, ..row() }, ["late"])
+    Group::new("late", row().lr(3e-3), ["late"])
 }
 
 fn filled(engine: &Engine) -> Parameters {
@@ -78,13 +78,13 @@ fn counted<T>(engine: &Engine, what: impl FnOnce() -> T) -> Counters {
 #[test]
 fn what_was_kept_comes_back_to_the_bit() {
     for engine in engines() {
-        let bf16 = Row { moments: Storage::Bf16, ..row() };
-        let averaged = Row { amsgrad: true, ema_decay: Some(0.9), ..bf16 };
-        let sgd = Row { momentum: 0.9, ..Row::of(Rule::Sgd) };
-        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, sgd] {
+        let bf16 = row().moments(Storage::Bf16);
+        let averaged = bf16.amsgrad(true).ema_decay(0.9);
+        let sgd = Row::of(Rule::Sgd).momentum(0.9);
+        for rule in [row(), row().amsgrad(true), bf16, averaged, sgd] {
             for limit in [EVERYTHING, 0] {
                 let parameters = filled(&engine);
-                let groups = [Group { row: rule, ..head() }];
+                let groups = [head().row(rule)];
                 let mut optimizer = optimizer(&engine, &parameters, &groups);
                 let mut best = Best::new(limit);
                 assert!(best.is_empty());
@@ -155,8 +155,7 @@ fn another_rule_takes_the_parameters_alone() {
         train(&mut adamw, 0..3);
         best.keep(&adamw).expect("a copy");
         let kept = all(&parameters, &adamw);
-        let mut sgd =
-            optimizer(&engine, &parameters, &[Group { row: Row { momentum: 0.9, ..Row::of(Rule::Sgd) }, ..head() }]);
+        let mut sgd = optimizer(&engine, &parameters, &[head().row(Row::of(Rule::Sgd).momentum(0.9))]);
         train(&mut sgd, 3..5);
         best.restore(&mut sgd).expect("it goes back");
         let restored = all(&parameters, &sgd);
@@ -168,7 +167,7 @@ fn another_rule_takes_the_parameters_alone() {
         train(&mut sgd, 5..6);
         best.keep(&sgd).expect("a copy");
         let kept = all(&parameters, &sgd);
-        sgd.add_group(&Group { row: Row::of(Rule::Sgd), ..late() }).expect("a group");
+        sgd.add_group(&late().row(Row::of(Rule::Sgd))).expect("a group");
         train(&mut sgd, 6..8);
         best.restore(&mut sgd).expect("it goes back");
         let restored = all(&parameters, &sgd);
@@ -211,7 +210,7 @@ fn a_callers_buffers_are_kept_too() {
             .map(|(place, param)| {
                 let (elements, seed) = (param.elements(), place as u32);
                 let (values, gradient) = (at("values", 12, elements, seed), at("gradient", 20, elements, 50 + seed));
-                External::new(param, values).with_gradient(gradient)
+                External::new(param, values).gradient(gradient)
             })
             .collect();
         let mut optimizer = Optimizer::over(&engine, &externals, &[head()], settings()).expect("an optimizer");
@@ -235,7 +234,8 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
     let mut optimizer = optimizer(&engine, &parameters, &[head()]);
     train(&mut optimizer, 0..1);
     let mut best = Best::new(EVERYTHING);
-    let one = Counters { submissions: 1, ..Counters::default() };
+    let mut one = Counters::default();
+    one.submissions = 1;
     for _ in 0..2 {
         assert_eq!(counted(&engine, || best.keep(&optimizer).expect("a copy")), one);
         assert_eq!(counted(&engine, || best.restore(&mut optimizer).expect("it goes back")), one);
@@ -248,7 +248,8 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
     // In host memory: one wait to keep, none to restore.
     let mut best = Best::new(0);
     let bytes = (12_300 + 33) * 12 + 2 * 80;
-    let download = Counters { submissions: 1, downloaded_bytes: bytes, blocking_waits: 1, ..Counters::default() };
+    let mut download = one;
+    (download.downloaded_bytes, download.blocking_waits) = (bytes, 1);
     assert_eq!(counted(&engine, || best.keep(&optimizer).expect("a copy")), download);
     let restored = counted(&engine, || best.restore(&mut optimizer).expect("it goes back"));
     assert_eq!((restored.submissions, restored.uploaded_bytes, restored.blocking_waits), (1, bytes, 0));
@@ -257,13 +258,13 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
 #[test]
 fn its_bytes_are_known_beforehand() {
     for engine in engines() {
-        let bf16 = Row { moments: Storage::Bf16, ..row() };
-        let averaged = Row { ema_decay: Some(0.9), ..row() };
-        for rule in [row(), Row { amsgrad: true, ..row() }, bf16, averaged, Row::of(Rule::Sgd)] {
+        let bf16 = row().moments(Storage::Bf16);
+        let averaged = row().ema_decay(0.9);
+        for rule in [row(), row().amsgrad(true), bf16, averaged, Row::of(Rule::Sgd)] {
             let forecast = Forecast::of(&[rule], &settings());
             let [late_param, weight, bias, last] = &model()[..] else { panic!("four parameters") };
             let parameters = filled(&engine);
-            let mut optimizer = optimizer(&engine, &parameters, &[Group { row: rule, ..head() }]);
+            let mut optimizer = optimizer(&engine, &parameters, &[head().row(rule)]);
             let (first, both) = (forecast.best_bytes([weight, bias]), forecast.best_bytes([weight, bias, late_param]));
             // Room on the device for the first block and not for the second, whatever order they come in.
             let mut best = Best::new(both - 1);
@@ -272,7 +273,7 @@ fn its_bytes_are_known_beforehand() {
             let extended = first + forecast.extension_bytes([late_param]);
             best.extend(&optimizer, &["late"]).expect("an extension");
             assert_eq!((best.bytes(), best.device_bytes()), (extended, first));
-            optimizer.add_group(&Group { row: rule, ..late() }).expect("a group");
+            optimizer.add_group(&late().row(rule)).expect("a group");
             train(&mut optimizer, 0..1);
             let kept = all(&parameters, &optimizer);
             best.keep(&optimizer).expect("a copy");

@@ -23,21 +23,15 @@ const SEED: u32 = 5;
 
 /// A decoder of a width that is whole vec4s, with its token table at both ends.
 fn language() -> Language {
-    let sizes = TransformerSizes {
-        layers: 2,
-        heads: 2,
-        hidden: 16,
-        intermediate: 40,
-        vocab: Vocabulary::printable_ascii().len(),
-        context: 12,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout: 0.1,
-    };
+    let sizes = TransformerSizes::new([2, 2, 16], Vocabulary::printable_ascii().len(), 12)
+        .intermediate(40)
+        .activation(Activation::GeluNew)
+        .norm_eps(1e-5)
+        .dropout(0.1);
     let tokens = Vocabulary::printable_ascii().encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), sizes.vocab).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    Language::new(&Gpt2 { sizes, tied: true }, (&train, &test)).expect("a task")
+    Language::new(&Gpt2::new(sizes), (&train, &test)).expect("a task")
 }
 
 /// An MLP on the digits; the rows of its second weight are no whole vec4s.
@@ -54,7 +48,7 @@ fn trainer(
     parameters: Storage,
 ) -> Result<Trainer, Box<dyn std::error::Error>> {
     let spec = Spec::parse("run.yaml", schedule)?;
-    let config = Config { batch_size: 4, micro_batches: 2, epochs: 2, seed: SEED, parameters, ..Config::default() };
+    let config = Config::default().batch_size(4).micro_batches(2).epochs(2).seed(SEED).parameters(parameters);
     Ok(Trainer::new(engine, task, config, |model, epochs| Plan::new(&spec, model, epochs))?)
 }
 
@@ -159,7 +153,7 @@ fn bf16_models_take_the_bytes_that_are_told() {
     let (small, plain): (usize, usize) = (elements(true), elements(false));
     assert_eq!((small, plain), (64 * 30, 30 + 30 * 10 + 10));
     assert!(trainer.parameters().bytes() < (2 * small + 4 * plain + 4 * 256) as u64);
-    let row = Row { moments: Storage::Bf16, ..Row::default() };
+    let row = Row::default().moments(Storage::Bf16);
     let forecast = Forecast::of(&[row], &Config::default().settings).with_squares();
     let of = |bf16: bool, precision| {
         let these: Vec<&Param> = params.iter().filter(|param| reads_bf16(param) == bf16).collect();
@@ -245,7 +239,7 @@ fn bf16_models_say_what_they_do_not_read() {
     let parameters = Parameters::stored(&engine, &task.params(), of, None).expect("parameters");
     let groups: [Group; 0] = [];
     let optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
-    let mut placed = task.place(&engine, &Config { batch_size: 2, ..Config::default() }).expect("a place");
+    let mut placed = task.place(&engine, &Config::default().batch_size(2)).expect("a place");
     let told = placed.test(&parameters, &optimizer).expect_err("an error").to_string();
     assert_eq!(told, "the tables of an embedding are stored in bf16 and f32; it reads them alike");
 }

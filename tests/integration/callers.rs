@@ -53,7 +53,7 @@ fn externals(engine: &Engine, (_, offsets, together): &Road) -> Vec<External> {
     let [values, gradients] = [0, 1].map(|side| ranges(engine, offsets[side], together[side]));
     let external = |(((place, param), values), gradient): (((u32, Param), Range), Range)| {
         engine.write(&values.buffer, values.offset, &noise(place, param.elements())).expect("a write");
-        External::new(param, values).with_gradient(gradient)
+        External::new(param, values).gradient(gradient)
     };
     (0..).zip(params()).zip(values).zip(gradients).map(external).collect()
 }
@@ -61,7 +61,7 @@ fn externals(engine: &Engine, (_, offsets, together): &Road) -> Vec<External> {
 fn groups(row: Row) -> Vec<Group> {
     let names: Vec<String> = params().into_iter().map(|param| param.name).collect();
     let every = |first: usize| names.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
-    vec![Group::new("a", row, every(0)), Group::new("b", Row { lr: row.lr / 3.0, ..row }, every(1))]
+    vec![Group::new("a", row, every(0)), Group::new("b", row.lr(row.lr / 3.0), every(1))]
 }
 
 fn train(optimizer: &mut Optimizer, steps: std::ops::Range<u32>) {
@@ -91,15 +91,15 @@ fn in_arenas(engine: &Engine, row: Row, settings: Settings) -> (Vec<Vec<u32>>, V
 }
 
 fn rows() -> Vec<(Row, Settings)> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
-    let settings = Settings { seed: 7, ..Settings::default() };
-    let clipped = Settings { clip: Clip::norm(0.5), guard: true, ..settings };
-    let mut all = vec![(plain, settings), (plain, clipped), (Row { amsgrad: true, ..plain }, clipped)];
+    let plain = Row::adamw(1e-2).weight_decay(0.1);
+    let settings = Settings::default().seed(7);
+    let clipped = settings.clip(Clip::norm(0.5)).guard(true);
+    let mut all = vec![(plain, settings), (plain, clipped), (plain.amsgrad(true), clipped)];
     for moments in [Storage::F32, Storage::Bf16, Storage::Int8] {
-        all.push((Row { moments, ema_decay: Some(0.9), ..plain }, clipped));
+        all.push((plain.moments(moments).ema_decay(0.9), clipped));
     }
-    all.push((Row { amsgrad: true, ema_decay: Some(0.9), ..plain }, settings));
-    all.push((Row { lr: 1e-2, momentum: 0.9, ..Row::of(Rule::Sgd) }, clipped));
+    all.push((plain.amsgrad(true).ema_decay(0.9), settings));
+    all.push((Row::of(Rule::Sgd).lr(1e-2).momentum(0.9), clipped));
     all
 }
 
@@ -138,7 +138,7 @@ fn values_and_gradients_may_share_a_buffer() {
                     let bytes = param.elements() as u64 * 4;
                     let [values, gradient] = [at, at + bytes + gap].map(|at| buffer.range(at, bytes).expect("a range"));
                     engine.write(&buffer, at, &noise(place, param.elements())).expect("a write");
-                    externals.push(External::new(param, values).with_gradient(gradient));
+                    externals.push(External::new(param, values).gradient(gradient));
                     at += 2 * (bytes + gap);
                 }
                 let mut optimizer = Optimizer::over(&engine, &externals, &groups(row), settings).expect("an optimizer");
@@ -359,7 +359,7 @@ fn halves_lie_as_vec4s() {
     let values = engine.buffer("values", 64).expect("a buffer");
     let gradients = engine.buffer("gradients", 64).expect("a buffer");
     let half = External::new(Param::new("p", [8]), values.range(0, 16).expect("a range"));
-    let half = half.with_precision(Precision::Mixed);
+    let half = half.precision(Precision::Mixed);
     let mut optimizer =
         Optimizer::over(&engine, &[half], &[Group::new("all", Row::default(), ["p"])], Settings::default())
             .expect("an optimizer");

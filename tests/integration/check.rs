@@ -201,7 +201,7 @@ fn trainer(engine: &Engine) -> Trainer {
     let spec =
         Spec::parse("run.yaml", "optimizer: {type: adamw, lr: 1.0e-2}\nlr_scheduler: {type: cosine}").expect("a spec");
     let task = Classify::new(&model, (&train, &test)).expect("a task");
-    let config = Config { epochs: 2, ..Config::default() };
+    let config = Config::default().epochs(2);
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 

@@ -26,7 +26,7 @@ fn trainer(engine: &Engine, schedule: &str, activation: Activation, epochs: usiz
     let model = Mlp::new(&[64, 12, 10], activation).expect("a model");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let task = Classify::new(&model, (&train, &test)).expect("a task");
-    let config = Config { epochs, ..Config::default() };
+    let config = Config::default().epochs(epochs);
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 

@@ -69,7 +69,7 @@ fn rows_and_settings_clip_alike() {
     for engine in engines() {
         let run = |row: Row, clip: Clip| {
             let parameters = parameters(&engine);
-            let settings = Settings { clip, ..Settings::default() };
+            let settings = Settings::default().clip(clip);
             let mut optimizer = Optimizer::new(&engine, &parameters, &groups(row), settings).expect("an optimizer");
             for _ in 0..3 {
                 optimizer.upload_gradient("weight", &[3.0, -1.0]).expect("a gradient");
@@ -80,8 +80,8 @@ fn rows_and_settings_clip_alike() {
                 parameters.download(name).expect("values").into_iter().map(f32::to_bits).collect::<Vec<u32>>()
             })
         };
-        let by_infinity = |max_norm| Clip::Norm { max_norm, order: NormOrder::Infinity, error_if_nonfinite: false };
-        let (plain, clipped) = (Row::default(), Row { clip_norm: Some(0.5), ..Row::default() });
+        let by_infinity = |max_norm| Clip::norm(max_norm).order(NormOrder::Infinity);
+        let (plain, clipped) = (Row::default(), Row::default().clip_norm(0.5));
         assert_eq!(run(plain, Clip::norm(0.5)), run(clipped, Clip::None), "turned on by the rows");
         assert_eq!(run(plain, by_infinity(0.5)), run(clipped, by_infinity(9.0)), "the rows' norm, the settings' order");
         assert_ne!(run(plain, Clip::None), run(clipped, Clip::None));
@@ -92,11 +92,11 @@ fn rows_and_settings_clip_alike() {
 fn one_clip_norm_holds_for_all_groups() {
     let engine = Engine::cpu();
     let parameters = parameters(&engine);
-    let row = |clip_norm| Row { clip_norm, ..Row::of(Rule::Sgd) };
+    let row = |clip_norm| Row::of(Rule::Sgd).clip_norm(clip_norm);
     let told = |result: Result<(), Error>| result.expect_err("an error").to_string();
     let make = |first, second, clip| {
         let groups = [Group::new("one", row(first), ["weight"]), Group::new("two", row(second), ["bias"])];
-        Optimizer::new(&engine, &parameters, &groups, Settings { clip, ..Settings::default() })
+        Optimizer::new(&engine, &parameters, &groups, Settings::default().clip(clip))
     };
     for (second, text) in [(None, "no clip_norm"), (Some(2.0), "clip_norm = 2")] {
         assert_eq!(

@@ -57,8 +57,8 @@ fn ranges_and_slots_made_by_hand_are_checked() {
         assert_eq!(told, "range 1000..1004 of buffer \"four\" (16 bytes): reaches past the end");
         assert!(engine.ring(vec![past.clone()]).is_err());
         let copies = vec![(past, buffer.all())];
-        assert!(engine.submit(&Submission { copies, ..Submission::default() }).is_err());
-        let late = Submission { slot: CLOCK_SLOTS, ..Submission::default() };
+        assert!(engine.submit(&Submission::default().copies(copies)).is_err());
+        let late = Submission::default().slot(CLOCK_SLOTS);
         assert_eq!(engine.submit(&late).expect_err("an error").to_string(), "slot 1024 is past the clock's last, 1023");
     }
 }
@@ -161,9 +161,9 @@ fn the_ring_carries_what_fits_and_never_waits() {
         };
         for step in 0..50u32 {
             let data = bytemuck::cast_slice(&[step, step + 1]).to_vec();
-            let uploads = vec![Upload { buffer: buffer.clone(), offset: 0, data }];
+            let uploads = vec![Upload::new(buffer.clone(), 0, data)];
             let report = Some(Report::new(&ring, u64::from(step)));
-            engine.submit(&Submission { uploads, report, ..Submission::default() }).expect("a submission");
+            engine.submit(&Submission::default().uploads(uploads).report(report)).expect("a submission");
             collect_into(&mut seen);
         }
         assert_eq!((engine.counters() - before).blocking_waits, 0);
@@ -181,22 +181,19 @@ fn a_submission_brings_back_a_report_of_each_part() {
         let copy = |word: u32| {
             let from = engine.buffer_with("word", &[word; 4]).expect("a buffer");
             let mut program = Program::new("copy");
-            program.dispatches.push(Dispatch {
-                kernel: COPY.plain(),
-                bindings: vec![(&from).into(), (&seen).into()],
-                constants: vec![],
-                grid: [1, 1, 1],
-                bytes: 32,
-                flops: 0,
-            });
+            program.dispatches.push(
+                Dispatch::new(COPY.plain(), vec![(&from).into(), (&seen).into()], [1, 1, 1])
+                    .constants(vec![])
+                    .bytes(32),
+            );
             engine.prepare(program).expect("a program")
         };
         let copies: Vec<Prepared> = (0..6).map(copy).collect();
         let programs: Vec<&Prepared> = copies.iter().collect();
         let ring = engine.ring_with_room(vec![seen.range(0, 8).expect("a range")], 4).expect("a ring");
         let submit = |programs: &[&Prepared], tag, parts| {
-            let report = Some(Report { ring: &ring, tag, parts });
-            engine.submit(&Submission { programs, report, ..Submission::default() })
+            let report = Some(Report::new(&ring, tag).parts(parts));
+            engine.submit(&Submission::of(programs).report(report))
         };
         let before = engine.counters();
         submit(&programs, 10, 3).expect("a submission");
@@ -240,14 +237,7 @@ fn a_program_that_does_not_fit_its_kernel_is_refused() {
         let buffer = engine.buffer("b", 64).expect("a buffer");
         let with = |bindings: Vec<Binding>| {
             let mut program = Program::new("test");
-            program.dispatches.push(Dispatch {
-                kernel: CLIP.plain(),
-                bindings,
-                constants: vec![],
-                grid: [1, 1, 1],
-                bytes: 0,
-                flops: 0,
-            });
+            program.dispatches.push(Dispatch::new(CLIP.plain(), bindings, [1, 1, 1]).constants(vec![]));
             engine.prepare(program).expect_err("an error").to_string()
         };
         assert_eq!(with(vec![(&buffer).into()]), "program \"test\", kernel \"clip\": 1 bindings given, 4 declared");

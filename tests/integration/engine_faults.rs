@@ -159,10 +159,10 @@ fn nothing_is_unfinished_once_the_device_is_done() {
 fn slots_are_one_for_each_program_or_none() {
     for engine in engines() {
         let slots = &[0, 1];
-        let told = engine.submit(&Submission { slots, ..Submission::default() }).expect_err("an error").to_string();
+        let told = engine.submit(&Submission::default().slots(slots)).expect_err("an error").to_string();
         assert_eq!(told, "2 slots for 0 programs: one for each is needed, or none");
         let slots = &[CLOCK_SLOTS];
-        let told = engine.submit(&Submission { slots, ..Submission::default() }).expect_err("an error").to_string();
+        let told = engine.submit(&Submission::default().slots(slots)).expect_err("an error").to_string();
         assert_eq!(told, "slot 1024 is past the clock's last, 1023");
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{assert_close, fresh_engines};
 use gradus::data::{DataSet, TokenStream, Vocabulary, digits, kjv};
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Binding, Buffer, Counters, Engine, Program};
-use gradus::nn::models::{Gpt2, Mlp, TransformerSizes};
+use gradus::nn::models::{Gpt2, Mlp};
 use gradus::nn::{Activation, Network};
 use gradus::optim::{Optimizer, Parameters};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
@@ -19,7 +19,7 @@ const AVERAGED: &str = "optimizer: {type: adamw, lr: 3.0e-3, ema_decay: 0.5}\nlr
 fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, batch_size: usize) -> Trainer {
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let plan = |model: ModelParams<'_>, epochs: Epochs| Plan::new(&spec, model, epochs);
-    let config = Config { batch_size, seed: 5, ..Config::default() };
+    let config = Config::default().batch_size(batch_size).seed(5);
     Trainer::new(engine, task, config, plan).expect("a trainer")
 }
 
@@ -39,8 +39,8 @@ fn text(windows: usize) -> Language {
     let vocabulary = Vocabulary::ascii();
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = |tokens: &[u32]| TokenStream::new(tokens.to_vec(), vocabulary.len()).expect("a stream");
-    let Gpt2 { sizes, tied } = decoder(vocabulary.len());
-    let model = Gpt2 { sizes: TransformerSizes { layers: 1, heads: 2, hidden: 16, intermediate: 32, ..sizes }, tied };
+    let decoder = decoder(vocabulary.len());
+    let model = decoder.clone().sizes(decoder.sizes.layers(1).heads(2).hidden(16).intermediate(32));
     Language::new(&model, (&stream(&tokens[8 * windows..][..2000]), &stream(&tokens[..8 * windows - 2])))
         .expect("a task")
 }
@@ -61,7 +61,7 @@ fn evaluated(engine: &Engine, trainer: &mut Trainer) -> (Evaluation, Counters) {
 
 /// Dispatches of a test's program.
 fn dispatches(engine: &Engine, task: &dyn Task, batch_size: usize) -> (u64, u64) {
-    let config = Config { batch_size, ..Config::default() };
+    let config = Config::default().batch_size(batch_size);
     let (parameters, optimizer) = model(engine, task, &config);
     let test = task.place(engine, &config).expect("a place").test(&parameters, &optimizer).expect("a test");
     (test.program.dispatches.len() as u64, test.batches.into())
@@ -162,7 +162,7 @@ fn activations(program: &Program) -> Vec<Buffer> {
 fn a_test_works_in_the_memory_of_a_step() {
     let engine = Engine::cpu();
     for task in [Box::new(rows(100)) as Box<dyn Task>, Box::new(text(40))] {
-        let config = Config { batch_size: 4, ..Config::default() };
+        let config = Config::default().batch_size(4);
         let (parameters, optimizer) = model(&engine, &*task, &config);
         let mut placed = task.place(&engine, &config).expect("a place");
         let step = placed.step(&parameters, &optimizer).expect("a step");
@@ -183,7 +183,7 @@ fn what_a_test_needs_beside_a_step_is_planned() {
     let whole = model.training(4, 8, |_| true).expect("a pass");
     assert_eq!(evaluation.bytes_beside(&whole), 0, "a step that trains all has room for a test");
     let task = text(40);
-    let config = Config { batch_size: 4, ..Config::default() };
+    let config = Config::default().batch_size(4);
     for trainable in [&(|_: &str| true) as &dyn Fn(&str) -> bool, &|_| false, &|name| name.contains("ln_f")] {
         let engine = Engine::cpu();
         let planned = task.activation_bytes(&config, trainable).expect("bytes").expect("they are known");
@@ -193,7 +193,7 @@ fn what_a_test_needs_beside_a_step_is_planned() {
         let parameters = Parameters::new(&engine, &params, None).expect("parameters");
         let optimizer = Optimizer::new(&engine, &parameters, &groups, config.settings).expect("an optimizer");
         // Nothing is kept of a frozen trunk: all of both is gone through.
-        let config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config.clone() };
+        let config = config.clone().trunk_device_limit_bytes(0).trunk_host_limit_bytes(0);
         let mut placed = task.place(&engine, &config).expect("a place");
         let step = placed.step(&parameters, &optimizer).expect("a step");
         let test = placed.test(&parameters, &optimizer).expect("a test");

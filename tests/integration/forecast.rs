@@ -14,21 +14,21 @@ fn forecasts_are_the_optimizers_own_count() {
     let plain = Row::default();
     for row in [
         plain,
-        Row { amsgrad: true, ..plain },
-        Row { moments: Storage::Bf16, ..plain },
-        Row { moments: Storage::Int8, ..plain },
-        Row { moments: Storage::Int8, amsgrad: true, ema_decay: Some(0.9), ..plain },
-        Row { ema_decay: Some(0.9), ..plain },
-        Row { ema_decay: Some(0.9), ..Row::of(Rule::Sgd) },
-        Row { moments: Storage::Bf16, amsgrad: true, ..plain },
+        plain.amsgrad(true),
+        plain.moments(Storage::Bf16),
+        plain.moments(Storage::Int8),
+        plain.moments(Storage::Int8).amsgrad(true).ema_decay(0.9),
+        plain.ema_decay(0.9),
+        Row::of(Rule::Sgd).ema_decay(0.9),
+        plain.moments(Storage::Bf16).amsgrad(true),
         Row::of(Rule::Adam),
         Row::of(Rule::Sgd),
-        Row { clip_norm: Some(1.0), ..Row::of(Rule::Sgd) },
+        Row::of(Rule::Sgd).clip_norm(1.0),
     ] {
         for settings in [
             Settings::default(),
-            Settings { clip: Clip::norm(1.0), page_bytes: Some(4096 * 4), ..Settings::default() },
-            Settings { guard: true, page_bytes: Some(3 * 4096 * 4), ..Settings::default() },
+            Settings::default().clip(Clip::norm(1.0)).page_bytes(4096 * 4),
+            Settings::default().guard(true).page_bytes(3 * 4096 * 4),
         ] {
             let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", row, ["d", "c"]).frozen()];
             let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");

@@ -3,7 +3,7 @@
 
 use crate::support::{assert_close, engines, fresh_gpu, gpu, noise, sized_engines};
 use gradus::engine::{Counters, Engine};
-use gradus::optim::{Best, Clip, Error, NormOrder, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, Clip, Error, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row};
 use std::collections::BTreeMap;
 
@@ -21,11 +21,8 @@ fn filled(engine: &Engine, params: &[Param], page_bytes: Option<u64>) -> Paramet
 }
 
 fn two_groups() -> Vec<Group> {
-    let row = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
-    vec![
-        Group::new("head", row, ["head.weight", "head.bias"]),
-        Group::new("trunk", Row { lr: 1e-3, ..row }, ["trunk.weight"]),
-    ]
+    let row = Row::adamw(1e-2).weight_decay(0.1);
+    vec![Group::new("head", row, ["head.weight", "head.bias"]), Group::new("trunk", row.lr(1e-3), ["trunk.weight"])]
 }
 
 fn give_gradients(optimizer: &mut Optimizer, params: &[Param], step: u32) {
@@ -46,11 +43,11 @@ fn all(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {
 fn tiny_pages_give_the_same_bits() {
     for engine in sized_engines() {
         let params = vec![Param::new("a", [3]), Param::new("b", [5 * 4096 + 77]), Param::new("c", [9000])];
-        let row = Row { lr: 1e-2, amsgrad: true, ..Row::default() };
-        let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", Row { lr: 1e-3, ..row }, ["c"])];
+        let row = Row::adamw(1e-2).amsgrad(true);
+        let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", row.lr(1e-3), ["c"])];
         for clip in [Clip::None, Clip::norm(0.1)] {
             let run = |page_bytes: Option<u64>| {
-                let settings = Settings { clip, page_bytes, ..Settings::default() };
+                let settings = Settings::default().clip(clip).page_bytes(page_bytes);
                 let parameters = filled(&engine, &params, page_bytes);
                 let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
                 for step in 0..4 {
@@ -67,7 +64,7 @@ fn tiny_pages_give_the_same_bits() {
             assert!(tiny_pages >= 8 && tiny_updates >= 8, "{tiny_pages} pages, {tiny_updates} updates");
             assert!(values == tiny_values && state == tiny_state, "bits differ on {} with {clip:?}", engine.name());
             // Pages of different sizes for parameters and state: many pairs of windows.
-            let settings = Settings { clip, page_bytes: Some(3 * 4096 * 4), ..Settings::default() };
+            let settings = Settings::default().clip(clip).page_bytes(3 * 4096 * 4);
             let parameters = filled(&engine, &params, Some(2 * 4096 * 4));
             let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
             for step in 0..4 {
@@ -84,7 +81,7 @@ fn two_runs_give_the_same_bits() {
     for engine in engines() {
         let run = || {
             let parameters = filled(&engine, &model(), None);
-            let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
+            let settings = Settings::default().clip(Clip::norm(0.5)).guard(true);
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             for step in 0..10 {
                 give_gradients(&mut optimizer, &model(), step);
@@ -177,8 +174,8 @@ fn moments(optimizer: &Optimizer, name: &str) -> Vec<u32> {
 fn a_thaw_keeps_moments_and_gradients_across_pages() {
     for engine in engines() {
         let params = vec![Param::new("a", [5000]), Param::new("b", [9000]), Param::new("c", [3000])];
-        let row = Row { lr: 1e-2, ..Row::default() };
-        let settings = Settings { page_bytes: Some(2 * 4096 * 4), ..Settings::default() };
+        let row = Row::adamw(1e-2);
+        let settings = Settings::default().page_bytes(2 * 4096 * 4);
         let run = |late: bool| {
             let parameters = filled(&engine, &params, None);
             let groups = [Group::new("one", row, ["a", "b"]), Group::new("two", row, ["c"])];
@@ -231,7 +228,7 @@ fn a_new_group_costs_its_lists_and_at_most_two_submissions() {
     for (clip, page_bytes) in [(Clip::None, None), (Clip::norm(1.0), None), (Clip::norm(1.0), Some(4096 * 4))] {
         for with_best in [false, true] {
             let parameters = filled(&engine, &model(), page_bytes);
-            let settings = Settings { clip, page_bytes, ..Settings::default() };
+            let settings = Settings::default().clip(clip).page_bytes(page_bytes);
             let mut optimizer =
                 Optimizer::new(&engine, &parameters, std::slice::from_ref(head), settings).expect("an optimizer");
             give_gradients(&mut optimizer, &model(), 0);
@@ -273,7 +270,7 @@ fn a_step_is_one_submission_and_no_wait() {
     let groups = two_groups();
     for (clip, per_element) in [(Clip::None, 28), (Clip::norm(1.0), 32)] {
         let parameters = filled(&engine, &model(), None);
-        let settings = Settings { clip, ..Settings::default() };
+        let settings = Settings::default().clip(clip);
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
         give_gradients(&mut optimizer, &model(), 0);
         let horizon = u64::from(optimizer.horizon_steps());
@@ -314,7 +311,7 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
     for engine in sized_engines() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let parameters = filled(&engine, &model(), None);
-            let settings = Settings { guard: true, ..Settings::default() };
+            let settings = Settings::default().guard(true);
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             give_gradients(&mut optimizer, &model(), 0);
             optimizer.step().expect("a step");
@@ -347,8 +344,8 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
 fn a_nonfinite_norm_can_be_an_error() {
     for engine in sized_engines() {
         let parameters = filled(&engine, &model(), None);
-        let clip = Clip::Norm { max_norm: 1.0, order: NormOrder::Two, error_if_nonfinite: true };
-        let settings = Settings { clip, ..Settings::default() };
+        let clip = Clip::norm(1.0).error_if_nonfinite(true);
+        let settings = Settings::default().clip(clip);
         let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
         give_gradients(&mut optimizer, &model(), 0);
         optimizer.upload_gradient("head.bias", &[f32::INFINITY; 10]).expect("a gradient");
@@ -369,7 +366,7 @@ fn a_nonfinite_norm_can_be_an_error() {
 fn set_takes_effect_at_once_and_on_rows_to_come() {
     for engine in engines() {
         let params = [Param::new("p", [4])];
-        let row = Row { lr: 0.0, weight_decay: 0.0, ..Row::default() };
+        let row = Row::adamw(0.0).weight_decay(0.0);
         let parameters = filled(&engine, &params, None);
         let groups = [Group::new("all", row, ["p"])];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
@@ -382,9 +379,7 @@ fn set_takes_effect_at_once_and_on_rows_to_come() {
         optimizer.step().expect("a step");
         assert_close("after set", &parameters.download("p").expect("values"), &moved(0.5), 1e-6, 1e-6);
         // Loaded rows: set changes this step's and later ones, not the group's alone.
-        optimizer
-            .load_rows(2, &[Row { lr: 0.25, ..row }, Row { lr: 0.125, ..row }, Row { lr: 1.0, ..row }])
-            .expect("rows");
+        optimizer.load_rows(2, &[row.lr(0.25), row.lr(0.125), row.lr(1.0)]).expect("rows");
         optimizer.step().expect("a step");
         assert_close("row 0", &parameters.download("p").expect("values"), &moved(0.75), 1e-6, 1e-6);
         optimizer.set("all", Field::Lr, 2.0).expect("a value");
@@ -401,7 +396,7 @@ fn set_takes_effect_at_once_and_on_rows_to_come() {
 fn held_rows_never_run_out() {
     for engine in engines() {
         let parameters = filled(&engine, &[Param::new("p", [4])], None);
-        let groups = [Group::new("all", Row { lr: 1e-3, ..Row::default() }, ["p"])];
+        let groups = [Group::new("all", Row::adamw(1e-3), ["p"])];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
         for _ in 0..1030 {
             optimizer.step().expect("a step");
@@ -419,7 +414,7 @@ fn held_rows_never_run_out() {
 #[test]
 fn state_goes_to_a_file_and_back() {
     for engine in engines() {
-        let row = Row { lr: 1e-2, amsgrad: true, ..Row::default() };
+        let row = Row::adamw(1e-2).amsgrad(true);
         let groups = [Group::new("all", row, model().iter().map(|param| param.name.clone()))];
         let run = |parameters: &Parameters, optimizer: &mut Optimizer, steps: std::ops::Range<u32>| {
             for step in steps {
@@ -522,9 +517,7 @@ fn many_steps_in_one_encoder_have_the_bits_of_one_by_one() {
         engine.queue().expect("a queue").submit([encoder.finish()]);
     };
     let rows = |steps: u32| -> Vec<Row> {
-        (0..steps)
-            .flat_map(|step| [1e-2, 1e-3].map(|lr| Row { lr: lr / f64::from(step + 1), ..Row::default() }))
-            .collect()
+        (0..steps).flat_map(|step| [1e-2, 1e-3].map(|lr| Row::adamw(lr / f64::from(step + 1)))).collect()
     };
     // The encoder itself makes the gradients: those of the head are its values, as the step before left them.
     let run = |at_once: bool| {
@@ -604,7 +597,7 @@ fn partials_of_many_chunks_do_not_depend_on_pages_either() {
     let groups = [Group::new("all", Row::default(), ["a", "b"])];
     let norm = |page_bytes: Option<u64>| {
         let parameters = Parameters::new(&engine, &params, page_bytes).expect("parameters");
-        let settings = Settings { clip: Clip::norm(1.0), page_bytes, ..Settings::default() };
+        let settings = Settings::default().clip(Clip::norm(1.0)).page_bytes(page_bytes);
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
         give_gradients(&mut optimizer, &params, 9);
         optimizer.step().expect("a step");
@@ -633,7 +626,7 @@ fn optimizers_can_be_sent_and_shared() {
 fn a_program_can_be_read() {
     let engine = Engine::cpu();
     let parameters = filled(&engine, &model(), None);
-    let settings = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+    let settings = Settings::default().clip(Clip::norm(1.0));
     let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
     let program = optimizer.program().expect("a program");
     let kernels: Vec<&str> = program.dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
@@ -725,8 +718,8 @@ fn a_group_that_starts_frozen_has_no_moments() {
 fn reports_name_no_group_where_none_is_bad_and_the_step_that_was() {
     for engine in engines() {
         let parameters = filled(&engine, &model(), None);
-        let clip = Clip::Norm { max_norm: 1.0, order: NormOrder::Two, error_if_nonfinite: true };
-        let settings = Settings { clip, ..Settings::default() };
+        let clip = Clip::norm(1.0).error_if_nonfinite(true);
+        let settings = Settings::default().clip(clip);
         let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
         give_gradients(&mut optimizer, &model(), 0);
         optimizer.step().expect("a step");

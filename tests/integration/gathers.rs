@@ -58,9 +58,10 @@ fn gather(
     let constants = vec![("WORKGROUP", f64::from(run.workgroup)), ("SHUFFLE", f64::from(u8::from(run.shuffle)))];
     // One row of workgroups and one too many, so that some invocations have nothing to do.
     let grid = [(sizes[0] as u32).div_ceil(run.workgroup) + 1, 1, 1];
-    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0, flops: 0 }];
-    let prepared = engine.prepare(Program { label: name.to_owned(), dispatches }).expect("a program");
-    let submission = Submission { programs: &[&prepared], slot: run.slot, ..Submission::default() };
+    let dispatches = vec![Dispatch::new(kernel, bindings, grid).constants(constants)];
+    let prepared = engine.prepare(Program::of(name, dispatches)).expect("a program");
+    let programs = [&prepared];
+    let submission = Submission::of(&programs).slot(run.slot);
     engine.submit(&submission).expect("a submission");
 
     let ranges: Vec<Range> = results.iter().map(Buffer::all).collect();
@@ -98,9 +99,9 @@ fn set(samples: u32, context: u32) -> Sequences {
         let tokens = (0..length).map(|i| sample + 1000 * i).collect();
         let types =
             if sample.is_multiple_of(3) { Vec::new() } else { (0..length).map(|i| (sample + i) % 16).collect() };
-        Sequence { tokens, types, label: sample % 5 }
+        Sequence::new(tokens, sample % 5).types(types)
     };
-    let sizes = SequenceSizes { context: context as usize, vocabulary: 1 << 28, types: 16, classes: 5 };
+    let sizes = SequenceSizes::new(context as usize, 1 << 28, 5).types(16);
     Sequences::new(sizes, &(0..samples).map(one).collect::<Vec<Sequence>>()).expect("a set")
 }
 

@@ -31,15 +31,13 @@ fn golden_lr_find() {
 
 fn formula(case: &Case) {
     let args = &case.json["args"];
-    let sweep = Sweep {
-        scale: scale(args),
-        start: given(args, "start").expect("a start"),
-        end: given(args, "end").expect("an end"),
-        num: args["num"].as_u64().expect("a count") as u32,
-        beta: given(args, "beta").expect("a beta"),
-        stop_factor: given(args, "diverge_factor"),
-        ..Sweep::default()
-    };
+    let sweep = Sweep::default()
+        .scale(scale(args))
+        .start(given(args, "start").expect("a start"))
+        .end(given(args, "end").expect("an end"))
+        .num(args["num"].as_u64().expect("a count") as u32)
+        .beta(given(args, "beta").expect("a beta"))
+        .stop_factor(given(args, "diverge_factor"));
     let losses = numbers(&case.json["losses"]);
     let curve = pushed(case, &sweep, &losses);
     match case.json["stopped_at"].as_u64() {
@@ -68,14 +66,12 @@ fn lightning(case: &Case) {
     let args = &case.json["args"];
     let usual = Sweep::named("lightning.pytorch.tuner.Tuner.lr_find").expect("a known name");
     assert_eq!(usual.form, Form::Lightning);
-    let sweep = Sweep {
-        scale: scale(args),
-        start: given(args, "min_lr").unwrap_or(usual.start),
-        end: given(args, "max_lr").unwrap_or(usual.end),
-        num: args["num_training"].as_u64().map_or(usual.num, |num| num as u32),
-        stop_factor: args.get("early_stop_threshold").map_or(usual.stop_factor, number),
-        ..usual
-    };
+    let sweep = usual
+        .scale(scale(args))
+        .start(given(args, "min_lr").unwrap_or(usual.start))
+        .end(given(args, "max_lr").unwrap_or(usual.end))
+        .num(args["num_training"].as_u64().map_or(usual.num, |num| num as u32))
+        .stop_factor(args.get("early_stop_threshold").map_or(usual.stop_factor, number));
     let curve = pushed(case, &sweep, &numbers(&case.json["losses"]));
     let run = case.json["training_batches_run"].as_u64().expect("a count");
     assert_eq!(curve.points().len() as u64, run, "{}: batches", case.name);

@@ -108,7 +108,7 @@ fn external(engine: &Engine, case: &Case) -> HashMap<String, External> {
         let values = buffer.range(at, bytes).expect("a range");
         let gradient = buffer.range(at + bytes + 4, bytes).expect("a range");
         at += 2 * bytes + 8;
-        external.insert(name.clone(), External::new(Param::new(name, shape), values).with_gradient(gradient));
+        external.insert(name.clone(), External::new(Param::new(name, shape), values).gradient(gradient));
     }
     external
 }
@@ -170,7 +170,7 @@ fn clip_by_norm(case: &Case, args: &Value) -> Clip {
         other => panic!("{}: norm of order {other}", case.name),
     };
     let error_if_nonfinite = args["error_if_nonfinite"].as_bool().unwrap_or(false);
-    Clip::Norm { max_norm: args["max_norm"].as_f64().expect("max_norm"), order, error_if_nonfinite }
+    Clip::norm(args["max_norm"].as_f64().expect("max_norm")).order(order).error_if_nonfinite(error_if_nonfinite)
 }
 
 fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
@@ -184,7 +184,7 @@ fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
         .filter(|(place, _)| joins(*place).is_none())
         .map(|(_, group)| group.clone())
         .collect();
-    let settings = Settings { clip: clip_of(case), ..Settings::default() };
+    let settings = Settings::default().clip(clip_of(case));
     let params: Vec<Param> = case.tensors().into_iter().map(|(name, shape)| Param::new(name, shape)).collect();
 
     let (memory, mut optimizer) = match layout {
@@ -377,12 +377,12 @@ fn check_errors(case: &Case) {
     for one in case.json["cases"].as_array().expect("cases") {
         let what = one["what"].as_str().expect("what");
         let refused = match what {
-            "lr negative" => with(Row { lr: -1.0, ..row }).is_some(),
-            "eps negative" => with(Row { eps: -1e-8, ..row }).is_some(),
-            "beta1 = 1.0" => with(Row { beta1: 1.0, ..row }).is_some(),
-            "beta2 negative" => with(Row { beta2: -0.1, ..row }).is_some(),
-            "weight_decay negative" => with(Row { weight_decay: -0.1, ..row }).is_some(),
-            "lr nan (not checked?)" => with(Row { lr: f64::NAN, ..row }).is_some(),
+            "lr negative" => with(row.lr(-1.0)).is_some(),
+            "eps negative" => with(row.eps(-1e-8)).is_some(),
+            "beta1 = 1.0" => with(row.beta1(1.0)).is_some(),
+            "beta2 negative" => with(row.beta2(-0.1)).is_some(),
+            "weight_decay negative" => with(row.weight_decay(-0.1)).is_some(),
+            "lr nan (not checked?)" => with(row.lr(f64::NAN)).is_some(),
             "empty list" => Parameters::new(&engine, &[], None).is_err(),
             "empty group" => make(&[Group::new("all", row, ["a"]), Group::new("none", row, [""; 0])]).is_err(),
             "same parameter in two groups" => {
@@ -394,16 +394,16 @@ fn check_errors(case: &Case) {
             }
             // Ours alone: a group's values are checked too, and a parameter stands once in a group.
             "group lr negative (not checked)" => {
-                assert!(make(&[Group::new("one", Row { lr: -1.0, ..row }, ["a"])]).is_err());
+                assert!(make(&[Group::new("one", row.lr(-1.0), ["a"])]).is_err());
                 continue;
             }
             "same parameter twice in one group (warning only?)" | "duplicate names in named parameters" => {
                 assert!(make(&[Group::new("one", row, ["a", "a"])]).is_err());
                 continue;
             }
-            "sgd nesterov without momentum" => with(Row { nesterov: true, ..Row::of(Rule::Sgd) }).is_some(),
+            "sgd nesterov without momentum" => with(Row::of(Rule::Sgd).nesterov(true)).is_some(),
             "sgd nesterov with dampening" => {
-                let row = Row { nesterov: true, momentum: 0.9, dampening: 0.1, ..Row::of(Rule::Sgd) };
+                let row = Row::of(Rule::Sgd).nesterov(true).momentum(0.9).dampening(0.1);
                 with(row).is_some()
             }
             // Not these rules'.

@@ -5,7 +5,7 @@
 //! 1e-9 relative; all else is equal.
 
 use crate::golden::{Case, cases, folder, is_own_folder, number};
-use gradus::params::{Field, Group, Param, Row, Rule};
+use gradus::params::{Field, Group, Param, Rule};
 use gradus::schedule::{Cursor, Epochs, Error, ModelParams, Phases, Plan, Reason, Spec, implicit, to_yaml};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ pub fn plan_by(case: &Case, args: &Json, spec: &Spec) -> Result<Plan, Error> {
             let no_decay: Vec<&str> = spec.no_decay.iter().map(String::as_str).collect();
             let exempt = |name: &&str| no_decay.iter().any(|part| name.contains(part));
             let (without, with): (Vec<&str>, Vec<&str>) = first.into_iter().partition(exempt);
-            let row = Row { weight_decay: 0.0, ..spec.row };
+            let row = spec.row.weight_decay(0.0);
             vec![Group::new("decay", spec.row, with), Group::new("no decay", row, without)]
         }
         Json::Array(names) => {
@@ -348,6 +348,7 @@ fn check_start(
         Rule::AdamW => "AdamW",
         Rule::Adam => "Adam",
         Rule::Sgd => "SGD",
+        rule => panic!("{rule} is not in the traces"),
     };
     assert_eq!(Some(class), expected["optimizer"].as_str(), "{at}: optimizer");
     if class != "SGD" {

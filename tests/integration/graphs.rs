@@ -187,7 +187,7 @@ fn unread(graph: &mut Graph) -> Value {
     finish(graph, x)
 }
 
-const HEADS: Heads = Heads { count: 2, sight: Sight::Causal, dropout: 0.0, stream: 0 };
+const HEADS: Heads = Heads::new(2, Sight::Causal);
 
 fn shared_attention(graph: &mut Graph) -> Value {
     let x = rows(graph);
@@ -195,7 +195,7 @@ fn shared_attention(graph: &mut Graph) -> Value {
     let qkv = graph.linear("first", x, 3 * WIDTH);
     let normed = graph.layer_norm("norm", qkv, 1e-5);
     let one = graph.attention("one", qkv, mask, HEADS);
-    let two = graph.attention("two", qkv, mask, Heads { sight: Sight::Both, ..HEADS });
+    let two = graph.attention("two", qkv, mask, HEADS.sight(Sight::Both));
     let narrow = graph.linear("narrow", normed, WIDTH);
     let sum = graph.add(one, two);
     let sum = graph.add(narrow, sum);
@@ -321,7 +321,7 @@ impl Bed {
 
     /// The sum of the losses.
     fn run(&self) -> f64 {
-        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission::of(&[&self.pass])).expect("a pass");
         let loss = |metrics: &Buffer| self.engine.read::<Metrics>(&metrics.all()).expect("metrics")[0].mean_loss();
         self.space.metrics.iter().map(loss).sum()
     }

@@ -24,7 +24,7 @@ fn a_step_allocates_no_more_than_the_same_commands_in_bare_wgpu() {
     for clip in [Clip::None, Clip::norm(1.0)] {
         let tensors = workload::shrunk(&workload::encoder(), 4);
         let memory = Parameters::new(&engine, &tensors, None).expect("parameters");
-        let settings = Settings { clip, ..Settings::default() };
+        let settings = Settings::default().clip(clip);
         let groups = workload::layer_groups(&tensors);
         let mut optimizer = Optimizer::new(&engine, &memory, &groups, settings).expect("an optimizer");
         assert_eq!((tensors.len(), groups.len()), (101, 26));

@@ -14,7 +14,7 @@ const CODES: [Code; 2] = [Code::Signed, Code::Unsigned];
 const SEED: u32 = 77;
 
 fn row() -> Row {
-    Row { lr: 1e-2, weight_decay: 0.1, moments: Storage::Int8, ..Row::default() }
+    Row::adamw(1e-2).weight_decay(0.1).moments(Storage::Int8)
 }
 
 /// The rule in f64: the codes' numbers on both sides of x, and which share of their distance lies below it.
@@ -140,7 +140,7 @@ fn trained(
         parameters.upload(&param.name, &noise(place as u32, param.elements())).expect("an upload");
     }
     let groups = [Group::new("all", row, params.iter().map(|param| param.name.clone()))];
-    let settings = Settings { seed: SEED, ..Settings::default() };
+    let settings = Settings::default().seed(SEED);
     let mut optimizer = Optimizer::new(engine, &parameters, &groups, settings).expect("an optimizer");
     for step in 0..steps {
         for (place, param) in params.iter().enumerate() {
@@ -177,7 +177,7 @@ fn moments_are_rounded_by_the_rule() {
         noise(90 + place as u32, size).into_iter().enumerate().map(spread).collect()
     };
     for engine in engines() {
-        let row = Row { beta1: 0.0, beta2: 0.0, ..row() };
+        let row = row().beta1(0.0).beta2(0.0);
         let (_, state) = trained(&engine, &SIZES, row, |_, place| gradient(place, SIZES[place]), 2);
         for (place, size) in SIZES.into_iter().enumerate() {
             let g = gradient(place, size);
@@ -236,7 +236,7 @@ fn steps_are_those_of_a_model_in_f64() {
     const STEPS: usize = 6;
     let gradient = |step: usize, place: usize| noise((1000 + 10 * step + place) as u32, SIZES[place]);
     for engine in engines() {
-        for row in [row(), Row { rule: Rule::Adam, ..row() }, Row { amsgrad: true, ..row() }] {
+        for row in [row(), row().rule(Rule::Adam), row().amsgrad(true)] {
             let (got, state) = trained(&engine, &SIZES, row, gradient, STEPS);
             let (mut all, mut off) = (0, 0);
             for (place, size) in SIZES.into_iter().enumerate() {
@@ -315,12 +315,13 @@ fn wide_workgroups_change_no_bit() {
             }
             let next = optimizer.next(None).expect("a step");
             let (uploads, slot) = (next.uploads, next.slot);
-            let submission = Submission { uploads, programs: &[&program], slot, ..Submission::default() };
+            let programs = [&program];
+            let submission = Submission::of(&programs).uploads(uploads).slot(slot);
             engine.submit(&submission).expect("a submission");
         }
         (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
     };
-    for row in [row(), Row { amsgrad: true, ema_decay: Some(0.9), ..row() }] {
+    for row in [row(), row().amsgrad(true).ema_decay(0.9)] {
         let alone = run(8, row);
         for workgroup in [16, 64, 256] {
             assert!(run(workgroup, row) == alone, "workgroups of {workgroup} with {row:?}");

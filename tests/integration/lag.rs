@@ -44,7 +44,7 @@ fn trainer(engine: &Engine, schedule: &str, epochs: usize) -> Trainer {
     let model = Mlp::new(&[64, 24, 16, 10], Activation::Relu).expect("a model");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let task = Classify::new(&model, (&train, &test)).expect("a task");
-    let config = Config { epochs, steps_per_submission: StepsPerSubmission::Auto, ..Config::default() };
+    let config = Config::default().epochs(epochs).steps_per_submission(StepsPerSubmission::Auto);
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 
@@ -213,7 +213,7 @@ fn trainer_within(schedule: &str, best_device_limit_bytes: u64) -> Result<Traine
     let model = Mlp::new(&[64, 24, 16, 10], Activation::Relu).expect("a model");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let task = Classify::new(&model, (&train, &test)).expect("a task");
-    let config = Config { epochs: 6, best_device_limit_bytes, ..Config::default() };
+    let config = Config::default().epochs(6).best_device_limit_bytes(best_device_limit_bytes);
     Trainer::new(&Engine::cpu(), &task, config, |params, epochs| Plan::new(&spec, params, epochs))
 }
 
@@ -283,22 +283,18 @@ fn judged(engine: &Engine, sequence: &[(u32, u32, u32, u32, u32)], is_accuracy: 
     let spans = engine.buffer_with("spans", &spans).expect("a buffer");
     let flag = |is_set| f64::from(u8::from(is_set));
     let mut program = Program::new("judge and keep");
-    program.dispatches.push(Dispatch {
-        kernel: JUDGE.plain(),
-        bindings: vec![(&metrics).into(), (&standing).into()],
-        constants: vec![("ACCURACY", flag(is_accuracy)), ("HIGHER", flag(is_higher))],
-        grid: [1, 1, 1],
-        bytes: 0,
-        flops: 0,
-    });
-    program.dispatches.push(Dispatch {
-        kernel: KEEP.plain(),
-        bindings: vec![(&standing).into(), (&spans).into(), (&source).into(), (&copies).into()],
-        constants: vec![("WORKGROUP", 8.0)],
-        grid: [2, 1, 1],
-        bytes: 0,
-        flops: 0,
-    });
+    program.dispatches.push(
+        Dispatch::new(JUDGE.plain(), vec![(&metrics).into(), (&standing).into()], [1, 1, 1])
+            .constants(vec![("ACCURACY", flag(is_accuracy)), ("HIGHER", flag(is_higher))]),
+    );
+    program.dispatches.push(
+        Dispatch::new(
+            KEEP.plain(),
+            vec![(&standing).into(), (&spans).into(), (&source).into(), (&copies).into()],
+            [2, 1, 1],
+        )
+        .constants(vec![("WORKGROUP", 8.0)]),
+    );
     let program = engine.prepare(program).expect("a program");
     let (mut best, mut kept) = (None::<f32>, vec![0u32; 64]);
     for (place, (rows, whole, part, correct, kind)) in (1u32..).zip(sequence.iter().copied()) {
@@ -314,7 +310,7 @@ fn judged(engine: &Engine, sequence: &[(u32, u32, u32, u32, u32)], is_accuracy: 
         engine.write(&metrics, 0, &[found]).expect("a write");
         let there: Vec<u32> = (0..64).map(|word| place * 1000 + word).collect();
         engine.write(&source, 0, &there).expect("a write");
-        engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
+        engine.submit(&Submission::of(&[&program])).expect("a submission");
         let score = match (rows, is_accuracy) {
             (0, _) => 0.0,
             (_, true) => (f64::from(correct) / f64::from(rows)) as f32,

@@ -17,18 +17,12 @@ phases:
 ";
 
 fn model() -> Gpt2 {
-    let sizes = TransformerSizes {
-        layers: 2,
-        heads: 2,
-        hidden: 16,
-        intermediate: 32,
-        vocab: Vocabulary::printable_ascii().len(),
-        context: 12,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout: 0.1,
-    };
-    Gpt2 { sizes, tied: false }
+    let sizes = TransformerSizes::new([2, 2, 16], Vocabulary::printable_ascii().len(), 12)
+        .intermediate(32)
+        .activation(Activation::GeluNew)
+        .norm_eps(1e-5)
+        .dropout(0.1);
+    Gpt2::new(sizes).tied(false)
 }
 
 fn streams() -> (TokenStream, TokenStream) {
@@ -41,7 +35,7 @@ fn trainer(engine: &Engine, schedule: &str) -> Trainer {
     let (train, test) = streams();
     let task = Language::new(&model(), (&train, &test)).expect("a task");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
-    let config = Config { batch_size: 4, micro_batches: 2, epochs: 3, seed: 5, ..Config::default() };
+    let config = Config::default().batch_size(4).micro_batches(2).epochs(3).seed(5);
     Trainer::new(engine, &task, config, |model, epochs| Plan::new(&spec, model, epochs)).expect("a trainer")
 }
 
@@ -120,7 +114,7 @@ fn text_is_drawn_from_a_model_by_a_seed() {
     for engine in engines() {
         let trainer = trainer(&engine, GRADUAL);
         let draw = |prompt: &[u32], seed| {
-            let sampling = Sampling { tokens: 20, temperature: 1.0, seed };
+            let sampling = Sampling::new(20, seed);
             sample(&engine, &model(), trainer.parameters(), prompt, sampling)
         };
         let text = draw(&[5, 6, 7], 1).expect("a text");

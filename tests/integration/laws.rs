@@ -133,7 +133,7 @@ proptest! {
         let edges = if text.contains("wsd") || text.contains("plateau") { "" } else { edges };
         let text = format!("type: {text}{edges}").replace("LOW", &level).replace("EDGE", &format!("{ratio:?}"));
         let spec = read(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        let row = Row { lr: base, ..Row::default() };
+        let row = Row::adamw(base);
         let law = spec.laws(&[row], Run { steps, steps_per_epoch: None }).expect("laws").remove(0).law;
         for step in 0..steps + 10 {
             let value = law.value(base, step);
@@ -234,8 +234,7 @@ proptest! {
 #[test]
 fn a_group_follows_from_its_own_base() {
     let spec = read("type: cosine, warmup_fraction: 0.1, cooldown_fraction: 0.2").expect("a spec");
-    let groups =
-        [Row { lr: 1.0, ..Row::default() }, Row { lr: 0.0, ..Row::default() }, Row { lr: 0.5, ..Row::default() }];
+    let groups = [Row::adamw(1.0), Row::adamw(0.0), Row::adamw(0.5)];
     let table = spec.table(&groups, 100, None).expect("rows");
     let lrs = |step: usize| [0, 1, 2].map(|group| table[3 * step + group].lr);
     assert_eq!((table.len(), lrs(0), lrs(5), lrs(10)), (300, [0.0; 3], [0.5, 0.0, 0.25], [1.0, 0.0, 0.5]));
@@ -282,7 +281,7 @@ fn users_write_laws_of_their_own() {
             base * self.gamma.powf((step / self.every) as f64)
         }
     }
-    let groups = [Row { lr: 1.0, weight_decay: 0.01, ..Row::default() }, Row { lr: 0.5, ..Row::default() }];
+    let groups = [Row::adamw(1.0).weight_decay(0.01), Row::adamw(0.5)];
     let laws = [
         FieldLaw::new(Field::Lr, Milestones { gamma: 0.5, epochs: vec![2, 4], steps_per_epoch: 10 }),
         FieldLaw::new(Field::WeightDecay, Grow { gamma: 2.0, every: 20 }),
@@ -494,10 +493,10 @@ fn what_depends_on_the_run_is_refused_when_it_is_known() {
     let text = "optimizer: {type: adamw}\nlr_scheduler: {type: cosine}\n\
                 laws: [{field: eps, type: linear}, {field: beta2, type: step, gamma: 1.5, every_steps: 7}]";
     let spec = Spec::parse("run.yaml", text).expect("a spec");
-    let error = spec.table(&[Row { beta2: 0.0, ..spec.row }, spec.row], 50, None).expect_err("an error");
+    let error = spec.table(&[spec.row.beta2(0.0), spec.row], 50, None).expect_err("an error");
     let expected = "run.yaml: laws[1]: beta2 = 1.4985 at step 7 of the group trunk is not in [0, 1)";
     assert_eq!(error.naming(&["head", "trunk"]).to_string(), expected);
-    let error = spec.table(&[Row { lr: f64::NAN, ..spec.row }], 50, None).expect_err("an error").to_string();
+    let error = spec.table(&[spec.row.lr(f64::NAN)], 50, None).expect_err("an error").to_string();
     assert_eq!(error, "step 0, group 0: lr = NaN is not a finite number that is 0 or more", "no law is to blame");
     let halves = read("type: cosine, warmup_fraction: 0.5, cooldown_fraction: 0.5").expect("a spec");
     assert!(halves.table(&[Row::default()], 5, None).is_ok(), "two halves fit an odd number of steps");
@@ -527,7 +526,7 @@ fn a_level_above_every_base_is_refused() {
         assert!(told.starts_with(&format!("later: run.yaml: lr_scheduler.{expected}")), "{law}: {told}");
     }
     let spec = read("type: cosine, min: 1.0e-3").expect("a spec");
-    let (low, high) = (Row { lr: 1e-5, ..Row::default() }, Row::default());
+    let (low, high) = (Row::adamw(1e-5), Row::default());
     assert!(spec.table(&[low, high], 9, None).is_ok(), "the low group is not lifted, which is meant");
     assert!(spec.table(&[low], 9, None).is_err());
     assert!(spec.table(&[], 9, None).is_ok(), "nothing is known of the groups");
@@ -625,7 +624,7 @@ fn a_class_by_name_is_unrolled() {
         let class = format!("class_path: torch.optim.lr_scheduler.{args}");
         read(&class).and_then(|spec| spec.table(groups, steps, Some(3))).map_err(|error| error.to_string())
     };
-    let groups = [Row { lr: 1.0, ..Row::default() }, Row { lr: 0.5, ..Row::default() }];
+    let groups = [Row::adamw(1.0), Row::adamw(0.5)];
     let lrs = |args: &str| {
         let rows = table(args, &groups, 6).expect("rows");
         rows.chunks(2).map(|pair| (pair[0].lr, pair[1].lr)).collect::<Vec<_>>()
@@ -732,7 +731,7 @@ fn short_names_agree_with_their_namesakes() {
             60,
         ),
     ];
-    let base = [Row { lr: 1.0, ..Row::default() }];
+    let base = [Row::adamw(1.0)];
     for (short, class, steps) in pairs {
         let table = |law: &str| read(law).and_then(|spec| spec.table(&base, steps, None)).expect(law);
         let (ours, theirs) = (table(short), table(&format!("class_path: {class}")));

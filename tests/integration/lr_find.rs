@@ -28,25 +28,19 @@ fn text(dropout: f32, fixed: bool) -> Language {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    let sizes = TransformerSizes {
-        layers: 2,
-        heads: 2,
-        hidden: 16,
-        intermediate: 24,
-        vocab: vocabulary.len(),
-        context: 12,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout,
-    };
-    let task = Language::new(&Gpt2 { sizes, tied: false }, (&train, &test)).expect("a task");
+    let sizes = TransformerSizes::new([2, 2, 16], vocabulary.len(), 12)
+        .intermediate(24)
+        .activation(Activation::GeluNew)
+        .norm_eps(1e-5)
+        .dropout(dropout);
+    let task = Language::new(&Gpt2::new(sizes).tied(false), (&train, &test)).expect("a task");
     if fixed { task.with_fixed_windows() } else { task }
 }
 
 /// 22 steps an epoch.
 fn config() -> Config {
-    let settings = Settings { guard: true, ..Settings::default() };
-    Config { batch_size: 32, micro_batches: 2, epochs: 5, seed: 5, settings, ..Config::default() }
+    let settings = Settings::default().guard(true);
+    Config::default().batch_size(32).micro_batches(2).epochs(5).seed(5).settings(settings)
 }
 
 fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, config: Config) -> Trainer {
@@ -88,7 +82,7 @@ phases:
 
 /// In few steps to where no loss is a number any more.
 fn steep() -> Sweep {
-    Sweep { start: 1e-4, end: 1e30, num: 24, beta: 0.5, ..Sweep::default() }
+    Sweep::default().start(1e-4).end(1e30).num(24).beta(0.5)
 }
 
 /// What a run came to.
@@ -147,7 +141,7 @@ fn check_undisturbed(what: &str, task: &dyn Task, schedule: &str, config: &Confi
     for engine in engines() {
         let made = || trainer(&engine, task, schedule, config.clone());
         let (straight, _) = run(made(), &steep(), &[]);
-        let endless = Sweep { form: Form::Lightning, stop_factor: None, ..steep() };
+        let endless = steep().form(Form::Lightning).stop_factor(None);
         for sweep in [steep(), endless] {
             let (swept, curves) = run(made(), &sweep, after);
             let what = format!("{what} on {}", engine.name());
@@ -174,11 +168,11 @@ fn a_run_goes_on_to_the_same_bits() {
     // Before the first step, within an epoch, between two.
     let curves = check_undisturbed("everything", &mlp(), FULL, &config(), &[0, 7, 22, 50]);
     assert!(curves.iter().all(has_skipped), "no step was skipped");
-    let host = Config { best_device_limit_bytes: 0, ..config() };
-    check_undisturbed("a copy in host memory", &mlp(), FULL, &Config { epochs: 2, ..host }, &[5]);
-    let paged = Settings { page_bytes: Some(4096), horizon_steps: 10, ..config().settings };
-    check_undisturbed("pages", &mlp(), FULL, &Config { epochs: 2, settings: paged, ..config() }, &[5]);
-    let bf16 = Config { parameters: Storage::Bf16, epochs: 4, ..config() };
+    let host = config().best_device_limit_bytes(0);
+    check_undisturbed("a copy in host memory", &mlp(), FULL, &host.epochs(2), &[5]);
+    let paged = config().settings.page_bytes(4096).horizon_steps(10);
+    check_undisturbed("pages", &mlp(), FULL, &config().epochs(2).settings(paged), &[5]);
+    let bf16 = config().parameters(Storage::Bf16).epochs(4);
     check_undisturbed("parameters in bf16", &mlp(), PHASED, &bf16, &[0, 7, 66]);
 }
 
@@ -191,37 +185,31 @@ fn phases_go_on_to_the_same_bits() {
 
 #[test]
 fn a_transformer_with_dropout_and_one_with_a_frozen_trunk_do_too() {
-    let config = Config { batch_size: 4, ..config() };
-    check_undisturbed("dropout", &text(0.1, false), PLAIN, &Config { epochs: 2, ..config.clone() }, &[0, 12]);
+    let config = config().batch_size(4);
+    check_undisturbed("dropout", &text(0.1, false), PLAIN, &config.clone().epochs(2), &[0, 12]);
     for (device, host) in [(1 << 24, 0), (0, 1 << 24)] {
-        let kept = Config { trunk_device_limit_bytes: device, trunk_host_limit_bytes: host, ..config.clone() };
+        let kept = config.clone().trunk_device_limit_bytes(device).trunk_host_limit_bytes(host);
         check_undisturbed("a trunk", &text(0.0, true), HEAD, &kept, &[3, 18, 25]);
     }
 }
 
 /// A rate that moves nothing.
-const STILL: Sweep = Sweep {
-    form: Form::Formula,
-    scale: Scale::Linear,
-    start: 1e-30,
-    end: 2e-30,
-    num: 49,
-    beta: 0.0,
-    stop_factor: Some(4.0),
-};
+fn still() -> Sweep {
+    Sweep::default().scale(Scale::Linear).start(1e-30).end(2e-30).num(49).beta(0.0)
+}
 
 #[test]
 fn losses_are_the_means_of_the_steps_rows_in_the_runs_order() {
     for engine in engines() {
         let (train, _) = sets();
         let losses = |batch_size, micro_batches, steps: usize| {
-            let config = Config { batch_size, micro_batches, ..config() };
+            let config = config().batch_size(batch_size).micro_batches(micro_batches);
             let mut trainer = trainer(&engine, &mlp(), PLAIN, config);
             for _ in 0..steps {
                 trainer.take_step().expect("a step");
             }
             let mut told = Vec::new();
-            let curve = trainer.lr_find(&STILL, |point| told.push(*point)).expect("a sweep");
+            let curve = trainer.lr_find(&still(), |point| told.push(*point)).expect("a sweep");
             assert_eq!(
                 (curve.points(), curve.end()),
                 (&told[..], Some(End::Done)),
@@ -240,7 +228,7 @@ fn losses_are_the_means_of_the_steps_rows_in_the_runs_order() {
 
         // The first is that of a step of the run.
         let mut first = None;
-        let config = Config { batch_size: 64, micro_batches: 1, epochs: 1, ..config() };
+        let config = config().batch_size(64).micro_batches(1).epochs(1);
         let mut tell = |event: &Event| {
             if let Event::Step(progress) = event {
                 first = first.or(Some((progress.step, progress.loss)));
@@ -258,7 +246,7 @@ fn losses_are_the_means_of_the_steps_rows_in_the_runs_order() {
 
 #[test]
 fn both_engines_find_the_same() {
-    let sweep = Sweep { start: 1e-5, end: 1e3, num: 80, beta: 0.9, ..Sweep::default() };
+    let sweep = Sweep::default().start(1e-5).end(1e3).num(80).beta(0.9);
     let curves: Vec<Curve> = engines()
         .iter()
         .map(|engine| trainer(engine, &mlp(), PLAIN, config()).lr_find(&sweep, |_| ()).expect("a sweep"))
@@ -280,12 +268,12 @@ fn both_engines_find_the_same() {
 fn a_sweep_is_one_upload_and_no_wait() {
     let Some(engine) = fresh_gpu() else { return };
     for (horizon_steps, tables) in [(256, 1), (50, 1), (25, 2), (16, 4)] {
-        let settings = Settings { horizon_steps, ..config().settings };
-        let mut trainer = trainer(&engine, &mlp(), PLAIN, Config { settings, ..config() });
+        let settings = config().settings.horizon_steps(horizon_steps);
+        let mut trainer = trainer(&engine, &mlp(), PLAIN, config().settings(settings));
         trainer.take_step().expect("a step");
         let mut between = Vec::new();
         let before = engine.counters();
-        let curve = trainer.lr_find(&STILL, |_| between.push(engine.counters().blocking_waits)).expect("a sweep");
+        let curve = trainer.lr_find(&still(), |_| between.push(engine.counters().blocking_waits)).expect("a sweep");
         let cost = engine.counters() - before;
         assert_eq!(curve.points().len(), 50);
         // Beside the tables, what is counted on the device goes back; beside the steps, what was kept comes and goes.
@@ -308,7 +296,7 @@ fn a_sweep_that_diverges_stops_there() {
     for engine in fresh_gpu().into_iter().chain([Engine::cpu()]) {
         let mut trainer = trainer(&engine, &mlp(), PLAIN, config());
         let before = engine.counters();
-        let curve = trainer.lr_find(&Sweep { end: 1e6, num: 400, ..steep() }, |_| ()).expect("a sweep");
+        let curve = trainer.lr_find(&steep().end(1e6).num(400), |_| ()).expect("a sweep");
         let (points, cost) = (curve.points(), engine.counters() - before);
         assert_eq!(curve.end(), Some(End::Diverged));
         points.iter().fold(f64::INFINITY, |best, point| {
@@ -326,7 +314,7 @@ fn a_sweep_that_diverges_stops_there() {
 fn a_sweep_that_is_none_is_refused() {
     let mut trainer = trainer(&Engine::cpu(), &mlp(), PLAIN, config());
     let before = values(&trainer);
-    let told = trainer.lr_find(&Sweep { end: 0.0, ..Sweep::default() }, |_| ()).unwrap_err().to_string();
+    let told = trainer.lr_find(&Sweep::default().end(0.0), |_| ()).unwrap_err().to_string();
     assert_eq!(told, "lr_find: end = 0 is not above start, which is 0.0000001");
     assert!(values(&trainer) == before);
 }

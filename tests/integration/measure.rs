@@ -12,7 +12,7 @@ fn a_report_holds_every_figure_and_goes_to_json() {
     for engine in engines() {
         let sizes: &[(usize, u64)] = if engine.adapter().is_some() { &[(1 << 20, 28 << 20)] } else { &[] };
         let tensors = shrunk(&encoder(), 200);
-        let extent = Extent { most_parameters: sizes.len() << 20, pairs: 1, tensors, ..Extent::of(&engine) };
+        let extent = Extent::of(&engine).most_parameters(sizes.len() << 20).pairs(1).tensors(tensors);
         let report = measure::adapter(&engine, &extent, |_| ()).expect("a report");
         assert_eq!(report.figures.copies.len(), 2);
         assert!(report.figures.copies.iter().all(|copy| copy.seconds > 0.0 && copy.bytes == 8 * (64 << 20)));
@@ -65,7 +65,7 @@ fn bytes_are_those_of_the_trainable_parameters() {
         let tensors = encoder();
         let memory = Memory::new(&engine, elements(&tensors)).expect("memory");
         let some = thawed(&tensors, 90);
-        let clipped = Settings { clip: Clip::norm(1.0), ..Settings::default() };
+        let clipped = Settings::default().clip(Clip::norm(1.0));
         for (settings, each) in [(Settings::default(), 28), (clipped, 32)] {
             let mut step = memory.fused(&tensors, &one_group(&some), settings).expect("a step");
             assert_eq!(step.bytes().expect("a count"), each * elements(&some) as u64);
@@ -92,17 +92,15 @@ fn a_kernel_copies_all_and_nothing_else() {
             let source = engine.buffer_with("source", &numbers).expect("memory");
             let to = engine.buffer_with("to", &vec![-1f32; numbers.len() + 64]).expect("memory");
             let target = to.range(0, numbers.len() as u64 * 4).expect("a range");
-            let dispatch = Dispatch {
-                kernel: COPY.plain(),
-                bindings: vec![(&source).into(), target.into()],
-                constants: vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))],
-                grid: [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],
-                bytes: 0,
-                flops: 0,
-            };
-            let program = Program { label: "copy".to_owned(), dispatches: vec![dispatch] };
+            let dispatch = Dispatch::new(
+                COPY.plain(),
+                vec![(&source).into(), target.into()],
+                [(count as u32).div_ceil((workgroup * quads) as u32) + 1, 1, 1],
+            )
+            .constants(vec![("WORKGROUP", f64::from(workgroup)), ("QUADS", f64::from(quads))]);
+            let program = Program::of("copy", vec![dispatch]);
             let program = engine.prepare(program).expect("a program");
-            engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a run");
+            engine.submit(&Submission::of(&[&program])).expect("a run");
             let read: Vec<f32> = engine.read(&to.all()).expect("numbers");
             assert_eq!(read[..numbers.len()], numbers);
             assert!(read[numbers.len()..].iter().all(|number| *number == -1.0));

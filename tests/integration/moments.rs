@@ -15,11 +15,11 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
 fn bf16_row() -> Row {
-    Row { lr: 1e-2, weight_decay: 0.1, moments: Storage::Bf16, ..Row::default() }
+    Row::adamw(1e-2).weight_decay(0.1).moments(Storage::Bf16)
 }
 
 fn f32_row() -> Row {
-    Row { moments: Storage::F32, ..bf16_row() }
+    bf16_row().moments(Storage::F32)
 }
 
 fn filled(engine: &Engine, params: &[Param]) -> Parameters {
@@ -83,7 +83,7 @@ fn moments_are_rounded_to_the_nearest_even() {
         for size in [1, 2, 7, 8, 9, 15, 63, 65, 4095, 4097] {
             let params = [Param::new("before", [3]), Param::new("p", [size]), Param::new("after", [5])];
             let parameters = filled(&engine, &params);
-            let row = Row { beta1: 0.0, beta2: 0.0, ..bf16_row() };
+            let row = bf16_row().beta1(0.0).beta2(0.0);
             let groups = [Group::new("all", row, ["before", "p", "after"])];
             let settings = Settings::default();
             let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
@@ -133,7 +133,7 @@ fn reference(start: f32, gradients: &[f32], row: &Row) -> (f64, f64, f64) {
 fn steps_are_those_of_torchs_fused_kernel() {
     const SIZE: usize = 4099;
     for engine in engines() {
-        for row in [bf16_row(), Row { rule: Rule::Adam, ..bf16_row() }, Row { amsgrad: true, ..bf16_row() }] {
+        for row in [bf16_row(), bf16_row().rule(Rule::Adam), bf16_row().amsgrad(true)] {
             let params = [Param::new("p", [SIZE])];
             let parameters = filled(&engine, &params);
             let groups = [Group::new("all", row, ["p"])];
@@ -170,7 +170,7 @@ fn a_second_moment_falls_only_by_whole_bits() {
         for (beta2, falls) in [(0.999, false), (0.99, true)] {
             let params = [Param::new("p", [500])];
             let parameters = filled(&engine, &params);
-            let groups = [Group::new("all", Row { beta2, ..bf16_row() }, ["p"])];
+            let groups = [Group::new("all", bf16_row().beta2(beta2), ["p"])];
             let mut optimizer =
                 Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             train(&mut optimizer, &params, 0..1);
@@ -199,7 +199,7 @@ fn model() -> Vec<Param> {
 const SMALL: [Storage; 2] = [Storage::Bf16, Storage::Int8];
 
 fn stored(moments: Storage) -> Row {
-    Row { moments, ..bf16_row() }
+    bf16_row().moments(moments)
 }
 
 /// `wide` and `odd` in f32, `head` in another storage; `late` is in that too, and frozen.
@@ -207,7 +207,7 @@ fn mixed(small: Storage) -> Vec<Group> {
     vec![
         Group::new("f32", f32_row(), ["wide", "odd"]),
         Group::new("small", stored(small), ["head"]),
-        Group::new("late", Row { lr: 3e-3, ..stored(small) }, ["late"]).frozen(),
+        Group::new("late", stored(small).lr(3e-3), ["late"]).frozen(),
     ]
 }
 
@@ -216,7 +216,7 @@ fn groups_store_their_moments_as_each_says() {
     for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         let [wide, head, late, odd] = &model()[..] else { panic!("four parameters") };
         let elements = |param: &Param| param.elements() as u64;
-        let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
+        let settings = Settings::default().clip(Clip::norm(0.5)).guard(true);
         let parameters = filled(&engine, &model());
         let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(small), settings).expect("an optimizer");
 
@@ -288,7 +288,7 @@ fn groups_store_their_moments_as_each_says() {
 fn pages_change_no_bit() {
     for (engine, small) in engines().into_iter().flat_map(|engine| SMALL.map(|small| (engine.clone(), small))) {
         let run = |page_bytes: Option<u64>| {
-            let settings = Settings { page_bytes, clip: Clip::norm(0.3), ..Settings::default() };
+            let settings = Settings::default().page_bytes(page_bytes).clip(Clip::norm(0.3));
             let parameters = filled(&engine, &model());
             let mut optimizer = Optimizer::new(&engine, &parameters, &mixed(small), settings).expect("an optimizer");
             train(&mut optimizer, &model(), 0..2);
@@ -417,7 +417,7 @@ fn a_schedule_asks_for_them() {
     let parameters = filled(&engine, &model());
     let of = |row: Row| Optimizer::new(&engine, &parameters, &[Group::new("all", row, ["odd"])], Settings::default());
     for moments in SMALL {
-        let told = of(Row { moments, ..Row::of(Rule::Sgd) }).expect_err("an error").to_string();
+        let told = of(Row::of(Rule::Sgd).moments(moments)).expect_err("an error").to_string();
         assert_eq!(told, format!("group \"all\": moments of sgd are stored as f32, not as {moments}"));
     }
     let told = of(f32_row()).expect("an optimizer").load_rows(0, &[bf16_row()]).expect_err("an error").to_string();
@@ -433,7 +433,7 @@ fn last_loss(moments: &str, seed: u32) -> f64 {
         "optimizer: {{type: adamw, lr: 3.0e-3, moments: {moments}, no_decay: [bias]}}\nlr_scheduler: {{type: cosine}}"
     );
     let spec = Spec::parse("run.yaml", &text).expect("a spec");
-    let config = Config { epochs: 8, seed, ..Config::default() };
+    let config = Config::default().epochs(8).seed(seed);
     let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
     let mut trainer = Trainer::new(&Engine::cpu(), &task, config, plan).expect("a trainer");
     let mut last = f64::NAN;

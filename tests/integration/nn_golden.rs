@@ -75,7 +75,7 @@ impl Run<'_> {
         let labels: Vec<u32> = labels.iter().map(|label| *label as u32).collect();
         self.engine.write(&self.batch.get("rows").expect("rows").buffer, 0, &x).expect("a write");
         self.engine.write(&self.batch.get("labels").expect("labels").buffer, 0, &labels).expect("a write");
-        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission::of(&[&self.pass])).expect("a pass");
         self.engine.read(&self.space.metrics[0].all()).expect("metrics")[0]
     }
 
@@ -115,14 +115,11 @@ impl From<Error> for AnyError {
 fn groups(case: &Case) -> Vec<Group> {
     let one = |group: &serde_json::Value| {
         let float = |value: &serde_json::Value| value.as_f64().expect("a number");
-        let row = Row {
-            lr: float(&group["lr"]),
-            weight_decay: float(&group["weight_decay"]),
-            beta1: float(&group["betas"][0]),
-            beta2: float(&group["betas"][1]),
-            eps: float(&group["eps"]),
-            ..Row::default()
-        };
+        let row = Row::adamw(float(&group["lr"]))
+            .weight_decay(float(&group["weight_decay"]))
+            .beta1(float(&group["betas"][0]))
+            .beta2(float(&group["betas"][1]))
+            .eps(float(&group["eps"]));
         let names = group["params"].as_array().expect("names").iter().map(|name| name.as_str().expect("a name"));
         Group::new(group["name"].as_str().expect("a name"), row, names)
     };

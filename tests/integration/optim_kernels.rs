@@ -60,15 +60,15 @@ fn split(plain: Row, other: Row) -> Vec<Group> {
 }
 
 fn adamw(amsgrad: bool, moments: Storage, ema_decay: Option<f64>) -> Vec<Group> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, amsgrad, moments, ema_decay, ..Row::default() };
-    let other = Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..plain };
+    let plain = Row::adamw(1e-2).weight_decay(0.1).amsgrad(amsgrad).moments(moments).ema_decay(ema_decay);
+    let other = plain.lr(3e-3).beta1(0.8).beta2(0.95).eps(1e-6).maximize(true).rule(Rule::Adam);
     split(plain, other)
 }
 
 fn sgd(momentum: f64, ema_decay: Option<f64>) -> Vec<Group> {
     let nesterov = momentum > 0.0;
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, momentum, nesterov, ema_decay, ..Row::of(Rule::Sgd) };
-    split(plain, Row { lr: 3e-3, dampening: 0.25, nesterov: false, maximize: true, ..plain })
+    let plain = Row::sgd(1e-2).weight_decay(0.1).momentum(momentum).nesterov(nesterov).ema_decay(ema_decay);
+    split(plain, plain.lr(3e-3).dampening(0.25).nesterov(false).maximize(true))
 }
 
 /// Parameters and state by name, and the last norm.
@@ -97,8 +97,7 @@ fn run(engine: &Engine, lies: Option<Lies>, settings: Settings, groups: &[Group]
                 lies => (Lies::Apart.ranges(engine, &SIZES), lies.ranges(engine, &SIZES)),
             };
             let placed = params().into_iter().zip(values).zip(gradients);
-            external
-                .extend(placed.map(|((param, values), gradient)| External::new(param, values).with_gradient(gradient)));
+            external.extend(placed.map(|((param, values), gradient)| External::new(param, values).gradient(gradient)));
             Optimizer::over(engine, &external, groups, settings).expect("an optimizer")
         }
     };
@@ -189,7 +188,7 @@ fn adamw_has_the_bits_of_its_twin_on_any_number_of_threads() {
         for moments in [Storage::F32, Storage::Bf16] {
             let groups = adamw(amsgrad, moments, average);
             for page_bytes in [None, Some(1 << 20)] {
-                let settings = Settings { guard: true, page_bytes, ..Settings::default() };
+                let settings = Settings::default().guard(true).page_bytes(page_bytes);
                 let expected = run(&Engine::twins(), None, settings, &groups);
                 for threads in [1, 2, 7] {
                     let got = on_threads(threads, || run(&Engine::cpu(), None, settings, &groups));
@@ -202,7 +201,7 @@ fn adamw_has_the_bits_of_its_twin_on_any_number_of_threads() {
 
 #[test]
 fn sgd_matches_its_twin() {
-    let settings = Settings { clip: Clip::norm(0.5), guard: true, page_bytes: Some(1 << 20), ..Settings::default() };
+    let settings = Settings::default().clip(Clip::norm(0.5)).guard(true).page_bytes(1 << 20);
     for (momentum, average) in [(0.0, None), (0.9, None), (0.9, Some(0.9))] {
         agree(None, Settings::default(), &sgd(momentum, average));
         agree(None, settings, &sgd(momentum, average));
@@ -215,15 +214,11 @@ fn sgd_matches_its_twin() {
 #[test]
 fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
-        let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
-        agree(None, Settings { clip, guard: true, ..Settings::default() }, &adamw(false, Storage::F32, None));
-        agree(Some(Lies::Packed), Settings { clip, ..Settings::default() }, &adamw(false, Storage::F32, None));
+        let clip = Clip::norm(0.5).order(order);
+        agree(None, Settings::default().clip(clip).guard(true), &adamw(false, Storage::F32, None));
+        agree(Some(Lies::Packed), Settings::default().clip(clip), &adamw(false, Storage::F32, None));
     }
-    agree(
-        None,
-        Settings { clip: Clip::Value(0.25), guard: true, ..Settings::default() },
-        &adamw(false, Storage::F32, None),
-    );
+    agree(None, Settings::default().clip(Clip::Value(0.25)).guard(true), &adamw(false, Storage::F32, None));
 }
 
 #[test]
@@ -297,16 +292,16 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let settings = layout::ControlSettings { tensors: counts.len() as u32, ..layout::ControlSettings::default() };
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
     let mut program = Program::new("control alone");
-    program.dispatches.push(Dispatch {
-        kernel: CONTROL.plain(),
-        bindings: vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
-        constants: vec![("WORKGROUP", f64::from(engine.sizes().chunk))],
-        grid: [1, 1, 1],
-        bytes: 0,
-        flops: 0,
-    });
+    program.dispatches.push(
+        Dispatch::new(
+            CONTROL.plain(),
+            vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
+            [1, 1, 1],
+        )
+        .constants(vec![("WORKGROUP", f64::from(engine.sizes().chunk))]),
+    );
     let prepared = engine.prepare(program).expect("a program");
-    engine.submit(&Submission { programs: &[&prepared], ..Submission::default() }).expect("a run");
+    engine.submit(&Submission::of(&[&prepared])).expect("a run");
     let written = control.range(CONTROL_HEADER_BYTES, size_of_val(&before[..]) as u64).expect("a range");
     engine.read(&written).expect("records")
 }

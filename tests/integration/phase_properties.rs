@@ -316,7 +316,7 @@ proptest! {
         let spec = Spec::parse("any.yaml", &text.to_string()).expect("a schedule");
         let params = [Param::new("head.weight", [1]), Param::new("head.bias", [1])];
         let plan = Plan::new(&spec, &params[..], Epochs { epochs, steps_per_epoch }).expect("a plan");
-        let groups = [spec.row, Row { weight_decay: 0.0, ..spec.row }];
+        let groups = [spec.row, spec.row.weight_decay(0.0)];
         let table = spec.table(&groups, plan.steps(), Some(steps_per_epoch)).expect("a table");
         prop_assert_eq!(plan.rows(&plan.start().expect("a start"), plan.steps()).expect("rows"), table);
     }

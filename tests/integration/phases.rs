@@ -26,8 +26,8 @@ fn sets() -> (DataSet, DataSet) {
 }
 
 fn config() -> Config {
-    let settings = Settings { guard: true, clip: Clip::norm(0.5), ..Settings::default() };
-    Config { epochs: 9, seed: 5, settings, ..Config::default() }
+    let settings = Settings::default().guard(true).clip(Clip::norm(0.5));
+    Config::default().epochs(9).seed(5).settings(settings)
 }
 
 fn trainer(engine: &Engine, text: &str, config: Config) -> Trainer {
@@ -195,10 +195,10 @@ fn checkpoints_that_are_cut_off_altered_or_of_another_run_are_refused_by_name() 
     run_until(&mut first, 45);
     let resume = |schedule: &str, config: Config| trainer(&engine, schedule, config).resume(every(&folder, 10));
 
-    let told = resume(GRADUAL, Config { seed: 6, ..config() }).expect_err("another run").to_string();
+    let told = resume(GRADUAL, config().seed(6)).expect_err("another run").to_string();
     assert!(told.contains("step-000000044") && told.ends_with("seed is 5 there and 6 here"), "{told}");
-    let settings = Settings { clip: Clip::None, ..config().settings };
-    let told = resume(GRADUAL, Config { settings, ..config() }).expect_err("another run").to_string();
+    let settings = config().settings.clip(Clip::None);
+    let told = resume(GRADUAL, config().settings(settings)).expect_err("another run").to_string();
     assert!(told.contains("clip is Norm") && told.ends_with("there and None here"), "{told}");
     let told = resume(&GRADUAL.replace("0.05", "0.06"), config()).expect_err("another run").to_string();
     assert!(told.contains("this is another run: the schedule is") && told.contains("0.06"), "{told}");

@@ -12,16 +12,10 @@ fn copied(engine: &Engine) -> Vec<f32> {
     let numbers: Vec<f32> = (0..4096).map(|place| place as f32).collect();
     let source = engine.buffer_with("source", &numbers).expect("memory");
     let to = engine.buffer("to", 4 * 4096).expect("memory");
-    let dispatch = Dispatch {
-        kernel: COPY.plain(),
-        bindings: vec![(&source).into(), (&to).into()],
-        constants: vec![("WORKGROUP", 64.0), ("QUADS", 4.0)],
-        grid: [4, 1, 1],
-        bytes: 0,
-        flops: 0,
-    };
-    let program = engine.prepare(Program { label: "copy".to_owned(), dispatches: vec![dispatch] }).expect("a program");
-    engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a run");
+    let dispatch = Dispatch::new(COPY.plain(), vec![(&source).into(), (&to).into()], [4, 1, 1])
+        .constants(vec![("WORKGROUP", 64.0), ("QUADS", 4.0)]);
+    let program = engine.prepare(Program::of("copy", vec![dispatch])).expect("a program");
+    engine.submit(&Submission::of(&[&program])).expect("a run");
     engine.read(&to.all()).expect("numbers")
 }
 

@@ -109,7 +109,7 @@ fn check(folder: &Folder, file: &str, steps: u64, steps_per_epoch: Option<u64>) 
     let spec = Spec::parse(file, &std::fs::read_to_string(file).expect("a schedule")).expect("a schedule");
     let mut groups = vec![("decay", spec.row)];
     if !spec.no_decay.is_empty() {
-        groups.push(("no_decay", Row { weight_decay: 0.0, ..spec.row }));
+        groups.push(("no_decay", spec.row.weight_decay(0.0)));
     }
     let base: Vec<Row> = groups.iter().map(|(_, row)| *row).collect();
     let rows = spec.table(&base, steps, steps_per_epoch).expect("rows");

@@ -12,7 +12,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/transformer_g
 
 /// The demo's decoder.
 fn demo(preset: &str) -> Model {
-    Gpt2 { tied: false, ..Gpt2::preset(preset, 96, 64).expect("a preset") }.into()
+    Gpt2::preset(preset, 96, 64).expect("a preset").tied(false).into()
 }
 
 /// Names of what is trainable in each phase.

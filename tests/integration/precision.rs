@@ -18,7 +18,7 @@ const SEED: u32 = 5;
 const SIZES: [usize; 9] = [1, 2, 3, 63, 65, 257, 4095, 4097, 9001];
 
 fn row() -> Row {
-    Row { lr: 1e-2, weight_decay: 0.1, moments: Storage::Bf16, ..Row::default() }
+    Row::adamw(1e-2).weight_decay(0.1).moments(Storage::Bf16)
 }
 
 fn params() -> Vec<Param> {
@@ -26,7 +26,7 @@ fn params() -> Vec<Param> {
 }
 
 fn settings() -> Settings {
-    Settings { seed: SEED, ..Settings::default() }
+    Settings::default().seed(SEED)
 }
 
 /// Every third parameter in f32, the others in bf16 with gradients of both types.
@@ -75,13 +75,13 @@ fn nearest(x: f32) -> f32 {
 /// Without a gradient a step is one product, so that the rounding is all there is to see: both engines follow it to the bit.
 #[test]
 fn values_are_rounded_by_the_rule() {
-    let row = Row { lr: 0.05, ..row() };
+    let row = row().lr(0.05);
     let decay = (1.0 - row.lr * row.weight_decay) as f32;
     for engine in engines() {
         for precision in [Precision::Mixed, Precision::Bf16] {
             for moments in Storage::ALL {
                 let parameters = filled(&engine, |_| precision);
-                let mut optimizer = optimizer(&engine, &parameters, Row { moments, ..row }, settings());
+                let mut optimizer = optimizer(&engine, &parameters, row.moments(moments), settings());
                 optimizer.step().expect("a step");
                 optimizer.step().expect("a step");
                 for (tensor, param) in params().iter().enumerate() {
@@ -127,7 +127,7 @@ fn reference(tensor: u32, element: usize, start: f32, gradients: &[f32], row: &R
 fn steps_are_those_of_a_model_in_f64() {
     const STEPS: u32 = 6;
     for engine in engines() {
-        for row in [row(), Row { rule: Rule::Adam, ..row() }] {
+        for row in [row(), row().rule(Rule::Adam)] {
             for precision in [Precision::Mixed, Precision::Bf16] {
                 let parameters = filled(&engine, |_| precision);
                 let mut optimizer = optimizer(&engine, &parameters, row, settings());
@@ -163,7 +163,7 @@ fn small_steps_are_right_on_average() {
         let of = |_: &Param| Precision::Bf16;
         let parameters = Parameters::stored(&engine, std::slice::from_ref(&param), of, None).expect("parameters");
         parameters.upload("p", &[1.5; 5000]).expect("an upload");
-        let row = Row { lr: 1e-4, weight_decay: 0.0, ..row() };
+        let row = row().lr(1e-4).weight_decay(0.0);
         let mut optimizer =
             Optimizer::new(&engine, &parameters, &[Group::new("all", row, ["p"])], settings()).expect("an optimizer");
         optimizer.upload_gradient("p", &[1.0; 5000]).expect("a gradient");
@@ -184,7 +184,7 @@ fn a_run_that_goes_on_rounds_as_one_that_never_stopped() {
             let all = |parameters: &Parameters, optimizer: &Optimizer| {
                 (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
             };
-            let row = Row { moments, ..row() };
+            let row = row().moments(moments);
             let parameters = filled(&engine, mixed);
             let mut straight = optimizer(&engine, &parameters, row, settings());
             train(&mut straight, 0..3);
@@ -205,7 +205,7 @@ fn a_run_that_goes_on_rounds_as_one_that_never_stopped() {
             assert!(all(&resumed, &on) == all(&parameters, &straight), "{moments} on {}", engine.name());
 
             let other = filled(&engine, mixed);
-            let mut seeded = optimizer(&engine, &other, row, Settings { seed: SEED + 1, ..settings() });
+            let mut seeded = optimizer(&engine, &other, row, settings().seed(SEED + 1));
             train(&mut seeded, 0..6);
             assert!(other.save().expect("a file") != parameters.save().expect("a file"), "a seed says how");
         }
@@ -220,7 +220,7 @@ fn pages_and_a_best_copy_change_no_bit() {
             for (place, param) in params().iter().enumerate() {
                 parameters.upload(&param.name, &noise(place as u32, param.elements())).expect("an upload");
             }
-            let settings = Settings { page_bytes, clip: Clip::norm(0.3), guard: true, ..settings() };
+            let settings = settings().page_bytes(page_bytes).clip(Clip::norm(0.3)).guard(true);
             let names: Vec<String> = params().into_iter().map(|param| param.name).collect();
             let groups = [Group::new("some", row(), &names[..5]), Group::new("late", row(), &names[5..]).frozen()];
             let mut optimizer = Optimizer::new(&engine, &parameters, &groups, settings).expect("an optimizer");
@@ -243,7 +243,7 @@ fn pages_and_a_best_copy_change_no_bit() {
 fn the_bytes_are_those_of_the_types() {
     let engine = Engine::cpu();
     let elements: u64 = SIZES.iter().map(|size| *size as u64).sum();
-    let clipped = Settings { clip: Clip::norm(1.0), ..settings() };
+    let clipped = settings().clip(Clip::norm(1.0));
     for (precision, step, norm) in [(Precision::F32, 20, 4), (Precision::Mixed, 16, 4), (Precision::Bf16, 14, 2)] {
         for (settings, bytes) in [(settings(), step), (clipped, step + norm)] {
             let parameters = filled(&engine, |_| precision);
@@ -276,7 +276,7 @@ fn external(engine: &Engine, row: Row, settings: Settings) -> Vec<Vec<f32>> {
         let range = |side: usize, buffer: &Buffer| buffer.range(at[side], bytes[side]).expect("a range");
         let (values, gradient) = (range(0, &values), range(1, &gradients));
         at = [0, 1].map(|side| at[side] + bytes[side].next_multiple_of(16));
-        externals.push(External::new(param, values).with_gradient(gradient).with_precision(precision));
+        externals.push(External::new(param, values).gradient(gradient).precision(precision));
     }
     let groups = [Group::new("all", row, params().into_iter().map(|param| param.name))];
     let mut optimizer = Optimizer::over(engine, &externals, &groups, settings).expect("an optimizer");
@@ -314,8 +314,8 @@ fn callers_buffers_hold_both_types_and_keep_what_lies_between() {
     for engine in gpus() {
         for moments in Storage::ALL {
             for amsgrad in [false, true] {
-                let row = Row { moments, amsgrad, ..row() };
-                let clip = Settings { clip: Clip::norm(0.5), guard: true, ..settings() };
+                let row = row().moments(moments).amsgrad(amsgrad);
+                let clip = settings().clip(Clip::norm(0.5)).guard(true);
                 for settings in [settings(), clip] {
                     let (got, twin) = (external(&engine, row, settings), external(&Engine::twins(), row, settings));
                     for ((got, twin), param) in got.iter().zip(&twin).zip(params()) {
@@ -331,7 +331,7 @@ fn callers_buffers_hold_both_types_and_keep_what_lies_between() {
 fn arenas_agree_with_the_twin() {
     for moments in Storage::ALL {
         for amsgrad in [false, true] {
-            let row = Row { moments, amsgrad, ..row() };
+            let row = row().moments(moments).amsgrad(amsgrad);
             let run = |engine: &Engine| {
                 let parameters = filled(engine, mixed);
                 let mut optimizer = optimizer(engine, &parameters, row, settings());
@@ -376,7 +376,7 @@ fn last_loss(seed: u32, parameters: Storage) -> f64 {
     let task = Classify::new(&model, (&train, &test)).expect("a task");
     let text = "optimizer: {type: adamw, lr: 3.0e-3, moments: bf16, no_decay: [bias]}\nlr_scheduler: {type: cosine}";
     let spec = Spec::parse("run.yaml", text).expect("a spec");
-    let config = Config { epochs: 8, seed, parameters, ..Config::default() };
+    let config = Config::default().epochs(8).seed(seed).parameters(parameters);
     let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
     let mut trainer = Trainer::new(&Engine::cpu(), &task, config, plan).expect("a trainer");
     trainer.run(|_| ()).expect("a run");
@@ -402,26 +402,26 @@ fn what_cannot_be_is_refused() {
     };
     let told = of(Row::of(Rule::Sgd), &["p3", "p1"]).expect_err("an error");
     assert_eq!(told, "parameter \"p1\": its values are in bf16, which the kernel of SGD does not store");
-    let told = of(Row { ema_decay: Some(0.9), ..row() }, &["p2"]).expect_err("an error");
+    let told = of(row().ema_decay(0.9), &["p2"]).expect_err("an error");
     assert_eq!(told, "parameter \"p2\": its values are in bf16, and there is no moving average of those");
-    of(Row { ema_decay: Some(0.9), ..row() }, &["p3"]).expect("f32 has one");
+    of(row().ema_decay(0.9), &["p3"]).expect("f32 has one");
 
     let buffer = engine.buffer("mine", 4096).expect("a buffer");
     let grads = engine.buffer("gradients", 4096).expect("a buffer");
     let external = |values: u64, gradient: u64, precision| {
         let [values, gradient] = [(&buffer, 0, values), (&grads, 1024, gradient)]
             .map(|(buffer, offset, bytes)| buffer.range(offset, bytes).expect("a range"));
-        External::new(Param::new("p", [7]), values).with_gradient(gradient).with_precision(precision)
+        External::new(Param::new("p", [7]), values).gradient(gradient).precision(precision)
     };
     let over = |external: External| {
         let error = Optimizer::over(&engine, &[external], &[], settings()).expect_err("an error");
         error.to_string()
     };
-    let shared = external(16, 16, Precision::Bf16).with_gradient(buffer.range(1024, 16).expect("a range"));
+    let shared = external(16, 16, Precision::Bf16).gradient(buffer.range(1024, 16).expect("a range"));
     assert!(
         over(shared).contains("its values are in bf16, and their buffer \"mine\" also holds the gradient of \"p\"")
     );
-    let odd = external(16, 16, Precision::Bf16).with_gradient(grads.range(1028, 16).expect("a range"));
+    let odd = external(16, 16, Precision::Bf16).gradient(grads.range(1028, 16).expect("a range"));
     assert!(over(odd).contains("start at byte 1028, which is not a multiple of 16"));
     for (values, gradient, precision) in
         [(28, 16, Precision::Bf16), (16, 16, Precision::Mixed), (16, 28, Precision::F32)]

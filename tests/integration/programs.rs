@@ -18,17 +18,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn sizes(dropout: f32) -> TransformerSizes {
-    TransformerSizes {
-        layers: 2,
-        heads: 3,
-        hidden: 12,
-        intermediate: 20,
-        vocab: 11,
-        context: 6,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout,
-    }
+    TransformerSizes::new([2, 3, 12], 11, 6)
+        .intermediate(20)
+        .activation(Activation::GeluNew)
+        .norm_eps(1e-5)
+        .dropout(dropout)
 }
 
 fn numbers(seed: u32, count: u32, below: u32) -> Vec<u32> {
@@ -47,19 +41,19 @@ fn mlp() -> Box<dyn Task> {
 fn decoder(tied: bool, dropout: f32) -> Box<dyn Task> {
     let text = TokenStream::new(numbers(3, 400, 11), 11).expect("a text");
     let (train, test) = text.split(20).expect("two");
-    let model = Gpt2 { sizes: sizes(dropout), tied };
+    let model = Gpt2::new(sizes(dropout)).tied(tied);
     Box::new(Language::new(&model, (&train, &test)).expect("a task").with_fixed_windows())
 }
 
 fn encoder(types: usize, pooling: Pooling, dropout: f32) -> Box<dyn Task> {
     let one = |number: u32| {
         let length = 1 + pcg(number) % 5;
-        Sequence { label: number % 3, tokens: numbers(number, length, 11), types: Vec::new() }
+        Sequence::new(numbers(number, length, 11), number % 3)
     };
-    let shape = SequenceSizes { context: 5, vocabulary: 11, types: types.max(1), classes: 3 };
+    let shape = SequenceSizes::new(5, 11, 3).types(types.max(1));
     let set = Sequences::new(shape, &(0..37).map(one).collect::<Vec<_>>()).expect("a set");
     let (train, test) = set.split(30, 3).expect("two");
-    let model = Bert { sizes: sizes(dropout), types, classes: 3, pooling };
+    let model = Bert::new(sizes(dropout), 3).types(types).pooling(pooling);
     Box::new(ClassifySequences::new(&model, (&train, &test)).expect("a task"))
 }
 
@@ -108,7 +102,7 @@ fn programs(engine: &Engine, task: &dyn Task, parts: &[&str], config: &Config) -
     let names: Vec<String> = params.iter().map(|param| param.name.clone()).filter(|name| trains(name)).collect();
     let group = Group::new("all", Row::default(), names.clone());
     let groups = if names.is_empty() { vec![] } else { vec![group] };
-    let settings = Settings { guard: true, seed: config.seed, ..Settings::default() };
+    let settings = Settings::default().guard(true).seed(config.seed);
     let mut optimizer = Optimizer::new(engine, &parameters, &groups, settings).expect("an optimizer");
     let mut placed = task.place(engine, config).expect("a place");
     let mut step = placed.step(&parameters, &optimizer).expect("a step");
@@ -165,7 +159,7 @@ const WHOLE: [&str; 5] = [
 /// Whether what a frozen trunk makes is kept.
 fn limits(keeps: bool) -> Config {
     let bytes = if keeps { 1 << 24 } else { 0 };
-    Config { trunk_device_limit_bytes: bytes, trunk_host_limit_bytes: 0, ..Config::default() }
+    Config::default().trunk_device_limit_bytes(bytes).trunk_host_limit_bytes(0)
 }
 
 /// A task for each model, and what may train in it.
@@ -194,7 +188,8 @@ fn programs_print_as_they_did() {
             let engine = Engine::cpu().sized(sizes);
             for (trained, parts) in trainables {
                 for (micro_batches, keeps) in [(1, true), (2, true), (1, false), (2, false)] {
-                    let config = Config { parameters, batch_size: 4, micro_batches, seed: 5, ..limits(keeps) };
+                    let config =
+                        limits(keeps).parameters(parameters).batch_size(4).micro_batches(micro_batches).seed(5);
                     let trunk = if keeps { "" } else { ", no trunk kept" };
                     let case = format!("{name}, {trained}, {micro_batches} micro-batches, sizes of a {of}{trunk}");
                     let mut known = Vec::new();

@@ -44,7 +44,7 @@ proptest! {
     /// Rows asked for in parts are the rows asked for at once.
     #[test]
     fn rows_do_not_depend_on_where_a_horizon_ends(steps in 1u64..60, cut in 0u64..60, lr in 0.0f64..1.0) {
-        let base = [Row { lr, ..Row::default() }, Row { lr: lr / 3.0, ..Row::default() }];
+        let base = [Row::adamw(lr), Row::adamw(lr / 3.0)];
         let law = [FieldLaw::new(Field::Lr, Cosine::new(steps, Level::Ratio(0.1)).expect("a law"))];
         let cut = cut.min(steps);
         let parts = [rows(&base, &law, 0, cut), rows(&base, &law, cut, steps - cut)].concat();

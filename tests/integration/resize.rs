@@ -30,14 +30,14 @@ fn externals(engine: &Engine, rows: usize, offset: u64, is_one: bool) -> Vec<Ext
         };
         let gradient = gradients.range(at, bytes).expect("a range");
         at += bytes;
-        External::new(param, values.expect("a range")).with_gradient(gradient)
+        External::new(param, values.expect("a range")).gradient(gradient)
     };
     params(rows).into_iter().map(external).collect()
 }
 
 fn groups(row: Row) -> Vec<Group> {
     // One stays as it is.
-    vec![Group::new("splats", row, ["p1", "p3", "p45"]), Group::new("rest", Row { lr: row.lr / 2.0, ..row }, ["p4"])]
+    vec![Group::new("splats", row, ["p1", "p3", "p45"]), Group::new("rest", row.lr(row.lr / 2.0), ["p4"])]
 }
 
 fn train(optimizer: &mut Optimizer, params: &[Param], steps: std::ops::Range<u32>) {
@@ -81,15 +81,15 @@ fn list(rows: u32) -> Vec<u32> {
 }
 
 fn kinds() -> Vec<(Row, Settings)> {
-    let plain = Row { lr: 1e-2, weight_decay: 0.1, ..Row::default() };
+    let plain = Row::adamw(1e-2).weight_decay(0.1);
     let settings = Settings::default();
-    let clipped = Settings { clip: Clip::norm(0.5), guard: true, ..settings };
+    let clipped = settings.clip(Clip::norm(0.5)).guard(true);
     vec![
         (plain, settings),
-        (Row { amsgrad: true, ..plain }, clipped),
-        (Row { moments: Storage::Bf16, ..plain }, clipped),
-        (Row { ema_decay: Some(0.9), ..plain }, settings),
-        (Row { lr: 1e-2, momentum: 0.9, ..Row::of(Rule::Sgd) }, settings),
+        (plain.amsgrad(true), clipped),
+        (plain.moments(Storage::Bf16), clipped),
+        (plain.ema_decay(0.9), settings),
+        (Row::of(Rule::Sgd).lr(1e-2).momentum(0.9), settings),
     ]
 }
 
@@ -142,7 +142,7 @@ fn rows_go_by_the_list_and_steps_go_on() {
                 .map(|(new, anew)| {
                     let buffer = engine.buffer("values", new.values.bytes).expect("a buffer");
                     let external = External::new(new.param.clone(), buffer.all());
-                    external.with_gradient(
+                    external.gradient(
                         if new.param.name == "p4" { old[3].gradient.clone() } else { anew.gradient }
                             .expect("a gradient"),
                     )
@@ -179,7 +179,7 @@ fn values_of_every_kind_move() {
             let gradient = engine.buffer("gradient", param.elements() as u64 * 4 + 16).expect("a buffer");
             let gradient = gradient.range(0, param.elements() as u64 * 4).expect("a range");
             let values = halves(param.elements()).expect("a range");
-            External::new(param, values).with_gradient(gradient).with_precision(Precision::Mixed)
+            External::new(param, values).gradient(gradient).precision(Precision::Mixed)
         };
         let read = |external: &External| -> Vec<f32> {
             let halves: Vec<u16> = engine.read(&external.values).expect("values");
@@ -190,8 +190,9 @@ fn values_of_every_kind_move() {
             let mut numbers: Vec<u16> = (1..28).map(|it| bf16::from_f32(it as f32).to_bits()).collect();
             numbers.push(0);
             engine.write(&old.values.buffer, 0, &numbers).expect("a write");
-            let row = Row { moments: Storage::Bf16, ..Row::default() };
-            let group = Group { frozen: is_frozen, ..Group::new("all", row, ["p"]) };
+            let row = Row::default().moments(Storage::Bf16);
+            let group = Group::new("all", row, ["p"]);
+            let group = if is_frozen { group.frozen() } else { group };
             let mut optimizer = Optimizer::over(&engine, std::slice::from_ref(&old), &[group], Settings::default())
                 .expect("an optimizer");
             if !is_frozen {
@@ -255,7 +256,7 @@ fn a_row_that_there_is_not_is_told() {
 fn what_cannot_be_resized_changes_nothing() {
     for engine in engines() {
         let old = externals(&engine, ROWS, 0, true);
-        let int8 = Row { moments: Storage::Int8, ..Row::default() };
+        let int8 = Row::default().moments(Storage::Int8);
         let groups = [Group::new("splats", Row::default(), ["p1", "p3", "p45"]), Group::new("rest", int8, ["p4"])];
         let mut optimizer = Optimizer::over(&engine, &old, &groups, Settings::default()).expect("an optimizer");
         train(&mut optimizer, &params(ROWS), 1..2);
@@ -279,7 +280,7 @@ fn what_cannot_be_resized_changes_nothing() {
             (one(Param::new("p3", [20, 3]), outside), "reaches past the end"),
             (moved(&old[0].values.buffer), "overlap"),
             (moved(&old[0].gradient.as_ref().expect("a gradient").buffer), "overlap"),
-            (vec![new[0].clone().with_precision(Precision::Mixed)], "cannot become Mixed"),
+            (vec![new[0].clone().precision(Precision::Mixed)], "cannot become Mixed"),
             (vec![new[3].clone()], "its moments are in int8"),
         ];
         for (externals, reason) in refused {

@@ -19,7 +19,7 @@ fn start(engine: &Engine, names: &[&str]) -> Parameters {
 }
 
 fn sgd() -> Row {
-    Row { lr: 0.1, momentum: 0.9, dampening: 0.3, ..Row::of(Rule::Sgd) }
+    Row::sgd(0.1).momentum(0.9).dampening(0.3)
 }
 
 fn gradient(step: u32) -> Vec<f32> {
@@ -46,7 +46,7 @@ fn reference(start: f32, gradients: &[f32], momenta: &[f64], row: &Row) -> f32 {
 #[test]
 fn the_first_gradient_fills_the_buffer() {
     let momenta = [0.0, 0.9, 0.9, 0.0, 0.8];
-    let row = Row { momentum: 0.0, weight_decay: 0.01, ..sgd() };
+    let row = sgd().momentum(0.0).weight_decay(0.01);
     for engine in engines() {
         let parameters = start(&engine, &["early", "late"]);
         let groups = [Group::new("early", row, ["early"])];
@@ -85,7 +85,7 @@ fn a_step_moves_20_bytes_a_parameter_and_keeps_one_moment() {
     let engine = Engine::cpu();
     let parameters = start(&engine, &["p"]);
     for momentum in [0.0, 0.9] {
-        let groups = [Group::new("all", Row { momentum, ..sgd() }, ["p"])];
+        let groups = [Group::new("all", sgd().momentum(momentum), ["p"])];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
         let program = optimizer.program().expect("a program");
         assert_eq!(program.bytes(), 20 * SIZE as u64);
@@ -171,10 +171,10 @@ fn rules_with_different_kernels_do_not_mix() {
         "1 rows for 1 groups: rule and amsgrad cannot change from step to step"
     );
     for (row, expected) in [
-        (Row { momentum: -0.1, ..sgd() }, "group \"one\": momentum = -0.1 is not a finite number that is 0 or more"),
-        (Row { dampening: f64::NAN, ..sgd() }, "group \"one\": dampening = NaN is not a finite number"),
+        (sgd().momentum(-0.1), "group \"one\": momentum = -0.1 is not a finite number that is 0 or more"),
+        (sgd().dampening(f64::NAN), "group \"one\": dampening = NaN is not a finite number"),
         (
-            Row { nesterov: true, ..sgd() },
+            sgd().nesterov(true),
             "group \"one\": nesterov needs a momentum above 0 and no dampening (momentum = 0.9, dampening = 0.3)",
         ),
     ] {
@@ -193,7 +193,7 @@ fn a_schedule_moves_momentum() {
         "lr_scheduler: {type: cosine}\nlaws: [{field: momentum, type: linear, end_ratio: 0.5}]",
     )
     .expect("a spec");
-    assert_eq!(spec.row, Row { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 1e-4, ..Row::of(Rule::Sgd) });
+    assert_eq!(spec.row, Row::sgd(0.1).momentum(0.9).nesterov(true).weight_decay(1e-4));
     let table = spec.table(&[spec.row], 100, None).expect("rows");
     assert!(table[0].momentum == 0.9 && (table[50].momentum - 0.675).abs() < 1e-12, "{:?}", table[50]);
 

@@ -6,10 +6,10 @@ use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::{Embedding, IGNORED, LayerNorm, Linear, Squares};
 use gradus::engine::{Binding, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
-use gradus::nn::models::{Gpt2, Mlp, Pooling, TransformerSizes};
+use gradus::nn::models::{Gpt2, Mlp, Pooling};
 use gradus::nn::{Activation, Batch, Error as ModelError, Model, Network, ops};
 use gradus::optim::{Clip, Error, NormOrder, Optimizer, Parameters, Settings, Stats};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Config as Training, Language, Trainer};
 
@@ -218,7 +218,7 @@ fn squares_are_of_what_the_last_dispatch_writes_whole() {
 // ---- the optimizer ----
 
 fn clipped() -> Settings {
-    Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() }
+    Settings::default().clip(Clip::norm(0.5)).guard(true)
 }
 
 fn sizes() -> [Param; 4] {
@@ -226,7 +226,7 @@ fn sizes() -> [Param; 4] {
 }
 
 fn two_groups() -> [Group; 2] {
-    let row = Row { lr: 1e-3, ..Row::of(Rule::Sgd) };
+    let row = Row::sgd(1e-3);
     [Group::new("one", row, ["d", "b"]), Group::new("two", row, ["a", "c"])]
 }
 
@@ -299,7 +299,7 @@ fn squares_stand_for_gradients() {
 fn squares_name_the_group_that_is_not_finite() {
     for engine in sized_engines() {
         let parameters = Parameters::new(&engine, &sizes(), None).expect("parameters");
-        for settings in [clipped(), Settings { guard: true, ..Settings::default() }] {
+        for settings in [clipped(), Settings::default().guard(true)] {
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             optimizer.take_squares(&rooms(&engine, &["a", "b", "c", "d"])).expect("squares");
             let before = parameters.download("a").expect("values");
@@ -372,8 +372,8 @@ fn squares_that_do_not_fit_are_refused() {
     assert_eq!(optimizer.layout(), layout, "nothing has changed");
     // Other orders are not made of squares.
     for order in [NormOrder::One, NormOrder::Infinity] {
-        let clip = Clip::Norm { max_norm: 1.0, order, error_if_nonfinite: false };
-        let mut optimizer = make(Settings { clip, guard: true, ..Settings::default() });
+        let clip = Clip::norm(1.0).order(order);
+        let mut optimizer = make(Settings::default().clip(clip).guard(true));
         assert!(!optimizer.uses_squares());
         optimizer.take_squares(&rooms(&engine, &["a", "b", "c", "d"])).expect("squares");
         assert_eq!(kernels(optimizer.program().expect("a program")), ["norm", "control", "sgd"]);
@@ -417,7 +417,7 @@ impl Bed {
 
     fn run(&mut self) -> Stats {
         let prepared = self.engine.prepare(self.program.clone()).expect("a program");
-        self.engine.submit(&Submission { programs: &[&prepared], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission::of(&[&prepared])).expect("a pass");
         step(&mut self.optimizer, &self.engine)
     }
 
@@ -445,7 +445,7 @@ fn transformer(engine: &Engine, config: &Model, frozen: fn(&str) -> bool, micro:
     let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
     let (bias, weight): (Vec<String>, Vec<String>) =
         names.into_iter().filter(|name| !frozen(name)).partition(|name| name.ends_with("bias"));
-    let row = Row { lr: 1e-3, ..Row::default() };
+    let row = Row::adamw(1e-3);
     let groups = [Group::new("bias", row, bias), Group::new("weight", row, weight)];
     let data = Data::new(config, 4, 5);
     Bed::new(engine, &parameters, &groups, squares, |optimizer| {
@@ -509,7 +509,7 @@ fn mlp(engine: &Engine, input: f32, squares: bool) -> Bed {
     let model = Mlp::new(&[5, 9, 3], Activation::Tanh).expect("a model");
     let parameters = Parameters::new(engine, &model.params(), None).expect("parameters");
     parameters.upload("layers.1.weight", &noise(1, 27).iter().map(|x| 1e3 * x).collect::<Vec<f32>>()).expect("values");
-    let row = Row { lr: 1e-3, ..Row::default() };
+    let row = Row::adamw(1e-3);
     let groups = [
         Group::new("head", row, ["layers.1.weight", "layers.1.bias"]),
         Group::new("bias", row, ["layers.0.bias"]),
@@ -559,11 +559,11 @@ fn language(engine: &Engine, tied: bool) -> Trainer {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let stream = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = stream.split(20).expect("two");
-    let sizes = TransformerSizes { hidden: 12, vocab: vocabulary.len(), context: 12, ..model_sizes() };
-    let task = Language::new(&Gpt2 { sizes, tied }, (&train, &test)).expect("a task");
+    let sizes = model_sizes().hidden(12).vocab(vocabulary.len()).context(12);
+    let task = Language::new(&Gpt2::new(sizes).tied(tied), (&train, &test)).expect("a task");
     let schedule = if tied { PHASES.replace("|lm_head", "") } else { PHASES.to_owned() };
     let spec = Spec::parse("run.yaml", &schedule).expect("a spec");
-    let config = Training { batch_size: 4, epochs: 7, seed: 5, ..Training::default() };
+    let config = Training::default().batch_size(4).epochs(7).seed(5);
     Trainer::new(engine, &task, config, |model, epochs| Plan::new(&spec, model, epochs)).expect("a trainer")
 }
 

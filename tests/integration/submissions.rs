@@ -26,7 +26,7 @@ fn trainer(engine: &Engine, schedule: &str, steps_per_submission: StepsPerSubmis
     let model = Mlp::new(&[64, 24, 10], Activation::Relu).expect("a model");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let task = Classify::new(&model, (&train, &test)).expect("a task");
-    let config = Config { epochs, steps_per_submission, ..Config::default() };
+    let config = Config::default().epochs(epochs).steps_per_submission(steps_per_submission);
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 
@@ -118,7 +118,10 @@ fn a_submission_holds_as_many_steps_as_are_asked_for() {
     // may be too slow for 11 of them.
     assert!((5 + 4 + 4..30).contains(&calls), "{calls}");
     assert_eq!(at_once.submissions, calls + 3);
-    let rest = |counters: Counters| Counters { submissions: 0, ..counters };
+    let rest = |mut counters: Counters| {
+        counters.submissions = 0;
+        counters
+    };
     assert_eq!(rest(at_once), rest(one_by_one), "nothing else differs");
 
     let Some(engine) = fresh_gpu() else { return };

@@ -17,14 +17,12 @@ fn sets() -> (DataSet, DataSet) {
 }
 
 fn config() -> Config {
-    Config {
-        batch_size: 32,
-        micro_batches: 1,
-        epochs: 3,
-        seed: 5,
-        settings: Settings { guard: true, clip: Clip::norm(5.0), ..Settings::default() },
-        ..Config::default()
-    }
+    Config::default()
+        .batch_size(32)
+        .micro_batches(1)
+        .epochs(3)
+        .seed(5)
+        .settings(Settings::default().guard(true).clip(Clip::norm(5.0)))
 }
 
 fn spec(row: Row) -> Spec {
@@ -34,7 +32,7 @@ fn spec(row: Row) -> Spec {
 }
 
 fn row() -> Row {
-    Row { lr: 3e-3, ..Row::default() }
+    Row::adamw(3e-3)
 }
 
 fn trainer(engine: &Engine, config: Config) -> Trainer {
@@ -87,7 +85,7 @@ fn two_runs_with_one_seed_give_the_same_bits() {
             values.values().flatten().map(|value| value.to_bits()).collect::<Vec<u32>>()
         };
         assert!(epochs == again && bits(&parameters) == bits(&same), "two runs differ on {}", engine.name());
-        let (_, other) = run(&engine, Config { seed: 6, ..config() });
+        let (_, other) = run(&engine, config().seed(6));
         assert!(bits(&parameters) != bits(&other), "another seed is another run");
     }
 }
@@ -96,8 +94,8 @@ fn two_runs_with_one_seed_give_the_same_bits() {
 #[test]
 fn a_clip_norm_in_the_row_turns_clipping_on() {
     for engine in engines() {
-        let row = Row { clip_norm: Some(1e-3), ..row() };
-        let mut trainer = trainer_of(&engine, Config { settings: Settings::default(), epochs: 1, ..config() }, row);
+        let row = row().clip_norm(1e-3);
+        let mut trainer = trainer_of(&engine, config().settings(Settings::default()).epochs(1), row);
         let mut clipped = Vec::new();
         let tell = |event: &Event| {
             if let Event::Step(progress) = event {
@@ -144,7 +142,8 @@ fn micro_batches_add_up_to_the_batch() {
     for engine in engines() {
         let one = |batch_size, micro_batches| {
             let settings = Settings::default();
-            let mut trainer = trainer(&engine, Config { batch_size, micro_batches, settings, ..config() });
+            let mut trainer =
+                trainer(&engine, config().batch_size(batch_size).micro_batches(micro_batches).settings(settings));
             trainer.take_step().expect("a step");
             let gradient =
                 |name: &str| engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values");
@@ -159,7 +158,7 @@ fn micro_batches_add_up_to_the_batch() {
 #[test]
 fn a_training_step_is_one_submission_and_no_wait() {
     let Some(engine) = fresh_gpu() else { return };
-    let mut trainer = trainer(&engine, Config { epochs: 10, ..config() });
+    let mut trainer = trainer(&engine, config().epochs(10));
     trainer.take_step().expect("a step");
     let before = engine.counters();
     for _ in 0..300 {
@@ -186,14 +185,14 @@ fn settings_out_of_range_are_refused() {
         });
         made.err().expect("an error").to_string()
     };
-    assert_eq!(told(Config { epochs: 0, ..config() }, &[64, 10]), "epochs = 0: at least 1 is needed");
+    assert_eq!(told(config().epochs(0), &[64, 10]), "epochs = 0: at least 1 is needed");
     assert_eq!(
-        told(Config { batch_size: 800, micro_batches: 2, ..config() }, &[64, 10]),
+        told(config().batch_size(800).micro_batches(2), &[64, 10]),
         "batch_size = 800: a step takes 1600 rows, the train set has 1438"
     );
     let steps_per_submission = StepsPerSubmission::AtMost(1025);
     assert_eq!(
-        told(Config { steps_per_submission, ..config() }, &[64, 10]),
+        told(config().steps_per_submission(steps_per_submission), &[64, 10]),
         "steps_per_submission = 1025: it is from 1 to 1024"
     );
     assert_eq!(told(config(), &[65, 10]), "the train set has 64 inputs and 10 classes, the model 65 and 10");
@@ -219,8 +218,8 @@ fn the_best_file_holds_what_was_tested_and_leaves_the_run_as_it_was() {
     let folder = folder("best-file");
     std::fs::create_dir_all(&folder).expect("a folder");
     for engine in engines() {
-        let row = Row { lr: 0.05, ema_decay: Some(0.3), ..Row::default() };
-        let config = Config { epochs: 6, batch_size: 16, ..config() };
+        let row = Row::adamw(0.05).ema_decay(0.3);
+        let config = config().epochs(6).batch_size(16);
         let mut without = trainer_of(&engine, config.clone(), row);
         without.run(|_| ()).expect("a run");
         let mut trainer = trainer_of(&engine, config, row);

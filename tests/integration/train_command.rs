@@ -4,7 +4,7 @@ use crate::support::folder;
 use gradus::engine::Engine;
 use gradus::run::{Material, RunFile};
 use gradus::schedule::Plan;
-use gradus::train::{Checkpoints, Config, Event, StepsPerSubmission, Trainer};
+use gradus::train::{Checkpoints, Event, StepsPerSubmission, Trainer};
 use safetensors::tensor::Dtype;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -540,7 +540,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_run_goes_on() 
     let file = RunFile::parse("run.yaml", DIGITS, (Path::new(""), "run"), &[]).expect("a run file");
     let material = Material::read(&file).expect("a material");
     let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&file.schedule, params, epochs);
-    let config = Config { steps_per_submission: StepsPerSubmission::AtMost(1), ..file.config(32) };
+    let config = file.config(32).steps_per_submission(StepsPerSubmission::AtMost(1));
     let mut trainer = Trainer::new(&Engine::cpu(), &*material.task, config, plan).expect("a trainer");
     let checkpoints = Checkpoints::new(&desk.folder.join("checkpoints"), 2, Some(20)).expect("a folder");
     trainer.checkpoint_to(checkpoints.clone());

@@ -19,20 +19,14 @@ fn case(name: &str) -> Case {
 
 fn model(case: &Case) -> Model {
     let size = |key: &str| case.json["config"][key].as_u64().expect(key) as usize;
-    let sizes = TransformerSizes {
-        layers: size("layers"),
-        heads: size("heads"),
-        hidden: size("hidden"),
-        intermediate: size("intermediate"),
-        vocab: size("vocabulary"),
-        context: size("context"),
-        activation: Activation::parse(case.json["config"]["activation"].as_str().expect("a name")).expect("one"),
-        norm_eps: case.json["config"]["layer_norm_eps"].as_f64().expect("a number") as f32,
-        dropout: 0.0,
-    };
+    let sizes =
+        TransformerSizes::new([size("layers"), size("heads"), size("hidden")], size("vocabulary"), size("context"))
+            .intermediate(size("intermediate"))
+            .activation(Activation::parse(case.json["config"]["activation"].as_str().expect("a name")).expect("one"))
+            .norm_eps(case.json["config"]["layer_norm_eps"].as_f64().expect("a number") as f32);
     match case.text("kind") {
-        "decoder" => Gpt2 { sizes, tied: true }.into(),
-        _ => Bert { sizes, types: size("types"), classes: size("classes"), pooling: Pooling::First }.into(),
+        "decoder" => Gpt2::new(sizes).into(),
+        _ => Bert::new(sizes, size("classes")).types(size("types")).pooling(Pooling::First).into(),
     }
 }
 
@@ -70,7 +64,7 @@ impl Run {
         let model = model(case);
         let parameters = Parameters::new(engine, &model.params(), None).expect("parameters");
         parameters.load(&model.from_hugging_face(&file(case, "init."), &[]).expect("a checkpoint")).expect("values");
-        let row = Row { lr: 1e-3, weight_decay: 0.01, ..Row::default() };
+        let row = Row::adamw(1e-3).weight_decay(0.01);
         let all = Group::new("all", row, model.params().into_iter().map(|param| param.name));
         let optimizer = Optimizer::new(engine, &parameters, &[all], Settings::default()).expect("an optimizer");
         let batch = sequences(case, engine);
@@ -92,7 +86,7 @@ impl Run {
 
     /// The mean loss of the batch, with gradients behind it.
     fn pass(&self) -> f64 {
-        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission::of(&[&self.pass])).expect("a pass");
         let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics[0].all()).expect("metrics");
         metrics[0].mean_loss()
     }

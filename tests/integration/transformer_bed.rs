@@ -10,29 +10,19 @@ use gradus::params::Storage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-pub(crate) const LOSS: LossOptions = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
+pub(crate) const LOSS: LossOptions = LossOptions::new(1);
 
 /// Nothing is a multiple of anything.
 pub(crate) fn sizes() -> TransformerSizes {
-    TransformerSizes {
-        layers: 2,
-        heads: 3,
-        hidden: 12,
-        intermediate: 18,
-        vocab: 7,
-        context: 5,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout: 0.0,
-    }
+    TransformerSizes::new([2, 3, 12], 7, 5).intermediate(18).activation(Activation::GeluNew).norm_eps(1e-5)
 }
 
 pub(crate) fn decoder(tied: bool) -> Model {
-    Gpt2 { sizes: sizes(), tied }.into()
+    Gpt2::new(sizes()).tied(tied).into()
 }
 
 pub(crate) fn encoder(types: usize, pooling: Pooling) -> Model {
-    Bert { sizes: sizes(), types, classes: 3, pooling }.into()
+    Bert::new(sizes(), 3).types(types).pooling(pooling).into()
 }
 
 /// The model with other sizes.
@@ -216,7 +206,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// The mean loss.
     pub(crate) fn run(&self) -> f64 {
-        self.engine.submit(&Submission { programs: &[&self.pass], ..Submission::default() }).expect("a pass");
+        self.engine.submit(&Submission::of(&[&self.pass])).expect("a pass");
         let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics[0].all()).expect("metrics");
         metrics[0].mean_loss()
     }

@@ -149,7 +149,7 @@ fn transformer_files_that_do_not_fit_are_refused_with_all_reasons() {
 #[test]
 fn transformer_files_of_other_kinds_are_refused() {
     let config = encoder(2, Pooling::First);
-    let other = Bert { sizes: sizes(), types: 0, classes: 4, pooling: Pooling::Mean };
+    let other = Bert::new(sizes(), 4).types(0);
     let reasons = wrong(&other.into(), &theirs(&config), &[]);
     let expected = [
         "classifier.bias is of shape [3], not [4]",

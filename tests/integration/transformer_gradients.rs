@@ -46,7 +46,7 @@ fn check(config: &Model, loss: LossOptions) {
 fn transformer_gradients_are_those_of_finite_differences() {
     for config in [decoder(false), encoder(0, Pooling::Mean)] {
         check(&config, LOSS);
-        check(&config, LossOptions { smoothing: 0.1, ..LOSS });
+        check(&config, LOSS.smoothing(0.1));
     }
 }
 

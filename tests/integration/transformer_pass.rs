@@ -8,7 +8,7 @@ use crate::transformer_bed::{
 use gradus::engine::layout::{IGNORED, Position};
 use gradus::engine::{Dispatch, Engine, Program, Submission};
 use gradus::nn::models::{Bert, Gpt2, Pooling};
-use gradus::nn::{Batch, Error, LossOptions, Model, Network};
+use gradus::nn::{Batch, Error, Model, Network};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row, Storage};
 
@@ -137,7 +137,7 @@ fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
     for (name, values) in config.initial(seed) {
         parameters.upload(&name, &values).expect("values");
     }
-    let row = Row { lr: 1e-3, ..Row::default() };
+    let row = Row::adamw(1e-3);
     let all = Group::new("all", row, model.params().into_iter().map(|param| param.name));
     let mut optimizer = Optimizer::new(engine, &parameters, &[all], Settings::default()).expect("an optimizer");
     let batch = Data::new(config, 4, 5).on(engine);
@@ -145,7 +145,7 @@ fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
     let mut program = Program::new("pass");
     let parameter = |name: &str| Ok(parameters.place(name)?);
     let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
-    let loss = LossOptions { seed, ..LOSS };
+    let loss = LOSS.seed(seed);
     program.dispatches =
         space.dispatches::<Box<dyn std::error::Error>>(&batch, loss, parameter, gradient, false).expect("them");
     let pass = engine.prepare(program).expect("a program");
@@ -153,7 +153,7 @@ fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
     for step in 0..20 {
         let position = Position { step, ..Position::default() };
         engine.write(&batch.get("position").expect("a position").buffer, 0, &[position]).expect("a position");
-        engine.submit(&Submission { programs: &[&pass], ..Submission::default() }).expect("a pass");
+        engine.submit(&Submission::of(&[&pass])).expect("a pass");
         optimizer.step().expect("a step");
         let metrics: Vec<gradus::engine::layout::Metrics> = engine.read(&space.metrics[0].all()).expect("metrics");
         losses.push(metrics[0].mean_loss());
@@ -378,7 +378,7 @@ fn transformer_configs_without_sense_are_refused() {
         assert!(reason.starts_with("norm_eps = ") && reason.ends_with("is not finite and at least 0"), "{reason}");
     }
     for (types, classes) in [(0, 0), (0, usize::MAX), (usize::MAX, 2)] {
-        let reason = refused(Bert { sizes: sizes(), types, classes, pooling: Pooling::Mean }.into());
+        let reason = refused(Bert::new(sizes(), classes).types(types).into());
         assert!(reason.starts_with("classes = ") || reason.starts_with("types = "), "{reason}");
     }
     let reason = Gpt2::preset("huge", 7, 5).expect_err("no preset").to_string();

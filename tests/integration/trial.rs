@@ -45,7 +45,7 @@ impl Trial {
             Access::Read | Access::ReadWrite | Access::ReadShared | Access::Uniform => buffer.into(),
         });
         let (bindings, constants) = (bindings.collect(), self.constants.clone());
-        let dispatch = Dispatch { kernel: self.kernel, bindings, constants, grid: self.grid, bytes: 0, flops: 0 };
+        let dispatch = Dispatch::new(self.kernel, bindings, self.grid).constants(constants);
         run(engine, vec![dispatch], slot);
         let ranges: Vec<Range> = buffers.iter().map(Buffer::all).collect();
         let bytes = engine.read_all(&ranges).expect("memory");
@@ -54,8 +54,8 @@ impl Trial {
 }
 
 pub fn run(engine: &Engine, dispatches: Vec<Dispatch>, slot: u32) {
-    let prepared = engine.prepare(Program { label: "trial".to_owned(), dispatches }).expect("a program");
-    engine.submit(&Submission { programs: &[&prepared], slot, ..Submission::default() }).expect("a submission");
+    let prepared = engine.prepare(Program::of("trial", dispatches)).expect("a program");
+    engine.submit(&Submission::of(&[&prepared]).slot(slot)).expect("a submission");
 }
 
 pub fn words(values: Vec<f32>) -> Vec<u32> {

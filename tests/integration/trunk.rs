@@ -6,28 +6,21 @@ use gradus::engine::kernels::GATHER_CACHED;
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::nn::Activation;
-use gradus::nn::models::{Bert, Gpt2, Pooling, TransformerSizes};
+use gradus::nn::models::{Bert, Gpt2, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::Storage;
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, StepsPerSubmission, Task, Trainer};
+use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
 
 fn sizes() -> TransformerSizes {
-    TransformerSizes {
-        layers: 3,
-        heads: 2,
-        hidden: 16,
-        intermediate: 24,
-        vocab: Vocabulary::printable_ascii().len(),
-        context: 12,
-        activation: Activation::GeluNew,
-        norm_eps: 1e-5,
-        dropout: 0.0,
-    }
+    TransformerSizes::new([3, 2, 16], Vocabulary::printable_ascii().len(), 12)
+        .intermediate(24)
+        .activation(Activation::GeluNew)
+        .norm_eps(1e-5)
 }
 
 fn encoder(dropout: f32) -> Bert {
-    Bert { sizes: TransformerSizes { dropout, ..sizes() }, types: 2, classes: 3, pooling: Pooling::Mean }
+    Bert::new(sizes().dropout(dropout), 3)
 }
 
 fn language(fixed: bool) -> Language {
@@ -35,7 +28,7 @@ fn language(fixed: bool) -> Language {
     let tokens = vocabulary.encode(&kjv()).expect("tokens");
     let text = TokenStream::new(tokens[..1200].to_vec(), vocabulary.len()).expect("a stream");
     let (train, test) = text.split(20).expect("two");
-    let model = Gpt2 { sizes: sizes(), tied: false };
+    let model = Gpt2::new(sizes()).tied(false);
     let task = Language::new(&model, (&train, &test)).expect("a task");
     if fixed { task.with_fixed_windows() } else { task }
 }
@@ -46,39 +39,30 @@ fn labelled(model: &Bert) -> ClassifySequences {
         let length = 1 + pcg(number) % 9;
         let tokens = (0..length).map(|place| pcg(number ^ pcg(place)) % 96).collect::<Vec<u32>>();
         let types = (0..length).map(|place| u32::from(place > 3)).collect();
-        Sequence { label: tokens[0] % 3, tokens, types }
+        let label = tokens[0] % 3;
+        Sequence::new(tokens, label).types(types)
     };
-    let shape = SequenceSizes { context: 9, vocabulary: 96, types: 2, classes: 3 };
+    let shape = SequenceSizes::new(9, 96, 3).types(2);
     let set = Sequences::new(shape, &(0..101).map(one).collect::<Vec<_>>()).expect("a set");
     let (train, test) = set.split(30, 3).expect("two");
     ClassifySequences::new(model, (&train, &test)).expect("a task")
 }
 
-const CONFIG: Config = Config {
-    parameters: Storage::F32,
-    batch_size: 4,
-    micro_batches: 2,
-    steps_per_submission: StepsPerSubmission::AtMost(1),
-    epochs: 4,
-    seed: 5,
-    settings: Settings {
-        clip: gradus::optim::Clip::None,
-        guard: true,
-        horizon_steps: 256,
-        page_bytes: None,
-        throttle: true,
-        seed: 0,
-    },
-    best_device_limit_bytes: 1 << 20,
-    trunk_device_limit_bytes: 1 << 24,
-    trunk_host_limit_bytes: 0,
-};
+fn config() -> Config {
+    let settings = Settings::default().guard(true);
+    let config = Config::default().batch_size(4).micro_batches(2).epochs(4).seed(5).settings(settings);
+    config.best_device_limit_bytes(1 << 20).trunk_device_limit_bytes(1 << 24).trunk_host_limit_bytes(0)
+}
 
 /// Nothing is kept.
-const NONE: Config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..CONFIG };
+fn none() -> Config {
+    config().trunk_device_limit_bytes(0).trunk_host_limit_bytes(0)
+}
 
 /// All of it lies in host memory.
-const HOST: Config = Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 1 << 24, ..CONFIG };
+fn host() -> Config {
+    config().trunk_device_limit_bytes(0).trunk_host_limit_bytes(1 << 24)
+}
 
 fn trainer(engine: &Engine, task: &dyn Task, schedule: &str, config: &Config) -> Trainer {
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
@@ -137,8 +121,8 @@ phases:
 fn a_decoder_starts_behind_its_frozen_trunk_and_keeps_every_bit() {
     for engine in engines() {
         let task = language(true);
-        let whole = run(&engine, &task, DECODER_PHASES, &NONE);
-        let kept = run(&engine, &task, DECODER_PHASES, &CONFIG);
+        let whole = run(&engine, &task, DECODER_PHASES, &none());
+        let kept = run(&engine, &task, DECODER_PHASES, &config());
         assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
         assert!(whole.bits == kept.bits, "on {}: other bits", engine.name());
         // 79 windows to train on, each 12 x 16 numbers a value: the last block's output; its middle, and
@@ -151,7 +135,7 @@ fn a_decoder_starts_behind_its_frozen_trunk_and_keeps_every_bit() {
         let saved: Vec<i64> =
             whole.phases.iter().zip(&kept.phases).map(|(whole, kept)| whole.1 as i64 - kept.1 as i64).collect();
         assert_eq!(saved, [2 * (1 + 21 - 1), 2 * (1 + 14 + 5 - 2), 2 * (1 + 7 + 3 - 2), 0]);
-        let moving = run(&engine, &language(false), DECODER_PHASES, &CONFIG);
+        let moving = run(&engine, &language(false), DECODER_PHASES, &config());
         assert_eq!(moving.phases[0].1, whole.phases[0].1, "windows that move are no examples");
     }
 }
@@ -169,8 +153,8 @@ phases:
 fn an_encoder_does_too_and_keeps_a_row_a_sequence_for_its_head() {
     for engine in engines() {
         let task = labelled(&encoder(0.0));
-        let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
-        let kept = run(&engine, &task, ENCODER_PHASES, &CONFIG);
+        let whole = run(&engine, &task, ENCODER_PHASES, &none());
+        let kept = run(&engine, &task, ENCODER_PHASES, &config());
         assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
         assert!(whole.bits == kept.bits, "on {}: other bits", engine.name());
         let bytes: Vec<u64> = kept.phases.iter().map(|(bytes, _)| *bytes).collect();
@@ -188,8 +172,8 @@ fn parameters_in_bf16_keep_every_bit_too() {
     let encoder = labelled(&encoder(0.0));
     for (task, schedule) in [(&decoder as &dyn Task, DECODER_PHASES), (&encoder, ENCODER_PHASES)] {
         for engine in engines() {
-            let of = |config: Config| run(&engine, task, schedule, &Config { parameters: Storage::Bf16, ..config });
-            let (whole, kept) = (of(NONE), of(CONFIG));
+            let of = |config: Config| run(&engine, task, schedule, &config.parameters(Storage::Bf16));
+            let (whole, kept) = (of(none()), of(config()));
             assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
             assert!(whole.bits == kept.bits && kept.phases[0].0 > 0, "on {}: other bits", engine.name());
         }
@@ -200,14 +184,14 @@ fn parameters_in_bf16_keep_every_bit_too() {
 fn host_memory_and_pages_give_the_same_bits() {
     for engine in engines() {
         let task = labelled(&encoder(0.0));
-        let whole = run(&engine, &task, ENCODER_PHASES, &NONE);
-        let host = run(&engine, &task, ENCODER_PHASES, &HOST);
+        let whole = run(&engine, &task, ENCODER_PHASES, &none());
+        let host = run(&engine, &task, ENCODER_PHASES, &host());
         assert_eq!(whole.evaluations, host.evaluations, "on {}", engine.name());
         assert!(whole.bits == host.bits && host.phases[0].0 > 0, "on {}", engine.name());
         // A page holds 7 of the largest values.
-        let settings = Settings { page_bytes: Some(9 * 24 * 4 * 7), ..CONFIG.settings };
-        let unpaged = run(&engine, &task, ENCODER_PHASES, &Config { settings, ..NONE });
-        let paged = run(&engine, &task, ENCODER_PHASES, &Config { settings, ..CONFIG });
+        let settings = config().settings.page_bytes(9 * 24 * 4 * 7);
+        let unpaged = run(&engine, &task, ENCODER_PHASES, &none().settings(settings));
+        let paged = run(&engine, &task, ENCODER_PHASES, &config().settings(settings));
         assert_eq!(unpaged.evaluations, paged.evaluations);
         assert!(unpaged.bits == paged.bits && paged.phases[1].1 > host.phases[1].1, "on {}", engine.name());
     }
@@ -222,13 +206,13 @@ fn micro_batches_add_up_to_the_batch_with_and_without_a_trunk() {
     {
         for engine in engines() {
             let gradient = |limits: &Config, batch_size, micro_batches| {
-                let config = Config { batch_size, micro_batches, ..limits.clone() };
+                let config = limits.clone().batch_size(batch_size).micro_batches(micro_batches);
                 let mut trainer = trainer(&engine, task, schedule, &config);
                 trainer.advance(|_| ()).expect("a step");
                 engine.read(&trainer.optimizer().gradient(name).expect("a range")).expect("values")
             };
-            let whole: Vec<f32> = gradient(&NONE, 15, 1);
-            for limits in [&NONE, &CONFIG, &HOST] {
+            let whole: Vec<f32> = gradient(&none(), 15, 1);
+            for limits in [&none(), &config(), &host()] {
                 assert_close(name, &gradient(limits, 5, 3), &whole, 1e-5, 1e-7);
             }
         }
@@ -238,7 +222,7 @@ fn micro_batches_add_up_to_the_batch_with_and_without_a_trunk() {
 #[test]
 fn dropout_below_the_head_keeps_nothing() {
     for engine in engines() {
-        let mut trainer = trainer(&engine, &labelled(&encoder(0.1)), ENCODER_PHASES, &CONFIG);
+        let mut trainer = trainer(&engine, &labelled(&encoder(0.1)), ENCODER_PHASES, &config());
         trainer.advance(|_| ()).expect("a step");
         assert_eq!(trainer.trunk_bytes(), 0);
         // The test drops nothing.
@@ -264,7 +248,7 @@ fn values_uploaded_in_a_run_are_seen() {
             let head = trainer.parameters().download("classifier.weight").expect("values");
             (after, head.into_iter().map(f32::to_bits).collect::<Vec<u32>>())
         };
-        assert_eq!(bits(&CONFIG), bits(&NONE), "on {}", engine.name());
+        assert_eq!(bits(&config()), bits(&none()), "on {}", engine.name());
     }
 }
 
@@ -272,7 +256,7 @@ fn values_uploaded_in_a_run_are_seen() {
 fn a_step_uploads_its_rows_only_from_host_memory() {
     for engine in fresh_gpu().into_iter().chain([Engine::cpu()]) {
         let task = labelled(&encoder(0.0));
-        for (config, bytes) in [(&CONFIG, 0), (&HOST, 8 * 16 * 4)] {
+        for (config, bytes) in [(&config(), 0), (&host(), 8 * 16 * 4)] {
             let mut trainer = trainer(&engine, &task, ENCODER_PHASES, config);
             trainer.advance(|_| ()).expect("a step");
             let before = engine.counters();
@@ -326,8 +310,8 @@ fn gathered(engine: &Engine, cached: &[f32], position: Position, shape: GatherCa
     let constants = vec![("WORKGROUP", 64.0), ("SHUFFLE", f64::from(u8::from(shuffle)))];
     let grid = [(shape.rows * shape.quads).div_ceil(64) + 1, 1, 1];
     let kernel = GATHER_CACHED.plain();
-    let dispatches = vec![Dispatch { kernel, bindings, constants, grid, bytes: 0, flops: 0 }];
-    let program = engine.prepare(Program { label: "gather".to_owned(), dispatches }).expect("a program");
-    engine.submit(&Submission { programs: &[&program], ..Submission::default() }).expect("a submission");
+    let dispatches = vec![Dispatch::new(kernel, bindings, grid).constants(constants)];
+    let program = engine.prepare(Program::of("gather", dispatches)).expect("a program");
+    engine.submit(&Submission::of(&[&program])).expect("a submission");
     engine.read(&out.all()).expect("rows")
 }

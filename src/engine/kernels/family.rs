@@ -56,6 +56,7 @@ pub(super) struct Word {
 }
 
 /// A member of a family: what a dispatch runs.
+#[non_exhaustive]
 pub struct Kernel {
     /// Its family's name and, after a dot, the words of its flags. Its label in a trace.
     pub name: &'static str,

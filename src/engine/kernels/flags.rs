@@ -5,6 +5,7 @@ use std::ops::BitOr;
 
 /// A word of a kernel's name and, in capitals, of its shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flag {
     /// The activation of the result is written too.
     Activated,

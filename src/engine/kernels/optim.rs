@@ -4,8 +4,9 @@ use super::call::Call;
 use super::family::Access::{Clock, Read, ReadShared, ReadWrite, Uniform};
 use super::family::{Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, Halves, Params16, SingleGrads, SingleParams};
+use crate::engine::forms::fast;
+use crate::twin;
 use crate::twin::shared::Stored;
-use crate::{fast, twin};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// Partial norms: work list, control, gradients, segment, tensors.

@@ -21,6 +21,7 @@ pub(super) use backward::Backward;
 pub use batch::Batch;
 pub use graph::Graph;
 pub use pass::Pass;
+#[doc(hidden)]
 pub use sample::{Input, Sample};
 pub use value::Value;
 pub(super) use value::{Form, Home, Nodes};

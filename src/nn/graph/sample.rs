@@ -19,6 +19,7 @@ pub struct Sample {
 
 /// An input of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Input {
     /// So many rows of so many numbers.
     Rows(usize, usize),

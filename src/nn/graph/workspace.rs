@@ -3,14 +3,16 @@
 use super::batch::Batch;
 use super::pass::Pass;
 use super::value::{Form, Home, Node, Value};
-use crate::engine::layout::Metrics;
+use crate::engine::layout::{IGNORED, Metrics};
 use crate::engine::{Buffer, Dispatch, Engine, Range};
 use crate::nn::ops::Operate;
 use crate::nn::{Error, Parameter, vector};
+use crate::setters::setters;
 use std::collections::HashMap;
 
 /// What is made of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LossOptions {
     /// A row with this label does not count.
     pub ignore: u32,
@@ -18,6 +20,19 @@ pub struct LossOptions {
     pub smoothing: f32,
     /// Of dropout.
     pub seed: u32,
+}
+
+impl LossOptions {
+    /// Every label counts but [`IGNORED`], without smoothing; the seed is that of dropout.
+    pub const fn new(seed: u32) -> LossOptions {
+        LossOptions { ignore: IGNORED, smoothing: 0.0, seed }
+    }
+
+    setters! {
+        ignore: u32,
+        smoothing: f32,
+        seed: u32,
+    }
 }
 
 /// A pass on its memory.

@@ -6,9 +6,11 @@ use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
 use crate::nn::{Activation, Error};
 use crate::params::Param;
+use crate::setters::setters;
 
 /// An encoder in BERT's shape, with Hugging Face's names.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Bert {
     /// Its sizes.
     pub sizes: TransformerSizes,
@@ -22,6 +24,7 @@ pub struct Bert {
 
 /// What stands for a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pooling {
     /// The first token, through a dense layer and tanh, as in BERT.
     First,
@@ -34,6 +37,18 @@ const POSITIONS: &str = "embeddings.position_embeddings.weight";
 const TYPES: &str = "embeddings.token_type_embeddings.weight";
 
 impl Bert {
+    /// An encoder of these sizes, with two token types and the mean over tokens below its classes.
+    pub fn new(sizes: TransformerSizes, classes: usize) -> Bert {
+        Bert { sizes, types: 2, classes, pooling: Pooling::Mean }
+    }
+
+    setters! {
+        sizes: TransformerSizes,
+        types: usize,
+        classes: usize,
+        pooling: Pooling,
+    }
+
     /// An encoder by preset, with two token types and the mean over tokens below its classes: `tiny`, `small` or `base`
     /// (BERT's sizes), without dropout.
     ///

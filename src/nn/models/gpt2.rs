@@ -5,9 +5,11 @@ use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
 use crate::nn::{Activation, Error};
 use crate::params::Param;
+use crate::setters::setters;
 
 /// A decoder in GPT-2's shape, with Hugging Face's names.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gpt2 {
     /// Its sizes.
     pub sizes: TransformerSizes,
@@ -20,6 +22,16 @@ const POSITIONS: &str = "transformer.wpe.weight";
 const HEAD: &str = "lm_head.weight";
 
 impl Gpt2 {
+    /// A decoder of these sizes, tied.
+    pub fn new(sizes: TransformerSizes) -> Gpt2 {
+        Gpt2 { sizes, tied: true }
+    }
+
+    setters! {
+        sizes: TransformerSizes,
+        tied: bool,
+    }
+
     /// A decoder by preset: `tiny`, `small` or `base` (GPT-2's sizes), tied, without dropout.
     ///
     /// # Errors

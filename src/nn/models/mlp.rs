@@ -7,6 +7,7 @@ use crate::params::Param;
 
 /// An MLP by its sizes. Parameters are `layers.0.weight` (outputs by inputs), `layers.0.bias` (outputs), `layers.1.weight`, …
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Mlp {
     /// Inputs, hidden layers, classes.
     pub sizes: Vec<usize>,

@@ -2,9 +2,11 @@
 
 use crate::nn::{Activation, Error, init};
 use crate::params::Param;
+use crate::setters::setters;
 
 /// TransformerSizes of a transformer.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TransformerSizes {
     /// Blocks.
     pub layers: usize,
@@ -33,6 +35,34 @@ const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6,
 const DEVIATION: f32 = 0.02;
 
 impl TransformerSizes {
+    /// Layers, heads and width; tokens that there are, and the longest sequence. The feed-forward half is four times as wide,
+    /// with GELU; norms add 1e-5, and there is no dropout.
+    pub fn new([layers, heads, hidden]: [usize; 3], vocab: usize, context: usize) -> TransformerSizes {
+        TransformerSizes {
+            layers,
+            heads,
+            hidden,
+            intermediate: hidden.saturating_mul(4),
+            vocab,
+            context,
+            activation: Activation::Gelu,
+            norm_eps: 1e-5,
+            dropout: 0.0,
+        }
+    }
+
+    setters! {
+        layers: usize,
+        heads: usize,
+        hidden: usize,
+        intermediate: usize,
+        vocab: usize,
+        context: usize,
+        activation: Activation,
+        norm_eps: f32,
+        dropout: f32,
+    }
+
     /// TransformerSizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
     ///
     /// # Errors
@@ -44,9 +74,8 @@ impl TransformerSizes {
         (activation, norm_eps): (Activation, f32),
     ) -> Result<TransformerSizes, Error> {
         let known = PRESETS.iter().find(|(name, _)| *name == preset);
-        let (_, [layers, heads, hidden]) = *known.ok_or_else(|| Error::UnknownPreset { name: preset.to_owned() })?;
-        let intermediate = 4 * hidden;
-        Ok(TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout: 0.0 })
+        let (_, shape) = *known.ok_or_else(|| Error::UnknownPreset { name: preset.to_owned() })?;
+        Ok(TransformerSizes::new(shape, vocab, context).activation(activation).norm_eps(norm_eps))
     }
 
     /// Checks them.

@@ -9,6 +9,7 @@ use crate::nn::graph::{Backward, Graph, Placing, Sample, Value};
 
 /// An activation between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// max(z, 0).
     Relu,

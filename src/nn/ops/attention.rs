@@ -8,9 +8,11 @@ use crate::engine::kernels::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_
 use crate::engine::{Dispatch, Engine, Range, Tiling, count, counted, layout, row_of};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
+use crate::setters::setters;
 
 /// The heads of an attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Heads {
     /// How many; they divide the width.
     pub count: usize,
@@ -20,6 +22,19 @@ pub struct Heads {
     pub dropout: f32,
     /// Tells the dropout of this attention from that of every other of the model.
     pub stream: u32,
+}
+
+impl Heads {
+    /// So many heads, without dropout.
+    pub const fn new(count: usize, sight: Sight) -> Heads {
+        Heads { count, sight, dropout: 0.0, stream: 0 }
+    }
+
+    setters! {
+        sight: Sight,
+        dropout: f32,
+        stream: u32,
+    }
 }
 
 /// out = softmax(scale q kᵀ) v of each head.
@@ -173,6 +188,7 @@ pub(super) fn samples() -> Vec<Sample> {
 
 /// Which keys a query sees of those that the mask lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sight {
     /// All.
     Both,

@@ -11,6 +11,7 @@ use crate::nn::{Error, Parameter};
 
 /// A table of a model: its parameter, and how many entries it has.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Table {
     /// The parameter's name.
     pub parameter: String,

@@ -215,6 +215,7 @@ pub(super) fn samples() -> Vec<Sample> {
 
 /// Folded into a linear layer, so that its result is not read and written once more.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum After {
     /// Nothing.
     Nothing,

@@ -175,6 +175,7 @@ operations! {
 }
 
 /// A layer of an encoder at the sizes of training, with nearly every operation in it: so many sequences of so many tokens.
+#[doc(hidden)]
 pub fn sample_at_size([sequences, tokens]: [usize; 2]) -> Sample {
     const WIDTH: usize = 384;
     let network = |graph: &mut Graph| {
@@ -202,6 +203,7 @@ pub fn sample_at_size([sequences, tokens]: [usize; 2]) -> Sample {
 
 /// Small networks, in which every operation is tried at sizes that fill nothing evenly, and at those at which drivers have
 /// gone wrong.
+#[doc(hidden)]
 pub fn samples() -> Vec<Sample> {
     let all = [
         linear::samples(),

@@ -1,9 +1,11 @@
 //! What holds for the whole optimizer.
 
 use crate::optim::Clip;
+use crate::setters::setters;
 
 /// What holds for the whole optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// How gradients are clipped, where the groups' rows have no [`clip_norm`](crate::params::Row::clip_norm) of their own: a
     /// clip norm in the rows turns clipping by the 2-norm on, or takes the place of [`Clip::Norm`]'s.
@@ -26,5 +28,16 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, throttle: true, seed: 0 }
+    }
+}
+
+impl Settings {
+    setters! {
+        clip: Clip,
+        guard: bool,
+        horizon_steps: u32,
+        page_bytes: impl Into<Option<u64>>,
+        throttle: bool,
+        seed: u32,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps that are ready to go into a submission; see [`Optimizer::next`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Next<'a> {
     /// The table, where it is new, to be written before the program.
     pub uploads: Vec<Upload>,

@@ -9,13 +9,14 @@ use super::inputs::INPUTS;
 use super::sets::split;
 use super::weights::{Kept, Values, Weights};
 use super::{Error, Inputs, RunFile, Source, Unknown};
-use crate::data::{self, DataSet, UnknownCharacters, Vocabulary};
+use crate::data::{DataSet, Embedded, UnknownCharacters, Vocabulary};
 use crate::nn::Network;
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
 
 /// A task and what belongs to it.
+#[non_exhaustive]
 pub struct Material {
     /// Model and data.
     pub task: Box<dyn Task>,
@@ -66,8 +67,10 @@ impl Material {
 
     fn read_with(reader: Reader<'_>) -> Result<Material, Error> {
         match &reader.run.data.source {
-            Source::Embedded("digits") => reader.rows(Path::new("digits"), (data::digits()?, None), Inputs::default()),
-            Source::Embedded(name) => reader.text(if *name == "kjv" { data::kjv() } else { data::glosses() }, false),
+            Source::Embedded(Embedded::Rows(name, rows)) => {
+                reader.rows(Path::new(name), (rows()?, None), Inputs::default())
+            }
+            Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
             Source::LabelledTexts { train, text, label, classes } => {
                 reader.labelled_texts(train, [text, label], classes)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// A function of a scheduler's count n.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Factor {
     /// c.
     Constant(f64),

@@ -81,6 +81,7 @@ pub trait Scheduler: Send + Sync + std::fmt::Debug {
 
 /// A time, on one of two clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum At {
     /// An epoch.
     Epoch(f64),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The state that moves. Together with the groups it continues exactly where it was saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct State {
     /// The class's own count: `last_epoch`, `_num_updates`, or the last t.
     #[serde(with = "exact::number")]
@@ -19,6 +20,7 @@ pub struct State {
 
 /// What only some classes remember.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Memory {
     /// Nothing: the count and the groups are enough.
     Nothing,
@@ -51,6 +53,7 @@ pub enum Memory {
 
 /// What transformers' GreedyLR remembers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GreedyMemory {
     /// The best metric.
     #[serde(with = "exact::number")]

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A value as Python would see it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// A float.
     Number(f64),

@@ -8,6 +8,7 @@ use crate::schedule::law::Better;
 
 /// The section `checkpoint`: which validation is the best, and how many checkpoints stay.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CheckpointSpec {
     /// The metric; early stopping's where it is not said.
     pub monitor: String,

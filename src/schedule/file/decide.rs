@@ -5,6 +5,7 @@ use crate::schedule::Error;
 
 /// When an evaluation decides: whether a phase or the run ends, and whether rates move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decide {
     /// Before the next step, as finetuning-scheduler has it. A trainer waits for its metrics.
     #[default]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The section `early_stopping`, with the names and rules of Lightning's `EarlyStopping`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct EarlyStopping {
     /// The metric.
     pub monitor: String,

@@ -5,6 +5,7 @@ use crate::schedule::Error;
 
 /// When to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Evaluate {
     /// After every so many epochs.
     Epochs(u64),

@@ -8,6 +8,7 @@ use crate::schedule::Error;
 
 /// The section `finetuning`, with the names and defaults of finetuning-scheduler.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Finetuning {
     /// The rate of a phase that names none. `None`: a tenth of the optimizer's.
     pub base_max_lr: Option<f64>,

@@ -11,6 +11,7 @@ const NAME: &str = "lr scaling";
 /// How learning rates follow the rows of a step, those of all its micro-batches together; B / base in timm's words
 /// (`lr_base`, `lr_base_size` and `lr_base_scale` of its `train.py`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LrScaling {
     /// They do not.
     #[default]

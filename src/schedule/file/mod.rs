@@ -27,6 +27,6 @@ pub(super) mod run_words;
 mod scalar;
 pub(crate) mod section;
 mod shown;
-pub(super) mod spec;
+pub(crate) mod spec;
 mod spec_laws;
 pub(crate) mod yaml;

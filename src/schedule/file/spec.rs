@@ -52,6 +52,7 @@ pub struct Spec {
 
 /// What a schedule says about phases.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Phases {
     /// Nothing: everything trains from the start.
     Everything,

@@ -41,6 +41,7 @@ fn mode(section: &mut Section) -> Result<Mode, Error> {
 
 /// How the height changes from cycle to cycle.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Mode {
     /// It stays.
     Triangular,

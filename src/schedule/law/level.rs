@@ -12,6 +12,7 @@ pub(super) const MIN: LevelKeys = ["min", "min_ratio"];
 
 /// Where a law starts or ends, for a group whose base value is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Level {
     /// A share of the group's base value, in [0, 1].
     Ratio(f64),

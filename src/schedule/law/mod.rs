@@ -32,7 +32,7 @@
 //!     }
 //! }
 //!
-//! let groups = [Row { lr: 1.0, weight_decay: 0.01, ..Row::default() }, Row { lr: 0.5, ..Row::default() }];
+//! let groups = [Row::adamw(1.0).weight_decay(0.01), Row::adamw(0.5)];
 //! let laws = [
 //!     FieldLaw::new(Field::Lr, Milestones { gamma: 0.1, epochs: vec![2, 4], steps_per_epoch: 10 }),
 //!     FieldLaw::new(Field::WeightDecay, Grow { gamma: 2.0, every: 20 }),

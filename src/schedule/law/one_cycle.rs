@@ -32,6 +32,7 @@ fn read(file: &mut Reading) -> Result<Build, Error> {
 
 /// The curve between two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Anneal {
     /// Half a cosine.
     Cos,

@@ -44,6 +44,7 @@ fn read(file: &mut Reading) -> Result<Build, Error> {
 
 /// By how much it has to be better.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Threshold {
     /// By this share of the best one's size.
     Relative(f64),

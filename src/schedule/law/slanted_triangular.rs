@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words::new(NAME, &[&["cut_fraction", "ratio", "f
 
 /// How steep the fall is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Slope {
     /// It reaches the lowest value at the end of the run.
     Exact,

@@ -26,6 +26,7 @@ pub struct Stepper<L> {
 /// What a [`Stepper`] remembers: the count alone, since a law has no state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct StepperState {
     /// Steps made.
     pub count: u64,

@@ -6,6 +6,7 @@ use crate::schedule::Error;
 use std::fmt;
 
 /// A law on a field, of one group or of all.
+#[non_exhaustive]
 pub struct FieldLaw {
     /// The field that it moves.
     pub field: Field,

@@ -12,6 +12,7 @@ pub(in crate::schedule) const WARMUP_START: LevelKeys = ["warmup_start", "warmup
 
 /// The curve of a rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rise {
     /// A straight line.
     Linear,

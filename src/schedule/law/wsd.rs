@@ -43,6 +43,7 @@ fn too_late(error: Error, over: &Over) -> Error {
 
 /// The curve of a decay, q from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decay {
     /// min + (base − min)(1 − √q).
     Sqrt,
@@ -56,6 +57,7 @@ pub enum Decay {
 
 /// What a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Rising.
     WarmUp,
@@ -69,6 +71,7 @@ pub enum Phase {
 
 /// Where a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PhaseInfo {
     /// The phase.
     pub phase: Phase,

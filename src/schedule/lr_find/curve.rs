@@ -27,6 +27,7 @@ pub struct Point {
 
 /// Why a sweep is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// All its rates have been tried.
     Done,

@@ -8,7 +8,7 @@
 //! ```
 //! use gradus::schedule::lr_find::{Curve, Rule, Sweep};
 //!
-//! let sweep = Sweep { start: 1e-4, end: 1.0, num: 40, beta: 0.5, ..Sweep::default() };
+//! let sweep = Sweep::default().start(1e-4).end(1.0).num(40).beta(0.5);
 //! let mut curve = Curve::new(&sweep)?;
 //! while !curve.is_over() {
 //!     let lr = sweep.rate(curve.points().len() as u32);

@@ -4,6 +4,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A way to pick a rate from a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rule {
     /// The rate at which the loss falls most steeply, by the slopes of `numpy.gradient`; the first of equals. Where it
     /// falls nowhere, that at which it rises least. `None` with fewer than two points.
@@ -26,6 +27,7 @@ pub enum Rule {
 
 /// Along what a slope is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Axis {
     /// Steps.
     Index,
@@ -37,6 +39,7 @@ pub enum Axis {
 
 /// A rate that a rule has picked.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Suggestion {
     /// The point of the curve that it goes by, from 0.
     pub index: usize,

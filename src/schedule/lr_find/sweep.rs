@@ -2,6 +2,7 @@
 
 use crate::params::Field;
 use crate::schedule::Error;
+use crate::setters::setters;
 
 /// Names under which Python users know [`Form::Lightning`].
 const LIGHTNING: [&str; 2] =
@@ -9,6 +10,7 @@ const LIGHTNING: [&str; 2] =
 
 /// A range test: its rates, how its losses are smoothed, and when it stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sweep {
     /// Whose numbers it gives.
     pub form: Form,
@@ -28,6 +30,7 @@ pub struct Sweep {
 
 /// Whose numbers a sweep gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Form {
     /// The formula's.
     Formula,
@@ -60,6 +63,16 @@ impl Default for Sweep {
 }
 
 impl Sweep {
+    setters! {
+        form: Form,
+        scale: Scale,
+        start: f64,
+        end: f64,
+        num: u32,
+        beta: f64,
+        stop_factor: impl Into<Option<f64>>,
+    }
+
     /// The defaults of `lightning.pytorch.tuner.Tuner.lr_find`, or of the callback `LearningRateFinder`, which runs it.
     /// There `start`, `end`, `num` and `stop_factor` are called `min_lr`, `max_lr`, `num_training` (in the callback
     /// `num_training_steps`) and `early_stop_threshold`; `beta` is fixed.

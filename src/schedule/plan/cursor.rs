@@ -107,6 +107,7 @@ pub(super) struct Best {
 
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BestAt {
     /// Steps done then.
     pub step: u64,
@@ -118,6 +119,7 @@ pub struct BestAt {
 
 /// What early stopping counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PatienceAt {
     /// Validations since the best.
     pub wait: u64,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// A decay, by the steps that are done when it begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DecayAt {
     /// Before its first step.
     pub start: u64,
@@ -17,6 +18,7 @@ pub struct DecayAt {
 
 /// Where a run stands in such a law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct WsdAt {
     /// The decay that comes next, or is under way, from 1; the last one where all are over.
     pub decay: usize,

@@ -20,6 +20,7 @@ pub enum Reason {
 /// A phase that begins, and what the trainer has to do: go back to the best copy, thaw, and take the plan's
 /// [`groups`](Plan::groups).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transition {
     /// The phase that ends.
     pub from: usize,

@@ -8,6 +8,7 @@ use crate::schedule::law::{Better, PlateauState};
 
 /// What a validation decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// It is the best so far: where the plan [restores the best](Plan::restores_best), keep a copy now.
     pub is_best: bool,

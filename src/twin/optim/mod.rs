@@ -11,6 +11,7 @@ mod resize;
 mod sgd;
 mod swap;
 
+#[cfg(feature = "cpu")]
 pub(crate) use adamw::Stretch;
 pub use adamw::adamw;
 pub use adamw_int8::adamw_int8;

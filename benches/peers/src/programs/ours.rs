@@ -3,9 +3,9 @@
 use super::Steps;
 use crate::Failure;
 use crate::workload::{self, Group, Mlp, Model, Tensor, Transformer, Work, names, product, reals};
-use gradus::engine::layout::{IGNORED, Metrics};
+use gradus::engine::layout::Metrics;
 use gradus::engine::{AdapterChoice, Engine, Prepared, Program, Range, Submission};
-use gradus::nn::models::{self, Bert, Gpt2, Pooling, TransformerSizes};
+use gradus::nn::models::{self, Bert, Gpt2, TransformerSizes};
 use gradus::nn::{self, Activation, Batch, LossOptions, Network};
 use gradus::optim::{Next, Optimizer, Parameters, Settings};
 use gradus::params::{self, Param, Row};
@@ -40,7 +40,7 @@ pub fn open(choice: &AdapterChoice, work: &Work) -> Result<Box<dyn Steps>, Failu
 
 /// The parameters of group number `place`, and what the update knows of them.
 fn group(place: usize, Group { rate, decay }: Group, params: impl IntoIterator<Item = String>) -> params::Group {
-    params::Group::new(place.to_string(), Row { lr: rate, weight_decay: decay, ..Row::default() }, params)
+    params::Group::new(place.to_string(), Row::adamw(rate).weight_decay(decay), params)
 }
 
 /// Parameters with these values, and an optimizer over them in one group.
@@ -70,20 +70,10 @@ impl Ours {
 
     fn transformer(engine: Engine, work: &Transformer, groups: &[Group]) -> Result<Ours, Failure> {
         let Transformer { causal, layers, hidden, heads, vocabulary, positions, types, outputs, .. } = *work;
-        let sizes = TransformerSizes {
-            layers,
-            heads,
-            hidden,
-            intermediate: 4 * hidden,
-            vocab: vocabulary,
-            context: positions,
-            activation: Activation::Gelu,
-            norm_eps: 1e-5,
-            dropout: 0.0,
-        };
+        let sizes = TransformerSizes::new([layers, heads, hidden], vocabulary, positions);
         let model: nn::Model = match causal {
-            true => Gpt2 { sizes, tied: false }.into(),
-            false => Bert { sizes, types, classes: outputs, pooling: Pooling::Mean }.into(),
+            true => Gpt2::new(sizes).tied(false).into(),
+            false => Bert::new(sizes, outputs).types(types).into(),
         };
         let batch = sequences(&engine, work)?;
         Ours::training(engine, &model, &batch, groups)
@@ -93,11 +83,11 @@ impl Ours {
     fn training(engine: Engine, model: &nn::Model, batch: &Batch, groups: &[Group]) -> Result<Ours, Failure> {
         let (parameters, optimizer) = trained(&engine, &model.params(), model.initial(1), groups)?;
         let space = model.training(batch.examples, batch.context, |_| true)?.allocate(&engine)?;
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: 1 };
+        let loss = LossOptions::new(1);
         let parameter = |name: &str| parameters.place(name).map_err(Failure::from);
         let gradient = |name: &str| Ok(Some(optimizer.gradient(name)?));
         let dispatches = space.dispatches(batch, loss, parameter, gradient, false)?;
-        let pass = Some(engine.prepare(Program { label: "pass".to_owned(), dispatches })?);
+        let pass = Some(engine.prepare(Program::of("pass", dispatches))?);
         Ok(Ours { engine, parameters, optimizer, pass, loss: Loss::Counted(space.metrics[0].all()) })
     }
 
@@ -160,7 +150,7 @@ impl Steps for Ours {
     fn step(&mut self) -> Result<(), Failure> {
         let Next { uploads, program, slot, .. } = self.optimizer.next(None)?;
         let programs: Vec<_> = self.pass.iter().chain([program]).collect();
-        self.engine.submit(&Submission { uploads, programs: &programs, slot, ..Submission::default() })?;
+        self.engine.submit(&Submission::of(&programs).uploads(uploads).slot(slot))?;
         Ok(self.engine.wait()?)
     }
 

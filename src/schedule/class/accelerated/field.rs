@@ -6,6 +6,7 @@ use super::{At, Error, Fault, Group, Memory, Scheduler, State};
 
 /// What a law says about a step.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Update {
     /// The groups keep their values.
     Keep,

@@ -1,9 +1,9 @@
 //! Handwritten digits: 1,797 pictures of 8 × 8 pixels (Alpaydin & Kaynak 1998; see `data/digits/README.md`).
 
-use super::{DataSet, Error};
+use crate::data::{DataSet, Error};
 
 const PIXELS: usize = 64;
-const RECORDS: &[u8] = include_bytes!("../../data/digits/digits.u8");
+const RECORDS: &[u8] = include_bytes!("../../../data/digits/digits.u8");
 
 /// The digits, pixels scaled to 0 … 1.
 ///
