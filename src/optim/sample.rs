@@ -252,8 +252,9 @@ impl Sample {
         let [values, gradients] = [self.precision.values(), self.precision.gradients()].map(bytes);
         let (values, gradients) = match self.place {
             Place::Packed => {
-                let mut values = self.place.ranges(engine, "packed", &[values, gradients].concat())?;
-                let gradients = values.split_off(params.len());
+                // The last value shares its vec4 with nothing.
+                let mut values = self.place.ranges(engine, "packed", &[&values[..], &[16], &gradients].concat())?;
+                let gradients = values.split_off(params.len() + 1);
                 (values, gradients)
             }
             Place::Loose => {
