@@ -223,7 +223,7 @@ impl<'a> Demo<'a> {
         let schedule = ("the demo's own schedule".to_owned(), PRETRAIN.to_owned());
         let (trainer, _) = self.train("pretraining", &task, &schedule, *pretrain, seed)?;
         if let Some(file) = file {
-            files::replace(&file, &trainer.parameters().save()?)?;
+            files::replace(&file, &trainer.parameters().read_file()?)?;
         }
         self.values(trainer.parameters())
     }
@@ -268,7 +268,7 @@ impl<'a> Demo<'a> {
     }
 
     fn values(&self, parameters: &Parameters) -> anyhow::Result<Values> {
-        let values = |param: Param| Ok((parameters.download(&param.name)?, param.name));
+        let values = |param: Param| Ok((parameters.read(&param.name)?, param.name));
         self.model.params().into_iter().map(values).map(|both| both.map(|(values, name)| (name, values))).collect()
     }
 

@@ -34,7 +34,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::Swapped`]; from the device.
-    pub fn save_state(&self) -> Result<Vec<u8>, Error> {
+    pub fn read_state(&self) -> Result<Vec<u8>, Error> {
         self.refuse_swapped()?;
         let records = self.records()?;
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();

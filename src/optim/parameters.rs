@@ -126,7 +126,7 @@ impl Parameters {
     ///
     /// # Errors
     /// An unknown name, or a lost device.
-    pub fn download(&self, name: &str) -> Result<Vec<f32>, Error> {
+    pub fn read(&self, name: &str) -> Result<Vec<f32>, Error> {
         let index = self.index(name)?;
         let stream = self.stream(index);
         Ok(stream.widened(&download_all(&self.engine, &[stream])?.remove(0)))
@@ -155,7 +155,7 @@ impl Parameters {
     ///
     /// # Errors
     /// From the device.
-    pub fn save(&self) -> Result<Vec<u8>, Error> {
+    pub fn read_file(&self) -> Result<Vec<u8>, Error> {
         let streams: Vec<Stream<'_>> = (0..self.params.len()).map(|param| self.stream(param)).collect();
         let values = download_all(&self.engine, &streams)?;
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());

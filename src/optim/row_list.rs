@@ -19,7 +19,8 @@ const SPAN_WORDS: u64 = 4096;
 pub enum RowList<'a> {
     /// In host memory: an index past the rows is refused at once.
     Host(&'a [u32]),
-    /// On the device, where no host has to see it. An index past the rows is taken for [`RowList::ZERO`], and told by
+    /// On the device, where no host has to see it: `u32`s, as many as the new shape has rows; what is behind them is not read.
+    /// An index past the rows is taken for [`RowList::ZERO`], and told by
     /// [`Optimizer::stats`](super::Optimizer::stats) when a later report arrives, as
     /// [`Error::LostRows`](super::Error::LostRows).
     Device(&'a Range),
@@ -31,16 +32,16 @@ impl RowList<'_> {
     /// Added to an index: the row's moments and its average begin at zero.
     pub const FRESH: u32 = FRESH_BIT;
 
-    /// How many rows there will be.
-    pub fn rows(&self) -> u64 {
-        match self {
-            RowList::Host(rows) => rows.len() as u64,
-            RowList::Device(range) => range.bytes / 4,
+    /// Whether it has so many entries, and what the host can see of it goes with a parameter as it is.
+    pub(crate) fn check(&self, param: &Param, new_rows: usize) -> Result<(), Error> {
+        let (fits, entries) = match self {
+            RowList::Host(rows) => (rows.len() == new_rows, rows.len()),
+            RowList::Device(range) => (range.bytes / 4 >= new_rows as u64, (range.bytes / 4) as usize),
+        };
+        if !fits {
+            let reason = format!("its new shape has {new_rows} rows, and the list {entries}");
+            return Err(Error::Unsuited { param: param.name.clone(), reason });
         }
-    }
-
-    /// Whether what the host can see of it goes with a parameter.
-    pub(crate) fn check(&self, param: &Param) -> Result<(), Error> {
         let rows = param.shape.first().copied().unwrap_or(1);
         let RowList::Host(list) = self else { return Ok(()) };
         let is_past = |index: &u32| *index != RowList::ZERO && (index & !RowList::FRESH) as usize >= rows;

@@ -53,7 +53,7 @@ impl Trainer {
     /// From the device.
     pub fn stand_as(&mut self, other: &Trainer) -> Result<(), Error> {
         self.cursor = other.cursor.clone();
-        self.parameters.load(&other.parameters.save()?)?;
+        self.parameters.load(&other.parameters.read_file()?)?;
         let groups = self.plan.groups(&self.cursor)?;
         self.optimizer = Optimizer::new(&self.engine, &self.parameters, &groups, self.config.settings)?;
         self.optimizer.go_to_step(self.cursor.step())?;

@@ -83,7 +83,7 @@ impl Trainer {
         self.settle(&mut tell)?;
         let metrics = self.engine.read(&self.metrics())?;
         let saved = self.saved(self.skipped_steps()?, metrics);
-        let now = Unwritten { saved, model: self.parameters.save()?, optimizer: self.optimizer.save_state()? };
+        let now = Unwritten { saved, model: self.parameters.read_file()?, optimizer: self.optimizer.read_state()? };
         tell(&Event::CheckpointAhead);
         // It has been told that it could not be written.
         let _ = self.write_unwritten_best(&mut tell);

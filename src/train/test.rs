@@ -113,10 +113,10 @@ impl Testing {
 /// The parameters that tests see, as a safetensors file.
 pub(super) fn tested(parameters: &Parameters, optimizer: &mut Optimizer) -> Result<Vec<u8>, Error> {
     if optimizer.swap()?.is_none() {
-        return Ok(parameters.save()?);
+        return Ok(parameters.read_file()?);
     }
     optimizer.swap_averages()?;
-    let saved = parameters.save();
+    let saved = parameters.read_file();
     optimizer.swap_averages()?;
     Ok(saved?)
 }

@@ -64,12 +64,12 @@ fn train(optimizer: &mut Optimizer, seeds: std::ops::Range<u32>) {
 }
 
 fn values(parameters: &Parameters) -> BTreeMap<String, Vec<f32>> {
-    model().into_iter().map(|param| (param.name.clone(), parameters.download(&param.name).expect("values"))).collect()
+    model().into_iter().map(|param| (param.name.clone(), parameters.read(&param.name).expect("values"))).collect()
 }
 
 /// The averages that there are.
 fn averages(optimizer: &Optimizer) -> BTreeMap<String, Vec<f32>> {
-    let file = optimizer.save_state().expect("state");
+    let file = optimizer.read_state().expect("state");
     let file = SafeTensors::deserialize(&file).expect("a file");
     let average = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
         Some((name.strip_suffix(".ema")?.to_owned(), bytemuck::pod_collect_to_vec(view.data())))
@@ -165,7 +165,7 @@ fn a_swap_is_there_and_back_to_the_bit() {
                 optimizer.step().expect_err("an error"),
                 optimizer.thaw("late").expect_err("an error"),
                 optimizer.freeze("plain", Refreeze::KeepState).expect_err("an error"),
-                optimizer.save_state().map(|_| ()).expect_err("an error"),
+                optimizer.read_state().map(|_| ()).expect_err("an error"),
                 optimizer.load_state(&[]).expect_err("an error"),
                 optimizer.add_groups(&[]).expect_err("an error"),
                 best.keep(&optimizer).expect_err("an error"),
@@ -259,17 +259,20 @@ fn files_hold_it() {
         let parameters = filled(&engine);
         let mut optimizer = made(&engine, &parameters, Settings::default());
         train(&mut optimizer, 0..3);
-        let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let (saved, state) = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
         train(&mut optimizer, 3..6);
-        let straight = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let straight = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
 
         let resumed = filled(&engine);
         resumed.load(&saved).expect("a file");
         let mut optimizer = made(&engine, &resumed, Settings::default());
         optimizer.load_state(&state).expect("state");
-        assert!(optimizer.save_state().expect("state") == state, "a state read back is the state");
+        assert!(optimizer.read_state().expect("state") == state, "a state read back is the state");
         train(&mut optimizer, 3..6);
-        assert!((resumed.save().expect("a file"), optimizer.save_state().expect("state")) == straight, "and goes on");
+        assert!(
+            (resumed.read_file().expect("a file"), optimizer.read_state().expect("state")) == straight,
+            "and goes on"
+        );
 
         // Without an average in the file it begins at the next step; the average of a group that keeps none is refused.
         let whole = SafeTensors::deserialize(&state).expect("a file");
@@ -339,7 +342,7 @@ fn evaluations_test_the_average() {
             let plan = |params: gradus::schedule::ModelParams<'_>, epochs| Plan::new(&spec, params, epochs);
             Trainer::new(&engine, &task, config, plan).expect("a trainer")
         };
-        let bits = |trainer: &Trainer| trainer.parameters().save().expect("a file");
+        let bits = |trainer: &Trainer| trainer.parameters().read_file().expect("a file");
         let (mut plain, mut averaged) = (trainer(""), trainer(", ema_decay: 0.9"));
         for trainer in [&mut plain, &mut averaged] {
             for _ in 0..40 {
@@ -351,7 +354,7 @@ fn evaluations_test_the_average() {
         assert_ne!(one.val_loss, other.val_loss);
 
         // The same figures from the averages as a model's parameters.
-        let state = averaged.optimizer().save_state().expect("state");
+        let state = averaged.optimizer().read_state().expect("state");
         let state = SafeTensors::deserialize(&state).expect("a file");
         for name in plain.parameters().params().iter().map(|param| &param.name) {
             let view = state.tensor(&format!("{name}.ema")).expect("an average");

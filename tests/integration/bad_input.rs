@@ -217,5 +217,5 @@ fn a_parameter_over_a_page_cannot_be_bound_whole() {
         "buffer \"big\" of 40000 bytes is over the device's limit of 16384 bytes"
     );
     parameters.upload("big", &noise(1, 10_000)).expect("it is there all the same");
-    assert_eq!(parameters.download("big").expect("values"), noise(1, 10_000));
+    assert_eq!(parameters.read("big").expect("values"), noise(1, 10_000));
 }

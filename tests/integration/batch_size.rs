@@ -174,7 +174,7 @@ fn a_search_leaves_a_run_as_it_was() {
     };
     let values = |trainer: &Trainer| -> Vec<u32> {
         let parameters = trainer.parameters();
-        let value = |param: &Param| parameters.download(&param.name).expect("values");
+        let value = |param: &Param| parameters.read(&param.name).expect("values");
         parameters.params().iter().flat_map(value).map(f32::to_bits).collect()
     };
     for engine in engines() {
@@ -189,8 +189,8 @@ fn a_search_leaves_a_run_as_it_was() {
         }
         assert!(values(&run) == values(&searched), "on {}", engine.name());
         assert_eq!(
-            run.optimizer().applied_counts().expect("counts"),
-            searched.optimizer().applied_counts().expect("them")
+            run.optimizer().read_applied_counts().expect("counts"),
+            searched.optimizer().read_applied_counts().expect("them")
         );
     }
 }

@@ -61,7 +61,7 @@ fn train(optimizer: &mut Optimizer, seeds: std::ops::Range<u32>) {
 /// Everything that a restore puts back: parameters, and the state with its counts.
 fn all(parameters: &Parameters, optimizer: &Optimizer) -> BTreeMap<String, Vec<u8>> {
     let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for file in [parameters.save().expect("a file"), optimizer.save_state().expect("state")] {
+    for file in [parameters.read_file().expect("a file"), optimizer.read_state().expect("state")] {
         for (name, view) in safetensors::SafeTensors::deserialize(&file).expect("a file").tensors() {
             found.insert(name, view.data().to_vec());
         }
@@ -161,7 +161,7 @@ fn another_rule_takes_the_parameters_alone() {
         let restored = all(&parameters, &sgd);
         assert!(kept["weight"] == restored["weight"] && kept["bias"] == restored["bias"]);
         assert!(!restored.contains_key("weight.momentum_buffer"), "no buffer, as before the first step");
-        assert_eq!(sgd.applied_counts().expect("counts")["weight"], 0);
+        assert_eq!(sgd.read_applied_counts().expect("counts")["weight"], 0);
         // From here on the copy is one of sgd; what was about to thaw is still in it.
         best.extend(&sgd, &["late"]).expect("an extension");
         train(&mut sgd, 5..6);
@@ -186,7 +186,7 @@ fn dropped_state_stays_dropped() {
         // Dropped after it was kept: values come back, and nothing is counted while there are no moments.
         optimizer.freeze("late", Refreeze::DropState).expect("a group");
         best.restore(&mut optimizer).expect("it goes back");
-        assert_eq!(optimizer.applied_counts().expect("counts")["late"], 0);
+        assert_eq!(optimizer.read_applied_counts().expect("counts")["late"], 0);
         // Dropped before it was kept again: the moments of the first time are gone.
         best.keep(&optimizer).expect("a copy");
         optimizer.thaw("late").expect("a group");
@@ -219,11 +219,11 @@ fn a_callers_buffers_are_kept_too() {
         let mut best = Best::new(EVERYTHING);
         optimizer.step().expect("a step");
         best.keep(&optimizer).expect("a copy");
-        let (kept, state): (Vec<Vec<u32>>, _) = (read(), optimizer.save_state().expect("state"));
+        let (kept, state): (Vec<Vec<u32>>, _) = (read(), optimizer.read_state().expect("state"));
         optimizer.step().expect("a step");
         assert!(kept != read());
         best.restore(&mut optimizer).expect("it goes back");
-        assert!(kept == read() && state == optimizer.save_state().expect("state"), "on {}", engine.name());
+        assert!(kept == read() && state == optimizer.read_state().expect("state"), "on {}", engine.name());
     }
 }
 

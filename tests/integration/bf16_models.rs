@@ -54,7 +54,7 @@ fn trainer(
 
 fn values(trainer: &Trainer) -> Vec<(Param, Vec<f32>)> {
     let parameters = trainer.parameters();
-    let value = |param: &Param| (param.clone(), parameters.download(&param.name).expect("values"));
+    let value = |param: &Param| (param.clone(), parameters.read(&param.name).expect("values"));
     parameters.params().iter().map(value).collect()
 }
 
@@ -133,7 +133,7 @@ fn bf16_models_go_on_to_the_same_bits() {
             assert!(told.ends_with("this is another run: model.parameters is bf16 there and f32 here"), "{told}");
             std::fs::remove_dir_all(folder).expect("the folder was ours");
         }
-        let saved = whole.parameters().save().expect("a file");
+        let saved = whole.parameters().read_file().expect("a file");
         let saved = SafeTensors::deserialize(&saved).expect("safetensors");
         for param in whole.parameters().params() {
             let stored = if reads_bf16(param) { Dtype::BF16 } else { Dtype::F32 };

@@ -86,8 +86,8 @@ fn in_arenas(engine: &Engine, row: Row, settings: Settings) -> (Vec<Vec<u32>>, V
     }
     let mut optimizer = Optimizer::new(engine, &parameters, &groups(row), settings).expect("an optimizer");
     train(&mut optimizer, 1..1 + STEPS);
-    let values = params().iter().map(|param| bits(parameters.download(&param.name).expect("values"))).collect();
-    (values, optimizer.save_state().expect("state"))
+    let values = params().iter().map(|param| bits(parameters.read(&param.name).expect("values"))).collect();
+    (values, optimizer.read_state().expect("state"))
 }
 
 fn rows() -> Vec<(Row, Settings)> {
@@ -117,7 +117,7 @@ fn every_road_has_the_bits_of_our_arenas() {
                     let values = bits(engine.read(&external.values).expect("values"));
                     assert!(values == *expected, "{what}: {}", external.param.name);
                 }
-                assert!(optimizer.save_state().expect("state") == state, "{what}: state");
+                assert!(optimizer.read_state().expect("state") == state, "{what}: state");
             }
         }
     }
@@ -155,7 +155,7 @@ fn values_and_gradients_may_share_a_buffer() {
                     }
                 }
                 assert!(all.iter().all(|value| *value == 7.0), "what lies between, on {}", engine.name());
-                assert!(optimizer.save_state().expect("state") == state);
+                assert!(optimizer.read_state().expect("state") == state);
             }
         }
     }
@@ -221,7 +221,7 @@ fn gradients_change_place_from_step_to_step() {
                 let values = bits(engine.read(&external.values).expect("values"));
                 assert!(values == *expected, "{} on {}, {row:?}", external.param.name, engine.name());
             }
-            assert!(optimizer.save_state().expect("state") == state);
+            assert!(optimizer.read_state().expect("state") == state);
         }
     }
 }
@@ -276,14 +276,14 @@ fn what_has_no_gradient_this_step_stays() {
         optimizer.rebind(&some).expect("all but one");
         optimizer.step().expect("a step");
         assert!(read(3) == left && read(5) != other);
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         assert_eq!((counts["p63"], counts["p4095"]), (1, 2));
         let told = optimizer.upload_gradient("p63", &[0.0; 63]).expect_err("an error").to_string();
         assert!(told.contains("\"p63\""), "{told}");
         optimizer.rebind(&[]).expect("none at all");
         optimizer.step().expect("a step that changes nothing");
         assert!(read(3) == left);
-        assert_eq!(optimizer.applied_counts().expect("counts")["p4095"], 2);
+        assert_eq!(optimizer.read_applied_counts().expect("counts")["p4095"], 2);
     }
 }
 
@@ -316,7 +316,7 @@ fn what_cannot_be_bound_changes_nothing() {
         }
         assert_eq!(optimizer.layout(), before);
         train(&mut optimizer, 2..3);
-        assert_eq!(optimizer.applied_counts().expect("counts")["p63"], 2);
+        assert_eq!(optimizer.read_applied_counts().expect("counts")["p63"], 2);
         let parameters = Parameters::new(&engine, &params(), None).expect("parameters");
         let mut ours =
             Optimizer::new(&engine, &parameters, &groups(Row::default()), Settings::default()).expect("an optimizer");
@@ -349,8 +349,8 @@ fn another_devices_buffer_is_refused() {
         scope.spawn(|| steps(&mut optimizer));
         scope.spawn(|| steps(&mut on_other));
     });
-    assert_eq!(optimizer.applied_counts().expect("counts")["p63"], 6);
-    assert_eq!(on_other.applied_counts().expect("counts")["p63"], 3);
+    assert_eq!(optimizer.read_applied_counts().expect("counts")["p63"], 6);
+    assert_eq!(on_other.read_applied_counts().expect("counts")["p63"], 3);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_law_moves_what_is_clipped_to() {
             assert_close("clip coefficient", &[stats.clip_coefficient], &[clip as f32], 1e-6, 0.0);
             moved -= clip;
             let expected = [(3.0 * moved) as f32, 0.0, (4.0 * moved) as f32];
-            let got = ["weight", "bias"].map(|name| parameters.download(name).expect("values")).concat();
+            let got = ["weight", "bias"].map(|name| parameters.read(name).expect("values")).concat();
             assert_close(&format!("step {step} on {}", engine.name()), &got, &expected, 1e-5, 1e-6);
         }
     }
@@ -76,9 +76,8 @@ fn rows_and_settings_clip_alike() {
                 optimizer.upload_gradient("bias", &[4.0]).expect("a gradient");
                 optimizer.step().expect("a step");
             }
-            ["weight", "bias"].map(|name| {
-                parameters.download(name).expect("values").into_iter().map(f32::to_bits).collect::<Vec<u32>>()
-            })
+            ["weight", "bias"]
+                .map(|name| parameters.read(name).expect("values").into_iter().map(f32::to_bits).collect::<Vec<u32>>())
         };
         let by_infinity = |max_norm| Clip::norm(max_norm).order(NormOrder::Infinity);
         let (plain, clipped) = (Row::default(), Row::default().clip_norm(0.5));

@@ -100,7 +100,7 @@ fn a_destroyed_device_is_an_error_not_a_panic() {
     engine.device().expect("a device").destroy();
     let told: Vec<String> = [
         optimizer.step().err().map(|error| error.to_string()),
-        parameters.download("p").err().map(|error| error.to_string()),
+        parameters.read("p").err().map(|error| error.to_string()),
         engine.buffer("after", 64).err().map(|error| error.to_string()),
     ]
     .into_iter()

@@ -129,7 +129,7 @@ fn an_average_is_tested_and_put_back_in_many_submissions() {
         for _ in 0..3 {
             averaged.take_step().expect("a step");
         }
-        let values = |trainer: &Trainer| trainer.parameters().save().expect("a file");
+        let values = |trainer: &Trainer| trainer.parameters().read_file().expect("a file");
         let before = values(&averaged);
         let (tested, cost) = evaluated(&engine, &mut averaged);
         assert_eq!(cost.submissions, 2, "{cost:?}");

@@ -35,7 +35,7 @@ fn give_gradients(optimizer: &mut Optimizer, params: &[Param], step: u32) {
 }
 
 fn all(parameters: &Parameters) -> BTreeMap<String, Vec<u32>> {
-    let bits = |name: &str| parameters.download(name).expect("values").into_iter().map(f32::to_bits).collect();
+    let bits = |name: &str| parameters.read(name).expect("values").into_iter().map(f32::to_bits).collect();
     parameters.params().iter().map(|param| (param.name.clone(), bits(&param.name))).collect()
 }
 
@@ -56,7 +56,7 @@ fn tiny_pages_give_the_same_bits() {
                 }
                 let updates = optimizer.program().expect("a program");
                 let updates = updates.dispatches.iter().filter(|d| d.kernel.name.starts_with("adamw")).count();
-                (all(&parameters), optimizer.save_state().expect("state"), parameters.pages().len(), updates)
+                (all(&parameters), optimizer.read_state().expect("state"), parameters.pages().len(), updates)
             };
             let (values, state, pages, updates) = run(None);
             assert_eq!((pages, updates), (1, 1), "one page is one dispatch");
@@ -87,7 +87,7 @@ fn two_runs_give_the_same_bits() {
                 give_gradients(&mut optimizer, &model(), step);
                 optimizer.step().expect("a step");
             }
-            (all(&parameters), optimizer.save_state().expect("state"))
+            (all(&parameters), optimizer.read_state().expect("state"))
         };
         assert!(run() == run(), "two runs differ on {}", engine.name());
     }
@@ -112,7 +112,7 @@ fn a_frozen_group_costs_nothing_and_keeps_its_bits() {
         let after = all(&parameters);
         assert!(before["trunk.weight"] == after["trunk.weight"], "a frozen tensor moved");
         assert!(before["head.weight"] != after["head.weight"], "a trained tensor did not move");
-        assert_eq!(optimizer.applied_counts().expect("counts")["trunk.weight"], 0);
+        assert_eq!(optimizer.read_applied_counts().expect("counts")["trunk.weight"], 0);
         assert_eq!(optimizer.gradient("trunk.weight").expect("its place is kept").bytes, 100 * 123 * 4);
 
         optimizer.freeze("head", Refreeze::KeepState).expect("a group");
@@ -129,7 +129,7 @@ fn a_frozen_trunk_has_no_moments_until_it_thaws() {
     let head = &two_groups()[..1];
     let mut optimizer = Optimizer::new(&engine, &parameters, head, Settings::default()).expect("an optimizer");
     assert!(matches!(optimizer.gradient("trunk.weight"), Err(Error::NotOwned { .. })));
-    let state = optimizer.save_state().expect("state");
+    let state = optimizer.read_state().expect("state");
     assert!(safetensors::SafeTensors::deserialize(&state).expect("a file").tensor("trunk.weight.exp_avg").is_err());
     let layout = optimizer.layout();
     optimizer.add_group(&two_groups()[1]).expect("a group");
@@ -146,7 +146,7 @@ fn refreezing_keeps_or_drops_state() {
         let take = |optimizer: &mut Optimizer| {
             give_gradients(optimizer, &model(), 1);
             optimizer.step().expect("a step");
-            let counts = optimizer.applied_counts().expect("counts");
+            let counts = optimizer.read_applied_counts().expect("counts");
             (counts["head.weight"], counts["trunk.weight"])
         };
         assert_eq!(take(&mut optimizer), (1, 1));
@@ -165,7 +165,7 @@ fn refreezing_keeps_or_drops_state() {
 }
 
 fn moments(optimizer: &Optimizer, name: &str) -> Vec<u32> {
-    let state = optimizer.save_state().expect("state");
+    let state = optimizer.read_state().expect("state");
     let file = safetensors::SafeTensors::deserialize(&state).expect("a file");
     bytemuck::pod_collect_to_vec(file.tensor(&format!("{name}.exp_avg")).expect("a moment").data())
 }
@@ -195,7 +195,7 @@ fn a_thaw_keeps_moments_and_gradients_across_pages() {
             optimizer.step().expect("a step");
             let (a, c) = ("a".to_owned(), "c".to_owned());
             let all = all(&parameters);
-            (all[&a].clone(), all["b"].clone(), all[&c].clone(), optimizer.save_state().expect("state"))
+            (all[&a].clone(), all["b"].clone(), all[&c].clone(), optimizer.read_state().expect("state"))
         };
         let (late, early) = (run(true), run(false));
         assert!(late == early, "a thaw that moves memory is a thaw that does not, on {}", engine.name());
@@ -315,13 +315,13 @@ fn a_nonfinite_gradient_skips_the_whole_step() {
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             give_gradients(&mut optimizer, &model(), 0);
             optimizer.step().expect("a step");
-            let (before, state) = (all(&parameters), optimizer.save_state().expect("state"));
+            let (before, state) = (all(&parameters), optimizer.read_state().expect("state"));
             let mut poisoned = noise(3, 100 * 123);
             poisoned[12_299] = bad;
             optimizer.upload_gradient("trunk.weight", &poisoned).expect("a gradient");
             optimizer.step().expect("a step");
             assert!(before == all(&parameters), "parameters changed");
-            assert!(state == optimizer.save_state().expect("state"), "moments or counts changed");
+            assert!(state == optimizer.read_state().expect("state"), "moments or counts changed");
             let stats = optimizer.stats().expect("stats").expect("a report");
             assert!(stats.skipped && stats.skipped_steps == 1 && stats.applied_steps == 1, "{stats:?}");
             assert_eq!(stats.bad_group, Some(1), "the trunk is the second group");
@@ -371,22 +371,22 @@ fn set_takes_effect_at_once_and_on_rows_to_come() {
         let groups = [Group::new("all", row, ["p"])];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
         optimizer.upload_gradient("p", &[1.0; 4]).expect("a gradient");
-        let start = parameters.download("p").expect("values");
+        let start = parameters.read("p").expect("values");
         let moved = |lr: f32| start.iter().map(|p| p - lr).collect::<Vec<f32>>();
         optimizer.step().expect("a step");
-        assert_eq!(parameters.download("p").expect("values"), start, "lr 0 leaves the parameters");
+        assert_eq!(parameters.read("p").expect("values"), start, "lr 0 leaves the parameters");
         optimizer.set("all", Field::Lr, 0.5).expect("a value");
         optimizer.step().expect("a step");
-        assert_close("after set", &parameters.download("p").expect("values"), &moved(0.5), 1e-6, 1e-6);
+        assert_close("after set", &parameters.read("p").expect("values"), &moved(0.5), 1e-6, 1e-6);
         // Loaded rows: set changes this step's and later ones, not the group's alone.
         optimizer.load_rows(2, &[row.lr(0.25), row.lr(0.125), row.lr(1.0)]).expect("rows");
         optimizer.step().expect("a step");
-        assert_close("row 0", &parameters.download("p").expect("values"), &moved(0.75), 1e-6, 1e-6);
+        assert_close("row 0", &parameters.read("p").expect("values"), &moved(0.75), 1e-6, 1e-6);
         optimizer.set("all", Field::Lr, 2.0).expect("a value");
         assert_eq!(optimizer.row("all").expect("a row").lr, 2.0);
         optimizer.step().expect("a step");
         optimizer.step().expect("a step");
-        assert_close("rows 1 and 2", &parameters.download("p").expect("values"), &moved(4.75), 1e-6, 1e-6);
+        assert_close("rows 1 and 2", &parameters.read("p").expect("values"), &moved(4.75), 1e-6, 1e-6);
         let told = optimizer.step().expect_err("the rows are used up").to_string();
         assert_eq!(told, "no row for step 5: the rows loaded cover 2..5; load the next ones with load_rows");
     }
@@ -426,14 +426,14 @@ fn state_goes_to_a_file_and_back() {
         let parameters = filled(&engine, &model(), None);
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
         run(&parameters, &mut optimizer, 0..5);
-        let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let (saved, state) = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
         let straight = run(&parameters, &mut optimizer, 5..8);
 
         let resumed = Parameters::new(&engine, &model(), None).expect("parameters");
         resumed.load(&saved).expect("a file");
         let mut optimizer = Optimizer::new(&engine, &resumed, &groups, Settings::default()).expect("an optimizer");
         optimizer.load_state(&state).expect("state");
-        assert_eq!(optimizer.save_state().expect("state"), state, "a state read back is the state");
+        assert_eq!(optimizer.read_state().expect("state"), state, "a state read back is the state");
         assert!(run(&resumed, &mut optimizer, 5..8) == straight, "a run that goes on is the run");
     }
 }
@@ -445,7 +445,7 @@ fn a_bad_state_file_changes_nothing() {
     let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), Settings::default()).expect("an optimizer");
     give_gradients(&mut optimizer, &model(), 0);
     optimizer.step().expect("a step");
-    let state = optimizer.save_state().expect("state");
+    let state = optimizer.read_state().expect("state");
     let other = vec![Param::new("head.weight", [10, 34])];
     let strange = Optimizer::new(
         &engine,
@@ -457,11 +457,11 @@ fn a_bad_state_file_changes_nothing() {
     for (file, told) in [
         (state[..state.len() / 2].to_vec(), "safetensors file: "),
         (vec![0xff; 100], "safetensors file: "),
-        (strange.save_state().expect("state"), "\"head.weight.exp_avg\" is of shape [10, 34], not [10, 33]"),
+        (strange.read_state().expect("state"), "\"head.weight.exp_avg\" is of shape [10, 34], not [10, 33]"),
     ] {
         let error = optimizer.load_state(&file).expect_err("an error").to_string();
         assert!(error.contains(told), "{error}");
-        assert!(optimizer.save_state().expect("state") == state, "state changed");
+        assert!(optimizer.read_state().expect("state") == state, "state changed");
     }
 }
 
@@ -564,7 +564,7 @@ fn many_steps_in_one_encoder_have_the_bits_of_one_by_one() {
         assert!(matches!(refused, Err(Error::NoRow { step: 8, .. })));
         assert_eq!(optimizer.next_step(), 6);
         optimizer.encode_many(2, &mut encoder, |_, _| ()).expect("steps");
-        (all(&parameters), optimizer.save_state().expect("state"))
+        (all(&parameters), optimizer.read_state().expect("state"))
     };
     assert!(run(true) == run(false));
 }
@@ -649,7 +649,7 @@ fn parameters_are_read_from_other_float_types() {
         parameters.upload("p", &[0.0; 3]).expect("an upload");
         let view = TensorView::new(dtype, vec![3], &bytes).expect("a view");
         parameters.load(&safetensors::serialize([("p", view)], None).expect("a file")).expect("it loads");
-        assert_eq!(parameters.download("p").expect("values"), values, "{dtype:?}");
+        assert_eq!(parameters.read("p").expect("values"), values, "{dtype:?}");
     }
     let bytes = [0u8; 12];
     let whole = TensorView::new(Dtype::I32, vec![3], &bytes).expect("a view");

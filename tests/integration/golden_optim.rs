@@ -83,7 +83,7 @@ struct Memory {
 impl Memory {
     fn read(&self, name: &str) -> Vec<f32> {
         match &self.owned {
-            Some(parameters) => parameters.download(name).expect("a parameter"),
+            Some(parameters) => parameters.read(name).expect("a parameter"),
             None => self.engine.read(&self.external[name].values).expect("a parameter"),
         }
     }
@@ -251,7 +251,7 @@ fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
         }
     }
     compare(case, exact, "param.", &traced, &what);
-    let file = optimizer.save_state().expect("state");
+    let file = optimizer.read_state().expect("state");
     let file = SafeTensors::deserialize(&file).expect("a safetensors file");
     let mut state = BTreeMap::new();
     for name in case.arrays.keys().filter(|name| name.starts_with("state.")) {
@@ -286,7 +286,7 @@ fn apply_change(optimizer: &mut Optimizer, change: &Value) {
 }
 
 fn check_counts(case: &Case, step: usize, optimizer: &Optimizer, what: &str) {
-    let counts = optimizer.applied_counts().expect("counts");
+    let counts = optimizer.read_applied_counts().expect("counts");
     for (name, count) in case.json["step_count"][step].as_object().expect("counts") {
         let expected = count.as_f64().unwrap_or(0.0) as u64;
         assert_eq!(counts[name], expected, "{what}: applied count of {name} after step {step}");

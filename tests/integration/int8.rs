@@ -148,8 +148,8 @@ fn trained(
         }
         optimizer.step().expect("a step");
     }
-    let values = params.iter().map(|param| parameters.download(&param.name).expect("values")).collect();
-    (values, optimizer.save_state().expect("state"))
+    let values = params.iter().map(|param| parameters.read(&param.name).expect("values")).collect();
+    (values, optimizer.read_state().expect("state"))
 }
 
 fn moment(state: &[u8], name: &str) -> Vec<f32> {
@@ -319,7 +319,7 @@ fn wide_workgroups_change_no_bit() {
             let submission = Submission::of(&programs).uploads(uploads).slot(slot);
             engine.submit(&submission).expect("a submission");
         }
-        (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
+        (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"))
     };
     for row in [row(), row().amsgrad(true).ema_decay(0.9)] {
         let alone = run(8, row);

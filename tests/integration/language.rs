@@ -52,7 +52,7 @@ fn run(trainer: &mut Trainer) -> Vec<Evaluation> {
 
 fn bits(trainer: &Trainer) -> Vec<u32> {
     let parameters = trainer.parameters();
-    let values = |name: &str| parameters.download(name).expect("values");
+    let values = |name: &str| parameters.read(name).expect("values");
     parameters.params().iter().flat_map(|param| values(&param.name)).map(f32::to_bits).collect()
 }
 

@@ -124,14 +124,14 @@ fn run(mut trainer: Trainer, sweep: &Sweep, after: &[u64]) -> (Run, Vec<Curve>) 
         cursor: trainer.cursor().clone(),
         optimizer_bytes: trainer.optimizer_bytes(),
         values: values(&trainer),
-        state: trainer.optimizer().save_state().expect("state"),
+        state: trainer.optimizer().read_state().expect("state"),
     };
     (run, curves)
 }
 
 fn values(trainer: &Trainer) -> Vec<u32> {
     let parameters = trainer.parameters();
-    let value = |name: &str| parameters.download(name).expect("values");
+    let value = |name: &str| parameters.read(name).expect("values");
     parameters.params().iter().flat_map(|param| value(&param.name)).map(f32::to_bits).collect()
 }
 

@@ -90,7 +90,7 @@ fn moments_are_rounded_to_the_nearest_even() {
             let gradient: Vec<f32> = hard.iter().copied().chain(noise(7, 5000)).take(size).collect();
             optimizer.upload_gradient("p", &gradient).expect("a gradient");
             optimizer.step().expect("a step");
-            let state = optimizer.save_state().expect("state");
+            let state = optimizer.read_state().expect("state");
             let (m, v) = (bf16s(&state, "p.exp_avg"), bf16s(&state, "p.exp_avg_sq"));
             let same = |got: bf16, expected: f32| {
                 let expected = bf16::from_f32(expected);
@@ -141,8 +141,8 @@ fn steps_are_those_of_torchs_fused_kernel() {
                 Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             train(&mut optimizer, &params, 0..6);
             let gradients: Vec<Vec<f32>> = (0..6).map(|seed| noise(1000 + seed * 10, SIZE)).collect();
-            let got = parameters.download("p").expect("values");
-            let state = optimizer.save_state().expect("state");
+            let got = parameters.read("p").expect("values");
+            let state = optimizer.read_state().expect("state");
             let (m, v) = (bf16s(&state, "p.exp_avg"), bf16s(&state, "p.exp_avg_sq"));
             let start = noise(0, SIZE);
             let mut other = 0;
@@ -174,7 +174,7 @@ fn a_second_moment_falls_only_by_whole_bits() {
             let mut optimizer =
                 Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             train(&mut optimizer, &params, 0..1);
-            let v = |optimizer: &Optimizer| bf16s(&optimizer.save_state().expect("state"), "p.exp_avg_sq");
+            let v = |optimizer: &Optimizer| bf16s(&optimizer.read_state().expect("state"), "p.exp_avg_sq");
             let before = v(&optimizer);
             optimizer.upload_gradient("p", &[0.0; 500]).expect("a gradient");
             for _ in 0..10 {
@@ -263,7 +263,7 @@ fn groups_store_their_moments_as_each_says() {
             }
         }
         train(&mut optimizer, &model(), 5..6);
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         assert_eq!(["wide", "head", "late", "odd"].map(|name| counts[name]), [5, 1, 4, 5]);
 
         // A group's own numbers are those that it has alone. Clipping would tie it to the others.
@@ -273,12 +273,12 @@ fn groups_store_their_moments_as_each_says() {
             let mut optimizer =
                 Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             train(&mut optimizer, &model(), 0..3);
-            names.iter().map(|name| parameters.download(name).expect("values")).collect::<Vec<_>>()
+            names.iter().map(|name| parameters.read(name).expect("values")).collect::<Vec<_>>()
         };
         let parameters = filled(&engine, &model());
         let mut both = Optimizer::new(&engine, &parameters, &mixed(small), Settings::default()).expect("an optimizer");
         train(&mut both, &model(), 0..3);
-        let read = |names: &[&str]| names.iter().map(|name| parameters.download(name).expect("v")).collect::<Vec<_>>();
+        let read = |names: &[&str]| names.iter().map(|name| parameters.read(name).expect("v")).collect::<Vec<_>>();
         assert!(read(&["wide", "odd"]) == alone(&["wide", "odd"], f32_row()), "f32 on {}", engine.name());
         assert!(read(&["head"]) == alone(&["head"], stored(small)), "{small} on {}", engine.name());
     }
@@ -294,7 +294,7 @@ fn pages_change_no_bit() {
             train(&mut optimizer, &model(), 0..2);
             optimizer.thaw("late").expect("a group");
             train(&mut optimizer, &model(), 2..4);
-            (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
+            (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"))
         };
         let whole = run(None);
         for chunks in [1, 3] {
@@ -312,7 +312,7 @@ fn state_goes_to_a_file_and_back_in_its_own_type() {
         let parameters = filled(&engine, &model());
         let mut optimizer = make(&parameters, &mixed(small));
         train(&mut optimizer, &model(), 0..3);
-        let (saved, state) = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let (saved, state) = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
         let types = tensors(&state);
         assert_eq!(types["wide.exp_avg"].0, Dtype::F32);
         assert_eq!(
@@ -320,36 +320,39 @@ fn state_goes_to_a_file_and_back_in_its_own_type() {
             (Dtype::BF16, Dtype::BF16, Dtype::F32)
         );
         train(&mut optimizer, &model(), 3..6);
-        let straight = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+        let straight = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
 
         let resumed = filled(&engine, &model());
         resumed.load(&saved).expect("a file");
         let mut optimizer = make(&resumed, &mixed(small));
         optimizer.load_state(&state).expect("state");
-        assert!(optimizer.save_state().expect("state") == state, "a state read back is the state");
+        assert!(optimizer.read_state().expect("state") == state, "a state read back is the state");
         train(&mut optimizer, &model(), 3..6);
-        assert!((resumed.save().expect("a file"), optimizer.save_state().expect("state")) == straight, "and goes on");
+        assert!(
+            (resumed.read_file().expect("a file"), optimizer.read_state().expect("state")) == straight,
+            "and goes on"
+        );
 
         // Into the other type: widened to the bit, and back to the nearest.
         let names = ["wide", "head"];
         let (in_f32, in_small) = ([Group::new("all", f32_row(), names)], [Group::new("all", stored(small), names)]);
         let mut from_small = make(&resumed, &in_small);
         train(&mut from_small, &model(), 0..2);
-        let state = from_small.save_state().expect("state");
+        let state = from_small.read_state().expect("state");
         let mut widened = make(&resumed, &in_f32);
         widened.load_state(&state).expect("state");
-        let wide = widened.save_state().expect("state");
+        let wide = widened.read_state().expect("state");
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&tensors(&wide)["wide.exp_avg"].1);
         assert!(bf16s(&state, "wide.exp_avg").iter().map(|value| value.to_f32()).eq(values));
         let mut back = make(&resumed, &in_small);
         back.load_state(&wide).expect("state");
-        assert!(back.save_state().expect("state") == state, "there and back");
+        assert!(back.read_state().expect("state") == state, "there and back");
 
         // State that is loaded before its group is there takes the group's storage when it comes.
         let mut early = make(&resumed, &[Group::new("other", f32_row(), ["odd"])]);
         early.load_state(&state).expect("state");
         early.add_group(&in_small[0]).expect("a group");
-        let early = tensors(&early.save_state().expect("state"));
+        let early = tensors(&early.read_state().expect("state"));
         assert!(tensors(&state).iter().all(|(name, tensor)| early[name] == *tensor));
     }
 }
@@ -361,8 +364,9 @@ fn a_best_copy_holds_them_as_they_are() {
             let parameters = filled(&engine, &model());
             let mut optimizer =
                 Optimizer::new(&engine, &parameters, &mixed(small), Settings::default()).expect("an optimizer");
-            let all =
-                |optimizer: &Optimizer| (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+            let all = |optimizer: &Optimizer| {
+                (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"))
+            };
             train(&mut optimizer, &model(), 0..3);
             let mut best = Best::new(limit);
             best.keep(&optimizer).expect("a copy");
@@ -388,7 +392,7 @@ fn a_best_copy_holds_them_as_they_are() {
             let groups = [Group::new("all", f32_row(), ["wide", "head", "late", "odd"])];
             let mut other = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             best.restore(&mut other).expect("it goes back");
-            let state = tensors(&other.save_state().expect("state"));
+            let state = tensors(&other.read_state().expect("state"));
             let zero = |name: &str| state[name].1.iter().all(|byte| *byte == 0);
             assert!(zero("head.exp_avg") && zero("head.step") && !zero("wide.exp_avg") && !zero("wide.step"));
         }

@@ -88,7 +88,7 @@ impl Run<'_> {
 
     fn values(&self) -> Vec<(String, Vec<f32>)> {
         let params = self.mlp.params().into_iter();
-        params.map(|param| (param.name.clone(), self.parameters.download(&param.name).expect("values"))).collect()
+        params.map(|param| (param.name.clone(), self.parameters.read(&param.name).expect("values"))).collect()
     }
 }
 

@@ -114,11 +114,11 @@ fn run(engine: &Engine, lies: Option<Lies>, settings: Settings, groups: &[Group]
     for (place, param) in params().iter().enumerate() {
         let read = match external.get(place) {
             Some(external) => engine.read(&external.values).expect("values"),
-            None => owned.download(&param.name).expect("values"),
+            None => owned.read(&param.name).expect("values"),
         };
         values.insert(param.name.clone(), read);
     }
-    let state = optimizer.save_state().expect("state");
+    let state = optimizer.read_state().expect("state");
     for (name, view) in safetensors::SafeTensors::deserialize(&state).expect("a file").tensors() {
         let read = match view.dtype() {
             Dtype::BF16 => view.data().as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),

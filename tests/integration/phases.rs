@@ -57,7 +57,7 @@ pub fn run(trainer: &mut Trainer) -> Told {
 }
 
 fn bits(trainer: &Trainer) -> BTreeMap<String, Vec<u32>> {
-    let values = |name: &str| trainer.parameters().download(name).expect("values");
+    let values = |name: &str| trainer.parameters().read(name).expect("values");
     let params = trainer.parameters().params().iter();
     params
         .map(|param| (param.name.clone(), values(&param.name).iter().map(|value| value.to_bits()).collect()))

@@ -85,7 +85,7 @@ fn values_are_rounded_by_the_rule() {
                 optimizer.step().expect("a step");
                 optimizer.step().expect("a step");
                 for (tensor, param) in params().iter().enumerate() {
-                    let got = parameters.download(&param.name).expect("values");
+                    let got = parameters.read(&param.name).expect("values");
                     for (k, start) in noise(tensor as u32, param.elements()).into_iter().enumerate() {
                         let after = |p: f32, count| {
                             f32::from_bits(u32::from(bf16_by(p * decay, word(tensor as u32, count, k))) << 16)
@@ -138,7 +138,7 @@ fn steps_are_those_of_a_model_in_f64() {
                     let gradients: Vec<Vec<f32>> = (0..STEPS).map(gradient).collect();
                     let given = |g: f32| if precision == Precision::Bf16 { nearest(g) } else { g };
                     let start = noise(tensor as u32, param.elements());
-                    for (k, got) in parameters.download(&param.name).expect("values").into_iter().enumerate() {
+                    for (k, got) in parameters.read(&param.name).expect("values").into_iter().enumerate() {
                         let own: Vec<f32> = gradients.iter().map(|gradient| given(gradient[k])).collect();
                         let expected = reference(tensor as u32, k, start[k], &own, &row);
                         // Where f32 and f64 fall on two sides of a tie of a moment, or of what a word rounds up.
@@ -170,7 +170,7 @@ fn small_steps_are_right_on_average() {
         for _ in 0..STEPS {
             optimizer.step().expect("a step");
         }
-        let values = parameters.download("p").expect("values");
+        let values = parameters.read("p").expect("values");
         let moved = 1.5 - values.iter().map(|p| f64::from(*p)).sum::<f64>() / 5000.0;
         let expected = f64::from(STEPS) * row.lr;
         assert!((moved / expected - 1.0).abs() < 0.05, "{moved} is not {expected} on {}", engine.name());
@@ -182,7 +182,7 @@ fn a_run_that_goes_on_rounds_as_one_that_never_stopped() {
     for engine in engines() {
         for moments in Storage::ALL {
             let all = |parameters: &Parameters, optimizer: &Optimizer| {
-                (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
+                (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"))
             };
             let row = row().moments(moments);
             let parameters = filled(&engine, mixed);
@@ -207,7 +207,7 @@ fn a_run_that_goes_on_rounds_as_one_that_never_stopped() {
             let other = filled(&engine, mixed);
             let mut seeded = optimizer(&engine, &other, row, settings().seed(SEED + 1));
             train(&mut seeded, 0..6);
-            assert!(other.save().expect("a file") != parameters.save().expect("a file"), "a seed says how");
+            assert!(other.read_file().expect("a file") != parameters.read_file().expect("a file"), "a seed says how");
         }
     }
 }
@@ -227,13 +227,16 @@ fn pages_and_a_best_copy_change_no_bit() {
             train(&mut optimizer, 0..2);
             let mut best = Best::new(u64::MAX);
             best.keep(&optimizer).expect("a copy");
-            let kept = (parameters.save().expect("a file"), optimizer.save_state().expect("state"));
+            let kept = (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"));
             train(&mut optimizer, 2..4);
             best.restore(&mut optimizer).expect("it goes back");
-            assert!((parameters.save().expect("a file"), optimizer.save_state().expect("state")) == kept, "put back");
+            assert!(
+                (parameters.read_file().expect("a file"), optimizer.read_state().expect("state")) == kept,
+                "put back"
+            );
             optimizer.thaw("late").expect("a group");
             train(&mut optimizer, 2..5);
-            (parameters.save().expect("a file"), optimizer.save_state().expect("state"))
+            (parameters.read_file().expect("a file"), optimizer.read_state().expect("state"))
         };
         assert!(run(Some(4096 * 4)) == run(None), "pages of a chunk on {}", engine.name());
     }
@@ -336,7 +339,7 @@ fn arenas_agree_with_the_twin() {
                 let parameters = filled(engine, mixed);
                 let mut optimizer = optimizer(engine, &parameters, row, settings());
                 train(&mut optimizer, 0..3);
-                params().iter().map(|param| parameters.download(&param.name).expect("values")).collect::<Vec<_>>()
+                params().iter().map(|param| parameters.read(&param.name).expect("values")).collect::<Vec<_>>()
             };
             let twins = run(&Engine::twins());
             assert!(run(&Engine::cpu()) == twins, "{row:?}");
@@ -364,7 +367,7 @@ fn values_in_f32_rounded_by_hand_are_those() {
                 round_by_hand(&parameters, SEED, count, |_| true);
             }
         }
-        params().iter().map(|param| parameters.download(&param.name).expect("values")).collect::<Vec<_>>()
+        params().iter().map(|param| parameters.read(&param.name).expect("values")).collect::<Vec<_>>()
     };
     assert!(run(Precision::F32) == run(Precision::Mixed));
 }

@@ -111,7 +111,7 @@ fn rows_go_by_the_list_and_steps_go_on() {
             }
             let mut optimizer = Optimizer::over(&engine, &old, &groups(row), settings).expect("an optimizer");
             train(&mut optimizer, &params(ROWS), 1..4);
-            let (before, state) = (values(&engine, &old), floats(&optimizer.save_state().expect("state")));
+            let (before, state) = (values(&engine, &old), floats(&optimizer.read_state().expect("state")));
 
             let rows = list(ROWS as u32);
             let on_device = engine.buffer_with("rows", &rows).expect("a list").all();
@@ -125,7 +125,7 @@ fn rows_go_by_the_list_and_steps_go_on() {
                 assert!(*after == gathered(before, *width, &rows, false), "p{width}, {what}");
             }
             assert!(after[3] == before[3], "{what}");
-            let mut moved = floats(&optimizer.save_state().expect("state"));
+            let mut moved = floats(&optimizer.read_state().expect("state"));
             for (name, before) in state {
                 let width = name.split('.').next().and_then(|name| name[1..].parse().ok()).expect("a width");
                 let is_moved = !name.ends_with(".step") && width != 4;
@@ -152,14 +152,14 @@ fn rows_go_by_the_list_and_steps_go_on() {
                 engine.write(&external.values.buffer, 0, values).expect("a write");
             }
             let mut other = Optimizer::over(&engine, &anew, &groups(row), settings).expect("an optimizer");
-            other.load_state(&optimizer.save_state().expect("state")).expect("it is taken");
+            other.load_state(&optimizer.read_state().expect("state")).expect("it is taken");
             other.go_to_step(3).expect("a step");
             let params: Vec<Param> = new.iter().map(|external| external.param.clone()).collect();
             train(&mut optimizer, &params, 4..7);
             train(&mut other, &params, 4..7);
             assert!(values(&engine, &new) == values(&engine, &anew), "{what}");
-            assert!(optimizer.save_state().expect("state") == other.save_state().expect("state"), "{what}");
-            assert_eq!(optimizer.applied_counts().expect("counts")["p45"], 6);
+            assert!(optimizer.read_state().expect("state") == other.read_state().expect("state"), "{what}");
+            assert_eq!(optimizer.read_applied_counts().expect("counts")["p45"], 6);
             assert!(optimizer.stats().expect("no row was lost").is_some());
         }
     }
@@ -262,7 +262,7 @@ fn what_cannot_be_resized_changes_nothing() {
         train(&mut optimizer, &params(ROWS), 1..2);
         let mut best = Best::new(u64::MAX);
         best.keep(&optimizer).expect("a copy");
-        let (before, state) = (values(&engine, &old), optimizer.save_state().expect("state"));
+        let (before, state) = (values(&engine, &old), optimizer.read_state().expect("state"));
         let rows: Vec<u32> = (0..20).collect();
         let new = externals(&engine, 20, 0, true);
         let one = |param: Param, values: Range| vec![External::new(param, values)];
@@ -275,7 +275,10 @@ fn what_cannot_be_resized_changes_nothing() {
             ([moved(&free), moved(&free)].concat(), "\"p3\" is used twice"),
             (one(Param::new("p3", [20, 4]), free.range(0, 320).expect("a range")), "differ in more than their rows"),
             (one(Param::new("p3", [60]), free.range(0, 240).expect("a range")), "differ in more than their rows"),
-            (one(Param::new("p3", [21, 3]), free.range(0, 252).expect("a range")), "has other rows than the list, 20"),
+            (
+                one(Param::new("p3", [21, 3]), free.range(0, 252).expect("a range")),
+                "its new shape has 21 rows, and the list 20",
+            ),
             (one(Param::new("p3", [20, 3]), free.range(0, 236).expect("a range")), "needs 240"),
             (one(Param::new("p3", [20, 3]), outside), "reaches past the end"),
             (moved(&old[0].values.buffer), "overlap"),
@@ -289,7 +292,7 @@ fn what_cannot_be_resized_changes_nothing() {
         }
         let none = optimizer.resize(&[External::new(Param::new("p3", [0, 3]), free.all())], RowList::Host(&[]));
         assert!(none.expect_err("an error").to_string().contains("has no elements"));
-        assert!(values(&engine, &old) == before && optimizer.save_state().expect("state") == state);
+        assert!(values(&engine, &old) == before && optimizer.read_state().expect("state") == state);
         train(&mut optimizer, &params(ROWS), 2..3);
 
         optimizer.resize(&new[..1], RowList::Host(&rows)).expect("other rows");
@@ -319,14 +322,14 @@ fn gradients_may_come_later() {
             new[..3].iter().map(|new| External::new(new.param.clone(), new.values.clone())).collect();
         optimizer.resize(&bare, RowList::Host(&rows)).expect("other rows");
         optimizer.step().expect("a step over the rest");
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         assert_eq!((counts["p3"], counts["p4"]), (1, 2));
         let all: Vec<(&str, Range)> =
             new[..3].iter().map(|new| (new.param.name.as_str(), new.gradient.clone().expect("a gradient"))).collect();
         optimizer.rebind(&all).expect("gradients");
         let params: Vec<Param> = bare.iter().map(|external| external.param.clone()).collect();
         train(&mut optimizer, &params, 2..3);
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         assert_eq!((counts["p3"], counts["p4"]), (2, 2));
     }
 }

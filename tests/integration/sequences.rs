@@ -353,7 +353,7 @@ impl Model {
 
     fn save(&mut self, optimizer: &mut Optimizer) {
         self.told("save".to_owned());
-        let file = optimizer.save_state().expect("state");
+        let file = optimizer.read_state().expect("state");
         let state = |tensor: &Tensor| {
             let state = tensor.state.clone()?;
             Some((tensor.name.clone(), (tensor.shape(), state, tensor.count)))
@@ -522,13 +522,13 @@ impl Model {
     // ---- what should be ----
 
     fn compare(&self, optimizer: &mut Optimizer) {
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         for tensor in &self.tensors {
             assert_eq!(counts[&tensor.name], u64::from(tensor.count), "count of {}", tensor.name);
             let values: Vec<f32> = self.engine.read(&tensor.external.values).expect("values");
             close(&tensor.name, &values, &tensor.values);
         }
-        let file = optimizer.save_state().expect("state");
+        let file = optimizer.read_state().expect("state");
         let file = SafeTensors::deserialize(&file).expect("a file");
         let wanted = self.tensors.iter().filter(|tensor| tensor.state.is_some()).count();
         assert_eq!(file.names().len(), 3 * wanted, "{:?}", file.names());

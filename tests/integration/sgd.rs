@@ -72,10 +72,10 @@ fn the_first_gradient_fills_the_buffer() {
                     reference(*p, &own, &momenta[first as usize..], &row)
                 })
                 .collect();
-            let got = parameters.download(name).expect("values");
+            let got = parameters.read(name).expect("values");
             assert_close(&format!("{name} on {}", engine.name()), &got, &expected, 1e-6, 1e-7);
         }
-        let counts = optimizer.applied_counts().expect("counts");
+        let counts = optimizer.read_applied_counts().expect("counts");
         assert_eq!((counts["early"], counts["late"]), (5, 3));
     }
 }
@@ -107,14 +107,14 @@ fn state_goes_to_a_file_and_back() {
                 }
                 optimizer.step().expect("a step");
             }
-            parameters.save().expect("a file")
+            parameters.read_file().expect("a file")
         };
         let parameters = start(&engine, &["a", "b"]);
         let mut optimizer = make(&parameters);
-        let fresh = optimizer.save_state().expect("state");
+        let fresh = optimizer.read_state().expect("state");
         assert!(SafeTensors::deserialize(&fresh).expect("a file").tensor("a.momentum_buffer").is_err(), "as in torch");
         let saved = run(&mut optimizer, &parameters, 0..3);
-        let state = optimizer.save_state().expect("state");
+        let state = optimizer.read_state().expect("state");
         let straight = run(&mut optimizer, &parameters, 3..6);
 
         // torch's own state of SGD has the buffer and no count.
@@ -130,14 +130,14 @@ fn state_goes_to_a_file_and_back() {
         }
         // A fresh state says that there was no gradient yet: the next one fills the buffer.
         optimizer.load_state(&fresh).expect("state");
-        parameters.load(&start(&engine, &["a", "b"]).save().expect("a file")).expect("a file");
+        parameters.load(&start(&engine, &["a", "b"]).read_file().expect("a file")).expect("a file");
         assert!(run(&mut optimizer, &parameters, 0..3) == saved);
 
         let adamw = [Group::new("all", Row::default(), ["a", "b"])];
         let mut adamw = Optimizer::new(&engine, &parameters, &adamw, Settings::default()).expect("an optimizer");
         let told = adamw.load_state(&from_torch).expect_err("an error").to_string();
         assert!(told.contains(".momentum_buffer\" is no state of adamw"), "{told}");
-        let told = optimizer.load_state(&adamw.save_state().expect("state")).expect_err("an error").to_string();
+        let told = optimizer.load_state(&adamw.read_state().expect("state")).expect_err("an error").to_string();
         assert!(told.contains("is no state of sgd"), "{told}");
     }
 }

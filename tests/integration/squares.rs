@@ -302,7 +302,7 @@ fn squares_name_the_group_that_is_not_finite() {
         for settings in [clipped(), Settings::default().guard(true)] {
             let mut optimizer = Optimizer::new(&engine, &parameters, &two_groups(), settings).expect("an optimizer");
             optimizer.take_squares(&rooms(&engine, &["a", "b", "c", "d"])).expect("squares");
-            let before = parameters.download("a").expect("values");
+            let before = parameters.read("a").expect("values");
             for (name, elements, group) in [("c", 630, 1), ("d", 9000, 0)] {
                 for bad in [f32::NAN, f32::INFINITY] {
                     give(&optimizer, 1);
@@ -313,7 +313,7 @@ fn squares_name_the_group_that_is_not_finite() {
                     assert_eq!((stats.skipped, stats.bad_group), (true, Some(group)), "{name} on {}", engine.name());
                 }
             }
-            assert_eq!(parameters.download("a").expect("values"), before, "a skipped step changes nothing");
+            assert_eq!(parameters.read("a").expect("values"), before, "a skipped step changes nothing");
             // Squares that overflow are no bad gradients: the norm is infinite, and clips to nothing.
             give(&optimizer, 1);
             optimizer.upload_gradient("c", &[1e30; 630]).expect("a gradient");
@@ -343,7 +343,7 @@ fn squares_are_let_go_when_gradients_move() {
     assert_eq!(stages(&mut optimizer), "norm control sgd");
     optimizer.take_squares(&all).expect("squares");
     assert!(!stages(&mut optimizer).contains("norm "));
-    let state = optimizer.save_state().expect("state");
+    let state = optimizer.read_state().expect("state");
     optimizer.load_state(&state).expect("state");
     assert_eq!(stages(&mut optimizer), "norm control sgd");
 }
@@ -595,7 +595,7 @@ fn squares_stay_with_a_run_through_its_phases() {
                         seen.push((phase, kernels(optimizer)));
                     }
                 }
-                let values = |param: &Param| trainer.parameters().download(&param.name).expect("values");
+                let values = |param: &Param| trainer.parameters().read(&param.name).expect("values");
                 let bits = trainer.parameters().params().iter().flat_map(values).map(f32::to_bits);
                 (seen, bits.collect::<Vec<u32>>())
             };

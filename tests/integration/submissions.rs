@@ -56,7 +56,7 @@ impl Told {
 }
 
 fn bits(trainer: &Trainer) -> (Vec<u8>, Vec<u8>) {
-    (trainer.parameters().save().expect("a file"), trainer.optimizer().save_state().expect("a file"))
+    (trainer.parameters().read_file().expect("a file"), trainer.optimizer().read_state().expect("a file"))
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub fn folder(name: &str) -> PathBuf {
 /// Rounds values in f32 as step `count` rounds those that are stored in bf16; at count 0, as an upload does.
 pub fn round_by_hand(parameters: &Parameters, seed: u32, count: u32, are_small: impl Fn(&Param) -> bool) {
     for (tensor, param) in parameters.params().iter().enumerate().filter(|(_, param)| are_small(param)) {
-        let mut values = parameters.download(&param.name).expect("values");
+        let mut values = parameters.read(&param.name).expect("values");
         for (number, chunk) in values.chunks_mut(4096).enumerate() {
             let key = rounding_key(seed, tensor as u32, count, number as u32) ^ OF_PARAMS;
             for (place, value) in chunk.iter_mut().enumerate() {

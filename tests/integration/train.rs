@@ -53,7 +53,7 @@ fn trainer_of(engine: &Engine, config: Config, row: Row) -> Trainer {
 
 fn values(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
     let parameters = trainer.parameters();
-    let value = |name: &String| parameters.download(name).expect("values");
+    let value = |name: &String| parameters.read(name).expect("values");
     parameters.params().iter().map(|param| (param.name.clone(), value(&param.name))).collect()
 }
 
@@ -235,7 +235,7 @@ fn the_best_file_holds_what_was_tested_and_leaves_the_run_as_it_was() {
             }
         }
         assert!(written > 0 && std::fs::read(&file).expect("a file") == kept, "{}", engine.name());
-        assert!(kept != trainer.parameters().save().expect("a file"), "averages are tested");
+        assert!(kept != trainer.parameters().read_file().expect("a file"), "averages are tested");
         assert!(values(&trainer) == values(&without), "on {}", engine.name());
     }
     std::fs::remove_dir_all(folder).expect("the folder was ours");

@@ -158,7 +158,7 @@ fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
         let metrics: Vec<gradus::engine::layout::Metrics> = engine.read(&space.metrics[0].all()).expect("metrics");
         losses.push(metrics[0].mean_loss());
     }
-    let values = model.params().into_iter().flat_map(|param| parameters.download(&param.name).expect("values"));
+    let values = model.params().into_iter().flat_map(|param| parameters.read(&param.name).expect("values"));
     (losses, bits(&values.collect::<Vec<f32>>()))
 }
 

@@ -102,7 +102,7 @@ fn run(engine: &Engine, task: &dyn Task, schedule: &str, config: &Config) -> Run
         })
         .expect("the rest");
     let parameters = trainer.parameters();
-    let values = |name: &str| parameters.download(name).expect("values");
+    let values = |name: &str| parameters.read(name).expect("values");
     let bits = parameters.params().iter().flat_map(|param| values(&param.name)).map(f32::to_bits).collect();
     Run { evaluations, bits, phases }
 }
@@ -245,7 +245,7 @@ fn values_uploaded_in_a_run_are_seen() {
             let after = trainer.evaluate_now().expect("an evaluation").val_loss;
             trainer.advance(|_| ()).expect("a step");
             assert_ne!(before, after);
-            let head = trainer.parameters().download("classifier.weight").expect("values");
+            let head = trainer.parameters().read("classifier.weight").expect("values");
             (after, head.into_iter().map(f32::to_bits).collect::<Vec<u32>>())
         };
         assert_eq!(bits(&config()), bits(&none()), "on {}", engine.name());

@@ -42,7 +42,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// From the device.
-    pub fn applied_counts(&self) -> Result<HashMap<String, u64>, Error> {
+    pub fn read_applied_counts(&self) -> Result<HashMap<String, u64>, Error> {
         let names = self.params.iter().map(|param| param.name.clone());
         Ok(names.zip(self.records()?.iter().map(|record| u64::from(record.count))).collect())
     }

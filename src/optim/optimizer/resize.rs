@@ -77,14 +77,7 @@ impl Optimizer {
                 let (old, new) = (&old.shape, &param.shape);
                 return unsuited(format!("its shape {old:?} and the new one {new:?} differ in more than their rows"));
             }
-            if param.shape[0] as u64 != rows.rows() {
-                return unsuited(format!(
-                    "its new shape {:?} has other rows than the list, {}",
-                    param.shape,
-                    rows.rows()
-                ));
-            }
-            rows.check(old)?;
+            rows.check(old, param.shape[0])?;
             if updates[tensor].storage == Storage::Int8 && self.state.holds(tensor) {
                 return unsuited("its moments are in int8, whose blocks do not go by rows: use f32 or bf16".to_owned());
             }

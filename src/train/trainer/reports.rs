@@ -93,7 +93,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Broken`]; from the device.
     pub fn check_parameters(&self) -> Result<(), Error> {
-        match check_finite(Path::new(""), &self.parameters.save()?) {
+        match check_finite(Path::new(""), &self.parameters.read_file()?) {
             Err(Error::NotFinite { tensor, .. }) => Err(Error::Broken { step: self.cursor.step(), parameter: tensor }),
             other => other,
         }

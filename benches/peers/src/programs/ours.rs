@@ -160,7 +160,7 @@ impl Steps for Ours {
             Loss::Product(gradient) => {
                 let mut sum = 0.0;
                 for param in self.parameters.params() {
-                    let values = self.parameters.download(&param.name)?;
+                    let values = self.parameters.read(&param.name)?;
                     sum += product(&values, gradient);
                 }
                 Ok(sum / self.parameters() as f64)
