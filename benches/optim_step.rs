@@ -17,7 +17,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use gradus::engine::{AdapterChoice, Engine};
 use gradus::measure::workload::{cut, elements, encoder, group_each, layer_groups, one_group, thawed};
 use gradus::measure::{self, Extent, Memory, Step};
-use gradus::optim::{Clip, Mode, Settings};
+use gradus::optim::{Clip, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use std::error::Error;
 use std::time::Duration;
@@ -74,8 +74,8 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
         let groups: Vec<Group> = all.iter().map(|group| group.clone().row(row)).collect();
         case(&format!("adamw/101_tensors/{name}"), memory.fused(&tensors, &groups, none)?)?;
     }
-    case("adamw/101_tensors/in_place", memory.step(&memory.together(&tensors)?, Mode::InPlace, &all, none)?)?;
-    case("adamw/101_tensors/buffer_each", memory.step(&memory.apart(&tensors)?, Mode::Arena, &all, none)?)?;
+    case("adamw/101_tensors/packed", memory.step(&memory.packed(&tensors)?, &all, none)?)?;
+    case("adamw/101_tensors/buffer_each", memory.step(&memory.apart(&tensors)?, &all, none)?)?;
     let momentum = Row::of(Rule::Sgd).momentum(0.9);
     let sgd: Vec<Group> = all.iter().map(|group| group.clone().row(momentum)).collect();
     case("sgd/101_tensors/1_group", memory.fused(&tensors, &sgd, none)?)?;

@@ -5,7 +5,7 @@
 //! ```
 
 use gradus::engine::{Engine, Range};
-use gradus::optim::{Clip, External, Mode, Optimizer, Settings};
+use gradus::optim::{Clip, External, Optimizer, Settings};
 use gradus::params::{Field, Group, Param, Row};
 use gradus::wgpu::{self, util::DeviceExt};
 use std::error::Error;
@@ -22,15 +22,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         engine.import(label, &buffer)
     };
 
-    // One dispatch: parameters share a buffer, gradients another; each tensor starts at a multiple of 16 bytes.
+    // Fastest: parameters share a buffer, gradients another; each tensor starts at a multiple of 16 bytes.
     let (values, gradients) = (own("values", &[1.0; 16])?, own("gradients", &[0.5; 16])?);
-    let arena = [(values.range(0, 48)?, gradients.range(0, 48)?), (values.range(48, 12)?, gradients.range(48, 12)?)];
-    train(&engine, &device, &queue, arena, Mode::Arena)?;
+    let apart = [(values.range(0, 48)?, gradients.range(0, 48)?), (values.range(48, 12)?, gradients.range(48, 12)?)];
+    train(&engine, &device, &queue, apart)?;
 
-    // One dispatch a tensor: anything goes, here everything in one buffer at odd offsets.
+    // Anything goes: here everything lies in one buffer, at odd offsets.
     let all = own("model", &[&[1.0f32; 16][..], &[0.5; 16]].concat())?;
-    let in_place = [(all.range(4, 48)?, all.range(68, 48)?), (all.range(52, 12)?, all.range(116, 12)?)];
-    train(&engine, &device, &queue, in_place, Mode::InPlace)
+    let packed = [(all.range(4, 48)?, all.range(68, 48)?), (all.range(52, 12)?, all.range(116, 12)?)];
+    train(&engine, &device, &queue, packed)
 }
 
 fn train(
@@ -38,17 +38,16 @@ fn train(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
     [weight, bias]: [(Range, Range); 2],
-    mode: Mode,
 ) -> Result<(), Box<dyn Error>> {
     let tensors = [
-        External::new(Param::new("weight", [3, 4]), weight.0, weight.1),
-        External::new(Param::new("bias", [3]), bias.0, bias.1),
+        External::new(Param::new("weight", [3, 4]), weight.0).with_gradient(weight.1),
+        External::new(Param::new("bias", [3]), bias.0).with_gradient(bias.1),
     ];
     let row = Row::adamw(1e-2).weight_decay(0.1);
     let groups = [Group::new("decay", row, ["weight"]), Group::new("no_decay", row.weight_decay(0.0), ["bias"])];
     let settings = Settings::default().clip(Clip::norm(10.0)).guard(true);
-    let mut optimizer = Optimizer::over(engine, &tensors, mode, &groups, settings)?;
-    print!("{mode:?}, {}", optimizer.program()?);
+    let mut optimizer = Optimizer::over(engine, &tensors, &groups, settings)?;
+    print!("{}", optimizer.program()?);
 
     optimizer.step()?; // in a submission of its own
     optimizer.set("decay", Field::Lr, 4e-3)?; // from the next step on

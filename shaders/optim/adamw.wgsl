@@ -17,9 +17,9 @@
 //   1 control                         stats and records are read
 //   2 m        [state page]           16 bytes: 4 elements, 8 with BF16
 //   3 v        [state page]           as m
-//   4 params   [page]                 vec4; single floats with IN_PLACE; vec2 of four bf16 with PARAMS16
-//   5 grads    [page]                 vec4; single floats, read-write, with IN_PLACE (may share params' buffer); vec2 of four
-//                                     bf16 with GRADS16
+//   4 params   [page]                 vec4; single floats with SINGLE_PARAMS; vec2 of four bf16 with PARAMS16
+//   5 grads    [page]                 vec4; single floats, read-write, with SINGLE_GRADS (may share params' buffer); vec2 of
+//                                     four bf16 with GRADS16
 //   6 segment                         the chunks that lie in these pages, and the seed of the rounding
 //   7 v_max    [state page]           as m; with AMSGRAD
 //   7 average  [state page]           vec4; with AVERAGE, and 8 with AMSGRAD too
@@ -44,7 +44,7 @@ fn update_quad(step: Step, first: u32, live: u32, kept: Kept, k: u32) -> Kept {
     let chunk = step.chunk;
     let p = params_at(chunk.param + first, live);
     let old = Quad(p, quad_of(kept.m, k), quad_of(kept.v, k), quad_of(kept.v_max, k));
-    let next = stepped(step.record, step.value_bound, grads_at(chunk.grad + first, live), old);
+    let next = stepped(step.record, step.value_bound, grads_at(step.record.grad + chunk.grad + first, live), old);
     put_params(chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
 #ifdef AVERAGE
     let a = (chunk.state + first) / 4u;

@@ -43,7 +43,7 @@ struct Coded {
 fn update_quad(step: Step, first: u32, live: u32, m_old: vec4<f32>, v_old: vec4<f32>, v_max_old: vec4<f32>) -> Quad {
     let p = params_at(step.chunk.param + first, live);
     let old = Quad(p, m_old, v_old, v_max_old);
-    var next = stepped(step.record, step.value_bound, grads_at(step.chunk.grad + first, live), old);
+    var next = stepped(step.record, step.value_bound, grads_at(step.record.grad + step.chunk.grad + first, live), old);
     put_params(step.chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
 #ifdef AVERAGE
     let a = (step.chunk.state + first) / 4u;

@@ -5,7 +5,7 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats: clip, value_bound, skip
-//   2 grads    [page]                 vec4; single floats with IN_PLACE
+//   2 grads    [page]                 vec4; single floats with SINGLE_GRADS
 //   3 segment                         the chunks that lie in this page
 #import control
 #import chunk
@@ -15,7 +15,7 @@ override WORKGROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read> control: Control;
-#ifdef IN_PLACE
+#ifdef SINGLE_GRADS
 @group(0) @binding(2) var<storage, read_write> grads: array<f32>;
 #else
 @group(0) @binding(2) var<storage, read_write> grads: array<vec4<f32>>;
@@ -43,7 +43,7 @@ fn main(
     for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
         let first = chunk.grad + i;
         let live = chunk.length - i;
-#ifdef IN_PLACE
+#ifdef SINGLE_GRADS
         for (var k = 0u; k < min(live, 4u); k++) {
             grads[first + k] = clipped(vec4<f32>(grads[first + k])).x;
         }

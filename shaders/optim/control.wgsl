@@ -12,12 +12,13 @@
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
 //   0 control                         partials are read; stats and records are written
-//   1 table    [steps, groups]        this step's rows
-//   2 tensors  [tensors]              (record, group) of each tensor in the work list
+//   1 table    [groups, steps]        this step's rows
+//   2 tensors  [tensors]              TensorEntry of each tensor in the work list
 //   3 settings                        what the optimizer was set up with
 //   4 clock                           which slot of the table
 #import control
 #import table
+#import chunk
 #import float
 #import clock
 
@@ -36,7 +37,7 @@ override WORKGROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<storage, read> table: Table;
-@group(0) @binding(2) var<storage, read> tensors: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> tensors: array<TensorEntry>;
 @group(0) @binding(3) var<uniform> settings: ControlSettings;
 @group(0) @binding(4) var<uniform> clock: Clock;
 
@@ -49,7 +50,7 @@ fn max_norm() -> f32 {
     if (settings.tensors == 0u) {
         return settings.max_norm;
     }
-    return table.rows[clock.slot * table.groups].max_norm;
+    return table.rows[row_at(table.steps, 0u, clock.slot)].max_norm;
 }
 
 fn clip_coefficient(bits: u32, norm: f32) -> f32 {
@@ -149,7 +150,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     }
     for (var i = lane; i < settings.tensors; i += WORKGROUP) {
         let tensor = tensors[i];
-        let row = table.rows[clock.slot * table.groups + tensor.y];
-        control.records[tensor.x] = record_of(control.records[tensor.x], row);
+        let row = table.rows[row_at(table.steps, tensor.group, clock.slot)];
+        var record = record_of(control.records[tensor.record], row);
+        record.grad = tensor.grad;
+        control.records[tensor.record] = record;
     }
 }

@@ -8,8 +8,9 @@
 //
 //   0 chunks   [n]                    work list in logical order
 //   1 control                         partials are written
-//   2 grads    [page]                 vec4; single floats, read-write, with IN_PLACE; vec2 of four bf16 with GRADS16
+//   2 grads    [page]                 vec4; single floats with SINGLE_GRADS; vec2 of four bf16 with GRADS16
 //   3 segment                         the chunks that lie in this page
+//   4 tensors  [tensors]              where the gradient of each begins
 #import control
 #import chunk
 #import float
@@ -20,8 +21,8 @@ override NORM: u32 = 2u;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read_write> control: Control;
-#ifdef IN_PLACE
-@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
+#ifdef SINGLE_GRADS
+@group(0) @binding(2) var<storage, read> grads: array<f32>;
 #else
 #ifdef GRADS16
 @group(0) @binding(2) var<storage, read> grads: array<vec2<u32>>;
@@ -30,18 +31,16 @@ override NORM: u32 = 2u;
 #endif
 #endif
 @group(0) @binding(3) var<uniform> segment: Segment;
+@group(0) @binding(4) var<storage, read> tensors: array<TensorEntry>;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
 
 // The bits of four gradients from element `first` on, as they are loaded; those past the chunk's end count as 0.
 fn bits_at(first: u32, live: u32) -> vec4<u32> {
-#ifdef IN_PLACE
-    var bits = vec4<u32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        bits[k] = bitcast<u32>(grads[first + k]);
-    }
-    return bits;
+#ifdef SINGLE_GRADS
+    let quad = vec4<f32>(grads[first], grads[first + 1u], grads[first + 2u], grads[first + 3u]);
+    return select(vec4<u32>(), bitcast<vec4<u32>>(quad), vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
 #else
 #ifdef GRADS16
     let bits = bitcast<vec4<u32>>(widened(grads[first / 4u]));
@@ -77,10 +76,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     for (var c = from_chunk; c < to_chunk; c++) {
         let chunk = chunks[c];
+        let first = tensors[chunk.entry].grad + chunk.grad;
         var sum = 0.0;
         var bad = NO_GROUP;
         for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
-            let bits = bits_at(chunk.grad + i, chunk.length - i);
+            let bits = bits_at(first + i, chunk.length - i);
             if (NORM != 0u) {
                 sum = join(NORM, sum, of_quad(bitcast<vec4<f32>>(bits)));
             }

@@ -13,8 +13,8 @@
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
 //   2 buffers  [state page]  
-//   3 params   [page]                 vec4; single floats with IN_PLACE
-//   4 grads    [page]                 vec4; single floats, read-write, with IN_PLACE (may share params' buffer)
+//   3 params   [page]                 vec4; single floats with SINGLE_PARAMS
+//   4 grads    [page]                 vec4; single floats, read-write, with SINGLE_GRADS (may share params' buffer)
 //   5 segment                         the chunks that lie in these pages
 //   6 average  [state page]           vec4; with AVERAGE
 //
@@ -23,19 +23,15 @@
 #import table
 #import chunk
 #import float
+const PARAMS_BINDING: u32 = 3u;
+const GRADS_BINDING: u32 = 4u;
+#import streams
 
 override WORKGROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read> control: Control;
 @group(0) @binding(2) var<storage, read_write> buffers: array<vec4<f32>>;
-#ifdef IN_PLACE
-@group(0) @binding(3) var<storage, read_write> params: array<f32>;
-@group(0) @binding(4) var<storage, read_write> grads: array<f32>;
-#else
-@group(0) @binding(3) var<storage, read_write> params: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> grads: array<vec4<f32>>;
-#endif
 @group(0) @binding(5) var<uniform> segment: Segment;
 #ifdef AVERAGE
 @group(0) @binding(6) var<storage, read_write> average: array<vec4<f32>>;
@@ -59,19 +55,9 @@ fn direction(record: Record, g: vec4<f32>, s: u32) -> vec4<f32> {
 
 // One vec4 of the three streams, from `first` elements into the chunk; `live` of its elements belong to the chunk.
 fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32) {
-#ifdef IN_PLACE
-    var p = vec4<f32>();
-    var g = vec4<f32>();
-    for (var k = 0u; k < min(live, 4u); k++) {
-        p[k] = params[chunk.param + first + k];
-        g[k] = grads[chunk.grad + first + k];
-    }
-#else
-    let at = (chunk.param + first) / 4u;
-    var p = params[at];
-    var g = grads[(chunk.grad + first) / 4u];
-#endif
-    let old = p;
+    let old = params_at(chunk.param + first, live);
+    var p = old;
+    var g = grads_at(record.grad + chunk.grad + first, live);
 
     if (value_bound > 0.0) {
         g = clamp_value(g, value_bound);
@@ -86,16 +72,7 @@ fn update(chunk: Chunk, record: Record, value_bound: f32, first: u32, live: u32)
     average[s] = lerp(average[s], p, record.average_rate);
 #endif
 
-#ifdef IN_PLACE
-    for (var k = 0u; k < min(live, 4u); k++) {
-        params[chunk.param + first + k] = p[k];
-    }
-#else
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
-        p = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
-    }
-    params[at] = p;
-#endif
+    put_params(chunk.param + first, live, old, p, vec4<u32>());
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -6,7 +6,7 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         records are read: averaged
-//   2 params   [page]                 vec4; single floats with IN_PLACE
+//   2 params   [page]                 vec4; single floats with SINGLE_PARAMS
 //   3 average  [state page]           vec4
 //   4 segment                         the chunks that lie in these pages
 #import control
@@ -16,7 +16,7 @@ override WORKGROUP: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read> control: Control;
-#ifdef IN_PLACE
+#ifdef SINGLE_PARAMS
 @group(0) @binding(2) var<storage, read_write> params: array<f32>;
 #else
 @group(0) @binding(2) var<storage, read_write> params: array<vec4<f32>>;
@@ -28,7 +28,7 @@ override WORKGROUP: u32 = 256u;
 fn swap(chunk: Chunk, first: u32, live: u32) {
     let s = (chunk.state + first) / 4u;
     let a = average[s];
-#ifdef IN_PLACE
+#ifdef SINGLE_PARAMS
     for (var k = 0u; k < min(live, 4u); k++) {
         average[s][k] = params[chunk.param + first + k];
         params[chunk.param + first + k] = a[k];

@@ -5,6 +5,8 @@
 #import chunk
 #import float
 #import rounding
+const PARAMS_BINDING: u32 = 4u;
+const GRADS_BINDING: u32 = 5u;
 #ifdef PARAMS16
 #import streams16
 #else

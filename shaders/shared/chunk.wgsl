@@ -1,13 +1,21 @@
 // The work list: what a step touches, cut into chunks of one tensor each. Frozen tensors are not in it.
 
-struct Chunk {                 // 28 bytes; offsets in elements from the start of the bound page
+struct Chunk {                 // 32 bytes; offsets in elements from the start of the bound page
     param: u32,
-    grad: u32,
+    grad: u32,                 // from where the tensor's gradient begins, see TensorEntry
     state: u32,
     length: u32,               // elements
     tensor: u32,               // place of the tensor's record in the control block
     group: u32,
     number: u32,               // which of its tensor's chunks
+    entry: u32,                // place of its tensor in the list
+}
+
+// A tensor that takes part in the step.
+struct TensorEntry {           // 12 bytes
+    record: u32,               // place of its record in the control block
+    group: u32,
+    grad: u32,                 // where its gradient begins, in elements of the bound page: all that a gradient that moves changes
 }
 
 // The part of the work list that one dispatch handles: chunks that share their bound pages.

@@ -15,7 +15,7 @@ struct StatsBlock {                 // 64 bytes, read back by the host
     value_bound: f32,          // gradients are clamped to +-bound; 0: they are not
     bad_norm_step: u32,        // step of the latest of nonfinite_norms
     bad_norm: f32,             // and its norm
-    pad2: u32,
+    lost_rows: u32,            // indices of resizes that were past the rows
     pad3: u32,
     pad4: u32,
     pad5: u32,
@@ -27,7 +27,7 @@ struct Partial {
     bad_group: u32,            // first group with a non-finite gradient, or NO_GROUP
 }
 
-struct Record {                // 64 bytes, one a tensor
+struct Record {                // 80 bytes, one a tensor
     count: u32,                // steps applied to this tensor
     flags: u32,
     scale: f32,                // clip coefficient, negated to maximize
@@ -44,6 +44,10 @@ struct Record {                // 64 bytes, one a tensor
     buffered: u32,             // gradients that the momentum buffer has taken; 1: this step's is its first
     averaged: u32,             // steps that the moving average has taken
     average_rate: f32,         // 1 - decay of the average; 1 at its first step, and 0 where there is none
+    grad: u32,                 // where the gradient begins in its page, in elements
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 struct Control {

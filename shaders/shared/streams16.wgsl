@@ -5,11 +5,11 @@
 // imports this has `segment: Segment`.
 #import bf16
 
-@group(0) @binding(4) var<storage, read_write> params: array<vec2<u32>>;
+@group(0) @binding(PARAMS_BINDING) var<storage, read_write> params: array<vec2<u32>>;
 #ifdef GRADS16
-@group(0) @binding(5) var<storage, read> grads: array<vec2<u32>>;
+@group(0) @binding(GRADS_BINDING) var<storage, read> grads: array<vec2<u32>>;
 #else
-@group(0) @binding(5) var<storage, read> grads: array<vec4<f32>>;
+@group(0) @binding(GRADS_BINDING) var<storage, read> grads: array<vec4<f32>>;
 #endif
 
 fn params_at(first: u32, live: u32) -> vec4<f32> {

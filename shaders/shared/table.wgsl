@@ -18,10 +18,15 @@ struct TableRow {                   // 52 bytes
 
 struct Table {
     first_step: u32,           // step of slot 0
-    groups: u32,               // rows a step; 0: the same rows hold for every step
+    steps: u32,                // rows a group; 0: one row a group, which holds for every step
     pad0: u32,
     pad1: u32,
-    rows: array<TableRow>,          // [steps, groups]
+    rows: array<TableRow>,     // [groups, steps]: a group's rows lie together, so that they change without the others
+}
+
+// The place of a group's row at a slot.
+fn row_at(steps: u32, group: u32, slot: u32) -> u32 {
+    return select(group * steps + slot, group, steps == 0u);
 }
 
 const AMSGRAD: u32 = 1u;

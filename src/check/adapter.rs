@@ -79,6 +79,9 @@ fn updates(found: &mut Found, form: &Form, wanted: &dyn Fn(&Kernel) -> bool, ref
     for (number, clip) in optim::sample::clips(reference)?.iter().enumerate() {
         found.walk(form, wanted, reference, (&format!("clip {number}"), clip.program(), 0))?;
     }
+    for (number, program) in optim::sample::resizes(reference)?.iter().enumerate() {
+        found.walk(form, wanted, reference, (&format!("resize {number}"), program, 0))?;
+    }
     Ok(())
 }
 

@@ -25,7 +25,7 @@ fn junk(count: u32) -> Vec<u32> {
 }
 
 fn table(first_step: u32) -> Vec<u32> {
-    [record(TableHeader { first_step, groups: 1, ..TableHeader::default() }), record(TableRow::default())].concat()
+    [record(TableHeader { first_step, steps: 1, ..TableHeader::default() }), record(TableRow::default())].concat()
 }
 
 /// Trials with an engine's sizes.

@@ -57,7 +57,9 @@ pub fn compare(trial: &Trial, got: &[Vec<u32>], expected: &[Vec<u32>]) -> Compar
                 let [got, expected] = [got, expected].map(|memory| readable(words, memory));
                 numbers(&got, &expected, size_of_terms(trial, words), bound)
             }
-            (Access::Read | Access::Uniform, _) if got != expected => (f64::INFINITY, Some(" is only read".to_owned())),
+            (Access::Read | Access::ReadShared | Access::Uniform, _) if got != expected => {
+                (f64::INFINITY, Some(" is only read".to_owned()))
+            }
             _ => continue,
         };
         all.error = all.error.max(error);

@@ -136,26 +136,32 @@ fn rank(device_type: wgpu::DeviceType) -> u8 {
 }
 
 /// Every adapter of this machine, best first.
-fn adapters() -> Vec<wgpu::Adapter> {
+async fn adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     adapters
 }
 
-/// Reports of every adapter of this machine, in the order in which they would be picked.
+/// Reports of every adapter of this machine, in the order in which they would be picked. Blocks until the drivers have
+/// answered; [`request_adapters`] does not.
 pub fn list_adapters() -> Vec<AdapterReport> {
-    adapters().iter().map(AdapterReport::new).collect()
+    pollster::block_on(request_adapters())
+}
+
+/// The same without blocking: nothing runs until it is awaited.
+pub async fn request_adapters() -> Vec<AdapterReport> {
+    adapters().await.iter().map(AdapterReport::new).collect()
 }
 
 /// The adapters to be tried, in order; none for the CPU engine.
-pub(crate) fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> {
+pub(crate) async fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> {
     let asked = match choice {
         AdapterChoice::Cpu => return Ok(Vec::new()),
-        AdapterChoice::Best => return Ok(adapters()),
+        AdapterChoice::Best => return Ok(adapters().await),
         AdapterChoice::Named(text) => text.to_lowercase(),
     };
-    let mut adapters = adapters();
+    let mut adapters = adapters().await;
     let matches = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
         let words =

@@ -1,6 +1,7 @@
 //! Device memory: a named buffer on one engine, and a range of one.
 
 use super::Error;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -18,15 +19,16 @@ struct Inner {
 
 /// Where a buffer's bytes are.
 pub(crate) enum Memory {
-    Gpu(wgpu::Buffer),
+    /// With the number of its engine: handles of wgpu are numbers too, which two instances give twice.
+    Gpu(wgpu::Buffer, u64),
     /// 32-bit words: every type in a shader is made of them, and the alignment holds.
     Cpu(Mutex<Vec<u32>>),
 }
 
 impl Buffer {
-    pub(crate) fn gpu(label: &str, buffer: wgpu::Buffer) -> Buffer {
+    pub(crate) fn gpu(label: &str, buffer: wgpu::Buffer, engine: u64) -> Buffer {
         let bytes = buffer.size();
-        Buffer::new(label, bytes, Memory::Gpu(buffer))
+        Buffer::new(label, bytes, Memory::Gpu(buffer, engine))
     }
 
     pub(crate) fn cpu(label: &str, bytes: u64) -> Result<Buffer, Error> {
@@ -56,7 +58,7 @@ impl Buffer {
     /// The buffer underneath, for a program's own passes; `None` on the CPU engine.
     pub fn wgpu(&self) -> Option<&wgpu::Buffer> {
         match &self.inner.memory {
-            Memory::Gpu(buffer) => Some(buffer),
+            Memory::Gpu(buffer, _) => Some(buffer),
             Memory::Cpu(_) => None,
         }
     }
@@ -67,9 +69,14 @@ impl Buffer {
 
     /// Whether two handles name the same memory.
     pub fn same(&self, other: &Buffer) -> bool {
+        self.order(other).is_eq()
+    }
+
+    /// An order in which handles of the same memory are equal.
+    pub(crate) fn order(&self, other: &Buffer) -> Ordering {
         match (&self.inner.memory, &other.inner.memory) {
-            (Memory::Gpu(a), Memory::Gpu(b)) => a == b,
-            _ => Arc::ptr_eq(&self.inner, &other.inner),
+            (Memory::Gpu(a, on), Memory::Gpu(b, other)) => on.cmp(other).then_with(|| a.cmp(b)),
+            _ => Arc::as_ptr(&self.inner).cmp(&Arc::as_ptr(&other.inner)),
         }
     }
 

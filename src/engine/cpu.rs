@@ -77,7 +77,7 @@ pub(crate) fn write(range: &Range, data: &[u8]) -> Result<(), Error> {
 fn words(buffer: &Buffer) -> Result<MutexGuard<'_, Vec<u32>>, Error> {
     match buffer.memory() {
         Memory::Cpu(words) => Ok(words.lock().unwrap_or_else(PoisonError::into_inner)),
-        Memory::Gpu(_) => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
+        Memory::Gpu(..) => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
     }
 }
 
@@ -93,14 +93,16 @@ struct Shared<'a> {
 }
 
 /// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may stand behind several
-/// bindings if all only read, or if their ranges are apart.
+/// bindings if all only read, or if their ranges are apart; what is only read beside what is written is a copy.
 fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
-    let shared = shared(dispatch);
+    let copies = copies(dispatch)?;
+    let shared = shared(dispatch, &copies);
     let mut guards = Vec::with_capacity(shared.len());
     for one in &shared {
         guards.push(words(one.buffer)?);
     }
-    let mut slots: Vec<Slot<'_>> = dispatch.bindings.iter().map(|_| Slot::Clock(clock)).collect();
+    let mut slots: Vec<Slot<'_>> =
+        copies.iter().map(|copy| copy.as_ref().map_or(Slot::Clock(clock), |words| Slot::Read(words))).collect();
     for (one, guard) in shared.iter().zip(&mut guards) {
         let words: &mut [u32] = guard;
         if one.ranges.iter().all(|range| !range.3) {
@@ -127,9 +129,28 @@ fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) ->
     Ok(())
 }
 
-fn shared(dispatch: &Dispatch) -> Vec<Shared<'_>> {
+/// The words behind each binding that is only read while another one may write its buffer.
+fn copies(dispatch: &Dispatch) -> Result<Vec<Option<Vec<u32>>>, Error> {
+    let bound = || dispatch.kernel.bindings.iter().zip(&dispatch.bindings);
+    let written = |range: &Range| {
+        bound().any(|(access, binding)| match binding {
+            Binding::Memory(other) => *access == Access::ReadWrite && other.buffer.same(&range.buffer),
+            Binding::Clock => false,
+        })
+    };
+    let copy = |(access, binding): (&Access, &Binding)| match binding {
+        Binding::Memory(range) if *access == Access::ReadShared && written(range) => {
+            let words = words(&range.buffer)?;
+            Ok(Some(words[(range.offset / 4) as usize..][..(range.bytes / 4) as usize].to_vec()))
+        }
+        _ => Ok(None),
+    };
+    bound().map(copy).collect()
+}
+
+fn shared<'a>(dispatch: &'a Dispatch, copies: &[Option<Vec<u32>>]) -> Vec<Shared<'a>> {
     let mut shared: Vec<Shared<'_>> = Vec::new();
-    for (place, binding) in dispatch.bindings.iter().enumerate() {
+    for (place, binding) in dispatch.bindings.iter().enumerate().filter(|(place, _)| copies[*place].is_none()) {
         let Binding::Memory(range) = binding else { continue };
         let writes = dispatch.kernel.bindings[place] == Access::ReadWrite;
         let words = ((range.offset / 4) as usize, ((range.offset + range.bytes) / 4) as usize, place, writes);

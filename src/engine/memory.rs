@@ -41,14 +41,14 @@ impl Engine {
     /// # Errors
     /// [`Error::MissingUsage`] if it cannot be bound as storage, [`Error::ForeignBuffer`] on the CPU engine.
     pub fn import(&self, label: &str, buffer: &wgpu::Buffer) -> Result<Buffer, Error> {
-        if matches!(&*self.inner, Inner::Cpu(_)) {
+        let Inner::Gpu(gpu) = &*self.inner else {
             return Err(Error::ForeignBuffer { label: label.to_owned() });
-        }
+        };
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             let (label, bytes) = (label.to_owned(), buffer.size());
             return Err(Error::MissingUsage { label, bytes, needed: "STORAGE" });
         }
-        Ok(Buffer::gpu(label, buffer.clone()))
+        Ok(Buffer::gpu(label, buffer.clone(), gpu.number))
     }
 
     /// Copies `data` into a buffer, in a submission of its own.

@@ -27,7 +27,7 @@ mod ring;
 mod sizes;
 mod submission;
 
-pub use adapter::{AdapterChoice, AdapterReport, list_adapters};
+pub use adapter::{AdapterChoice, AdapterReport, list_adapters, request_adapters};
 pub(crate) use arena::{ALIGNMENT_ELEMENTS, place_at};
 pub use arena::{Piece, Placement, place};
 pub use buffer::{Buffer, Range};
@@ -86,15 +86,23 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     /// Opens the adapter chosen, with all the limits that it has. [`AdapterChoice::Best`] goes on to the next adapter where
-    /// a driver refuses, and ends with the CPU engine.
+    /// a driver refuses, and ends with the CPU engine. Blocks until the driver has answered; [`Engine::request`] does not.
     ///
     /// # Errors
     /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver of the one named refuses.
     pub fn new(choice: &AdapterChoice) -> Result<Engine, Error> {
-        let adapters = adapter::pick(choice)?;
+        pollster::block_on(Engine::request(choice))
+    }
+
+    /// The same without blocking: nothing runs until it is awaited.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub async fn request(choice: &AdapterChoice) -> Result<Engine, Error> {
+        let adapters = adapter::pick(choice).await?;
         let last_resort = *choice != AdapterChoice::Best;
         for (place, adapter) in adapters.iter().enumerate() {
-            match Gpu::open(adapter) {
+            match Gpu::open(adapter).await {
                 Ok(gpu) => return Ok(Engine::from_gpu(gpu)),
                 Err(error) if last_resort && place + 1 == adapters.len() => return Err(error),
                 Err(_) => {}
@@ -120,12 +128,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn with_shaders(choice: &AdapterChoice, shaders: Shaders) -> Result<Engine, Error> {
-        let adapters = adapter::pick(choice)?;
+        let adapters = pollster::block_on(adapter::pick(choice))?;
         let adapter = adapters.first().ok_or_else(|| Error::NoDevice {
             adapter: "any".to_owned(),
             reason: "there is no adapter to run shaders".to_owned(),
         })?;
-        Ok(Engine::from_gpu(Gpu::open(adapter)?.with_shaders(shaders)))
+        Ok(Engine::from_gpu(pollster::block_on(Gpu::open(adapter))?.with_shaders(shaders)))
     }
 
     fn on_host(forms: &'static Forms) -> Engine {

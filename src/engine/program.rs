@@ -114,10 +114,10 @@ impl Dispatch {
         flops: u64,
     }
 
-    /// The buffers it touches, and whether it may write them.
+    /// The buffers it touches, and whether it binds them to be written.
     fn uses(&self) -> impl Iterator<Item = (&Buffer, bool)> {
         self.kernel.bindings.iter().zip(&self.bindings).filter_map(|(access, binding)| match binding {
-            Binding::Memory(range) => Some((&range.buffer, *access == Access::ReadWrite)),
+            Binding::Memory(range) => Some((&range.buffer, matches!(access, Access::ReadWrite | Access::ReadShared))),
             Binding::Clock => None,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::counters::Tally;
 use super::ring::Slots;
-use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Range, Report, Ring, Submission, cpu};
+use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Prepared, Range, Report, Ring, Submission, cpu};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -36,6 +36,20 @@ impl Engine {
             Inner::Cpu(_) => Err(Error::NoEncoder),
         });
         encoded.inspect_err(|_| submission.raise_lost())
+    }
+
+    /// Writes a program into a compute pass of the caller's, with its slot of the clock.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`]; [`Error::NoEncoder`] on the CPU engine; [`Error::DeviceLost`].
+    pub fn encode_in(&self, pass: &mut wgpu::ComputePass<'_>, program: &Prepared, slot: u32) -> Result<(), Error> {
+        if slot >= CLOCK_SLOTS {
+            return Err(Error::NoSuchSlot { slot });
+        }
+        match &*self.inner {
+            Inner::Gpu(gpu) => gpu.encode_in(pass, program, slot),
+            Inner::Cpu(_) => Err(Error::NoEncoder),
+        }
     }
 
     /// Stands still until the device has done everything it was given, and the reports of what was submitted here have

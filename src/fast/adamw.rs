@@ -35,7 +35,17 @@ pub fn adamw<S: Stored, P: Stored, G: Stored>(
     let stretch = |((chunk, (m, v)), params)| {
         let v_max = v_max.as_mut().and_then(Iterator::next);
         let average = average.as_mut().and_then(Iterator::next);
-        (chunk, Stretch { m, v, params, grads: &grads[Chunk::of_grads(chunk)], v_max, average })
+        (
+            chunk,
+            Stretch {
+                m,
+                v,
+                params,
+                grads: &grads[Chunk::of_grads(chunk, records[chunk.tensor as usize].grad)],
+                v_max,
+                average,
+            },
+        )
     };
     let stretches: Vec<_> = chunks.iter().zip(moments).zip(params).map(stretch).collect();
     // The same in every chunk.

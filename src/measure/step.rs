@@ -1,9 +1,10 @@
 //! Steps that are timed, and what their times say.
 
 use super::stopwatch::{Seconds, Stopwatch};
+use super::workload::elements;
 use crate::Error;
 use crate::engine::{Buffer, Engine, Range, Submission};
-use crate::optim::{External, Mode, Optimizer, Precision, Settings};
+use crate::optim::{External, Optimizer, Precision, Settings};
 use crate::params::{Group, Param, Storage};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ impl Memory {
             let bytes = param.elements() as u64 * 4;
             let (values, gradient) = (self.values.range(at, bytes)?, self.gradients.range(at, bytes)?);
             at += bytes;
-            Ok(External { param: param.clone(), values, gradient, precision: Precision::F32 })
+            Ok(External::new(param.clone(), values).with_gradient(gradient))
         };
         tensors.iter().map(place).collect()
     }
@@ -60,10 +61,34 @@ impl Memory {
             self.engine.submit(&Submission { copies, ..Submission::default() })?;
             Ok(buffer.all())
         };
-        let apart = |External { param, values, gradient, precision }| {
-            Ok(External { param, values: copy(values)?, gradient: copy(gradient)?, precision })
+        let apart = |external: External| {
+            let gradient = external.gradient.clone().map(copy).transpose()?;
+            Ok(External { values: copy(external.values.clone())?, gradient, ..external })
         };
         self.together(tensors)?.into_iter().map(apart).collect()
+    }
+
+    /// The tensors and their gradients in one buffer, one after the other with no space between, and none at a vec4.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn packed(&self, tensors: &[Param]) -> Result<Vec<External>, Error> {
+        let bytes = elements(tensors) as u64 * 4;
+        let buffer = self.engine.buffer("packed", 2 * bytes + 16)?;
+        let (values, gradients) = (buffer.range(4, bytes)?, buffer.range(bytes + 12, bytes)?);
+        let from = [&self.values, &self.gradients].map(|whole| whole.range(0, bytes));
+        let copies = from.into_iter().zip([values.clone(), gradients.clone()]);
+        let copies = copies.map(|(from, to)| Ok((from?, to))).collect::<Result<_, Error>>()?;
+        self.engine.submit(&Submission { copies, ..Submission::default() })?;
+        let mut at = 0;
+        let place = |param: &Param| {
+            let bytes = param.elements() as u64 * 4;
+            let lies = |range: &Range| range.buffer.range(range.offset + at, bytes);
+            let external = External::new(param.clone(), lies(&values)?).with_gradient(lies(&gradients)?);
+            at += bytes;
+            Ok(external)
+        };
+        tensors.iter().map(place).collect()
     }
 
     /// The tensors one after the other in buffers of their own, values and gradients in bf16.
@@ -85,7 +110,7 @@ impl Memory {
             let whole = Storage::Bf16.bytes((param.elements() as u64).next_multiple_of(2));
             let (values, gradient) = (values.range(at, whole)?, gradients.range(at, whole)?);
             at += bytes(param);
-            Ok(External { param: param.clone(), values, gradient, precision: Precision::Bf16 })
+            Ok(External::new(param.clone(), values).with_gradient(gradient).with_precision(Precision::Bf16))
         };
         tensors.iter().map(place).collect()
     }
@@ -94,14 +119,8 @@ impl Memory {
     ///
     /// # Errors
     /// As [`Optimizer::over`].
-    pub fn step(
-        &self,
-        externals: &[External],
-        mode: Mode,
-        groups: &[Group],
-        settings: Settings,
-    ) -> Result<Step, Error> {
-        Ok(Step::of(&self.engine, Optimizer::over(&self.engine, externals, mode, groups, settings)?))
+    pub fn step(&self, externals: &[External], groups: &[Group], settings: Settings) -> Result<Step, Error> {
+        Ok(Step::of(&self.engine, Optimizer::over(&self.engine, externals, groups, settings)?))
     }
 
     /// A step over all tensors in their arena, with these groups. Parameters in no group are frozen.
@@ -109,7 +128,7 @@ impl Memory {
     /// # Errors
     /// As [`Optimizer::over`].
     pub fn fused(&self, tensors: &[Param], groups: &[Group], settings: Settings) -> Result<Step, Error> {
-        self.step(&self.together(tensors)?, Mode::Arena, groups, settings)
+        self.step(&self.together(tensors)?, groups, settings)
     }
 
     /// Copies that move as many bytes as AdamW's step over all parameters: 14 read and 14 written a parameter.

@@ -1,6 +1,7 @@
 //! Streams that lie side by side in pages: the moments of tensors that are stored alike, or the gradients.
 
-use super::{Error, work};
+use super::Error;
+use super::work::{CHUNK_ELEMENTS, Part};
 use crate::engine::layout::{BLOCK, Block, CODED, Code};
 use crate::engine::{self, ALIGNMENT_ELEMENTS, Engine, Piece, Placement, Range};
 use crate::params::Storage;
@@ -82,18 +83,22 @@ impl Arena {
         self.streams.iter().flatten().map(|page| page.bytes).sum()
     }
 
-    /// The arena laid out anew for these tensors, `(tensor, elements)`, and streams of these names: pages that stay as
-    /// they are are kept, and what is new is zero. What moves has still to be copied.
+    /// The arena laid out anew for these tensors, with the parts of each, and streams of these names: pages that stay as
+    /// they are are kept, and what is new is zero. What moves has still to be copied. Each part starts at a boundary.
     pub(crate) fn relaid(
         &self,
         engine: &Engine,
-        tensors: &[(usize, u64)],
+        tensors: &[(usize, Vec<Part>)],
         names: &[String],
         page_bytes: u64,
     ) -> Result<Arena, Error> {
-        let (tensors, lengths): (Vec<usize>, Vec<u64>) = tensors.iter().copied().unzip();
+        let lengths: Vec<u64> = tensors.iter().flat_map(|(_, parts)| parts).map(|part| part.elements).collect();
         let alignment = alignment(self.storage).max(alignment(self.beside));
-        let placement = engine::place_at(alignment, &lengths, page_bytes, work::CHUNK_ELEMENTS);
+        let Placement { pieces, pages } = engine::place_at(alignment, &lengths, page_bytes, CHUNK_ELEMENTS);
+        let mut of_parts = pieces.into_iter();
+        let of_tensor = |(_, parts): &(usize, Vec<Part>)| of_parts.by_ref().take(parts.len()).flatten().collect();
+        let placement = Placement { pieces: tensors.iter().map(of_tensor).collect(), pages };
+        let tensors: Vec<usize> = tensors.iter().map(|(tensor, _)| *tensor).collect();
         // Placing is the same for the same beginning: leading pages of the same size hold the same pieces.
         let same = |(old, new): &(&u64, &u64)| old == new;
         let kept = match tensors.starts_with(&self.tensors) {

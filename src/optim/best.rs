@@ -2,9 +2,9 @@
 
 use super::arena::Arena;
 use super::moves::{Moves, Where};
-use super::parameters::index_of;
 use super::state::Kept;
 use super::update::Update;
+use super::work::Part;
 use super::{Error, Forecast, Optimizer};
 use crate::engine::layout::Record;
 use crate::engine::{Buffer, Engine, Prepared, Range, Submission};
@@ -212,7 +212,7 @@ impl Best {
         self.of(optimizer)?;
         let mut new: Vec<usize> = Vec::new();
         for name in names {
-            let tensor = index_of(&optimizer.params, name)?;
+            let tensor = optimizer.place_of(name)?;
             if holds(&self.blocks, tensor) || new.contains(&tensor) {
                 continue;
             }
@@ -279,8 +279,8 @@ fn by_update(updates: &[Update], tensors: &[usize]) -> Vec<(Update, Vec<usize>)>
 }
 
 /// These tensors with their sizes, and the bytes of a page on an engine.
-fn room(optimizer: &Optimizer, home: &Engine, tensors: &[usize]) -> (Vec<(usize, u64)>, u64) {
-    let sized = |tensor: &usize| (*tensor, optimizer.params[*tensor].elements() as u64);
+fn room(optimizer: &Optimizer, home: &Engine, tensors: &[usize]) -> (Vec<(usize, Vec<Part>)>, u64) {
+    let sized = |tensor: &usize| (*tensor, Part::whole(optimizer.params[*tensor].elements() as u64).to_vec());
     (tensors.iter().map(sized).collect(), optimizer.page_bytes().min(home.page_bytes()))
 }
 
@@ -312,7 +312,7 @@ impl Block {
             return Ok(());
         }
         let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
-        let kept = Kept::empty(self.update).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
+        let kept = Kept::empty(self.update, None).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
         let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
         self.state = Some(BlockState { kept, records, full });
         Ok(())

@@ -90,7 +90,35 @@ pub enum Error {
         /// The buffer's name.
         buffer: String,
     },
-    /// An offset is not where a mode needs it.
+    /// What is to move lies in the optimizer's own arenas.
+    #[error(
+        "the {what} lie in arenas of the optimizer's own: only those of a caller, given to Optimizer::over, can move"
+    )]
+    NotCallers {
+        /// `gradients` or `parameters`.
+        what: &'static str,
+    },
+    /// A list of rows names one that there is not.
+    #[error("parameter {param:?}: row {index}, which the list names at place {place}, is past its {rows} rows", param = Shown(.param))]
+    NoSuchRow {
+        /// The parameter.
+        param: String,
+        /// Where in the list.
+        place: usize,
+        /// The row.
+        index: u32,
+        /// Rows that there are.
+        rows: usize,
+    },
+    /// Lists of rows on the device named some that there were not.
+    #[error(
+        "{rows} rows of resized parameters are zeros: their lists on the device name rows past those that there were"
+    )]
+    LostRows {
+        /// How many since it was last told, over all parameters.
+        rows: u32,
+    },
+    /// An offset is not where a kernel needs it.
     #[error(
         "parameter {param:?}: its {what} start at byte {offset}, which is not a multiple of {alignment} ({reason})", param = Shown(.param))]
     Misaligned {
@@ -105,7 +133,7 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
-    /// A caller's buffers do not suit the mode.
+    /// A caller's buffers do not suit the kernels.
     #[error("parameter {param:?}: {reason}", param = Shown(.param))]
     Unsuited {
         /// The parameter.
@@ -113,6 +141,9 @@ pub enum Error {
         /// What is in the way, and what to do.
         reason: String,
     },
+    /// A step in a compute pass needs an upload, which no pass can carry.
+    #[error("the step needs an upload before its pass: call encode_ahead with the encoder before the pass begins")]
+    NotAhead,
     /// The loaded rows do not cover this step.
     #[error("no row for step {step}: the rows loaded cover {first}..{end}; load the next ones with load_rows")]
     NoRow {

@@ -1,11 +1,15 @@
 //! Parameters and gradients in a caller's own buffers.
 
+use super::tensors::{Array, Tensors, most_of_a_page};
+use super::work::{CHUNK_ELEMENTS, Part};
 use super::{Error, Precision};
-use crate::engine::Range;
+use crate::engine::{Engine, Range};
 use crate::params::{Param, Storage};
-use crate::setters::setters;
 
 /// A parameter and its gradient where the caller has them: row-major, contiguous.
+///
+/// Values and gradients in f32 may begin at any multiple of 4 bytes, and may share a buffer. Fastest are those that begin at
+/// multiples of 16 bytes, gradients in other buffers than values. bf16 needs both.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct External {
@@ -13,78 +17,46 @@ pub struct External {
     pub param: Param,
     /// The parameter's bytes; of bf16 in whole words of two.
     pub values: Range,
-    /// The gradient's bytes.
-    pub gradient: Range,
+    /// The gradient's bytes; none where the parameter has no gradient yet.
+    pub gradient: Option<Range>,
     /// Their types.
     pub precision: Precision,
 }
 
-/// A caller's array: its name, where it lies, and what is there.
-pub(crate) struct Array<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) range: &'a Range,
-    pub(crate) storage: Storage,
-    pub(crate) elements: u64,
-}
-
-/// How a caller's buffers are updated. Both are one submission a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mode {
-    /// One dispatch for each pair of buffers in use: one in all where all parameters share a buffer and all gradients
-    /// share another. Tensors start at multiples of 16 bytes, and what lies between a tensor's end and the next such
-    /// multiple must be inside the buffer; it keeps its value.
-    Arena,
-    /// One dispatch a tensor, at any offset; a parameter and its gradient may share a buffer.
-    InPlace,
-}
-
 impl External {
-    /// A parameter and its gradient, both in f32.
-    pub fn new(param: Param, values: Range, gradient: Range) -> External {
-        External { param, values, gradient, precision: Precision::F32 }
+    /// A parameter in f32, without a gradient.
+    pub fn new(param: Param, values: Range) -> External {
+        External { param, values, gradient: None, precision: Precision::F32 }
     }
 
-    setters! {
-        precision: Precision,
+    /// The same with its gradient there.
+    #[must_use]
+    pub fn with_gradient(self, gradient: Range) -> External {
+        External { gradient: Some(gradient), ..self }
     }
 
-    /// Checks sizes and overlaps of all of them, before anything is made.
-    pub(crate) fn check_all(externals: &[External], mode: Mode) -> Result<(), Error> {
+    /// The same, in these types.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> External {
+        External { precision, ..self }
+    }
+
+    /// Checks sizes, places and overlaps of all of them, before anything is made.
+    pub(crate) fn check_all(externals: &[External]) -> Result<(), Error> {
         for external in externals {
-            external.check_sizes()?;
-            if mode == Mode::InPlace && external.precision != Precision::F32 {
-                let reason = "bf16 is two elements a word, which Mode::InPlace does not take apart: use Mode::Arena";
-                return Err(Error::Unsuited { param: external.param.name.clone(), reason: reason.to_owned() });
-            }
-            if mode == Mode::Arena {
-                external
-                    .arrays()
-                    .into_iter()
-                    .try_for_each(|(what, range)| check_arena(&external.param.name, what, range))?;
+            let array = external.values_array();
+            array.check("values", &external.param.shape)?;
+            if let Some(array) = external.gradient_array() {
+                array.check("gradient", &external.param.shape)?;
             }
         }
-        let named = |external: &'_ External| external.param.name.clone();
-        let arrays = externals.iter().flat_map(|external| external.arrays().map(|array| (named(external), array)));
-        check_overlaps(arrays.map(|(name, (what, range))| (format!("{what} of {name:?}"), range)).collect())?;
-        if mode == Mode::InPlace {
-            return Ok(());
-        }
-        for values in externals {
-            if let Some(gradient) = externals.iter().find(|other| other.gradient.buffer.same(&values.values.buffer)) {
-                let reason = format!(
-                    "its buffer {:?} also holds the gradient of {:?}; one dispatch cannot read and write one buffer: use Mode::InPlace",
-                    values.values.buffer.label(),
-                    gradient.param.name
-                );
-                return Err(Error::Unsuited { param: values.param.name.clone(), reason });
-            }
-        }
-        Ok(())
-    }
-
-    fn arrays(&self) -> [(&'static str, &Range); 2] {
-        [("values", &self.values), ("gradient", &self.gradient)]
+        let values = externals.iter().map(|external| ("values", external.param.name.as_str(), &external.values));
+        let gradients = externals
+            .iter()
+            .filter_map(|external| Some(("gradient", external.param.name.as_str(), external.gradient.as_ref()?)));
+        check_overlaps(values.chain(gradients.clone()).collect())?;
+        let values = externals.iter().map(|it| (&it.values, it.precision, it.param.name.as_str()));
+        check_sharing(values, &gradients.map(|(_, name, range)| (name, range)).collect::<Vec<_>>())
     }
 
     /// The parameter, to be placed.
@@ -93,56 +65,104 @@ impl External {
     }
 
     /// The gradient, to be placed.
-    pub(crate) fn gradient_array(&self) -> Array<'_> {
-        self.array(&self.gradient, self.precision.gradients())
+    pub(crate) fn gradient_array(&self) -> Option<Array<'_>> {
+        Some(self.array(self.gradient.as_ref()?, self.precision.gradients()))
     }
 
     fn array<'a>(&'a self, range: &'a Range, storage: Storage) -> Array<'a> {
-        Array { name: &self.param.name, range, storage, elements: self.param.elements() as u64 }
+        let (elements, in_quads) = (self.param.elements() as u64, self.precision != Precision::F32);
+        Array { name: &self.param.name, range, storage, elements, in_quads }
     }
+}
 
-    fn check_sizes(&self) -> Result<(), Error> {
-        let storages = [self.precision.values(), self.precision.gradients()];
-        for ((what, range), storage) in self.arrays().into_iter().zip(storages) {
-            let needed = storage.bytes((self.param.elements() as u64).next_multiple_of(storage.block_elements()));
-            range.buffer.range(range.offset, range.bytes)?;
-            if range.bytes != needed {
-                let (param, shape) = (self.param.name.clone(), self.param.shape.clone());
-                return Err(Error::SizesDisagree { param, what, bytes: range.bytes, shape, needed });
-            }
+impl Array<'_> {
+    /// Whether it lies in its buffer, has the size of its shape, and begins where it may.
+    pub(crate) fn check(&self, what: &'static str, shape: &[usize]) -> Result<(), Error> {
+        let Array { name, range, storage, elements, in_quads } = *self;
+        range.check()?;
+        let needed = storage.bytes(elements.next_multiple_of(storage.block_elements()));
+        if range.bytes != needed {
+            let (param, shape) = (name.to_owned(), shape.to_vec());
+            return Err(Error::SizesDisagree { param, what, bytes: range.bytes, shape, needed });
+        }
+        if !in_quads {
+            return Ok(());
+        }
+        let param = name.to_owned();
+        if !range.offset.is_multiple_of(16) {
+            let reason = "a parameter in bf16 is read as vec4s";
+            return Err(Error::Misaligned { param, what, offset: range.offset, alignment: 16, reason });
+        }
+        let end = range.offset + range.bytes;
+        if end.next_multiple_of(16) > range.buffer.bytes() {
+            let buffer = &range.buffer;
+            let reason = format!(
+                "its {what} end at byte {end} of {buffer:?}, which lacks the bytes up to the next multiple of 16 that are read where a parameter is in bf16"
+            );
+            return Err(Error::Unsuited { param, reason });
         }
         Ok(())
     }
 }
 
-/// Whether arena mode can bind a range: vec4s from its first byte to behind its last.
-pub(crate) fn check_arena(name: &str, what: &'static str, range: &Range) -> Result<(), Error> {
-    let param = name.to_owned();
-    if !range.offset.is_multiple_of(16) {
-        let reason = "arena mode reads vec4s; Mode::InPlace takes any offset";
-        return Err(Error::Misaligned { param, what, offset: range.offset, alignment: 16, reason });
-    }
-    let end = range.offset + range.bytes;
-    if end.next_multiple_of(16) > range.buffer.bytes() {
-        let reason = format!(
-            "its {what} ends at byte {end} of {:?}, which lacks the bytes up to the next multiple of 16 that arena mode reads",
-            range.buffer
-        );
-        return Err(Error::Unsuited { param, reason });
+/// bf16 is bound to be read or to be written: values in it lie in other buffers than gradients.
+pub(crate) fn check_sharing<'a>(
+    values: impl Iterator<Item = (&'a Range, Precision, &'a str)>,
+    gradients: &[(&str, &Range)],
+) -> Result<(), Error> {
+    for (range, _, name) in values.filter(|(_, precision, _)| *precision != Precision::F32) {
+        if let Some((other, _)) = gradients.iter().find(|(_, gradient)| gradient.buffer.same(&range.buffer)) {
+            let buffer = range.buffer.label();
+            let reason =
+                format!("its values are in bf16, and their buffer {buffer:?} also holds the gradient of {other:?}");
+            return Err(Error::Unsuited { param: name.to_owned(), reason });
+        }
     }
     Ok(())
 }
 
-/// No two ranges may share bytes: one would be updated while the other is read.
-pub(crate) fn check_overlaps(mut ranges: Vec<(String, &Range)>) -> Result<(), Error> {
+/// How a caller's parameters are updated where they lie in `values`: whole as vec4s; or, where they begin or end in a vec4
+/// that is not theirs alone, with single floats there. Moments in f32 are cut alike; others have blocks that begin with the
+/// tensor, so that all of it takes single floats.
+pub(crate) fn parts_of(engine: &Engine, values: &Tensors, externals: &[(&Range, Precision)]) -> Vec<Vec<Part>> {
+    let mut begins: Vec<&Range> = externals.iter().map(|(range, _)| *range).collect();
+    begins.sort_by(|a, b| a.buffer.order(&b.buffer).then(a.offset.cmp(&b.offset)));
+    let part = |(tensor, (range, precision)): (usize, &(&Range, Precision))| {
+        let elements = values.pieces[tensor].iter().map(|piece| piece.elements).sum();
+        if *precision != Precision::F32 {
+            return Part::whole(elements).to_vec();
+        }
+        let end = range.offset + range.bytes;
+        let next =
+            begins.partition_point(|other| other.buffer.order(&range.buffer).then(other.offset.cmp(&end)).is_lt());
+        let is_taken = |other: &&Range| other.buffer.same(&range.buffer) && other.offset < end.next_multiple_of(16);
+        let is_free = begins.get(next).is_none_or(|other| !is_taken(other));
+        let head = ((16 - range.offset % 16) % 16 / 4).min(elements);
+        let tail = if is_free && values.ends_in_quads(tensor) { 0 } else { (elements - head) % 4 };
+        if head == 0 && tail == 0 {
+            return Part::whole(elements).to_vec();
+        }
+        // A small one has no dispatch for its middle; of a large one, chunks of the middle would end past a page.
+        if elements <= CHUNK_ELEMENTS || range.bytes > most_of_a_page(engine) {
+            return vec![Part { elements, has_single_params: true }];
+        }
+        let part = |elements, has_single_params| Part { elements, has_single_params };
+        let parts = [part(head, true), part(elements - head - tail, false), part(tail, true)];
+        parts.into_iter().filter(|part| part.elements > 0).collect()
+    };
+    externals.iter().enumerate().map(part).collect()
+}
+
+/// No two ranges may share bytes: one would be updated while the other is read. Each says what of which parameter it is.
+pub(crate) fn check_overlaps(mut ranges: Vec<(&'static str, &str, &Range)>) -> Result<(), Error> {
     // By first byte; a range can then only overlap one that begins before it ends.
-    ranges.sort_by_key(|(_, range)| range.offset);
-    for (place, (first, range)) in ranges.iter().enumerate() {
-        let reach = range.offset + range.bytes;
-        let mut near = ranges[place + 1..].iter().take_while(|(_, other)| other.offset < reach);
-        if let Some((second, _)) = near.find(|(_, other)| other.overlaps(range)) {
+    ranges.sort_by(|(_, _, a), (_, _, b)| a.buffer.order(&b.buffer).then(a.offset.cmp(&b.offset)));
+    for pair in ranges.windows(2) {
+        let [(first, param, range), (second, other, behind)] = pair else { continue };
+        if range.overlaps(behind) {
+            let named = |what: &str, param: &str| format!("{what} of {param:?}");
             let buffer = range.buffer.label().to_owned();
-            return Err(Error::Overlap { first: first.clone(), second: second.clone(), buffer });
+            return Err(Error::Overlap { first: named(first, param), second: named(second, other), buffer });
         }
     }
     Ok(())

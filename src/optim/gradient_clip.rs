@@ -1,11 +1,11 @@
 //! Clipping alone, for trainers that have an optimizer of their own.
 
-use super::external::{Array, check_arena, check_overlaps};
-use super::stages::{PerSegment, Stages, control_block, is_in_place, stats_of};
+use super::external::{check_overlaps, parts_of};
+use super::stages::{PerSegment, Stages, control_block, stats_of};
 use super::stats::Inbox;
-use super::tensors::Tensors;
-use super::work::{Tensor, WorkList};
-use super::{Clip, Error, Mode, Stats};
+use super::tensors::{Array, Tensors};
+use super::work::{Form, Tensor, WorkList};
+use super::{Clip, Error, Precision, Stats};
 use crate::engine::kernels::{CLIP, Flag};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
 use crate::params::Storage;
@@ -25,33 +25,34 @@ pub struct GradientClip {
 }
 
 impl GradientClip {
-    /// Prepares clipping of these gradients (name and range; f32).
+    /// Prepares clipping of these gradients (name and range; f32), each at any multiple of 4 bytes.
     ///
     /// # Errors
-    /// A clip setting out of range; an empty list; ranges that the mode cannot use.
-    pub fn new(engine: &Engine, gradients: &[(&str, Range)], mode: Mode, clip: Clip) -> Result<GradientClip, Error> {
+    /// A clip setting out of range; an empty list; ranges outside their buffers, or that overlap.
+    pub fn new(engine: &Engine, gradients: &[(&str, Range)], clip: Clip) -> Result<GradientClip, Error> {
         clip.check()?;
         if gradients.is_empty() {
             return Err(crate::params::Error::EmptyModel.into());
         }
-        for (name, range) in gradients {
-            range.buffer.range(range.offset, range.bytes)?;
-            if mode == Mode::Arena {
-                check_arena(name, "gradient", range)?;
-            }
-        }
-        check_overlaps(gradients.iter().map(|(name, range)| (format!("gradient of {name:?}"), range)).collect())?;
+        gradients.iter().try_for_each(|(_, range)| range.check())?;
+        check_overlaps(gradients.iter().map(|(name, range)| ("gradient", *name, range)).collect())?;
         let arrays = gradients.iter().map(|(name, range)| {
             let (storage, elements) = (Storage::F32, range.bytes / 4);
-            Array { name, range, storage, elements }
+            Some(Array { name, range, storage, elements, in_quads: false })
         });
-        let grads = Tensors::of(engine, arrays, mode)?;
+        let grads = Tensors::of(engine, arrays)?;
+        // A vec4 that is not one gradient's alone takes single floats.
+        let ranges: Vec<(&Range, Precision)> = gradients.iter().map(|(_, range)| (range, Precision::F32)).collect();
+        let parts = parts_of(engine, &grads, &ranges);
         let tensor = |(place, (_, range)): (usize, &(&str, Range))| Tensor {
             number: 0,
             group: place,
             elements: range.bytes / 4,
+            parts: &parts[place],
             param: &[],
             grad: &grads.pieces[place],
+            grad_base: 0,
+            has_single_grads: false,
             state: &[],
             arena: 0,
             squares: None,
@@ -61,24 +62,18 @@ impl GradientClip {
 
         let control = control_block(engine, 1)?;
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
-        let in_place = is_in_place(Some(mode));
-        let chunks = OnceCell::new();
-        let stages = Stages {
-            engine,
-            work: &work,
-            clip,
-            guard: false,
-            seed: 0,
-            in_place,
-            control: &control,
-            table: &table,
-            chunks,
-        };
+        let (chunks, list) = (OnceCell::new(), OnceCell::new());
+        let stages =
+            Stages { engine, work: &work, clip, guard: false, seed: 0, control: &control, table: &table, chunks, list };
         let mut program = Program::new("clip_gradients");
-        program.dispatches.extend(stages.norm(&grads)?);
+        let loose = |page: usize| {
+            let on_page = |place: &usize| grads.pieces[*place].iter().any(|piece| piece.page == page);
+            (0..gradients.len()).filter(on_page).any(|place| !grads.is_in_quads(place))
+        };
+        program.dispatches.extend(stages.norm(&grads, loose)?);
         program.dispatches.push(stages.control(true)?);
-        let kernel = CLIP.variant(Flag::InPlace.when(in_place))?;
         let clipped = stages.per_segment(|segment| {
+            let kernel = CLIP.variant(Flag::SingleGrads.when(segment.pages.form == Form::Singles))?;
             let streams = vec![grads.pages[segment.pages.grad].clone().into()];
             Ok(PerSegment { kernel, bytes: 8 * segment.elements, streams, extra: Vec::new() })
         })?;

@@ -26,6 +26,7 @@ mod moves;
 mod optimizer;
 mod parameters;
 mod precision;
+mod row_list;
 mod rows;
 #[doc(hidden)]
 pub mod sample;
@@ -40,12 +41,13 @@ mod work;
 pub use best::Best;
 pub use clip::{Clip, NormOrder};
 pub use error::Error;
-pub use external::{External, Mode};
+pub use external::External;
 pub use forecast::Forecast;
 pub use gradient_clip::GradientClip;
-pub use optimizer::{Next, Optimizer, Refreeze, Selection, Settings};
+pub use optimizer::{GroupId, Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;
 pub use precision::Precision;
+pub use row_list::RowList;
 pub use stats::Stats;
 
 /// Submissions that a device may have to finish before the host sleeps: enough never to starve it, few enough that what is

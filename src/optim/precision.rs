@@ -10,8 +10,7 @@ use crate::params::{Row, Rule, Storage};
 /// on average, and a run that goes on rounds as if it had never stopped, with nothing saved but the counts. What is uploaded
 /// or loaded is rounded to the nearest even.
 ///
-/// AdamW and Adam, without a moving average, in arenas or in a caller's buffers by [`Mode::Arena`](super::Mode::Arena). Our
-/// models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
+/// AdamW and Adam, without a moving average, in arenas or in a caller's buffers. Our models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Precision {

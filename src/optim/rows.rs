@@ -1,8 +1,10 @@
 //! The host's side of the table: which row each group has at which step.
 
 use super::Error;
-use crate::engine::{CLOCK_SLOTS, count, layout};
+use crate::engine::layout::{self, TABLE_HEADER_BYTES};
+use crate::engine::{CLOCK_SLOTS, count};
 use crate::params::{Field, Row, Rule};
+use std::collections::BTreeMap;
 
 /// Rows for the steps to come, `[steps, groups]`, or one row a group that holds for every step.
 #[derive(Clone, Debug)]
@@ -13,32 +15,39 @@ pub(crate) struct Rows {
     /// Slots that may be used.
     steps: u32,
     held: bool,
-    /// Whether the device's copy is out of date.
-    stale: bool,
+    stale: Stale,
+}
+
+/// What of the device's copy is out of date.
+#[derive(Clone, Debug)]
+enum Stale {
+    All,
+    /// Of these groups, the rows from a slot on.
+    Groups(BTreeMap<usize, usize>),
 }
 
 impl Rows {
     /// The same row a group for every step.
     pub(crate) fn held(rows: Vec<Row>, step: u64) -> Rows {
-        Rows { rows, first: step, steps: CLOCK_SLOTS, held: true, stale: true }
+        Rows { rows, first: step, steps: CLOCK_SLOTS, held: true, stale: Stale::All }
     }
 
     /// `[steps, groups]` rows from `first` on.
     pub(crate) fn loaded(first: u64, steps: u32, rows: Vec<Row>) -> Rows {
-        Rows { rows, first, steps, held: false, stale: true }
+        Rows { rows, first, steps, held: false, stale: Stale::All }
     }
 
     /// Held rows never run out: where the clock has no slot for one of so many steps, they start it anew.
     pub(crate) fn wind(&mut self, step: u64, steps: u32) {
         if self.held && self.slots(step, steps).is_err() {
             self.first = step;
-            self.stale = true;
+            self.stale = Stale::All;
         }
     }
 
     /// The device's copy was lost on its way.
     pub(crate) fn lost(&mut self) {
-        self.stale = true;
+        self.stale = Stale::All;
     }
 
     /// The slot of the clock that a step reads.
@@ -68,21 +77,42 @@ impl Rows {
         for row in self.rows.iter_mut().skip(passed * groups + group).step_by(groups) {
             *row = row.with(field, value);
         }
-        self.stale = true;
+        if let Stale::Groups(stale) = &mut self.stale {
+            let from = stale.entry(group).or_insert(passed);
+            *from = passed.min(*from);
+        }
     }
 
-    /// The table's bytes, if the device does not have them yet. `max_norm` is for rows that say none.
-    pub(crate) fn take_bytes(&mut self, groups: usize, max_norm: f64) -> Result<Option<Vec<u8>>, Error> {
-        if !std::mem::take(&mut self.stale) {
-            return Ok(None);
-        }
-        let header = layout::TableHeader {
-            first_step: count("steps", self.first)?,
-            groups: if self.held { 0 } else { count("groups", groups)? },
-            ..Default::default()
+    /// What the device's table lacks: offsets and bytes. Of groups that have changed since it was loaded, their rows alone.
+    /// `max_norm` is for rows that say none.
+    pub(crate) fn take_bytes(&mut self, groups: usize, max_norm: f64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let slots = if self.held { 1 } else { self.steps as usize };
+        let of = |group: usize, from: usize| {
+            let slots = (from..slots).map(move |slot| slot * groups + group);
+            slots.filter_map(|place| self.rows.get(place)).map(|row| on_device(row, max_norm)).collect::<Vec<_>>()
         };
-        let rows: Vec<layout::TableRow> = self.rows.iter().map(|row| on_device(row, max_norm)).collect();
-        Ok(Some([bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat()))
+        let uploads = match &self.stale {
+            // With half of the groups, one upload is less than many.
+            Stale::Groups(stale) if 2 * stale.len() <= groups.max(2) => {
+                let row_bytes = size_of::<layout::TableRow>() as u64;
+                let upload = |(group, from): (&usize, &usize)| {
+                    let at = TABLE_HEADER_BYTES + (group * slots + from) as u64 * row_bytes;
+                    (at, bytemuck::cast_slice(&of(*group, *from)).to_vec())
+                };
+                stale.iter().map(upload).collect()
+            }
+            Stale::All | Stale::Groups(_) => {
+                let header = layout::TableHeader {
+                    first_step: count("steps", self.first)?,
+                    steps: if self.held { 0 } else { self.steps },
+                    ..Default::default()
+                };
+                let rows: Vec<layout::TableRow> = (0..groups).flat_map(|group| of(group, 0)).collect();
+                vec![(0, [bytemuck::bytes_of(&header), bytemuck::cast_slice(&rows)].concat())]
+            }
+        };
+        self.stale = Stale::Groups(BTreeMap::new());
+        Ok(uploads)
     }
 }
 

@@ -1,8 +1,12 @@
 //! What the stages of a step are tried with: tensors that fill no chunk, in every way in which they may be stored.
 
-use super::{Clip, Error, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Precision, Settings};
+use super::arena::Arena;
+use super::row_list::{Holds, Resized};
+use super::stages::control_block;
+use super::work::{CHUNK_ELEMENTS, Part};
+use super::{Clip, Error, External, GradientClip, NormOrder, Optimizer, Parameters, Precision, RowList, Settings};
 use crate::engine::layout::{Squares, noise};
-use crate::engine::{Engine, Range};
+use crate::engine::{Engine, Program, Range};
 use crate::params::{Group, Param, Row, Rule, Storage};
 
 /// Elements of the tensors: below and past a vec4, a workgroup and a chunk.
@@ -13,13 +17,25 @@ const SIZES: [usize; 7] = [1, 63, 65, 257, 4095, 4097, 9001];
 pub struct Sample {
     row: Row,
     precision: Precision,
-    /// Where a caller's buffers are used.
-    mode: Option<Mode>,
+    place: Place,
     settings: Settings,
     /// Whether the norm goes by squares that kernels have written.
     has_squares: bool,
     /// A number among the gradients that is not finite.
     bad: Option<f32>,
+}
+
+/// Where its tensors lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In arenas of our own.
+    Ours,
+    /// In a caller's buffers, one for each tensor and each gradient, as vec4s.
+    Apart,
+    /// The same, gradients at odd places.
+    Loose,
+    /// All in one of a caller's buffers, with no space between, at odd places.
+    Packed,
 }
 
 /// A sample on an engine.
@@ -44,45 +60,45 @@ pub fn samples() -> Vec<Sample> {
     for ema_decay in [None, Some(0.9)] {
         rows.push(Row { lr: 1e-2, momentum: 0.9, nesterov: true, ema_decay, ..Row::of(Rule::Sgd) });
     }
-    let sample = |row: Row, precision: Precision, mode: Option<Mode>| Sample {
+    let sample = |row: Row, precision: Precision, place: Place| Sample {
         row,
         precision,
-        mode,
+        place,
         settings: Settings { seed: 7, ..Settings::default() },
         has_squares: false,
         bad: None,
     };
     let mut all: Vec<Sample> = Vec::new();
     for row in &rows {
-        all.extend([None, Some(Mode::InPlace)].map(|mode| sample(*row, Precision::F32, mode)));
+        all.extend([Place::Ours, Place::Loose, Place::Packed].map(|place| sample(*row, Precision::F32, place)));
         if row.ema_decay.is_none() && row.rule != Rule::Sgd {
-            all.extend([Precision::Mixed, Precision::Bf16].map(|precision| sample(*row, precision, Some(Mode::Arena))));
+            all.extend([Precision::Mixed, Precision::Bf16].map(|precision| sample(*row, precision, Place::Apart)));
         }
     }
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
         let settings = Settings { clip, guard: true, ..Settings::default() };
-        for (precision, mode) in
-            [(Precision::F32, None), (Precision::F32, Some(Mode::InPlace)), (Precision::Bf16, Some(Mode::Arena))]
+        for (precision, place) in
+            [(Precision::F32, Place::Ours), (Precision::F32, Place::Packed), (Precision::Bf16, Place::Apart)]
         {
-            all.push(Sample { settings, ..sample(plain, precision, mode) });
+            all.push(Sample { settings, ..sample(plain, precision, place) });
         }
     }
     let clip = Clip::norm(0.5);
     let squares = Sample {
         has_squares: true,
         settings: Settings { clip, ..Settings::default() },
-        ..sample(plain, Precision::F32, None)
+        ..sample(plain, Precision::F32, Place::Ours)
     };
     let clip = Clip::Value(0.25);
     let by_value = Sample {
         settings: Settings { clip, guard: true, ..Settings::default() },
-        ..sample(plain, Precision::F32, None)
+        ..sample(plain, Precision::F32, Place::Ours)
     };
     all.extend([squares, by_value]);
     for bad in [f32::NAN, f32::NEG_INFINITY] {
         let settings = Settings { clip: Clip::norm(0.5), guard: true, ..Settings::default() };
-        all.push(Sample { bad: Some(bad), settings, ..sample(plain, Precision::F32, None) });
+        all.push(Sample { bad: Some(bad), settings, ..sample(plain, Precision::F32, Place::Ours) });
     }
     all
 }
@@ -108,29 +124,72 @@ pub fn of_size(engine: &Engine, elements: usize) -> Result<Placed, Error> {
 /// From the device.
 pub fn clips(engine: &Engine) -> Result<Vec<GradientClip>, Error> {
     let mut all = Vec::new();
-    for mode in [Mode::Arena, Mode::InPlace] {
+    for place in [Place::Apart, Place::Packed] {
         for clip in [Clip::norm(0.5), Clip::Value(0.25)] {
-            let gradient = |(seed, size): (u32, usize)| {
-                let buffer = engine.buffer_with("gradient", &noise(seed, size.next_multiple_of(4) + 8))?;
-                buffer.range(offset(mode), size as u64 * 4)
-            };
-            let gradients: Vec<Range> = (1..).zip(SIZES).map(gradient).collect::<Result<_, _>>()?;
+            let gradients = place.ranges(engine, "gradient", &SIZES.map(|size| size as u64 * 4))?;
+            for ((seed, size), range) in (1..).zip(SIZES).zip(&gradients) {
+                engine.write(&range.buffer, range.offset, &noise(seed, size))?;
+            }
             let named: Vec<(&str, Range)> = gradients.into_iter().map(|range| ("gradient", range)).collect();
-            all.push(GradientClip::new(engine, &named, mode, clip)?);
+            all.push(GradientClip::new(engine, &named, clip)?);
         }
     }
     Ok(all)
 }
 
-/// In place: any offset; arena: whole vec4s.
-fn offset(mode: Mode) -> u64 {
-    if mode == Mode::InPlace { 12 } else { 16 }
+/// Parameters that are resized: what moves their values and their state, in f32 and in bf16.
+///
+/// # Errors
+/// From the device.
+pub fn resizes(engine: &Engine) -> Result<Vec<Program>, Error> {
+    // Kept, dropped, twice, fresh, of zeros, and past the rows.
+    let rows = [4, 0, 4, 2 | RowList::FRESH, RowList::ZERO, 70, 6, 1];
+    let (old, new) = (Param::new("p", [7, 1201]), Param::new("p", [rows.len(), 1201]));
+    let list = RowList::Host(&rows).place(engine)?;
+    let control = control_block(engine, 1)?;
+    let mut programs = Vec::new();
+    for storage in [Storage::F32, Storage::Bf16] {
+        let arena = |param: &Param| {
+            let parts = Part::whole(param.elements() as u64).to_vec();
+            // Pages that hold no more than a chunk, so that there are several pieces.
+            Arena::empty(storage).relaid(engine, &[(0, parts)], &["rows".to_owned()], 4 * CHUNK_ELEMENTS)
+        };
+        let (from, to) = (arena(&old)?, arena(&new)?);
+        let resized = Resized { engine, control: &control, list: &list, param: &old };
+        for holds in [Holds::Values, Holds::State] {
+            let mut program = Program::new("resize");
+            for (from, to) in from.streams(0).zip(to.streams(0)) {
+                from.upload(engine, &noise(1, old.elements()))?;
+                program.dispatches.extend(resized.dispatches(&from, &to, holds)?);
+            }
+            programs.push(program);
+        }
+    }
+    Ok(programs)
+}
+
+impl Place {
+    /// Ranges of so many bytes.
+    fn ranges(self, engine: &Engine, label: &str, bytes: &[u64]) -> Result<Vec<Range>, Error> {
+        let first = if matches!(self, Place::Loose | Place::Packed) { 12 } else { 16 };
+        if self == Place::Packed {
+            let buffer = engine.buffer(label, first + bytes.iter().sum::<u64>())?;
+            let mut at = first;
+            let next = |bytes: &u64| {
+                at += bytes;
+                buffer.range(at - bytes, *bytes)
+            };
+            return Ok(bytes.iter().map(next).collect::<Result<_, _>>()?);
+        }
+        let range = |bytes: &u64| engine.buffer(label, bytes.next_multiple_of(16) + 32)?.range(first, *bytes);
+        Ok(bytes.iter().map(range).collect::<Result<_, _>>()?)
+    }
 }
 
 impl Sample {
     /// What is special about it.
     pub fn name(&self) -> String {
-        let Sample { row, precision, mode, settings, has_squares, bad } = self;
+        let Sample { row, precision, place, settings, has_squares, bad } = self;
         let mut name = format!("{:?}, moments in {}, {precision:?}", row.rule, row.moments);
         let mut add = |is_so: bool, word: String| {
             if is_so {
@@ -140,7 +199,7 @@ impl Sample {
         };
         add(row.amsgrad, "amsgrad".to_owned());
         add(row.ema_decay.is_some(), "an average".to_owned());
-        add(mode.is_some(), format!("in a caller's buffers ({:?})", mode.unwrap_or(Mode::Arena)));
+        add(*place != Place::Ours, format!("in a caller's buffers ({place:?})"));
         add(settings.clip != Clip::None, format!("{:?}", settings.clip));
         add(settings.guard, "guarded".to_owned());
         add(*has_squares, "from squares".to_owned());
@@ -164,8 +223,8 @@ impl Sample {
             _ => Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..self.row },
         };
         let groups = [Group::new("plain", self.row, names(0)), Group::new("other", other, names(1))];
-        let mut placed = match self.mode {
-            None => {
+        let mut placed = match self.place {
+            Place::Ours => {
                 let parameters = Parameters::stored(engine, &params, |_| self.precision, self.settings.page_bytes)?;
                 for (seed, param) in (1..).zip(&params) {
                     parameters.upload(&param.name, &noise(seed, param.elements()))?;
@@ -173,13 +232,9 @@ impl Sample {
                 let optimizer = Optimizer::new(engine, &parameters, &groups, self.settings)?;
                 Placed::of(optimizer, params)
             }
-            Some(mode) => {
-                let external: Vec<External> = (1..)
-                    .zip(&params)
-                    .map(|(seed, param)| self.external(engine, mode, seed, param))
-                    .collect::<Result<_, _>>()?;
-                let optimizer = Optimizer::over(engine, &external, mode, &groups, self.settings)?;
-                Placed::of(optimizer, params)
+            _ => {
+                let externals = self.externals(engine, &params)?;
+                Placed::of(Optimizer::over(engine, &externals, &groups, self.settings)?, params)
             }
         };
         placed.has_squares = self.has_squares;
@@ -187,23 +242,39 @@ impl Sample {
         Ok(placed)
     }
 
-    fn external(&self, engine: &Engine, mode: Mode, seed: u32, param: &Param) -> Result<External, Error> {
-        let elements = param.elements();
-        let place = |storage: Storage, label: &str| {
-            let bytes = storage.bytes(elements as u64).next_multiple_of(4);
-            engine.buffer(label, bytes.next_multiple_of(16) + 32)?.range(offset(mode), bytes)
+    fn externals(&self, engine: &Engine, params: &[Param]) -> Result<Vec<External>, Error> {
+        let bytes = |storage: Storage| {
+            params
+                .iter()
+                .map(move |param| storage.bytes(param.elements() as u64).next_multiple_of(4))
+                .collect::<Vec<_>>()
         };
-        let (values, gradient) =
-            (place(self.precision.values(), "values")?, place(self.precision.gradients(), "gradient")?);
-        if self.precision.values() == Storage::F32 {
-            engine.write(&values.buffer, values.offset, &noise(seed, elements))?;
-        } else {
-            let mut halves: Vec<u16> =
-                noise(seed, elements).into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect();
-            halves.resize(elements.next_multiple_of(2), 0);
-            engine.write(&values.buffer, values.offset, &halves)?;
-        }
-        Ok(External { param: param.clone(), values, gradient, precision: self.precision })
+        let [values, gradients] = [self.precision.values(), self.precision.gradients()].map(bytes);
+        let (values, gradients) = match self.place {
+            Place::Packed => {
+                let mut values = self.place.ranges(engine, "packed", &[values, gradients].concat())?;
+                let gradients = values.split_off(params.len());
+                (values, gradients)
+            }
+            Place::Loose => {
+                (Place::Apart.ranges(engine, "values", &values)?, Place::Loose.ranges(engine, "gradient", &gradients)?)
+            }
+            place => (place.ranges(engine, "values", &values)?, place.ranges(engine, "gradient", &gradients)?),
+        };
+        let external = |(((seed, param), values), gradient): (((u32, &Param), Range), Range)| {
+            let elements = param.elements();
+            if self.precision.values() == Storage::F32 {
+                engine.write(&values.buffer, values.offset, &noise(seed, elements))?;
+            } else {
+                let mut halves: Vec<u16> =
+                    noise(seed, elements).into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect();
+                halves.resize(elements.next_multiple_of(2), 0);
+                engine.write(&values.buffer, values.offset, &halves)?;
+            }
+            let external = External::new(param.clone(), values).with_gradient(gradient);
+            Ok(external.with_precision(self.precision))
+        };
+        (1..).zip(params).zip(values).zip(gradients).map(external).collect()
     }
 }
 

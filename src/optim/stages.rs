@@ -2,7 +2,7 @@
 
 use super::tensors::Tensors;
 use super::work::{Reduction, Segment, WorkList};
-use super::{Clip, Error, Mode};
+use super::{Clip, Error};
 use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, Record, StatsBlock};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
@@ -27,12 +27,12 @@ pub(crate) struct Stages<'a> {
     pub(crate) guard: bool,
     /// Of stochastic rounding.
     pub(crate) seed: u32,
-    /// Gradients are bound as single floats, read-write.
-    pub(crate) in_place: bool,
     pub(crate) control: &'a Buffer,
     pub(crate) table: &'a Buffer,
     /// The chunks in the update's order, once they are on the device.
     pub(crate) chunks: OnceCell<Buffer>,
+    /// The list of tensors, once it is on the device.
+    pub(crate) list: OnceCell<Buffer>,
 }
 
 /// The last stage over one segment.
@@ -60,11 +60,6 @@ pub(crate) fn stats_of(control: &Buffer) -> Range {
     Range { buffer: control.clone(), offset: 0, bytes: size_of::<StatsBlock>() as u64 }
 }
 
-/// Whether gradients in this mode are bound as single floats.
-pub(crate) fn is_in_place(mode: Option<Mode>) -> bool {
-    mode == Some(Mode::InPlace)
-}
-
 impl Stages<'_> {
     fn update_chunks(&self) -> Result<&Buffer, Error> {
         if let Some(chunks) = self.chunks.get() {
@@ -72,6 +67,15 @@ impl Stages<'_> {
         }
         let chunks = self.engine.buffer_with("chunks", &self.work.update_chunks)?;
         Ok(self.chunks.get_or_init(|| chunks))
+    }
+
+    /// The list of tensors on the device.
+    pub(crate) fn list(&self) -> Result<&Buffer, Error> {
+        if let Some(list) = self.list.get() {
+            return Ok(list);
+        }
+        let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
+        Ok(self.list.get_or_init(|| list))
     }
 
     /// The chunks in a norm's order, which is the update's too unless paging brings pages together.
@@ -103,14 +107,18 @@ impl Stages<'_> {
         Ok((0..segments.len()).map(at).collect::<Result<_, _>>()?)
     }
 
-    /// The norm over gradients, each of which is read.
-    pub(crate) fn norm(&self, grads: &Tensors) -> Result<Vec<Dispatch>, Error> {
+    /// The norm over gradients, each of which is read: as single floats in the pages that `has_singles` says.
+    pub(crate) fn norm(&self, grads: &Tensors, has_singles: impl Fn(usize) -> bool) -> Result<Vec<Dispatch>, Error> {
         let of = |segment: &Segment| {
-            let storage = grads.storages[segment.pages.grad];
-            let flags = Flag::Grads16.when(storage == Storage::Bf16) | Flag::InPlace.when(self.in_place);
+            let page = segment.pages.grad;
+            let storage = grads.storages[page];
+            let flags = Flag::Grads16.when(storage == Storage::Bf16) | Flag::SingleGrads.when(has_singles(page));
             Ok((NORM.variant(flags)?, storage.bytes(segment.elements)))
         };
-        self.partials(of, &self.work.norm, 0, &grads.pages)
+        let list = self.list()?;
+        let mut dispatches = self.partials(of, &self.work.norm, 0, &grads.pages)?;
+        dispatches.iter_mut().for_each(|dispatch| dispatch.bindings.push(list.into()));
+        Ok(dispatches)
     }
 
     /// The norm over squares in these pages, which kernels have written: no stream is read.
@@ -178,8 +186,8 @@ impl Stages<'_> {
             alone: u32::from(alone),
         };
         let settings = self.engine.buffer_with("settings", &[settings])?;
-        let list = self.engine.buffer_with("tensors", &self.work.tensors)?;
-        let bindings = vec![self.control.into(), self.table.into(), (&list).into(), (&settings).into(), Binding::Clock];
+        let list = self.list()?;
+        let bindings = vec![self.control.into(), self.table.into(), list.into(), (&settings).into(), Binding::Clock];
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0, flops: 0 })
     }

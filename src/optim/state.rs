@@ -5,7 +5,8 @@ use super::arena::{Arena, Stream};
 use super::parameters::download_all;
 use super::tensors::Tensors;
 use super::update::{AVERAGE, Update};
-use crate::engine::{Engine, Piece, Range, Submission};
+use super::work::Part;
+use crate::engine::{Buffer, Engine, Piece, Range, Submission};
 use crate::params::Storage;
 
 /// State of the tensors that have thawed at least once, in thaw order.
@@ -13,7 +14,7 @@ use crate::params::Storage;
 pub(crate) struct State {
     /// Tensors, in thaw order.
     pub(crate) order: Vec<usize>,
-    /// One for each update that a tensor has.
+    /// One for each update that a tensor has, and each home.
     kept: Vec<Kept>,
     /// The gradients, where they are ours: those in f32, and those in bf16.
     grads: Vec<Arena>,
@@ -22,20 +23,27 @@ pub(crate) struct State {
 /// What gradients may be stored as.
 const GRADIENTS: [Storage; 2] = [Storage::F32, Storage::Bf16];
 
-/// What is kept from step to step for tensors that are updated alike.
+/// What is kept from step to step for tensors that are updated alike and have one home.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) update: Update,
+    home: Home,
     moments: Arena,
     /// The moving average of the parameters, laid out as the moments are; no stream where there is none.
     average: Arena,
 }
 
+/// Which of a caller's buffers has a parameter; none where it lies in arenas of ours. Dispatches of different buffers then
+/// share no memory that they write, and none waits for another.
+pub(crate) type Home = Option<Buffer>;
+
 /// What a state must hold.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Wanted {
     pub(crate) order: Vec<usize>,
-    /// Elements of every tensor of the model.
-    pub(crate) elements: &'a [u64],
+    /// The parts of every tensor of the model.
+    pub(crate) parts: Vec<Vec<Part>>,
+    /// The home of every tensor of the model.
+    pub(crate) homes: Vec<Home>,
     /// What each tensor of the model is updated by.
     pub(crate) updates: Vec<Update>,
     pub(crate) own_gradients: bool,
@@ -44,24 +52,29 @@ pub(crate) struct Wanted<'a> {
 
 impl Kept {
     /// Room for no tensor yet.
-    pub(crate) fn empty(update: Update) -> Kept {
-        Kept { update, moments: Arena::empty(update.storage), average: Arena::beside(Storage::F32, update.storage) }
+    pub(crate) fn empty(update: Update, home: Home) -> Kept {
+        Kept {
+            update,
+            home,
+            moments: Arena::empty(update.storage),
+            average: Arena::beside(Storage::F32, update.storage),
+        }
     }
 
-    /// Laid out anew for these tensors, `(tensor, elements)`; see [`Arena::relaid`]. Labels begin with `prefix`.
+    /// Laid out anew for these tensors; see [`Arena::relaid`]. Labels begin with `prefix`.
     pub(crate) fn relaid(
         &self,
         engine: &Engine,
         prefix: &str,
         update: Update,
-        tensors: &[(usize, u64)],
+        tensors: &[(usize, Vec<Part>)],
         page_bytes: u64,
     ) -> Result<Kept, Error> {
         let names: Vec<String> = update.streams().map(|name| format!("{prefix}{name}")).collect();
         let (moments, average) = names.split_at(update.moments.len());
         let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
         let average = self.average.relaid(engine, tensors, average, page_bytes)?;
-        Ok(Kept { update, moments, average })
+        Ok(Kept { update, home: self.home.clone(), moments, average })
     }
 
     fn copies_to(&self, to: &Kept) -> Vec<(Range, Range)> {
@@ -144,22 +157,24 @@ impl State {
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
     /// in one submission, and what is new is zero.
-    pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
-        let Wanted { order, elements, updates, own_gradients, page_bytes } = wanted;
-        let sized = |tensor: &usize| (*tensor, elements[*tensor]);
-        let mut kinds: Vec<Update> = Vec::new();
+    pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted) -> Result<State, Error> {
+        let Wanted { order, parts, homes, updates, own_gradients, page_bytes } = wanted;
+        let sized = |tensor: &usize| (*tensor, parts[*tensor].clone());
+        let mut kinds: Vec<(Update, &Home, Vec<usize>)> = Vec::new();
         for tensor in order {
-            if !kinds.contains(&updates[*tensor]) {
-                kinds.push(updates[*tensor]);
+            let (update, home) = (updates[*tensor], &homes[*tensor]);
+            match kinds.iter_mut().find(|kind| kind.0 == update && is_one(kind.1, home)) {
+                Some((_, _, tensors)) => tensors.push(*tensor),
+                None => kinds.push((update, home, vec![*tensor])),
             }
         }
         let mut copies = Vec::new();
         let mut kept = Vec::with_capacity(kinds.len());
-        for update in kinds {
+        for (update, home, tensors) in kinds {
             // Another moment may have joined since; how those there were are stored is the group's for good.
-            let known = self.kept.iter().find(|known| known.update.is_kept_as(&update));
-            let old = known.cloned().unwrap_or_else(|| Kept::empty(update));
-            let tensors: Vec<_> = order.iter().filter(|tensor| updates[**tensor] == update).map(sized).collect();
+            let known = self.kept.iter().find(|known| known.update.is_kept_as(&update) && is_one(&known.home, home));
+            let old = known.cloned().unwrap_or_else(|| Kept::empty(update, home.clone()));
+            let tensors: Vec<_> = tensors.iter().map(sized).collect();
             let new = old.relaid(engine, "", update, &tensors, *page_bytes)?;
             copies.extend(old.copies_to(&new));
             kept.push(new);
@@ -194,5 +209,12 @@ impl State {
         let (from, to): (Vec<Stream<'_>>, Vec<&Stream<'_>>) = both.unzip();
         let values = from.iter().zip(download_all(engine, &from)?).map(|(stream, bytes)| stream.widened(&bytes));
         values.zip(to).try_for_each(|(values, to)| to.upload(engine, &values))
+    }
+}
+
+fn is_one(a: &Home, b: &Home) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.same(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }

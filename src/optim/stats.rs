@@ -48,12 +48,13 @@ pub(crate) struct Inbox {
     clip: Clip,
     latest: Option<Stats>,
     nonfinite_norms: u32,
+    lost_rows: u32,
     complaint: Option<Error>,
 }
 
 impl Inbox {
     pub(crate) fn new(clip: Clip) -> Inbox {
-        Inbox { clip, latest: None, nonfinite_norms: 0, complaint: None }
+        Inbox { clip, latest: None, nonfinite_norms: 0, lost_rows: 0, complaint: None }
     }
 
     /// How the steps to come clip.
@@ -83,6 +84,10 @@ impl Inbox {
         if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
             let (step, order, norm) = (u64::from(raw.bad_norm_step), self.clip.order_name(), raw.bad_norm);
             self.complaint = Some(Error::NonfiniteNorm { step, order, norm });
+        }
+        let lost_rows = raw.lost_rows.wrapping_sub(std::mem::replace(&mut self.lost_rows, raw.lost_rows));
+        if lost_rows != 0 {
+            self.complaint = Some(Error::LostRows { rows: lost_rows });
         }
         self.latest = Some(stats);
         Ok(stats)

@@ -1,6 +1,7 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
 use super::Precision;
+use super::work::Form;
 use crate::engine;
 use crate::engine::kernels::{self, Family, Flag, Kernel};
 use crate::params::{Row, Rule, Storage};
@@ -20,16 +21,17 @@ pub(crate) struct Update {
     pub(crate) precision: Precision,
 }
 
-const ADAMW: Update = Update {
+// Statics: with Rust 1.88 no constant may refer to a family, which makes its kernels when they are first asked for.
+static ADAMW: Update = Update {
     family: &kernels::ADAMW,
     moments: &["exp_avg", "exp_avg_sq"],
     storage: Storage::F32,
     has_average: false,
     precision: Precision::F32,
 };
-const AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
+static AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
 /// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
-const SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
+static SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
 
 /// What the average is called in files.
 pub(crate) const AVERAGE: &str = "ema";
@@ -80,9 +82,10 @@ impl Update {
         self.moments.iter().copied().chain(self.has_average.then_some(AVERAGE))
     }
 
-    /// The kernel; there is none in place, or with an average, where values are bf16.
-    pub(crate) fn kernel(&self, in_place: bool) -> Result<&'static Kernel, engine::Error> {
-        let flags = Flag::InPlace.when(in_place)
+    /// The kernel; there is none of single floats, or with an average, where values are bf16.
+    pub(crate) fn kernel(&self, form: Form) -> Result<&'static Kernel, engine::Error> {
+        let flags = Flag::SingleGrads.when(form != Form::Quads)
+            | Flag::SingleParams.when(form == Form::Singles)
             | Flag::Amsgrad.when(self.moments == AMSGRAD.moments)
             | Flag::Bf16.when(self.storage == Storage::Bf16)
             | Flag::Average.when(self.has_average)

@@ -1,6 +1,6 @@
 //! The work list: the tensors of a step, cut into chunks, and the segments that share their bound pages.
 
-use crate::engine::layout::{Chunk, PARTIALS};
+use crate::engine::layout::{Chunk, PARTIALS, TensorEntry};
 use crate::engine::{Error, Piece, count, counted};
 use std::ops::Range;
 
@@ -14,18 +14,41 @@ pub(crate) const CHUNK_ELEMENTS: u64 = 4096;
 /// Most partial sums of the squares that kernels have written; the norm has the rest.
 const FOLDED: usize = PARTIALS / 4;
 
-/// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk.
+/// Elements of a tensor, one after the other, that one kernel updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) elements: u64,
+    /// Whether its parameters share a vec4 with what is not theirs: then they are bound as single floats.
+    pub(crate) has_single_params: bool,
+}
+
+/// How a kernel takes parameters and gradients: as vec4s, or as single floats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    #[default]
+    Quads,
+    SingleGrads,
+    Singles,
+}
+
+/// A tensor that takes part, and where its streams lie. Pieces are cut at multiples of a chunk from the beginning of a part.
 #[derive(Clone, Copy)]
 pub(crate) struct Tensor<'a> {
     /// The place of its record in the control block.
     pub(crate) number: usize,
     pub(crate) group: usize,
     pub(crate) elements: u64,
+    /// What the update makes of it, in order.
+    pub(crate) parts: &'a [Part],
     pub(crate) param: &'a [Piece],
     pub(crate) grad: &'a [Piece],
     pub(crate) state: &'a [Piece],
     /// Which arena the state's pages are of.
     pub(crate) arena: usize,
+    /// Where its gradient begins, in elements of its page, if it may move: then chunks count from there.
+    pub(crate) grad_base: u64,
+    /// Whether its gradient is bound as single floats.
+    pub(crate) has_single_grads: bool,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
 }
@@ -33,6 +56,8 @@ pub(crate) struct Tensor<'a> {
 /// The pages that a chunk's streams lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pages {
+    /// First, so that one barrier stands between the forms.
+    pub(crate) form: Form,
     pub(crate) arena: usize,
     pub(crate) param: usize,
     pub(crate) grad: usize,
@@ -65,31 +90,38 @@ pub(crate) struct WorkList {
     pub(crate) fold: Reduction,
     pub(crate) update_chunks: Vec<Chunk>,
     pub(crate) update_segments: Vec<Segment>,
-    /// `[record, group]` of each tensor.
-    pub(crate) tensors: Vec<[u32; 2]>,
+    pub(crate) tensors: Vec<TensorEntry>,
 }
 
 impl WorkList {
     /// # Errors
     /// [`Error::TooMany`] for what kernels cannot count.
     pub(crate) fn new(tensors: &[Tensor<'_>]) -> Result<WorkList, Error> {
-        let mut placed = all_chunks(tensors.iter().copied())?;
-        let squares = tensors.iter().filter_map(|tensor| {
+        let mut placed = Vec::new();
+        for (entry, tensor) in tensors.iter().enumerate() {
+            part_chunks(entry, tensor, &mut placed)?;
+        }
+        let numbered = || tensors.iter().enumerate();
+        let squares = numbered().filter_map(|(entry, tensor)| {
             let grad = std::slice::from_ref(tensor.squares.as_ref()?);
-            Some(Tensor { elements: grad[0].elements, param: &[], grad, state: &[], ..*tensor })
+            let elements = grad[0].elements;
+            Some((entry, Tensor { elements, param: &[], grad, grad_base: 0, state: &[], ..*tensor }))
         });
         let fold = Reduction::new(squares, FOLDED)?;
-        let read = tensors.iter().filter(|tensor| tensor.squares.is_none()).copied();
+        let read = numbered().filter(|(_, tensor)| tensor.squares.is_none()).map(|(entry, tensor)| (entry, *tensor));
         let norm = Reduction::new(read, PARTIALS - fold.partials() as usize)?;
         placed.sort_by_key(|(pages, _)| *pages);
         let update_segments = segments(&placed, |pages| pages)?;
-        let record = |tensor: &Tensor<'_>| Ok([count("tensors", tensor.number)?, count("groups", tensor.group)?]);
+        let entry = |tensor: &Tensor<'_>| {
+            let (record, group) = (count("tensors", tensor.number)?, count("groups", tensor.group)?);
+            Ok(TensorEntry { record, group, grad: count("elements of a page", tensor.grad_base)? })
+        };
         Ok(WorkList {
             norm,
             fold,
             update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
             update_segments,
-            tensors: tensors.iter().map(record).collect::<Result<_, Error>>()?,
+            tensors: tensors.iter().map(entry).collect::<Result<_, Error>>()?,
         })
     }
 
@@ -105,10 +137,24 @@ impl WorkList {
     }
 }
 
+impl Part {
+    /// All of a tensor, as vec4s.
+    pub(crate) fn whole(elements: u64) -> [Part; 1] {
+        [Part { elements, has_single_params: false }]
+    }
+}
+
 impl Reduction {
-    fn new<'a>(tensors: impl Iterator<Item = Tensor<'a>>, most_partials: usize) -> Result<Reduction, Error> {
-        let placed = all_chunks(tensors)?;
-        let segments = segments(&placed, |pages| Pages { arena: 0, param: 0, grad: pages.grad, state: 0 })?;
+    /// Of tensors with their places in the list.
+    fn new<'a>(tensors: impl Iterator<Item = (usize, Tensor<'a>)>, most_partials: usize) -> Result<Reduction, Error> {
+        let mut placed = Vec::new();
+        for (entry, tensor) in tensors {
+            for (number, start) in (0..tensor.elements).step_by(CHUNK_ELEMENTS as usize).enumerate() {
+                placed.push(chunk_of(entry, &tensor, number, start, tensor.elements)?);
+            }
+        }
+        let alone = |grad| Pages { form: Form::Quads, arena: 0, param: 0, grad, state: 0 };
+        let segments = segments(&placed, |pages| alone(pages.grad))?;
         Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), segments, most_partials })
     }
 
@@ -126,29 +172,40 @@ impl Reduction {
     }
 }
 
-fn all_chunks<'a>(tensors: impl Iterator<Item = Tensor<'a>>) -> Result<Vec<(Pages, Chunk)>, Error> {
-    let mut all = Vec::new();
-    for tensor in tensors {
-        for start in (0..tensor.elements).step_by(CHUNK_ELEMENTS as usize) {
-            all.push(chunk_of(&tensor, start)?);
+/// The chunks of a tensor's parts, each with its form.
+fn part_chunks(entry: usize, tensor: &Tensor<'_>, placed: &mut Vec<(Pages, Chunk)>) -> Result<(), Error> {
+    let (mut begin, mut number) = (0, 0);
+    for part in tensor.parts {
+        let end = begin + part.elements;
+        for start in (begin..end).step_by(CHUNK_ELEMENTS as usize) {
+            let (pages, chunk) = chunk_of(entry, tensor, number, start, end)?;
+            let form = match (part.has_single_params, tensor.has_single_grads) {
+                (true, _) => Form::Singles,
+                (false, true) => Form::SingleGrads,
+                (false, false) => Form::Quads,
+            };
+            placed.push((Pages { form, ..pages }, chunk));
+            number += 1;
         }
+        begin = end;
     }
-    Ok(all)
+    Ok(())
 }
 
-/// The chunk of a tensor that begins at this element.
-fn chunk_of(tensor: &Tensor<'_>, start: u64) -> Result<(Pages, Chunk), Error> {
+/// The chunk of a tensor that begins at this element, and ends at the last one at the latest.
+fn chunk_of(entry: usize, tensor: &Tensor<'_>, number: usize, start: u64, end: u64) -> Result<(Pages, Chunk), Error> {
     let (param, grad, state) =
         (locate(tensor.param, start)?, locate(tensor.grad, start)?, locate(tensor.state, start)?);
-    let pages = Pages { arena: tensor.arena, param: param.0, grad: grad.0, state: state.0 };
+    let pages = Pages { form: Form::Quads, arena: tensor.arena, param: param.0, grad: grad.0, state: state.0 };
     let chunk = Chunk {
         param: param.1,
-        grad: grad.1,
+        grad: count("elements of a page", u64::from(grad.1).saturating_sub(tensor.grad_base))?,
         state: state.1,
-        length: count("elements of a chunk", (tensor.elements - start).min(CHUNK_ELEMENTS))?,
+        length: count("elements of a chunk", (end - start).min(CHUNK_ELEMENTS))?,
         tensor: count("tensors", tensor.number)?,
         group: count("groups", tensor.group)?,
-        number: count("chunks of a tensor", start / CHUNK_ELEMENTS)?,
+        number: count("chunks of a tensor", number)?,
+        entry: count("tensors", entry)?,
     };
     Ok((pages, chunk))
 }
@@ -188,20 +245,28 @@ mod tests {
         Piece { page, offset, elements }
     }
 
+    /// A tensor of one part, with its parameter, gradient and state there.
+    fn tensor<'a>(number: usize, part: &'a [Part], [param, grad, state]: [&'a [Piece]; 3]) -> Tensor<'a> {
+        Tensor {
+            number,
+            group: number,
+            elements: part[0].elements,
+            parts: part,
+            param,
+            grad,
+            grad_base: 0,
+            has_single_grads: false,
+            state,
+            arena: 0,
+            squares: None,
+        }
+    }
+
     #[test]
     fn one_page_each_is_one_segment() {
         let (a, b) = ([piece(0, 0, 5000)], [piece(0, 5056, 7)]);
-        let tensor = |number, group, elements, pieces| Tensor {
-            number,
-            group,
-            elements,
-            param: pieces,
-            grad: pieces,
-            state: pieces,
-            arena: 0,
-            squares: None,
-        };
-        let work = WorkList::new(&[tensor(0, 1, 5000, &a), tensor(1, 0, 7, &b)]).expect("a work list");
+        let (long, short) = (Part::whole(5000), Part::whole(7));
+        let work = WorkList::new(&[tensor(0, &long, [&a; 3]), tensor(1, &short, [&b; 3])]).expect("a work list");
         let lengths: Vec<u32> = work.norm.chunks.iter().map(|chunk| chunk.length).collect();
         assert_eq!(lengths, [4096, 904, 7]);
         assert_eq!(work.update_segments.len(), 1);
@@ -213,18 +278,8 @@ mod tests {
     fn partials_cover_every_chunk_once_whatever_the_number() {
         for n in [1u64, 2, 3, 1023, 1024, 1025, 3000] {
             let whole = [piece(0, 0, n * CHUNK_ELEMENTS)];
-            let elements = n * CHUNK_ELEMENTS;
-            let tensor = Tensor {
-                number: 0,
-                group: 0,
-                elements,
-                param: &whole,
-                grad: &whole,
-                state: &whole,
-                arena: 0,
-                squares: None,
-            };
-            let work = WorkList::new(&[tensor]).expect("a work list");
+            let part = Part::whole(n * CHUNK_ELEMENTS);
+            let work = WorkList::new(&[tensor(0, &part, [&whole; 3])]).expect("a work list");
             let p = u64::from(work.partials());
             for chunk in 0..n as u32 {
                 let segment = Segment { chunks: chunk..chunk + 1, ..work.norm.segments[0].clone() };
@@ -246,20 +301,10 @@ mod tests {
         // 12 GiB: more elements than a page has bytes, in one tensor between two small ones.
         let lengths = [100, 3 << 30, 7];
         let placement = place(&lengths, MOST_PAGE_BYTES, CHUNK_ELEMENTS);
-        let tensor = |(number, elements): (usize, &u64)| {
-            let pieces = &placement.pieces[number][..];
-            Tensor {
-                number,
-                group: 0,
-                elements: *elements,
-                param: pieces,
-                grad: &[],
-                state: pieces,
-                arena: 0,
-                squares: None,
-            }
-        };
-        let work = WorkList::new(&lengths.iter().enumerate().map(tensor).collect::<Vec<_>>()).expect("a work list");
+        let parts = lengths.map(Part::whole);
+        let place =
+            |number: usize| tensor(number, &parts[number], [&placement.pieces[number], &[], &placement.pieces[number]]);
+        let work = WorkList::new(&(0..lengths.len()).map(place).collect::<Vec<_>>()).expect("a work list");
         assert_eq!(work.update_segments.len(), placement.pages.len());
         let mut elements = 0;
         for segment in &work.update_segments {
@@ -278,28 +323,17 @@ mod tests {
     #[test]
     fn an_offset_past_32_bits_is_an_error_and_no_other_place() {
         let far = [piece(0, 1 << 32, 8)];
-        let tensor =
-            Tensor { number: 0, group: 0, elements: 8, param: &far, grad: &far, state: &far, arena: 0, squares: None };
-        let told = WorkList::new(&[tensor]).expect_err("an error").to_string();
+        let told = WorkList::new(&[tensor(0, &Part::whole(8), [&far; 3])]).expect_err("an error").to_string();
         assert_eq!(told, "elements of a page: 4294967296 is more than 32 bits count");
     }
 
     #[test]
     fn squares_are_read_in_place_of_gradients() {
         let pieces = [piece(0, 0, 9000)];
-        let tensor = |number, squares| Tensor {
-            number,
-            group: number,
-            elements: 9000,
-            param: &pieces,
-            grad: &pieces,
-            state: &pieces,
-            arena: 0,
-            squares,
-        };
-        let work =
-            WorkList::new(&[tensor(0, Some(piece(0, 32, 5000))), tensor(1, None), tensor(2, Some(piece(0, 7, 1)))])
-                .expect("a work list");
+        let part = Part::whole(9000);
+        let of = |number, squares| Tensor { squares, ..tensor(number, &part, [&pieces; 3]) };
+        let work = WorkList::new(&[of(0, Some(piece(0, 32, 5000))), of(1, None), of(2, Some(piece(0, 7, 1)))])
+            .expect("a work list");
         let read = |reduction: &Reduction| -> Vec<[u32; 3]> {
             reduction.chunks.iter().map(|chunk| [chunk.group, chunk.grad, chunk.length]).collect()
         };
@@ -307,27 +341,43 @@ mod tests {
         assert_eq!(read(&work.norm), [[1, 0, 4096], [1, 4096, 4096], [1, 8192, 808]]);
         assert_eq!((work.update_chunks.len(), work.partials()), (9, 6));
         let many = [piece(0, 0, 2000 * CHUNK_ELEMENTS)];
-        let tensor = |squares| Tensor { elements: many[0].elements, grad: &many, squares, ..tensor(0, None) };
-        let work = WorkList::new(&[tensor(Some(many[0])), tensor(None)]).expect("a work list");
+        let part = Part::whole(many[0].elements);
+        let of = |squares| Tensor { squares, ..tensor(0, &part, [&many; 3]) };
+        let work = WorkList::new(&[of(Some(many[0])), of(None)]).expect("a work list");
         assert_eq!((work.fold.partials(), work.norm.partials()), (256, 768));
     }
 
     #[test]
     fn chunks_of_the_same_pages_are_brought_together() {
         let (a, b) = ([piece(0, 0, 8)], [piece(1, 0, 8)]);
-        let tensor = |number, param| Tensor {
-            number,
-            group: 0,
-            elements: 8,
-            param,
-            grad: &a,
-            state: &a,
-            arena: 0,
-            squares: None,
-        };
-        let work = WorkList::new(&[tensor(0, &a), tensor(1, &b), tensor(2, &a)]).expect("a work list");
+        let part = Part::whole(8);
+        let of = |number, param| tensor(number, &part, [param, &a, &a]);
+        let work = WorkList::new(&[of(0, &a), of(1, &b), of(2, &a)]).expect("a work list");
         assert_eq!(work.norm.segments.len(), 1);
         let order: Vec<u32> = work.update_chunks.iter().map(|chunk| chunk.tensor).collect();
         assert_eq!((order, work.update_segments.len()), (vec![0, 2, 1], 2));
+    }
+
+    #[test]
+    fn what_shares_a_vec4_with_a_neighbour_takes_single_floats() {
+        let part = |elements, has_single_params| Part { elements, has_single_params };
+        let parts = [part(3, true), part(4100, false), part(2, true)];
+        let (params, grads) = ([piece(0, 1, 4105)], [piece(0, 17, 4105)]);
+        let state = [piece(0, 0, 3), piece(0, 64, 4100), piece(0, 4224, 2)];
+        let moved = Tensor {
+            elements: 4105,
+            grad_base: 17,
+            has_single_grads: true,
+            ..tensor(0, &parts, [&params, &grads, &state])
+        };
+        let work = WorkList::new(&[moved]).expect("a work list");
+        let forms: Vec<_> = work.update_segments.iter().map(|it| (it.pages.form, it.chunks.clone())).collect();
+        assert_eq!(forms, [(Form::SingleGrads, 0..2), (Form::Singles, 2..4)]);
+        let places: Vec<_> = work.update_chunks.iter().map(|it| [it.param, it.grad, it.state, it.length]).collect();
+        assert_eq!(places, [[4, 3, 64, 4096], [4100, 4099, 4160, 4], [1, 0, 0, 3], [4104, 4103, 4224, 2]]);
+        assert_eq!(work.tensors[0].grad, 17);
+        // The norm's sums do not depend on where parameters lie.
+        let read: Vec<_> = work.norm.chunks.iter().map(|it| [it.grad, it.length]).collect();
+        assert_eq!(read, [[0, 4096], [4096, 9]]);
     }
 }

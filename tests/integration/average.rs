@@ -6,7 +6,7 @@ use gradus::data::digits;
 use gradus::engine::{Counters, Engine};
 use gradus::nn::Activation;
 use gradus::nn::models::Mlp;
-use gradus::optim::{Best, External, Forecast, Mode, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, External, Forecast, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Classify, Config, Trainer};
@@ -187,7 +187,7 @@ fn a_swap_is_there_and_back_to_the_bit() {
 #[test]
 fn a_swap_leaves_what_lies_around_a_callers_tensor() {
     for engine in sized_engines() {
-        for (mode, offset) in [(Mode::Arena, 16), (Mode::InPlace, 12)] {
+        for offset in [16, 12] {
             let size = 4096 + 33;
             let [values, gradient] =
                 ["values", "gradient"].map(|label| engine.buffer(label, 20_000).expect("a buffer"));
@@ -195,10 +195,10 @@ fn a_swap_leaves_what_lies_around_a_callers_tensor() {
             engine.write(&gradient, 0, &noise(2, 5000)).expect("a write");
             let range = |buffer: &gradus::engine::Buffer| buffer.range(offset, size as u64 * 4).expect("a range");
             let param = Param::new("p", [size]);
-            let external = External::new(param, range(&values), range(&gradient));
+            let external = External::new(param, range(&values)).with_gradient(range(&gradient));
             let groups = [Group::new("all", row(), ["p"])];
             let mut optimizer =
-                Optimizer::over(&engine, &[external], mode, &groups, Settings::default()).expect("an optimizer");
+                Optimizer::over(&engine, &[external], &groups, Settings::default()).expect("an optimizer");
             for _ in 0..3 {
                 optimizer.step().expect("a step");
             }
@@ -207,7 +207,7 @@ fn a_swap_leaves_what_lies_around_a_callers_tensor() {
             optimizer.swap_averages().expect("a swap");
             let swapped = read();
             let first = offset as usize / 4;
-            assert!(swapped[first..][..size] == average["p"], "{mode:?} on {}", engine.name());
+            assert!(swapped[first..][..size] == average["p"], "from byte {offset} on {}", engine.name());
             assert!(swapped[..first] == before[..first] && swapped[first + size..] == before[first + size..]);
             optimizer.swap_averages().expect("and back");
             assert!(read() == before);

@@ -2,7 +2,7 @@
 
 use crate::support::{gpu, noise};
 use gradus::engine::{Buffer, Engine};
-use gradus::optim::{Clip, External, GradientClip, Mode, Optimizer, Parameters, Settings};
+use gradus::optim::{Clip, External, GradientClip, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Field, Group, Param, Row};
 
 fn model() -> Vec<Param> {
@@ -119,11 +119,8 @@ fn calls_on_a_running_optimizer_change_nothing_when_refused() {
 
 fn external(buffer: &Buffer, name: &str, shape: [usize; 1], values: u64, gradient: (&Buffer, u64)) -> External {
     let bytes = shape[0] as u64 * 4;
-    External::new(
-        Param::new(name, shape),
-        buffer.range(values, bytes).expect("a range"),
-        gradient.0.range(gradient.1, bytes).expect("a range"),
-    )
+    let range = |buffer: &Buffer, at| buffer.range(at, bytes).expect("a range");
+    External::new(Param::new(name, shape), range(buffer, values)).with_gradient(range(gradient.0, gradient.1))
 }
 
 #[test]
@@ -131,37 +128,23 @@ fn callers_ranges_are_checked() {
     let engine = Engine::cpu();
     let params = engine.buffer("my params", 256).expect("a buffer");
     let grads = engine.buffer("my grads", 256).expect("a buffer");
-    let odd = engine.buffer("odd", 20).expect("a buffer");
-    let told = |externals: &[External], mode| {
+    let told = |externals: &[External]| {
         let groups = [Group::new("all", Row::default(), externals.iter().map(|one| one.param.name.clone()))];
-        Optimizer::over(&engine, externals, mode, &groups, Settings::default()).expect_err("an error").to_string()
+        Optimizer::over(&engine, externals, &groups, Settings::default()).expect_err("an error").to_string()
     };
     let a = external(&params, "a", [8], 0, (&grads, 0));
-    let mut wrong = a.clone();
-    wrong.gradient.bytes = 28;
-    assert_eq!(told(&[wrong], Mode::Arena), "parameter \"a\": its gradient has 28 bytes, its shape [8] needs 32");
+    let wrong = a.clone().with_gradient(grads.range(0, 28).expect("a range"));
+    assert_eq!(told(&[wrong]), "parameter \"a\": its gradient has 28 bytes, its shape [8] needs 32");
     let b = external(&params, "b", [8], 16, (&grads, 64));
-    assert_eq!(
-        told(&[a.clone(), b], Mode::InPlace),
-        "the values of \"a\" and the values of \"b\" overlap in buffer \"my params\""
-    );
+    assert_eq!(told(&[a.clone(), b]), "the values of \"a\" and the values of \"b\" overlap in buffer \"my params\"");
     let shared = external(&params, "b", [4], 64, (&grads, 16));
     assert_eq!(
-        told(&[a.clone(), shared], Mode::InPlace),
+        told(&[a.clone(), shared]),
         "the gradient of \"a\" and the gradient of \"b\" overlap in buffer \"my grads\""
     );
-    assert_eq!(
-        told(&[external(&params, "c", [8], 4, (&grads, 64))], Mode::Arena),
-        "parameter \"c\": its values start at byte 4, which is not a multiple of 16 \
-         (arena mode reads vec4s; Mode::InPlace takes any offset)"
-    );
-    let one_buffer = told(&[external(&params, "d", [4], 0, (&params, 64))], Mode::Arena);
-    assert!(
-        one_buffer.contains("\"my params\" also holds the gradient of \"d\"") && one_buffer.contains("Mode::InPlace")
-    );
-    let short = told(&[external(&odd, "e", [5], 0, (&grads, 0))], Mode::Arena);
-    assert!(short.contains("lacks the bytes up to the next multiple of 16"), "{short}");
-    assert_eq!(told(&[], Mode::Arena), "the model is empty: no parameter was given");
+    let in_itself = external(&params, "d", [4], 0, (&params, 8));
+    assert_eq!(told(&[in_itself]), "the values of \"d\" and the gradient of \"d\" overlap in buffer \"my params\"");
+    assert_eq!(told(&[]), "the model is empty: no parameter was given");
     assert_eq!(
         params.range(2, 4).expect_err("an error").to_string(),
         "range 2..6 of buffer \"my params\" (256 bytes): offset and length must be multiples of 4 bytes"
@@ -171,7 +154,7 @@ fn callers_ranges_are_checked() {
         "range 252..260 of buffer \"my params\" (256 bytes): reaches past the end"
     );
     assert_eq!(
-        GradientClip::new(&engine, &[], Mode::Arena, Clip::norm(1.0)).expect_err("an error").to_string(),
+        GradientClip::new(&engine, &[], Clip::norm(1.0)).expect_err("an error").to_string(),
         "the model is empty: no parameter was given"
     );
 }
@@ -179,20 +162,19 @@ fn callers_ranges_are_checked() {
 #[test]
 fn gradients_to_be_clipped_are_checked_like_the_rest() {
     let engine = Engine::cpu();
-    let short = engine.buffer("short", 20).expect("a buffer");
     let wide = engine.buffer("wide", 64).expect("a buffer");
-    let told = |gradients: &[(&str, gradus::engine::Range)], mode| {
-        GradientClip::new(&engine, gradients, mode, Clip::norm(1.0)).expect_err("an error").to_string()
+    let told = |gradients: &[(&str, gradus::engine::Range)]| {
+        GradientClip::new(&engine, gradients, Clip::norm(1.0)).expect_err("an error").to_string()
     };
-    let tail = told(&[("a", short.all())], Mode::Arena);
-    assert!(tail.contains("lacks the bytes up to the next multiple of 16"), "{tail}");
     let range = |offset, bytes| wide.range(offset, bytes).expect("a range");
-    let twice = told(&[("a", range(0, 16)), ("b", range(8, 16))], Mode::InPlace);
+    let outside = gradus::engine::Range { buffer: wide.clone(), offset: 60, bytes: 8 };
+    assert!(told(&[("a", outside)]).contains("reaches past the end"));
+    let twice = told(&[("a", range(0, 16)), ("b", range(8, 16))]);
     assert_eq!(twice, "the gradient of \"a\" and the gradient of \"b\" overlap in buffer \"wide\"");
 }
 
 #[test]
-fn an_arena_over_the_binding_limit_is_refused() {
+fn a_buffer_over_the_binding_limit_is_bound_in_parts() {
     let Some(engine) = gpu() else { return };
     let device = engine.device().expect("a device");
     let limit = engine.page_bytes();
@@ -207,10 +189,11 @@ fn an_arena_over_the_binding_limit_is_refused() {
     let (params, grads) = (make("my params", limit + 256), make("my grads", 256));
     let one = external(&params, "a", [8], 0, (&grads, 0));
     let groups = [Group::new("all", Row::default(), ["a"])];
-    let over = |mode| Optimizer::over(&engine, std::slice::from_ref(&one), mode, &groups, Settings::default());
-    let told = over(Mode::Arena).expect_err("an error").to_string();
-    assert!(told.contains("over the device's binding limit") && told.contains("Mode::InPlace"), "{told}");
-    over(Mode::InPlace).expect("in place it fits");
+    Optimizer::over(&engine, &[one], &groups, Settings::default()).expect("the tensor fits");
+    let halves = External::new(Param::new("a", [8]), params.range(0, 16).expect("a range"));
+    let halves = halves.with_precision(Precision::Mixed);
+    let told = Optimizer::over(&engine, &[halves], &groups, Settings::default()).expect_err("an error").to_string();
+    assert!(told.contains("holds bf16 and is over the device's binding limit"), "{told}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::{engines, fresh_gpu, noise};
 use gradus::engine::{Counters, Engine};
-use gradus::optim::{Best, Error, External, Forecast, Mode, Optimizer, Parameters, Refreeze, Settings};
+use gradus::optim::{Best, Error, External, Forecast, Optimizer, Parameters, Refreeze, Settings};
 use gradus::params::{Field, Group, Param, Row, Rule, Storage};
 use std::collections::BTreeMap;
 
@@ -210,11 +210,10 @@ fn a_callers_buffers_are_kept_too() {
             .map(|(place, param)| {
                 let (elements, seed) = (param.elements(), place as u32);
                 let (values, gradient) = (at("values", 12, elements, seed), at("gradient", 20, elements, 50 + seed));
-                External::new(param, values, gradient)
+                External::new(param, values).with_gradient(gradient)
             })
             .collect();
-        let mut optimizer =
-            Optimizer::over(&engine, &externals, Mode::InPlace, &[head()], settings()).expect("an optimizer");
+        let mut optimizer = Optimizer::over(&engine, &externals, &[head()], settings()).expect("an optimizer");
         // The whole buffers: what lies around the parameters is nobody's to restore, nor to touch.
         let read = || externals.iter().map(|one| engine.read(&one.values.buffer.all()).expect("values")).collect();
         let mut best = Best::new(EVERYTHING);
@@ -248,7 +247,7 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
 
     // In host memory: one wait to keep, none to restore.
     let mut best = Best::new(0);
-    let bytes = (12_300 + 33) * 12 + 2 * 64;
+    let bytes = (12_300 + 33) * 12 + 2 * 80;
     let mut download = one;
     (download.downloaded_bytes, download.blocking_waits) = (bytes, 1);
     assert_eq!(counted(&engine, || best.keep(&optimizer).expect("a copy")), download);

@@ -44,7 +44,7 @@ fn gather(
 ) -> Gathered {
     let (kernel, name) = (family.plain(), family.name);
     let buffer = |words: &[u32]| engine.buffer_with("gather", words).expect("a buffer");
-    let header = TableHeader { first_step: run.first_step, groups: 1, ..TableHeader::default() };
+    let header = TableHeader { first_step: run.first_step, steps: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
     let table: Vec<u32> =
         bytemuck::cast_slice(&[header]).iter().copied().chain([JUNK; size_of::<TableRow>() / 4]).collect();

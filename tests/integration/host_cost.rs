@@ -150,7 +150,7 @@ fn bare_dispatch(device: &wgpu::Device, clock: &wgpu::Buffer, dispatch: &Dispatc
             ty: wgpu::BindingType::Buffer {
                 ty: match access {
                     Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                    Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    Access::ReadWrite | Access::ReadShared => wgpu::BufferBindingType::Storage { read_only: false },
                     Access::Uniform | Access::Clock => wgpu::BufferBindingType::Uniform,
                 },
                 has_dynamic_offset: *access == Access::Clock,

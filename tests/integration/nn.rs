@@ -332,7 +332,7 @@ fn gather_trial(shape: Gather, first_step: u32) -> Trial {
     labels.resize(samples + TAIL, 0);
     let mut data: Vec<f32> = (0..samples * width).map(|at| at as f32).collect();
     data.resize(samples * width + TAIL, JUNK);
-    let header = TableHeader { first_step, groups: 1, ..TableHeader::default() };
+    let header = TableHeader { first_step, steps: 1, ..TableHeader::default() };
     // A whole row of hyper-parameters follows the header.
     let mut table: Vec<u32> = bytemuck::cast_slice(&[header]).to_vec();
     table.extend([u32::MAX; size_of::<TableRow>() / 4]);

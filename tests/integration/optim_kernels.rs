@@ -3,8 +3,8 @@
 use crate::support::{assert_close, gpus, noise, on_threads, sized_engines};
 use gradus::engine::kernels::CONTROL;
 use gradus::engine::layout::{self, CONTROL_HEADER_BYTES, Record};
-use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
-use gradus::optim::{Clip, External, GradientClip, Mode, NormOrder, Optimizer, Parameters, Settings};
+use gradus::engine::{Binding, Dispatch, Engine, Program, Range, Submission};
+use gradus::optim::{Clip, External, GradientClip, NormOrder, Optimizer, Parameters, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use half::bf16;
 use safetensors::tensor::Dtype;
@@ -12,6 +12,41 @@ use std::collections::BTreeMap;
 
 const SIZES: [usize; 9] = [1, 63, 64, 65, 255, 257, 4095, 4097, 300_007];
 const STEPS: u32 = 3;
+
+/// How a caller's tensors and gradients lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lies {
+    /// In buffers of their own, as vec4s.
+    Apart,
+    /// The same, gradients at odd places.
+    Loose,
+    /// All in one buffer, with no space between, at odd places.
+    Packed,
+}
+
+const EVERY_WAY: [Lies; 3] = [Lies::Apart, Lies::Loose, Lies::Packed];
+
+impl Lies {
+    /// Ranges for floats of these numbers, filled with `noise` by their place.
+    fn ranges(self, engine: &Engine, sizes: &[usize]) -> Vec<Range> {
+        let offset = if self == Lies::Apart { 16 } else { 12 };
+        let together = engine.buffer("packed", sizes.iter().sum::<usize>() as u64 * 4 + offset).expect("a buffer");
+        let mut at = offset;
+        let range = |(place, size): (usize, &usize)| {
+            let bytes = *size as u64 * 4;
+            let range = if self == Lies::Packed {
+                at += bytes;
+                together.range(at - bytes, bytes)
+            } else {
+                engine.buffer("apart", bytes.next_multiple_of(16) + 16).expect("a buffer").range(offset, bytes)
+            };
+            let range = range.expect("a range");
+            engine.write(&range.buffer, range.offset, &noise(place as u32, *size)).expect("a write");
+            range
+        };
+        sizes.iter().enumerate().map(range).collect()
+    }
+}
 
 fn params() -> Vec<Param> {
     SIZES.iter().map(|size| Param::new(format!("p{size}"), [*size])).collect()
@@ -40,10 +75,10 @@ fn sgd(momentum: f64, ema_decay: Option<f64>) -> Vec<Group> {
 type Ran = (BTreeMap<String, Vec<f32>>, Option<f32>);
 
 /// What a few steps leave.
-fn run(engine: &Engine, mode: Option<Mode>, settings: Settings, groups: &[Group]) -> Ran {
+fn run(engine: &Engine, lies: Option<Lies>, settings: Settings, groups: &[Group]) -> Ran {
     let owned;
     let mut external: Vec<External> = Vec::new();
-    let mut optimizer = match mode {
+    let mut optimizer = match lies {
         None => {
             owned = Parameters::new(engine, &params(), settings.page_bytes).expect("parameters");
             for (place, param) in params().iter().enumerate() {
@@ -51,23 +86,20 @@ fn run(engine: &Engine, mode: Option<Mode>, settings: Settings, groups: &[Group]
             }
             Optimizer::new(engine, &owned, groups, settings).expect("an optimizer")
         }
-        Some(mode) => {
+        Some(lies) => {
             owned = Parameters::new(engine, &params(), None).expect("parameters");
-            for (place, param) in params().iter().enumerate() {
-                let room = param.elements().next_multiple_of(4) as u64 * 4 + 16;
-                // In place: an odd offset; arena: whole vec4s.
-                let offset = if mode == Mode::InPlace { 12 } else { 16 };
-                let bytes = param.elements() as u64 * 4;
-                let [values, gradient] =
-                    ["values", "gradient"].map(|label| engine.buffer(label, room).expect("a buffer"));
-                engine.write(&values, offset, &noise(place as u32, param.elements())).expect("a write");
-                external.push(External::new(
-                    param.clone(),
-                    values.range(offset, bytes).expect("a range"),
-                    gradient.range(offset, bytes).expect("a range"),
-                ));
-            }
-            Optimizer::over(engine, &external, mode, groups, settings).expect("an optimizer")
+            let (values, gradients) = match lies {
+                Lies::Packed => {
+                    let all = lies.ranges(engine, &[SIZES, SIZES].concat());
+                    let (values, gradients) = all.split_at(SIZES.len());
+                    (values.to_vec(), gradients.to_vec())
+                }
+                lies => (Lies::Apart.ranges(engine, &SIZES), lies.ranges(engine, &SIZES)),
+            };
+            let placed = params().into_iter().zip(values).zip(gradients);
+            external
+                .extend(placed.map(|((param, values), gradient)| External::new(param, values).with_gradient(gradient)));
+            Optimizer::over(engine, &external, groups, settings).expect("an optimizer")
         }
     };
     for step in 0..STEPS {
@@ -98,21 +130,21 @@ fn run(engine: &Engine, mode: Option<Mode>, settings: Settings, groups: &[Group]
     (values, norm)
 }
 
-fn agree(mode: Option<Mode>, settings: Settings, groups: &[Group]) {
-    let expected = run(&Engine::twins(), mode, settings, groups);
+fn agree(lies: Option<Lies>, settings: Settings, groups: &[Group]) {
+    let expected = run(&Engine::twins(), lies, settings, groups);
     for engine in gpus() {
-        agree_with(&expected, run(&engine, mode, settings, groups), mode, groups);
+        agree_with(&expected, run(&engine, lies, settings, groups), lies, groups);
     }
 }
 
-fn agree_with((expected, twin_norm): &Ran, (got, norm): Ran, mode: Option<Mode>, groups: &[Group]) {
+fn agree_with((expected, twin_norm): &Ran, (got, norm): Ran, lies: Option<Lies>, groups: &[Group]) {
     if let (Some(norm), Some(twin_norm)) = (norm, twin_norm) {
         assert_close("norm", &[norm], &[*twin_norm], 1e-5, 0.0);
     }
     assert_eq!(got.len(), expected.len());
     for (name, values) in &got {
         // A clip coefficient may differ by the norm's rounding; the update multiplies by it.
-        let what = format!("{name} ({mode:?}, {:?})", groups[0].row);
+        let what = format!("{name} ({lies:?}, {:?})", groups[0].row);
         if groups[0].row.moments == Storage::F32 {
             assert_close(&what, values, &expected[name], 2e-5, 1e-6);
             continue;
@@ -139,11 +171,11 @@ fn adamw_matches_its_twin_in_arenas() {
 
 #[test]
 fn adamw_matches_its_twin_in_callers_buffers() {
-    for mode in [Mode::Arena, Mode::InPlace] {
+    for lies in EVERY_WAY {
         for amsgrad in [false, true] {
             for moments in Storage::ALL {
                 for average in [None, Some(0.9)] {
-                    agree(Some(mode), Settings::default(), &adamw(amsgrad, moments, average));
+                    agree(Some(lies), Settings::default(), &adamw(amsgrad, moments, average));
                 }
             }
         }
@@ -174,8 +206,8 @@ fn sgd_matches_its_twin() {
     for (momentum, average) in [(0.0, None), (0.9, None), (0.9, Some(0.9))] {
         agree(None, Settings::default(), &sgd(momentum, average));
         agree(None, settings, &sgd(momentum, average));
-        for mode in [Mode::Arena, Mode::InPlace] {
-            agree(Some(mode), Settings::default(), &sgd(momentum, average));
+        for lies in EVERY_WAY {
+            agree(Some(lies), Settings::default(), &sgd(momentum, average));
         }
     }
 }
@@ -185,7 +217,7 @@ fn norm_and_control_match_their_twins() {
     for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
         let clip = Clip::norm(0.5).order(order);
         agree(None, Settings::default().clip(clip).guard(true), &adamw(false, Storage::F32, None));
-        agree(Some(Mode::InPlace), Settings::default().clip(clip), &adamw(false, Storage::F32, None));
+        agree(Some(Lies::Packed), Settings::default().clip(clip), &adamw(false, Storage::F32, None));
     }
     agree(None, Settings::default().clip(Clip::Value(0.25)).guard(true), &adamw(false, Storage::F32, None));
 }
@@ -193,11 +225,11 @@ fn norm_and_control_match_their_twins() {
 #[test]
 fn clip_matches_its_twin() {
     for device in gpus() {
-        for mode in [Mode::Arena, Mode::InPlace] {
+        for lies in EVERY_WAY {
             for clip in [Clip::norm(0.5), Clip::norm(1e9), Clip::Value(0.25)] {
-                let [got, expected] = [&device, &Engine::twins()].map(|engine| clipped(engine, mode, clip));
+                let [got, expected] = [&device, &Engine::twins()].map(|engine| clipped(engine, lies, clip));
                 for (size, (got, expected)) in SIZES.iter().zip(got.iter().zip(&expected)) {
-                    assert_close(&format!("{size} gradients, {mode:?}, {clip:?}"), got, expected, 1e-5, 1e-9);
+                    assert_close(&format!("{size} gradients, {lies:?}, {clip:?}"), got, expected, 1e-5, 1e-9);
                 }
             }
         }
@@ -205,23 +237,13 @@ fn clip_matches_its_twin() {
 }
 
 /// The whole buffers after clipping: what lies around the gradients must not change either.
-fn clipped(engine: &Engine, mode: Mode, clip: Clip) -> Vec<Vec<f32>> {
-    let offset = if mode == Mode::InPlace { 12 } else { 16 };
-    let buffers: Vec<_> = SIZES
-        .iter()
-        .map(|size| {
-            let values = noise(*size as u32, size.next_multiple_of(4) + 8);
-            engine.buffer_with("gradient", &values).expect("a buffer")
-        })
-        .collect();
-    let named: Vec<_> = SIZES
-        .iter()
-        .zip(&buffers)
-        .map(|(size, buffer)| ("gradient", buffer.range(offset, *size as u64 * 4).expect("a range")))
-        .collect();
-    let mut clipping = GradientClip::new(engine, &named, mode, clip).expect("clipping");
+fn clipped(engine: &Engine, lies: Lies, clip: Clip) -> Vec<Vec<f32>> {
+    let gradients = lies.ranges(engine, &SIZES);
+    let named: Vec<_> = gradients.iter().map(|range| ("gradient", range.clone())).collect();
+    let mut clipping = GradientClip::new(engine, &named, clip).expect("clipping");
     clipping.run().expect("a run");
-    buffers.iter().map(|buffer| engine.read(&buffer.all()).expect("gradients")).collect()
+    // What lies around them too.
+    gradients.iter().map(|range| engine.read(&range.buffer.all()).expect("gradients")).collect()
 }
 
 /// 1 − βᵗ to 1e-6 relative for counts from 1 to 1e6: the control stage alone, over tensors with every such count.
@@ -265,7 +287,8 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let header = layout::TableHeader::default();
     let table = [bytemuck::bytes_of(&header), bytemuck::bytes_of(&row)].concat();
     let table = engine.buffer_with("table", &table).expect("a buffer");
-    let list: Vec<[u32; 2]> = (0..counts.len() as u32).map(|tensor| [tensor, 0]).collect();
+    let entry = |record| layout::TensorEntry { record, ..Default::default() };
+    let list: Vec<_> = (0..counts.len() as u32).map(entry).collect();
     let list = engine.buffer_with("tensors", &list).expect("a buffer");
     let settings = layout::ControlSettings { tensors: counts.len() as u32, ..layout::ControlSettings::default() };
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");

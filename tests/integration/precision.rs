@@ -7,7 +7,7 @@ use gradus::engine::layout::{OF_PARAMS, bf16_by, rounding_key, rounding_word};
 use gradus::engine::{Buffer, Engine};
 use gradus::nn::Activation;
 use gradus::nn::models::Mlp;
-use gradus::optim::{Best, Clip, External, Forecast, Mode, Optimizer, Parameters, Precision, Settings};
+use gradus::optim::{Best, Clip, External, Forecast, Optimizer, Parameters, Precision, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{Classify, Config, Trainer};
@@ -276,10 +276,10 @@ fn external(engine: &Engine, row: Row, settings: Settings) -> Vec<Vec<f32>> {
         let range = |side: usize, buffer: &Buffer| buffer.range(at[side], bytes[side]).expect("a range");
         let (values, gradient) = (range(0, &values), range(1, &gradients));
         at = [0, 1].map(|side| at[side] + bytes[side].next_multiple_of(16));
-        externals.push(External::new(param, values, gradient).precision(precision));
+        externals.push(External::new(param, values).with_gradient(gradient).with_precision(precision));
     }
     let groups = [Group::new("all", row, params().into_iter().map(|param| param.name))];
-    let mut optimizer = Optimizer::over(engine, &externals, Mode::Arena, &groups, settings).expect("an optimizer");
+    let mut optimizer = Optimizer::over(engine, &externals, &groups, settings).expect("an optimizer");
     train(&mut optimizer, 0..3);
     let read = |external: &External| -> Vec<f32> {
         if external.precision == Precision::F32 {
@@ -407,24 +407,26 @@ fn what_cannot_be_is_refused() {
     of(row().ema_decay(0.9), &["p3"]).expect("f32 has one");
 
     let buffer = engine.buffer("mine", 4096).expect("a buffer");
+    let grads = engine.buffer("gradients", 4096).expect("a buffer");
     let external = |values: u64, gradient: u64, precision| {
-        External::new(
-            Param::new("p", [7]),
-            buffer.range(0, values).expect("a range"),
-            buffer.range(1024, gradient).expect("a range"),
-        )
-        .precision(precision)
+        let [values, gradient] = [(&buffer, 0, values), (&grads, 1024, gradient)]
+            .map(|(buffer, offset, bytes)| buffer.range(offset, bytes).expect("a range"));
+        External::new(Param::new("p", [7]), values).with_gradient(gradient).with_precision(precision)
     };
-    let over = |external: External, mode| {
-        let error = Optimizer::over(&engine, &[external], mode, &[], settings()).expect_err("an error");
+    let over = |external: External| {
+        let error = Optimizer::over(&engine, &[external], &[], settings()).expect_err("an error");
         error.to_string()
     };
-    let told = over(external(16, 16, Precision::Bf16), Mode::InPlace);
-    assert!(told.contains("use Mode::Arena"), "{told}");
+    let shared = external(16, 16, Precision::Bf16).with_gradient(buffer.range(1024, 16).expect("a range"));
+    assert!(
+        over(shared).contains("its values are in bf16, and their buffer \"mine\" also holds the gradient of \"p\"")
+    );
+    let odd = external(16, 16, Precision::Bf16).with_gradient(grads.range(1028, 16).expect("a range"));
+    assert!(over(odd).contains("start at byte 1028, which is not a multiple of 16"));
     for (values, gradient, precision) in
         [(28, 16, Precision::Bf16), (16, 16, Precision::Mixed), (16, 28, Precision::F32)]
     {
-        let told = over(external(values, gradient, precision), Mode::Arena);
+        let told = over(external(values, gradient, precision));
         assert!(told.contains("needs") || told.contains("bytes"), "{told}");
     }
 }

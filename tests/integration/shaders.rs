@@ -4,8 +4,8 @@
 use gradus::engine::kernels::{self, FAMILIES, Flag};
 use gradus::engine::layout::{
     Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens,
-    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Segment, Span, Squares, Standing,
-    StatsBlock, TableHeader, TableRow, Verdict,
+    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
+    Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ fn shaders_bind_what_their_kernels_declare() {
                 (Access::Uniform, naga::AddressSpace::Uniform) => name != "clock",
                 (Access::Clock, naga::AddressSpace::Uniform) => name == "clock",
                 (Access::Read, naga::AddressSpace::Storage { access }) => *access == naga::StorageAccess::LOAD,
-                (Access::ReadWrite, naga::AddressSpace::Storage { access }) => {
+                (Access::ReadWrite | Access::ReadShared, naga::AddressSpace::Storage { access }) => {
                     access.contains(naga::StorageAccess::STORE)
                 }
                 _ => false,
@@ -68,7 +68,7 @@ fn shaders_bind_what_their_kernels_declare() {
             assert!(fits, "{}: binding {place} ({name}) is {space:?}, declared {access:?}", kernel.name);
         }
         let storage =
-            kernel.bindings.iter().filter(|access| matches!(access, Access::Read | Access::ReadWrite)).count();
+            kernel.bindings.iter().filter(|access| !matches!(access, Access::Uniform | Access::Clock)).count();
         assert!(storage <= STORAGE_BUFFERS, "{}: {storage} storage buffers", kernel.name);
     }
 }
@@ -83,13 +83,15 @@ macro_rules! host_layout {
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
         host_layout!(TableRow: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate),
-        host_layout!(Chunk: param, grad, state, length, tensor, group, number),
+        host_layout!(Chunk: param, grad, state, length, tensor, group, number, entry),
+        host_layout!(TensorEntry: record, group, grad),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
-        host_layout!(StatsBlock: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, pad2, pad3, pad4, pad5, pad6),
+        host_layout!(StatsBlock: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
-        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate),
+        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, pad0, pad1, pad2),
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
+        host_layout!(Resize: rows, width, old_first, old_elements, old_at, new_first, new_elements, new_at, is_state, is_first, is_counting, pad0),
         host_layout!(Squares: sum, mark),
         host_layout!(Standing: score, known, best, pad0),
         host_layout!(Span: source, copy, quads, pad0),

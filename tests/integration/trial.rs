@@ -42,7 +42,7 @@ impl Trial {
             self.memory.iter().map(|words| engine.buffer_with("trial", words).expect("a buffer")).collect();
         let bindings = self.kernel.bindings.iter().zip(&buffers).map(|(access, buffer)| match access {
             Access::Clock => Binding::Clock,
-            Access::Read | Access::ReadWrite | Access::Uniform => buffer.into(),
+            Access::Read | Access::ReadWrite | Access::ReadShared | Access::Uniform => buffer.into(),
         });
         let (bindings, constants) = (bindings.collect(), self.constants.clone());
         let dispatch = Dispatch::new(self.kernel, bindings, self.grid).constants(constants);

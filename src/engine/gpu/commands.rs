@@ -1,7 +1,7 @@
 //! Submissions as commands, in an encoder of ours or of the caller's.
 
-use super::reports::{encode_part, encode_report, take_free_slot};
-use super::{Gpu, buffer_descriptor, gpu_buffer};
+use super::reports::{encode_report, take_free_slot};
+use super::{Gpu, buffer_descriptor};
 use crate::engine::Error;
 use crate::engine::faults::{Refusal, Scopes, locked};
 use crate::engine::prepared::Prepared;
@@ -67,7 +67,7 @@ impl Gpu {
             self.encode_upload(encoder, upload)?;
         }
         for range in &submission.clears {
-            encoder.clear_buffer(gpu_buffer(&range.buffer)?, range.offset, Some(range.bytes));
+            encoder.clear_buffer(self.own_buffer(&range.buffer)?, range.offset, Some(range.bytes));
         }
         let slot = submission.report.as_ref().and_then(take_free_slot);
         // Whatever becomes of the commands, the slot is told.
@@ -81,7 +81,7 @@ impl Gpu {
             });
         }
         for (from, to) in &submission.copies {
-            let (from_buffer, to_buffer) = (gpu_buffer(&from.buffer)?, gpu_buffer(&to.buffer)?);
+            let (from_buffer, to_buffer) = (self.own_buffer(&from.buffer)?, self.own_buffer(&to.buffer)?);
             encoder.copy_buffer_to_buffer(from_buffer, from.offset, to_buffer, to.offset, Some(from.bytes));
         }
         if submission.programs.is_empty() && slot.is_none() {
@@ -96,7 +96,7 @@ impl Gpu {
             let writes = timer.map(|timer| timer.writes(first, Some(query + 1)));
             self.encode_pass(encoder, runs.by_ref().take(each), writes);
             if let (Some(slot), Some(report)) = (slot, &submission.report) {
-                encode_part(encoder, report.ring, slot, part)?;
+                self.encode_part(encoder, report.ring, slot, part)?;
             }
         }
         if let (Some(slot), Some(pending), Some(report)) = (slot, pending, &submission.report) {
@@ -118,10 +118,30 @@ impl Gpu {
             timestamp_writes,
         });
         for (prepared, slot) in runs {
-            self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
-            for dispatch in &prepared.gpu {
-                dispatch.encode(&mut pass, self.clock_stride * slot, dispatch.grid);
-            }
+            self.encode_program(&mut pass, prepared, slot);
+        }
+    }
+
+    fn encode_program(&self, pass: &mut wgpu::ComputePass<'_>, prepared: &Prepared, slot: u32) {
+        self.tally.program(prepared.program.dispatches.len(), prepared.bytes);
+        for dispatch in &prepared.gpu {
+            dispatch.encode(pass, self.clock_stride * slot, dispatch.grid);
+        }
+    }
+
+    /// Writes a program into a pass of the caller's.
+    pub(crate) fn encode_in(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        prepared: &Prepared,
+        slot: u32,
+    ) -> Result<(), Error> {
+        self.check_before()?;
+        let scopes = (!self.own).then(|| Scopes::open(&self.device));
+        self.encode_program(pass, prepared, slot);
+        match scopes {
+            Some(scopes) => scopes.close("a step in the caller's pass", &self.report.name),
+            None => self.check("a step in the caller's pass"),
         }
     }
 
@@ -146,7 +166,7 @@ impl Gpu {
 
     /// The bytes travel inside the command buffer, so that they arrive in order even when a caller submits late.
     fn encode_upload(&self, encoder: &mut wgpu::CommandEncoder, upload: &Upload) -> Result<(), Error> {
-        let target = gpu_buffer(&upload.buffer)?;
+        let target = self.own_buffer(&upload.buffer)?;
         let bytes = upload.data.len() as u64;
         let label = format!("upload to {}", upload.buffer.label());
         let mut descriptor = buffer_descriptor(&label, bytes, wgpu::BufferUsages::COPY_SRC);

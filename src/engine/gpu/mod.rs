@@ -7,13 +7,13 @@ mod polls;
 mod reports;
 
 use super::adapter::{AdapterReport, binding_bytes};
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Memory};
 use super::counters::Tally;
 use super::faults::{Faults, Scopes};
 use super::kernels::Shaders;
 use super::{CLOCK_SLOTS, Error, cooperative};
 use pipelines::Pipelines;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) use pipelines::GpuDispatch;
@@ -21,7 +21,12 @@ pub(super) use pipelines::GpuDispatch;
 /// Bytes of one clock slot that a shader sees.
 const CLOCK_BYTES: u32 = 16;
 
+/// Engines that there have been.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
 pub(crate) struct Gpu {
+    /// Of this engine, and of no other in the process.
+    pub(super) number: u64,
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) limits: wgpu::Limits,
@@ -51,7 +56,7 @@ pub(crate) struct Gpu {
 
 impl Gpu {
     /// Opens a device of our own with all the limits that the adapter has.
-    pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
+    pub(crate) async fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
         let wished = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         let cooperative_subgroup = cooperative::offered(adapter);
         let (matrices, experimental_features) = cooperative::wanted(cooperative_subgroup);
@@ -63,8 +68,9 @@ impl Gpu {
             ..Default::default()
         };
         let name = adapter.get_info().name;
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-            .map_err(|error| Error::NoDevice { adapter: name, reason: error.to_string() })?;
+        let requested = adapter.request_device(&descriptor).await;
+        let (device, queue) =
+            requested.map_err(|error| Error::NoDevice { adapter: name, reason: error.to_string() })?;
 
         let faults = Faults::of(&device);
         Ok(Gpu { cooperative_subgroup, ..Gpu::on(device, queue, true, faults)? })
@@ -98,6 +104,7 @@ impl Gpu {
         let pipelines = Pipelines::default();
         let tally = Tally::default();
         Ok(Gpu {
+            number: ENGINES.fetch_add(1, Ordering::Relaxed),
             device,
             queue,
             limits,
@@ -131,7 +138,7 @@ impl Gpu {
             | wgpu::BufferUsages::UNIFORM
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        Ok(Buffer::gpu(label, self.create(&buffer_descriptor(label, bytes, usage))?))
+        Ok(Buffer::gpu(label, self.create(&buffer_descriptor(label, bytes, usage))?, self.number))
     }
 
     /// Makes a buffer; what goes wrong comes back with its name and size.
@@ -153,7 +160,7 @@ impl Gpu {
     /// Writes into a buffer that nothing refers to yet, ahead of the next submission.
     pub(crate) fn fill(&self, buffer: &Buffer, data: &[u8]) -> Result<(), Error> {
         let scopes = Scopes::open(&self.device);
-        self.queue.write_buffer(gpu_buffer(buffer)?, 0, data);
+        self.queue.write_buffer(self.own_buffer(buffer)?, 0, data);
         scopes.close(&format!("filling {buffer:?}"), &self.report.name)?;
         self.lost().map_or(Ok(()), Err)
     }
@@ -180,10 +187,14 @@ impl Gpu {
     fn refused(&self, what: &str, reason: String) -> Error {
         Error::Validation { what: what.to_owned(), reason }
     }
-}
 
-fn gpu_buffer(buffer: &Buffer) -> Result<&wgpu::Buffer, Error> {
-    buffer.wgpu().ok_or_else(|| Error::ForeignBuffer { label: buffer.label().to_owned() })
+    /// What wgpu calls a buffer of this engine.
+    fn own_buffer<'a>(&self, buffer: &'a Buffer) -> Result<&'a wgpu::Buffer, Error> {
+        match buffer.memory() {
+            Memory::Gpu(inner, number) if *number == self.number => Ok(inner),
+            _ => Err(Error::ForeignBuffer { label: buffer.label().to_owned() }),
+        }
+    }
 }
 
 fn buffer_descriptor(label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::BufferDescriptor<'_> {

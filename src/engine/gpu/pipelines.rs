@@ -3,7 +3,6 @@
 use super::{CLOCK_BYTES, Gpu};
 use crate::engine::Error;
 use crate::engine::adapter::binding_bytes;
-use crate::engine::buffer::Memory;
 use crate::engine::faults::{Scopes, locked};
 use crate::engine::kernels::{Access, Kernel};
 use crate::engine::program::{Binding, Dispatch, Program};
@@ -114,12 +113,10 @@ impl Gpu {
                     size: wgpu::BufferSize::new(u64::from(CLOCK_BYTES)),
                 },
                 Binding::Memory(range) => {
-                    let Memory::Gpu(buffer) = range.buffer.memory() else {
-                        return Err(Error::ForeignBuffer { label: range.buffer.label().to_owned() });
-                    };
+                    let buffer = self.own_buffer(&range.buffer)?;
                     let limit = match access {
                         Access::Uniform | Access::Clock => self.limits.max_uniform_buffer_binding_size,
-                        Access::Read | Access::ReadWrite => binding_bytes(&self.limits),
+                        Access::Read | Access::ReadWrite | Access::ReadShared => binding_bytes(&self.limits),
                     };
                     if range.bytes > limit {
                         let label = range.buffer.label().to_owned();
@@ -184,7 +181,7 @@ impl Gpu {
 fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
     let ty = match access {
         Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+        Access::ReadWrite | Access::ReadShared => wgpu::BufferBindingType::Storage { read_only: false },
         Access::Uniform | Access::Clock => wgpu::BufferBindingType::Uniform,
     };
     let has_dynamic_offset = access == Access::Clock;

@@ -1,6 +1,6 @@
 //! Waiting for the device, and asking how far it is.
 
-use super::{Gpu, buffer_descriptor, gpu_buffer};
+use super::{Gpu, buffer_descriptor};
 use crate::engine::Error;
 use crate::engine::buffer::Range;
 use crate::engine::faults::{Scopes, locked};
@@ -26,7 +26,13 @@ impl Gpu {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
             let label = format!("read of {}", range.buffer.label());
             let staging = self.create(&buffer_descriptor(&label, range.bytes, usage))?;
-            encoder.copy_buffer_to_buffer(gpu_buffer(&range.buffer)?, range.offset, &staging, 0, Some(range.bytes));
+            encoder.copy_buffer_to_buffer(
+                self.own_buffer(&range.buffer)?,
+                range.offset,
+                &staging,
+                0,
+                Some(range.bytes),
+            );
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., |_| ());
             stagings.push(staging);
         }

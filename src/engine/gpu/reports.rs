@@ -1,6 +1,6 @@
 //! Reports on their way back through a ring.
 
-use super::{Gpu, buffer_descriptor, gpu_buffer};
+use super::{Gpu, buffer_descriptor};
 use crate::engine::Error;
 use crate::engine::buffer::Range;
 use crate::engine::faults::{Scopes, locked};
@@ -123,20 +123,23 @@ pub(super) fn take_free_slot<'a>(report: &Report<'a>) -> Option<&'a GpuSlot> {
     Some(slot)
 }
 
-/// Copies what a part of the programs is to report.
-pub(super) fn encode_part(
-    encoder: &mut wgpu::CommandEncoder,
-    ring: &Ring,
-    slot: &GpuSlot,
-    part: usize,
-) -> Result<(), Error> {
-    let mut at = ring.report_bytes() * part as u64;
-    for region in &ring.regions {
-        let from = gpu_buffer(&region.buffer)?;
-        encoder.copy_buffer_to_buffer(from, region.offset, &slot.staging, at, Some(region.bytes));
-        at += region.bytes;
+impl Gpu {
+    /// Copies what a part of the programs is to report.
+    pub(super) fn encode_part(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        ring: &Ring,
+        slot: &GpuSlot,
+        part: usize,
+    ) -> Result<(), Error> {
+        let mut at = ring.report_bytes() * part as u64;
+        for region in &ring.regions {
+            let from = self.own_buffer(&region.buffer)?;
+            encoder.copy_buffer_to_buffer(from, region.offset, &slot.staging, at, Some(region.bytes));
+            at += region.bytes;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Sends a slot on its way, behind its last part.

@@ -14,6 +14,8 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
+    /// `var<storage, read_write>`, and only read: another binding may write the same buffer
+    ReadShared,
     /// `var<uniform>`
     Uniform,
     /// `var<uniform>`, the horizon's clock, at the offset of the step's slot
@@ -45,8 +47,8 @@ pub(super) struct Word {
     pub(super) flag: Flag,
     /// Bindings that come last.
     adds: &'static [Access],
-    /// A binding that is read without the flag, and written with it.
-    writes: Option<usize>,
+    /// A binding whose buffer another one may write with the flag.
+    shares: Option<usize>,
     /// Flags before it that it does not go with.
     never_with: &'static [Flag],
     /// The flag before it that it does not go without.
@@ -68,15 +70,15 @@ pub struct Kernel {
 
 impl Word {
     pub(super) const fn of(flag: Flag) -> Word {
-        Word { flag, adds: &[], writes: None, never_with: &[], only_with: None }
+        Word { flag, adds: &[], shares: None, never_with: &[], only_with: None }
     }
 
     pub(super) const fn adds(self, adds: &'static [Access]) -> Word {
         Word { adds, ..self }
     }
 
-    pub(super) const fn writes(self, binding: usize) -> Word {
-        Word { writes: Some(binding), ..self }
+    pub(super) const fn shares(self, binding: usize) -> Word {
+        Word { shares: Some(binding), ..self }
     }
 
     pub(super) const fn never_with(self, never_with: &'static [Flag]) -> Word {
@@ -163,7 +165,7 @@ impl Family {
         for word in self.words.iter().filter(|word| flags.has(word.flag)) {
             name.push(if name.len() == self.name.len() { '.' } else { '_' });
             name.push_str(word.flag.word());
-            word.writes.into_iter().for_each(|binding| bindings[binding] = Access::ReadWrite);
+            word.shares.into_iter().for_each(|binding| bindings[binding] = Access::ReadShared);
             bindings.extend(word.adds);
         }
         // It is there for as long as its family is.

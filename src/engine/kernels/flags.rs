@@ -21,14 +21,18 @@ pub enum Flag {
     Dropout,
     /// Gradients are bf16.
     Grads16,
-    /// Parameters and gradients are bound as single floats, at any offset.
-    InPlace,
+    /// Elements are halves of words.
+    Halves,
     /// Parameters are bf16.
     Params16,
     /// Rows do not start at a vec4.
     Ragged,
     /// A residual is added.
     Residual,
+    /// Gradients are bound as single floats, at any offset.
+    SingleGrads,
+    /// Parameters are bound as single floats, at any offset.
+    SingleParams,
     /// Partial sums of a gradient's squares are written too.
     Squares,
     /// Tables are bf16.
@@ -42,7 +46,7 @@ pub enum Flag {
 }
 
 /// The word of each.
-const WORDS: [(Flag, &str); 16] = [
+const WORDS: [(Flag, &str); 18] = [
     (Flag::Activated, "activated"),
     (Flag::Amsgrad, "amsgrad"),
     (Flag::Average, "average"),
@@ -50,10 +54,12 @@ const WORDS: [(Flag, &str); 16] = [
     (Flag::Cooperative, "cooperative"),
     (Flag::Dropout, "dropout"),
     (Flag::Grads16, "grads16"),
-    (Flag::InPlace, "in_place"),
+    (Flag::Halves, "halves"),
     (Flag::Params16, "params16"),
     (Flag::Ragged, "ragged"),
     (Flag::Residual, "residual"),
+    (Flag::SingleGrads, "single_grads"),
+    (Flag::SingleParams, "single_params"),
     (Flag::Squares, "squares"),
     (Flag::Tables16, "tables16"),
     (Flag::Tiled, "tiled"),

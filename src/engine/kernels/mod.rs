@@ -26,11 +26,11 @@ pub use nn::{
     ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, JUDGE, LAYER_NORM,
     LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, TALLY,
 };
-pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, SGD, SWAP};
+pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SGD, SWAP};
 pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 35] = [
+pub static FAMILIES: [&Family; 36] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -40,6 +40,7 @@ pub static FAMILIES: [&Family; 35] = [
     &SWAP,
     &CLIP,
     &KEEP,
+    &RESIZE,
     &ACTIVATE,
     &ACTIVATE_BACKWARD,
     &ADD,
@@ -87,8 +88,8 @@ mod tests {
             LINEAR_BACKWARD_WEIGHT.plain().with(Flag::Squares).expect("a kernel").bindings[5],
             Access::ReadWrite
         );
-        let told = ADAMW.variant(Flag::InPlace.when(true) | Flag::Params16).expect_err("an error").to_string();
-        assert_eq!(told, "there is no kernel \"adamw\" with flags in_place, params16");
+        let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
+        assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
         assert_eq!((names.len(), all().count()), (134, 134));
     }

@@ -1,18 +1,22 @@
 //! The kernels of the optimizer.
 
 use super::call::Call;
-use super::family::Access::{Clock, Read, ReadWrite, Uniform};
+use super::family::Access::{Clock, Read, ReadShared, ReadWrite, Uniform};
 use super::family::{Family, Word};
-use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, InPlace, Params16};
+use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, Halves, Params16, SingleGrads, SingleParams};
 use crate::engine::forms::fast;
 use crate::twin;
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
 
-/// Partial norms: work list, control, gradients, segment.
-pub static NORM: Family =
-    Family::new("norm", include_str!("../../../shaders/optim/norm.wgsl"), &[Read, ReadWrite, Read, Uniform], norm)
-        .with(&[Word::of(Grads16), Word::of(InPlace).writes(2).never_with(&[Grads16])]);
+/// Partial norms: work list, control, gradients, segment, tensors.
+pub static NORM: Family = Family::new(
+    "norm",
+    include_str!("../../../shaders/optim/norm.wgsl"),
+    &[Read, ReadWrite, Read, Uniform, Read],
+    norm,
+)
+.with(&[Word::of(Grads16), Word::of(SingleGrads).never_with(&[Grads16])]);
 
 /// The same of squares: work list, control, squares, segment.
 pub static NORM_FOLD: Family = Family::new(
@@ -39,11 +43,12 @@ pub static ADAMW: Family = Family::new(
     adamw,
 )
 .with(&[
-    Word::of(InPlace).writes(5),
+    Word::of(SingleGrads).shares(5),
+    Word::of(SingleParams).only_with(SingleGrads),
     Word::of(Amsgrad).adds(&[ReadWrite]),
     Word::of(Bf16),
     Word::of(Average).adds(&[ReadWrite]),
-    Word::of(Params16).never_with(&[InPlace, Average]),
+    Word::of(Params16).never_with(&[SingleGrads, Average]),
     Word::of(Grads16).only_with(Params16),
 ]);
 
@@ -55,10 +60,11 @@ pub static ADAMW_INT8: Family = Family::new(
     adamw_int8,
 )
 .with(&[
-    Word::of(InPlace).writes(5),
+    Word::of(SingleGrads).shares(5),
+    Word::of(SingleParams).only_with(SingleGrads),
     Word::of(Amsgrad).adds(&[ReadWrite]),
     Word::of(Average).adds(&[ReadWrite]),
-    Word::of(Params16).never_with(&[InPlace, Average]),
+    Word::of(Params16).never_with(&[SingleGrads, Average]),
     Word::of(Grads16).only_with(Params16),
 ]);
 
@@ -69,7 +75,11 @@ pub static SGD: Family = Family::new(
     &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     sgd,
 )
-.with(&[Word::of(InPlace).writes(4), Word::of(Average).adds(&[ReadWrite])]);
+.with(&[
+    Word::of(SingleGrads).shares(4),
+    Word::of(SingleParams).only_with(SingleGrads),
+    Word::of(Average).adds(&[ReadWrite]),
+]);
 
 /// Parameters and averages change places: work list, control, parameters, average, segment.
 pub static SWAP: Family = Family::new(
@@ -78,25 +88,34 @@ pub static SWAP: Family = Family::new(
     &[Read, Read, ReadWrite, ReadWrite, Uniform],
     swap,
 )
-.with(&[Word::of(InPlace)]);
+.with(&[Word::of(SingleParams)]);
 
 /// Clipping alone: work list, control, gradients, segment.
 pub static CLIP: Family =
     Family::new("clip", include_str!("../../../shaders/optim/clip.wgsl"), &[Read, Read, ReadWrite, Uniform], clip)
-        .with(&[Word::of(InPlace)]);
+        .with(&[Word::of(SingleGrads)]);
 
 /// Copies where an evaluation was the best: standing, spans, source, copies.
 pub static KEEP: Family =
     Family::new("keep", include_str!("../../../shaders/optim/keep.wgsl"), &[Read, Read, Read, ReadWrite], keep);
 
+/// Rows of a tensor that is resized: the list, control, old, new, which pieces.
+pub static RESIZE: Family = Family::new(
+    "resize",
+    include_str!("../../../shaders/optim/resize.wgsl"),
+    &[Read, ReadWrite, ReadShared, ReadWrite, Uniform],
+    resize,
+)
+.with(&[Word::of(Halves)]);
+
 fn norm(call: Call<'_>) {
     let (kind, is_16) = (call.constant("NORM", 2), call.has(Grads16));
-    let [chunks, control, grads, segment] = call.take();
-    let (chunks, control, segment) = (chunks.get(), control.get_mut(), segment.one());
+    let [chunks, control, grads, segment, tensors] = call.take();
+    let (chunks, control, segment, tensors) = (chunks.get(), control.get_mut(), segment.one(), tensors.get());
     if is_16 {
-        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, kind);
+        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, tensors, kind);
     } else {
-        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, kind);
+        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, tensors, kind);
     }
 }
 
@@ -179,4 +198,15 @@ fn keep(call: Call<'_>) {
     let where_known = call.switch("KNOWN", false);
     let [standing, spans, source, copies] = call.take();
     twin::optim::keep(standing.one(), spans.get(), source.get(), copies.get_mut(), where_known);
+}
+
+fn resize(call: Call<'_>) {
+    let is_halves = call.has(Halves);
+    let [rows, control, old, new, resize] = call.take();
+    let (rows, control, resize) = (rows.get(), control.get_mut(), resize.one());
+    if is_halves {
+        twin::optim::resize::<u16>(rows, control, old.get(), new.get_mut(), resize);
+    } else {
+        twin::optim::resize::<u32>(rows, control, old.get(), new.get_mut(), resize);
+    }
 }

@@ -43,7 +43,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 34] = [
+pub(super) static SHARED: [(&str, &str); 35] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -68,6 +68,7 @@ pub(super) static SHARED: [(&str, &str); 34] = [
     ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
     ("quad", include_str!("../../../shaders/shared/quad.wgsl")),
+    ("resize", include_str!("../../../shaders/shared/resize.wgsl")),
     ("rng", include_str!("../../../shaders/shared/rng.wgsl")),
     ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),

@@ -5,7 +5,7 @@ use crate::engine::kernels::{Flag, SWAP};
 use crate::engine::{Prepared, Program, Submission};
 use crate::optim::Error;
 use crate::optim::stages::PerSegment;
-use crate::optim::work::{Tensor, WorkList};
+use crate::optim::work::{Form, Tensor, WorkList};
 
 impl Optimizer {
     /// The swap of parameters and their moving averages ([`ema_decay`](crate::params::Row::ema_decay)), frozen groups' too, to go into a submission
@@ -47,14 +47,18 @@ impl Optimizer {
         if self.swap.is_some() {
             return Ok(());
         }
+        let parts = self.memory.parts(&self.updates());
         let member = |&tensor: &usize| {
             let (arena, state) = self.state.place(tensor)?;
             let member = Tensor {
                 number: tensor,
                 group: self.group_of[tensor]?,
                 elements: self.elements[tensor],
+                parts: &parts[tensor],
                 param: &self.memory.params.pieces[tensor],
                 grad: &[],
+                grad_base: 0,
+                has_single_grads: false,
                 state,
                 arena,
                 squares: None,
@@ -65,9 +69,9 @@ impl Optimizer {
         let mut program = Program::new("swap");
         if !work.update_chunks.is_empty() {
             let stages = self.stages(&work);
-            let kernel = SWAP.variant(Flag::InPlace.when(stages.in_place))?;
             program.dispatches = stages.per_segment(|segment| {
                 let place = segment.pages;
+                let kernel = SWAP.variant(Flag::SingleParams.when(place.form == Form::Singles))?;
                 let average = self.state.kept(place.arena).average_page(place.state);
                 let params = self.memory.params.pages[place.param].clone();
                 let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();

@@ -3,12 +3,10 @@
 use super::Optimizer;
 use super::rates::check_clip_norms;
 use crate::engine::layout::{self, Record, TABLE_HEADER_BYTES};
-use crate::optim::parameters::index_of;
 use crate::optim::rows::Rows;
 use crate::optim::update::Update;
 use crate::optim::{Error, Precision};
 use crate::params::{self, Group, Row, nearest};
-use std::collections::HashMap;
 
 /// What happens to the moments of a group that is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +74,6 @@ impl Optimizer {
     fn joining(&self, new: &[Group], clip_norm: Option<f64>) -> Result<(Vec<GroupState>, Vec<Option<usize>>), Error> {
         let before = self.groups.len();
         let mut group_of = self.group_of.clone();
-        let known: HashMap<&str, usize> =
-            self.params.iter().zip(0..).map(|(param, at)| (param.name.as_str(), at)).collect();
         let mut added: Vec<GroupState> = Vec::new();
         for group in new {
             group.row.check_start(&group.name)?;
@@ -88,7 +84,7 @@ impl Optimizer {
             let place = before + added.len();
             let mut tensors = Vec::with_capacity(group.params.len());
             for name in &group.params {
-                let tensor = known.get(name.as_str()).map_or_else(|| index_of(&self.params, name), |at| Ok(*at))?;
+                let tensor = self.place_of(name)?;
                 self.memory.precisions[tensor].check(name, &group.row)?;
                 if let Some(first) = group_of[tensor].replace(place) {
                     let known = self.groups.get(first).or_else(|| added.get(first - before));
@@ -156,7 +152,7 @@ impl Optimizer {
     /// # Errors
     /// An unknown parameter.
     pub fn is_trainable(&self, name: &str) -> Result<bool, Error> {
-        let tensor = index_of(&self.params, name)?;
+        let tensor = self.place_of(name)?;
         Ok(self.group_of[tensor].is_some_and(|group| !self.groups[group].frozen))
     }
 

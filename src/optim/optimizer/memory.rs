@@ -1,14 +1,18 @@
 //! Where an optimizer's memory lies: parameters, gradients and their squares, state.
 
 use super::Optimizer;
-use crate::engine::Range;
+use super::programs::Programs;
+use crate::engine::{Engine, Range};
 use crate::optim::arena::Stream;
-use crate::optim::parameters::{check_length, index_of, one_range};
+use crate::optim::external::{External, parts_of};
+use crate::optim::parameters::{check_length, one_range};
 use crate::optim::squares::Squared;
-use crate::optim::state::{State, Wanted};
+use crate::optim::state::{Home, State, Wanted};
 use crate::optim::tensors::Tensors;
 use crate::optim::update::Update;
-use crate::optim::{Error, Mode, Precision};
+use crate::optim::work::Part;
+use crate::optim::{Error, Precision};
+use crate::params::Storage;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where parameters and gradients are.
@@ -17,9 +21,63 @@ pub(super) struct Memory {
     pub(super) params: Tensors,
     /// `None`: gradients lie in the optimizer's own arena, beside the moments.
     pub(super) grads: Option<Tensors>,
-    pub(super) mode: Option<Mode>,
+    /// Where a caller's parameters lie; none where they are in arenas of ours.
+    pub(super) values: Option<Vec<Range>>,
+    /// Where a caller's gradients lie; none for one that has none.
+    pub(super) gradients: Vec<Option<Range>>,
+    /// How each parameter is updated where its moments are in f32.
+    pub(super) parts: Vec<Vec<Part>>,
     /// The types of each parameter.
     pub(super) precisions: Vec<Precision>,
+}
+
+impl Memory {
+    /// A caller's, checked.
+    pub(super) fn of(engine: &Engine, externals: &[External]) -> Result<Memory, Error> {
+        External::check_all(externals)?;
+        let ranges: Vec<(&Range, Precision)> =
+            externals.iter().map(|external| (&external.values, external.precision)).collect();
+        let params = Tensors::of(engine, externals.iter().map(|external| Some(external.values_array())))?;
+        let grads = Tensors::of(engine, externals.iter().map(External::gradient_array))?;
+        let parts = parts_of(engine, &params, &ranges);
+        let precisions = ranges.iter().map(|(_, precision)| *precision).collect();
+        let values = ranges.iter().map(|(range, _)| (*range).clone()).collect();
+        let gradients = externals.iter().map(|external| external.gradient.clone()).collect();
+        Ok(Memory { params, grads: Some(grads), values: Some(values), gradients, parts, precisions })
+    }
+
+    /// What a state must hold of tensors that have thawed in this order.
+    pub(super) fn wanted(&self, order: Vec<usize>, updates: Vec<Update>, page_bytes: u64) -> Wanted {
+        Wanted {
+            order,
+            parts: self.parts(&updates),
+            homes: self.homes(),
+            updates,
+            own_gradients: self.grads.is_none(),
+            page_bytes,
+        }
+    }
+
+    /// How each parameter is updated. Moments that are not in f32 have blocks that begin with the tensor: they go with one
+    /// part alone.
+    pub(super) fn parts(&self, updates: &[Update]) -> Vec<Vec<Part>> {
+        let parts = |(parts, update): (&Vec<Part>, &Update)| match parts.len() > 1 {
+            true if update.storage != Storage::F32 => {
+                let elements = parts.iter().map(|part| part.elements).sum();
+                vec![Part { elements, has_single_params: true }]
+            }
+            _ => parts.clone(),
+        };
+        self.parts.iter().zip(updates).map(parts).collect()
+    }
+
+    /// Which of a caller's buffers has each parameter.
+    fn homes(&self) -> Vec<Home> {
+        match &self.values {
+            Some(values) => values.iter().map(|range| Some(range.buffer.clone())).collect(),
+            None => vec![None; self.parts.len()],
+        }
+    }
 }
 
 impl Optimizer {
@@ -45,7 +103,7 @@ impl Optimizer {
     /// # Errors
     /// [`Error::NotOwned`] if the caller has the gradients or the parameter never thawed.
     pub fn gradient(&self, name: &str) -> Result<Range, Error> {
-        let tensor = index_of(&self.params, name)?;
+        let tensor = self.place_of(name)?;
         match self.state.gradient(tensor) {
             Some(stream) => one_range(&self.params[tensor], &stream),
             None => Err(Error::NotOwned { param: name.to_owned(), what: "gradient" }),
@@ -57,10 +115,13 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::gradient`]; a number of values that is not the shape's.
     pub fn upload_gradient(&self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let tensor = index_of(&self.params, name)?;
+        let tensor = self.place_of(name)?;
         check_length(&self.params[tensor], "gradient", values.len())?;
         let not_owned = || Error::NotOwned { param: name.to_owned(), what: "gradient" };
-        self.gradient_of(tensor).ok_or_else(not_owned)?.upload(&self.engine, values)?;
+        self.gradient_of(tensor)
+            .filter(|stream| !stream.pieces.is_empty())
+            .ok_or_else(not_owned)?
+            .upload(&self.engine, values)?;
         self.squared.upload(&self.engine, tensor, values)
     }
 
@@ -129,15 +190,12 @@ impl Optimizer {
     }
 
     pub(super) fn state_of(&self, order: Vec<usize>, updates: Vec<Update>) -> Result<State, Error> {
-        let page_bytes = self.page_bytes();
-        let own_gradients = self.memory.grads.is_none();
-        let wanted = Wanted { order, elements: &self.elements, updates, own_gradients, page_bytes };
-        self.state.relaid(&self.engine, &wanted)
+        self.state.relaid(&self.engine, &self.memory.wanted(order, updates, self.page_bytes()))
     }
 
     /// Programs and selections made so far no longer fit, nor do the squares of gradients that lay elsewhere.
     pub(super) fn moved(&mut self) {
-        (self.full, self.swap) = (None, None);
+        (self.programs, self.swap) = (Programs::default(), None);
         self.squared = Squared::default();
         self.layout = new_layout();
     }

@@ -3,28 +3,36 @@
 mod averages;
 mod groups;
 mod memory;
+mod pass;
 mod program;
+mod programs;
 mod rates;
+mod rebind;
 mod reports;
+mod resize;
 mod settings;
 mod step;
 
 pub use groups::Refreeze;
 pub use program::Selection;
+pub use rates::GroupId;
 pub use settings::Settings;
 pub use step::Next;
 
+use super::parameters::index_of;
 use super::rows::Rows;
 use super::squares::Squared;
 use super::stages::{control_block, stats_of};
 use super::state::State;
 use super::stats::Inbox;
-use super::tensors::Tensors;
-use super::{Clip, Error, External, Mode, Parameters};
+use super::work::Part;
+use super::{Clip, Error, External, Parameters};
 use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Ring};
 use crate::params::{Group, Param};
 use groups::GroupState;
 use memory::{Memory, new_layout};
+use programs::Programs;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -41,6 +49,8 @@ pub struct Optimizer {
     clip: Clip,
     pub(super) params: Vec<Param>,
     elements: Vec<u64>,
+    /// Which parameter has a name.
+    places: HashMap<String, usize>,
     /// The group of each parameter.
     group_of: Vec<Option<usize>>,
     groups: Vec<GroupState>,
@@ -51,8 +61,8 @@ pub struct Optimizer {
     table: Buffer,
     /// Raised when a table did not arrive.
     lost: Arc<AtomicBool>,
-    /// The step over everything that is thawed; made when first needed.
-    full: Option<Prepared>,
+    /// The step over everything that is thawed and has a gradient; made when first needed.
+    programs: Programs,
     /// Squares of gradients that their kernels write.
     squared: Squared,
     /// The swap of parameters and averages; made when first needed.
@@ -78,28 +88,30 @@ impl Optimizer {
         settings: Settings,
     ) -> Result<Optimizer, Error> {
         let (params, precisions) = (parameters.tensors().clone(), parameters.precisions().to_vec());
-        let memory = Memory { params, grads: None, mode: None, precisions };
+        let whole = |param: &Param| Part::whole(param.elements() as u64).to_vec();
+        let parts = parameters.params().iter().map(whole).collect();
+        let memory = Memory { params, grads: None, values: None, gradients: Vec::new(), parts, precisions };
         Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
     }
 
-    /// An optimizer over a caller's own buffers, with its moments in arenas of its own.
+    /// An optimizer over a caller's own buffers, with its moments in arenas of its own, one for each buffer: those of a
+    /// parameter lie apart from those of parameters in other buffers, so that none waits for another.
+    ///
+    /// A step is a dispatch for each pair of buffers in use: one in all where parameters share a buffer and gradients
+    /// another. What lies between a tensor's end and the next multiple of 16 bytes keeps its value. Parameters without a
+    /// gradient are as if frozen until [`Optimizer::rebind`] gives them one.
     ///
     /// # Errors
-    /// As [`Optimizer::new`]; sizes that disagree, ranges that overlap, offsets that the mode cannot use.
+    /// As [`Optimizer::new`]; sizes that disagree, ranges outside their buffers, or that overlap; bf16 where it cannot lie.
     pub fn over(
         engine: &Engine,
         externals: &[External],
-        mode: Mode,
         groups: &[Group],
         settings: Settings,
     ) -> Result<Optimizer, Error> {
         let params: Vec<Param> = externals.iter().map(|external| external.param.clone()).collect();
         Param::check_all(&params)?;
-        External::check_all(externals, mode)?;
-        let values = Tensors::of(engine, externals.iter().map(External::values_array), mode)?;
-        let gradients = Tensors::of(engine, externals.iter().map(External::gradient_array), mode)?;
-        let precisions = externals.iter().map(|external| external.precision).collect();
-        let memory = Memory { params: values, grads: Some(gradients), mode: Some(mode), precisions };
+        let memory = Memory::of(engine, externals)?;
         Optimizer::with(engine, params, memory, groups, settings)
     }
 
@@ -122,6 +134,7 @@ impl Optimizer {
             settings,
             clip: settings.clip,
             elements: params.iter().map(|param| param.elements() as u64).collect(),
+            places: params.iter().zip(0..).map(|(param, at)| (param.name.clone(), at)).collect(),
             group_of: vec![None; params.len()],
             params,
             groups: Vec::new(),
@@ -131,7 +144,7 @@ impl Optimizer {
             control,
             table: engine.buffer("table", 0)?,
             lost: Arc::default(),
-            full: None,
+            programs: Programs::default(),
             squared: Squared::default(),
             swap: None,
             is_swapped: false,
@@ -142,6 +155,11 @@ impl Optimizer {
         };
         optimizer.add_groups(groups)?;
         Ok(optimizer)
+    }
+
+    /// Which parameter has a name.
+    pub(super) fn place_of(&self, name: &str) -> Result<usize, Error> {
+        Ok(self.places.get(name).map_or_else(|| index_of(&self.params, name), |place| Ok(*place))?)
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -1,13 +1,15 @@
 //! A step as a program: norm, control and update over the tensors that take part.
 
 use super::Optimizer;
+use super::programs::{Compiled, Place};
 use crate::engine::{Binding, Prepared, Program};
 use crate::optim::Error;
-use crate::optim::parameters::index_of;
-use crate::optim::stages::{PerSegment, Stages, is_in_place};
+use crate::optim::Precision;
+use crate::optim::stages::{PerSegment, Stages};
 use crate::optim::tensors::Tensors;
-use crate::optim::work::{Segment, Tensor, WorkList};
+use crate::optim::work::{Part, Segment, Tensor, WorkList};
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
 /// The parameters that have a gradient this step, prepared by [`Optimizer::select`].
 #[derive(Debug)]
@@ -23,8 +25,8 @@ impl Optimizer {
     /// # Errors
     /// An unknown name; out of device memory.
     pub fn select(&self, names: &[&str]) -> Result<Selection, Error> {
-        let tensors: Vec<usize> = names.iter().map(|name| index_of(&self.params, name)).collect::<Result<_, _>>()?;
-        let prepared = self.compile(" over a selection", |tensor| tensors.contains(&tensor))?;
+        let tensors: Vec<usize> = names.iter().map(|name| self.place_of(name)).collect::<Result<_, _>>()?;
+        let Compiled { prepared, .. } = self.compile(" over a selection", |tensor| tensors.contains(&tensor))?;
         Ok(Selection { layout: self.layout, prepared })
     }
 
@@ -33,44 +35,110 @@ impl Optimizer {
     /// # Errors
     /// From the device, where it has to be made first.
     pub fn program(&mut self) -> Result<&Program, Error> {
-        self.make_full()?;
+        self.make_program()?;
         Ok(self.prepared(None)?.program())
     }
 
     /// The step's program over the thawed tensors that `has_gradient` keeps.
-    fn compile(&self, over: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Prepared, Error> {
+    fn compile(&self, over: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Compiled, Error> {
         let grads = self.gradients();
-        let work = WorkList::new(&self.taking_part(&grads, has_gradient))?;
+        let parts = self.memory.parts(&self.updates());
+        let places = self.gradient_places(&grads, &parts, has_gradient);
+        let work = WorkList::new(&self.taking_part(&grads, &parts, &places))?;
         let stages = self.stages(&work);
         let mut program = Program::new(&format!("{} step{over}", self.update().family.name));
-        program.dispatches.extend(stages.norm(&grads)?);
+        let has_singles = |page: usize| {
+            let on_page =
+                |(tensor, _): &(usize, &Option<Place>)| grads.pieces[*tensor].iter().any(|it| it.page == page);
+            places.iter().enumerate().filter(on_page).any(|(_, place)| place.as_ref().is_some_and(|it| !it.is_in_quads))
+        };
+        program.dispatches.extend(stages.norm(&grads, has_singles)?);
         program.dispatches.extend(stages.norm_fold(self.squared.pages())?);
         program.dispatches.push(stages.control(false)?);
         program.dispatches.extend(stages.per_segment(|segment| self.update_of(segment, &stages, &grads))?);
-        Ok(self.engine.prepare(program)?)
+        let list = stages.list()?.clone();
+        let prepared = self.engine.prepare(program)?;
+        Ok(Compiled { places, prepared, list, entries: work.tensors, is_stale: false })
     }
 
-    /// The thawed tensors that `has_gradient` keeps.
-    fn taking_part<'a>(&'a self, grads: &'a Tensors, has_gradient: impl Fn(usize) -> bool) -> Vec<Tensor<'a>> {
+    /// Where the gradients lie of the thawed tensors that `has_gradient` keeps.
+    fn gradient_places(
+        &self,
+        grads: &Tensors,
+        parts: &[Vec<Part>],
+        has_gradient: impl Fn(usize) -> bool,
+    ) -> Vec<Option<Place>> {
+        let place = |tensor: usize| {
+            self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
+            self.state.place(tensor)?;
+            let piece = grads.pieces[tensor].first().filter(|_| has_gradient(tensor))?;
+            Some(Place {
+                page: grads.pages[piece.page].clone(),
+                has_single_grads: self.has_single_grads(grads, &parts[tensor], tensor),
+                is_in_quads: grads.is_in_quads(tensor),
+            })
+        };
+        (0..self.params.len()).map(place).collect()
+    }
+
+    /// Whether a caller's gradient cannot be bound as vec4s beside its parameter: it begins elsewhere in a vec4, ends where
+    /// none can be read, or shares the parameter's buffer.
+    fn has_single_grads(&self, grads: &Tensors, parts: &[Part], tensor: usize) -> bool {
+        if self.memory.grads.is_none() || self.memory.precisions[tensor] != Precision::F32 {
+            return false;
+        }
+        let [head, tail] = [parts.first(), parts.last()].map(|part| match part {
+            Some(part) if parts.len() > 1 && part.has_single_params => part.elements,
+            _ => 0,
+        });
+        let begins_in_quads = grads.pieces[tensor].iter().all(|piece| (piece.offset + head).is_multiple_of(4));
+        let ends_in_quads = tail > 0 || grads.ends_in_quads(tensor);
+        let buffer = |tensors: &Tensors| tensors.pieces[tensor].first().map(|it| tensors.pages[it.page].buffer.clone());
+        let is_shared = match (buffer(&self.memory.params), buffer(grads)) {
+            (Some(values), Some(gradient)) => values.same(&gradient),
+            _ => false,
+        };
+        !begins_in_quads || !ends_in_quads || is_shared
+    }
+
+    /// The tensors with a place for their gradient.
+    fn taking_part<'a>(
+        &'a self,
+        grads: &'a Tensors,
+        parts: &'a [Vec<Part>],
+        places: &[Option<Place>],
+    ) -> Vec<Tensor<'a>> {
         // In the model's order, whatever thawed first: the norm's sums have the same order, and so the same bits, in a run
         // that goes on from a checkpoint, whose tensors thaw together.
-        let mut tensors: Vec<usize> = self.state.order.iter().copied().filter(|tensor| has_gradient(*tensor)).collect();
-        tensors.sort_unstable();
-        let lies = |tensor: usize| {
-            let group = self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
+        let lies = |(tensor, place): (usize, &Option<Place>)| {
             let (arena, state) = self.state.place(tensor)?;
             Some(Tensor {
                 number: tensor,
-                group,
+                group: self.group_of[tensor]?,
                 elements: self.elements[tensor],
+                parts: &parts[tensor],
                 param: &self.memory.params.pieces[tensor],
-                grad: Some(&grads.pieces[tensor][..]).filter(|pieces| !pieces.is_empty())?,
+                grad: &grads.pieces[tensor],
+                grad_base: u64::from(self.grad_base(grads, tensor)),
+                has_single_grads: place.as_ref()?.has_single_grads,
                 state,
                 arena,
                 squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
             })
         };
-        tensors.into_iter().filter_map(lies).collect()
+        let mut tensors: Vec<Tensor<'a>> = places.iter().enumerate().filter_map(lies).collect();
+        // What shares its pages with a gradient of single floats takes part in its dispatch.
+        let pages =
+            |tensor: &Tensor<'_>| (tensor.param.first().map(|it| it.page), tensor.grad.first().map(|it| it.page));
+        let single: HashSet<_> = tensors.iter().filter(|tensor| tensor.has_single_grads).map(pages).collect();
+        tensors.iter_mut().for_each(|tensor| tensor.has_single_grads = single.contains(&pages(tensor)));
+        tensors
+    }
+
+    /// Where a gradient begins in its page, in elements, if it may move.
+    fn grad_base(&self, grads: &Tensors, tensor: usize) -> u32 {
+        let piece = grads.pieces[tensor].first().filter(|_| self.memory.grads.is_some());
+        piece.map_or(0, |piece| u32::try_from(piece.offset).unwrap_or(u32::MAX))
     }
 
     /// The update of a segment: its kernel, and the pages of parameters, gradients and state.
@@ -84,7 +152,7 @@ impl Optimizer {
         extra.extend(kept.average_page(at.state).map(Into::into));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);
         let bytes = stages.work.sum(segment, |elements| update.step_bytes(elements));
-        Ok(PerSegment { kernel: update.kernel(stages.in_place)?, bytes, streams, extra })
+        Ok(PerSegment { kernel: update.kernel(at.form)?, bytes, streams, extra })
     }
 
     pub(super) fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {
@@ -94,21 +162,35 @@ impl Optimizer {
             clip: self.clip,
             guard: self.settings.guard,
             seed: self.settings.seed,
-            in_place: is_in_place(self.memory.mode),
             control: &self.control,
             table: &self.table,
             chunks: OnceCell::new(),
+            list: OnceCell::new(),
         }
     }
 
-    pub(super) fn make_full(&mut self) -> Result<(), Error> {
-        if self.full.is_none() {
-            self.full = Some(self.compile("", |_| true)?);
+    /// Chooses the program over all that has a gradient, or makes it.
+    pub(super) fn make_program(&mut self) -> Result<(), Error> {
+        if self.programs.chosen().is_some() {
+            return Ok(());
         }
+        if self.memory.grads.is_some() {
+            let grads = self.gradients();
+            let places = self.gradient_places(&grads, &self.memory.parts(&self.updates()), |_| true);
+            let mut programs = std::mem::take(&mut self.programs);
+            let is_known = programs.choose(&places, |tensor| self.grad_base(&grads, tensor));
+            self.programs = programs;
+            if is_known {
+                return Ok(());
+            }
+        }
+        let compiled = self.compile("", |_| true)?;
+        self.programs.add(compiled);
         Ok(())
     }
 
     pub(super) fn prepared<'a>(&'a self, selection: Option<&'a Selection>) -> Result<&'a Prepared, Error> {
-        selection.map(|selection| &selection.prepared).or(self.full.as_ref()).ok_or(Error::StaleSelection)
+        let chosen = || self.programs.chosen().map(|compiled| &compiled.prepared);
+        selection.map(|selection| &selection.prepared).or_else(chosen).ok_or(Error::StaleSelection)
     }
 }

@@ -6,6 +6,10 @@ use crate::optim::rows::Rows;
 use crate::optim::{Error, LAST_STEP};
 use crate::params::{self, Field, Row};
 
+/// A group of one optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupId(usize);
+
 impl Optimizer {
     /// A group's row at the coming step.
     ///
@@ -15,27 +19,50 @@ impl Optimizer {
         self.rows.row(self.step, self.group(group)?, self.groups.len())
     }
 
-    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come. A
-    /// clip norm is set for every group.
+    /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come: the
+    /// group's rows go up with the next step, and no other's. A clip norm is set for every group.
     ///
     /// # Errors
     /// An unknown group, a field that its rule does not have, or a value that the field does not allow. Nothing changes
     /// then.
     pub fn set(&mut self, group: &str, field: Field, value: f64) -> Result<(), Error> {
-        let place = self.group(group)?;
-        let row = self.groups[place].row;
-        if !row.has(field) {
-            let fields: Vec<&str> = row.fields().map(Field::name).collect();
-            let (group, fields) = (group.to_owned(), fields.join(", "));
-            return Err(params::Error::NoSuchField { group, rule: row.rule, field, fields }.into());
+        let id = self.group_id(group)?;
+        self.set_many(&[(id, field, value)])
+    }
+
+    /// The same for several fields at once, by the groups' handles: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`set`](Optimizer::set), for the first that cannot be set.
+    pub fn set_many(&mut self, fields: &[(GroupId, Field, f64)]) -> Result<(), Error> {
+        for (GroupId(place), field, value) in fields {
+            let Some(group) = self.groups.get(*place) else {
+                let (name, nearest) = (format!("{place}"), None);
+                return Err(params::Error::UnknownGroup { name, nearest }.into());
+            };
+            if !group.row.has(*field) {
+                let fields: Vec<&str> = group.row.fields().map(Field::name).collect();
+                let (group, rule, fields) = (group.name.clone(), group.row.rule, fields.join(", "));
+                return Err(params::Error::NoSuchField { group, rule, field: *field, fields }.into());
+            }
+            field.check(&group.name, *value)?;
         }
-        field.check(group, value)?;
-        let places = if field == Field::ClipNorm { 0..self.groups.len() } else { place..place + 1 };
-        for place in places {
-            self.groups[place].row = self.groups[place].row.with(field, value);
-            self.rows.set(self.step, place, self.groups.len(), field, value);
+        for (GroupId(place), field, value) in fields {
+            let places = if *field == Field::ClipNorm { 0..self.groups.len() } else { *place..place + 1 };
+            for place in places {
+                self.groups[place].row = self.groups[place].row.with(*field, *value);
+                self.rows.set(self.step, place, self.groups.len(), *field, *value);
+            }
         }
         Ok(())
+    }
+
+    /// A handle of a group, which holds for as long as the optimizer does.
+    ///
+    /// # Errors
+    /// An unknown group.
+    pub fn group_id(&self, group: &str) -> Result<GroupId, Error> {
+        Ok(GroupId(self.group(group)?))
     }
 
     /// Loads the rows of the steps from `first_step` on, `[steps, groups]`, groups in the order of

@@ -162,9 +162,18 @@ impl Optimizer {
 
     /// Uploads, first slot and first number of so many coming steps; the schedule then stands behind them.
     fn advance(&mut self, selection: Option<&Selection>, steps: u32) -> Result<(Vec<Upload>, u32, u64), Error> {
+        let (uploads, slot) = self.ahead(selection, steps)?;
+        let step = self.step;
+        self.step += u64::from(steps);
+        Ok((uploads, slot, step))
+    }
+
+    /// What so many coming steps need before them, and their first slot.
+    pub(super) fn ahead(&mut self, selection: Option<&Selection>, steps: u32) -> Result<(Vec<Upload>, u32), Error> {
         self.refuse_swapped()?;
         if self.lost.swap(false, Ordering::AcqRel) {
             self.rows.lost();
+            self.programs.lost();
         }
         let last = self.step + u64::from(steps - 1);
         if last > LAST_STEP {
@@ -175,13 +184,12 @@ impl Optimizer {
         match selection {
             Some(selection) if selection.layout != self.layout => return Err(Error::StaleSelection),
             Some(_) => {}
-            None => self.make_full()?,
+            None => self.make_program()?,
         }
-        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm())?;
-        let uploads = table.map(|data| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
-        let step = self.step;
-        self.step += u64::from(steps);
-        Ok((uploads, slot, step))
+        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm())?.into_iter();
+        let table = table.map(|(offset, data)| Upload { buffer: self.table.clone(), offset, data });
+        let list = selection.is_none().then(|| self.programs.take_upload()).flatten();
+        Ok((table.chain(list).collect(), slot))
     }
 }
 

@@ -23,15 +23,16 @@ pub fn adamw<S: Stored, P: Stored, G: Stored>(
         return;
     }
     for chunk in segment.of(chunks) {
+        let record = &records[chunk.tensor as usize];
         let stretch = Stretch {
             m: &mut m[chunk.of_state()],
             v: &mut v[chunk.of_state()],
             params: &mut params[chunk.of_params()],
-            grads: &grads[chunk.of_grads()],
+            grads: &grads[chunk.of_grads(record.grad)],
             v_max: v_max.as_mut().map(|v_max| &mut v_max[chunk.of_state()]),
             average: average.as_mut().map(|average| &mut average[chunk.of_state()]),
         };
-        stretch.step(chunk, &records[chunk.tensor as usize], stats.value_bound, segment.seed);
+        stretch.step(chunk, record, stats.value_bound, segment.seed);
     }
 }
 

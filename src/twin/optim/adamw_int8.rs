@@ -24,6 +24,7 @@ pub fn adamw_int8<P: Stored, G: Stored>(
     }
     for chunk in segment.of(chunks) {
         let record = &records[chunk.tensor as usize];
+        let grads = &grads[chunk.of_grads(record.grad)];
         let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
         for first in (0..chunk.length as usize).step_by(CODED) {
             let (s, place) = ((chunk.state as usize + first) / BLOCK, first % BLOCK / CODED);
@@ -35,7 +36,7 @@ pub fn adamw_int8<P: Stored, G: Stored>(
                 let p = &mut params[chunk.param as usize + first + k];
                 let v_max = old_v_max.map_or(0.0, |v_max| v_max[k]);
                 let old = Element { p: p.load(), m: old_m[k], v: old_v[k], v_max };
-                let g = grads[chunk.grad as usize + first + k].load();
+                let g = grads[first + k].load();
                 new[k] = old.stepped(record, stats.value_bound, g, old_v_max.is_some());
                 *p = P::store_by(new[k].p, || rounding_word(key ^ OF_PARAMS, (first + k) as u32));
                 if let Some(average) = &mut average {

@@ -9,7 +9,7 @@ pub fn clip(chunks: &[Chunk], control: &[u32], grads: &mut [f32], segment: &Segm
         return;
     }
     for chunk in segment.of(chunks) {
-        for g in &mut grads[chunk.grad as usize..][..chunk.length as usize] {
+        for g in &mut grads[chunk.of_grads(0)] {
             *g = if stats.value_bound > 0.0 { clamp_value(*g, stats.value_bound) } else { stats.clip * *g };
         }
     }

@@ -2,12 +2,12 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, Record, TableRow, one_minus_exp,
+    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, Record, TableRow, TensorEntry, one_minus_exp,
     split_control_mut, split_table,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
-pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], settings: &ControlSettings, slot: u32) {
+pub fn control(control: &mut [u32], table: &[u32], tensors: &[TensorEntry], settings: &ControlSettings, slot: u32) {
     let (stats, partials, records) = split_control_mut(control);
     let (header, rows) = split_table(table);
 
@@ -23,7 +23,7 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     let skip = u32::from(bad_norm || bad_gradient);
     let max_norm = match settings.tensors {
         0 => settings.max_norm,
-        _ => rows[(slot * header.groups) as usize].max_norm,
+        _ => rows[header.row_at(0, slot)].max_norm,
     };
     let clip = clip_coefficient(settings.norm, max_norm, norm);
 
@@ -48,9 +48,10 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[[u32; 2]], setting
     if skip != 0 {
         return;
     }
-    for &[record, group] in &tensors[..settings.tensors as usize] {
-        let record = &mut records[record as usize];
-        *record = record_of(record, &rows[(slot * header.groups + group) as usize], clip);
+    for tensor in &tensors[..settings.tensors as usize] {
+        let record = &mut records[tensor.record as usize];
+        let row = &rows[header.row_at(tensor.group, slot)];
+        *record = Record { grad: tensor.grad, ..record_of(record, row, clip) };
     }
 }
 
@@ -92,5 +93,6 @@ fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
             true => row.average_rate,
             false => 0.0,
         },
+        ..Record::default()
     }
 }

@@ -7,6 +7,7 @@ mod control;
 mod keep;
 mod norm;
 mod norm_fold;
+mod resize;
 mod sgd;
 mod swap;
 
@@ -19,5 +20,6 @@ pub use control::control;
 pub use keep::keep;
 pub use norm::{join, norm};
 pub use norm_fold::norm_fold;
+pub use resize::resize;
 pub use sgd::sgd;
 pub use swap::swap;

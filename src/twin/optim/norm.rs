@@ -1,9 +1,16 @@
 //! Twin of `shaders/optim/norm.wgsl`.
 
-use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, larger, split_control_mut};
+use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, TensorEntry, larger, split_control_mut};
 
 /// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
-pub fn norm<G: Stored>(chunks: &[Chunk], control: &mut [u32], grads: &[G], segment: &Segment, kind: u32) {
+pub fn norm<G: Stored>(
+    chunks: &[Chunk],
+    control: &mut [u32],
+    grads: &[G],
+    segment: &Segment,
+    tensors: &[TensorEntry],
+    kind: u32,
+) {
     let (_, partials, _) = split_control_mut(control);
     let last = segment.first + segment.count;
     for (place, partial) in partials.iter_mut().enumerate().skip(segment.first_partial as usize) {
@@ -13,7 +20,7 @@ pub fn norm<G: Stored>(chunks: &[Chunk], control: &mut [u32], grads: &[G], segme
         }
         let mut total = if from_chunk > start { *partial } else { Partial { sum: 0.0, bad_group: NO_GROUP } };
         for chunk in chunks.get(from_chunk as usize..to_chunk as usize).unwrap_or(&[]) {
-            let values = grads[chunk.grad as usize..][..chunk.length as usize].iter().map(|g| g.load());
+            let values = grads[chunk.of_grads(tensors[chunk.entry as usize].grad)].iter().map(|g| g.load());
             total.sum = join(kind, total.sum, of_chunk(kind, values.clone()));
             if values.clone().any(|g| !g.is_finite()) {
                 total.bad_group = total.bad_group.min(chunk.group);

@@ -18,9 +18,10 @@ pub fn sgd(
     }
     for chunk in segment.of(chunks) {
         let record = &records[chunk.tensor as usize];
+        let grads = &grads[chunk.of_grads(record.grad)];
         for k in 0..chunk.length as usize {
             let p = &mut params[chunk.param as usize + k];
-            let mut g = grads[chunk.grad as usize + k];
+            let mut g = grads[k];
             if stats.value_bound > 0.0 {
                 g = clamp_value(g, stats.value_bound);
             }

@@ -15,6 +15,17 @@ pub struct Chunk {
     pub tensor: u32,
     pub group: u32,
     pub number: u32,
+    pub entry: u32,
+}
+
+/// A tensor that takes part in the step: the place of its record, its group, and where its gradient begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct TensorEntry {
+    pub record: u32,
+    pub group: u32,
+    pub grad: u32,
 }
 
 impl Chunk {
@@ -28,9 +39,9 @@ impl Chunk {
         stretch(self.param, self.length)
     }
 
-    /// Its elements of the gradients.
-    pub fn of_grads(&self) -> Range<usize> {
-        stretch(self.grad, self.length)
+    /// Its elements of the gradients, where its tensor's begins at element `first`.
+    pub fn of_grads(&self, first: u32) -> Range<usize> {
+        stretch(first + self.grad, self.length)
     }
 }
 

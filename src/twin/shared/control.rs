@@ -9,6 +9,8 @@ pub const NO_GROUP: u32 = u32::MAX;
 /// Bytes of the control block before the records.
 pub const CONTROL_HEADER_BYTES: u64 = (size_of::<StatsBlock>() + PARTIALS * size_of::<Partial>()) as u64;
 
+const RECORD_WORDS: usize = size_of::<Record>() / 4;
+
 /// What a step did, read back by the host.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -25,7 +27,7 @@ pub struct StatsBlock {
     pub value_bound: f32,
     pub bad_norm_step: u32,
     pub bad_norm: f32,
-    pub pad2: u32,
+    pub lost_rows: u32,
     pub pad3: u32,
     pub pad4: u32,
     pub pad5: u32,
@@ -62,6 +64,10 @@ pub struct Record {
     pub buffered: u32,
     pub averaged: u32,
     pub average_rate: f32,
+    pub grad: u32,
+    pub pad0: u32,
+    pub pad1: u32,
+    pub pad2: u32,
 }
 
 /// What the optimizer was set up with.
@@ -83,7 +89,7 @@ pub struct ControlSettings {
 pub fn split_control_mut(control: &mut [u32]) -> (&mut StatsBlock, &mut [Partial], &mut [Record]) {
     let (stats, rest) = control.split_at_mut(size_of::<StatsBlock>() / 4);
     let (partials, records) = rest.split_at_mut(PARTIALS * size_of::<Partial>() / 4);
-    let whole = records.len() / 16 * 16;
+    let whole = records.len() / RECORD_WORDS * RECORD_WORDS;
     let stats: &mut [StatsBlock] = bytemuck::cast_slice_mut(stats);
     (&mut stats[0], bytemuck::cast_slice_mut(partials), bytemuck::cast_slice_mut(&mut records[..whole]))
 }
@@ -92,7 +98,7 @@ pub fn split_control_mut(control: &mut [u32]) -> (&mut StatsBlock, &mut [Partial
 pub fn split_control(control: &[u32]) -> (&StatsBlock, &[Partial], &[Record]) {
     let (stats, rest) = control.split_at(size_of::<StatsBlock>() / 4);
     let (partials, records) = rest.split_at(PARTIALS * size_of::<Partial>() / 4);
-    let whole = records.len() / 16 * 16;
+    let whole = records.len() / RECORD_WORDS * RECORD_WORDS;
     let stats: &[StatsBlock] = bytemuck::cast_slice(stats);
     (&stats[0], bytemuck::cast_slice(partials), bytemuck::cast_slice(&records[..whole]))
 }

@@ -17,6 +17,7 @@ mod loss;
 mod metrics;
 mod moments;
 mod pool;
+mod resize;
 mod rng;
 mod rounding;
 mod squares;
@@ -28,7 +29,7 @@ pub use activation::{activate, activate_derivative, erf};
 pub use adamw::Element;
 pub use attention::Attention;
 pub use bf16::{bf16, bf16_by};
-pub use chunk::{Chunk, Segment};
+pub use chunk::{Chunk, Segment, TensorEntry};
 pub use control::{
     CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
     split_control_mut,
@@ -44,6 +45,7 @@ pub use loss::{CORRECT, COUNTS, Loss, Verdict};
 pub use metrics::{Gather, Metrics, Position, samples_in};
 pub use moments::Stored;
 pub use pool::Pool;
+pub use resize::{FRESH, Resize, ZERO};
 pub use rng::{noise, pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};

@@ -28,9 +28,16 @@ pub struct TableRow {
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct TableHeader {
     pub first_step: u32,
-    pub groups: u32,
+    pub steps: u32,
     pub pad0: u32,
     pub pad1: u32,
+}
+
+impl TableHeader {
+    /// The place of a group's row at a slot.
+    pub fn row_at(&self, group: u32, slot: u32) -> usize {
+        (if self.steps == 0 { group } else { group * self.steps + slot }) as usize
+    }
 }
 
 /// Bytes before the rows.
