@@ -21,16 +21,17 @@ pub(crate) struct Update {
     pub(crate) precision: Precision,
 }
 
-const ADAMW: Update = Update {
+// Statics: with Rust 1.88 no constant may refer to a family, which makes its kernels when they are first asked for.
+static ADAMW: Update = Update {
     family: &kernels::ADAMW,
     moments: &["exp_avg", "exp_avg_sq"],
     storage: Storage::F32,
     has_average: false,
     precision: Precision::F32,
 };
-const AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
+static AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
 /// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
-const SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
+static SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
 
 /// What the average is called in files.
 pub(crate) const AVERAGE: &str = "ema";

@@ -5,7 +5,7 @@ use crate::support::{engines, fresh_gpu, noise};
 use gradus::engine::{Engine, Program, Range};
 use gradus::measure::{Memory, workload};
 use gradus::optim::{Clip, External, Optimizer, Parameters, Precision, Settings};
-use gradus::params::{Group, Param, Row, Rule, Storage};
+use gradus::params::{Group, Param, Row, Storage};
 
 /// Below, at and past a vec4, a workgroup and a chunk.
 const SIZES: [usize; 8] = [1, 3, 4, 63, 260, 4095, 4097, 9001];
@@ -99,7 +99,7 @@ fn rows() -> Vec<(Row, Settings)> {
         all.push((plain.moments(moments).ema_decay(0.9), clipped));
     }
     all.push((plain.amsgrad(true).ema_decay(0.9), settings));
-    all.push((Row::of(Rule::Sgd).lr(1e-2).momentum(0.9), clipped));
+    all.push((Row::sgd(1e-2).momentum(0.9), clipped));
     all
 }
 

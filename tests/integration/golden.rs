@@ -104,3 +104,22 @@ pub fn number(value: &Value) -> Option<f64> {
         _ => value.as_f64(),
     }
 }
+
+/// Each trace says which script made it, so that anyone can make it again.
+#[test]
+fn every_trace_names_the_script_that_makes_it() {
+    let scripts = own_folder("generators");
+    for folder in ["laws", "lr_find", "optim", "phases"].map(own_folder) {
+        let mut files: Vec<String> = std::fs::read_dir(&folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        for case in cases(&folder, &[""]) {
+            let script = case.json["script"].as_str().unwrap_or_else(|| panic!("{} names no script", case.name));
+            assert!(scripts.join(script).is_file(), "{}: {script} is not in tests/golden/generators", case.name);
+            let arrays = case.json["file"].as_str().unwrap_or_default();
+            files.retain(|file| *file != format!("{}.json", case.name) && file != arrays);
+        }
+        assert!(files.is_empty(), "{}: no trace names {files:?}", folder.display());
+    }
+}

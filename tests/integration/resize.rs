@@ -3,7 +3,7 @@
 use crate::support::{engines, fresh_gpu, noise};
 use gradus::engine::{Engine, Range};
 use gradus::optim::{Best, Clip, Error, External, Optimizer, Parameters, Precision, RowList, Settings};
-use gradus::params::{Group, Param, Row, Rule, Storage};
+use gradus::params::{Group, Param, Row, Storage};
 use half::bf16;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ fn kinds() -> Vec<(Row, Settings)> {
         (plain.amsgrad(true), clipped),
         (plain.moments(Storage::Bf16), clipped),
         (plain.ema_decay(0.9), settings),
-        (Row::of(Rule::Sgd).lr(1e-2).momentum(0.9), settings),
+        (Row::sgd(1e-2).momentum(0.9), settings),
     ]
 }
 

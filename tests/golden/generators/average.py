@@ -1,7 +1,7 @@
 """PyTorch reference numbers for the moving average of parameters: AveragedModel beside AdamW, Adam and SGD.
 
     pip install torch==2.15.0 safetensors==0.8.0 numpy==2.4.6
-    python scripts/golden_average.py
+    python tests/golden/generators/average.py [FOLDER]
 
 Writes opt_<case>_f32 and opt_<case>_f64, .json and .safetensors, to tests/golden/optim, in the form of the cases that are
 there: parameters after every step, and the state at the end, where the average of a parameter `p` is `p.ema`. Everything
@@ -10,13 +10,14 @@ runs on the CPU, on one thread, from fixed seeds.
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "optim"
+OUT = (pathlib.Path(sys.argv[1]) if sys.argv[1:] else pathlib.Path(__file__).resolve().parent.parent) / "optim"
 TENSORS = {"a": [1], "b": [7], "c": [3, 11], "d": [130]}
 STEPS = 12
 
@@ -71,6 +72,7 @@ def run(case, dtype):
     counts = None if class_name == "SGD" else 1.0
     stem = f"opt_{case}_{kind}"
     info = {
+        "script": "average.py",
         "kind": "optimizer",
         "source": f"torch=={torch.__version__.split('+')[0]}",
         "callable": f"torch.optim.{class_name}",

@@ -1,7 +1,7 @@
 """PyTorch reference numbers for transformers: single operations, a decoder and an encoder.
 
     pip install torch==2.15.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6
-    python scripts/golden_transformer.py
+    python tests/golden/generators/transformer.py
 
 Writes <case>.json and <case>.safetensors to tests/golden/transformer. The models
 are transformers' own GPT2LMHeadModel and BertForSequenceClassification, made
@@ -20,7 +20,7 @@ import transformers
 from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "transformer"
+OUT = pathlib.Path(__file__).resolve().parent.parent / "transformer"
 SOURCE = ["torch==2.15.0", "transformers==5.23.0"]
 MAX_BYTES = 300_000
 
