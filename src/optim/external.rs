@@ -5,6 +5,7 @@ use super::work::{CHUNK_ELEMENTS, Part};
 use super::{Error, Precision};
 use crate::engine::{Engine, Range};
 use crate::params::{Param, Storage};
+use crate::setters::setters;
 
 /// A parameter and its gradient where the caller has them: row-major, contiguous.
 ///
