@@ -14,10 +14,10 @@
 //! median over pairs of steps taken in turn, each waited for (`gradus::measure`).
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use gradus::engine::{AdapterChoice, Engine};
+use gradus::engine::{AdapterChoice, Engine, Range};
 use gradus::measure::workload::{cut, elements, encoder, group_each, layer_groups, one_group, thawed};
 use gradus::measure::{self, Extent, Memory, Step};
-use gradus::optim::{Clip, Settings};
+use gradus::optim::{Clip, External, Optimizer, Settings};
 use gradus::params::{Group, Param, Row, Rule, Storage};
 use std::error::Error;
 use std::time::Duration;
@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let memory = Memory::new(&engine, elements(&encoder()))?;
     let mut criterion = Criterion::default().configure_from_args();
     bench(&mut criterion, &engine, &memory)?;
+    rebind(&mut criterion, &engine, &memory)?;
     criterion.final_summary();
     drop(memory);
     let once = |argument: String| argument == "--test" || argument == "--list";
@@ -82,6 +83,37 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
     case("copy", memory.copy()?)?;
     let host = Memory::new(&Engine::cpu(), elements(&tensors))?;
     case("adamw/101_tensors/cpu", host.fused(&tensors, &all, none)?)?;
+    group.finish();
+    Ok(())
+}
+
+/// What the host spends on gradients that go back and forth between two sets of buffers, with the step's list of tensors left
+/// to go up: a call for all of them.
+fn rebind(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<(), Box<dyn Error>> {
+    let mut group = criterion.benchmark_group(format!("rebind/{}", engine.name()));
+    let tensors = encoder();
+    group.throughput(Throughput::Elements(tensors.len() as u64));
+    for (name, sets) in [
+        ("101_tensors/one_buffer", [memory.together(&tensors)?, memory.packed(&tensors)?]),
+        ("101_tensors/buffer_each", [memory.apart(&tensors)?, memory.apart(&tensors)?]),
+    ] {
+        let settings = Settings::default().clip(Clip::norm(1.0));
+        let mut optimizer = Optimizer::over(engine, &sets[0], &one_group(&tensors), settings)?;
+        let places = sets.each_ref().map(|set| {
+            let place = |external: &External| Some((external.param.name.clone(), external.gradient.clone()?));
+            set.iter().filter_map(place).collect::<Vec<_>>()
+        });
+        let named = places
+            .each_ref()
+            .map(|set| set.iter().map(|(name, range)| (name.as_str(), range.clone())).collect::<Vec<(&str, Range)>>());
+        let mut turn = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                turn = 1 - turn;
+                optimizer.rebind(&named[turn]).expect("places")
+            });
+        });
+    }
     group.finish();
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! Gaussians in the plane, fitted to a picture: a trainer with buffers and kernels of its own, whose parameters grow and
 //! shrink, under a schedule with phases. Writes `splats.png`: the picture, and beside it what was drawn.
-//!
-//! ```text
-//! cargo run --release --example splats
-//! ```
+//! Run it with `cargo run --release --example splats`.
 
 use gradus::engine::{AdapterChoice, Buffer, Engine};
 use gradus::optim::{Clip, External, Optimizer, RowList, Settings};
@@ -17,14 +14,6 @@ type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 const SIDE: usize = 64;
 const STREAMS: [(&str, usize); 4] = [("centres", 2), ("widths", 2), ("colours", 3), ("opacities", 1)];
 const BEGIN: [[f32; 2]; 4] = [[0.0, 1.0], [-2.5, 0.2], [0.2, 0.5], [0.2, 0.2]]; // least, and how much more
-/// Widths thaw with the second phase.
-const SCHEDULE: &str = "
-optimizer: {type: adam, lr: 5.0e-3}
-lr_scheduler: {type: cosine, min_ratio: 0.1}
-phases:
-  0: {params: [centres, colours, opacities], max_transition_epoch: 3}
-  1: {params: [widths], lr: 1.0e-2}
-";
 
 /// Gaussians where they lie: a buffer for each stream, one for all gradients, and the two passes over them.
 struct Scene {
@@ -40,19 +29,17 @@ fn main() -> Done {
     let picture: Vec<[f32; 4]> = (0..SIDE * SIDE).map(pixel).collect();
     let target = engine.buffer_with("picture", &picture)?;
     let off = engine.buffer("drawn - picture", target.bytes())?;
-
     let mut scene = Scene::new(&engine, 100, [&target, &off])?;
     for (buffer, [least, more]) in scene.streams.iter().zip(BEGIN) {
         let spread = |k: u64| (k as f32 * 0.618_034 + 0.5 * (k % 2) as f32).fract();
         engine.write(buffer, 0, &(0..buffer.bytes() / 4).map(|k| least + more * spread(k)).collect::<Vec<f32>>())?;
     }
     let params = STREAMS.map(|(name, width)| Param::new(name, [scene.count, width]));
-    let spec = Spec::parse("splats.yaml", SCHEDULE)?;
+    let spec = Spec::parse("splats.yaml", include_str!("splats.yaml"))?;
     let plan = Plan::new(&spec, &params[..], Epochs { epochs: 10, steps_per_epoch: 50 })?;
     let mut cursor = plan.start()?;
     let settings = Settings::default().clip(Clip::norm(1.0)).guard(true);
     let mut optimizer = Optimizer::over(&engine, &scene.externals()?, &plan.groups(&cursor)?, settings)?;
-
     while cursor.step() < plan.steps() {
         if cursor.step() % 50 == 0 {
             if plan.epoch_start(&mut cursor)?.is_some() {
@@ -74,8 +61,8 @@ fn main() -> Done {
         queue.submit([encoder.finish()]);
         plan.step(&mut cursor)?;
         if plan.is_evaluated(&cursor) {
-            let squares = engine.read::<f32>(&off.all())?.into_iter().map(|off| f64::from(off * off));
-            let loss = squares.sum::<f64>() / (3 * SIDE * SIDE) as f64;
+            let squares: f32 = engine.read::<f32>(&off.all())?.into_iter().map(|off| off * off).sum();
+            let loss = f64::from(squares) / (3 * SIDE * SIDE) as f64;
             println!("step {:3}: {:3} Gaussians, loss {loss:.5}", cursor.step(), scene.count);
             plan.validation(&mut cursor, &[("val_loss", loss)])?;
             if cursor.step() <= 350 {
@@ -126,8 +113,7 @@ impl Scene {
         STREAMS.into_iter().zip(&self.streams).map(external).collect()
     }
 
-    /// Without those that can hardly be seen, and with those twice whose centres are pulled most: the second a little beside
-    /// the first, and with moments of zero.
+    /// Without the faint; twice those that are pulled most, the second a little beside and with moments of zero.
     fn densified(self, engine: &Engine, optimizer: &mut Optimizer, bound: [&Buffer; 2]) -> Done<Scene> {
         let opacities: Vec<f32> = engine.read(&self.streams[3].range(0, self.count as u64 * 4)?)?;
         let pulls: Vec<[f32; 2]> = engine.read(&self.grads.range(0, self.count as u64 * 8)?)?;

@@ -37,7 +37,7 @@ pub(super) struct Programs {
 
 impl PartialEq for Place {
     fn eq(&self, other: &Place) -> bool {
-        self.page.offset == other.page.offset
+        (self.page.offset, self.page.bytes) == (other.page.offset, other.page.bytes)
             && (self.has_single_grads, self.is_in_quads) == (other.has_single_grads, other.is_in_quads)
             && self.page.buffer.same(&other.page.buffer)
     }

@@ -13,8 +13,8 @@ impl Optimizer {
     /// have none, and keep their values, moments and counts, as in PyTorch. Does not wait.
     ///
     /// The step's program is kept for each set of buffers, 16 of them: gradients that come back to buffers in which they
-    /// have lain cost 12 bytes a tensor, which go up with the next step. Selections made before no longer fit, and squares
-    /// ([`take_squares`](Optimizer::take_squares)) are let go.
+    /// have lain cost 12 bytes a tensor, which go up with the next step. Those buffers stay alive as long. Selections made
+    /// before no longer fit, and squares ([`take_squares`](Optimizer::take_squares)) are let go.
     ///
     /// # Errors
     /// [`Error::NotCallers`] where gradients lie in the optimizer's own arenas; an unknown name, or one twice; a range
