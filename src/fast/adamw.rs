@@ -61,7 +61,7 @@ pub fn adamw<S: Stored, P: Stored, G: Stored>(
                     for (word, place) in words.iter_mut().zip(places.iter().skip(at * BLOCK)) {
                         *word = pcg(place ^ key);
                     }
-                    step(*record, stats.value_bound, [m, v], params, &grads[at * BLOCK..], &words);
+                    block(*record, stats.value_bound, [m, v], params, &grads[at * BLOCK..], &words);
                 }
             }
             stretch => stretch.step(chunk, record, stats.value_bound, segment.seed),
@@ -73,9 +73,27 @@ fn longest(chunks: &[Chunk]) -> u32 {
     chunks.iter().map(|chunk| chunk.length).max().unwrap_or(0)
 }
 
-/// The step of a block without a maximum and an average, by the words that round its parameters. The record is a copy,
-/// which no store can change: so a compiler makes several elements at once. Inlined, it has no words made where none
-/// reads them.
+/// The step of a block without a maximum and an average, by the words that round its parameters. Most blocks clamp no
+/// value and decay apart from the gradient: their loop is one of its own and asks nothing of an element. Twice as many
+/// elements at once where there is AVX2; each has the same bits.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn block<S: Stored, P: Stored, G: Stored>(
+    record: Record,
+    value_bound: f32,
+    moments: [&mut [S]; 2],
+    params: &mut [P],
+    grads: &[G],
+    words: &[u32; BLOCK],
+) {
+    if value_bound > 0.0 || record.coupled_decay != 0.0 {
+        step(record, value_bound, moments, params, grads, words);
+    } else {
+        step(Record { coupled_decay: 0.0, ..record }, 0.0, moments, params, grads, words);
+    }
+}
+
+/// The step of a block. The record is a copy, which no store can change: so a compiler makes several elements at once.
+/// Inlined, it has no words made where none reads them.
 #[inline(always)]
 fn step<S: Stored, P: Stored, G: Stored>(
     record: Record,

@@ -20,11 +20,12 @@ pub(crate) const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// What a room may not say, and where else it may be said.
-const WORDS: [(&str, &[&str]); 12] = [
+const WORDS: [(&str, &[&str]); 13] = [
     ("wgpu::", &["engine", "optim"]),
     ("serde_yaml::", &["schedule"]),
     ("clap::", &["cli"]),
     ("rayon::", &["fast"]),
+    ("multiversion", &["fast"]),
     ("ndarray::", &["fast"]),
     ("println!", &[]),
     ("print!", &[]),
