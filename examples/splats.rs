@@ -4,16 +4,14 @@
 
 use gradus::engine::{AdapterChoice, Buffer, Engine};
 use gradus::optim::{Clip, External, Optimizer, RowList, Settings};
-use gradus::params::Param;
 use gradus::schedule::{Epochs, Plan, Spec};
-use gradus::wgpu;
+use gradus::{params::Param, wgpu};
 use std::cmp::Reverse;
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
-
 const SIDE: usize = 64;
 const STREAMS: [(&str, usize); 4] = [("centres", 2), ("widths", 2), ("colours", 3), ("opacities", 1)];
-const BEGIN: [[f32; 2]; 4] = [[0.0, 1.0], [-2.5, 0.2], [0.2, 0.5], [0.2, 0.2]]; // least, and how much more
+const BEGIN: [[f32; 2]; 4] = [[0.0, 1.0], [-3.0, 0.2], [0.2, 0.5], [0.2, 0.2]]; // least, and how much more
 
 /// Gaussians where they lie: a buffer for each stream, one for all gradients, and the two passes over them.
 struct Scene {
@@ -113,7 +111,7 @@ impl Scene {
         STREAMS.into_iter().zip(&self.streams).map(external).collect()
     }
 
-    /// Without the faint; twice those that are pulled most, the second a little beside and with moments of zero.
+    /// Without the faint; twice those that are pulled most, the second narrower, a little beside, with moments of zero.
     fn densified(self, engine: &Engine, optimizer: &mut Optimizer, bound: [&Buffer; 2]) -> Done<Scene> {
         let opacities: Vec<f32> = engine.read(&self.streams[3].range(0, self.count as u64 * 4)?)?;
         let pulls: Vec<[f32; 2]> = engine.read(&self.grads.range(0, self.count as u64 * 8)?)?;
@@ -124,9 +122,11 @@ impl Scene {
         rows.extend(by_pull[..self.count / 4].iter().map(|i| i | RowList::FRESH));
         let scene = Scene::new(engine, rows.len(), bound)?;
         optimizer.resize(&scene.externals()?, RowList::Host(&rows))?;
-        let beside = scene.streams[0].range(kept as u64 * 8, (rows.len() - kept) as u64 * 8)?;
-        let moved: Vec<f32> = engine.read::<f32>(&beside)?.into_iter().map(|x| x + 0.01).collect();
-        engine.write(&beside.buffer, beside.offset, &moved)?;
+        for (stream, by) in [(0, 0.01), (1, -0.5)] {
+            let fresh = scene.streams[stream].range(kept as u64 * 8, (rows.len() - kept) as u64 * 8)?;
+            let moved: Vec<f32> = engine.read::<f32>(&fresh)?.into_iter().map(|x| x + by).collect();
+            engine.write(&fresh.buffer, fresh.offset, &moved)?;
+        }
         Ok(scene)
     }
 }
@@ -134,7 +134,7 @@ impl Scene {
 /// Rings and a disc.
 fn pixel(place: usize) -> [f32; 4] {
     let [x, y] = [place % SIDE, place / SIDE].map(|at| at as f32 / SIDE as f32 - 0.5);
-    [(40.0 * (x * x + y * y)).sin().abs() * 0.8, if (x - 0.2).hypot(y + 0.15) < 0.15 { 1.0 } else { 0.1 }, 0.5 + x, 0.0]
+    [(20.0 * (x * x + y * y)).sin().abs() * 0.8, if (x - 0.2).hypot(y + 0.15) < 0.15 { 1.0 } else { 0.1 }, 0.5 + x, 0.0]
 }
 
 fn write_png(picture: &[[f32; 4]], off: &[[f32; 4]]) -> Done {

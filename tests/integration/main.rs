@@ -11,6 +11,7 @@ mod bad_schedule;
 mod batch_size;
 mod best;
 mod bf16_models;
+mod caller_pass;
 mod callers;
 mod check;
 mod checkpoints;
