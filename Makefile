@@ -5,7 +5,7 @@ export NODEVICE_SELECT ?= 1
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: demo test bench peers
+.PHONY: demo test bench peers burn
 
 demo:
 	cargo build --release
@@ -30,3 +30,7 @@ bench:
 # Beside burn, meganeura and PyTorch: benches/peers/README.md. Building burn takes long.
 peers:
 	cargo run --release --manifest-path benches/peers/Cargo.toml
+
+# Burn's models trained in Burn's buffers, beside Burn's own AdamW: examples/burn/README.md. Building burn takes long.
+burn:
+	cargo run --release --manifest-path examples/burn/Cargo.toml
