@@ -105,3 +105,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/phases.md")]
 struct Phases;
+
+/// And that of the page about programs that use the crate.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct Library;
