@@ -77,6 +77,12 @@ struct ModelGroup {
 /// What a best copy holds of a tensor.
 type Held = (Vec<f64>, Option<(State, u32)>);
 
+/// What a file of state holds, by name.
+type Saved = BTreeMap<String, (Vec<usize>, State, u32)>;
+
+/// The shapes of a best copy, and what it holds by tensor.
+type Copied = (Vec<Vec<usize>>, BTreeMap<usize, Held>);
+
 /// What an optimizer should be.
 struct Model {
     dice: Dice,
@@ -86,8 +92,8 @@ struct Model {
     settings: Settings,
     skipped: u64,
     steps: u64,
-    saved: Option<(Vec<u8>, BTreeMap<String, (Vec<usize>, State, u32)>)>,
-    held: Option<(Vec<Vec<usize>>, BTreeMap<usize, Held>)>,
+    saved: Option<(Vec<u8>, Saved)>,
+    held: Option<Copied>,
     /// Rows of the coming steps, by group; none where each group's own holds.
     table: Vec<Vec<Row>>,
     acts: Vec<String>,
