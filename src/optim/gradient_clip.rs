@@ -4,7 +4,7 @@ use super::external::{check_overlaps, parts_of};
 use super::stages::{PerSegment, Stages, control_block, stats_of};
 use super::stats::Inbox;
 use super::tensors::{Array, Tensors};
-use super::work::{Form, Tensor, WorkList};
+use super::work::{Floats, Tensor, WorkList};
 use super::{Clip, Error, Precision, Stats};
 use crate::engine::kernels::{CLIP, Flag};
 use crate::engine::{Engine, Prepared, Program, Range, Report, Ring, Submission, layout};
@@ -73,7 +73,7 @@ impl GradientClip {
         program.dispatches.extend(stages.norm(&grads, loose)?);
         program.dispatches.push(stages.control(true)?);
         let clipped = stages.per_segment(|segment| {
-            let kernel = CLIP.variant(Flag::SingleGrads.when(segment.pages.form == Form::Singles))?;
+            let kernel = CLIP.variant(Flag::SingleGrads.when(segment.pages.floats == Floats::Singles))?;
             let streams = vec![grads.pages[segment.pages.grad].clone().into()];
             Ok(PerSegment { kernel, bytes: 8 * segment.elements, streams, extra: Vec::new() })
         })?;

@@ -1,7 +1,7 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
 use super::Precision;
-use super::work::Form;
+use super::work::Floats;
 use crate::engine;
 use crate::engine::kernels::{self, Family, Flag, Kernel};
 use crate::params::{Row, Rule, Storage};
@@ -83,9 +83,9 @@ impl Update {
     }
 
     /// The kernel; there is none of single floats, or with an average, where values are bf16.
-    pub(crate) fn kernel(&self, form: Form) -> Result<&'static Kernel, engine::Error> {
-        let flags = Flag::SingleGrads.when(form != Form::Quads)
-            | Flag::SingleParams.when(form == Form::Singles)
+    pub(crate) fn kernel(&self, floats: Floats) -> Result<&'static Kernel, engine::Error> {
+        let flags = Flag::SingleGrads.when(floats != Floats::Quads)
+            | Flag::SingleParams.when(floats == Floats::Singles)
             | Flag::Amsgrad.when(self.moments == AMSGRAD.moments)
             | Flag::Bf16.when(self.storage == Storage::Bf16)
             | Flag::Average.when(self.has_average)

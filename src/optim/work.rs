@@ -24,7 +24,7 @@ pub(crate) struct Part {
 
 /// How a kernel takes parameters and gradients: as vec4s, or as single floats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Form {
+pub(crate) enum Floats {
     #[default]
     Quads,
     SingleGrads,
@@ -56,8 +56,8 @@ pub(crate) struct Tensor<'a> {
 /// The pages that a chunk's streams lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pages {
-    /// First, so that one barrier stands between the forms.
-    pub(crate) form: Form,
+    /// First, so that one barrier stands between the kinds.
+    pub(crate) floats: Floats,
     pub(crate) arena: usize,
     pub(crate) param: usize,
     pub(crate) grad: usize,
@@ -153,7 +153,7 @@ impl Reduction {
                 placed.push(chunk_of(entry, &tensor, number, start, tensor.elements)?);
             }
         }
-        let alone = |grad| Pages { form: Form::Quads, arena: 0, param: 0, grad, state: 0 };
+        let alone = |grad| Pages { floats: Floats::Quads, arena: 0, param: 0, grad, state: 0 };
         let segments = segments(&placed, |pages| alone(pages.grad))?;
         Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), segments, most_partials })
     }
@@ -172,19 +172,19 @@ impl Reduction {
     }
 }
 
-/// The chunks of a tensor's parts, each with its form.
+/// The chunks of a tensor's parts, each with how it is taken.
 fn part_chunks(entry: usize, tensor: &Tensor<'_>, placed: &mut Vec<(Pages, Chunk)>) -> Result<(), Error> {
     let (mut begin, mut number) = (0, 0);
     for part in tensor.parts {
         let end = begin + part.elements;
         for start in (begin..end).step_by(CHUNK_ELEMENTS as usize) {
             let (pages, chunk) = chunk_of(entry, tensor, number, start, end)?;
-            let form = match (part.has_single_params, tensor.has_single_grads) {
-                (true, _) => Form::Singles,
-                (false, true) => Form::SingleGrads,
-                (false, false) => Form::Quads,
+            let floats = match (part.has_single_params, tensor.has_single_grads) {
+                (true, _) => Floats::Singles,
+                (false, true) => Floats::SingleGrads,
+                (false, false) => Floats::Quads,
             };
-            placed.push((Pages { form, ..pages }, chunk));
+            placed.push((Pages { floats, ..pages }, chunk));
             number += 1;
         }
         begin = end;
@@ -196,7 +196,7 @@ fn part_chunks(entry: usize, tensor: &Tensor<'_>, placed: &mut Vec<(Pages, Chunk
 fn chunk_of(entry: usize, tensor: &Tensor<'_>, number: usize, start: u64, end: u64) -> Result<(Pages, Chunk), Error> {
     let (param, grad, state) =
         (locate(tensor.param, start)?, locate(tensor.grad, start)?, locate(tensor.state, start)?);
-    let pages = Pages { form: Form::Quads, arena: tensor.arena, param: param.0, grad: grad.0, state: state.0 };
+    let pages = Pages { floats: Floats::Quads, arena: tensor.arena, param: param.0, grad: grad.0, state: state.0 };
     let chunk = Chunk {
         param: param.1,
         grad: count("elements of a page", u64::from(grad.1).saturating_sub(tensor.grad_base))?,
@@ -371,8 +371,8 @@ mod tests {
             ..tensor(0, &parts, [&params, &grads, &state])
         };
         let work = WorkList::new(&[moved]).expect("a work list");
-        let forms: Vec<_> = work.update_segments.iter().map(|it| (it.pages.form, it.chunks.clone())).collect();
-        assert_eq!(forms, [(Form::SingleGrads, 0..2), (Form::Singles, 2..4)]);
+        let kinds: Vec<_> = work.update_segments.iter().map(|it| (it.pages.floats, it.chunks.clone())).collect();
+        assert_eq!(kinds, [(Floats::SingleGrads, 0..2), (Floats::Singles, 2..4)]);
         let places: Vec<_> = work.update_chunks.iter().map(|it| [it.param, it.grad, it.state, it.length]).collect();
         assert_eq!(places, [[4, 3, 64, 4096], [4100, 4099, 4160, 4], [1, 0, 0, 3], [4104, 4103, 4224, 2]]);
         assert_eq!(work.tensors[0].grad, 17);

@@ -5,7 +5,7 @@ use crate::engine::kernels::{Flag, SWAP};
 use crate::engine::{Prepared, Program, Submission};
 use crate::optim::Error;
 use crate::optim::stages::PerSegment;
-use crate::optim::work::{Form, Tensor, WorkList};
+use crate::optim::work::{Floats, Tensor, WorkList};
 
 impl Optimizer {
     /// The swap of parameters and their moving averages ([`ema_decay`](crate::params::Row::ema_decay)), frozen groups' too, to go into a submission
@@ -71,7 +71,7 @@ impl Optimizer {
             let stages = self.stages(&work);
             program.dispatches = stages.per_segment(|segment| {
                 let place = segment.pages;
-                let kernel = SWAP.variant(Flag::SingleParams.when(place.form == Form::Singles))?;
+                let kernel = SWAP.variant(Flag::SingleParams.when(place.floats == Floats::Singles))?;
                 let average = self.state.kept(place.arena).average_page(place.state);
                 let params = self.memory.params.pages[place.param].clone();
                 let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();

@@ -152,7 +152,7 @@ impl Optimizer {
         extra.extend(kept.average_page(at.state).map(Into::into));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);
         let bytes = stages.work.sum(segment, |elements| update.step_bytes(elements));
-        Ok(PerSegment { kernel: update.kernel(at.form)?, bytes, streams, extra })
+        Ok(PerSegment { kernel: update.kernel(at.floats)?, bytes, streams, extra })
     }
 
     pub(super) fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {
