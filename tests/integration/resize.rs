@@ -196,13 +196,13 @@ fn values_of_every_kind_move() {
             let mut optimizer = Optimizer::over(&engine, std::slice::from_ref(&old), &[group], Settings::default())
                 .expect("an optimizer");
             if !is_frozen {
-                train(&mut optimizer, &[old.param.clone()], 1..2);
+                train(&mut optimizer, std::slice::from_ref(&old.param), 1..2);
             }
             let before = read(&old);
             optimizer.resize(std::slice::from_ref(&new), RowList::Host(&rows)).expect("other rows");
             assert!(read(&new) == gathered(&before, 3, &rows, false), "on {}", engine.name());
             optimizer.thaw("all").expect("a group");
-            train(&mut optimizer, &[new.param.clone()], 2..3);
+            train(&mut optimizer, std::slice::from_ref(&new.param), 2..3);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Optimizer;
 use super::memory::Memory;
-use crate::engine::{Program, Range, Submission};
+use crate::engine::{Program, Submission};
 use crate::optim::external::check_overlaps;
 use crate::optim::row_list::{Holds, Resized};
 use crate::optim::{Error, External, RowList};
@@ -104,11 +104,9 @@ impl Optimizer {
                 precision: *precision,
             })
             .collect();
-        let named = |external: &'_ External| (external.param.name.clone(), external.values.clone());
-        let (old, new): (Vec<(String, Range)>, Vec<(String, Range)>) =
-            (tensors.iter().map(|tensor| named(&all[*tensor])).collect(), resized.iter().map(named).collect());
-        let old = old.iter().map(|(name, range)| ("old values", name.as_str(), range));
-        let new = new.iter().map(|(name, range)| ("new values", name.as_str(), range));
+        let old = tensors.iter().map(|tensor| &all[*tensor]);
+        let old = old.map(|external| ("old values", external.param.name.as_str(), &external.values));
+        let new = resized.iter().map(|external| ("new values", external.param.name.as_str(), &external.values));
         check_overlaps(old.chain(new).collect())?;
         for (tensor, external) in tensors.iter().zip(resized) {
             all[*tensor] = external.clone();
