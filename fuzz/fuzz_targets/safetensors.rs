@@ -25,7 +25,7 @@ impl Bed {
         ];
         let mut optimizer = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
         optimizer.step().expect("a step");
-        let files = [parameters.save().expect("a file"), optimizer.save_state().expect("a file")];
+        let files = [parameters.read_file().expect("a file"), optimizer.read_state().expect("a file")];
         Bed { parameters, optimizer, files }
     }
 }

@@ -74,13 +74,13 @@ struct ModelGroup {
     is_frozen: bool,
 }
 
+/// A file of the optimizer's state, and what it holds of each tensor: shape, state and count.
+type Saved = (Vec<u8>, BTreeMap<String, (Vec<usize>, State, u32)>);
+
 /// What a best copy holds of a tensor.
 type Held = (Vec<f64>, Option<(State, u32)>);
 
-/// What a file of state holds, by name.
-type Saved = BTreeMap<String, (Vec<usize>, State, u32)>;
-
-/// The shapes of a best copy, and what it holds by tensor.
+/// A best copy: every tensor's shape, and what it holds of those that trained.
 type Copied = (Vec<Vec<usize>>, BTreeMap<usize, Held>);
 
 /// What an optimizer should be.
@@ -92,7 +92,7 @@ struct Model {
     settings: Settings,
     skipped: u64,
     steps: u64,
-    saved: Option<(Vec<u8>, Saved)>,
+    saved: Option<Saved>,
     held: Option<Copied>,
     /// Rows of the coming steps, by group; none where each group's own holds.
     table: Vec<Vec<Row>>,

@@ -104,10 +104,10 @@ impl Optimizer {
                 precision: *precision,
             })
             .collect();
-        let named = |what, external: &External| (what, external.param.name.clone(), external.values.clone());
-        let old = tensors.iter().map(|tensor| named("old values", &all[*tensor]));
-        let ranges: Vec<_> = old.chain(resized.iter().map(|external| named("new values", external))).collect();
-        check_overlaps(ranges.iter().map(|(what, name, range)| (*what, name.as_str(), range)).collect())?;
+        let old = tensors.iter().map(|tensor| &all[*tensor]);
+        let old = old.map(|external| ("old values", external.param.name.as_str(), &external.values));
+        let new = resized.iter().map(|external| ("new values", external.param.name.as_str(), &external.values));
+        check_overlaps(old.chain(new).collect())?;
         for (tensor, external) in tensors.iter().zip(resized) {
             all[*tensor] = external.clone();
         }
