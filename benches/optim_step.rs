@@ -88,7 +88,7 @@ fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<
 }
 
 /// What the host spends on gradients that go back and forth between two sets of buffers, with the step's list of tensors left
-/// to go up: a call for all of them.
+/// to go up: a call for all of them. The sets are known, or new, with a program to be made.
 fn rebind(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<(), Box<dyn Error>> {
     let mut group = criterion.benchmark_group(format!("rebind/{}", engine.name()));
     let tensors = encoder();
@@ -106,13 +106,18 @@ fn rebind(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result
         let named = places
             .each_ref()
             .map(|set| set.iter().map(|(name, range)| (name.as_str(), range.clone())).collect::<Vec<(&str, Range)>>());
-        let mut turn = 0;
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                turn = 1 - turn;
-                optimizer.rebind(&named[turn]).expect("places")
+        for (kind, is_new) in [("known", false), ("new", true)] {
+            let mut turn = 0;
+            group.bench_function(format!("{name}/{kind}"), |bencher| {
+                bencher.iter(|| {
+                    turn = 1 - turn;
+                    if is_new {
+                        optimizer.take_squares(&[]).expect("programs are let go");
+                    }
+                    optimizer.rebind(&named[turn]).expect("places")
+                });
             });
-        });
+        }
     }
     group.finish();
     Ok(())

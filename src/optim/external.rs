@@ -48,9 +48,8 @@ impl External {
         let gradients = externals
             .iter()
             .filter_map(|external| Some(("gradient", external.param.name.as_str(), external.gradient.as_ref()?)));
-        check_overlaps(values.chain(gradients.clone()).collect())?;
-        let values = externals.iter().map(|it| (&it.values, it.precision, it.param.name.as_str()));
-        check_sharing(values, &gradients.map(|(_, name, range)| (name, range)).collect::<Vec<_>>())
+        check_overlaps(values.chain(gradients).collect())?;
+        check_sharing(externals)
     }
 
     /// The parameter, to be placed.
@@ -100,16 +99,15 @@ impl Array<'_> {
 }
 
 /// bf16 is bound to be read or to be written: values in it lie in other buffers than gradients.
-pub(crate) fn check_sharing<'a>(
-    values: impl Iterator<Item = (&'a Range, Precision, &'a str)>,
-    gradients: &[(&str, &Range)],
-) -> Result<(), Error> {
-    for (range, _, name) in values.filter(|(_, precision, _)| *precision != Precision::F32) {
-        if let Some((other, _)) = gradients.iter().find(|(_, gradient)| gradient.buffer.same(&range.buffer)) {
-            let buffer = range.buffer.label();
+fn check_sharing(externals: &[External]) -> Result<(), Error> {
+    for External { param, values, .. } in externals.iter().filter(|external| external.precision != Precision::F32) {
+        let in_one =
+            |other: &&External| other.gradient.as_ref().is_some_and(|gradient| gradient.buffer.same(&values.buffer));
+        if let Some(External { param: other, .. }) = externals.iter().find(in_one) {
+            let (buffer, other) = (values.buffer.label(), &other.name);
             let reason =
                 format!("its values are in bf16, and their buffer {buffer:?} also holds the gradient of {other:?}");
-            return Err(Error::Unsuited { param: name.to_owned(), reason });
+            return Err(Error::Unsuited { param: param.name.clone(), reason });
         }
     }
     Ok(())

@@ -353,6 +353,25 @@ fn another_devices_buffer_is_refused() {
     assert_eq!(on_other.read_applied_counts().expect("counts")["p63"], 3);
 }
 
+/// Where the norm goes by squares too: selections and squares stay what they were.
+#[test]
+fn what_is_refused_lets_no_squares_go() {
+    let (Some(engine), Some(other)) = (fresh_gpu(), fresh_gpu()) else { return };
+    let externals = externals(&engine, &ROADS[0]);
+    let settings = Settings::default().clip(Clip::norm(0.5));
+    let mut optimizer = Optimizer::over(&engine, &externals, &groups(Row::default()), settings).expect("an optimizer");
+    let squares = engine.buffer("squares", 16).expect("a buffer");
+    optimizer.take_squares(&[("p63".to_owned(), squares.range(0, 8).expect("a range"))]).expect("squares");
+    train(&mut optimizer, 1..2);
+    let (selection, before) = (optimizer.select(&["p63"]).expect("a selection"), optimizer.layout());
+    let theirs = self::externals(&other, &ROADS[0])[5].gradient.clone().expect("a gradient");
+    optimizer.rebind(&[("p4095", theirs)]).expect_err("another device's");
+    assert_eq!(optimizer.layout(), before);
+    assert!(optimizer.program().expect("a program").dispatches.iter().any(|it| it.kernel.family.name == "norm_fold"));
+    optimizer.step_over(&selection).expect("it still fits");
+    assert_eq!(optimizer.read_applied_counts().expect("counts")["p63"], 2);
+}
+
 #[test]
 fn halves_lie_as_vec4s() {
     let engine = Engine::cpu();

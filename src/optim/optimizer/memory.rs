@@ -13,37 +13,49 @@ use crate::optim::update::Update;
 use crate::optim::work::Part;
 use crate::optim::{Error, Precision};
 use crate::params::Storage;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where parameters and gradients are.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) params: Tensors,
-    /// `None`: gradients lie in the optimizer's own arena, beside the moments.
-    pub(super) grads: Option<Tensors>,
-    /// Where a caller's parameters lie; none where they are in arenas of ours.
-    pub(super) values: Option<Vec<Range>>,
-    /// Where a caller's gradients lie; none for one that has none.
-    pub(super) gradients: Vec<Option<Range>>,
+    /// `None`: parameters lie in arenas of ours, and gradients in the optimizer's own, beside the moments.
+    pub(super) callers: Option<Callers>,
     /// How each parameter is updated where its moments are in f32.
     pub(super) parts: Vec<Vec<Part>>,
     /// The types of each parameter.
     pub(super) precisions: Vec<Precision>,
 }
 
+/// What lies in a caller's buffers.
+#[derive(Debug)]
+pub(super) struct Callers {
+    pub(super) externals: Vec<External>,
+    /// Where the gradients lie, as kernels bind them.
+    pub(super) grads: Tensors,
+}
+
+impl Callers {
+    /// These, checked.
+    pub(super) fn of(engine: &Engine, externals: Vec<External>) -> Result<Callers, Error> {
+        External::check_all(&externals)?;
+        let grads = Tensors::of(engine, externals.iter().map(External::gradient_array))?;
+        Ok(Callers { externals, grads })
+    }
+}
+
 impl Memory {
     /// A caller's, checked.
-    pub(super) fn of(engine: &Engine, externals: &[External]) -> Result<Memory, Error> {
-        External::check_all(externals)?;
+    pub(super) fn of(engine: &Engine, externals: Vec<External>) -> Result<Memory, Error> {
+        let callers = Callers::of(engine, externals)?;
+        let externals = &callers.externals;
+        let params = Tensors::of(engine, externals.iter().map(|external| Some(external.values_array())))?;
         let ranges: Vec<(&Range, Precision)> =
             externals.iter().map(|external| (&external.values, external.precision)).collect();
-        let params = Tensors::of(engine, externals.iter().map(|external| Some(external.values_array())))?;
-        let grads = Tensors::of(engine, externals.iter().map(External::gradient_array))?;
         let parts = parts_of(engine, &params, &ranges);
-        let precisions = ranges.iter().map(|(_, precision)| *precision).collect();
-        let values = ranges.iter().map(|(range, _)| (*range).clone()).collect();
-        let gradients = externals.iter().map(|external| external.gradient.clone()).collect();
-        Ok(Memory { params, grads: Some(grads), values: Some(values), gradients, parts, precisions })
+        let precisions = externals.iter().map(|external| external.precision).collect();
+        Ok(Memory { params, callers: Some(callers), parts, precisions })
     }
 
     /// What a state must hold of tensors that have thawed in this order.
@@ -53,7 +65,7 @@ impl Memory {
             parts: self.parts(&updates),
             homes: self.homes(),
             updates,
-            own_gradients: self.grads.is_none(),
+            own_gradients: self.callers.is_none(),
             page_bytes,
         }
     }
@@ -73,8 +85,8 @@ impl Memory {
 
     /// Which of a caller's buffers has each parameter.
     fn homes(&self) -> Vec<Home> {
-        match &self.values {
-            Some(values) => values.iter().map(|range| Some(range.buffer.clone())).collect(),
+        match &self.callers {
+            Some(callers) => callers.externals.iter().map(|external| Some(external.values.buffer.clone())).collect(),
             None => vec![None; self.parts.len()],
         }
     }
@@ -157,15 +169,18 @@ impl Optimizer {
 
     /// Where a parameter's gradient lies, if it has one.
     fn gradient_of(&self, tensor: usize) -> Option<Stream<'_>> {
-        match &self.memory.grads {
-            Some(grads) => Some(grads.stream(tensor, self.memory.precisions[tensor].gradients())),
+        match &self.memory.callers {
+            Some(Callers { grads, .. }) => Some(grads.stream(tensor, self.memory.precisions[tensor].gradients())),
             None => self.state.gradient(tensor),
         }
     }
 
     /// Where all gradients lie; one that is not there has no piece.
-    pub(super) fn gradients(&self) -> Tensors {
-        self.memory.grads.clone().unwrap_or_else(|| self.state.gradients(self.params.len()))
+    pub(super) fn gradients(&self) -> Cow<'_, Tensors> {
+        match &self.memory.callers {
+            Some(callers) => Cow::Borrowed(&callers.grads),
+            None => Cow::Owned(self.state.gradients(self.params.len())),
+        }
     }
 
     /// Most bytes of one page of state.

@@ -90,7 +90,7 @@ impl Optimizer {
         let (params, precisions) = (parameters.tensors().clone(), parameters.precisions().to_vec());
         let whole = |param: &Param| Part::whole(param.elements() as u64).to_vec();
         let parts = parameters.params().iter().map(whole).collect();
-        let memory = Memory { params, grads: None, values: None, gradients: Vec::new(), parts, precisions };
+        let memory = Memory { params, callers: None, parts, precisions };
         Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
     }
 
@@ -111,7 +111,7 @@ impl Optimizer {
     ) -> Result<Optimizer, Error> {
         let params: Vec<Param> = externals.iter().map(|external| external.param.clone()).collect();
         Param::check_all(&params)?;
-        let memory = Memory::of(engine, externals)?;
+        let memory = Memory::of(engine, externals.to_vec())?;
         Optimizer::with(engine, params, memory, groups, settings)
     }
 

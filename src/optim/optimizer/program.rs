@@ -26,7 +26,8 @@ impl Optimizer {
     /// An unknown name; out of device memory.
     pub fn select(&self, names: &[&str]) -> Result<Selection, Error> {
         let tensors: Vec<usize> = names.iter().map(|name| self.place_of(name)).collect::<Result<_, _>>()?;
-        let Compiled { prepared, .. } = self.compile(" over a selection", |tensor| tensors.contains(&tensor))?;
+        let places = self.gradient_places(|tensor| tensors.contains(&tensor));
+        let Compiled { prepared, .. } = self.compile(" over a selection", places)?;
         Ok(Selection { layout: self.layout, prepared })
     }
 
@@ -39,11 +40,10 @@ impl Optimizer {
         Ok(self.prepared(None)?.program())
     }
 
-    /// The step's program over the thawed tensors that `has_gradient` keeps.
-    fn compile(&self, over: &str, has_gradient: impl Fn(usize) -> bool) -> Result<Compiled, Error> {
+    /// The step's program over the tensors with a place for their gradient.
+    fn compile(&self, over: &str, places: Vec<Option<Place>>) -> Result<Compiled, Error> {
         let grads = self.gradients();
         let parts = self.memory.parts(&self.updates());
-        let places = self.gradient_places(&grads, &parts, has_gradient);
         let work = WorkList::new(&self.taking_part(&grads, &parts, &places))?;
         let stages = self.stages(&work);
         let mut program = Program::new(&format!("{} step{over}", self.update().family.name));
@@ -62,19 +62,15 @@ impl Optimizer {
     }
 
     /// Where the gradients lie of the thawed tensors that `has_gradient` keeps.
-    fn gradient_places(
-        &self,
-        grads: &Tensors,
-        parts: &[Vec<Part>],
-        has_gradient: impl Fn(usize) -> bool,
-    ) -> Vec<Option<Place>> {
+    fn gradient_places(&self, has_gradient: impl Fn(usize) -> bool) -> Vec<Option<Place>> {
+        let (grads, parts) = (self.gradients(), self.memory.parts(&self.updates()));
         let place = |tensor: usize| {
             self.group_of[tensor].filter(|group| !self.groups[*group].frozen)?;
             self.state.place(tensor)?;
             let piece = grads.pieces[tensor].first().filter(|_| has_gradient(tensor))?;
             Some(Place {
                 page: grads.pages[piece.page].clone(),
-                has_single_grads: self.has_single_grads(grads, &parts[tensor], tensor),
+                has_single_grads: self.has_single_grads(&grads, &parts[tensor], tensor),
                 is_in_quads: grads.is_in_quads(tensor),
             })
         };
@@ -84,7 +80,7 @@ impl Optimizer {
     /// Whether a caller's gradient cannot be bound as vec4s beside its parameter: it begins elsewhere in a vec4, ends where
     /// none can be read, or shares the parameter's buffer.
     fn has_single_grads(&self, grads: &Tensors, parts: &[Part], tensor: usize) -> bool {
-        if self.memory.grads.is_none() || self.memory.precisions[tensor] != Precision::F32 {
+        if self.memory.callers.is_none() || self.memory.precisions[tensor] != Precision::F32 {
             return false;
         }
         let [head, tail] = [parts.first(), parts.last()].map(|part| match part {
@@ -119,7 +115,7 @@ impl Optimizer {
                 parts: &parts[tensor],
                 param: &self.memory.params.pieces[tensor],
                 grad: &grads.pieces[tensor],
-                grad_base: u64::from(self.grad_base(grads, tensor)),
+                grad_base: u64::from(self.grad_base(tensor)),
                 has_single_grads: place.as_ref()?.has_single_grads,
                 state,
                 arena,
@@ -136,8 +132,8 @@ impl Optimizer {
     }
 
     /// Where a gradient begins in its page, in elements, if it may move.
-    fn grad_base(&self, grads: &Tensors, tensor: usize) -> u32 {
-        let piece = grads.pieces[tensor].first().filter(|_| self.memory.grads.is_some());
+    fn grad_base(&self, tensor: usize) -> u32 {
+        let piece = self.memory.callers.as_ref().and_then(|callers| callers.grads.pieces[tensor].first());
         piece.map_or(0, |piece| u32::try_from(piece.offset).unwrap_or(u32::MAX))
     }
 
@@ -174,17 +170,14 @@ impl Optimizer {
         if self.programs.chosen().is_some() {
             return Ok(());
         }
-        if self.memory.grads.is_some() {
-            let grads = self.gradients();
-            let places = self.gradient_places(&grads, &self.memory.parts(&self.updates()), |_| true);
-            let mut programs = std::mem::take(&mut self.programs);
-            let is_known = programs.choose(&places, |tensor| self.grad_base(&grads, tensor));
-            self.programs = programs;
-            if is_known {
-                return Ok(());
-            }
+        let places = self.gradient_places(|_| true);
+        let mut programs = std::mem::take(&mut self.programs);
+        let is_known = programs.choose(&places, |tensor| self.grad_base(tensor));
+        self.programs = programs;
+        if is_known {
+            return Ok(());
         }
-        let compiled = self.compile("", |_| true)?;
+        let compiled = self.compile("", places)?;
         self.programs.add(compiled);
         Ok(())
     }

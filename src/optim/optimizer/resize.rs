@@ -26,8 +26,9 @@ impl Optimizer {
         self.refuse_swapped()?;
         let tensors = self.to_resize(resized, &rows)?;
         let all = self.externals_with(&tensors, resized)?;
-        let memory = Memory::of(&self.engine, &all)?;
         let params: Vec<Param> = all.iter().map(|external| external.param.clone()).collect();
+        Param::check_all(&params)?;
+        let memory = Memory::of(&self.engine, all)?;
         let elements: Vec<u64> = params.iter().map(|param| param.elements() as u64).collect();
 
         let list = rows.place(&self.engine)?;
@@ -88,22 +89,8 @@ impl Optimizer {
 
     /// All of a caller's parameters, with the resized ones as they will be. What moves must not lie where it lay.
     fn externals_with(&self, tensors: &[usize], resized: &[External]) -> Result<Vec<External>, Error> {
-        let Memory { values: Some(values), gradients, precisions, .. } = &self.memory else {
-            return Err(Error::NotCallers { what: "parameters" });
-        };
-        let mut all: Vec<External> = self
-            .params
-            .iter()
-            .zip(values)
-            .zip(gradients)
-            .zip(precisions)
-            .map(|(((param, values), gradient), precision)| External {
-                param: param.clone(),
-                values: values.clone(),
-                gradient: gradient.clone(),
-                precision: *precision,
-            })
-            .collect();
+        let callers = self.memory.callers.as_ref().ok_or(Error::NotCallers { what: "parameters" })?;
+        let mut all = callers.externals.clone();
         let old = tensors.iter().map(|tensor| &all[*tensor]);
         let old = old.map(|external| ("old values", external.param.name.as_str(), &external.values));
         let new = resized.iter().map(|external| ("new values", external.param.name.as_str(), &external.values));
@@ -111,7 +98,6 @@ impl Optimizer {
         for (tensor, external) in tensors.iter().zip(resized) {
             all[*tensor] = external.clone();
         }
-        Param::check_all(&all.iter().map(|external| external.param.clone()).collect::<Vec<_>>())?;
         Ok(all)
     }
 }
