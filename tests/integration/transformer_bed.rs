@@ -54,7 +54,7 @@ pub(crate) fn heads_of(model: &Model) -> [usize; 2] {
 
 /// All kinds that there are.
 pub(crate) fn kinds() -> Vec<Model> {
-    let encoders = [(2, Pooling::First), (0, Pooling::First), (2, Pooling::Mean), (0, Pooling::Mean)];
+    let encoders = [(2, Pooling::Pooler), (0, Pooling::Pooler), (2, Pooling::Mean), (0, Pooling::Mean)];
     [true, false].map(decoder).into_iter().chain(encoders.map(|(types, pooling)| encoder(types, pooling))).collect()
 }
 

@@ -76,7 +76,7 @@ fn transformer_files_may_have_prefixes_and_buffers() {
     let read = config.from_hugging_face(&file(&bare), &[]).expect("a checkpoint");
     assert!(tensors(&read) == own(&config));
 
-    let config = encoder(2, Pooling::First);
+    let config = encoder(2, Pooling::Pooler);
     let prefixed = theirs(&config).into_iter().map(|(name, tensor)| match name.starts_with("classifier") {
         true => (name, tensor),
         false => (format!("bert.{name}"), tensor),
@@ -102,7 +102,7 @@ fn transformer_files_may_have_prefixes_and_buffers() {
 
 #[test]
 fn transformer_files_may_lack_a_new_head() {
-    let config = encoder(2, Pooling::First);
+    let config = encoder(2, Pooling::Pooler);
     let mut headless = theirs(&config);
     headless.retain(|name, _| !name.starts_with("classifier"));
     assert_eq!(wrong(&config, &headless, &[]), ["classifier.bias is missing", "classifier.weight is missing"]);
@@ -148,7 +148,7 @@ fn transformer_files_that_do_not_fit_are_refused_with_all_reasons() {
 
 #[test]
 fn transformer_files_of_other_kinds_are_refused() {
-    let config = encoder(2, Pooling::First);
+    let config = encoder(2, Pooling::Pooler);
     let other = Bert::new(sizes(), 4).types(0);
     let reasons = wrong(&other.into(), &theirs(&config), &[]);
     let expected = [
