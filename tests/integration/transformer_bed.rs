@@ -47,7 +47,7 @@ pub(crate) fn sizes_of(model: &Model) -> &TransformerSizes {
 /// Token types and classes of an encoder; a decoder has neither.
 pub(crate) fn heads_of(model: &Model) -> [usize; 2] {
     match model {
-        Model::Bert(model) => [model.types, model.classes],
+        Model::Bert(model) => [model.types, model.head.outputs],
         _ => [0, 0],
     }
 }

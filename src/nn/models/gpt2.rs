@@ -59,7 +59,8 @@ impl Network for Gpt2 {
         self.sizes.check()?;
         match &self.head {
             Some((Pooling::Pooler, _)) => {
-                let (value, allowed) = (Pooling::Pooler.word().to_owned(), "mean, first or last: a decoder has no pooler");
+                let (value, allowed) =
+                    (Pooling::Pooler.word().to_owned(), "mean, first or last: a decoder has no pooler");
                 Err(Error::BadSetting { setting: "pooling", value, allowed: allowed.to_owned() })
             }
             Some((_, head)) => head.check(),
@@ -124,7 +125,7 @@ impl Network for Gpt2 {
     }
 
     // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
-    fn forward(&self, graph: &mut Graph) -> [Value; 2] {
+    fn forward(&self, graph: &mut Graph) -> Value {
         let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
         let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;
         let length = graph.context;

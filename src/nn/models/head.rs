@@ -24,7 +24,7 @@ pub enum Pooling {
 impl Pooling {
     /// Each by its word in a run file.
     pub const ALL: [(&'static str, Pooling); 4] =
-        [("mean", Pooling::Mean), ("pooler", Pooling::Pooler), ("first", Pooling::Pooler), ("last", Pooling::Last)];
+        [("mean", Pooling::Mean), ("pooler", Pooling::Pooler), ("first", Pooling::First), ("last", Pooling::Last)];
 
     /// The word for it.
     pub fn word(self) -> &'static str {

@@ -99,7 +99,7 @@ impl Pretrained {
     pub fn own_pooling(&self) -> Pooling {
         match self.kind {
             PretrainedKind::Encoder(Style::Bert) => Pooling::Pooler,
-            PretrainedKind::Encoder(_) => Pooling::Pooler,
+            PretrainedKind::Encoder(_) => Pooling::First,
             PretrainedKind::Decoder => Pooling::Last,
         }
     }
@@ -198,7 +198,11 @@ impl Config<'_> {
         let (hidden, positions) = (self.count("n_embd")?, self.count("n_positions")?);
         let dropout = self.share("resid_pdrop", 0.1)?;
         if self.share("embd_pdrop", 0.1)? != dropout {
-            return Err(bad("embd_pdrop", &self.0["embd_pdrop"], format!("resid_pdrop, {dropout}: one dropout is both")));
+            return Err(bad(
+                "embd_pdrop",
+                &self.0["embd_pdrop"],
+                format!("resid_pdrop, {dropout}: one dropout is both"),
+            ));
         }
         let sizes = TransformerSizes {
             layers: self.count("n_layer")?,
