@@ -75,6 +75,7 @@ mod support;
 mod tame;
 mod tidy;
 mod tilings;
+mod tokenizers;
 mod train;
 mod train_command;
 mod transformer;
