@@ -169,7 +169,7 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
         ("train", ops::softmax_cross_entropy(engine, &loss, judged.clone(), true)?),
         ("evaluate", ops::softmax_cross_entropy(engine, &loss, judged, false)?),
         ("", ops::tally(engine, &loss, [verdicts, metrics, position])?),
-        ("", ops::mean_pool(engine, &pool, [y, mask.clone(), pooled.clone()])?),
-        ("", ops::mean_pool_backward(engine, &pool, [pooled, mask, positions])?),
+        ("", ops::mean_pool(engine, &pool, ops::Tokens::All, [y, mask.clone(), pooled.clone()])?),
+        ("", ops::mean_pool_backward(engine, &pool, ops::Tokens::All, [pooled, mask, positions])?),
     ])
 }

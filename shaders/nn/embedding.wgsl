@@ -1,6 +1,6 @@
 // Embeddings of tokens and their positions, and of their types (BERT), added up.
 //
-//   y[r] = token_table[token[r]] + position_table[r mod context] (+ type_table[type[r]])
+//   y[r] = token_table[token[r]] + position_table[first_position + r mod context] (+ type_table[type[r]])
 //
 // Tokens are checked before they are uploaded; one past the table reads its last entry. Tables are stored as they are
 // named in checkpoints, [entries, width] without padding; RAGGED reads them one by one. With TABLES16 they are all in bf16.
@@ -52,7 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     let token = min(tokens[r], shape.entries - 1u);
-    let position = r % shape.context;
+    let position = shape.first_position + r % shape.context;
 #ifdef TABLES16
     var value = widened(token_table[token * shape.quads + q]) + widened(position_table[position * shape.quads + q]);
 #else

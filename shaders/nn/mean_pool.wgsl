@@ -1,6 +1,7 @@
-// The mean over the tokens that a mask leaves.
+// The mean over the tokens that a mask leaves, or the last of them.
 //
 //   y[b] = sum_t mask[b, t] x[b, t] / n[b]        n[b] = sum_t mask[b, t]
+//   y[b] = x[b, last t with mask[b, t]]           with LAST = 1
 //
 // A sequence with nothing left gives 0. A mask that leaves the first token alone gives that token as it is: BERT's pooler
 // reads it so. What is masked is not looked at, NaN or not.
@@ -12,6 +13,7 @@
 #import pool
 
 override WORKGROUP: u32 = 64u;
+override LAST: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
@@ -31,6 +33,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     for (var t = 0u; t < shape.context; t++) {
         let r = b * shape.context + t;
         if (mask[r] != 0u) {
+            if (LAST != 0u) {
+                sum = vec4<f32>();
+                count = 0.0;
+            }
             sum += x[r * shape.quads + q];
             count += 1.0;
         }

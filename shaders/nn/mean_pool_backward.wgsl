@@ -1,6 +1,7 @@
-// The mean over the tokens that a mask leaves, backward.
+// The mean over the tokens that a mask leaves, or the last of them, backward.
 //
 //   dx[b, t] = mask[b, t] dy[b] / n[b]            n[b] = sum_t mask[b, t]
+//   dx[b, t] = dy[b] at the last t with mask[b, t], else 0                        with LAST = 1
 //
 // One invocation writes a vec4 of every token of a sequence.
 //
@@ -11,6 +12,7 @@
 #import pool
 
 override WORKGROUP: u32 = 64u;
+override LAST: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
@@ -26,12 +28,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     var count = 0.0;
+    var first = 0u;            // token that has a share
     for (var t = 0u; t < shape.context; t++) {
-        count += select(0.0, 1.0, mask[b * shape.context + t] != 0u);
+        if (mask[b * shape.context + t] != 0u) {
+            count = select(count + 1.0, 1.0, LAST != 0u);
+            first = select(0u, t, LAST != 0u);
+        }
     }
     let share = dy[at] / max(count, 1.0);
     for (var t = 0u; t < shape.context; t++) {
         let r = b * shape.context + t;
-        dx[r * shape.quads + q] = select(vec4<f32>(), share, mask[r] != 0u);
+        dx[r * shape.quads + q] = select(vec4<f32>(), share, mask[r] != 0u && t >= first);
     }
 }

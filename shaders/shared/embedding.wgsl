@@ -7,6 +7,6 @@ struct Embedding {             // 32 bytes
     context: u32,              // rows of a sequence
     entries: u32,              // of the table; for the forward pass, of the token table
     types: u32,                // entries of the type table
+    first_position: u32,       // entry of the position table that the first row of a sequence names
     pad0: u32,
-    pad1: u32,
 }

@@ -13,11 +13,13 @@ pub mod graph;
 mod init;
 mod limits;
 pub mod models;
+mod objective;
 pub mod ops;
 
 pub use error::Error;
 pub use graph::{Batch, LossOptions, Pass, Workspace};
 pub use models::{Model, Network};
+pub use objective::Objective;
 pub use ops::Activation;
 
 use crate::engine::Range;

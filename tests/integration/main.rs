@@ -36,6 +36,7 @@ mod golden_phases_resume;
 mod golden_phases_written;
 mod graphs;
 mod guide;
+mod heads;
 mod host_cost;
 mod int8;
 mod kill;

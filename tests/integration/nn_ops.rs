@@ -347,7 +347,8 @@ fn nn_embedding_equals_its_twin() {
         for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
             let (seed, entries) = (case as u32, [1, 3, 11, 300][case % 4]);
             for (typed, storage) in storages(width).iter().flat_map(|storage| [(false, *storage), (true, *storage)]) {
-                let shape = Embedding { types: 2, ..Embedding::new(batch, context, width, entries) };
+                let first_position = 2 * (seed & 1);
+                let shape = Embedding { types: 2, first_position, ..Embedding::new(batch, context, width, entries) };
                 let rows = batch * context;
                 let table = || in_any(&gpu, storage);
                 let types = typed.then(|| (any::<1>(&gpu)[0].clone(), table()));
@@ -389,13 +390,15 @@ fn nn_embedding_index_equals_its_twin() {
 #[test]
 fn nn_embedding_index_of_positions_is_known_beforehand() {
     for [batch, context, width] in SEQUENCES {
-        let shape = Embedding::new(batch, context, width, context + 3);
-        let [positions, previous, last] = ops::position_index(&shape);
-        let engine = Engine::twins();
-        let dispatch = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
-        let memory = vec![positions, junk(previous.len()), vec![NONE; last.len() + TAIL], record(shape)];
-        let got = Trial::of(&dispatch, memory).run(&engine, 0);
-        assert_eq!((&got[1][..previous.len()], &got[2][..last.len()]), (&previous[..], &last[..]), "{shape:?}");
+        for first_position in [0, 2] {
+            let shape = Embedding { first_position, ..Embedding::new(batch, context, width, context + 3) };
+            let [positions, previous, last] = ops::position_index(&shape);
+            let engine = Engine::twins();
+            let dispatch = ops::embedding_index(&engine, &shape, any(&engine)).expect("a dispatch");
+            let memory = vec![positions, junk(previous.len()), vec![NONE; last.len() + TAIL], record(shape)];
+            let got = Trial::of(&dispatch, memory).run(&engine, 0);
+            assert_eq!((&got[1][..previous.len()], &got[2][..last.len()]), (&previous[..], &last[..]), "{shape:?}");
+        }
     }
 }
 
@@ -458,25 +461,31 @@ fn nn_mean_pool_agrees_with_its_twin() {
         for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
             let (shape, seed) = (Pool::new(batch, context, width), case as u32);
             let (few, many) = (batch * shape.stride(), batch * context * shape.stride());
-            for mut mask in [padding(batch, context), ops::first_tokens(&shape), vec![1; batch * context]] {
-                let first = mask == ops::first_tokens(&shape);
-                mask.resize(mask.len() + TAIL, 1);
-                let dispatch = ops::mean_pool(&gpu, &shape, any(&gpu)).expect("a dispatch");
-                let x = activations(seed, batch * context, width);
-                let mut trial = Trial::of(&dispatch, vec![x.clone(), mask.clone(), junk(few), record(shape)]);
-                regrid(&mut trial, case % 3);
-                let got = agree(&gpu, &trial, context, &format!("{shape:?}"));
-                if first {
-                    for b in 0..batch {
-                        let (from, to) = (b * context * shape.stride(), b * shape.stride());
-                        assert_eq!(got[2][to..][..width], x[from..][..width], "{shape:?}: the first token as it is");
+            for of in [ops::Tokens::All, ops::Tokens::Last] {
+                for mut mask in [padding(batch, context), ops::first_tokens(&shape), vec![1; batch * context]] {
+                    let first = mask == ops::first_tokens(&shape);
+                    mask.resize(mask.len() + TAIL, 1);
+                    let dispatch = ops::mean_pool(&gpu, &shape, of, any(&gpu)).expect("a dispatch");
+                    let x = activations(seed, batch * context, width);
+                    let mut trial = Trial::of(&dispatch, vec![x.clone(), mask.clone(), junk(few), record(shape)]);
+                    regrid(&mut trial, case % 3);
+                    let got = agree(&gpu, &trial, context, &format!("{shape:?}"));
+                    if first {
+                        for b in 0..batch {
+                            let (from, to) = (b * context * shape.stride(), b * shape.stride());
+                            assert_eq!(
+                                got[2][to..][..width],
+                                x[from..][..width],
+                                "{shape:?}: the first token as it is"
+                            );
+                        }
                     }
+                    let dispatch = ops::mean_pool_backward(&gpu, &shape, of, any(&gpu)).expect("a dispatch");
+                    let memory = vec![activations(seed, batch, width), mask, junk(many), record(shape)];
+                    let mut trial = Trial::of(&dispatch, memory);
+                    regrid(&mut trial, case % 3);
+                    agree(&gpu, &trial, 1, &format!("{shape:?}"));
                 }
-                let dispatch = ops::mean_pool_backward(&gpu, &shape, any(&gpu)).expect("a dispatch");
-                let memory = vec![activations(seed, batch, width), mask, junk(many), record(shape)];
-                let mut trial = Trial::of(&dispatch, memory);
-                regrid(&mut trial, case % 3);
-                agree(&gpu, &trial, 1, &format!("{shape:?}"));
             }
         }
     }
@@ -764,10 +773,11 @@ fn nn_slopes_of_embeddings_dropped_out_and_pooled() {
         ops::embedding(&engine, &shape, memory, [of_tokens, of_positions], Some((types.clone(), of_types)))
             .expect("a dispatch"),
         ops::dropout(&engine, &drop, [y, dropped.clone(), position.clone()], None).expect("a dispatch"),
-        ops::mean_pool(&engine, &pool, [dropped, mask.clone(), pooled.clone()]).expect("a dispatch"),
+        ops::mean_pool(&engine, &pool, ops::Tokens::All, [dropped, mask.clone(), pooled.clone()]).expect("a dispatch"),
     ];
     let mut backward = vec![
-        ops::mean_pool_backward(&engine, &pool, [dpooled, mask, ddropped.clone()]).expect("a dispatch"),
+        ops::mean_pool_backward(&engine, &pool, ops::Tokens::All, [dpooled, mask, ddropped.clone()])
+            .expect("a dispatch"),
         ops::dropout(&engine, &drop, [ddropped, dy.clone(), position], None).expect("a dispatch"),
     ];
     let positions = of(context as u32 + 1);

@@ -3,7 +3,7 @@
 
 use gradus::engine::kernels::{self, FAMILIES, Flag};
 use gradus::engine::layout::{
-    Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens,
+    Attention, Chunk, ControlSettings, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, Join,
     LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
     Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
@@ -99,7 +99,8 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
         host_layout!(Loss: rows, classes, quads, ignore, smoothing, pad0, pad1, pad2),
         host_layout!(Dropout: seed, stream, threshold, scale, quads, pad0, pad1, pad2),
-        host_layout!(Embedding: rows, width, quads, context, entries, types, pad0, pad1),
+        host_layout!(Embedding: rows, width, quads, context, entries, types, first_position, pad0),
+        host_layout!(Join: rows, left, right, pad0),
         host_layout!(Pool: batch, context, quads, pad0),
         host_layout!(Verdict: loss, mark),
         host_layout!(LayerNorm: rows, width, quads, eps),

@@ -23,14 +23,15 @@ pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
-    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, JUDGE, LAYER_NORM,
-    LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, TALLY,
+    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, JOIN, JOIN_BACKWARD,
+    JUDGE, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD,
+    SOFTMAX_CROSS_ENTROPY, TALLY,
 };
 pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SGD, SWAP};
 pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 36] = [
+pub static FAMILIES: [&Family; 38] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -50,6 +51,8 @@ pub static FAMILIES: [&Family; 36] = [
     &EMBEDDING_BACKWARD,
     &MEAN_POOL,
     &MEAN_POOL_BACKWARD,
+    &JOIN,
+    &JOIN_BACKWARD,
     &LAYER_NORM,
     &LAYER_NORM_BACKWARD_INPUT,
     &LAYER_NORM_BACKWARD_WEIGHT,
@@ -91,7 +94,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (150, 150));
+        assert_eq!((names.len(), all().count()), (152, 152));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -59,7 +59,19 @@ pub static EMBEDDING_BACKWARD: Family = Family::new(
 )
 .with(&[Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])]);
 
-/// The mean over the tokens of a mask: x, mask, y, shape.
+/// Two values side by side: a, b, y, shape.
+pub static JOIN: Family =
+    Family::new("join", include_str!("../../../shaders/nn/join.wgsl"), &[Read, Read, ReadWrite, Uniform], join);
+
+/// The same, backward to one of them: dy, dx, shape.
+pub static JOIN_BACKWARD: Family = Family::new(
+    "join_backward",
+    include_str!("../../../shaders/nn/join_backward.wgsl"),
+    &[Read, ReadWrite, Uniform],
+    join_backward,
+);
+
+/// The mean over the tokens of a mask, or the last: x, mask, y, shape.
 pub static MEAN_POOL: Family = Family::new(
     "mean_pool",
     include_str!("../../../shaders/nn/mean_pool.wgsl"),
@@ -174,14 +186,27 @@ fn embedding_backward(mut call: Call<'_>) {
     }
 }
 
+fn join(call: Call<'_>) {
+    let [a, b, y, shape] = call.take();
+    twin::nn::join(a.get(), b.get(), y.get_mut(), shape.one());
+}
+
+fn join_backward(call: Call<'_>) {
+    let right = call.switch("RIGHT", false);
+    let [dy, dx, shape] = call.take();
+    twin::nn::join_backward(dy.get(), dx.get_mut(), shape.one(), right);
+}
+
 fn mean_pool(call: Call<'_>) {
+    let last = call.switch("LAST", false);
     let [x, mask, y, shape] = call.take();
-    twin::nn::mean_pool(x.get(), mask.get(), y.get_mut(), shape.one());
+    twin::nn::mean_pool(x.get(), mask.get(), y.get_mut(), shape.one(), last);
 }
 
 fn mean_pool_backward(call: Call<'_>) {
+    let last = call.switch("LAST", false);
     let [dy, mask, dx, shape] = call.take();
-    twin::nn::mean_pool_backward(dy.get(), mask.get(), dx.get_mut(), shape.one());
+    twin::nn::mean_pool_backward(dy.get(), mask.get(), dx.get_mut(), shape.one(), last);
 }
 
 fn layer_norm(mut call: Call<'_>) {

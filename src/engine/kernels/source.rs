@@ -43,7 +43,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 35] = [
+pub(super) static SHARED: [(&str, &str); 36] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -59,6 +59,7 @@ pub(super) static SHARED: [(&str, &str); 35] = [
     ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../../shaders/shared/float.wgsl")),
     ("int8", include_str!("../../../shaders/shared/int8.wgsl")),
+    ("join", include_str!("../../../shaders/shared/join.wgsl")),
     ("layer_norm", include_str!("../../../shaders/shared/layer_norm.wgsl")),
     ("linear", include_str!("../../../shaders/shared/linear.wgsl")),
     ("linear_cooperative", include_str!("../../../shaders/shared/linear_cooperative.wgsl")),

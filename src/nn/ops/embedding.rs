@@ -17,12 +17,20 @@ pub struct Table {
     pub parameter: String,
     /// Its rows.
     pub entries: usize,
+    /// Of a table of positions: the entry of the first one.
+    pub first_entry: usize,
 }
 
 impl Table {
     /// The table of this parameter, with so many entries.
     pub fn new(parameter: &str, entries: usize) -> Table {
-        Table { parameter: parameter.to_owned(), entries }
+        Table { parameter: parameter.to_owned(), entries, first_entry: 0 }
+    }
+
+    /// A table of positions whose first one is this entry: RoBERTa's begin at 2.
+    #[must_use]
+    pub fn from(self, first_entry: usize) -> Table {
+        Table { first_entry, ..self }
     }
 }
 
@@ -57,12 +65,13 @@ pub(in crate::nn) struct EmbeddingBackward {
     adds: bool,
 }
 
-/// Entries of a table, its width, and the token types of its model.
+/// Entries of a table, its width, and the token types and first position of its model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct TableSizes {
     entries: usize,
     width: usize,
     types: usize,
+    first_position: usize,
 }
 
 impl Graph {
@@ -88,6 +97,11 @@ impl Embedding {
     fn types(&self) -> usize {
         self.tables.get(2).map_or(0, |table| table.entries)
     }
+
+    fn sizes(&self, table: &Table, width: usize) -> TableSizes {
+        let (types, first_position) = (self.types(), self.tables[1].first_entry);
+        TableSizes { entries: table.entries, width, types, first_position }
+    }
 }
 
 impl TableSizes {
@@ -96,7 +110,8 @@ impl TableSizes {
     }
 }
 
-fn shape(TableSizes { entries, width, types }: TableSizes, [examples, context]: [usize; 2]) -> layout::Embedding {
+fn shape(sizes: TableSizes, [examples, context]: [usize; 2]) -> layout::Embedding {
+    let TableSizes { entries, width, types, first_position } = sizes;
     layout::Embedding {
         rows: counted(examples * context),
         width: counted(width),
@@ -104,6 +119,7 @@ fn shape(TableSizes { entries, width, types }: TableSizes, [examples, context]: 
         context: counted(context),
         entries: counted(entries),
         types: counted(types),
+        first_position: counted(first_position),
         ..layout::Embedding::default()
     }
 }
@@ -129,7 +145,7 @@ impl Operate for Embedding {
         let names = [Some(self.tokens), None, self.types];
         for (table, names) in self.tables.iter().zip(names) {
             for ([parameter], adds) in back.trained([Some(&table.parameter)]) {
-                let sizes = TableSizes { entries: table.entries, width, types: self.types() };
+                let sizes = self.sizes(table, width);
                 let [names, previous, last] = match names {
                     Some(names) => {
                         let form = Form::words(batch[1]);
@@ -151,7 +167,7 @@ impl Operate for Embedding {
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let sizes = TableSizes { entries: self.tables[0].entries, width: at.width(self.y), types: self.types() };
+        let sizes = self.sizes(&self.tables[0], at.width(self.y));
         let types = match (self.types, self.tables.get(2)) {
             (Some(types), Some(table)) => Some((at.range(types)?, at.parameter(&table.parameter)?)),
             _ => None,
@@ -191,7 +207,9 @@ pub(super) fn samples() -> Vec<Sample> {
         let network = |graph: &mut Graph| {
             let tokens = graph.words("tokens", context);
             let of_types = (types > 0).then(|| (graph.words("types", context), Table::new("types", types)));
-            let tables = [Table::new("tokens", entries), Table::new("positions", context + 2)];
+            // Rows of vec4s have positions that begin later.
+            let first = if width.is_multiple_of(4) { 2 } else { 0 };
+            let tables = [Table::new("tokens", entries), Table::new("positions", context + 2).from(first)];
             let x = graph.embedding(tokens, tables, of_types, width);
             let again = graph.product("again", "tokens", x, entries.min(300));
             graph.classified(if entries <= 300 { again } else { x }, 5)
@@ -281,11 +299,12 @@ fn quads_each(quads: u64) -> u64 {
 /// What [`embedding_index`] would make of positions, which are the same in every batch: the position of each row, and
 /// `previous` and `last` for a table of `shape.entries` positions. Uploaded once.
 pub fn position_index(shape: &layout::Embedding) -> [Vec<u32>; 3] {
-    let (rows, context) = (shape.rows, shape.context);
-    let positions = (0..rows).map(|r| r % context).collect();
+    let (rows, context, first) = (shape.rows, shape.context, shape.first_position);
+    let positions = (0..rows).map(|r| first + r % context).collect();
     let previous = (0..rows).map(|r| r.checked_sub(context).unwrap_or(NONE)).collect();
-    // The last sequence ends the chains; a position past the context is named by no row.
-    let last = (0..shape.entries).map(|p| if p < context { rows - context + p } else { NONE }).collect();
+    // The last sequence ends the chains; an entry before its first position or past the context is named by no row.
+    let row = |entry: u32| entry.checked_sub(first).filter(|place| *place < context);
+    let last = (0..shape.entries).map(|entry| row(entry).map_or(NONE, |place| rows - context + place)).collect();
     [positions, previous, last]
 }
 

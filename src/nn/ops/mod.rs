@@ -11,6 +11,7 @@ mod attention;
 mod draft;
 mod dropout;
 mod embedding;
+mod join;
 mod layer_norm;
 mod linear;
 mod loss;
@@ -22,10 +23,11 @@ pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
+pub use join::{join, join_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_weight};
 pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
 pub use loss::{softmax_cross_entropy, tally};
-pub use pool::{first_tokens, mean_pool, mean_pool_backward};
+pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
 pub use squares::write_squares;
 
 pub(super) use activate::{Activate, ActivateBackward};
@@ -33,6 +35,7 @@ pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
+pub(super) use join::{Join, JoinBackward};
 pub(super) use layer_norm::{LayerNorm, LayerNormBackwardInput, LayerNormBackwardWeight};
 pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight};
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
@@ -168,6 +171,7 @@ operations! {
     Attention, AttentionBackwardQuery, AttentionBackwardKeyValue,
     Dropout,
     Embedding, EmbeddingIndex, EmbeddingBackward,
+    Join, JoinBackward,
     LayerNorm, LayerNormBackwardInput, LayerNormBackwardWeight,
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
@@ -212,6 +216,7 @@ pub fn samples() -> Vec<Sample> {
         attention::samples(),
         embedding::samples(),
         pool::samples(),
+        join::samples(),
         dropout::samples(),
         loss::samples(),
     ];

@@ -14,7 +14,7 @@ pub fn embedding<S: Stored>(
     let (width, stride) = (shape.width as usize, shape.stride());
     for r in 0..shape.rows as usize {
         let token = tokens[r].min(shape.entries - 1) as usize;
-        let position = r % shape.context as usize;
+        let position = shape.first_position as usize + r % shape.context as usize;
         for (c, slot) in y[r * stride..][..stride].iter_mut().enumerate() {
             if c >= width {
                 *slot = 0.0;

@@ -2,14 +2,14 @@
 
 use crate::twin::shared::Pool;
 
-/// The mean over the tokens that a mask leaves; 0 where it leaves none.
-pub fn mean_pool(x: &[f32], mask: &[u32], y: &mut [f32], shape: &Pool) {
+/// The mean over the tokens that a mask leaves, or the last of them; 0 where it leaves none.
+pub fn mean_pool(x: &[f32], mask: &[u32], y: &mut [f32], shape: &Pool, last: bool) {
     let stride = shape.stride();
     for b in 0..shape.batch as usize {
-        let rows = shape.left(b, mask);
-        let count = rows.clone().count().max(1) as f64;
+        let rows = shape.pooled(b, mask, last);
+        let count = rows.len().max(1) as f64;
         for c in 0..stride {
-            let sum: f64 = rows.clone().map(|r| f64::from(x[r * stride + c])).sum();
+            let sum: f64 = rows.iter().map(|r| f64::from(x[r * stride + c])).sum();
             y[b * stride + c] = (sum / count) as f32;
         }
     }

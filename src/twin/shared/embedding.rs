@@ -13,8 +13,8 @@ pub struct Embedding {
     pub context: u32,
     pub entries: u32,
     pub types: u32,
+    pub first_position: u32,
     pub pad0: u32,
-    pub pad1: u32,
 }
 
 /// The row before the first of a chain.

@@ -24,9 +24,13 @@ impl Pool {
         self.quads as usize * 4
     }
 
-    /// The rows of sequence `b` that a mask leaves.
-    pub fn left<'a>(&self, b: usize, mask: &'a [u32]) -> impl Iterator<Item = usize> + Clone + use<'a> {
+    /// The rows of sequence `b` that a mask leaves, or the last of them.
+    pub fn pooled(&self, b: usize, mask: &[u32], last: bool) -> Vec<usize> {
         let context = self.context as usize;
-        (b * context..(b + 1) * context).filter(|r| mask[*r] != 0)
+        let mut rows: Vec<usize> = (b * context..(b + 1) * context).filter(|r| mask[*r] != 0).collect();
+        if last {
+            rows.drain(..rows.len().saturating_sub(1));
+        }
+        rows
     }
 }
