@@ -77,6 +77,7 @@ mod tame;
 mod text_models;
 mod tidy;
 mod tilings;
+mod tokenizers;
 mod train;
 mod train_command;
 mod transformer;
