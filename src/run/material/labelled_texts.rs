@@ -2,6 +2,7 @@
 
 use super::{Material, Reader, summary};
 use crate::data::{Sequence, SequenceSizes, Sequences, UnknownCharacters, Vocabulary};
+use crate::nn::models::Head;
 use crate::run::sets::{Classed, Sets};
 use crate::run::{Error, Inputs, examples};
 use crate::train::ClassifySequences;
@@ -29,7 +30,7 @@ impl Reader<'_> {
         let inputs =
             Inputs { characters: Some(vocabulary.characters().iter().collect()), classes, ..Inputs::default() }
                 .checked(&[bytemuck::cast_slice(train_set.packed())], &[bytemuck::cast_slice(test_set.packed())]);
-        let encoder = self.run.model.encoder(vocabulary.len(), inputs.classes.len())?;
+        let encoder = self.run.model.labelled(vocabulary.len(), Head::new(inputs.classes.len()))?;
         let values = self.values(&encoder, &inputs)?;
         if cut + cut_of_test > 0 {
             let (cut, all) = (cut + cut_of_test, train.len() + test.len());

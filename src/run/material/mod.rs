@@ -7,10 +7,10 @@ mod text;
 
 use super::inputs::INPUTS;
 use super::sets::split;
-use super::weights::{Kept, Values, Weights};
+use super::weights::{Begun, Kept, Values, Weights, modules};
 use super::{Error, Inputs, RunFile, Source, Unknown};
 use crate::data::{DataSet, Embedded, UnknownCharacters, Vocabulary};
-use crate::nn::Network;
+use crate::nn::{Model, Network, Objective};
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
@@ -36,12 +36,25 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
+        Material::read_by(run, true)
+    }
+
+    /// Reads the data, and of what the model begins from the names and shapes alone: what a plan needs. The task begins with
+    /// initial values.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read), but for values that cannot be.
+    pub fn to_plan(run: &RunFile) -> Result<Material, Error> {
+        Material::read_by(run, false)
+    }
+
+    fn read_by(run: &RunFile, reads_values: bool) -> Result<Material, Error> {
         if let Some(begun) = run.begun()? {
-            return Material::read(&begun);
+            return Material::read_by(&begun, reads_values);
         }
         let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
         let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
-        Material::read_with(Reader { run, earlier, weights, warnings: Vec::new() })
+        Material::read_with(Reader { run, earlier, weights, reads_values, warnings: Vec::new() })
     }
 
     /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
@@ -54,11 +67,13 @@ impl Material {
         let began = Inputs::of_run(folder)?;
         let changed = |what| Error::Changed { folder: folder.to_owned(), what };
         let earlier = Some((folder.join(INPUTS), began.clone()));
-        let material = match Material::read_with(Reader { run, earlier, weights: None, warnings: Vec::new() }) {
-            // What could be read when the run began, and can not any more, has changed.
-            Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
-            other => other?,
-        };
+        let material =
+            match Material::read_with(Reader { run, earlier, weights: None, reads_values: true, warnings: Vec::new() })
+            {
+                // What could be read when the run began, and can not any more, has changed.
+                Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
+                other => other?,
+            };
         match material.inputs.change_since(&began, &run.data) {
             Some(what) => Err(changed(what)),
             None => Ok(material),
@@ -89,6 +104,8 @@ struct Reader<'a> {
     earlier: Option<(PathBuf, Inputs)>,
     /// What values are begun with; none where they are new, or come from a checkpoint.
     weights: Option<Weights>,
+    /// Whether these values are read: a plan needs their names and shapes alone.
+    reads_values: bool,
     warnings: Vec<String>,
 }
 
@@ -144,7 +161,7 @@ impl Reader<'_> {
         };
         let model = self.run.model.mlp(train.inputs(), train.classes())?;
         let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
-        let values = self.values(&model, &inputs)?;
+        let values = self.values(&model.clone().into(), &inputs)?;
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
         let task = Classify::new(&model, (&train, &test))?;
         Ok(Material {
@@ -160,16 +177,20 @@ impl Reader<'_> {
     }
 
     /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
-    fn values(&mut self, built: &impl Network, inputs: &Inputs) -> Result<Option<Values>, Error> {
+    fn values(&mut self, built: &Model, inputs: &Inputs) -> Result<Option<Values>, Error> {
         let Some(weights) = &self.weights else { return Ok(None) };
         let model = &self.run.model;
         let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
-        let has_classes = earlier.is_some_and(|earlier| earlier.classes == inputs.classes);
-        let tokens = earlier.and_then(|earlier| earlier.characters.as_ref()).map_or(0, |known| known.chars().count());
-        let kept = Kept { head: (&model.head(), has_classes), tables: (model.token_tables(), tokens) };
-        let (values, new) = weights.values(&built.params(), built.initial(self.run.seed), &kept)?;
+        let kept = Kept {
+            outputs: self.keeps_outputs(earlier, inputs, built),
+            tables: (model.token_tables(), self.known_tokens(earlier)),
+        };
+        let Begun { values, new, unused } = match self.reads_values {
+            true => weights.values(built, built.initial(self.run.seed), &kept)?,
+            false => weights.fits(built, &kept)?,
+        };
         let file = shown_path(&weights.path);
-        if weights.inputs.is_none() {
+        if weights.inputs.is_none() && model.pretrained.is_none() {
             let what = match model.token_tables() {
                 [] => {
                     "whether its classes and columns are these is not known: its columns are taken to be these, in this order"
@@ -183,12 +204,37 @@ impl Reader<'_> {
         } else if !new.is_empty() {
             self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
         }
+        if !unused.is_empty() {
+            self.warnings.push(format!("{file}: not used of it: {}", modules(&unused)));
+        }
         let frozen: Vec<&String> =
             new.iter().filter(|name| !self.run.trains_trunk && model.token_tables().contains(&name.as_str())).collect();
         if let Some(name) = frozen.first() {
             self.warnings.push(format!("trainable: false: {name} is new, and does not train"));
         }
-        Ok(Some(values))
+        Ok(self.reads_values.then_some(values))
+    }
+
+    /// Whether the outputs of what is begun from are this run's: the same classes by name, or as many where they have none.
+    fn keeps_outputs(&self, earlier: Option<&Inputs>, inputs: &Inputs, built: &Model) -> bool {
+        match (earlier, &self.run.model.pretrained) {
+            (Some(earlier), _) => earlier.classes == inputs.classes,
+            (None, Some(folder)) => {
+                let labels = &folder.model.labels;
+                let is_language = inputs.classes.is_empty() && built.objective() == Objective::Classes;
+                is_language || labels.is_empty() || *labels == inputs.classes
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// How many of the model's tokens, from the first on, what is begun from knows; `None`: all of them.
+    fn known_tokens(&self, earlier: Option<&Inputs>) -> Option<usize> {
+        match (earlier.and_then(|earlier| earlier.characters.as_ref()), &self.run.model.pretrained) {
+            (Some(characters), _) => Some(characters.chars().count()),
+            (None, Some(_)) => None,
+            (None, None) => Some(0),
+        }
     }
 }
 
