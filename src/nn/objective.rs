@@ -1,5 +1,7 @@
 //! What a model is to learn of an example.
 
+use super::graph::{Graph, Value};
+
 /// What the outputs of a model mean, and so its loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,4 +14,23 @@ pub enum Objective {
     Labels,
     /// Numbers: the squared error of each output against `targets`, and the mean over the outputs.
     Numbers,
+}
+
+impl Objective {
+    /// Appends the loss on these logits to a graph. Rows of the `labels` that are ignored do not count, whatever the loss.
+    pub(super) fn push_loss(self, graph: &mut Graph, logits: Value, labels: Value) {
+        let form = graph.form(logits);
+        let targets = |graph: &mut Graph| graph.rows("targets", form.rows(), form.width());
+        match self {
+            Objective::Classes => graph.softmax_cross_entropy(logits, labels),
+            Objective::Labels => {
+                let targets = targets(graph);
+                graph.binary_cross_entropy(logits, targets, labels);
+            }
+            Objective::Numbers => {
+                let targets = targets(graph);
+                graph.squared_error(logits, targets, labels);
+            }
+        }
+    }
 }

@@ -11,8 +11,8 @@ pub use gpt2::Gpt2;
 pub use mlp::Mlp;
 pub use sizes::TransformerSizes;
 
-use super::Error;
 use super::graph::{Graph, Pass, Value};
+use super::{Error, Objective};
 use crate::engine::Engine;
 use crate::params::Param;
 
@@ -44,7 +44,13 @@ pub trait Network {
     /// Numbers of a row where an activation is widest.
     fn widest(&self) -> usize;
 
-    /// The network: from the batch to the logits, and their labels.
+    /// What its outputs mean, and so its loss.
+    fn objective(&self) -> Objective {
+        Objective::default()
+    }
+
+    /// The network: from the batch to the logits, and their labels. By an objective of labels or numbers they only say which rows
+    /// count; what is to be learned are the batch's `targets`.
     fn forward(&self, graph: &mut Graph) -> [Value; 2];
 
     /// Whether Hugging Face's files hold this parameter as `[inputs, outputs]`.
@@ -75,7 +81,7 @@ pub trait Network {
         check_batch(examples, context, [self.context(), self.widest()])?;
         let mut graph = Graph::new(examples, context, trains);
         let [logits, labels] = self.forward(&mut graph);
-        graph.softmax_cross_entropy(logits, labels);
+        self.objective().push_loss(&mut graph, logits, labels);
         Ok((graph, logits))
     }
 
@@ -128,6 +134,7 @@ macro_rules! families {
             initial_of(param: &Param, seed: u32, place: u32) -> Vec<f32>;
             context() -> usize;
             widest() -> usize;
+            objective() -> Objective;
             forward(graph: &mut Graph) -> [Value; 2];
             is_transposed(name: &str) -> bool;
             unused() -> &'static [&'static str];
