@@ -65,6 +65,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A `tokenizer.json` that is none, or what it cannot do.
+    #[error("{name}: {reason}", name = tame_line(.name), reason = tame_line(.reason))]
+    BadTokenizer {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A token that the vocabulary does not have.
     #[error("token {place} is {token}, but the vocabulary has {vocabulary} entries (0 to {})", .vocabulary.saturating_sub(1))]
     TokenOutOfRange {

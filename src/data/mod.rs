@@ -4,7 +4,11 @@
 //!
 //! Invariant: plain numbers; this room never uses `engine`, `optim`, `nn` or `train`.
 
+mod all_cores;
 mod batches;
+mod characters;
+#[cfg(feature = "tokenizers")]
+mod cuts;
 mod embedded;
 mod encoding;
 mod error;
@@ -13,19 +17,24 @@ mod set;
 mod split;
 mod stream;
 mod text;
+mod tokenizer;
+#[cfg(feature = "tokenizers")]
+mod tokenizer_file;
 mod unknown;
 mod vocabulary;
 
+pub use all_cores::Told;
 pub use batches::BatchSize;
 pub use embedded::{EMBEDDED, Embedded};
 #[cfg(feature = "demo")]
 pub use embedded::{digits, glosses, kjv};
 pub(crate) use encoding::{NotText, decoded};
 pub use error::Error;
-pub use sequences::{Sequence, SequenceSizes, Sequences};
+pub use sequences::{Columns, Sequence, SequenceSizes, Sequences};
 pub use set::DataSet;
 pub(crate) use split::{split, stratified};
 pub use stream::TokenStream;
 pub use text::Text;
+pub use tokenizer::{Encoded, TextInput, Tokenizer};
 pub use unknown::UnknownCharacters;
 pub use vocabulary::Vocabulary;

@@ -54,13 +54,18 @@ impl Sequence {
 }
 
 /// A set of labelled sequences. Here each is as long as it is; the kernel `gather_sequences` reads them padded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sequences {
     sizes: SequenceSizes,
     packed: Vec<u32>,
     /// Where each one starts in it, and the end.
     starts: Vec<usize>,
+    columns: Vec<Columns>,
 }
+
+/// Numbers that belong to sequences: what they are called, how many each sequence has, and the numbers, sequence after
+/// sequence.
+pub type Columns = (String, usize, Vec<f32>);
 
 impl Sequences {
     /// A set of these sequences, all checked.
@@ -77,7 +82,28 @@ impl Sequences {
             packed.extend(sequence.tokens.iter().zip(types).map(|(token, kind)| token | kind << TYPE_SHIFT));
             starts.push(packed.len());
         }
-        Ok(Sequences { sizes, packed, starts })
+        Ok(Sequences { sizes, packed, starts, columns: Vec::new() })
+    }
+
+    /// With so many numbers beside each sequence: `targets`, or `features`.
+    ///
+    /// # Errors
+    /// [`Error::BadSequences`] for numbers that do not make a row for each sequence, or are not finite.
+    pub fn with_columns(mut self, name: &str, width: usize, values: Vec<f32>) -> Result<Sequences, Error> {
+        let bad = |reason| Err(Error::BadSequences { reason });
+        if width == 0 || width.checked_mul(self.len()) != Some(values.len()) {
+            return bad("the numbers beside it do not make a row for each sequence");
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return bad("a number beside it is not finite");
+        }
+        self.columns.push((name.to_owned(), width, values));
+        Ok(self)
+    }
+
+    /// The numbers beside the sequences.
+    pub fn columns(&self) -> &[Columns] {
+        &self.columns
     }
 
     /// What the sequences may hold.
@@ -122,7 +148,11 @@ impl Sequences {
             packed.extend(&self.packed[self.starts[*place]..self.starts[place + 1]]);
             starts.push(packed.len());
         }
-        Sequences { sizes: self.sizes, packed, starts }
+        let rows = |width: usize, values: &[f32]| {
+            places.iter().flat_map(|place| &values[width * place..width * (place + 1)]).copied().collect()
+        };
+        let columns = self.columns.iter().map(|(name, width, values)| (name.clone(), *width, rows(*width, values)));
+        Sequences { sizes: self.sizes, packed, starts, columns: columns.collect() }
     }
 
     /// What the kernel `gather_sequences` needs to draw training batches, in a new order every epoch. `micro` is 0, to be
@@ -218,13 +248,17 @@ mod tests {
     #[test]
     fn a_split_loses_none() {
         let all: Vec<Sequence> = (0..10).map(|token| sequence(&[token], &[], token % 4)).collect();
-        let set = Sequences::new(SIZES, &all).expect("a set");
+        let numbers = (0..20).map(|number| number as f32).collect();
+        let set = Sequences::new(SIZES, &all).expect("a set").with_columns("features", 2, numbers).expect("columns");
         let (train, test) = set.split(20, 7).expect("a split");
         assert_eq!((train.len(), test.len()), (8, 2));
         let tokens = |set: &Sequences| set.padded().chunks(5).map(|record| record[2]).collect::<Vec<u32>>();
         let mut both = [tokens(&train), tokens(&test)].concat();
         both.sort_unstable();
         assert_eq!(both, Vec::from_iter(0..10));
+        for (token, row) in tokens(&train).into_iter().zip(train.columns()[0].2.chunks(2)) {
+            assert_eq!(row, [2.0 * token as f32, 2.0 * token as f32 + 1.0]);
+        }
         assert!(set.split(1, 7).is_err() && set.split(100, 7).is_err());
     }
 
@@ -249,5 +283,9 @@ mod tests {
             "a set of sequences: more words than 32 bits count"
         );
         assert!(Sequences::new(SIZES, &[]).is_err());
+        let set = Sequences::new(SIZES, &[sequence(&[0], &[], 0)]).expect("a set");
+        for (width, values) in [(0, vec![]), (2, vec![0.0]), (1, vec![f32::NAN])] {
+            assert!(set.clone().with_columns("targets", width, values).is_err(), "{width}");
+        }
     }
 }

@@ -15,6 +15,13 @@ impl UnknownCharacters {
         self.found.entry(character).or_insert((0, line)).0 += 1;
     }
 
+    /// Adds what was found behind these.
+    pub fn extend(&mut self, later: &UnknownCharacters) {
+        for (character, (times, line)) in &later.found {
+            self.found.entry(*character).or_insert((0, *line)).0 += times;
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -3,11 +3,10 @@
 use super::graph::{Graph, Value};
 
 /// What the outputs of a model mean, and so its loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Objective {
     /// One class of several for each row of the logits: the softmax cross-entropy against `labels`.
-    #[default]
     Classes,
     /// Any number of labels for each example, each there or not: the binary cross-entropy of each output against `targets`,
     /// which are from 0 to 1, and the mean over the outputs.
@@ -17,20 +16,17 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// Appends the loss on these logits to a graph. Rows of the `labels` that are ignored do not count, whatever the loss.
-    pub(super) fn push_loss(self, graph: &mut Graph, logits: Value, labels: Value) {
+    /// Appends the loss on these logits to a graph. The batch's `labels` say which rows count, whatever the loss.
+    pub(super) fn push_loss(self, graph: &mut Graph, logits: Value) {
         let form = graph.form(logits);
-        let targets = |graph: &mut Graph| graph.rows("targets", form.rows(), form.width());
+        let labels = graph.words("labels", form.rows());
+        if self == Objective::Classes {
+            return graph.softmax_cross_entropy(logits, labels);
+        }
+        let targets = graph.rows("targets", form.rows(), form.width());
         match self {
-            Objective::Classes => graph.softmax_cross_entropy(logits, labels),
-            Objective::Labels => {
-                let targets = targets(graph);
-                graph.binary_cross_entropy(logits, targets, labels);
-            }
-            Objective::Numbers => {
-                let targets = targets(graph);
-                graph.squared_error(logits, targets, labels);
-            }
+            Objective::Numbers => graph.squared_error(logits, targets, labels),
+            _ => graph.binary_cross_entropy(logits, targets, labels),
         }
     }
 }

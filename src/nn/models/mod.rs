@@ -3,13 +3,21 @@
 mod bert;
 mod files;
 mod gpt2;
+mod head;
 mod mlp;
+mod pretrained;
 mod sizes;
+mod style;
 
-pub use bert::{Bert, Pooling};
+pub use bert::Bert;
+pub use files::{Place, Places};
+pub(crate) use files::{misfit, transposed};
 pub use gpt2::Gpt2;
+pub use head::{Head, Pooling};
 pub use mlp::Mlp;
+pub use pretrained::{Pretrained, PretrainedKind};
 pub use sizes::TransformerSizes;
+pub use style::Style;
 
 use super::graph::{Graph, Pass, Value};
 use super::{Error, Objective};
@@ -46,12 +54,11 @@ pub trait Network {
 
     /// What its outputs mean, and so its loss.
     fn objective(&self) -> Objective {
-        Objective::default()
+        Objective::Classes
     }
 
-    /// The network: from the batch to the logits, and their labels. By an objective of labels or numbers they only say which rows
-    /// count; what is to be learned are the batch's `targets`.
-    fn forward(&self, graph: &mut Graph) -> [Value; 2];
+    /// The network: from the batch to the logits.
+    fn forward(&self, graph: &mut Graph) -> Value;
 
     /// Whether Hugging Face's files hold this parameter as `[inputs, outputs]`.
     fn is_transposed(&self, _name: &str) -> bool {
@@ -61,6 +68,11 @@ pub trait Network {
     /// What the names start with that files of this family hold and no model here has: the head of its pretraining.
     fn unused(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What a parameter is called in Hugging Face's class for this model, where the trunk has a prefix: `bert.`
+    fn name_in_class(&self, name: &str) -> String {
+        name.to_owned()
     }
 
     /// Initial values of each parameter, from a seed.
@@ -80,8 +92,8 @@ pub trait Network {
         self.check()?;
         check_batch(examples, context, [self.context(), self.widest()])?;
         let mut graph = Graph::new(examples, context, trains);
-        let [logits, labels] = self.forward(&mut graph);
-        self.objective().push_loss(&mut graph, logits, labels);
+        let logits = self.forward(&mut graph);
+        self.objective().push_loss(&mut graph, logits);
         Ok((graph, logits))
     }
 
@@ -135,9 +147,10 @@ macro_rules! families {
             context() -> usize;
             widest() -> usize;
             objective() -> Objective;
-            forward(graph: &mut Graph) -> [Value; 2];
+            forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
             unused() -> &'static [&'static str];
+            name_in_class(name: &str) -> String;
         );
     };
     (@each $names:tt $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
