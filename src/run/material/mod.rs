@@ -1,5 +1,6 @@
 //! What a run is about, read from disk: model and data, as a task for the trainer.
 
+mod columns;
 mod images;
 mod labelled_texts;
 mod numbers;
@@ -7,9 +8,10 @@ mod text;
 
 use super::inputs::INPUTS;
 use super::sets::split;
+use super::tokenizer;
 use super::weights::{Kept, Values, Weights};
 use super::{Error, Inputs, RunFile, Source, Unknown};
-use crate::data::{DataSet, Embedded, UnknownCharacters, Vocabulary};
+use crate::data::{DataSet, Embedded, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::Network;
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
@@ -24,6 +26,8 @@ pub struct Material {
     pub inputs: Inputs,
     /// What it is, in a line.
     pub summary: String,
+    /// What makes tokens of texts, where the model reads tokens.
+    pub tokenizer: Option<Tokenizer>,
     /// What a row is counted in, and how many of them it has: rows, or tokens.
     pub units: (&'static str, usize),
     /// What was done to the data that its owner should know.
@@ -36,12 +40,7 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        if let Some(begun) = run.begun()? {
-            return Material::read(&begun);
-        }
-        let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
-        let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
-        Material::read_with(Reader { run, earlier, weights, warnings: Vec::new() })
+        Material::read_telling(run, None, &|_, _| {})
     }
 
     /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
@@ -51,10 +50,30 @@ impl Material {
     /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to go on would be
     /// another run.
     pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
+        Material::read_telling(run, Some(folder), &|_, _| {})
+    }
+
+    /// Reads model and data for a run that begins, or that goes on in a folder; `told` hears how far texts are tokenized.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read) and [`of_run`](Material::of_run).
+    pub fn read_telling(run: &RunFile, goes_on_in: Option<&Path>, told: Told<'_>) -> Result<Material, Error> {
+        if let Some(folder) = goes_on_in {
+            return Material::going_on(run, folder, told);
+        }
+        if let Some(begun) = run.begun()? {
+            return Material::read_telling(&begun, None, told);
+        }
+        let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
+        let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
+        Material::read_with(Reader { run, earlier, weights, told, warnings: Vec::new() })
+    }
+
+    fn going_on(run: &RunFile, folder: &Path, told: Told<'_>) -> Result<Material, Error> {
         let began = Inputs::of_run(folder)?;
         let changed = |what| Error::Changed { folder: folder.to_owned(), what };
         let earlier = Some((folder.join(INPUTS), began.clone()));
-        let material = match Material::read_with(Reader { run, earlier, weights: None, warnings: Vec::new() }) {
+        let material = match Material::read_with(Reader { run, earlier, weights: None, told, warnings: Vec::new() }) {
             // What could be read when the run began, and can not any more, has changed.
             Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
             other => other?,
@@ -72,9 +91,7 @@ impl Material {
             }
             Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
-            Source::LabelledTexts { train, text, label, classes } => {
-                reader.labelled_texts(train, [text, label], classes)
-            }
+            Source::LabelledTexts { train, columns, label } => reader.labelled_texts(train, columns, label),
             Source::Numbers { train, label, features, standardize, classes } => {
                 reader.numbers(train, label, (features, *standardize), classes)
             }
@@ -89,10 +106,27 @@ struct Reader<'a> {
     earlier: Option<(PathBuf, Inputs)>,
     /// What values are begun with; none where they are new, or come from a checkpoint.
     weights: Option<Weights>,
+    /// Hears how far texts are tokenized.
+    told: Told<'a>,
     warnings: Vec<String>,
 }
 
 impl Reader<'_> {
+    /// The tokenizer of what is begun from or gone on with, or else the characters of this data.
+    fn tokenizer(&self, of_data: impl FnOnce() -> Result<Vocabulary, Error>) -> Result<Tokenizer, Error> {
+        let file = match (&self.earlier, &self.run.model.from) {
+            (Some((inputs, earlier)), _) => earlier.tokenizer(inputs.parent().unwrap_or(Path::new("")))?,
+            (None, Some(from)) => tokenizer::beside(from)?,
+            (None, None) => None,
+        };
+        if let Some(tokenizer) = file {
+            return Ok(tokenizer);
+        }
+        let vocabulary = self.vocabulary(of_data)?;
+        let unknown = self.token_of_unknown(&vocabulary);
+        Ok(Tokenizer::characters(vocabulary, unknown))
+    }
+
     /// The vocabulary of the run that is begun from, or else of this data.
     fn vocabulary(&self, of_data: impl FnOnce() -> Result<Vocabulary, Error>) -> Result<Vocabulary, Error> {
         let earlier = self.earlier.as_ref().map(|(_, inputs)| inputs.vocabulary()).transpose()?.flatten();
@@ -154,6 +188,7 @@ impl Reader<'_> {
                 None => task,
             }),
             inputs,
+            tokenizer: None,
             units: ("rows", 1),
             warnings: self.warnings,
         })
@@ -165,7 +200,12 @@ impl Reader<'_> {
         let model = &self.run.model;
         let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
         let has_classes = earlier.is_some_and(|earlier| earlier.classes == inputs.classes);
-        let tokens = earlier.and_then(|earlier| earlier.characters.as_ref()).map_or(0, |known| known.chars().count());
+        let tokens = earlier.map_or(0, |earlier| match &earlier.characters {
+            Some(known) => known.chars().count(),
+            // The tokenizer is the same file, so every token is.
+            None if earlier.tokenizer_crc32.is_some() => entries(&built.params(), model.token_tables()),
+            None => 0,
+        });
         let kept = Kept { head: (&model.head(), has_classes), tables: (model.token_tables(), tokens) };
         let (values, new) = weights.values(&built.params(), built.initial(self.run.seed), &kept)?;
         let file = shown_path(&weights.path);
@@ -190,6 +230,12 @@ impl Reader<'_> {
         }
         Ok(Some(values))
     }
+}
+
+/// Entries of a model's tables of tokens.
+fn entries(params: &[Param], tables: &[&str]) -> usize {
+    let table = params.iter().find(|param| tables.contains(&param.name.as_str()));
+    table.and_then(|table| table.shape.first()).copied().unwrap_or(0)
 }
 
 fn bytes_of(set: &DataSet) -> [&[u8]; 2] {
