@@ -141,7 +141,7 @@ impl Work {
             }
             model => {
                 let (vocab, labels) = match model {
-                    Model::Bert(model) => (model.sizes.vocab, words("labels", self.batch, model.classes)?),
+                    Model::Bert(model) => (model.sizes.vocab, words("labels", self.batch, model.head.outputs)?),
                     Model::Gpt2(model) => (model.sizes.vocab, words("labels", rows, model.sizes.vocab)?),
                     other => panic!("{other:?}"),
                 };

@@ -102,6 +102,24 @@ pub enum Error {
         /// What it has to be.
         allowed: &'static str,
     },
+    /// A setting that makes no model.
+    #[error("{setting} = {value} is not {allowed}", value = Shown(.value))]
+    BadSetting {
+        /// Which.
+        setting: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A setting without which there is no model.
+    #[error("there is no {setting}: {allowed}")]
+    NoSetting {
+        /// Which.
+        setting: &'static str,
+        /// What it may be.
+        allowed: String,
+    },
     /// A checkpoint that is not this model's: everything that is wrong with it.
     #[error("the checkpoint does not fit the model: {}", .0.join("; "))]
     BadCheckpoint(

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::paths::absolute;
-use crate::nn::models::{Bert, Gpt2, Mlp, Pooling, TransformerSizes};
+use crate::nn::models::{Bert, Gpt2, Mlp, Pooling};
 use crate::nn::{Activation, Network};
 use crate::params::Storage;
 use crate::schedule::file::raw::Raw;
@@ -92,10 +92,7 @@ impl ModelSpec {
             preset: section.word_or_first("preset", &["tiny", "small", "base"])?.to_owned(),
             context,
             tied: section.truth("tied", true)?,
-            pooling: match section.word_or_first("pooling", &["mean", "first"])? {
-                "first" => Pooling::First,
-                _ => Pooling::Mean,
-            },
+            pooling: pooling(&mut section)?,
             dropout: dropout as f32,
             parameters: match section.word_or_first("parameters", &[Storage::F32, Storage::Bf16].map(Storage::name))? {
                 "bf16" => Storage::Bf16,
@@ -118,8 +115,8 @@ impl ModelSpec {
             (ModelKind::Mlp, ..) => return vec![format!("layers.{}.", self.layers.len())],
             (ModelKind::Decoder, true, _) => &[],
             (ModelKind::Decoder, false, _) => &["lm_head."],
-            (ModelKind::Encoder, _, Pooling::Mean) => &["classifier."],
-            (ModelKind::Encoder, _, Pooling::First) => &["classifier.", "pooler."],
+            (ModelKind::Encoder, _, Pooling::Pooler) => &["classifier.", "pooler."],
+            (ModelKind::Encoder, ..) => &["classifier."],
         };
         names.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -139,7 +136,7 @@ impl ModelSpec {
     /// A decoder over so many tokens.
     pub(super) fn decoder(&self, vocabulary: usize) -> Result<Gpt2, Error> {
         let Gpt2 { sizes, .. } = Gpt2::preset(&self.preset, vocabulary, self.context)?;
-        let model = Gpt2 { sizes: TransformerSizes { dropout: self.dropout, ..sizes }, tied: self.tied };
+        let model = Gpt2::new(sizes.dropout(self.dropout)).tied(self.tied);
         model.check()?;
         Ok(model)
     }
@@ -147,8 +144,7 @@ impl ModelSpec {
     /// An encoder over so many tokens that tells so many classes apart.
     pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Bert, Error> {
         let Bert { sizes, .. } = Bert::preset(&self.preset, vocabulary, self.context, classes)?;
-        let sizes = TransformerSizes { dropout: self.dropout, ..sizes };
-        let model = Bert { sizes, types: 0, classes, pooling: self.pooling };
+        let model = Bert::new(sizes.dropout(self.dropout), classes).types(0).pooling(self.pooling);
         model.check()?;
         Ok(model)
     }
@@ -167,6 +163,11 @@ impl ModelSpec {
             (ModelKind::Encoder, _) => &["embeddings.word_embeddings.weight"],
         }
     }
+}
+
+fn pooling(section: &mut Section) -> Result<Pooling, Error> {
+    let word = section.word_or_first("pooling", &Pooling::ALL.map(|(word, _)| word))?;
+    Ok(Pooling::ALL.iter().find(|(known, _)| *known == word).map_or(Pooling::Mean, |(_, pooling)| *pooling))
 }
 
 const ALL_KEYS: [&str; 10] =

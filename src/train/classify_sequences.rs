@@ -26,7 +26,7 @@ impl ClassifySequences {
             let pairs = [
                 ("a vocabulary of", sizes.vocabulary, model.sizes.vocab),
                 ("token types:", sizes.types, model.types.max(1)),
-                ("classes:", sizes.classes, model.classes),
+                ("classes:", sizes.classes, model.head.outputs),
             ];
             if let Some((what, set, model)) = pairs.into_iter().find(|(_, set, model)| set != model) {
                 return Err(Error::Sequences { which, what, set, model });

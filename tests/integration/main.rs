@@ -74,6 +74,7 @@ mod squares;
 mod submissions;
 mod support;
 mod tame;
+mod text_models;
 mod tidy;
 mod tilings;
 mod tokenizers;

@@ -169,7 +169,7 @@ fn models() -> Vec<(String, Box<dyn Task>, &'static [Trainable])> {
         for (tied, word) in [(true, "tied"), (false, "untied")] {
             models.push((format!("decoder {word}{drops}"), decoder(tied, rate), &OF_DECODER));
         }
-        for (types, pooling) in [(2, Pooling::Mean), (0, Pooling::First)] {
+        for (types, pooling) in [(2, Pooling::Mean), (0, Pooling::Pooler)] {
             models.push((format!("encoder {types} {pooling:?}{drops}"), encoder(types, pooling, rate), &OF_ENCODER));
         }
     }

@@ -464,7 +464,7 @@ fn transformer(engine: &Engine, config: &Model, frozen: fn(&str) -> bool, micro:
 
 #[test]
 fn squares_of_transformers_make_their_norm() {
-    let kinds = [decoder(true), decoder(false), encoder(2, Pooling::Mean), encoder(0, Pooling::First)];
+    let kinds = [decoder(true), decoder(false), encoder(2, Pooling::Mean), encoder(0, Pooling::Pooler)];
     let nothing: fn(&str) -> bool = |_| false;
     let trunk: fn(&str) -> bool =
         |name| name.contains("h.0.") || name.contains("layer.0.") || name.contains("embedding");

@@ -26,7 +26,7 @@ fn model(case: &Case) -> Model {
             .norm_eps(case.json["config"]["layer_norm_eps"].as_f64().expect("a number") as f32);
     match case.text("kind") {
         "decoder" => Gpt2::new(sizes).into(),
-        _ => Bert::new(sizes, size("classes")).types(size("types")).pooling(Pooling::First).into(),
+        _ => Bert::new(sizes, size("classes")).types(size("types")).pooling(Pooling::Pooler).into(),
     }
 }
 

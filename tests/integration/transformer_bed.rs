@@ -47,14 +47,14 @@ pub(crate) fn sizes_of(model: &Model) -> &TransformerSizes {
 /// Token types and classes of an encoder; a decoder has neither.
 pub(crate) fn heads_of(model: &Model) -> [usize; 2] {
     match model {
-        Model::Bert(model) => [model.types, model.classes],
+        Model::Bert(model) => [model.types, model.head.outputs],
         _ => [0, 0],
     }
 }
 
 /// All kinds that there are.
 pub(crate) fn kinds() -> Vec<Model> {
-    let encoders = [(2, Pooling::First), (0, Pooling::First), (2, Pooling::Mean), (0, Pooling::Mean)];
+    let encoders = [(2, Pooling::Pooler), (0, Pooling::Pooler), (2, Pooling::Mean), (0, Pooling::Mean)];
     [true, false].map(decoder).into_iter().chain(encoders.map(|(types, pooling)| encoder(types, pooling))).collect()
 }
 

@@ -52,7 +52,7 @@ fn transformer_gradients_are_those_of_finite_differences() {
 
 #[test]
 fn transformer_gradients_with_dropout_are_those_of_finite_differences() {
-    for base in [decoder(true), encoder(2, Pooling::First), encoder(0, Pooling::Mean)] {
+    for base in [decoder(true), encoder(2, Pooling::Pooler), encoder(0, Pooling::Mean)] {
         check(&with(&base, |sizes| sizes.dropout = 0.25), LOSS);
     }
 }

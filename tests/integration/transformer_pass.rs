@@ -74,7 +74,7 @@ fn transformer_costs_fall_with_what_trains() {
         assert!(3 * costs[0].1 < 2 * costs[costs.len() - 1].1, "{costs:?}");
     };
     check(decoder(true), &DECODER);
-    check(encoder(2, Pooling::First), &ENCODER);
+    check(encoder(2, Pooling::Pooler), &ENCODER);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn transformer_backward_does_not_touch_what_lies_below() {
             assert!(!bed.values.contains_key(name) || trains(allowed)(name), "{phase:?} touches {label}");
         }
     };
-    check(encoder(2, Pooling::First), &["classifier"], 1, &["classifier"]);
+    check(encoder(2, Pooling::Pooler), &["classifier"], 1, &["classifier"]);
     check(encoder(0, Pooling::Mean), &["classifier"], 1, &["classifier"]);
     // The tied table stands above the norm.
     check(decoder(true), &["transformer.ln_f"], 2, &["transformer.ln_f", "transformer.wte"]);
@@ -164,7 +164,7 @@ fn train(engine: &Engine, config: &Model, seed: u32) -> (Vec<f64>, Vec<u32>) {
 
 #[test]
 fn transformer_runs_repeat_bit_by_bit_with_dropout() {
-    for base in [decoder(true), encoder(2, Pooling::First)] {
+    for base in [decoder(true), encoder(2, Pooling::Pooler)] {
         let config = with(&base, |sizes| sizes.dropout = 0.1);
         let mut losses = Vec::new();
         for engine in engines() {
@@ -294,7 +294,7 @@ fn transformer_values_that_are_kept_stay_and_change_nothing() {
     for engine in engines() {
         for (config, label) in [
             (decoder(true), "transformer.h.0.mlp.c_fc.h"),
-            (encoder(2, Pooling::First), "encoder.layer.0.attention.self.qkv"),
+            (encoder(2, Pooling::Pooler), "encoder.layer.0.attention.self.qkv"),
         ] {
             let bed = Bed::new(&engine, &config);
             let data = Data::new(&config, 2, 5);

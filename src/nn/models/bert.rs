@@ -1,10 +1,13 @@
-//! BERT: an encoder. It looks both ways past a padding mask, has norms behind each half of a block, and classes on top.
+//! BERT, and the encoders in its shape: RoBERTa and DistilBERT. An encoder looks both ways past a padding mask, has norms
+//! behind each half of a block, and a head on top.
 
+use super::head::{Head, Pooling};
 use super::sizes::check_size;
+use super::style::Style;
 use super::{Network, TransformerSizes, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
-use crate::nn::{Activation, Error};
+use crate::nn::{Activation, Error, Objective};
 use crate::params::Param;
 use crate::setters::setters;
 
@@ -14,39 +17,39 @@ use crate::setters::setters;
 pub struct Bert {
     /// Its sizes.
     pub sizes: TransformerSizes,
+    /// Which of these encoders.
+    pub style: Style,
     /// Token types, 0 for none.
     pub types: usize,
-    /// Classes of the head.
-    pub classes: usize,
+    /// The entry of the table of positions that the first token has: 2 in RoBERTa, whose padding has entry 1.
+    pub first_position: usize,
     /// What stands for a sequence.
     pub pooling: Pooling,
-}
-
-/// What stands for a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pooling {
-    /// The first token, through a dense layer and tanh, as in BERT.
-    First,
-    /// The mean over the tokens that are no padding.
-    Mean,
+    /// What stands on top.
+    pub head: Head,
 }
 
 const TOKENS: &str = "embeddings.word_embeddings.weight";
 const POSITIONS: &str = "embeddings.position_embeddings.weight";
 const TYPES: &str = "embeddings.token_type_embeddings.weight";
 
+/// The layer that ends a head.
+const CLASSIFIER: &str = "classifier";
+
 impl Bert {
     /// An encoder of these sizes, with two token types and the mean over tokens below its classes.
     pub fn new(sizes: TransformerSizes, classes: usize) -> Bert {
-        Bert { sizes, types: 2, classes, pooling: Pooling::Mean }
+        let (pooling, head) = (Pooling::Mean, Head::new(classes));
+        Bert { sizes, style: Style::Bert, types: 2, first_position: 0, pooling, head }
     }
 
     setters! {
         sizes: TransformerSizes,
+        style: Style,
         types: usize,
-        classes: usize,
+        first_position: usize,
         pooling: Pooling,
+        head: Head,
     }
 
     /// An encoder by preset, with two token types and the mean over tokens below its classes: `tiny`, `small` or `base`
@@ -55,45 +58,94 @@ impl Bert {
     /// # Errors
     /// [`Error::UnknownPreset`] naming those that there are.
     pub fn preset(preset: &str, vocab: usize, context: usize, classes: usize) -> Result<Bert, Error> {
-        let sizes = TransformerSizes::preset(preset, vocab, context, (Activation::Gelu, 1e-12))?;
-        Ok(Bert { sizes, types: 2, classes, pooling: Pooling::Mean })
+        Ok(Bert::new(TransformerSizes::preset(preset, vocab, context, (Activation::Gelu, 1e-12))?, classes))
+    }
+
+    /// Whether its head is the one that transformers' class for classification has.
+    pub(super) fn has_own_head(&self) -> bool {
+        let own = if self.style == Style::Bert { Pooling::Pooler } else { Pooling::First };
+        self.pooling == own && self.head.is_plain()
+    }
+
+    /// The dense layer between what stands for a sequence and the head, and the layer that ends it.
+    fn layers_on_top(&self) -> (Option<(&'static str, Activation)>, &'static str) {
+        match self.style {
+            _ if self.pooling == Pooling::Pooler => (Some(("pooler.dense", Activation::Tanh)), CLASSIFIER),
+            Style::Roberta if self.has_own_head() => {
+                (Some(("classifier.dense", Activation::Tanh)), "classifier.out_proj")
+            }
+            Style::DistilBert if self.has_own_head() => (Some(("pre_classifier", Activation::Relu)), CLASSIFIER),
+            _ => (None, CLASSIFIER),
+        }
+    }
+
+    /// From the rows of tokens to the outputs.
+    fn outputs(&self, graph: &mut Graph, x: Value, mask: Value) -> Value {
+        let TransformerSizes { layers, hidden, dropout, .. } = self.sizes;
+        // Streams of dropout: 0 for the embeddings, two a block, and the rest for what is on top.
+        let mut stream = 1 + 2 * layers as u32;
+        let mut pooled = match self.pooling {
+            Pooling::Mean => graph.mean_pool(x, mask),
+            Pooling::Last => graph.last_token(x, mask),
+            Pooling::First | Pooling::Pooler => graph.first_token(x),
+        };
+        let (dense, last) = self.layers_on_top();
+        if let Some((name, activation)) = dense {
+            if self.style == Style::Roberta && self.has_own_head() {
+                pooled = graph.dropout(pooled, self.head.dropout.unwrap_or(dropout), stream);
+                stream += 1;
+            }
+            let z = graph.linear(name, pooled, hidden);
+            pooled = graph.activate(name, activation, z);
+        }
+        self.head.forward(graph, pooled, (dropout, stream), last)
+    }
+
+    fn block(&self, layer: usize, name: &str) -> String {
+        format!("{}.{layer}.{name}", self.style.names().blocks)
     }
 }
 
 impl Network for Bert {
     fn check(&self) -> Result<(), Error> {
         self.sizes.check()?;
-        check_size("classes", self.classes, 1)?;
-        check_size("types", self.types, 0)
+        self.head.check()?;
+        check_size("types", self.types, 0)?;
+        if self.sizes.context.saturating_add(self.first_position) > self.sizes.positions {
+            let allowed = "at most the entries of the table of positions from the first token's on";
+            return Err(Error::BadConfig { setting: "context", value: self.sizes.context as f64, allowed });
+        }
+        Ok(())
     }
 
     fn params(&self) -> Vec<Param> {
-        let TransformerSizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
-        let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [context, hidden])];
+        let TransformerSizes { layers, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let names = self.style.names();
+        let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [positions, hidden])];
         if self.types > 0 {
             params.push(Param::new(TYPES, [self.types, hidden]));
         }
         pair(&mut params, "embeddings.LayerNorm", &[hidden]);
         for layer in 0..layers {
-            let mut add = |name, shape: &[usize]| pair(&mut params, &block(layer, name), shape);
-            add("attention.self.query", &[hidden, hidden]);
-            add("attention.self.key", &[hidden, hidden]);
-            add("attention.self.value", &[hidden, hidden]);
-            add("attention.output.dense", &[hidden, hidden]);
-            add("attention.output.LayerNorm", &[hidden]);
-            add("intermediate.dense", &[intermediate, hidden]);
-            add("output.dense", &[hidden, intermediate]);
-            add("output.LayerNorm", &[hidden]);
+            let mut add = |name, shape: &[usize]| pair(&mut params, &self.block(layer, name), shape);
+            names.projections.into_iter().for_each(|name| add(name, &[hidden, hidden]));
+            add(names.attended, &[hidden, hidden]);
+            add(names.attended_norm, &[hidden]);
+            add(names.up, &[intermediate, hidden]);
+            add(names.down, &[hidden, intermediate]);
+            add(names.norm, &[hidden]);
         }
-        if self.pooling == Pooling::First {
-            pair(&mut params, "pooler.dense", &[hidden, hidden]);
+        let (dense, last) = self.layers_on_top();
+        if let Some((name, _)) = dense {
+            pair(&mut params, name, &[hidden, hidden]);
         }
-        pair(&mut params, "classifier", &[self.classes, hidden]);
+        self.head.params(&mut params, hidden, last);
         params
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        [("pooling", format!("{:?}", self.pooling))].into_iter().chain(self.sizes.settings()).collect()
+        let pooling = [("pooling", format!("{:?}", self.pooling))];
+        pooling.into_iter().chain(self.sizes.settings()).chain(self.head.settings()).collect()
     }
 
     fn initial_of(&self, param: &Param, seed: u32, place: u32) -> Vec<f32> {
@@ -105,56 +157,49 @@ impl Network for Bert {
     }
 
     fn widest(&self) -> usize {
-        self.sizes.widest(self.classes)
+        self.sizes.widest(self.head.outputs)
+    }
+
+    fn objective(&self) -> Objective {
+        self.head.objective
     }
 
     // x = norm(x + attention(x)); x = norm(x + feed_forward(x)) (Vaswani et al. 2017, Devlin et al. 2019).
-    fn forward(&self, graph: &mut Graph) -> [Value; 2] {
-        let TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } =
-            self.sizes;
-        let length = graph.context;
+    fn forward(&self, graph: &mut Graph) -> Value {
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;
+        let (length, names) = (graph.context, self.style.names());
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
-        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, context)];
+        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, positions).from(self.first_position)];
         let types = (self.types > 0).then(|| (graph.words("types", length), Table::new(TYPES, self.types)));
         let embedded = graph.embedding(tokens, tables, types, hidden);
         let mut x = graph.layer_norm("embeddings.LayerNorm", embedded, norm_eps);
         x = graph.dropout(x, dropout, 0);
         for (layer, number) in (0..layers).zip(0..) {
-            let at = |name: &str| block(layer, name);
-            let heads = Heads { count: heads, sight: Sight::Both, dropout, stream: number };
-            let modules = ["query", "key", "value"].map(|name| at(&format!("attention.self.{name}")));
-            let qkv = graph.linear_planes(&at("attention.self.qkv"), &modules, x, hidden);
+            let at = |name: &str| self.block(layer, name);
+            let heads = Heads { count: heads, sight: Sight::Both, dropout: attention_dropout, stream: number };
+            let qkv = graph.linear_planes(&at(names.qkv), &names.projections.map(at), x, hidden);
             let attended = graph.attention(&at("attention"), qkv, mask, heads);
-            let attended = graph.linear(&at("attention.output.dense"), attended, hidden);
+            let attended = graph.linear(&at(names.attended), attended, hidden);
             let attended = graph.dropout(attended, dropout, 1 + 2 * number);
             let sum = graph.add(attended, x);
-            x = graph.layer_norm(&at("attention.output.LayerNorm"), sum, norm_eps);
-            let inner = graph.linear(&at("intermediate.dense"), x, intermediate);
-            let inner = graph.activate(&at("intermediate.dense"), activation, inner);
-            let outer = graph.linear(&at("output.dense"), inner, hidden);
+            x = graph.layer_norm(&at(names.attended_norm), sum, norm_eps);
+            let inner = graph.linear(&at(names.up), x, intermediate);
+            let inner = graph.activate(&at(names.up), activation, inner);
+            let outer = graph.linear(&at(names.down), inner, hidden);
             let outer = graph.dropout(outer, dropout, 2 + 2 * number);
             let sum = graph.add(outer, x);
-            x = graph.layer_norm(&at("output.LayerNorm"), sum, norm_eps);
+            x = graph.layer_norm(&at(names.norm), sum, norm_eps);
         }
-        let mut pooled = match self.pooling {
-            Pooling::Mean => graph.mean_pool(x, mask),
-            Pooling::First => {
-                let first = graph.first_token(x);
-                let z = graph.linear("pooler.dense", first, hidden);
-                graph.activate("pooler.dense", Activation::Tanh, z)
-            }
-        };
-        pooled = graph.dropout(pooled, dropout, 1 + 2 * layers as u32);
-        let logits = graph.linear("classifier", pooled, self.classes);
-        [logits, graph.words("labels", 1)]
+        self.outputs(graph, x, mask)
     }
 
-    /// The head that BERT was pretrained with.
     fn unused(&self) -> &'static [&'static str] {
-        &["cls."]
+        self.style.names().unused
     }
-}
 
-fn block(layer: usize, name: &str) -> String {
-    format!("encoder.layer.{layer}.{name}")
+    fn name_in_class(&self, name: &str) -> String {
+        let is_on_top = ["classifier.", "pre_classifier.", "head."].iter().any(|start| name.starts_with(start));
+        if is_on_top { name.to_owned() } else { format!("{}.{name}", self.style.names().base) }
+    }
 }

@@ -1,139 +1,230 @@
-//! Checkpoints of Hugging Face, in and out: their names, and GPT-2's weights the other way round.
+//! Where a model's parameters lie in a file of Hugging Face's: names with prefixes, old names, and Conv1D's weights, which are
+//! `[inputs, outputs]`.
 
 use super::{Model, Network};
 use crate::nn::Error;
 use crate::params::{Param, Shown};
 use safetensors::tensor::{SafeTensors, TensorView};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-/// What files put before names, or leave out.
-const PREFIXES: [&str; 2] = ["transformer.", "bert."];
+/// What files put before names, or leave out, one or several.
+const PREFIXES: [&str; 8] =
+    ["transformer.", "bert.", "roberta.", "distilbert.", "model.", "module.", "_orig_mod.", "base_model."];
 
 /// What files hold that is no parameter: masks and position numbers.
-const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", "position_ids"];
+const BUFFERS: [&str; 4] = [".attn.bias", ".attn.masked_bias", "position_ids", "token_type_ids"];
 
 /// What old files call the parts of a layer norm.
 const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")];
 
+/// Where the parameters of a model lie among the tensors of files.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Places {
+    /// For each parameter, in the model's order, its tensor; `None` where there is none.
+    pub tensors: Vec<Option<Place>>,
+    /// Tensors that are no parameter here, without masks and position numbers.
+    pub unused: Vec<String>,
+    /// Parameters that several tensors are.
+    pub twice: Vec<String>,
+}
+
+/// A tensor that is a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape as it is here, where it may be turned round.
+    pub shape: Vec<usize>,
+    /// Whether rows are columns in the file.
+    pub is_turned: bool,
+}
+
 impl Model {
-    /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's.
-    /// Names may have the prefix `bert.`, or lack `transformer.`; a layer norm's parts may be `gamma` and `beta`, as in old
-    /// files, and BERT's pretraining head is left alone. Parameters that start with one of `new` may be missing,
-    /// as a new head's are: they are missing in the result too.
+    /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share, tell
+    /// nothing; a layer norm's parts may be `gamma` and `beta`, as in old files.
+    pub fn places(&self, tensors: &[Param]) -> Places {
+        let params = self.params();
+        let bare_params: HashMap<String, usize> =
+            params.iter().enumerate().map(|(place, param)| (bare(&param.name), place)).collect();
+        let shared = shared_prefix(tensors).filter(|shared| !params.iter().any(|param| param.name.starts_with(shared)));
+        let turns = self.is_turned_in(tensors);
+        let mut places = Places { tensors: vec![None; params.len()], unused: Vec::new(), twice: Vec::new() };
+        for tensor in tensors {
+            let name = shared.and_then(|shared| tensor.name.strip_prefix(shared)).unwrap_or(&tensor.name);
+            let Some(place) = bare_params.get(&bare(name)).copied() else {
+                if !self.is_buffer_or_alias(name) {
+                    places.unused.push(tensor.name.clone());
+                }
+                continue;
+            };
+            if places.tensors[place].is_some() {
+                places.twice.push(params[place].name.clone());
+                continue;
+            }
+            let is_turned = turns && self.is_transposed(&params[place].name);
+            let mut shape = tensor.shape.clone();
+            if is_turned {
+                shape.reverse();
+            }
+            places.tensors[place] = Some(Place { name: tensor.name.clone(), shape, is_turned });
+        }
+        places
+    }
+
+    /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's. See
+    /// [`places`](Model::places) for the names that it may have; the head that a family was pretrained with is left alone.
+    /// Parameters that start with one of `new` may be missing, as a new head's are: they are missing in the result too.
     ///
     /// # Errors
     /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, there twice, or not this model's.
     pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
-        let tensors = SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))?;
-        let params = self.params();
-        let (mut wrong, mut seen) = (Vec::new(), HashSet::new());
-        let mut found: BTreeMap<String, (TensorView<'_>, &Param)> = BTreeMap::new();
-        for (name, view) in tensors.tensors() {
-            match params.iter().find(|param| same_name(&param.name, &name)) {
-                Some(param) if !seen.insert(&param.name) => wrong.push(format!("{} is there twice", param.name)),
-                Some(param) => match self.misfit(param, self.file_shape(param), &view) {
+        let file = read(file)?;
+        let (params, tensors) = (self.params(), shapes(&file));
+        let Places { tensors, unused, twice } = self.places(&tensors);
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let strange = unused.iter().filter(|name| !self.is_of_pretraining(name));
+        wrong.extend(strange.map(|name| format!("{} is no parameter of this model", Shown(name))));
+        let mut found = Vec::new();
+        for (param, place) in params.iter().zip(tensors) {
+            match place {
+                Some(place) => match misfit(param, &place) {
                     Some(misfit) => wrong.push(misfit),
-                    None => _ = found.insert(param.name.clone(), (view, param)),
+                    None => found.push((param.name.clone(), view(&file, &place.name)?, place.is_turned)),
                 },
-                None if self.is_known(&name) => {}
-                None => wrong.push(format!("{} is no parameter of this model", Shown(&name))),
+                None if new.iter().any(|start| param.name.starts_with(start)) => {}
+                None => wrong.push(format!("{} is missing", param.name)),
             }
         }
-        let is_new = |param: &Param| new.iter().any(|start| param.name.starts_with(start));
-        let missing = params.iter().filter(|param| !seen.contains(&param.name) && !is_new(param));
-        wrong.extend(missing.map(|param| format!("{} is missing", param.name)));
-        if !wrong.is_empty() {
-            wrong.sort();
-            return Err(Error::BadCheckpoint(wrong));
+        if wrong.is_empty() {
+            return written(&found);
         }
-        self.turned(
-            &found.into_iter().map(|(name, (view, param))| (name, view, param.shape.clone())).collect::<Vec<_>>(),
-        )
+        wrong.sort();
+        Err(Error::BadCheckpoint(wrong))
     }
 
-    /// A file as Hugging Face's classes read it, from one with the names and shapes of here.
+    /// A file as Hugging Face's class for this model reads it, from one with the names and shapes of here.
     ///
     /// # Errors
     /// [`Error::BadCheckpoint`] listing all that is missing or mis-shaped.
     pub fn to_hugging_face(&self, file: &[u8]) -> Result<Vec<u8>, Error> {
-        let tensors = SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))?;
+        let file = read(file)?;
         let (mut all, mut wrong) = (Vec::new(), Vec::new());
         for param in self.params() {
-            match tensors.tensor(&param.name) {
-                Err(_) => wrong.push(format!("{} is missing", param.name)),
-                Ok(view) => match self.misfit(&param, param.shape.clone(), &view) {
-                    Some(misfit) => wrong.push(misfit),
-                    None => all.push((param.name.clone(), view, self.file_shape(&param))),
-                },
+            let Ok(view) = file.tensor(&param.name) else {
+                wrong.push(format!("{} is missing", param.name));
+                continue;
+            };
+            let place = Place { name: param.name.clone(), shape: view.shape().to_vec(), is_turned: false };
+            match misfit(&param, &place) {
+                Some(misfit) => wrong.push(misfit),
+                None => all.push((self.name_in_class(&param.name), view, self.is_transposed(&param.name))),
             }
         }
-        if wrong.is_empty() { self.turned(&all) } else { Err(Error::BadCheckpoint(wrong)) }
+        if wrong.is_empty() { written(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
-    /// The shape that Hugging Face's files give a parameter.
-    fn file_shape(&self, param: &Param) -> Vec<usize> {
-        match self.is_transposed(&param.name) {
-            true => param.shape.iter().rev().copied().collect(),
-            false => param.shape.clone(),
-        }
-    }
-
-    /// Why a tensor of a file does not fit. Of a table, the vocabulary or the context is named.
-    fn misfit(&self, param: &Param, expected: Vec<usize>, view: &TensorView<'_>) -> Option<String> {
-        let (name, found) = (&param.name, view.shape());
-        if found == expected {
-            return None;
-        }
-        let tables = [("wte.", "vocabulary"), ("word_embeddings.", "vocabulary"), ("lm_head.", "vocabulary")];
-        let mut tables = tables.into_iter().chain([("wpe.", "context"), ("position_embeddings.", "context")]);
-        let named = match (tables.find(|(part, _)| name.contains(part)), found, &expected[..]) {
-            (Some((_, what)), &[theirs, found_width], &[ours, width]) if found_width == width => {
-                format!(": the file's {what} is {theirs}, the model's {ours}")
-            }
-            _ => String::new(),
-        };
-        Some(format!("{name} is of shape {found:?}, not {expected:?}{named}"))
-    }
-
-    /// Whether a file may hold this although it is no parameter here.
-    fn is_known(&self, name: &str) -> bool {
-        let of_pretraining = self.unused().iter().any(|start| name.starts_with(start));
-        let is_alias = || self.tied().iter().any(|(alias, _)| alias == name);
-        of_pretraining || BUFFERS.iter().any(|end| name.ends_with(end)) || is_alias()
-    }
-
-    /// Tensors in these shapes, the weights of Conv1D turned round.
-    fn turned(&self, tensors: &[(String, TensorView<'_>, Vec<usize>)]) -> Result<Vec<u8>, Error> {
-        let bad = |error: safetensors::SafeTensorError| Error::BadCheckpoint(vec![error.to_string()]);
-        let data: Vec<Vec<u8>> = tensors
-            .iter()
-            .map(|(name, view, _)| match (self.is_transposed(name), view.shape()) {
-                (true, &[rows, columns]) => transposed(view.data(), rows, columns),
-                _ => view.data().to_vec(),
+    /// Whether Conv1D's weights lie in these tensors as Hugging Face writes them: those that are no squares tell.
+    fn is_turned_in(&self, tensors: &[Param]) -> bool {
+        let params: HashMap<String, Param> =
+            self.params().into_iter().map(|param| (bare(&param.name), param)).collect();
+        tensors.iter().any(|tensor| {
+            let param = params.get(&bare(&tensor.name)).filter(|param| self.is_transposed(&param.name));
+            param.is_some_and(|param| match (&param.shape[..], &tensor.shape[..]) {
+                ([outputs, inputs], [rows, columns]) => outputs != inputs && (rows, columns) == (inputs, outputs),
+                _ => false,
             })
-            .collect();
-        let mut views = Vec::with_capacity(tensors.len());
-        for ((name, view, shape), data) in tensors.iter().zip(&data) {
-            views.push((name.as_str(), TensorView::new(view.dtype(), shape.clone(), data).map_err(bad)?));
-        }
-        safetensors::serialize(views, None).map_err(bad)
+        })
     }
+
+    /// Whether a file may hold this although it is no parameter here: masks, numbers of positions, a tied layer.
+    fn is_buffer_or_alias(&self, name: &str) -> bool {
+        let is_alias = |(alias, _): &(String, String)| bare(alias) == bare(name);
+        BUFFERS.iter().any(|end| name.ends_with(end)) || self.tied().iter().any(is_alias)
+    }
+
+    /// Whether it belongs to what the family was pretrained with.
+    fn is_of_pretraining(&self, name: &str) -> bool {
+        self.unused().iter().any(|start| bare(name).starts_with(&bare(start)))
+    }
+}
+
+/// Why a tensor does not fit. Of a table, the vocabulary or the positions are named.
+pub(crate) fn misfit(param: &Param, place: &Place) -> Option<String> {
+    let (name, expected, found) = (&param.name, &param.shape, &place.shape);
+    if found == expected {
+        return None;
+    }
+    let tables = [("wte.", "vocabulary"), ("word_embeddings.", "vocabulary"), ("lm_head.", "vocabulary")];
+    let mut tables = tables.into_iter().chain([("wpe.", "context"), ("position_embeddings.", "context")]);
+    let named = match (tables.find(|(part, _)| name.contains(part)), &found[..], &expected[..]) {
+        (Some((_, what)), &[theirs, found_width], &[ours, width]) if found_width == width => {
+            format!(": the file's {what} is {theirs}, the model's {ours}")
+        }
+        _ => String::new(),
+    };
+    let (found, expected) = match place.is_turned {
+        true => (found.iter().rev().copied().collect(), expected.iter().rev().copied().collect()),
+        false => (found.clone(), expected.clone()),
+    };
+    Some(format!("{name} is of shape {found:?}, not {expected:?}{named}"))
+}
+
+/// The prefix up to a dot that all names have.
+fn shared_prefix(tensors: &[Param]) -> Option<&str> {
+    let first = tensors.first()?.name.as_str();
+    let dots = first.match_indices('.').map(|(at, _)| &first[..=at]);
+    dots.take_while(|prefix| tensors.iter().all(|tensor| tensor.name.starts_with(prefix))).last()
+}
+
+/// A name without prefixes, and with today's words for the parts of a norm.
+fn bare(name: &str) -> String {
+    let mut name = name;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        name = rest;
+    }
+    let old = OLD_NAMES.iter().find_map(|(old, new)| Some(format!("{}{new}", name.strip_suffix(old)?)));
+    old.unwrap_or_else(|| name.to_owned())
+}
+
+fn read(file: &[u8]) -> Result<SafeTensors<'_>, Error> {
+    SafeTensors::deserialize(file).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))
+}
+
+fn view<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, Error> {
+    file.tensor(name).map_err(|error| Error::BadCheckpoint(vec![error.to_string()]))
+}
+
+/// Names and shapes of a file's tensors, by name.
+fn shapes(file: &SafeTensors<'_>) -> Vec<Param> {
+    let shapes: BTreeMap<String, Vec<usize>> =
+        file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect();
+    shapes.into_iter().map(|(name, shape)| Param::new(name, shape)).collect()
+}
+
+/// A file of these tensors by these names, some turned round.
+pub(super) fn written(tensors: &[(String, TensorView<'_>, bool)]) -> Result<Vec<u8>, Error> {
+    let bad = |error: safetensors::SafeTensorError| Error::BadCheckpoint(vec![error.to_string()]);
+    let data: Vec<(Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(_, view, turn)| match (turn, view.shape()) {
+            (true, &[rows, columns]) => (vec![columns, rows], transposed(view.data(), rows, columns)),
+            (_, shape) => (shape.to_vec(), view.data().to_vec()),
+        })
+        .collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for ((name, view, _), (shape, data)) in tensors.iter().zip(&data) {
+        views.push((name.as_str(), TensorView::new(view.dtype(), shape.clone(), data).map_err(bad)?));
+    }
+    // Without it transformers refuses a file.
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(format)).map_err(bad)
 }
 
 /// A matrix's elements, whatever their size, column by column.
-fn transposed(data: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+pub(crate) fn transposed<T: Copy>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
     let size = data.len() / (rows * columns).max(1);
     let element = |row: usize, column: usize| &data[(row * columns + column) * size..][..size];
     (0..columns).flat_map(|column| (0..rows).flat_map(move |row| element(row, column).iter().copied())).collect()
-}
-
-/// Whether a file's name is this parameter's, but for a prefix and what a layer norm's parts were called once.
-fn same_name(param: &str, file: &str) -> bool {
-    let bare = |name: &str| {
-        let start = PREFIXES.iter().find(|prefix| name.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
-        let name = &name[start..];
-        let old = OLD_NAMES.iter().find_map(|(old, new)| Some(format!("{}{new}", name.strip_suffix(old)?)));
-        old.unwrap_or_else(|| name.to_owned())
-    };
-    bare(param) == bare(file)
 }

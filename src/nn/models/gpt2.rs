@@ -1,9 +1,10 @@
-//! GPT-2: a decoder. Causal, norms before each half of a block, a vocabulary on top.
+//! GPT-2: a decoder. Causal, norms before each half of a block, and a vocabulary on top, or a head on one token.
 
+use super::head::{Head, Pooling};
 use super::{Network, TransformerSizes, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
-use crate::nn::{Activation, Error};
+use crate::nn::{Activation, Error, Objective};
 use crate::params::Param;
 use crate::setters::setters;
 
@@ -15,21 +16,28 @@ pub struct Gpt2 {
     pub sizes: TransformerSizes,
     /// Whether the output layer is the token table.
     pub tied: bool,
+    /// What stands for a sequence, and what stands on it; `None`: the next token is what is asked for.
+    pub head: Option<(Pooling, Head)>,
 }
 
 const TOKENS: &str = "transformer.wte.weight";
 const POSITIONS: &str = "transformer.wpe.weight";
-const HEAD: &str = "lm_head.weight";
+const VOCABULARY: &str = "lm_head.weight";
+
+/// The layer that ends a head as transformers has it, without a bias; and any other.
+const SCORE: &str = "score.weight";
+const CLASSIFIER: &str = "classifier";
 
 impl Gpt2 {
     /// A decoder of these sizes, tied.
     pub fn new(sizes: TransformerSizes) -> Gpt2 {
-        Gpt2 { sizes, tied: true }
+        Gpt2 { sizes, tied: true, head: None }
     }
 
     setters! {
         sizes: TransformerSizes,
         tied: bool,
+        head: Option<(Pooling, Head)>,
     }
 
     /// A decoder by preset: `tiny`, `small` or `base` (GPT-2's sizes), tied, without dropout.
@@ -37,19 +45,32 @@ impl Gpt2 {
     /// # Errors
     /// [`Error::UnknownPreset`] naming those that there are.
     pub fn preset(preset: &str, vocab: usize, context: usize) -> Result<Gpt2, Error> {
-        let sizes = TransformerSizes::preset(preset, vocab, context, (Activation::GeluNew, 1e-5))?;
-        Ok(Gpt2 { sizes, tied: true })
+        Ok(Gpt2::new(TransformerSizes::preset(preset, vocab, context, (Activation::GeluNew, 1e-5))?))
+    }
+
+    /// Whether its head is the one that transformers' class for classification has.
+    pub(super) fn has_own_head(&self) -> bool {
+        self.head.as_ref().is_none_or(|(pooling, head)| *pooling == Pooling::Last && head.is_plain())
     }
 }
 
 impl Network for Gpt2 {
     fn check(&self) -> Result<(), Error> {
-        self.sizes.check()
+        self.sizes.check()?;
+        match &self.head {
+            Some((Pooling::Pooler, _)) => {
+                let (value, allowed) =
+                    (Pooling::Pooler.word().to_owned(), "mean, first or last: a decoder has no pooler");
+                Err(Error::BadSetting { setting: "pooling", value, allowed: allowed.to_owned() })
+            }
+            Some((_, head)) => head.check(),
+            None => Ok(()),
+        }
     }
 
     fn params(&self) -> Vec<Param> {
-        let TransformerSizes { layers, hidden, intermediate, vocab, context, .. } = self.sizes;
-        let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [context, hidden])];
+        let TransformerSizes { layers, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let mut params = vec![Param::new(TOKENS, [vocab, hidden]), Param::new(POSITIONS, [positions, hidden])];
         for layer in 0..layers {
             let mut add = |name, shape: &[usize]| pair(&mut params, &block(layer, name), shape);
             add("ln_1", &[hidden]);
@@ -60,18 +81,28 @@ impl Network for Gpt2 {
             add("mlp.c_proj", &[hidden, intermediate]);
         }
         pair(&mut params, "transformer.ln_f", &[hidden]);
-        if !self.tied {
-            params.push(Param::new(HEAD, [vocab, hidden]));
+        match &self.head {
+            Some((_, head)) if self.has_own_head() => params.push(Param::new(SCORE, [head.outputs, hidden])),
+            Some((_, head)) => head.params(&mut params, hidden, CLASSIFIER),
+            None if !self.tied => params.push(Param::new(VOCABULARY, [vocab, hidden])),
+            None => {}
         }
         params
     }
 
     fn tied(&self) -> Vec<(String, String)> {
-        if self.tied { vec![(HEAD.to_owned(), TOKENS.to_owned())] } else { Vec::new() }
+        match self.tied && self.head.is_none() {
+            true => vec![(VOCABULARY.to_owned(), TOKENS.to_owned())],
+            false => Vec::new(),
+        }
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        [("tied", self.tied.to_string())].into_iter().chain(self.sizes.settings()).collect()
+        let of_head = match &self.head {
+            Some((pooling, head)) => [vec![("pooling", format!("{pooling:?}"))], head.settings()].concat(),
+            None => vec![("tied", self.tied.to_string())],
+        };
+        of_head.into_iter().chain(self.sizes.settings()).collect()
     }
 
     /// What ends in the residual stream has a deviation smaller by √(2 · layers) (Radford et al. 2019).
@@ -86,21 +117,25 @@ impl Network for Gpt2 {
     }
 
     fn widest(&self) -> usize {
-        self.sizes.widest(self.sizes.vocab)
+        self.sizes.widest(self.head.as_ref().map_or(self.sizes.vocab, |(_, head)| head.outputs))
+    }
+
+    fn objective(&self) -> Objective {
+        self.head.as_ref().map_or(Objective::Classes, |(_, head)| head.objective)
     }
 
     // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
-    fn forward(&self, graph: &mut Graph) -> [Value; 2] {
-        let TransformerSizes { layers, heads, hidden, intermediate, vocab, context, activation, norm_eps, dropout } =
-            self.sizes;
+    fn forward(&self, graph: &mut Graph) -> Value {
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;
         let length = graph.context;
         let (tokens, mask) = (graph.words("tokens", length), graph.words("mask", length));
-        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, context)];
+        let tables = [Table::new(TOKENS, vocab), Table::new(POSITIONS, positions)];
         let mut x = graph.embedding(tokens, tables, None, hidden);
         x = graph.dropout(x, dropout, 0);
         for (layer, number) in (0..layers).zip(0..) {
             let at = |name| block(layer, name);
-            let heads = Heads { count: heads, sight: Sight::Causal, dropout, stream: number };
+            let heads = Heads { count: heads, sight: Sight::Causal, dropout: attention_dropout, stream: number };
             let normed = graph.layer_norm(&at("ln_1"), x, norm_eps);
             let qkv = graph.linear(&at("attn.c_attn"), normed, 3 * hidden);
             let attended = graph.attention(&at("attn"), qkv, mask, heads);
@@ -115,8 +150,22 @@ impl Network for Gpt2 {
             x = graph.add(outer, x);
         }
         let normed = graph.layer_norm("transformer.ln_f", x, norm_eps);
-        let logits = graph.product("logits", if self.tied { TOKENS } else { HEAD }, normed, vocab);
-        [logits, graph.words("labels", length)]
+        let Some((pooling, head)) = &self.head else {
+            return graph.product("logits", if self.tied { TOKENS } else { VOCABULARY }, normed, vocab);
+        };
+        let pooled = match pooling {
+            Pooling::Mean => graph.mean_pool(normed, mask),
+            Pooling::First | Pooling::Pooler => graph.first_token(normed),
+            Pooling::Last => graph.last_token(normed, mask),
+        };
+        match self.has_own_head() {
+            true => graph.product("logits", SCORE, pooled, head.outputs),
+            false => head.forward(graph, pooled, (dropout, 1 + 2 * layers as u32), CLASSIFIER),
+        }
+    }
+
+    fn unused(&self) -> &'static [&'static str] {
+        if self.head.is_some() { &[VOCABULARY] } else { &[SCORE] }
     }
 
     /// GPT-2's blocks are made of Conv1D.

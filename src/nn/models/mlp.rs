@@ -79,7 +79,7 @@ impl Network for Mlp {
         self.sizes.iter().max().map_or(0, |widest| widest.next_multiple_of(4))
     }
 
-    fn forward(&self, graph: &mut Graph) -> [Value; 2] {
+    fn forward(&self, graph: &mut Graph) -> Value {
         let mut x = graph.rows("rows", 1, self.inputs());
         for (layer, outputs) in self.sizes[1..].iter().enumerate() {
             let module = format!("layers.{layer}");
@@ -88,6 +88,6 @@ impl Network for Mlp {
                 x = graph.activate(&module, self.activation, x);
             }
         }
-        [x, graph.words("labels", 1)]
+        x
     }
 }

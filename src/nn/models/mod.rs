@@ -3,16 +3,24 @@
 mod bert;
 mod files;
 mod gpt2;
+mod head;
 mod mlp;
+mod pretrained;
 mod sizes;
+mod style;
 
-pub use bert::{Bert, Pooling};
+pub use bert::Bert;
+pub use files::{Place, Places};
+pub(crate) use files::{misfit, transposed};
 pub use gpt2::Gpt2;
+pub use head::{Head, Pooling};
 pub use mlp::Mlp;
+pub use pretrained::{Pretrained, PretrainedKind};
 pub use sizes::TransformerSizes;
+pub use style::Style;
 
-use super::Error;
 use super::graph::{Graph, Pass, Value};
+use super::{Error, Objective};
 use crate::engine::Engine;
 use crate::params::Param;
 
@@ -44,8 +52,13 @@ pub trait Network {
     /// Numbers of a row where an activation is widest.
     fn widest(&self) -> usize;
 
-    /// The network: from the batch to the logits, and their labels.
-    fn forward(&self, graph: &mut Graph) -> [Value; 2];
+    /// What its outputs mean, and so its loss.
+    fn objective(&self) -> Objective {
+        Objective::Classes
+    }
+
+    /// The network: from the batch to the logits.
+    fn forward(&self, graph: &mut Graph) -> Value;
 
     /// Whether Hugging Face's files hold this parameter as `[inputs, outputs]`.
     fn is_transposed(&self, _name: &str) -> bool {
@@ -55,6 +68,11 @@ pub trait Network {
     /// What the names start with that files of this family hold and no model here has: the head of its pretraining.
     fn unused(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What a parameter is called in Hugging Face's class for this model, where the trunk has a prefix: `bert.`
+    fn name_in_class(&self, name: &str) -> String {
+        name.to_owned()
     }
 
     /// Initial values of each parameter, from a seed.
@@ -74,7 +92,8 @@ pub trait Network {
         self.check()?;
         check_batch(examples, context, [self.context(), self.widest()])?;
         let mut graph = Graph::new(examples, context, trains);
-        let [logits, labels] = self.forward(&mut graph);
+        let logits = self.forward(&mut graph);
+        let labels = graph.words("labels", graph.form(logits).rows());
         graph.softmax_cross_entropy(logits, labels);
         Ok((graph, logits))
     }
@@ -128,9 +147,11 @@ macro_rules! families {
             initial_of(param: &Param, seed: u32, place: u32) -> Vec<f32>;
             context() -> usize;
             widest() -> usize;
-            forward(graph: &mut Graph) -> [Value; 2];
+            objective() -> Objective;
+            forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
             unused() -> &'static [&'static str];
+            name_in_class(name: &str) -> String;
         );
     };
     (@each $names:tt $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {

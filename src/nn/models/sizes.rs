@@ -20,12 +20,16 @@ pub struct TransformerSizes {
     pub vocab: usize,
     /// Longest sequence.
     pub context: usize,
+    /// Entries of the table of positions: as many as the context, or more where a pretrained table is longer.
+    pub positions: usize,
     /// The feed-forward activation.
     pub activation: Activation,
     /// Added to the variance of a layer norm.
     pub norm_eps: f32,
     /// Share of activations that dropout zeroes in training; 0 for none.
     pub dropout: f32,
+    /// The same of attention's weights.
+    pub attention_dropout: f32,
 }
 
 /// TransformerSizes of the presets: layers, heads, hidden.
@@ -45,9 +49,11 @@ impl TransformerSizes {
             intermediate: hidden.saturating_mul(4),
             vocab,
             context,
+            positions: context,
             activation: Activation::Gelu,
             norm_eps: 1e-5,
             dropout: 0.0,
+            attention_dropout: 0.0,
         }
     }
 
@@ -57,10 +63,22 @@ impl TransformerSizes {
         hidden: usize,
         intermediate: usize,
         vocab: usize,
-        context: usize,
+        positions: usize,
         activation: Activation,
         norm_eps: f32,
-        dropout: f32,
+        attention_dropout: f32,
+    }
+
+    /// The same for sequences of so many tokens, and as many positions.
+    #[must_use]
+    pub fn context(self, context: usize) -> TransformerSizes {
+        TransformerSizes { context, positions: context, ..self }
+    }
+
+    /// The same with this share of dropout, of attention's weights too.
+    #[must_use]
+    pub fn dropout(self, dropout: f32) -> TransformerSizes {
+        TransformerSizes { dropout, attention_dropout: dropout, ..self }
     }
 
     /// TransformerSizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
@@ -87,6 +105,7 @@ impl TransformerSizes {
             ("intermediate", self.intermediate),
             ("vocab", self.vocab),
             ("context", self.context),
+            ("positions", self.positions),
         ];
         sizes.into_iter().try_for_each(|(setting, value)| check_size(setting, value, 1))?;
         let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
@@ -99,21 +118,29 @@ impl TransformerSizes {
         if !self.norm_eps.is_finite() || self.norm_eps < 0.0 {
             return bad("norm_eps", f64::from(self.norm_eps), "finite and at least 0");
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return bad("dropout", f64::from(self.dropout), "in [0, 1)");
+        if self.context > self.positions {
+            return bad("context", self.context as f64, "at most the entries of the table of positions");
         }
-        Ok(())
+        let shares = [("dropout", self.dropout), ("attention_dropout", self.attention_dropout)];
+        match shares.into_iter().find(|(_, share)| !(0.0..1.0).contains(share)) {
+            Some((setting, share)) => bad(setting, f64::from(share), "in [0, 1)"),
+            None => Ok(()),
+        }
     }
 
     /// What a pass computes beside the shapes of its parameters.
-    pub(super) fn settings(&self) -> [(&'static str, String); 5] {
-        [
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
             ("heads", self.heads.to_string()),
             ("context", self.context.to_string()),
             ("activation", format!("{:?}", self.activation)),
             ("dropout", self.dropout.to_string()),
             ("norm_eps", self.norm_eps.to_string()),
-        ]
+        ];
+        if self.attention_dropout != self.dropout {
+            settings.push(("attention_dropout", self.attention_dropout.to_string()));
+        }
+        settings
     }
 
     /// Numbers of a token where an activation is widest, with so many logits on top.
