@@ -38,6 +38,7 @@ mod schedule;
 mod signals;
 mod tensorboard;
 mod thinned;
+mod tokenizing;
 mod train;
 mod verdict;
 

@@ -3,6 +3,7 @@
 use super::batch;
 use super::say::{caution, say};
 use super::says::Says;
+use super::tokenizing::Tokenizing;
 use gradus::engine::Engine;
 use gradus::run::{BatchRows, Material, RunFile};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
@@ -21,10 +22,9 @@ impl Ready {
     /// Reads what the file names, and finds the batch size where it is to be found; in a folder that a run goes on in, what
     /// that run began with. Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
-        let material = match goes_on_in {
-            Some(folder) => Material::of_run(&run, folder)?,
-            None => Material::read(&run)?,
-        };
+        let bar = Tokenizing::new(says);
+        let material = Material::read_telling(&run, goes_on_in, &|done, all| bar.show(done, all))?;
+        drop(bar);
         // What a run that goes on was begun with has been told then.
         let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
         for warning in of_file.iter().chain(&material.warnings) {

@@ -9,6 +9,7 @@ use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::optim::Stats;
 use gradus::params::shown_path;
+use gradus::run::{Material, TOKENIZER};
 use gradus::schedule::{Reason, WsdAt};
 use gradus::train::{
     Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
@@ -30,7 +31,7 @@ const MODEL: &str = "model.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
-const OTHERS: [&str; 3] = ["report.html", "schedule.yaml", INPUTS];
+const OTHERS: [&str; 4] = ["report.html", "schedule.yaml", INPUTS, TOKENIZER];
 
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";
@@ -324,10 +325,13 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
     Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
-/// Says what run stands in a folder: its file, then how its data becomes numbers.
-pub(super) fn write_run(path: &Path, run: &str, inputs: &str) -> anyhow::Result<()> {
+/// Says what run stands in a folder: its file, then how its data becomes numbers, a tokenizer's file first.
+pub(super) fn write_run(path: &Path, run: &str, material: &Material) -> anyhow::Result<()> {
     files::replace(&path.join(RUN), run.as_bytes())?;
-    Ok(files::replace(&path.join(INPUTS), inputs.as_bytes())?)
+    if let Some(tokenizer) = material.tokenizer.as_ref().filter(|_| material.inputs.tokenizer_crc32.is_some()) {
+        files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
+    }
+    Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
 
 /// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards

@@ -144,7 +144,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     if holds {
         overwrite(&folder, &resolved)?;
     }
-    write_run(&folder, &resolved, &ready.material.inputs.to_json())?;
+    write_run(&folder, &resolved, &ready.material)?;
     let out = RunFolder::begin(locked, &mut trainer, every_steps)?;
     Ok(Some(SetUp { engine, ready, trainer, checked, out, folder }))
 }
@@ -183,7 +183,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
         caution!("{remark}");
         out.remarks.push(remark);
     }
-    write_run(folder, &ready.resolved(&trainer)?, &ready.material.inputs.to_json())?;
+    write_run(folder, &ready.resolved(&trainer)?, &ready.material)?;
     Ok(SetUp { engine, ready, trainer, checked, out, folder: folder.to_owned() })
 }
 

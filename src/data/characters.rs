@@ -1,6 +1,6 @@
 //! Characters as tokens of a model.
 
-use super::tokenizer::longest_first;
+use super::encoded::longest_first;
 use super::{Encoded, TextInput, UnknownCharacters, Vocabulary};
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(super) struct Characters {
 }
 
 /// What stands between two texts, where the vocabulary has it.
-pub(super) const BETWEEN: char = '\n';
+pub(crate) const BETWEEN: char = '\n';
 
 impl Characters {
     pub(super) fn encode(&self, TextInput { text, pair, line }: TextInput<'_>, context: usize) -> Encoded {

@@ -10,6 +10,7 @@ mod characters;
 #[cfg(feature = "tokenizers")]
 mod cuts;
 mod embedded;
+mod encoded;
 mod encoding;
 mod error;
 mod sequences;
@@ -25,9 +26,11 @@ mod vocabulary;
 
 pub use all_cores::Told;
 pub use batches::BatchSize;
+pub(crate) use characters::BETWEEN;
 pub use embedded::{EMBEDDED, Embedded};
 #[cfg(feature = "demo")]
 pub use embedded::{digits, glosses, kjv};
+pub use encoded::{Encoded, TextInput};
 pub(crate) use encoding::{NotText, decoded};
 pub use error::Error;
 pub use sequences::{Columns, Sequence, SequenceSizes, Sequences};
@@ -35,6 +38,6 @@ pub use set::DataSet;
 pub(crate) use split::{split, stratified};
 pub use stream::TokenStream;
 pub use text::Text;
-pub use tokenizer::{Encoded, TextInput, Tokenizer};
+pub use tokenizer::Tokenizer;
 pub use unknown::UnknownCharacters;
 pub use vocabulary::Vocabulary;

@@ -7,66 +7,58 @@ use crate::params::Shown;
 use std::path::{Path, PathBuf};
 
 /// An example, and the line of its file.
-pub(super) struct Example<T> {
+pub(super) struct Example<T, L> {
     pub(super) line: u64,
     pub(super) input: T,
-    pub(super) label: String,
+    pub(super) label: L,
+}
+
+impl<T, L> Example<T, L> {
+    /// With another label.
+    pub(super) fn labelled<M>(self, label: impl FnOnce(L) -> M) -> Example<T, M> {
+        Example { line: self.line, input: self.input, label: label(self.label) }
+    }
 }
 
 /// The examples of a file, and the rows that are none.
-pub(super) struct Examples<T> {
+pub(super) struct Examples<T, L> {
     pub(super) path: PathBuf,
-    pub(super) rows: Vec<Example<T>>,
+    pub(super) rows: Vec<Example<T, L>>,
     pub(super) bad: BadRows,
     /// How labels are written in the file.
     pub(super) form: fn(&str) -> String,
 }
 
-impl<T> Examples<T> {
-    fn of(table: Table, label: &str, input: impl Fn(&Table, &Row) -> Result<T, String>) -> Result<Self, Error> {
-        let label = table.column(label)?;
+impl<T, L> Examples<T, L> {
+    pub(super) fn of(
+        table: Table,
+        input: impl Fn(&Table, &Row) -> Result<T, String>,
+        label: impl Fn(&Table, &Row) -> Result<L, String>,
+    ) -> Self {
         let mut bad = BadRows::default();
         let mut rows = Vec::with_capacity(table.rows.len());
         for row in &table.rows {
-            let label = table.cell(row, label).and_then(|label| match label {
-                "" => Err("the label is empty".to_owned()),
-                label => Ok(label.to_owned()),
-            });
-            match input(&table, row).and_then(|input| Ok(Example { line: row.line, input, label: label? })) {
+            match input(&table, row).and_then(|input| Ok(Example { line: row.line, input, label: label(&table, row)? }))
+            {
                 Ok(example) => rows.push(example),
                 Err(reason) => bad.add(row.line, reason),
             }
         }
         bad.extend(table.bad);
-        Ok(Examples { path: table.path, rows, bad, form: table.form })
+        Examples { path: table.path, rows, bad, form: table.form }
     }
 
     /// Without the examples that something is wrong with.
-    pub(super) fn keep(&mut self, wrong: impl Fn(&Example<T>) -> Option<String>) {
+    pub(super) fn keep(&mut self, wrong: impl Fn(&Example<T, L>) -> Option<String>) {
         let bad = &mut self.bad;
         self.rows.retain(|row| wrong(row).map(|reason| bad.add(row.line, reason)).is_none());
     }
 
     /// The examples, and a warning where rows were left out.
-    pub(super) fn judged(self, skips: bool) -> Result<(Vec<Example<T>>, Option<String>), Error> {
+    pub(super) fn judged(self, skips: bool) -> Result<(Vec<Example<T, L>>, Option<String>), Error> {
         let warning = self.bad.judged(&self.path, self.rows.len(), skips)?;
         Ok((self.rows, warning))
     }
-}
-
-/// Texts with their labels.
-pub(super) fn texts(path: &Path, text: &str, label: &str) -> Result<Examples<String>, Error> {
-    let table = Table::read(path, label)?;
-    let text = table.column(text)?;
-    Examples::of(table, label, |table, row| match table.cell(row, text)? {
-        words if words.chars().all(is_unseen) => Err("the text is empty".to_owned()),
-        words => Ok(words.to_owned()),
-    })
-}
-
-/// Blanks, and characters without any width that pages and word processors leave behind.
-fn is_unseen(character: char) -> bool {
-    character.is_whitespace() || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 /// Rows of finite numbers with their labels: those of these columns, or of all but the label's.
@@ -74,26 +66,40 @@ pub(super) fn numbers(
     path: &Path,
     label: &str,
     features: &[String],
-) -> Result<(Vec<String>, Examples<Vec<f64>>), Error> {
-    let table = Table::read(path, label)?;
+) -> Result<(Vec<String>, Examples<Vec<f64>, String>), Error> {
+    let table = Table::read(path, Some(label))?;
     let places = match features {
         [] => all_but(&table, label)?,
         named => table.columns(named)?,
     };
     let names = places.iter().map(|place| table.columns[*place].clone()).collect();
-    let number = |table: &Table, row: &Row, place: usize| {
-        let cell = table.cell(row, place)?;
-        let name = Shown(&table.columns[place]);
-        match cell.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            _ if cell.is_empty() => Err(format!("{name} is empty")),
-            _ => Err(format!("{name} = {:?} is not a finite number", Shown(cell))),
-        }
-    };
-    let examples = Examples::of(table, label, |table, row| {
-        places.iter().map(|place| number(table, row, *place)).collect::<Result<Vec<f64>, String>>()
-    })?;
-    Ok((names, examples))
+    let label = table.column(label)?;
+    let input = |table: &Table, row: &Row| places.iter().map(|place| number(table, row, *place)).collect();
+    Ok((names, Examples::of(table, input, |table, row| class(table, row, label))))
+}
+
+/// A finite number.
+pub(super) fn number(table: &Table, row: &Row, place: usize) -> Result<f64, String> {
+    let cell = table.cell(row, place)?;
+    finite(&table.columns[place], cell)
+}
+
+/// The finite number that a cell of this column holds.
+pub(super) fn finite(name: &str, cell: &str) -> Result<f64, String> {
+    let name = Shown(name);
+    match cell.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ if cell.is_empty() => Err(format!("{name} is empty")),
+        _ => Err(format!("{name} = {:?} is not a finite number", Shown(cell))),
+    }
+}
+
+/// The class of a row.
+pub(super) fn class(table: &Table, row: &Row, label: usize) -> Result<String, String> {
+    match table.cell(row, label)? {
+        "" => Err("the label is empty".to_owned()),
+        label => Ok(label.to_owned()),
+    }
 }
 
 /// All columns but the label's. One without a name is an index, as pandas writes it, unless nothing stands in it.

@@ -1,7 +1,8 @@
 //! A run file, as typed values.
 
 use super::keys::{self, Said};
-use super::{Continue, DataSpec, Error, ModelSpec, checks, elsewhere, rows, settings};
+use super::{Continue, DataSpec, Error, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
+use crate::nn::Objective;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;
@@ -80,6 +81,8 @@ pub struct RunFile {
     pub auto_rate: Option<String>,
     /// The key that says the rate, for who gives it another: `learning_rate`, or `optimizer.lr`.
     pub rate_key: &'static str,
+    /// `task`: what is learnt of an example.
+    pub objective: Objective,
     /// `model`.
     pub model: ModelSpec,
     /// `data`.
@@ -94,10 +97,11 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "name",
     "output",
     "seed",
+    "task",
     "model",
     "data",
     "schedule",
@@ -189,7 +193,8 @@ impl RunFile {
 
         let is_labelled = top.has_at("data.label") || top.has_at("data.labels");
         let mut model = ModelSpec::read(top.section("model", MODEL)?, folder, is_labelled)?;
-        let data = DataSpec::read(top.section("data", DATA)?, &model, folder)?;
+        let objective = objective(&mut top, model.kind)?;
+        let data = DataSpec::read(top.section("data", DATA)?, (&model, objective), folder)?;
         let mut schedule = top.split_off(&SECTIONS);
         let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
         let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
@@ -217,7 +222,7 @@ impl RunFile {
                 false => None,
             },
             check: checking(&mut top)?,
-            keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != super::ModelKind::Decoder)?,
+            keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != ModelKind::Decoder)?,
             continues: match top.maybe_section("continue")? {
                 Some(section) => Some(Continue::read(section, folder)?),
                 None => None,
@@ -226,6 +231,7 @@ impl RunFile {
             trains_trunk,
             auto_rate,
             rate_key,
+            objective,
             model,
             data,
             warnings: Vec::new(),
@@ -292,6 +298,20 @@ impl RunFile {
 
 /// Rows of a batch where nothing is said, and those that rates are meant for.
 const BATCH_SIZE: usize = 32;
+
+/// What is learnt of an example, by its word.
+pub(super) const TASKS: [(&str, Objective); 3] =
+    [("classify", Objective::Classes), ("multi_label", Objective::Labels), ("regress", Objective::Numbers)];
+
+fn objective(top: &mut Section, kind: ModelKind) -> Result<Objective, Error> {
+    let word = top.word_or_first("task", &TASKS.map(|(word, _)| word))?;
+    let objective = TASKS.iter().find(|(known, _)| *known == word).map_or(Objective::Classes, |(_, task)| *task);
+    if objective != Objective::Classes && kind != ModelKind::Encoder {
+        let why = format!("does not go with model.type: {kind}; it is for texts, and an encoder reads them");
+        return Err(top.unfit("task", word, why).into());
+    }
+    Ok(objective)
+}
 
 fn batch_rows(top: &mut Section) -> Result<BatchRows, Error> {
     if top.is_word("batch_size", "auto") {

@@ -1,14 +1,18 @@
 //! How what a user has becomes what a model reads: kept beside a model, or it cannot be used again.
 
+use super::examples::finite;
 use super::{DataSpec, Error};
-use crate::data::Vocabulary;
-use crate::params::shown_list;
+use crate::data::{Tokenizer, Vocabulary};
+use crate::params::{Shown, shown_list};
 use crate::train::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file's name in a run's folder.
 pub(super) const INPUTS: &str = "inputs.json";
+
+/// What a tokenizer's file is called, in a run's folder as in one of Hugging Face.
+pub const TOKENIZER: &str = "tokenizer.json";
 
 /// `inputs.json` of a run's folder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,10 +22,13 @@ pub struct Inputs {
     /// The characters of a text model; a character's token is its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub characters: Option<String>,
-    /// The classes, in the order of the outputs.
+    /// CRC-32 of the `tokenizer.json` beside this file, where tokens are no characters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokenizer_crc32: Option<u32>,
+    /// The classes, the labels, or the columns of the numbers that are told, in the order of the outputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub classes: Vec<String>,
-    /// Where numbers come from and what is done with them, in the order of the inputs.
+    /// Where numbers and categories come from and what is done with them, in the order of the inputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<Column>,
     /// CRC-32 of what is trained on, labels included, as the model reads it: a run goes on with the same data, or not at
@@ -36,7 +43,8 @@ pub struct Inputs {
     pub scale: Option<f64>,
 }
 
-/// A column of numbers: (value − mean) / deviation goes into the model.
+/// A column of numbers, of which (value − mean) / deviation goes into the model, or one of categories, each with an input
+/// that is 1 where a row has it, and else 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Column {
@@ -46,6 +54,46 @@ pub struct Column {
     pub mean: f64,
     /// The standard deviation over the train set; 1 where columns are taken as they are.
     pub deviation: f64,
+    /// The categories, in order; none where these are numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub categories: Vec<String>,
+}
+
+impl Column {
+    /// A column of numbers.
+    pub(super) fn numbers(name: String, mean: f64, deviation: f64) -> Column {
+        Column { name, mean, deviation, categories: Vec::new() }
+    }
+
+    /// A column of categories.
+    pub(super) fn of_categories(name: String, categories: Vec<String>) -> Column {
+        Column { name, mean: 0.0, deviation: 1.0, categories }
+    }
+
+    /// How many inputs it makes.
+    pub(super) fn width(&self) -> usize {
+        self.categories.len().max(1)
+    }
+
+    /// A number as the model reads it.
+    pub(super) fn scaled(&self, number: f64) -> Result<f32, String> {
+        let value = ((number - self.mean) / self.deviation) as f32;
+        match value.is_finite() {
+            true => Ok(value),
+            false => Err(format!("{} = {number} is too far from the others for 32 bits", Shown(&self.name))),
+        }
+    }
+
+    /// Appends what a cell makes of the inputs. Whether it is known: a category that the train set does not have is not, and
+    /// makes zeros.
+    pub(super) fn put(&self, cell: &str, row: &mut Vec<f32>) -> Result<bool, String> {
+        if self.categories.is_empty() {
+            row.push(self.scaled(finite(&self.name, cell)?)?);
+            return Ok(true);
+        }
+        row.extend(self.categories.iter().map(|category| f32::from(u8::from(category == cell))));
+        Ok(self.categories.iter().any(|category| category == cell))
+    }
 }
 
 impl Inputs {
@@ -78,6 +126,9 @@ impl Inputs {
         if began.characters != self.characters {
             return Some("the vocabulary has other characters".to_owned());
         }
+        if began.tokenizer_crc32 != self.tokenizer_crc32 {
+            return Some(format!("the tokenizer is another ({TOKENIZER})"));
+        }
         let set = |which: &str, file: String| Some(format!("the {which} set of {file} holds other examples"));
         if began.train_crc32 != self.train_crc32 {
             return set("train", data.train_name());
@@ -86,6 +137,15 @@ impl Inputs {
             return set("test", data.test_name());
         }
         (began != self).then(|| "columns are centred or scaled in another way".to_owned())
+    }
+
+    /// With how a tokenizer is told: by its characters, or by its file.
+    #[must_use]
+    pub(super) fn tokenized(self, tokenizer: &Tokenizer) -> Inputs {
+        match tokenizer.vocabulary() {
+            Some(vocabulary) => Inputs { characters: Some(vocabulary.characters().iter().collect()), ..self },
+            None => Inputs { tokenizer_crc32: Some(crc32fast::hash(tokenizer.to_json().as_bytes())), ..self },
+        }
     }
 
     /// The vocabulary, where there is one.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::Path;
 
 /// Reads JSON lines.
-pub(super) fn read(path: &Path, text: &str, label: &str) -> Result<Table, Error> {
+pub(super) fn read(path: &Path, text: &str, label: Option<&str>) -> Result<Table, Error> {
     if text.trim_start().starts_with('[') {
         let reason = "it is one JSON list; JSON lines have an object a line, as jq -c '.[]' writes them";
         return Err(Error::bad_file(path, reason));
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, text: &str, label: &str) -> Result<Table, Error>
         }
         rows.push(Row { line, cells });
     }
-    if !rows.is_empty() {
+    if let (Some(label), false) = (label, rows.is_empty()) {
         column(path, &columns, label)?;
     }
     Ok(Table { path: path.to_owned(), columns, rows, bad, form })
@@ -54,9 +54,20 @@ fn cell(value: Value) -> Cell {
     match value {
         Value::String(text) => Cell::Text(text),
         Value::Null => Cell::Missing,
-        Value::Array(_) => Cell::Bad("is a list, where a text or a number is read".to_owned()),
+        Value::Array(list) => match list.into_iter().map(text).collect() {
+            Some(list) => Cell::List(list),
+            None => Cell::Bad("is a list of more than texts and numbers".to_owned()),
+        },
         Value::Object(_) => Cell::Bad("is an object, where a text or a number is read".to_owned()),
         other => Cell::Text(form(&other.to_string())),
+    }
+}
+
+/// A text, a number or a truth as text.
+fn text(value: Value) -> Option<String> {
+    match cell(value) {
+        Cell::Text(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -133,7 +144,7 @@ mod tests {
     fn columns_are_those_of_all_lines() {
         let text = "{\"text\": \"a\"}\n\n{\"label\": 1.0, \"text\": \"b\"}\r\n{\"text\": \"c\", \"label\": [1]}\n{\"text\": NaN}\n\
                     {\"text\": \"d\", \"label\": 0, \"text\": \"e\"}\n";
-        let table = read(Path::new("t.jsonl"), text, "label").expect("a table");
+        let table = read(Path::new("t.jsonl"), text, Some("label")).expect("a table");
         assert_eq!(table.columns, ["text", "label"]);
         let cells = |column: usize| -> Vec<Result<&str, String>> {
             table.rows.iter().map(|row| table.cell(row, column)).collect()
@@ -144,7 +155,7 @@ mod tests {
         assert_eq!(cells(1)[2], Err("\"label\" is a list, where a text or a number is read".to_owned()));
         let told = table.bad.judged(Path::new("t.jsonl"), 4, false).expect_err("a bad row").to_string();
         assert!(told.starts_with("t.jsonl, line 5: no JSON object: expected value (column "), "{told}");
-        let told = read(Path::new("t.jsonl"), " [{}]", "label").err().expect("refused").to_string();
+        let told = read(Path::new("t.jsonl"), " [{}]", Some("label")).err().expect("refused").to_string();
         assert!(told.contains("it is one JSON list"), "{told}");
     }
 }

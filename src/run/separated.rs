@@ -7,7 +7,8 @@
 //! * A quote that closes a cell is followed by a comma or the end of the line. Else it was text, or the one before it was.
 //! * A quote that is opened is closed.
 //! * A row over several lines is held against them: where most of those lines are whole rows by themselves, with a label
-//!   that other rows have too, they were rows, and a stray quote at the end of a cell has swallowed them.
+//!   that other rows have too, they were rows, and a stray quote at the end of a cell has swallowed them. Where there is no
+//!   label, rows over several lines are taken as they are.
 //!
 //! What is wrong is the row that begins on the quote's line. Reading goes on with the line after it, so that one stray quote
 //! costs one row.
@@ -19,12 +20,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Reads tab-separated values.
-pub(super) fn tsv(path: &Path, text: &str, label: &str) -> Result<Table, Error> {
+pub(super) fn tsv(path: &Path, text: &str, label: Option<&str>) -> Result<Table, Error> {
     let lines = Lines::of(text);
     let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
     let mut rows = (0..lines.len()).filter(|place| !lines.is_blank(*place));
     let columns = header(path, rows.next().map(|place| cells(lines.line(place))))?;
-    column(path, &columns, label)?;
+    label.map(|label| column(path, &columns, label)).transpose()?;
     let mut table = table(path, columns);
     for place in rows {
         table.take(place as u64 + 1, cells(lines.line(place)));
@@ -33,14 +34,14 @@ pub(super) fn tsv(path: &Path, text: &str, label: &str) -> Result<Table, Error> 
 }
 
 /// Reads comma-separated values.
-pub(super) fn csv(path: &Path, text: &str, label: &str) -> Result<Table, Error> {
+pub(super) fn csv(path: &Path, text: &str, label: Option<&str>) -> Result<Table, Error> {
     let lines = Lines::of(text);
     let Some(first) = (0..lines.len()).find(|place| !lines.is_blank(*place)) else {
         return header(path, None).map(|columns| table(path, columns));
     };
     let head = lines.record(first).map_err(|reason| Error::bad_line(path, first as u64 + 1, reason))?;
     let columns = header(path, Some(head.cells))?;
-    let label = column(path, &columns, label)?;
+    let label = label.map(|label| column(path, &columns, label)).transpose()?;
     let mut stray = HashSet::new();
     loop {
         let records = lines.records(head.end, &stray);
@@ -192,13 +193,11 @@ const STRAY: &str = "a quote that a cell begins with takes in the lines below, w
 
 /// The lines that rows begin on which swallow others: of the lines of each but the last, half and more are whole rows by
 /// themselves, with a label that a row on one line has.
-fn swallowing(lines: &Lines<'_>, records: &Records, columns: usize, label: usize) -> Vec<usize> {
+fn swallowing(lines: &Lines<'_>, records: &Records, columns: usize, label: Option<usize>) -> Vec<usize> {
     let fits = |record: &&Record| record.cells.len() == columns;
     let good = || records.iter().filter_map(|(place, record)| Some((*place, record.as_ref().ok().filter(fits)?)));
     let long = |(place, record): &(usize, &Record)| record.end > place + 1;
-    if columns < 2 || !good().any(|it| long(&it)) {
-        return Vec::new();
-    }
+    let Some(label) = label.filter(|_| columns > 1 && good().any(|it| long(&it))) else { return Vec::new() };
     let known: HashSet<&str> = good()
         .filter(|it| !long(it))
         .map(|(_, record)| record.cells[label].trim())
@@ -221,7 +220,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Table {
-        csv(Path::new("t.csv"), text, "label").expect("a table")
+        csv(Path::new("t.csv"), text, Some("label")).expect("a table")
     }
 
     fn texts(table: &Table) -> Vec<(u64, &str)> {

@@ -1,84 +1,156 @@
-//! A train set and a test set, and their classes.
+//! A train set and a test set, and their classes or labels.
 
 use super::error::near;
-use super::examples::Examples;
+use super::examples::{Example, Examples};
 use super::{Error, RunFile, Split, TestSet};
 use crate::data;
 use crate::params::{Shown, shown_list, shown_path};
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// An example with the place of its class, and the line of its file.
-pub(super) struct Classed<T> {
-    pub(super) line: u64,
-    pub(super) input: T,
-    pub(super) class: u32,
-}
-
 /// What is trained on and what is tested on.
-pub(super) struct Sets<T> {
-    pub(super) train: Vec<Classed<T>>,
-    pub(super) test: Vec<Classed<T>>,
-    pub(super) classes: Vec<String>,
+pub(super) struct Sets<T, L> {
+    pub(super) train: Vec<Example<T, L>>,
+    pub(super) test: Vec<Example<T, L>>,
     pub(super) warnings: Vec<String>,
 }
 
-impl<T> Sets<T> {
-    /// Reads both: two files, or one that is split. Classes are those named, or those that come, in order.
-    pub(super) fn read(
+impl<T, L> Sets<T, L> {
+    /// With other labels.
+    pub(super) fn labelled<M>(self, label: impl Fn(L) -> M) -> Sets<T, M> {
+        let all = |rows: Vec<Example<T, L>>| rows.into_iter().map(|row| row.labelled(&label)).collect();
+        Sets { train: all(self.train), test: all(self.test), warnings: self.warnings }
+    }
+
+    /// Examples of one file, of which these places are held out.
+    fn parted(rows: Vec<Example<T, L>>, held_out: &[usize], warnings: Vec<String>) -> Sets<T, L> {
+        let mut is_held_out = vec![false; rows.len()];
+        held_out.iter().for_each(|place| is_held_out[*place] = true);
+        let (test, train): (Vec<_>, Vec<_>) = rows.into_iter().zip(is_held_out).partition(|(_, is_out)| *is_out);
+        let alone = |rows: Vec<(Example<T, L>, bool)>| rows.into_iter().map(|(row, _)| row).collect();
+        Sets { train: alone(train), test: alone(test), warnings }
+    }
+
+    /// Reads both: two files, or one that is split at random.
+    pub(super) fn of_targets(
         run: &RunFile,
-        named: &[String],
         path: &Path,
-        read: impl Fn(&Path) -> Result<Examples<T>, Error>,
-    ) -> Result<Sets<T>, Error> {
-        let (mut examples, skips) = (read(path)?, run.data.skip_bad_rows);
-        let named: Vec<String> = named.iter().map(|class| (examples.form)(class)).collect();
-        let classes = if named.is_empty() { found(&examples) } else { named };
-        let places = places(&classes);
-        examples.keep(|row| match places.contains_key(&row.label) {
-            true => None,
-            false => {
-                let (label, near) = (Shown(&row.label), near(&row.label, &classes));
-                Some(format!("the label {label:?} is none of data.classes{near}, which are {}", shown_list(&classes)))
-            }
-        });
-        let (rows, warning) = examples.judged(skips)?;
+        read: impl Fn(&Path) -> Result<Examples<T, L>, Error>,
+    ) -> Result<Sets<T, L>, Error> {
+        let (rows, warning) = read(path)?.judged(run.data.skip_bad_rows)?;
         let mut warnings: Vec<String> = warning.into_iter().collect();
-        let all: Vec<Classed<T>> = classed(rows, &places);
-        each_has_an_example(path, &classes, &all)?;
-        let (train, test) = match &run.data.test {
+        match &run.data.test {
             TestSet::File(test, _) => {
-                let mut examples = read(test)?;
-                examples.keep(|row| match places.contains_key(&row.label) {
-                    true => None,
-                    false => {
-                        let (label, near) = (Shown(&row.label), near(&row.label, &classes));
-                        let known = shown_list(&classes);
-                        let words = "never comes in what is trained on";
-                        Some(format!("the label {label:?} {words}{near}; labels there are {known}"))
-                    }
-                });
-                let (rows, warning) = examples.judged(skips)?;
+                let (test, warning) = read(test)?.judged(run.data.skip_bad_rows)?;
                 warnings.extend(warning);
-                (all, classed(rows, &places))
+                Ok(Sets { train: rows, test, warnings })
             }
-            TestSet::Percent(_) => {
-                let labels: Vec<u32> = all.iter().map(|row| row.class).collect();
-                let (_, held_out) = split(run, path, &labels, &classes, &mut warnings)?;
-                let mut is_held_out = vec![false; all.len()];
-                held_out.iter().for_each(|place| is_held_out[*place] = true);
-                let (test, train): (Vec<_>, Vec<_>) = all.into_iter().zip(is_held_out).partition(|(_, is_out)| *is_out);
-                let alone = |rows: Vec<(Classed<T>, bool)>| rows.into_iter().map(|(row, _)| row).collect();
-                (alone(train), alone(test))
+            TestSet::Percent(percent) => {
+                let parts = data::split(rows.len(), *percent, run.seed);
+                let (_, held_out) = parts.map_err(|error| bad_split(path, &error))?;
+                Ok(Sets::parted(rows, &held_out, warnings))
             }
-        };
-        Ok(Sets { train, test, classes, warnings })
+        }
     }
 }
 
+/// Sets of examples with a class each, and the classes.
+type Classed<T> = (Sets<T, u32>, Vec<String>);
+
+impl<T> Sets<T, u32> {
+    /// Reads both: two files, or one that is split. Classes are those named, or those that come, in order.
+    pub(super) fn of_classes(
+        run: &RunFile,
+        named: &[String],
+        path: &Path,
+        read: impl Fn(&Path) -> Result<Examples<T, String>, Error>,
+    ) -> Result<Classed<T>, Error> {
+        let (mut examples, skips) = (read(path)?, run.data.skip_bad_rows);
+        let named: Vec<String> = named.iter().map(|class| (examples.form)(class)).collect();
+        let classes = if named.is_empty() { found(examples.rows.iter().map(|row| row.label.as_str())) } else { named };
+        let places = places(&classes);
+        examples.keep(|row| not_named(&row.label, &classes, &places));
+        let (rows, warning) = examples.judged(skips)?;
+        let mut warnings: Vec<String> = warning.into_iter().collect();
+        let all: Vec<Example<T, u32>> = classed(rows, &places);
+        each_has_an_example(path, &classes, all.iter().map(|row| row.label))?;
+        several(path, &classes)?;
+        let sets = match &run.data.test {
+            TestSet::File(test, _) => {
+                let mut examples = read(test)?;
+                examples.keep(|row| not_trained(&row.label, &classes, &places));
+                let (rows, warning) = examples.judged(skips)?;
+                warnings.extend(warning);
+                Sets { train: all, test: classed(rows, &places), warnings }
+            }
+            TestSet::Percent(_) => {
+                let labels: Vec<u32> = all.iter().map(|row| row.label).collect();
+                let (_, held_out) = split(run, path, &labels, &classes, &mut warnings)?;
+                Sets::parted(all, &held_out, warnings)
+            }
+        };
+        Ok((sets, classes))
+    }
+}
+
+/// Sets of examples with a number from 0 to 1 for each label, and the labels.
+type Marked<T> = (Sets<T, Vec<f32>>, Vec<String>);
+
+impl<T> Sets<T, Vec<f32>> {
+    /// Reads both, of examples with any number of labels. Labels are those named, or those that come, in order.
+    pub(super) fn of_labels(
+        run: &RunFile,
+        named: &[String],
+        path: &Path,
+        read: impl Fn(&Path) -> Result<Examples<T, Vec<String>>, Error>,
+    ) -> Result<Marked<T>, Error> {
+        let known = OnceCell::new();
+        let sets = Sets::of_targets(run, path, |file| {
+            let mut examples = read(file)?;
+            let named = || named.iter().map(|label| (examples.form)(label)).collect::<Vec<_>>();
+            let all = || found(examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str)));
+            // The train set is read first.
+            let is_train = known.get().is_none();
+            let labels: &Vec<String> = known.get_or_init(|| if named().is_empty() { all() } else { named() });
+            let places = places(labels);
+            let wrong = if is_train { not_named } else { not_trained };
+            examples.keep(|row| row.label.iter().find_map(|label| wrong(label, labels, &places)));
+            if is_train {
+                let there = examples.rows.iter().flat_map(|row| &row.label);
+                each_has_an_example(path, labels, there.filter_map(|label| places.get(label).copied()))?;
+            }
+            Ok(examples)
+        })?;
+        let labels = known.into_inner().unwrap_or_default();
+        if labels.is_empty() {
+            return Err(Error::bad_file(path, "no row has a label"));
+        }
+        let places = places(&labels);
+        let is_there = |said: Vec<String>| {
+            let mut marks = vec![0.0; labels.len()];
+            said.iter().filter_map(|label| places.get(label)).for_each(|place| marks[*place as usize] = 1.0);
+            marks
+        };
+        Ok((sets.labelled(is_there), labels))
+    }
+}
+
+fn not_named(label: &str, classes: &[String], places: &HashMap<String, u32>) -> Option<String> {
+    let (shown, near) = (Shown(label), near(label, classes));
+    let why = || format!("the label {shown:?} is none of data.classes{near}, which are {}", shown_list(classes));
+    (!places.contains_key(label)).then(why)
+}
+
+fn not_trained(label: &str, classes: &[String], places: &HashMap<String, u32>) -> Option<String> {
+    let (shown, near, known) = (Shown(label), near(label, classes), shown_list(classes));
+    let words = "never comes in what is trained on";
+    (!places.contains_key(label)).then(|| format!("the label {shown:?} {words}{near}; labels there are {known}"))
+}
+
 /// The labels that come, in order; whole numbers by their size.
-fn found<T>(examples: &Examples<T>) -> Vec<String> {
-    let found: BTreeSet<&str> = examples.rows.iter().map(|row| row.label.as_str()).collect();
+fn found<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let found: BTreeSet<&str> = labels.collect();
     let mut classes: Vec<String> = found.into_iter().map(str::to_owned).collect();
     if classes.iter().all(|class| class.parse::<i64>().is_ok()) {
         classes.sort_by_key(|class| class.parse::<i64>().unwrap_or_default());
@@ -90,17 +162,16 @@ fn places(classes: &[String]) -> HashMap<String, u32> {
     classes.iter().cloned().zip(0..).collect()
 }
 
-fn classed<T>(rows: Vec<super::examples::Example<T>>, places: &HashMap<String, u32>) -> Vec<Classed<T>> {
-    let class = |label: &String| places.get(label).copied().unwrap_or_default();
-    rows.into_iter().map(|row| Classed { line: row.line, class: class(&row.label), input: row.input }).collect()
+fn classed<T>(rows: Vec<Example<T, String>>, places: &HashMap<String, u32>) -> Vec<Example<T, u32>> {
+    let class = |label: String| places.get(&label).copied().unwrap_or_default();
+    rows.into_iter().map(|row| row.labelled(class)).collect()
 }
 
-fn each_has_an_example<T>(path: &Path, classes: &[String], rows: &[Classed<T>]) -> Result<(), Error> {
-    let counts = counts(classes.len(), rows.iter().map(|row| row.class));
-    if let Some(empty) = counts.iter().position(|count| *count == 0) {
-        return Err(Error::EmptyClass { path: path.to_owned(), class: classes[empty].clone() });
+fn each_has_an_example(path: &Path, classes: &[String], labels: impl Iterator<Item = u32>) -> Result<(), Error> {
+    match counts(classes.len(), labels).iter().position(|count| *count == 0) {
+        Some(empty) => Err(Error::EmptyClass { path: path.to_owned(), class: classes[empty].clone() }),
+        None => Ok(()),
     }
-    several(path, classes)
 }
 
 /// With one class there is nothing to tell apart.
@@ -135,7 +206,7 @@ pub(super) fn split(
         Split::Stratified => data::stratified(labels, percent, run.seed),
         Split::Random => data::split(labels.len(), percent, run.seed),
     }
-    .map_err(|error| Error::bad_file(path, format!("{error} (data.test_percent)")))?;
+    .map_err(|error| bad_split(path, &error))?;
     let of_test = counts(classes.len(), test.iter().map(|place| labels[*place]));
     let named = |class: usize| {
         let (class, count) = (Shown(&classes[class]), of_all[class]);
@@ -160,4 +231,8 @@ pub(super) fn split(
         warnings.push(format!("{path}: {why}: {}", shown_list(&untested)));
     }
     Ok((train, test))
+}
+
+fn bad_split(path: &Path, error: &data::Error) -> Error {
+    Error::bad_file(path, format!("{error} (data.test_percent)"))
 }

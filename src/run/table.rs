@@ -28,6 +28,8 @@ pub(super) struct Row {
 pub(super) enum Cell {
     /// A text, or a number as text.
     Text(String),
+    /// A list of texts, of JSON alone.
+    List(Vec<String>),
     /// Nothing: JSON leaves it out or says null.
     Missing,
     /// Something that is neither: why it cannot be used.
@@ -59,9 +61,19 @@ impl Table {
         let name = Shown(&self.columns[column]);
         match row.cells.get(column) {
             Some(Cell::Text(text)) => Ok(text.trim()),
+            Some(Cell::List(_)) => Err(format!("{name:?} is a list, where a text or a number is read")),
             Some(Cell::Bad(reason)) => Err(format!("{name:?} {reason}")),
             Some(Cell::Missing) | None => Err(format!("{name:?} is missing")),
         }
+    }
+
+    /// The same as a list: that of JSON, or the parts between separators. What is blank is none.
+    pub(super) fn list(&self, row: &Row, column: usize, separator: &str) -> Result<Vec<String>, String> {
+        let parts: Vec<&str> = match row.cells.get(column) {
+            Some(Cell::List(list)) => list.iter().map(String::as_str).collect(),
+            _ => self.cell(row, column)?.split(separator).collect(),
+        };
+        Ok(parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run file written down, with all that it does not say.
 
+use super::file::TASKS;
 use super::paths::absolute;
 use super::settings::MAY_CHANGE;
 use super::{BatchRows, RunFile};
@@ -42,10 +43,12 @@ impl RunFile {
             LrScaling::Linear => "linear",
             LrScaling::Sqrt => "sqrt",
         };
+        let task = TASKS.iter().find(|(_, task)| *task == self.objective).map_or("", |(word, _)| word);
         let mut raw = Raw::default()
             .with("name", self.name.as_str())
             .with("output", absolute(&self.output))
             .with("seed", self.seed)
+            .with("task", task)
             .with("epochs", self.epochs)
             .with("batch_size", batch_size)
             .with("gradient_accumulation_steps", self.micro_batches)

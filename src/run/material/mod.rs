@@ -1,5 +1,6 @@
 //! What a run is about, read from disk: model and data, as a task for the trainer.
 
+mod columns;
 mod images;
 mod labelled_texts;
 mod numbers;
@@ -7,9 +8,10 @@ mod text;
 
 use super::inputs::INPUTS;
 use super::sets::split;
+use super::tokenizer;
 use super::weights::{Begun, Kept, Values, Weights, modules};
 use super::{Error, Inputs, RunFile, Source, Unknown};
-use crate::data::{DataSet, Embedded, UnknownCharacters, Vocabulary};
+use crate::data::{DataSet, Embedded, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
@@ -24,6 +26,8 @@ pub struct Material {
     pub inputs: Inputs,
     /// What it is, in a line.
     pub summary: String,
+    /// What makes tokens of texts, where the model reads tokens.
+    pub tokenizer: Option<Tokenizer>,
     /// What a row is counted in, and how many of them it has: rows, or tokens.
     pub units: (&'static str, usize),
     /// What was done to the data that its owner should know.
@@ -36,7 +40,7 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        Material::read_by(run, true)
+        Material::begin(run, true, &|_, _| {})
     }
 
     /// Reads the data, and of what the model begins from the names and shapes alone: what a plan needs. The task begins with
@@ -45,16 +49,7 @@ impl Material {
     /// # Errors
     /// As [`read`](Material::read), but for values that cannot be.
     pub fn to_plan(run: &RunFile) -> Result<Material, Error> {
-        Material::read_by(run, false)
-    }
-
-    fn read_by(run: &RunFile, reads_values: bool) -> Result<Material, Error> {
-        if let Some(begun) = run.begun()? {
-            return Material::read_by(&begun, reads_values);
-        }
-        let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
-        let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
-        Material::read_with(Reader { run, earlier, weights, reads_values, warnings: Vec::new() })
+        Material::begin(run, false, &|_, _| {})
     }
 
     /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
@@ -64,16 +59,39 @@ impl Material {
     /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to go on would be
     /// another run.
     pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
+        Material::read_telling(run, Some(folder), &|_, _| {})
+    }
+
+    /// Reads model and data for a run that begins, or that goes on in a folder; `told` hears how far texts are tokenized.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read) and [`of_run`](Material::of_run).
+    pub fn read_telling(run: &RunFile, goes_on_in: Option<&Path>, told: Told<'_>) -> Result<Material, Error> {
+        match goes_on_in {
+            Some(folder) => Material::going_on(run, folder, told),
+            None => Material::begin(run, true, told),
+        }
+    }
+
+    fn begin(run: &RunFile, reads_values: bool, told: Told<'_>) -> Result<Material, Error> {
+        if let Some(begun) = run.begun()? {
+            return Material::begin(&begun, reads_values, told);
+        }
+        let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
+        let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
+        Material::read_with(Reader { run, earlier, weights, reads_values, told, warnings: Vec::new() })
+    }
+
+    fn going_on(run: &RunFile, folder: &Path, told: Told<'_>) -> Result<Material, Error> {
         let began = Inputs::of_run(folder)?;
         let changed = |what| Error::Changed { folder: folder.to_owned(), what };
         let earlier = Some((folder.join(INPUTS), began.clone()));
-        let material =
-            match Material::read_with(Reader { run, earlier, weights: None, reads_values: true, warnings: Vec::new() })
-            {
-                // What could be read when the run began, and can not any more, has changed.
-                Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
-                other => other?,
-            };
+        let reader = Reader { run, earlier, weights: None, reads_values: true, told, warnings: Vec::new() };
+        let material = match Material::read_with(reader) {
+            // What could be read when the run began, and can not any more, has changed.
+            Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
+            other => other?,
+        };
         match material.inputs.change_since(&began, &run.data) {
             Some(what) => Err(changed(what)),
             None => Ok(material),
@@ -87,9 +105,7 @@ impl Material {
             }
             Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
-            Source::LabelledTexts { train, text, label, classes } => {
-                reader.labelled_texts(train, [text, label], classes)
-            }
+            Source::LabelledTexts { train, columns, label } => reader.labelled_texts(train, columns, label),
             Source::Numbers { train, label, features, standardize, classes } => {
                 reader.numbers(train, label, (features, *standardize), classes)
             }
@@ -106,10 +122,27 @@ struct Reader<'a> {
     weights: Option<Weights>,
     /// Whether these values are read: a plan needs their names and shapes alone.
     reads_values: bool,
+    /// Hears how far texts are tokenized.
+    told: Told<'a>,
     warnings: Vec<String>,
 }
 
 impl Reader<'_> {
+    /// The tokenizer of what is begun from or gone on with, or else the characters of this data.
+    fn tokenizer(&self, of_data: impl FnOnce() -> Result<Vocabulary, Error>) -> Result<Tokenizer, Error> {
+        let file = match (&self.earlier, &self.run.model.from) {
+            (Some((inputs, earlier)), _) => earlier.tokenizer(inputs.parent().unwrap_or(Path::new("")))?,
+            (None, Some(from)) => tokenizer::beside(from)?,
+            (None, None) => None,
+        };
+        if let Some(tokenizer) = file {
+            return Ok(tokenizer);
+        }
+        let vocabulary = self.vocabulary(of_data)?;
+        let unknown = self.token_of_unknown(&vocabulary);
+        Ok(Tokenizer::characters(vocabulary, unknown))
+    }
+
     /// The vocabulary of the run that is begun from, or else of this data.
     fn vocabulary(&self, of_data: impl FnOnce() -> Result<Vocabulary, Error>) -> Result<Vocabulary, Error> {
         let earlier = self.earlier.as_ref().map(|(_, inputs)| inputs.vocabulary()).transpose()?.flatten();
@@ -171,6 +204,7 @@ impl Reader<'_> {
                 None => task,
             }),
             inputs,
+            tokenizer: None,
             units: ("rows", 1),
             warnings: self.warnings,
         })
@@ -232,7 +266,9 @@ impl Reader<'_> {
     fn known_tokens(&self, earlier: Option<&Inputs>) -> Option<usize> {
         match (earlier.and_then(|earlier| earlier.characters.as_ref()), &self.run.model.pretrained) {
             (Some(characters), _) => Some(characters.chars().count()),
+            // The tokenizer is the same file, so every token is.
             (None, Some(_)) => None,
+            (None, None) if earlier.is_some_and(|earlier| earlier.tokenizer_crc32.is_some()) => None,
             (None, None) => Some(0),
         }
     }

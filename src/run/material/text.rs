@@ -1,7 +1,8 @@
 //! A decoder on text.
 
 use super::{Material, Reader, summary};
-use crate::data::{Text, TokenStream, UnknownCharacters, Vocabulary};
+use crate::data::{Text, TokenStream, Tokenizer, UnknownCharacters, Vocabulary};
+use crate::nn::Network;
 use crate::run::{Error, Inputs, TestSet};
 use crate::train::{Language, files};
 use std::path::Path;
@@ -19,25 +20,28 @@ impl Reader<'_> {
             TestSet::File(path, _) => Some(read(path)?),
             TestSet::Percent(_) => None,
         };
-        let vocabulary = self.vocabulary(|| match ascii {
+        let tokenizer = self.tokenizer(|| match ascii {
             true => Ok(Vocabulary::ascii()),
             false => Ok(Vocabulary::of(&[&train].into_iter().chain(&test).collect::<Vec<_>>())?),
         })?;
+        let unit = if tokenizer.vocabulary().is_some() { "characters" } else { "tokens" };
+        let decoder = model.decoder(tokenizer.vocabulary_size())?;
+        let entries = decoder.sizes().map_or(0, |sizes| sizes.vocab);
         let (train, test) = match &test {
-            Some(test) => (self.stream(&train, &vocabulary)?, self.stream(test, &vocabulary)?),
-            None => self.stream(&train, &vocabulary)?.split(data.test.percent())?,
+            Some(test) => (self.stream(&train, &tokenizer, entries)?, self.stream(test, &tokenizer, entries)?),
+            None => self.stream(&train, &tokenizer, entries)?.split(data.test.percent())?,
         };
         for (which, stream, name) in [("train", &train, data.train_name()), ("test", &test, data.test_name())] {
             let (tokens, needed, context) = (stream.tokens().len(), model.context + 1, model.context);
             if tokens < needed {
                 let reason =
-                    format!("{tokens} characters to {which} on, and model.context = {context} needs {needed} at least");
+                    format!("{tokens} {unit} to {which} on, and model.context = {context} needs {needed} at least");
                 return Err(Error::bad_file(Path::new(&name), reason));
             }
         }
-        let inputs = Inputs { characters: Some(vocabulary.characters().iter().collect()), ..Inputs::default() }
+        let inputs = Inputs::default()
+            .tokenized(&tokenizer)
             .checked(&[bytemuck::cast_slice(train.tokens())], &[bytemuck::cast_slice(test.tokens())]);
-        let decoder = model.decoder(vocabulary.len())?;
         let values = self.values(&decoder, &inputs)?;
         if !self.run.trains_trunk && model.has_no_head() {
             let norm = "the output layer is tied to the token table, so nothing but the last norm trains (model.tied: false \
@@ -49,7 +53,7 @@ impl Reader<'_> {
             task = task.with_fixed_windows();
         }
         let (tokens, tests) = (train.tokens().len(), test.tokens().len());
-        let what = format!("{tokens} characters to train on, {tests} to test, {} different ones", vocabulary.len());
+        let what = format!("{tokens} {unit} to train on, {tests} to test, {entries} different ones");
         Ok(Material {
             summary: summary("a decoder", &decoder, &what),
             task: Box::new(match values {
@@ -57,19 +61,19 @@ impl Reader<'_> {
                 None => task,
             }),
             inputs,
+            tokenizer: Some(tokenizer),
             units: ("tokens", model.context),
             warnings: self.warnings,
         })
     }
 
-    fn stream(&mut self, text: &Text, vocabulary: &Vocabulary) -> Result<TokenStream, Error> {
+    fn stream(&mut self, text: &Text, tokenizer: &Tokenizer, entries: usize) -> Result<TokenStream, Error> {
         let mut unknown = UnknownCharacters::default();
-        let instead = self.token_of_unknown(vocabulary);
-        let tokens = vocabulary.encode_known((text.as_str(), 1), instead, &mut unknown);
+        let tokens = tokenizer.stream(text, &mut unknown, self.told)?;
         self.tell_unknown(text.name(), &unknown)?;
         match tokens.is_empty() {
             true => Err(Error::bad_file(Path::new(text.name()), "no character of it is in the vocabulary")),
-            false => Ok(TokenStream::new(tokens, vocabulary.len())?),
+            false => Ok(TokenStream::new(tokens, entries)?),
         }
     }
 }
