@@ -87,7 +87,7 @@ impl Set {
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..self.examples.order().micro_batches {
-            program.dispatches.push(self.examples.gather(engine, &self.batch, table, micro)?);
+            program.dispatches.extend(self.examples.gathers(engine, &self.batch, table, micro)?);
             if let Some(trunk) = &self.trunk {
                 program.dispatches.extend(trunk.gathers(engine, &space, self.batch.get("position")?)?);
             }
