@@ -1,11 +1,11 @@
 //! A transformer with a head, on labelled sequences.
 
-use super::Error;
+use super::{Error, Scoring};
 use super::examples::{COLUMNS, Examples, Sizes};
 use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
-use crate::nn::{Model, Network};
+use crate::nn::{Model, Network, Objective};
 
 /// Learns what belongs to a sequence: a transformer with a head, what it is trained on, and what it is tested on.
 pub type ClassifySequences = Supervised<Sequences>;
@@ -55,6 +55,15 @@ impl Set for Sequences {
 
     fn tested(&self) -> usize {
         self.len()
+    }
+
+    fn scoring(&self, model: &Model) -> Scoring {
+        let targets = self.columns().iter().find(|(name, ..)| name == "targets");
+        match (model.objective(), targets) {
+            (Objective::Labels, _) => Scoring::Labels(model.outputs()),
+            (Objective::Numbers, Some((_, width, values))) => Scoring::of_numbers(*width, values),
+            _ => Scoring::of_classes(model.outputs()),
+        }
     }
 
     fn steps_per_epoch(&self, size: BatchSize, seed: u32) -> Result<u64, Error> {
