@@ -1,6 +1,6 @@
 // Compares an evaluation with the best one so far, where both are: on the device.
 //
-//   score = the exact sum of losses / rows, or with ACCURACY right answers / rows
+//   score = the sum of losses, exact below LARGEST_EXACT_SUM, / rows, or with ACCURACY right answers / rows
 //   best = score is less, or with HIGHER greater, than the best so far; or there was none yet
 //
 // One invocation. The quotient is taken in whole numbers, digit by digit, and rounded once to the nearest f32, ties to even:
@@ -76,6 +76,11 @@ fn score() -> u32 {
     let sum = bitcast<u32>(metrics.loss_sum);
     if (is_nonfinite(sum)) {
         return sum;
+    }
+    if (metrics.loss_sum >= LARGEST_EXACT_SUM) {
+        // Its mantissa over the rows, times its power of two.
+        let mantissa = sum & 0x7fffffu | 0x800000u;
+        return quotient(mantissa, 0u, metrics.rows) + (((sum >> 23u) - 150u) << 23u);
     }
     return quotient(metrics.loss_whole, metrics.loss_part, metrics.rows);
 }

@@ -23,6 +23,7 @@
 #import quad
 #import rows
 #import loss
+#import counting
 #import metrics
 #import float
 
@@ -39,25 +40,6 @@ const LOWEST: f32 = -3.4e38;
 @group(0) @binding(3) var<storage, read_write> verdicts: array<Verdict>;
 @group(0) @binding(4) var<storage, read> position: Position;
 @group(0) @binding(5) var<uniform> shape: Loss;
-
-var<workgroup> counts: array<u32, WORKGROUP>;
-
-// Rows of the batch that count, by all lanes of the workgroup together.
-fn count_rows(lane: u32) -> u32 {
-    var count = 0u;
-    for (var r = lane; r < shape.rows; r += WORKGROUP) {
-        count += select(1u, 0u, labels[r] == shape.ignore);
-    }
-    counts[lane] = count;
-    workgroupBarrier();
-    for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
-        if (lane < width) {
-            counts[lane] += counts[lane + width];
-        }
-        workgroupBarrier();
-    }
-    return counts[0];
-}
 
 fn largest_of(row: u32, first: u32) -> f32 {
     var largest = vec4<f32>(LOWEST);
@@ -123,11 +105,7 @@ fn main(
     let first = lane % LANES;
     let label = min(labels[place], shape.classes - 1u);
     let counts = labels[place] != shape.ignore;
-    var counting = position.counting;
-    if (GRADIENT != 0u && counting == 0u) {
-        counting = count_rows(lane);
-    }
-    let weight = 1.0 / f32(max(counting, 1u));
+    let weight = weight_of_rows(lane, GRADIENT != 0u);
     let largest = row_max(lane, largest_of(row, first));
     let own = sums_of(row, first, label, largest);
     let powers = row_sum(lane, own.powers);

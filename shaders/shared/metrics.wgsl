@@ -12,6 +12,9 @@ fn samples_in(first: u32, batches: u32, rows: u32, samples: u32) -> u32 {
     return min(batches * rows, samples - min(first * rows, samples));
 }
 
+// A sum of losses from here on is told by loss_sum: the exact one counts whole numbers in 32 bits.
+const LARGEST_EXACT_SUM: f32 = 4.0e9;
+
 struct Metrics {               // 32 bytes, read back by the host
     loss_sum: f32,             // over the rows counted
     correct: u32,              // rows whose largest logit is the label's

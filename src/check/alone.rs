@@ -114,6 +114,7 @@ fn judges() -> Vec<Trial> {
         whole(7, 0, 1 << 31),
         whole(1797, 4000, 12_345_678),
         whole(100_003, u32::MAX, u32::MAX - 5),
+        Metrics { loss_sum: 4.7e11, ..whole(13, 77, 0) },
         Metrics { loss_sum: f32::NAN, ..whole(5, 1, 0) },
         Metrics { loss_sum: f32::INFINITY, ..whole(5, 1, 0) },
     ];

@@ -16,11 +16,7 @@ pub fn softmax_cross_entropy(
     shape: &Loss,
 ) {
     let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let counting = match position.counting {
-        0 => labels[..rows].iter().filter(|label| **label != shape.ignore).count() as u32,
-        counting => counting,
-    };
-    let weight = 1.0 / f64::from(counting.max(1));
+    let weight = shape.weight(labels, position);
     let slopes: Vec<Option<&mut [f32]>> = match dz {
         Some(dz) => dz.chunks_mut(stride).take(rows).map(Some).collect(),
         None => (0..rows).map(|_| None).collect(),

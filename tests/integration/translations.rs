@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 13] = [
+const SWITCHES: [(&str, &[u32]); 15] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
     ("ACTIVATION", &[0, 1, 2, 3, 4]),
@@ -21,8 +21,10 @@ const SWITCHES: [(&str, &[u32]); 13] = [
     ("GRADIENT", &[0, 1]),
     ("HIGHER", &[0, 1]),
     ("KNOWN", &[0, 1]),
+    ("LAST", &[0, 1]),
     ("MEAN", &[0, 1]),
     ("NORM", &[0, 1, 2, 3]),
+    ("RIGHT", &[0, 1]),
     ("SHUFFLE", &[0, 1]),
     ("WEIGHT", &[0, 1]),
     ("QUADS", &[1, 4]),

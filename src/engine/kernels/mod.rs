@@ -23,15 +23,15 @@ pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
-    ACTIVATE, ACTIVATE_BACKWARD, ADD, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, JOIN, JOIN_BACKWARD,
-    JUDGE, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD,
-    SOFTMAX_CROSS_ENTROPY, TALLY,
+    ACTIVATE, ACTIVATE_BACKWARD, ADD, BINARY_CROSS_ENTROPY, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX,
+    JOIN, JOIN_BACKWARD, JUDGE, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL,
+    MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR, TALLY,
 };
 pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SGD, SWAP};
 pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 38] = [
+pub static FAMILIES: [&Family; 40] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -60,6 +60,8 @@ pub static FAMILIES: [&Family; 38] = [
     &LINEAR_BACKWARD_INPUT,
     &LINEAR_BACKWARD_WEIGHT,
     &SOFTMAX_CROSS_ENTROPY,
+    &BINARY_CROSS_ENTROPY,
+    &SQUARED_ERROR,
     &TALLY,
     &JUDGE,
     &ATTENTION,
@@ -94,7 +96,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (152, 152));
+        assert_eq!((names.len(), all().count()), (154, 154));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -125,6 +125,22 @@ pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
     softmax_cross_entropy,
 );
 
+/// The loss of labels, each there or not: z, targets, labels, dz, verdicts, position, shape.
+pub static BINARY_CROSS_ENTROPY: Family = Family::new(
+    "binary_cross_entropy",
+    include_str!("../../../shaders/nn/binary_cross_entropy.wgsl"),
+    &[Read, Read, Read, ReadWrite, ReadWrite, Read, Uniform],
+    binary_cross_entropy,
+);
+
+/// The loss of numbers: z, targets, labels, dz, verdicts, position, shape.
+pub static SQUARED_ERROR: Family = Family::new(
+    "squared_error",
+    include_str!("../../../shaders/nn/squared_error.wgsl"),
+    &[Read, Read, Read, ReadWrite, ReadWrite, Read, Uniform],
+    squared_error,
+);
+
 /// Compares an evaluation with the best so far: metrics, standing.
 pub static JUDGE: Family =
     Family::new("judge", include_str!("../../../shaders/nn/judge.wgsl"), &[Read, ReadWrite], judge);
@@ -244,6 +260,20 @@ fn softmax_cross_entropy(call: Call<'_>) {
     let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
     (forms.softmax_cross_entropy)(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
+}
+
+fn binary_cross_entropy(call: Call<'_>) {
+    let gradient = call.switch("GRADIENT", true);
+    let [z, targets, labels, dz, verdicts, position, shape] = call.take();
+    let (z, targets, labels, dz) = (z.get(), targets.get(), labels.get(), gradient.then(|| dz.get_mut()));
+    twin::nn::binary_cross_entropy(z, targets, labels, dz, verdicts.get_mut(), position.one(), shape.one());
+}
+
+fn squared_error(call: Call<'_>) {
+    let gradient = call.switch("GRADIENT", true);
+    let [z, targets, labels, dz, verdicts, position, shape] = call.take();
+    let (z, targets, labels, dz) = (z.get(), targets.get(), labels.get(), gradient.then(|| dz.get_mut()));
+    twin::nn::squared_error(z, targets, labels, dz, verdicts.get_mut(), position.one(), shape.one());
 }
 
 fn judge(call: Call<'_>) {

@@ -43,7 +43,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 36] = [
+pub(super) static SHARED: [(&str, &str); 37] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
@@ -54,6 +54,7 @@ pub(super) static SHARED: [(&str, &str); 36] = [
     ("chunk", include_str!("../../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../../shaders/shared/control.wgsl")),
+    ("counting", include_str!("../../../shaders/shared/counting.wgsl")),
     ("dropout", include_str!("../../../shaders/shared/dropout.wgsl")),
     ("elements", include_str!("../../../shaders/shared/elements.wgsl")),
     ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),

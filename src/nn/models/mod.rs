@@ -93,8 +93,7 @@ pub trait Network {
         check_batch(examples, context, [self.context(), self.widest()])?;
         let mut graph = Graph::new(examples, context, trains);
         let logits = self.forward(&mut graph);
-        let labels = graph.words("labels", graph.form(logits).rows());
-        graph.softmax_cross_entropy(logits, labels);
+        self.objective().push_loss(&mut graph, logits);
         Ok((graph, logits))
     }
 

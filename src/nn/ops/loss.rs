@@ -10,13 +10,19 @@ use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 /// The loss of each row, and the gradient of the logits, which it makes at once.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct SoftmaxCrossEntropy {
-    logits: Value,
-    labels: Value,
-    dlogits: Value,
-    verdicts: Value,
-    position: Value,
+    of: LossValues,
+}
+
+/// What every loss reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LossValues {
+    pub(super) logits: Value,
+    pub(super) labels: Value,
+    pub(super) dlogits: Value,
+    pub(super) verdicts: Value,
+    pub(super) position: Value,
     /// Whether there is a gradient to be made.
-    trains: bool,
+    pub(super) trains: bool,
 }
 
 /// Adds a batch's verdicts to the counts of its epoch; `loss` is the loss's place among those of the graph.
@@ -32,6 +38,16 @@ impl Graph {
     /// The softmax cross-entropy of each row of logits against its label. A graph may have several: their gradients add up.
     /// Each is a mean over the rows that count, those of the whole step if the batch's position says how many they are.
     pub fn softmax_cross_entropy(&mut self, logits: Value, labels: Value) {
+        self.push_loss(logits, labels, |of| SoftmaxCrossEntropy { of });
+    }
+
+    /// Appends a loss on these logits, and its tally.
+    pub(super) fn push_loss<O: Into<super::Operation>>(
+        &mut self,
+        logits: Value,
+        labels: Value,
+        loss_of: impl FnOnce(LossValues) -> O,
+    ) {
         let loss = self.operations.iter().filter(|operation| operation.is_tally()).count();
         // Evaluation makes no gradient; what is bound in its place is left alone.
         let gradient = if self.trains { self.form(logits) } else { Form::Fixed { bytes: 16 } };
@@ -40,7 +56,7 @@ impl Graph {
         let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
         let verdicts = self.nodes.shared("verdicts", Form::Records { bytes_per_example });
         let (trains, position) = (self.trains, self.position());
-        self.push(SoftmaxCrossEntropy { logits, labels, dlogits, verdicts, position, trains });
+        self.push(loss_of(LossValues { logits, labels, dlogits, verdicts, position, trains }));
         self.push(Tally { verdicts, position, rows: logits, loss });
     }
 }
@@ -49,33 +65,50 @@ impl super::Operation {
     pub(in crate::nn) fn is_tally(&self) -> bool {
         matches!(self, super::Operation::Tally(_))
     }
+}
 
-    /// Whether it belongs to a loss.
-    pub(in crate::nn) fn is_loss(&self) -> bool {
-        self.is_tally() || matches!(self, super::Operation::SoftmaxCrossEntropy(_))
+impl LossValues {
+    /// What a loss uses that reads `targets` too.
+    pub(super) fn uses(&self, targets: Option<Value>) -> Uses {
+        let reads = [self.logits, self.labels, self.position].into_iter().chain(targets);
+        Uses::new(reads, [self.dlogits, self.verdicts])
+    }
+
+    /// The gradient is there already.
+    pub(super) fn backward(&self, back: &mut Backward<'_>) {
+        if back.needs(self.logits) {
+            back.pass(self.logits, self.dlogits);
+        }
     }
 }
 
 impl Operate for SoftmaxCrossEntropy {
     fn uses(&self) -> Uses {
-        Uses::new([self.logits, self.labels, self.position], [self.dlogits, self.verdicts])
+        self.of.uses(None)
+    }
+
+    fn is_loss(&self) -> bool {
+        true
     }
 
     fn backward(&self, back: &mut Backward<'_>) {
-        if back.needs(self.logits) {
-            back.pass(self.logits, self.dlogits);
-        }
+        self.of.backward(back);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let memory = at.ranges([self.logits, self.labels, self.dlogits, self.verdicts, self.position])?;
-        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, self.logits), memory, self.trains)?))
+        let LossValues { logits, labels, dlogits, verdicts, position, trains } = self.of;
+        let memory = at.ranges([logits, labels, dlogits, verdicts, position])?;
+        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, logits), memory, trains)?))
     }
 }
 
 impl Operate for Tally {
     fn uses(&self) -> Uses {
         Uses::reading([self.verdicts, self.position])
+    }
+
+    fn is_loss(&self) -> bool {
+        true
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
@@ -85,7 +118,7 @@ impl Operate for Tally {
     }
 }
 
-fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss {
+pub(super) fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss {
     let classes = at.width(logits);
     Loss {
         rows: counted(at.rows(logits)),

@@ -8,6 +8,7 @@
 mod activate;
 mod add;
 mod attention;
+mod binary_cross_entropy;
 mod draft;
 mod dropout;
 mod embedding;
@@ -16,11 +17,13 @@ mod layer_norm;
 mod linear;
 mod loss;
 mod pool;
+mod squared_error;
 mod squares;
 
 pub use activate::{Activation, activate, activate_backward};
 pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
+pub use binary_cross_entropy::binary_cross_entropy;
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
 pub use join::{join, join_backward};
@@ -28,11 +31,13 @@ pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_
 pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
 pub use loss::{softmax_cross_entropy, tally};
 pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
+pub use squared_error::squared_error;
 pub use squares::write_squares;
 
 pub(super) use activate::{Activate, ActivateBackward};
 pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
+pub(super) use binary_cross_entropy::BinaryCrossEntropy;
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
@@ -40,6 +45,7 @@ pub(super) use layer_norm::{LayerNorm, LayerNormBackwardInput, LayerNormBackward
 pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight};
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
+pub(super) use squared_error::SquaredError;
 
 use super::Error;
 use super::graph::{Backward, Graph, Nodes, Placing, Sample, Value};
@@ -117,6 +123,11 @@ pub(super) trait Operate {
         false
     }
 
+    /// Whether it belongs to a loss.
+    fn is_loss(&self) -> bool {
+        false
+    }
+
     /// Appends its part of the backward pass. Operations of a backward pass have none.
     fn backward(&self, _back: &mut Backward<'_>) {}
 
@@ -153,6 +164,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.drops()),* }
             }
 
+            fn is_loss(&self) -> bool {
+                match self { $(Operation::$name(operation) => operation.is_loss()),* }
+            }
+
             fn backward(&self, back: &mut Backward<'_>) {
                 match self { $(Operation::$name(operation) => operation.backward(back)),* }
             }
@@ -175,7 +190,7 @@ operations! {
     LayerNorm, LayerNormBackwardInput, LayerNormBackwardWeight,
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
-    SoftmaxCrossEntropy, Tally,
+    SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Tally,
 }
 
 /// A layer of an encoder at the sizes of training, with nearly every operation in it: so many sequences of so many tokens.
@@ -219,6 +234,8 @@ pub fn samples() -> Vec<Sample> {
         join::samples(),
         dropout::samples(),
         loss::samples(),
+        binary_cross_entropy::samples(),
+        squared_error::samples(),
     ];
     all.into_iter().flatten().collect()
 }

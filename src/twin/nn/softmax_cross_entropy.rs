@@ -13,11 +13,7 @@ pub fn softmax_cross_entropy(
     shape: &Loss,
 ) {
     let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let counting = match position.counting {
-        0 => labels[..rows].iter().filter(|label| **label != shape.ignore).count() as u32,
-        counting => counting,
-    };
-    let weight = 1.0 / f64::from(counting.max(1));
+    let weight = shape.weight(labels, position);
     let smoothing = f64::from(shape.smoothing);
     for r in 0..rows {
         let row: Vec<f64> = z[r * stride..][..classes].iter().map(|z| f64::from(*z)).collect();

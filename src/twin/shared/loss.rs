@@ -1,6 +1,6 @@
 //! Twin of `shaders/shared/loss.wgsl`.
 
-use super::IGNORED;
+use super::{IGNORED, Position};
 use bytemuck::{Pod, Zeroable};
 
 /// Sizes of a loss.
@@ -23,6 +23,23 @@ impl Loss {
     pub fn new(rows: usize, classes: usize) -> Loss {
         let (rows, classes) = (rows as u32, classes as u32);
         Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORED, ..Loss::default() }
+    }
+
+    /// What a row that counts weighs: one over the rows of the step that count; where the position does not say, over those of
+    /// the batch.
+    pub fn weight(&self, labels: &[u32], position: &Position) -> f64 {
+        let labels = &labels[..self.rows as usize];
+        let counting = match position.counting {
+            0 => labels.iter().filter(|label| **label != self.ignore).count() as u32,
+            counting => counting,
+        };
+        1.0 / f64::from(counting.max(1))
+    }
+
+    /// Writes a row of gradients, each by this weight, and zeros behind them.
+    pub fn write_slopes(&self, row: &mut [f32], slopes: impl Iterator<Item = f64>, weight: f64) {
+        row.fill(0.0);
+        row.iter_mut().zip(slopes).for_each(|(slot, slope)| *slot = (weight * slope) as f32);
     }
 }
 

@@ -39,7 +39,9 @@ impl Metrics {
         if !self.loss_sum.is_finite() {
             return f64::from(self.loss_sum);
         }
-        self.exact_sum() / f64::from(self.rows)
+        let is_exact = self.loss_sum < LARGEST_EXACT_SUM;
+        let sum = if is_exact { self.exact_sum() } else { f64::from(self.loss_sum) };
+        sum / f64::from(self.rows)
     }
 
     /// The sum of the losses, to the last digit that the device keeps.
@@ -47,6 +49,9 @@ impl Metrics {
         f64::from(self.loss_whole) + f64::from(self.loss_part) / 4_294_967_296.0
     }
 }
+
+/// A sum of losses from here on is told by [`Metrics::loss_sum`]: the exact one counts whole numbers in 32 bits.
+pub const LARGEST_EXACT_SUM: f32 = 4.0e9;
 
 /// Sizes of a gather.
 #[repr(C)]

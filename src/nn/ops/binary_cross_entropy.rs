@@ -1,0 +1,78 @@
+//! The loss of any number of labels for each example.
+
+use super::loss::{LossValues, shape};
+use super::{Draft, Operate, Uses, switch};
+use crate::engine::kernels::BINARY_CROSS_ENTROPY;
+use crate::engine::layout::Loss;
+use crate::engine::{Dispatch, Engine, Range};
+use crate::nn::Error;
+use crate::nn::graph::{Backward, Graph, Placing, Sample, Value};
+
+/// The loss of each row, and the gradient of the logits, which it makes at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::nn) struct BinaryCrossEntropy {
+    targets: Value,
+    of: LossValues,
+}
+
+impl Graph {
+    /// The binary cross-entropy of each logit against its target, which is from 0 to 1, and the mean over a row's logits. A row
+    /// counts unless its label is ignored. As for the rest, see [`softmax_cross_entropy`](Graph::softmax_cross_entropy).
+    pub fn binary_cross_entropy(&mut self, logits: Value, targets: Value, labels: Value) {
+        self.push_loss(logits, labels, |of| BinaryCrossEntropy { targets, of });
+    }
+}
+
+impl Operate for BinaryCrossEntropy {
+    fn uses(&self) -> Uses {
+        self.of.uses(Some(self.targets))
+    }
+
+    fn is_loss(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, back: &mut Backward<'_>) {
+        self.of.backward(back);
+    }
+
+    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        let LossValues { logits, labels, dlogits, verdicts, position, trains } = self.of;
+        let memory = at.ranges([logits, self.targets, labels, dlogits, verdicts, position])?;
+        Ok(Some(binary_cross_entropy(at.engine(), &shape(at, logits), memory, trains)?))
+    }
+}
+
+/// One label, a few, and more than a row of lanes.
+pub(super) fn samples() -> Vec<Sample> {
+    let losses = |rows: usize, outputs: usize| {
+        let network = |graph: &mut Graph| {
+            let x = graph.rows("rows", 1, 3);
+            let logits = graph.linear("last", x, outputs);
+            let (targets, labels) = (graph.rows("targets", 1, outputs), graph.words("counted", 1));
+            graph.binary_cross_entropy(logits, targets, labels);
+            logits
+        };
+        let name = format!("binary losses, {rows} rows of {outputs} labels");
+        Sample::of(name, [rows, 1], network).words("counted", 4)
+    };
+    vec![losses(5, 1), losses(130, 6), losses(7, 150)]
+}
+
+/// Binary cross-entropy of each row. Memory: z, targets, labels, dz, verdicts (8 bytes a row), position.
+/// [`tally`](super::tally) adds the verdicts up. An evaluation does not train: it leaves dz alone.
+///
+/// # Errors
+/// Out of device memory.
+pub fn binary_cross_entropy(
+    engine: &Engine,
+    shape: &Loss,
+    memory: [Range; 6],
+    trains: bool,
+) -> Result<Dispatch, Error> {
+    let memory = memory.into_iter().map(Into::into).collect();
+    let streams = if trains { 3 } else { 2 };
+    let mut operation = Draft::of_rows(engine, BINARY_CROSS_ENTROPY.plain(), memory, shape.rows, shape.quads, streams);
+    operation.constants.push(switch("GRADIENT", trains));
+    operation.dispatch(engine, 6, shape)
+}
