@@ -15,7 +15,7 @@ use std::collections::HashSet;
 /// Phases, their memory and time, and the rates of the whole run.
 pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     let run = RunFile::read(&options.file, &options.settings)?;
-    let material = Material::read(&run)?;
+    let material = Material::to_plan(&run)?;
     for warning in run.warnings.iter().chain(&material.warnings) {
         caution!("{warning}");
     }

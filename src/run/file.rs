@@ -191,12 +191,15 @@ impl RunFile {
         elsewhere::refuse(&top)?;
         top.only_near(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
-        let model = ModelSpec::read(top.section("model", MODEL)?, folder)?;
+        let is_labelled = top.has_at("data.label") || top.has_at("data.labels");
+        let mut model = ModelSpec::read(top.section("model", MODEL)?, folder, is_labelled)?;
         let objective = objective(&mut top, model.kind)?;
         let data = DataSpec::read(top.section("data", DATA)?, (&model, objective), folder)?;
         let mut schedule = top.split_off(&SECTIONS);
         let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
         let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
+        // What never trains needs no dropout, and what it makes of an example can be kept.
+        model.trunk_is_still = !trains_trunk;
         let sections = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
         let sections = sections.with_all(schedule.raw());
         let mut run = RunFile {

@@ -34,11 +34,6 @@ pub(super) fn other_than_safetensors(path: &Path, beginning: &[u8]) -> Option<St
         }
         () if starts(b"\x89HDF") => format!("it is an HDF5 file, as Keras writes them: {CONVERT}"),
         () if starts(&[0x1f, 0x8b]) => "it is packed by gzip: unpack it first".to_owned(),
-        () if name.ends_with(".index.json") || (text.starts_with('{') && text.contains("\"weight_map\"")) => {
-            "it is the index of a model in shards, which are not read yet: write the model as one file \
-             (max_shard_size of save_pretrained)"
-                .to_owned()
-        }
         () if text.starts_with("<!DOCTYPE") || text.starts_with("<html") => {
             "it is a web page, saved in place of the file".to_owned()
         }
@@ -70,8 +65,6 @@ mod tests {
             ("a.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "it is a pickle"),
             ("a.gguf", b"GGUF\x03\0\0\0", "it is a GGUF file"),
             ("a.h5", b"\x89HDF\r\n", "it is an HDF5 file"),
-            ("a.index.json", b"{\"metadata\": {}}", "it is the index of a model in shards"),
-            ("a.json", b" {\"weight_map\": {}}", "it is the index of a model in shards"),
             ("a.json", b"{}", "it is JSON"),
             ("a.safetensors", b"<!DOCTYPE html>", "it is a web page"),
         ] {

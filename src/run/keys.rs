@@ -64,7 +64,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
                 return Err(top.beside("trainable", "false", key).into());
             }
         }
-        let head = model.patterns_above_trunk();
+        let head = model.patterns_above_trunk()?;
         schedule.extend(Raw::default().with("phases", Raw::default().with(0, Raw::default().with("params", head))));
         if !schedule.has("early_stopping") {
             schedule.extend(Raw::default().with_maybe("early_stopping", None::<Raw>));

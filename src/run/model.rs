@@ -1,9 +1,10 @@
 //! The section `model`.
 
-use super::Error;
 use super::paths::absolute;
-use crate::nn::models::{Bert, Gpt2, Mlp, Pooling};
-use crate::nn::{Activation, Network};
+use super::pretrained_folder::resolved;
+use super::{Error, PretrainedFolder};
+use crate::nn::models::{Bert, Gpt2, Head, Mlp, Pooling, PretrainedKind, TransformerSizes};
+use crate::nn::{Activation, Model, Network};
 use crate::params::Storage;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
@@ -33,7 +34,7 @@ impl ModelKind {
         [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
 }
 
-/// What a run file says of its model. TransformerSizes that follow from the data are not in it.
+/// What a run file says of its model. Sizes that follow from the data are not in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// `type`.
@@ -48,61 +49,83 @@ pub struct ModelSpec {
     pub context: usize,
     /// A decoder's `tied`: its output layer is the token table.
     pub tied: bool,
-    /// An encoder's `pooling`.
+    /// `pooling`: what stands for a sequence.
     pub pooling: Pooling,
-    /// A transformer's `dropout`.
-    pub dropout: f32,
+    /// A transformer's `dropout`; where it is `None`, that of the pretrained model, and none in another.
+    pub dropout: Option<f32>,
+    /// `head.hidden`: sizes of the hidden layers between what stands for a sequence and the outputs.
+    pub head_layers: Vec<usize>,
+    /// `head.dropout`: before each layer of the head; the model's own where it is `None`.
+    pub head_dropout: Option<f32>,
     /// `parameters`: how they are stored, f32 or bf16; see [`train::Config::parameters`](crate::train::Config::parameters).
     pub parameters: Storage,
-    /// `from`: what values are begun with: the folder of an earlier run, whose `model.safetensors` that is, or a file, such
-    /// as its `best.safetensors`.
+    /// `from`: what values are begun with: a Hugging Face folder or its name in the hub's cache, the folder of an earlier run,
+    /// or a file, such as a run's `best.safetensors`.
     pub from: Option<PathBuf>,
+    /// What the `config.json` of that folder says; `None` where there is none, or where a `preset` says the sizes.
+    pub pretrained: Option<PretrainedFolder>,
+    /// Whether the trunk runs without dropout: it never trains.
+    pub(super) trunk_is_still: bool,
     pub(super) raw: Raw,
 }
 
 /// An MLP's hidden layers where nothing is said.
 const HIDDEN: [usize; 2] = [128, 64];
 
+/// Tokens of a sequence where nothing is said: of an own model, and of a pretrained one.
+const CONTEXT: u64 = 64;
+const PRETRAINED_CONTEXT: u64 = 128;
+
+const ALL_KEYS: [&str; 11] =
+    ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "head", "parameters", "from"];
+
 impl ModelSpec {
-    pub(super) fn read(mut section: Section, folder: &Path) -> Result<ModelSpec, Error> {
-        let types = ModelKind::ALL.map(|(name, _)| name);
-        if !section.peek("type").is_some_and(|kind| types.contains(&kind)) {
-            section.only_among(&ALL_KEYS, "type, from and the keys of that model")?;
-        }
-        let name = section.word("type", &types)?;
-        let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
+    /// Reads the section; files stand relative to `folder`. `is_labelled`: whether the data has labels, which tells what a
+    /// pretrained decoder is for.
+    pub(super) fn read(mut section: Section, folder: &Path, is_labelled: bool) -> Result<ModelSpec, Error> {
+        let from = match section.maybe_text("from")? {
+            Some(named) => Some(resolved(&named, folder)?),
+            None => None,
+        };
+        let pretrained = match &from {
+            Some(from) if !section.has("preset") => PretrainedFolder::of_run(from, folder)?,
+            _ => None,
+        };
+        let kind = kind(&mut section, pretrained.as_ref(), is_labelled)?;
         let keys: &[&str] = match kind {
             ModelKind::Mlp => &["type", "hidden", "activation", "parameters", "from"],
             ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
-            ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "parameters", "from"],
+            ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "head", "parameters", "from"],
         };
         section.only(keys)?;
-        let dropout = section.number("dropout", 0.0)?;
-        if !(0.0..1.0).contains(&dropout) {
-            return Err(section.bad("dropout", dropout.to_string(), "a share: from 0 to less than 1", None).into());
-        }
-        let tokens = section.count_or("context", 64)?;
-        let context = usize::try_from(tokens).ok().filter(|tokens| (1..=1 << 24).contains(tokens));
-        let context = context.ok_or_else(|| section.bad("context", tokens.to_string(), "from 1 to 2^24", None))?;
-        let from = section.maybe_text("from")?.map(|path| folder.join(path));
+        let dropout = share(&mut section, "dropout", pretrained.is_none().then_some(0.0))?;
+        let context = context(&mut section, pretrained.as_ref())?;
+        let (head_layers, head_dropout) = head(&mut section, pretrained.as_ref())?;
+        let own_pooling = pretrained.as_ref().map(|folder| folder.pooling.unwrap_or(folder.model.own_pooling()));
         let mut spec = ModelSpec {
             kind,
             layers: section.counts("hidden")?.unwrap_or_else(|| HIDDEN.to_vec()),
             activation: Activation::parse(section.word_or_first("activation", &["gelu", "relu", "gelu_new", "tanh"])?)?,
             preset: section.word_or_first("preset", &["tiny", "small", "base"])?.to_owned(),
             context,
-            tied: section.truth("tied", true)?,
-            pooling: pooling(&mut section)?,
-            dropout: dropout as f32,
+            tied: section.truth("tied", pretrained.as_ref().is_none_or(|folder| folder.model.tied))?,
+            pooling: pooling(&mut section, own_pooling.unwrap_or(Pooling::Mean))?,
+            dropout,
+            head_layers,
+            head_dropout,
             parameters: match section.word_or_first("parameters", &[Storage::F32, Storage::Bf16].map(Storage::name))? {
                 "bf16" => Storage::Bf16,
                 _ => Storage::F32,
             },
             from,
+            pretrained,
+            trunk_is_still: false,
             raw: Raw::default(),
         };
-        // Of other kinds' keys nothing is said.
-        spec.raw = Raw::default().with("hidden", HIDDEN.to_vec()).with_all(section.said()).only(keys);
+        // Of other kinds' keys nothing is said, nor of a preset that does not give the sizes.
+        let keys: Vec<&str> =
+            keys.iter().copied().filter(|key| spec.pretrained.is_none() || *key != "preset").collect();
+        spec.raw = Raw::default().with("hidden", HIDDEN.to_vec()).with_all(section.said()).only(&keys);
         if let Some(from) = &spec.from {
             spec.raw = std::mem::take(&mut spec.raw).with("from", absolute(from));
         }
@@ -110,21 +133,19 @@ impl ModelSpec {
     }
 
     /// What the names of the head's parameters start with: what a task has of its own, where the trunk is pretrained.
-    pub(super) fn head(&self) -> Vec<String> {
-        let names: &[&str] = match (self.kind, self.tied, self.pooling) {
-            (ModelKind::Mlp, ..) => return vec![format!("layers.{}.", self.layers.len())],
-            (ModelKind::Decoder, true, _) => &[],
-            (ModelKind::Decoder, false, _) => &["lm_head."],
-            (ModelKind::Encoder, _, Pooling::Pooler) => &["classifier.", "pooler."],
-            (ModelKind::Encoder, ..) => &["classifier."],
+    pub(super) fn head(&self) -> Result<Vec<String>, Error> {
+        let model: Model = match self.kind {
+            ModelKind::Mlp => self.mlp(1, 1)?.into(),
+            ModelKind::Decoder => self.decoder(1)?,
+            ModelKind::Encoder => self.labelled(1, Head::new(1))?,
         };
-        names.iter().map(|name| (*name).to_owned()).collect()
+        Ok(model.last_layer().into_iter().chain(model.on_top()).collect())
     }
 
     /// Patterns of what trains where the trunk does not: the head, and a decoder's last norm.
-    pub(super) fn patterns_above_trunk(&self) -> Vec<String> {
+    pub(super) fn patterns_above_trunk(&self) -> Result<Vec<String>, Error> {
         let norm = (self.kind == ModelKind::Decoder).then(|| "transformer.ln_f.".to_owned());
-        self.head().into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect()
+        Ok(self.head()?.into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect())
     }
 
     /// An MLP for rows of so many numbers and so many classes.
@@ -133,42 +154,144 @@ impl ModelSpec {
         Ok(Mlp::new(&sizes, self.activation)?)
     }
 
-    /// A decoder over so many tokens.
-    pub(super) fn decoder(&self, vocabulary: usize) -> Result<Gpt2, Error> {
-        let Gpt2 { sizes, .. } = Gpt2::preset(&self.preset, vocabulary, self.context)?;
-        let model = Gpt2::new(sizes.dropout(self.dropout)).tied(self.tied);
+    /// A decoder over so many tokens; a pretrained one has its own.
+    pub(super) fn decoder(&self, vocabulary: usize) -> Result<Model, Error> {
+        let mut model = match &self.pretrained {
+            Some(folder) => folder.model.decoder(self.context, None)?,
+            None => Gpt2::preset(&self.preset, vocabulary, self.context)?,
+        };
+        model.sizes = self.with_dropout(model.sizes);
+        model.tied = self.tied;
         model.check()?;
-        Ok(model)
+        Ok(model.into())
     }
 
-    /// An encoder over so many tokens that tells so many classes apart.
-    pub(super) fn encoder(&self, vocabulary: usize, classes: usize) -> Result<Bert, Error> {
-        let Bert { sizes, .. } = Bert::preset(&self.preset, vocabulary, self.context, classes)?;
-        let model = Bert::new(sizes.dropout(self.dropout), classes).types(0).pooling(self.pooling);
-        model.check()?;
-        Ok(model)
+    /// A transformer over so many tokens, of which a pretrained one has its own, with this head.
+    pub(super) fn labelled(&self, vocabulary: usize, head: Head) -> Result<Model, Error> {
+        let head = head.hidden(self.head_layers.clone());
+        let Some(folder) = &self.pretrained else {
+            let model = Bert::preset(&self.preset, vocabulary, self.context, 1)?;
+            let sizes = self.with_dropout(model.sizes.clone());
+            let dropout = self.head_dropout.or(self.trunk_is_still.then_some(self.dropout.unwrap_or(0.0)));
+            let model = model.sizes(sizes).types(0).pooling(self.pooling).head(head.dropout(dropout));
+            model.check()?;
+            return Ok(model.into());
+        };
+        let head = head.dropout(Some(self.head_dropout.or(self.dropout).unwrap_or(folder.model.head_dropout)));
+        Ok(match folder.model.kind {
+            PretrainedKind::Encoder(style) => {
+                let model = folder.model.encoder(style, self.context, self.pooling, head)?;
+                let sizes = self.with_dropout(model.sizes.clone());
+                model.sizes(sizes).into()
+            }
+            _ => {
+                let mut model = folder.model.decoder(self.context, Some((self.pooling, head)))?;
+                model.sizes = self.with_dropout(model.sizes);
+                model.into()
+            }
+        })
+    }
+
+    /// Sizes with the dropout that the run has: what it says, or what the model was pretrained with, and none in a trunk that
+    /// never trains.
+    fn with_dropout(&self, sizes: TransformerSizes) -> TransformerSizes {
+        match self.dropout {
+            _ if self.trunk_is_still => sizes.dropout(0.0),
+            Some(dropout) => sizes.dropout(dropout),
+            None => sizes,
+        }
+    }
+
+    /// Token types that texts of pairs may have: 0 where all are of one type.
+    pub(super) fn types(&self) -> usize {
+        self.pretrained.as_ref().map_or(0, |folder| folder.model.types)
     }
 
     /// Whether nothing but a decoder's last norm trains where its trunk does not.
     pub(super) fn has_no_head(&self) -> bool {
-        self.head().is_empty()
+        self.kind == ModelKind::Decoder && self.tied
     }
 
     /// Tables with a row for each token: what a model learnt in them holds for its own vocabulary alone.
     pub(super) fn token_tables(&self) -> &'static [&'static str] {
+        let is_gpt2 = self.pretrained.as_ref().is_some_and(|folder| folder.model.kind == PretrainedKind::Decoder);
         match (self.kind, self.tied) {
             (ModelKind::Mlp, _) => &[],
-            (ModelKind::Decoder, true) => &["transformer.wte.weight"],
             (ModelKind::Decoder, false) => &["transformer.wte.weight", "lm_head.weight"],
+            (ModelKind::Decoder, true) => &["transformer.wte.weight"],
+            (ModelKind::Encoder, _) if is_gpt2 => &["transformer.wte.weight"],
             (ModelKind::Encoder, _) => &["embeddings.word_embeddings.weight"],
         }
     }
 }
 
-fn pooling(section: &mut Section) -> Result<Pooling, Error> {
-    let word = section.word_or_first("pooling", &Pooling::ALL.map(|(word, _)| word))?;
-    Ok(Pooling::ALL.iter().find(|(known, _)| *known == word).map_or(Pooling::Mean, |(_, pooling)| *pooling))
+/// `type`; a pretrained model's own family where nothing is said.
+fn kind(section: &mut Section, pretrained: Option<&PretrainedFolder>, is_labelled: bool) -> Result<ModelKind, Error> {
+    let types = ModelKind::ALL.map(|(name, _)| name);
+    let own = pretrained.map(|folder| match folder.model.kind {
+        PretrainedKind::Encoder(_) => ModelKind::Encoder,
+        _ if is_labelled => ModelKind::Encoder,
+        _ => ModelKind::Decoder,
+    });
+    if !section.has("type")
+        && let Some(own) = own
+    {
+        return Ok(own);
+    }
+    if !section.peek("type").is_some_and(|kind| types.contains(&kind)) {
+        section.only_among(&ALL_KEYS, "type, from and the keys of that model")?;
+    }
+    let name = section.word("type", &types)?;
+    let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
+    match (own, pretrained) {
+        (Some(own), Some(folder)) if own != kind => {
+            let family = folder.model.kind.word();
+            let why = format!("is not what is begun from: its config.json says {family}; leave it out");
+            Err(section.unfit("type", kind, why).into())
+        }
+        _ => Ok(kind),
+    }
 }
 
-const ALL_KEYS: [&str; 10] =
-    ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "parameters", "from"];
+fn context(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Result<usize, Error> {
+    let most = pretrained.map_or(1 << 24, |folder| folder.model.sizes.context as u64);
+    let usual = if pretrained.is_some() { PRETRAINED_CONTEXT.min(most) } else { CONTEXT };
+    let tokens = section.count_or("context", usual)?;
+    if (1..=most).contains(&tokens) {
+        return Ok(tokens as usize);
+    }
+    let allowed = match pretrained {
+        Some(_) => format!("from 1 to {most}, the positions of what is begun from"),
+        None => "from 1 to 2^24".to_owned(),
+    };
+    Err(section.bad("context", tokens.to_string(), &allowed, None).into())
+}
+
+/// Hidden layers and dropout of the head. A run that is begun from may have written its own layers down.
+fn head(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Result<(Vec<usize>, Option<f32>), Error> {
+    let own = || pretrained.map_or_else(Vec::new, |folder| folder.head.clone());
+    let Some(mut of_head) = section.maybe_section("head")? else { return Ok((own(), None)) };
+    of_head.only(&["hidden", "dropout"])?;
+    let layers = of_head.counts("hidden")?.unwrap_or_else(own);
+    Ok((layers, share(&mut of_head, "dropout", None)?))
+}
+
+/// A share from 0 to less than 1.
+fn share(section: &mut Section, key: &'static str, usual: Option<f64>) -> Result<Option<f32>, Error> {
+    if !section.has(key) && usual.is_none() {
+        return Ok(None);
+    }
+    let share = section.number(key, usual.unwrap_or(0.0))?;
+    match (0.0..1.0).contains(&share) {
+        true => Ok(Some(share as f32)),
+        false => Err(section.bad(key, share.to_string(), "a share: from 0 to less than 1", None).into()),
+    }
+}
+
+fn pooling(section: &mut Section, usual: Pooling) -> Result<Pooling, Error> {
+    let mut words = Pooling::ALL.map(|(word, _)| word);
+    // What stands first is what is meant where nothing is said.
+    words.sort_by_key(|word| *word != usual.word());
+    let word = section.word_or_first("pooling", &words)?;
+    Ok(Pooling::ALL.iter().find(|(known, _)| *known == word).map_or(usual, |(_, pooling)| *pooling))
+}

@@ -1,22 +1,28 @@
 //! The values that a model begins with: what `model.from` names.
 
-use super::file_kind::{TELLING_BYTES, other_than_safetensors, shard};
+use super::file_kind::{TELLING_BYTES, other_than_safetensors};
 use super::inputs::INPUTS;
-use super::{Error, Inputs};
+use super::shards::shards;
+use super::{Error, Inputs, shapes};
+use crate::nn::models::{Place, Places, misfit, transposed};
+use crate::nn::{Model, Network};
 use crate::params::{Param, Shown, floats, nearest, shown_path};
 use crate::train::files;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, SafeTensors};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Values of parameters, by name.
 pub(super) type Values = Vec<(String, Vec<f32>)>;
 
-/// A file of weights, and how the run that it comes from made numbers of its data.
+/// Files of weights, and how the run that they come from made numbers of its data.
 pub(super) struct Weights {
+    /// What is named: a file, the only one or an index of shards.
     pub(super) path: PathBuf,
+    /// The files that hold the tensors.
+    files: Vec<PathBuf>,
     /// `inputs.json` of that run, and what it says; `None` where nothing tells which run that was.
     pub(super) inputs: Option<(PathBuf, Inputs)>,
 }
@@ -24,162 +30,207 @@ pub(super) struct Weights {
 /// What of a file holds for a model: what is not kept begins anew.
 #[derive(Debug)]
 pub(super) struct Kept<'a> {
-    /// What the names of the head's parameters begin with, and whether its classes are the model's.
-    pub(super) head: (&'a [String], bool),
-    /// Tables with a row for each token, and how many of the model's tokens the file knows, from the first on.
-    pub(super) tables: (&'a [&'static str], usize),
+    /// Whether the outputs are the model's: the last layer is kept then.
+    pub(super) outputs: bool,
+    /// Tables with a row for each token, and how many of the model's tokens the file knows, from the first on; `None`: all.
+    pub(super) tables: (&'a [&'static str], Option<usize>),
+}
+
+/// What a model begins with.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) values: Values,
+    /// Names of the parameters that stayed new.
+    pub(super) new: Vec<String>,
+    /// Names of the tensors that no parameter takes.
+    pub(super) unused: Vec<String>,
 }
 
 const MODEL: &str = "model.safetensors";
 
-/// What is wrong with a file is told for so many tensors.
+/// What a run writes beside its model where the whole of it is no class of transformers.
+pub(crate) const HEAD: &str = "head.safetensors";
+
+/// What is wrong with a file is told for so many modules.
 const SHOWN: usize = 5;
 
 impl Weights {
-    /// Finds the file: the one named, or that of the folder named. The run that a file comes from has its inputs beside it;
+    /// Finds the files: the one named, or those of the folder named. The run that a file comes from has its inputs beside it;
     /// a checkpoint's run is two folders up.
     pub(super) fn find(from: &Path) -> Result<Weights, Error> {
         if !from.exists() {
             return Err(Error::bad_file(from, format!("there is no such file or folder{}", near(from))));
         }
-        let (folder, path) = match from.is_dir() {
-            true => (from, from.join(MODEL)),
-            false => (from.parent().unwrap_or(Path::new("")), from.to_owned()),
+        let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
+        let (path, mut files) = match from.is_dir() {
+            true if folder.join(MODEL).exists() => (from.join(MODEL), vec![from.join(MODEL)]),
+            true => shards(from)?.ok_or_else(|| Error::bad_file(from, no_model(from)))?,
+            false => shards(from)?.unwrap_or_else(|| (from.to_owned(), vec![from.to_owned()])),
         };
-        if !path.exists() {
-            return Err(Error::bad_file(from, no_model(from)));
-        }
+        // A checkpoint and a best file are whole.
+        let has_head = path.file_name().is_some_and(|name| name == MODEL) && folder.join(HEAD).exists();
+        files.extend(has_head.then(|| folder.join(HEAD)));
         let checkpoints = folder.parent().filter(|folder| folder.ends_with("checkpoints"));
         let run = [Some(folder), checkpoints.and_then(Path::parent)].into_iter().flatten();
         let run = run.into_iter().find(|folder| folder.join(INPUTS).exists());
         let inputs = run.map(|run| Ok::<_, Error>((run.join(INPUTS), Inputs::of_run(run)?))).transpose()?;
-        Ok(Weights { path, inputs })
+        Ok(Weights { path, files, inputs })
     }
 
-    /// The values of `initial`, and in their place those of the file that are kept. The names of the parameters that
-    /// stayed new.
-    pub(super) fn values(
-        &self,
-        params: &[Param],
-        mut initial: Values,
-        kept: &Kept<'_>,
-    ) -> Result<(Values, Vec<String>), Error> {
-        let bytes = self.bytes()?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| self.bad(cut_short(&bytes, &error)))?;
-        let ((head, keeps_head), (tables, tokens)) = (kept.head, kept.tables);
-        let (mut wrong, mut new, mut missing) = (Vec::new(), Vec::new(), 0);
-        for ((name, values), param) in initial.iter_mut().zip(params) {
-            let is_head = head.iter().any(|start| name.starts_with(start));
-            let is_table = tables.contains(&name.as_str());
-            if (is_head && !keeps_head) || (is_table && tokens == 0) {
-                new.push(name.clone());
-                continue;
-            }
-            let mut expected = param.shape.clone();
-            if let (true, Some(rows)) = (is_table, expected.first_mut()) {
-                *rows = tokens;
-            }
-            match file.tensor(name) {
-                Ok(tensor) if tensor.shape() == expected => match floats(&tensor) {
-                    Some(there) => self.put(name, values, &there)?,
-                    None => wrong.push(format!("{name} is {:?}, not a float", tensor.dtype())),
-                },
-                Err(_) if is_head => new.push(name.clone()),
-                Ok(_) if is_head && !is_table => new.push(name.clone()),
-                Ok(tensor) => wrong.push(format!("{name} is {:?} there and {expected:?} here", tensor.shape())),
-                Err(_) => {
-                    missing += 1;
-                    wrong.push(format!("{name} is missing"));
+    /// Finds the model's parameters in the files, by their headers alone, and says what is wrong with them.
+    fn places(&self, model: &Model, kept: &Kept<'_>) -> Result<(Vec<Option<(usize, Place)>>, Vec<String>), Error> {
+        let mut tensors: Vec<(usize, Param)> = Vec::new();
+        for (number, file) in self.files.iter().enumerate() {
+            tensors.extend(shapes(file)?.into_iter().map(|tensor| (number, tensor)));
+        }
+        let params = model.params();
+        let all: Vec<Param> = tensors.iter().map(|(_, tensor)| tensor.clone()).collect();
+        let Places { tensors: found, unused, twice } = model.places(&all);
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let (mut missing, mut places) = (Vec::new(), Vec::new());
+        let (last, on_top) = (model.last_layer(), model.on_top());
+        for (param, place) in params.iter().zip(found) {
+            let starts = |start: &String| param.name.starts_with(start.as_str());
+            let is_last = last.iter().any(starts);
+            let table = kept.tables.0.contains(&param.name.as_str());
+            let place = place.filter(|_| !(is_last && !table && !kept.outputs) && !(table && kept.tables.1 == Some(0)));
+            let expected = match (table, kept.tables.1, &param.shape[..]) {
+                (true, Some(tokens), [_, width]) => Param::new(param.name.as_str(), [tokens, *width]),
+                _ => param.clone(),
+            };
+            let may_be_new = is_last || on_top.iter().any(starts) || (table && kept.tables.1 == Some(0));
+            let place = match place.map(|place| (misfit(&expected, &place), place)) {
+                Some((None, place)) => Some(place),
+                Some((Some(_), _)) if may_be_new && !table => None,
+                Some((Some(misfit), _)) => {
+                    wrong.push(misfit);
+                    None
                 }
-            }
+                None if may_be_new => None,
+                None => {
+                    missing.push(param.name.as_str());
+                    None
+                }
+            };
+            let number =
+                |name: &str| tensors.iter().find(|(_, tensor)| tensor.name == name).map_or(0, |(number, _)| *number);
+            places.push(place.map(|place| (number(&place.name), place)));
         }
+        let is_shard = super::file_kind::shard(&self.path).is_some();
+        if !missing.is_empty() && (is_shard || 2 * missing.len() > params.len()) {
+            return Err(self.bad(self.other_model(&params, &all)));
+        }
+        wrong.extend(by_module(&missing).into_iter().map(|module| format!("{module} missing")));
         if wrong.is_empty() {
-            return Ok((initial, new));
+            return Ok((places, unused));
         }
-        let names = file.names();
-        let reason = self.other_names(params, &names, missing).unwrap_or_else(|| {
-            let more = if wrong.len() > SHOWN { format!("; and {} more", wrong.len() - SHOWN) } else { String::new() };
-            wrong.truncate(SHOWN);
-            format!("it does not fit this model: {}{more}", wrong.join("; "))
-        });
-        Err(self.bad(reason))
+        let more = if wrong.len() > SHOWN { format!("; and {} more", wrong.len() - SHOWN) } else { String::new() };
+        wrong.truncate(SHOWN);
+        Err(self.bad(format!("it does not fit this model: {}{more}", wrong.join("; "))))
     }
 
-    /// Puts a tensor's numbers, which have to be finite, at the beginning of a parameter's.
-    fn put(&self, name: &str, values: &mut [f32], there: &[f32]) -> Result<(), Error> {
-        if let Some(number) = there.iter().find(|number| !number.is_finite()) {
-            return Err(self.bad(format!("{name} holds {number}: nothing can be learnt from there on")));
+    /// The values of `initial`, and in their place those of the files that are kept.
+    pub(super) fn values(&self, model: &Model, mut initial: Values, kept: &Kept<'_>) -> Result<Begun, Error> {
+        let (places, unused) = self.places(model, kept)?;
+        let mut new = Vec::new();
+        for (number, path) in self.files.iter().enumerate() {
+            let bytes = bytes(path)?;
+            let file =
+                SafeTensors::deserialize(&bytes).map_err(|error| Error::bad_file(path, cut_short(&bytes, &error)))?;
+            let here = places.iter().zip(&mut initial);
+            for (place, (name, values)) in here {
+                let Some((_, place)) = place.as_ref().filter(|(of, _)| *of == number) else { continue };
+                let tensor = file.tensor(&place.name).map_err(|error| Error::bad_file(path, error.to_string()))?;
+                let Some(mut there) = floats(&tensor) else {
+                    let reason = format!("{} is {:?}, not a float", Shown(&place.name), tensor.dtype());
+                    return Err(Error::bad_file(path, reason));
+                };
+                if let (true, &[rows, columns]) = (place.is_turned, tensor.shape()) {
+                    there = transposed(&there, rows, columns);
+                }
+                put(path, name, values, &there)?;
+            }
         }
-        values[..there.len()].copy_from_slice(there);
-        Ok(())
+        new.extend(places.iter().zip(&initial).filter(|(place, _)| place.is_none()).map(|(_, (name, _))| name.clone()));
+        Ok(Begun { values: initial, new, unused })
+    }
+
+    /// What is known of a model without its values: what would stay new, and what no parameter takes.
+    pub(super) fn fits(&self, model: &Model, kept: &Kept<'_>) -> Result<Begun, Error> {
+        let (places, unused) = self.places(model, kept)?;
+        let params = model.params();
+        let new = places.iter().zip(params).filter(|(place, _)| place.is_none()).map(|(_, param)| param.name);
+        Ok(Begun { values: Vec::new(), new: new.collect(), unused })
     }
 
     fn bad(&self, reason: impl Into<String>) -> Error {
         Error::bad_file(&self.path, reason)
     }
 
-    /// All of the file, unless its beginning says that it is something else.
-    fn bytes(&self) -> Result<Vec<u8>, Error> {
-        let unreadable = |error: std::io::Error| Error::unreadable(&self.path, &error);
-        let mut file = files::open(&self.path).map_err(unreadable)?;
-        let mut bytes = Vec::new();
-        (&mut file).take(TELLING_BYTES as u64).read_to_end(&mut bytes).map_err(unreadable)?;
-        if let Some(reason) = other_than_safetensors(&self.path, &bytes) {
-            return Err(self.bad(reason));
+    /// Words for a file most of whose tensors this model does not have.
+    fn other_model(&self, params: &[Param], tensors: &[Param]) -> String {
+        if let Some((number, of)) = super::file_kind::shard(&self.path) {
+            return format!("it is shard {number} of {of} of a model: name its folder, or its index");
         }
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(bytes)
-    }
-
-    /// What a file is where most of a model's parameters are missing in it, by the names of its tensors.
-    fn other_names(&self, params: &[Param], names: &[&str], missing: usize) -> Option<String> {
-        if missing == 0 {
-            return None;
-        }
-        if let Some((number, of)) = shard(&self.path) {
-            return Some(format!(
-                "it is shard {number} of {of} of a model; shards are not read yet: write the model as one file \
-                 (max_shard_size of save_pretrained)"
-            ));
-        }
-        let ours: HashSet<&str> = params.iter().map(|param| param.name.as_str()).collect();
-        let theirs: HashSet<&str> = names.iter().copied().collect();
-        let most = |found: BTreeMap<&str, usize>| -> Option<String> {
-            let (prefix, times) = found.into_iter().max_by_key(|(_, times)| *times)?;
-            (2 * times > params.len()).then(|| prefix.to_owned())
+        let named = |params: &[Param]| {
+            let names: Vec<String> = params.iter().take(2).map(|param| Shown(&param.name).to_string()).collect();
+            names.join(", ")
         };
-        let words = "such files are not read yet: rename the tensors";
-        if let Some(prefix) = most(prefixes(&theirs, &ours)) {
-            return Some(format!(
-                "its tensors are called as this model's with {:?} before each; {words}",
-                Shown(&prefix)
-            ));
-        }
-        if let Some(prefix) = most(prefixes(&ours, &theirs)) {
-            return Some(format!(
-                "its tensors are called as this model's without {:?} before each; {words}",
-                Shown(&prefix)
-            ));
-        }
-        let is_old = |name: &&str| name.ends_with(".gamma") || name.ends_with(".beta");
-        names
-            .iter()
-            .any(is_old)
-            .then(|| format!("its layer norms have gamma and beta, as older files call weight and bias; {words}"))
+        let (theirs, ours) = (named(tensors), named(params));
+        format!("it is another model: its tensors are {theirs}, …; this model's parameters are {ours}, …")
     }
 }
 
-/// What stands before names of the second set in the first, and how often.
-fn prefixes<'a>(long: &HashSet<&'a str>, short: &HashSet<&str>) -> BTreeMap<&'a str, usize> {
-    let mut found = BTreeMap::new();
-    for name in long {
-        for (at, _) in name.match_indices('.') {
-            if short.contains(&name[at + 1..]) {
-                *found.entry(&name[..=at]).or_default() += 1;
-            }
-        }
+/// Puts a tensor's numbers, which have to be finite, at the beginning of a parameter's.
+fn put(path: &Path, name: &str, values: &mut [f32], there: &[f32]) -> Result<(), Error> {
+    if let Some(number) = there.iter().find(|number| !number.is_finite()) {
+        return Err(Error::bad_file(path, format!("{name} holds {number}: nothing can be learnt from there on")));
     }
-    found
+    let (values, there) = (values.get_mut(..there.len()), there);
+    if let Some(values) = values {
+        values.copy_from_slice(there);
+    }
+    Ok(())
+}
+
+/// All of a file, unless its beginning says that it is something else.
+fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
+    let mut file = files::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(TELLING_BYTES as u64).read_to_end(&mut bytes).map_err(unreadable)?;
+    if let Some(reason) = other_than_safetensors(path, &bytes) {
+        return Err(Error::bad_file(path, reason));
+    }
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Names by the module or the block that they belong to: one by its name, several by their number.
+fn by_module(names: &[&str]) -> Vec<String> {
+    let mut modules: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        let parts: Vec<&str> = name.split('.').collect();
+        // Up to a block's number, or without the parameter's own word.
+        let number = parts.iter().position(|part| part.parse::<usize>().is_ok());
+        let length = number.map_or(parts.len().saturating_sub(1).max(1), |place| place + 1);
+        modules.entry(parts[..length].join(".")).or_default().push(name);
+    }
+    let told = |(module, names): (String, Vec<&str>)| match names[..] {
+        [one] => format!("{one} is"),
+        _ => format!("{module} ({} parameters) is", names.len()),
+    };
+    modules.into_iter().map(told).collect()
+}
+
+/// Names by module, for a line that tells of them: `pooler.dense, cls.predictions`.
+pub(super) fn modules(names: &[String]) -> String {
+    let mut modules: Vec<&str> =
+        names.iter().map(|name| name.rsplit_once('.').map_or(&name[..], |(module, _)| module)).collect();
+    modules.dedup();
+    let more = if modules.len() > SHOWN { format!(" and {} more", modules.len() - SHOWN) } else { String::new() };
+    modules.truncate(SHOWN);
+    format!("{}{more}", modules.iter().map(|name| Shown(name).to_string()).collect::<Vec<_>>().join(", "))
 }
 
 /// Words for a file that safetensors cannot read.

@@ -1,13 +1,13 @@
-//! An encoder on labelled sequences.
+//! A transformer with a head, on labelled sequences.
 
 use super::Error;
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
-use crate::nn::models::Bert;
+use crate::nn::{Model, Network};
 
-/// Tells classes of sequences apart: an encoder, what it is trained on, and what it is tested on.
+/// Learns what belongs to a sequence: a transformer with a head, what it is trained on, and what it is tested on.
 pub type ClassifySequences = Supervised<Sequences>;
 
 impl ClassifySequences {
@@ -16,23 +16,27 @@ impl ClassifySequences {
     /// # Errors
     /// [`Error::Sequences`] for a set whose vocabulary, token types or classes are not the model's, or whose sequences are
     /// longer than its context.
-    pub fn new(model: &Bert, (train, test): (&Sequences, &Sequences)) -> Result<ClassifySequences, Error> {
+    pub fn new(
+        model: &(impl Clone + Into<Model>),
+        (train, test): (&Sequences, &Sequences),
+    ) -> Result<ClassifySequences, Error> {
+        let model: Model = model.clone().into();
+        let (context, vocabulary) = model.sizes().map_or((0, 0), |sizes| (sizes.context, sizes.vocab));
         for (which, set) in [("train", train), ("test", test)] {
             let sizes = set.sizes();
-            if sizes.context > model.sizes.context {
-                let (set, model) = (sizes.context, model.sizes.context);
-                return Err(Error::Sequences { which, what: "a context of", set, model });
+            if sizes.context > context {
+                return Err(Error::Sequences { which, what: "a context of", set: sizes.context, model: context });
             }
             let pairs = [
-                ("a vocabulary of", sizes.vocabulary, model.sizes.vocab),
-                ("token types:", sizes.types, model.types.max(1)),
-                ("classes:", sizes.classes, model.head.outputs),
+                ("a vocabulary of", sizes.vocabulary, vocabulary),
+                ("token types:", sizes.types, model.types().max(1)),
+                ("classes:", sizes.classes, model.outputs()),
             ];
             if let Some((what, set, model)) = pairs.into_iter().find(|(_, set, model)| set != model) {
                 return Err(Error::Sequences { which, what, set, model });
             }
         }
-        Ok(Supervised { model: model.clone().into(), train: train.clone(), test: test.clone(), start: None })
+        Ok(Supervised { model, train: train.clone(), test: test.clone(), start: None })
     }
 }
 

@@ -6,7 +6,7 @@ use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, TokenStream};
 use crate::engine::Engine;
 use crate::engine::layout::GatherTokens;
-use crate::nn::models::Gpt2;
+use crate::nn::{Model, Network};
 
 /// Learns which token comes next: a decoder, the text it is trained on, and the text it is tested on.
 pub type Language = Supervised<Windows>;
@@ -25,15 +25,19 @@ impl Language {
     ///
     /// # Errors
     /// [`Error::Vocabulary`] for a text of another vocabulary than the model's.
-    pub fn new(model: &Gpt2, (train, test): (&TokenStream, &TokenStream)) -> Result<Language, Error> {
+    pub fn new(
+        model: &(impl Clone + Into<Model>),
+        (train, test): (&TokenStream, &TokenStream),
+    ) -> Result<Language, Error> {
+        let model: Model = model.clone().into();
+        let (context, vocabulary) = model.sizes().map_or((0, 0), |sizes| (sizes.context, sizes.vocab));
         for text in [train, test] {
-            if text.vocabulary() != model.sizes.vocab {
-                return Err(Error::Vocabulary { text: text.vocabulary(), model: model.sizes.vocab });
+            if text.vocabulary() != vocabulary {
+                return Err(Error::Vocabulary { text: text.vocabulary(), model: vocabulary });
             }
         }
-        let windows =
-            |text: &TokenStream| Windows { text: text.clone(), context: model.sizes.context, are_fixed: false };
-        Ok(Supervised { model: model.clone().into(), train: windows(train), test: windows(test), start: None })
+        let windows = |text: &TokenStream| Windows { text: text.clone(), context, are_fixed: false };
+        Ok(Supervised { model, train: windows(train), test: windows(test), start: None })
     }
 
     /// Cuts the text at the same places in every epoch. What a frozen trunk makes of a sequence is then made once.

@@ -153,7 +153,7 @@ const WHOLE: [&str; 5] = [
     "decoder tied, all, 1 micro-batches, sizes of a processor",
     "decoder tied, last block, 1 micro-batches, sizes of a processor",
     "encoder 2 Mean, all, 1 micro-batches, sizes of a processor",
-    "encoder 0 First dropout, all, 2 micro-batches, sizes of a gpu",
+    "encoder 0 Pooler dropout, all, 2 micro-batches, sizes of a gpu",
 ];
 
 /// Whether what a frozen trunk makes is kept.

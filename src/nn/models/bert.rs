@@ -164,6 +164,27 @@ impl Network for Bert {
         self.head.objective
     }
 
+    fn sizes(&self) -> Option<&TransformerSizes> {
+        Some(&self.sizes)
+    }
+
+    fn types(&self) -> usize {
+        self.types
+    }
+
+    fn outputs(&self) -> usize {
+        self.head.outputs
+    }
+
+    fn last_layer(&self) -> Vec<String> {
+        vec![format!("{}.", self.layers_on_top().1)]
+    }
+
+    fn on_top(&self) -> Vec<String> {
+        let dense = self.layers_on_top().0.map(|(name, _)| format!("{name}."));
+        dense.into_iter().chain((!self.head.hidden.is_empty()).then(|| "head.".to_owned())).collect()
+    }
+
     // x = norm(x + attention(x)); x = norm(x + feed_forward(x)) (Vaswani et al. 2017, Devlin et al. 2019).
     fn forward(&self, graph: &mut Graph) -> Value {
         let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;

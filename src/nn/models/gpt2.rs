@@ -124,6 +124,28 @@ impl Network for Gpt2 {
         self.head.as_ref().map_or(Objective::Classes, |(_, head)| head.objective)
     }
 
+    fn sizes(&self) -> Option<&TransformerSizes> {
+        Some(&self.sizes)
+    }
+
+    fn outputs(&self) -> usize {
+        self.head.as_ref().map_or(self.sizes.vocab, |(_, head)| head.outputs)
+    }
+
+    fn last_layer(&self) -> Vec<String> {
+        match &self.head {
+            Some(_) if self.has_own_head() => vec![SCORE.to_owned()],
+            Some(_) => vec![format!("{CLASSIFIER}.")],
+            None if !self.tied => vec![VOCABULARY.to_owned()],
+            None => Vec::new(),
+        }
+    }
+
+    fn on_top(&self) -> Vec<String> {
+        let is_deep = self.head.as_ref().is_some_and(|(_, head)| !head.hidden.is_empty());
+        is_deep.then(|| "head.".to_owned()).into_iter().collect()
+    }
+
     // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
     fn forward(&self, graph: &mut Graph) -> Value {
         let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;

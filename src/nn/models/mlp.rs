@@ -79,6 +79,14 @@ impl Network for Mlp {
         self.sizes.iter().max().map_or(0, |widest| widest.next_multiple_of(4))
     }
 
+    fn outputs(&self) -> usize {
+        self.classes()
+    }
+
+    fn last_layer(&self) -> Vec<String> {
+        vec![format!("layers.{}.", self.layers() - 1)]
+    }
+
     fn forward(&self, graph: &mut Graph) -> Value {
         let mut x = graph.rows("rows", 1, self.inputs());
         for (layer, outputs) in self.sizes[1..].iter().enumerate() {

@@ -57,6 +57,27 @@ pub trait Network {
         Objective::Classes
     }
 
+    /// The sizes, of a transformer.
+    fn sizes(&self) -> Option<&TransformerSizes> {
+        None
+    }
+
+    /// Token types that it reads, 0 for none.
+    fn types(&self) -> usize {
+        0
+    }
+
+    /// Outputs of a row: classes, labels, numbers, or the tokens that there are.
+    fn outputs(&self) -> usize;
+
+    /// What the names of the last layer begin with: its rows are the outputs, and belong to them.
+    fn last_layer(&self) -> Vec<String>;
+
+    /// What the names of the other layers on top of the trunk begin with.
+    fn on_top(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The network: from the batch to the logits.
     fn forward(&self, graph: &mut Graph) -> Value;
 
@@ -147,6 +168,11 @@ macro_rules! families {
             context() -> usize;
             widest() -> usize;
             objective() -> Objective;
+            sizes() -> Option<&TransformerSizes>;
+            types() -> usize;
+            outputs() -> usize;
+            last_layer() -> Vec<String>;
+            on_top() -> Vec<String>;
             forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
             unused() -> &'static [&'static str];

@@ -3,6 +3,8 @@
 use super::columns::Held;
 use super::{Material, Reader, summary};
 use crate::data::{BETWEEN, Sequence, SequenceSizes, Sequences, TextInput, Tokenizer, UnknownCharacters, Vocabulary};
+use crate::nn::Network;
+use crate::nn::models::Head;
 use crate::params::{shown_list, shown_path};
 use crate::run::examples::{Example, class, finite};
 use crate::run::inputs::Column;
@@ -40,11 +42,13 @@ impl Reader<'_> {
             Ok(Vocabulary::new(all.into_iter().collect())?)
         })?;
         let inputs = Inputs { classes, columns: features, ..Inputs::default() }.tokenized(&tokenizer);
-        let encoder = self.run.model.encoder(tokenizer.vocabulary_size(), inputs.classes.len())?;
+        let beside = inputs.columns.iter().map(Column::width).sum::<usize>();
+        let head = Head::new(inputs.classes.len()).objective(self.run.objective).features(beside);
+        let encoder = self.run.model.labelled(tokenizer.vocabulary_size(), head)?;
         let sizes = SequenceSizes {
             context: self.run.model.context,
-            vocabulary: encoder.sizes.vocab,
-            types: encoder.types.max(1),
+            vocabulary: encoder.sizes().map_or(0, |sizes| sizes.vocab),
+            types: encoder.types().max(1),
             classes: inputs.classes.len(),
         };
         let [train_name, test_name] = [self.run.data.train_name(), self.run.data.test_name()];

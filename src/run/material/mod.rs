@@ -9,10 +9,10 @@ mod text;
 use super::inputs::INPUTS;
 use super::sets::split;
 use super::tokenizer;
-use super::weights::{Kept, Values, Weights};
+use super::weights::{Begun, Kept, Values, Weights, modules};
 use super::{Error, Inputs, RunFile, Source, Unknown};
 use crate::data::{DataSet, Embedded, Tokenizer, Told, UnknownCharacters, Vocabulary};
-use crate::nn::Network;
+use crate::nn::{Model, Network, Objective};
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,16 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value where there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        Material::read_telling(run, None, &|_, _| {})
+        Material::begin(run, true, &|_, _| {})
+    }
+
+    /// Reads the data, and of what the model begins from the names and shapes alone: what a plan needs. The task begins with
+    /// initial values.
+    ///
+    /// # Errors
+    /// As [`read`](Material::read), but for values that cannot be.
+    pub fn to_plan(run: &RunFile) -> Result<Material, Error> {
+        Material::begin(run, false, &|_, _| {})
     }
 
     /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
@@ -58,22 +67,27 @@ impl Material {
     /// # Errors
     /// As [`read`](Material::read) and [`of_run`](Material::of_run).
     pub fn read_telling(run: &RunFile, goes_on_in: Option<&Path>, told: Told<'_>) -> Result<Material, Error> {
-        if let Some(folder) = goes_on_in {
-            return Material::going_on(run, folder, told);
+        match goes_on_in {
+            Some(folder) => Material::going_on(run, folder, told),
+            None => Material::begin(run, true, told),
         }
+    }
+
+    fn begin(run: &RunFile, reads_values: bool, told: Told<'_>) -> Result<Material, Error> {
         if let Some(begun) = run.begun()? {
-            return Material::read_telling(&begun, None, told);
+            return Material::begin(&begun, reads_values, told);
         }
         let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
         let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
-        Material::read_with(Reader { run, earlier, weights, told, warnings: Vec::new() })
+        Material::read_with(Reader { run, earlier, weights, reads_values, told, warnings: Vec::new() })
     }
 
     fn going_on(run: &RunFile, folder: &Path, told: Told<'_>) -> Result<Material, Error> {
         let began = Inputs::of_run(folder)?;
         let changed = |what| Error::Changed { folder: folder.to_owned(), what };
         let earlier = Some((folder.join(INPUTS), began.clone()));
-        let material = match Material::read_with(Reader { run, earlier, weights: None, told, warnings: Vec::new() }) {
+        let reader = Reader { run, earlier, weights: None, reads_values: true, told, warnings: Vec::new() };
+        let material = match Material::read_with(reader) {
             // What could be read when the run began, and can not any more, has changed.
             Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
             other => other?,
@@ -106,6 +120,8 @@ struct Reader<'a> {
     earlier: Option<(PathBuf, Inputs)>,
     /// What values are begun with; none where they are new, or come from a checkpoint.
     weights: Option<Weights>,
+    /// Whether these values are read: a plan needs their names and shapes alone.
+    reads_values: bool,
     /// Hears how far texts are tokenized.
     told: Told<'a>,
     warnings: Vec<String>,
@@ -178,7 +194,7 @@ impl Reader<'_> {
         };
         let model = self.run.model.mlp(train.inputs(), train.classes())?;
         let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
-        let values = self.values(&model, &inputs)?;
+        let values = self.values(&model.clone().into(), &inputs)?;
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
         let task = Classify::new(&model, (&train, &test))?;
         Ok(Material {
@@ -195,21 +211,20 @@ impl Reader<'_> {
     }
 
     /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
-    fn values(&mut self, built: &impl Network, inputs: &Inputs) -> Result<Option<Values>, Error> {
+    fn values(&mut self, built: &Model, inputs: &Inputs) -> Result<Option<Values>, Error> {
         let Some(weights) = &self.weights else { return Ok(None) };
         let model = &self.run.model;
         let earlier = weights.inputs.as_ref().map(|(_, inputs)| inputs);
-        let has_classes = earlier.is_some_and(|earlier| earlier.classes == inputs.classes);
-        let tokens = earlier.map_or(0, |earlier| match &earlier.characters {
-            Some(known) => known.chars().count(),
-            // The tokenizer is the same file, so every token is.
-            None if earlier.tokenizer_crc32.is_some() => entries(&built.params(), model.token_tables()),
-            None => 0,
-        });
-        let kept = Kept { head: (&model.head(), has_classes), tables: (model.token_tables(), tokens) };
-        let (values, new) = weights.values(&built.params(), built.initial(self.run.seed), &kept)?;
+        let kept = Kept {
+            outputs: self.keeps_outputs(earlier, inputs, built),
+            tables: (model.token_tables(), self.known_tokens(earlier)),
+        };
+        let Begun { values, new, unused } = match self.reads_values {
+            true => weights.values(built, built.initial(self.run.seed), &kept)?,
+            false => weights.fits(built, &kept)?,
+        };
         let file = shown_path(&weights.path);
-        if weights.inputs.is_none() {
+        if weights.inputs.is_none() && model.pretrained.is_none() {
             let what = match model.token_tables() {
                 [] => {
                     "whether its classes and columns are these is not known: its columns are taken to be these, in this order"
@@ -223,19 +238,40 @@ impl Reader<'_> {
         } else if !new.is_empty() {
             self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
         }
+        if !unused.is_empty() {
+            self.warnings.push(format!("{file}: not used of it: {}", modules(&unused)));
+        }
         let frozen: Vec<&String> =
             new.iter().filter(|name| !self.run.trains_trunk && model.token_tables().contains(&name.as_str())).collect();
         if let Some(name) = frozen.first() {
             self.warnings.push(format!("trainable: false: {name} is new, and does not train"));
         }
-        Ok(Some(values))
+        Ok(self.reads_values.then_some(values))
     }
-}
 
-/// Entries of a model's tables of tokens.
-fn entries(params: &[Param], tables: &[&str]) -> usize {
-    let table = params.iter().find(|param| tables.contains(&param.name.as_str()));
-    table.and_then(|table| table.shape.first()).copied().unwrap_or(0)
+    /// Whether the outputs of what is begun from are this run's: the same classes by name, or as many where they have none.
+    fn keeps_outputs(&self, earlier: Option<&Inputs>, inputs: &Inputs, built: &Model) -> bool {
+        match (earlier, &self.run.model.pretrained) {
+            (Some(earlier), _) => earlier.classes == inputs.classes,
+            (None, Some(folder)) => {
+                let labels = &folder.model.labels;
+                let is_language = inputs.classes.is_empty() && built.objective() == Objective::Classes;
+                is_language || labels.is_empty() || *labels == inputs.classes
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// How many of the model's tokens, from the first on, what is begun from knows; `None`: all of them.
+    fn known_tokens(&self, earlier: Option<&Inputs>) -> Option<usize> {
+        match (earlier.and_then(|earlier| earlier.characters.as_ref()), &self.run.model.pretrained) {
+            (Some(characters), _) => Some(characters.chars().count()),
+            // The tokenizer is the same file, so every token is.
+            (None, Some(_)) => None,
+            (None, None) if earlier.is_some_and(|earlier| earlier.tokenizer_crc32.is_some()) => None,
+            (None, None) => Some(0),
+        }
+    }
 }
 
 fn bytes_of(set: &DataSet) -> [&[u8]; 2] {

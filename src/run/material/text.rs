@@ -2,6 +2,7 @@
 
 use super::{Material, Reader, summary};
 use crate::data::{Text, TokenStream, Tokenizer, UnknownCharacters, Vocabulary};
+use crate::nn::Network;
 use crate::run::{Error, Inputs, TestSet};
 use crate::train::{Language, files};
 use std::path::Path;
@@ -25,7 +26,7 @@ impl Reader<'_> {
         })?;
         let unit = if tokenizer.vocabulary().is_some() { "characters" } else { "tokens" };
         let decoder = model.decoder(tokenizer.vocabulary_size())?;
-        let entries = decoder.sizes.vocab;
+        let entries = decoder.sizes().map_or(0, |sizes| sizes.vocab);
         let (train, test) = match &test {
             Some(test) => (self.stream(&train, &tokenizer, entries)?, self.stream(test, &tokenizer, entries)?),
             None => self.stream(&train, &tokenizer, entries)?.split(data.test.percent())?,
