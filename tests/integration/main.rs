@@ -66,6 +66,7 @@ mod run_data_forms;
 mod run_file;
 mod run_folder;
 mod run_from;
+mod run_texts;
 mod schedule_command;
 mod sequences;
 mod sgd;
