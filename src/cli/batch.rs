@@ -99,9 +99,9 @@ pub(super) fn find(
     limit_bytes: u64,
     says: bool,
 ) -> anyhow::Result<usize> {
-    let (params, tied) = (task.params(), task.tied());
+    let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
-    let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied }, epochs)?;
+    let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
     // All that ever thaws: a later phase needs the most.
     let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
     let groups = [Group::new("all that thaws", spec.row, thawed)];

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use gradus::data;
 use gradus::engine::{Counters, Engine};
-use gradus::nn::{Activation, Network, models};
+use gradus::nn::{Activation, Model, Network, models};
 use gradus::params::{Param, shown_path};
 use gradus::schedule::{Plan, Spec, implicit, to_yaml};
 use gradus::train::{Classify, Config, Event, Trainer, files};
@@ -108,12 +108,13 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let look = Look { units: ("rows", rows), says: Says::Usual };
     let started = Instant::now();
     let mut trainer = Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs))?;
+    let whole = Model::from(model.clone());
     let mut folder = match &options.out {
         Some(path) => {
             let (locked, every_steps) = (LockedFolder::take(path)?, options.checkpoint_every);
             Some(match options.resume {
-                true => RunFolder::resume(locked, &mut trainer, every_steps, Says::Usual)?,
-                false => RunFolder::begin(locked, &mut trainer, every_steps)?,
+                true => RunFolder::resume(locked, (&mut trainer, &whole), every_steps, Says::Usual)?,
+                false => RunFolder::begin(locked, (&mut trainer, &whole), every_steps)?,
             })
         }
         None => None,

@@ -32,9 +32,9 @@ pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
         (BatchRows::Auto, None) => 1,
     };
     let (config, spec) = (run.config(batch_rows), run.scaled(batch_rows)?);
-    let (params, tied) = (task.params(), task.tied());
+    let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(&config)? };
-    let plan = schedule::Plan::new(&spec, ModelParams { params: &params, tied: &tied }, epochs)?;
+    let plan = schedule::Plan::new(&spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
     for warning in plan.warnings().iter().filter(|warning| !run.warnings.contains(warning)) {
         caution!("{warning}");
     }

@@ -55,10 +55,12 @@ impl Ready {
     /// The run's file with all that was found out.
     pub(super) fn resolved(&self, trainer: &Trainer) -> anyhow::Result<String> {
         // As the file has it: rates that follow the rows of a step do so again when it is read.
-        let (params, tied) = (self.material.task.params(), self.material.task.tied());
+        let (params, tied, in_class) =
+            (self.material.task.params(), self.material.task.tied(), self.material.task.names_in_class());
         let steps_per_epoch = trainer.plan().steps_per_epoch();
         let epochs = Epochs { epochs: self.run.epochs as u64, steps_per_epoch };
-        let plan = Plan::new(&self.run.schedule, ModelParams { params: &params, tied: &tied }, epochs)?;
+        let plan =
+            Plan::new(&self.run.schedule, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
         Ok(self.run.resolved(self.batch_rows, &plan))
     }
 

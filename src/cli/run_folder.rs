@@ -7,9 +7,11 @@ use super::say::{caution, say};
 use super::says::Says;
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
+use gradus::nn::Model;
+use gradus::nn::models::FolderWords;
 use gradus::optim::Stats;
 use gradus::params::shown_path;
-use gradus::run::{Material, TOKENIZER};
+use gradus::run::{Material, RunFile, TOKENIZER};
 use gradus::schedule::{Reason, WsdAt};
 use gradus::train::{
     Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
@@ -31,7 +33,21 @@ const MODEL: &str = "model.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
-const OTHERS: [&str; 4] = ["report.html", "schedule.yaml", INPUTS, TOKENIZER];
+const OTHERS: [&str; 9] = [
+    "report.html",
+    "schedule.yaml",
+    INPUTS,
+    TOKENIZER,
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "head.safetensors",
+];
+
+/// What belongs to a tokenizer in Hugging Face's folders, beside its own file.
+const OF_TOKENIZER: [&str; 5] =
+    ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"];
 
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";
@@ -53,6 +69,7 @@ pub(super) struct RunFolder {
     checkpoint: Option<PathBuf>,
     /// What a reader of the report should know of the run's files.
     pub(super) remarks: Vec<String>,
+    model: Model,
     /// The last field: the files above are closed before the folder is anybody's again.
     folder: LockedFolder,
 }
@@ -61,7 +78,7 @@ impl RunFolder {
     /// A new run's folder, in which no run is.
     pub(super) fn begin(
         folder: LockedFolder,
-        trainer: &mut Trainer,
+        (trainer, model): (&mut Trainer, &Model),
         every_steps: Option<u64>,
     ) -> anyhow::Result<RunFolder> {
         let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
@@ -73,13 +90,13 @@ impl RunFolder {
         }
         trainer.save_best_to(&folder.path().join(BEST));
         trainer.checkpoint_to(checkpoints);
-        RunFolder::open(folder, trainer, None)
+        RunFolder::open(folder, (trainer, model), None)
     }
 
     /// The folder of a run that goes on, from its last checkpoint.
     pub(super) fn resume(
         folder: LockedFolder,
-        trainer: &mut Trainer,
+        (trainer, model): (&mut Trainer, &Model),
         every_steps: Option<u64>,
         says: Says,
     ) -> anyhow::Result<RunFolder> {
@@ -101,13 +118,17 @@ impl RunFolder {
             }
             Some(_) => {}
         }
-        let mut run = RunFolder::open(folder, trainer, resumed.as_ref())?;
+        let mut run = RunFolder::open(folder, (trainer, model), resumed.as_ref())?;
         run.remarks = resumed.iter().flat_map(remarks).collect();
         run.remarks.iter().for_each(|remark| caution!("{remark}"));
         Ok(run)
     }
 
-    fn open(folder: LockedFolder, trainer: &Trainer, resumed: Option<&Resumed>) -> anyhow::Result<RunFolder> {
+    fn open(
+        folder: LockedFolder,
+        (trainer, model): (&Trainer, &Model),
+        resumed: Option<&Resumed>,
+    ) -> anyhow::Result<RunFolder> {
         let path = folder.path();
         let steps = resumed.map_or(0, |resumed| resumed.steps);
         files::replace(&path.join("schedule.yaml"), trainer.plan().to_yaml().as_bytes())?;
@@ -124,6 +145,7 @@ impl RunFolder {
             groups: Vec::new(),
             checkpoint: resumed.map(|resumed| resumed.path.clone()),
             remarks: Vec::new(),
+            model: model.clone(),
             folder,
         };
         let now = trainer.phase_now()?;
@@ -207,11 +229,10 @@ impl RunFolder {
     /// Writes the parameters that were tested; the files of the run.
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
         let path = self.folder.path();
-        let model = path.join(MODEL);
         // A disk that was full for a moment is no reason to end without it.
-        let written = trainer.save_tested_to(&model).or_else(|_| {
+        let written = self.write_model(trainer).or_else(|_| {
             std::thread::sleep(RETRY);
-            trainer.save_tested_to(&model)
+            self.write_model(trainer)
         });
         // That it could not be written has been told.
         let _ = trainer.write_unwritten_best(&mut |_| ());
@@ -222,6 +243,16 @@ impl RunFolder {
         let best = trainer.saved_best().map(|_| BEST);
         let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
         Ok(files.map(|name| path.join(name)).collect())
+    }
+}
+
+impl RunFolder {
+    /// Writes the model as other programs read it; the file that says that it is there is the last.
+    fn write_model(&self, trainer: &mut Trainer) -> Result<(), Error> {
+        let path = self.folder.path();
+        let tested = trainer.read_tested(&path.join(MODEL))?;
+        let files = self.model.folder_tensors(&tested)?;
+        files.iter().rev().try_for_each(|(name, bytes)| files::replace(&path.join(name), bytes))
     }
 }
 
@@ -325,11 +356,30 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
     Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
-/// Says what run stands in a folder: its file, then how its data becomes numbers, a tokenizer's file first.
-pub(super) fn write_run(path: &Path, run: &str, material: &Material) -> anyhow::Result<()> {
-    files::replace(&path.join(RUN), run.as_bytes())?;
-    if let Some(tokenizer) = material.tokenizer.as_ref().filter(|_| material.inputs.tokenizer_crc32.is_some()) {
+/// Says what run stands in a folder: its file, then what its model is and how its data becomes numbers, a tokenizer's file
+/// first.
+pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Material)) -> anyhow::Result<()> {
+    files::replace(&path.join(RUN), text.as_bytes())?;
+    let mut pad = None;
+    if let Some(tokenizer) = &material.tokenizer {
+        pad = tokenizer.pad_token();
         files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
+    }
+    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, pad)) {
+        let file = path.join(name);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;
+        }
+        files::replace(&file, &bytes)?;
+    }
+    if let Some(from) = &run.model.pretrained {
+        for name in OF_TOKENIZER {
+            let file = from.folder.join(name);
+            if file.is_file() && from.folder != path {
+                let bytes = files::read(&file).with_context(|| format!("reading {}", shown_path(&file)))?;
+                files::replace(&path.join(name), &bytes)?;
+            }
+        }
     }
     Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
@@ -361,7 +411,7 @@ pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
     }
     let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", shown_path(path)))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    let files = [METRICS, STEPS, MODEL, BEST].into_iter().chain(OTHERS);
+    let files = [METRICS, STEPS, MODEL, BEST].into_iter().chain(OTHERS).chain(OF_TOKENIZER);
     let files = files.flat_map(|name| [path.join(name), path.join(format!("{name}.new"))]);
     for file in files.chain(events) {
         match fs::remove_file(&file) {

@@ -144,8 +144,8 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     if holds {
         overwrite(&folder, &resolved)?;
     }
-    write_run(&folder, &resolved, &ready.material)?;
-    let out = RunFolder::begin(locked, &mut trainer, every_steps)?;
+    write_run(&folder, &resolved, (&ready.run, &ready.material))?;
+    let out = RunFolder::begin(locked, (&mut trainer, &ready.material.model), every_steps)?;
     Ok(Some(SetUp { engine, ready, trainer, checked, out, folder }))
 }
 
@@ -176,14 +176,14 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let trainer = ready.trainer(&engine).map_err(Asked::error)?;
     let Checked { engine, mut trainer, told: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
-    let mut out = RunFolder::resume(locked, &mut trainer, every_steps, says)?;
+    let mut out = RunFolder::resume(locked, (&mut trainer, &ready.material.model), every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
         let remark =
             format!("{what} was {there} and is {here}: what follows has not the bits of a run that never stopped");
         caution!("{remark}");
         out.remarks.push(remark);
     }
-    write_run(folder, &ready.resolved(&trainer)?, &ready.material)?;
+    write_run(folder, &ready.resolved(&trainer)?, (&ready.run, &ready.material))?;
     Ok(SetUp { engine, ready, trainer, checked, out, folder: folder.to_owned() })
 }
 

@@ -26,9 +26,17 @@ impl Trainer {
     /// # Errors
     /// [`Error::NotFinite`], [`Error::File`]; the file is what it was then. From the device.
     pub fn save_tested_to(&mut self, path: &Path) -> Result<(), Error> {
+        replace(path, &self.read_tested(path)?)
+    }
+
+    /// The parameters that tests see, as a safetensors file, which is to be written here. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`]; from the device.
+    pub fn read_tested(&mut self, path: &Path) -> Result<Vec<u8>, Error> {
         let bytes = self.save_tested()?;
         check_finite(path, &bytes)?;
-        replace(path, &bytes)
+        Ok(bytes)
     }
 
     /// Writes the file, once the cursor knows this evaluation as the best.

@@ -68,6 +68,10 @@ impl<S: Set> Task for Supervised<S> {
         self.model.tied()
     }
 
+    fn names_in_class(&self) -> Vec<String> {
+        self.model.params().iter().map(|param| self.model.name_in_class(&param.name)).collect()
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         self.model.settings().into_iter().chain(self.train.settings()).collect()
     }

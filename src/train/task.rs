@@ -15,6 +15,11 @@ pub trait Task {
         Vec::new()
     }
 
+    /// What the parameters are called in the whole class of Hugging Face's, in their order; empty where that is nothing else.
+    fn names_in_class(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the model computes and how its examples are drawn, beside the shapes of its parameters: names and values. A run
     /// goes on where all of it is the same.
     fn settings(&self) -> Vec<(&'static str, String)>;

@@ -134,7 +134,11 @@ pub fn plan_by(case: &Case, args: &Json, spec: &Spec) -> Result<Plan, Error> {
     let tied = [("decoder.weight".to_owned(), "embeddings.word_embeddings.weight".to_owned())];
     let tied = if args["tied"] == true { &tied[..] } else { &[] };
     let epochs = args["max_epochs"].as_u64().unwrap_or(12);
-    let plan = Plan::new(spec, ModelParams { params: &params, tied }, Epochs { epochs, steps_per_epoch: BATCHES })?;
+    let plan = Plan::new(
+        spec,
+        ModelParams { params: &params, tied, in_class: &[] },
+        Epochs { epochs, steps_per_epoch: BATCHES },
+    )?;
     let first: Vec<&str> = names(&params, &plan.phases()[0].params);
     let groups = match &args["optimizer"]["params"] {
         Json::String(how) if how == "all" => vec![Group::new("given", spec.row, params.iter().map(|p| &*p.name))],

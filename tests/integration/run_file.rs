@@ -271,7 +271,8 @@ pub fn resolved(run: &RunFile) -> String {
     let (params, tied) = (task.params(), task.tied());
     let steps_per_epoch = task.steps_per_epoch(&run.config(8)).expect("steps");
     let epochs = Epochs { epochs: run.epochs as u64, steps_per_epoch };
-    let plan = Plan::new(&run.schedule, ModelParams { params: &params, tied: &tied }, epochs).expect("a plan");
+    let plan =
+        Plan::new(&run.schedule, ModelParams { params: &params, tied: &tied, in_class: &[] }, epochs).expect("a plan");
     run.resolved(8, &plan)
 }
 

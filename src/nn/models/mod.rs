@@ -2,6 +2,7 @@
 
 mod bert;
 mod files;
+mod folder;
 mod gpt2;
 mod head;
 mod mlp;
@@ -12,6 +13,7 @@ mod style;
 pub use bert::Bert;
 pub use files::{Place, Places};
 pub(crate) use files::{misfit, transposed};
+pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
 pub use head::{Head, Pooling};
 pub use mlp::Mlp;

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct Material {
     /// Model and data.
     pub task: Box<dyn Task>,
+    /// The model.
+    pub model: Model,
     /// How a user's data becomes the model's.
     pub inputs: Inputs,
     /// What it is, in a line.
@@ -203,6 +205,7 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
+            model: model.into(),
             inputs,
             tokenizer: None,
             units: ("rows", 1),

@@ -60,6 +60,7 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
+            model: decoder,
             inputs,
             tokenizer: Some(tokenizer),
             units: ("tokens", model.context),

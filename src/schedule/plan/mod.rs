@@ -7,6 +7,7 @@ mod check;
 pub(super) mod cursor;
 pub(super) mod decays;
 mod groups;
+mod naming;
 mod rehearse;
 mod resolve;
 mod start;
@@ -40,11 +41,14 @@ pub struct ModelParams<'a> {
     pub params: &'a [Param],
     /// Further names of parameters that are shared: the other name, and the parameter's own.
     pub tied: &'a [(String, String)],
+    /// What the parameters are called in the whole class of Hugging Face's, in the same order, where that is something else:
+    /// `bert.embeddings…`. Empty: nothing else.
+    pub in_class: &'a [String],
 }
 
 impl<'a> From<&'a [Param]> for ModelParams<'a> {
     fn from(params: &'a [Param]) -> ModelParams<'a> {
-        ModelParams { params, tied: &[] }
+        ModelParams { params, tied: &[], in_class: &[] }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From what a file says to a plan: names for patterns, numbers for what is left out, and every check on the way.
 
 use super::cursor::Source;
-use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, slot};
+use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, naming, slot};
 use crate::params::{Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
 use crate::schedule::file::decide::Decide;
@@ -57,12 +57,13 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
         Phases::Explicit(phases) => phases.clone(),
     };
     let names: Vec<&str> = model.params.iter().map(|param| param.name.as_str()).collect();
+    let written = naming::written(&phases, &names, model.in_class);
     let mut resolved: Vec<Phase> = Vec::new();
     let mut taken: Vec<Option<usize>> = vec![None; names.len()];
     for (number, phase) in phases.iter().enumerate() {
         let params = match spec.phases {
             Phases::Everything => (0..names.len()).collect(),
-            _ => select(phase, number, &names, model.tied, &mut taken, &mut warnings)?,
+            _ => select((phase, number), (&names, &written), model.tied, &mut taken, &mut warnings)?,
         };
         resolved.push(Phase {
             params,
@@ -142,20 +143,20 @@ fn check_model(place: &Place, model: ModelParams) -> Result<(), Error> {
 
 /// The parameters of a phase, in the order in which it names them.
 fn select(
-    phase: &PhaseSpec,
-    number: usize,
-    names: &[&str],
+    (phase, number): (&PhaseSpec, usize),
+    (names, written): (&[&str], &[String]),
     tied: &[(String, String)],
     taken: &mut [Option<usize>],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<usize>, Error> {
     let mut params = Vec::new();
+    let written: Vec<&str> = written.iter().map(String::as_str).collect();
     let aliases: Vec<&str> = tied.iter().map(|(alias, _)| alias.as_str()).collect();
     for (entry, text) in phase.params.iter().enumerate() {
         let key = format!("params[{entry}]");
         let pattern = Pattern::new(text);
         let bad = |reason: String| phase.place.bad(&key, text, format!("a valid pattern: {reason}"));
-        let chosen = pattern.select(names).map_err(bad)?;
+        let chosen = pattern.select(&written).map_err(bad)?;
         let doubt = pattern.doubtful().map(|part| format!("{part} is no choice, which is written (a|b)"));
         if let Some(doubt) = doubt.as_ref().filter(|_| !chosen.is_empty()) {
             warnings.push(format!("{}.{key} = {text}: {doubt}", phase.place.at()));

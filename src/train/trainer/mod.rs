@@ -91,9 +91,9 @@ impl Trainer {
         config.check()?;
         task.check(engine, &config)?;
         let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
-        let (params, tied) = (task.params(), task.tied());
+        let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
-        let model = ModelParams { params: &params, tied: &tied };
+        let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
         check_metrics(&plan)?;
         check_storage(&config, &plan, &params)?;

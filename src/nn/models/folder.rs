@@ -1,0 +1,253 @@
+//! A model as a folder of Hugging Face's: `config.json`, and the tensors by the names of the class that it names.
+//!
+//! Where transformers has a class for trunk and head, the folder is that class's. Where it has none (the mean over tokens,
+//! hidden layers, numbers beside the text), the folder is the trunk's alone, as sentence-transformers has it, and the head
+//! lies beside it: transformers would put a random head on such a trunk in silence.
+
+use super::files::written;
+use super::{Bert, Gpt2, Head, Model, Network, Pooling, PretrainedKind, Style, TransformerSizes};
+use crate::nn::{Activation, Error, Objective};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::{Map, Value, json};
+
+/// A file of a folder: its path there, and its bytes.
+pub type FolderFile = (&'static str, Vec<u8>);
+
+/// What a folder says of a model beside its sizes.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FolderWords {
+    /// Names of the outputs, in order.
+    pub labels: Vec<String>,
+    /// The token of padding.
+    pub pad_token: Option<u32>,
+}
+
+impl FolderWords {
+    /// Names of the outputs, and the token of padding.
+    pub fn new(labels: &[String], pad_token: Option<u32>) -> FolderWords {
+        FolderWords { labels: labels.to_vec(), pad_token }
+    }
+}
+
+const CONFIG: &str = "config.json";
+const MODEL: &str = "model.safetensors";
+const HEAD: &str = "head.safetensors";
+
+/// The table of types that every BERT has, and its pooler.
+const TYPES: &str = "embeddings.token_type_embeddings.weight";
+const POOLER: [(&str, bool); 2] = [("pooler.dense.weight", true), ("pooler.dense.bias", false)];
+
+impl Model {
+    /// The files that say what the model is; none for an MLP, which no other program has.
+    pub fn folder_files(&self, words: &FolderWords) -> Vec<FolderFile> {
+        let (config, pooling) = match self {
+            Model::Bert(model) => (model.config(words), Some((model.pooling, model.has_own_head()))),
+            Model::Gpt2(model) => {
+                (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
+            }
+            Model::Mlp(_) => return Vec::new(),
+        };
+        let mut files = vec![(CONFIG, text(&Value::Object(config)))];
+        if let (Some((pooling, false)), Some(sizes)) = (pooling, self.sizes()) {
+            files.extend(sentence_files(pooling, sizes));
+        }
+        files
+    }
+
+    /// The files that hold its tensors, from one with the names and shapes of here.
+    ///
+    /// # Errors
+    /// [`Error::BadCheckpoint`] listing all that is missing or mis-shaped.
+    pub fn folder_tensors(&self, file: &[u8]) -> Result<Vec<FolderFile>, Error> {
+        let is_whole = match self {
+            Model::Bert(model) => model.has_own_head(),
+            Model::Gpt2(model) => model.has_own_head(),
+            Model::Mlp(_) => return Ok(vec![(MODEL, file.to_vec())]),
+        };
+        let on_top: Vec<String> = self.last_layer().into_iter().chain(self.on_top()).collect();
+        let is_on_top = |name: &str| on_top.iter().any(|start| name.starts_with(start.as_str()));
+        let file = self.to_hugging_face(file)?;
+        let bad = |error: safetensors::SafeTensorError| Error::BadCheckpoint(vec![error.to_string()]);
+        let tensors = SafeTensors::deserialize(&file).map_err(bad)?.tensors();
+        let base = match self {
+            Model::Bert(model) => format!("{}.", model.style.names().base),
+            _ => "transformer.".to_owned(),
+        };
+        let prefix = if is_whole { base.as_str() } else { "" };
+        let (mut trunk, mut head) = (Vec::new(), Vec::new());
+        for (name, view) in tensors {
+            let bare = name.strip_prefix(&base).unwrap_or(&name).to_owned();
+            match (is_whole, is_on_top(&bare) && !bare.starts_with("pooler.")) {
+                (true, _) => trunk.push((name, view, false)),
+                (false, true) => head.push((bare, view, false)),
+                (false, false) => trunk.push((bare, view, false)),
+            }
+        }
+        let zeros = self.zeros(is_whole);
+        for (name, shape, data) in &zeros {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(bad)?;
+            trunk.push((format!("{prefix}{name}"), view, false));
+        }
+        let mut files = vec![(MODEL, written(&trunk)?)];
+        if !head.is_empty() {
+            files.push((HEAD, written(&head)?));
+        }
+        Ok(files)
+    }
+
+    /// Tensors that the class has and the model has not, and that add nothing: a table of types, and a pooler that nothing
+    /// reads.
+    fn zeros(&self, is_whole: bool) -> Vec<(&'static str, Vec<usize>, Vec<u8>)> {
+        let Model::Bert(model) = self else { return Vec::new() };
+        let hidden = model.sizes.hidden;
+        let zeros = |shape: Vec<usize>| (shape.clone(), vec![0; 4 * shape.iter().product::<usize>()]);
+        let mut all = Vec::new();
+        if model.types == 0 && model.style != Style::DistilBert {
+            let (shape, data) = zeros(vec![1, hidden]);
+            all.push((TYPES, shape, data));
+        }
+        if !is_whole && model.pooling != Pooling::Pooler && model.style != Style::DistilBert {
+            for (name, is_matrix) in POOLER {
+                let (shape, data) = zeros(if is_matrix { vec![hidden, hidden] } else { vec![hidden] });
+                all.push((name, shape, data));
+            }
+        }
+        all
+    }
+}
+
+impl Bert {
+    fn config(&self, words: &FolderWords) -> Map<String, Value> {
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;
+        let head_dropout = self.head.dropout.unwrap_or(dropout);
+        let classes = match self.style {
+            Style::Bert => ["BertForSequenceClassification", "BertModel"],
+            Style::Roberta => ["RobertaForSequenceClassification", "RobertaModel"],
+            Style::DistilBert => ["DistilBertForSequenceClassification", "DistilBertModel"],
+        };
+        let sizes = match self.style {
+            Style::DistilBert => json!({
+                "dim": hidden, "n_layers": layers, "n_heads": heads, "hidden_dim": intermediate, "vocab_size": vocab,
+                "max_position_embeddings": positions, "activation": word(activation), "dropout": share(dropout),
+                "attention_dropout": share(attention_dropout), "seq_classif_dropout": share(head_dropout),
+            }),
+            _ => json!({
+                "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+                "intermediate_size": intermediate, "vocab_size": vocab, "max_position_embeddings": positions,
+                "type_vocab_size": self.types.max(1), "hidden_act": word(activation), "layer_norm_eps": share(norm_eps),
+                "hidden_dropout_prob": share(dropout), "attention_probs_dropout_prob": share(attention_dropout),
+                "classifier_dropout": share(head_dropout),
+            }),
+        };
+        let kind = PretrainedKind::Encoder(self.style);
+        let pad = match self.style {
+            // Its positions are counted from behind the padding's.
+            Style::Roberta => self.first_position.checked_sub(1).map(|pad| pad as u32),
+            _ => words.pad_token,
+        };
+        let words = FolderWords { pad_token: pad, ..words.clone() };
+        let own = json!({"types": self.types, "pooling": self.pooling.word(), "head": self.head.hidden, "features": self.head.features});
+        config(kind, classes[usize::from(!self.has_own_head())], sizes, Some((&self.head, own)), &words)
+    }
+}
+
+impl Gpt2 {
+    fn config(&self, words: &FolderWords) -> Map<String, Value> {
+        let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
+        let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;
+        let class = match &self.head {
+            None => "GPT2LMHeadModel",
+            Some(_) if self.has_own_head() => "GPT2ForSequenceClassification",
+            Some(_) => "GPT2Model",
+        };
+        let sizes = json!({
+            "n_embd": hidden, "n_layer": layers, "n_head": heads, "n_inner": intermediate, "n_positions": positions,
+            "vocab_size": vocab, "activation_function": word(activation), "layer_norm_epsilon": share(norm_eps),
+            "resid_pdrop": share(dropout), "embd_pdrop": share(dropout), "attn_pdrop": share(attention_dropout),
+            "tie_word_embeddings": self.tied,
+        });
+        let own = self.head.as_ref().map(|(pooling, head)| {
+            (head, json!({"pooling": pooling.word(), "head": head.hidden, "features": head.features}))
+        });
+        config(PretrainedKind::Decoder, class, sizes, own, words)
+    }
+}
+
+fn config(
+    kind: PretrainedKind,
+    class: &str,
+    sizes: Value,
+    head: Option<(&Head, Value)>,
+    words: &FolderWords,
+) -> Map<String, Value> {
+    let mut config = Map::new();
+    config.insert("architectures".to_owned(), json!([class]));
+    config.insert("model_type".to_owned(), json!(kind.word()));
+    config.extend(sizes.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+    config.insert("dtype".to_owned(), json!("float32"));
+    if let Some(pad) = words.pad_token {
+        config.insert("pad_token_id".to_owned(), json!(pad));
+    }
+    if let Some((head, own)) = head {
+        let problem = match head.objective {
+            Objective::Classes => "single_label_classification",
+            Objective::Labels => "multi_label_classification",
+            Objective::Numbers => "regression",
+        };
+        let labels = words.labels.iter().enumerate();
+        let ids: Map<String, Value> = labels.clone().map(|(id, label)| (id.to_string(), json!(label))).collect();
+        let back: Map<String, Value> = labels.map(|(id, label)| (label.clone(), json!(id))).collect();
+        config.insert("id2label".to_owned(), Value::Object(ids));
+        config.insert("label2id".to_owned(), Value::Object(back));
+        config.insert("problem_type".to_owned(), json!(problem));
+        config.insert("gradus".to_owned(), own);
+    }
+    config
+}
+
+/// What makes a folder one of sentence-transformers', where it has this pooling.
+fn sentence_files(pooling: Pooling, sizes: &TransformerSizes) -> Vec<FolderFile> {
+    if pooling == Pooling::Pooler {
+        return Vec::new();
+    }
+    let module = |idx: u32, name: &str, path: &str, kind: &str| json!({"idx": idx, "name": name, "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let modules = json!([module(0, "0", "", "Transformer"), module(1, "1", "1_Pooling", "Pooling")]);
+    let pooled = json!({
+        "word_embedding_dimension": sizes.hidden,
+        "pooling_mode_cls_token": pooling == Pooling::First,
+        "pooling_mode_mean_tokens": pooling == Pooling::Mean,
+        "pooling_mode_max_tokens": false,
+        "pooling_mode_mean_sqrt_len_tokens": false,
+        "pooling_mode_weightedmean_tokens": false,
+        "pooling_mode_lasttoken": pooling == Pooling::Last,
+    });
+    let length = json!({"max_seq_length": sizes.context, "do_lower_case": false});
+    vec![
+        ("modules.json", text(&modules)),
+        ("1_Pooling/config.json", text(&pooled)),
+        ("sentence_bert_config.json", text(&length)),
+    ]
+}
+
+/// An activation as configurations call it.
+fn word(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Gelu => "gelu",
+        Activation::GeluNew => "gelu_new",
+        Activation::Relu => "relu",
+        Activation::Tanh => "tanh",
+    }
+}
+
+/// A number of 32 bits in as many digits as it has.
+fn share(number: f32) -> Value {
+    serde_json::from_str(&number.to_string()).unwrap_or_else(|_| json!(number))
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text.into_bytes()
+}

@@ -1,0 +1,33 @@
+//! The names by which a schedule calls parameters: the model's own, or with what classes and wrappers put before them.
+
+use crate::params::Pattern;
+use crate::schedule::file::phase_spec::PhaseSpec;
+
+/// What stands before every name: a module that holds the model, and wrappers.
+const WRAPPERS: [&str; 5] = ["", "model.", "module.", "_orig_mod.", "model._orig_mod."];
+
+/// The names in the form in which the most patterns of the phases find something, and the model's own where several do: one
+/// form for a whole schedule, so that a pattern such as `(?!model.bert)` means what it says.
+pub(super) fn written(phases: &[PhaseSpec], names: &[&str], in_class: &[String]) -> Vec<String> {
+    let own: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let patterns: Vec<Pattern> = phases.iter().flat_map(|phase| &phase.params).map(|text| Pattern::new(text)).collect();
+    let found = |names: &[String]| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        patterns.iter().filter(|pattern| pattern.select(&names).is_ok_and(|chosen| !chosen.is_empty())).count()
+    };
+    let (mut most, mut best) = (found(&own), own.clone());
+    let classes = [own, in_class.to_vec()];
+    for wrapper in WRAPPERS {
+        for names in classes.iter().filter(|names| !names.is_empty()) {
+            if most == patterns.len() {
+                return best;
+            }
+            let names: Vec<String> = names.iter().map(|name| format!("{wrapper}{name}")).collect();
+            let count = found(&names);
+            if count > most {
+                (most, best) = (count, names);
+            }
+        }
+    }
+    best
+}
