@@ -43,7 +43,7 @@ const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}";
 
 pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
     let refused = |error: gradus::run::Error| Refused::error(error.into());
-    let trained = Trained::find(&options.run, options.best).map_err(refused)?;
+    let trained = Trained::of_run(&options.run, options.best).map_err(refused)?;
     let bar = Tokenizing::new(if options.json { Says::Nothing } else { Says::Usual });
     let test = trained.test(&options.file, &|done, all| bar.show(done, all));
     drop(bar);

@@ -8,6 +8,7 @@ use super::says::Says;
 use super::tokenizing::Tokenizing;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use gradus::params::shown_path;
 use gradus::run::{Asked, AskedFormat, TableFormat, Trained};
 use gradus::train::{Predictor, Wanted, files};
 use std::io::Read;
@@ -16,9 +17,9 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Predict {
-    /// The folder of a run.
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
+    /// The folder of a run, or one as Hugging Face has them.
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
     /// Rows with the columns of training, the label's may be left out; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -37,6 +38,9 @@ pub(super) struct Predict {
     /// Write the vector that stands for each text, which the head reads.
     #[arg(long, conflicts_with = "top")]
     vectors: bool,
+    /// The column of the texts, for a folder without a run [default: text].
+    #[arg(long, value_name = "COLUMN")]
+    text: Option<String>,
     /// The best of the run's evaluations, in place of what it ended with.
     #[arg(long)]
     best: bool,
@@ -74,8 +78,9 @@ impl Format {
 
 pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let form = form(options)?;
-    let trained = Trained::find(&options.run, options.best).map_err(|error| Refused::error(error.into()))?;
-    let wanted = if options.vectors { Wanted::Vectors } else { Wanted::Outputs };
+    let trained = trained(options)?;
+    let vectors = options.vectors || trained.outputs().is_empty();
+    let wanted = if vectors { Wanted::Vectors } else { Wanted::Outputs };
     let width = match (wanted, trained.vector_width()) {
         (Wanted::Vectors, Some(width)) => width,
         (Wanted::Vectors, None) => refuse!("--vectors: the model reads rows of numbers, and no vector stands for one"),
@@ -92,7 +97,7 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let predictor = Predictor::new(&engine, trained.model(), &values)?;
     let answers = Answers {
         form,
-        objective: (!options.vectors).then(|| trained.objective()),
+        objective: (!vectors).then(|| trained.objective()),
         outputs: trained.outputs(),
         separator: trained.separator(),
         top: options.top,
@@ -110,6 +115,17 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
         None => say::data(&text),
     }
     Ok(())
+}
+
+fn trained(options: &Predict) -> anyhow::Result<Trained> {
+    let folder = &options.model;
+    let found = match (Trained::is_run(folder), &options.text) {
+        (true, Some(_)) => refuse!("--text: the run in {} says what its columns are", shown_path(folder)),
+        (true, None) => Trained::of_run(folder, options.best),
+        (false, _) if options.best => refuse!("--best: there is no run in {}", shown_path(folder)),
+        (false, text) => Trained::of_pretrained(folder, text.as_deref().unwrap_or("text")),
+    };
+    found.map_err(|error| Refused::error(error.into()))
 }
 
 /// How answers are written: as the extension says, refused before anything is computed.

@@ -110,21 +110,23 @@ impl<T> Sets<T, Vec<f32>> {
         let sets = Sets::of_targets(run, path, |file| {
             let mut examples = read(file)?;
             // The train set is read first.
-            let Some(known) = known.get() else {
-                let form = examples.form;
-                let named: Vec<String> = named.iter().map(|label| form(label)).collect();
-                let there = || examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str));
-                let known = known.get_or_init(|| Known::new(if named.is_empty() { found(there()) } else { named }));
-                each_has_an_example(path, &known.labels, there().filter_map(|label| known.place(label)))?;
-                examples.keep(|row| row.label.iter().find_map(|label| known.not_named(label)));
-                return Ok(examples);
+            let is_train = known.get().is_none();
+            let form = examples.form;
+            let labels = || -> Vec<String> {
+                let there = examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str));
+                if named.is_empty() { found(there) } else { named.iter().map(|label| form(label)).collect() }
             };
-            examples.keep(|row| row.label.iter().find_map(|label| known.not_trained(label)));
+            let known = known.get_or_init(|| Known::new(labels()));
+            let wrong = if is_train { Known::not_named } else { Known::not_trained };
+            examples.keep(|row| row.label.iter().find_map(|label| wrong(known, label)));
             Ok(examples)
         })?;
         let Some(known) = known.into_inner().filter(|known| !known.labels.is_empty()) else {
             return Err(Error::bad_file(path, "no row has a label"));
         };
+        let held_out = if run.data.test.percent() > 0 { &sets.test[..] } else { &[] };
+        let there = sets.train.iter().chain(held_out).flat_map(|row| &row.label);
+        each_has_an_example(path, &known.labels, there.filter_map(|label| known.place(label)))?;
         Ok((sets.labelled(|said: Vec<String>| known.marks(&said)), known.labels))
     }
 }

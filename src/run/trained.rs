@@ -2,26 +2,30 @@
 
 use super::asked::Asked;
 use super::examples::{self, Example, Examples};
-use super::inputs::{INPUTS, Inputs};
+use super::inputs::{INPUTS, Inputs, TOKENIZER};
 use super::known::Known;
 use super::number_set::{NumberRow, number_set};
+use super::pretrained_folder::CONFIG;
 use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
 use super::texts::{Label, TextColumns, TextRow, marked, numbers};
 use super::weights::{Begun, Kept, Weights};
-use super::{Error, ModelKind, RunFile, Source, Unknown};
-use crate::data::{Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
+use super::{Error, RunFile, Source, Unknown, tokenizer};
+use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{shown_path, tame_line};
-use crate::train::{Classify, ClassifySequences, Questions, Task};
+use crate::train::{Classify, ClassifySequences, Questions, Task, files};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The model of a run that has been trained.
+/// A model that has been trained: that of a run, or of a Hugging Face folder.
 pub struct Trained {
     run: RunFile,
     inputs: Inputs,
     weights: PathBuf,
     model: Model,
     reads: Reads,
+    /// Whether it tells labels.
+    has_head: bool,
 }
 
 /// What a model reads.
@@ -50,38 +54,79 @@ impl Trained {
     ///
     /// # Errors
     /// [`Error`] for a folder without a run, and for a run whose model tells no labels of rows.
-    pub fn find(folder: &Path, best: bool) -> Result<Trained, Error> {
+    pub fn of_run(folder: &Path, best: bool) -> Result<Trained, Error> {
         let path = folder.join(RUN);
-        if !path.exists() {
-            return Err(Error::bad_file(folder, format!("there is no {RUN} in it, so no run")));
-        }
-        let run = RunFile::of_run(&path, folder, &[])?;
-        let inputs = Inputs::of_run(folder)?;
+        let (run, inputs) = (RunFile::of_run(&path, folder, &[])?, Inputs::of_run(folder)?);
         let weights = if best { folder.join("best.safetensors") } else { folder.to_owned() };
-        let (model, reads): (Model, Reads) = match (&run.data.source, run.model.kind) {
-            (Source::LabelledTexts { columns, label, .. }, _) => {
-                let tokenizer = tokenizer(&run, &inputs, folder)?;
+        let (model, reads): (Model, Reads) = match &run.data.source {
+            Source::LabelledTexts { columns, label, .. } => {
+                let tokenizer = of_inputs(&run, &inputs, folder)?;
                 let model = run.model.labelled(tokenizer.vocabulary_size(), run.head(&inputs))?;
                 (model, Reads::Texts { columns: columns.clone(), label: label.clone(), tokenizer })
             }
-            (Source::Numbers { label, .. }, _) => {
+            Source::Numbers { label, .. } => {
                 let model = run.model.mlp(inputs.columns.len(), inputs.classes.len())?;
                 (model.into(), Reads::Numbers { label: label.clone() })
             }
-            (_, ModelKind::Decoder) => {
-                return Err(Error::bad_file(
-                    &path,
-                    "its model is a decoder, which goes on with texts and tells no labels",
-                ));
+            Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
+                let reason = "its model is a decoder, which goes on with a text and tells no labels";
+                return Err(Error::bad_file(&path, reason));
             }
             _ => {
-                return Err(Error::bad_file(
-                    &path,
-                    "it was trained on images or on a set of this program, and no table names their columns",
-                ));
+                let reason =
+                    "it was trained on images or on a set of this program: their columns have no names to find them by";
+                return Err(Error::bad_file(&path, reason));
             }
         };
-        Ok(Trained { run, inputs, weights, model, reads })
+        Ok(Trained { run, inputs, weights, model, reads, has_head: true })
+    }
+
+    /// The model of a Hugging Face folder, for texts under this column. It tells what its `config.json` has labels for; where
+    /// that has none, it has vectors alone.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file.
+    pub fn of_pretrained(folder: &Path, text: &str) -> Result<Trained, Error> {
+        let word = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        let (from, config) = (word(folder), folder.join(CONFIG));
+        let said = files::read_text(&config).map_err(|error| Error::unreadable(&config, &error))?;
+        let said: Value = serde_json::from_str(&said).map_err(|error| Error::bad_file(&config, error.to_string()))?;
+        let task = match said["problem_type"].as_str() {
+            Some("multi_label_classification") => "multi_label",
+            Some("regression") => "regress",
+            _ => "classify",
+        };
+        let (from, text) = (quoted(&from.to_string_lossy()), quoted(text));
+        let run = format!(
+            "model: {{from: {from}}}\ntask: {task}\nepochs: 3\nlearning_rate: auto\ndata: {{train: none.csv, text: {text}, label: {}}}\n",
+            quoted(if text == "\"label\"" { "labels" } else { "label" })
+        );
+        let run = RunFile::parse(&config.display().to_string(), &run, (Path::new(""), "none"), &[])?;
+        let (Some(pretrained), Source::LabelledTexts { columns, label, .. }) =
+            (&run.model.pretrained, &run.data.source)
+        else {
+            return Err(Error::bad_file(folder, format!("there is no {CONFIG} of a model in it")));
+        };
+        let Some(tokenizer) = tokenizer::beside(folder)? else {
+            return Err(Error::bad_file(
+                folder,
+                format!("there is no {TOKENIZER} in it, so nothing makes tokens of texts"),
+            ));
+        };
+        let (classes, has_head) = match pretrained.model.labels.clone() {
+            labels if labels.is_empty() => (vec![String::new()], false),
+            labels => (labels, true),
+        };
+        let inputs = Inputs { classes, ..Inputs::default() };
+        let model = run.model.labelled(tokenizer.vocabulary_size(), run.head(&inputs))?;
+        let reads = Reads::Texts { columns: columns.clone(), label: label.clone(), tokenizer };
+        Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
+    }
+
+    /// Whether a run stands in a folder.
+    pub fn is_run(folder: &Path) -> bool {
+        folder.join(RUN).exists()
     }
 
     /// The run's file.
@@ -94,9 +139,9 @@ impl Trained {
         self.run.objective
     }
 
-    /// What the outputs are called, in their order.
+    /// What the outputs are called, in their order; none where it has vectors alone.
     pub fn outputs(&self) -> &[String] {
-        &self.inputs.classes
+        if self.has_head { &self.inputs.classes } else { &[] }
     }
 
     /// What stands between several labels.
@@ -127,6 +172,7 @@ impl Trained {
             Weights::find(&self.weights)?.values(&self.model, self.model.initial(0), &all)?;
         match new.first() {
             None => Ok(values),
+            _ if !self.has_head => Ok(values),
             Some(missing) => Err(Error::bad_file(&self.weights, format!("{missing} is missing in it"))),
         }
     }
@@ -231,7 +277,7 @@ impl Trained {
 }
 
 /// What the run's tokens are, beside its inputs.
-fn tokenizer(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
+fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
     if let Some(tokenizer) = inputs.tokenizer(folder)? {
         return Ok(tokenizer);
     }
@@ -244,7 +290,12 @@ fn tokenizer(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer,
 
 /// All rows, or what is wrong with those that cannot be used: none is left out.
 fn whole<T, L>(examples: Examples<T, L>) -> Result<Vec<Example<T, L>>, Error> {
-    Ok(examples.judged(false)?.0)
+    match examples.judged(false) {
+        Err(Error::BadRows { path, count, rows, shown, .. }) => {
+            Err(Error::BadRows { path, count, rows, shown, may_be_left_out: false })
+        }
+        judged => Ok(judged?.0),
+    }
 }
 
 fn left_out(file: &str, unknown: &UnknownCharacters) -> Option<String> {

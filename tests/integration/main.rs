@@ -58,6 +58,7 @@ mod plan;
 mod plan_run;
 mod plan_transformer;
 mod precision;
+mod predict;
 mod programs;
 mod properties;
 mod resize;

@@ -53,7 +53,7 @@ impl Reader<'_> {
                 Some(values) => task.starting_from(values),
                 None => task,
             }),
-            model: encoder,
+            model,
             inputs,
             tokenizer: Some(tokenizer),
             units: ("tokens", sizes.context),
