@@ -1,11 +1,14 @@
-//! What kernels are tried with that are in no network and in no update: those that draw batches, that judge an evaluation, and
-//! that copy.
+//! What kernels are tried with that are in no network and in no update: those that draw batches, that count and judge an
+//! evaluation, and that copy.
 
 use super::trial::{JUNK, Trial};
-use crate::engine::kernels::{COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP};
+use crate::engine::kernels::{
+    CONFUSION, COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP, LABEL_CONFUSION,
+    SQUARED_ERROR_SUMS,
+};
 use crate::engine::layout::{
-    Gather, GatherCached, GatherSequences, GatherTokens, Metrics, Position, Span, Standing, TYPE_SHIFT, TableHeader,
-    TableRow, noise, pcg,
+    Gather, GatherCached, GatherSequences, GatherTokens, IGNORED, Loss, Metrics, Position, Span, Standing, TYPE_SHIFT,
+    TableHeader, TableRow, noise, pcg,
 };
 use crate::engine::{Engine, Sizes, row_of};
 
@@ -95,6 +98,34 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
     all.push(keep(sizes, 1));
     all.push(keep(sizes, 0));
     all.extend(judges());
+    all.extend(counts(sizes));
+    all
+}
+
+/// Rows and outputs of a batch that is counted, the first one and a later one.
+fn counts(sizes: &Sizes) -> Vec<Trial> {
+    let mut all = Vec::new();
+    for ([rows, outputs], batch) in [([5, 1], 0), ([7, 3], 2), ([130, 6], 1), ([300, 41], 0), ([9, 500], 3)] {
+        let shape = Loss::new(rows as usize, outputs as usize);
+        let stride = shape.quads as usize * 4;
+        let numbers = |seed: u32| noise(seed, rows as usize * stride).iter().map(|n| n.to_bits()).collect::<Vec<u32>>();
+        // Some rows are behind the last one, and some logits are no numbers.
+        let mut z = numbers(rows);
+        z.iter_mut().skip(2 * stride).step_by(37 * stride).for_each(|z| *z = f32::NAN.to_bits());
+        let labels: Vec<u32> = (0..rows).map(|r| if r % 5 == 4 { IGNORED } else { pcg(r) % outputs }).collect();
+        let position = record(Position { batch, ..Position::default() });
+        let before = |count: u32| (0..count).map(|at| at % 7).collect::<Vec<u32>>();
+        let mut of = |family: &'static Family, memory: Vec<Vec<u32>>| {
+            let constants = vec![("WORKGROUP", f64::from(sizes.tally))];
+            all.push(Trial { kernel: family.plain(), constants, grid: [1, 1, 1], slot: 0, memory });
+        };
+        let cells = before(outputs * outputs);
+        of(&CONFUSION, vec![z.clone(), labels.clone(), cells, position.clone(), record(shape)]);
+        let (targets, cells) = (numbers(outputs), before(4 * outputs));
+        of(&LABEL_CONFUSION, vec![z, targets.clone(), labels.clone(), cells, position.clone(), record(shape)]);
+        let (z, sums) = (numbers(batch), junk((batch + 1) * outputs));
+        of(&SQUARED_ERROR_SUMS, vec![z, targets, labels, sums, position, record(shape)]);
+    }
     all
 }
 

@@ -1,11 +1,12 @@
 //! An MLP on labelled rows.
 
-use super::Error;
+use super::{Error, Scoring};
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, DataSet};
 use crate::engine::layout::Gather;
 use crate::engine::{Buffer, Engine, count};
+use crate::nn::Model;
 use crate::nn::models::Mlp;
 
 /// Tells classes apart: an MLP, what it is trained on, and what it is tested on.
@@ -35,6 +36,10 @@ impl Set for DataSet {
 
     fn tested(&self) -> usize {
         self.rows()
+    }
+
+    fn scoring(&self, _model: &Model) -> Scoring {
+        Scoring::of_classes(self.classes())
     }
 
     fn steps_per_epoch(&self, BatchSize { rows, micro_batches }: BatchSize, _seed: u32) -> Result<u64, Error> {

@@ -32,6 +32,14 @@ pub enum Error {
         /// The nearest of them.
         nearest: Option<String>,
     },
+    /// Decisions at a lag need the device to find the best evaluation, and it cannot by this metric.
+    #[error("by decide: lag the device finds the best evaluation, and it cannot compare {monitor}; it compares {comparable}")]
+    Incomparable {
+        /// The metric.
+        monitor: String,
+        /// Those by which it can.
+        comparable: String,
+    },
     /// The device has done an evaluation, and its metrics are not there.
     #[error("the metrics of the evaluation after {steps} steps did not arrive")]
     NoReport {

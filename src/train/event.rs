@@ -1,6 +1,6 @@
 //! What the loop tells its caller.
 
-use super::Error;
+use super::{Confusion, Error, Scores};
 use crate::engine::layout::Metrics;
 use crate::optim::Stats;
 use crate::schedule::{Reason, WsdAt};
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub enum Event {
     /// A step's report has arrived, some steps behind.
     Step(Progress),
+    /// How often the rows of each class were answered with each in the evaluation that is told next.
+    Confusion(Confusion),
     /// An evaluation's metrics have arrived.
     Evaluation(Evaluation),
     /// A phase has begun.
@@ -59,8 +61,9 @@ pub struct Evaluation {
     pub train_loss: f64,
     /// Mean loss over the test set.
     pub val_loss: f64,
-    /// Share of the test set answered right.
-    pub val_accuracy: f64,
+    /// What else the test tells: of classes the share of right answers and F1, of numbers the squared error and R².
+    #[serde(flatten)]
+    pub scores: Scores,
     /// Learning rate of the first group in the last step.
     pub lr: f64,
     /// Steps skipped so far.
@@ -92,10 +95,19 @@ pub struct Began {
     pub groups: Vec<(String, usize, f64)>,
 }
 
-/// Mean loss and share of right answers.
-pub(super) fn means(metrics: &Metrics) -> (f64, f64) {
-    if metrics.rows == 0 {
-        return (0.0, 0.0);
+impl Evaluation {
+    /// Its metrics by name, which a schedule may go by.
+    pub fn metrics(&self) -> Vec<(&'static str, f64)> {
+        [("train_loss", self.train_loss), ("val_loss", self.val_loss)].into_iter().chain(self.scores.iter()).collect()
     }
-    (metrics.mean_loss(), f64::from(metrics.correct) / f64::from(metrics.rows))
+
+    /// The metric of this name.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+/// The mean loss.
+pub(super) fn mean_loss(metrics: &Metrics) -> f64 {
+    if metrics.rows == 0 { 0.0 } else { metrics.mean_loss() }
 }

@@ -1,10 +1,12 @@
 //! Examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
-use crate::engine::kernels::{Family, GATHER, GATHER_SEQUENCES, GATHER_TOKENS};
-use crate::engine::layout::{Gather, GatherSequences, GatherTokens};
+use crate::data::Columns;
+use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+use crate::engine::layout::{Gather, GatherCached, GatherSequences, GatherTokens};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, row_of};
 use crate::nn::Batch;
+use crate::nn::ops::{activation_bytes, quads};
 
 /// Examples that lie on the device, and the way in which they come.
 #[derive(Debug)]
@@ -12,7 +14,20 @@ pub(super) struct Examples {
     resident: Vec<Buffer>,
     sizes: Sizes,
     order: Order,
+    columns: Vec<Column>,
 }
+
+/// Numbers beside the examples, a row of so many for each in their own order.
+#[derive(Clone, Debug)]
+struct Column {
+    /// What a model calls them.
+    name: &'static str,
+    width: usize,
+    rows: Buffer,
+}
+
+/// What the numbers beside examples may be to a model.
+pub(super) const COLUMNS: [&str; 2] = ["targets", "features"];
 
 /// Labelled rows, windows of a text, or labelled sequences.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +76,26 @@ impl Sizes {
 impl Examples {
     /// Examples to train on.
     pub(super) fn shuffled(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
-        Examples { resident, sizes, order: sizes.order(true) }
+        Examples { resident, sizes, order: sizes.order(true), columns: Vec::new() }
     }
 
     /// Examples to test on.
     pub(super) fn in_turn(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
-        Examples { resident, sizes, order: sizes.order(false) }
+        Examples { resident, sizes, order: sizes.order(false), columns: Vec::new() }
+    }
+
+    /// With these numbers beside them; those that no model reads stay on the host.
+    pub(super) fn with_columns(mut self, engine: &Engine, columns: &[Columns]) -> Result<Examples, Error> {
+        for (name, width, values) in columns {
+            let Some(name) = COLUMNS.into_iter().find(|known| known == name) else { continue };
+            let mut padded = Vec::with_capacity(values.len() / width * quads(*width) * 4);
+            for row in values.chunks(*width) {
+                padded.extend(row);
+                padded.resize(padded.len().next_multiple_of(4), 0.0);
+            }
+            self.columns.push(Column { name, width: *width, rows: engine.buffer_with(name, &padded)? });
+        }
+        Ok(self)
     }
 
     /// The same examples, in their own order, a batch of `rows` a step from step 0 on.
@@ -74,7 +103,7 @@ impl Examples {
         let rows = counted(rows);
         let steps_per_epoch = self.order.samples.div_ceil(rows);
         let order = Order { rows, steps_per_epoch, micro_batches: 1, seed: None, ..self.order };
-        Examples { resident: self.resident.clone(), sizes: self.sizes, order }
+        Examples { resident: self.resident.clone(), sizes: self.sizes, order, columns: self.columns.clone() }
     }
 
     pub(super) fn order(&self) -> Order {
@@ -99,7 +128,7 @@ impl Examples {
             let batch = Batch::new(engine, rows, context)?.with_words(engine, "tokens", context)?;
             batch.with_words(engine, "mask", context)
         };
-        Ok(match self.sizes {
+        let batch = match self.sizes {
             Sizes::Rows(sizes) => {
                 let batch = Batch::new(engine, rows, 1)?.with_rows(engine, 4 * sizes.quads as usize)?;
                 batch.with_words(engine, "labels", 1)?
@@ -109,11 +138,39 @@ impl Examples {
                 let batch = sequences(sizes.context)?.with_words(engine, "types", sizes.context as usize)?;
                 batch.with_words(engine, "labels", 1)?
             }
+        };
+        self.columns.iter().try_fold(batch, |batch, Column { name, width, .. }| {
+            Ok(batch.with(name, engine.buffer(name, activation_bytes(rows, *width))?.all()))
         })
     }
 
-    /// Draws a step's micro-batch. Of the table only the first step is read.
-    pub(super) fn gather(&self, engine: &Engine, batch: &Batch, table: &Buffer, micro: u32) -> Result<Dispatch, Error> {
+    /// Draws a step's micro-batch, and what lies beside its examples. Of the table only the first step is read.
+    pub(super) fn gathers(
+        &self,
+        engine: &Engine,
+        batch: &Batch,
+        table: &Buffer,
+        micro: u32,
+    ) -> Result<Vec<Dispatch>, Error> {
+        let Order { samples, rows, steps_per_epoch, micro_batches, seed } = self.order;
+        let mut dispatches = vec![self.gather(engine, batch, table, micro)?];
+        for Column { name, width, rows: column } in &self.columns {
+            let shape = GatherCached {
+                samples,
+                rows,
+                quads: counted(quads(*width)),
+                seed: seed.unwrap_or(0),
+                count: samples,
+                batches: steps_per_epoch * micro_batches,
+                ..GatherCached::default()
+            };
+            let (out, position) = (batch.get(name)?, batch.get("position")?);
+            dispatches.push(gather_cached(engine, column, [out, position], shape, seed.is_some())?);
+        }
+        Ok(dispatches)
+    }
+
+    fn gather(&self, engine: &Engine, batch: &Batch, table: &Buffer, micro: u32) -> Result<Dispatch, Error> {
         let Order { rows, steps_per_epoch, micro_batches, .. } = self.order;
         let (family, results, shape, width): (&'static Family, &[&'static str], _, _) = match self.sizes {
             Sizes::Rows(sizes) => {
@@ -149,4 +206,27 @@ impl Examples {
             flops: 0,
         })
     }
+}
+
+/// Draws the rows of a micro-batch from those of every example, after the gather that says where the batch stands. Memory: out,
+/// position.
+pub(super) fn gather_cached(
+    engine: &Engine,
+    cached: &Buffer,
+    [out, position]: [&Range; 2],
+    shape: GatherCached,
+    shuffle: bool,
+) -> Result<Dispatch, Error> {
+    let quads = u64::from(shape.rows) * u64::from(shape.quads);
+    let workgroup = engine.sizes().elements;
+    let groups = count("workgroups", quads.div_ceil(u64::from(workgroup)))?;
+    let sizes = engine.buffer_with("gather shape", &[shape])?;
+    Ok(Dispatch {
+        kernel: GATHER_CACHED.plain(),
+        bindings: vec![cached.into(), out.clone().into(), position.clone().into(), (&sizes).into()],
+        constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(shuffle)))],
+        grid: row_of(groups),
+        bytes: quads * 32,
+        flops: 0,
+    })
 }

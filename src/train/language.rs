@@ -1,6 +1,6 @@
 //! A decoder on text.
 
-use super::Error;
+use super::{Error, Scoring};
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
 use crate::data::{BatchSize, TokenStream};
@@ -63,6 +63,10 @@ impl Set for Windows {
     /// Every token of the test but the first is a target once.
     fn tested(&self) -> usize {
         self.text.tokens().len().saturating_sub(1).div_ceil(self.context)
+    }
+
+    fn scoring(&self, _model: &Model) -> Scoring {
+        Scoring::Tokens
     }
 
     fn steps_per_epoch(&self, size: BatchSize, seed: u32) -> Result<u64, Error> {

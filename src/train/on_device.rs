@@ -3,7 +3,7 @@
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
-use super::{Config, Error, Test};
+use super::{Config, Error, Scoring, Test};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
 use crate::nn::{Batch, LossOptions, Model, Network, Pass};
@@ -17,6 +17,9 @@ pub(super) struct OnDevice {
     model: Model,
     train: Set,
     test: Set,
+    scoring: Scoring,
+    /// What the test counts for it.
+    counts: Option<Buffer>,
     /// The activations of a step and of a test, which share them.
     activations: Vec<Buffer>,
 }
@@ -34,10 +37,14 @@ impl OnDevice {
     pub(super) fn new(
         engine: &Engine,
         config: &Config,
-        model: &Model,
+        (model, scoring): (&Model, Scoring),
         [train, test]: [Examples; 2],
     ) -> Result<OnDevice, Error> {
+        let counted = scoring.bytes(test.order().steps_per_epoch);
+        let counts = if counted > 0 { Some(engine.buffer("counts", counted)?) } else { None };
         Ok(OnDevice {
+            scoring,
+            counts,
             train: Set::new(engine, train)?,
             test: Set::new(engine, test)?,
             activations: Vec::new(),
@@ -54,7 +61,7 @@ impl Set {
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
     }
 
-    /// The pass over every micro-batch of a step, from behind its frozen trunk, which is gone through now; through all of it
+    /// The pass over every micro-batch of a step, and where it leaves its logits; from behind its frozen trunk, which is gone through now; through all of it
     /// where nothing can be kept, or where what is kept leaves no room.
     fn made(
         &mut self,
@@ -63,7 +70,7 @@ impl Set {
         parameters: &Parameters,
         trainable: impl Fn(&str) -> bool,
         gradient: impl Fn(&str) -> Result<Option<Range>, Error>,
-    ) -> Result<Program, Error> {
+    ) -> Result<(Program, Range), Error> {
         let top = self.split((engine, config), pass.clone(), parameters, trainable)?;
         match self.program((engine, config, activations), (label, top, table), parameters, &gradient) {
             Err(error) if self.trunk.is_some() && error.is_about_room() => {
@@ -80,20 +87,20 @@ impl Set {
         (label, pass, table): (&str, Pass, &Buffer),
         parameters: &Parameters,
         gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
-    ) -> Result<Program, Error> {
+    ) -> Result<(Program, Range), Error> {
         let mut space = pass.allocate_within(engine, activations)?;
         space.metrics = vec![self.metrics.clone()];
         let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..self.examples.order().micro_batches {
-            program.dispatches.push(self.examples.gather(engine, &self.batch, table, micro)?);
+            program.dispatches.extend(self.examples.gathers(engine, &self.batch, table, micro)?);
             if let Some(trunk) = &self.trunk {
                 program.dispatches.extend(trunk.gathers(engine, &space, self.batch.get("position")?)?);
             }
             program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > 0)?);
         }
-        Ok(program)
+        Ok((program, space.logits()))
     }
 
     /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.
@@ -120,15 +127,18 @@ impl Placed for OnDevice {
         let pass = model.training(train.batch.examples, train.batch.context, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());
-        train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)
+        Ok(train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)?.0)
     }
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error> {
-        let OnDevice { engine, config, model, test, activations, .. } = self;
+        let OnDevice { engine, config, model, test, scoring, counts, activations, .. } = self;
         let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
         let pass = ("test", model.evaluation(test.batch.examples, test.batch.context)?, &table);
         let at = (&*engine, &*config, activations);
-        let program = test.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
+        let (mut program, logits) = test.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
+        if let Some(counts) = counts {
+            program.dispatches.extend(scoring.dispatch(engine, (&test.batch, logits), counts)?);
+        }
         Ok(Test { program, batches: test.examples.order().steps_per_epoch, table })
     }
 
@@ -155,6 +165,10 @@ impl Placed for OnDevice {
 
     fn tested(&self) -> Range {
         self.test.metrics.all()
+    }
+
+    fn counts(&self) -> Option<Range> {
+        self.counts.as_ref().map(Buffer::all)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::examples::Examples;
 use super::on_device::OnDevice;
 use super::task::{Placed, Task};
-use super::{Config, Error};
+use super::{Config, Error, Scoring};
 use crate::data::BatchSize;
 use crate::engine::Engine;
 use crate::nn::{Model, Network};
@@ -35,6 +35,9 @@ pub(super) trait Set {
 
     /// The set on a device, drawn for a test in batches of so many.
     fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error>;
+
+    /// What a test of a model on them tells beside its loss.
+    fn scoring(&self, model: &Model) -> Scoring;
 
     /// How examples are drawn, beside what the run's settings say.
     fn settings(&self) -> Vec<(&'static str, String)> {
@@ -80,6 +83,10 @@ impl<S: Set> Task for Supervised<S> {
         self.start.clone().unwrap_or_else(|| self.model.initial(seed))
     }
 
+    fn scoring(&self) -> Scoring {
+        self.test.scoring(&self.model)
+    }
+
     fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error> {
         self.train.steps_per_epoch(size(config), config.seed)
     }
@@ -99,7 +106,7 @@ impl<S: Set> Task for Supervised<S> {
         let bound = self.model.largest_batch(engine, self.test.context());
         let train = self.train.to_train(engine, size(config), config.seed)?;
         let test = self.test.to_test(engine, self.test_rows(config).min(bound).max(1))?;
-        Ok(Box::new(OnDevice::new(engine, config, &self.model, [train, test])?))
+        Ok(Box::new(OnDevice::new(engine, config, (&self.model, self.scoring()), [train, test])?))
     }
 }
 

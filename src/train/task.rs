@@ -1,6 +1,6 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
-use super::{Config, Error, Test};
+use super::{Config, Error, Scoring, Test};
 use crate::engine::{Engine, Program, Range, Upload};
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
@@ -26,6 +26,11 @@ pub trait Task {
 
     /// Initial values of each parameter.
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)>;
+
+    /// What a test tells beside its loss.
+    fn scoring(&self) -> Scoring {
+        Scoring::Accuracy
+    }
 
     /// Steps of an epoch; checks that model, data and settings fit each other.
     ///
@@ -96,6 +101,11 @@ pub trait Placed: Send {
 
     /// The same of the test.
     fn tested(&self) -> Range;
+
+    /// What the test counts beside, for its task's [`Scoring`].
+    fn counts(&self) -> Option<Range> {
+        None
+    }
 }
 
 /// Where a parameter's gradient goes, `None` for a frozen one.

@@ -3,11 +3,10 @@
 //! It is kept for the examples in their own order, on the device in pages, or in host memory where it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
-use super::examples::{Examples, Order};
+use super::examples::{Examples, Order, gather_cached};
 use super::{Config, Error};
-use crate::engine::kernels::GATHER_CACHED;
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
-use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted, row_of};
+use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted};
 use crate::engine::{Submission, Upload};
 use crate::nn::{Batch, LossOptions, Parameter, Pass, Workspace};
 
@@ -55,7 +54,7 @@ impl Trunk {
 
         let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
-        program.dispatches.push(examples.one_by_one(batch.examples).gather(engine, batch, &table, 0)?);
+        program.dispatches.extend(examples.one_by_one(batch.examples).gathers(engine, batch, &table, 0)?);
         let none = LossOptions { ignore: 0, smoothing: 0.0, seed: 0 };
         program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
         trunk.fill(engine, &engine.prepare(program)?, &table, &made)?;
@@ -135,13 +134,13 @@ impl Trunk {
                 Memory::Device { pages, examples } => {
                     for (page, first) in pages.iter().zip((0..).step_by(*examples as usize)) {
                         let shape = GatherCached { first, count: *examples, ..shape };
-                        dispatches.push(gather(engine, page, &input, position, shape, seed.is_some())?);
+                        dispatches.push(gather_cached(engine, page, [&input, position], shape, seed.is_some())?);
                     }
                 }
                 Memory::Host { window, .. } => {
                     let samples = rows * micro_batches;
                     let shape = GatherCached { samples, count: samples, batches: micro_batches, ..shape };
-                    dispatches.push(gather(engine, window, &input, position, shape, false)?);
+                    dispatches.push(gather_cached(engine, window, [&input, position], shape, false)?);
                 }
             }
         }
@@ -239,26 +238,4 @@ fn pages(engine: &Engine, samples: u32, example_bytes: u64, page_bytes: u64) -> 
     };
     let pages = (0..samples).step_by(examples as usize).map(page).collect::<Result<_, _>>()?;
     Ok(Memory::Device { pages, examples })
-}
-
-fn gather(
-    engine: &Engine,
-    cached: &Buffer,
-    out: &Range,
-    position: &Range,
-    shape: GatherCached,
-    shuffle: bool,
-) -> Result<Dispatch, Error> {
-    let quads = u64::from(shape.rows) * u64::from(shape.quads);
-    let workgroup = engine.sizes().elements;
-    let groups = count("workgroups", quads.div_ceil(u64::from(workgroup)))?;
-    let sizes = engine.buffer_with("gather shape", &[shape])?;
-    Ok(Dispatch {
-        kernel: GATHER_CACHED.plain(),
-        bindings: vec![cached.into(), out.clone().into(), position.clone().into(), (&sizes).into()],
-        constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", f64::from(u8::from(shuffle)))],
-        grid: row_of(groups),
-        bytes: quads * 32,
-        flops: 0,
-    })
 }

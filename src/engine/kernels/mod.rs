@@ -23,15 +23,16 @@ pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
-    ACTIVATE, ACTIVATE_BACKWARD, ADD, BINARY_CROSS_ENTROPY, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX,
-    JOIN, JOIN_BACKWARD, JUDGE, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL,
-    MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR, TALLY,
+    ACTIVATE, ACTIVATE_BACKWARD, ADD, BINARY_CROSS_ENTROPY, CONFUSION, DROPOUT, EMBEDDING, EMBEDDING_BACKWARD,
+    EMBEDDING_INDEX, JOIN, JOIN_BACKWARD, JUDGE, LABEL_CONFUSION, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT,
+    LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR,
+    SQUARED_ERROR_SUMS, TALLY,
 };
 pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SGD, SWAP};
 pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 40] = [
+pub static FAMILIES: [&Family; 43] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -63,6 +64,9 @@ pub static FAMILIES: [&Family; 40] = [
     &BINARY_CROSS_ENTROPY,
     &SQUARED_ERROR,
     &TALLY,
+    &CONFUSION,
+    &LABEL_CONFUSION,
+    &SQUARED_ERROR_SUMS,
     &JUDGE,
     &ATTENTION,
     &ATTENTION_BACKWARD_QUERY,
@@ -96,7 +100,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (154, 154));
+        assert_eq!((names.len(), all().count()), (157, 157));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -141,6 +141,30 @@ pub static SQUARED_ERROR: Family = Family::new(
     squared_error,
 );
 
+/// How often rows of each class are answered with each: z, labels, cells, position, shape.
+pub static CONFUSION: Family = Family::new(
+    "confusion",
+    include_str!("../../../shaders/nn/confusion.wgsl"),
+    &[Read, Read, ReadWrite, Read, Uniform],
+    confusion,
+);
+
+/// How often each label is there and is answered to be there: z, targets, labels, cells, position, shape.
+pub static LABEL_CONFUSION: Family = Family::new(
+    "label_confusion",
+    include_str!("../../../shaders/nn/label_confusion.wgsl"),
+    &[Read, Read, Read, ReadWrite, Read, Uniform],
+    label_confusion,
+);
+
+/// Sums of squared errors of each output: z, targets, labels, sums, position, shape.
+pub static SQUARED_ERROR_SUMS: Family = Family::new(
+    "squared_error_sums",
+    include_str!("../../../shaders/nn/squared_error_sums.wgsl"),
+    &[Read, Read, Read, ReadWrite, Read, Uniform],
+    squared_error_sums,
+);
+
 /// Compares an evaluation with the best so far: metrics, standing.
 pub static JUDGE: Family =
     Family::new("judge", include_str!("../../../shaders/nn/judge.wgsl"), &[Read, ReadWrite], judge);
@@ -274,6 +298,23 @@ fn squared_error(call: Call<'_>) {
     let [z, targets, labels, dz, verdicts, position, shape] = call.take();
     let (z, targets, labels, dz) = (z.get(), targets.get(), labels.get(), gradient.then(|| dz.get_mut()));
     twin::nn::squared_error(z, targets, labels, dz, verdicts.get_mut(), position.one(), shape.one());
+}
+
+fn confusion(call: Call<'_>) {
+    let [z, labels, cells, position, shape] = call.take();
+    twin::nn::confusion(z.get(), labels.get(), cells.get_mut(), position.one(), shape.one());
+}
+
+fn label_confusion(call: Call<'_>) {
+    let [z, targets, labels, cells, position, shape] = call.take();
+    let (z, targets, labels) = (z.get(), targets.get(), labels.get());
+    twin::nn::label_confusion(z, targets, labels, cells.get_mut(), position.one(), shape.one());
+}
+
+fn squared_error_sums(call: Call<'_>) {
+    let [z, targets, labels, sums, position, shape] = call.take();
+    let (z, targets, labels) = (z.get(), targets.get(), labels.get());
+    twin::nn::squared_error_sums(z, targets, labels, sums.get_mut(), position.one(), shape.one());
 }
 
 fn judge(call: Call<'_>) {

@@ -88,6 +88,13 @@ impl Pass {
         &self.trained
     }
 
+    /// Numbers in a row of the batch's input of this name, where the pass reads one.
+    pub fn width_of(&self, input: &str) -> Option<usize> {
+        let mut reads = self.operations.iter().flat_map(|operation| operation.uses().reads);
+        let is_it = |value: &Value| matches!(self.nodes[*value].home, Home::Input(name) if name == input);
+        reads.find(is_it).map(|value| self.nodes[value].form.width())
+    }
+
     /// Whether the device can bind each parameter and activation. Nothing is allocated.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use crate::schedule::{Error, class};
 pub(in crate::schedule) fn of_name(monitor: &str) -> Option<Better> {
     let monitor = monitor.to_ascii_lowercase();
     monitor.split(|letter: char| !letter.is_ascii_alphanumeric()).find_map(|word| match word {
-        "loss" => Some(Better::Lower),
-        "accuracy" | "acc" | "f1" => Some(Better::Higher),
+        "loss" | "mse" | "perplexity" => Some(Better::Lower),
+        "accuracy" | "acc" | "f1" | "r2" => Some(Better::Higher),
         _ => None,
     })
 }
@@ -69,6 +69,10 @@ mod tests {
             ("val/acc", Some(Better::Higher)),
             ("F1", Some(Better::Higher)),
             ("macro-f1", Some(Better::Higher)),
+            ("val_f1_weighted", Some(Better::Higher)),
+            ("val_r2", Some(Better::Higher)),
+            ("val_mse", Some(Better::Lower)),
+            ("val_perplexity", Some(Better::Lower)),
             ("lossless", None),
             ("account", None),
         ] {

@@ -3,11 +3,11 @@
 use super::Trainer;
 use crate::engine::Report;
 use crate::engine::layout::{Metrics, StatsBlock};
-use crate::train::Error;
-use crate::train::event::{Evaluation, Event, means};
+use crate::train::event::{Evaluation, Event, mean_loss};
+use crate::train::{Confusion, Error, Scoring};
 
-/// The metrics of an evaluation, which a schedule may go by.
-pub(super) const METRICS: [&str; 3] = ["train_loss", "val_loss", "val_accuracy"];
+/// The metrics of every evaluation; a task's [`Scoring`] has more.
+pub(super) const LOSSES: [&str; 2] = ["train_loss", "val_loss"];
 
 /// What an evaluation's report does not say itself.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,7 @@ impl Trainer {
             return self.evaluate_at_a_lag(tell);
         }
         let Some(done) = self.tested(tell)? else { return Ok(()) };
-        let metrics = metrics(&done);
-        let verdict = self.plan.validation(&mut self.cursor, &metrics)?;
+        let verdict = self.plan.validation(&mut self.cursor, &done.metrics())?;
         if verdict.is_best && self.plan.restores_best() {
             self.best.keep(&self.optimizer)?;
         }
@@ -54,7 +53,7 @@ impl Trainer {
     pub(super) fn test_end(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         self.decide(tell)?;
         let Some(done) = self.tested(tell)? else { return Ok(()) };
-        if self.plan.end(&mut self.cursor, &metrics(&done)) { self.write_best(tell) } else { Ok(()) }
+        if self.plan.end(&mut self.cursor, &done.metrics()) { self.write_best(tell) } else { Ok(()) }
     }
 
     /// Tests, and where that decides something, waits for the metrics.
@@ -106,21 +105,22 @@ impl Trainer {
     }
 }
 
-/// An evaluation's metrics, by name.
-pub(super) fn metrics(done: &Evaluation) -> [(&'static str, f64); 3] {
-    let [train_loss, val_loss, val_accuracy] = METRICS;
-    [(train_loss, done.train_loss), (val_loss, done.val_loss), (val_accuracy, done.val_accuracy)]
-}
-
 /// What a test found, from its report.
-pub(super) fn evaluation(of: Evaluating, report: &[u8], steps_per_epoch: u64, skipped_before: u64) -> Evaluation {
+pub(super) fn evaluation(
+    of: Evaluating,
+    (report, scoring): (&[u8], &Scoring),
+    steps_per_epoch: u64,
+    skipped_before: u64,
+) -> (Evaluation, Option<Confusion>) {
     let Evaluating { steps, phase, lr } = of;
     let (trained, rest) = report.split_at(size_of::<Metrics>());
     let (tested, stats) = rest.split_at(size_of::<Metrics>());
+    let (stats, counts) = stats.split_at(size_of::<StatsBlock>());
     let stats: StatsBlock = bytemuck::pod_read_unaligned(stats);
-    let (train_loss, _) = means(&bytemuck::pod_read_unaligned(trained));
-    let (val_loss, val_accuracy) = means(&bytemuck::pod_read_unaligned(tested));
+    let tested: Metrics = bytemuck::pod_read_unaligned(tested);
+    let (train_loss, val_loss) = (mean_loss(&bytemuck::pod_read_unaligned(trained)), mean_loss(&tested));
+    let (scores, confusion) = scoring.scores(&tested, counts);
     let epoch = steps.div_ceil(steps_per_epoch);
     let skipped_steps = skipped_before + u64::from(stats.skipped);
-    Evaluation { epoch, steps, phase, train_loss, val_loss, val_accuracy, lr, skipped_steps }
+    (Evaluation { epoch, steps, phase, train_loss, val_loss, scores, lr, skipped_steps }, confusion)
 }

@@ -15,12 +15,12 @@ use super::event::Event;
 use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
-use super::{Config, Error};
+use super::{Config, Confusion, Error, Scoring};
 use crate::engine::{Engine, Prepared, Range, Ring};
 use crate::optim::{Best, Forecast, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
-use evaluations::{Evaluating, METRICS};
+use evaluations::{Evaluating, LOSSES};
 use pace::Pace;
 use programs::rings;
 use reports::Taken;
@@ -59,6 +59,10 @@ pub struct Trainer {
     results: Ring,
     /// Evaluations whose metrics have not arrived.
     evaluating: VecDeque<Evaluating>,
+    /// What evaluations tell beside their losses.
+    pub(super) scoring: Scoring,
+    /// The matrix of the latest evaluation that has arrived.
+    confusion: Option<Confusion>,
     /// Steps that optimizers before this one skipped.
     skipped_before: u64,
     last_reported: u64,
@@ -95,7 +99,8 @@ impl Trainer {
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
-        check_metrics(&plan)?;
+        let scoring = task.scoring();
+        check_metrics(&plan, &scoring)?;
         check_storage(&config, &plan, &params)?;
         check_room_for_best(&config, &plan, &params)?;
         let cursor = plan.start()?;
@@ -129,6 +134,8 @@ impl Trainer {
             progress,
             results,
             evaluating: VecDeque::new(),
+            scoring,
+            confusion: None,
             skipped_before: 0,
             last_reported: 0,
             coming_lrs: Vec::new(),
@@ -164,6 +171,16 @@ impl Trainer {
     /// Learning rates of the last step, a group each, in the order of [`Optimizer::groups`].
     pub fn lrs(&self) -> &[f64] {
         &self.lrs
+    }
+
+    /// What evaluations tell beside their losses.
+    pub fn scoring(&self) -> &Scoring {
+        &self.scoring
+    }
+
+    /// How often the rows of each class were answered with each in the latest evaluation, where they have classes.
+    pub fn confusion(&self) -> Option<&Confusion> {
+        self.confusion.as_ref()
     }
 
     /// Bytes that the optimizer's programs have moved in the run's steps so far, by their own count.
@@ -283,11 +300,18 @@ fn check_room_for_best(config: &Config, plan: &Plan, params: &[Param]) -> Result
     if bytes > limit_bytes { Err(Error::NoRoomForBest { bytes, limit_bytes }) } else { Ok(()) }
 }
 
-fn check_metrics(plan: &Plan) -> Result<(), Error> {
+fn check_metrics(plan: &Plan, scoring: &Scoring) -> Result<(), Error> {
+    let known: Vec<&str> = LOSSES.iter().chain(scoring.names()).copied().collect();
     // Which checkpoint is the best is asked of every plan.
-    let unknown = plan.monitors().into_iter().chain([plan.best_by()]).find(|monitor| !METRICS.contains(monitor));
-    unknown.map_or(Ok(()), |monitor| {
-        let nearest = nearest(monitor, METRICS).map(str::to_owned);
-        Err(Error::UnknownMetric { monitor: monitor.to_owned(), known: METRICS.join(", "), nearest })
-    })
+    let unknown = plan.monitors().into_iter().chain([plan.best_by()]).find(|monitor| !known.contains(monitor));
+    if let Some(monitor) = unknown {
+        let nearest = nearest(monitor, known.iter().copied()).map(str::to_owned);
+        return Err(Error::UnknownMetric { monitor: monitor.to_owned(), known: known.join(", "), nearest });
+    }
+    let comparable: Vec<&str> = LOSSES.iter().chain(scoring.comparable()).copied().collect();
+    if plan.decides_at_a_lag() && plan.restores_best() && !comparable.contains(&plan.best_by()) {
+        let (monitor, comparable) = (plan.best_by().to_owned(), comparable.join(", "));
+        return Err(Error::Incomparable { monitor, comparable });
+    }
+    Ok(())
 }

@@ -106,5 +106,6 @@ pub(super) fn rings(
 ) -> Result<(Ring, Ring), Error> {
     let (trained, stats, most) = (task.trained(), optimizer.stats_range(), config.steps_per_submission.most());
     let progress = engine.ring_with_room(vec![trained.clone(), stats.clone()], most as usize)?;
-    Ok((progress, engine.ring(vec![trained, task.tested(), stats])?))
+    let tested = [trained, task.tested(), stats].into_iter().chain(task.counts());
+    Ok((progress, engine.ring(tested.collect())?))
 }

@@ -1,7 +1,7 @@
 //! Reports of steps and evaluations, told as they arrive.
 
 use super::Trainer;
-use super::evaluations::{evaluation, metrics};
+use super::evaluations::evaluation;
 use crate::engine::Delivery;
 use crate::engine::layout::Metrics;
 use crate::train::Error;
@@ -64,14 +64,17 @@ impl Trainer {
             Ok::<(), Error>(())
         })?;
         self.look_over(lost_losses)?;
-        let Trainer { engine, results, evaluating, plan, cursor, .. } = self;
+        let Trainer { engine, results, evaluating, plan, cursor, scoring, confusion, .. } = self;
         let mut last = None;
         engine.collect(results, |delivery| {
             if let Some(evaluating) = evaluating.pop_front() {
-                let evaluation = evaluation(evaluating, delivery.bytes, steps_per_epoch, skipped_before);
+                let report = (delivery.bytes, &*scoring);
+                let (evaluation, matrix) = evaluation(evaluating, report, steps_per_epoch, skipped_before);
+                matrix.iter().for_each(|matrix| tell(&Event::Confusion(matrix.clone())));
+                *confusion = matrix;
                 tell(&Event::Evaluation(evaluation));
                 if cursor.undecided() == Some(evaluation.steps) {
-                    plan.measured(cursor, &metrics(&evaluation))?;
+                    plan.measured(cursor, &evaluation.metrics())?;
                 }
                 last = Some(evaluation);
             }
