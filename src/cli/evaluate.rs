@@ -4,13 +4,14 @@ use super::asked::Asked as Refused;
 use super::asks::Asks;
 use super::say::{self, caution, say};
 use super::says::Says;
+use super::scores::SCORES;
 use super::tokenizing::Tokenizing;
 use clap::Args;
 use gradus::params::{Storage, shown_path};
 use gradus::run::Trained;
 use gradus::schedule::{Plan, Spec};
 use gradus::train::Trainer;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -57,12 +58,19 @@ pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
     let mut trainer = Trainer::new(&engine, &*test.rows, config, |params, epochs| Plan::new(&spec, params, epochs))?;
     let found = trainer.evaluate_now()?;
     if options.json {
-        let found = json!({"rows": test.count, "loss": found.val_loss, "accuracy": found.val_accuracy});
-        say::data(&format!("{found}\n"));
+        let scores = found.scores.iter();
+        let scores = scores.map(|(name, value)| (name.trim_start_matches("val_").to_owned(), json!(value)));
+        let first = [("rows".to_owned(), json!(test.count)), ("loss".to_owned(), json!(found.val_loss))];
+        let told: Map<String, Value> = first.into_iter().chain(scores).collect();
+        say::data(&format!("{}\n", Value::Object(told)));
         return Ok(());
     }
     say!("{} rows of {}", test.count, shown_path(&options.file));
     say!("loss           {:.4}", found.val_loss);
-    say!("accuracy       {:.2} %", 100.0 * found.val_accuracy);
+    for look in &SCORES {
+        if let Some(value) = found.scores.get(look.name) {
+            say!("{:14} {}", look.title, look.shown(value));
+        }
+    }
     Ok(())
 }

@@ -107,7 +107,7 @@ impl Predictor {
         };
         let parameter = |name: &str| self.parameters.place(name).map_err(Error::from);
         let mut program = Program::new("predict");
-        program.dispatches.push(examples.gather(engine, &batch, &table, 0)?);
+        program.dispatches.extend(examples.gathers(engine, &batch, &table, 0)?);
         program.dispatches.extend(space.dispatches(&batch, LossOptions::new(0), parameter, |_| Ok(None), false)?);
         Ok((engine.prepare(program)?, found, table))
     }
