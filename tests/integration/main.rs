@@ -59,6 +59,7 @@ mod plan_run;
 mod plan_transformer;
 mod precision;
 mod predict;
+mod pretrained;
 mod programs;
 mod properties;
 mod resize;
