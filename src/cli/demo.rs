@@ -144,7 +144,7 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     if let Some(best) = best_text(&trainer) {
         say!("best           {best}");
     }
-    say!("test accuracy  {:.2} %", 100.0 * last.val_accuracy);
+    say!("test accuracy  {:.2} %", 100.0 * last.metric("val_accuracy").unwrap_or(f64::NAN));
     Ok(())
 }
 

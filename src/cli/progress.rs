@@ -3,6 +3,7 @@
 use super::run_folder::BEST;
 use super::say::{self, caution, say};
 use super::says::Says;
+use super::scores;
 use gradus::params::{Shown, shown_list, shown_path};
 use gradus::schedule::{Reason, Stop};
 use gradus::train::{Began, Evaluation, Event, Trainer};
@@ -68,7 +69,8 @@ pub(super) fn train_with_bar(
     if trainer.plan().phases().len() > 1 {
         print(Says::Usual, phase_lines(&trainer.phase_now()?, at_a_lag));
     }
-    print(Says::Usual, "epoch        lr   train loss   test loss   accuracy\n".to_owned());
+    let titles = scores::titles(trainer.scoring().names());
+    print(Says::Usual, format!("epoch        lr   train loss   test loss{titles}\n"));
     let (mut last, reported) = (None, Cell::new(None));
     let mut tell = |event: &Event| {
         match event {
@@ -78,7 +80,7 @@ pub(super) fn train_with_bar(
                 last = Some(*evaluation);
             }
             Event::Phase(began) => print(Says::Usual, phase_lines(began, at_a_lag)),
-            Event::CheckpointAhead => {}
+            Event::CheckpointAhead | Event::Confusion(_) => {}
             Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
                 bar.suspend(|| caution!("no checkpoint was written, those before it are there: {error}"));
@@ -132,8 +134,9 @@ fn rates(trainer: &Trainer) -> String {
 }
 
 fn evaluation_line(evaluation: &Evaluation) -> String {
-    let Evaluation { epoch, lr, train_loss, val_loss, val_accuracy, .. } = evaluation;
-    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}   {:>6.2} %\n", 100.0 * val_accuracy)
+    let Evaluation { epoch, lr, train_loss, val_loss, .. } = evaluation;
+    let scores = scores::columns(evaluation);
+    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}{scores}\n")
 }
 
 /// Which phase began and why, what thawed, and each group's rate.

@@ -2,9 +2,11 @@
 //!
 //! What the folder holds may be anything: every number is read as one, every text is escaped.
 
+use super::confusion;
 use super::report_chart::{Across, Chart, Curve, HOLE, color, draw, in_css};
 use super::report_log::{self, Evaluated, Holes, Metric, Phase, Step};
-use super::run_folder::{METRICS, STEPS};
+use super::run_folder::{INPUTS, METRICS, STEPS};
+use super::scores::{Look, SCORES};
 use super::thinned::Thinned;
 use gradus::params::{Shown, tame_line};
 use gradus::train::files;
@@ -106,7 +108,9 @@ pub(super) fn write(
     environment: &[(&str, String)],
 ) -> anyhow::Result<PathBuf> {
     let path = folder.join(NAME);
-    files::replace(&path, page(&Run::read(folder)?, [title, summary], best, environment)?.as_bytes())?;
+    let classes = confusion::section(folder, INPUTS)?;
+    let run = Run::read(folder)?;
+    files::replace(&path, page(&run, [title, summary], (best, &classes), environment)?.as_bytes())?;
     Ok(path)
 }
 
@@ -124,7 +128,7 @@ th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left
 fn page(
     run: &Run,
     [title, summary]: [&str; 2],
-    best: Option<String>,
+    (best, classes): (Option<String>, &str),
     environment: &[(&str, String)],
 ) -> anyhow::Result<String> {
     let mut page = format!(
@@ -148,6 +152,7 @@ fn page(
             writeln!(page, "<h2>{title}</h2>\n{}{picture}", legend(&curves))?;
         }
     }
+    page.push_str(classes);
     page.push_str(&phase_table(run)?);
     page.push_str(&evaluation_table(run)?);
     page.push_str("<h2>Environment</h2>\n<table>\n");
@@ -167,7 +172,12 @@ fn headline(run: &Run) -> String {
         "<div class=\"numbers\">{}{}{}{}{}</div>\n",
         told("test loss", number(last.val_loss, 4)),
         told("least test loss", number(best, 4)),
-        told("test accuracy", number(last.val_accuracy.map(|share| 100.0 * share), 2) + " %"),
+        scores(run)
+            .map(|score| told(
+                &format!("test {}", score.title),
+                last.score(score.name).map_or_else(|| "–".to_owned(), |value| score.shown(value))
+            ))
+            .collect::<String>(),
         told("steps", last.steps.to_string()),
         told("skipped", last.skipped_steps.to_string()),
     )
@@ -189,26 +199,37 @@ fn told_holes(run: &Run) -> String {
     format!("<p class=\"legend\">{mark}holes: {}; what they said is not on this page</p>\n", told.join(", "))
 }
 
-fn charts(run: &Run) -> Vec<(&'static str, &'static str, Vec<Curve>)> {
-    let tested = |name: &str, of: fn(&Evaluated) -> Option<f64>| {
+fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
+    let tested = |name: &str, of: &dyn Fn(&Evaluated) -> Option<f64>| {
         let points = run.evaluations.iter().filter_map(|line| Some((line.steps as f64, of(line)?)));
         Curve { name: name.to_owned(), points: points.collect(), faint: false }
     };
     let each_step = |name: &str, curve: &Thinned| Curve { name: name.to_owned(), points: curve.points(), faint: true };
-    vec![
-        (
-            "Loss",
-            "loss",
-            vec![
-                each_step("each step", &run.steps.loss),
-                tested("test", |line| line.val_loss),
-                tested("training, mean of the epoch", |line| line.train_loss),
-            ],
-        ),
-        ("Test accuracy", "share", vec![tested("accuracy", |line| line.val_accuracy)]),
-        ("Learning rate of each group", "lr", rates(&run.steps)),
-        ("Gradient norm", "norm", vec![each_step("before clipping", &run.steps.grad_norm)]),
-    ]
+    let score = |score: &Look| tested(score.title, &|line| line.score(score.name));
+    let loss = vec![
+        each_step("each step", &run.steps.loss),
+        tested("test", &|line| line.val_loss),
+        tested("training, mean of the epoch", &|line| line.train_loss),
+    ];
+    let mut charts = vec![("Loss".to_owned(), "loss", loss)];
+    let (shares, numbers): (Vec<&Look>, Vec<&Look>) = scores(run).partition(|score| score.is_share);
+    if let Some(first) = shares.first() {
+        charts.push((titled(first), "share", shares.iter().map(|look| score(look)).collect()));
+    }
+    charts.extend(numbers.into_iter().map(|look| (titled(look), look.title, vec![score(look)])));
+    charts.push(("Learning rate of each group".to_owned(), "lr", rates(&run.steps)));
+    charts.push(("Gradient norm".to_owned(), "norm", vec![each_step("before clipping", &run.steps.grad_norm)]));
+    charts
+}
+
+/// The scores that the run's evaluations have.
+fn scores(run: &Run) -> impl Iterator<Item = &'static Look> {
+    SCORES.iter().filter(|score| run.evaluations.iter().any(|line| line.score(score.name).is_some()))
+}
+
+/// A heading of a score.
+fn titled(score: &Look) -> String {
+    format!("Test {}", score.title)
 }
 
 /// The curves of the groups. Those that follow the same one share it.
@@ -269,27 +290,29 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
 fn evaluation_table(run: &Run) -> anyhow::Result<String> {
     let every = run.evaluations.len().div_ceil(MOST_ROWS).max(1);
     let summary = if every > 1 { format!("one of {every}, all are in {METRICS}") } else { "all numbers".to_owned() };
+    let heads: String = scores(run).map(|score| format!("<th>test {}</th>", score.title)).collect();
     let mut table = format!(
         "<h2>Evaluations</h2>\n<details><summary>{summary}</summary><table>\n<tr><th>epoch</th><th>steps</th>\
-                     <th>phase</th><th>training loss</th><th>test loss</th><th>test accuracy</th></tr>\n"
+                     <th>phase</th><th>training loss</th><th>test loss</th>{heads}</tr>\n"
     );
     for line in run.evaluations.iter().rev().step_by(every).rev() {
+        let scored: String =
+            scores(run).map(|score| format!("<td>{}</td>", number(line.score(score.name), 5))).collect();
         writeln!(
             table,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{scored}</tr>",
             line.epoch,
             line.steps,
             line.phase,
             number(line.train_loss, 5),
-            number(line.val_loss, 5),
-            number(line.val_accuracy, 5)
+            number(line.val_loss, 5)
         )?;
     }
     table.push_str("</table></details>\n");
     Ok(table)
 }
 
-fn number(value: Option<f64>, places: usize) -> String {
+pub(super) fn number(value: Option<f64>, places: usize) -> String {
     match value {
         None => "–".to_owned(),
         Some(value) if value.abs() >= 1e9 => format!("{value:.places$e}"),
@@ -298,7 +321,7 @@ fn number(value: Option<f64>, places: usize) -> String {
 }
 
 /// Text as a page holds it, on one line.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     tame_line(text)
         .replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -6,6 +6,8 @@ use gradus::params::shown_path;
 use gradus::train::files;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -43,8 +45,17 @@ pub(super) struct Evaluated {
     pub(super) phase: u64,
     pub(super) train_loss: Option<f64>,
     pub(super) val_loss: Option<f64>,
-    pub(super) val_accuracy: Option<f64>,
     pub(super) skipped_steps: u64,
+    /// Its scores, and what else the line says.
+    #[serde(flatten)]
+    others: HashMap<String, Value>,
+}
+
+impl Evaluated {
+    /// A score of the test, by its name among the metrics.
+    pub(super) fn score(&self, name: &str) -> Option<f64> {
+        self.others.get(name)?.as_f64()
+    }
 }
 
 /// A line of `steps.jsonl`.

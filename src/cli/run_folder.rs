@@ -1,10 +1,12 @@
 //! The folder of a run: what it leaves behind.
 
 use super::asked::{Asked, refuse};
+use super::confusion;
 use super::log::{self, Log};
 use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
 use super::says::Says;
+use super::scores::SCORES;
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::nn::Model;
@@ -33,7 +35,8 @@ const MODEL: &str = "model.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
+    confusion::FILE,
     "report.html",
     "schedule.yaml",
     INPUTS,
@@ -52,7 +55,7 @@ const OF_TOKENIZER: [&str; 5] =
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";
 /// What data becomes numbers by.
-const INPUTS: &str = "inputs.json";
+pub(super) const INPUTS: &str = "inputs.json";
 /// The `run.yaml` of a run that takes the place of another: once it is there, what the other left has to go.
 const NEXT: &str = ".next-run.yaml";
 
@@ -172,6 +175,7 @@ impl RunFolder {
         let shown = self.events.write();
         let noted = match event {
             Event::Evaluation(evaluation) => self.metrics.add(evaluation),
+            Event::Confusion(matrix) => confusion::write(self.folder.path(), matrix),
             Event::Phase(began) => {
                 self.take_groups(began);
                 self.metrics.add(&PhaseLine::of(began))
@@ -214,14 +218,11 @@ impl RunFolder {
 
     /// What a line of the log says of an evaluation; null is a number that is not finite.
     fn gather_evaluation(&mut self, line: &Value) {
-        let scalars = [
-            ("loss/validation", "val_loss"),
-            ("loss/train_epoch", "train_loss"),
-            ("accuracy/validation", "val_accuracy"),
-            ("skipped_steps", "skipped_steps"),
-        ];
+        let scalars =
+            [("loss/validation", "val_loss"), ("loss/train_epoch", "train_loss"), ("skipped_steps", "skipped_steps")];
+        let scores = SCORES.iter().filter(|score| line.get(score.name).is_some());
         let step = line["steps"].as_u64().unwrap_or_default();
-        for (tag, key) in scalars {
+        for (tag, key) in scalars.into_iter().chain(scores.map(|score| (score.tag, score.name))) {
             self.events.scalar(step, tag, line[key].as_f64().unwrap_or(f64::NAN));
         }
     }

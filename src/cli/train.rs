@@ -10,7 +10,7 @@ use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{report, signals};
+use super::{report, scores, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
@@ -303,7 +303,7 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
         say!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
-        say!("test loss      {:.4}, accuracy {:.2} %", last.val_loss, 100.0 * last.val_accuracy);
+        say!("test loss      {:.4}, {}", last.val_loss, scores::words(&last));
     }
     if let Some(best) = best_text(trainer) {
         say!("best           {best}");

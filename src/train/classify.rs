@@ -1,8 +1,8 @@
 //! An MLP on labelled rows.
 
-use super::{Error, Scoring};
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
+use super::{Error, Scoring};
 use crate::data::{BatchSize, DataSet};
 use crate::engine::layout::Gather;
 use crate::engine::{Buffer, Engine, count};

@@ -1,8 +1,8 @@
 //! A transformer with a head, on labelled sequences.
 
-use super::{Error, Scoring};
 use super::examples::{COLUMNS, Examples, Sizes};
 use super::supervised::{Set, Supervised};
+use super::{Error, Scoring};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
 use crate::nn::{Model, Network, Objective};

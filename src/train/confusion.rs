@@ -33,6 +33,12 @@ impl Confusion {
         Confusion { classes, cells: cells.into() }
     }
 
+    /// The matrix of these rows; `None` where they make no square.
+    pub fn of_rows(rows: &[Vec<u32>]) -> Option<Confusion> {
+        let is_square = rows.iter().all(|row| row.len() == rows.len());
+        is_square.then(|| Confusion::new(rows.len(), rows.concat()))
+    }
+
     /// Classes.
     pub fn classes(&self) -> usize {
         self.classes

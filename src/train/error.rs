@@ -33,7 +33,9 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// Decisions at a lag need the device to find the best evaluation, and it cannot by this metric.
-    #[error("by decide: lag the device finds the best evaluation, and it cannot compare {monitor}; it compares {comparable}")]
+    #[error(
+        "by decide: lag the device finds the best evaluation, and it cannot compare {monitor}; it compares {comparable}"
+    )]
     Incomparable {
         /// The metric.
         monitor: String,

@@ -1,8 +1,8 @@
 //! A decoder on text.
 
-use super::{Error, Scoring};
 use super::examples::{Examples, Sizes};
 use super::supervised::{Set, Supervised};
+use super::{Error, Scoring};
 use crate::data::{BatchSize, TokenStream};
 use crate::engine::Engine;
 use crate::engine::layout::GatherTokens;

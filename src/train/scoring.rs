@@ -92,9 +92,7 @@ impl Scoring {
         let (labels, position, counts) = (of("labels")?, of("position")?, counts.all());
         Ok(match self {
             Scoring::Accuracy | Scoring::Tokens => None,
-            Scoring::Classes(classes) => {
-                Some(confusion(engine, &shape(*classes), [logits, labels, counts, position])?)
-            }
+            Scoring::Classes(classes) => Some(confusion(engine, &shape(*classes), [logits, labels, counts, position])?),
             Scoring::Labels(outputs) => {
                 let memory = [logits, of("targets")?, labels, counts, position];
                 Some(label_confusion(engine, &shape(*outputs), memory)?)

@@ -20,6 +20,7 @@ mod demo;
 mod engine;
 mod engine_faults;
 mod evaluation;
+mod evaluation_metrics;
 mod fast;
 mod features;
 mod forecast;

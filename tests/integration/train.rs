@@ -79,7 +79,10 @@ fn two_runs_with_one_seed_give_the_same_bits() {
     for engine in engines() {
         let (epochs, parameters) = run(&engine, config());
         assert_eq!(epochs.len(), 3);
-        assert!(epochs[2].metric("val_accuracy") > Some(0.85) && epochs[2].train_loss < epochs[0].train_loss, "{epochs:?}");
+        assert!(
+            epochs[2].metric("val_accuracy") > Some(0.85) && epochs[2].train_loss < epochs[0].train_loss,
+            "{epochs:?}"
+        );
         let (again, same) = run(&engine, config());
         let bits = |values: &BTreeMap<String, Vec<f32>>| {
             values.values().flatten().map(|value| value.to_bits()).collect::<Vec<u32>>()
