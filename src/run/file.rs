@@ -1,8 +1,10 @@
 //! A run file, as typed values.
 
+use super::inputs::Column;
 use super::keys::{self, Said};
-use super::{Continue, DataSpec, Error, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
+use super::{Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
 use crate::nn::Objective;
+use crate::nn::models::Head;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;
@@ -271,6 +273,12 @@ impl RunFile {
         let mut run = RunFile { continues: None, ..self.clone() };
         run.model.from = Some(continues.checkpoint()?.join("model.safetensors"));
         Ok(Some(run))
+    }
+
+    /// What stands on the trunk of a model that reads these inputs.
+    pub(super) fn head(&self, inputs: &Inputs) -> Head {
+        let features = inputs.columns.iter().map(Column::width).sum();
+        Head::new(inputs.classes.len()).objective(self.objective).features(features)
     }
 
     /// The folder of the run.

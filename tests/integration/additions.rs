@@ -52,7 +52,7 @@ const NAME_A_FAMILY: [(&str, &[&str], &str); 8] = [
 
 /// Files that tell the models of run files apart, and why.
 const NAME_A_KIND: [(&str, &str); 5] = [
-    ("run/data", "which data it reads"),
+    ("run/data_section", "which data it reads"),
     ("run/file", "whether its trunk is kept where nothing is said"),
     ("run/keys", "its rate where nothing is said"),
     ("run/mod", "the list of what the room gives on"),
