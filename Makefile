@@ -5,7 +5,7 @@ export NODEVICE_SELECT ?= 1
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: demo test bench peers burn
+.PHONY: demo test bench peers burn real proof
 
 demo:
 	cargo build --release
@@ -34,3 +34,11 @@ peers:
 # Burn's models trained in Burn's buffers, beside Burn's own AdamW: examples/burn/README.md. Building burn takes long.
 burn:
 	cargo run --release --manifest-path examples/burn/Cargo.toml
+
+# A real model on real texts beside PyTorch: scripts/real.sh. It fetches 90 MB, and takes hours on a processor.
+real:
+	bash scripts/real.sh
+
+# A schedule of finetuning-scheduler in Lightning and here, side by side: scripts/proof.sh, docs/proof.md.
+proof:
+	bash scripts/proof.sh

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no wgpu type in this room's own code.
 
+mod answers;
 mod appended;
 mod asked;
 mod asks;
@@ -13,6 +14,7 @@ mod checking;
 mod confusion;
 mod demo;
 mod demo_transformer;
+mod evaluate;
 mod info;
 mod kernels;
 mod log;
@@ -24,6 +26,7 @@ mod plan;
 mod plan_options;
 mod plan_run;
 mod plan_told;
+mod predict;
 mod progress;
 mod rates;
 mod rates_told;
@@ -78,6 +81,10 @@ struct Arguments {
 enum Command {
     /// Train what a run file says.
     Train(train::Train),
+    /// Ask the model of a run about rows: labels and probabilities, numbers, or vectors.
+    Predict(predict::Predict),
+    /// Test the model of a run on labelled rows.
+    Evaluate(evaluate::Evaluate),
     /// Find a learning rate for a run file: the range test.
     LrFind(lr_find::LrFind),
     /// List the adapters of this machine, with the limits and features that matter.
@@ -160,6 +167,8 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
     let choice = asks.choice();
     match command {
         Command::LrFind(options) => lr_find::run(asks, options),
+        Command::Predict(options) => predict::run(asks, options),
+        Command::Evaluate(options) => evaluate::run(asks, options),
         Command::Train(options) => return train::run(asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&asks.open(&choice)?, asked, options),

@@ -31,7 +31,7 @@ impl BadRows {
         self.0.sort_by_key(|(line, _)| *line);
         let (count, rows) = (self.0.len(), self.0.len() + used);
         self.0.truncate(SHOWN);
-        let error = Error::BadRows { path: path.to_owned(), count, rows, shown: self.0 };
+        let error = Error::BadRows { path: path.to_owned(), count, rows, shown: self.0, may_be_left_out: true };
         match error {
             Error::BadRows { shown, .. } if skips && used > 0 => {
                 let reasons: Vec<String> =

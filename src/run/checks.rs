@@ -36,6 +36,17 @@ pub(super) fn doubts(file: &str, top: &mut Section) -> Result<Option<String>, Er
     Ok((!compiles).then(|| format!("{file}: compile: false changes nothing: every step is compiled")))
 }
 
+/// That a trunk that never trains runs without dropout.
+pub(super) fn told_still_trunk(file: &str, model: &ModelSpec, trains_trunk: bool) -> Option<String> {
+    let dropout = model.dropout.or(model.pretrained.as_ref().map(|folder| folder.model.sizes.dropout)).unwrap_or(0.0);
+    (!trains_trunk && dropout > 0.0).then(|| {
+        format!(
+            "{file}: trainable: false: the trunk runs without its dropout of {dropout}, so that what it makes of each example \
+             is made once"
+        )
+    })
+}
+
 /// What a pretrained model is seldom trained with.
 pub(super) fn doubts_of_fine_tuning(
     file: &str,

@@ -69,7 +69,7 @@ pub enum Error {
         error: Box<Error>,
     },
     /// Rows of a table that cannot be used.
-    #[error("{}", bad_rows(.path, *.count, *.rows, .shown))]
+    #[error("{}", bad_rows(.path, *.count, *.rows, .shown, *.may_be_left_out))]
     BadRows {
         /// The table.
         path: PathBuf,
@@ -79,6 +79,8 @@ pub enum Error {
         rows: usize,
         /// The first of them: the line, from 1 on, and what is wrong.
         shown: Vec<(u64, String)>,
+        /// Whether what reads them goes on without them where it is told to.
+        may_be_left_out: bool,
     },
     /// A class without an example to learn it from.
     #[error("{}: the class {class:?} has no example to train on", shown_path(.path), class = Shown(.class))]
@@ -124,12 +126,16 @@ impl Error {
 }
 
 /// One bad row is told on a line; several have one each.
-fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)]) -> String {
+fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may_be_left_out: bool) -> String {
     let path = shown_path(path);
+    let way = |which: &str, is_one: bool| match is_one && may_be_left_out {
+        true => format!(" (data.skip_bad_rows: true goes on without {which})"),
+        false => String::new(),
+    };
     if let (1, [(line, reason)]) = (count, shown) {
-        return format!("{path}, line {line}: {reason} (data.skip_bad_rows: true goes on without such rows)");
+        return format!("{path}, line {line}: {reason}{}", way("such rows", true));
     }
-    let ways = if count < rows { " (data.skip_bad_rows: true goes on without them)" } else { "" };
+    let ways = way("them", count < rows);
     let mut told = format!("{path}: {count} of {rows} rows cannot be used{ways}:");
     shown.iter().for_each(|(line, reason)| told.push_str(&format!("\n  line {line}: {reason}")));
     if count > shown.len() {

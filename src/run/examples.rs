@@ -78,6 +78,13 @@ pub(super) fn numbers(
     Ok((names, Examples::of(table, input, |table, row| class(table, row, label))))
 }
 
+/// Rows of finite numbers of a table, those of these columns, without labels.
+pub(super) fn unlabelled_numbers(table: Table, features: &[String]) -> Result<Examples<Vec<f64>, ()>, Error> {
+    let places = table.columns(features)?;
+    let input = |table: &Table, row: &Row| places.iter().map(|place| number(table, row, *place)).collect();
+    Ok(Examples::of(table, input, |_, _| Ok(())))
+}
+
 /// A finite number.
 pub(super) fn number(table: &Table, row: &Row, place: usize) -> Result<f64, String> {
     let cell = table.cell(row, place)?;

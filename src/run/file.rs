@@ -1,8 +1,10 @@
 //! A run file, as typed values.
 
+use super::inputs::Column;
 use super::keys::{self, Said};
-use super::{Continue, DataSpec, Error, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
+use super::{Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
 use crate::nn::Objective;
+use crate::nn::models::Head;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;
@@ -75,6 +77,9 @@ pub struct RunFile {
     pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
+    /// Whether a frozen trunk runs without dropout, so that what it makes of each example can be kept: it never trains, or
+    /// `cache_encoder_embeddings: true` is written.
+    pub still_trunk: bool,
     /// `trainable`: whether more than the head trains.
     pub trains_trunk: bool,
     /// What `learning_rate: auto` came to, in words; `None` where another rate is asked for.
@@ -123,6 +128,7 @@ const KEYS: [&str; 23] = [
     "check",
 ];
 
+const KEEPS_TRUNK: &str = "cache_encoder_embeddings";
 const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
 const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv, text: review, label: stars}";
 
@@ -192,14 +198,12 @@ impl RunFile {
         top.only_near(&[&KEYS[..], &SECTIONS[..]].concat())?;
 
         let is_labelled = top.has_at("data.label") || top.has_at("data.labels");
-        let mut model = ModelSpec::read(top.section("model", MODEL)?, folder, is_labelled)?;
+        let model = ModelSpec::read(top.section("model", MODEL)?, folder, is_labelled)?;
         let objective = objective(&mut top, model.kind)?;
         let data = DataSpec::read(top.section("data", DATA)?, (&model, objective), folder)?;
         let mut schedule = top.split_off(&SECTIONS);
         let rate_key = if schedule.has_below("optimizer", "lr") { "optimizer.lr" } else { "learning_rate" };
         let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
-        // What never trains needs no dropout, and what it makes of an example can be kept.
-        model.trunk_is_still = !trains_trunk;
         let sections = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
         let sections = sections.with_all(schedule.raw());
         let mut run = RunFile {
@@ -222,7 +226,9 @@ impl RunFile {
                 false => None,
             },
             check: checking(&mut top)?,
-            keeps_trunk: top.truth("cache_encoder_embeddings", model.kind != ModelKind::Decoder)?,
+            // What never trains needs no dropout, and what it makes of an example can be kept.
+            still_trunk: !trains_trunk || (top.has(KEEPS_TRUNK) && top.truth(KEEPS_TRUNK, true)?),
+            keeps_trunk: top.truth(KEEPS_TRUNK, model.kind != ModelKind::Decoder)?,
             continues: match top.maybe_section("continue")? {
                 Some(section) => Some(Continue::read(section, folder)?),
                 None => None,
@@ -242,6 +248,7 @@ impl RunFile {
         checks::refuse(&mut top, &run.name, &run.model, &run.schedule)?;
         run.warnings.extend(run.schedule.warnings.iter().cloned());
         run.warnings.extend(checks::doubts(file, &mut top)?);
+        run.warnings.extend(checks::told_still_trunk(file, &run.model, run.trains_trunk));
         run.warnings.extend(checks::doubts_of_fine_tuning(file, &run.model, run.epochs, has_rate, run.schedule.row.lr));
         Ok(run)
     }
@@ -268,6 +275,12 @@ impl RunFile {
         Ok(Some(run))
     }
 
+    /// What stands on the trunk of a model that reads these inputs.
+    pub(super) fn head(&self, inputs: &Inputs) -> Head {
+        let features = inputs.columns.iter().map(Column::width).sum();
+        Head::new(inputs.classes.len()).objective(self.objective).features(features)
+    }
+
     /// The folder of the run.
     pub fn folder(&self) -> PathBuf {
         self.output.join(&self.name)
@@ -278,8 +291,17 @@ impl RunFile {
         let RunFile { micro_batches, epochs, seed, steps_per_submission, .. } = *self;
         let parameters = self.model.parameters;
         let usual = train::Config::default();
-        let config =
-            train::Config { batch_size, micro_batches, epochs, seed, steps_per_submission, parameters, ..usual };
+        let still_trunk = self.still_trunk;
+        let config = train::Config {
+            still_trunk,
+            batch_size,
+            micro_batches,
+            epochs,
+            seed,
+            steps_per_submission,
+            parameters,
+            ..usual
+        };
         match self.keeps_trunk {
             true => config,
             false => train::Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config },

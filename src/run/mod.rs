@@ -7,6 +7,7 @@
 //!
 //! Invariant: it reads files, and neither trains, writes nor prints.
 
+mod asked;
 mod bad_rows;
 mod checks;
 mod continued;
@@ -21,8 +22,10 @@ mod idx;
 mod inputs;
 mod json_lines;
 mod keys;
+mod known;
 mod material;
 mod model;
+mod number_set;
 mod of_run;
 mod paths;
 mod pretrained_folder;
@@ -34,11 +37,14 @@ mod settings;
 mod shapes;
 mod shards;
 mod table;
+mod text_set;
 mod texts;
 mod tokenizer;
+mod trained;
 mod weights;
 mod written;
 
+pub use asked::{Asked, AskedFormat};
 pub use continued::Continue;
 pub use data::{DataSpec, Source, Split, TestSet, Unknown};
 pub use error::Error;
@@ -50,3 +56,4 @@ pub use pretrained_folder::PretrainedFolder;
 pub use read_table::TableFormat;
 pub use shapes::shapes;
 pub use texts::{Label, TextColumns};
+pub use trained::{Read, Trained};

@@ -64,8 +64,6 @@ pub struct ModelSpec {
     pub from: Option<PathBuf>,
     /// What the `config.json` of that folder says; `None` where there is none, or where a `preset` says the sizes.
     pub pretrained: Option<PretrainedFolder>,
-    /// Whether the trunk runs without dropout: it never trains.
-    pub(super) trunk_is_still: bool,
     pub(super) raw: Raw,
 }
 
@@ -119,7 +117,6 @@ impl ModelSpec {
             },
             from,
             pretrained,
-            trunk_is_still: false,
             raw: Raw::default(),
         };
         // Of other kinds' keys nothing is said, nor of a preset that does not give the sizes.
@@ -172,8 +169,8 @@ impl ModelSpec {
         let Some(folder) = &self.pretrained else {
             let model = Bert::preset(&self.preset, vocabulary, self.context, 1)?;
             let sizes = self.with_dropout(model.sizes.clone());
-            let dropout = self.head_dropout.or(self.trunk_is_still.then_some(self.dropout.unwrap_or(0.0)));
-            let model = model.sizes(sizes).types(0).pooling(self.pooling).head(head.dropout(dropout));
+            let head = head.dropout(self.head_dropout);
+            let model = model.sizes(sizes).types(0).pooling(self.pooling).head(head);
             model.check()?;
             return Ok(model.into());
         };
@@ -192,19 +189,12 @@ impl ModelSpec {
         })
     }
 
-    /// Sizes with the dropout that the run has: what it says, or what the model was pretrained with, and none in a trunk that
-    /// never trains.
+    /// Sizes with the dropout that the run has: what it says, or what the model was pretrained with.
     fn with_dropout(&self, sizes: TransformerSizes) -> TransformerSizes {
         match self.dropout {
-            _ if self.trunk_is_still => sizes.dropout(0.0),
             Some(dropout) => sizes.dropout(dropout),
             None => sizes,
         }
-    }
-
-    /// Token types that texts of pairs may have: 0 where all are of one type.
-    pub(super) fn types(&self) -> usize {
-        self.pretrained.as_ref().map_or(0, |folder| folder.model.types)
     }
 
     /// Whether nothing but a decoder's last norm trains where its trunk does not.

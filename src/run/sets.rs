@@ -1,12 +1,12 @@
 //! A train set and a test set, and their classes or labels.
 
-use super::error::near;
 use super::examples::{Example, Examples};
+use super::known::Known;
 use super::{Error, RunFile, Split, TestSet};
 use crate::data;
 use crate::params::{Shown, shown_list, shown_path};
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What is trained on and what is tested on.
@@ -69,28 +69,29 @@ impl<T> Sets<T, u32> {
         let (mut examples, skips) = (read(path)?, run.data.skip_bad_rows);
         let named: Vec<String> = named.iter().map(|class| (examples.form)(class)).collect();
         let classes = if named.is_empty() { found(examples.rows.iter().map(|row| row.label.as_str())) } else { named };
-        let places = places(&classes);
-        examples.keep(|row| not_named(&row.label, &classes, &places));
+        let known = Known::new(classes);
+        examples.keep(|row| known.not_named(&row.label));
         let (rows, warning) = examples.judged(skips)?;
         let mut warnings: Vec<String> = warning.into_iter().collect();
-        let all: Vec<Example<T, u32>> = classed(rows, &places);
-        each_has_an_example(path, &classes, all.iter().map(|row| row.label))?;
-        several(path, &classes)?;
+        let all: Vec<Example<T, u32>> = classed(rows, &known);
+        let classes = &known.labels;
+        each_has_an_example(path, classes, all.iter().map(|row| row.label))?;
+        several(path, classes)?;
         let sets = match &run.data.test {
             TestSet::File(test, _) => {
                 let mut examples = read(test)?;
-                examples.keep(|row| not_trained(&row.label, &classes, &places));
+                examples.keep(|row| known.not_trained(&row.label));
                 let (rows, warning) = examples.judged(skips)?;
                 warnings.extend(warning);
-                Sets { train: all, test: classed(rows, &places), warnings }
+                Sets { train: all, test: classed(rows, &known), warnings }
             }
             TestSet::Percent(_) => {
                 let labels: Vec<u32> = all.iter().map(|row| row.label).collect();
-                let (_, held_out) = split(run, path, &labels, &classes, &mut warnings)?;
+                let (_, held_out) = split(run, path, &labels, classes, &mut warnings)?;
                 Sets::parted(all, &held_out, warnings)
             }
         };
-        Ok((sets, classes))
+        Ok((sets, known.labels))
     }
 }
 
@@ -105,47 +106,29 @@ impl<T> Sets<T, Vec<f32>> {
         path: &Path,
         read: impl Fn(&Path) -> Result<Examples<T, Vec<String>>, Error>,
     ) -> Result<Marked<T>, Error> {
-        let known = OnceCell::new();
+        let known: OnceCell<Known> = OnceCell::new();
         let sets = Sets::of_targets(run, path, |file| {
             let mut examples = read(file)?;
-            let named = || named.iter().map(|label| (examples.form)(label)).collect::<Vec<_>>();
-            let all = || found(examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str)));
             // The train set is read first.
             let is_train = known.get().is_none();
-            let labels: &Vec<String> = known.get_or_init(|| if named().is_empty() { all() } else { named() });
-            let places = places(labels);
-            let wrong = if is_train { not_named } else { not_trained };
-            examples.keep(|row| row.label.iter().find_map(|label| wrong(label, labels, &places)));
-            if is_train {
-                let there = examples.rows.iter().flat_map(|row| &row.label);
-                each_has_an_example(path, labels, there.filter_map(|label| places.get(label).copied()))?;
-            }
+            let form = examples.form;
+            let labels = || -> Vec<String> {
+                let there = examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str));
+                if named.is_empty() { found(there) } else { named.iter().map(|label| form(label)).collect() }
+            };
+            let known = known.get_or_init(|| Known::new(labels()));
+            let wrong = if is_train { Known::not_named } else { Known::not_trained };
+            examples.keep(|row| row.label.iter().find_map(|label| wrong(known, label)));
             Ok(examples)
         })?;
-        let labels = known.into_inner().unwrap_or_default();
-        if labels.is_empty() {
+        let Some(known) = known.into_inner().filter(|known| !known.labels.is_empty()) else {
             return Err(Error::bad_file(path, "no row has a label"));
-        }
-        let places = places(&labels);
-        let is_there = |said: Vec<String>| {
-            let mut marks = vec![0.0; labels.len()];
-            said.iter().filter_map(|label| places.get(label)).for_each(|place| marks[*place as usize] = 1.0);
-            marks
         };
-        Ok((sets.labelled(is_there), labels))
+        let held_out = if run.data.test.percent() > 0 { &sets.test[..] } else { &[] };
+        let there = sets.train.iter().chain(held_out).flat_map(|row| &row.label);
+        each_has_an_example(path, &known.labels, there.filter_map(|label| known.place(label)))?;
+        Ok((sets.labelled(|said: Vec<String>| known.marks(&said)), known.labels))
     }
-}
-
-fn not_named(label: &str, classes: &[String], places: &HashMap<String, u32>) -> Option<String> {
-    let (shown, near) = (Shown(label), near(label, classes));
-    let why = || format!("the label {shown:?} is none of data.classes{near}, which are {}", shown_list(classes));
-    (!places.contains_key(label)).then(why)
-}
-
-fn not_trained(label: &str, classes: &[String], places: &HashMap<String, u32>) -> Option<String> {
-    let (shown, near, known) = (Shown(label), near(label, classes), shown_list(classes));
-    let words = "never comes in what is trained on";
-    (!places.contains_key(label)).then(|| format!("the label {shown:?} {words}{near}; labels there are {known}"))
 }
 
 /// The labels that come, in order; whole numbers by their size.
@@ -158,12 +141,8 @@ fn found<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
     classes
 }
 
-fn places(classes: &[String]) -> HashMap<String, u32> {
-    classes.iter().cloned().zip(0..).collect()
-}
-
-fn classed<T>(rows: Vec<Example<T, String>>, places: &HashMap<String, u32>) -> Vec<Example<T, u32>> {
-    let class = |label: String| places.get(&label).copied().unwrap_or_default();
+fn classed<T>(rows: Vec<Example<T, String>>, known: &Known) -> Vec<Example<T, u32>> {
+    let class = |label: String| known.place(&label).unwrap_or_default();
     rows.into_iter().map(|row| row.labelled(class)).collect()
 }
 

@@ -52,6 +52,8 @@ pub struct Config {
     pub parameters: Storage,
     /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
+    /// Whether the frozen bottom of a model runs without dropout, so that what it makes of each example can be kept.
+    pub still_trunk: bool,
     /// Bytes of device memory that the best copy may take; what is over lies in host memory.
     pub best_device_limit_bytes: u64,
     /// Bytes of device memory for what a frozen trunk makes of each example, kept so that no step makes it again; the
@@ -73,6 +75,7 @@ impl Default for Config {
             seed: 1,
             parameters: Storage::F32,
             settings: Settings { guard: true, ..Settings::default() },
+            still_trunk: false,
             best_device_limit_bytes: 1 << 30,
             trunk_device_limit_bytes: 1 << 30,
             trunk_host_limit_bytes: 1 << 30,
@@ -89,6 +92,7 @@ impl Config {
         seed: u32,
         parameters: Storage,
         settings: Settings,
+        still_trunk: bool,
         best_device_limit_bytes: u64,
         trunk_device_limit_bytes: u64,
         trunk_host_limit_bytes: u64,

@@ -58,6 +58,9 @@ pub enum Error {
         /// Those that it may take.
         limit_bytes: u64,
     },
+    /// A vector is asked for of a model that has none.
+    #[error("no vector stands for what this model reads")]
+    NoVectors,
     /// A storage that parameters do not have.
     #[error("parameters cannot be stored in {stored}: there are f32 and bf16")]
     BadStorage {

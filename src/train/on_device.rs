@@ -124,7 +124,7 @@ impl Set {
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
         let OnDevice { engine, config, model, train, activations, .. } = self;
-        let pass = model.training(train.batch.examples, train.batch.context, trainable(optimizer))?;
+        let pass = training(model, config, &train.batch, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());
         Ok(train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)?.0)
@@ -170,6 +170,14 @@ impl Placed for OnDevice {
     fn counts(&self) -> Option<Range> {
         self.counts.as_ref().map(Buffer::all)
     }
+}
+
+/// The pass of a step.
+fn training(model: &Model, config: &Config, batch: &Batch, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
+    Ok(match config.still_trunk {
+        true => model.training_on_still_trunk(batch.examples, batch.context, trainable)?,
+        false => model.training(batch.examples, batch.context, trainable)?,
+    })
 }
 
 fn trainable(optimizer: &Optimizer) -> impl Fn(&str) -> bool {

@@ -97,7 +97,10 @@ impl<S: Set> Task for Supervised<S> {
     }
 
     fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
-        let step = self.model.training(config.batch_size, self.train.context(), trainable)?;
+        let step = match config.still_trunk {
+            true => self.model.training_on_still_trunk(config.batch_size, self.train.context(), trainable)?,
+            false => self.model.training(config.batch_size, self.train.context(), trainable)?,
+        };
         let test = self.model.evaluation(self.test_rows(config), self.test.context())?;
         Ok(Some(step.bytes() + test.bytes_beside(&step)))
     }

@@ -1,8 +1,10 @@
 //! What a model file calls. The calls that append operations stand in the operations' own files (`nn::ops`).
 
+use super::backward::needed;
 use super::value::{Form, Home, Nodes, Value};
 use crate::nn::ops::{Operate, Operation};
 use crate::params::Param;
+use std::collections::HashSet;
 
 /// A pass over a batch as it is written down.
 #[derive(Clone, Debug)]
@@ -13,19 +15,42 @@ pub struct Graph {
     pub(in crate::nn) nodes: Nodes,
     pub(in crate::nn) operations: Vec<Operation>,
     pub(in crate::nn) is_fused: bool,
+    /// The parameters that train, where what lies below all of them runs without dropout.
+    pub(in crate::nn) trainable: Option<HashSet<String>>,
 }
 
 impl Graph {
     /// An empty graph for batches of so many examples, each of `context` rows: tokens of a sequence, or 1. Dropout is a
     /// part of training alone, and so are gradients.
     pub fn new(examples: usize, context: usize, trains: bool) -> Graph {
-        Graph { examples, context, trains, nodes: Nodes::default(), operations: Vec::new(), is_fused: true }
+        Graph {
+            examples,
+            context,
+            trains,
+            nodes: Nodes::default(),
+            operations: Vec::new(),
+            is_fused: true,
+            trainable: None,
+        }
     }
 
     /// The graph with each operation for itself: nothing is folded into a neighbour.
     #[must_use]
     pub fn unfused(self) -> Graph {
         Graph { is_fused: false, ..self }
+    }
+
+    /// The graph without dropout in what no parameter of these has a hand in.
+    #[must_use]
+    pub fn still_below(self, trainable: HashSet<String>) -> Graph {
+        Graph { trainable: Some(trainable), ..self }
+    }
+
+    /// Whether dropout leaves a value alone: outside training, and where it is not to move.
+    pub(in crate::nn) fn is_still(&self, value: Value) -> bool {
+        let Some(trainable) = &self.trainable else { return !self.trains };
+        let needed = needed(&self.nodes, &self.operations, &|name| trainable.contains(name));
+        !self.trains || needed.get(self.nodes.owner(value).0).is_none_or(|is_needed| !is_needed)
     }
 
     /// Numbers that the batch holds under this name, `[examples · rows, quads(width)]` vec4.

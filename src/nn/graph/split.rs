@@ -10,7 +10,7 @@ use crate::nn::ops::{Operate, Operation};
 impl Pass {
     /// The part in which no trainable parameter has a hand; what the [`top`](Pass::top) reads of it stays in memory
     /// behind it, see [`Workspace::kept`](super::Workspace::kept). `None` where there is no linear layer in it, so that
-    /// nothing would be saved, and where dropout gives it other values at every step.
+    /// nothing would be saved. What dropout gives other values at every step is no part of it, nor what depends on that.
     #[must_use]
     pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { below, inputs, .. } = self.cut(&trainable)?;
@@ -29,13 +29,12 @@ impl Pass {
 
     fn cut(&self, trainable: &dyn Fn(&str) -> bool) -> Option<Cut> {
         let (forward, backward) = self.operations.split_at(self.forward);
-        let needed = needed(&self.nodes, forward, trainable);
-        let is_needed = |value: &Value| needed[self.nodes.owner(*value).0];
-        let is_below = |operation: &Operation| !operation.is_loss() && !operation.uses().writes.iter().any(is_needed);
+        let moving = self.moving(forward, trainable);
+        let moves = |value: &Value| moving[self.nodes.owner(*value).0];
+        let is_below = |operation: &Operation| !operation.is_loss() && !operation.uses().writes.iter().any(moves);
         let (below, mut above): (Vec<Operation>, Vec<Operation>) = forward.iter().cloned().partition(is_below);
         above.extend_from_slice(backward);
-        let drops = below.iter().any(Operation::drops);
-        if drops || !below.iter().any(|operation| matches!(operation, Operation::Linear(_))) {
+        if !below.iter().any(|operation| matches!(operation, Operation::Linear(_))) {
             return None;
         }
         let own = |value: Value| self.nodes.owner(value);
@@ -44,6 +43,20 @@ impl Pass {
         let mut inputs: Vec<Value> = made.filter(|value| read.contains(value)).collect();
         inputs.dedup();
         Some(Cut { below, above, inputs })
+    }
+}
+
+impl Pass {
+    /// Whether each value may be another at the next step: it depends on a trainable parameter, or on dropout.
+    fn moving(&self, forward: &[Operation], trainable: &dyn Fn(&str) -> bool) -> Vec<bool> {
+        let mut moving = needed(&self.nodes, forward, trainable);
+        for operation in forward {
+            let uses = operation.uses();
+            if operation.drops() || uses.reads.iter().any(|read| moving[self.nodes.owner(*read).0]) {
+                uses.writes.iter().for_each(|write| moving[self.nodes.owner(*write).0] = true);
+            }
+        }
+        moving
     }
 }
 

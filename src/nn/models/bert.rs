@@ -92,7 +92,7 @@ impl Bert {
         let (dense, last) = self.layers_on_top();
         if let Some((name, activation)) = dense {
             if self.style == Style::Roberta && self.has_own_head() {
-                pooled = graph.dropout(pooled, self.head.dropout.unwrap_or(dropout), stream);
+                pooled = graph.dropout_on_top(pooled, self.head.dropout.unwrap_or(dropout), stream);
                 stream += 1;
             }
             let z = graph.linear(name, pooled, hidden);

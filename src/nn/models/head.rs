@@ -113,7 +113,7 @@ impl Head {
             x = graph.join(x, features);
         }
         let mut streams = stream..;
-        let mut dropped = |graph: &mut Graph, x| graph.dropout(x, share, streams.next().unwrap_or(stream));
+        let mut dropped = |graph: &mut Graph, x| graph.dropout_on_top(x, share, streams.next().unwrap_or(stream));
         for (place, size) in self.hidden.iter().enumerate() {
             let name = format!("{HIDDEN}.{place}");
             x = dropped(graph, x);

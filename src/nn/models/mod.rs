@@ -112,9 +112,16 @@ pub trait Network {
     /// # Errors
     /// [`Error::BadConfig`] for a context longer than the model's, sizes of 0, or more than kernels can count.
     fn graph(&self, examples: usize, context: usize, trains: bool) -> Result<(Graph, Value), Error> {
+        self.written(Graph::new(examples, context, trains))
+    }
+
+    /// The same, written into this empty graph.
+    ///
+    /// # Errors
+    /// As [`graph`](Network::graph).
+    fn written(&self, mut graph: Graph) -> Result<(Graph, Value), Error> {
         self.check()?;
-        check_batch(examples, context, [self.context(), self.widest()])?;
-        let mut graph = Graph::new(examples, context, trains);
+        check_batch(graph.examples, graph.context, [self.context(), self.widest()])?;
         let logits = self.forward(&mut graph);
         self.objective().push_loss(&mut graph, logits);
         Ok((graph, logits))
@@ -128,6 +135,23 @@ pub trait Network {
     fn training(&self, examples: usize, context: usize, trainable: impl Fn(&str) -> bool) -> Result<Pass, Error> {
         let (graph, logits) = self.graph(examples, context, true)?;
         Ok(graph.pass(logits, self.params(), trainable))
+    }
+
+    /// The same, and what lies below the lowest trainable parameter runs without dropout, so that what it makes of an example
+    /// can be kept.
+    ///
+    /// # Errors
+    /// As [`graph`](Network::graph).
+    fn training_on_still_trunk(
+        &self,
+        examples: usize,
+        context: usize,
+        trainable: impl Fn(&str) -> bool,
+    ) -> Result<Pass, Error> {
+        let params = self.params();
+        let names = params.iter().map(|param| &param.name).filter(|name| trainable(name)).cloned();
+        let (graph, logits) = self.written(Graph::new(examples, context, true).still_below(names.collect()))?;
+        Ok(graph.pass(logits, params, trainable))
     }
 
     /// Forward and loss alone.

@@ -74,6 +74,8 @@ impl Graph {
             planes @ Form::Planes { .. } => planes.plane(),
             rows => Form::Rows { per_example: rows.rows(), width: rows.width() / 3 },
         };
+        let dropout = if heads.dropout > 0.0 && self.is_still(qkv) { 0.0 } else { heads.dropout };
+        let heads = Heads { dropout, ..heads };
         let position = (self.trains && heads.dropout > 0.0).then(|| self.position());
         let out = self.nodes.shared(format!("{module}.out"), form);
         let lse = self.nodes.shared(format!("{module}.lse"), Form::words(form.rows() * heads.count));

@@ -20,6 +20,14 @@ pub(in crate::nn) struct Dropout {
 impl Graph {
     /// Zeroes a share of x and scales the rest, in training alone. The model gives each of its dropouts a `stream` of its own.
     pub fn dropout(&mut self, x: Value, rate: f32, stream: u32) -> Value {
+        if self.is_still(x) {
+            return x;
+        }
+        self.dropout_on_top(x, rate, stream)
+    }
+
+    /// The same in what stands on the trunk, and moves whatever trains.
+    pub fn dropout_on_top(&mut self, x: Value, rate: f32, stream: u32) -> Value {
         if !self.trains || rate == 0.0 {
             return x;
         }

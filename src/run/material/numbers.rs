@@ -2,17 +2,11 @@
 
 use super::columns::Held;
 use super::{Material, Reader};
-use crate::data::DataSet;
-use crate::run::examples::{self, Example};
-use crate::run::inputs::Column;
+use crate::run::number_set::number_set;
 use crate::run::sets::Sets;
-use crate::run::{Error, Inputs};
+use crate::run::{Error, Inputs, examples};
 use std::cell::OnceCell;
 use std::path::Path;
-
-/// A row of numbers. They stay f64 until they are centred and scaled: f32 does not tell a second from the next of what
-/// counts seconds since 1970.
-type Row = Example<Vec<f64>, u32>;
 
 impl Reader<'_> {
     pub(super) fn numbers(
@@ -37,19 +31,9 @@ impl Reader<'_> {
         let columns = self.columns(path, names.into_iter().zip(held).collect(), standardize)?;
         let data = &self.run.data;
         let (train, test) = (
-            set(Path::new(&data.train_name()), &train, &columns, classes.len())?,
-            set(Path::new(&data.test_name()), &test, &columns, classes.len())?,
+            number_set(Path::new(&data.train_name()), &train, &columns, classes.len())?,
+            number_set(Path::new(&data.test_name()), &test, &columns, classes.len())?,
         );
         self.rows(path, (train, Some(test)), Inputs { classes, columns, ..Inputs::default() })
     }
-}
-
-fn set(path: &Path, rows: &[Row], columns: &[Column], classes: usize) -> Result<DataSet, Error> {
-    let mut values = Vec::with_capacity(rows.len() * columns.len());
-    for row in rows {
-        for (number, column) in row.input.iter().zip(columns) {
-            values.push(column.scaled(*number).map_err(|reason| Error::bad_line(path, row.line, reason))?);
-        }
-    }
-    Ok(DataSet::new(columns.len(), classes, values, rows.iter().map(|row| row.label).collect())?)
 }

@@ -1,0 +1,76 @@
+//! `gradus evaluate`: a trained model on a labelled file.
+
+use super::asked::Asked as Refused;
+use super::asks::Asks;
+use super::say::{self, caution, say};
+use super::says::Says;
+use super::scores::SCORES;
+use super::tokenizing::Tokenizing;
+use clap::Args;
+use gradus::params::{Storage, shown_path};
+use gradus::run::Trained;
+use gradus::schedule::{Plan, Spec};
+use gradus::train::Trainer;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Evaluate {
+    /// The folder of a run.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Labelled rows, with the columns of training.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write what was found as JSON to standard output.
+    #[arg(long)]
+    json: bool,
+    /// The best of the run's evaluations, in place of what it ended with.
+    #[arg(long)]
+    best: bool,
+    /// Rows of a batch.
+    #[arg(long, value_name = "ROWS", default_value_t = 32)]
+    batch_size: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gradus evaluate runs/run test.csv
+  gradus evaluate runs/run test.csv --best --json";
+
+/// Nothing is trained: no rate, and no moments.
+const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}";
+
+pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
+    let refused = |error: gradus::run::Error| Refused::error(error.into());
+    let trained = Trained::of_run(&options.run, options.best).map_err(refused)?;
+    let bar = Tokenizing::new(if options.json { Says::Nothing } else { Says::Usual });
+    let test = trained.test(&options.file, &|done, all| bar.show(done, all));
+    drop(bar);
+    let test = test.map_err(refused)?;
+    test.warnings.iter().for_each(|warning| caution!("{warning}"));
+    let engine = asks.engine(Says::Nothing)?;
+    let spec = Spec::parse("evaluate", UNTRAINED)?;
+    let config =
+        trained.run().config(options.batch_size.clamp(1, test.count)).micro_batches(1).parameters(Storage::F32);
+    let config = config.trunk_device_limit_bytes(0).trunk_host_limit_bytes(0);
+    let mut trainer = Trainer::new(&engine, &*test.rows, config, |params, epochs| Plan::new(&spec, params, epochs))?;
+    let found = trainer.evaluate_now()?;
+    if options.json {
+        let scores = found.scores.iter();
+        let scores = scores.map(|(name, value)| (name.trim_start_matches("val_").to_owned(), json!(value)));
+        let first = [("rows".to_owned(), json!(test.count)), ("loss".to_owned(), json!(found.val_loss))];
+        let told: Map<String, Value> = first.into_iter().chain(scores).collect();
+        say::data(&format!("{}\n", Value::Object(told)));
+        return Ok(());
+    }
+    say!("{} rows of {}", test.count, shown_path(&options.file));
+    say!("loss           {:.4}", found.val_loss);
+    for look in &SCORES {
+        if let Some(value) = found.scores.get(look.name) {
+            say!("{:14} {}", look.title, look.shown(value));
+        }
+    }
+    Ok(())
+}

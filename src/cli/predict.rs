@@ -1,0 +1,150 @@
+//! `gradus predict`: what a trained model says of rows.
+
+use super::answers::{Answers, Form};
+use super::asked::{Asked as Refused, refuse};
+use super::asks::Asks;
+use super::say::{self, caution};
+use super::says::Says;
+use super::tokenizing::Tokenizing;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use gradus::params::shown_path;
+use gradus::run::{Asked, AskedFormat, TableFormat, Trained};
+use gradus::train::{Predictor, Wanted, files};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Predict {
+    /// The folder of a run, or one as Hugging Face has them.
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+    /// Rows with the columns of training, the label's may be left out; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// File to write, CSV or JSON lines by its extension [default: CSV to standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How FILE is written [default: by its extension; texts, a line each, from standard input].
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Write JSON lines to standard output.
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
+    /// Classes to tell, the likeliest first.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    top: usize,
+    /// Write the vector that stands for each text, which the head reads.
+    #[arg(long, conflicts_with = "top")]
+    vectors: bool,
+    /// The column of the texts, for a folder without a run [default: text].
+    #[arg(long, value_name = "COLUMN")]
+    text: Option<String>,
+    /// The best of the run's evaluations, in place of what it ended with.
+    #[arg(long)]
+    best: bool,
+    /// Rows of a batch; no answer depends on it.
+    #[arg(long, value_name = "ROWS", default_value_t = 32)]
+    batch_size: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gradus predict runs/run new.csv                    label and probability of each row
+  gradus predict runs/run new.csv --top 3 --out answers.jsonl
+  echo 'a fine film' | gradus predict runs/run -
+
+There is an answer for each row, in their order; a row that cannot be read is told, and nothing is answered then.";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Csv,
+    Tsv,
+    Jsonl,
+    Lines,
+}
+
+impl Format {
+    fn of_asked(self) -> AskedFormat {
+        match self {
+            Format::Csv => AskedFormat::Table(TableFormat::Csv),
+            Format::Tsv => AskedFormat::Table(TableFormat::Tsv),
+            Format::Jsonl => AskedFormat::Table(TableFormat::JsonLines),
+            Format::Lines => AskedFormat::Lines,
+        }
+    }
+}
+
+pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
+    let form = form(options)?;
+    let trained = trained(options)?;
+    let vectors = options.vectors || trained.outputs().is_empty();
+    let wanted = if vectors { Wanted::Vectors } else { Wanted::Outputs };
+    let width = match (wanted, trained.vector_width()) {
+        (Wanted::Vectors, Some(width)) => width,
+        (Wanted::Vectors, None) => refuse!("--vectors: the model reads rows of numbers, and no vector stands for one"),
+        _ => trained.outputs().len(),
+    };
+    let asked = asked(options)?;
+    let bar = Tokenizing::new(Says::Usual);
+    let questions = trained.questions(&asked, &|done, all| bar.show(done, all));
+    drop(bar);
+    let questions = questions.map_err(|error| Refused::error(error.into()))?;
+    questions.warnings.iter().for_each(|warning| caution!("{warning}"));
+    let values = trained.values().map_err(|error| Refused::error(error.into()))?;
+    let engine = asks.engine(Says::Nothing)?;
+    let predictor = Predictor::new(&engine, trained.model(), &values)?;
+    let answers = Answers {
+        form,
+        objective: (!vectors).then(|| trained.objective()),
+        outputs: trained.outputs(),
+        separator: trained.separator(),
+        top: options.top,
+    };
+    let (mut text, mut broken) = (answers.header(width), 0);
+    predictor.each(&questions.rows, (wanted, width), options.batch_size, |numbers| {
+        broken += usize::from(numbers.iter().any(|number| !number.is_finite()));
+        text.push_str(&answers.line(numbers));
+    })?;
+    if broken > 0 {
+        caution!("{broken} of {} answers hold numbers that are not finite: the model is broken", questions.count);
+    }
+    match &options.out {
+        Some(out) => files::replace(out, text.as_bytes())?,
+        None => say::data(&text),
+    }
+    Ok(())
+}
+
+fn trained(options: &Predict) -> anyhow::Result<Trained> {
+    let folder = &options.model;
+    let found = match (Trained::is_run(folder), &options.text) {
+        (true, Some(_)) => refuse!("--text: the run in {} says what its columns are", shown_path(folder)),
+        (true, None) => Trained::of_run(folder, options.best),
+        (false, _) if options.best => refuse!("--best: there is no run in {}", shown_path(folder)),
+        (false, text) => Trained::of_pretrained(folder, text.as_deref().unwrap_or("text")),
+    };
+    found.map_err(|error| Refused::error(error.into()))
+}
+
+/// How answers are written: as the extension says, refused before anything is computed.
+fn form(options: &Predict) -> anyhow::Result<Form> {
+    match options.out.as_deref().map(TableFormat::of) {
+        None if options.json => Ok(Form::JsonLines),
+        None | Some(Ok(TableFormat::Csv)) => Ok(Form::Csv),
+        Some(Ok(TableFormat::JsonLines)) => Ok(Form::JsonLines),
+        Some(Ok(_)) => refuse!("--out: answers are written as csv or jsonl"),
+        Some(Err(error)) => Err(Refused::error(error.into())),
+    }
+}
+
+fn asked(options: &Predict) -> anyhow::Result<Asked> {
+    let format = options.format.map(Format::of_asked);
+    if options.file != Path::new("-") {
+        return Asked::of_file(&options.file, format).map_err(|error| Refused::error(error.into()));
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
+    Ok(Asked::of_bytes(Path::new("standard input"), bytes, format.unwrap_or(AskedFormat::Lines)))
+}

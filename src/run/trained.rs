@@ -1,0 +1,304 @@
+//! A trained model, and how it reads what it is asked about.
+
+use super::asked::Asked;
+use super::examples::{self, Example, Examples};
+use super::inputs::{INPUTS, Inputs, TOKENIZER};
+use super::known::Known;
+use super::number_set::{NumberRow, number_set};
+use super::pretrained_folder::CONFIG;
+use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
+use super::texts::{Label, TextColumns, TextRow, marked, numbers};
+use super::weights::{Begun, Kept, Weights};
+use super::{Error, RunFile, Source, Unknown, tokenizer};
+use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
+use crate::nn::{Model, Network, Objective};
+use crate::params::{shown_path, tame_line};
+use crate::train::{Classify, ClassifySequences, Questions, Task, files};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A model that has been trained: that of a run, or of a Hugging Face folder.
+pub struct Trained {
+    run: RunFile,
+    inputs: Inputs,
+    weights: PathBuf,
+    model: Model,
+    reads: Reads,
+    /// Whether it tells labels.
+    has_head: bool,
+}
+
+/// What a model reads.
+enum Reads {
+    Texts { columns: TextColumns, label: Label, tokenizer: Tokenizer },
+    Numbers { label: String },
+}
+
+/// Rows that a model can be asked about, or be tested on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Read<T> {
+    /// The rows.
+    pub rows: T,
+    /// How many there are.
+    pub count: usize,
+    /// What their owner should know.
+    pub warnings: Vec<String>,
+}
+
+/// The file that says what a run was.
+const RUN: &str = "run.yaml";
+
+impl Trained {
+    /// The model of the run in a folder: what it ended with, or the `best` of its evaluations.
+    ///
+    /// # Errors
+    /// [`Error`] for a folder without a run, and for a run whose model tells no labels of rows.
+    pub fn of_run(folder: &Path, best: bool) -> Result<Trained, Error> {
+        let path = folder.join(RUN);
+        let (run, inputs) = (RunFile::of_run(&path, folder, &[])?, Inputs::of_run(folder)?);
+        let weights = if best { folder.join("best.safetensors") } else { folder.to_owned() };
+        let (model, reads): (Model, Reads) = match &run.data.source {
+            Source::LabelledTexts { columns, label, .. } => {
+                let tokenizer = of_inputs(&run, &inputs, folder)?;
+                let model = run.model.labelled(tokenizer.vocabulary_size(), run.head(&inputs))?;
+                (model, Reads::Texts { columns: columns.clone(), label: label.clone(), tokenizer })
+            }
+            Source::Numbers { label, .. } => {
+                let model = run.model.mlp(inputs.columns.len(), inputs.classes.len())?;
+                (model.into(), Reads::Numbers { label: label.clone() })
+            }
+            Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
+                let reason = "its model is a decoder, which goes on with a text and tells no labels";
+                return Err(Error::bad_file(&path, reason));
+            }
+            _ => {
+                let reason =
+                    "it was trained on images or on a set of this program: their columns have no names to find them by";
+                return Err(Error::bad_file(&path, reason));
+            }
+        };
+        Ok(Trained { run, inputs, weights, model, reads, has_head: true })
+    }
+
+    /// The model of a Hugging Face folder, for texts under this column. It tells what its `config.json` has labels for; where
+    /// that has none, it has vectors alone.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file.
+    pub fn of_pretrained(folder: &Path, text: &str) -> Result<Trained, Error> {
+        let word = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        let (from, config) = (word(folder), folder.join(CONFIG));
+        let said = files::read_text(&config).map_err(|error| Error::unreadable(&config, &error))?;
+        let said: Value = serde_json::from_str(&said).map_err(|error| Error::bad_file(&config, error.to_string()))?;
+        let task = match said["problem_type"].as_str() {
+            Some("multi_label_classification") => "multi_label",
+            Some("regression") => "regress",
+            _ => "classify",
+        };
+        let (from, text) = (quoted(&from.to_string_lossy()), quoted(text));
+        let run = format!(
+            "model: {{from: {from}}}\ntask: {task}\nepochs: 3\nlearning_rate: auto\ndata: {{train: none.csv, text: {text}, label: {}}}\n",
+            quoted(if text == "\"label\"" { "labels" } else { "label" })
+        );
+        let run = RunFile::parse(&config.display().to_string(), &run, (Path::new(""), "none"), &[])?;
+        let (Some(pretrained), Source::LabelledTexts { columns, label, .. }) =
+            (&run.model.pretrained, &run.data.source)
+        else {
+            return Err(Error::bad_file(folder, format!("there is no {CONFIG} of a model in it")));
+        };
+        let Some(tokenizer) = tokenizer::beside(folder)? else {
+            return Err(Error::bad_file(
+                folder,
+                format!("there is no {TOKENIZER} in it, so nothing makes tokens of texts"),
+            ));
+        };
+        let (classes, has_head) = match pretrained.model.labels.clone() {
+            labels if labels.is_empty() => (vec![String::new()], false),
+            labels => (labels, true),
+        };
+        let inputs = Inputs { classes, ..Inputs::default() };
+        let model = run.model.labelled(tokenizer.vocabulary_size(), run.head(&inputs))?;
+        let reads = Reads::Texts { columns: columns.clone(), label: label.clone(), tokenizer };
+        Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
+    }
+
+    /// Whether a run stands in a folder.
+    pub fn is_run(folder: &Path) -> bool {
+        folder.join(RUN).exists()
+    }
+
+    /// The run's file.
+    pub fn run(&self) -> &RunFile {
+        &self.run
+    }
+
+    /// What is learnt.
+    pub fn objective(&self) -> Objective {
+        self.run.objective
+    }
+
+    /// What the outputs are called, in their order; none where it has vectors alone.
+    pub fn outputs(&self) -> &[String] {
+        if self.has_head { &self.inputs.classes } else { &[] }
+    }
+
+    /// What stands between several labels.
+    pub fn separator(&self) -> &str {
+        match &self.reads {
+            Reads::Texts { label: Label::Names { separator, .. }, .. } => separator,
+            _ => "|",
+        }
+    }
+
+    /// Numbers of the vector that stands for a text; `None` where it reads none.
+    pub fn vector_width(&self) -> Option<usize> {
+        self.model.sizes().map(|sizes| sizes.hidden)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its values.
+    ///
+    /// # Errors
+    /// [`Error`] for a file that is not there, or does not fit the model.
+    pub fn values(&self) -> Result<Vec<(String, Vec<f32>)>, Error> {
+        let all = Kept { outputs: true, tables: (&[], None) };
+        let Begun { values, new, .. } =
+            Weights::find(&self.weights)?.values(&self.model, self.model.initial(0), &all)?;
+        match new.first() {
+            None => Ok(values),
+            _ if !self.has_head => Ok(values),
+            Some(missing) => Err(Error::bad_file(&self.weights, format!("{missing} is missing in it"))),
+        }
+    }
+
+    /// Rows to be asked about; a label may stand beside them. `told` hears how far texts are tokenized.
+    ///
+    /// # Errors
+    /// [`Error`] naming line and column: every row has to be one that can be asked about.
+    pub fn questions(&self, asked: &Asked, told: Told<'_>) -> Result<Read<Questions>, Error> {
+        match &self.reads {
+            Reads::Texts { columns, tokenizer, .. } => {
+                let outputs = self.inputs.classes.len();
+                let rows = whole(columns.unlabelled(asked.table(&columns.text)?)?)?;
+                let target = || match self.run.objective {
+                    Objective::Classes => Target::Class(0),
+                    _ => Target::Numbers(vec![0.0; outputs]),
+                };
+                let rows = rows.into_iter().map(|row| row.labelled(|()| target())).collect();
+                let Read { rows, count, warnings } = self.sequences(tokenizer, &rows, asked.name(), told)?;
+                Ok(Read { rows: Questions::Sequences(rows), count, warnings })
+            }
+            Reads::Numbers { .. } => {
+                let names: Vec<String> = self.inputs.columns.iter().map(|column| column.name.clone()).collect();
+                let rows = whole(examples::unlabelled_numbers(asked.table("")?, &names)?)?;
+                let rows: Vec<NumberRow> = rows.into_iter().map(|row| row.labelled(|()| 0)).collect();
+                let set = number_set(asked.name(), &rows, &self.inputs.columns, self.inputs.classes.len())?;
+                Ok(Read { rows: Questions::Rows(set), count: rows.len(), warnings: Vec::new() })
+            }
+        }
+    }
+
+    /// Labelled rows of a file, as what the model is tested on.
+    ///
+    /// # Errors
+    /// As [`questions`](Trained::questions), and for labels that it was not trained on.
+    pub fn test(&self, path: &Path, told: Told<'_>) -> Result<Read<Box<dyn Task>>, Error> {
+        match &self.reads {
+            Reads::Texts { columns, label, tokenizer } => {
+                let rows = self.labelled_texts(path, columns, label)?;
+                let Read { rows, count, warnings } = self.sequences(tokenizer, &rows, path, told)?;
+                let task = ClassifySequences::new(&self.model, (&rows, &rows))?.starting_from(self.values()?);
+                Ok(Read { rows: Box::new(task), count, warnings })
+            }
+            Reads::Numbers { label } => {
+                let names: Vec<String> = self.inputs.columns.iter().map(|column| column.name.clone()).collect();
+                let known = Known::new(self.inputs.classes.clone());
+                let (_, mut examples) = examples::numbers(path, label, &names)?;
+                examples.keep(|row| known.not_trained(&row.label));
+                let class = |label: String| known.place(&label).unwrap_or_default();
+                let rows: Vec<NumberRow> = whole(examples)?.into_iter().map(|row| row.labelled(class)).collect();
+                let set = number_set(path, &rows, &self.inputs.columns, self.inputs.classes.len())?;
+                let Model::Mlp(model) = &self.model else {
+                    return Err(Error::bad_file(path, "the model reads no rows of numbers"));
+                };
+                let task = Classify::new(model, (&set, &set))?.starting_from(self.values()?);
+                Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
+            }
+        }
+    }
+
+    fn labelled_texts(&self, path: &Path, columns: &TextColumns, label: &Label) -> Result<TextRows, Error> {
+        let (there, known) = (label.columns(), Known::new(self.inputs.classes.clone()));
+        let marks = |mut examples: Examples<TextRow, Vec<String>>| {
+            examples.keep(|row| row.label.iter().find_map(|label| known.not_trained(label)));
+            let target = |said: Vec<String>| Target::Numbers(known.marks(&said));
+            Ok(whole(examples)?.into_iter().map(|row| row.labelled(target)).collect())
+        };
+        match label {
+            Label::Class { .. } => {
+                let mut examples =
+                    columns.labelled(path, there, |table, row, at| examples::class(table, row, at[0]))?;
+                examples.keep(|row| known.not_trained(&row.label));
+                let target = |label: String| Target::Class(known.place(&label).unwrap_or_default());
+                Ok(whole(examples)?.into_iter().map(|row| row.labelled(target)).collect())
+            }
+            Label::Names { separator, .. } => {
+                marks(columns.labelled(path, there, |table, row, at| table.list(row, at[0], separator))?)
+            }
+            Label::Marks(_) => marks(columns.labelled(path, there, marked)?),
+            Label::Numbers(_) => {
+                let rows = whole(columns.labelled(path, there, numbers)?)?;
+                Ok(rows.into_iter().map(|row| row.labelled(Target::Numbers)).collect())
+            }
+        }
+    }
+
+    fn sequences(
+        &self,
+        tokenizer: &Tokenizer,
+        rows: &TextRows,
+        path: &Path,
+        told: Told<'_>,
+    ) -> Result<Read<Sequences>, Error> {
+        let (sizes, features) = (sequence_sizes(&self.run, &self.model), &self.inputs.columns);
+        let mut sets = TextSets { tokenizer, sizes, features, told, cut: 0, unseen: Vec::new() };
+        let (encoded, unknown) = sets.encoded(rows)?;
+        let set = sets.set(rows, encoded, &path.display().to_string())?;
+        let file = shown_path(path);
+        let warnings = [left_out(&file, &unknown), sets.told_of_cut(rows.len()), sets.told_of_unseen(&file)];
+        Ok(Read { rows: set, count: rows.len(), warnings: warnings.into_iter().flatten().collect() })
+    }
+}
+
+/// What the run's tokens are, beside its inputs.
+fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
+    if let Some(tokenizer) = inputs.tokenizer(folder)? {
+        return Ok(tokenizer);
+    }
+    let Some(vocabulary) = inputs.vocabulary()? else {
+        return Err(Error::bad_file(&folder.join(INPUTS), "it says neither characters nor a tokenizer"));
+    };
+    let unknown = (run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten();
+    Ok(Tokenizer::characters(vocabulary, unknown))
+}
+
+/// All rows, or what is wrong with those that cannot be used: none is left out.
+fn whole<T, L>(examples: Examples<T, L>) -> Result<Vec<Example<T, L>>, Error> {
+    match examples.judged(false) {
+        Err(Error::BadRows { path, count, rows, shown, .. }) => {
+            Err(Error::BadRows { path, count, rows, shown, may_be_left_out: false })
+        }
+        judged => Ok(judged?.0),
+    }
+}
+
+fn left_out(file: &str, unknown: &UnknownCharacters) -> Option<String> {
+    let told = || format!("{}: characters that the model does not know: {unknown}", tame_line(file));
+    (!unknown.is_empty()).then(told)
+}
