@@ -1,7 +1,7 @@
 //! The confusion matrix of a run's last evaluation: its file, and its part of the report.
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
-use super::report::{escaped, number};
+use super::report_text::{escaped, number};
 use anyhow::{Context, anyhow};
 use gradus::params::{Shown, shown_path};
 use gradus::train::{Confusion, files};
