@@ -38,3 +38,7 @@ burn:
 # A real model on real texts beside PyTorch: scripts/real.sh. It fetches 90 MB, and takes hours on a processor.
 real:
 	bash scripts/real.sh
+
+# A schedule of finetuning-scheduler in Lightning and here, side by side: scripts/proof.sh, docs/proof.md.
+proof:
+	bash scripts/proof.sh

@@ -40,9 +40,9 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 10] = [
 
 /// Other files that name a family of models, and why.
 const NAME_A_FAMILY: [(&str, &[&str], &str); 8] = [
+    ("nn/models/folder", &["Bert", "Gpt2", "Mlp"], "what each is called in other programs' folders"),
+    ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
-    ("train/classify_sequences", &["Bert"], "a task holds its data against the model's sizes"),
-    ("train/language", &["Gpt2"], "a task holds its data against the model's sizes"),
     ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),
     ("cli/demo", &["Mlp"], "the model of a demo"),

@@ -152,9 +152,9 @@ fn transformer_files_of_other_kinds_are_refused() {
     let other = Bert::new(sizes(), 4).types(0);
     let reasons = wrong(&other.into(), &theirs(&config), &[]);
     let expected = [
+        "bert.embeddings.token_type_embeddings.weight is no parameter of this model",
         "classifier.bias is of shape [3], not [4]",
         "classifier.weight is of shape [3, 12], not [4, 12]",
-        "bert.embeddings.token_type_embeddings.weight is no parameter of this model",
     ];
     assert_eq!(reasons, expected);
     for garbage in [&b""[..], b"\x08\0\0\0\0\0\0\0notjson!", &[0xff; 64]] {
