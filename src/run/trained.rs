@@ -222,10 +222,8 @@ impl Trained {
                 let names: Vec<String> = self.inputs.columns.iter().map(|column| column.name.clone()).collect();
                 let rows = whole(labelled::rows(path, label, &names, &known)?)?;
                 let set = number_set(path, &rows, &self.inputs.columns, self.inputs.classes.len())?;
-                let Model::Mlp(model) = &self.model else {
-                    return Err(Error::bad_file(path, "the model reads no rows of numbers"));
-                };
-                let task = Classify::new(model, (&set, &set))?.starting_from(self.values()?);
+                let model = self.run.model.mlp(names.len(), known.labels.len())?;
+                let task = Classify::new(&model, (&set, &set))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
             }
         }
