@@ -103,7 +103,7 @@ impl Material {
     fn read_with(reader: Reader<'_>) -> Result<Material, Error> {
         match &reader.run.data.source {
             Source::Embedded(Embedded::Rows(name, rows)) => {
-                reader.rows(Path::new(name), (rows()?, None), Inputs::default())
+                reader.rows(Path::new(name), (rows()?, None, Vec::new()), Inputs::default())
             }
             Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
@@ -183,7 +183,7 @@ impl Reader<'_> {
     fn rows(
         mut self,
         path: &Path,
-        (train, test): (DataSet, Option<DataSet>),
+        (train, test, also): (DataSet, Option<DataSet>, Vec<(&str, DataSet)>),
         inputs: Inputs,
     ) -> Result<Material, Error> {
         let (train, test) = match test {
@@ -198,7 +198,10 @@ impl Reader<'_> {
         let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
         let values = self.values(&model.clone().into(), &inputs)?;
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
-        let task = Classify::new(&model, (&train, &test))?;
+        let mut task = Classify::new(&model, (&train, &test))?;
+        for (name, set) in &also {
+            task = task.also(name, Classify::new(&model, (set, set))?)?;
+        }
         Ok(Material {
             summary: summary("an MLP", &model, &what),
             task: Box::new(match values {
