@@ -122,7 +122,11 @@ impl<T> Sets<T, Vec<f32>> {
             let form = examples.form;
             let labels = || -> Vec<String> {
                 let there = examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str));
-                if named.is_empty() { as_begun(run, found(there)) } else { named.iter().map(|label| form(label)).collect() }
+                if named.is_empty() {
+                    as_begun(run, found(there))
+                } else {
+                    named.iter().map(|label| form(label)).collect()
+                }
             };
             let known = known.get_or_init(|| Known::new(labels()));
             let wrong = if is_train { Known::not_named } else { Known::not_trained };
