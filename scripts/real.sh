@@ -48,5 +48,9 @@ for seed in $SEEDS; do
     torch head --head --epochs 5 --lr 1e-3
     torch everything
 done
+# A second set. Naive Bayes comes to 96.2 % of it.
+$GRADUS train -q "$WORK/r8.yaml" --set name=r8 --set "output=$WORK" --set "model.from=$MODEL" \
+    --set "data.train=$CACHE/data/r8-train.csv" --set "data.test=$CACHE/data/r8-test.csv"
+$GRADUS evaluate "$WORK/r8" "$CACHE/data/r8-test.csv"
 "$PYTHON" scripts/real/speed.py "$WORK" "$CACHE/data" "$GRADUS"
 "$PYTHON" scripts/real/compare.py "$WORK" $SEEDS
