@@ -40,7 +40,7 @@ Examples:
   gradus evaluate runs/run test.csv --best --json";
 
 /// Nothing is trained: no rate, and no moments.
-const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}";
+const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}\nlr_scheduler: {type: constant}";
 
 pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
     let refused = |error: gradus::run::Error| Refused::error(error.into());

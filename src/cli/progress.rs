@@ -71,12 +71,14 @@ pub(super) fn train_with_bar(
     }
     let titles = scores::titles(trainer.scoring().names());
     print(Says::Usual, format!("epoch        lr   train loss   test loss{titles}\n"));
-    let (mut last, reported) = (None, Cell::new(None));
+    let (mut last, reported, mut also) = (None, Cell::new(None), Vec::new());
     let mut tell = |event: &Event| {
         match event {
             Event::Step(progress) => reported.set(Some((progress.step, progress.loss))),
+            Event::Also(tested) => also.push(scores::words_of(tested)),
             Event::Evaluation(evaluation) => {
                 print(Says::Usual, evaluation_line(evaluation));
+                also.drain(..).for_each(|told: String| print(Says::Usual, format!("       {told}\n")));
                 last = Some(*evaluation);
             }
             Event::Phase(began) => print(Says::Usual, phase_lines(began, at_a_lag)),

@@ -11,7 +11,7 @@ use super::scores::{Look, SCORES};
 use super::thinned::Thinned;
 use gradus::params::Shown;
 use gradus::train::files;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -213,6 +213,10 @@ fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
         tested("training, mean of the epoch", &|line| line.train_loss),
     ];
     let mut charts = vec![("Loss".to_owned(), "loss", loss)];
+    for ((title, what), sets) in further(run) {
+        let curves = sets.iter().map(|(set, key)| tested(set, &|line| line.score(key))).collect();
+        charts.push((format!("Further sets: {title}"), what, curves));
+    }
     let (shares, numbers): (Vec<&Look>, Vec<&Look>) = scores(run).partition(|score| score.is_share);
     if let Some(first) = shares.first() {
         charts.push((titled(first), "share", shares.iter().map(|look| score(look)).collect()));
@@ -226,6 +230,18 @@ fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
 /// The scores that the run's evaluations have.
 fn scores(run: &Run) -> impl Iterator<Item = &'static Look> {
     SCORES.iter().filter(|score| run.evaluations.iter().any(|line| line.score(score.name).is_some()))
+}
+
+/// What evaluations tell of further sets: by what it is, and what charts call it, each set and its key in the log.
+fn further(run: &Run) -> BTreeMap<(&'static str, &'static str), BTreeSet<(&str, &str)>> {
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for key in run.evaluations.iter().flat_map(Evaluated::keys) {
+        if let Some((set, look)) = Look::of_further(key) {
+            let what = if look.is_share { "share" } else { look.title };
+            found.entry((look.title, what)).or_default().insert((set, key));
+        }
+    }
+    found
 }
 
 /// A heading of a score.

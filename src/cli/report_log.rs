@@ -52,6 +52,11 @@ pub(super) struct Evaluated {
 }
 
 impl Evaluated {
+    /// What else its line says, by name.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.others.keys().map(String::as_str)
+    }
+
     /// A score of the test, by its name among the metrics.
     pub(super) fn score(&self, name: &str) -> Option<f64> {
         self.others.get(name)?.as_f64()

@@ -6,7 +6,7 @@ use super::log::{self, Log};
 use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
 use super::says::Says;
-use super::scores::SCORES;
+use super::scores::{Look, SCORES};
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::nn::Model;
@@ -16,9 +16,10 @@ use gradus::params::shown_path;
 use gradus::run::{Material, RunFile, TOKENIZER};
 use gradus::schedule::{Reason, WsdAt};
 use gradus::train::{
-    Began, Checkpoints, Error, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
+    Began, Checkpoints, Error, Evaluation, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,8 @@ pub(super) struct RunFolder {
     checkpoint: Option<PathBuf>,
     /// What a reader of the report should know of the run's files.
     pub(super) remarks: Vec<String>,
+    /// What the coming evaluation has found on further sets.
+    also: Vec<(String, f64)>,
     model: Model,
     /// The last field: the files above are closed before the folder is anybody's again.
     folder: LockedFolder,
@@ -148,6 +151,7 @@ impl RunFolder {
             groups: Vec::new(),
             checkpoint: resumed.map(|resumed| resumed.path.clone()),
             remarks: Vec::new(),
+            also: Vec::new(),
             model: model.clone(),
             folder,
         };
@@ -174,7 +178,14 @@ impl RunFolder {
         self.gather_for_tensorboard(event);
         let shown = self.events.write();
         let noted = match event {
-            Event::Evaluation(evaluation) => self.metrics.add(evaluation),
+            Event::Also(tested) => {
+                self.also.extend(tested.metrics());
+                Ok(())
+            }
+            Event::Evaluation(evaluation) => {
+                let line = EvaluationLine { evaluation, also: std::mem::take(&mut self.also).into_iter().collect() };
+                self.metrics.add(&line)
+            }
             Event::Confusion(matrix) => confusion::write(self.folder.path(), matrix),
             Event::Phase(began) => {
                 self.take_groups(began);
@@ -209,7 +220,8 @@ impl RunFolder {
             }
             Event::Evaluation(evaluation) => {
                 // Numbers and nothing else: it has its line in the log too.
-                self.gather_evaluation(&serde_json::to_value(evaluation).unwrap_or_default());
+                let line = EvaluationLine { evaluation, also: self.also.iter().cloned().collect() };
+                self.gather_evaluation(&serde_json::to_value(line).unwrap_or_default());
             }
             Event::Phase(began) => events.scalar(began.steps, "phase", began.phase as f64),
             _ => {}
@@ -224,6 +236,11 @@ impl RunFolder {
         let step = line["steps"].as_u64().unwrap_or_default();
         for (tag, key) in scalars.into_iter().chain(scores.map(|score| (score.tag, score.name))) {
             self.events.scalar(step, tag, line[key].as_f64().unwrap_or(f64::NAN));
+        }
+        let further = line.as_object().into_iter().flatten();
+        let further = further.filter_map(|(key, value)| Some((Look::of_further(key)?, value)));
+        for ((set, look), value) in further {
+            self.events.scalar(step, &look.tag_of(set), value.as_f64().unwrap_or(f64::NAN));
         }
     }
 
@@ -245,6 +262,15 @@ impl RunFolder {
         let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
         Ok(files.map(|name| path.join(name)).collect())
     }
+}
+
+/// A line of `metrics.jsonl`: an evaluation, with what it found on further sets.
+#[derive(serde::Serialize)]
+struct EvaluationLine<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    also: BTreeMap<String, f64>,
 }
 
 impl RunFolder {

@@ -12,6 +12,8 @@ pub struct DataSpec {
     pub source: Source,
     /// What is tested on.
     pub test: TestSet,
+    /// `also`: files of the same kind that are tested on beside, by name.
+    pub also: Vec<(String, PathBuf)>,
     /// `split`: how a part of labelled rows is held out.
     pub split: Split,
     /// `unknown`: what becomes of characters that the vocabulary does not have.

@@ -4,6 +4,7 @@ use super::paths::absolute;
 use super::{DataSpec, Error, Label, ModelKind, ModelSpec, Source, Split, TestSet, TextColumns, Unknown};
 use crate::data::{EMBEDDED, Embedded};
 use crate::nn::Objective;
+use crate::schedule::class::Value as Argument;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use std::collections::HashSet;
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// What stands between the labels of a text where nothing is said.
 const SEPARATOR: &str = "|";
+
+/// What metrics begin with already.
+const TAKEN: [&str; 3] = ["train", "val", "test"];
 
 /// Ways to hold a part of labelled rows out.
 const SPLITS: [&str; 2] = ["stratified", "random"];
@@ -86,7 +90,7 @@ impl Reading<'_> {
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {
-        self.section.only(&["embedded", "train", "test", "test_percent", "vocabulary", "unknown"])?;
+        self.section.only(&["embedded", "train", "test", "test_percent", "also", "vocabulary", "unknown"])?;
         let vocabulary = self.section.word_or_first("vocabulary", &["texts", "ascii"])?;
         let train = self.file("train")?;
         self.done(Source::Text { train, ascii: vocabulary == "ascii" }, ModelKind::Decoder)
@@ -97,6 +101,7 @@ impl Reading<'_> {
             "train",
             "test",
             "test_percent",
+            "also",
             "split",
             "text",
             "text_pair",
@@ -185,6 +190,7 @@ impl Reading<'_> {
             "train",
             "test",
             "test_percent",
+            "also",
             "split",
             "label",
             "features",
@@ -251,9 +257,34 @@ impl Reading<'_> {
         if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. }) {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
+        let also = self.also()?;
         // Files stand there as they were found.
         let raw = self.section.said().with_all(self.raw);
-        Ok(DataSpec { source, test, split, unknown, skip_bad_rows, raw })
+        Ok(DataSpec { source, test, also, split, unknown, skip_bad_rows, raw })
+    }
+
+    /// Further files to be tested on. A name stands before a score: `old_loss`.
+    fn also(&mut self) -> Result<Vec<(String, PathBuf)>, Error> {
+        let mut also: Vec<(String, PathBuf)> = Vec::new();
+        for (name, file) in self.section.arguments("also")?.iter() {
+            let key = format!("also.{name}");
+            let is_word = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+            if !is_word || name.is_empty() || TAKEN.contains(&name) {
+                let allowed = format!("a name of letters, digits and _, and none of {}", TAKEN.join(", "));
+                return Err(self.section.bad("also", name.to_owned(), &allowed, None).into());
+            }
+            let Argument::Text(file) = file else {
+                return Err(self.section.unfit(&key, "its value", "is no file").into());
+            };
+            let path = self.folder.join(file);
+            also.push((name.to_owned(), path));
+        }
+        if !also.is_empty() {
+            let written =
+                also.iter().fold(Raw::default(), |files, (name, path)| files.with(name.as_str(), absolute(path)));
+            self.raw = std::mem::take(&mut self.raw).with("also", written);
+        }
+        Ok(also)
     }
 
     fn test_set(&mut self, source: &Source) -> Result<TestSet, Error> {

@@ -48,6 +48,12 @@ impl<T, L> Examples<T, L> {
         Examples { path: table.path, rows, bad, form: table.form }
     }
 
+    /// With other labels.
+    pub(super) fn labelled<M>(self, label: impl Fn(L) -> M) -> Examples<T, M> {
+        let rows = self.rows.into_iter().map(|row| row.labelled(&label)).collect();
+        Examples { path: self.path, rows, bad: self.bad, form: self.form }
+    }
+
     /// Without the examples that something is wrong with.
     pub(super) fn keep(&mut self, wrong: impl Fn(&Example<T, L>) -> Option<String>) {
         let bad = &mut self.bad;

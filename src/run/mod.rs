@@ -23,6 +23,7 @@ mod inputs;
 mod json_lines;
 mod keys;
 mod known;
+mod labelled;
 mod material;
 mod model;
 mod number_set;

@@ -1,13 +1,14 @@
 //! A trained model, and how it reads what it is asked about.
 
 use super::asked::Asked;
-use super::examples::{self, Example, Examples};
+use super::examples;
 use super::inputs::{INPUTS, Inputs, TOKENIZER};
 use super::known::Known;
+use super::labelled::{self, whole};
 use super::number_set::{NumberRow, number_set};
 use super::pretrained_folder::CONFIG;
 use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
-use super::texts::{Label, TextColumns, TextRow, marked, numbers};
+use super::texts::{Label, TextColumns};
 use super::weights::{Begun, Kept, Weights};
 use super::{Error, RunFile, Source, Unknown, tokenizer};
 use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
@@ -209,52 +210,21 @@ impl Trained {
     /// # Errors
     /// As [`questions`](Trained::questions), and for labels that it was not trained on.
     pub fn test(&self, path: &Path, told: Told<'_>) -> Result<Read<Box<dyn Task>>, Error> {
+        let known = Known::new(self.inputs.classes.clone());
         match &self.reads {
             Reads::Texts { columns, label, tokenizer } => {
-                let rows = self.labelled_texts(path, columns, label)?;
+                let rows = whole(labelled::texts(path, columns, label, &known)?)?;
                 let Read { rows, count, warnings } = self.sequences(tokenizer, &rows, path, told)?;
                 let task = ClassifySequences::new(&self.model, (&rows, &rows))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count, warnings })
             }
             Reads::Numbers { label } => {
                 let names: Vec<String> = self.inputs.columns.iter().map(|column| column.name.clone()).collect();
-                let known = Known::new(self.inputs.classes.clone());
-                let (_, mut examples) = examples::numbers(path, label, &names)?;
-                examples.keep(|row| known.not_trained(&row.label));
-                let class = |label: String| known.place(&label).unwrap_or_default();
-                let rows: Vec<NumberRow> = whole(examples)?.into_iter().map(|row| row.labelled(class)).collect();
+                let rows = whole(labelled::rows(path, label, &names, &known)?)?;
                 let set = number_set(path, &rows, &self.inputs.columns, self.inputs.classes.len())?;
-                let Model::Mlp(model) = &self.model else {
-                    return Err(Error::bad_file(path, "the model reads no rows of numbers"));
-                };
-                let task = Classify::new(model, (&set, &set))?.starting_from(self.values()?);
+                let model = self.run.model.mlp(names.len(), known.labels.len())?;
+                let task = Classify::new(&model, (&set, &set))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
-            }
-        }
-    }
-
-    fn labelled_texts(&self, path: &Path, columns: &TextColumns, label: &Label) -> Result<TextRows, Error> {
-        let (there, known) = (label.columns(), Known::new(self.inputs.classes.clone()));
-        let marks = |mut examples: Examples<TextRow, Vec<String>>| {
-            examples.keep(|row| row.label.iter().find_map(|label| known.not_trained(label)));
-            let target = |said: Vec<String>| Target::Numbers(known.marks(&said));
-            Ok(whole(examples)?.into_iter().map(|row| row.labelled(target)).collect())
-        };
-        match label {
-            Label::Class { .. } => {
-                let mut examples =
-                    columns.labelled(path, there, |table, row, at| examples::class(table, row, at[0]))?;
-                examples.keep(|row| known.not_trained(&row.label));
-                let target = |label: String| Target::Class(known.place(&label).unwrap_or_default());
-                Ok(whole(examples)?.into_iter().map(|row| row.labelled(target)).collect())
-            }
-            Label::Names { separator, .. } => {
-                marks(columns.labelled(path, there, |table, row, at| table.list(row, at[0], separator))?)
-            }
-            Label::Marks(_) => marks(columns.labelled(path, there, marked)?),
-            Label::Numbers(_) => {
-                let rows = whole(columns.labelled(path, there, numbers)?)?;
-                Ok(rows.into_iter().map(|row| row.labelled(Target::Numbers)).collect())
             }
         }
     }
@@ -286,16 +256,6 @@ fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer,
     };
     let unknown = (run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten();
     Ok(Tokenizer::characters(vocabulary, unknown))
-}
-
-/// All rows, or what is wrong with those that cannot be used: none is left out.
-fn whole<T, L>(examples: Examples<T, L>) -> Result<Vec<Example<T, L>>, Error> {
-    match examples.judged(false) {
-        Err(Error::BadRows { path, count, rows, shown, .. }) => {
-            Err(Error::BadRows { path, count, rows, shown, may_be_left_out: false })
-        }
-        judged => Ok(judged?.0),
-    }
 }
 
 fn left_out(file: &str, unknown: &UnknownCharacters) -> Option<String> {

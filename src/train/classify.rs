@@ -25,7 +25,13 @@ impl Classify {
                 return Err(Error::Mismatch { which, inputs, classes, model_inputs, model_classes });
             }
         }
-        Ok(Supervised { model: model.clone().into(), train: train.clone(), test: test.clone(), start: None })
+        Ok(Supervised {
+            model: model.clone().into(),
+            train: train.clone(),
+            test: test.clone(),
+            also: Vec::new(),
+            start: None,
+        })
     }
 }
 

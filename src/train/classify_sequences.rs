@@ -44,7 +44,7 @@ impl ClassifySequences {
                 return Err(Error::Sequences { which, what, set, model });
             }
         }
-        Ok(Supervised { model, train: train.clone(), test: test.clone(), start: None })
+        Ok(Supervised { model, train: train.clone(), test: test.clone(), also: Vec::new(), start: None })
     }
 }
 

@@ -58,6 +58,12 @@ pub enum Error {
         /// Those that it may take.
         limit_bytes: u64,
     },
+    /// A further set whose model is another.
+    #[error("the set {name:?} is one for another model", name = Shown(.name))]
+    OtherModel {
+        /// What it is called.
+        name: String,
+    },
     /// A vector is asked for of a model that has none.
     #[error("no vector stands for what this model reads")]
     NoVectors,

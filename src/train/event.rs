@@ -14,6 +14,8 @@ pub enum Event {
     Step(Progress),
     /// How often the rows of each class were answered with each in the evaluation that is told next.
     Confusion(Confusion),
+    /// What an evaluation found on a further set; that of the test set follows.
+    Also(AlsoTested),
     /// An evaluation's metrics have arrived.
     Evaluation(Evaluation),
     /// A phase has begun.
@@ -68,6 +70,29 @@ pub struct Evaluation {
     pub lr: f64,
     /// Steps skipped so far.
     pub skipped_steps: u64,
+}
+
+/// What an evaluation found on a further set.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AlsoTested {
+    /// What the set is called.
+    pub name: String,
+    /// Steps done.
+    pub steps: u64,
+    /// Mean loss over the set.
+    pub loss: f64,
+    /// What else the test tells.
+    pub scores: Scores,
+}
+
+impl AlsoTested {
+    /// Its metrics by name: that of the set in the place of `val`.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let named = |name: &str| format!("{}_{}", self.name, name.trim_start_matches("val_"));
+        let metrics = [("val_loss", self.loss)].into_iter().chain(self.scores.iter());
+        metrics.map(|(name, value)| (named(name), value)).collect()
+    }
 }
 
 /// A phase that began.

@@ -37,7 +37,7 @@ impl Language {
             }
         }
         let windows = |text: &TokenStream| Windows { text: text.clone(), context, are_fixed: false };
-        Ok(Supervised { model, train: windows(train), test: windows(test), start: None })
+        Ok(Supervised { model, train: windows(train), test: windows(test), also: Vec::new(), start: None })
     }
 
     /// Cuts the text at the same places in every epoch. What a frozen trunk makes of a sequence is then made once.

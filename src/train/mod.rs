@@ -47,7 +47,7 @@ pub use coming::{Agreement, Disagreement};
 pub use config::{Config, StepsPerSubmission};
 pub use confusion::{ClassScore, Confusion};
 pub use error::Error;
-pub use event::{Began, Evaluation, Event, Progress};
+pub use event::{AlsoTested, Began, Evaluation, Event, Progress};
 pub use language::{Language, Windows};
 pub use predict::{Predictor, Questions, Wanted};
 pub use resume::{LostBest, OtherEpochs, Resumed};

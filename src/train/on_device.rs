@@ -16,10 +16,9 @@ pub(super) struct OnDevice {
     config: Config,
     model: Model,
     train: Set,
-    test: Set,
-    scoring: Scoring,
-    /// What the test counts for it.
-    counts: Option<Buffer>,
+    test: Tested,
+    /// What is tested beside.
+    also: Vec<Tested>,
     /// The activations of a step and of a test, which share them.
     activations: Vec<Buffer>,
 }
@@ -33,25 +32,64 @@ struct Set {
     trunk: Option<Trunk>,
 }
 
+/// A set to be tested on, what its test tells, and what it counts for that.
+#[derive(Debug)]
+struct Tested {
+    set: Set,
+    scoring: Scoring,
+    counts: Option<Buffer>,
+}
+
+/// Examples that are tested on, and what their test tells.
+type ToTest = (Examples, Scoring);
+
 impl OnDevice {
     pub(super) fn new(
         engine: &Engine,
         config: &Config,
-        (model, scoring): (&Model, Scoring),
-        [train, test]: [Examples; 2],
+        model: &Model,
+        (train, test, also): (Examples, ToTest, Vec<ToTest>),
     ) -> Result<OnDevice, Error> {
-        let counted = scoring.bytes(test.order().steps_per_epoch);
-        let counts = if counted > 0 { Some(engine.buffer("counts", counted)?) } else { None };
         Ok(OnDevice {
-            scoring,
-            counts,
             train: Set::new(engine, train)?,
-            test: Set::new(engine, test)?,
+            test: Tested::new(engine, test)?,
+            also: also.into_iter().map(|also| Tested::new(engine, also)).collect::<Result<_, Error>>()?,
             activations: Vec::new(),
             engine: engine.clone(),
             config: config.clone(),
             model: model.clone(),
         })
+    }
+}
+
+impl Tested {
+    fn new(engine: &Engine, (examples, scoring): ToTest) -> Result<Tested, Error> {
+        let counted = scoring.bytes(examples.order().steps_per_epoch);
+        let counts = if counted > 0 { Some(engine.buffer("counts", counted)?) } else { None };
+        Ok(Tested { set: Set::new(engine, examples)?, scoring, counts })
+    }
+
+    /// Forward, loss and what counts them, over a batch.
+    fn test(
+        &mut self,
+        (engine, config, activations): (&Engine, &Config, &mut Vec<Buffer>),
+        model: &Model,
+        parameters: &Parameters,
+        optimizer: &Optimizer,
+    ) -> Result<Test, Error> {
+        let Tested { set, scoring, counts } = self;
+        let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
+        let pass = ("test", model.evaluation(set.batch.examples, set.batch.context)?, &table);
+        let at = (engine, config, activations);
+        let (mut program, logits) = set.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
+        if let Some(counts) = counts {
+            program.dispatches.extend(scoring.dispatch(engine, (&set.batch, logits), counts)?);
+        }
+        Ok(Test { program, batches: set.examples.order().steps_per_epoch, table })
+    }
+
+    fn counts(&self) -> Option<Range> {
+        self.counts.as_ref().map(Buffer::all)
     }
 }
 
@@ -131,19 +169,18 @@ impl Placed for OnDevice {
     }
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error> {
-        let OnDevice { engine, config, model, test, scoring, counts, activations, .. } = self;
-        let table = engine.buffer("test table", LEAST_TABLE_BYTES)?;
-        let pass = ("test", model.evaluation(test.batch.examples, test.batch.context)?, &table);
-        let at = (&*engine, &*config, activations);
-        let (mut program, logits) = test.made(at, pass, parameters, trainable(optimizer), |_| Ok(None))?;
-        if let Some(counts) = counts {
-            program.dispatches.extend(scoring.dispatch(engine, (&test.batch, logits), counts)?);
-        }
-        Ok(Test { program, batches: test.examples.order().steps_per_epoch, table })
+        let OnDevice { engine, config, model, test, activations, .. } = self;
+        test.test((engine, config, activations), model, parameters, optimizer)
+    }
+
+    fn also(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<Test>, Error> {
+        let OnDevice { engine, config, model, also, activations, .. } = self;
+        also.iter_mut().map(|also| also.test((engine, config, activations), model, parameters, optimizer)).collect()
     }
 
     fn forget(&mut self) {
-        (self.train.trunk, self.test.trunk) = (None, None);
+        self.train.trunk = None;
+        [&mut self.test].into_iter().chain(&mut self.also).for_each(|tested| tested.set.trunk = None);
         self.activations.clear();
     }
 
@@ -156,7 +193,8 @@ impl Placed for OnDevice {
     }
 
     fn trunk_bytes(&self) -> u64 {
-        [&self.train, &self.test].into_iter().flat_map(|set| &set.trunk).map(Trunk::bytes).sum()
+        let tested = [&self.test].into_iter().chain(&self.also).map(|tested| &tested.set);
+        [&self.train].into_iter().chain(tested).flat_map(|set| &set.trunk).map(Trunk::bytes).sum()
     }
 
     fn trained(&self) -> Range {
@@ -164,11 +202,15 @@ impl Placed for OnDevice {
     }
 
     fn tested(&self) -> Range {
-        self.test.metrics.all()
+        self.test.set.metrics.all()
     }
 
     fn counts(&self) -> Option<Range> {
-        self.counts.as_ref().map(Buffer::all)
+        self.test.counts()
+    }
+
+    fn also_counted(&self) -> Vec<(Range, Option<Range>)> {
+        self.also.iter().map(|also| (also.set.metrics.all(), also.counts())).collect()
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Supervised<S> {
     pub(super) model: Model,
     pub(super) train: S,
     pub(super) test: S,
+    /// What it is tested on beside, by name.
+    pub(super) also: Vec<(String, S)>,
     /// Values to begin with; without any, the model's own.
     pub(super) start: Option<Vec<(String, Vec<f32>)>>,
 }
@@ -51,13 +53,31 @@ impl<S> Supervised<S> {
     pub fn starting_from(self, values: Vec<(String, Vec<f32>)>) -> Supervised<S> {
         Supervised { start: Some(values), ..self }
     }
+
+    /// Also tested on what another task of the same model is tested on: such as what it learnt before.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`] for a task of another.
+    pub fn also(mut self, name: &str, other: Supervised<S>) -> Result<Supervised<S>, Error> {
+        if other.model != self.model {
+            return Err(Error::OtherModel { name: name.to_owned() });
+        }
+        self.also.push((name.to_owned(), other.test));
+        Ok(self)
+    }
 }
 
 #[allow(private_bounds, reason = "a set is one of those that there are tasks for")]
 impl<S: Set> Supervised<S> {
     /// Examples in a batch of the test: as many as are trained on at once, if there are so many.
     fn test_rows(&self, config: &Config) -> usize {
-        config.batch_size.min(self.test.tested()).max(1)
+        rows_of(&self.test, config)
+    }
+
+    /// A set on a device, drawn for a test.
+    fn to_test(&self, set: &S, engine: &Engine, config: &Config) -> Result<Examples, Error> {
+        let bound = self.model.largest_batch(engine, set.context());
+        set.to_test(engine, rows_of(set, config).min(bound).max(1))
     }
 }
 
@@ -87,6 +107,10 @@ impl<S: Set> Task for Supervised<S> {
         self.test.scoring(&self.model)
     }
 
+    fn also(&self) -> Vec<(String, Scoring)> {
+        self.also.iter().map(|(name, set)| (name.clone(), set.scoring(&self.model))).collect()
+    }
+
     fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error> {
         self.train.steps_per_epoch(size(config), config.seed)
     }
@@ -106,11 +130,19 @@ impl<S: Set> Task for Supervised<S> {
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
-        let bound = self.model.largest_batch(engine, self.test.context());
         let train = self.train.to_train(engine, size(config), config.seed)?;
-        let test = self.test.to_test(engine, self.test_rows(config).min(bound).max(1))?;
-        Ok(Box::new(OnDevice::new(engine, config, (&self.model, self.scoring()), [train, test])?))
+        let test = (self.to_test(&self.test, engine, config)?, self.scoring());
+        let mut also = Vec::with_capacity(self.also.len());
+        for (_, set) in &self.also {
+            also.push((self.to_test(set, engine, config)?, set.scoring(&self.model)));
+        }
+        Ok(Box::new(OnDevice::new(engine, config, &self.model, (train, test, also))?))
     }
+}
+
+/// Examples of a set in a batch of a test.
+fn rows_of(set: &impl Set, config: &Config) -> usize {
+    config.batch_size.min(set.tested()).max(1)
 }
 
 fn size(config: &Config) -> BatchSize {

@@ -32,6 +32,11 @@ pub trait Task {
         Scoring::Accuracy
     }
 
+    /// What it is tested on beside, by name, and what each such test tells.
+    fn also(&self) -> Vec<(String, Scoring)> {
+        Vec::new()
+    }
+
     /// Steps of an epoch; checks that model, data and settings fit each other.
     ///
     /// # Errors
@@ -78,6 +83,14 @@ pub trait Placed: Send {
     /// Out of device memory.
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error>;
 
+    /// The same over each of the further sets.
+    ///
+    /// # Errors
+    /// Out of device memory.
+    fn also(&mut self, _parameters: &Parameters, _optimizer: &Optimizer) -> Result<Vec<Test>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
     fn forget(&mut self) {}
 
@@ -101,6 +114,11 @@ pub trait Placed: Send {
 
     /// The same of the test.
     fn tested(&self) -> Range;
+
+    /// What the tests of further sets count: of each its losses, and what it counts beside.
+    fn also_counted(&self) -> Vec<(Range, Option<Range>)> {
+        Vec::new()
+    }
 
     /// What the test counts beside, for its task's [`Scoring`].
     fn counts(&self) -> Option<Range> {

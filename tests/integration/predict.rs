@@ -102,7 +102,7 @@ fn a_model_answers_each_row_whatever_the_task() {
     assert!(lines.len() == 7 && lines[0]["probabilities"]["good"].is_f64(), "{lines:?}");
     let vectors = answers(&desk, &["predict", "runs/multi", "new.csv", "--vectors", "--json"]);
     let vector: serde_json::Value = serde_json::from_str(vectors.lines().next().expect("a row")).expect("JSON");
-    assert_eq!(vector["vector"].as_array().map(Vec::len), Some(128));
+    assert_eq!(vector["vector"].as_array().map(Vec::len), Some(96));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn rows_come_from_pipes_and_without_labels() {
         told,
         "gradus: bad.csv, line 2: the label \"great\" never comes in what is trained on; labels there are bad, good"
     );
-    write("text,age,country\nfine \u{e4} epic and very long indeed,3,uk\n");
+    write("text,age,country\nfine \u{e4} epic short fine epic short,3,uk\n");
     let output = gradus(&desk, &["predict", "runs/classify", "bad.csv"]).output().expect("it runs");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     for warning in [
@@ -200,4 +200,55 @@ fn an_mlp_answers_rows_of_numbers_and_others_say_why_they_do_not() {
     desk.done(&["text.yaml", "--quiet"]);
     let told = refused(&desk, &["predict", "runs/text", "a.csv"]);
     assert!(told.starts_with("gradus: runs/text/run.yaml: its model is a decoder"), "{told}");
+}
+
+#[test]
+fn what_was_learnt_before_is_tested_at_every_evaluation() {
+    let old = table(30).replace("fine", "poor");
+    let desk = Desk::new("also", &[("a.csv", &table(60)), ("test.csv", &table(24)), ("old.csv", &old)]);
+    let run = |data: &str| {
+        format!(
+            "model: {{type: encoder, context: 24}}\ndata: {{train: a.csv, test: test.csv, text: text, label: label{data}}}\nepochs: 2\nbatch_size: 12\n"
+        )
+    };
+    let write = |name: &str, text: &str| std::fs::write(desk.folder.join(name), text).expect("a file");
+    write("plain.yaml", &run(""));
+    write("run.yaml", &run(", also: {old: old.csv, again: test.csv}"));
+    desk.done(&["plain.yaml", "--quiet"]);
+    let told = desk.done(&["run.yaml"]);
+    let (plain, lines) =
+        (desk.lines("runs/plain/metrics.jsonl", "val_loss"), desk.lines("runs/run/metrics.jsonl", "val_loss"));
+    assert_eq!((plain.len(), lines.len()), (2, 2));
+    for (plain, line) in plain.iter().zip(&lines) {
+        for key in ["train_loss", "val_loss", "val_accuracy", "val_f1"] {
+            assert_eq!(plain[key], line[key], "{key}: a further set changes nothing");
+        }
+        for (of, key) in
+            [("val_loss", "again_loss"), ("val_accuracy", "again_accuracy"), ("val_f1_weighted", "again_f1_weighted")]
+        {
+            assert_eq!(line[of], line[key], "{key}");
+        }
+        assert!(line["old_loss"].is_f64() && line["old_loss"] != line["val_loss"], "{line}");
+    }
+    assert!(told.contains("\n       old: loss ") && told.contains("\n       again: loss "), "{told}");
+    let page = String::from_utf8(desk.read("runs/run/report.html")).expect("text");
+    assert!(page.contains("<h2>Further sets: loss</h2>") && page.contains("<h2>Further sets: F1</h2>"), "no charts");
+    let found = answers(&desk, &["evaluate", "runs/run", "old.csv", "--json", "--batch-size", "12"]);
+    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!((&found["loss"], &found["f1"]), (&lines[1]["old_loss"], &lines[1]["old_f1"]));
+    desk.done(&["--resume", "runs/run", "--set", "epochs=3", "--quiet"]);
+    assert_eq!(desk.lines("runs/run/metrics.jsonl", "old_loss").len(), 3);
+    for (also, words) in [
+        (
+            "{val: old.csv}",
+            "gradus: bad.yaml: data.also = val is not a name of letters, digits and _, and none of train, val, test",
+        ),
+        ("{a-b: old.csv}", "gradus: bad.yaml: data.also = a-b is not a name"),
+        ("{old: none.csv}", "gradus: none.csv: No such file"),
+        ("old.csv", "gradus: bad.yaml: data.also = old.csv is not a mapping"),
+    ] {
+        write("bad.yaml", &run(&format!(", also: {also}")));
+        let (code, told) = desk.refused(&["bad.yaml"]);
+        assert!(code == Some(2) && told.starts_with(words), "{told}");
+    }
 }

@@ -88,17 +88,17 @@ fn numbers_are_told_by_one_output_each() {
         (
             "regress",
             "label: price, classes: [1]",
-            "run.yaml: data.classes: task: regress tells numbers and has no classes",
+            "run.yaml: data.classes has no place here: task: regress tells numbers and has no classes",
         ),
         (
             "classify",
             "labels: [price]",
-            "run.yaml: data.labels: several labels go with task: multi_label or task: regress",
+            "run.yaml: data.labels has no place here: several labels go with task: multi_label or task: regress",
         ),
         (
             "classify",
             "label: label, label_separator: ','",
-            "run.yaml: data.label_separator: it goes with task: multi_label",
+            "run.yaml: data.label_separator has no place here: it goes with task: multi_label",
         ),
         (
             "regres",

@@ -39,7 +39,7 @@ impl Reader<'_> {
             _ => None,
         };
         let train = set(&train, &train_labels)?;
-        self.rows(labels, (train, test), Inputs { scale: Some(scale), ..Inputs::default() })
+        self.rows(labels, (train, test, Vec::new()), Inputs { scale: Some(scale), ..Inputs::default() })
     }
 }
 

@@ -6,6 +6,8 @@ use crate::data::{BETWEEN, Sequences, Vocabulary};
 use crate::params::{shown_list, shown_path};
 use crate::run::examples::{Example, class, finite};
 use crate::run::inputs::Column;
+use crate::run::known::Known;
+use crate::run::labelled;
 use crate::run::sets::Sets;
 use crate::run::text_set::{Target, TextRows, TextSets, sequence_sizes};
 use crate::run::texts::{TextRow, marked, numbers};
@@ -42,10 +44,14 @@ impl Reader<'_> {
         let test_set = self.sequences(&mut sets, &test, &test_name)?;
         let told_of =
             [sets.told_of_cut(train.len() + test.len()), sets.told_of_unseen(&shown_path(Path::new(&test_name)))];
+        let also = self.further(&mut sets, columns, (label, &Known::new(inputs.classes.clone())))?;
         let inputs = inputs.checked(&bytes_of(&train_set), &bytes_of(&test_set));
         let values = self.values(&model, &inputs)?;
         self.warnings.extend(told_of.into_iter().flatten());
-        let task = ClassifySequences::new(&model, (&train_set, &test_set))?;
+        let mut task = ClassifySequences::new(&model, (&train_set, &test_set))?;
+        for (name, set) in &also {
+            task = task.also(name, ClassifySequences::new(&model, (set, set))?)?;
+        }
         let what = told(label, (train_set.len(), test_set.len()), &inputs);
         Ok(Material {
             summary: summary("an encoder", &model, &what),
@@ -59,6 +65,25 @@ impl Reader<'_> {
             units: ("tokens", sizes.context),
             warnings: self.warnings,
         })
+    }
+
+    /// Further sets to be tested on, by name.
+    fn further(
+        &mut self,
+        sets: &mut TextSets<'_>,
+        columns: &TextColumns,
+        (label, known): (&Label, &Known),
+    ) -> Result<Vec<(String, Sequences)>, Error> {
+        let mut also = Vec::new();
+        for (name, path) in &self.run.data.also {
+            let rows = labelled::texts(path, columns, label, known)?;
+            let (rows, warning) = rows.judged(self.run.data.skip_bad_rows)?;
+            self.warnings.extend(warning);
+            sets.unseen.clear();
+            also.push((name.clone(), self.sequences(sets, &rows, &path.display().to_string())?));
+            self.warnings.extend(sets.told_of_unseen(&shown_path(path)));
+        }
+        Ok(also)
     }
 
     /// The rows of a file as sequences. What of them is not known is told, or refused.

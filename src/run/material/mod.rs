@@ -103,7 +103,7 @@ impl Material {
     fn read_with(reader: Reader<'_>) -> Result<Material, Error> {
         match &reader.run.data.source {
             Source::Embedded(Embedded::Rows(name, rows)) => {
-                reader.rows(Path::new(name), (rows()?, None), Inputs::default())
+                reader.rows(Path::new(name), (rows()?, None, Vec::new()), Inputs::default())
             }
             Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
@@ -137,8 +137,12 @@ impl Reader<'_> {
             (None, Some(from)) => tokenizer::beside(from)?,
             (None, None) => None,
         };
-        if let Some(tokenizer) = file {
-            return Ok(tokenizer);
+        let is_of_characters = self.earlier.as_ref().is_some_and(|(_, earlier)| earlier.characters.is_some());
+        match (file, &self.run.model.pretrained) {
+            (Some(tokenizer), Some(folder)) => return tokenizer::fitting(tokenizer, folder),
+            (Some(tokenizer), None) => return Ok(tokenizer),
+            (None, Some(folder)) if !is_of_characters => return Err(tokenizer::missing(folder)),
+            (None, _) => {}
         }
         let vocabulary = self.vocabulary(of_data)?;
         let unknown = self.token_of_unknown(&vocabulary);
@@ -183,7 +187,7 @@ impl Reader<'_> {
     fn rows(
         mut self,
         path: &Path,
-        (train, test): (DataSet, Option<DataSet>),
+        (train, test, also): (DataSet, Option<DataSet>, Vec<(&str, DataSet)>),
         inputs: Inputs,
     ) -> Result<Material, Error> {
         let (train, test) = match test {
@@ -198,7 +202,10 @@ impl Reader<'_> {
         let inputs = inputs.checked(&bytes_of(&train), &bytes_of(&test));
         let values = self.values(&model.clone().into(), &inputs)?;
         let what = format!("{} rows to train on, {} to test, {} classes", train.rows(), test.rows(), train.classes());
-        let task = Classify::new(&model, (&train, &test))?;
+        let mut task = Classify::new(&model, (&train, &test))?;
+        for (name, set) in &also {
+            task = task.also(name, Classify::new(&model, (set, set))?)?;
+        }
         Ok(Material {
             summary: summary("an MLP", &model, &what),
             task: Box::new(match values {

@@ -2,6 +2,8 @@
 
 use super::columns::Held;
 use super::{Material, Reader};
+use crate::run::known::Known;
+use crate::run::labelled;
 use crate::run::number_set::number_set;
 use crate::run::sets::Sets;
 use crate::run::{Error, Inputs, examples};
@@ -34,6 +36,15 @@ impl Reader<'_> {
             number_set(Path::new(&data.train_name()), &train, &columns, classes.len())?,
             number_set(Path::new(&data.test_name()), &test, &columns, classes.len())?,
         );
-        self.rows(path, (train, Some(test)), Inputs { classes, columns, ..Inputs::default() })
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let known = Known::new(classes);
+        let mut also = Vec::with_capacity(data.also.len());
+        for (name, path) in &data.also {
+            let (rows, warning) = labelled::rows(path, label, &names, &known)?.judged(data.skip_bad_rows)?;
+            self.warnings.extend(warning);
+            also.push((name.as_str(), number_set(path, &rows, &columns, known.labels.len())?));
+        }
+        let inputs = Inputs { classes: known.labels, columns, ..Inputs::default() };
+        self.rows(path, (train, Some(test), also), inputs)
     }
 }

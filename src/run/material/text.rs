@@ -52,6 +52,10 @@ impl Reader<'_> {
         if self.run.keeps_trunk {
             task = task.with_fixed_windows();
         }
+        for (name, path) in &data.also {
+            let stream = self.stream(&read(path)?, &tokenizer, entries)?;
+            task = task.also(name, Language::new(&decoder, (&stream, &stream))?)?;
+        }
         let (tokens, tests) = (train.tokens().len(), test.tokens().len());
         let what = format!("{tokens} {unit} to train on, {tests} to test, {entries} different ones");
         Ok(Material {

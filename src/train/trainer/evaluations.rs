@@ -3,7 +3,7 @@
 use super::Trainer;
 use crate::engine::Report;
 use crate::engine::layout::{Metrics, StatsBlock};
-use crate::train::event::{Evaluation, Event, mean_loss};
+use crate::train::event::{AlsoTested, Evaluation, Event, mean_loss};
 use crate::train::{Confusion, Error, Scoring};
 
 /// The metrics of every evaluation; a task's [`Scoring`] has more.
@@ -88,6 +88,9 @@ impl Trainer {
         let report = Some(Report::new(&self.results, steps));
         // Where averages are kept, they are what is tested.
         let swap = self.optimizer.swap()?;
+        for also in &self.also_tests {
+            also.submit(&self.engine, (swap, &[]), None)?;
+        }
         if let Some(test) = &self.test {
             test.submit(&self.engine, (swap, &behind), report)?;
         }
@@ -105,22 +108,47 @@ impl Trainer {
     }
 }
 
-/// What a test found, from its report.
-pub(super) fn evaluation(
-    of: Evaluating,
-    (report, scoring): (&[u8], &Scoring),
-    steps_per_epoch: u64,
-    skipped_before: u64,
-) -> (Evaluation, Option<Confusion>) {
-    let Evaluating { steps, phase, lr } = of;
-    let (trained, rest) = report.split_at(size_of::<Metrics>());
-    let (tested, stats) = rest.split_at(size_of::<Metrics>());
-    let (stats, counts) = stats.split_at(size_of::<StatsBlock>());
-    let stats: StatsBlock = bytemuck::pod_read_unaligned(stats);
-    let tested: Metrics = bytemuck::pod_read_unaligned(tested);
-    let (train_loss, val_loss) = (mean_loss(&bytemuck::pod_read_unaligned(trained)), mean_loss(&tested));
-    let (scores, confusion) = scoring.scores(&tested, counts);
-    let epoch = steps.div_ceil(steps_per_epoch);
-    let skipped_steps = skipped_before + u64::from(stats.skipped);
-    (Evaluation { epoch, steps, phase, train_loss, val_loss, scores, lr, skipped_steps }, confusion)
+/// What an evaluation found.
+pub(super) struct Found {
+    pub(super) evaluation: Evaluation,
+    pub(super) confusion: Option<Confusion>,
+    pub(super) also: Vec<AlsoTested>,
+}
+
+/// Reads the report of an evaluation.
+pub(super) struct Reading<'a> {
+    pub(super) scoring: &'a Scoring,
+    /// Bytes that the test counts for it.
+    pub(super) counted: usize,
+    /// The same of further sets, by name.
+    pub(super) also: Vec<(&'a str, &'a Scoring, usize)>,
+    pub(super) steps_per_epoch: u64,
+    pub(super) skipped_before: u64,
+}
+
+impl Reading<'_> {
+    pub(super) fn found(&self, of: Evaluating, report: &[u8]) -> Found {
+        let Evaluating { steps, phase, lr } = of;
+        let (trained, rest) = report.split_at(size_of::<Metrics>());
+        let (tested, rest) = rest.split_at(size_of::<Metrics>());
+        let (stats, rest) = rest.split_at(size_of::<StatsBlock>());
+        let (counts, mut rest) = rest.split_at(self.counted);
+        let stats: StatsBlock = bytemuck::pod_read_unaligned(stats);
+        let tested: Metrics = bytemuck::pod_read_unaligned(tested);
+        let (train_loss, val_loss) = (mean_loss(&bytemuck::pod_read_unaligned(trained)), mean_loss(&tested));
+        let (scores, confusion) = self.scoring.scores(&tested, counts);
+        let mut also = Vec::with_capacity(self.also.len());
+        for (name, scoring, counted) in &self.also {
+            let (tested, behind) = rest.split_at(size_of::<Metrics>());
+            let (counts, behind) = behind.split_at(*counted);
+            rest = behind;
+            let tested: Metrics = bytemuck::pod_read_unaligned(tested);
+            let (scores, _) = scoring.scores(&tested, counts);
+            also.push(AlsoTested { name: (*name).to_owned(), steps, loss: mean_loss(&tested), scores });
+        }
+        let epoch = steps.div_ceil(self.steps_per_epoch);
+        let skipped_steps = self.skipped_before + u64::from(stats.skipped);
+        let evaluation = Evaluation { epoch, steps, phase, train_loss, val_loss, scores, lr, skipped_steps };
+        Found { evaluation, confusion, also }
+    }
 }

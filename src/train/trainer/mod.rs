@@ -53,6 +53,7 @@ pub struct Trainer {
     /// The programs of a step and of a test; made when first needed.
     pub(super) step: Option<Prepared>,
     test: Option<Testing>,
+    also_tests: Vec<Testing>,
     /// [`Parameters::uploads`] when they were made.
     uploads: u64,
     progress: Ring,
@@ -61,6 +62,8 @@ pub struct Trainer {
     evaluating: VecDeque<Evaluating>,
     /// What evaluations tell beside their losses.
     pub(super) scoring: Scoring,
+    /// The same of further sets, by name.
+    also: Vec<(String, Scoring)>,
     /// The matrix of the latest evaluation that has arrived.
     confusion: Option<Confusion>,
     /// Steps that optimizers before this one skipped.
@@ -99,7 +102,7 @@ impl Trainer {
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
-        let scoring = task.scoring();
+        let (scoring, also) = (task.scoring(), task.also());
         check_metrics(&plan, &scoring)?;
         check_storage(&config, &plan, &params)?;
         check_room_for_best(&config, &plan, &params)?;
@@ -129,12 +132,14 @@ impl Trainer {
             pace: Pace::new(config.steps_per_submission),
             step: None,
             test: None,
+            also_tests: Vec::new(),
             uploads: 0,
             task,
             progress,
             results,
             evaluating: VecDeque::new(),
             scoring,
+            also,
             confusion: None,
             skipped_before: 0,
             last_reported: 0,

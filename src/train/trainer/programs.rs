@@ -26,6 +26,7 @@ impl Trainer {
     /// Others are trainable now: the programs and rows that are there are no longer true.
     pub(crate) fn forget_programs(&mut self) {
         (self.step, self.test) = (None, None);
+        self.also_tests.clear();
         self.task.forget();
         self.forget_rows();
     }
@@ -44,6 +45,9 @@ impl Trainer {
         if self.test.is_none() {
             let test = self.task.test(&self.parameters, &self.optimizer)?;
             self.test = Some(Testing::new(&self.engine, test, self.task.tested())?);
+            let also = self.task.also(&self.parameters, &self.optimizer)?.into_iter().zip(self.task.also_counted());
+            let also = also.map(|(test, (counted, _))| Testing::new(&self.engine, test, counted));
+            self.also_tests = also.collect::<Result<_, Error>>()?;
         }
         Ok(())
     }
@@ -53,6 +57,7 @@ impl Trainer {
         if self.uploads != self.parameters.uploads() {
             self.uploads = self.parameters.uploads();
             (self.step, self.test) = (None, None);
+            self.also_tests.clear();
             self.task.forget();
         }
     }
@@ -106,6 +111,7 @@ pub(super) fn rings(
 ) -> Result<(Ring, Ring), Error> {
     let (trained, stats, most) = (task.trained(), optimizer.stats_range(), config.steps_per_submission.most());
     let progress = engine.ring_with_room(vec![trained.clone(), stats.clone()], most as usize)?;
-    let tested = [trained, task.tested(), stats].into_iter().chain(task.counts());
+    let also = task.also_counted().into_iter().flat_map(|(losses, counts)| [Some(losses), counts]).flatten();
+    let tested = [trained, task.tested(), stats].into_iter().chain(task.counts()).chain(also);
     Ok((progress, engine.ring(tested.collect())?))
 }

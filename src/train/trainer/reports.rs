@@ -1,9 +1,9 @@
 //! Reports of steps and evaluations, told as they arrive.
 
 use super::Trainer;
-use super::evaluations::evaluation;
-use crate::engine::Delivery;
+use super::evaluations::{Found, Reading};
 use crate::engine::layout::Metrics;
+use crate::engine::{Delivery, Range};
 use crate::train::Error;
 use crate::train::event::{Evaluation, Event, Progress};
 use crate::train::finite::check_finite;
@@ -64,13 +64,18 @@ impl Trainer {
             Ok::<(), Error>(())
         })?;
         self.look_over(lost_losses)?;
-        let Trainer { engine, results, evaluating, plan, cursor, scoring, confusion, .. } = self;
+        let Trainer { engine, results, evaluating, plan, cursor, scoring, also, confusion, task, .. } = self;
+        let bytes = |counts: Option<Range>| counts.map_or(0, |counts| counts.bytes as usize);
+        let counted = task.also_counted().into_iter().map(|(_, counts)| bytes(counts));
+        let also =
+            also.iter().zip(counted).map(|((name, scoring), counted)| (name.as_str(), scoring, counted)).collect();
+        let reading = Reading { scoring, counted: bytes(task.counts()), also, steps_per_epoch, skipped_before };
         let mut last = None;
         engine.collect(results, |delivery| {
             if let Some(evaluating) = evaluating.pop_front() {
-                let report = (delivery.bytes, &*scoring);
-                let (evaluation, matrix) = evaluation(evaluating, report, steps_per_epoch, skipped_before);
+                let Found { evaluation, confusion: matrix, also } = reading.found(evaluating, delivery.bytes);
                 matrix.iter().for_each(|matrix| tell(&Event::Confusion(matrix.clone())));
+                also.into_iter().for_each(|also| tell(&Event::Also(also)));
                 *confusion = matrix;
                 tell(&Event::Evaluation(evaluation));
                 if cursor.undecided() == Some(evaluation.steps) {
