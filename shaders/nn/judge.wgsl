@@ -79,7 +79,7 @@ fn score() -> u32 {
     }
     if (metrics.loss_sum >= LARGEST_EXACT_SUM) {
         // Its mantissa over the rows, times its power of two.
-        let mantissa = sum & 0x7fffffu | 0x800000u;
+        let mantissa = (sum & 0x7fffffu) | 0x800000u;
         return quotient(mantissa, 0u, metrics.rows) + (((sum >> 23u) - 150u) << 23u);
     }
     return quotient(metrics.loss_whole, metrics.loss_part, metrics.rows);

@@ -1,12 +1,13 @@
 //! The confusion matrix of a run's last evaluation: its file, and its part of the report.
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
-use super::report::{escaped, number};
+use super::report_text::{escaped, number};
 use anyhow::{Context, anyhow};
 use gradus::params::{Shown, shown_path};
 use gradus::train::{Confusion, files};
 use plotters::coord::ranged1d::SegmentValue;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read};
@@ -44,6 +45,9 @@ pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     else {
         return Ok(String::new());
     };
+    if confusion.classes() == 0 {
+        return Ok(String::new());
+    }
     let names = names(folder, inputs, confusion.classes());
     let mut section = "<h2>Classes in the last evaluation</h2>\n".to_owned();
     if confusion.classes() <= MOST_DRAWN {
@@ -109,7 +113,7 @@ fn cells(area: &Area, confusion: &Confusion, names: &[String]) -> Result<(), Box
         .margin_top(8 * FINE)
         .x_label_area_size(44 * FINE)
         .y_label_area_size(NAMES * FINE)
-        .build_cartesian_2d((0..classes).into_segmented(), (0..classes).into_segmented())?;
+        .build_cartesian_2d((0..classes - 1).into_segmented(), (0..classes - 1).into_segmented())?;
     axes.configure_mesh()
         .disable_mesh()
         .x_labels(classes)
@@ -120,21 +124,19 @@ fn cells(area: &Area, confusion: &Confusion, names: &[String]) -> Result<(), Box
         .label_style(font(11))
         .set_all_tick_mark_size(0)
         .draw()?;
+    let edge = |place: usize| if place == classes { SegmentValue::Last } else { SegmentValue::Exact(place) };
+    let middle = Pos::new(HPos::Center, VPos::Center);
     for class in 0..classes {
         let (row, up) = (confusion.row(class), classes - 1 - class);
         let rows: u64 = row.iter().map(|cell| u64::from(*cell)).sum();
         for (answer, cell) in row.iter().enumerate() {
             let share = f64::from(*cell) / rows.max(1) as f64;
-            let corner =
-                |right: usize, top: usize| (SegmentValue::Exact(answer + right), SegmentValue::Exact(up + top));
+            let corners = [(edge(answer), edge(up)), (edge(answer + 1), edge(up + 1))];
             let fill = COLORS[usize::from(answer != class)].mix(share.max(0.03));
-            axes.draw_series([Rectangle::new([corner(0, 0), corner(1, 1)], fill.filled())])?;
+            axes.draw_series([Rectangle::new(corners, fill.filled())])?;
             if classes <= MOST_NUMBERED {
                 let center = (SegmentValue::CenterOf(answer), SegmentValue::CenterOf(up));
-                let style = font(11).pos(plotters::style::text_anchor::Pos::new(
-                    plotters::style::text_anchor::HPos::Center,
-                    plotters::style::text_anchor::VPos::Center,
-                ));
+                let style = font(11).color(if share > 0.5 { &WHITE } else { &INK }).pos(middle);
                 axes.draw_series([Text::new(cell.to_string(), center, style)])?;
             }
         }

@@ -34,6 +34,7 @@ mod ready;
 mod report;
 mod report_chart;
 mod report_log;
+mod report_text;
 mod run_folder;
 mod run_lock;
 pub(crate) mod say;

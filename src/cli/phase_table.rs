@@ -1,7 +1,7 @@
 //! What each phase of a schedule thaws, moves and holds.
 
 use gradus::optim::Forecast;
-use gradus::params::{Param, Row, Shown};
+use gradus::params::{Param, Row, Shown, shown_list};
 use gradus::schedule::Plan;
 use gradus::train::Config;
 
@@ -83,9 +83,14 @@ pub(super) fn draw(costs: &[Cost]) -> String {
 pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
     let mut text = String::new();
     for (number, phase) in plan.phases().iter().enumerate() {
-        let names: Vec<String> = phase.params.iter().map(|place| Shown(&params[*place].name).to_string()).collect();
+        let names: Vec<&str> = phase.params.iter().map(|place| params[*place].name.as_str()).collect();
+        // Where all is one phase, nobody asks which.
+        let names = match plan.phases().len() {
+            1 => shown_list(&names),
+            _ => names.iter().map(|name| Shown(name).to_string()).collect::<Vec<_>>().join(", "),
+        };
         let lr = if number == 0 { plan.row_of(0).lr } else { phase.lr };
-        text.push_str(&format!("phase {number}  lr {lr:e}  {}\n", names.join(", ")));
+        text.push_str(&format!("phase {number}  lr {lr:e}  {}\n", names));
     }
     text
 }

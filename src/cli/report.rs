@@ -5,10 +5,11 @@
 use super::confusion;
 use super::report_chart::{Across, Chart, Curve, HOLE, color, draw, in_css};
 use super::report_log::{self, Evaluated, Holes, Metric, Phase, Step};
+use super::report_text::{escaped, number};
 use super::run_folder::{INPUTS, METRICS, STEPS};
 use super::scores::{Look, SCORES};
 use super::thinned::Thinned;
-use gradus::params::{Shown, tame_line};
+use gradus::params::Shown;
 use gradus::train::files;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -326,22 +327,4 @@ fn evaluation_table(run: &Run) -> anyhow::Result<String> {
     }
     table.push_str("</table></details>\n");
     Ok(table)
-}
-
-pub(super) fn number(value: Option<f64>, places: usize) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if value.abs() >= 1e9 => format!("{value:.places$e}"),
-        Some(value) => format!("{value:.places$}"),
-    }
-}
-
-/// Text as a page holds it, on one line.
-pub(super) fn escaped(text: &str) -> String {
-    tame_line(text)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }

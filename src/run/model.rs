@@ -2,6 +2,7 @@
 
 use super::paths::absolute;
 use super::pretrained_folder::resolved;
+use super::weights::near;
 use super::{Error, PretrainedFolder};
 use crate::nn::models::{Bert, Gpt2, Head, Mlp, Pooling, PretrainedKind, TransformerSizes};
 use crate::nn::{Activation, Model, Network};
@@ -89,6 +90,13 @@ impl ModelSpec {
             Some(from) if !section.has("preset") => PretrainedFolder::of_run(from, folder)?,
             _ => None,
         };
+        if let (Some(from), None, false) = (&from, &pretrained, section.has("type")) {
+            let reason = match from.exists() {
+                true => "there is no config.json with it, so model.type has to say what it is".to_owned(),
+                false => format!("there is no such file or folder{}", near(from)),
+            };
+            return Err(Error::bad_file(from, reason));
+        }
         let kind = kind(&mut section, pretrained.as_ref(), is_labelled)?;
         let keys: &[&str] = match kind {
             ModelKind::Mlp => &["type", "hidden", "activation", "parameters", "from"],

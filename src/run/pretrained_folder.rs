@@ -144,7 +144,7 @@ fn cache() -> Option<PathBuf> {
 }
 
 /// Whether it may be `name` or `owner/name`.
-fn is_hub_name(named: &str) -> bool {
+pub(super) fn is_hub_name(named: &str) -> bool {
     let is_word = |word: &str| {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
         !word.is_empty() && !word.starts_with('.') && word.chars().all(fits)

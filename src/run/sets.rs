@@ -55,6 +55,13 @@ impl<T, L> Sets<T, L> {
     }
 }
 
+/// The labels that come, in the order of the outputs that the model has begun from, where it has the same.
+fn as_begun(run: &RunFile, come: Vec<String>) -> Vec<String> {
+    let labels = run.model.pretrained.as_ref().map_or(&[][..], |folder| &folder.model.labels[..]);
+    let are_there = labels.len() == come.len() && labels.iter().all(|label| come.contains(label));
+    if are_there { labels.to_vec() } else { come }
+}
+
 /// Sets of examples with a class each, and the classes.
 type Classed<T> = (Sets<T, u32>, Vec<String>);
 
@@ -68,7 +75,8 @@ impl<T> Sets<T, u32> {
     ) -> Result<Classed<T>, Error> {
         let (mut examples, skips) = (read(path)?, run.data.skip_bad_rows);
         let named: Vec<String> = named.iter().map(|class| (examples.form)(class)).collect();
-        let classes = if named.is_empty() { found(examples.rows.iter().map(|row| row.label.as_str())) } else { named };
+        let come = || as_begun(run, found(examples.rows.iter().map(|row| row.label.as_str())));
+        let classes = if named.is_empty() { come() } else { named };
         let known = Known::new(classes);
         examples.keep(|row| known.not_named(&row.label));
         let (rows, warning) = examples.judged(skips)?;
@@ -114,7 +122,11 @@ impl<T> Sets<T, Vec<f32>> {
             let form = examples.form;
             let labels = || -> Vec<String> {
                 let there = examples.rows.iter().flat_map(|row| row.label.iter().map(String::as_str));
-                if named.is_empty() { found(there) } else { named.iter().map(|label| form(label)).collect() }
+                if named.is_empty() {
+                    as_begun(run, found(there))
+                } else {
+                    named.iter().map(|label| form(label)).collect()
+                }
             };
             let known = known.get_or_init(|| Known::new(labels()));
             let wrong = if is_train { Known::not_named } else { Known::not_trained };

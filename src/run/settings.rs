@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::paths::absolute;
+use super::pretrained_folder::is_hub_name;
 use crate::schedule::Spec;
 use crate::schedule::file::as_written::Texts;
 use crate::schedule::file::raw::Raw;
@@ -47,7 +48,9 @@ fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
     let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from", "continue.run"]);
     let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     for path in files.filter(|path| is_below(path)) {
-        top.change_text(path, |text| absolute(Path::new(text)));
+        // A model may be named as the hub names it.
+        let is_name = |text: &str| path == "model.from" && is_hub_name(text) && !Path::new(text).exists();
+        top.change_text(path, |text| if is_name(text) { text.to_owned() } else { absolute(Path::new(text)) });
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Tokenizers, as they are found beside models.
 
-use super::Error;
 use super::inputs::{Inputs, TOKENIZER};
+use super::{Error, PretrainedFolder};
 use crate::data::Tokenizer;
 use crate::train::files;
 use std::path::Path;
@@ -11,6 +11,27 @@ pub(super) fn beside(from: &Path) -> Result<Option<Tokenizer>, Error> {
     let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
     let path = folder.join(TOKENIZER);
     if path.exists() { read(&path).map(Some) } else { Ok(None) }
+}
+
+/// The tokenizer of a pretrained model, whose table has a row for each of its tokens; it may have a few more, to be a round
+/// number.
+pub(super) fn fitting(tokenizer: Tokenizer, folder: &PretrainedFolder) -> Result<Tokenizer, Error> {
+    let (tokens, rows) = (tokenizer.vocabulary_size(), folder.model.sizes.vocab);
+    if tokenizer.vocabulary().is_none() && (tokens > rows || 2 * tokens < rows) {
+        let reason = format!("it has {tokens} tokens, and the model's table {rows} rows: it is another model's");
+        return Err(Error::bad_file(&folder.folder.join(TOKENIZER), reason));
+    }
+    Ok(tokenizer)
+}
+
+/// A pretrained model of which nothing makes the tokens.
+pub(super) fn missing(folder: &PretrainedFolder) -> Error {
+    let has_vocabulary = ["vocab.txt", "vocab.json"].into_iter().find(|name| folder.folder.join(name).exists());
+    let way = has_vocabulary.map_or_else(String::new, |name| {
+        format!("; transformers makes one of {name}: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
+    });
+    let reason = format!("there is no {TOKENIZER} in it, which makes the tokens that the model knows{way}");
+    Error::bad_file(&folder.folder, reason)
 }
 
 fn read(path: &Path) -> Result<Tokenizer, Error> {

@@ -292,7 +292,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn near(path: &Path) -> String {
+pub(super) fn near(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names = names(path.parent().unwrap_or(Path::new("")));
     let near = nearest(&name, names.iter().map(String::as_str));

@@ -239,6 +239,6 @@ fn a_schedule_goes_by_metrics_that_are_measured() {
     assert_eq!(
         made.err().expect("an error").to_string(),
         "the schedule goes by \"val_los\", which is not measured (did you mean \"val_loss\"?); \
-         measured are train_loss, val_loss, val_accuracy"
+         measured are train_loss, val_loss, val_accuracy, val_f1, val_f1_weighted"
     );
 }

@@ -191,10 +191,20 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     );
     let pooler = bed.told(&from("gpt2").replace("context: 12", "context: 12, pooling: pooler"));
     assert_eq!(pooler, "pooling = pooler is not mean, first or last: a decoder has no pooler");
+    // Tokens of another model, or of none.
+    std::fs::copy(bed.folder.join("gpt2/tokenizer.json"), bed.folder.join("bert/tokenizer.json")).expect("a copy");
+    assert_eq!(
+        bed.told(&from("bert")),
+        "bert/tokenizer.json: it has 300 tokens, and the model's table 160 rows: it is another model's"
+    );
+    std::fs::remove_file(bed.folder.join("bert/tokenizer.json")).expect("a file");
+    bed.write("bert/vocab.txt", b"[PAD]");
+    let none = bed.told(&from("bert"));
+    assert!(none.starts_with("bert: there is no tokenizer.json in it") && none.contains("vocab.txt"), "{none}");
     // Without a word on what it is, a folder is no model.
     std::fs::remove_file(bed.folder.join("bert/config.json")).expect("a file");
-    let none = bed.told(&from("bert"));
-    assert!(none.contains("model.type") || none.contains("type"), "{none}");
+    assert_eq!(bed.told(&from("bert")), "bert: there is no config.json with it, so model.type has to say what it is");
+    assert_eq!(bed.told(&from("berd")), "berd: there is no such file or folder (did you mean \"bert\"?)");
 }
 
 #[test]

@@ -137,8 +137,12 @@ impl Reader<'_> {
             (None, Some(from)) => tokenizer::beside(from)?,
             (None, None) => None,
         };
-        if let Some(tokenizer) = file {
-            return Ok(tokenizer);
+        let is_of_characters = self.earlier.as_ref().is_some_and(|(_, earlier)| earlier.characters.is_some());
+        match (file, &self.run.model.pretrained) {
+            (Some(tokenizer), Some(folder)) => return tokenizer::fitting(tokenizer, folder),
+            (Some(tokenizer), None) => return Ok(tokenizer),
+            (None, Some(folder)) if !is_of_characters => return Err(tokenizer::missing(folder)),
+            (None, _) => {}
         }
         let vocabulary = self.vocabulary(of_data)?;
         let unknown = self.token_of_unknown(&vocabulary);
