@@ -20,6 +20,12 @@ impl<T, L> Example<T, L> {
     }
 }
 
+/// Examples, and a warning where rows were left out.
+pub(super) type Judged<T, L> = (Vec<Example<T, L>>, Option<String>);
+
+/// Names of columns, and the numbers that stand under them.
+pub(super) type Columns = (Vec<String>, Examples<Vec<f64>, String>);
+
 /// The examples of a file, and the rows that are none.
 pub(super) struct Examples<T, L> {
     pub(super) path: PathBuf,
@@ -61,18 +67,14 @@ impl<T, L> Examples<T, L> {
     }
 
     /// The examples, and a warning where rows were left out.
-    pub(super) fn judged(self, skips: bool) -> Result<(Vec<Example<T, L>>, Option<String>), Error> {
+    pub(super) fn judged(self, skips: bool) -> Result<Judged<T, L>, Error> {
         let warning = self.bad.judged(&self.path, self.rows.len(), skips)?;
         Ok((self.rows, warning))
     }
 }
 
 /// Rows of finite numbers with their labels: those of these columns, or of all but the label's.
-pub(super) fn numbers(
-    path: &Path,
-    label: &str,
-    features: &[String],
-) -> Result<(Vec<String>, Examples<Vec<f64>, String>), Error> {
+pub(super) fn numbers(path: &Path, label: &str, features: &[String]) -> Result<Columns, Error> {
     let table = Table::read(path, Some(label))?;
     let places = match features {
         [] => all_but(&table, label)?,

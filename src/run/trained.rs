@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::examples;
-use super::inputs::{INPUTS, Inputs, TOKENIZER};
+use super::inputs::{INPUTS, Inputs};
 use super::known::Known;
 use super::labelled::{self, whole};
 use super::number_set::{NumberRow, number_set};
@@ -109,11 +109,9 @@ impl Trained {
         else {
             return Err(Error::bad_file(folder, format!("there is no {CONFIG} of a model in it")));
         };
-        let Some(tokenizer) = tokenizer::beside(folder)? else {
-            return Err(Error::bad_file(
-                folder,
-                format!("there is no {TOKENIZER} in it, so nothing makes tokens of texts"),
-            ));
+        let tokenizer = match tokenizer::beside(folder)? {
+            Some(tokenizer) => tokenizer::fitting(tokenizer, pretrained)?,
+            None => return Err(tokenizer::missing(pretrained)),
         };
         let (classes, has_head) = match pretrained.model.labels.clone() {
             labels if labels.is_empty() => (vec![String::new()], false),

@@ -103,7 +103,7 @@ fn numbers_are_told_by_one_output_each() {
         (
             "regres",
             "label: price",
-            "run.yaml: task = regres is not one of classify, multi_label, regress (did you mean regress?)",
+            "run.yaml: task = regres is not one of classify, multi_label, regress (did you mean \"regress\"?)",
         ),
     ] {
         let told = bed.told(&encoder(task, data));
