@@ -206,6 +206,8 @@ impl RunFile {
         let Said { trains_trunk, auto_rate, has_rate } = keys::into_schedule(&mut top, &mut schedule, &model)?;
         let sections = Raw::default().with("model", model.raw.clone()).with("data", data.raw.clone());
         let sections = sections.with_all(schedule.raw());
+        let says_keeps = top.has(KEEPS_TRUNK);
+        let keeps_trunk = top.truth(KEEPS_TRUNK, model.kind != ModelKind::Decoder)?;
         let mut run = RunFile {
             name: top.text_or("name", name)?,
             output: folder.join(top.text_or("output", "runs")?),
@@ -227,8 +229,8 @@ impl RunFile {
             },
             check: checking(&mut top)?,
             // What never trains needs no dropout, and what it makes of an example can be kept.
-            still_trunk: !trains_trunk || (top.has(KEEPS_TRUNK) && top.truth(KEEPS_TRUNK, true)?),
-            keeps_trunk: top.truth(KEEPS_TRUNK, model.kind != ModelKind::Decoder)?,
+            still_trunk: !trains_trunk || (says_keeps && keeps_trunk),
+            keeps_trunk,
             continues: match top.maybe_section("continue")? {
                 Some(section) => Some(Continue::read(section, folder)?),
                 None => None,
