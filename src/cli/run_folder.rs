@@ -3,6 +3,8 @@
 use super::asked::{Asked, refuse};
 use super::confusion;
 use super::log::{self, Log};
+use super::log_lines::{PhaseLine, StepLine};
+use super::model_folder::{self, MODEL};
 use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
 use super::says::Says;
@@ -10,11 +12,8 @@ use super::scores::{Look, SCORES};
 use super::tensorboard::EventFile;
 use anyhow::{Context, bail};
 use gradus::nn::Model;
-use gradus::nn::models::FolderWords;
-use gradus::optim::Stats;
 use gradus::params::shown_path;
-use gradus::run::{Material, RunFile, TOKENIZER};
-use gradus::schedule::{Reason, WsdAt};
+use gradus::run::{Material, RunFile};
 use gradus::train::{
     Began, Checkpoints, Error, Evaluation, Event, LostBest, MadeOn, OtherEpochs, Progress, Resumed, Trainer, files,
 };
@@ -32,26 +31,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) const METRICS: &str = "metrics.jsonl";
 pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
-const MODEL: &str = "model.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
-const OTHERS: [&str; 10] = [
-    confusion::FILE,
-    "report.html",
-    "schedule.yaml",
-    INPUTS,
-    TOKENIZER,
-    "config.json",
-    "modules.json",
-    "1_Pooling/config.json",
-    "sentence_bert_config.json",
-    "head.safetensors",
-];
-
-/// What belongs to a tokenizer in Hugging Face's folders, beside its own file.
-const OF_TOKENIZER: [&str; 5] =
-    ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"];
+const OTHERS: [&str; 4] = [confusion::FILE, "report.html", "schedule.yaml", INPUTS];
 
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";
@@ -248,9 +231,9 @@ impl RunFolder {
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
         let path = self.folder.path();
         // A disk that was full for a moment is no reason to end without it.
-        let written = self.write_model(trainer).or_else(|_| {
+        let written = model_folder::write_tensors(path, &self.model, trainer).or_else(|_| {
             std::thread::sleep(RETRY);
-            self.write_model(trainer)
+            model_folder::write_tensors(path, &self.model, trainer)
         });
         // That it could not be written has been told.
         let _ = trainer.write_unwritten_best(&mut |_| ());
@@ -271,16 +254,6 @@ struct EvaluationLine<'a> {
     evaluation: &'a Evaluation,
     #[serde(flatten)]
     also: BTreeMap<String, f64>,
-}
-
-impl RunFolder {
-    /// Writes the model as other programs read it; the file that says that it is there is the last.
-    fn write_model(&self, trainer: &mut Trainer) -> Result<(), Error> {
-        let path = self.folder.path();
-        let tested = trainer.read_tested(&path.join(MODEL))?;
-        let files = self.model.folder_tensors(&tested)?;
-        files.iter().rev().try_for_each(|(name, bytes)| files::replace(&path.join(name), bytes))
-    }
 }
 
 /// What is worth knowing of how a run goes on, beside what it went on from.
@@ -306,67 +279,6 @@ fn remarks(resumed: &Resumed) -> Vec<String> {
     left_out.chain(no_best).chain(lost).chain(epochs).collect()
 }
 
-/// What `steps.jsonl` says of a step.
-#[derive(serde::Serialize)]
-struct StepLine<'a> {
-    step: u64,
-    phase: usize,
-    loss: f32,
-    lrs: &'a [f64],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grad_norm: Option<f32>,
-    skipped_steps: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_seconds: Option<f64>,
-}
-
-impl StepLine<'_> {
-    fn of(progress: &Progress) -> StepLine<'_> {
-        let Progress { step, phase, lrs, loss, stats, .. } = progress;
-        let Stats { grad_norm, skipped_steps, device_seconds, .. } = *stats;
-        StepLine { step: *step, phase: *phase, loss: *loss, lrs, grad_norm, skipped_steps, device_seconds }
-    }
-}
-
-/// What `metrics.jsonl` says of a phase.
-#[derive(serde::Serialize)]
-struct PhaseLine<'a> {
-    /// The phase, which finetuning-scheduler calls `curr_depth`.
-    began: usize,
-    /// Phases that are still to come.
-    depth_remaining: usize,
-    /// Steps done, which are its `ft_global_steps`.
-    steps: u64,
-    reason: Option<&'static str>,
-    restored: Option<u64>,
-    thawed: &'a [String],
-    /// Where the run stands in the decays of its law.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wsd: Option<WsdAt>,
-    /// Each group's name, elements and rate.
-    groups: &'a [(String, usize, f64)],
-}
-
-impl PhaseLine<'_> {
-    fn of(began: &Began) -> PhaseLine<'_> {
-        let reason = began.reason.map(|reason| match reason {
-            Reason::EarlyStopping => "early_stopping",
-            Reason::MaxTransitionEpoch => "max_transition_epoch",
-        });
-        let Began { phase, steps, restored, thawed, depth_remaining, wsd, groups, .. } = began;
-        PhaseLine {
-            began: *phase,
-            depth_remaining: *depth_remaining,
-            steps: *steps,
-            reason,
-            restored: *restored,
-            thawed,
-            wsd: *wsd,
-            groups,
-        }
-    }
-}
-
 /// Whether a folder holds a run. A run's file alone is its user's own, unless the folder has been held for a run.
 pub(super) fn holds_a_run(path: &Path) -> bool {
     let is_there = |name: &&str| path.join(name).exists();
@@ -387,27 +299,7 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
 /// first.
 pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Material)) -> anyhow::Result<()> {
     files::replace(&path.join(RUN), text.as_bytes())?;
-    let mut pad = None;
-    if let Some(tokenizer) = &material.tokenizer {
-        pad = tokenizer.pad_token();
-        files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
-    }
-    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, pad)) {
-        let file = path.join(name);
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;
-        }
-        files::replace(&file, &bytes)?;
-    }
-    if let Some(from) = &run.model.pretrained {
-        for name in OF_TOKENIZER {
-            let file = from.folder.join(name);
-            if file.is_file() && from.folder != path {
-                let bytes = files::read(&file).with_context(|| format!("reading {}", shown_path(&file)))?;
-                files::replace(&path.join(name), &bytes)?;
-            }
-        }
-    }
+    model_folder::write_description(path, run, material)?;
     Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
 
@@ -438,7 +330,7 @@ pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
     }
     let entries = fs::read_dir(path).with_context(|| format!("reading the folder {}", shown_path(path)))?;
     let events = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_event_file(path));
-    let files = [METRICS, STEPS, MODEL, BEST].into_iter().chain(OTHERS).chain(OF_TOKENIZER);
+    let files = [METRICS, STEPS, BEST].into_iter().chain(OTHERS).chain(model_folder::FILES);
     let files = files.flat_map(|name| [path.join(name), path.join(format!("{name}.new"))]);
     for file in files.chain(events) {
         match fs::remove_file(&file) {

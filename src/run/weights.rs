@@ -1,6 +1,6 @@
 //! The values that a model begins with: what `model.from` names.
 
-use super::file_kind::{TELLING_BYTES, other_than_safetensors};
+use super::file_kind::{TELLING_BYTES, other_than_safetensors, shard};
 use super::inputs::INPUTS;
 use super::shards::shards;
 use super::{Error, Inputs, shapes};
@@ -10,7 +10,7 @@ use crate::params::{Param, Shown, floats, nearest, shown_path};
 use crate::train::files;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, SafeTensors};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,25 @@ pub(super) struct Kept<'a> {
     pub(super) outputs: bool,
     /// Tables with a row for each token, and how many of the model's tokens the file knows, from the first on; `None`: all.
     pub(super) tables: (&'a [&'static str], Option<usize>),
+}
+
+impl Kept<'_> {
+    /// The shape in which a parameter's tensor is kept; `None` where it begins anew whatever is there.
+    fn wanted(&self, param: &Param, is_last: bool, is_table: bool) -> Option<Param> {
+        match (is_table, self.tables.1, &param.shape[..]) {
+            (true, Some(0), _) => None,
+            (true, Some(tokens), [_, width]) => Some(Param::new(param.name.as_str(), [tokens, *width])),
+            (false, ..) if is_last && !self.outputs => None,
+            _ => Some(param.clone()),
+        }
+    }
+}
+
+/// Where each parameter of a model lies: the number of its file and its tensor; `None` where it begins anew.
+struct Fit {
+    places: Vec<Option<(usize, Place)>>,
+    /// Tensors that no parameter takes.
+    unused: Vec<String>,
 }
 
 /// What a model begins with.
@@ -78,51 +97,49 @@ impl Weights {
     }
 
     /// Finds the model's parameters in the files, by their headers alone, and says what is wrong with them.
-    fn places(&self, model: &Model, kept: &Kept<'_>) -> Result<(Vec<Option<(usize, Place)>>, Vec<String>), Error> {
-        let mut tensors: Vec<(usize, Param)> = Vec::new();
+    fn fit(&self, model: &Model, kept: &Kept<'_>) -> Result<Fit, Error> {
+        let mut files = HashMap::new();
+        let mut tensors = Vec::new();
         for (number, file) in self.files.iter().enumerate() {
-            tensors.extend(shapes(file)?.into_iter().map(|tensor| (number, tensor)));
+            for tensor in shapes(file)? {
+                files.insert(tensor.name.clone(), number);
+                tensors.push(tensor);
+            }
         }
         let params = model.params();
-        let all: Vec<Param> = tensors.iter().map(|(_, tensor)| tensor.clone()).collect();
-        let Places { tensors: found, unused, twice } = model.places(&all);
+        let Places { tensors: found, unused, twice } = model.places(&tensors);
         let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
         let (mut missing, mut places) = (Vec::new(), Vec::new());
         let (last, on_top) = (model.last_layer(), model.on_top());
         for (param, place) in params.iter().zip(found) {
-            let starts = |start: &String| param.name.starts_with(start.as_str());
-            let is_last = last.iter().any(starts);
-            let table = kept.tables.0.contains(&param.name.as_str());
-            let place = place.filter(|_| !(is_last && !table && !kept.outputs) && !(table && kept.tables.1 == Some(0)));
-            let expected = match (table, kept.tables.1, &param.shape[..]) {
-                (true, Some(tokens), [_, width]) => Param::new(param.name.as_str(), [tokens, *width]),
-                _ => param.clone(),
-            };
-            let may_be_new = is_last || on_top.iter().any(starts) || (table && kept.tables.1 == Some(0));
-            let place = match place.map(|place| (misfit(&expected, &place), place)) {
-                Some((None, place)) => Some(place),
-                Some((Some(_), _)) if may_be_new && !table => None,
-                Some((Some(misfit), _)) => {
-                    wrong.push(misfit);
-                    None
-                }
-                None if may_be_new => None,
-                None => {
+            let is_in = |starts: &[String]| starts.iter().any(|start| param.name.starts_with(start.as_str()));
+            let (is_last, is_table) = (is_in(&last), kept.tables.0.contains(&param.name.as_str()));
+            let may_be_new = is_last || is_in(&on_top);
+            let place = match (kept.wanted(param, is_last, is_table), place) {
+                (None, _) => None,
+                (Some(_), None) if may_be_new => None,
+                (Some(_), None) => {
                     missing.push(param.name.as_str());
                     None
                 }
+                (Some(wanted), Some(place)) => match misfit(&wanted, &place) {
+                    None => Some(place),
+                    Some(_) if may_be_new && !is_table => None,
+                    Some(misfit) => {
+                        wrong.push(misfit);
+                        None
+                    }
+                },
             };
-            let number =
-                |name: &str| tensors.iter().find(|(_, tensor)| tensor.name == name).map_or(0, |(number, _)| *number);
-            places.push(place.map(|place| (number(&place.name), place)));
+            places.push(place.map(|place| (files.get(&place.name).copied().unwrap_or_default(), place)));
         }
-        let is_shard = super::file_kind::shard(&self.path).is_some();
+        let is_shard = shard(&self.path).is_some();
         if !missing.is_empty() && (is_shard || 2 * missing.len() > params.len()) {
-            return Err(self.bad(self.other_model(&params, &all)));
+            return Err(self.bad(self.other_model(&params, &tensors)));
         }
         wrong.extend(by_module(&missing).into_iter().map(|module| format!("{module} missing")));
         if wrong.is_empty() {
-            return Ok((places, unused));
+            return Ok(Fit { places, unused });
         }
         let more = if wrong.len() > SHOWN { format!("; and {} more", wrong.len() - SHOWN) } else { String::new() };
         wrong.truncate(SHOWN);
@@ -131,7 +148,7 @@ impl Weights {
 
     /// The values of `initial`, and in their place those of the files that are kept.
     pub(super) fn values(&self, model: &Model, mut initial: Values, kept: &Kept<'_>) -> Result<Begun, Error> {
-        let (places, unused) = self.places(model, kept)?;
+        let Fit { places, unused } = self.fit(model, kept)?;
         let mut new = Vec::new();
         for (number, path) in self.files.iter().enumerate() {
             let bytes = bytes(path)?;
@@ -157,7 +174,7 @@ impl Weights {
 
     /// What is known of a model without its values: what would stay new, and what no parameter takes.
     pub(super) fn fits(&self, model: &Model, kept: &Kept<'_>) -> Result<Begun, Error> {
-        let (places, unused) = self.places(model, kept)?;
+        let Fit { places, unused } = self.fit(model, kept)?;
         let params = model.params();
         let new = places.iter().zip(params).filter(|(place, _)| place.is_none()).map(|(_, param)| param.name);
         Ok(Begun { values: Vec::new(), new: new.collect(), unused })
@@ -169,7 +186,7 @@ impl Weights {
 
     /// Words for a file most of whose tensors this model does not have.
     fn other_model(&self, params: &[Param], tensors: &[Param]) -> String {
-        if let Some((number, of)) = super::file_kind::shard(&self.path) {
+        if let Some((number, of)) = shard(&self.path) {
             return format!("it is shard {number} of {of} of a model: name its folder, or its index");
         }
         let named = |params: &[Param]| {

@@ -39,9 +39,10 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 10] = [
 ];
 
 /// Other files that name a family of models, and why.
-const NAME_A_FAMILY: [(&str, &[&str], &str); 8] = [
+const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
     ("nn/models/folder", &["Bert", "Gpt2", "Mlp"], "what each is called in other programs' folders"),
     ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
+    ("nn/models/style", &["Bert"], "one of the encoders in its shape has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
     ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),

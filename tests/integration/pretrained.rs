@@ -176,7 +176,7 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
         let said = told(&config.replacen(there, here, 1));
         assert!(said.starts_with(words), "{said}");
     }
-    let other = told(&config.replace("\"vocab_size\": ", "\"vocab_size\": 9"));
+    let other = told(&config.replace("\"vocab_size\": 160", "\"vocab_size\": 161"));
     assert!(
         other.contains("word_embeddings.weight is of shape") && other.contains("the file's vocabulary is"),
         "{other}"

@@ -27,7 +27,7 @@ impl Bed {
     }
 
     pub fn run_with(&self, text: &str, settings: &[(String, String)]) -> Result<RunFile, String> {
-        RunFile::parse("run.yaml", text, (&self.folder, "run"), settings).map_err(|error| error.to_string())
+        RunFile::parse("run.yaml", text, (&self.folder, "run"), settings).map_err(|error| self.words(&error))
     }
 
     /// Words with files by their names alone.

@@ -243,7 +243,8 @@ impl Config<'_> {
 
     /// Whether it says something else than this, where it says anything.
     fn differs(&self, key: &str, value: &str) -> bool {
-        self.0.get(key).is_some_and(|there| !there.is_null() && there.to_string() != value)
+        let fixed: Option<Value> = serde_json::from_str(value).ok();
+        self.there(key).is_some_and(|there| Some(there) != fixed.as_ref())
     }
 
     fn there(&self, key: &str) -> Option<&Value> {

@@ -248,7 +248,8 @@ impl Reader<'_> {
         } else if !new.is_empty() {
             self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
         }
-        if !unused.is_empty() {
+        // A run's own folder has what a class of another program expects in it, and nobody reads here.
+        if !unused.is_empty() && weights.inputs.is_none() {
             self.warnings.push(format!("{file}: not used of it: {}", modules(&unused)));
         }
         let frozen: Vec<&String> =

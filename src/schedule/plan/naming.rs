@@ -6,6 +6,18 @@ use crate::schedule::file::phase_spec::PhaseSpec;
 /// What stands before every name: a module that holds the model, and wrappers.
 const WRAPPERS: [&str; 5] = ["", "model.", "module.", "_orig_mod.", "model._orig_mod."];
 
+/// The first of these names that a pattern finds, in whatever stands before it.
+pub(super) fn first(pattern: &Pattern, names: &[&str]) -> Result<Option<usize>, String> {
+    for wrapper in WRAPPERS {
+        let wrapped: Vec<String> = names.iter().map(|name| format!("{wrapper}{name}")).collect();
+        let wrapped: Vec<&str> = wrapped.iter().map(String::as_str).collect();
+        if let Some(place) = pattern.select(&wrapped)?.first() {
+            return Ok(Some(*place));
+        }
+    }
+    Ok(None)
+}
+
 /// The names in the form in which the most patterns of the phases find something, and the model's own where several do: one
 /// form for a whole schedule, so that a pattern such as `(?!model.bert)` means what it says.
 pub(super) fn written(phases: &[PhaseSpec], names: &[&str], in_class: &[String]) -> Vec<String> {

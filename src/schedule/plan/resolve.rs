@@ -162,7 +162,7 @@ fn select(
             warnings.push(format!("{}.{key} = {text}: {doubt}", phase.place.at()));
         }
         if chosen.is_empty() {
-            let Some(alias) = pattern.select(&aliases).map_err(bad)?.first().copied() else {
+            let Some(alias) = naming::first(&pattern, &aliases).map_err(bad)? else {
                 let mut allowed = "the name of a parameter, or a pattern that matches the start of one".to_owned();
                 allowed.extend(doubt.map(|doubt| format!("; {doubt}")));
                 return Err(phase.place.bad_near(&key, text, allowed, nearest_start(text, names)));

@@ -1,0 +1,65 @@
+//! What makes a run's folder one of Hugging Face's: what its model is, its tokenizer, and at the end its tensors.
+
+use anyhow::Context;
+use gradus::nn::Model;
+use gradus::nn::models::FolderWords;
+use gradus::params::shown_path;
+use gradus::run::{Material, RunFile, TOKENIZER};
+use gradus::train::{Error, Trainer, files};
+use std::fs;
+use std::path::Path;
+
+/// The parameters that a run ends with.
+pub(super) const MODEL: &str = "model.safetensors";
+
+/// Every file that may be written here.
+pub(super) const FILES: [&str; 12] = [
+    MODEL,
+    "head.safetensors",
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    TOKENIZER,
+    OF_TOKENIZER[0],
+    OF_TOKENIZER[1],
+    OF_TOKENIZER[2],
+    OF_TOKENIZER[3],
+    OF_TOKENIZER[4],
+];
+
+/// What belongs to a tokenizer, beside its own file.
+const OF_TOKENIZER: [&str; 5] =
+    ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"];
+
+/// Writes what the model is, and what makes its tokens.
+pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material) -> anyhow::Result<()> {
+    let mut pad = None;
+    if let Some(tokenizer) = &material.tokenizer {
+        pad = tokenizer.pad_token();
+        files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
+    }
+    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, pad)) {
+        let file = path.join(name);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;
+        }
+        files::replace(&file, &bytes)?;
+    }
+    let Some(from) = run.model.pretrained.as_ref().filter(|from| from.folder != path) else { return Ok(()) };
+    for name in OF_TOKENIZER {
+        let file = from.folder.join(name);
+        if file.is_file() {
+            let bytes = files::read(&file).with_context(|| format!("reading {}", shown_path(&file)))?;
+            files::replace(&path.join(name), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the parameters that were tested, as other programs read them; the file that says that they are there is the last.
+pub(super) fn write_tensors(path: &Path, model: &Model, trainer: &mut Trainer) -> Result<(), Error> {
+    let tested = trainer.read_tested(&path.join(MODEL))?;
+    let tensors = model.folder_tensors(&tested)?;
+    tensors.iter().rev().try_for_each(|(name, bytes)| files::replace(&path.join(name), bytes))
+}
