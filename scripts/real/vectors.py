@@ -20,7 +20,7 @@ def main(model, test, work, command):
         csv.writer(file).writerows([["text"], *[[text] for text in texts]])
     subprocess.run([*command.split(), "predict", model, str(few), "--vectors", "--out", str(out)], check=True)
     with open(out, newline="", encoding="utf-8") as file:
-        ours = np.array([[float(number) for number in row[1:]] for row in list(csv.reader(file))[1:]])
+        ours = np.array([[float(number) for number in row] for row in list(csv.reader(file))[1:]])
     tokenizer, encoder = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
     words = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
     with torch.no_grad():
