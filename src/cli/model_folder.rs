@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use gradus::nn::Model;
-use gradus::nn::models::FolderWords;
+use gradus::nn::models::{FolderWords, Marks};
 use gradus::params::shown_path;
 use gradus::run::{Material, RunFile, TOKENIZER};
 use gradus::train::{Error, Trainer, files};
@@ -34,12 +34,13 @@ const OF_TOKENIZER: [&str; 5] =
 
 /// Writes what the model is, and what makes its tokens.
 pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material) -> anyhow::Result<()> {
-    let mut pad = None;
+    let mut marks = run.model.pretrained.as_ref().map_or_else(Marks::default, |from| from.model.marks);
     if let Some(tokenizer) = &material.tokenizer {
-        pad = tokenizer.pad_token();
+        // A model without padding of its own has its end stand for it.
+        marks.pad = tokenizer.pad_token().or(marks.pad).or(marks.end);
         files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
     }
-    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, pad)) {
+    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, marks)) {
         let file = path.join(name);
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;

@@ -255,6 +255,11 @@ fn a_run_leaves_a_folder_that_a_run_and_other_programs_begin_from() {
         let config: serde_json::Value = serde_json::from_slice(&desk.read("runs/run/config.json")).expect("JSON");
         assert_eq!(config["architectures"][0], class);
         assert_eq!(config["id2label"], serde_json::json!({"0": "bad", "1": "good"}));
+        let there: serde_json::Value =
+            serde_json::from_slice(&desk.read(&format!("{family}/config.json"))).expect("JSON");
+        for mark in ["pad_token_id", "bos_token_id", "eos_token_id"] {
+            assert_eq!(config[mark], there[mark], "{family}: {mark}");
+        }
         assert!(desk.read("runs/run/tokenizer.json") == desk.read(&format!("{family}/tokenizer.json")));
         // Root files have the class's own names; checkpoints ours. Both are the same model.
         let checkpoint =

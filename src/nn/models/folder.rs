@@ -5,7 +5,7 @@
 //! lies beside it: transformers would put a random head on such a trunk in silence.
 
 use super::files::written;
-use super::{Bert, Gpt2, Head, Model, Network, Pooling, PretrainedKind, Style, TransformerSizes};
+use super::{Bert, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, Style, TransformerSizes};
 use crate::nn::{Activation, Error, Objective};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
@@ -19,14 +19,14 @@ pub type FolderFile = (&'static str, Vec<u8>);
 pub struct FolderWords {
     /// Names of the outputs, in order.
     pub labels: Vec<String>,
-    /// The token of padding.
-    pub pad_token: Option<u32>,
+    /// Tokens that stand for no word.
+    pub marks: Marks,
 }
 
 impl FolderWords {
-    /// Names of the outputs, and the token of padding.
-    pub fn new(labels: &[String], pad_token: Option<u32>) -> FolderWords {
-        FolderWords { labels: labels.to_vec(), pad_token }
+    /// Names of the outputs, and tokens that stand for no word.
+    pub fn new(labels: &[String], marks: Marks) -> FolderWords {
+        FolderWords { labels: labels.to_vec(), marks }
     }
 }
 
@@ -145,9 +145,9 @@ impl Bert {
         let pad = match self.style {
             // Its positions are counted from behind the padding's.
             Style::Roberta => self.first_position.checked_sub(1).map(|pad| pad as u32),
-            _ => words.pad_token,
+            _ => words.marks.pad,
         };
-        let words = FolderWords { pad_token: pad, ..words.clone() };
+        let words = FolderWords { marks: Marks { pad, ..words.marks }, ..words.clone() };
         let own = json!({"types": self.types, "pooling": self.pooling.word(), "head": self.head.hidden, "features": self.head.features});
         config(kind, classes[usize::from(!self.has_own_head())], sizes, Some((&self.head, own)), &words)
     }
@@ -187,9 +187,10 @@ fn config(
     config.insert("model_type".to_owned(), json!(kind.word()));
     config.extend(sizes.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
     config.insert("dtype".to_owned(), json!("float32"));
-    if let Some(pad) = words.pad_token {
-        config.insert("pad_token_id".to_owned(), json!(pad));
-    }
+    let Marks { pad, begin, end } = words.marks;
+    config.insert("pad_token_id".to_owned(), json!(pad));
+    config.insert("bos_token_id".to_owned(), json!(begin));
+    config.insert("eos_token_id".to_owned(), json!(end));
     if let Some((head, own)) = head {
         let problem = match head.objective {
             Objective::Classes => "single_label_classification",

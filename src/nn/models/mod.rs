@@ -17,7 +17,7 @@ pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
 pub use head::{Head, Pooling};
 pub use mlp::Mlp;
-pub use pretrained::{Pretrained, PretrainedKind};
+pub use pretrained::{Marks, Pretrained, PretrainedKind};
 pub use sizes::TransformerSizes;
 pub use style::Style;
 

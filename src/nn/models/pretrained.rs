@@ -25,8 +25,20 @@ pub struct Pretrained {
     pub tied: bool,
     /// Names of the classes, in the order of the outputs; empty where it has none of its own.
     pub labels: Vec<String>,
-    /// The token of padding, where it says one.
-    pub pad_token: Option<u32>,
+    /// Its tokens of padding, of a beginning and of an end, where it says any.
+    pub marks: Marks,
+}
+
+/// Tokens that stand for no word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Marks {
+    /// Padding.
+    pub pad: Option<u32>,
+    /// Before a text.
+    pub begin: Option<u32>,
+    /// Behind a text.
+    pub end: Option<u32>,
 }
 
 /// Families that are read.
@@ -228,8 +240,11 @@ impl Config<'_> {
         head_dropout: f32,
     ) -> Result<Pretrained, Error> {
         let tied = self.0.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(true);
-        let pad_token = self.0.get("pad_token_id").and_then(Value::as_u64).and_then(|token| u32::try_from(token).ok());
-        Ok(Pretrained { kind, sizes, types, first_position, head_dropout, tied, labels: self.labels(), pad_token })
+        // Some have a list of ends.
+        let first = |key: &str| self.there(key).and_then(|value| value.as_u64().or_else(|| value[0].as_u64()));
+        let token = |key: &str| first(key).and_then(|token| u32::try_from(token).ok());
+        let marks = Marks { pad: token("pad_token_id"), begin: token("bos_token_id"), end: token("eos_token_id") };
+        Ok(Pretrained { kind, sizes, types, first_position, head_dropout, tied, labels: self.labels(), marks })
     }
 
     /// `id2label`, where its names are more than `LABEL_0`, `LABEL_1`, which stand there where nobody gave any.
