@@ -12,6 +12,7 @@ mod style;
 
 pub use bert::Bert;
 pub use files::{Place, Places};
+#[cfg(feature = "data")]
 pub(crate) use files::{misfit, transposed};
 pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
