@@ -1,7 +1,7 @@
 //! The loss of any number of labels for each example.
 
-use super::loss::{LossValues, shape};
-use super::{Draft, Operate, Uses, switch};
+use super::loss::{LossValues, against_targets, row_losses, shape};
+use super::{Operate, Uses};
 use crate::engine::kernels::BINARY_CROSS_ENTROPY;
 use crate::engine::layout::Loss;
 use crate::engine::{Dispatch, Engine, Range};
@@ -46,15 +46,8 @@ impl Operate for BinaryCrossEntropy {
 /// One label, a few, and more than a row of lanes.
 pub(super) fn samples() -> Vec<Sample> {
     let losses = |rows: usize, outputs: usize| {
-        let network = |graph: &mut Graph| {
-            let x = graph.rows("rows", 1, 3);
-            let logits = graph.linear("last", x, outputs);
-            let (targets, labels) = (graph.rows("targets", 1, outputs), graph.words("counted", 1));
-            graph.binary_cross_entropy(logits, targets, labels);
-            logits
-        };
         let name = format!("binary losses, {rows} rows of {outputs} labels");
-        Sample::of(name, [rows, 1], network).words("counted", 4)
+        against_targets(name, [rows, outputs], Graph::binary_cross_entropy)
     };
     vec![losses(5, 1), losses(130, 6), losses(7, 150)]
 }
@@ -70,9 +63,5 @@ pub fn binary_cross_entropy(
     memory: [Range; 6],
     trains: bool,
 ) -> Result<Dispatch, Error> {
-    let memory = memory.into_iter().map(Into::into).collect();
-    let streams = if trains { 3 } else { 2 };
-    let mut operation = Draft::of_rows(engine, BINARY_CROSS_ENTROPY.plain(), memory, shape.rows, shape.quads, streams);
-    operation.constants.push(switch("GRADIENT", trains));
-    operation.dispatch(engine, 6, shape)
+    row_losses(engine, BINARY_CROSS_ENTROPY.plain(), shape, memory, trains)
 }

@@ -3,7 +3,7 @@
 use super::{Draft, Operate, Uses, quads, switch};
 use crate::engine::kernels::{SOFTMAX_CROSS_ENTROPY, TALLY};
 use crate::engine::layout::{Loss, Verdict};
-use crate::engine::{Dispatch, Engine, Range, counted};
+use crate::engine::{Dispatch, Engine, Kernel, Range, counted};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
@@ -153,11 +153,39 @@ pub fn softmax_cross_entropy(
     memory: [Range; 5],
     trains: bool,
 ) -> Result<Dispatch, Error> {
+    row_losses(engine, SOFTMAX_CROSS_ENTROPY.plain(), shape, memory, trains)
+}
+
+/// A loss of each row. Of its memory labels, gradient, verdicts and position are no rows of outputs that are read; the
+/// gradient is written where it trains.
+pub(super) fn row_losses<const N: usize>(
+    engine: &Engine,
+    kernel: &'static Kernel,
+    shape: &Loss,
+    memory: [Range; N],
+    trains: bool,
+) -> Result<Dispatch, Error> {
     let memory = memory.into_iter().map(Into::into).collect();
-    let streams = if trains { 2 } else { 1 };
-    let mut operation = Draft::of_rows(engine, SOFTMAX_CROSS_ENTROPY.plain(), memory, shape.rows, shape.quads, streams);
+    let streams = N as u64 - 4 + u64::from(trains);
+    let mut operation = Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams);
     operation.constants.push(switch("GRADIENT", trains));
-    operation.dispatch(engine, 5, shape)
+    operation.dispatch(engine, N, shape)
+}
+
+/// A layer of so many outputs for each of so many rows, with a loss of its logits, targets and labels.
+pub(super) fn against_targets(
+    name: String,
+    [rows, outputs]: [usize; 2],
+    loss: impl FnOnce(&mut Graph, Value, Value, Value),
+) -> Sample {
+    let network = |graph: &mut Graph| {
+        let x = graph.rows("rows", 1, 3);
+        let logits = graph.linear("last", x, outputs);
+        let (targets, labels) = (graph.rows("targets", 1, outputs), graph.words("counted", 1));
+        loss(graph, logits, targets, labels);
+        logits
+    };
+    Sample::of(name, [rows, 1], network).words("counted", 4)
 }
 
 /// Adds a batch's verdicts to the counts of its epoch. Memory: verdicts, metrics, position.

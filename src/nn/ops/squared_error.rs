@@ -1,7 +1,7 @@
 //! The loss of numbers.
 
-use super::loss::{LossValues, shape};
-use super::{Draft, Operate, Uses, switch};
+use super::loss::{LossValues, against_targets, row_losses, shape};
+use super::{Operate, Uses};
 use crate::engine::kernels::SQUARED_ERROR;
 use crate::engine::layout::Loss;
 use crate::engine::{Dispatch, Engine, Range};
@@ -46,15 +46,8 @@ impl Operate for SquaredError {
 /// One number, a few, and more than a row of lanes.
 pub(super) fn samples() -> Vec<Sample> {
     let losses = |rows: usize, outputs: usize| {
-        let network = |graph: &mut Graph| {
-            let x = graph.rows("rows", 1, 3);
-            let logits = graph.linear("last", x, outputs);
-            let (targets, labels) = (graph.rows("targets", 1, outputs), graph.words("counted", 1));
-            graph.squared_error(logits, targets, labels);
-            logits
-        };
         let name = format!("squared errors, {rows} rows of {outputs} numbers");
-        Sample::of(name, [rows, 1], network).words("counted", 4)
+        against_targets(name, [rows, outputs], Graph::squared_error)
     };
     vec![losses(5, 1), losses(130, 6), losses(7, 150)]
 }
@@ -65,9 +58,5 @@ pub(super) fn samples() -> Vec<Sample> {
 /// # Errors
 /// Out of device memory.
 pub fn squared_error(engine: &Engine, shape: &Loss, memory: [Range; 6], trains: bool) -> Result<Dispatch, Error> {
-    let memory = memory.into_iter().map(Into::into).collect();
-    let streams = if trains { 3 } else { 2 };
-    let mut operation = Draft::of_rows(engine, SQUARED_ERROR.plain(), memory, shape.rows, shape.quads, streams);
-    operation.constants.push(switch("GRADIENT", trains));
-    operation.dispatch(engine, 6, shape)
+    row_losses(engine, SQUARED_ERROR.plain(), shape, memory, trains)
 }
