@@ -1,41 +1,11 @@
-//! **gradus** fine-tunes neural networks from Rust. Hand-written WGSL compute shaders do the work, through [wgpu]; a host
-//! engine decides, ahead of time, what every step will do. It is written for any GPU, and has been run on Vulkan in software
-//! (llvmpipe and SwiftShader) and on processors; [`check`] tells whether the shaders are right on an adapter.
+//! gradus fine-tunes neural networks from Rust, through [wgpu], by compute shaders in WGSL. A program that has parameters and
+//! gradients in `wgpu` buffers uses its fused optimizer alone. A program without a model of its own uses [`run`] and [`train`].
 //!
-//! # The data's way
+//! It has run on software Vulkan (llvmpipe, SwiftShader) and on processors, and on no real GPU yet; [`check`] tells whether the
+//! shaders are right on your adapter. The pages of the documentation are in [`_documentation`]: begin with
+//! [the library](_documentation::library), or with [the guide](_documentation::guide) for the command line.
 //!
-//! ```text
-//! schedule.yaml ──> Spec ──> laws ──> rows [steps x groups] ──one upload──> table on the device
-//!
-//! batch ──> forward ──> loss ──> backward ──> gradient arena ──> norm ──> control ──> update ──> parameter arena
-//!                                                                          └─ clip, guard: decided on the device
-//!
-//! loss, norm, skips ──ring of staging buffers, never waited for──> the host
-//! ```
-//!
-//! * [`params`]: names, shapes, groups, and the [`Row`](params::Row) of hyper-parameters.
-//! * [`schedule`]: what a file says, laws, rows.
-//! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
-//! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of those that cost most.
-//! * [`optim`]: the fused optimizer.
-//! * [`nn`]: the MLP and the transformer, forward and backward.
-//! * [`data`], [`train`]: data sets and the loop.
-//! * [`run`]: what a run file says, and the model and data that it names.
-//! * [`measure`]: what an adapter does; [`check`]: whether its kernels are right.
-//!
-//! # Features
-//!
-//! | feature | brings |
-//! |---|---|
-//! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
-//! | `nn` | [`nn`], [`check`], [`measure`]; no crate more |
-//! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
-//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no crate more |
-//! | `demo` | the data sets that are part of the program, 1.2 MB; with `data` |
-//! | `cli` (default) | the command line `gradus`, and all of the above |
-//! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
-//!
-//! # A step over your own buffers
+//! # The first five minutes
 //!
 //! ```no_run
 //! use gradus::engine::{AdapterChoice, Engine};
@@ -61,6 +31,40 @@
 //!
 //! Buffers that already exist are updated where they are: see [`Optimizer::over`](optim::Optimizer::over) and
 //! `examples/own_buffers.rs`.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
+//! | `nn` | [`nn`], [`check`], [`measure`]; no crate more |
+//! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
+//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no crate more |
+//! | `demo` | the data sets that are part of the program, 1.2 MB; with `data` |
+//! | `tokenizers` | reads the `tokenizer.json` of Hugging Face's folders; with `data` |
+//! | `cli` (default) | the command line `gradus`, and all of the above |
+//! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
+//!
+//! # The data's way
+//!
+//! ```text
+//! schedule.yaml ──> Spec ──> laws ──> rows [steps x groups] ──one upload──> table on the device
+//!
+//! batch ──> forward ──> loss ──> backward ──> gradient arena ──> norm ──> control ──> update ──> parameter arena
+//!                                                                          └─ clip, guard: decided on the device
+//!
+//! loss, norm, skips ──ring of staging buffers, never waited for──> the host
+//! ```
+//!
+//! * [`params`]: names, shapes, groups, and the [`Row`](params::Row) of hyper-parameters.
+//! * [`schedule`]: what a file says, laws, rows.
+//! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
+//! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of those that cost most.
+//! * [`optim`]: the fused optimizer.
+//! * [`nn`]: the MLP and the transformer, forward and backward.
+//! * [`data`], [`train`]: data sets and the loop.
+//! * [`run`]: what a run file says, and the model and data that it names.
+//! * [`measure`]: what an adapter does; [`check`]: whether its kernels are right.
 
 // The library neither prints nor panics on input.
 #![cfg_attr(
@@ -96,17 +100,9 @@ pub mod twin;
 pub use error::Error;
 pub use wgpu;
 
-/// The README's example is compiled with the documentation's.
+pub mod _documentation;
+
+/// The README's snippets are compiled with the documentation's.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// And that of the page about phases.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/phases.md")]
-struct Phases;
-
-/// And that of the page about programs that use the crate.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/library.md")]
-struct Library;

@@ -2,6 +2,7 @@
 
 use super::asked::{Asked, refuse};
 use super::batch::Batch;
+use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::run_folder::RunFolder;
 use super::run_lock::LockedFolder;
@@ -133,12 +134,11 @@ pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     summarize(engine, parameters, trainer.cursor().step() - first_step, seconds, engine.counters() - before);
     if let Some(folder) = &mut folder {
-        for file in folder.finish(&mut trainer)? {
-            say!("written        {}", shown_path(&file));
-        }
+        folder.finish(&mut trainer)?;
+        options.out.iter().for_each(|out| say!("model          {}", shown_path(&out.join(MODEL))));
     }
     let Some(last) = last else {
-        say!("the run was over: nothing was left to train");
+        say!("the run had ended: nothing is left to train");
         return Ok(());
     };
     if let Some(best) = best_text(&trainer) {

@@ -11,6 +11,7 @@ mod bench;
 mod chart;
 mod check;
 mod checking;
+mod compare;
 mod confusion;
 mod demo;
 mod demo_transformer;
@@ -21,6 +22,7 @@ mod log;
 mod log_lines;
 mod lr_find;
 mod model_folder;
+mod names;
 mod phase_table;
 mod picture;
 mod pipelines;
@@ -88,6 +90,8 @@ enum Command {
     Predict(predict::Predict),
     /// Test the model of a run on labelled rows.
     Evaluate(evaluate::Evaluate),
+    /// Compare runs: a table, and their curves on one page.
+    Compare(compare::Compare),
     /// Find a learning rate for a run file: the range test.
     LrFind(lr_find::LrFind),
     /// List the adapters of this machine, with the limits and features that matter.
@@ -143,8 +147,25 @@ fn with_argument_shown(text: String, argument: String) -> String {
     })
 }
 
+/// What `gradus` alone prints.
+const FIRST_COMMANDS: &str = "\
+gradus fine-tunes neural networks.
+
+  gradus train run.yaml      train what a run file says
+  gradus lr-find run.yaml    find a learning rate for it
+  gradus plan run.yaml       see its rates and phases without training
+  gradus predict RUN FILE    use the trained model
+  gradus compare RUN RUN     compare runs in a table and on one page
+
+gradus demo mlp trains a small network in seconds. gradus --help lists every command and option.
+";
+
 /// Reads the command line and does what it says.
 pub fn run() -> anyhow::Result<ExitCode> {
+    if std::env::args_os().count() == 1 {
+        say::out(FIRST_COMMANDS);
+        return Ok(ExitCode::SUCCESS);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // The help, or what is wrong with the command line.
@@ -170,6 +191,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
     let choice = asks.choice();
     match command {
         Command::LrFind(options) => lr_find::run(asks, options),
+        Command::Compare(options) => compare::run(options),
         Command::Predict(options) => predict::run(asks, options),
         Command::Evaluate(options) => evaluate::run(asks, options),
         Command::Train(options) => return train::run(asks, options),

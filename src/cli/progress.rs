@@ -1,10 +1,12 @@
 //! A run as it goes: a live line in a terminal, and a line for each evaluation and each phase.
 
+use super::names;
+use super::rates::rate;
 use super::run_folder::BEST;
 use super::say::{self, caution, say};
 use super::says::Says;
 use super::scores;
-use gradus::params::{Shown, shown_list, shown_path};
+use gradus::params::{Shown, shown_path};
 use gradus::schedule::{Reason, Stop};
 use gradus::train::{Began, Evaluation, Event, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,23 +56,25 @@ pub(super) fn train_with_bar(
     let bar = if look.says == Says::Nothing { ProgressBar::hidden() } else { ProgressBar::new(trainer.plan().steps()) };
     bar.set_style(ProgressStyle::with_template("{bar:20} epoch {prefix}  step {pos}/{len}  {msg}  {eta} left")?);
     let printed = Cell::new(Instant::now());
-    let print = |least: Says, text: String| {
+    let put = |show: fn(&str), least: Says, text: String| {
         if look.says < least {
             return;
         }
         printed.set(Instant::now());
         match bar.is_hidden() {
-            true => say::out(&text),
+            true => show(&text),
             // The bar is on stderr; the text belongs to stdout, wherever that goes.
-            false => bar.suspend(|| say::out(&text)),
+            false => bar.suspend(|| show(&text)),
         }
     };
+    let print = |least: Says, text: String| put(say::out, least, text);
+    let head = |text: String| put(say::headed, Says::Usual, text);
     let at_a_lag = trainer.plan().decides_at_a_lag() && trainer.plan().restores_best();
     if trainer.plan().phases().len() > 1 {
-        print(Says::Usual, phase_lines(&trainer.phase_now()?, at_a_lag));
+        head(phase_lines(&trainer.phase_now()?, at_a_lag, look.says));
     }
     let titles = scores::titles(trainer.scoring().names());
-    print(Says::Usual, format!("epoch        lr   train loss   test loss{titles}\n"));
+    head(format!("epoch       lr   train loss   test loss{titles}\n"));
     let (mut last, reported, mut also) = (None, Cell::new(None), Vec::new());
     let mut tell = |event: &Event| {
         match event {
@@ -81,7 +85,7 @@ pub(super) fn train_with_bar(
                 also.drain(..).for_each(|told: String| print(Says::Usual, format!("       {told}\n")));
                 last = Some(*evaluation);
             }
-            Event::Phase(began) => print(Says::Usual, phase_lines(began, at_a_lag)),
+            Event::Phase(began) => head(phase_lines(began, at_a_lag, look.says)),
             Event::CheckpointAhead | Event::Confusion(_) => {}
             Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
@@ -127,7 +131,7 @@ pub(super) fn train_with_bar(
 
 /// The phase, where there are several, and the learning rate of each group; of many the first and the last.
 fn rates(trainer: &Trainer) -> String {
-    let lrs: Vec<String> = trainer.lrs().iter().map(|lr| format!("{lr:.1e}")).collect();
+    let lrs: Vec<String> = trainer.lrs().iter().map(|lr| rate(*lr)).collect();
     let lrs = if lrs.len() > 4 { format!("{} … {}", lrs[0], lrs[lrs.len() - 1]) } else { lrs.join(" ") };
     if trainer.plan().phases().len() > 1 {
         return format!("phase {}  lr {lrs}", trainer.cursor().depth());
@@ -138,15 +142,16 @@ fn rates(trainer: &Trainer) -> String {
 fn evaluation_line(evaluation: &Evaluation) -> String {
     let Evaluation { epoch, lr, train_loss, val_loss, .. } = evaluation;
     let scores = scores::columns(evaluation);
-    format!("{epoch:>5}  {lr:.2e}   {train_loss:>10.4}  {val_loss:>10.4}{scores}\n")
+    let lr = rate(*lr);
+    format!("{epoch:>5}  {lr:>7}   {train_loss:>10.4}  {val_loss:>10.4}{scores}\n")
 }
 
-/// Which phase began and why, what thawed, and each group's rate.
-fn phase_lines(began: &Began, at_a_lag: bool) -> String {
+/// Which phase began and why, what thawed, and each group's rate. Many names are counted, unless all is to be said.
+fn phase_lines(began: &Began, at_a_lag: bool, says: Says) -> String {
     let why = match began.reason {
         None if began.steps == 0 => "the run begins".to_owned(),
-        None => format!("the run goes on after {} steps", began.steps),
-        Some(Reason::EarlyStopping) => "the phase before got no better".to_owned(),
+        None => format!("the run resumes after {} steps", began.steps),
+        Some(Reason::EarlyStopping) => "the phase before stopped improving".to_owned(),
         Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
     };
     let mut text = format!("phase {}: {why}", began.phase);
@@ -158,9 +163,10 @@ fn phase_lines(began: &Began, at_a_lag: bool) -> String {
     if began.forgot_moments {
         text.push_str("; a new optimizer");
     }
-    text.push_str(&format!("\n  thawed  {}", shown_list(&began.thawed)));
+    let thawed = if says == Says::All { names::all(&began.thawed) } else { names::in_short(&began.thawed) };
+    text.push_str(&format!("\n  thawed  {thawed}"));
     for (name, elements, lr) in &began.groups {
-        text.push_str(&format!("\n  group   {}: {elements} parameters, lr {lr:.2e}", Shown(name)));
+        text.push_str(&format!("\n  group   {}: {elements} parameters, lr {}", Shown(name), rate(*lr)));
     }
     text + "\n"
 }
@@ -175,7 +181,7 @@ pub(super) fn best_text(trainer: &Trainer) -> Option<String> {
 
 fn stop_text(stop: Stop) -> &'static str {
     match stop {
-        Stop::Patience => "the last phase got no better",
+        Stop::Patience => "the last phase stopped improving",
         Stop::NotFinite => "the metric is not finite",
         Stop::Reached => "the metric reached stopping_threshold",
         Stop::Diverged => "the metric passed divergence_threshold",

@@ -111,6 +111,11 @@ pub(super) fn spans(values: &[f64], columns: usize) -> impl Iterator<Item = Span
     })
 }
 
+/// A learning rate as one knows it: `1.9e-3`.
+pub(super) fn rate(lr: f64) -> String {
+    if lr == 0.0 { "0".to_owned() } else { format!("{lr:.1e}") }
+}
+
 /// A number in at most four digits.
 pub(super) fn short(value: f64) -> String {
     if value == 0.0 {

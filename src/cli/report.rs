@@ -124,7 +124,17 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { text-align: right; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left; } svg { max-width: 100%; height: auto; }
 .legend i { display: inline-block; width: 1.4em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em; } summary { cursor: pointer; color: var(--soft); }
+.wide { overflow-x: auto; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
 ";
+
+/// The beginning of a page.
+pub(super) fn head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{}</title><style>{STYLE}</style></head><body>\n",
+        escaped(title)
+    )
+}
 
 fn page(
     run: &Run,
@@ -132,12 +142,8 @@ fn page(
     (best, classes): (Option<String>, &str),
     environment: &[(&str, String)],
 ) -> anyhow::Result<String> {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p class=\"soft\">{1}</p>\n",
-        escaped(title),
-        escaped(summary)
-    );
+    let mut page = head(title);
+    writeln!(page, "<h1>{}</h1>\n<p class=\"soft\">{}</p>", escaped(title), escaped(summary))?;
     page.push_str(&headline(run));
     if let Some(best) = best {
         writeln!(page, "<p class=\"soft\">best: {}</p>", escaped(&best))?;
@@ -265,7 +271,8 @@ fn rates(steps: &Steps) -> Vec<Curve> {
     curves
 }
 
-fn legend(curves: &[Curve]) -> String {
+/// The colours of curves, with their names.
+pub(super) fn legend(curves: &[Curve]) -> String {
     const MOST: usize = 12;
     let entry = |(place, curve): (usize, &Curve)| {
         format!("<i style=\"background:{}\"></i>{}", in_css(color(place)), escaped(&Shown(&curve.name).to_string()))
@@ -278,12 +285,12 @@ fn legend(curves: &[Curve]) -> String {
 
 /// What was frozen when.
 fn phase_table(run: &Run) -> anyhow::Result<String> {
-    let mut table = "<h2>Phases</h2>\n<table>\n<tr><th>phase</th><th>from step</th><th class=\"text\">because</th>\
+    let mut table = "<h2>Phases</h2>\n<div class=\"wide\"><table>\n<tr><th>phase</th><th>from step</th><th class=\"text\">because</th>\
                      <th>parameters that train</th><th class=\"text\">thawed</th></tr>\n"
         .to_owned();
     for phase in &run.phases {
         let because = match phase.reason.as_deref() {
-            Some("early_stopping") => "the phase before got no better",
+            Some("early_stopping") => "the phase before stopped improving",
             Some(_) => "the phase before reached its last epoch",
             None => "the run begins",
         };
@@ -300,7 +307,7 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
             names.join(", ")
         )?;
     }
-    table.push_str("</table>\n<p class=\"soft\">In the charts every other phase is a band. What has not thawed costs a step nothing.</p>\n");
+    table.push_str("</table></div>\n<p class=\"soft\">In the charts every other phase is a band. Frozen parameters cost a step nothing.</p>\n");
     Ok(table)
 }
 
@@ -309,7 +316,7 @@ fn evaluation_table(run: &Run) -> anyhow::Result<String> {
     let summary = if every > 1 { format!("one of {every}, all are in {METRICS}") } else { "all numbers".to_owned() };
     let heads: String = scores(run).map(|score| format!("<th>test {}</th>", score.title)).collect();
     let mut table = format!(
-        "<h2>Evaluations</h2>\n<details><summary>{summary}</summary><table>\n<tr><th>epoch</th><th>steps</th>\
+        "<h2>Evaluations</h2>\n<details><summary>{summary}</summary><div class=\"wide\"><table>\n<tr><th>epoch</th><th>steps</th>\
                      <th>phase</th><th>training loss</th><th>test loss</th>{heads}</tr>\n"
     );
     for line in run.evaluations.iter().rev().step_by(every).rev() {
@@ -325,6 +332,6 @@ fn evaluation_table(run: &Run) -> anyhow::Result<String> {
             number(line.val_loss, 5)
         )?;
     }
-    table.push_str("</table></details>\n");
+    table.push_str("</table></div></details>\n");
     Ok(table)
 }

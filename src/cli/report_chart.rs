@@ -2,12 +2,19 @@
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
 use super::rates::short;
+use super::report_text::escaped;
 use super::thinned::Thinned;
 use anyhow::anyhow;
 use plotters::prelude::*;
 
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 260;
+
+/// What lies around the curves.
+const LEFT: u32 = 68;
+const RIGHT: u32 = 16;
+const TOP: u32 = 10;
+const BOTTOM: u32 = 40;
 
 /// What a log does not say.
 pub(super) const HOLE: RGBColor = RGBColor(210, 40, 60);
@@ -50,25 +57,76 @@ pub(super) fn draw(chart: &Chart<'_>) -> anyhow::Result<String> {
         panel(&area, chart, bottom, top).map_err(|error| anyhow!("drawing {}: {error}", chart.what))?;
         area.present()?;
     }
-    Ok(in_pixels(&picture, WIDTH, HEIGHT))
+    let marks = phase_names(chart) + &values(chart, (bottom, top));
+    Ok(in_pixels(&picture, WIDTH, HEIGHT).replacen("</svg>", &(marks + "</svg>"), 1))
+}
+
+/// From where to where a chart goes along.
+fn ends(across: Across) -> (f64, f64) {
+    match across {
+        Across::Steps(steps) => (0.0, steps.max(1.0)),
+        Across::LogRate(from, to) => (from, to.max(from + 1e-3)),
+    }
+}
+
+/// Where a value along the chart lies, in fine units.
+fn along(chart: &Chart<'_>, x: f64) -> f64 {
+    let (from, to) = ends(chart.across);
+    f64::from(FINE) * (f64::from(LEFT) + (x - from) / (to - from) * f64::from(WIDTH - LEFT - RIGHT))
+}
+
+/// The numbers of phases, at the top of each that is wide enough.
+fn phase_names(chart: &Chart<'_>) -> String {
+    let (_, to) = ends(chart.across);
+    let stops = chart.phases.iter().skip(1).copied().chain([to]);
+    let wide = |(_, (from, to)): &(usize, (f64, f64))| along(chart, *to) - along(chart, *from) > f64::from(56 * FINE);
+    let named = chart.phases.iter().copied().zip(stops).enumerate().filter(wide);
+    named
+        .filter(|_| chart.phases.len() > 1)
+        .map(|(phase, (from, _))| {
+            let (x, y, size) = (along(chart, from) + f64::from(4 * FINE), (TOP + 12) * FINE, 11 * FINE);
+            let ink = in_css(INK);
+            format!("<text x=\"{x:.0}\" y=\"{y}\" font-size=\"{size}\" font-family=\"sans-serif\" fill=\"{ink}\">phase {phase}</text>")
+        })
+        .collect()
+}
+
+/// Places that tell their values under a pointer; of a long curve some.
+fn values(chart: &Chart<'_>, (bottom, top): (f64, f64)) -> String {
+    const MOST: usize = 80;
+    let high = f64::from(HEIGHT - TOP - BOTTOM);
+    let mut marks = String::new();
+    for curve in chart.curves {
+        let every = curve.points.len().div_ceil(MOST).max(1);
+        for (x, y) in curve.points.iter().step_by(every).filter(|(_, y)| y.is_finite()) {
+            let down = f64::from(FINE) * (f64::from(TOP) + (top - y) / (top - bottom) * high);
+            let at = match chart.across {
+                Across::Steps(_) => format!("step {x}"),
+                Across::LogRate(..) => format!("learning rate {:.1e}", 10f64.powf(*x)),
+            };
+            let (name, across, radius) = (escaped(&curve.name), along(chart, *x), 8 * FINE);
+            let told = format!("{name}, {at}: {}", short(*y));
+            marks.push_str(&format!(
+                "<circle class=\"value\" cx=\"{across:.0}\" cy=\"{down:.0}\" r=\"{radius}\" fill-opacity=\"0\"><title>{told}</title></circle>"
+            ));
+        }
+    }
+    marks
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn panel(area: &Area, chart: &Chart<'_>, bottom: f64, top: f64) -> Result<(), Box<dyn std::error::Error>> {
-    let (from, to) = match chart.across {
-        Across::Steps(steps) => (0.0, steps.max(1.0)),
-        Across::LogRate(from, to) => (from, to.max(from + 1e-3)),
-    };
+    let (from, to) = ends(chart.across);
     let label = |x: &f64| match chart.across {
         Across::Steps(_) => format!("{x}"),
         Across::LogRate(..) => format!("{:.1e}", 10f64.powf(*x)),
     };
     let mut axes = ChartBuilder::on(area)
-        .margin_right(16 * FINE)
-        .margin_top(10 * FINE)
-        .x_label_area_size(40 * FINE)
-        .y_label_area_size(68 * FINE)
+        .margin_right(RIGHT * FINE)
+        .margin_top(TOP * FINE)
+        .x_label_area_size(BOTTOM * FINE)
+        .y_label_area_size(LEFT * FINE)
         .build_cartesian_2d(from..to, bottom..top)?;
     // Every other phase is a band.
     let ends = chart.phases.iter().skip(1).copied().chain([to]);

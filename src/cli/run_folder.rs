@@ -228,7 +228,7 @@ impl RunFolder {
     }
 
     /// Writes the parameters that were tested; the files of the run.
-    pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<Vec<PathBuf>> {
+    pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<()> {
         let path = self.folder.path();
         // A disk that was full for a moment is no reason to end without it.
         let written = model_folder::write_tensors(path, &self.model, trainer).or_else(|_| {
@@ -240,10 +240,7 @@ impl RunFolder {
         written.with_context(|| match &self.checkpoint {
             Some(at) => format!("the parameters are in {}", shown_path(&at.join(MODEL))),
             None => "there is no file of the parameters".to_owned(),
-        })?;
-        let best = trainer.saved_best().map(|_| BEST);
-        let files = [MODEL].into_iter().chain(best).chain([METRICS, STEPS, "schedule.yaml", CHECKPOINTS]);
-        Ok(files.map(|name| path.join(name)).collect())
+        })
     }
 }
 

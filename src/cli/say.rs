@@ -3,6 +3,7 @@
 //! A line is one line, whatever is in it. In a text of several lines what comes from outside is [`gradus::params::Shown`].
 
 use gradus::params::{tame, tame_line};
+use std::env;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +51,22 @@ pub(super) fn err_line(text: &str) {
 /// Text of several lines for standard output.
 pub(super) fn out(text: &str) {
     written(&tame(text));
+}
+
+/// The same, with its first line in bold where a terminal shows it.
+pub(super) fn headed(text: &str) {
+    let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if is_styled() {
+        written(&format!("\u{1b}[1m{}\u{1b}[0m\n{}", tame(head), tame(rest)));
+    } else {
+        out(text);
+    }
+}
+
+/// Whether standard output is a terminal whose user wants styles (<https://no-color.org>).
+fn is_styled() -> bool {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    stdout().is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// What another program may read: JSON, a schedule, completions. A terminal alone gets it tame.

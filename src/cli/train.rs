@@ -3,6 +3,7 @@
 use super::asked::Asked;
 use super::asks::Asks;
 use super::checking::{Checked, checked};
+use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::ready::Ready;
 use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
@@ -15,7 +16,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
-use gradus::run::RunFile;
+use gradus::run::{ModelKind, RunFile};
 use gradus::schedule::{implicit, to_yaml};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
@@ -218,7 +219,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let checkpoint = if interrupted { trainer.checkpoint_now(|event| drop(out.note(event))) } else { Ok(None) };
     let finished = match &broke {
         None => out.finish(&mut trainer),
-        Some(_) => Ok(Vec::new()),
+        Some(_) => Ok(()),
     };
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
@@ -250,13 +251,11 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
         tell!("go on with: gradus train --resume {}", shown_path(&folder));
         return Ok(ExitCode::from(code));
     }
-    let mut written = finished?;
-    written.push(report?);
+    finished?;
+    let report = report?;
     if says >= Says::Usual {
         summarize(&trainer, last, seconds);
-        for file in written {
-            say!("written        {}", shown_path(&file));
-        }
+        tell_what_is_left(&folder, &report, &ready);
     }
     match failure {
         Some(failure) => bail!("the run came to nothing: {failure}"),
@@ -270,9 +269,11 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
         || "cpu (no shader ran)".to_owned(),
         |adapter| format!("{} ({}, {}; {})", adapter.name, adapter.kind, adapter.backend, adapter.driver),
     );
+    let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     let trunk = trainer.trunk_bytes();
     let mut environment = vec![
+        ("command", command.join(" ")),
         ("adapter", adapter),
         ("gradus", env!("CARGO_PKG_VERSION").to_owned()),
         ("platform", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
@@ -292,9 +293,21 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     environment
 }
 
+/// Where things are, and what to do next.
+fn tell_what_is_left(folder: &Path, report: &Path, ready: &Ready) {
+    let shown = shown_path(folder);
+    say!("model          {}", shown_path(&folder.join(MODEL)));
+    say!("report         {}", shown_path(report));
+    if ready.run.model.kind == ModelKind::Decoder {
+        say!("next           model: {{from: {shown}}} in a run file begins from this model");
+    } else {
+        say!("next           gradus predict {shown} FILE");
+    }
+}
+
 fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     let Some(last) = last else {
-        say!("the run was over: nothing was left to train");
+        say!("the run had ended: nothing is left to train");
         return;
     };
     say!();

@@ -143,6 +143,6 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     // Going on with a run that is over changes nothing.
     let left = run.left();
     let told = run.finish(true);
-    assert!(told.contains("the run was over"), "{told}");
+    assert!(told.contains("the run had ended"), "{told}");
     assert!(run.left() == left);
 }

@@ -111,7 +111,7 @@ fn what_stands_on_the_command_line_is_shown_tame() {
     let desk = desk.with("wild.yaml", format!("{RUN}output: \"{escaped}\"\n"));
     let (code, said, told) = desk.ran(&["train", "wild.yaml"]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(is_tame(&said) && said.contains(&format!("written        {SHOWN}/run/")), "{said:?}");
+    assert!(is_tame(&said) && said.contains(&format!("report         {SHOWN}/run/")), "{said:?}");
 }
 
 #[test]

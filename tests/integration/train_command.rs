@@ -90,7 +90,7 @@ fn one_file_is_one_run() {
     assert_eq!(desk.done(&["digits.yaml", "--overwrite", "-q", "--set", "epochs=1"]), "");
     assert_eq!(desk.lines("runs/digits/metrics.jsonl", "epoch").len(), 1);
     let told = desk.done(&["--resume", "runs/digits", "-v"]);
-    assert!(told.contains("nothing was left to train") && told.contains(" dispatches, "), "{told}");
+    assert!(told.contains("nothing is left to train") && told.contains(" dispatches, "), "{told}");
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn the_best_parameters_have_a_file_of_their_own() {
         for told in [&told, &goes_on] {
             assert!(told.contains(&format!("best           {words}\n")), "{words}\n{told}");
         }
-        assert!(told.contains(&format!("written        runs/{name}/best.safetensors\n")), "{told}");
+        assert!(told.contains(&format!("next           gradus predict runs/{name} FILE\n")), "{told}");
         let report = String::from_utf8(desk.read(&format!("runs/{name}/report.html"))).expect("text");
         assert!(report.contains(&format!("best: {words}<")), "{words}");
     }
@@ -410,7 +410,7 @@ fn a_best_file_that_cannot_be_written_is_a_warning() {
         "{warned}"
     );
     std::fs::remove_dir(desk.folder.join("runs/digits/best.safetensors.new")).expect("a folder");
-    assert!(desk.done(&["--resume", "runs/digits"]).contains("nothing was left to train"));
+    assert!(desk.done(&["--resume", "runs/digits"]).contains("nothing is left to train"));
     assert!(desk.read("runs/digits/best.safetensors") == desk.read("runs/digits/model.safetensors"));
 }
 
@@ -486,7 +486,7 @@ fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
     }
     // What a run began from need not be there when it goes on.
     std::fs::rename(desk.folder.join("runs/first"), desk.folder.join("runs/moved")).expect("a folder");
-    assert!(desk.done(&["--resume", "runs/second"]).contains("nothing was left to train"));
+    assert!(desk.done(&["--resume", "runs/second"]).contains("nothing is left to train"));
     std::fs::rename(desk.folder.join("runs/moved"), desk.folder.join("runs/first")).expect("a folder");
     let (code, told) = desk.refused(&["third.yaml"]);
     assert_eq!(code, Some(2));
