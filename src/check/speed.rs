@@ -15,7 +15,7 @@ const SUBMISSION_SECONDS: f64 = 2e-3;
 /// Most that is done in a submission.
 const TIMES: f64 = 64.0;
 
-/// Submissions behind a figure, which is the least of theirs.
+/// Submissions that are timed for a figure; it is the fastest.
 const ROUNDS: usize = 3;
 
 /// What a kernel reaches at a size of training.

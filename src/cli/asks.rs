@@ -53,7 +53,9 @@ impl Asks {
         let choice = match &self.adapter {
             None if list_adapters().first().is_none_or(|best| best.kind == "software") => {
                 if says >= Says::Usual {
-                    tell!("no GPU found: the CPU engine trains (--adapter software runs the shaders on the processor)");
+                    tell!(
+                        "no GPU found: training on the CPU engine (--adapter software runs the shaders on the processor)"
+                    );
                 }
                 AdapterChoice::Cpu
             }

@@ -117,7 +117,7 @@ fn page(runs: &[Run], lines: &[Vec<String>]) -> anyhow::Result<String> {
         let across = Across::Steps(last as f64);
         let picture = draw(&Chart { what: title, curves: &curves, phases: &[], holes: &[], across })?;
         if !picture.is_empty() {
-            writeln!(page, "<h2>{title}</h2>\n{}{picture}", legend(&curves))?;
+            writeln!(page, "<h2>{title}</h2>\n{}<div class=\"wide\">{picture}</div>", legend(&curves))?;
         }
         Ok(())
     };

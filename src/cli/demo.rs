@@ -68,7 +68,7 @@ pub(super) struct Mlp {
     /// Seed of the split, the initial values and the order of the rows.
     #[arg(long, default_value_t = 1)]
     seed: u32,
-    /// Folder for what the run leaves: model.safetensors, best.safetensors, metrics.jsonl, schedule.yaml and checkpoints;
+    /// Folder for the results: model.safetensors, best.safetensors, metrics.jsonl, schedule.yaml and checkpoints;
     /// made where it is not there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

@@ -78,7 +78,7 @@ pub(super) struct Options {
     /// How parameters are stored, in pretraining too: f32, or bf16, which matrices are and vectors are not.
     #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage_of_parameters)]
     parameters: Storage,
-    /// Folder for what the runs leave: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
+    /// Folder for the results: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
     /// parameters that are there already, of the same options, are taken from there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -171,6 +171,7 @@ impl<'a> Demo<'a> {
 
     fn one_seed(&mut self, seed: u32) -> anyhow::Result<Vec<Outcome>> {
         let pretrained = self.pretrained(seed)?;
+        say!("a sample of what this character model writes; a model so small learns spelling, not meaning:");
         say::out(&quoted(&self.text_of(&pretrained, "And ", seed)?));
         // Cut at the same places in every epoch: what a frozen trunk makes of a sequence is then made once.
         let task = Language::new(&self.model, (&self.texts.new.0, &self.texts.new.1))?;

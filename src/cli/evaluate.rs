@@ -23,10 +23,10 @@ pub(super) struct Evaluate {
     /// Labelled rows, with the columns of training.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Write what was found as JSON to standard output.
+    /// Write the result as JSON to standard output.
     #[arg(long)]
     json: bool,
-    /// The best of the run's evaluations, in place of what it ended with.
+    /// Use the best parameters (best.safetensors), not the last ones.
     #[arg(long)]
     best: bool,
     /// Rows of a batch.

@@ -22,7 +22,7 @@ pub(super) struct LrFind {
     /// The run file.
     #[arg(value_name = "RUN.YAML")]
     file: PathBuf,
-    /// Put a value in the place of what the file says, as in --set batch_size=64; may be given many times.
+    /// Replace a value of the file, as in --set batch_size=64; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// The first rate.
@@ -49,7 +49,7 @@ pub(super) struct LrFind {
     /// Table to write [default: NAME.lr-find.csv in the run file's output folder].
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write what was found as JSON to standard output, and nothing else.
+    /// Write the result as JSON to standard output, and nothing else.
     #[arg(long, conflicts_with_all = ["svg", "csv"])]
     json: bool,
     #[command(flatten)]

@@ -67,14 +67,14 @@ struct Arguments {
     /// Adapter to run on: part of its name or kind, or `cpu`.
     #[arg(long, global = true, value_name = "TEXT")]
     adapter: Option<String>,
-    /// How kernels that multiply matrices share out their work: a tiling, or a file of `gradus bench`.
+    /// The tiling of matrix products: its name, or a file of `gradus bench`.
     ///
     /// Tilings are registers, tiles, tiles32, tiles64, tiles128 and cooperative (products in f16, see docs/performance.md); a
     /// file is as `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this
     /// adapter.
     #[arg(long, global = true, value_name = "TEXT")]
     kernels: Option<String>,
-    /// `off`: take times by the clock on the wall, where the driver's timestamps are wrong.
+    /// `off`: measure by the host's clock, where the driver's timestamps are wrong.
     #[arg(long, global = true, value_name = "on|off", action = ArgAction::Set, default_value = "on")]
     #[arg(value_parser = BoolishValueParser::new())]
     timestamps: bool,
@@ -84,17 +84,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train what a run file says.
+    /// Train a model by a run file.
     Train(train::Train),
-    /// Ask the model of a run about rows: labels and probabilities, numbers, or vectors.
+    /// Use a trained model: labels with probabilities, numbers, or vectors for each row.
     Predict(predict::Predict),
-    /// Test the model of a run on labelled rows.
+    /// Test a trained model on labelled rows.
     Evaluate(evaluate::Evaluate),
     /// Compare runs: a table, and their curves on one page.
     Compare(compare::Compare),
     /// Find a learning rate for a run file: the range test.
     LrFind(lr_find::LrFind),
-    /// List the adapters of this machine, with the limits and features that matter.
+    /// List the adapters of this machine, with their limits and features.
     Info {
         /// Write it as JSON.
         #[arg(long)]
@@ -102,9 +102,9 @@ enum Command {
     },
     /// Measure this adapter: copies, the fused step, and what groups, tensors and frozen parameters cost.
     Bench(bench::Bench),
-    /// Try every kernel on this adapter against the same computation on the host.
+    /// Check every kernel on this adapter against the same computation on the host.
     Check(check::Check),
-    /// Train something small, from data that is part of the program.
+    /// Train a small model on embedded data.
     Demo {
         #[command(subcommand)]
         demo: Demo,

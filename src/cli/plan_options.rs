@@ -16,7 +16,7 @@ pub(super) struct Plan {
     /// for fields other than the lr, `laws`; or one with phases, or with nothing but phases, for which --model is needed.
     #[arg(value_name = "FILE.yaml")]
     pub(super) file: PathBuf,
-    /// Put a value in the place of what the run file says, as in --set epochs=5; may be given many times.
+    /// Replace a value of the run file, as in --set epochs=5; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub(super) settings: Vec<(String, String)>,
     /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds; of the transformer, which is
@@ -26,10 +26,10 @@ pub(super) struct Plan {
     /// A safetensors file whose parameters the phases thaw; its header alone is read. Needs --steps-per-epoch.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "hidden", "activation", "preset", "batch_size"])]
     pub(super) shapes: Option<PathBuf>,
-    /// Measure the optimizer on this adapter, and say what a step of it takes at least in each phase, by the bytes it moves.
+    /// Measure the optimizer on this adapter, and print the least time of a step in each phase, by the bytes it moves.
     #[arg(long)]
     pub(super) time: bool,
-    /// Write what each phase costs as JSON, and nothing else; the rates of a schedule without phases are for --csv.
+    /// Write the cost of each phase as JSON, and nothing else. Use --csv for the rates of a schedule without phases.
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

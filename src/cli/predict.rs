@@ -41,7 +41,7 @@ pub(super) struct Predict {
     /// The column of the texts, for a folder without a run [default: text].
     #[arg(long, value_name = "COLUMN")]
     text: Option<String>,
-    /// The best of the run's evaluations, in place of what it ended with.
+    /// Use the best parameters (best.safetensors), not the last ones.
     #[arg(long)]
     best: bool,
     /// Rows of a batch; no answer depends on it.

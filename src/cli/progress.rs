@@ -89,7 +89,7 @@ pub(super) fn train_with_bar(
             Event::CheckpointAhead | Event::Confusion(_) => {}
             Event::Checkpoint(path) => print(Says::All, format!("checkpoint {}\n", shown_path(path))),
             Event::NoCheckpoint(error) => {
-                bar.suspend(|| caution!("no checkpoint was written, those before it are there: {error}"));
+                bar.suspend(|| caution!("no checkpoint was written; earlier ones remain: {error}"));
             }
             Event::Best(path) => print(Says::All, format!("best so far {}\n", shown_path(path))),
             Event::NoBest(error) => {
@@ -98,7 +98,7 @@ pub(super) fn train_with_bar(
             _ => {}
         }
         if let Err(error) = note(event) {
-            bar.suspend(|| caution!("the run goes on, and what cannot be noted is missing: {error:#}"));
+            bar.suspend(|| caution!("the run continues without this log entry: {error:#}"));
         }
     };
     let (started, first) = (Instant::now(), trainer.cursor().step());

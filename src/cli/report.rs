@@ -124,7 +124,7 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { text-align: right; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left; } svg { max-width: 100%; height: auto; }
 .legend i { display: inline-block; width: 1.4em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em; } summary { cursor: pointer; color: var(--soft); }
-.wide { overflow-x: auto; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
+.wide { overflow-x: auto; } .wide svg { min-width: 600px; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
 ";
 
 /// The beginning of a page.
@@ -156,7 +156,7 @@ fn page(
     for (title, what, curves) in charts(run) {
         let picture = draw(&Chart { what, curves: &curves, phases: &starts, holes: &holes, across })?;
         if !picture.is_empty() {
-            writeln!(page, "<h2>{title}</h2>\n{}{picture}", legend(&curves))?;
+            writeln!(page, "<h2>{title}</h2>\n{}<div class=\"wide\">{picture}</div>", legend(&curves))?;
         }
     }
     page.push_str(classes);

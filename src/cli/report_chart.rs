@@ -13,7 +13,7 @@ const HEIGHT: u32 = 260;
 /// What lies around the curves.
 const LEFT: u32 = 68;
 const RIGHT: u32 = 16;
-const TOP: u32 = 10;
+const TOP: u32 = 20;
 const BOTTOM: u32 = 40;
 
 /// What a log does not say.
@@ -84,7 +84,7 @@ fn phase_names(chart: &Chart<'_>) -> String {
     named
         .filter(|_| chart.phases.len() > 1)
         .map(|(phase, (from, _))| {
-            let (x, y, size) = (along(chart, from) + f64::from(4 * FINE), (TOP + 12) * FINE, 11 * FINE);
+            let (x, y, size) = (along(chart, from) + f64::from(4 * FINE), (TOP - 6) * FINE, 11 * FINE);
             let ink = in_css(INK);
             format!("<text x=\"{x:.0}\" y=\"{y}\" font-size=\"{size}\" font-family=\"sans-serif\" fill=\"{ink}\">phase {phase}</text>")
         })

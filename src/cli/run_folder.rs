@@ -73,9 +73,7 @@ impl RunFolder {
         let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
         if !checkpoints.is_empty()? {
             let folder = shown_path(checkpoints.folder());
-            refuse!(
-                "{folder} has checkpoints of a run: --resume goes on with it; else name another folder or remove them"
-            );
+            refuse!("{folder} has checkpoints of a run: resume it with --resume, name another folder, or remove them");
         }
         trainer.save_best_to(&folder.path().join(BEST));
         trainer.checkpoint_to(checkpoints);
@@ -92,7 +90,7 @@ impl RunFolder {
         let checkpoints = Checkpoints::new(&folder.path().join(CHECKPOINTS), trainer.plan().keep_last(), every_steps)?;
         trainer.save_best_to(&folder.path().join(BEST));
         for stray in checkpoints.strays()? {
-            caution!("{} is none of ours and stays as it is", shown_path(&stray));
+            caution!("gradus did not write {}, and leaves it as it is", shown_path(&stray));
         }
         let shown = shown_path(checkpoints.folder());
         // Another run, or none that is good: nothing has been done yet.
@@ -101,9 +99,9 @@ impl RunFolder {
             other => other.into(),
         })?;
         match &resumed {
-            None => caution!("{shown} has no checkpoint yet: the run begins"),
+            None => caution!("{shown} has no checkpoint yet: the run starts"),
             Some(resumed) if says >= Says::Usual => {
-                say!("going on after {} steps, from {}", resumed.steps, shown_path(&resumed.path));
+                say!("resuming after {} steps, from {}", resumed.steps, shown_path(&resumed.path));
             }
             Some(_) => {}
         }
@@ -263,7 +261,7 @@ fn remarks(resumed: &Resumed) -> Vec<String> {
             || "there is none before it".to_owned(),
             |instead| format!("that of step {instead} stands for it"),
         );
-        format!("the checkpoint of the best evaluation, after step {step}, is not there: {stands}")
+        format!("the checkpoint of the best evaluation, after step {step}, is missing: {stands}")
     });
     let epochs = resumed.other_epochs.iter().map(|OtherEpochs { there, last_lrs, next_lrs }| {
         let rates = |rates: &[f64]| rates.iter().map(|rate| format!("{rate:.2e}")).collect::<Vec<_>>().join(" ");

@@ -81,7 +81,7 @@ fn written(text: &str) {
     drop(out);
     if GOES_ON.load(Ordering::Relaxed) {
         if !TOLD.swap(true, Ordering::Relaxed) {
-            caution!("standard output cannot be written, the run goes on: {error}");
+            caution!("standard output cannot be written; the run continues: {error}");
         }
     } else if error.kind() == ErrorKind::BrokenPipe {
         exit(PIPE_CLOSED);

@@ -18,7 +18,7 @@ pub(super) struct Generate {
     /// A run file, whose model's parameters thaw.
     #[arg(value_name = "RUN.YAML", required_unless_present = "model")]
     file: Option<PathBuf>,
-    /// Put a value in the place of what the run file says; may be given many times.
+    /// Replace a value of the run file; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, requires = "file")]
     settings: Vec<(String, String)>,
     /// Model whose parameters thaw.
@@ -26,7 +26,7 @@ pub(super) struct Generate {
     model: Option<String>,
     #[command(flatten)]
     network: MlpSizes,
-    /// What thaws together.
+    /// Which parameters thaw together.
     #[arg(long, value_enum, default_value = "pair")]
     by: By,
     /// File to write; without it the schedule is printed.

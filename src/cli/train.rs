@@ -16,7 +16,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
-use gradus::run::{ModelKind, RunFile};
+use gradus::run::RunFile;
 use gradus::schedule::{implicit, to_yaml};
 use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ use std::time::Instant;
 pub(super) struct Train {
     #[command(flatten)]
     which: Which,
-    /// Put a value in the place of what the file says, as in --set optimizer.lr=3e-4; may be given many times.
+    /// Replace a value of the file, as in --set optimizer.lr=3e-4; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// Begin anew in a folder that holds a run: what that run left is removed.
+    /// Start again in a folder that holds a run: its files are removed.
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
     #[command(flatten)]
@@ -40,13 +40,13 @@ pub(super) struct Train {
 
 const EXAMPLES: &str = "\
 Examples:
-  gradus train run.yaml                            train; what the run leaves is in runs/run/
+  gradus train run.yaml                            train; the results are in runs/run/
   gradus train run.yaml --set epochs=5 --set name=longer
-  gradus train --resume runs/run                   go on after Ctrl-C or a crash
+  gradus train --resume runs/run                   resume after Ctrl-C or a crash
 
-Ctrl-C finishes the step, writes a checkpoint and says how to go on; so do SIGTERM, and SIGHUP without nohup. A second one
+Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes; so do SIGTERM, and SIGHUP without nohup. A second one
 ends the program at once.
-Exit codes: 0 done, 1 failed, 2 what was asked for cannot be, 130 ended by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.";
+Exit codes: 0 done, 1 failed, 2 the request cannot be carried out, 130 ended by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.";
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
@@ -54,7 +54,7 @@ struct Which {
     /// The run file.
     #[arg(value_name = "RUN.YAML")]
     file: Option<PathBuf>,
-    /// Go on with the run of this folder, from its last checkpoint.
+    /// Resume the run of this folder from its last checkpoint.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
 }
@@ -62,10 +62,10 @@ struct Which {
 /// How much is said.
 #[derive(Args)]
 pub(super) struct Loudness {
-    /// Say nothing but errors and warnings.
+    /// Print errors and warnings only.
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more: the programs of a step, and each checkpoint.
+    /// Print more: the programs of a step, each checkpoint, every thawed parameter.
     #[arg(short, long)]
     verbose: bool,
 }
@@ -119,7 +119,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
     let (shown, holds) = (shown_path(&folder), holds_a_run(&folder));
     if holds && !options.overwrite {
-        let ways = format!("go on with it by --resume {shown}, begin anew with --overwrite, or --set name=…");
+        let ways = format!("resume it with --resume {shown}, start again with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
     if !holds && folder.join(RUN).exists() {
@@ -164,7 +164,7 @@ fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
 /// A run that goes on, as it began.
 fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
     if !holds_a_run(folder) {
-        return Err(Asked::error(anyhow!("{} holds no run to go on with", shown_path(folder))));
+        return Err(Asked::error(anyhow!("{} holds no run to resume", shown_path(folder))));
     }
     let locked = LockedFolder::take(folder)?;
     take_place(folder)?;
@@ -180,7 +180,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let mut out = RunFolder::resume(locked, (&mut trainer, &ready.material.model), every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
         let remark =
-            format!("{what} was {there} and is {here}: what follows has not the bits of a run that never stopped");
+            format!("{what} was {there} and is {here}: the rest will not be bit-for-bit the uninterrupted run");
         caution!("{remark}");
         out.remarks.push(remark);
     }
@@ -237,7 +237,10 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
         Some(error @ (Error::Broken { .. } | Error::NotFinite { .. })) => bail!("{error}, {}", verdict.cause()),
         Some(error @ Error::Schedule(_)) => {
             tell!("{} steps were trained and are in a checkpoint", trainer.cursor().step());
-            tell!("mend the schedule and go on with: gradus train --resume {} --set KEY=VALUE", shown_path(&folder));
+            tell!(
+                "correct the schedule and resume with: gradus train --resume {} --set KEY=VALUE",
+                shown_path(&folder)
+            );
             return Err(error.into());
         }
         Some(error) => return Err(error.into()),
@@ -248,7 +251,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
             Some(at) => tell!("interrupted after {} steps; {} holds them", trainer.cursor().step(), shown_path(&at)),
             None => tell!("interrupted after {} steps; no checkpoint holds them", trainer.cursor().step()),
         }
-        tell!("go on with: gradus train --resume {}", shown_path(&folder));
+        tell!("resume with: gradus train --resume {}", shown_path(&folder));
         return Ok(ExitCode::from(code));
     }
     finished?;
@@ -258,7 +261,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
         tell_what_is_left(&folder, &report, &ready);
     }
     match failure {
-        Some(failure) => bail!("the run came to nothing: {failure}"),
+        Some(failure) => bail!("the run failed: {failure}"),
         None => Ok(ExitCode::SUCCESS),
     }
 }
@@ -298,10 +301,10 @@ fn tell_what_is_left(folder: &Path, report: &Path, ready: &Ready) {
     let shown = shown_path(folder);
     say!("model          {}", shown_path(&folder.join(MODEL)));
     say!("report         {}", shown_path(report));
-    if ready.run.model.kind == ModelKind::Decoder {
-        say!("next           model: {{from: {shown}}} in a run file begins from this model");
-    } else {
+    if ready.run.model.kind.answers() {
         say!("next           gradus predict {shown} FILE");
+    } else {
+        say!("next           model: {{from: {shown}}} in a run file begins from this model");
     }
 }
 

@@ -139,7 +139,7 @@ fn fastest(
     }
     for _ in 0..ROUNDS {
         let best = tried.iter().map(|(_, _, seconds)| *seconds).fold(f64::INFINITY, f64::min);
-        // Who is far behind is not asked again, but for the usual one: a disturbance may have slowed it.
+        // A form that is far slower is not timed again. The usual one is: a disturbance may have slowed it.
         let asked = |(tiling, _, seconds): &&mut (Tiling, Prepared, f64)| {
             *tiling == usual || *seconds < 2.0 * best || best.is_infinite()
         };

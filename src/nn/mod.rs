@@ -1,6 +1,6 @@
 //! Models made of our own kernels: forward, loss, backward.
 //!
-//! A family (`models`) writes its network down as a graph of operations (`ops`); the graph is folded, gone through in reverse
+//! A family (`models`) writes its network down as a graph of operations (`ops`); the graph is folded, walked in reverse
 //! and laid out (`graph`), and gives dispatches. A model does not know how it is trained: whoever trains it puts them into a
 //! program.
 //!

@@ -3,7 +3,7 @@
 //! [`Optimizer`] updates parameters that lie in [`Parameters`] (arenas of our own) or in a caller's buffers
 //! ([`External`]). A step is at most three stages in one submission: *norm* (only where gradients are clipped by norm or
 //! guarded; from squares that kernels have written, or from the gradients), *control* (one workgroup decides clip and skip and writes a record for each tensor) and *update* (one
-//! dispatch for all groups). Frozen groups are not in the work list: no byte of theirs is read or written.
+//! dispatch for all groups). Frozen groups are not in the work list: a step never touches their memory.
 //!
 //! [`Storage`](crate::params::Storage) stores moments in fewer bytes, and [`ema_decay`](crate::params::Row::ema_decay) keeps a
 //! moving average of the parameters beside them; both are a group's. [`Precision`] stores parameters and gradients in bf16.

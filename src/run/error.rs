@@ -129,7 +129,7 @@ impl Error {
 fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may_be_left_out: bool) -> String {
     let path = shown_path(path);
     let way = |which: &str, is_one: bool| match is_one && may_be_left_out {
-        true => format!(" (data.skip_bad_rows: true goes on without {which})"),
+        true => format!(" (data.skip_bad_rows: true leaves {which} out)"),
         false => String::new(),
     };
     if let (1, [(line, reason)]) = (count, shown) {

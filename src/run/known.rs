@@ -25,7 +25,7 @@ impl Known {
     pub(super) fn not_named(&self, label: &str) -> Option<String> {
         let words = || {
             let (shown, near, known) = (Shown(label), near(label, &self.labels), shown_list(&self.labels));
-            format!("the label {shown:?} is none of data.classes{near}, which are {known}")
+            format!("the label {shown:?} is not in data.classes{near}, which are {known}")
         };
         self.place(label).is_none().then(words)
     }

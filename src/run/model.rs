@@ -31,6 +31,12 @@ impl std::fmt::Display for ModelKind {
 }
 
 impl ModelKind {
+    /// Whether `gradus predict` answers with it.
+    #[must_use]
+    pub fn answers(self) -> bool {
+        self != ModelKind::Decoder
+    }
+
     const ALL: [(&'static str, ModelKind); 3] =
         [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
 }

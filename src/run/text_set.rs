@@ -27,7 +27,7 @@ pub(super) fn sequence_sizes(run: &RunFile, model: &Model) -> SequenceSizes {
 
 pub(super) type TextRows = Vec<Example<TextRow, Target>>;
 
-/// Makes sequences of rows, and counts what is to be told of them.
+/// Makes sequences of rows, and counts what to warn about.
 pub(super) struct TextSets<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) sizes: SequenceSizes,
@@ -93,7 +93,7 @@ impl TextSets<'_> {
         Ok(values)
     }
 
-    /// What is to be told of the texts that were cut, among so many.
+    /// The warning about texts that were cut, among so many.
     pub(super) fn told_of_cut(&self, all: usize) -> Option<String> {
         let (cut, context) = (self.cut, self.sizes.context);
         let unit = if self.tokenizer.vocabulary().is_some() { "characters" } else { "tokens" };
@@ -101,7 +101,7 @@ impl TextSets<'_> {
         (cut > 0).then(words)
     }
 
-    /// What is to be told of categories that the train set does not have.
+    /// The warning about categories that the train set does not have.
     pub(super) fn told_of_unseen(&self, file: &str) -> Option<String> {
         let (first, count) = (self.unseen.first()?, self.unseen.len());
         let what = "of its categories are not in the train set, so all their inputs are 0; the first is";

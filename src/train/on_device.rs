@@ -99,8 +99,8 @@ impl Set {
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
     }
 
-    /// The pass over every micro-batch of a step, and where it leaves its logits; from behind its frozen trunk, which is gone through now; through all of it
-    /// where nothing can be kept, or where what is kept leaves no room.
+    /// The pass over every micro-batch of a step, and where it leaves its logits; it starts at the cached outputs of its frozen trunk, which
+    /// are computed now. It starts at the inputs where nothing can be cached, or where the cache leaves no room.
     fn made(
         &mut self,
         (engine, config, activations): (&Engine, &Config, &mut Vec<Buffer>),
@@ -141,7 +141,7 @@ impl Set {
         Ok((program, space.logits()))
     }
 
-    /// The pass without its frozen trunk, which is gone through now; all of it where nothing can be kept.
+    /// The pass without its frozen trunk, whose outputs are computed now; the whole pass where nothing can be cached.
     fn split(
         &mut self,
         (engine, config): (&Engine, &Config),

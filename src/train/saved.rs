@@ -129,7 +129,7 @@ impl Saved {
         let Numbered { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if format != FORMAT {
             return Err(format!(
-                "it has format {format}, and this version of gradus goes on from format {FORMAT} alone"
+                "it has format {format}, and this version of gradus resumes from format {FORMAT} only"
             ));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())

@@ -10,7 +10,7 @@ use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Progr
 use crate::engine::{Submission, Upload};
 use crate::nn::{Batch, LossOptions, Parameter, Pass, Workspace};
 
-/// Batches that may be queued while the trunk is gone through.
+/// Batches that may be queued while the trunk's outputs are computed.
 const QUEUED: u32 = 64;
 
 /// What is kept of every example.

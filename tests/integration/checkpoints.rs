@@ -182,7 +182,7 @@ fn formats_and_models_that_are_not_the_same_are_refused_in_a_sentence() {
         let sum = crc32fast::hash(body.as_bytes());
         fs::write(&run, format!("gradus checkpoint, crc32 {sum:08x}\n{body}\n")).expect("a file");
         let told = shelf.resumed(GRADUAL, 5).err().expect("another format").to_string();
-        let words = format!("run.json: it has format {format}, and this version of gradus goes on from format 2 alone");
+        let words = format!("run.json: it has format {format}, and this version of gradus resumes from format 2 only");
         assert!(told.ends_with(&words), "{told}");
     }
 }

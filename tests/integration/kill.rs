@@ -104,7 +104,7 @@ fn a_run_killed_anywhere_ends_with_the_same_bytes() {
         assert!(seen || place > 0, "the run never came to {line:?}");
     }
     let told = killed.finish(true);
-    assert!(told.contains("going on after "), "{told}");
+    assert!(told.contains("resuming after "), "{told}");
     let left = killed.left();
     assert_eq!(left.1, expected.1, "every evaluation once, with the same numbers");
     assert!(left.0 == expected.0, "the parameters differ");
@@ -139,7 +139,7 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     run.finish(false);
     let output = run.start(false).wait_with_output().expect("an end");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && told.contains("--resume goes on with it"), "{told}");
+    assert!(!output.status.success() && told.contains("resume it with --resume"), "{told}");
     // Going on with a run that is over changes nothing.
     let left = run.left();
     let told = run.finish(true);

@@ -204,7 +204,7 @@ phases:
     // A rate of 0 gets no better: the second phase begins after two epochs, at step 100.
     let (code, _, wrong) = desk.told(&["train", "run.yaml", "-q"]);
     assert!(code == Some(1) && wrong.contains("OneCycleLR has no value at step 21"), "{wrong}");
-    assert!(wrong.contains("go on with: gradus train --resume runs/run --set"), "{wrong}");
+    assert!(wrong.contains("resume with: gradus train --resume runs/run --set"), "{wrong}");
     assert!(desk.holds("runs/run/checkpoints/step-000000120"), "{wrong}");
     let key = "phases.1.new_lr_scheduler.lr_scheduler_init.init_args";
     let (code, _, wrong) = desk.told(&["train", "--resume", "runs/run", "--set", "early_stopping.patience=2"]);

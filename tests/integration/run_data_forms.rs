@@ -21,7 +21,7 @@ fn decoder(train: &str, more: &str) -> String {
     format!("model: {{type: decoder, context: 8}}\ndata: {{train: {train}{more}}}\n")
 }
 
-const SKIP: &str = "(data.skip_bad_rows: true goes on without such rows)";
+const SKIP: &str = "(data.skip_bad_rows: true leaves such rows out)";
 
 #[test]
 fn classes_are_what_their_user_wrote() {
@@ -82,7 +82,7 @@ fn bad_rows_are_counted_and_shown_and_may_be_skipped() {
     }
     let bed = Bed::new("bad-rows", &[("a.csv", &lines.join("\n")), ("all.csv", "text,label\n,x\n,y\n")]);
     let told = bed.told(&encoder("a.csv", ""));
-    let shown = "a.csv: 7 of 40 rows cannot be used (data.skip_bad_rows: true goes on without them):\n  line 3: the text is \
+    let shown = "a.csv: 7 of 40 rows cannot be used (data.skip_bad_rows: true leaves them out):\n  line 3: the text is \
                  empty\n  line 5: the text is empty\n  line 7: the text is empty\n  line 9: the label is empty\n  line 11: 1 \
                  columns where the first line has 2\n  and 2 more";
     assert_eq!(told, shown);

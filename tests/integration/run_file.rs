@@ -535,24 +535,21 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         ),
         (
             file("short.csv", ""),
-            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true goes on without such rows)",
+            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true leaves such rows out)",
         ),
-        (
-            file("blank.csv", ""),
-            "blank.csv, line 3: the text is empty (data.skip_bad_rows: true goes on without such rows)",
-        ),
+        (file("blank.csv", ""), "blank.csv, line 3: the text is empty (data.skip_bad_rows: true leaves such rows out)"),
         (
             file("a.csv", ", test: other.csv"),
-            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true goes on without such rows)",
+            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("twice.csv", ""), "twice.csv: the column \"words\" is there twice"),
         (
             file("unlabelled.csv", ""),
-            "unlabelled.csv, line 3: the label is empty (data.skip_bad_rows: true goes on without such rows)",
+            "unlabelled.csv, line 3: the label is empty (data.skip_bad_rows: true leaves such rows out)",
         ),
         (
             file("nothing.jsonl", ""),
-            "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true goes on without such rows)",
+            "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is there twice"),
         (
@@ -562,10 +559,10 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),
-            "a.csv: 10 of 20 rows cannot be used (data.skip_bad_rows: true goes on without them):\n  line 3: the label \
-             \"bad\" is none of data.classes, which are good\n  line 5: the label \"bad\" is none of data.classes, which \
-             are good\n  line 7: the label \"bad\" is none of data.classes, which are good\n  line 9: the label \"bad\" is \
-             none of data.classes, which are good\n  line 11: the label \"bad\" is none of data.classes, which are \
+            "a.csv: 10 of 20 rows cannot be used (data.skip_bad_rows: true leaves them out):\n  line 3: the label \
+             \"bad\" is not in data.classes, which are good\n  line 5: the label \"bad\" is not in data.classes, which \
+             are good\n  line 7: the label \"bad\" is not in data.classes, which are good\n  line 9: the label \"bad\" is \
+             not in data.classes, which are good\n  line 11: the label \"bad\" is not in data.classes, which are \
              good\n  and 5 more",
         ),
     ] {
@@ -591,8 +588,7 @@ fn rows_of_numbers_are_standardized_over_the_train_set() {
     assert_eq!(material.task.params()[0].shape, [128, 3]);
     let plain = bed.material(&file("a.csv", ", features: [b], standardize: false")).expect("a material");
     assert_eq!((plain.inputs.columns[0].mean, plain.task.params()[0].shape.clone()), (0.0, vec![128, 1]));
-    let bad =
-        "bad.csv, line 4: b = \"one\" is not a finite number (data.skip_bad_rows: true goes on without such rows)";
+    let bad = "bad.csv, line 4: b = \"one\" is not a finite number (data.skip_bad_rows: true leaves such rows out)";
     assert_eq!(bed.told(&file("bad.csv", "")), bad);
     assert_eq!(
         bed.told(&file("a.csv", ", features: [a, c]")),

@@ -49,7 +49,7 @@ fn a_run_that_takes_anothers_place_removes_what_is_ours_and_nothing_else() {
     // Begun and ended at once: the file that decides is there, and the old run still is.
     std::fs::write(run.join(".next-run.yaml"), &before["run.yaml"]).expect("a file");
     let (code, text) = told(&desk, &["--resume", "runs/digits"]);
-    assert!(code == Some(0) && text.contains("has no checkpoint yet: the run begins"), "{text}");
+    assert!(code == Some(0) && text.contains("has no checkpoint yet: the run starts"), "{text}");
     let after = files(&run);
     for name in theirs {
         assert_eq!(after[name], before[name], "{name}");

@@ -63,7 +63,7 @@ fn several_labels_stand_in_one_column_or_in_one_each() {
         assert!(told.starts_with(words), "{told}");
     }
     let told = bed.told(&encoder("multi_label", "label: tags, classes: [fun, long]"));
-    let words = "the label \"dull\" is none of data.classes, which are fun, long";
+    let words = "the label \"dull\" is not in data.classes, which are fun, long";
     assert!(told.contains(words), "{told}");
     bed.write("b.csv", b"text,tags\nfilm,fun|odd\n");
     let told = bed.told(&encoder("multi_label", "label: tags, test: b.csv"));

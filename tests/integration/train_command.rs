@@ -86,7 +86,7 @@ fn one_file_is_one_run() {
     // What is there is not trained over by mistake.
     let (code, words) = desk.refused(&["digits.yaml"]);
     assert_eq!(code, Some(2));
-    assert!(words.contains("runs/digits holds a run already: go on with it by --resume runs/digits"), "{words}");
+    assert!(words.contains("runs/digits holds a run already: resume it with --resume runs/digits"), "{words}");
     assert_eq!(desk.done(&["digits.yaml", "--overwrite", "-q", "--set", "epochs=1"]), "");
     assert_eq!(desk.lines("runs/digits/metrics.jsonl", "epoch").len(), 1);
     let told = desk.done(&["--resume", "runs/digits", "-v"]);
@@ -104,7 +104,7 @@ fn what_cannot_be_ends_with_2_and_leaves_nothing() {
         ),
         (vec!["digits.yaml", "--set", "epochs"], "error: invalid value 'epochs' for '--set <KEY=VALUE>'"),
         (vec![], "error: the following required arguments were not provided"),
-        (vec!["--resume", "runs/none"], "gradus: runs/none holds no run to go on with"),
+        (vec!["--resume", "runs/none"], "gradus: runs/none holds no run to resume"),
     ] {
         let (code, told) = desk.refused(&arguments);
         assert_eq!(code, Some(2), "{told}");
@@ -136,7 +136,7 @@ fn what_is_refused_leaves_the_folder_as_it_was() {
         ),
         (vec!["run.yaml", "--overwrite", "--set", "batch_size=400"], "a step takes 400 rows, the train set has 36"),
         (vec!["run.yaml"], "holds a run already"),
-        (vec!["--resume", "."], ". holds no run to go on with"),
+        (vec!["--resume", "."], ". holds no run to resume"),
     ] {
         let (code, told) = desk.refused(&arguments);
         assert!(code.is_some_and(|code| code > 0) && told.contains(words), "{arguments:?}: {told}");
@@ -199,7 +199,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bytes() {
     assert!(told.contains("gradus: interrupted after ") && told.contains("gradus train --resume runs/cut"), "{told}");
 
     let told = desk.done(&["--resume", "runs/cut"]);
-    assert!(told.contains("going on after "), "{told}");
+    assert!(told.contains("resuming after "), "{told}");
     for file in ["model.safetensors", "metrics.jsonl"] {
         assert_eq!(desk.read(&format!("runs/cut/{file}")), desk.read(&format!("runs/whole/{file}")), "{file}");
     }
@@ -244,7 +244,7 @@ fn a_folder_that_a_run_writes_is_refused_until_that_run_is_gone() {
     first.wait().expect("an end");
     assert!(evaluations() < 40, "the first run was over before it was killed");
     let told = desk.done(&["--resume", "runs/cut"]);
-    assert!(told.contains("going on after "), "{told}");
+    assert!(told.contains("resuming after "), "{told}");
     for file in ["model.safetensors", "metrics.jsonl"] {
         assert!(desk.read(&format!("runs/cut/{file}")) == desk.read(&format!("runs/whole/{file}")), "{file}");
     }

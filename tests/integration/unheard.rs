@@ -88,7 +88,7 @@ fn a_full_standard_output_ends_no_training() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert_eq!(told.lines().count(), 1, "said once: {told}");
-    assert!(told.starts_with("gradus: warning: standard output cannot be written, the run goes on: "), "{told}");
+    assert!(told.starts_with("gradus: warning: standard output cannot be written; the run continues: "), "{told}");
     assert!(desk.has("model.safetensors") && desk.has("report.html"));
     // Standard error too.
     let output = desk.ran("\"$GRADUS\" --adapter cpu train run.yaml --overwrite > /dev/full 2> /dev/full");
@@ -129,7 +129,7 @@ fn each_signal_ends_a_run_with_a_checkpoint_and_its_own_code() {
         assert_eq!(ended, Some(code), "{signal}: {told}");
         let step = desk.steps().last().expect("a step") + 1;
         assert!(told.contains(&format!("interrupted after {step} steps; runs/run/checkpoints/step-")), "{told}");
-        assert!(told.contains("go on with: gradus train --resume runs/run"), "{told}");
+        assert!(told.contains("resume with: gradus train --resume runs/run"), "{told}");
         let output =
             desk.ran(&format!("\"$GRADUS\" --adapter cpu train --resume runs/run --set epochs={}", step / 202 + 1));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -23,7 +23,7 @@ pub(in crate::nn) struct Backward<'a> {
     trainable: &'a dyn Fn(&str) -> bool,
     /// A value's gradient so far. Several values may own one.
     gradients: HashMap<Value, Value>,
-    /// Values whose gradients have been read: what made them has been gone through.
+    /// Values whose gradients have been read: the operation that made them is done.
     is_read: HashSet<Value>,
     /// What made an activated value: the activation and its argument.
     activated: HashMap<Value, (Activation, Value)>,

@@ -1,7 +1,7 @@
 //! A pass over a batch as data, before it has memory: what is computed from what.
 //!
 //! A model file calls [`Graph`], and each call appends an operation. Operations are folded into their neighbours (`fuse`),
-//! gone through in reverse for what is trainable (`backward`), cut at a frozen trunk (`split`), and their values laid out so
+//! walked in reverse for what is trainable (`backward`), cut at a frozen trunk (`split`), and their values laid out so
 //! that they share memory (`memory`). Only then is there a buffer (`workspace`). So the bytes that a set of trainable
 //! parameters needs are known before anything is allocated.
 

@@ -44,7 +44,7 @@ impl Default for EarlyStopping {
 /// Why a run ends before its last epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
-    /// The last phase got no better for `patience` checks.
+    /// The last phase did not improve for `patience` checks.
     Patience,
     /// The metric is not finite.
     NotFinite,

@@ -70,7 +70,7 @@ impl PhaseSpec {
         let max_transition_epoch = limit(&mut section)?;
         let mut lr = section.rate("lr")?;
         if number == 0 && lr.take().is_some() {
-            warnings.push(warn("lr is left out of account: phase 0 has the optimizer's"));
+            warnings.push(warn("lr is ignored: phase 0 uses optimizer.lr"));
         }
         let new_lr_scheduler = section.maybe_section("new_lr_scheduler")?.map(NewScheduler::read).transpose()?;
         let new_optimizer = section.maybe_section("new_optimizer")?.map(OptimizerSpec::read_new).transpose()?;

@@ -201,7 +201,7 @@ fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> R
     let given = section.map(|section| EarlyStopping::read(section, &mut spec.warnings)).transpose()?;
     if is_phased && spec.finetuning.epoch_transitions_only {
         if given.is_some() {
-            let what = "early_stopping is left out of account: finetuning.epoch_transitions_only is true";
+            let what = "early_stopping is ignored: finetuning.epoch_transitions_only is true";
             spec.warnings.push(format!("{}: {what}", spec.place.file()));
         }
         return Ok(None);

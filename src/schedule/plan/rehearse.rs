@@ -13,7 +13,7 @@ use crate::schedule::file::place::Place;
 use crate::schedule::law::table::{allowed, fits};
 use std::ops::Range;
 
-/// Steps that are gone through; what a longer run does behind them is found out there.
+/// Steps that are rehearsed. What a longer run does after them shows when it gets there.
 const MOST_STEPS: u64 = 10_000_000;
 
 impl Plan {
