@@ -2,7 +2,7 @@
 
 use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};
-use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Verdict};
+use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Squares, Verdict};
 
 #[cfg(feature = "cpu")]
 pub(super) use crate::fast;
@@ -31,6 +31,7 @@ pub(crate) struct Forms {
     pub(crate) attention_backward_key_value: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) attention_backward_query: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) embedding_backward: fn(&[u32], &[u32], &[u32], &[f32], &mut [f32], &Embedding, bool),
+    pub(crate) embedding_backward_squares: fn(&[f32], &Embedding, [usize; 2], &mut [Squares]),
     pub(crate) layer_norm:
         fn(&[f32], &[f32], &[f32], &mut [f32], &mut [Moments], &LayerNorm, Option<(&[f32], &mut [f32])>),
     pub(crate) layer_norm_backward_input: fn(&[f32], &[f32], &[f32], &[Moments], &mut [f32], &LayerNorm, bool),
@@ -39,6 +40,7 @@ pub(crate) struct Forms {
     pub(crate) linear: fn(&[f32], &[f32], Option<&[f32]>, &mut [f32], &Linear, Epilogue<'_>),
     pub(crate) linear_backward_input: fn(&[f32], &[f32], &[f32], &mut [f32], &Linear, u32, bool),
     pub(crate) linear_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Linear, bool),
+    pub(crate) linear_backward_weight_squares: fn(Option<&[f32]>, Option<&[f32]>, &Linear, [usize; 2], &mut [Squares]),
     pub(crate) softmax_cross_entropy: fn(&[f32], &[u32], Option<&mut [f32]>, &mut [Verdict], &Position, &Loss),
 }
 
@@ -51,12 +53,14 @@ pub(crate) static TWINS: Forms = Forms {
     attention_backward_key_value: twin::nn::attention_backward_key_value,
     attention_backward_query: twin::nn::attention_backward_query,
     embedding_backward: twin::nn::embedding_backward,
+    embedding_backward_squares: twin::nn::embedding_backward_squares,
     layer_norm: twin::nn::layer_norm,
     layer_norm_backward_input: twin::nn::layer_norm_backward_input,
     layer_norm_backward_weight: twin::nn::layer_norm_backward_weight,
     linear: twin::nn::linear,
     linear_backward_input: twin::nn::linear_backward_input,
     linear_backward_weight: twin::nn::linear_backward_weight,
+    linear_backward_weight_squares: twin::nn::linear_backward_weight_squares,
     softmax_cross_entropy: twin::nn::softmax_cross_entropy,
 };
 
@@ -69,11 +73,13 @@ pub(crate) static FAST: Forms = Forms {
     attention_backward_key_value: fast::attention_backward_key_value,
     attention_backward_query: fast::attention_backward_query,
     embedding_backward: fast::embedding_backward,
+    embedding_backward_squares: fast::embedding_backward_squares,
     layer_norm: fast::layer_norm,
     layer_norm_backward_input: fast::layer_norm_backward_input,
     layer_norm_backward_weight: fast::layer_norm_backward_weight,
     linear: fast::linear,
     linear_backward_input: fast::linear_backward_input,
     linear_backward_weight: fast::linear_backward_weight,
+    linear_backward_weight_squares: fast::linear_backward_weight_squares,
     softmax_cross_entropy: fast::softmax_cross_entropy,
 };

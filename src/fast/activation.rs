@@ -4,6 +4,7 @@ use super::exponential::exp;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 /// h = activation(z), by the activation's number.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 pub(super) fn activate(kind: u32, z: &[f32], h: &mut [f32]) {
     match kind {
         1 => each(z, h, |z, _| if z <= 0.0 { 0.0 } else { z }),
@@ -15,6 +16,7 @@ pub(super) fn activate(kind: u32, z: &[f32], h: &mut [f32]) {
 }
 
 /// d *= activation′(z).
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 pub(super) fn through(kind: u32, z: &[f32], d: &mut [f32]) {
     match kind {
         1 => each(z, d, |z, d| if z <= 0.0 { 0.0 * d } else { d }),

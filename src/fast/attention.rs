@@ -105,6 +105,7 @@ pub(super) fn put(rows: &mut [f32], stride: usize, shape: &Attention, heads: &[&
 }
 
 /// Turns scores into weights, 0 for keys that are not seen; gives their log-sum-exp.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 fn soften(scores: &mut [f32], scale: f32, mask: &[u32]) -> f32 {
     let (scores, behind) = scores.split_at_mut(mask.len());
     behind.fill(0.0);

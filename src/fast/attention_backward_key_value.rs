@@ -2,10 +2,9 @@
 
 use super::attention::{blocks, each_head, put};
 use super::attention_backward_query::Slopes;
-use super::matrix::matrix_mut;
+use super::matrix::{add_product, matrix_mut};
 use crate::twin::nn::AttentionPast;
 use ndarray::ArrayView2;
-use ndarray::linalg::general_mat_mul;
 
 /// The keys' and the values' parts of dqkv.
 pub fn attention_backward_key_value(past: &AttentionPast<'_>, dqkv: &mut [f32]) {
@@ -15,8 +14,7 @@ pub fn attention_backward_key_value(past: &AttentionPast<'_>, dqkv: &mut [f32]) 
         for block in blocks(shape, place, past.causal) {
             let slopes = Slopes::of(past, &block);
             let add = |slopes: ArrayView2<'_, f32>, rows: ArrayView2<'_, f32>, sums: &mut [f32]| {
-                let mut sums = matrix_mut(sums, [block.keys, width], width);
-                general_mat_mul(1.0, &slopes.t(), &rows, 1.0, &mut sums);
+                add_product(slopes.t(), rows, 1.0, matrix_mut(sums, [block.keys, width], width));
             };
             add(slopes.scores(), block.query_rows(past.qkv, shape), &mut keys);
             add(slopes.weights(), block.out_rows(past.dout, shape), &mut values);

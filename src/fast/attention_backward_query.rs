@@ -30,12 +30,7 @@ impl Slopes {
         for ((query, mask), (weights, scores)) in block.queries(past.mask, shape).zip(rows) {
             let number = shape.number(block.place, query);
             let (lse, delta) = (past.lse[number], past.delta[number]);
-            let of_keys = weights.iter_mut().zip(scores.iter_mut()).zip(kept.of(block.place, query));
-            for (((weight, score), kept), seen) in of_keys.zip(mask) {
-                let (exact, pull) = (exp(scale * *weight - lse), *score);
-                *weight = if *seen != 0 { kept * exact } else { 0.0 };
-                *score = if *seen != 0 { scale * exact * (kept * pull - delta) } else { 0.0 };
-            }
+            slope(weights, scores, kept.of(block.place, query), mask, [scale, lse, delta]);
             weights[mask.len()..].fill(0.0);
             scores[mask.len()..].fill(0.0);
         }
@@ -50,6 +45,16 @@ impl Slopes {
     /// `[queries, keys]`.
     pub(super) fn scores(&self) -> ArrayView2<'_, f32> {
         matrix(&self.scores, self.sizes, self.sizes[1])
+    }
+}
+
+/// Turns what a query's keys give into their weights and the gradients of their scores.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn slope(weights: &mut [f32], scores: &mut [f32], kept: &[f32], mask: &[u32], [scale, lse, delta]: [f32; 3]) {
+    for (((weight, score), kept), seen) in weights.iter_mut().zip(scores).zip(kept).zip(mask) {
+        let (exact, pull) = (exp(scale * *weight - lse), *score);
+        *weight = if *seen != 0 { kept * exact } else { 0.0 };
+        *score = if *seen != 0 { scale * exact * (kept * pull - delta) } else { 0.0 };
     }
 }
 

@@ -26,6 +26,7 @@ mod linear_backward_weight;
 mod matrix;
 mod rows;
 mod softmax_cross_entropy;
+mod squares;
 
 pub use adamw::adamw;
 pub use attention::attention;
@@ -40,3 +41,4 @@ pub use linear::linear;
 pub use linear_backward_input::linear_backward_input;
 pub use linear_backward_weight::linear_backward_weight;
 pub use softmax_cross_entropy::softmax_cross_entropy;
+pub use squares::{embedding_backward_squares, linear_backward_weight_squares};

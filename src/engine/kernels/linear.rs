@@ -4,7 +4,7 @@ use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{Family, Word};
 use super::flags::Flag::{Activated, Cooperative, Ragged, Residual, Squares, Tiled, Weight16};
-use crate::twin::{self, nn::Epilogue};
+use crate::twin::nn::Epilogue;
 
 /// Forward: x, weight, bias, z, shape; then what is folded in.
 pub static LINEAR: Family = Family::new(
@@ -74,6 +74,6 @@ fn linear_backward_weight(mut call: Call<'_>) {
     (forms.linear_backward_weight)(dz.get(), x.get(), weight, bias, shape, accumulate);
     if let Some(squares) = squares {
         let (weight, bias) = (dweight.as_deref(), dbias.as_deref());
-        twin::nn::linear_backward_weight_squares(weight, bias, shape, tile, squares);
+        (forms.linear_backward_weight_squares)(weight, bias, shape, tile, squares);
     }
 }

@@ -222,7 +222,7 @@ fn embedding_backward(mut call: Call<'_>) {
     let dtable = dtable.get_mut();
     (forms.embedding_backward)(tokens, previous, last, dy.get(), dtable, shape, accumulate);
     if let Some(squares) = squares {
-        twin::nn::embedding_backward_squares(dtable, shape, sizes, squares);
+        (forms.embedding_backward_squares)(dtable, shape, sizes, squares);
     }
 }
 

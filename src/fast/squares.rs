@@ -1,0 +1,129 @@
+//! Fast forms of the squares of [`linear_backward_weight`](crate::twin::nn::linear_backward_weight_squares) and
+//! [`embedding_backward`](crate::twin::nn::embedding_backward_squares): the twins' partial sums, term by term in their
+//! order, without a division for each element.
+
+use crate::twin;
+use crate::twin::shared::{Embedding, Linear, Squares};
+use rayon::prelude::*;
+
+/// The sum of the squares, and the mark, of what one invocation wrote.
+type Sum = [f64; 2];
+
+/// The squares of the weights, a thread taking rows of tiles; those of the biases by the twin.
+pub fn linear_backward_weight_squares(
+    dweight: Option<&[f32]>,
+    dbias: Option<&[f32]>,
+    shape: &Linear,
+    tile: [usize; 2],
+    squares: &mut [Squares],
+) {
+    twin::nn::linear_backward_weight_squares(None, dbias, shape, tile, squares);
+    let Some(dweight) = dweight else { return };
+    let ([side, quads], [inputs, outputs]) = (tile, [shape.inputs, shape.outputs].map(|size| size as usize));
+    let edge = 4 * side * quads;
+    let (down, across) = (outputs.div_ceil(edge), inputs.div_ceil(edge));
+    let tiles = squares[..down * across * side * side].par_chunks_mut(across * side * side);
+    tiles.zip(dweight[..inputs * outputs].par_chunks(edge * inputs)).for_each(|(squares, rows)| {
+        let mut sums = vec![[0.0; 2]; squares.len()];
+        for (o, row) in rows.chunks(inputs).enumerate() {
+            add_row(&mut sums[o / 4 % side * side..], row, side * side, [side, quads]);
+        }
+        store(squares, &sums);
+    });
+}
+
+/// Adds a row of weights to the sums of the invocations of each tile that it goes through, `apart` from tile to tile.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn add_row(sums: &mut [Sum], row: &[f32], apart: usize, [side, quads]: [usize; 2]) {
+    for (tile, part) in row.chunks(4 * side * quads).enumerate() {
+        for stretch in part.chunks(4 * side) {
+            for (sum, quad) in sums[tile * apart..].iter_mut().zip(stretch.chunks(4)) {
+                add(sum, quad);
+            }
+        }
+    }
+}
+
+/// The squares of a table that was overwritten, a thread taking the vec4s of invocations that stand together.
+pub fn embedding_backward_squares(
+    dtable: &[f32],
+    shape: &Embedding,
+    [workgroup, quads]: [usize; 2],
+    squares: &mut [Squares],
+) {
+    let (width, row) = (shape.width as usize, shape.quads as usize);
+    let (all, group) = (shape.entries as usize * row, workgroup * quads);
+    let invocations = all.div_ceil(group) * workgroup;
+    squares[..invocations].par_chunks_mut(workgroup).enumerate().for_each(|(number, squares)| {
+        let mut sums = vec![[0.0; 2]; workgroup];
+        let first = number * group;
+        let (mut entry, mut quad) = (first / row, first % row);
+        for place in 0..group.min(all - first) {
+            let numbers = &dtable[entry * width + 4 * quad..(entry * width + 4 * quad + 4).min((entry + 1) * width)];
+            add(&mut sums[place % workgroup], numbers);
+            quad += 1;
+            if quad == row {
+                (entry, quad) = (entry + 1, 0);
+            }
+        }
+        store(squares, &sums);
+    });
+}
+
+#[inline(always)]
+fn add([sum, mark]: &mut Sum, gradients: &[f32]) {
+    for g in gradients {
+        *sum += f64::from(g * g);
+        *mark += f64::from(*g) / 1024.0;
+    }
+}
+
+fn store(squares: &mut [Squares], sums: &[Sum]) {
+    for (squares, [sum, mark]) in squares.iter_mut().zip(sums) {
+        *squares = Squares { sum: *sum as f32, mark: (*mark as f32).to_bits() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type OfWeights = fn(Option<&[f32]>, Option<&[f32]>, &Linear, [usize; 2], &mut [Squares]);
+
+    fn gradients(count: usize) -> Vec<f32> {
+        (0..count as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn they_are_the_twins() {
+        for [outputs, inputs, side, quads] in [[7, 10, 1, 2], [64, 96, 1, 2], [130, 70, 8, 1], [33, 200, 8, 2]] {
+            let shape = Linear { inputs: inputs as u32, outputs: outputs as u32, ..bytemuck::Zeroable::zeroed() };
+            let (weight, bias) = (gradients(inputs * outputs), gradients(outputs));
+            let edge = 4 * side * quads;
+            let down = outputs.div_ceil(edge);
+            let count = down * inputs.div_ceil(edge) * side * side + down * side;
+            let of = |form: OfWeights| {
+                let mut squares = vec![Squares { sum: 7.0, mark: 0 }; count];
+                form(Some(&weight), Some(&bias), &shape, [side, quads], &mut squares);
+                squares
+            };
+            assert_eq!(of(linear_backward_weight_squares), of(twin::nn::linear_backward_weight_squares));
+        }
+        for [entries, width, workgroup, quads] in [[5usize, 10, 8, 2], [300, 12, 64, 1], [31, 64, 64, 3]] {
+            let row = width.div_ceil(4);
+            let shape = Embedding {
+                entries: entries as u32,
+                width: width as u32,
+                quads: row as u32,
+                ..bytemuck::Zeroable::zeroed()
+            };
+            let table = gradients(entries * width);
+            let of = |form: fn(&[f32], &Embedding, [usize; 2], &mut [Squares])| {
+                let mut squares = vec![Squares::default(); (entries * row).div_ceil(workgroup * quads) * workgroup];
+                form(&table, &shape, [workgroup, quads], &mut squares);
+                squares
+            };
+            assert_eq!(of(embedding_backward_squares), of(twin::nn::embedding_backward_squares));
+        }
+    }
+}
