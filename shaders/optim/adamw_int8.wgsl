@@ -1,4 +1,4 @@
-// AdamW as in adamw.wgsl, third stage, with moments in a byte each.
+// AdamW as in update.wgsl and rule/adamw.wgsl, third stage, with moments in a byte each.
 //
 //   p, m, v, v_max, a <- as there, from moments as they are stored
 //   m, v              <- the codes of the new ones, with a new exponent for each 16; rounded stochastically
@@ -12,17 +12,17 @@
 //
 //   0 chunks   [n]                    work list
 //   1 control                         stats and records are read
-//   2 m        [state page]           blocks of 17 vec4s, see shared/int8.wgsl
-//   3 v        [state page]           as m
-//   4 params   [page]                 as in adamw.wgsl
+//   2 slot0    [state page]           blocks of 17 vec4s, see shared/int8.wgsl
+//   3 slot1    [state page]           as slot0
+//   4 params   [page]                 as in update.wgsl
 //   5 grads    [page]                 as there
 //   6 segment                         the chunks that lie in these pages, and the seed of the rounding
-//   7 v_max    [state page]           as m; with AMSGRAD
+//   7 slot2    [state page]           as slot0; with AMSGRAD
 //   7 average  [state page]           vec4; with AVERAGE, and 8 with AMSGRAD too
 //
-// Numerics: as adamw.wgsl. The parameter moves by the new moments before they are rounded. What lies behind a tensor's end
+// Numerics: as update.wgsl. The parameter moves by the new moments before they are rounded. What lies behind a tensor's end
 // is 0 in m and v.
-#import adamw
+#import update
 #import int8
 
 override WORKGROUP: u32 = 256u;
@@ -42,8 +42,14 @@ struct Coded {
 // One vec4 of the streams, from `first` elements into the chunk; elements from `live` on are not the chunk's.
 fn update_quad(step: Step, first: u32, live: u32, m_old: vec4<f32>, v_old: vec4<f32>, v_max_old: vec4<f32>) -> Quad {
     let p = params_at(step.chunk.param + first, live);
-    let old = Quad(p, m_old, v_old, v_max_old);
-    var next = stepped(step.record, step.value_bound, grads_at(step.record.grad + step.chunk.grad + first, live), old);
+    var old = Quad();
+    old.p = p;
+    old.kept[0] = m_old;
+    old.kept[1] = v_old;
+#ifdef AMSGRAD
+    old.kept[2] = v_max_old;
+#endif
+    var next = updated(step.record, step.value_bound, grads_at(step.record.grad + step.chunk.grad + first, live), old);
     put_params(step.chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));
 #ifdef AVERAGE
     let a = (step.chunk.state + first) / 4u;
@@ -51,9 +57,11 @@ fn update_quad(step: Step, first: u32, live: u32, m_old: vec4<f32>, v_old: vec4<
 #endif
     if (live < 4u) {
         let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live);
-        next.m = select(vec4<f32>(), next.m, inside);
-        next.v = select(vec4<f32>(), next.v, inside);
-        next.v_max = select(vec4<f32>(), next.v_max, inside);
+        next.kept[0] = select(vec4<f32>(), next.kept[0], inside);
+        next.kept[1] = select(vec4<f32>(), next.kept[1], inside);
+#ifdef AMSGRAD
+        next.kept[2] = select(vec4<f32>(), next.kept[2], inside);
+#endif
     }
     return next;
 }
@@ -68,15 +76,15 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
     let base = (step.chunk.state / BLOCK + block) * BLOCK_VEC4S;
     let s = base + place;
     let shift = 8u * (place % 4u);
-    let m_old = m[s];
-    let v_old = v[s];
-    let m_top = (m[base + SHARERS][place / 4u] >> shift) & 0xffu;
-    let v_top = (v[base + SHARERS][place / 4u] >> shift) & 0xffu;
+    let m_old = slot0[s];
+    let v_old = slot1[s];
+    let m_top = (slot0[base + SHARERS][place / 4u] >> shift) & 0xffu;
+    let v_top = (slot1[base + SHARERS][place / 4u] >> shift) & 0xffu;
     var v_max_old = vec4<u32>();
     var v_max_top = 0u;
 #ifdef AMSGRAD
-    v_max_old = v_max[s];
-    v_max_top = (v_max[base + SHARERS][place / 4u] >> shift) & 0xffu;
+    v_max_old = slot2[s];
+    v_max_top = (slot2[base + SHARERS][place / 4u] >> shift) & 0xffu;
 #endif
     var next = Coded();
     for (var k = 0u; k < 4u; k++) {
@@ -86,9 +94,11 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
         let old_v_max = v_of(v_max_old[k], v_max_top);
         let quad = update_quad(
             step, first + 4u * k, live - 4u * k, m_of(m_old[k], m_top), v_of(v_old[k], v_top), old_v_max);
-        next.m[k] = opaque(quad.m, segment.zero);
-        next.v[k] = opaque(quad.v, segment.zero);
-        next.v_max[k] = opaque(quad.v_max, segment.zero);
+        next.m[k] = opaque(quad.kept[0], segment.zero);
+        next.v[k] = opaque(quad.kept[1], segment.zero);
+#ifdef AMSGRAD
+        next.v_max[k] = opaque(quad.kept[2], segment.zero);
+#endif
     }
     let m_next = top_of(next.m);
     let v_next = top_of(next.v);
@@ -99,8 +109,8 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
         m_codes[k] = m_word(next.m[k], m_next, words & vec4<u32>(0xffffu));
         v_codes[k] = v_word(next.v[k], v_next, words >> vec4<u32>(16u));
     }
-    m[s] = m_codes;
-    v[s] = v_codes;
+    slot0[s] = m_codes;
+    slot1[s] = v_codes;
     var tops = m_next | (v_next << 8u);
 #ifdef AMSGRAD
     let v_max_next = top_of(next.v_max);
@@ -108,7 +118,7 @@ fn update(step: Step, block: u32, place: u32) -> u32 {
     for (var k = 0u; k < 4u; k++) {
         v_max_codes[k] = v_word(next.v_max[k], v_max_next, NEAREST);
     }
-    v_max[s] = v_max_codes;
+    slot2[s] = v_max_codes;
     tops |= v_max_next << 16u;
 #endif
     return tops;
@@ -128,10 +138,10 @@ fn packed(tops: Tops, shift: u32) -> vec4<u32> {
 
 fn put_exponents(step: Step, block: u32, tops: Tops) {
     let at = (step.chunk.state / BLOCK + block) * BLOCK_VEC4S + SHARERS;
-    m[at] = packed(tops, 0u);
-    v[at] = packed(tops, 8u);
+    slot0[at] = packed(tops, 0u);
+    slot1[at] = packed(tops, 8u);
 #ifdef AMSGRAD
-    v_max[at] = packed(tops, 16u);
+    slot2[at] = packed(tops, 16u);
 #endif
 }
 

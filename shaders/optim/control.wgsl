@@ -8,6 +8,7 @@
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
 //   buffered   = buffered + 1 where there is momentum   SGD's first gradient fills the buffer
 //   averaged   = averaged + 1 where there is an average its first step fills it: a rate of 1
+//   product    = product · beta1 (1 - e^(count own0) / 2)   where the momentum rises (NAdam)
 //
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
@@ -115,6 +116,13 @@ fn record_of(old: Record, row: TableRow) -> Record {
     record.momentum = row.momentum;
     record.one_minus_dampening = row.one_minus_dampening;
     record.buffered = old.buffered + u32(row.momentum != 0.0);
+    record.lr = row.lr;
+    record.own0 = row.own0;
+    record.own1 = row.own1;
+    if ((row.flags & RISING) != 0u) {
+        let momentum = (1.0 - row.one_minus_beta1) * (1.0 - 0.5 * exp(f32(count) * row.own0));
+        record.product = select(old.product, 1.0, count == 1u) * momentum;
+    }
     record.averaged = old.averaged;
     if ((row.flags & AVERAGED) != 0u) {
         record.averaged += 1u;

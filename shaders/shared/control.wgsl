@@ -27,7 +27,7 @@ struct Partial {
     bad_group: u32,            // first group with a non-finite gradient, or NO_GROUP
 }
 
-struct Record {                // 80 bytes, one a tensor
+struct Record {                // 96 bytes, one a tensor
     count: u32,                // steps applied to this tensor
     flags: u32,
     scale: f32,                // clip coefficient, negated to maximize
@@ -45,6 +45,10 @@ struct Record {                // 80 bytes, one a tensor
     averaged: u32,             // steps that the moving average has taken
     average_rate: f32,         // 1 - decay of the average; 1 at its first step, and 0 where there is none
     grad: u32,                 // where the gradient begins in its page, in elements
+    lr: f32,
+    own0: f32,                 // the rule's own numbers, as the row has them
+    own1: f32,
+    product: f32,              // of the momenta so far, where these rise (RISING)
     pad0: u32,
     pad1: u32,
     pad2: u32,

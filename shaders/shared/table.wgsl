@@ -1,6 +1,6 @@
 // The table: one row of hyper-parameters for each step and group, written by the host once for a whole horizon.
 
-struct TableRow {                   // 52 bytes
+struct TableRow {                   // 60 bytes
     lr: f32,
     decay: f32,                // 1 - lr * weight_decay, formed in f64; with COUPLED weight_decay itself
     one_minus_beta1: f32,      // formed in f64: 1 - b in f32 is already 1.3e-5 off for b = 0.999
@@ -11,9 +11,11 @@ struct TableRow {                   // 52 bytes
     eps: f32,
     momentum: f32,
     one_minus_dampening: f32,
-    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | NESTEROV | AVERAGED
+    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | NESTEROV | AVERAGED | RISING | CENTERED
     max_norm: f32,             // gradients are clipped to this; the same in all rows of a step
     average_rate: f32,         // 1 - decay of the moving average, formed in f64
+    own0: f32,                 // numbers that the rule alone reads
+    own1: f32,
 }
 
 struct Table {
@@ -34,3 +36,5 @@ const MAXIMIZE: u32 = 2u;
 const COUPLED: u32 = 4u;       // Adam, SGD: decay joins the gradient; otherwise AdamW: decay acts on the parameter
 const NESTEROV: u32 = 8u;      // SGD: step along the gradient plus momentum times the buffer
 const AVERAGED: u32 = 16u;     // there is a moving average of the parameters
+const RISING: u32 = 32u;       // NAdam: the momentum rises with the count; own0 is momentum_decay ln 0.96
+const CENTERED: u32 = 64u;     // RMSprop: the variance stands in the second moment's place

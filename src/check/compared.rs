@@ -1,7 +1,7 @@
 //! How far two engines are apart in what a kernel wrote.
 
 use super::trial::{JUNK, TAIL, Trial};
-use crate::engine::kernels::{ADAMW, ADAMW_INT8, Flag, TALLY};
+use crate::engine::kernels::{ADAMW_INT8, Flag, TALLY};
 use crate::engine::layout::{Metrics, Squares};
 use crate::engine::{Access, Kernel};
 use half::bf16;
@@ -74,15 +74,16 @@ fn bound(kernel: &Kernel) -> f64 {
 
 fn words_of(kernel: &Kernel, place: usize) -> Words {
     let is_last = place + 1 == kernel.bindings.len();
-    let is_moment = (2..4).contains(&place) || kernel.has(Flag::Amsgrad) && place == 7;
+    let slots = kernel.slots();
+    let is_moment = (2..2 + slots.min(2)).contains(&place) || (7..5 + slots).contains(&place);
+    let params = 2 + slots.min(2);
     if *kernel.family == TALLY {
         Words::Metrics
     } else if kernel.has(Flag::Squares) && is_last {
         Words::Squares
     } else if *kernel.family == ADAMW_INT8 && is_moment {
         Words::Codes
-    } else if kernel.has(Flag::Params16) && place == 4 || *kernel.family == ADAMW && kernel.has(Flag::Bf16) && is_moment
-    {
+    } else if kernel.has(Flag::Params16) && place == params || kernel.has(Flag::Bf16) && is_moment {
         Words::Halves
     } else {
         Words::Numbers

@@ -103,7 +103,7 @@ fn of_folder(choice: &AdapterChoice, asked: Option<&str>, folder: &Path, all: bo
 
 fn read(folder: &Path) -> anyhow::Result<Shaders> {
     let mut texts = Vec::new();
-    for room in ["nn", "optim", "measure", "shared"] {
+    for room in ["nn", "optim", "optim/rule", "measure", "shared"] {
         let Ok(entries) = std::fs::read_dir(folder.join(room)) else { continue };
         for entry in entries {
             let path = entry?.path();

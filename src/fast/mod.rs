@@ -10,7 +10,6 @@
 //! Invariant: a fast form gives what its twin gives, to the rounding of f32, and the same bits on any number of threads.
 
 mod activation;
-mod adamw;
 mod attention;
 mod attention_backward_key_value;
 mod attention_backward_query;
@@ -27,8 +26,8 @@ mod matrix;
 mod rows;
 mod softmax_cross_entropy;
 mod squares;
+mod update;
 
-pub use adamw::adamw;
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
 pub use attention_backward_query::{attention_backward_delta, attention_backward_query};
@@ -42,3 +41,4 @@ pub use linear_backward_input::linear_backward_input;
 pub use linear_backward_weight::linear_backward_weight;
 pub use softmax_cross_entropy::softmax_cross_entropy;
 pub use squares::{embedding_backward_squares, linear_backward_weight_squares};
+pub use update::update;

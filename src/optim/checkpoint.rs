@@ -1,23 +1,26 @@
 //! Optimizer state to and from safetensors, by parameter name.
 //!
-//! A parameter `p` has `p.step` and its moments: `p.exp_avg` and `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad), or
-//! `p.momentum_buffer`, once SGD has filled it, each in the type that its group stores it in; what is read is converted.
-//! Moments in int8 are there as bf16, which has every number that a byte may stand for: what is read is the same again.
-//! A group that keeps an average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states of torch's classes, so that
-//! the file can be read into torch and back; SGD's has no `step` there.
+//! A parameter `p` has `p.step` and a tensor for each slot of its rule, in the words of the rule's class: `p.exp_avg` and
+//! `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad) for AdamW, `p.momentum_buffer` for SGD once there was momentum, each
+//! in the type that its group stores it in; what is read is converted. Moments in int8 are there as bf16, which has every
+//! number that a byte may stand for: what is read is the same again. NAdam has `p.mu_product` too. A group that keeps an
+//! average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states
+//! of torch's and timm's classes, so that the file can be read into them and back; SGD's has no `step` there.
 
 use super::arena::Stream;
 use super::parameters::{download_all, floats, type_of};
 use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
-use crate::params::{Param, Shown, Storage};
+use crate::params::{Param, Rule, Shown, Storage};
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The moment that a tensor has only once it took a gradient with momentum.
 const BUFFER: &str = "momentum_buffer";
+/// The product of the momenta, a number a tensor.
+const PRODUCT: &str = "mu_product";
 /// Largest count that a file's f32 holds exactly.
 const MOST_COUNT: f32 = 16_777_216.0;
 
@@ -44,14 +47,19 @@ impl Optimizer {
             let is_filled = |part: &str| match part {
                 BUFFER => record.buffered > 0,
                 AVERAGE => record.averaged > 0,
-                part => self.update_of_own(tensor).moments.contains(&part),
+                part => self.update_of_own(tensor).slots().any(|slot| slot == part),
             };
             for (part, stream) in self.state.streams(tensor).into_iter().filter(|(part, _)| is_filled(part)) {
                 wanted.push((format!("{}.{part}", param.name), param));
                 streams.push(stream);
             }
             let count = record.count as f32;
-            tensors.insert(format!("{}.step", param.name), (Dtype::F32, Vec::new(), count.to_le_bytes().to_vec()));
+            let number = |value: f32| (Dtype::F32, Vec::new(), value.to_le_bytes().to_vec());
+            tensors.insert(format!("{}.step", param.name), number(count));
+            if self.update_of_own(tensor).has_product {
+                let product = if record.count == 0 { 1.0 } else { record.product };
+                tensors.insert(format!("{}.{PRODUCT}", param.name), number(product));
+            }
         }
         let values = download_all(self.engine(), &streams)?;
         for (((name, param), stream), bytes) in wanted.into_iter().zip(&streams).zip(values) {
@@ -90,7 +98,6 @@ impl Optimizer {
 
     /// The tensors whose state a file holds.
     fn spoken_of(&self, file: &SafeTensors<'_>) -> Result<Vec<usize>, Error> {
-        let kernel = self.update().family.name;
         let places: HashMap<&str, usize> =
             self.params.iter().zip(0..).map(|(param, at)| (param.name.as_str(), at)).collect();
         let mut found = BTreeSet::new();
@@ -98,7 +105,11 @@ impl Optimizer {
             let (param, part) = name.rsplit_once('.').unwrap_or((name, ""));
             let unknown = || Error::BadFile(format!("{:?} belongs to no parameter of this model", Shown(name)));
             let tensor = places.get(param).copied().ok_or_else(unknown)?;
-            if (part == BUFFER) != (kernel == "sgd") && !["step", AVERAGE].contains(&part) {
+            let own = self.row_of_own(tensor).rule;
+            let is_own = own.slots().any(|slot| slot == part) || part == PRODUCT && own.declaration().has_product;
+            let is_others = part == PRODUCT || Rule::ALL.into_iter().any(|rule| rule.slots().any(|slot| slot == part));
+            if is_others && !is_own {
+                let kernel = self.update_of_own(tensor).family.name;
                 return Err(Error::BadFile(format!("{:?} is no state of {kernel}", Shown(name))));
             }
             found.insert(tensor);
@@ -129,7 +140,11 @@ impl Optimizer {
         let parts = parts.map(|part| Ok((part, floats(file, &name(part), &param.shape)?)));
         let parts = parts.collect::<Result<_, Error>>()?;
         let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average));
-        let record = Record { count: count as u32, buffered, averaged, ..Record::default() };
+        let product = match update.has_product {
+            true => floats(file, &name(PRODUCT), &[])?[0],
+            false => 0.0,
+        };
+        let record = Record { count: count as u32, buffered, averaged, product, ..Record::default() };
         Ok(Loaded { tensor, record, parts })
     }
 }

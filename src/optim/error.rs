@@ -10,19 +10,6 @@ pub enum Error {
     /// A wrong name, value or group.
     #[error(transparent)]
     Params(#[from] params::Error),
-    /// Two groups whose rules have different kernels.
-    #[error(
-        "group {first:?} is updated by {first_rule} and group {second:?} by {second_rule}; one optimizer has one kernel: make an optimizer for each", first = Shown(.first), second = Shown(.second))]
-    MixedRules {
-        /// A group.
-        first: String,
-        /// Its rule.
-        first_rule: params::Rule,
-        /// A group that does not go with it.
-        second: String,
-        /// Its rule.
-        second_rule: params::Rule,
-    },
     /// Groups whose clip norms differ: a step has one.
     #[error("group {first:?} has {} and group {second:?} has {}; a step has one for all groups", clip_norm(.first_norm), clip_norm(.second_norm), first = Shown(.first), second = Shown(.second))]
     ClipNormsDiffer {

@@ -1,7 +1,7 @@
 //! How parameters and gradients are stored.
 
 use super::Error;
-use crate::params::{Row, Rule, Storage};
+use crate::params::{Row, Storage};
 
 /// The types of a parameter's values and of its gradient; what is computed with them is f32.
 ///
@@ -10,7 +10,7 @@ use crate::params::{Row, Rule, Storage};
 /// on average, and a run that goes on rounds as if it had never stopped, with nothing saved but the counts. What is uploaded
 /// or loaded is rounded to the nearest even.
 ///
-/// AdamW and Adam, without a moving average, in arenas or in a caller's buffers. Our models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
+/// AdamW, Adam, NAdamW and Lion, without a moving average, in arenas or in a caller's buffers. Our models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Precision {
@@ -37,14 +37,19 @@ impl Precision {
     /// Whether a parameter that is stored so may be in a group with this row.
     ///
     /// # Errors
-    /// [`Error::Unsuited`] where values are in bf16, for SGD and for a moving average.
+    /// [`Error::Unsuited`] where values are in bf16, for rules that do not store it and for a moving average.
     pub fn check(self, param: &str, row: &Row) -> Result<(), Error> {
         let reason = match self {
             Precision::F32 => return Ok(()),
-            _ if row.rule == Rule::Sgd => "its values are in bf16, which the kernel of SGD does not store",
-            _ if row.ema_decay.is_some() => "its values are in bf16, and there is no moving average of those",
+            _ if !row.rule.stores_bf16() => {
+                let title = row.rule.title();
+                format!("its values are in bf16, which the kernel of {title} does not store")
+            }
+            _ if row.ema_decay.is_some() => {
+                "its values are in bf16, and there is no moving average of those".to_owned()
+            }
             _ => return Ok(()),
         };
-        Err(Error::Unsuited { param: param.to_owned(), reason: reason.to_owned() })
+        Err(Error::Unsuited { param: param.to_owned(), reason })
     }
 }

@@ -3,7 +3,7 @@
 use super::Error;
 use crate::engine::layout::{self, TABLE_HEADER_BYTES};
 use crate::engine::{CLOCK_SLOTS, count};
-use crate::params::{Field, Row, Rule};
+use crate::params::{Field, Row, log};
 use std::collections::BTreeMap;
 
 /// Rows for the steps to come, `[steps, groups]`, or one row a group that holds for every step.
@@ -118,29 +118,29 @@ impl Rows {
 
 /// A row as the device reads it. What cancels in f32 (1 − β, 1 − lr · decay, ln β) is formed in f64 first.
 fn on_device(row: &Row, max_norm: f64) -> layout::TableRow {
-    // e^-200 is 0 in f32, and so is beta^count for beta = 0.
-    let log = |beta: f64| beta.ln().max(-200.0) as f32;
+    let numbers = (row.rule.declaration().numbers)(row);
     let flag = |on: bool, bit: u32| if on { bit } else { 0 };
-    let (sgd, decoupled) = (row.rule == Rule::Sgd, row.rule == Rule::AdamW);
-    // SGD has no betas: with 0 there is no bias to correct, and the step is lr itself.
-    let (beta1, beta2) = if sgd { (0.0, 0.0) } else { (row.beta1, row.beta2) };
     layout::TableRow {
         lr: row.lr as f32,
-        decay: if decoupled { 1.0 - row.lr * row.weight_decay } else { row.weight_decay } as f32,
-        one_minus_beta1: (1.0 - beta1) as f32,
-        log_beta1: log(beta1),
-        beta2: beta2 as f32,
-        one_minus_beta2: (1.0 - beta2) as f32,
-        log_beta2: log(beta2),
-        eps: row.eps as f32,
-        momentum: if sgd { row.momentum as f32 } else { 0.0 },
-        one_minus_dampening: (1.0 - row.dampening) as f32,
+        decay: numbers.decay as f32,
+        one_minus_beta1: (1.0 - numbers.beta1) as f32,
+        log_beta1: log(numbers.beta1) as f32,
+        beta2: numbers.beta2 as f32,
+        one_minus_beta2: (1.0 - numbers.beta2) as f32,
+        log_beta2: log(numbers.beta2) as f32,
+        eps: numbers.eps as f32,
+        momentum: numbers.momentum as f32,
+        one_minus_dampening: (1.0 - numbers.dampening) as f32,
         flags: flag(row.amsgrad, layout::AMSGRAD)
             | flag(row.maximize, layout::MAXIMIZE)
-            | flag(!decoupled, layout::COUPLED)
+            | flag(numbers.is_coupled, layout::COUPLED)
             | flag(row.nesterov, layout::NESTEROV)
-            | flag(row.ema_decay.is_some(), layout::AVERAGED),
+            | flag(row.ema_decay.is_some(), layout::AVERAGED)
+            | flag(numbers.is_rising, layout::RISING)
+            | flag(row.centered, layout::CENTERED),
         max_norm: row.clip_norm.unwrap_or(max_norm) as f32,
         average_rate: (1.0 - row.ema_decay.unwrap_or(1.0)) as f32,
+        own0: numbers.own[0] as f32,
+        own1: numbers.own[1] as f32,
     }
 }

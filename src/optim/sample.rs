@@ -7,7 +7,7 @@ use super::work::{CHUNK_ELEMENTS, Part};
 use super::{Clip, Error, External, GradientClip, NormOrder, Optimizer, Parameters, Precision, RowList, Settings};
 use crate::engine::layout::{Squares, noise};
 use crate::engine::{Engine, Program, Range};
-use crate::params::{Group, Param, Row, Rule, Storage};
+use crate::params::{Group, Param, Row, Rule, Storage, Switch};
 
 /// Elements of the tensors: below and past a vec4, a workgroup and a chunk.
 const SIZES: [usize; 7] = [1, 63, 65, 257, 4095, 4097, 9001];
@@ -60,6 +60,9 @@ pub fn samples() -> Vec<Sample> {
     for ema_decay in [None, Some(0.9)] {
         rows.push(Row { lr: 1e-2, momentum: 0.9, nesterov: true, ema_decay, ..Row::of(Rule::Sgd) });
     }
+    for rule in Rule::ALL.into_iter().filter(|rule| ![Rule::AdamW, Rule::Adam, Rule::Sgd].contains(rule)) {
+        rows.extend(of_rule(rule));
+    }
     let sample = |row: Row, precision: Precision, place: Place| Sample {
         row,
         precision,
@@ -71,7 +74,7 @@ pub fn samples() -> Vec<Sample> {
     let mut all: Vec<Sample> = Vec::new();
     for row in &rows {
         all.extend([Place::Ours, Place::Loose, Place::Packed].map(|place| sample(*row, Precision::F32, place)));
-        if row.ema_decay.is_none() && row.rule != Rule::Sgd {
+        if row.ema_decay.is_none() && row.rule.stores_bf16() {
             all.extend([Precision::Mixed, Precision::Bf16].map(|precision| sample(*row, precision, Place::Apart)));
         }
     }
@@ -101,6 +104,23 @@ pub fn samples() -> Vec<Sample> {
         all.push(Sample { bad: Some(bad), settings, ..sample(plain, Precision::F32, Place::Ours) });
     }
     all
+}
+
+/// A rule in every storage, with every slot and without, with an average and without.
+fn of_rule(rule: Rule) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for is_whole in [false, true] {
+        for ema_decay in [None, Some(0.9)].into_iter().filter(|decay| decay.is_none() || rule.keeps_average()) {
+            for moments in rule.storages() {
+                let row = Row { weight_decay: 0.1, momentum: 0.9, ema_decay, moments: *moments, ..Row::of(rule) };
+                rows.push(Row { centered: is_whole, decoupled_weight_decay: is_whole, no_prox: is_whole, ..row });
+            }
+        }
+        if rule.switches() == [Switch::Maximize] {
+            break;
+        }
+    }
+    rows
 }
 
 /// AdamW over one tensor of so many elements, clipped by norm, to be timed.
@@ -198,6 +218,9 @@ impl Sample {
             }
         };
         add(row.amsgrad, "amsgrad".to_owned());
+        for switch in [Switch::Centered, Switch::DecoupledWeightDecay, Switch::NoProx] {
+            add(row.rule.switches().contains(&switch) && switch.is_on(row), switch.name().to_owned());
+        }
         add(row.ema_decay.is_some(), "an average".to_owned());
         add(*place != Place::Ours, format!("in a caller's buffers ({place:?})"));
         add(settings.clip != Clip::None, format!("{:?}", settings.clip));
@@ -220,7 +243,10 @@ impl Sample {
             Rule::Sgd => {
                 Row { lr: 3e-3, dampening: 0.25, nesterov: false, maximize: true, weight_decay: 0.1, ..self.row }
             }
-            _ => Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..self.row },
+            Rule::AdamW | Rule::Adam => {
+                Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, rule: Rule::Adam, ..self.row }
+            }
+            _ => Row { lr: 3e-3, beta1: 0.8, beta2: 0.95, eps: 1e-6, maximize: true, ..self.row },
         };
         let groups = [Group::new("plain", self.row, names(0)), Group::new("other", other, names(1))];
         let mut placed = match self.place {

@@ -71,7 +71,7 @@ impl Kept {
         page_bytes: u64,
     ) -> Result<Kept, Error> {
         let names: Vec<String> = update.streams().map(|name| format!("{prefix}{name}")).collect();
-        let (moments, average) = names.split_at(update.moments.len());
+        let (moments, average) = names.split_at(update.slots().count());
         let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
         let average = self.average.relaid(engine, tensors, average, page_bytes)?;
         Ok(Kept { update, home: self.home.clone(), moments, average })
@@ -84,7 +84,7 @@ impl Kept {
     /// A tensor's streams by name, in the order of [`Update::streams`]; none where it has none.
     pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = (&'static str, Stream<'_>)> {
         let average = self.average.streams(tensor).map(|stream| (AVERAGE, stream));
-        self.update.moments.iter().copied().zip(self.moments.streams(tensor)).chain(average)
+        self.update.slots().zip(self.moments.streams(tensor)).chain(average)
     }
 
     /// Page `page` of each moment.

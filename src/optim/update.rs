@@ -3,7 +3,7 @@
 use super::Precision;
 use super::work::Floats;
 use crate::engine;
-use crate::engine::kernels::{self, Family, Flag, Kernel};
+use crate::engine::kernels::{self, Family, Flag, Flags, Kernel};
 use crate::params::{Row, Rule, Storage};
 
 /// The update stage of a group, and of all that share its dispatch.
@@ -11,27 +11,19 @@ use crate::params::{Row, Rule, Storage};
 pub(crate) struct Update {
     /// The kernels of the rule; those of moments in a byte each are another family.
     pub(crate) family: &'static Family,
-    /// What torch calls the moments, in the order of the kernel's bindings. Each is an arena.
-    pub(crate) moments: &'static [&'static str],
+    /// Slots of state that a rule of the family has in any case.
+    pub(crate) base: &'static [&'static str],
+    /// The slot that is there by a switch, if it is.
+    pub(crate) optional: Option<&'static str>,
     /// How they are stored.
     pub(crate) storage: Storage,
     /// Whether a moving average of the parameters is kept, in f32.
     pub(crate) has_average: bool,
+    /// Whether the product of the momenta is kept.
+    pub(crate) has_product: bool,
     /// How parameters and gradients are stored.
     pub(crate) precision: Precision,
 }
-
-// Statics: with Rust 1.88 no constant may refer to a family, which makes its kernels when they are first asked for.
-static ADAMW: Update = Update {
-    family: &kernels::ADAMW,
-    moments: &["exp_avg", "exp_avg_sq"],
-    storage: Storage::F32,
-    has_average: false,
-    precision: Precision::F32,
-};
-static AMSGRAD: Update = Update { moments: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], ..ADAMW };
-/// The buffer is there without momentum too, so that a schedule may bring the momentum up from 0.
-static SGD: Update = Update { family: &kernels::SGD, moments: &["momentum_buffer"], ..ADAMW };
 
 /// What the average is called in files.
 pub(crate) const AVERAGE: &str = "ema";
@@ -39,37 +31,52 @@ pub(crate) const AVERAGE: &str = "ema";
 const AVERAGE_BYTES: u64 = 4;
 
 impl Update {
-    /// What all groups with these rows have room in, if their rules go together: every moment that one of them has, in the
+    /// What all groups with these rows have room in, if they share a kernel: every slot that one of them has, in the
     /// widest storage that one of them has, and an average if one of them keeps one. No group at all is AdamW.
     pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Update {
-        rows.into_iter().map(Update::of_row).reduce(Update::joined).unwrap_or(ADAMW)
+        let joined = rows.into_iter().map(Update::of_row).reduce(Update::joined);
+        joined.unwrap_or_else(|| Update::of_row(&Row::default()))
     }
 
     fn joined(self, other: Update) -> Update {
-        let more = other.moments.len() > self.moments.len();
-        let moments = if more { other.moments } else { self.moments };
         let has_average = self.has_average || other.has_average;
-        Update { moments, storage: self.storage.min(other.storage), has_average, ..self }
+        Update {
+            optional: self.optional.or(other.optional),
+            storage: self.storage.min(other.storage),
+            has_average,
+            ..self
+        }
+    }
+
+    /// The same with room for every slot that one of these rows has, of those with the same kernel.
+    pub(crate) fn with_slots_of(self, rows: &[Row]) -> Update {
+        let alike = rows.iter().map(Update::of_row).filter(|other| other.family == self.family);
+        Update { optional: alike.filter_map(|other| other.optional).next().or(self.optional), ..self }
     }
 
     /// What one group needs.
     pub(crate) fn of_row(row: &Row) -> Update {
-        let rule = match row.rule {
-            Rule::AdamW | Rule::Adam if row.amsgrad => AMSGRAD,
-            Rule::AdamW | Rule::Adam => ADAMW,
-            Rule::Sgd => SGD,
-        };
-        Update { storage: row.moments, has_average: row.ema_decay.is_some(), ..rule }
+        let declaration = row.rule.declaration();
+        let optional = declaration.optional_slot.filter(|(switch, _)| switch.is_on(row)).map(|(_, slot)| slot);
+        Update {
+            family: family_of(row.rule),
+            base: declaration.slots,
+            optional,
+            storage: row.moments,
+            has_average: row.ema_decay.is_some(),
+            has_product: declaration.has_product,
+            precision: Precision::F32,
+        }
     }
 
-    /// Whether one optimizer may have both.
-    pub(crate) fn goes_with(&self, other: &Update) -> bool {
-        self.family == other.family
+    /// What the slots of state are called, in the order of the kernel's bindings. Each is an arena.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.base.iter().copied().chain(self.optional)
     }
 
     /// Whether moments of one are moments of the other.
     pub(crate) fn is_stored_as(&self, other: &Update) -> bool {
-        self.goes_with(other) && self.storage == other.storage
+        self.family == other.family && self.storage == other.storage
     }
 
     /// Whether tensors of both may lie in one arena.
@@ -79,14 +86,14 @@ impl Update {
 
     /// What a tensor has besides its parameter and gradient: the moments and, last, the average.
     pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.moments.iter().copied().chain(self.has_average.then_some(AVERAGE))
+        self.slots().chain(self.has_average.then_some(AVERAGE))
     }
 
     /// The kernel; there is none of single floats, or with an average, where values are bf16.
     pub(crate) fn kernel(&self, floats: Floats) -> Result<&'static Kernel, engine::Error> {
         let flags = Flag::SingleGrads.when(floats != Floats::Quads)
             | Flag::SingleParams.when(floats == Floats::Singles)
-            | Flag::Amsgrad.when(self.moments == AMSGRAD.moments)
+            | self.optional_flag()
             | Flag::Bf16.when(self.storage == Storage::Bf16)
             | Flag::Average.when(self.has_average)
             | Flag::Params16.when(self.precision.values() == Storage::Bf16)
@@ -95,10 +102,16 @@ impl Update {
         family.variant(flags)
     }
 
+    /// The flag of the slot that is there by a switch, which the family alone tells.
+    fn optional_flag(&self) -> Flags {
+        let of_family = [Flag::Amsgrad, Flag::Centered].into_iter().find(|flag| self.family.variant(*flag).is_ok());
+        of_family.map_or(Flags::NONE, |flag| flag.when(self.optional.is_some()))
+    }
+
     /// Bytes of the moments and the average of so many elements.
     pub(crate) fn state_bytes(&self, elements: u64) -> u64 {
         let average = if self.has_average { elements * AVERAGE_BYTES } else { 0 };
-        self.storage.bytes(elements) * self.moments.len() as u64 + average
+        self.storage.bytes(elements) * self.slots().count() as u64 + average
     }
 
     /// Bytes that a step moves for so many elements of a tensor: parameter and state are read and written, the gradient is
@@ -106,5 +119,26 @@ impl Update {
     pub(crate) fn step_bytes(&self, elements: u64) -> u64 {
         let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
         2 * (values + self.state_bytes(elements)) + gradient
+    }
+}
+
+/// The kernels that a rule names; each has some, as a test says.
+fn family_of(rule: Rule) -> &'static Family {
+    let name = rule.declaration().kernel;
+    kernels::RULES.into_iter().find(|family| family.name == name).unwrap_or(&kernels::ADAMW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_kernels_for_its_slots() {
+        for rule in Rule::ALL {
+            let update = Update::of_row(&Row::of(rule));
+            assert_eq!(update.family.name, rule.declaration().kernel);
+            let bindings = update.kernel(Floats::Quads).expect("a kernel").bindings.len();
+            assert_eq!(bindings, 5 + update.slots().count(), "{rule}");
+        }
     }
 }

@@ -50,7 +50,7 @@ pub enum Error {
         dampening: f64,
     },
     /// Moments of a rule whose kernel does not store them so.
-    #[error("group {group:?}: moments of {rule} are stored as f32, not as {moments}", group = Shown(.group))]
+    #[error("group {group:?}: moments of {rule} are stored as {}, not as {moments}", stored(.rule), group = Shown(.group))]
     BadStorage {
         /// The group's name.
         group: String,
@@ -58,6 +58,14 @@ pub enum Error {
         rule: super::Rule,
         /// The storage asked for.
         moments: super::Storage,
+    },
+    /// An average beside a rule that keeps none.
+    #[error("group {group:?}: {rule} has no ema_decay: an average beside its state is more than a kernel can bind", group = Shown(.group))]
+    NoAverage {
+        /// The group's name.
+        group: String,
+        /// Its rule.
+        rule: super::Rule,
     },
     /// No group has this name.
     #[error("no group is named {name:?}{}", hint(.nearest), name = Shown(.name))]
@@ -116,4 +124,8 @@ pub enum Error {
 
 fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {:?}?", Shown(name)))
+}
+
+fn stored(rule: &super::Rule) -> String {
+    rule.storages().iter().map(|storage| storage.name()).collect::<Vec<_>>().join(" or ")
 }

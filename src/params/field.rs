@@ -16,8 +16,20 @@ pub enum Field {
     Beta2,
     /// Epsilon.
     Eps,
-    /// Momentum of SGD.
+    /// Momentum of SGD and RMSprop.
     Momentum,
+    /// Adan's decay rate of the second moment.
+    Beta3,
+    /// RMSprop's decay rate of the second moment.
+    Alpha,
+    /// Adadelta's decay rate of both moments.
+    Rho,
+    /// Adagrad's decay of the rate with the count.
+    LrDecay,
+    /// What Adagrad's sum begins with.
+    InitialAccumulatorValue,
+    /// How fast NAdam's momentum rises.
+    MomentumDecay,
     /// Largest norm of a step's gradients, one number for all groups.
     ClipNorm,
     /// Decay of the moving average of the parameters.
@@ -26,13 +38,19 @@ pub enum Field {
 
 impl Field {
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 8] = [
+    pub const ALL: [Field; 14] = [
         Field::Lr,
         Field::WeightDecay,
         Field::Beta1,
         Field::Beta2,
         Field::Eps,
         Field::Momentum,
+        Field::Beta3,
+        Field::Alpha,
+        Field::Rho,
+        Field::LrDecay,
+        Field::InitialAccumulatorValue,
+        Field::MomentumDecay,
         Field::ClipNorm,
         Field::EmaDecay,
     ];
@@ -46,6 +64,12 @@ impl Field {
             Field::Beta2 => "beta2",
             Field::Eps => "eps",
             Field::Momentum => "momentum",
+            Field::Beta3 => "beta3",
+            Field::Alpha => "alpha",
+            Field::Rho => "rho",
+            Field::LrDecay => "lr_decay",
+            Field::InitialAccumulatorValue => "initial_accumulator_value",
+            Field::MomentumDecay => "momentum_decay",
             Field::ClipNorm => "clip_norm",
             Field::EmaDecay => "ema_decay",
         }
@@ -54,20 +78,22 @@ impl Field {
     /// Whether the field may have this value, as the device sees it, in f32.
     pub fn allows(self, value: f64) -> bool {
         match self {
-            Field::Beta1 | Field::Beta2 => (0.0..1.0).contains(&value),
+            Field::Beta1 | Field::Beta2 | Field::Beta3 => (0.0..1.0).contains(&value),
+            Field::Alpha | Field::Rho => (0.0..=1.0).contains(&value),
             Field::ClipNorm => (value as f32).is_finite() && value as f32 > 0.0,
             Field::EmaDecay => (0.0..=1.0).contains(&value),
-            Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => (value as f32).is_finite() && value >= 0.0,
+            _ => (value as f32).is_finite() && value >= 0.0,
         }
     }
 
     /// What [`allows`](Field::allows) allows, for messages: "… is not …".
     pub fn allowed(self) -> &'static str {
         match self {
-            Field::Beta1 | Field::Beta2 => "in [0, 1)",
+            Field::Beta1 | Field::Beta2 | Field::Beta3 => "in [0, 1)",
+            Field::Alpha | Field::Rho => "in [0, 1]",
             Field::ClipNorm => "a finite number above 0",
             Field::EmaDecay => "in [0, 1]",
-            Field::Lr | Field::WeightDecay | Field::Eps | Field::Momentum => "a finite number that is 0 or more",
+            _ => "a finite number that is 0 or more",
         }
     }
 }

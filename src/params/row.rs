@@ -1,6 +1,6 @@
 //! The row: one group's hyper-parameters at one step.
 
-use super::{Error, Field, Rule, Storage};
+use super::{Error, Field, Rule, Storage, Switch};
 use crate::setters::setters;
 
 /// Hyper-parameters of a group, with the names of `torch.optim`. A field that the group's rule does not have is not
@@ -30,7 +30,25 @@ pub struct Row {
     pub amsgrad: bool,
     /// How moments are stored; a group keeps its storage. SGD's buffer is f32.
     pub moments: Storage,
-    /// SGD: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
+    /// Adan: decay rate of the second moment, in [0, 1); its beta2 is that of the gradient's differences.
+    pub beta3: f64,
+    /// RMSprop: decay rate of the second moment, in [0, 1].
+    pub alpha: f64,
+    /// Adadelta: decay rate of both moments, in [0, 1].
+    pub rho: f64,
+    /// Adagrad: the rate is divided by 1 + (count − 1) lr_decay, ≥ 0.
+    pub lr_decay: f64,
+    /// Adagrad: what the sum of squares begins with, ≥ 0.
+    pub initial_accumulator_value: f64,
+    /// NAdam: how fast the momentum rises, ≥ 0.
+    pub momentum_decay: f64,
+    /// RMSprop: the variance of the gradient stands in the place of its square.
+    pub centered: bool,
+    /// NAdam and RAdam: decay acts on the parameter instead of joining the gradient.
+    pub decoupled_weight_decay: bool,
+    /// Adan: decay acts before the step instead of after it.
+    pub no_prox: bool,
+    /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
     pub momentum: f64,
     /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
     pub dampening: f64,
@@ -59,6 +77,15 @@ impl Default for Row {
             eps: 1e-8,
             amsgrad: false,
             moments: Storage::F32,
+            beta3: 0.99,
+            alpha: 0.99,
+            rho: 0.9,
+            lr_decay: 0.0,
+            initial_accumulator_value: 0.0,
+            momentum_decay: 4e-3,
+            centered: false,
+            decoupled_weight_decay: false,
+            no_prox: false,
             momentum: 0.0,
             dampening: 0.0,
             nesterov: false,
@@ -79,6 +106,15 @@ impl Row {
         eps: f64,
         amsgrad: bool,
         moments: Storage,
+        beta3: f64,
+        alpha: f64,
+        rho: f64,
+        lr_decay: f64,
+        initial_accumulator_value: f64,
+        momentum_decay: f64,
+        centered: bool,
+        decoupled_weight_decay: bool,
+        no_prox: bool,
         momentum: f64,
         dampening: f64,
         nesterov: bool,
@@ -102,21 +138,19 @@ impl Row {
         Row::of(Rule::Sgd).lr(lr)
     }
 
-    /// The row of a rule with `torch.optim`'s defaults.
+    /// The row of a rule with the defaults of its class.
     pub fn of(rule: Rule) -> Row {
-        let weight_decay = if rule == Rule::AdamW { 0.01 } else { 0.0 };
-        Row { rule, weight_decay, ..Row::default() }
+        let fields = rule.declaration().fields.iter();
+        fields.fold(Row { rule, ..Row::default() }, |row, (field, value)| row.with(*field, *value))
     }
 
     /// Whether a field means anything to this row: its rule has it, or it is a clip norm or the decay of an average and there
     /// is one.
     pub fn has(&self, field: Field) -> bool {
         match field {
-            Field::Lr | Field::WeightDecay => true,
-            Field::Beta1 | Field::Beta2 | Field::Eps => self.rule != Rule::Sgd,
-            Field::Momentum => self.rule == Rule::Sgd,
             Field::ClipNorm => self.clip_norm.is_some(),
             Field::EmaDecay => self.ema_decay.is_some(),
+            _ => self.rule.declaration().fields.iter().any(|(known, _)| *known == field),
         }
     }
 
@@ -135,6 +169,12 @@ impl Row {
             Field::Beta2 => self.beta2,
             Field::Eps => self.eps,
             Field::Momentum => self.momentum,
+            Field::Beta3 => self.beta3,
+            Field::Alpha => self.alpha,
+            Field::Rho => self.rho,
+            Field::LrDecay => self.lr_decay,
+            Field::InitialAccumulatorValue => self.initial_accumulator_value,
+            Field::MomentumDecay => self.momentum_decay,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
             Field::EmaDecay => self.ema_decay.unwrap_or(f64::INFINITY),
         }
@@ -150,6 +190,12 @@ impl Row {
             Field::Beta2 => self.beta2 = value,
             Field::Eps => self.eps = value,
             Field::Momentum => self.momentum = value,
+            Field::Beta3 => self.beta3 = value,
+            Field::Alpha => self.alpha = value,
+            Field::Rho => self.rho = value,
+            Field::LrDecay => self.lr_decay = value,
+            Field::InitialAccumulatorValue => self.initial_accumulator_value = value,
+            Field::MomentumDecay => self.momentum_decay = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
             Field::EmaDecay => self.ema_decay = (value != f64::INFINITY).then_some(value),
         }
@@ -168,19 +214,28 @@ impl Row {
     /// later take the momentum of a Nesterov group to 0.
     ///
     /// # Errors
-    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`], [`Error::BadStorage`].
+    /// As [`Row::check`]; [`Error::BadDampening`], [`Error::BadNesterov`], [`Error::BadStorage`], [`Error::NoAverage`].
     pub fn check_start(&self, group: &str) -> Result<(), Error> {
         self.check(group)?;
         let Row { rule, momentum, dampening, nesterov, moments, .. } = *self;
         let group = group.to_owned();
+        let has_nesterov = rule.switches().contains(&Switch::Nesterov);
         match rule {
-            Rule::Sgd if !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
-            Rule::Sgd if nesterov && (momentum == 0.0 || dampening != 0.0) => {
+            _ if has_nesterov && !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
+            _ if has_nesterov && nesterov && (momentum == 0.0 || dampening != 0.0) => {
                 Err(Error::BadNesterov { group, momentum, dampening })
             }
-            Rule::Sgd if moments != Storage::F32 => Err(Error::BadStorage { group, rule, moments }),
+            _ if !rule.storages().contains(&moments) => Err(Error::BadStorage { group, rule, moments }),
+            _ if self.ema_decay.is_some() && !rule.keeps_average() => Err(Error::NoAverage { group, rule }),
             _ => Ok(()),
         }
+    }
+
+    /// What its state is called, a slot each; the optional one only where its switch is on.
+    pub fn slots(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let declaration = self.rule.declaration();
+        let optional = declaration.optional_slot.filter(|(switch, _)| switch.is_on(self)).map(|(_, slot)| slot);
+        declaration.slots.iter().copied().chain(optional)
     }
 }
 

@@ -17,10 +17,13 @@ pub(super) fn refuse(top: &mut Section, name: &str, model: &ModelSpec, schedule:
     }
     if model.parameters != Storage::F32 {
         let row = &schedule.row;
-        let beside = [("type: sgd", row.rule == Rule::Sgd), ("ema_decay", row.ema_decay.is_some())];
+        let rule = format!("type: {}", row.rule);
+        let beside = [(rule.as_str(), !row.rule.stores_bf16()), ("ema_decay", row.ema_decay.is_some())];
         if let Some((other, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
-            let why =
-                format!("does not go with optimizer.{other}: AdamW and Adam store it, and no average is kept of it");
+            let titles: Vec<&str> = Rule::ALL.into_iter().filter(|rule| rule.stores_bf16()).map(Rule::title).collect();
+            let (last, others) = titles.split_last().unwrap_or((&"", &[]));
+            let stored = format!("{} and {last}", others.join(", "));
+            let why = format!("does not go with optimizer.{other}: {stored} store it, and no average is kept of it");
             return Err(top.unfit("model.parameters", model.parameters, why).into());
         }
     }

@@ -4,7 +4,7 @@
 //! step that is not finite, which no guard over gradients sees.
 
 use super::Error;
-use crate::params::{Row, Rule};
+use crate::params::{Field, Row};
 use crate::schedule::file::section::Section;
 use crate::schedule::{Phases, Spec};
 
@@ -26,14 +26,13 @@ fn check_row(top: &Section, key: &str, row: &Row) -> Result<(), Error> {
     let bad = |field: &str, value: f64, allowed: &str| {
         Err(top.bad(&format!("{key}.{field}"), format!("{value:e}"), allowed, None).into())
     };
-    let is_adam = row.rule != Rule::Sgd;
     // Denormal numbers are 0 to most GPUs.
-    if is_adam && (row.eps as f32) < f32::MIN_POSITIVE {
+    if row.has(Field::Eps) && (row.eps as f32) < f32::MIN_POSITIVE {
         let allowed = "1.2e-38 or more, without which an element whose gradient is 0 becomes 0 / 0";
         return bad("eps", row.eps, allowed);
     }
     // Adam's first step is the rate itself, made from lr / (1 - beta1); the decay takes lr * weight_decay of a parameter.
-    let first = if is_adam { row.lr / (1.0 - row.beta1) } else { row.lr };
+    let first = if row.has(Field::Beta1) { row.lr / (1.0 - row.beta1) } else { row.lr };
     if !(first as f32).is_finite() || !((row.lr * row.weight_decay) as f32).is_finite() {
         return bad("lr", row.lr, "a rate whose first step f32 can hold");
     }

@@ -5,7 +5,8 @@
 
 use crate::needs::{code, imports};
 use crate::tidy::files;
-use gradus::engine::kernels::FAMILIES;
+use gradus::engine::kernels::{FAMILIES, RULES};
+use gradus::params::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -49,6 +50,13 @@ const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
     ("cli/demo", &["Mlp"], "the model of a demo"),
     ("cli/demo_transformer", &["Gpt2"], "the model of a demo"),
     ("cli/plan", &["Gpt2"], "the demo's model, for `--model transformer`"),
+];
+
+/// Other files that name an update rule, and why.
+const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
+    ("params/row", &["AdamW", "Adam", "Sgd"], "the rows that most programs begin with have functions of their own"),
+    ("optim/sample", &["AdamW", "Adam", "Sgd"], "AdamW is tried in every way in which a step may lie in memory"),
+    ("measure/comparisons", &["Sgd"], "what a step costs beside AdamW's"),
 ];
 
 /// Files that tell the models of run files apart, and why.
@@ -260,6 +268,36 @@ fn few_files_tell_the_models_of_run_files_apart() {
     let tell = sources.iter().filter(|(_, code)| names(code).iter().any(|(_, name)| name == "ModelKind"));
     let tell: Vec<&str> = tell.map(|(file, _)| file.as_str()).collect();
     assert_eq!(tell, NAME_A_KIND.map(|(file, _)| file));
+}
+
+// ---- update rules ----
+
+/// Whoever names a rule and is not to.
+fn breaches_of_rules(sources: &Sources) -> Vec<String> {
+    let own = |rule: Rule| {
+        let own = ["params/rule/mod".to_owned(), format!("params/rule/{rule}")];
+        (format!("{rule:?}"), BTreeSet::from(own))
+    };
+    let wanted: Vec<_> = Rule::ALL.into_iter().map(own).collect();
+    let is_named = |_: &str, wanted: &str, (before, name): &(String, String)| before == "Rule" && name == wanted;
+    breaches(sources, &wanted, is_named, &NAME_A_RULE)
+}
+
+#[test]
+fn a_rule_is_its_own_files_and_lines_of_lists() {
+    let mut sources = sources();
+    let found = breaches_of_rules(&sources);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    sources.get_mut("optim/rows").expect("a file").push_str("let is_lion = row.rule == Rule::Lion;\n");
+    assert_eq!(breaches_of_rules(&sources), ["optim/rows names Lion"]);
+    for rule in Rule::ALL {
+        assert!(sources.contains_key(&format!("params/rule/{rule}")), "{rule}: its declaration");
+    }
+    for family in RULES {
+        let kernel = family.name;
+        assert!(root().join(format!("shaders/optim/rule/{kernel}.wgsl")).is_file(), "{kernel}: its shader");
+        assert!(sources.contains_key(&format!("twin/optim/rule/{kernel}")), "{kernel}: its twin");
+    }
 }
 
 // ---- laws ----

@@ -63,7 +63,7 @@ fn check_names_the_kernel_whose_shader_is_wrong() {
     for (name, from, to, family) in [
         ("nn/layer_norm", "1.0 / sqrt(", "1.0 + sqrt(", "layer_norm"),
         ("nn/mean_pool", "sum / max(", "sum / min(", "mean_pool"),
-        ("shared/adamw", "sqrt(root)", "sqrt(2.0 * root)", "adamw"),
+        ("optim/rule/adamw", "sqrt(root)", "sqrt(2.0 * root)", "adamw"),
     ] {
         let found = of_family(&with(name, from, to), family);
         assert!(!found.refused.is_empty(), "{name}");

@@ -31,6 +31,8 @@ pub struct Family {
     /// Bindings 0, 1, … of group 0 without any flag.
     bindings: &'static [Access],
     words: &'static [Word],
+    /// The update rule that the shader imports.
+    pub(super) rule: Option<&'static RuleText>,
     /// Whether it takes differences of numbers that are nearly equal, which leave few digits: a row less its mean, scores less
     /// theirs.
     pub takes_differences: bool,
@@ -40,6 +42,22 @@ pub struct Family {
     twin: fn(Call<'_>),
     kernels: OnceLock<Vec<Kernel>>,
 }
+
+/// The arithmetic of an update rule, as the shader of the update imports it.
+pub(super) struct RuleText {
+    /// The name of its file.
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+    /// Slots of state without any flag.
+    pub(super) slots: usize,
+    /// Whether its state may rest (`is_idle`).
+    pub(super) can_idle: bool,
+}
+
+/// Words that an update's shader asks about: whether there is a second slot, a third and a fourth.
+pub(super) const SLOT_WORDS: [&str; 3] = ["SLOT1", "SLOT2", "SLOT3"];
+/// Whether the rule's state may rest.
+pub(super) const IDLE: &str = "IDLE";
 
 /// A flag in its family. Flags stand in names in the order in which the family has them.
 #[derive(Clone, Copy)]
@@ -106,6 +124,7 @@ impl Family {
             source,
             bindings,
             words: &[],
+            rule: None,
             takes_differences: false,
             adds_rows: false,
             twin,
@@ -116,6 +135,12 @@ impl Family {
     /// The same family with these flags.
     pub(super) const fn with(mut self, words: &'static [Word]) -> Family {
         self.words = words;
+        self
+    }
+
+    /// The same family, by an update rule.
+    pub(super) const fn by(mut self, rule: &'static RuleText) -> Family {
+        self.rule = Some(rule);
         self
     }
 
@@ -142,6 +167,11 @@ impl Family {
             }
             sets.into_iter().map(|flags| self.kernel(flags)).collect()
         })
+    }
+
+    /// The name of its shader's file.
+    pub(super) fn shader(&self) -> &'static str {
+        if self.source == super::rules::UPDATE { "update" } else { self.name }
     }
 
     /// The member without any flag.
@@ -202,8 +232,24 @@ impl Kernel {
 
     /// The same where other texts stand in for some shaders.
     pub fn wgsl_with(&self, shaders: &Shaders) -> String {
-        let source = shaders.of_family(self.family.name).unwrap_or(self.family.source);
-        source::resolved(source, shaders, |name| self.flags.words().any(|word| word.to_uppercase() == name))
+        let source = shaders.of_family(self.family).unwrap_or(self.family.source);
+        let slots = self.slots();
+        let is_defined = |name: &str| match SLOT_WORDS.iter().position(|word| *word == name) {
+            Some(place) => slots > place + 1,
+            None if name == IDLE => self.family.rule.is_some_and(|rule| rule.can_idle),
+            None => self.flags.words().any(|word| word.to_uppercase() == name),
+        };
+        source::resolved(source, self.family.rule, shaders, is_defined)
+    }
+
+    /// Slots of state of an update; 0 for what is none.
+    pub(crate) fn slots(&self) -> usize {
+        self.family.rule.map_or(0, |rule| rule.slots + usize::from(self.has_optional_slot()))
+    }
+
+    /// Whether a flag brings a slot of state of its own.
+    fn has_optional_slot(&self) -> bool {
+        self.has(Flag::Amsgrad) || self.has(Flag::Centered)
     }
 
     /// Runs the twin, or its fast form.

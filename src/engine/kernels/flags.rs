@@ -15,6 +15,8 @@ pub enum Flag {
     Average,
     /// Moments are bf16.
     Bf16,
+    /// There is an average of the gradient, which the second moment is centered by.
+    Centered,
     /// A subgroup multiplies cooperative matrices.
     Cooperative,
     /// Weights are dropped.
@@ -46,11 +48,12 @@ pub enum Flag {
 }
 
 /// The word of each.
-const WORDS: [(Flag, &str); 18] = [
+const WORDS: [(Flag, &str); 19] = [
     (Flag::Activated, "activated"),
     (Flag::Amsgrad, "amsgrad"),
     (Flag::Average, "average"),
     (Flag::Bf16, "bf16"),
+    (Flag::Centered, "centered"),
     (Flag::Cooperative, "cooperative"),
     (Flag::Dropout, "dropout"),
     (Flag::Grads16, "grads16"),

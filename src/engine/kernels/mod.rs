@@ -1,7 +1,7 @@
 //! Every kernel, in families.
 //!
 //! A [`Family`] is a shader with its bindings, its flags and its twin, and stands once. One name all the way:
-//! `shaders/optim/adamw.wgsl` is `twin::optim::adamw`, the family [`ADAMW`], its label in a trace and its tests. A
+//! `shaders/nn/linear.wgsl` is `twin::nn::linear`, the family [`LINEAR`], its label in a trace and its tests. A
 //! [`Kernel`] is a family with some of its flags: `adamw.amsgrad_bf16`.
 
 mod attention;
@@ -13,6 +13,7 @@ mod linear;
 mod measure;
 mod nn;
 mod optim;
+mod rules;
 mod source;
 
 pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
@@ -28,17 +29,27 @@ pub use nn::{
     LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR,
     SQUARED_ERROR_SUMS, TALLY,
 };
-pub use optim::{ADAMW, ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SGD, SWAP};
+pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SWAP};
+pub use rules::{ADADELTA, ADAGRAD, ADAMAX, ADAMW, ADAN, LION, NADAM, NADAMW, RADAM, RMSPROP, RULES, SGD};
 pub use source::Shaders;
 
 /// Every family.
-pub static FAMILIES: [&Family; 43] = [
+pub static FAMILIES: [&Family; 52] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
     &ADAMW,
     &ADAMW_INT8,
     &SGD,
+    &LION,
+    &NADAMW,
+    &NADAM,
+    &RADAM,
+    &ADAMAX,
+    &ADAGRAD,
+    &ADADELTA,
+    &RMSPROP,
+    &ADAN,
     &SWAP,
     &CLIP,
     &KEEP,
@@ -100,14 +111,18 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (157, 157));
+        assert_eq!((names.len(), all().count()), (234, 234));
     }
 
     /// What is misspelt in a shader would never hold.
     #[test]
     fn every_condition_of_a_shader_is_a_flag() {
         let flags: BTreeSet<String> = all().flat_map(|kernel| kernel.flags.words()).map(str::to_uppercase).collect();
-        for text in FAMILIES.iter().map(|family| family.source).chain(source::SHARED.iter().map(|(_, text)| *text)) {
+        let rules = FAMILIES.iter().filter_map(|family| family.rule).map(|rule| rule.text);
+        let shared = source::SHARED.iter().map(|(_, text)| *text);
+        let flags: BTreeSet<String> =
+            flags.into_iter().chain(family::SLOT_WORDS.map(str::to_owned)).chain([family::IDLE.to_owned()]).collect();
+        for text in FAMILIES.iter().map(|family| family.source).chain(shared).chain(rules) {
             for name in text.lines().filter_map(|line| line.trim().strip_prefix("#ifdef ")) {
                 assert!(flags.contains(name), "#ifdef {name}");
             }

@@ -3,8 +3,8 @@
 use super::call::Call;
 use super::family::Access::{Clock, Read, ReadShared, ReadWrite, Uniform};
 use super::family::{Family, Word};
-use super::flags::Flag::{Amsgrad, Average, Bf16, Grads16, Halves, Params16, SingleGrads, SingleParams};
-use crate::engine::forms::fast;
+use super::flags::Flag::{Amsgrad, Average, Grads16, Halves, Params16, SingleGrads, SingleParams};
+use super::rules::ADAMW_TEXT;
 use crate::twin;
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
@@ -34,31 +34,14 @@ pub static CONTROL: Family = Family::new(
     control,
 );
 
-/// AdamW: work list, control, two moments, parameters, gradients, segment; then, where they are there, the maximum of the
-/// second moment and the average.
-pub static ADAMW: Family = Family::new(
-    "adamw",
-    include_str!("../../../shaders/optim/adamw.wgsl"),
-    &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform],
-    adamw,
-)
-.with(&[
-    Word::of(SingleGrads).shares(5),
-    Word::of(SingleParams).only_with(SingleGrads),
-    Word::of(Amsgrad).adds(&[ReadWrite]),
-    Word::of(Bf16),
-    Word::of(Average).adds(&[ReadWrite]),
-    Word::of(Params16).never_with(&[SingleGrads, Average]),
-    Word::of(Grads16).only_with(Params16),
-]);
-
-/// The same with moments in a byte each.
+/// AdamW with moments in a byte each.
 pub static ADAMW_INT8: Family = Family::new(
     "adamw_int8",
     include_str!("../../../shaders/optim/adamw_int8.wgsl"),
     &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform],
     adamw_int8,
 )
+.by(ADAMW_TEXT)
 .with(&[
     Word::of(SingleGrads).shares(5),
     Word::of(SingleParams).only_with(SingleGrads),
@@ -66,19 +49,6 @@ pub static ADAMW_INT8: Family = Family::new(
     Word::of(Average).adds(&[ReadWrite]),
     Word::of(Params16).never_with(&[SingleGrads, Average]),
     Word::of(Grads16).only_with(Params16),
-]);
-
-/// SGD: work list, control, buffer, parameters, gradients, segment; then the average.
-pub static SGD: Family = Family::new(
-    "sgd",
-    include_str!("../../../shaders/optim/sgd.wgsl"),
-    &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
-    sgd,
-)
-.with(&[
-    Word::of(SingleGrads).shares(4),
-    Word::of(SingleParams).only_with(SingleGrads),
-    Word::of(Average).adds(&[ReadWrite]),
 ]);
 
 /// Parameters and averages change places: work list, control, parameters, average, segment.
@@ -130,32 +100,6 @@ fn control(call: Call<'_>) {
     twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
 }
 
-fn adamw(call: Call<'_>) {
-    match [Bf16, Params16, Grads16].map(|flag| call.has(flag)) {
-        [false, false, _] => adamw_of::<f32, f32, f32>(call),
-        [true, false, _] => adamw_of::<u16, f32, f32>(call),
-        [false, true, false] => adamw_of::<f32, u16, f32>(call),
-        [true, true, false] => adamw_of::<u16, u16, f32>(call),
-        [false, true, true] => adamw_of::<f32, u16, u16>(call),
-        [true, true, true] => adamw_of::<u16, u16, u16>(call),
-    }
-}
-
-/// With moments, parameters and gradients of these types.
-fn adamw_of<S, P, G>(mut call: Call<'_>)
-where
-    S: Stored + AnyBitPattern + NoUninit,
-    P: Stored + AnyBitPattern + NoUninit,
-    G: Stored + AnyBitPattern,
-{
-    let step = if call.forms.are_fast { fast::adamw::<S, P, G> } else { twin::optim::adamw::<S, P, G> };
-    let average = call.take_array(Average);
-    let v_max = call.take_array(Amsgrad);
-    let [chunks, control, m, v, params, grads, segment] = call.take();
-    let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut());
-    step(chunks.get(), control.get(), m, v, params, grads.get(), segment.one(), v_max, average);
-}
-
 fn adamw_int8(call: Call<'_>) {
     match [Params16, Grads16].map(|flag| call.has(flag)) {
         [false, _] => adamw_int8_of::<f32, f32>(call),
@@ -175,13 +119,6 @@ where
     let (m, v, params) = (m.get_mut(), v.get_mut(), params.get_mut::<P>());
     let grads = grads.get::<G>();
     twin::optim::adamw_int8(chunks.get(), control.get(), m, v, params, grads, segment.one(), v_max, average);
-}
-
-fn sgd(mut call: Call<'_>) {
-    let average = call.take_array(Average);
-    let [chunks, control, buffers, params, grads, segment] = call.take();
-    let (buffers, params) = (buffers.get_mut(), params.get_mut());
-    twin::optim::sgd(chunks.get(), control.get(), buffers, params, grads.get(), segment.one(), average);
 }
 
 fn swap(call: Call<'_>) {

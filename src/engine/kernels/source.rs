@@ -1,8 +1,9 @@
 //! The text of a shader: what it imports, and the lines that its flags choose.
 //!
-//! `#import name` stands for `shaders/shared/name.wgsl`; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
+//! `#import name` stands for `shaders/shared/name.wgsl`, and `#import rule` for the family's rule; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
 //! stands there once. There is nothing else.
 
+use super::family::{Family, RuleText};
 use std::collections::BTreeMap;
 
 /// Texts that take the place of shaders of our own, by folder and name: `nn/linear`, `shared/quad`. Whoever works on a
@@ -19,23 +20,36 @@ impl Shaders {
     /// The first name that no shader of ours has.
     pub fn new(texts: impl IntoIterator<Item = (String, String)>) -> Result<Shaders, String> {
         let texts: BTreeMap<String, String> = texts.into_iter().collect();
-        let families = super::FAMILIES.iter().map(|family| family.name);
-        let known: Vec<&str> = families.chain(SHARED.iter().map(|(name, _)| *name)).collect();
-        match texts.keys().find(|name| !known.contains(&plain(name))) {
+        let rules = super::FAMILIES.iter().filter_map(|family| family.rule).map(|rule| rule.name);
+        let known: Vec<&str> =
+            super::FAMILIES.iter().map(|family| family.shader()).chain(SHARED.iter().map(|(name, _)| *name)).collect();
+        let rules: Vec<&str> = rules.collect();
+        let is_known = |path: &str| if is_rule(path) { &rules } else { &known }.contains(&plain(path));
+        match texts.keys().find(|name| !is_known(name)) {
             Some(name) => Err(name.clone()),
             None => Ok(Shaders { texts }),
         }
     }
 
     /// What stands in for the shader of a family.
-    pub(super) fn of_family(&self, name: &str) -> Option<&str> {
-        let mut texts = self.texts.iter().filter(|(path, _)| !path.starts_with("shared/"));
-        texts.find(|(path, _)| plain(path) == name).map(|(_, text)| text.as_str())
+    pub(super) fn of_family(&self, family: &Family) -> Option<&str> {
+        let mut texts = self.texts.iter().filter(|(path, _)| !path.starts_with("shared/") && !is_rule(path));
+        texts.find(|(path, _)| plain(path) == family.shader()).map(|(_, text)| text.as_str())
     }
 
     fn shared(&self, name: &str) -> Option<&str> {
         self.texts.get(&format!("shared/{name}")).map(String::as_str)
     }
+
+    fn rule(&self, name: &str) -> Option<&str> {
+        let mut texts = self.texts.iter().filter(|(path, _)| is_rule(path));
+        texts.find(|(path, _)| plain(path) == name).map(|(_, text)| text.as_str())
+    }
+}
+
+/// Whether a path leads to the arithmetic of an update rule.
+fn is_rule(path: &str) -> bool {
+    path.rsplit('/').nth(1) == Some("rule")
 }
 
 /// The name without its folder.
@@ -45,7 +59,6 @@ fn plain(path: &str) -> &str {
 
 pub(super) static SHARED: [(&str, &str); 37] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
-    ("adamw", include_str!("../../../shaders/shared/adamw.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
     ("attention_block", include_str!("../../../shaders/shared/attention_block.wgsl")),
@@ -80,49 +93,70 @@ pub(super) static SHARED: [(&str, &str); 37] = [
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../../shaders/shared/tokens.wgsl")),
+    ("update", include_str!("../../../shaders/shared/update.wgsl")),
     ("weight", include_str!("../../../shaders/shared/weight.wgsl")),
 ];
 
 /// A shader's text with its imports and its conditions resolved.
-pub(super) fn resolved(source: &str, shaders: &Shaders, is_defined: impl Fn(&str) -> bool) -> String {
+pub(super) fn resolved(
+    source: &str,
+    rule: Option<&RuleText>,
+    shaders: &Shaders,
+    is_defined: impl Fn(&str) -> bool,
+) -> String {
     let mut text = String::new();
-    expand((source, shaders), &is_defined, &mut text, &mut Vec::new());
+    Imports { rule, shaders, is_defined: &is_defined, known: Vec::new() }.expand(source, &mut text);
     text
 }
 
-fn expand(
-    (source, shaders): (&str, &Shaders),
-    is_defined: &impl Fn(&str) -> bool,
-    text: &mut String,
-    imported: &mut Vec<&'static str>,
-) {
-    // What the conditions around a line say.
-    let mut conditions: Vec<bool> = Vec::new();
-    for line in source.lines() {
-        let wanted = conditions.iter().all(|holds| *holds);
-        let mut words = line.split_whitespace();
-        match (words.next(), words.next()) {
-            (Some("#ifdef"), Some(name)) => conditions.push(is_defined(name)),
-            (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
-            (Some("#endif"), _) => _ = conditions.pop(),
-            (Some("#import"), Some(name)) if wanted => {
-                // A name that is not there leaves its line in the text, where the shader compiler points at it.
-                match SHARED.iter().find(|(known, _)| *known == name) {
-                    Some((name, _)) if imported.contains(name) => {}
-                    Some((name, shared)) => {
-                        imported.push(name);
-                        let shared = shaders.shared(name).unwrap_or(shared);
-                        expand((shared, shaders), is_defined, text, imported);
+/// What imports and conditions stand for, and what has been imported.
+struct Imports<'a> {
+    rule: Option<&'a RuleText>,
+    shaders: &'a Shaders,
+    is_defined: &'a dyn Fn(&str) -> bool,
+    known: Vec<String>,
+}
+
+impl<'a> Imports<'a> {
+    /// The text that a name stands for.
+    fn find(&self, name: &str) -> Option<&'a str> {
+        match self.rule {
+            Some(rule) if name == "rule" => Some(self.shaders.rule(rule.name).unwrap_or(rule.text)),
+            _ => {
+                let (name, shared) = SHARED.iter().find(|(known, _)| *known == name)?;
+                Some(self.shaders.shared(name).unwrap_or(shared))
+            }
+        }
+    }
+
+    fn expand(&mut self, source: &str, text: &mut String) {
+        // What the conditions around a line say.
+        let mut conditions: Vec<bool> = Vec::new();
+        for line in source.lines() {
+            let wanted = conditions.iter().all(|holds| *holds);
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("#ifdef"), Some(name)) => conditions.push((self.is_defined)(name)),
+                (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
+                (Some("#endif"), _) => _ = conditions.pop(),
+                (Some("#import"), Some(name)) if wanted => {
+                    // A name that is not there leaves its line in the text, where the shader compiler points at it.
+                    match self.find(name) {
+                        Some(_) if self.known.iter().any(|known| known == name) => {}
+                        Some(imported) => {
+                            self.known.push(name.to_owned());
+                            self.expand(imported, text);
+                        }
+                        None => text.push_str(line),
                     }
-                    None => text.push_str(line),
+                    text.push('\n');
                 }
-                text.push('\n');
+                _ if wanted => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+                _ => {}
             }
-            _ if wanted => {
-                text.push_str(line);
-                text.push('\n');
-            }
-            _ => {}
         }
     }
 }

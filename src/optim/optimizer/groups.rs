@@ -32,7 +32,7 @@ impl Optimizer {
     /// takes theirs, which a schedule may have moved.
     ///
     /// # Errors
-    /// A rule or a clip norm that the other groups do not have; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
+    /// A clip norm that the other groups do not have; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
     pub fn add_group(&mut self, group: &Group) -> Result<(), Error> {
         self.add_groups(std::slice::from_ref(group))
     }
@@ -77,7 +77,6 @@ impl Optimizer {
         let mut added: Vec<GroupState> = Vec::new();
         for group in new {
             group.row.check_start(&group.name)?;
-            check_rules(&self.groups, &added, group)?;
             if self.groups.iter().chain(&added).any(|known| known.name == group.name) {
                 return Err(params::Error::NameTwice { what: "group", name: group.name.clone() }.into());
             }
@@ -168,9 +167,16 @@ impl Optimizer {
         })?)
     }
 
-    /// The update stage that the groups share.
-    pub(crate) fn update(&self) -> Update {
-        Update::of(self.groups.iter().map(|group| &group.row))
+    /// The kernels that the groups are updated by, each once.
+    pub(crate) fn families(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = Vec::new();
+        for group in &self.groups {
+            let name = Update::of_row(&group.row).family.name;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() { vec![Update::of([]).family.name] } else { names }
     }
 
     /// What each tensor is updated by.
@@ -179,35 +185,23 @@ impl Optimizer {
         updates(&rows, &self.group_of, &self.memory.precisions)
     }
 
-    /// What a tensor's own group needs: the maximum only where the group uses amsgrad.
+    /// The row of a tensor's own group; of what is in no group the first one's.
+    pub(crate) fn row_of_own(&self, tensor: usize) -> Row {
+        self.groups.get(self.group_of[tensor].unwrap_or(0)).map_or_else(Row::default, |group| group.row)
+    }
+
+    /// What a tensor's own group needs: a slot by a switch only where it is on for the group.
     pub(crate) fn update_of_own(&self, tensor: usize) -> Update {
-        let own = self.group_of[tensor].map_or(self.update(), |group| Update::of_row(&self.groups[group].row));
-        Update { precision: self.memory.precisions[tensor], ..own }
+        Update { precision: self.memory.precisions[tensor], ..Update::of_row(&self.row_of_own(tensor)) }
     }
 }
 
 /// What each tensor is updated by, from the groups' rows, each tensor's group, and its types.
 pub(super) fn updates(rows: &[Row], group_of: &[Option<usize>], precisions: &[Precision]) -> Vec<Update> {
-    let all = Update::of(rows);
-    let update = |(group, precision): (&Option<usize>, &Precision)| Update {
-        precision: *precision,
-        ..update_of(all, rows, *group)
+    let update = |(group, precision): (&Option<usize>, &Precision)| {
+        // What is in no group is as the first one is.
+        let own = rows.get(group.unwrap_or(0)).map_or_else(|| Update::of([]), Update::of_row);
+        Update { precision: *precision, ..own.with_slots_of(rows) }
     };
     group_of.iter().zip(precisions).map(update).collect()
-}
-
-/// The moments that any group has, kept as the tensor's own group says; as the first one says where it is in none.
-fn update_of(all: Update, rows: &[Row], group: Option<usize>) -> Update {
-    let own = rows.get(group.unwrap_or(0)).map_or(all, Update::of_row);
-    Update { moments: all.moments, ..own }
-}
-
-/// A group's rule has to go with those of the groups before it.
-fn check_rules(known: &[GroupState], added: &[GroupState], group: &Group) -> Result<(), Error> {
-    let Some(first) = known.iter().chain(added).next() else { return Ok(()) };
-    if Update::of_row(&first.row).goes_with(&Update::of_row(&group.row)) {
-        return Ok(());
-    }
-    let (first_rule, second_rule) = (first.row.rule, group.row.rule);
-    Err(Error::MixedRules { first: first.name.clone(), first_rule, second: group.name.clone(), second_rule })
 }

@@ -36,9 +36,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// AdamW, Adam or SGD over every parameter group at once; the results of `torch.optim`'s classes.
-///
-/// AdamW and Adam may stand in groups of one optimizer; SGD has a kernel of its own, and an optimizer of its own.
+/// Every parameter group at once, each by its own [`Rule`](crate::params::Rule); the results of `torch.optim`'s and timm's
+/// classes. A step has a dispatch for each rule in use; AdamW and Adam share one.
 ///
 /// It is `Send` and `Sync`, and shares its engine with whoever holds a clone of it.
 #[derive(Debug)]

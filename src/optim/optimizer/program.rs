@@ -46,7 +46,7 @@ impl Optimizer {
         let parts = self.memory.parts(&self.updates());
         let work = WorkList::new(&self.taking_part(&grads, &parts, &places))?;
         let stages = self.stages(&work);
-        let mut program = Program::new(&format!("{} step{over}", self.update().family.name));
+        let mut program = Program::new(&format!("{} step{over}", self.families().join(" and ")));
         let has_singles = |page: usize| {
             let on_page =
                 |(tensor, _): &(usize, &Option<Place>)| grads.pieces[*tensor].iter().any(|it| it.page == page);
@@ -143,7 +143,7 @@ impl Optimizer {
         let kept = self.state.kept(at.arena);
         let update = kept.update;
         let mut streams: Vec<Binding> = kept.moment_pages(at.state).into_iter().map(Into::into).collect();
-        // The maximum of amsgrad and the average are bound last, so that the other bindings stay where they are.
+        // The slots behind the second and the average are bound last, so that the other bindings stay where they are.
         let mut extra = streams.split_off(streams.len().min(2));
         extra.extend(kept.average_page(at.state).map(Into::into));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);

@@ -4,7 +4,7 @@ use super::Optimizer;
 use crate::engine::count;
 use crate::optim::rows::Rows;
 use crate::optim::{Error, LAST_STEP};
-use crate::params::{self, Field, Row};
+use crate::params::{self, Field, Row, Switch};
 
 /// A group of one optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +85,10 @@ impl Optimizer {
             row.check(&group.name)?;
             if (row.rule, row.amsgrad) != (group.row.rule, group.row.amsgrad) {
                 return bad("rule and amsgrad cannot change from step to step");
+            }
+            let is_fixed = |switch: &Switch| switch.is_on(row) == switch.is_on(&group.row);
+            if ![Switch::Centered, Switch::DecoupledWeightDecay, Switch::NoProx].iter().all(is_fixed) {
+                return bad("switches cannot change from step to step");
             }
             if row.moments != group.row.moments {
                 return bad("how moments are stored cannot change from step to step");

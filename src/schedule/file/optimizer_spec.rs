@@ -3,7 +3,7 @@
 use super::place::Place;
 use super::raw::Raw;
 use super::section::Section;
-use crate::params::{self, Field, Row, Rule, Storage, nearest};
+use crate::params::{self, Field, Row, Rule, Storage, Switch, nearest};
 use crate::schedule::Error;
 use crate::schedule::class::{Arguments, Value};
 
@@ -19,29 +19,39 @@ pub struct OptimizerSpec {
 impl OptimizerSpec {
     /// The section `optimizer`: the row that groups start with, and `no_decay`.
     pub(in crate::schedule) fn read(mut section: Section) -> Result<(Row, Vec<String>), Error> {
-        if section.has("class_path") {
-            return Err(section.misplaced("class_path", "type: names the optimizer, adamw, adam or sgd"));
-        }
         let names = Rule::ALL.map(Rule::name);
-        // Without a valid type, keys of both kinds may be meant.
-        let is_sgd = section.peek("type") == Some(Rule::Sgd.name());
-        section.only(if is_sgd { &SGD } else { &ADAM })?;
-        let name = section.word("type", &names)?;
-        let mut row = Row::of(Rule::ALL.into_iter().find(|rule| rule.name() == name).unwrap_or_default());
-        if row.rule == Rule::Sgd {
-            row.momentum = section.number("momentum", row.momentum)?;
-            row.dampening = section.number("dampening", row.dampening)?;
-            row.nesterov = section.flag("nesterov")?;
-        } else {
-            (row.beta1, row.beta2) = section.pair("betas", (row.beta1, row.beta2))?;
-            row.eps = section.number("eps", row.eps)?;
-            let moments = section.word_or_first("moments", &Storage::ALL.map(Storage::name))?;
-            row.moments = Storage::ALL.into_iter().find(|storage| storage.name() == moments).unwrap_or_default();
-            row.amsgrad = section.flag("amsgrad")?;
+        if section.has("class_path") {
+            let told = format!(
+                "type: names the optimizer, {} or {}",
+                names[..names.len() - 1].join(", "),
+                names[names.len() - 1]
+            );
+            return Err(section.misplaced("class_path", &told));
         }
-        row.maximize = section.flag("maximize")?;
-        row.lr = section.number("lr", row.lr)?;
-        row.weight_decay = section.number("weight_decay", row.weight_decay)?;
+        // Without a valid type, AdamW's keys may be meant.
+        let asked = section.peek("type").and_then(Rule::named).unwrap_or_default();
+        section.only(&keys_of(asked))?;
+        let name = section.word("type", &names)?;
+        let mut row = Row::of(Rule::named(name).unwrap_or_default());
+        let betas = betas_of(&row);
+        if !betas.is_empty() {
+            let given = section.list_of("betas", &betas.iter().map(|beta| row.get(*beta)).collect::<Vec<_>>())?;
+            row = betas.into_iter().zip(given).fold(row, |row, (beta, value)| row.with(beta, value));
+        }
+        for field in others_of(&row) {
+            row = row.with(field, section.number(field.name(), row.get(field))?);
+        }
+        if has_dampening(row.rule) {
+            row.dampening = section.number("dampening", row.dampening)?;
+        }
+        if row.rule.storages().len() > 1 {
+            let names: Vec<&str> = row.rule.storages().iter().map(|storage| storage.name()).collect();
+            let moments = section.word_or_first("moments", &names)?;
+            row.moments = Storage::ALL.into_iter().find(|storage| storage.name() == moments).unwrap_or_default();
+        }
+        for switch in row.rule.switches() {
+            *switch.of(&mut row) = section.flag(switch.name())?;
+        }
         row.clip_norm = section.optional("clip_norm")?;
         row.ema_decay = section.optional("ema_decay")?;
         check(&section, &row)?;
@@ -66,39 +76,46 @@ impl OptimizerSpec {
     }
 }
 
+/// The betas of a rule, which stand in one list.
+fn betas_of(row: &Row) -> Vec<Field> {
+    [Field::Beta1, Field::Beta2, Field::Beta3].into_iter().filter(|field| row.has(*field)).collect()
+}
+
+/// Its other fields, each a key of its own.
+fn others_of(row: &Row) -> Vec<Field> {
+    let not_here = [Field::Beta1, Field::Beta2, Field::Beta3, Field::ClipNorm, Field::EmaDecay];
+    row.fields().filter(|field| !not_here.contains(field)).collect()
+}
+
+fn has_dampening(rule: Rule) -> bool {
+    rule.switches().contains(&Switch::Nesterov)
+}
+
 /// The keys of the section, by the rule.
-const ADAM: [&str; 11] = [
-    "type",
-    "lr",
-    "weight_decay",
-    "betas",
-    "eps",
-    "amsgrad",
-    "maximize",
-    "moments",
-    "clip_norm",
-    "ema_decay",
-    "no_decay",
-];
-const SGD: [&str; 10] = [
-    "type",
-    "lr",
-    "weight_decay",
-    "momentum",
-    "dampening",
-    "nesterov",
-    "maximize",
-    "clip_norm",
-    "ema_decay",
-    "no_decay",
-];
+fn keys_of(rule: Rule) -> Vec<&'static str> {
+    let row = Row::of(rule);
+    let has_betas = !betas_of(&row).is_empty();
+    let (rates, others): (Vec<Field>, Vec<Field>) =
+        others_of(&row).into_iter().partition(|field| matches!(field, Field::Lr | Field::WeightDecay));
+    let mut keys = vec!["type"];
+    keys.extend(rates.into_iter().map(Field::name));
+    keys.extend(has_betas.then_some("betas"));
+    keys.extend(others.into_iter().map(Field::name));
+    keys.extend(has_dampening(rule).then_some("dampening"));
+    keys.extend(rule.switches().iter().map(|switch| switch.name()));
+    keys.extend((rule.storages().len() > 1).then_some("moments"));
+    keys.extend(["clip_norm", "ema_decay", "no_decay"]);
+    keys
+}
 
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };
     match error {
-        params::Error::BadValue { field: Field::Beta1 | Field::Beta2, allowed, .. } => {
-            let value = format!("[{}, {}]", row.beta1, row.beta2);
-            Err(section.bad("betas", value, &format!("two numbers {allowed}"), None))
+        params::Error::BadValue { field: Field::Beta1 | Field::Beta2 | Field::Beta3, allowed, .. } => {
+            let betas = betas_of(row);
+            let values: Vec<String> = betas.iter().map(|beta| row.get(*beta).to_string()).collect();
+            let allowed = format!("{} numbers {allowed}", count_word(betas.len()));
+            Err(section.bad("betas", format!("[{}]", values.join(", ")), &allowed, None))
         }
         params::Error::BadValue { field, value, allowed, .. } => {
             Err(section.bad(field.name(), value.to_string(), allowed, None))
@@ -111,33 +128,43 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
                 format!("needs a momentum above 0 and no dampening (momentum: {momentum}, dampening: {dampening})");
             Err(section.unfit("nesterov", "true", why))
         }
+        params::Error::NoAverage { rule, .. } => {
+            let why =
+                format!("cannot be with type: {rule}: an average beside its state is more than a kernel can bind");
+            Err(section.unfit("ema_decay", &row.get(Field::EmaDecay).to_string(), why))
+        }
         other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
     }
 }
 
-/// Classes of torch.optim, and what they are here.
-const CLASSES: [(&str, Rule); 3] =
-    [("torch.optim.AdamW", Rule::AdamW), ("torch.optim.Adam", Rule::Adam), ("torch.optim.SGD", Rule::Sgd)];
+fn count_word(count: usize) -> &'static str {
+    if count == 3 { "three" } else { "two" }
+}
+
+/// The paths of all classes, and what they are here.
+fn classes() -> impl Iterator<Item = (&'static str, Rule)> {
+    Rule::ALL.into_iter().flat_map(|rule| rule.classes().iter().map(move |path| (*path, rule)))
+}
 
 /// Arguments that say how PyTorch computes, not what.
 const HOW: [&str; 4] = ["foreach", "capturable", "differentiable", "fused"];
 
 /// The row of a class of `torch.optim` with these arguments.
 fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Error> {
-    let known = CLASSES.iter().find(|(path, _)| *path == class || path.rsplit('.').next() == Some(class));
+    let known = classes().find(|(path, _)| *path == class || path.rsplit('.').next() == Some(class));
     let Some((path, rule)) = known else {
-        let paths = CLASSES.map(|(path, _)| path);
+        let paths: Vec<&str> = classes().map(|(path, _)| path).collect();
         let allowed = format!("built; there are {}", paths.join(", "));
         return Err(place.bad_near("class_path", class, allowed, nearest(class, paths)));
     };
-    let mut row = Row::of(*rule);
+    let mut row = Row::of(rule);
     for (key, value) in arguments.iter().filter(|(key, _)| !HOW.contains(key)) {
         match put(&mut row, key, value) {
             Some(Ok(())) => {}
             Some(Err(allowed)) => return Err(place.bad(&format!("init_args.{key}"), value, allowed)),
             None => {
-                let known =
-                    row.fields().map(Field::name).chain(["betas", "amsgrad", "dampening", "nesterov", "maximize"]);
+                let known = row.fields().map(Field::name).chain(["betas", "dampening"]);
+                let known = known.chain(rule.switches().iter().map(|switch| switch.name()));
                 let allowed = format!("an argument of {path}");
                 return Err(place.bad_near("init_args", key, allowed, nearest(key, known)));
             }
@@ -155,27 +182,22 @@ fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Er
 /// Puts an argument into the row; what would be accepted where it does not fit, `None` for an argument that the rule does
 /// not have.
 fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), &'static str>> {
-    let (adam, sgd) = (row.rule != Rule::Sgd, row.rule == Rule::Sgd);
-    let flag = match key {
-        "amsgrad" if adam => Some(&mut row.amsgrad),
-        "nesterov" if sgd => Some(&mut row.nesterov),
-        "maximize" => Some(&mut row.maximize),
-        _ => None,
-    };
-    if let Some(flag) = flag {
+    if let Some(switch) = row.rule.switches().iter().find(|switch| switch.name() == key) {
         let Value::Bool(given) = value else { return Some(Err("true or false")) };
-        *flag = *given;
+        *switch.of(row) = *given;
         return Some(Ok(()));
     }
-    if key == "betas" && adam {
-        let Value::List(list) = value else { return Some(Err("a list of two numbers")) };
+    let betas = betas_of(row);
+    if key == "betas" && !betas.is_empty() {
+        let wanted = if betas.len() == 3 { "a list of three numbers" } else { "a list of two numbers" };
+        let Value::List(list) = value else { return Some(Err(wanted)) };
         let numbers: Option<Vec<f64>> = list.iter().map(Value::number).collect();
-        let Some(&[beta1, beta2]) = numbers.as_deref() else { return Some(Err("a list of two numbers")) };
-        (row.beta1, row.beta2) = (beta1, beta2);
+        let Some(numbers) = numbers.filter(|numbers| numbers.len() == betas.len()) else { return Some(Err(wanted)) };
+        *row = betas.into_iter().zip(numbers).fold(*row, |row, (beta, value)| row.with(beta, value));
         return Some(Ok(()));
     }
-    let field = row.fields().find(|field| field.name() == key && !matches!(field, Field::Beta1 | Field::Beta2));
-    let is_dampening = key == "dampening" && sgd;
+    let field = others_of(row).into_iter().find(|field| field.name() == key);
+    let is_dampening = key == "dampening" && has_dampening(row.rule);
     if field.is_none() && !is_dampening {
         return None;
     }

@@ -255,10 +255,15 @@ mod tests {
     fn errors_name_file_key_value_and_the_nearest() {
         let optimizer = |keys: &str| told(&format!("optimizer: {{{keys}}}\nlr_scheduler: {{type: cosine}}"));
         for (keys, expected) in [
-            ("type: adamv", "type = adamv is not one of adamw, adam, sgd (did you mean \"adamw\"?)"),
+            (
+                "type: adamv",
+                "type = adamv is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, rmsprop, lion, \
+                 nadamw, adan (did you mean \"adamw\"?)",
+            ),
             (
                 "type: torch.optim.AdamW",
-                "type = torch.optim.AdamW is not one of adamw, adam, sgd (did you mean \"adamw\"?)",
+                "type = torch.optim.AdamW is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, \
+                 rmsprop, lion, nadamw, adan (did you mean \"adamw\"?)",
             ),
             (
                 "typ: adamw, lr: 1",
@@ -274,11 +279,24 @@ mod tests {
             ("lr: 1", "type is missing"),
             (
                 "class_path: torch.optim.AdamW",
-                "class_path has no place here: type: names the optimizer, adamw, adam or sgd",
+                "class_path has no place here: type: names the optimizer, adamw, adam, sgd, adadelta, adagrad, adamax, \
+                 nadam, radam, rmsprop, lion, nadamw or adan",
             ),
             ("type: adamw, lr: .nan", "lr = NaN is not a finite number that is 0 or more"),
             ("type: adamw, lr: [1, {a: b}]", "lr = [1, {a: b}] is not a number"),
             ("type: adamw, betas: 0.9", "betas = 0.9 is not a list of two numbers"),
+            ("type: adan, betas: [0.9, 0.9]", "betas = [0.9, 0.9] is not a list of three numbers"),
+            (
+                "type: lion, eps: 1.0e-8",
+                "eps is not a known key; known are type, lr, weight_decay, betas, maximize, moments, clip_norm, \
+                 ema_decay, no_decay",
+            ),
+            ("type: lion, moments: int8", "moments = int8 is not one of f32, bf16"),
+            ("type: rmsprop, alpha: 2.0", "alpha = 2 is not in [0, 1]"),
+            (
+                "type: adan, ema_decay: 0.9",
+                "ema_decay = 0.9 cannot be with type: adan: an average beside its state is more than a kernel can bind",
+            ),
             ("type: adamw, lr: ", "lr = nothing is not a number"),
         ] {
             assert_eq!(optimizer(keys), format!("run.yaml: optimizer.{expected}"), "{keys}");

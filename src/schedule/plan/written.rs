@@ -1,7 +1,7 @@
 //! A plan as a schedule file: what ran, with nothing left to patterns and defaults.
 
 use super::{Phase, Plan};
-use crate::params::{Field, Rule};
+use crate::params::{Field, Switch};
 use crate::schedule::file::direction::mode;
 use crate::schedule::file::evaluate::Evaluate;
 use crate::schedule::file::law_spec::LawSpec;
@@ -54,17 +54,23 @@ impl Plan {
     fn optimizer_raw(&self) -> Raw {
         let row = &self.row;
         let mut section = Raw::default().with("type", row.rule.name());
-        for field in row.fields().filter(|field| !matches!(field, Field::Beta1 | Field::Beta2 | Field::ClipNorm)) {
+        let is_beta = |field: &Field| matches!(field, Field::Beta1 | Field::Beta2 | Field::Beta3);
+        for field in row.fields().filter(|field| !is_beta(field) && *field != Field::ClipNorm) {
             section = section.with(field.name(), row.get(field));
         }
-        if row.has(Field::Beta1) {
-            section = section.with("betas", vec![row.beta1, row.beta2]).with("moments", row.moments.name());
+        let betas: Vec<f64> = row.fields().filter(is_beta).map(|field| row.get(field)).collect();
+        if !betas.is_empty() {
+            section = section.with("betas", betas);
         }
-        if row.rule == Rule::Sgd {
+        if row.rule.storages().len() > 1 {
+            section = section.with("moments", row.moments.name());
+        }
+        if row.rule.switches().contains(&Switch::Nesterov) {
             section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);
         }
-        for (flag, _) in [("amsgrad", row.amsgrad), ("maximize", row.maximize)].into_iter().filter(|(_, set)| *set) {
-            section = section.with(flag, true);
+        let is_told = |switch: &&Switch| **switch != Switch::Nesterov && switch.is_on(row);
+        for switch in row.rule.switches().iter().filter(is_told) {
+            section = section.with(switch.name(), true);
         }
         if let Some(norm) = row.clip_norm {
             section = section.with("clip_norm", norm);

@@ -2,8 +2,8 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, Record, TableRow, TensorEntry, one_minus_exp,
-    split_control_mut, split_table,
+    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, TableRow, TensorEntry,
+    one_minus_exp, split_control_mut, split_table,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
@@ -93,6 +93,16 @@ fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
             true => row.average_rate,
             false => 0.0,
         },
+        lr: row.lr,
+        own0: row.own0,
+        own1: row.own1,
+        product: if row.flags & RISING == 0 { 0.0 } else { product(old, row, count) },
         ..Record::default()
     }
+}
+
+/// The product of the momenta up to this count.
+fn product(old: &Record, row: &TableRow, count: u32) -> f32 {
+    let momentum = (1.0 - row.one_minus_beta1) * (1.0 - 0.5 * (count as f32 * row.own0).exp());
+    if count == 1 { momentum } else { old.product * momentum }
 }

@@ -1,6 +1,5 @@
 //! Twins of `shaders/optim`.
 
-mod adamw;
 mod adamw_int8;
 mod clip;
 mod control;
@@ -8,12 +7,10 @@ mod keep;
 mod norm;
 mod norm_fold;
 mod resize;
-mod sgd;
+pub mod rule;
 mod swap;
+mod update;
 
-#[cfg(feature = "cpu")]
-pub(crate) use adamw::Stretch;
-pub use adamw::adamw;
 pub use adamw_int8::adamw_int8;
 pub use clip::clip;
 pub use control::control;
@@ -21,5 +18,7 @@ pub use keep::keep;
 pub use norm::{join, norm};
 pub use norm_fold::norm_fold;
 pub use resize::resize;
-pub use sgd::sgd;
 pub use swap::swap;
+#[cfg(feature = "cpu")]
+pub(crate) use update::Stretch;
+pub use update::update;

@@ -1,7 +1,6 @@
 //! What several kernels share: the records that host and shaders both read, and small functions.
 
 mod activation;
-mod adamw;
 mod attention;
 mod bf16;
 mod chunk;
@@ -27,7 +26,6 @@ mod table;
 mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
-pub use adamw::Element;
 pub use attention::Attention;
 pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Segment, TensorEntry};
@@ -53,7 +51,7 @@ pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};
 pub use table::{
-    AMSGRAD, AVERAGED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, TABLE_HEADER_BYTES, TableHeader, TableRow,
-    split_table,
+    AMSGRAD, AVERAGED, CENTERED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, RISING, TABLE_HEADER_BYTES,
+    TableHeader, TableRow, split_table,
 };
 pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};

@@ -20,6 +20,8 @@ pub struct TableRow {
     pub flags: u32,
     pub max_norm: f32,
     pub average_rate: f32,
+    pub own0: f32,
+    pub own1: f32,
 }
 
 /// What stands before the rows.
@@ -45,6 +47,8 @@ pub const TABLE_HEADER_BYTES: u64 = size_of::<TableHeader>() as u64;
 /// Bytes of the smallest table that a kernel can bind, which has one row.
 pub const LEAST_TABLE_BYTES: u64 = TABLE_HEADER_BYTES + size_of::<TableRow>() as u64;
 
+const ROW_WORDS: usize = size_of::<TableRow>() / 4;
+
 /// The running maximum of v takes v's place.
 pub const AMSGRAD: u32 = 1;
 /// The loss is maximized.
@@ -55,10 +59,14 @@ pub const COUPLED: u32 = 4;
 pub const NESTEROV: u32 = 8;
 /// There is a moving average of the parameters.
 pub const AVERAGED: u32 = 16;
+/// The momentum rises with the count (NAdam).
+pub const RISING: u32 = 32;
+/// The variance stands in the second moment's place (RMSprop).
+pub const CENTERED: u32 = 64;
 
 /// A table's header and rows.
 pub fn split_table(table: &[u32]) -> (&TableHeader, &[TableRow]) {
     let (header, rows) = table.split_at(TABLE_HEADER_BYTES as usize / 4);
-    let whole = rows.len() / 13 * 13;
+    let whole = rows.len() / ROW_WORDS * ROW_WORDS;
     (&bytemuck::cast_slice(header)[0], bytemuck::cast_slice(&rows[..whole]))
 }

@@ -68,17 +68,16 @@ impl Section {
         }
     }
 
-    /// Two numbers.
-    pub(crate) fn pair(&mut self, key: &'static str, default: (f64, f64)) -> Result<(f64, f64), Error> {
+    /// As many numbers as the default has.
+    pub(crate) fn list_of(&mut self, key: &'static str, default: &[f64]) -> Result<Vec<f64>, Error> {
         let Some(value) = self.take(key) else {
-            self.say(key, vec![default.0, default.1]);
-            return Ok(default);
+            self.say(key, default.to_vec());
+            return Ok(default.to_vec());
         };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
-        match numbers.as_deref() {
-            Some([first, second]) => Ok((*first, *second)),
-            _ => Err(self.bad(key, show(&value), "a list of two numbers", None)),
-        }
+        let allowed = if default.len() == 3 { "a list of three numbers" } else { "a list of two numbers" };
+        let numbers = numbers.filter(|numbers| numbers.len() == default.len());
+        numbers.ok_or_else(|| self.bad(key, show(&value), allowed, None))
     }
 
     /// One of a few words.

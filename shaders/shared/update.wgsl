@@ -1,0 +1,88 @@
+// What the kernels of the update share: their bindings, and what is the same for every rule. The rule is imported: how many
+// slots of state it has (SLOT1, SLOT2, SLOT3 for a second, third and fourth), what it prepares once a chunk (`prepared`), and
+// its arithmetic (`stepped`). How state is stored, the alias Stored, is the kernel's own import.
+#import control
+#import table
+#import chunk
+#import float
+#import rounding
+#ifdef SLOT1
+const PARAMS_BINDING: u32 = 4u;
+#else
+const PARAMS_BINDING: u32 = 3u;
+#endif
+const GRADS_BINDING: u32 = PARAMS_BINDING + 1u;
+const SEGMENT_BINDING: u32 = PARAMS_BINDING + 2u;
+#ifdef PARAMS16
+#import streams16
+#else
+#import streams
+#endif
+
+#ifdef SLOT3
+const SLOTS: u32 = 4u;
+#else
+#ifdef SLOT2
+const SLOTS: u32 = 3u;
+#else
+#ifdef SLOT1
+const SLOTS: u32 = 2u;
+#else
+const SLOTS: u32 = 1u;
+#endif
+#endif
+#endif
+
+@group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
+@group(0) @binding(1) var<storage, read> control: Control;
+@group(0) @binding(2) var<storage, read_write> slot0: array<Stored>;
+#ifdef SLOT1
+@group(0) @binding(3) var<storage, read_write> slot1: array<Stored>;
+#endif
+@group(0) @binding(SEGMENT_BINDING) var<uniform> segment: Segment;
+#ifdef SLOT2
+@group(0) @binding(7) var<storage, read_write> slot2: array<Stored>;
+#endif
+#ifdef SLOT3
+@group(0) @binding(8) var<storage, read_write> slot3: array<Stored>;
+#endif
+#ifdef AVERAGE
+@group(0) @binding(SLOTS + 5u) var<storage, read_write> average: array<vec4<f32>>;
+#endif
+
+// Four parameters and their state, a vec4 a slot.
+struct Quad {
+    p: vec4<f32>,
+    kept: array<vec4<f32>, SLOTS>,
+}
+
+#import rule
+
+fn updated(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
+    var g = gradient;
+    if (value_bound > 0.0) {
+        g = clamp_value(g, value_bound);
+    }
+    g = record.scale * g;
+    var next = old;
+    if (record.coupled_decay != 0.0) {
+        g = g + record.coupled_decay * old.p;
+    } else {
+        next.p = old.p * record.decay;
+    }
+    return stepped(record, g, next);
+}
+
+// What a chunk's elements have in common.
+struct Step {
+    chunk: Chunk,
+    record: Record,
+    value_bound: f32,
+    key: u32,                  // of stochastic rounding
+}
+
+fn step_of(chunk: Chunk) -> Step {
+    let record = control.records[chunk.tensor];
+    let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
+    return Step(chunk, prepared(record), control.stats.value_bound, key);
+}

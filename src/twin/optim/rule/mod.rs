@@ -1,0 +1,68 @@
+//! Twins of `shaders/optim/rule`: the arithmetic of one element, a file a rule, and of `shaders/shared/update.wgsl`, which
+//! is the same for every rule.
+
+mod adadelta;
+mod adagrad;
+mod adamax;
+mod adamw;
+mod adan;
+mod lion;
+mod nadam;
+mod nadamw;
+mod radam;
+mod rmsprop;
+mod sgd;
+
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
+pub use adamax::Adamax;
+pub use adamw::AdamW;
+pub use adan::Adan;
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use nadamw::NAdamW;
+pub use radam::RAdam;
+pub use rmsprop::RmsProp;
+pub use sgd::Sgd;
+
+use crate::twin::shared::{Record, clamp_value};
+
+/// One parameter and its state, a number a slot.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Element<const SLOTS: usize> {
+    pub p: f32,
+    pub kept: [f32; SLOTS],
+}
+
+/// The arithmetic of a rule with so many slots.
+pub trait Arithmetic<const SLOTS: usize> {
+    /// The record with what the rule makes of it once a chunk.
+    #[inline(always)]
+    fn prepared(record: Record) -> Record {
+        record
+    }
+
+    /// The step along a gradient that is clipped and has taken a coupled decay; the parameter has taken a decoupled one.
+    fn stepped(record: &Record, g: f32, old: Element<SLOTS>) -> Element<SLOTS>;
+}
+
+impl<const SLOTS: usize> Element<SLOTS> {
+    /// The step along a gradient, by a prepared record.
+    #[must_use]
+    #[inline(always)]
+    pub fn updated<R: Arithmetic<SLOTS>>(self, record: &Record, value_bound: f32, gradient: f32) -> Element<SLOTS> {
+        let mut next = self;
+        let mut g = gradient;
+        if value_bound > 0.0 {
+            g = clamp_value(g, value_bound);
+        }
+        g *= record.scale;
+        if record.coupled_decay == 0.0 {
+            next.p *= record.decay;
+        } else {
+            g += record.coupled_decay * self.p;
+        }
+        R::stepped(record, g, next)
+    }
+}
