@@ -5,6 +5,7 @@
 //!
 //! Invariant: plain data. This room never uses wgpu, `engine`, `optim`, `nn` or `train`.
 
+mod check;
 mod error;
 mod field;
 mod floats;

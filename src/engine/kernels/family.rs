@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
+use super::rule_text::{RuleText, UPDATE};
 use super::source::{self, Shaders};
 use crate::engine::Error;
 use std::fmt;
@@ -41,17 +42,6 @@ pub struct Family {
     /// Runs the twin, or its fast form, on host memory.
     twin: fn(Call<'_>),
     kernels: OnceLock<Vec<Kernel>>,
-}
-
-/// The arithmetic of an update rule, as the shader of the update imports it.
-pub(super) struct RuleText {
-    /// The name of its file.
-    pub(super) name: &'static str,
-    pub(super) text: &'static str,
-    /// Slots of state without any flag.
-    pub(super) slots: usize,
-    /// Whether its state may rest (`is_idle`).
-    pub(super) can_idle: bool,
 }
 
 /// Words that an update's shader asks about: whether there is a second slot, a third and a fourth.
@@ -171,7 +161,7 @@ impl Family {
 
     /// The name of its shader's file.
     pub(super) fn shader(&self) -> &'static str {
-        if self.source == super::rules::UPDATE { "update" } else { self.name }
+        if self.source == UPDATE { "update" } else { self.name }
     }
 
     /// The member without any flag.
@@ -232,7 +222,7 @@ impl Kernel {
 
     /// The same where other texts stand in for some shaders.
     pub fn wgsl_with(&self, shaders: &Shaders) -> String {
-        let source = shaders.of_family(self.family).unwrap_or(self.family.source);
+        let source = shaders.of(self.family.shader()).unwrap_or(self.family.source);
         let slots = self.slots();
         let is_defined = |name: &str| match SLOT_WORDS.iter().position(|word| *word == name) {
             Some(place) => slots > place + 1,

@@ -13,6 +13,7 @@ mod linear;
 mod measure;
 mod nn;
 mod optim;
+mod rule_text;
 mod rules;
 mod source;
 

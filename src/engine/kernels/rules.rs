@@ -5,15 +5,14 @@
 
 use super::call::{Call, Slot};
 use super::family::Access::{Read, ReadWrite, Uniform};
-use super::family::{Access, Family, RuleText, Word};
+use super::family::{Access, Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Centered, Grads16, Params16, SingleGrads, SingleParams};
+use super::rule_text::{RuleText, UPDATE};
 use crate::engine::forms::fast;
 use crate::twin;
 use crate::twin::optim::rule::{self, Arithmetic};
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
-
-pub(super) const UPDATE: &str = include_str!("../../../shaders/optim/update.wgsl");
 
 /// The bindings of a rule with one slot, two and four.
 const ONE: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform];

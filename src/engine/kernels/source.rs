@@ -1,9 +1,9 @@
 //! The text of a shader: what it imports, and the lines that its flags choose.
 //!
-//! `#import name` stands for `shaders/shared/name.wgsl`, and `#import rule` for the family's rule; `#ifdef NAME`, `#else`, `#endif` choose lines. What is imported twice
-//! stands there once. There is nothing else.
+//! `#import name` stands for `shaders/shared/name.wgsl`, and `#import rule` for the family's rule; `#ifdef NAME`, `#else`,
+//! `#endif` choose lines. What is imported twice stands there once. There is nothing else.
 
-use super::family::{Family, RuleText};
+use super::rule_text::RuleText;
 use std::collections::BTreeMap;
 
 /// Texts that take the place of shaders of our own, by folder and name: `nn/linear`, `shared/quad`. Whoever works on a
@@ -31,10 +31,10 @@ impl Shaders {
         }
     }
 
-    /// What stands in for the shader of a family.
-    pub(super) fn of_family(&self, family: &Family) -> Option<&str> {
+    /// What stands in for the shader of this name, that of no rule.
+    pub(super) fn of(&self, shader: &str) -> Option<&str> {
         let mut texts = self.texts.iter().filter(|(path, _)| !path.starts_with("shared/") && !is_rule(path));
-        texts.find(|(path, _)| plain(path) == family.shader()).map(|(_, text)| text.as_str())
+        texts.find(|(path, _)| plain(path) == shader).map(|(_, text)| text.as_str())
     }
 
     fn shared(&self, name: &str) -> Option<&str> {

@@ -9,6 +9,7 @@ mod adam;
 mod adamax;
 mod adamw;
 mod adan;
+mod kinds;
 mod lion;
 mod nadam;
 mod nadamw;
@@ -18,42 +19,12 @@ mod rmsprop;
 mod sgd;
 mod switch;
 
+pub use kinds::Rule;
 pub(crate) use numbers::{Numbers, log};
 pub use switch::Switch;
 
 use super::{Field, Row, Storage};
 use std::fmt;
-
-/// How a group's parameters are updated, with the names and numbers of `torch.optim` and of timm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Rule {
-    /// `torch.optim.AdamW`: decay acts on the parameter (Loshchilov & Hutter 2019, arXiv 1711.05101).
-    #[default]
-    AdamW,
-    /// `torch.optim.Adam`: decay joins the gradient (Kingma & Ba 2015, arXiv 1412.6980).
-    Adam,
-    /// `torch.optim.SGD`: momentum, dampening, Nesterov's momentum; decay joins the gradient.
-    Sgd,
-    /// `torch.optim.Adadelta` (Zeiler 2012, arXiv 1212.5701).
-    Adadelta,
-    /// `torch.optim.Adagrad` (Duchi et al. 2011).
-    Adagrad,
-    /// `torch.optim.Adamax` (Kingma & Ba 2015, arXiv 1412.6980).
-    Adamax,
-    /// `torch.optim.NAdam` (Dozat 2016).
-    NAdam,
-    /// `torch.optim.RAdam` (Liu et al. 2020, arXiv 1908.03265).
-    RAdam,
-    /// `torch.optim.RMSprop` (Tieleman & Hinton 2012).
-    RmsProp,
-    /// `timm.optim.Lion` (Chen et al. 2023, arXiv 2302.06675).
-    Lion,
-    /// `timm.optim.NAdamW`: AdamW with Nesterov's momentum.
-    NAdamW,
-    /// `timm.optim.Adan` (Xie et al. 2022, arXiv 2208.06677).
-    Adan,
-}
 
 /// What there is to know of a rule.
 pub(crate) struct Declaration {

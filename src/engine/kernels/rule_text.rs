@@ -1,0 +1,15 @@
+//! The texts of an update: the shader of all rules, and the arithmetic of one.
+
+/// The shader that imports a rule.
+pub(super) const UPDATE: &str = include_str!("../../../shaders/optim/update.wgsl");
+
+/// The arithmetic of an update rule, as the shader of the update imports it.
+pub(super) struct RuleText {
+    /// The name of its file.
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+    /// Slots of state without any flag.
+    pub(super) slots: usize,
+    /// Whether its state may rest (`is_idle`).
+    pub(super) can_idle: bool,
+}
