@@ -247,7 +247,7 @@ fn it_costs_one_submission_and_no_wait_on_the_device() {
 
     // In host memory: one wait to keep, none to restore.
     let mut best = Best::new(0);
-    let bytes = (12_300 + 33) * 12 + 2 * 80;
+    let bytes = (12_300 + 33) * 12 + 2 * 96;
     let mut download = one;
     (download.downloaded_bytes, download.blocking_waits) = (bytes, 1);
     assert_eq!(counted(&engine, || best.keep(&optimizer).expect("a copy")), download);

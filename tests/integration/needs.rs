@@ -30,7 +30,8 @@ impl Room {
         let text = |path: &Path| code(&std::fs::read_to_string(path).expect("a source file"));
         let modules = files(&source.join(room)).iter().map(|path| (module(path), text(path))).collect();
         let mut room = Room { modules, given_on: BTreeMap::new() };
-        for (module, text) in &room.modules {
+        // The deepest first: what a list gives on may be given on there.
+        for (module, text) in room.modules.iter().rev() {
             for path in imports(text) {
                 let below: Module = [module.clone(), path.clone()].concat();
                 if let (Some(file), Some(name)) = (room.file_of(&below), path.last())

@@ -154,8 +154,8 @@ fn plan_tells_what_each_phase_thaws_moves_and_holds() {
     let expected = [
         "phase  ends                    thaws      trainable        moved a step  moments   best copy",
         "0      patience 2 or epoch 8   2 tensors  650 (3.8 %)      18.2 kB       5.6 kB    8.6 kB on the device",
-        "1      patience 2 or epoch 16  2 tensors  8906 (51.7 %)    249.4 kB      71.7 kB   107.8 kB on the device",
-        "2      patience 2 or epoch 30  2 tensors  17226 (100.0 %)  482.3 kB      138.2 kB  207.8 kB on the device",
+        "1      patience 2 or epoch 16  2 tensors  8906 (51.7 %)    249.4 kB      71.7 kB   107.9 kB on the device",
+        "2      patience 2 or epoch 30  2 tensors  17226 (100.0 %)  482.3 kB      138.2 kB  207.9 kB on the device",
         "all                            6 tensors  17226 (100.0 %)  482.3 kB      138.2 kB",
         "",
         "phase 0  lr 3e-3  layers.2.weight, layers.2.bias",
