@@ -10,7 +10,7 @@ pub(super) const ADADELTA: Declaration = Declaration {
     kernel: "adadelta",
     fields: &[(Field::Lr, 1.0), (Field::WeightDecay, 0.0), (Field::Rho, 0.9), (Field::Eps, 1e-6)],
     slots: &["square_avg", "acc_delta"],
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

@@ -16,7 +16,7 @@ pub(super) const ADAGRAD: Declaration = Declaration {
         (Field::Eps, 1e-10),
     ],
     slots: &["sum"],
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

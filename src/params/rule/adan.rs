@@ -20,7 +20,7 @@ pub(super) const ADAN: Declaration = Declaration {
     switches: &[Switch::NoProx, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq", "exp_avg_diff", "neg_pre_grad"],
     keeps_average: false,
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

@@ -19,7 +19,7 @@ pub(super) const NADAM: Declaration = Declaration {
     switches: &[Switch::DecoupledWeightDecay, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],
     has_product: true,
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

@@ -18,7 +18,7 @@ pub(super) const RADAM: Declaration = Declaration {
     ],
     switches: &[Switch::DecoupledWeightDecay, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

@@ -18,7 +18,7 @@ pub(super) const RMSPROP: Declaration = Declaration {
     switches: &[Switch::Centered, Switch::Maximize],
     slots: &["square_avg", "momentum_buffer"],
     optional_slot: Some((Switch::Centered, "grad_avg")),
-    numbers: numbers,
+    numbers,
     ..PLAIN
 };
 

@@ -131,7 +131,7 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
         params::Error::NoAverage { rule, .. } => {
             let why =
                 format!("cannot be with type: {rule}: an average beside its state is more than a kernel can bind");
-            Err(section.unfit("ema_decay", &row.get(Field::EmaDecay).to_string(), why))
+            Err(section.unfit("ema_decay", row.get(Field::EmaDecay).to_string(), why))
         }
         other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
     }
