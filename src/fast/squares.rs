@@ -3,11 +3,8 @@
 //! order, without a division for each element.
 
 use crate::twin;
-use crate::twin::shared::{Embedding, Linear, Squares};
+use crate::twin::shared::{Embedding, Linear, Squares, Sum};
 use rayon::prelude::*;
-
-/// The sum of the squares, and the mark, of what one invocation wrote.
-type Sum = [f64; 2];
 
 /// The squares of the weights, a thread taking rows of tiles; those of the biases by the twin.
 pub fn linear_backward_weight_squares(
@@ -24,7 +21,7 @@ pub fn linear_backward_weight_squares(
     let (down, across) = (outputs.div_ceil(edge), inputs.div_ceil(edge));
     let tiles = squares[..down * across * side * side].par_chunks_mut(across * side * side);
     tiles.zip(dweight[..inputs * outputs].par_chunks(edge * inputs)).for_each(|(squares, rows)| {
-        let mut sums = vec![[0.0; 2]; squares.len()];
+        let mut sums = vec![Sum::default(); squares.len()];
         for (o, row) in rows.chunks(inputs).enumerate() {
             add_row(&mut sums[o / 4 % side * side..], row, side * side, [side, quads]);
         }
@@ -38,7 +35,7 @@ fn add_row(sums: &mut [Sum], row: &[f32], apart: usize, [side, quads]: [usize; 2
     for (tile, part) in row.chunks(4 * side * quads).enumerate() {
         for stretch in part.chunks(4 * side) {
             for (sum, quad) in sums[tile * apart..].iter_mut().zip(stretch.chunks(4)) {
-                add(sum, quad);
+                quad.iter().for_each(|gradient| sum.add(*gradient));
             }
         }
     }
@@ -55,12 +52,12 @@ pub fn embedding_backward_squares(
     let (all, group) = (shape.entries as usize * row, workgroup * quads);
     let invocations = all.div_ceil(group) * workgroup;
     squares[..invocations].par_chunks_mut(workgroup).enumerate().for_each(|(number, squares)| {
-        let mut sums = vec![[0.0; 2]; workgroup];
+        let mut sums = vec![Sum::default(); workgroup];
         let first = number * group;
         let (mut entry, mut quad) = (first / row, first % row);
         for place in 0..group.min(all - first) {
             let numbers = &dtable[entry * width + 4 * quad..(entry * width + 4 * quad + 4).min((entry + 1) * width)];
-            add(&mut sums[place % workgroup], numbers);
+            numbers.iter().for_each(|gradient| sums[place % workgroup].add(*gradient));
             quad += 1;
             if quad == row {
                 (entry, quad) = (entry + 1, 0);
@@ -70,18 +67,8 @@ pub fn embedding_backward_squares(
     });
 }
 
-#[inline(always)]
-fn add([sum, mark]: &mut Sum, gradients: &[f32]) {
-    for g in gradients {
-        *sum += f64::from(g * g);
-        *mark += f64::from(*g) / 1024.0;
-    }
-}
-
 fn store(squares: &mut [Squares], sums: &[Sum]) {
-    for (squares, [sum, mark]) in squares.iter_mut().zip(sums) {
-        *squares = Squares { sum: *sum as f32, mark: (*mark as f32).to_bits() };
-    }
+    squares.iter_mut().zip(sums).for_each(|(squares, sum)| *squares = sum.squares());
 }
 
 #[cfg(test)]

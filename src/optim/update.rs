@@ -51,7 +51,7 @@ impl Update {
     /// The same with room for every slot that one of these rows has, of those with the same kernel.
     pub(crate) fn with_slots_of(self, rows: &[Row]) -> Update {
         let alike = rows.iter().map(Update::of_row).filter(|other| other.family == self.family);
-        Update { optional: alike.filter_map(|other| other.optional).next().or(self.optional), ..self }
+        Update { optional: { alike }.find_map(|other| other.optional).or(self.optional), ..self }
     }
 
     /// What one group needs.

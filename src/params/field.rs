@@ -37,6 +37,11 @@ pub enum Field {
 }
 
 impl Field {
+    /// Whether it stands in the list `betas` of files and classes.
+    pub(crate) fn is_beta(self) -> bool {
+        matches!(self, Field::Beta1 | Field::Beta2 | Field::Beta3)
+    }
+
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
     pub const ALL: [Field; 14] = [
         Field::Lr,

@@ -201,11 +201,4 @@ impl Row {
         }
         self
     }
-
-    /// What its state is called, a slot each; the optional one only where its switch is on.
-    pub fn slots(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let declaration = self.rule.declaration();
-        let optional = declaration.optional_slot.filter(|(switch, _)| switch.is_on(self)).map(|(_, slot)| slot);
-        declaration.slots.iter().copied().chain(optional)
-    }
 }

@@ -1,20 +1,14 @@
-//! Adam: AdamW's kernel, with decay that joins the gradient.
+//! Adam, with decay that joins the gradient. Its kernel is AdamW's.
 
-use super::{Declaration, PLAIN, Switch};
-use crate::params::{Field, Storage};
+use super::{Declaration, PLAIN, Switch, with_betas};
+use crate::params::Storage;
 
 pub(super) const ADAM: Declaration = Declaration {
     name: "adam",
     title: "Adam",
     classes: &["torch.optim.Adam"],
     kernel: "adamw",
-    fields: &[
-        (Field::Lr, 1e-3),
-        (Field::WeightDecay, 0.0),
-        (Field::Beta1, 0.9),
-        (Field::Beta2, 0.999),
-        (Field::Eps, 1e-8),
-    ],
+    fields: &with_betas(1e-3, 0.0),
     switches: &[Switch::Amsgrad, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],
     optional_slot: Some((Switch::Amsgrad, "max_exp_avg_sq")),

@@ -74,6 +74,17 @@ const PLAIN: Declaration = Declaration {
     numbers: Numbers::coupled,
 };
 
+/// The fields of a rule after Adam, with its betas and eps, and these of its own.
+const fn with_betas(lr: f64, weight_decay: f64) -> [(Field, f64); 5] {
+    [
+        (Field::Lr, lr),
+        (Field::WeightDecay, weight_decay),
+        (Field::Beta1, 0.9),
+        (Field::Beta2, 0.999),
+        (Field::Eps, 1e-8),
+    ]
+}
+
 /// Every rule with its declaration.
 static RULES: [(Rule, &Declaration); 12] = [
     (Rule::AdamW, &adamw::ADAMW),

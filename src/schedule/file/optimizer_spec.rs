@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::raw::Raw;
-use super::section::Section;
+use super::section::{Section, so_many_numbers};
 use crate::params::{self, Field, Row, Rule, Storage, Switch, nearest};
 use crate::schedule::Error;
 use crate::schedule::class::{Arguments, Value};
@@ -78,13 +78,13 @@ impl OptimizerSpec {
 
 /// The betas of a rule, which stand in one list.
 fn betas_of(row: &Row) -> Vec<Field> {
-    [Field::Beta1, Field::Beta2, Field::Beta3].into_iter().filter(|field| row.has(*field)).collect()
+    row.fields().filter(|field| field.is_beta()).collect()
 }
 
 /// Its other fields, each a key of its own.
 fn others_of(row: &Row) -> Vec<Field> {
-    let not_here = [Field::Beta1, Field::Beta2, Field::Beta3, Field::ClipNorm, Field::EmaDecay];
-    row.fields().filter(|field| !not_here.contains(field)).collect()
+    let is_other = |field: &Field| !field.is_beta() && ![Field::ClipNorm, Field::EmaDecay].contains(field);
+    row.fields().filter(is_other).collect()
 }
 
 fn has_dampening(rule: Rule) -> bool {
@@ -111,10 +111,10 @@ fn keys_of(rule: Rule) -> Vec<&'static str> {
 fn check(section: &Section, row: &Row) -> Result<(), Error> {
     let Err(error) = row.check_start("") else { return Ok(()) };
     match error {
-        params::Error::BadValue { field: Field::Beta1 | Field::Beta2 | Field::Beta3, allowed, .. } => {
+        params::Error::BadValue { field, allowed, .. } if field.is_beta() => {
             let betas = betas_of(row);
             let values: Vec<String> = betas.iter().map(|beta| row.get(*beta).to_string()).collect();
-            let allowed = format!("{} numbers {allowed}", count_word(betas.len()));
+            let allowed = format!("{} {allowed}", so_many_numbers(betas.len()));
             Err(section.bad("betas", format!("[{}]", values.join(", ")), &allowed, None))
         }
         params::Error::BadValue { field, value, allowed, .. } => {
@@ -135,10 +135,6 @@ fn check(section: &Section, row: &Row) -> Result<(), Error> {
         }
         other => Err(section.bad("type", other.to_string(), "a valid optimizer", None)),
     }
-}
-
-fn count_word(count: usize) -> &'static str {
-    if count == 3 { "three" } else { "two" }
 }
 
 /// The paths of all classes, and what they are here.
@@ -181,18 +177,19 @@ fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Er
 
 /// Puts an argument into the row; what would be accepted where it does not fit, `None` for an argument that the rule does
 /// not have.
-fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), &'static str>> {
+fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), String>> {
     if let Some(switch) = row.rule.switches().iter().find(|switch| switch.name() == key) {
-        let Value::Bool(given) = value else { return Some(Err("true or false")) };
+        let Value::Bool(given) = value else { return Some(Err("true or false".to_owned())) };
         *switch.of(row) = *given;
         return Some(Ok(()));
     }
     let betas = betas_of(row);
     if key == "betas" && !betas.is_empty() {
-        let wanted = if betas.len() == 3 { "a list of three numbers" } else { "a list of two numbers" };
-        let Value::List(list) = value else { return Some(Err(wanted)) };
+        let list = if let Value::List(list) = value { &list[..] } else { &[] };
         let numbers: Option<Vec<f64>> = list.iter().map(Value::number).collect();
-        let Some(numbers) = numbers.filter(|numbers| numbers.len() == betas.len()) else { return Some(Err(wanted)) };
+        let Some(numbers) = numbers.filter(|numbers| numbers.len() == betas.len()) else {
+            return Some(Err(format!("a list of {}", so_many_numbers(betas.len()))));
+        };
         *row = betas.into_iter().zip(numbers).fold(*row, |row, (beta, value)| row.with(beta, value));
         return Some(Ok(()));
     }
@@ -201,7 +198,7 @@ fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), &'static st
     if field.is_none() && !is_dampening {
         return None;
     }
-    let Some(number) = value.number() else { return Some(Err("a number")) };
+    let Some(number) = value.number() else { return Some(Err("a number".to_owned())) };
     match field {
         Some(field) => *row = row.with(field, number),
         None => row.dampening = number,

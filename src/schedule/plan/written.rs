@@ -54,11 +54,10 @@ impl Plan {
     fn optimizer_raw(&self) -> Raw {
         let row = &self.row;
         let mut section = Raw::default().with("type", row.rule.name());
-        let is_beta = |field: &Field| matches!(field, Field::Beta1 | Field::Beta2 | Field::Beta3);
-        for field in row.fields().filter(|field| !is_beta(field) && *field != Field::ClipNorm) {
+        for field in row.fields().filter(|field| !field.is_beta() && *field != Field::ClipNorm) {
             section = section.with(field.name(), row.get(field));
         }
-        let betas: Vec<f64> = row.fields().filter(is_beta).map(|field| row.get(field)).collect();
+        let betas: Vec<f64> = row.fields().filter(|field| field.is_beta()).map(|field| row.get(field)).collect();
         if !betas.is_empty() {
             section = section.with("betas", betas);
         }

@@ -17,7 +17,7 @@ impl Squares {
         !f32::from_bits(self.mark).is_finite()
     }
 
-    /// Of these gradients; a square is rounded to f32, as on the device.
+    /// Of these gradients.
     pub fn of(gradients: &[f32]) -> Squares {
         let mut squares = [Squares::default()];
         write_squares(&mut squares, gradients, |_| 0);
@@ -25,15 +25,30 @@ impl Squares {
     }
 }
 
+/// The squares of what one invocation wrote, and their mark, as they add up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum([f64; 2]);
+
+impl Sum {
+    /// A square is rounded to f32, as on the device.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, gradient: f32) {
+        let [sum, mark] = &mut self.0;
+        *sum += f64::from(gradient * gradient);
+        *mark += f64::from(gradient) / 1024.0;
+    }
+
+    pub(crate) fn squares(&self) -> Squares {
+        let [sum, mark] = self.0;
+        Squares { sum: sum as f32, mark: (mark as f32).to_bits() }
+    }
+}
+
 /// The partial sums of a kernel's target, of which the workgroup `workgroup_of(element)` wrote each element.
 pub fn write_squares(squares: &mut [Squares], gradients: &[f32], workgroup_of: impl Fn(usize) -> usize) {
-    let mut sums = vec![[0.0f64; 2]; squares.len()];
-    for (element, g) in gradients.iter().enumerate() {
-        let [sum, mark] = &mut sums[workgroup_of(element)];
-        *sum += f64::from(g * g);
-        *mark += f64::from(*g) / 1024.0;
+    let mut sums = vec![Sum::default(); squares.len()];
+    for (element, gradient) in gradients.iter().enumerate() {
+        sums[workgroup_of(element)].add(*gradient);
     }
-    for (squares, [sum, mark]) in squares.iter_mut().zip(sums) {
-        *squares = Squares { sum: sum as f32, mark: (mark as f32).to_bits() };
-    }
+    squares.iter_mut().zip(sums).for_each(|(squares, sum)| *squares = sum.squares());
 }

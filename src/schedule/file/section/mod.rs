@@ -4,6 +4,8 @@ mod phases;
 mod settings;
 mod values;
 
+pub(crate) use values::so_many_numbers;
+
 use super::place::Place;
 use super::raw::Raw;
 use super::shown::show;

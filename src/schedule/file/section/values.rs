@@ -8,6 +8,11 @@ use crate::schedule::file::scalar::{as_number, as_python, as_truth, whole};
 use crate::schedule::file::shown::{flow, show};
 use crate::schedule::file::yaml::Value;
 
+/// Two numbers or three, in words.
+pub(crate) fn so_many_numbers(count: usize) -> &'static str {
+    if count == 3 { "three numbers" } else { "two numbers" }
+}
+
 impl Section {
     /// A number, where there is one.
     pub(crate) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
@@ -75,9 +80,9 @@ impl Section {
             return Ok(default.to_vec());
         };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
-        let allowed = if default.len() == 3 { "a list of three numbers" } else { "a list of two numbers" };
         let numbers = numbers.filter(|numbers| numbers.len() == default.len());
-        numbers.ok_or_else(|| self.bad(key, show(&value), allowed, None))
+        let allowed = || format!("a list of {}", so_many_numbers(default.len()));
+        numbers.ok_or_else(|| self.bad(key, show(&value), &allowed(), None))
     }
 
     /// One of a few words.
