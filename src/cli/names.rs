@@ -12,8 +12,10 @@ pub(super) fn in_short<T: AsRef<str>>(names: &[T]) -> String {
         return all(names);
     }
     let mut modules: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let numbered: Vec<String> =
+        names.iter().filter_map(|name| numbered(name.as_ref())).map(|(module, _)| module).collect();
     for name in names {
-        let (module, layer) = module(name.as_ref());
+        let (module, layer) = module(name.as_ref(), &numbered);
         let layers = modules.entry(module).or_default();
         layers.extend(layer.filter(|layer| !layers.contains(layer)));
     }
@@ -26,13 +28,23 @@ pub(super) fn all<T: AsRef<str>>(names: &[T]) -> String {
     names.iter().map(|name| Shown(name.as_ref()).to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// What stands before the number of a layer, and that number; else the first word of the name.
-fn module(name: &str) -> (String, Option<u64>) {
+/// What stands before the number of a layer, and that number.
+fn numbered(name: &str) -> Option<(String, u64)> {
     let words: Vec<&str> = name.split('.').collect();
-    match words.iter().position(|word| word.parse::<u64>().is_ok()) {
-        Some(place) if place > 0 => (words[..place].join("."), words[place].parse().ok()),
-        _ => (words[0].to_owned(), None),
+    let layer = |(place, word): (usize, &&str)| Some((words[..place].join("."), word.parse().ok()?));
+    words.iter().enumerate().skip(1).find_map(layer)
+}
+
+/// The module of a name, and its layer if it has a number. Without a number the module is the first word, and the second
+/// too where the first would take in modules whose layers are `numbered`.
+fn module(name: &str, numbered_modules: &[String]) -> (String, Option<u64>) {
+    if let Some((module, layer)) = numbered(name) {
+        return (module, Some(layer));
     }
+    let is_wider = |first: &str| numbered_modules.iter().any(|module| module.split('.').next() == Some(first));
+    let words: Vec<&str> = name.split('.').collect();
+    let depth = if is_wider(words[0]) { 2.min(words.len()) } else { 1 };
+    (words[..depth].join("."), None)
 }
 
 fn pattern(module: &str, layers: &[u64]) -> String {
@@ -53,5 +65,7 @@ mod tests {
         assert_eq!(in_short(&["head.weight", "head.bias"]), "head.weight, head.bias");
         let many = ["h.0.w", "h.0.b", "h.11.w", "h.11.b", "embeddings.word.weight"];
         assert_eq!(in_short(&many), "5 tensors: embeddings.*, h.[0, 11].*");
+        let inside = ["lm_head.weight", "body.norm.weight", "body.norm.bias", "body.h.2.w", "body.h.2.b"];
+        assert_eq!(in_short(&inside), "5 tensors: body.h.2.*, body.norm.*, lm_head.*");
     }
 }
