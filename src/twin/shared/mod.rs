@@ -48,6 +48,7 @@ pub use pool::Pool;
 pub use resize::{FRESH, Resize, ZERO};
 pub use rng::{noise, pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
+#[cfg(feature = "cpu")]
 pub(crate) use squares::Sum;
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};
