@@ -9,11 +9,12 @@
 // Every activation of 0 is 0, so what is zero behind the last column stays so.
 #import activation
 #import elements
+#import values
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> z: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> h: array<Stored>;
 @group(0) @binding(2) var<uniform> shape: Elements;
 
 @compute @workgroup_size(WORKGROUP)
@@ -22,5 +23,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (at >= shape.quads) {
         return;
     }
-    h[at] = activate(z[at], bitcast<vec4<u32>>(z[at]));
+    let value = wide(z[at]);
+    h[at] = narrow(activate(value, bitcast<vec4<u32>>(value)));
 }

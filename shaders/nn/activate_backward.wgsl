@@ -8,13 +8,14 @@
 //   3 shape
 #import activation
 #import elements
+#import values
 
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dh: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dz: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> z: array<Stored>;
+@group(0) @binding(1) var<storage, read> dh: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> dz: array<Stored>;
 @group(0) @binding(3) var<uniform> shape: Elements;
 
 @compute @workgroup_size(WORKGROUP)
@@ -23,10 +24,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (at >= shape.quads) {
         return;
     }
-    let gradient = dh[at] * activate_derivative(z[at], bitcast<vec4<u32>>(z[at]));
+    let argument = wide(z[at]);
+    var gradient = wide(dh[at]) * activate_derivative(argument, bitcast<vec4<u32>>(argument));
     if (ACCUMULATE != 0u) {
-        dz[at] += gradient;
-    } else {
-        dz[at] = gradient;
+        gradient += wide(dz[at]);
     }
+    dz[at] = narrow(gradient);
 }

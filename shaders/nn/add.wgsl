@@ -7,12 +7,13 @@
 //   2 y        [quads]   vec4
 //   3 shape
 #import elements
+#import values
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> residual: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(3) var<uniform> shape: Elements;
 
 @compute @workgroup_size(WORKGROUP)
@@ -21,5 +22,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (at >= shape.quads) {
         return;
     }
-    y[at] = x[at] + residual[at];
+    y[at] = narrow(wide(x[at]) + wide(residual[at]));
 }

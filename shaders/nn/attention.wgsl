@@ -35,7 +35,7 @@
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> qkv: array<Stored>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;

@@ -26,10 +26,10 @@
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> qkv: array<Stored>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
-@group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> out: array<Stored>;
+@group(0) @binding(3) var<storage, read> dout: array<Stored>;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<f32>>;
@@ -43,10 +43,10 @@ fn delta_of(rows: vec4<u32>, first: u32, every: u32) -> vec4<f32> {
     var sums = vec4<f32>();
     for (var d = first; d < shape.head_quads; d += every) {
         sums += vec4<f32>(
-            dot(dout[rows.x + d], out[rows.x + d]),
-            dot(dout[rows.y + d], out[rows.y + d]),
-            dot(dout[rows.z + d], out[rows.z + d]),
-            dot(dout[rows.w + d], out[rows.w + d]),
+            dot(wide(dout[rows.x + d]), wide(out[rows.x + d])),
+            dot(wide(dout[rows.y + d]), wide(out[rows.y + d])),
+            dot(wide(dout[rows.z + d]), wide(out[rows.z + d])),
+            dot(wide(dout[rows.w + d]), wide(out[rows.w + d])),
         );
     }
     return sums;

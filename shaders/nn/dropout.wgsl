@@ -11,15 +11,16 @@
 //   3 shape
 //   4 residual [quads]                with RESIDUAL
 #import dropout
+#import values
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<storage, read> position: Position;
 @group(0) @binding(3) var<uniform> shape: Dropout;
 #ifdef RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Stored>;
 #endif
 
 @compute @workgroup_size(WORKGROUP)
@@ -36,8 +37,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         dropout_factor(shape, key, 4u * at + 3u),
     );
 #ifdef RESIDUAL
-    y[at] = residual[at] + x[at] * factors;
+    y[at] = narrow(wide(residual[at]) + wide(x[at]) * factors);
 #else
-    y[at] = x[at] * factors;
+    y[at] = narrow(wide(x[at]) * factors);
 #endif
 }

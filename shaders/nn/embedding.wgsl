@@ -13,6 +13,7 @@
 //   5 token_types    [rows]              with TYPED
 //   6 type_table     [types, width]      with TYPED; single floats but with TABLES16
 #import embedding
+#import values
 #ifdef TABLES16
 #import bf16
 #endif
@@ -32,7 +33,7 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(2) var<storage, read> position_table: array<vec4<f32>>;
 #endif
 #endif
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<uniform> shape: Embedding;
 #ifdef TYPED
 @group(0) @binding(5) var<storage, read> token_types: array<u32>;
@@ -76,5 +77,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
 #endif
 #endif
-    y[at] = value;
+    y[at] = narrow(value);
 }

@@ -15,6 +15,7 @@
 //   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes
 #import embedding
 #import squares
+#import values
 
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
@@ -23,7 +24,7 @@ override QUADS: u32 = 1u;      // at most 128, for the squares
 @group(0) @binding(0) var<storage, read> tokens: array<u32>;
 @group(0) @binding(1) var<storage, read> previous: array<u32>;
 @group(0) @binding(2) var<storage, read> last: array<u32>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored>;
 #ifdef RAGGED
 @group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
 #else
@@ -59,7 +60,7 @@ fn chain(r: u32, q: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     var at = r;
     while (at < shape.rows) {
-        sum += dy[at * shape.quads + q];
+        sum += wide(dy[at * shape.quads + q]);
         at = previous[at];
     }
     return sum;

@@ -9,12 +9,13 @@
 //   2 y        [rows, left + right]   vec4
 //   3 shape
 #import join
+#import values
 
 override WORKGROUP: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
+@group(0) @binding(1) var<storage, read> b: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(3) var<uniform> shape: Join;
 
 @compute @workgroup_size(WORKGROUP)

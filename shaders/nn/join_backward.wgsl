@@ -7,12 +7,13 @@
 //   1 dx       [rows, left]           vec4; [rows, right] with RIGHT = 1
 //   2 shape
 #import join
+#import values
 
 override WORKGROUP: u32 = 64u;
 override RIGHT: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(2) var<uniform> shape: Join;
 
 @compute @workgroup_size(WORKGROUP)

@@ -17,23 +17,24 @@
 #import quad
 #import rows
 #import layer_norm
+#import values
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read> beta: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> moments: array<Moments>;
 @group(0) @binding(5) var<uniform> shape: LayerNorm;
 #ifdef RESIDUAL
-@group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> sum: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> residual: array<Stored>;
+@group(0) @binding(7) var<storage, read_write> sum: array<Stored>;
 #endif
 
 fn value_at(at: u32) -> vec4<f32> {
 #ifdef RESIDUAL
-    return x[at] + residual[at];
+    return wide(x[at]) + wide(residual[at]);
 #else
-    return x[at];
+    return wide(x[at]);
 #endif
 }
 
@@ -76,9 +77,10 @@ fn main(
     }
     for (var q = first; q < shape.quads; q += LANES) {
         let value = value_at(row + q);
-        y[row + q] = select(vec4<f32>(), (value - mean) * rstd * gammas(q) + betas(q), inside(q, shape.width));
+        let normed = (value - mean) * rstd * gammas(q) + betas(q);
+        y[row + q] = narrow(select(vec4<f32>(), normed, inside(q, shape.width)));
 #ifdef RESIDUAL
-        sum[row + q] = value;
+        sum[row + q] = narrow(value);
 #endif
     }
 }

@@ -14,20 +14,21 @@
 #import quad
 #import rows
 #import layer_norm
+#import values
 
 override ACCUMULATE: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;
 @group(0) @binding(3) var<storage, read> moments: array<Moments>;
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(5) var<uniform> shape: LayerNorm;
 
 // dy times gamma: 0 behind the last column, as dy is.
 fn scaled(row: u32, q: u32) -> vec4<f32> {
     let c = min(4u * q + QUAD, vec4<u32>(shape.width - 1u));
-    return dy[row + q] * vec4<f32>(gamma[c.x], gamma[c.y], gamma[c.z], gamma[c.w]);
+    return wide(dy[row + q]) * vec4<f32>(gamma[c.x], gamma[c.y], gamma[c.z], gamma[c.w]);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -46,7 +47,7 @@ fn main(
     for (var q = first; q < shape.quads; q += LANES) {
         let g = scaled(row, q);
         plain += g;
-        along += g * (x[row + q] - own.mean) * own.rstd;
+        along += g * (wide(x[row + q]) - own.mean) * own.rstd;
     }
     let mean_plain = row_sum(lane, total(plain)) / f32(shape.width);
     let mean_along = row_sum(lane, total(along)) / f32(shape.width);
@@ -54,12 +55,12 @@ fn main(
         return;
     }
     for (var q = first; q < shape.quads; q += LANES) {
-        let n = (x[row + q] - own.mean) * own.rstd;
+        let n = (wide(x[row + q]) - own.mean) * own.rstd;
         var value = own.rstd * (scaled(row, q) - mean_plain - n * mean_along);
         value = select(vec4<f32>(), value, inside(q, shape.width));
         if (ACCUMULATE != 0u) {
-            value += dx[row + q];
+            value += wide(dx[row + q]);
         }
-        dx[row + q] = value;
+        dx[row + q] = narrow(value);
     }
 }

@@ -15,6 +15,7 @@
 //   6 squares  [2, quads]             with SQUARES: of dgamma, then of dbeta
 #import layer_norm
 #import squares
+#import values
 
 override WORKGROUP: u32 = 64u;
 override LANES: u32 = 8u;      // a power of two that divides WORKGROUP
@@ -22,8 +23,8 @@ override ACCUMULATE: u32 = 0u;
 override WEIGHT: u32 = 1u;
 override BIAS: u32 = 1u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> moments: array<Moments>;
 @group(0) @binding(3) var<storage, read_write> dgamma: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dbeta: array<f32>;
@@ -71,8 +72,8 @@ fn main(
     var gamma = vec4<f32>();
     var beta = vec4<f32>();
     for (var r = lane / columns; r < shape.rows; r += LANES) {
-        let d = dy[r * shape.quads + at];
-        gamma += d * (x[r * shape.quads + at] - moments[r].mean) * moments[r].rstd;
+        let d = wide(dy[r * shape.quads + at]);
+        gamma += d * (wide(x[r * shape.quads + at]) - moments[r].mean) * moments[r].rstd;
         beta += d;
     }
     gammas[lane] = gamma;

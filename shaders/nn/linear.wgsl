@@ -21,6 +21,7 @@ enable wgpu_cooperative_matrix;
 #endif
 #import activation
 #import linear
+#import values
 #import weight
 #ifdef TILED
 #import linear_tiles
@@ -33,15 +34,15 @@ override WORKGROUP: u32 = 64u;
 
 override BIAS: u32 = 1u;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> z: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> z: array<Stored>;
 @group(0) @binding(4) var<uniform> shape: Linear;
 #ifdef ACTIVATED
-@group(0) @binding(5) var<storage, read_write> h: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> h: array<Stored>;
 #endif
 #ifdef RESIDUAL
-@group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> residual: array<Stored>;
 #endif
 
 // Inputs 4i .. 4i + 3 of four outputs' weights, a column an output.
@@ -52,7 +53,7 @@ fn weights_at(q: u32, i: u32) -> mat4x4<f32> {
 
 // Inputs 4i .. 4i + 3 of a row; of the last row where r is past it.
 fn x_at(r: u32, i: u32) -> vec4<f32> {
-    return x[min(r, shape.rows - 1u) * shape.input_quads + i];
+    return wide(x[min(r, shape.rows - 1u) * shape.input_quads + i]);
 }
 
 // The same of four rows, a column a row.
@@ -76,12 +77,12 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
         value += biases_at(q);
     }
 #ifdef RESIDUAL
-    value += residual[r * shape.output_quads + q];
+    value += wide(residual[r * shape.output_quads + q]);
 #endif
     value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.outputs));
-    z[r * shape.output_quads + q] = value;
+    z[r * shape.output_quads + q] = narrow(value);
 #ifdef ACTIVATED
-    h[r * shape.output_quads + q] = activate(value, opaque(value, shape.zero));
+    h[r * shape.output_quads + q] = narrow(activate(value, opaque(value, shape.zero)));
 #endif
 }
 

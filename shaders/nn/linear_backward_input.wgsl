@@ -14,6 +14,7 @@
 //   4 shape
 #import activation
 #import linear
+#import values
 #import weight
 #ifdef TILED
 #import linear_tiles
@@ -23,9 +24,9 @@ override WORKGROUP: u32 = 64u;
 
 override ACCUMULATE: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> z_below: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dz_below: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dz: array<Stored>;
+@group(0) @binding(2) var<storage, read> z_below: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> dz_below: array<Stored>;
 @group(0) @binding(4) var<uniform> shape: Linear;
 
 // Four inputs of outputs 4o .. 4o + 3's weights, a column an output; the last inputs where q is past them.
@@ -37,7 +38,7 @@ fn weights_at(o: u32, q: u32) -> mat4x4<f32> {
 
 // Outputs 4o .. 4o + 3 of a row; of the last row where r is past it.
 fn dz_at(r: u32, o: u32) -> vec4<f32> {
-    return dz[min(r, shape.rows - 1u) * shape.output_quads + o];
+    return wide(dz[min(r, shape.rows - 1u) * shape.output_quads + o]);
 }
 
 // The same of four rows, a column a row.
@@ -52,14 +53,14 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
     let at = r * shape.input_quads + q;
     var value = sums;
     if (ACTIVATION != 0u) {
-        let z = z_below[at];
+        let z = wide(z_below[at]);
         value *= activate_derivative(z, bitcast<vec4<u32>>(z));
     }
     value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.inputs));
     if (ACCUMULATE != 0u) {
-        value += dz_below[at];
+        value += wide(dz_below[at]);
     }
-    dz_below[at] = value;
+    dz_below[at] = narrow(value);
 }
 
 #ifdef TILED

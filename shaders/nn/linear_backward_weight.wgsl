@@ -16,6 +16,7 @@
 //   5 squares  with SQUARES: [invocations] of dweight, then of dbias [ceil(outputs / 8)], or with TILED one for each
 //              invocation down the first tiles
 #import linear
+#import values
 #import squares
 #ifdef TILED
 #import linear_tiles
@@ -27,8 +28,8 @@ override ACCUMULATE: u32 = 0u;
 override WEIGHT: u32 = 1u;
 override BIAS: u32 = 1u;
 
-@group(0) @binding(0) var<storage, read> dz: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dz: array<Stored>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 #ifdef RAGGED
 @group(0) @binding(2) var<storage, read_write> dweight: array<f32>;
 #else
@@ -107,7 +108,7 @@ fn dz_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
     }
-    return dz[r * shape.output_quads + min(q, shape.output_quads - 1u)];
+    return wide(dz[r * shape.output_quads + min(q, shape.output_quads - 1u)]);
 }
 
 // The same of inputs.
@@ -115,7 +116,7 @@ fn x_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
     }
-    return x[r * shape.input_quads + min(q, shape.input_quads - 1u)];
+    return wide(x[r * shape.input_quads + min(q, shape.input_quads - 1u)]);
 }
 
 fn down_at(q: u32, k: u32) -> mat4x4<f32> {
@@ -182,10 +183,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     var bias0 = vec4<f32>();
     var bias1 = vec4<f32>();
     for (var r = 0u; r < shape.rows; r++) {
-        let x0 = x[r * shape.input_quads + q];
-        let x1 = x[r * shape.input_quads + q1];
-        let d0 = dz[r * shape.output_quads + p];
-        let d1 = dz[r * shape.output_quads + p1];
+        let x0 = wide(x[r * shape.input_quads + q]);
+        let x1 = wide(x[r * shape.input_quads + q1]);
+        let d0 = wide(dz[r * shape.output_quads + p]);
+        let d1 = wide(dz[r * shape.output_quads + p1]);
         sums00 += outer(x0, d0);
         sums01 += outer(x1, d0);
         sums10 += outer(x0, d1);

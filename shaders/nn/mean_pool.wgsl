@@ -11,13 +11,14 @@
 //   2 y        [batch, quads]          vec4
 //   3 shape
 #import pool
+#import values
 
 override WORKGROUP: u32 = 64u;
 override LAST: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(3) var<uniform> shape: Pool;
 
 @compute @workgroup_size(WORKGROUP)
@@ -37,9 +38,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
                 sum = vec4<f32>();
                 count = 0.0;
             }
-            sum += x[r * shape.quads + q];
+            sum += wide(x[r * shape.quads + q]);
             count += 1.0;
         }
     }
-    y[at] = sum / max(count, 1.0);
+    y[at] = narrow(sum / max(count, 1.0));
 }

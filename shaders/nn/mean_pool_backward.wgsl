@@ -10,13 +10,14 @@
 //   2 dx       [batch, context, quads] vec4
 //   3 shape
 #import pool
+#import values
 
 override WORKGROUP: u32 = 64u;
 override LAST: u32 = 0u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(3) var<uniform> shape: Pool;
 
 @compute @workgroup_size(WORKGROUP)
@@ -35,9 +36,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             first = select(0u, t, LAST != 0u);
         }
     }
-    let share = dy[at] / max(count, 1.0);
+    let share = wide(dy[at]) / max(count, 1.0);
     for (var t = 0u; t < shape.context; t++) {
         let r = b * shape.context + t;
-        dx[r * shape.quads + q] = select(vec4<f32>(), share, mask[r] != 0u && t >= first);
+        dx[r * shape.quads + q] = narrow(select(vec4<f32>(), share, mask[r] != 0u && t >= first));
     }
 }

@@ -30,7 +30,7 @@ fn known_of(place: Place, t: u32) -> Known {
 
 // Vec4 d of the rows that begin there, a column a row.
 fn dout_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(dout[rows.x + d], dout[rows.y + d], dout[rows.z + d], dout[rows.w + d]);
+    return mat4x4<f32>(wide(dout[rows.x + d]), wide(dout[rows.y + d]), wide(dout[rows.z + d]), wide(dout[rows.w + d]));
 }
 
 // Four keys, and which of them are real.

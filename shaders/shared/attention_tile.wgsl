@@ -5,6 +5,7 @@
 #import attention
 #import dropout
 #import float
+#import values
 
 override CAUSAL: u32 = 0u;     // 1: a query sees no later key
 
@@ -57,7 +58,7 @@ fn out_of(place: Place, token: u32) -> vec4<u32> {
 
 // Vec4 d of the rows that begin there, a column a row.
 fn qkv_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(qkv[rows.x + d], qkv[rows.y + d], qkv[rows.z + d], qkv[rows.w + d]);
+    return mat4x4<f32>(wide(qkv[rows.x + d]), wide(qkv[rows.y + d]), wide(qkv[rows.z + d]), wide(qkv[rows.w + d]));
 }
 
 // Adds to a tile the products of four numbers of 8 queries with those of 8 keys, each a column a token.

@@ -7,6 +7,7 @@ use super::forms::{Form, forms};
 use super::found::Found;
 use super::{alone, speed};
 use crate::Error;
+use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Kernel, Submission};
 use crate::nn;
 use crate::optim::{self, Next};
@@ -87,7 +88,8 @@ fn updates(found: &mut Found, form: &Form, wanted: &dyn Fn(&Kernel) -> bool, ref
 
 /// Gradients against differences of the loss. A loss of 2 in f32 over a step of 0.004 is known to 1e-4.
 fn slopes(form: &Form, slopes: &mut BTreeMap<String, f64>, found: &mut Found) -> Result<(), Error> {
-    for sample in nn::ops::samples().into_iter().filter(|sample| !sample.is_bf16) {
+    for sample in nn::ops::samples().into_iter().filter(|sample| !sample.is_bf16 && sample.values == ValueStorage::F32)
+    {
         let [got, expected] = Bed::new(&form.engine, &sample)?.slope()?;
         let error = (got - expected).abs() / expected.abs().max(0.05);
         let error = if error.is_nan() { f64::MAX } else { error };

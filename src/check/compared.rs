@@ -1,7 +1,7 @@
 //! How far two engines are apart in what a kernel wrote.
 
 use super::trial::{JUNK, TAIL, Trial};
-use crate::engine::kernels::{ADAMW_INT8, Flag, TALLY};
+use crate::engine::kernels::{ADAMW_INT8, Flag, TALLY, ValueStorage};
 use crate::engine::layout::{Metrics, Squares};
 use crate::engine::{Access, Kernel};
 use half::bf16;
@@ -40,6 +40,8 @@ enum Words {
     Metrics,
     /// Two bf16.
     Halves,
+    /// Two numbers of a value in 16 bits.
+    Values(ValueStorage),
     /// Four codes of 8 bits.
     Codes,
 }
@@ -53,6 +55,7 @@ pub fn compare(trial: &Trial, got: &[Vec<u32>], expected: &[Vec<u32>]) -> Compar
         let (error, wrong) = match (access, words_of(trial.kernel, place)) {
             (Access::ReadWrite, Words::Halves) => rounded(&halves(got), &halves(expected), 1.0 / 128.0),
             (Access::ReadWrite, Words::Codes) => codes(got, expected),
+            (Access::ReadWrite, Words::Values(storage)) => values(storage, got, expected, bound),
             (Access::ReadWrite, words) => {
                 let [got, expected] = [got, expected].map(|memory| readable(words, memory));
                 numbers(&got, &expected, size_of_terms(trial, words), bound)
@@ -77,7 +80,10 @@ fn words_of(kernel: &Kernel, place: usize) -> Words {
     let slots = kernel.slots();
     let is_moment = (2..2 + slots.min(2)).contains(&place) || (7..5 + slots).contains(&place);
     let params = 2 + slots.min(2);
-    if *kernel.family == TALLY {
+    let (storage, values) = kernel.values();
+    if values.contains(&place) {
+        Words::Values(storage)
+    } else if *kernel.family == TALLY {
         Words::Metrics
     } else if kernel.has(Flag::Squares) && is_last {
         Words::Squares
@@ -175,6 +181,32 @@ fn rounded(got: &[f64], expected: &[f64], last_bit: f64) -> (f64, Option<String>
         None => None,
     };
     (if wrong.is_some() { f64::INFINITY } else { 0.0 }, wrong)
+}
+
+/// Numbers that were made in f32 and rounded to 16 bits: the last bit more than what f32 may be off by, and that seldom.
+fn values(storage: ValueStorage, got: &[u32], expected: &[u32], bound: f64) -> (f64, Option<String>) {
+    let numbers = |words: &[u32]| storage.widen(without_tail(words));
+    let (got, expected) = (numbers(got), numbers(expected));
+    let size = root_mean_square(&expected);
+    let last_bit = storage.last_bit();
+    let mut worst = (0.0, None);
+    let mut differing = 0;
+    for (place, (g, e)) in got.iter().zip(&expected).enumerate().filter(|(_, (g, e))| g != e) {
+        let [a, b] = [g, e].map(|bits| f64::from(f32::from_bits(*bits)));
+        if a == b || a.is_nan() && b.is_nan() {
+            continue;
+        }
+        // Next to nothing is known of numbers that are small beside their neighbours.
+        differing += usize::from(b.abs() > size);
+        let error = ((a - b).abs() - last_bit * b.abs().max(storage.least())).max(0.0) / b.abs().max(size);
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        if error > worst.0 {
+            worst = (error, Some(format!("[{place}]: {a:e}, not {b:e}")));
+        }
+    }
+    let (error, place) = worst;
+    let often = (differing > expected.len() / 20 + 2).then(|| format!(": {differing} of {} differ", expected.len()));
+    (if often.is_some() { f64::INFINITY } else { error }, place.filter(|_| error > bound).or(often))
 }
 
 fn codes(got: &[u32], expected: &[u32]) -> (f64, Option<String>) {

@@ -10,11 +10,6 @@ const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
 
 /// Refuses what cannot be.
 pub(super) fn refuse(top: &mut Section, name: &str, model: &ModelSpec, schedule: &Spec) -> Result<(), Error> {
-    if top.flag("use_mixed_precision")? {
-        let why = "cannot be: everything is computed in f32 here; parameters and moments may be stored in less, see \
-             model.parameters and optimizer.moments";
-        return Err(top.unfit("use_mixed_precision", "true", why).into());
-    }
     if model.parameters != Storage::F32 {
         let row = &schedule.row;
         let rule = format!("type: {}", row.rule);

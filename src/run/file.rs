@@ -3,6 +3,7 @@
 use super::inputs::Column;
 use super::keys::{self, Said};
 use super::{Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
+use crate::engine::kernels::ValueStorage;
 use crate::nn::Objective;
 use crate::nn::models::Head;
 use crate::schedule::file::raw::Raw;
@@ -73,6 +74,8 @@ pub struct RunFile {
     pub memory_limit_bytes: u64,
     /// `checkpoint_every_steps`; without it there is a checkpoint after each evaluation.
     pub checkpoint_every_steps: Option<u64>,
+    /// `use_mixed_precision`: what activations and their gradients are stored in.
+    pub values: ValueStorage,
     /// `check`: whether the shaders are held against the host before a run.
     pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
@@ -227,6 +230,7 @@ impl RunFile {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
+            values: values(&mut top)?,
             check: checking(&mut top)?,
             // What never trains needs no dropout, and what it makes of an example can be kept.
             still_trunk: !trains_trunk || (says_keeps && keeps_trunk),
@@ -302,6 +306,7 @@ impl RunFile {
             seed,
             steps_per_submission,
             parameters,
+            values: self.values,
             ..usual
         };
         match self.keeps_trunk {
@@ -322,6 +327,20 @@ impl RunFile {
 
 /// Rows of a batch where nothing is said, and those that rates are meant for.
 const BATCH_SIZE: usize = 32;
+
+const MIXED: &str = "use_mixed_precision";
+
+fn values(top: &mut Section) -> Result<ValueStorage, Error> {
+    if let Some(word) = ["f16", "auto"].into_iter().find(|word| top.is_word(MIXED, word)) {
+        let why = "is not here yet: gradients in f16 want a loss scale; bf16, which true stands for, wants none";
+        return Err(top.unfit(MIXED, word, why).into());
+    }
+    if top.is_word(MIXED, "bf16") {
+        top.text(MIXED)?;
+        return Ok(ValueStorage::Bf16);
+    }
+    Ok(if top.flag(MIXED)? { ValueStorage::Bf16 } else { ValueStorage::F32 })
+}
 
 /// What is learnt of an example, by its word.
 pub(super) const TASKS: [(&str, Objective); 3] =

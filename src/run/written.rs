@@ -4,6 +4,7 @@ use super::file::TASKS;
 use super::paths::absolute;
 use super::settings::MAY_CHANGE;
 use super::{BatchRows, RunFile};
+use crate::engine::kernels::ValueStorage;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::spec::SECTIONS;
 use crate::schedule::file::yaml::Value;
@@ -37,6 +38,13 @@ impl RunFile {
         }
     }
 
+    fn mixed_precision(&self) -> Value {
+        match self.values {
+            ValueStorage::F32 => false.into(),
+            narrow => narrow.name().into(),
+        }
+    }
+
     pub(super) fn raw(&self, batch_size: impl Into<Value>) -> Raw {
         let scaling = match self.lr_scaling {
             LrScaling::None => "none",
@@ -57,7 +65,7 @@ impl RunFile {
             .with("learning_rate_scaling", scaling)
             .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
             .with("check", self.check.word())
-            .with("use_mixed_precision", false)
+            .with("use_mixed_precision", self.mixed_precision())
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {
             raw = raw.with("checkpoint_every_steps", steps);

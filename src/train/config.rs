@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::engine::CLOCK_SLOTS;
+use crate::engine::kernels::ValueStorage;
 use crate::nn;
 use crate::optim::{Precision, Settings};
 use crate::params::{Param, Storage};
@@ -50,6 +51,8 @@ pub struct Config {
     /// gradients are f32. Neither SGD nor a moving average goes with it. What bf16 costs in quality is in
     /// `docs/transformer.md`.
     pub parameters: Storage,
+    /// What activations and their gradients are stored in; sums, losses, gradients of parameters and the update are f32.
+    pub values: ValueStorage,
     /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
     /// Whether the frozen bottom of a model runs without dropout, so that what it makes of each example can be kept.
@@ -74,6 +77,7 @@ impl Default for Config {
             steps_per_submission: StepsPerSubmission::AtMost(1),
             seed: 1,
             parameters: Storage::F32,
+            values: ValueStorage::F32,
             settings: Settings { guard: true, ..Settings::default() },
             still_trunk: false,
             best_device_limit_bytes: 1 << 30,
@@ -91,6 +95,7 @@ impl Config {
         steps_per_submission: StepsPerSubmission,
         seed: u32,
         parameters: Storage,
+        values: ValueStorage,
         settings: Settings,
         still_trunk: bool,
         best_device_limit_bytes: u64,

@@ -126,7 +126,7 @@ impl Set {
         parameters: &Parameters,
         gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
     ) -> Result<(Program, Range), Error> {
-        let mut space = pass.allocate_within(engine, activations)?;
+        let mut space = pass.stored_in(config.values).allocate_within(engine, activations)?;
         space.metrics = vec![self.metrics.clone()];
         let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);

@@ -117,7 +117,7 @@ impl<S: Set> Task for Supervised<S> {
 
     fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
         let pass = self.model.training(config.batch_size, self.train.context(), |_| true)?;
-        Ok(pass.check(engine)?)
+        Ok(pass.stored_in(config.values).check(engine)?)
     }
 
     fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
@@ -126,6 +126,7 @@ impl<S: Set> Task for Supervised<S> {
             false => self.model.training(config.batch_size, self.train.context(), trainable)?,
         };
         let test = self.model.evaluation(self.test_rows(config), self.test.context())?;
+        let [step, test] = [step, test].map(|pass| pass.stored_in(config.values));
         Ok(Some(step.bytes() + test.bytes_beside(&step)))
     }
 

@@ -3,8 +3,9 @@
 //! on the twins, with operations folded and each for itself; the same numbers on both engines, and the same bits whether
 //! values share memory or not.
 
-use crate::support::{engines, noise};
+use crate::support::{engines, gpu, noise};
 use crate::transformer_bed::{LOSS, assert_near, bits};
+use gradus::engine::kernels::ValueStorage;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
 use gradus::nn::graph::{Graph, Value};
@@ -288,7 +289,17 @@ struct Bed {
 const JUNK: f32 = -7.25e7;
 
 impl Bed {
-    fn new(engine: &Engine, (_, network, frozen): Case, is_fused: bool, keeps: bool) -> Bed {
+    fn new(engine: &Engine, case: Case, is_fused: bool, keeps: bool) -> Bed {
+        Bed::stored(engine, case, (is_fused, keeps), ValueStorage::F32)
+    }
+
+    /// With values in so many bits.
+    fn stored(
+        engine: &Engine,
+        (_, network, frozen): Case,
+        (is_fused, keeps): (bool, bool),
+        values: ValueStorage,
+    ) -> Bed {
         let graph = Graph::new(EXAMPLES, CONTEXT, true);
         let mut graph = if is_fused { graph } else { graph.unfused() };
         let logits = network(&mut graph);
@@ -296,7 +307,7 @@ impl Bed {
         let trainable = |name: &str| !frozen.iter().any(|start| name.starts_with(start));
         let pass = graph.pass(logits, params.clone(), trainable);
         let pass = if keeps { pass.keeping(|_| true) } else { pass };
-        let space = pass.allocate(engine).expect("memory");
+        let space = pass.stored_in(values).allocate(engine).expect("memory");
         let (mut values, mut gradients) = (HashMap::new(), HashMap::new());
         for (seed, param) in (1..).zip(&params) {
             let around = if param.name.ends_with("norm.weight") { 1.0 } else { 0.0 };
@@ -360,6 +371,46 @@ fn batch(engine: &Engine) -> Batch {
 }
 
 // ---- the tests ----
+
+/// Each kernel is held against its twin by `gradus check`; here it is what is stored where, and cast.
+#[test]
+fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
+    for engine in [Some(Engine::twins()), Some(Engine::cpu()), gpu()].into_iter().flatten() {
+        for (storage, most) in [(ValueStorage::Bf16, 0.04), (ValueStorage::F16, 0.005)] {
+            for case in CASES {
+                let of = |storage| {
+                    let bed = Bed::stored(&engine, case, (true, true), storage);
+                    (bed.run(), bed)
+                };
+                let ((wide_loss, wide), (loss, narrow)) = (of(ValueStorage::F32), of(storage));
+                let what = format!("{} in {}", case.0, storage.name());
+                assert!(
+                    loss != wide_loss && (loss - wide_loss).abs() < most * wide_loss,
+                    "{what}: {loss}, {wide_loss}"
+                );
+                let (wide, narrow) = (wide.gradients(), narrow.gradients());
+                assert_eq!(wide.len(), narrow.len(), "{what}");
+                for ((name, wide), (_, narrow)) in wide.iter().zip(&narrow) {
+                    let apart: Vec<f32> = wide.iter().zip(narrow).map(|(a, b)| a - b).collect();
+                    // Gradients of a bias may cancel.
+                    let error = length(&apart) / length(wide).max(0.1);
+                    assert!(error < most, "{what}: {name} by {error:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn values_in_16_bits_take_half_the_memory() {
+    let bytes = |storage| {
+        let mut graph = Graph::new(64, CONTEXT, true);
+        let logits = planes(&mut graph);
+        graph.pass(logits, params(planes), |_| true).stored_in(storage).bytes()
+    };
+    let [wide, bf16, f16] = [ValueStorage::F32, ValueStorage::Bf16, ValueStorage::F16].map(bytes);
+    assert!(bf16 == f16 && bf16 * 10 < wide * 8, "{bf16} of {wide}");
+}
 
 fn length(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()

@@ -189,9 +189,9 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "trainable = false stands beside phases; keep one of them",
         ),
         (
-            "use_mixed_precision: true",
-            "use_mixed_precision = true cannot be: everything is computed in f32 here; parameters and \
-             moments may be stored in less, see model.parameters and optimizer.moments",
+            "use_mixed_precision: f16",
+            "use_mixed_precision = f16 is not here yet: gradients in f16 want a loss scale; bf16, which true \
+             stands for, wants none",
         ),
         (
             "learning_rate_scaling: sqr",

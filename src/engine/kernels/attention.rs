@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
-use super::family::{Family, Word};
+use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
 use super::flags::Flag::{Dropout, Tiled};
 use crate::twin::nn::AttentionPast;
 use crate::twin::shared::Position;
@@ -36,7 +36,7 @@ pub static ATTENTION_BACKWARD_KEY_VALUE: Family = Family::new(
 .with(&WORDS)
 .taking_differences();
 
-static WORDS: [Word; 2] = [Word::of(Tiled), Word::of(Dropout).adds(&[Read])];
+static WORDS: [Word; 4] = [Word::of(Tiled), BF16_VALUES, F16_VALUES, Word::of(Dropout).adds(&[Read])];
 
 fn attention(mut call: Call<'_>) {
     let (causal, forms, position) = (is_causal(&call), call.forms, take_position(&mut call));

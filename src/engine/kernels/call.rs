@@ -58,6 +58,15 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Slot<'a> {
+    /// What it holds as it lies there.
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Slot::Read(words) => words,
+            Slot::Write(words) => words,
+            Slot::Clock(_) => &[],
+        }
+    }
+
     /// The whole elements that the binding holds.
     pub(super) fn get<T: AnyBitPattern>(self) -> &'a [T] {
         let words = match self {

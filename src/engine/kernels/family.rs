@@ -4,6 +4,7 @@ use super::call::Call;
 use super::flags::{Flag, Flags};
 use super::rule_text::{RuleText, UPDATE};
 use super::source::{self, Shaders};
+use super::values::ValueStorage;
 use crate::engine::Error;
 use std::fmt;
 use std::sync::OnceLock;
@@ -63,6 +64,11 @@ pub(super) struct Word {
     only_with: Option<Flag>,
 }
 
+/// Values in bf16: every kernel of a model's operations has it.
+pub(super) const BF16_VALUES: Word = Word::of(Flag::Values16);
+/// Values in f16.
+pub(super) const F16_VALUES: Word = Word::of(Flag::ValuesF16).never_with(&[Flag::Values16]);
+
 /// A member of a family: what a dispatch runs.
 #[non_exhaustive]
 pub struct Kernel {
@@ -74,6 +80,8 @@ pub struct Kernel {
     pub flags: Flags,
     /// Bindings 0, 1, … of group 0.
     pub bindings: Vec<Access>,
+    /// Which of them hold values.
+    values: OnceLock<Vec<usize>>,
 }
 
 impl Word {
@@ -189,7 +197,7 @@ impl Family {
             bindings.extend(word.adds);
         }
         // It is there for as long as its family is.
-        Kernel { name: name.leak(), family: self, flags, bindings }
+        Kernel { name: name.leak(), family: self, flags, bindings, values: OnceLock::new() }
     }
 }
 
@@ -232,6 +240,28 @@ impl Kernel {
         source::resolved(source, self.family.rule, shaders, is_defined)
     }
 
+    /// How values are stored, and the bindings that hold some: those of the type that `shaders/shared/values.wgsl` has for them.
+    pub(crate) fn values(&self) -> (ValueStorage, &[usize]) {
+        let storage = match (self.has(Flag::Values16), self.has(Flag::ValuesF16)) {
+            (true, _) => ValueStorage::Bf16,
+            (_, true) => ValueStorage::F16,
+            _ => return (ValueStorage::F32, &[]),
+        };
+        let binding = |line: &str| {
+            let (number, rest) = line.strip_prefix("@group(0) @binding(")?.split_once(')')?;
+            rest.ends_with("array<Stored>;").then(|| number.parse().ok())?
+        };
+        (storage, self.values.get_or_init(|| self.wgsl().lines().filter_map(binding).collect()))
+    }
+
+    /// The same kernel with values stored so.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKernel`].
+    pub fn with_values(&self, storage: ValueStorage) -> Result<&'static Kernel, Error> {
+        self.family.variant(self.flags | storage.flags())
+    }
+
     /// Slots of state of an update; 0 for what is none.
     pub(crate) fn slots(&self) -> usize {
         self.family.rule.map_or(0, |rule| rule.slots + usize::from(self.has_optional_slot()))
@@ -244,7 +274,11 @@ impl Kernel {
 
     /// Runs the twin, or its fast form.
     pub(crate) fn run(&self, call: Call<'_>) {
-        (self.family.twin)(call);
+        let (storage, bindings) = self.values();
+        match storage {
+            ValueStorage::F32 => (self.family.twin)(call),
+            _ => call.over_wide_values(storage, bindings, self.family.twin),
+        }
     }
 }
 

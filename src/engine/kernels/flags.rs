@@ -43,12 +43,18 @@ pub enum Flag {
     Tiled,
     /// Tokens have types.
     Typed,
+    /// Values, which are activations and their gradients, are bf16.
+    Values16,
+    /// Values are f16.
+    ValuesF16,
     /// The weight is bf16.
     Weight16,
+    /// What is written is f32, whatever values are.
+    Widened,
 }
 
 /// The word of each.
-const WORDS: [(Flag, &str); 19] = [
+const WORDS: [(Flag, &str); 22] = [
     (Flag::Activated, "activated"),
     (Flag::Amsgrad, "amsgrad"),
     (Flag::Average, "average"),
@@ -67,7 +73,10 @@ const WORDS: [(Flag, &str); 19] = [
     (Flag::Tables16, "tables16"),
     (Flag::Tiled, "tiled"),
     (Flag::Typed, "typed"),
+    (Flag::Values16, "values16"),
+    (Flag::ValuesF16, "values_f16"),
     (Flag::Weight16, "weight16"),
+    (Flag::Widened, "widened"),
 ];
 
 impl Flag {

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
-use super::family::{Family, Word};
+use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
 use super::flags::Flag::{Activated, Cooperative, Ragged, Residual, Squares, Tiled, Weight16};
 use crate::twin::nn::Epilogue;
 
@@ -18,6 +18,8 @@ pub static LINEAR: Family = Family::new(
     Word::of(Cooperative).never_with(&[Tiled]),
     Word::of(Ragged),
     Word::of(Weight16).never_with(&[Ragged]),
+    BF16_VALUES,
+    F16_VALUES,
     Word::of(Activated).adds(&[ReadWrite]),
     Word::of(Residual).adds(&[Read]).never_with(&[Activated]),
 ]);
@@ -29,7 +31,7 @@ pub static LINEAR_BACKWARD_INPUT: Family = Family::new(
     &[Read, Read, Read, ReadWrite, Uniform],
     linear_backward_input,
 )
-.with(&[Word::of(Tiled), Word::of(Ragged), Word::of(Weight16).never_with(&[Ragged])]);
+.with(&[Word::of(Tiled), Word::of(Ragged), Word::of(Weight16).never_with(&[Ragged]), BF16_VALUES, F16_VALUES]);
 
 /// To the weight: dz, x, dweight, dbias, shape; then squares.
 pub static LINEAR_BACKWARD_WEIGHT: Family = Family::new(
@@ -38,7 +40,7 @@ pub static LINEAR_BACKWARD_WEIGHT: Family = Family::new(
     &[Read, Read, ReadWrite, ReadWrite, Uniform],
     linear_backward_weight,
 )
-.with(&[Word::of(Tiled), Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])])
+.with(&[Word::of(Tiled), Word::of(Ragged), BF16_VALUES, F16_VALUES, Word::of(Squares).adds(&[ReadWrite])])
 .adding_rows();
 
 fn linear(mut call: Call<'_>) {

@@ -2,15 +2,16 @@
 
 use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
-use super::family::{Family, Word};
-use super::flags::Flag::{Ragged, Residual, Squares, Tables16, Typed};
+use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
+use super::flags::Flag::{Ragged, Residual, Squares, Tables16, Typed, Widened};
 use crate::twin;
 use crate::twin::shared::Stored;
 use bytemuck::AnyBitPattern;
 
 /// An activation for itself: z, h, shape.
 pub static ACTIVATE: Family =
-    Family::new("activate", include_str!("../../../shaders/nn/activate.wgsl"), &[Read, ReadWrite, Uniform], activate);
+    Family::new("activate", include_str!("../../../shaders/nn/activate.wgsl"), &[Read, ReadWrite, Uniform], activate)
+        .with(&[BF16_VALUES, F16_VALUES]);
 
 /// Its gradient: z, dh, dz, shape.
 pub static ACTIVATE_BACKWARD: Family = Family::new(
@@ -18,11 +19,21 @@ pub static ACTIVATE_BACKWARD: Family = Family::new(
     include_str!("../../../shaders/nn/activate_backward.wgsl"),
     &[Read, Read, ReadWrite, Uniform],
     activate_backward,
-);
+)
+.with(&[BF16_VALUES, F16_VALUES]);
 
 /// A sum of two values: x, residual, y, shape.
 pub static ADD: Family =
-    Family::new("add", include_str!("../../../shaders/nn/add.wgsl"), &[Read, Read, ReadWrite, Uniform], add);
+    Family::new("add", include_str!("../../../shaders/nn/add.wgsl"), &[Read, Read, ReadWrite, Uniform], add)
+        .with(&[BF16_VALUES, F16_VALUES]);
+
+/// A value from f32 to 16 bits, or back: x, y, shape.
+pub static CAST: Family =
+    Family::new("cast", include_str!("../../../shaders/nn/cast.wgsl"), &[Read, ReadWrite, Uniform], cast).with(&[
+        BF16_VALUES,
+        F16_VALUES,
+        Word::of(Widened),
+    ]);
 
 /// Drops and scales: x, y, position, shape; then a residual.
 pub static DROPOUT: Family = Family::new(
@@ -31,7 +42,7 @@ pub static DROPOUT: Family = Family::new(
     &[Read, ReadWrite, Read, Uniform],
     dropout,
 )
-.with(&[Word::of(Residual).adds(&[Read])]);
+.with(&[BF16_VALUES, F16_VALUES, Word::of(Residual).adds(&[Read])]);
 
 /// Embeddings: tokens, their table, that of positions, y, shape; then types and their table.
 pub static EMBEDDING: Family = Family::new(
@@ -40,7 +51,13 @@ pub static EMBEDDING: Family = Family::new(
     &[Read, Read, Read, ReadWrite, Uniform],
     embedding,
 )
-.with(&[Word::of(Ragged), Word::of(Tables16).never_with(&[Ragged]), Word::of(Typed).adds(&[Read, Read])]);
+.with(&[
+    Word::of(Ragged),
+    Word::of(Tables16).never_with(&[Ragged]),
+    BF16_VALUES,
+    F16_VALUES,
+    Word::of(Typed).adds(&[Read, Read]),
+]);
 
 /// Which rows name which entry: tokens, previous, last, shape.
 pub static EMBEDDING_INDEX: Family = Family::new(
@@ -57,11 +74,12 @@ pub static EMBEDDING_BACKWARD: Family = Family::new(
     &[Read, Read, Read, Read, ReadWrite, Uniform],
     embedding_backward,
 )
-.with(&[Word::of(Ragged), Word::of(Squares).adds(&[ReadWrite])]);
+.with(&[Word::of(Ragged), BF16_VALUES, F16_VALUES, Word::of(Squares).adds(&[ReadWrite])]);
 
 /// Two values side by side: a, b, y, shape.
 pub static JOIN: Family =
-    Family::new("join", include_str!("../../../shaders/nn/join.wgsl"), &[Read, Read, ReadWrite, Uniform], join);
+    Family::new("join", include_str!("../../../shaders/nn/join.wgsl"), &[Read, Read, ReadWrite, Uniform], join)
+        .with(&[BF16_VALUES, F16_VALUES]);
 
 /// The same, backward to one of them: dy, dx, shape.
 pub static JOIN_BACKWARD: Family = Family::new(
@@ -69,7 +87,8 @@ pub static JOIN_BACKWARD: Family = Family::new(
     include_str!("../../../shaders/nn/join_backward.wgsl"),
     &[Read, ReadWrite, Uniform],
     join_backward,
-);
+)
+.with(&[BF16_VALUES, F16_VALUES]);
 
 /// The mean over the tokens of a mask, or the last: x, mask, y, shape.
 pub static MEAN_POOL: Family = Family::new(
@@ -77,7 +96,8 @@ pub static MEAN_POOL: Family = Family::new(
     include_str!("../../../shaders/nn/mean_pool.wgsl"),
     &[Read, Read, ReadWrite, Uniform],
     mean_pool,
-);
+)
+.with(&[BF16_VALUES, F16_VALUES]);
 
 /// The same, backward: dy, mask, dx, shape.
 pub static MEAN_POOL_BACKWARD: Family = Family::new(
@@ -85,7 +105,8 @@ pub static MEAN_POOL_BACKWARD: Family = Family::new(
     include_str!("../../../shaders/nn/mean_pool_backward.wgsl"),
     &[Read, Read, ReadWrite, Uniform],
     mean_pool_backward,
-);
+)
+.with(&[BF16_VALUES, F16_VALUES]);
 
 /// Layer norm: x, gamma, beta, y, moments, shape; then a residual and the sum.
 pub static LAYER_NORM: Family = Family::new(
@@ -94,7 +115,7 @@ pub static LAYER_NORM: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm,
 )
-.with(&[Word::of(Residual).adds(&[Read, ReadWrite])])
+.with(&[BF16_VALUES, F16_VALUES, Word::of(Residual).adds(&[Read, ReadWrite])])
 .taking_differences();
 
 /// To the input: dy, x, gamma, moments, dx, shape.
@@ -104,6 +125,7 @@ pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
     &[Read, Read, Read, Read, ReadWrite, Uniform],
     layer_norm_backward_input,
 )
+.with(&[BF16_VALUES, F16_VALUES])
 .taking_differences();
 
 /// To gamma and beta: dy, x, moments, dgamma, dbeta, shape; then squares.
@@ -113,7 +135,7 @@ pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
     &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
     layer_norm_backward_weight,
 )
-.with(&[Word::of(Squares).adds(&[ReadWrite])])
+.with(&[BF16_VALUES, F16_VALUES, Word::of(Squares).adds(&[ReadWrite])])
 .taking_differences()
 .adding_rows();
 
@@ -188,6 +210,11 @@ fn activate_backward(call: Call<'_>) {
 fn add(call: Call<'_>) {
     let [x, residual, y, shape] = call.take();
     twin::nn::add(x.get(), residual.get(), y.get_mut(), shape.one());
+}
+
+fn cast(call: Call<'_>) {
+    let [x, y, _] = call.take();
+    twin::nn::cast(x.get(), y.get_mut());
 }
 
 fn dropout(mut call: Call<'_>) {

@@ -57,7 +57,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 37] = [
+pub(super) static SHARED: [(&str, &str); 38] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
@@ -94,6 +94,7 @@ pub(super) static SHARED: [(&str, &str); 37] = [
     ("table", include_str!("../../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../../shaders/shared/tokens.wgsl")),
     ("update", include_str!("../../../shaders/shared/update.wgsl")),
+    ("values", include_str!("../../../shaders/shared/values.wgsl")),
     ("weight", include_str!("../../../shaders/shared/weight.wgsl")),
 ];
 

@@ -39,7 +39,7 @@ impl Memory {
         }
         kept.iter().for_each(|value| last[value.0] = Some(usize::MAX));
         let mut memory = Memory { buffer_bytes: Vec::new(), buffer_of: vec![None; nodes.len()] };
-        let bytes = |value: &Value| nodes[*value].form.bytes(examples);
+        let bytes = |value: &Value| nodes[*value].bytes(examples);
         let mut free: Vec<usize> = Vec::new();
         // Values in the order in which they came.
         let mut order: Vec<Value> = given.to_vec();

@@ -1,8 +1,8 @@
 //! A pass over a batch as data, before it has memory: what is computed from what.
 //!
 //! A model file calls [`Graph`], and each call appends an operation. Operations are folded into their neighbours (`fuse`),
-//! walked in reverse for what is trainable (`backward`), cut at a frozen trunk (`split`), and their values laid out so
-//! that they share memory (`memory`). Only then is there a buffer (`workspace`). So the bytes that a set of trainable
+//! walked in reverse for what is trainable (`backward`), cut at a frozen trunk (`split`), and their stored in 16 bits
+//! where that is wanted (`store`), and laid out so that they share memory (`memory`). Only then is there a buffer (`workspace`). So the bytes that a set of trainable
 //! parameters needs are known before anything is allocated.
 
 mod backward;
@@ -14,6 +14,7 @@ mod memory;
 mod pass;
 mod sample;
 mod split;
+mod store;
 mod value;
 mod workspace;
 

@@ -117,7 +117,7 @@ impl Pass {
         // The first where several are as large.
         let mut largest = (String::new(), 0);
         for node in made {
-            let bytes = node.form.bytes(examples);
+            let bytes = node.bytes(examples);
             if bytes > largest.1 {
                 largest = (node.label.clone(), bytes);
             }

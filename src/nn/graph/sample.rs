@@ -2,6 +2,7 @@
 
 use super::graph::Graph;
 use super::value::{Form, Home, Value};
+use crate::engine::kernels::ValueStorage;
 use crate::params::Param;
 
 /// A network down to its loss, what its inputs hold, and what of it trains.
@@ -15,6 +16,8 @@ pub struct Sample {
     trains: fn(&str) -> bool,
     /// Whether matrices are stored in bf16, where a model reads them so.
     pub is_bf16: bool,
+    /// What values are stored in.
+    pub values: ValueStorage,
 }
 
 /// An input of a network.
@@ -38,7 +41,7 @@ impl Sample {
         let logits = network(&mut graph);
         let classes = graph.form(logits).width() as u32;
         let words = vec![("labels", classes), ("mask", 2)];
-        Sample { name: name.into(), graph, logits, words, trains: |_| true, is_bf16: false }
+        Sample { name: name.into(), graph, logits, words, trains: |_| true, is_bf16: false, values: ValueStorage::F32 }
     }
 
     /// The sample whose input of this name holds words below this.
@@ -55,6 +58,11 @@ impl Sample {
     /// The sample whose matrices are stored in bf16.
     pub(in crate::nn) fn in_bf16(self) -> Sample {
         Sample { is_bf16: true, ..self }
+    }
+
+    /// The sample whose values are stored so.
+    pub(in crate::nn) fn stored_in(self, values: ValueStorage) -> Sample {
+        Sample { name: format!("{}, values in {}", self.name, values.name()), values, ..self }
     }
 
     /// Examples, and rows of each.
@@ -78,7 +86,7 @@ impl Sample {
                 }
                 Form::Records { .. } => {
                     let (_, below) = self.words.iter().find(|(known, _)| *known == name)?;
-                    Some((name, Input::Words(node.form.bytes(self.graph.examples) as usize / 4, *below)))
+                    Some((name, Input::Words(node.bytes(self.graph.examples) as usize / 4, *below)))
                 }
                 _ => None,
             }
@@ -88,7 +96,7 @@ impl Sample {
 
     /// The pass over it, forward and backward.
     pub fn pass(&self) -> super::Pass {
-        self.graph.clone().pass(self.logits, self.params(), self.trains)
+        self.graph.clone().pass(self.logits, self.params(), self.trains).stored_in(self.values)
     }
 }
 

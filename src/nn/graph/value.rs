@@ -1,5 +1,6 @@
 //! A value of a graph: an activation, a gradient or a record, by its shape and not by its bytes.
 
+use crate::engine::kernels::ValueStorage;
 use crate::nn::ops::activation_bytes;
 use std::ops::Index;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub(in crate::nn) struct Node {
     pub(in crate::nn) label: String,
     pub(in crate::nn) form: Form,
     pub(in crate::nn) home: Home,
+    /// What its numbers are stored in; records are what they are.
+    pub(in crate::nn) storage: ValueStorage,
 }
 
 /// The values of a graph.
@@ -51,7 +54,7 @@ pub(in crate::nn) enum Home {
 
 impl Nodes {
     pub(in crate::nn) fn add(&mut self, label: impl Into<String>, form: Form, home: Home) -> Value {
-        self.0.push(Node { label: label.into(), form, home });
+        self.0.push(Node { label: label.into(), form, home, storage: ValueStorage::F32 });
         Value(self.0.len() - 1)
     }
 
@@ -72,6 +75,11 @@ impl Nodes {
             Home::Plane { of, .. } => of,
             _ => value,
         }
+    }
+
+    /// Has a value's numbers stored so.
+    pub(super) fn store(&mut self, value: Value, storage: ValueStorage) {
+        self.0[value.0].storage = storage;
     }
 
     /// Gives a value the label of one that is no longer made.
@@ -97,13 +105,35 @@ impl Index<Value> for Nodes {
     }
 }
 
+impl Node {
+    /// Bytes for so many examples.
+    pub(in crate::nn) fn bytes(&self, examples: usize) -> u64 {
+        self.stored(self.form.bytes(examples))
+    }
+
+    /// Bytes from one of its planes to the next.
+    pub(in crate::nn) fn plane_bytes(&self, examples: usize) -> u64 {
+        self.stored(self.form.plane_bytes(examples))
+    }
+
+    /// What so many bytes of f32 take.
+    fn stored(&self, bytes: u64) -> u64 {
+        if self.form.has_numbers() { bytes / ValueStorage::F32.quad_bytes() * self.storage.quad_bytes() } else { bytes }
+    }
+}
+
 impl Form {
     /// Numbers, or what else takes 4 bytes, for each example.
     pub(in crate::nn) fn words(per_example: usize) -> Form {
         Form::Records { bytes_per_example: per_example as u64 * 4 }
     }
 
-    /// Bytes for so many examples.
+    /// Whether it is rows of numbers, which may be stored in fewer bits.
+    pub(in crate::nn) fn has_numbers(self) -> bool {
+        matches!(self, Form::Rows { .. } | Form::Planes { .. })
+    }
+
+    /// Bytes for so many examples, numbers in f32.
     pub(in crate::nn) fn bytes(self, examples: usize) -> u64 {
         match self {
             Form::Rows { per_example, width } => activation_bytes(examples * per_example, width),
@@ -113,9 +143,9 @@ impl Form {
         }
     }
 
-    /// Bytes from one plane to the next: they start where a binding may.
+    /// Bytes from one plane to the next in f32: they start where a binding may, in 16 bits too.
     pub(in crate::nn) fn plane_bytes(self, examples: usize) -> u64 {
-        self.plane().bytes(examples).next_multiple_of(256)
+        self.plane().bytes(examples).next_multiple_of(2 * 256)
     }
 
     /// One of its planes.

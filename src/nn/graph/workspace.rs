@@ -3,9 +3,10 @@
 use super::batch::Batch;
 use super::pass::Pass;
 use super::value::{Form, Home, Node, Value};
-use crate::engine::layout::{IGNORED, Metrics};
-use crate::engine::{Buffer, Dispatch, Engine, Range};
-use crate::nn::ops::Operate;
+use crate::engine::kernels::ValueStorage;
+use crate::engine::layout::{Elements, IGNORED, Metrics};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, counted};
+use crate::nn::ops::{Operate, quads};
 use crate::nn::{Error, Parameter, vector};
 use crate::setters::setters;
 use std::collections::HashMap;
@@ -88,9 +89,9 @@ impl Pass {
     fn own(&self, engine: &Engine) -> Result<HashMap<Value, Buffer>, Error> {
         let mut own = HashMap::new();
         for value in self.operations.iter().flat_map(|operation| operation.uses()) {
-            let Node { label, form, home } = &self.nodes[value];
+            let node @ Node { label, home, .. } = &self.nodes[value];
             let made = match home {
-                Home::Own if !own.contains_key(&value) => engine.buffer(label, form.bytes(self.examples))?,
+                Home::Own if !own.contains_key(&value) => engine.buffer(label, node.bytes(self.examples))?,
                 Home::Constant(words) if !own.contains_key(&value) => engine.buffer_with(label, words)?,
                 _ => continue,
             };
@@ -157,7 +158,9 @@ impl Workspace {
         let placing = Placing { space: self, batch, loss, parameter, gradient, accumulate };
         let mut dispatches = Vec::with_capacity(self.pass.operations.len());
         for operation in &self.pass.operations {
-            dispatches.extend(operation.dispatch(&placing)?);
+            let storage = operation.storage(&self.pass.nodes);
+            let dispatch = operation.dispatch(&placing)?;
+            dispatches.extend(dispatch.map(|dispatch| with_values(dispatch, storage)).transpose()?);
         }
         Ok(dispatches)
     }
@@ -169,8 +172,8 @@ impl Workspace {
             return Err(Error::BadConfig { setting, value, allowed: "what the workspace was made for" });
         }
         for value in self.pass.operations.iter().flat_map(|operation| operation.uses()) {
-            let Node { form, home: Home::Input(name), .. } = &self.pass.nodes[value] else { continue };
-            let (bytes, needed) = (batch.get(name)?.bytes, form.bytes(self.pass.examples));
+            let node @ Node { home: Home::Input(name), .. } = &self.pass.nodes[value] else { continue };
+            let (bytes, needed) = (batch.get(name)?.bytes, node.bytes(self.pass.examples));
             if bytes < needed {
                 return Err(Error::ShortInput { name, bytes, needed });
             }
@@ -181,9 +184,26 @@ impl Workspace {
     /// A value's part of the pass's memory.
     fn shared(&self, value: Value) -> Range {
         let buffer = self.pass.memory.buffer_of[value.0].unwrap_or(0);
-        let bytes = self.pass.nodes[value].form.bytes(self.pass.examples);
+        let bytes = self.pass.nodes[value].bytes(self.pass.examples);
         Range { buffer: self.buffers[buffer].clone(), offset: 0, bytes }
     }
+}
+
+/// The dispatch over values that are stored so. Bytes go down by as much as those of all that it binds.
+fn with_values(dispatch: Dispatch, storage: ValueStorage) -> Result<Dispatch, Error> {
+    if storage == ValueStorage::F32 {
+        return Ok(dispatch);
+    }
+    let kernel = dispatch.kernel.with_values(storage)?;
+    let bytes = |binding: &Binding| match binding {
+        Binding::Memory(range) => range.bytes,
+        Binding::Clock => 0,
+    };
+    let all: u64 = dispatch.bindings.iter().map(bytes).sum();
+    let values: u64 = kernel.values().1.iter().map(|place| bytes(&dispatch.bindings[*place])).sum();
+    // Values take half of what they would take in f32.
+    let bytes = (u128::from(dispatch.bytes) * u128::from(all) / u128::from(all + values).max(1)) as u64;
+    Ok(Dispatch { kernel, bytes, ..dispatch })
 }
 
 /// Where the values, parameters and gradients of a pass lie, for the dispatches of its operations.
@@ -203,12 +223,12 @@ impl<E: From<Error>> Placing<'_, E> {
 
     /// Where a value lies.
     pub(in crate::nn) fn range(&self, value: Value) -> Result<Range, E> {
-        let Node { form, home, .. } = self.node(value);
-        Ok(match home {
+        let node = self.node(value);
+        Ok(match &node.home {
             Home::Shared => self.space.shared(value),
             Home::Plane { of, number } => {
-                let (whole, stride) = (self.range(*of)?, form.plane_bytes(self.examples()));
-                let bytes = form.bytes(self.examples());
+                let (whole, stride) = (self.range(*of)?, node.plane_bytes(self.examples()));
+                let bytes = node.bytes(self.examples());
                 Range { offset: whole.offset + *number as u64 * stride, bytes, ..whole }
             }
             Home::Input(name) => self.batch.get(name)?.clone(),
@@ -262,6 +282,21 @@ impl<E: From<Error>> Placing<'_, E> {
     /// Numbers of a value's row.
     pub(in crate::nn) fn width(&self, value: Value) -> usize {
         self.node(value).form.width()
+    }
+
+    /// Vec4s of a value in the whole batch.
+    pub(in crate::nn) fn elements(&self, value: Value) -> Elements {
+        Elements::new(counted(self.rows(value) * quads(self.width(value))))
+    }
+
+    /// What a value's numbers are stored in.
+    pub(in crate::nn) fn storage(&self, value: Value) -> ValueStorage {
+        self.node(value).storage
+    }
+
+    /// Vec4s from one plane of a value to the next.
+    pub(in crate::nn) fn plane_quads(&self, value: Value) -> u32 {
+        counted((self.form(value).plane_bytes(self.examples()) / ValueStorage::F32.quad_bytes()) as usize)
     }
 
     pub(in crate::nn) fn form(&self, value: Value) -> Form {

@@ -1,6 +1,6 @@
 //! Activations for themselves, where none is folded into a linear layer.
 
-use super::{Draft, Operate, Uses, elements, switch};
+use super::{Draft, Operate, Uses, switch};
 use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};
 use crate::engine::layout::Elements;
 use crate::engine::{Dispatch, Engine, Range};
@@ -82,6 +82,10 @@ impl Operate for Activate {
         Uses::new([self.z], [self.h])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.z, &mut self.h].into_iter().for_each(see);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dh) = back.of(self.h).filter(|_| back.needs(self.z)) else { return };
         let (activation, z) = (self.activation, self.z);
@@ -90,7 +94,7 @@ impl Operate for Activate {
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let memory = at.ranges([self.z, self.h])?;
-        Ok(Some(activate(at.engine(), &elements(&memory[0]), self.activation, memory)?))
+        Ok(Some(activate(at.engine(), &at.elements(self.z), self.activation, memory)?))
     }
 }
 
@@ -99,9 +103,13 @@ impl Operate for ActivateBackward {
         Uses::new([self.dh, self.z], [self.dz]).adding(self.adds)
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.z, &mut self.dh, &mut self.dz].into_iter().for_each(see);
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let memory = at.ranges([self.z, self.dh, self.dz])?;
-        Ok(Some(activate_backward(at.engine(), &elements(&memory[0]), self.activation, memory, self.adds)?))
+        Ok(Some(activate_backward(at.engine(), &at.elements(self.z), self.activation, memory, self.adds)?))
     }
 }
 

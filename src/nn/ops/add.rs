@@ -1,6 +1,6 @@
 //! The sum of two values.
 
-use super::{Draft, Operate, Uses, elements};
+use super::{Draft, Operate, Uses};
 use crate::engine::kernels::ADD;
 use crate::engine::layout::Elements;
 use crate::engine::{Dispatch, Engine, Range};
@@ -30,6 +30,10 @@ impl Operate for Add {
         Uses::new([self.x, self.residual], [self.y])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.x, &mut self.residual, &mut self.y].into_iter().for_each(see);
+    }
+
     /// Both sides have the gradient of the sum.
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y) else { return };
@@ -42,7 +46,7 @@ impl Operate for Add {
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let memory = at.ranges([self.x, self.residual, self.y])?;
-        Ok(Some(add(at.engine(), &elements(&memory[2]), memory)?))
+        Ok(Some(add(at.engine(), &at.elements(self.y), memory)?))
     }
 }
 

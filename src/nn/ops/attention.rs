@@ -94,9 +94,9 @@ impl Attention {
             (counted(at.examples()), counted(at.rows(self.out) / at.examples()), counted(count));
         let head_quads = counted(quads(at.width(self.out) / count));
         let shape = match at.form(self.qkv) {
-            form @ Form::Planes { .. } => {
+            Form::Planes { .. } => {
                 // Planes start where a binding may.
-                let part = counted(form.plane_bytes(at.examples()) as usize / 16);
+                let part = at.plane_quads(self.qkv);
                 let planes = layout::Attention::planes(batch, context, heads, head_quads);
                 layout::Attention { key: part, value: 2 * part, ..planes }
             }
@@ -114,6 +114,15 @@ impl Operate for Attention {
     fn uses(&self) -> Uses {
         let reads = [Some(self.qkv), Some(self.mask), self.position];
         Uses::new(reads, [self.out, self.lse])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        let Attention { qkv, mask, out, lse, position, .. } = self;
+        [qkv, mask, out, lse].into_iter().chain(position).for_each(see);
+    }
+
+    fn sums(&self) -> Vec<Value> {
+        vec![self.out]
     }
 
     fn drops(&self) -> bool {
@@ -141,6 +150,15 @@ impl Operate for AttentionBackwardQuery {
         Uses::new([qkv, mask, out, self.dout, lse], [self.delta, self.dqkv])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.forward.each_value(see);
+        [&mut self.dout, &mut self.delta, &mut self.dqkv].into_iter().for_each(see);
+    }
+
+    fn sums(&self) -> Vec<Value> {
+        vec![self.dqkv]
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let AttentionBackwardQuery { forward, dout, delta, dqkv } = self;
         let memory = at.ranges([forward.qkv, forward.mask, forward.out, *dout, forward.lse, *delta, *dqkv])?;
@@ -153,6 +171,15 @@ impl Operate for AttentionBackwardKeyValue {
     fn uses(&self) -> Uses {
         let Attention { qkv, mask, lse, .. } = self.forward;
         Uses::new([qkv, mask, self.dout, lse, self.delta], [self.dqkv])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.forward.each_value(see);
+        [&mut self.dout, &mut self.delta, &mut self.dqkv].into_iter().for_each(see);
+    }
+
+    fn sums(&self) -> Vec<Value> {
+        vec![self.dqkv]
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -28,6 +28,11 @@ impl Operate for BinaryCrossEntropy {
         self.of.uses(Some(self.targets))
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.of.each_value(see);
+        see(&mut self.targets);
+    }
+
     fn is_loss(&self) -> bool {
         true
     }

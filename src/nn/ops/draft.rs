@@ -1,8 +1,7 @@
 //! A dispatch in the making: the kernel, its memory, its constants and how many invocations it wants.
 
 use crate::engine::kernels::{Flag, Flags};
-use crate::engine::layout::Elements;
-use crate::engine::{Binding, Dispatch, Engine, Kernel, Range, counted, row_of};
+use crate::engine::{Binding, Dispatch, Engine, Kernel, Range, row_of};
 use crate::nn::Error;
 use crate::params::Storage;
 
@@ -78,11 +77,6 @@ impl Draft {
         let groups = u32::try_from(invocations.div_ceil(u64::from(workgroup))).unwrap_or(u32::MAX);
         Ok(Dispatch { kernel, bindings, constants, grid: row_of(groups), bytes, flops })
     }
-}
-
-/// The vec4s of a value that a kernel takes one by one.
-pub(super) fn elements(value: &Range) -> Elements {
-    Elements::new(counted(value.bytes as usize / 16))
 }
 
 /// How many lanes share a row or a column.

@@ -49,6 +49,10 @@ impl Operate for Dropout {
         Uses::new(reads, [self.y])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.x, &mut self.y, &mut self.position].into_iter().chain(&mut self.residual).for_each(see);
+    }
+
     fn drops(&self) -> bool {
         true
     }

@@ -129,6 +129,10 @@ impl Operate for Embedding {
         Uses::new([Some(self.tokens), self.types], [self.y])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.tokens, &mut self.y].into_iter().chain(&mut self.types).for_each(see);
+    }
+
     fn params(&self) -> Vec<&str> {
         self.tables.iter().map(|table| table.parameter.as_str()).collect()
     }
@@ -182,6 +186,10 @@ impl Operate for EmbeddingIndex {
         Uses::new([self.names], [self.previous, self.last])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.names, &mut self.previous, &mut self.last].into_iter().for_each(see);
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let memory = at.ranges([self.names, self.previous, self.last])?;
         Ok(Some(embedding_index(at.engine(), &self.sizes.shape(at), memory)?))
@@ -191,6 +199,10 @@ impl Operate for EmbeddingIndex {
 impl Operate for EmbeddingBackward {
     fn uses(&self) -> Uses {
         Uses::reading([self.names, self.previous, self.last, self.dy])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.names, &mut self.previous, &mut self.last, &mut self.dy].into_iter().for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -40,6 +40,10 @@ impl Operate for Join {
         Uses::new([self.a, self.b], [self.y])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.a, &mut self.b, &mut self.y].into_iter().for_each(see);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y) else { return };
         let widths = [self.a, self.b].map(|side| back.form(side).width());
@@ -59,6 +63,10 @@ impl Operate for Join {
 impl Operate for JoinBackward {
     fn uses(&self) -> Uses {
         Uses::new([self.dy], [self.dx])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.dy, &mut self.dx].into_iter().for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -70,6 +70,11 @@ impl Operate for LayerNorm {
         Uses::new(reads, writes)
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        let residual = self.residual.iter_mut().flat_map(|(residual, sum)| [residual, sum]);
+        [&mut self.x, &mut self.y, &mut self.moments].into_iter().chain(residual).for_each(see);
+    }
+
     fn params(&self) -> Vec<&str> {
         vec![&self.gamma, &self.beta]
     }
@@ -112,6 +117,11 @@ impl Operate for LayerNormBackwardInput {
         Uses::new([self.dy, self.norm.normed(), self.norm.moments], [self.dx]).adding(self.adds)
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.norm.each_value(see);
+        [&mut self.dy, &mut self.dx].into_iter().for_each(see);
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let LayerNormBackwardInput { norm, dy, dx, adds } = self;
         let [dy, x, moments, dx] = at.ranges([*dy, norm.normed(), norm.moments, *dx])?;
@@ -123,6 +133,11 @@ impl Operate for LayerNormBackwardInput {
 impl Operate for LayerNormBackwardWeight {
     fn uses(&self) -> Uses {
         Uses::reading([self.dy, self.norm.normed(), self.norm.moments])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.norm.each_value(see);
+        see(&mut self.dy);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -114,6 +114,14 @@ impl Operate for Linear {
         }
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        let folded = match &mut self.fused {
+            Fused::Nothing => None,
+            Fused::Activation(_, folded) | Fused::Residual(folded) => Some(folded),
+        };
+        [&mut self.x, &mut self.z].into_iter().chain(folded).for_each(see);
+    }
+
     fn params(&self) -> Vec<&str> {
         [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(String::as_str).collect()
     }
@@ -157,6 +165,11 @@ impl Operate for LinearBackwardInput {
         Uses::new(reads, [self.dx]).adding(self.adds)
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        let below = self.below.as_mut().map(|(_, z)| z);
+        [&mut self.dz, &mut self.dx].into_iter().chain(below).for_each(see);
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let below = match self.below {
             Some((activation, z)) => Some((activation, at.range(z)?)),
@@ -171,6 +184,10 @@ impl Operate for LinearBackwardInput {
 impl Operate for LinearBackwardWeight {
     fn uses(&self) -> Uses {
         Uses::reading([self.dz, self.x])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.dz, &mut self.x].into_iter().for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -74,6 +74,12 @@ impl LossValues {
         Uses::new(reads, [self.dlogits, self.verdicts])
     }
 
+    /// As [`Operate::each_value`].
+    pub(super) fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        let LossValues { logits, labels, dlogits, verdicts, position, .. } = self;
+        [logits, labels, dlogits, verdicts, position].into_iter().for_each(see);
+    }
+
     /// The gradient is there already.
     pub(super) fn backward(&self, back: &mut Backward<'_>) {
         if back.needs(self.logits) {
@@ -85,6 +91,10 @@ impl LossValues {
 impl Operate for SoftmaxCrossEntropy {
     fn uses(&self) -> Uses {
         self.of.uses(None)
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        self.of.each_value(see);
     }
 
     fn is_loss(&self) -> bool {
@@ -105,6 +115,10 @@ impl Operate for SoftmaxCrossEntropy {
 impl Operate for Tally {
     fn uses(&self) -> Uses {
         Uses::reading([self.verdicts, self.position])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.verdicts, &mut self.position].into_iter().for_each(see);
     }
 
     fn is_loss(&self) -> bool {

@@ -9,6 +9,7 @@ mod activate;
 mod add;
 mod attention;
 mod binary_cross_entropy;
+mod cast;
 mod counts;
 mod draft;
 mod dropout;
@@ -25,6 +26,7 @@ pub use activate::{Activation, activate, activate_backward};
 pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 pub use binary_cross_entropy::binary_cross_entropy;
+pub use cast::cast;
 pub use counts::{confusion, label_confusion, squared_error_sums};
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
@@ -40,6 +42,7 @@ pub(super) use activate::{Activate, ActivateBackward};
 pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
 pub(super) use binary_cross_entropy::BinaryCrossEntropy;
+pub(super) use cast::Cast;
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
@@ -52,7 +55,8 @@ pub(super) use squared_error::SquaredError;
 use super::Error;
 use super::graph::{Backward, Graph, Nodes, Placing, Sample, Value};
 use crate::engine::Dispatch;
-use draft::{Constants, Draft, elements, lanes, or_aside, read_as, switch};
+use crate::engine::kernels::ValueStorage;
+use draft::{Constants, Draft, lanes, or_aside, read_as, switch};
 
 /// Vec4s in a row of this many numbers.
 pub fn quads(width: usize) -> usize {
@@ -110,6 +114,22 @@ pub(super) trait Operate {
     /// The values that it reads and writes; first those that another operation may be folded into it by.
     fn uses(&self) -> Uses;
 
+    /// Shows each of these, to be put in another's place.
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value));
+
+    /// The values in which it adds up what it writes: f32, whatever the others are stored in.
+    fn sums(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// What its values but for the sums are stored in, which is the same for all.
+    fn storage(&self, nodes: &Nodes) -> ValueStorage {
+        let sums = self.sums();
+        let mut values =
+            self.uses().into_iter().filter(|value| nodes[*value].form.has_numbers() && !sums.contains(value));
+        values.next().map_or(ValueStorage::F32, |value| nodes[value].storage)
+    }
+
     /// The parameters that it reads.
     fn params(&self) -> Vec<&str> {
         Vec::new()
@@ -154,6 +174,18 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.uses()),* }
             }
 
+            fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+                match self { $(Operation::$name(operation) => operation.each_value(see)),* }
+            }
+
+            fn sums(&self) -> Vec<Value> {
+                match self { $(Operation::$name(operation) => operation.sums()),* }
+            }
+
+            fn storage(&self, nodes: &Nodes) -> ValueStorage {
+                match self { $(Operation::$name(operation) => operation.storage(nodes)),* }
+            }
+
             fn params(&self) -> Vec<&str> {
                 match self { $(Operation::$name(operation) => operation.params()),* }
             }
@@ -185,6 +217,7 @@ macro_rules! operations {
 operations! {
     Activate, ActivateBackward,
     Add,
+    Cast,
     Attention, AttentionBackwardQuery, AttentionBackwardKeyValue,
     Dropout,
     Embedding, EmbeddingIndex, EmbeddingBackward,
@@ -239,5 +272,9 @@ pub fn samples() -> Vec<Sample> {
         binary_cross_entropy::samples(),
         squared_error::samples(),
     ];
-    all.into_iter().flatten().collect()
+    // One of each operation in 16 bits is enough: loads and stores are the same everywhere.
+    let in_16_bits =
+        |sample: &Sample| [ValueStorage::Bf16, ValueStorage::F16].map(|storage| sample.clone().stored_in(storage));
+    let narrow: Vec<Sample> = all.iter().filter_map(|samples| samples.first()).flat_map(in_16_bits).collect();
+    all.into_iter().flatten().chain(narrow).collect()
 }

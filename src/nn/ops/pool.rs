@@ -67,6 +67,10 @@ impl Operate for MeanPool {
         Uses::new([self.x, self.mask], [self.y])
     }
 
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.x, &mut self.mask, &mut self.y].into_iter().for_each(see);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y).filter(|_| back.needs(self.x)) else { return };
         back.write(self.x, |dx| MeanPoolBackward { dy, mask: self.mask, dx, of: self.of });
@@ -81,6 +85,10 @@ impl Operate for MeanPool {
 impl Operate for MeanPoolBackward {
     fn uses(&self) -> Uses {
         Uses::new([self.dy, self.mask], [self.dx])
+    }
+
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
+        [&mut self.dy, &mut self.mask, &mut self.dx].into_iter().for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

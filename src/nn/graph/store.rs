@@ -1,0 +1,135 @@
+//! Values in 16 bits: which they are, and what has to be cast where operations of both kinds meet.
+//!
+//! Each value of the pass is stored in 16 bits, but for logits and their gradients: whatever has a hand in a loss works in f32.
+//! So do inputs of the batch, and what an operation adds up in memory. Records (moments, log-sum-exps) are f32 always. What
+//! stays behind the pass, or is given to it, is cast: it has the numbers that were stored in 16 bits.
+
+use super::memory::Memory;
+use super::pass::Pass;
+use super::value::{Home, Nodes, Value};
+use crate::engine::kernels::ValueStorage;
+use crate::nn::ops::{Cast, Operate, Operation};
+use std::collections::{HashMap, HashSet};
+
+impl Pass {
+    /// The pass with its values stored so. The last thing that is done to a pass.
+    #[must_use]
+    pub fn stored_in(self, storage: ValueStorage) -> Pass {
+        if storage == ValueStorage::F32 {
+            return self;
+        }
+        let Pass { nodes, operations, forward, examples, inputs, kept, .. } = self.clone();
+        let mut storing = Storing::of(nodes, &operations, storage);
+        let inputs: Vec<Value> = inputs.into_iter().map(|value| storing.written(value, Stored::Wide)).collect();
+        let mut forward_end = 0;
+        for (number, operation) in operations.into_iter().enumerate() {
+            storing.take(operation);
+            if number + 1 == forward {
+                forward_end = storing.operations.len();
+            }
+        }
+        let kept: Vec<Value> = kept.into_iter().map(|value| storing.read(value, Stored::Wide)).collect();
+        let Storing { nodes, operations, .. } = storing;
+        let memory = Memory::of((&nodes, examples), &operations, &kept, &inputs);
+        Pass { nodes, operations, forward: forward_end, memory, inputs, kept, ..self }
+    }
+}
+
+/// In f32, or in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stored {
+    Wide,
+    Narrow,
+}
+
+/// Operations as they are given other values.
+struct Storing {
+    nodes: Nodes,
+    operations: Vec<Operation>,
+    storage: ValueStorage,
+    /// Values that are f32 alone: those of losses.
+    exact: HashSet<Value>,
+    /// The other form of a value: in f32 what is stored in 16 bits, or the other way round.
+    others: HashMap<Value, Value>,
+    /// What holds a value's numbers at this point of the pass.
+    current: HashSet<(Value, Stored)>,
+}
+
+impl Storing {
+    fn of(mut nodes: Nodes, operations: &[Operation], storage: ValueStorage) -> Storing {
+        let losses = operations.iter().filter(|operation| operation.is_loss());
+        let exact: HashSet<Value> =
+            losses.flat_map(|operation| operation.uses()).map(|value| nodes.owner(value)).collect();
+        let mut current = HashSet::new();
+        for value in nodes.all() {
+            let owner = nodes.owner(value);
+            if nodes[value].form.has_numbers() && nodes[owner].home == Home::Shared && !exact.contains(&owner) {
+                nodes.store(value, storage);
+            } else {
+                current.insert((value, Stored::Wide));
+            }
+        }
+        Storing { nodes, operations: Vec::new(), storage, exact, others: HashMap::new(), current }
+    }
+
+    /// Appends an operation, and before it the casts that it needs.
+    fn take(&mut self, mut operation: Operation) {
+        let (uses, sums) = (operation.uses(), operation.sums());
+        let has_numbers = |value: &Value| self.nodes[*value].form.has_numbers();
+        let is_exact = |value: &Value| self.exact.contains(&self.nodes.owner(*value)) && has_numbers(value);
+        let numbers: HashSet<Value> = uses.clone().into_iter().filter(has_numbers).collect();
+        let is_wide = operation.is_loss() || numbers.iter().any(is_exact);
+        let wanted = |value: Value| if is_wide || sums.contains(&value) { Stored::Wide } else { Stored::Narrow };
+        let mut places: HashMap<Value, Value> = HashMap::new();
+        for value in uses.reads.into_iter().filter(|value| numbers.contains(value)) {
+            places.insert(value, self.read(value, wanted(value)));
+        }
+        for value in uses.writes.into_iter().filter(|value| numbers.contains(value)) {
+            places.insert(value, self.written(value, wanted(value)));
+        }
+        operation.each_value(&mut |value| *value = places.get(value).copied().unwrap_or(*value));
+        self.operations.push(operation);
+    }
+
+    /// The value in this form, to be read: it is cast where it is not there.
+    fn read(&mut self, value: Value, stored: Stored) -> Value {
+        let owner = self.nodes.owner(value);
+        if self.current.insert((owner, stored)) {
+            let other = if stored == Stored::Wide { Stored::Narrow } else { Stored::Wide };
+            let (x, y) = (self.place(owner, other), self.place(owner, stored));
+            self.operations.push(Cast { x, y }.into());
+        }
+        self.place(value, stored)
+    }
+
+    /// The value in this form, to be written: the other one is old then.
+    fn written(&mut self, value: Value, stored: Stored) -> Value {
+        let owner = self.nodes.owner(value);
+        let other = if stored == Stored::Wide { Stored::Narrow } else { Stored::Wide };
+        self.current.remove(&(owner, other));
+        self.current.insert((owner, stored));
+        self.place(value, stored)
+    }
+
+    /// The value in this form, wherever its numbers are.
+    fn place(&mut self, value: Value, stored: Stored) -> Value {
+        let is_narrow = self.nodes[value].storage != ValueStorage::F32;
+        if is_narrow == (stored == Stored::Narrow) {
+            return value;
+        }
+        if let Some(other) = self.others.get(&value) {
+            return *other;
+        }
+        let node = self.nodes[value].clone();
+        let other = match node.home {
+            Home::Plane { of, number } => {
+                let of = self.place(of, stored);
+                self.nodes.add(node.label, node.form, Home::Plane { of, number })
+            }
+            _ => self.nodes.shared(node.label, node.form),
+        };
+        self.nodes.store(other, if stored == Stored::Narrow { self.storage } else { ValueStorage::F32 });
+        self.others.insert(value, other);
+        other
+    }
+}
