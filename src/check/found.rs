@@ -84,7 +84,7 @@ impl Found {
             Some(Err(error)) => return Err(error.into()),
             None => {
                 self.is_stuck = true;
-                refused(format!("it did not come back with an answer in {} s", PATIENCE.as_secs()))
+                refused(format!("it did not finish in {} s", PATIENCE.as_secs()))
             }
         };
         let checked = self.kernels.entry(entry(trial.kernel.name, &form.name)).or_default();

@@ -87,13 +87,13 @@ pub(super) fn checked(
         let Some(other) = stands.engine.filter(|_| without.is_none()) else {
             let kernel = without.unwrap_or("a kernel");
             bail!(
-                "kernel {kernel} is not right on {} in any form: `gradus check` tells how far it is off; --adapter cpu \
-                 trains on the processor, and check: off trains as it is",
+                "kernel {kernel} is wrong on {} in every form: `gradus check` shows the errors; --adapter cpu \
+                 trains on the processor, and check: off trains without checks",
                 engine.name()
             );
         };
         for (family, form) in &stands.instead {
-            caution!("{family} is not right here as it is usually made; {form} stands in for it");
+            caution!("{family} is wrong on this adapter in its usual form; {form} replaces it");
         }
         kernels::keep_choices(&other, asked)?;
         trainer = ready.trainer(&other)?;
@@ -109,7 +109,7 @@ fn end(
     (started, says): (Instant, Says),
 ) -> Checked {
     if !replaced.is_empty() {
-        told.push_str(&format!("; {} stand in for others", replaced.len()));
+        told.push_str(&format!("; {} in another form than usual", replaced.len()));
     }
     if says >= Says::Usual {
         say!("checked        {told}, in {:.1} s", started.elapsed().as_secs_f64());
@@ -131,7 +131,7 @@ fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<
     if names.iter().all(is_known) && forms.iter().all(is_tried) {
         return Ok(certificate);
     }
-    let spinner = ProgressBar::new_spinner().with_message("whether the kernels of this run are right here");
+    let spinner = ProgressBar::new_spinner().with_message("checking the kernels of this run");
     spinner.enable_steady_tick(Duration::from_millis(200));
     certificate.take(try_kernels(&forms, &|kernel: &Kernel| names.contains(kernel.name), |_| ())?);
     spinner.finish_and_clear();

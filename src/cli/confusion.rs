@@ -51,7 +51,7 @@ pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     let names = names(folder, inputs, confusion.classes());
     let mut section = "<h2>Classes in the last evaluation</h2>\n".to_owned();
     if confusion.classes() <= MOST_DRAWN {
-        section.push_str("<p class=\"soft\">A row is a class, a column what its rows were answered with.</p>\n");
+        section.push_str("<p class=\"soft\">A row is a class, a column a prediction.</p>\n");
         section.push_str(&draw(&confusion, &names)?);
     }
     section.push_str(&table(&confusion, &names)?);

@@ -39,7 +39,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Asked(text) => write!(f, "asked for: {text}"),
             Origin::Kept(file) => write!(f, "measured on this adapter, in {}", shown_path(file)),
-            Origin::Likely => write!(f, "not measured; `gradus bench` does"),
+            Origin::Likely => write!(f, "not measured; run `gradus bench`"),
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn known(engine: &Engine, asked: Option<&str>) -> anyhow::Result<(Eng
         }
         Ok(_) => Ok(likely()),
         Err(error) => {
-            caution!("{error:#}; it is left alone");
+            caution!("{error:#}; the file is left alone");
             Ok(likely())
         }
     }
@@ -105,7 +105,7 @@ pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engin
 
 /// Measures and keeps what was found, where there is a place to keep it.
 fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
-    let spinner = ProgressBar::new_spinner().with_message("which kernels are fastest here");
+    let spinner = ProgressBar::new_spinner().with_message("measuring which kernels are fastest");
     spinner.enable_steady_tick(Duration::from_millis(200));
     let choices = measure::choices(engine, time)?;
     spinner.finish_and_clear();
@@ -215,6 +215,6 @@ pub(super) fn print(choices: &Choices, origin: &Origin) {
     let measured = choices.chosen.len();
     say!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
     for (kernel, tiling) in &choices.instead {
-        say!("  {kernel:30} {:10} instead of one that is not right here", tiling.name());
+        say!("  {kernel:30} {:10} instead of one that is wrong here", tiling.name());
     }
 }

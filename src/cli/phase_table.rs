@@ -101,12 +101,12 @@ pub(super) fn latest(plan: &Plan) -> anyhow::Result<String> {
     if last == 0 {
         return Ok(String::new());
     }
-    let mut text = "\nphases by their latest ends, where no metric ends one sooner:\n".to_owned();
+    let mut text = "\nthe latest end of each phase, unless a metric ends it sooner:\n".to_owned();
     for stage in &stages {
         text.push_str(&format!("phase {} begins at step {}\n", stage.depth(), stage.step()));
     }
     if stages.len() <= last {
-        text.push_str(&format!("phase {} begins only where a metric ends the one before it\n", stages.len()));
+        text.push_str(&format!("phase {} begins only if a metric ends the one before it\n", stages.len()));
     }
     Ok(text)
 }

@@ -22,11 +22,11 @@ impl Pipelines {
     pub(super) fn of(engine: &Engine) -> Option<Pipelines> {
         let file = kernels::file_of(engine.adapter()?)?.with_extension("pipelines");
         let earlier = file.exists().then(|| files::read(&file)).transpose().unwrap_or_else(|error| {
-            caution!("reading {}: {error}; kernels are compiled anew", shown_path(&file));
+            caution!("reading {}: {error}; kernels are compiled again", shown_path(&file));
             None
         });
         if let Err(error) = engine.keep_pipelines(earlier.as_deref()) {
-            caution!("{}: {error}; kernels are compiled anew", shown_path(&file));
+            caution!("{}: {error}; kernels are compiled again", shown_path(&file));
         }
         Some(Pipelines { engine: engine.clone(), file, earlier })
     }
@@ -38,7 +38,7 @@ impl Pipelines {
         let written = folder.map_err(|error| error.to_string());
         let written = written.and_then(|()| files::replace(&self.file, &now).map_err(|error| error.to_string()));
         if let Err(error) = written {
-            caution!("writing {}: {error}; the next call compiles its kernels anew", shown_path(&self.file));
+            caution!("writing {}: {error}; the next call compiles its kernels again", shown_path(&self.file));
         }
     }
 }

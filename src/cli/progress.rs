@@ -151,13 +151,13 @@ fn phase_lines(began: &Began, at_a_lag: bool, says: Says) -> String {
     let why = match began.reason {
         None if began.steps == 0 => "the run begins".to_owned(),
         None => format!("the run resumes after {} steps", began.steps),
-        Some(Reason::EarlyStopping) => "the phase before stopped improving".to_owned(),
-        Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
+        Some(Reason::EarlyStopping) => "the previous phase stopped improving".to_owned(),
+        Some(Reason::MaxTransitionEpoch) => "the previous phase reached its max_transition_epoch".to_owned(),
     };
     let mut text = format!("phase {}: {why}", began.phase);
     match began.restored {
-        Some(step) => text.push_str(&format!("; back to the best, of step {step}")),
-        None if at_a_lag && began.reason.is_some() => text.push_str("; back to the best so far"),
+        Some(step) => text.push_str(&format!("; restores the best copy, of step {step}")),
+        None if at_a_lag && began.reason.is_some() => text.push_str("; restores the best copy so far"),
         None => {}
     }
     if began.forgot_moments {

@@ -129,7 +129,7 @@ fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
     }
     notes.extend(spec.intervals());
     if any(LawSpec::needs_metrics) {
-        notes.push("a plateau law reduces by metrics; this is what happens without any".to_owned());
+        notes.push("a plateau law reduces by metrics; this plan assumes that none comes".to_owned());
     }
     notes
 }

@@ -178,7 +178,7 @@ fn headline(run: &Run) -> String {
     format!(
         "<div class=\"numbers\">{}{}{}{}{}</div>\n",
         told("test loss", number(last.val_loss, 4)),
-        told("least test loss", number(best, 4)),
+        told("lowest test loss", number(best, 4)),
         scores(run)
             .map(|score| told(
                 &format!("test {}", score.title),
@@ -203,7 +203,7 @@ fn told_holes(run: &Run) -> String {
         return String::new();
     }
     let mark = format!("<i style=\"background:{}\"></i>", in_css(HOLE));
-    format!("<p class=\"legend\">{mark}holes: {}; what they said is not on this page</p>\n", told.join(", "))
+    format!("<p class=\"legend\">{mark}gaps: {}; their values are not on this page</p>\n", told.join(", "))
 }
 
 fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
@@ -290,11 +290,11 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
         .to_owned();
     for phase in &run.phases {
         let because = match phase.reason.as_deref() {
-            Some("early_stopping") => "the phase before stopped improving",
-            Some(_) => "the phase before reached its last epoch",
+            Some("early_stopping") => "the previous phase stopped improving",
+            Some(_) => "the previous phase reached its last epoch",
             None => "the run begins",
         };
-        let back = phase.restored.map_or_else(String::new, |step| format!("; back to step {step}"));
+        let back = phase.restored.map_or_else(String::new, |step| format!("; restored step {step}"));
         let elements = phase.groups.iter().fold(0u64, |sum, (_, elements, _)| sum.saturating_add(*elements));
         let names: Vec<String> = phase.thawed.iter().map(|name| escaped(&Shown(name).to_string())).collect();
         writeln!(

@@ -253,20 +253,20 @@ struct EvaluationLine<'a> {
 
 /// What is worth knowing of how a run goes on, beside what it went on from.
 fn remarks(resumed: &Resumed) -> Vec<String> {
-    let left_out = resumed.left_out.iter().map(|error| format!("{error}; the checkpoint before it is used"));
+    let left_out = resumed.left_out.iter().map(|error| format!("{error}; the previous checkpoint is used"));
     let no_best = resumed.no_best.iter();
     let no_best = no_best.map(|error| format!("the best parameters so far are not in {BEST}: {error}"));
     let lost = resumed.lost_best.iter().map(|LostBest { step, instead }| {
         let stands = instead.map_or_else(
-            || "there is none before it".to_owned(),
-            |instead| format!("that of step {instead} stands for it"),
+            || "there is no earlier one".to_owned(),
+            |instead| format!("that of step {instead} is used instead"),
         );
         format!("the checkpoint of the best evaluation, after step {step}, is missing: {stands}")
     });
     let epochs = resumed.other_epochs.iter().map(|OtherEpochs { there, last_lrs, next_lrs }| {
         let rates = |rates: &[f64]| rates.iter().map(|rate| format!("{rate:.2e}")).collect::<Vec<_>>().join(" ");
         format!(
-            "epochs was {there} when the run began: its rates are laid out anew, {} in the last step, {} in the next",
+            "epochs was {there} when the run began: its rates are computed again: {} in the last step, {} in the next",
             rates(last_lrs),
             rates(next_lrs)
         )
@@ -303,7 +303,7 @@ pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Ma
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     if checkpoints.is_symlink() {
-        refuse!("{} is a link: what it leads to is not removed", shown_path(&checkpoints));
+        refuse!("{} is a link: its target is not removed", shown_path(&checkpoints));
     }
     files::replace(&path.join(NEXT), run.as_bytes())?;
     take_place(path)
@@ -318,7 +318,7 @@ pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     match fs::symlink_metadata(&checkpoints) {
         Ok(there) if there.is_symlink() => {
-            bail!("{} is a link: what it leads to is not removed", shown_path(&checkpoints))
+            bail!("{} is a link: its target is not removed", shown_path(&checkpoints))
         }
         Ok(_) => Checkpoints::remove_all(&checkpoints)?,
         Err(_) => {}

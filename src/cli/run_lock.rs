@@ -46,7 +46,7 @@ fn judged(path: &Path, tried: Result<(), TryLockError>) -> anyhow::Result<Option
             "{shown} is being written by another run: wait for its end or stop it, or give this run another folder"
         ))),
         Err(TryLockError::Error(error)) => {
-            Ok(Some(format!("{shown} cannot be locked ({error}): see to it that no other run writes there")))
+            Ok(Some(format!("{shown} cannot be locked ({error}): make sure that no other run writes there")))
         }
     }
 }

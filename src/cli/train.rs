@@ -31,7 +31,7 @@ pub(super) struct Train {
     /// Replace a value of the file, as in --set optimizer.lr=3e-4; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// Start again in a folder that holds a run: its files are removed.
+    /// Start a run again: its old files are removed.
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
     #[command(flatten)]
@@ -44,8 +44,8 @@ Examples:
   gradus train run.yaml --set epochs=5 --set name=longer
   gradus train --resume runs/run                   resume after Ctrl-C or a crash
 
-Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes; so do SIGTERM, and SIGHUP without nohup. A second one
-ends the program at once.
+Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes. SIGTERM and SIGHUP (without
+nohup) do the same. A second signal ends the program at once.
 Exit codes: 0 done, 1 failed, 2 the request cannot be carried out, 130 ended by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.";
 
 #[derive(Args)]
@@ -124,7 +124,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     }
     if !holds && folder.join(RUN).exists() {
         return Err(Asked::error(anyhow!(
-            "{shown} has a {RUN} that no run wrote: --set name=… or output=… names another"
+            "{shown} has a {RUN} that gradus did not write: --set name=… or output=… chooses another folder"
         )));
     }
     // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
@@ -284,14 +284,14 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
         ("submissions, dispatches", format!("{}, {}", counted.submissions, counted.dispatches)),
         ("waits for the device", counted.blocking_waits.to_string()),
         ("moved by programs", megabytes(counted.program_bytes)),
-        ("of it by the optimizer", megabytes(trainer.optimizer_bytes())),
+        ("of this by the optimizer", megabytes(trainer.optimizer_bytes())),
         (
             "uploaded, downloaded",
             format!("{}, {}", megabytes(counted.uploaded_bytes), megabytes(counted.downloaded_bytes)),
         ),
     ];
     if trunk > 0 {
-        environment.push(("frozen trunk kept", megabytes(trunk)));
+        environment.push(("frozen trunk cached", megabytes(trunk)));
     }
     environment
 }
@@ -316,7 +316,7 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     say!();
     say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
     if trainer.trunk_bytes() > 0 {
-        say!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
+        say!("frozen trunk   {:.1} MB cached", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
         say!("test loss      {:.4}, {}", last.val_loss, scores::words(&last));

@@ -65,7 +65,7 @@ fn eight_bits(bytes: &[u8], offset: usize) -> String {
     let byte = bytes[offset];
     let is_control = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c);
     if bytes.iter().any(|byte| is_control(&byte)) {
-        return format!("it is no text: the byte 0x{byte:02x} is not UTF-8");
+        return format!("it is not text: the byte 0x{byte:02x} is not UTF-8");
     }
     if !bytes[..offset].is_ascii() {
         return format!(

@@ -28,7 +28,7 @@ pub enum Error {
         classes: usize,
     },
     /// A part of a split would be empty.
-    #[error("{rows} rows cannot be split with {test_percent} % for the test")]
+    #[error("{rows} rows cannot be split with {test_percent} % held out")]
     BadSplit {
         /// Rows there are.
         rows: usize,

@@ -51,7 +51,7 @@ impl Vocabulary {
         let mut tokens: Vec<(char, u32)> = characters.iter().copied().zip(0..).collect();
         tokens.sort_unstable();
         match tokens.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            Some(pair) => bad(format!("{:?} is there twice", pair[0].0)),
+            Some(pair) => bad(format!("{:?} occurs twice", pair[0].0)),
             None if characters.is_empty() => bad("there is none".to_owned()),
             None => Ok(Vocabulary { characters, tokens }),
         }
@@ -156,7 +156,7 @@ mod tests {
         let told = Vocabulary::printable_ascii().decode(&[5, 96]).expect_err("refused").to_string();
         assert_eq!(told, "token 1 is 96, but the vocabulary has 96 entries (0 to 95)");
         let told = |characters: &str| Vocabulary::new(characters.chars().collect()).expect_err("refused").to_string();
-        assert_eq!(told("abca"), "a vocabulary needs characters, each once: 'a' is there twice");
+        assert_eq!(told("abca"), "a vocabulary needs characters, each once: 'a' occurs twice");
         assert_eq!(told(""), "a vocabulary needs characters, each once: there is none");
     }
 

@@ -28,7 +28,7 @@ pub(super) fn wanted(offered: Option<u32>) -> (Features, ExperimentalFeatures) {
 }
 
 #[cfg(feature = "cooperative_matrices")]
-#[expect(unsafe_code, reason = "wgpu has an experimental feature only for who accepts what may be wrong in it")]
+#[expect(unsafe_code, reason = "wgpu requires consent to an experimental feature")]
 fn accepted() -> ExperimentalFeatures {
     // SAFETY: there is nothing to keep to; who compiles the feature in accepts that wgpu's part may have errors.
     unsafe { ExperimentalFeatures::enabled() }

@@ -22,7 +22,7 @@ mod tests {
         assert_eq!(count("rows", u64::from(u32::MAX)).ok(), Some(u32::MAX));
         assert_eq!(count("rows", 1usize << 20).ok(), Some(1 << 20));
         let told = count("rows", 1u64 << 32).expect_err("an error").to_string();
-        assert_eq!(told, "rows: 4294967296 is more than 32 bits count");
+        assert_eq!(told, "rows: 4294967296 is more than 32 bits can count");
         assert_eq!(counted(usize::MAX), u32::MAX);
     }
 }

@@ -98,7 +98,7 @@ pub enum Error {
         slot: u32,
     },
     /// A number that kernels have in 32 bits does not fit them.
-    #[error("{what}: {value} is more than 32 bits count")]
+    #[error("{what}: {value} is more than 32 bits can count")]
     TooMany {
         /// What is counted.
         what: &'static str,

@@ -1,4 +1,4 @@
-//! How long work takes: by the device's timestamps around it where there are any, else by the clock on the wall.
+//! How long work takes: by the device's timestamps around it where there are any, else by the host's clock.
 
 use crate::Error;
 use crate::engine::{self, Engine, Report, Ring, Submission};

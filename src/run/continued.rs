@@ -33,7 +33,7 @@ impl Continue {
     pub(super) fn checkpoint(&self) -> Result<PathBuf, Error> {
         let folder = self.run.join("checkpoints");
         let found = Checkpoints::named(&folder, &self.from.replace('_', " "))?;
-        let reason = || format!("no checkpoint of {} is there: a run with wsd keeps one", self.from);
+        let reason = || format!("there is no checkpoint of {}: only a run with wsd keeps one", self.from);
         found.ok_or_else(|| Error::bad_file(&folder, reason()))
     }
 

@@ -61,7 +61,7 @@ const WORDS: [(&[&str], &str); 21] = [
     (&["load_best_model_at_end", "metric_for_best_model"], BEST),
     (&["output_dir", "output_directory", "model_name", "experiment_name"], FOLDER),
     (&["report_to", "logger"], ALWAYS_LOGGED),
-    (&["trainer", "training"], "its keys stand at the top level, as in epochs: 3 and batch_size: 32"),
+    (&["trainer", "training"], "its keys are at the top level, as in epochs: 3 and batch_size: 32"),
 ];
 
 /// Complains about the first of these words in a run file.

@@ -49,7 +49,7 @@ pub enum Error {
         columns: Vec<String>,
     },
     /// A setting that a run which goes on cannot take.
-    #[error("--set {setting}: {} goes on as it began{was}; what may be set is {may_be_set}. For another run that begins with what this one learnt: model.from", shown_path(.path), setting = Shown(.setting))]
+    #[error("--set {setting}: {} resumes as it began{was}; --set may change {may_be_set}. To begin another run with its parameters use model.from", shown_path(.path), setting = Shown(.setting))]
     OtherRun {
         /// The run's file.
         path: PathBuf,

@@ -134,7 +134,7 @@ fn all_but(table: &Table, label: &str) -> Result<Vec<usize>, Error> {
     let mut names: Vec<&String> = places.iter().map(|place| &table.columns[*place]).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(bad(format!("the column {:?} is there twice", Shown(twice[0]))));
+        return Err(bad(format!("the column {:?} occurs twice", Shown(twice[0]))));
     }
     match places.is_empty() {
         true => Err(bad(format!("there is no column beside the label {:?}", Shown(&table.columns[label])))),

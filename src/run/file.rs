@@ -129,8 +129,8 @@ const KEYS: [&str; 23] = [
 ];
 
 const KEEPS_TRUNK: &str = "cache_encoder_embeddings";
-const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
-const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv, text: review, label: stars}";
+const MODEL: &str = "it names the model, as in model: {type: encoder, preset: tiny}";
+const DATA: &str = "it names the data, as in data: {train: reviews.csv, text: review, label: stars}";
 
 impl RunFile {
     /// The keys of a run file beside those of a schedule.
@@ -259,7 +259,7 @@ impl RunFile {
     fn go_on(&mut self, top: &Section) -> Result<(), Error> {
         let Some(continues) = &self.continues else { return Ok(()) };
         if self.model.from.is_some() {
-            return Err(top.misplaced("continue", "it stands beside model.from; keep one of them").into());
+            return Err(top.misplaced("continue", "model.from is there too; keep one of them").into());
         }
         let why = "does not go with this lr_scheduler: wsd, and WSDLrScheduler of pytorch-accelerated, have decays";
         let shown = continues.run.display().to_string();

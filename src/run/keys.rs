@@ -8,7 +8,7 @@ use crate::schedule::file::section::Section;
 fn auto_rate(model: &ModelSpec, trainable: bool) -> (f64, &'static str) {
     match (model.kind, &model.from, trainable) {
         (ModelKind::Mlp, ..) => (1e-3, "an MLP"),
-        (_, None, _) => (1e-4, "a transformer from nothing"),
+        (_, None, _) => (1e-4, "a transformer from scratch"),
         (_, Some(_), true) => (1e-5, "a pretrained transformer"),
         (_, Some(_), false) => (2e-5, "a head on a frozen trunk"),
     }
@@ -72,7 +72,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     } else if !schedule.has("lr_scheduler") && !schedule.has("phases") && !schedule.has("finetuning") {
         schedule.extend(Raw::default().with("lr_scheduler", Raw::default().with("type", "constant")));
     }
-    let auto_rate = auto.map(|(rate, what)| format!("learning_rate: auto is {rate:e}, that of {what}"));
+    let auto_rate = auto.map(|(rate, what)| format!("learning_rate: auto is {rate:e}, the rate for {what}"));
     Ok(Said { trains_trunk: trainable, auto_rate, has_rate })
 }
 

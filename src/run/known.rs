@@ -34,7 +34,7 @@ impl Known {
     pub(super) fn not_trained(&self, label: &str) -> Option<String> {
         let words = || {
             let (shown, near, known) = (Shown(label), near(label, &self.labels), shown_list(&self.labels));
-            format!("the label {shown:?} never comes in what is trained on{near}; labels there are {known}")
+            format!("the label {shown:?} is not in the train set{near}; its labels are {known}")
         };
         self.place(label).is_none().then(words)
     }

@@ -98,7 +98,7 @@ impl ModelSpec {
         };
         if let (Some(from), None, false) = (&from, &pretrained, section.has("type")) {
             let reason = match from.exists() {
-                true => "there is no config.json with it, so model.type has to say what it is".to_owned(),
+                true => "it has no config.json, so model.type must say what it is".to_owned(),
                 false => format!("there is no such file or folder{}", near(from)),
             };
             return Err(Error::bad_file(from, reason));
@@ -250,7 +250,7 @@ fn kind(section: &mut Section, pretrained: Option<&PretrainedFolder>, is_labelle
     match (own, pretrained) {
         (Some(own), Some(folder)) if own != kind => {
             let family = folder.model.kind.word();
-            let why = format!("is not what is begun from: its config.json says {family}; leave it out");
+            let why = format!("does not match model.from: its config.json says {family}; leave it out");
             Err(section.unfit("type", kind, why).into())
         }
         _ => Ok(kind),
@@ -265,7 +265,7 @@ fn context(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Resu
         return Ok(tokens as usize);
     }
     let allowed = match pretrained {
-        Some(_) => format!("from 1 to {most}, the positions of what is begun from"),
+        Some(_) => format!("from 1 to {most}, the positions of model.from"),
         None => "from 1 to 2^24".to_owned(),
     };
     Err(section.bad("context", tokens.to_string(), &allowed, None).into())

@@ -100,7 +100,7 @@ fn sentence_pooling(folder: &Path) -> Result<Option<Pooling>, Error> {
         None => {
             let known = POOLINGS.map(|(key, _)| key).join(", ");
             let what = if on.is_empty() { "nothing".to_owned() } else { on.join(", ") };
-            Err(Error::bad_file(&path, format!("it pools by {what}; what is read is one of {known}")))
+            Err(Error::bad_file(&path, format!("it pools by {what}; gradus reads one of {known}")))
         }
     }
 }

@@ -36,7 +36,7 @@ impl TableFormat {
             }
             other => {
                 let kinds = "csv (commas), tsv (tabs) or jsonl (a JSON object a line)";
-                Err(Error::bad_file(path, format!("the extension {other:?} is no table's: {kinds}")))
+                Err(Error::bad_file(path, format!("the extension {other:?} is not that of a table: {kinds}")))
             }
         }
     }

@@ -75,7 +75,7 @@ impl Table {
             true => self.rows.push(Row { line, cells: cells.into_iter().map(Cell::Text).collect() }),
             false => {
                 let (found, expected) = (cells.len(), self.columns.len());
-                self.bad.add(line, format!("{found} columns where the first line has {expected}"));
+                self.bad.add(line, format!("{found} columns, but {expected} in the first line"));
             }
         }
     }
@@ -189,7 +189,7 @@ impl Lines<'_> {
     }
 }
 
-const STRAY: &str = "a quote that a cell begins with takes in the lines below, which are rows by themselves";
+const STRAY: &str = "a quote at the start of a cell swallows the lines below, which are rows themselves";
 
 /// The lines that rows begin on which swallow others: of the lines of each but the last, half and more are whole rows by
 /// themselves, with a label that a row on one line has.

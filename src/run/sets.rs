@@ -168,7 +168,7 @@ fn each_has_an_example(path: &Path, classes: &[String], labels: impl Iterator<It
 /// With one class there is nothing to tell apart.
 pub(super) fn several(path: &Path, classes: &[String]) -> Result<(), Error> {
     match classes {
-        [only] => Err(Error::bad_file(path, format!("there is one class, {:?}: nothing to tell apart", Shown(only)))),
+        [only] => Err(Error::bad_file(path, format!("there is only one class, {:?}: nothing to learn", Shown(only)))),
         _ => Ok(()),
     }
 }
@@ -216,8 +216,8 @@ pub(super) fn split(
     if !untested.is_empty() {
         let path = shown_path(path);
         let why = match run.data.split {
-            Split::Stratified => "too rare to be on both sides of the split, so trained on and never tested",
-            Split::Random => "not among what data.split: random holds out, so never tested",
+            Split::Stratified => "too rare for both sides of the split, so in the train set only",
+            Split::Random => "not held out by data.split: random, so in the train set only",
         };
         warnings.push(format!("{path}: {why}: {}", shown_list(&untested)));
     }

@@ -82,7 +82,7 @@ pub(super) fn column(path: &Path, columns: &[String], name: &str) -> Result<usiz
     let mut places = columns.iter().enumerate().filter(|(_, column)| *column == name).map(|(place, _)| place);
     match (places.next(), places.next()) {
         (Some(place), None) => Ok(place),
-        (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} is there twice", Shown(name)))),
+        (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} occurs twice", Shown(name)))),
         (None, _) => Err(Error::NoColumn { path: path.to_owned(), column: name.to_owned(), columns: columns.to_vec() }),
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn beside(from: &Path) -> Result<Option<Tokenizer>, Error> {
 pub(super) fn fitting(tokenizer: Tokenizer, folder: &PretrainedFolder) -> Result<Tokenizer, Error> {
     let (tokens, rows) = (tokenizer.vocabulary_size(), folder.model.sizes.vocab);
     if tokenizer.vocabulary().is_none() && (tokens > rows || 2 * tokens < rows) {
-        let reason = format!("it has {tokens} tokens, and the model's table {rows} rows: it is another model's");
+        let reason =
+            format!("it has {tokens} tokens, but the model's table has {rows} rows: it belongs to another model");
         return Err(Error::bad_file(&folder.folder.join(TOKENIZER), reason));
     }
     Ok(tokenizer)
@@ -30,7 +31,7 @@ pub(super) fn missing(folder: &PretrainedFolder) -> Error {
     let way = has_vocabulary.map_or_else(String::new, |name| {
         format!("; transformers makes one of {name}: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
     });
-    let reason = format!("there is no {TOKENIZER} in it, which makes the tokens that the model knows{way}");
+    let reason = format!("it has no {TOKENIZER}, which the model needs{way}");
     Error::bad_file(&folder.folder, reason)
 }
 
@@ -47,7 +48,9 @@ impl Inputs {
         let tokenizer = read(&path)?;
         match crc32fast::hash(tokenizer.to_json().as_bytes()) == crc32 {
             true => Ok(Some(tokenizer)),
-            false => Err(Error::bad_file(&path, "it is not what the run began with: its checksum is another")),
+            false => {
+                Err(Error::bad_file(&path, "it is not the tokenizer that the run began with: its checksum differs"))
+            }
         }
     }
 }

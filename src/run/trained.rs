@@ -70,12 +70,11 @@ impl Trained {
                 (model.into(), Reads::Numbers { label: label.clone() })
             }
             Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
-                let reason = "its model is a decoder, which goes on with a text and tells no labels";
+                let reason = "its model is a decoder, which has no labels";
                 return Err(Error::bad_file(&path, reason));
             }
             _ => {
-                let reason =
-                    "it was trained on images or on a set of this program: their columns have no names to find them by";
+                let reason = "it was trained on images or an embedded set, whose columns have no names";
                 return Err(Error::bad_file(&path, reason));
             }
         };
@@ -250,7 +249,7 @@ fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer,
         return Ok(tokenizer);
     }
     let Some(vocabulary) = inputs.vocabulary()? else {
-        return Err(Error::bad_file(&folder.join(INPUTS), "it says neither characters nor a tokenizer"));
+        return Err(Error::bad_file(&folder.join(INPUTS), "it has neither characters nor a tokenizer"));
     };
     let unknown = (run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten();
     Ok(Tokenizer::characters(vocabulary, unknown))

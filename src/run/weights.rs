@@ -108,7 +108,7 @@ impl Weights {
         }
         let params = model.params();
         let Places { tensors: found, unused, twice } = model.places(&tensors);
-        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let (mut missing, mut places) = (Vec::new(), Vec::new());
         let (last, on_top) = (model.last_layer(), model.on_top());
         for (param, place) in params.iter().zip(found) {
@@ -201,7 +201,7 @@ impl Weights {
 /// Puts a tensor's numbers, which have to be finite, at the beginning of a parameter's.
 fn put(path: &Path, name: &str, values: &mut [f32], there: &[f32]) -> Result<(), Error> {
     if let Some(number) = there.iter().find(|number| !number.is_finite()) {
-        return Err(Error::bad_file(path, format!("{name} holds {number}: nothing can be learnt from there on")));
+        return Err(Error::bad_file(path, format!("{name} holds {number}, and a run cannot begin from it")));
     }
     let (values, there) = (values.get_mut(..there.len()), there);
     if let Some(values) = values {
@@ -262,11 +262,11 @@ fn cut_short(bytes: &[u8], error: &SafeTensorError) -> String {
         }
         (Some(data), None) if header.is_none() && length.is_some_and(|length| length < 100_000_000) => {
             format!(
-                "it is cut short, or no safetensors file: it has {} bytes, and its header would end at {data}",
+                "it is cut short, or not a safetensors file: it has {} bytes, and its header would end at {data}",
                 bytes.len()
             )
         }
-        _ => format!("no safetensors file: {error}"),
+        _ => format!("not a safetensors file: {error}"),
     }
 }
 
@@ -297,7 +297,7 @@ fn no_model(folder: &Path) -> String {
     let one = names
         .iter()
         .find(|name| name.ends_with(".safetensors"))
-        .map(|name| format!("; name a file, as {}", shown(name)));
+        .map(|name| format!("; name a file, such as {}", shown(name)));
     format!("there is no {MODEL} in it{}", other.or(one).unwrap_or_default())
 }
 

@@ -117,13 +117,13 @@ pub enum Error {
         reason: String,
     },
     /// A law or a class under a name that there is.
-    #[error("{name} is a name that there is")]
+    #[error("the name {name} is taken")]
     Taken {
         /// The name.
         name: String,
     },
     /// A scheduler asked for by class name that ends before the run does.
-    #[error("{file}: {key}: {refusal}; this run asks it for {steps}")]
+    #[error("{file}: {key}: {refusal}; this run needs {steps}")]
     EndsEarly {
         /// The file.
         file: String,
@@ -164,7 +164,7 @@ pub enum Error {
         allowed: &'static str,
     },
     /// A metric that decides something was not measured.
-    #[error("the metric {monitor:?}, which the schedule goes by, was not given; given are {known}", monitor = Shown(.monitor))]
+    #[error("the schedule needs the metric {monitor:?}, which was not given; given are {known}", monitor = Shown(.monitor))]
     NoMetric {
         /// The metric.
         monitor: String,

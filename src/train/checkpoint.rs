@@ -226,7 +226,10 @@ impl Checkpoints {
         let path = self.path(step);
         let saved = read_run(&path.join(RUN))?;
         if saved.cursor.step() != step {
-            let reason = format!("it is the checkpoint of step {}: its folder has another's name", saved.cursor.step());
+            let reason = format!(
+                "it is the checkpoint of step {}, but its folder is named for another step",
+                saved.cursor.step()
+            );
             return Err(Error::bad_file(&path.join(RUN), &reason));
         }
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
@@ -301,7 +304,7 @@ fn read_run(file: &Path) -> Result<Saved, Error> {
     let bad = |reason: &str| Error::bad_file(file, reason);
     let (first, rest) = text.split_once('\n').ok_or_else(|| bad("it is cut off"))?;
     let sum = first.strip_prefix(FIRST_LINE).and_then(|sum| u32::from_str_radix(sum, 16).ok());
-    let sum = sum.ok_or_else(|| bad("it is no checkpoint of gradus"))?;
+    let sum = sum.ok_or_else(|| bad("it is not a checkpoint of gradus"))?;
     let rest = rest.strip_suffix('\n').ok_or_else(|| bad("it is cut off"))?;
     if crc32fast::hash(rest.as_bytes()) != sum {
         return Err(bad("it is not what was written"));

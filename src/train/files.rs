@@ -106,7 +106,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// Refuses what is no file of bytes. A folder is refused by the system, in its own words.
+/// Refuses what is not a file of bytes. A folder is refused by the system, in its own words.
 fn check(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() || metadata.is_dir() {
         Ok(())

@@ -637,7 +637,7 @@ fn class_errors_name_the_nearest() {
     let empty = || serde_json::json!({});
     assert_eq!(
         told("torch.optim.lr_scheduler.OneCycelLR", empty()),
-        "\"torch.optim.lr_scheduler.OneCycelLR\" is not a scheduler class that is known here \
+        "\"torch.optim.lr_scheduler.OneCycelLR\" is not a known scheduler class \
          (did you mean \"torch.optim.lr_scheduler.OneCycleLR\"?)"
     );
     assert!(told("torch.optim.StepLR", empty()).contains("did you mean \"torch.optim.lr_scheduler.StepLR\""));

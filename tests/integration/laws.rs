@@ -329,7 +329,7 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: sequential, parts: {type: linear}", "parts = {type: linear} is not a list of mappings"),
         (
             "type: chained, parts: [{class_path: StepLR}]",
-            "parts[0].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+            "parts[0].class_path has no place here: a Python class is for lr_scheduler only; here type: names a law",
         ),
         ("type: cosine, warmup: linear", "warmup_steps is missing (warmup_epochs or warmup_fraction would do instead)"),
         (

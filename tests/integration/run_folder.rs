@@ -70,7 +70,7 @@ fn a_run_that_takes_anothers_place_removes_what_is_ours_and_nothing_else() {
         #[cfg(unix)]
         std::os::unix::fs::symlink(&elsewhere, run.join("checkpoints")).expect("a link");
         let (code, text) = told(&desk, &["digits.yaml", "--overwrite"]);
-        assert!(code == Some(2) && text.contains("checkpoints is a link: what it leads to is not removed"), "{text}");
+        assert!(code == Some(2) && text.contains("checkpoints is a link: its target is not removed"), "{text}");
         assert!(elsewhere.join("step-000000050").exists() || elsewhere.join("notes.txt").exists());
     }
 }

@@ -107,7 +107,7 @@ fn what_a_file_is_that_cannot_be_begun_from_is_told_in_a_sentence() {
         ("model.safetensors.index.json", b"{\"weight_map\": {}}", "it names no file"),
         ("m.gguf", b"GGUF", "it is a GGUF file"),
         ("empty.safetensors", b"", "the file is empty"),
-        ("short.safetensors", b"\x01\x02", "no safetensors file"),
+        ("short.safetensors", b"\x01\x02", "not a safetensors file"),
     ] {
         bed.write(&format!("run/{name}"), bytes);
         assert!(told(name).starts_with(&format!("run/{name}: {words}")), "{}", told(name));

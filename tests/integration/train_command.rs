@@ -677,7 +677,7 @@ fn a_plan_is_made_for_a_model_that_is_not_loaded() {
     let told = plan("large.safetensors", &["--steps-per-epoch", "10", "--json", "--parameters", "bf16"]);
     let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(json[1]["step_bytes"], 24 * 10_000_000_000u64 + 28 * 10, "a matrix in bf16, a vector in f32");
-    assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
+    assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes needs --steps-per-epoch\n");
     let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
-    assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");
+    assert_eq!(told, "gradus: none.safetensors: not a safetensors file: it is shorter than 8 bytes\n");
 }

@@ -83,9 +83,9 @@ impl Model {
         let file = read(file)?;
         let (params, tensors) = (self.params(), shapes(&file));
         let Places { tensors, unused, twice } = self.places(&tensors);
-        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let strange = unused.iter().filter(|name| !self.is_of_pretraining(name));
-        wrong.extend(strange.map(|name| format!("{} is no parameter of this model", Shown(name))));
+        wrong.extend(strange.map(|name| format!("{} is not a parameter of this model", Shown(name))));
         let mut found = Vec::new();
         for (param, place) in params.iter().zip(tensors) {
             match place {

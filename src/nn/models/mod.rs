@@ -231,7 +231,7 @@ fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -
     }
     // Kernels count the numbers of a value in 32 bits.
     if widest as u128 * context as u128 * examples as u128 > u128::from(u32::MAX) {
-        return bad("batch", examples, "so few that the widest activation has at most 2^32 numbers");
+        return bad("batch", examples, "small enough that the widest activation has at most 2^32 numbers");
     }
     Ok(())
 }

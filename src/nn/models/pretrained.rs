@@ -96,7 +96,7 @@ impl Pretrained {
         let config = Config(value.as_object().ok_or_else(|| bad("config.json", &value, "an object"))?);
         let kind = config.kind()?;
         if let Some((key, allowed)) = FIXED.iter().find(|(key, value)| config.differs(key, value)) {
-            return Err(bad(key, &config.0[*key], format!("{allowed}, which is what is computed here")));
+            return Err(bad(key, &config.0[*key], format!("{allowed}, the only kind that gradus computes")));
         }
         let pretrained = match kind {
             PretrainedKind::Encoder(Style::DistilBert) => config.distilbert(kind)?,
@@ -155,7 +155,7 @@ struct Config<'a>(&'a Map<String, Value>);
 impl Config<'_> {
     fn kind(&self) -> Result<PretrainedKind, Error> {
         let known = KINDS.map(|(word, _)| word);
-        let allowed = format!("one of the families that are read: {}", known.join(", "));
+        let allowed = format!("one of the known families: {}", known.join(", "));
         let Some(word) = self.0.get("model_type") else { return Err(missing("model_type", &allowed)) };
         let found = word.as_str().and_then(|word| KINDS.iter().find(|(known, _)| *known == word));
         let near = word.as_str().and_then(|word| nearest(word, known));

@@ -38,9 +38,9 @@ impl Reader<'_> {
                 return Ok(earlier.columns.clone());
             }
             let (then, now) = if was { ("did", "false") } else { ("did not", "true") };
-            let begun = "its model reads other numbers now than it learnt from";
+            let begun = "its model now reads other numbers than in training";
             self.warnings.push(format!(
-                "data.standardize: {now}, and the run that is begun from {then} standardize ({}): {begun}",
+                "data.standardize: {now}, but the run of model.from {then} standardize ({}): {begun}",
                 shown_path(file)
             ));
         }

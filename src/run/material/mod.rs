@@ -171,7 +171,7 @@ impl Reader<'_> {
         }
         let done = match self.run.data.unknown {
             Unknown::Error => {
-                let ways = "data.unknown: skip leaves them out, token gives all of them one place";
+                let ways = "data.unknown: skip leaves them out, token makes them one token";
                 let reason = format!("not in the vocabulary: {unknown} ({ways})");
                 return Err(Error::bad_file(Path::new(file), reason));
             }
@@ -236,21 +236,22 @@ impl Reader<'_> {
         let file = shown_path(&weights.path);
         if weights.inputs.is_none() && model.pretrained.is_none() {
             let what = match model.token_tables() {
-                [] => {
-                    "whether its classes and columns are these is not known: its columns are taken to be these, in this order"
-                }
-                _ => "what its vocabulary and its classes are is not known",
+                [] => "its classes and columns are unknown, and assumed to be these, in this order",
+                _ => "its vocabulary and classes are unknown",
             };
             self.warnings.push(format!(
-                "{file}: there is no {INPUTS} of its run beside it, so {what}; new are {}",
+                "{file}: there is no {INPUTS} of its run beside it, so {what}; these start with new values: {}",
                 new.join(", ")
             ));
         } else if !new.is_empty() {
-            self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
+            self.warnings.push(format!(
+                "not in model.from, or for other classes; these start with new values: {}",
+                new.join(", ")
+            ));
         }
         // A run's own folder has what a class of another program expects in it, and nobody reads here.
         if !unused.is_empty() && weights.inputs.is_none() {
-            self.warnings.push(format!("{file}: not used of it: {}", modules(&unused)));
+            self.warnings.push(format!("{file}: not used: {}", modules(&unused)));
         }
         let frozen: Vec<&String> =
             new.iter().filter(|name| !self.run.trains_trunk && model.token_tables().contains(&name.as_str())).collect();

@@ -8,7 +8,7 @@ use crate::params::{Shown, did_you_mean};
 #[non_exhaustive]
 pub enum Error {
     /// No class has this name.
-    #[error("{class:?} is not a scheduler class that is known here{}", did_you_mean(.nearest), class = Shown(.class))]
+    #[error("{class:?} is not a known scheduler class{}", did_you_mean(.nearest), class = Shown(.class))]
     UnknownClass {
         /// The name asked for.
         class: String,

@@ -45,7 +45,7 @@ pub(in crate::schedule) fn doubt_class(spec: &ClassSpec, monitor: &str) -> Optio
     let better = class::better(&spec.path, &spec.arguments)?;
     let doubt = doubt(monitor, better)?;
     let (path, mode) = (&spec.path, mode(better));
-    Some(format!("{}: {path} goes by mode: {mode}, although {doubt}: init_args may say another", spec.place.at()))
+    Some(format!("{}: {path} uses mode: {mode}, although {doubt}; init_args can change it", spec.place.at()))
 }
 
 /// Its word in a file.

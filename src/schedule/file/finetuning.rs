@@ -52,7 +52,7 @@ impl Default for Finetuning {
 impl Finetuning {
     pub(in crate::schedule) fn read(mut section: Section) -> Result<Finetuning, Error> {
         if section.has("frozen_bn_track_running_stats") {
-            let why = "there is no BatchNorm, whose statistics it would speak of; leave it out";
+            let why = "there is no BatchNorm; leave it out";
             return Err(section.misplaced("frozen_bn_track_running_stats", why));
         }
         section.only(&[
@@ -81,7 +81,7 @@ impl Finetuning {
             allow_untested: section.truth("allow_untested", usual.allow_untested)?,
         };
         if read.reinit_lr_cfg.as_ref().is_some_and(|new| new.init_pg_lrs.is_some()) {
-            let why = "phases have groups of their own; say it in a phase";
+            let why = "each phase has its own group; put it into a phase";
             return Err(section.misplaced("reinit_lr_cfg.init_pg_lrs", why));
         }
         Ok(read)

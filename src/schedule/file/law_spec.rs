@@ -262,7 +262,7 @@ fn words(section: &mut Section, field: Field, top: bool) -> Result<&'static Word
 /// Refuses what means something elsewhere, and says where. `may_be_class`: a class could stand here, by another key.
 fn refuse_strangers(section: &Section, name: &str, known: Option<&Words>, may_be_class: bool) -> Result<(), Error> {
     if section.has("class_path") {
-        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
+        let instead = "a Python class is for lr_scheduler only; here type: names a law";
         return Err(section.misplaced("class_path", instead));
     }
     if let Some(instead) = known.and_then(|law| law.no_cooldown).filter(|_| section.has("cooldown")) {
@@ -274,7 +274,7 @@ fn refuse_strangers(section: &Section, name: &str, known: Option<&Words>, may_be
     }
     if known.is_none() && (name.contains('.') || class::resembles(name)) {
         let place = if may_be_class { "not by type" } else { "under lr_scheduler only" };
-        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
+        let allowed = format!("the short name of a law; a Python class is named by class_path, {place}");
         return Err(section.bad("type", name.to_owned(), &allowed, None));
     }
     Ok(())

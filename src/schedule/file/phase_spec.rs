@@ -77,7 +77,7 @@ impl PhaseSpec {
         let begins = [("new_lr_scheduler", new_lr_scheduler.is_some()), ("new_optimizer", new_optimizer.is_some())];
         if let Some((key, _)) = begins.iter().find(|(_, given)| *given && number == 0) {
             let section_name = if *key == "new_optimizer" { "optimizer" } else { "lr_scheduler" };
-            let instead = format!("what phase 0 begins with is said in the section {section_name}");
+            let instead = format!("phase 0 uses the section {section_name}");
             return Err(section.misplaced(key, instead));
         }
         Ok(PhaseSpec { params, max_transition_epoch, lr, new_lr_scheduler, new_optimizer, place })

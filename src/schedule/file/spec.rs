@@ -20,7 +20,7 @@ const OPTIMIZER: &str =
     "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
 const LR_SCHEDULER: &str = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
 
-const PHASES: &str = "it says what thaws when, as in phases: {0: {params: [head.*]}, 1: {params: [encoder.*]}}";
+const PHASES: &str = "it lists what thaws, as in phases: {0: {params: [head.*]}, 1: {params: [encoder.*]}}";
 
 /// A schedule file. Its top level is one of three: sections and no phases, for a run that trains everything; sections
 /// with `phases`, or with `finetuning` alone for an implicit schedule; or, as finetuning-scheduler has it, nothing but
@@ -366,7 +366,7 @@ mod tests {
             ("type: linear", "[1].field is missing"),
             (
                 "field: weight_decay, class_path: StepLR",
-                "[1].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+                "[1].class_path has no place here: a Python class is for lr_scheduler only; here type: names a law",
             ),
             (
                 "field: weight_decay, type: StepLR",

@@ -58,7 +58,7 @@ pub(in crate::schedule) fn is_known(name: &str) -> bool {
 /// What makes the law of this name with these keys.
 pub(in crate::schedule) fn build(name: String, arguments: Arguments) -> Build {
     Arc::new(move |over| -> Result<Laws, Error> {
-        let make = OWN.get(&name).ok_or_else(|| over.place.bad("type", &name, "a law that is known any more"))?;
+        let make = OWN.get(&name).ok_or_else(|| over.place.bad("type", &name, "a known law"))?;
         let law = make(&arguments, over.run).map_err(|reason| over.place.own(reason))?;
         Ok((law, None))
     })

@@ -136,7 +136,7 @@ fn check_model(place: &Place, model: ModelParams) -> Result<(), Error> {
     }
     let mut names = std::collections::HashSet::new();
     match model.params.iter().find(|param| !names.insert(param.name.as_str())) {
-        Some(param) => Err(place.unfit("the model's parameters", &param.name, "is there twice")),
+        Some(param) => Err(place.unfit("the model's parameters", &param.name, "occurs twice")),
         None => Ok(()),
     }
 }

@@ -118,7 +118,7 @@ impl Section {
 
     /// Two keys that say the same thing; the first has this value.
     pub(crate) fn beside(&self, key: &str, value: impl ToString, other: &str) -> Error {
-        self.place.unfit(key, value, format!("stands beside {other}; keep one of them"))
+        self.place.unfit(key, value, format!("conflicts with {other}; keep one of them"))
     }
 
     /// A section below this one; `purpose` is what it is for, with an example.
