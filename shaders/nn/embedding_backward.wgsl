@@ -9,7 +9,7 @@
 //   0 tokens   [rows]
 //   1 previous [rows]                 of embedding_index
 //   2 last     [entries]              of embedding_index
-//   3 dy       [rows, quads]          vec4, zero behind the last column
+//   3 dy       [rows, quads]          vec4, zero after the last column
 //   4 dtable   [entries, width]       vec4; single floats with RAGGED
 //   5 shape
 //   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes

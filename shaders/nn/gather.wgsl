@@ -3,7 +3,7 @@
 //   batch = step mod batches_per_epoch · micro_batches + micro           epoch = step div batches_per_epoch
 //   x[r] = data[order_epoch(batch · rows + r)]                            order: a seeded bijection, new every epoch
 //
-// With SHUFFLE = 0 the rows come in their own order (evaluation). Rows behind the last one are zeros with the label
+// With SHUFFLE = 0 the rows come in their own order (evaluation). Rows after the last one are zeros with the label
 // IGNORED; all others count.
 //
 //   0 data     [samples, quads]       vec4

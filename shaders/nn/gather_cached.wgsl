@@ -5,7 +5,7 @@
 //   out[r] = cached[s - first]               for first <= s < first + count, else left alone
 //
 // The kept examples may lie in several pages; each has a dispatch of its own, and a row is written by the one that holds
-// it. With SHUFFLE = 0 examples come in their own order. Rows behind the last one are zeros.
+// it. With SHUFFLE = 0 examples come in their own order. Rows after the last one are zeros.
 //
 //   0 cached   [count, quads]         vec4: a page of examples
 //   1 out      [rows, quads]          vec4

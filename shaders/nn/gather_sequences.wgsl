@@ -6,7 +6,7 @@
 //   tokens[r, i], types[r, i], mask[r, i] = sequence s at i, 1           i < length of s, else 0, 0, 0
 //   labels[r] = label of s
 //
-// With SHUFFLE = 0 sequences come in their own order (evaluation). Rows behind the last one have the label IGNORED and
+// With SHUFFLE = 0 sequences come in their own order (evaluation). Rows after the last one have the label IGNORED and
 // a mask of zeros; all others count. A sequence is one record, label and types packed with its tokens: as arrays of
 // their own they and the results would be ten storage buffers.
 //

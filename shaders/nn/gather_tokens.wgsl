@@ -6,7 +6,7 @@
 //   inputs[r, i] = tokens[t]          targets[r, i] = tokens[t + 1]
 //
 // Windows tile the stream; the offset, below `offsets`, moves their borders every epoch. With SHUFFLE = 0 they come in
-// their own order from token 0 on (evaluation). What has no token after it, and rows behind the last window, are
+// their own order from token 0 on (evaluation). What has no token after it, and rows after the last window, are
 // padding: token 0, target IGNORED, mask 0. All other targets count; when training, windows are whole.
 //
 //   0 tokens   [tokens]

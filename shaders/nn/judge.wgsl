@@ -5,7 +5,7 @@
 //
 // One invocation. The quotient is taken in whole numbers, digit by digit, and rounded once to the nearest f32, ties to even:
 // a division of floats may be 2.5 units off, and would not always agree with the host's. Scores are not negative, so they
-// stand in the order of their bits. One that is no number is never the best.
+// stand in the order of their bits. One that is not a number is never the best.
 //
 //   0 metrics
 //   1 standing

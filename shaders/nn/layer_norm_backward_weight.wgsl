@@ -6,7 +6,7 @@
 // tree adds up. Neighbouring lanes read neighbouring quads. The first micro-batch of a step overwrites, later ones add
 // (ACCUMULATE = 1); what is frozen (WEIGHT = 0, BIAS = 0) is not written, and anything may be bound in its place.
 //
-//   0 dy       [rows, quads]          vec4, zero behind the last column
+//   0 dy       [rows, quads]          vec4, zero after the last column
 //   1 x        [rows, quads]          vec4: what was normalized, the sum where a residual was added
 //   2 moments  [rows]
 //   3 dgamma   [width]

@@ -8,7 +8,7 @@
 // shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
 // is neither made nor written, and anything may be bound in its place.
 //
-//   0 dz       [rows, output_quads]   vec4, zero behind the last output
+//   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 x        [rows, input_quads]    vec4
 //   2 dweight  [outputs, inputs]      vec4; single floats with RAGGED
 //   3 dbias    [outputs]

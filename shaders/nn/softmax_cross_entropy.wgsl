@@ -10,13 +10,13 @@
 //
 // A row is right where the first of its largest logits is the label's. One without a largest, as a NaN is among its logits
 // or a +inf, is spoiled: its loss and its gradient are NaN, and it is wrong. Bits of the logits, as they are loaded, say so:
-// neither max nor exp has to keep a NaN.
+// neither max nor exp is bound to keep a NaN.
 //
 // Sums over many classes are taken in blocks, so that their rounding grows with the root of the classes at most.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last class is not used
+//   0 z        [rows, quads]          vec4; what stands after the last class is not used
 //   1 labels   [rows]
-//   2 dz       [rows, quads]          vec4, zero behind the last class
+//   2 dz       [rows, quads]          vec4, zero after the last class
 //   3 verdicts [rows]
 //   4 position                        its `counting`
 //   5 shape

@@ -9,10 +9,10 @@
 // A row with an output or a target that is not finite is spoiled: its loss and its gradient are NaN. Bits, as they are
 // loaded, say so.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last output is not used
+//   0 z        [rows, quads]          vec4; what stands after the last output is not used
 //   1 targets  [rows, quads]          vec4
 //   2 labels   [rows]                 `ignore`, or anything else
-//   3 dz       [rows, quads]          vec4, zero behind the last output
+//   3 dz       [rows, quads]          vec4, zero after the last output
 //   4 verdicts [rows]
 //   5 position                        its `counting`
 //   6 shape                           its classes are the outputs

@@ -13,7 +13,7 @@ struct Known {
     delta: vec4<f32>,
 }
 
-// Where four queries stand in lse and delta; the last one again behind it.
+// Where four queries stand in lse and delta; the last one again after it.
 fn numbers_of(place: Place, t: u32) -> vec4<u32> {
     return place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
 }

@@ -90,7 +90,7 @@ fn real_keys(place: Place, j: u32) -> vec4<bool> {
     return (keys != vec4<u32>()) & (j + QUAD < vec4<u32>(shape.context));
 }
 
-// Which of these, the keys j .. j + 3, the query sees. A query behind the last one sees none.
+// Which of these, the keys j .. j + 3, the query sees. A query after the last one sees none.
 fn seen(query: u32, j: u32, real: vec4<bool>) -> vec4<bool> {
     let latest = select(shape.context, query, CAUSAL != 0u);
     return real & (j + QUAD <= vec4<u32>(latest)) & vec4<bool>(query < shape.context);

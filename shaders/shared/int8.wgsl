@@ -9,7 +9,7 @@
 // first E4M3), the smallest of them subnormal, from 15/8 2^top down to 2^(top - 17), or 2^(top - 18). top is the smallest
 // that holds the largest of the 16, so that what was read and has not changed is stored again to the bit.
 //
-// u = 1/2 rounds to the nearest; with u from [0, 1) drawn anew for each step and element, x is right on average, and a
+// u = 1/2 rounds to the nearest; with u from [0, 1) drawn again for each step and element, x is right on average, and a
 // moment that is to change by less than the next code does so now and then. A number of v above 0 is never stored as 0,
 // which would divide by eps. What is not finite takes no part in top: m is NaN then, v infinite.
 #import float

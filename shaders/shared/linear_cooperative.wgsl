@@ -18,7 +18,7 @@
 const EDGE: u32 = 32u;
 const TURN: u32 = 4u;
 
-// From a row in workgroup memory to the next: 16 bytes are what a load has to be aligned to.
+// From a row in workgroup memory to the next: 16 bytes are what a load must be aligned to.
 const STEP: u32 = 24u;
 
 var<workgroup> xs: array<f16, 768>;         // [EDGE, STEP]

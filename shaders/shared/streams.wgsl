@@ -2,7 +2,7 @@
 // there on are the tensor's.
 //
 // With SINGLE_GRADS gradients are bound as single floats: they lie at any place, and may share the parameters' buffer. With
-// SINGLE_PARAMS parameters are too. What lies behind the tensor's end then belongs to others, and counts as 0. Who imports
+// SINGLE_PARAMS parameters are too. What lies after the tensor's end then belongs to others, and counts as 0. Who imports
 // this says where both are bound.
 
 #ifdef SINGLE_PARAMS
@@ -45,7 +45,7 @@ fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>, words: vec4<u
     }
 #else
     var quad = p;
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
+    if (live < 4u) {    // what lies after the tensor's end stays as it was
         quad = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
     }
     params[first / 4u] = quad;

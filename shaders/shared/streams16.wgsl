@@ -26,7 +26,7 @@ fn grads_at(first: u32, live: u32) -> vec4<f32> {
 
 fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>, words: vec4<u32>) {
     var halves = bf16_by(opaque(p, segment.zero), words & vec4<u32>(0xffffu));
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
+    if (live < 4u) {    // what lies after the tensor's end stays as it was
         halves = select(bitcast<vec4<u32>>(old) >> vec4<u32>(16u), halves, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
     }
     params[first / 4u] = joined(halves);

@@ -49,7 +49,7 @@ impl Certificate {
         (&self.adapter, &self.driver, &self.version) == (&own.adapter, &own.driver, &own.version)
     }
 
-    /// What was found of a kernel in a form, where it was tried.
+    /// What was found of a kernel in a form, if it was tried.
     pub fn of_kernel(&self, kernel: &str, form: &str) -> Option<&Checked> {
         self.kernels.get(&entry(kernel, form))
     }

@@ -25,7 +25,7 @@ const SELDOM: usize = 200;
 pub struct Compared {
     /// The largest error of a number, relative to itself or to the root mean square of its binding, whichever is larger.
     pub error: f64,
-    /// Where it is out of bounds: the binding, the place, both values.
+    /// If it is out of bounds: the binding, the place, both values.
     pub wrong: Option<String>,
 }
 
@@ -144,7 +144,7 @@ fn numbers(got: &[u32], expected: &[u32], least: f64, bound: f64) -> (f64, Optio
     (error, place.filter(|_| error > bound))
 }
 
-/// An array as it is, where there is a tail behind it.
+/// An array as it is, if there is a tail after it.
 fn without_tail(words: &[u32]) -> &[u32] {
     let end = words.len().saturating_sub(TAIL);
     if words[end..].iter().all(|word| *word == JUNK.to_bits()) { &words[..end] } else { words }

@@ -9,7 +9,7 @@ use crate::optim::sample::of_size;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// A submission takes about as long, so that what it costs by itself is small beside it.
+/// A submission takes about as long, so that what it costs on its own is small beside it.
 const SUBMISSION_SECONDS: f64 = 2e-3;
 
 /// Most that is done in a submission.

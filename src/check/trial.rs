@@ -2,7 +2,7 @@
 
 use crate::engine::{self, Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission};
 
-/// Words behind each array, which no kernel may touch.
+/// Words after each array, which no kernel may touch.
 pub const TAIL: usize = 32;
 
 /// What stands there, and in memory that nobody has written: no kernel makes this number.
@@ -31,7 +31,7 @@ impl Trial {
         Trial { kernel, constants: constants.clone(), grid: *grid, slot: 0, memory }
     }
 
-    /// The trial with junk behind each array, and so what it should leave. A device is told what lies before it; a twin
+    /// The trial with junk after each array, and so what it should leave. A device is told what lies before it; a twin
     /// goes by the length of what it is given.
     #[must_use]
     pub fn with_tails(&self, expected: &[Vec<u32>]) -> (Trial, Vec<Vec<u32>>) {

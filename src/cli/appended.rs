@@ -1,4 +1,4 @@
-//! A file that is added to while a run goes on.
+//! A file that is added to while a run continues.
 
 use anyhow::Context;
 use gradus::params::shown_path;
@@ -18,7 +18,7 @@ pub(super) struct Appended {
 }
 
 impl Appended {
-    /// The file, made where it is not there.
+    /// The file, made if it is not there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Appended> {
         let opened = files::append(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (whole_bytes, file) = opened.with_context(|| format!("opening {}", shown_path(path)))?;

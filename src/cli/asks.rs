@@ -47,7 +47,7 @@ impl Asks {
         self.pipelines.borrow().iter().for_each(Pipelines::keep);
     }
 
-    /// The engine of what trains. Where nothing is said and there is no GPU, that is the CPU engine: it is faster than
+    /// The engine of what trains. If nothing is said and there is no GPU, that is the CPU engine: it is faster than
     /// shaders on the same cores.
     pub(super) fn engine(&self, says: Says) -> anyhow::Result<Engine> {
         let choice = match &self.adapter {
@@ -64,7 +64,7 @@ impl Asks {
         kernels::chosen(&self.open(&choice)?, self.kernels.as_deref())
     }
 
-    /// The engine of a run that goes on: what it ran on so far, where nothing else is asked for and it is there.
+    /// The engine of a run that continues: what it ran on so far, where nothing else is asked for and it is there.
     pub(super) fn engine_of(&self, made_on: Option<&MadeOn>, says: Says) -> anyhow::Result<Engine> {
         let Some(made_on) = made_on else { return self.engine(says) };
         let engine = match (&self.adapter, &made_on.adapter) {

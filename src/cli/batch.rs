@@ -75,7 +75,7 @@ impl Batch {
         }
     }
 
-    /// The schedule with rates for so many rows, where it is meant for `base`.
+    /// The schedule with rates for so many rows, if it is meant for `base`.
     pub(super) fn scaled(&self, spec: &Spec, rows: usize, base: usize) -> anyhow::Result<Spec> {
         let scaling = match self.lr_scaling {
             Scaling::None => LrScaling::None,

@@ -82,7 +82,7 @@ fn axis(rows: &Rows) -> String {
 fn ticks(unit: &str, end: f64) -> String {
     let mut line = format!("{unit:>width$}", width = MARGIN - 1);
     for tick in 0..=TICKS {
-        // In hundredths where it is not whole.
+        // In hundredths if it is not whole.
         let label = format!("{}", (100.0 * end * tick as f64 / TICKS as f64).round() / 100.0);
         let middle = MARGIN + 1 + tick * WIDTH / TICKS;
         let start = (middle - label.len() / 2).min(80 - label.len());

@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// With `check: auto`, the first gradients are held against the host where it needs no more than this for them.
+/// With `check: auto`, the first gradients are held against the host if it needs no more than this for them.
 const PATIENCE_SECONDS: f64 = 10.0;
 
 /// Products of matrices that a core makes in a second, at the least: about a quarter of what one does here.

@@ -162,7 +162,7 @@ impl<'a> Demo<'a> {
         };
         let metrics = options.out.as_deref().map(metrics_in).transpose()?;
         let (texts, model) = (texts(&vocabulary)?, decoder(&options.preset, &vocabulary)?);
-        // What is wrong with the schedule is told before anything is trained.
+        // What is wrong with the schedule is reported before anything is trained.
         let spec = Spec::parse(&gradual.0, &gradual.1)?;
         let epochs = Epochs { epochs: options.epochs.max(1) as u64, steps_per_epoch: steps_per_epoch(BATCH) };
         Plan::new(&spec, model.params().as_slice(), epochs)?;

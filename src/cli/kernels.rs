@@ -94,7 +94,7 @@ pub(super) fn chosen(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Eng
     }
 }
 
-/// The same for a measurement: what was asked for, else the adapter is measured anew.
+/// The same for a measurement: what was asked for, else the adapter is measured again.
 pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engine> {
     match known(engine, asked)? {
         (engine, Origin::Asked(_)) => Ok(engine),
@@ -103,7 +103,7 @@ pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engin
     }
 }
 
-/// Measures and keeps what was found, where there is a place to keep it.
+/// Measures and keeps what was found, if there is a place to keep it.
 fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
     let spinner = ProgressBar::new_spinner().with_message("measuring which kernels are fastest");
     spinner.enable_steady_tick(Duration::from_millis(200));
@@ -118,7 +118,7 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
     Ok(engine.choosing(choices))
 }
 
-/// The certificate that is kept of an engine's adapter; an empty one where there is none that is true for it.
+/// The certificate that is kept of an engine's adapter; an empty one if there is none that is true for it.
 pub(super) fn certificate(engine: &Engine) -> Certificate {
     let nothing = Certificate::of(engine);
     let Some(file) = certificate_file(engine).filter(|file| file.exists()) else { return nothing };
@@ -133,7 +133,7 @@ pub(super) fn certificate(engine: &Engine) -> Certificate {
     }
 }
 
-/// Keeps a certificate, where there is a place to keep it.
+/// Keeps a certificate, if there is a place to keep it.
 pub(super) fn keep_certificate(engine: &Engine, certificate: &Certificate) -> anyhow::Result<Option<PathBuf>> {
     let Some(file) = certificate_file(engine) else { return Ok(None) };
     make_folder_of(&file)?;

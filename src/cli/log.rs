@@ -1,4 +1,4 @@
-//! A file of JSON lines that grows while a run goes on.
+//! A file of JSON lines that grows while a run continues.
 
 use super::appended::Appended;
 use anyhow::Context;
@@ -14,12 +14,12 @@ pub(super) const LOST: &str = "lost_lines";
 /// A log. A line that cannot be written is missing; the first that can be again comes behind a line that says how many are.
 pub(super) struct Log {
     file: Appended,
-    /// Lines that are missing behind the last one.
+    /// Lines that are missing after the last one.
     missing: u64,
 }
 
 impl Log {
-    /// The file, made where it is not there.
+    /// The file, made if it is not there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
         Ok(Log { file: Appended::open(path)?, missing: 0 })
     }

@@ -125,7 +125,7 @@ fn again(options: &LrFind, ready: &Ready) -> String {
     format!("gradus train {} {settings}--set {key}", shown_path(&options.file))
 }
 
-/// Share of the first loss that the smoothed loss has to fall by, at least: less is the batches' own ups and downs.
+/// Share of the first loss that the smoothed loss must fall by, at least: less is the batches' own ups and downs.
 const LEAST_FALL: f64 = 0.01;
 
 /// Whether there is a fall that a rule may go by; else why not. The first loss is that of the model as it is.
@@ -146,7 +146,7 @@ fn falls(curve: &Curve) -> Result<(), String> {
     Err(format!("the smoothed loss never falls below its first value, {first:.4}; {why}"))
 }
 
-/// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is no rate to
+/// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is not a rate to
 /// train with.
 fn suggestion(curve: &Curve, rule: Rule) -> Option<Suggestion> {
     let points = curve.points();

@@ -20,7 +20,7 @@ pub(super) struct Run<'a> {
     pub(super) config: Config,
     /// Of models that tell it.
     pub(super) pass: Option<PassOf<'a>>,
-    /// What the optimizer moves in a second, where it was measured.
+    /// What the optimizer moves in a second, if it was measured.
     pub(super) optimizer_bytes_per_second: Option<f64>,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Gives the engine what an earlier call kept. What cannot be used is left aside with a word. `None` where nothing is to
+    /// Gives the engine what an earlier call kept. What cannot be used is left aside with a word. `None` if nothing is to
     /// be kept: no adapter, or no folder for caches.
     pub(super) fn of(engine: &Engine) -> Option<Pipelines> {
         let file = kernels::file_of(engine.adapter()?)?.with_extension("pipelines");
@@ -31,7 +31,7 @@ impl Pipelines {
         Some(Pipelines { engine: engine.clone(), file, earlier })
     }
 
-    /// Writes them down where there are others than the file has.
+    /// Writes them down if there are others than the file has.
     pub(super) fn keep(&self) {
         let Some(now) = self.engine.pipelines().filter(|now| Some(now) != self.earlier.as_ref()) else { return };
         let folder = self.file.parent().map_or(Ok(()), fs::create_dir_all);

@@ -42,11 +42,11 @@ impl Ended {
 /// How often the live line is written.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// How long nothing is said where there is no terminal for a live line.
+/// How long nothing is said if there is no terminal for a live line.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Trains to the end, or until `stop` says so after a step, and hands each event on. What cannot be noted is missing, and
-/// the run goes on.
+/// the run continues.
 pub(super) fn train_with_bar(
     trainer: &mut Trainer,
     look: &Look,
@@ -129,7 +129,7 @@ pub(super) fn train_with_bar(
     Ok(Ended { last, interrupted, broke })
 }
 
-/// The phase, where there are several, and the learning rate of each group; of many the first and the last.
+/// The phase, if there are several, and the learning rate of each group; of many the first and the last.
 fn rates(trainer: &Trainer) -> String {
     let lrs: Vec<String> = trainer.lrs().iter().map(|lr| rate(*lr)).collect();
     let lrs = if lrs.len() > 4 { format!("{} … {}", lrs[0], lrs[lrs.len() - 1]) } else { lrs.join(" ") };
@@ -171,7 +171,7 @@ fn phase_lines(began: &Began, at_a_lag: bool, says: Says) -> String {
     text + "\n"
 }
 
-/// The best evaluation, by what and when; and its file, where there is one.
+/// The best evaluation, by what and when; and its file, if there is one.
 pub(super) fn best_text(trainer: &Trainer) -> Option<String> {
     let (best, plan) = (trainer.cursor().best()?, trainer.plan());
     let epoch = best.step.div_ceil(plan.steps_per_epoch());

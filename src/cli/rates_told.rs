@@ -103,7 +103,7 @@ pub(super) fn noted(note: &str) -> String {
     text + &line + "\n"
 }
 
-/// Items behind a head, on as many lines as they need.
+/// Items after a head, on as many lines as they need.
 fn wrapped(head: &str, items: &[String]) -> String {
     let (mut text, mut line) = (String::new(), head.to_owned());
     for (place, item) in items.iter().enumerate() {

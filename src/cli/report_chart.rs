@@ -48,7 +48,7 @@ pub(super) enum Across {
     LogRate(f64, f64),
 }
 
-/// The chart; nothing where no curve has a point.
+/// The chart; nothing if no curve has a point.
 pub(super) fn draw(chart: &Chart<'_>) -> anyhow::Result<String> {
     let Some((bottom, top)) = range(chart.curves) else { return Ok(String::new()) };
     let mut picture = String::new();

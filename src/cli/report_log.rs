@@ -37,7 +37,7 @@ pub(super) struct Phase {
     pub(super) groups: Vec<(String, u64, Option<f64>)>,
 }
 
-/// An evaluation. JSON has no number that is not finite: there is none then.
+/// An evaluation. JSON has no number that is not finite: the value is missing then.
 #[derive(Deserialize)]
 pub(super) struct Evaluated {
     pub(super) epoch: u64,

@@ -40,7 +40,7 @@ const OTHERS: [&str; 4] = [confusion::FILE, "report.html", "schedule.yaml", INPU
 pub(super) const RUN: &str = "run.yaml";
 /// What data becomes numbers by.
 pub(super) const INPUTS: &str = "inputs.json";
-/// The `run.yaml` of a run that takes the place of another: once it is there, what the other left has to go.
+/// The `run.yaml` of a run that takes the place of another: once it is there, what the other left must go.
 const NEXT: &str = ".next-run.yaml";
 
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
@@ -80,7 +80,7 @@ impl RunFolder {
         RunFolder::open(folder, (trainer, model), None)
     }
 
-    /// The folder of a run that goes on, from its last checkpoint.
+    /// The folder of a run that continues, from its last checkpoint.
     pub(super) fn resume(
         folder: LockedFolder,
         (trainer, model): (&mut Trainer, &Model),
@@ -141,7 +141,7 @@ impl RunFolder {
         if steps == 0 {
             run.note(&Event::Phase(now))?;
         }
-        // TensorBoard passes over what was written for the step where a run goes on, and this evaluation stays.
+        // TensorBoard passes over what was written for the step where a run continues, and this evaluation stays.
         if let Some(last) = metrics.last().filter(|line| line["began"].is_null() && line["steps"] == steps) {
             run.gather_evaluation(last);
             run.events.write()?;
@@ -228,7 +228,7 @@ impl RunFolder {
     /// Writes the parameters that were tested; the files of the run.
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<()> {
         let path = self.folder.path();
-        // A disk that was full for a moment is no reason to end without it.
+        // A disk that was full for a moment is not a reason to end without it.
         let written = model_folder::write_tensors(path, &self.model, trainer).or_else(|_| {
             std::thread::sleep(RETRY);
             model_folder::write_tensors(path, &self.model, trainer)
@@ -251,7 +251,7 @@ struct EvaluationLine<'a> {
     also: BTreeMap<String, f64>,
 }
 
-/// What is worth knowing of how a run goes on, beside what it went on from.
+/// What is worth knowing of how a run continues, beside what it continued from.
 fn remarks(resumed: &Resumed) -> Vec<String> {
     let left_out = resumed.left_out.iter().map(|error| format!("{error}; the previous checkpoint is used"));
     let no_best = resumed.no_best.iter();
@@ -280,7 +280,7 @@ pub(super) fn holds_a_run(path: &Path) -> bool {
     [NEXT, METRICS, CHECKPOINTS, MODEL].iter().any(is_there) || [RUN, LOCK].iter().all(is_there)
 }
 
-/// Whether a run in this folder has a checkpoint to go on from.
+/// Whether a run in this folder has a checkpoint to continue from.
 pub(super) fn has_checkpoints(path: &Path) -> bool {
     Checkpoints::are_in(&path.join(CHECKPOINTS))
 }
@@ -298,8 +298,8 @@ pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Ma
     Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
 
-/// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards
-/// [`take_place`] goes on where it was.
+/// Begins a run instead of another. Killed before this file is there, it leaves the old run whole; afterwards
+/// [`take_place`] continues where it was.
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     if checkpoints.is_symlink() {

@@ -1,4 +1,4 @@
-//! The one place that prints. What comes from outside is printed tame, and nothing panics where nobody reads.
+//! The one place that prints. What comes from outside is printed tame, and nothing panics if nobody reads.
 //!
 //! A line is one line, whatever is in it. In a text of several lines what comes from outside is [`gradus::params::Shown`].
 
@@ -32,7 +32,7 @@ const PIPE_CLOSED: i32 = 141;
 /// Whether there is more to do than to print.
 static GOES_ON: AtomicBool = AtomicBool::new(false);
 
-/// From now on the program goes on when standard output is full or closed. Before that it ends there, as a shell expects
+/// From now on the program continues when standard output is full or closed. Before that it ends there, as a shell expects
 /// of `gradus info | head`.
 pub(super) fn go_on_without_stdout() {
     GOES_ON.store(true, Ordering::Relaxed);

@@ -27,7 +27,7 @@ const SIMPLE_VALUE: u8 = 2 << 3 | 5;
 const START: [u8; 2] = [1 << 3, 1];
 
 impl EventFile {
-    /// A new file in a folder, for a run that goes on after so many steps.
+    /// A new file in a folder, for a run that continues after so many steps.
     pub(super) fn create(folder: &Path, steps: u64) -> anyhow::Result<EventFile> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.gradus.{}", std::process::id()));

@@ -113,7 +113,7 @@ struct SetUp {
     folder: PathBuf,
 }
 
-/// A new run, or none where its schedule alone was asked for. What is refused leaves its folder as it was, and what cannot be written is told before anything is trained.
+/// A new run, or none where its schedule alone was asked for. What is refused leaves its folder as it was, and what cannot be written is reported before anything is trained.
 fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<Option<SetUp>> {
     let run = RunFile::read(file, &options.settings)?;
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
@@ -161,7 +161,7 @@ fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A run that goes on, as it began.
+/// A run that continues, as it began.
 fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
     if !holds_a_run(folder) {
         return Err(Asked::error(anyhow!("{} holds no run to resume", shown_path(folder))));

@@ -22,7 +22,7 @@ impl Verdict {
         self.last_loss = Some(progress.loss);
     }
 
-    /// Why the run counts as failed, by its last evaluation; `None` where it does not.
+    /// Why the run counts as failed, by its last evaluation; `None` if it does not.
     pub(super) fn failure(&self, last: &Evaluation) -> Option<String> {
         let Evaluation { steps, skipped_steps, val_loss, .. } = last;
         if 2 * skipped_steps > *steps {

@@ -12,7 +12,7 @@ const PART: usize = 1 << 16;
 /// Bytes that a window reads beyond its part on each side.
 const BEYOND: usize = 2048;
 
-/// Bytes on each side of a cut in which two windows have to have the same tokens.
+/// Bytes on each side of a cut in which two windows must have the same tokens.
 const COMPARED: usize = 512;
 
 /// A token and where it begins in the text.
@@ -71,12 +71,12 @@ fn cuts(text: &str) -> Vec<usize> {
     while let Some(cut) = next_cut(text, cuts[cuts.len() - 1]) {
         cuts.push(cut);
     }
-    // A blank at the end may be said to begin behind it.
+    // A blank at the end may be said to begin after it.
     cuts.push(text.len() + 1);
     cuts
 }
 
-/// The next place to cut, a part behind the last: at a line, or else at a word. None where there is none before the end.
+/// The next place to cut, a part after the last: at a line, or else at a word. None if there is none before the end.
 fn next_cut(text: &str, last: usize) -> Option<usize> {
     let from = boundary(text, last + PART);
     let rest = &text[from..];
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn tokens_are_those_of_the_whole() {
-        // A word and the blank behind it.
+        // A word and the blank after it.
         let words = |text: &str| -> Vec<Placed> {
             let pieces = text.split_inclusive(char::is_whitespace);
             pieces.map(|piece| (piece.as_ptr() as usize - text.as_ptr() as usize, piece.len() as u32)).collect()

@@ -27,7 +27,7 @@ const MARKS: [(&[u8], &str); 4] = [
     (&[0xfe, 0xff], "UTF-16BE"),
 ];
 
-/// The text that the bytes are in UTF-8. A byte order mark is no part of it.
+/// The text that the bytes are in UTF-8. A byte order mark is not part of it.
 pub(crate) fn decoded(bytes: Vec<u8>) -> Result<String, NotText> {
     let first_line = |reason: String| Err(NotText { line: 1, reason });
     if let Some((_, what)) = BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)) {

@@ -17,7 +17,7 @@ pub enum Error {
         /// Numbers a row.
         inputs: usize,
     },
-    /// A label that is no class.
+    /// A label that is not a class.
     #[error("row {row} has the label {label}, but there are {classes} classes (0 to {})", .classes - 1)]
     BadLabel {
         /// The row.

@@ -61,7 +61,7 @@ impl DataSet {
         Ok((self.picked(&train), self.picked(&test)))
     }
 
-    /// The same, with each class in the test set as often as it is in all. A class that is too rare for its share to be a
+    /// The same, with each class in the test set as many times as it is in all. A class that is too rare for its share to be a
     /// row is in the train set alone.
     ///
     /// # Errors

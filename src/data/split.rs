@@ -11,7 +11,7 @@ pub(crate) fn split(rows: usize, test_percent: usize, seed: u32) -> Result<(Vec<
     Ok((train, order))
 }
 
-/// The same, with each class in the test set as often as it is in all: as many rows of it as are nearest to its share, and
+/// The same, with each class in the test set as many times as it is in all: as many rows of it as are nearest to its share, and
 /// one at least is left to train on. A class that is too rare for its share to be a row is in the train set alone.
 pub(crate) fn stratified(labels: &[u32], test_percent: usize, seed: u32) -> Result<(Vec<usize>, Vec<usize>), Error> {
     let rows = labels.len();

@@ -53,7 +53,7 @@ impl Tokenizer {
         }
     }
 
-    /// The token that fills what a text leaves of its context, where there is one.
+    /// The token that fills what a text leaves of its context, if there is one.
     pub fn pad_token(&self) -> Option<u32> {
         match &self.0 {
             Kind::Characters(_) => None,

@@ -12,7 +12,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// What stands for every character that a vocabulary does not have, where it has this one: U+FFFD.
+    /// What stands for every character that a vocabulary does not have, if it has this one: U+FFFD.
     pub const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
 
     /// The 128 characters of ASCII, tabs and carriage returns among them: a character's token is its code.
@@ -57,7 +57,7 @@ impl Vocabulary {
         }
     }
 
-    /// With [`UNKNOWN`](Vocabulary::UNKNOWN), at the end where it is new.
+    /// With [`UNKNOWN`](Vocabulary::UNKNOWN), at the end if it is new.
     #[must_use]
     pub fn with_unknown(self) -> Vocabulary {
         if self.token(Vocabulary::UNKNOWN).is_some() {
@@ -100,7 +100,7 @@ impl Vocabulary {
     }
 
     /// The text as tokens. A character that is not in the vocabulary is added to `unknown`, by the line that it stands on
-    /// in its file, and `instead` takes its place; nothing does where that is `None`.
+    /// in its file, and `instead` takes its place; nothing does if that is `None`.
     pub fn encode_known(
         &self,
         (text, first_line): (&str, u64),

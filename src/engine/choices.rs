@@ -25,7 +25,7 @@ pub enum Tiling {
     /// 16 by 16 invocations, 8 by 8 each: the fewest bytes, for large layers.
     Tiles128,
     /// A subgroup makes 32 by 32 by cooperative matrices: linear layers forward alone, x and weight rounded to f16, sums
-    /// in f32. No measurement takes it, it has to be asked for. It needs the feature `cooperative_matrices`, a device that
+    /// in f32. No measurement takes it, it must be asked for. It needs the feature `cooperative_matrices`, a device that
     /// the engine opens itself, and an adapter that has 16 by 16 by 16 and subgroups of one size; anything else has the
     /// usual tiling. Gradients, which f16 has no range for, are made as usual too. It has never run on hardware.
     Cooperative,

@@ -6,7 +6,7 @@ use wgpu::{CooperativeScalarType as Scalar, ExperimentalFeatures, Features};
 /// What the shader needs.
 const NEEDED: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SHADER_F16);
 
-/// Invocations of the adapter's subgroups, where it has matrices of 16 by 16 by 16 in f16 with sums in f32. An adapter
+/// Invocations of the adapter's subgroups, if it has matrices of 16 by 16 by 16 in f16 with sums in f32. An adapter
 /// with subgroups of several sizes leaves open which one it takes, and counts as one without.
 pub(super) fn offered(adapter: &wgpu::Adapter) -> Option<u32> {
     let (info, matrices) = (adapter.get_info(), adapter.cooperative_matrix_properties());

@@ -2,7 +2,7 @@
 
 use super::Error;
 
-/// The number in 32 bits; `what` names it where it is more.
+/// The number in 32 bits; `what` names it if it is more.
 pub(crate) fn count<N: TryInto<u64>>(what: &'static str, number: N) -> Result<u32, Error> {
     let value = number.try_into().unwrap_or(u64::MAX);
     u32::try_from(value).map_err(|_| Error::TooMany { what, value })

@@ -54,7 +54,7 @@ impl Faults {
         locked(&self.lost).clone()
     }
 
-    /// What a call of this thread was refused for since it last asked, where it is the kind that is asked for.
+    /// What a call of this thread was refused for since it last asked, if it is the kind that is asked for.
     pub(super) fn refused_here(&self, asked: impl Fn(&Refusal) -> bool) -> Option<String> {
         let (mut refused, thread) = (locked(&self.refused), std::thread::current().id());
         refused.get(&thread).is_some_and(asked).then(|| refused.remove(&thread)).flatten().map(|refusal| refusal.reason)

@@ -1,4 +1,4 @@
-//! Which form of a kernel runs on the host, where there are two.
+//! Which form of a kernel runs on the host, if there are two.
 
 use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};

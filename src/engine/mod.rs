@@ -61,7 +61,7 @@ pub struct Engine {
     inner: Arc<Inner>,
     choices: Arc<Choices>,
     sizes: Sizes,
-    /// Whether reports carry the device's timestamps, where it has them.
+    /// Whether reports carry the device's timestamps, if it has them.
     timed: bool,
 }
 
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Opens the adapter chosen, with all the limits that it has. [`AdapterChoice::Best`] goes on to the next adapter where
+    /// Opens the adapter chosen, with all the limits that it has. [`AdapterChoice::Best`] continues to the next adapter where
     /// a driver refuses, and ends with the CPU engine. Blocks until the driver has answered; [`Engine::request`] does not.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Engine {
         Ok(Engine::cpu())
     }
 
-    /// The engine that runs on the host: fast forms on the threads of rayon's pool where there are any, else the twins.
+    /// The engine that runs on the host: fast forms on the threads of rayon's pool if there are any, else the twins.
     /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another. Without the
     /// feature `cpu` it runs the twins under this name: right, but slow.
     pub fn cpu() -> Engine {
@@ -123,7 +123,7 @@ impl Engine {
         Engine::on_host(&forms::TWINS)
     }
 
-    /// Opens the adapter chosen with other texts in place of some shaders.
+    /// Opens the adapter chosen with other texts instead of some shaders.
     ///
     /// # Errors
     /// As [`Engine::new`].

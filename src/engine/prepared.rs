@@ -46,7 +46,7 @@ impl Engine {
 impl Engine {
     /// Lets the pipelines that are compiled from now on come from a cache and go into it. It begins with what
     /// [`Engine::pipelines`] gave earlier, if anything; an engine has one at most, and one whose device offers none, such as
-    /// the CPU engine, goes on without.
+    /// the CPU engine, continues without.
     ///
     /// # Errors
     /// [`Error::BadPipelines`] for bytes that are broken or of another adapter, driver or version: no driver sees them, and
@@ -58,7 +58,7 @@ impl Engine {
         }
     }
 
-    /// What the cache of pipelines holds, where there is one.
+    /// What the cache of pipelines holds, if there is one.
     pub fn pipelines(&self) -> Option<Vec<u8>> {
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.pipelines(),

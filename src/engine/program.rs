@@ -146,7 +146,7 @@ impl fmt::Display for Program {
 }
 
 /// The grid of `groups` workgroups in a row, folded into y where x alone would be over the limit. A kernel finds its
-/// place with `index = y * width + x` and returns where that is past its count.
+/// place with `index = y * width + x` and returns if that is past its count.
 pub fn row_of(groups: u32) -> [u32; 3] {
     if groups <= GROUPS_PER_DIMENSION {
         return [groups, 1, 1];

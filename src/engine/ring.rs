@@ -25,7 +25,7 @@ pub struct Delivery<'a> {
     pub tag: u64,
     /// The bytes of the ring's regions, one after the other.
     pub bytes: &'a [u8],
-    /// Seconds that the device spent on the submission's copies and programs, where it can tell.
+    /// Seconds that the device spent on the submission's copies and programs, if it can tell.
     pub device_seconds: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The sizes that dispatches are made with where nobody has measured: one table for processors, one for GPUs. Why a size is
+//! The sizes that dispatches are made with if nobody has measured: one table for processors, one for GPUs. Why a size is
 //! what it is stands where it is used.
 
 use super::Tiling;
@@ -55,7 +55,7 @@ impl Sizes {
         tiling: Tiling::Tiles64,
     };
 
-    /// What is likely best where nobody has measured.
+    /// What is likely best if nobody has measured.
     pub(super) fn likely(is_software: bool) -> Sizes {
         if is_software { Sizes::PROCESSOR } else { Sizes::GPU }
     }

@@ -12,7 +12,7 @@ const TERMS: usize = 512;
 /// A thread takes no fewer rows or columns of a product: for fewer it packs more than it multiplies.
 const LEAST: usize = 16;
 
-/// How many of so many rows or columns one thread takes: whole tiles of the GEMM crate, where there are several.
+/// How many of so many rows or columns one thread takes: whole tiles of the GEMM crate, if there are several.
 fn share(length: usize) -> usize {
     length.div_ceil(rayon::current_num_threads()).next_multiple_of(LEAST)
 }

@@ -1,6 +1,6 @@
 //! Fast forms of the twins that cost most: same name, same arguments, f32 sums, and every core.
 //!
-//! The CPU engine runs these where there are any. A product is the GEMM crate's, which takes the terms of a sum in their
+//! The CPU engine runs these if there are any. A product is the GEMM crate's, which takes the terms of a sum in their
 //! order, in blocks of a fixed size, whatever stands beside; a sum along a row or down a column has lanes and blocks of a
 //! fixed size (`rows.rs`). So what a row gives depends neither on its place in a batch nor on how many threads share the
 //! rows. Loops over numbers have no branch and call no function, so that a compiler makes several numbers at once.

@@ -18,13 +18,13 @@ const ODD: [Work; 2] = [Work::Layer([203, 196, 234]), Work::Attention([77, 20])]
 /// Rounds of all tilings in turn behind a choice.
 const ROUNDS: usize = 5;
 
-/// A submission takes about as long, so that what it costs by itself is small beside it.
+/// A submission takes about as long, so that what it costs on its own is small beside it.
 const SUBMISSION: Duration = Duration::from_micros(500);
 
 /// Most that is done in a submission.
 const TIMES: f64 = 32.0;
 
-/// Another tiling than the usual one has to be faster by so much.
+/// Another tiling than the usual one must be faster by so much.
 const GAIN: f64 = 0.9;
 
 /// Numbers that are compared at each end of a result.

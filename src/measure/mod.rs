@@ -2,7 +2,7 @@
 //! frozen parameters cost, how fast linear layers are, and which tiling is best for them.
 //!
 //! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for; a step's share of a copy's
-//! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps where it has them. Bytes are
+//! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps if it has them. Bytes are
 //! the programs' own count.
 //!
 //! Needs the feature `nn`.

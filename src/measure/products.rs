@@ -31,7 +31,7 @@ pub struct Product {
     pub shape: [usize; 3],
     /// Tilings of forward, backward to the input and backward to the weight.
     pub tilings: [&'static str; 3],
-    /// Seconds of the device where it has timestamps, else of the wall: of forward, backward to the input and backward to the weight, medians.
+    /// Seconds of the device if it has timestamps, else of the wall: of forward, backward to the input and backward to the weight, medians.
     pub seconds: [f64; 3],
 }
 

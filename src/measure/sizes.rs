@@ -28,7 +28,7 @@ pub struct Size {
     pub parameters: usize,
     /// Bytes that the step moves, by the program's own count.
     pub bytes: u64,
-    /// Seconds on the device, the median, where it has timestamps.
+    /// Seconds on the device, the median, if it has timestamps.
     pub device_seconds: Option<f64>,
     /// Seconds from the call to the device's end, the median.
     pub wall_seconds: f64,

@@ -204,7 +204,7 @@ impl Step {
     /// Bytes read and written by one step, by the program's own count.
     ///
     /// # Errors
-    /// From the device, where the program has to be made first.
+    /// From the device, where the program must be made first.
     pub fn bytes(&mut self) -> Result<u64, Error> {
         match &mut self.work {
             Work::Optimizer(optimizer) => Ok(optimizer.program()?.bytes()),

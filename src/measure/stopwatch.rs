@@ -1,4 +1,4 @@
-//! How long work takes: by the device's timestamps around it where there are any, else by the host's clock.
+//! How long work takes: by the device's timestamps around it if there are any, else by the host's clock.
 
 use crate::Error;
 use crate::engine::{self, Engine, Report, Ring, Submission};
@@ -8,7 +8,7 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Seconds {
-    /// Between the device's timestamps, where it has them.
+    /// Between the device's timestamps, if it has them.
     pub device: Option<f64>,
     /// From the call to the end of the wait.
     pub wall: f64,

@@ -35,7 +35,7 @@ impl Subject {
     }
 }
 
-/// Numbers of activations and gradients: noise, and zero behind the last column.
+/// Numbers of activations and gradients: noise, and zero after the last column.
 fn activations(engine: &Engine, rows: usize, width: usize) -> Result<Range, Error> {
     let stride = width.next_multiple_of(4);
     let mut values = noise(rows * stride, 0.5, 7);

@@ -99,7 +99,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value.
         value: f64,
-        /// What it has to be.
+        /// What it must be.
         allowed: &'static str,
     },
     /// A setting that makes no model.

@@ -9,7 +9,7 @@ pub enum Error {
     /// A hyper-parameter is outside what its field allows.
     #[error("group {group:?}: {field} = {value} is not {allowed}", group = Shown(.group))]
     BadValue {
-        /// The group's name; empty where there is none yet.
+        /// The group's name; empty if there is none yet.
         group: String,
         /// The field.
         field: super::Field,
@@ -30,7 +30,7 @@ pub enum Error {
         /// The fields that it has.
         fields: String,
     },
-    /// The dampening of SGD is no number.
+    /// The dampening of SGD is not a number.
     #[error("group {group:?}: dampening = {dampening} is not a finite number", group = Shown(.group))]
     BadDampening {
         /// The group's name.

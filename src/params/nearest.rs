@@ -25,12 +25,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
-/// What a message adds where there is a nearest name.
+/// What a message adds if there is a nearest name.
 pub(crate) fn did_you_mean(nearest: &Option<impl AsRef<str>>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name.as_ref())))
 }
 
-/// The three candidates that are most like `name`, the likest first: [`nearest`] where there is one, then by the edits
+/// The three candidates that are most like `name`, the likest first: [`nearest`] if there is one, then by the edits
 /// between them and by the pairs of letters that they share, which finds a word among others.
 pub fn nearest_three<'a>(name: &str, candidates: &[&'a str]) -> Vec<&'a str> {
     let first = nearest(name, candidates.iter().copied());

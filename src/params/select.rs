@@ -24,13 +24,13 @@ impl Pattern {
     fn regex(&self) -> Result<Regex, String> {
         // Python's name for the very end.
         let translated = self.text.replace("\\Z", "\\z");
-        // By itself first: what is wrong is told as it stands there, and a bracket cannot close ours.
+        // By itself first: what is wrong is reported as it stands there, and a bracket cannot close ours.
         let told = |error: fancy_regex::Error| error.to_string().chars().take(MOST_TOLD).collect::<String>();
         Expr::parse_tree(&translated).map_err(told)?;
         RegexBuilder::new(&format!("^(?:{translated})")).backtrack_limit(MOST_STEPS).build().map_err(told)
     }
 
-    /// The places of the names that it chooses, in their own order: the name that equals it, where there is one, else
+    /// The places of the names that it chooses, in their own order: the name that equals it, if there is one, else
     /// those that match.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Pattern {
         Ok(chosen)
     }
 
-    /// The part that surely is not what was meant, where there is one: `{1,2}` after a bare dot repeats the dot, and
+    /// The part that surely is not what was meant, if there is one: `{1,2}` after a bare dot repeats the dot, and
     /// `{a,b}` is those five letters; neither is a choice.
     pub fn doubtful(&self) -> Option<&str> {
         let bytes = self.text.as_bytes();

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Characters of a value that fit a line of a message; what is longer is cut in its middle.
 const MOST: usize = 160;
 
-/// A name or a value in a message: one line, without what a terminal would obey, and cut where it is longer than a line.
+/// A name or a value in a message: one line, without what a terminal would obey, and cut if it is longer than a line.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a str);
 

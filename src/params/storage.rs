@@ -15,7 +15,7 @@ use std::fmt;
 /// `Int8` stores floats of 8 bits: 3 of fraction and a sign for the first moment, 4 for the second, and an exponent that 16
 /// neighbours share. They are rounded stochastically, by a word that follows from the seed of the optimizer's settings, the
 /// steps applied to the tensor and the element, so that a moment that changes by little a step is right on average, and a
-/// run that goes on needs no more than its counts. The largest second moment of amsgrad is rounded to the nearest. On the
+/// run that continues needs no more than its counts. The largest second moment of amsgrad is rounded to the nearest. On the
 /// digits, after 100 epochs at beta2 0.999, the training loss is 0.96 to 1.00 times that with f32; rounded to the nearest
 /// instead it is 1.02 to 1.12 times. It is for GPUs: on software, where arithmetic counts, a step takes longer than with f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! The section `continue`: a run that goes on from before or after a decay of another one.
+//! The section `continue`: a run that continues from before or after a decay of another one.
 
 use super::Error;
 use super::paths::absolute;
@@ -7,7 +7,7 @@ use crate::schedule::file::section::Section;
 use crate::train::{Checkpoints, files};
 use std::path::{Path, PathBuf};
 
-/// What a run goes on from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
+/// What a run continues from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
 /// stable phase.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

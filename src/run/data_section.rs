@@ -10,7 +10,7 @@ use crate::schedule::file::section::Section;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What stands between the labels of a text where nothing is said.
+/// The default separator of a text's labels.
 const SEPARATOR: &str = "|";
 
 /// What metrics begin with already.
@@ -27,11 +27,11 @@ fn embedded(kind: ModelKind) -> impl Iterator<Item = Embedded> {
     })
 }
 
-/// Percent of the train set that are held out where nothing is said.
+/// The default percent of the train set that is held out.
 const TEST_PERCENT: u64 = 10;
 
 impl DataSpec {
-    /// Reads the section; files stand relative to `folder`.
+    /// Reads the section; paths are relative to `folder`.
     pub(super) fn read(
         section: Section,
         (model, objective): (&ModelSpec, Objective),
@@ -46,7 +46,7 @@ impl DataSpec {
         match kind {
             ModelKind::Decoder => reading.text(),
             ModelKind::Encoder => {
-                // Where there is no one class there is nothing to hold out in shares.
+                // Without classes nothing can be held out in proportion.
                 reading.splits = if objective == Objective::Classes { &SPLITS } else { &SPLITS[1..] };
                 reading.labelled_texts(objective)
             }
@@ -229,7 +229,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A file that has to be named; absolute in what is written down.
+    /// A file that must be named; absolute in what is written down.
     fn file(&mut self, key: &'static str) -> Result<PathBuf, Error> {
         let path = self.folder.join(self.section.text(key)?);
         self.raw = std::mem::take(&mut self.raw).with(key, absolute(&path));
@@ -258,12 +258,12 @@ impl Reading<'_> {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
         let also = self.also()?;
-        // Files stand there as they were found.
+        // Paths in it are as found.
         let raw = self.section.said().with_all(self.raw);
         Ok(DataSpec { source, test, also, split, unknown, skip_bad_rows, raw })
     }
 
-    /// Further files to be tested on. A name stands before a score: `old_loss`.
+    /// Further test sets. A name is the prefix of a score: `old_loss`.
     fn also(&mut self) -> Result<Vec<(String, PathBuf)>, Error> {
         let mut also: Vec<(String, PathBuf)> = Vec::new();
         for (name, file) in self.section.arguments("also")?.iter() {

@@ -7,7 +7,7 @@ pub(super) const TELLING_BYTES: usize = 512;
 
 const CONVERT: &str = "write it again with safetensors.torch.save_file";
 
-/// What a file is by its name and its first bytes; `None` where it may be a safetensors file.
+/// The kind of a file by its name and first bytes; `None` if it may be a safetensors file.
 pub(super) fn other_than_safetensors(path: &Path, beginning: &[u8]) -> Option<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let starts = |with: &[u8]| beginning.starts_with(with);

@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// The crate's own words say "line 1", which is none of the file's.
+/// The crate's message says "line 1", which is not the file's line.
 fn in_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     let reason = words.split(" at line ").next().unwrap_or_default();

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Longest header that a safetensors file may have.
 const MOST_HEADER_BYTES: u64 = 100_000_000;
 
-/// The parameters of a safetensors file, in the order in which they lie there. Its header alone is read.
+/// The parameters of a safetensors file, in its order. Only the header is read.
 ///
 /// # Errors
 /// [`Error::Unreadable`], [`Error::BadFile`].

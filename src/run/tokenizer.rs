@@ -1,4 +1,4 @@
-//! Tokenizers, as they are found beside models.
+//! Tokenizers beside models.
 
 use super::inputs::{Inputs, TOKENIZER};
 use super::{Error, PretrainedFolder};
@@ -6,7 +6,7 @@ use crate::data::Tokenizer;
 use crate::train::files;
 use std::path::Path;
 
-/// The tokenizer of a folder, or of the folder that a file lies in, where it has one.
+/// The tokenizer of a folder, or of a file's folder, if any.
 pub(super) fn beside(from: &Path) -> Result<Option<Tokenizer>, Error> {
     let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
     let path = folder.join(TOKENIZER);
@@ -41,7 +41,7 @@ fn read(path: &Path) -> Result<Tokenizer, Error> {
 }
 
 impl Inputs {
-    /// The tokenizer's file of a run in this folder, where its tokens are no characters. It has to be what it was.
+    /// The tokenizer's file of a run in this folder, if its tokens are not characters. It must not have changed.
     pub(super) fn tokenizer(&self, folder: &Path) -> Result<Option<Tokenizer>, Error> {
         let Some(crc32) = self.tokenizer_crc32 else { return Ok(None) };
         let path = folder.join(TOKENIZER);

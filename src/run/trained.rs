@@ -1,4 +1,4 @@
-//! A trained model, and how it reads what it is asked about.
+//! A trained model, and how it reads new rows.
 
 use super::asked::Asked;
 use super::examples;
@@ -47,7 +47,7 @@ pub struct Read<T> {
     pub warnings: Vec<String>,
 }
 
-/// The file that says what a run was.
+/// The file that describes a run.
 const RUN: &str = "run.yaml";
 
 impl Trained {
@@ -81,8 +81,8 @@ impl Trained {
         Ok(Trained { run, inputs, weights, model, reads, has_head: true })
     }
 
-    /// The model of a Hugging Face folder, for texts under this column. It tells what its `config.json` has labels for; where
-    /// that has none, it has vectors alone.
+    /// The model of a Hugging Face folder, for texts in this column. It predicts the labels of its `config.json`;
+    /// without labels it only has vectors.
     ///
     /// # Errors
     /// [`Error`] naming the file.
@@ -122,7 +122,7 @@ impl Trained {
         Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
     }
 
-    /// Whether a run stands in a folder.
+    /// Whether a folder holds a run.
     pub fn is_run(folder: &Path) -> bool {
         folder.join(RUN).exists()
     }
@@ -137,12 +137,12 @@ impl Trained {
         self.run.objective
     }
 
-    /// What the outputs are called, in their order; none where it has vectors alone.
+    /// The names of the outputs, in order; none if it only has vectors.
     pub fn outputs(&self) -> &[String] {
         if self.has_head { &self.inputs.classes } else { &[] }
     }
 
-    /// What stands between several labels.
+    /// The separator of several labels.
     pub fn separator(&self) -> &str {
         match &self.reads {
             Reads::Texts { label: Label::Names { separator, .. }, .. } => separator,
@@ -150,7 +150,7 @@ impl Trained {
         }
     }
 
-    /// Numbers of the vector that stands for a text; `None` where it reads none.
+    /// The size of the vector of a text; `None` if it reads no texts.
     pub fn vector_width(&self) -> Option<usize> {
         self.model.sizes().map(|sizes| sizes.hidden)
     }
@@ -175,10 +175,10 @@ impl Trained {
         }
     }
 
-    /// Rows to be asked about; a label may stand beside them. `told` hears how far texts are tokenized.
+    /// Rows to predict; they may have labels. `told` is called with the progress of tokenizing.
     ///
     /// # Errors
-    /// [`Error`] naming line and column: every row has to be one that can be asked about.
+    /// [`Error`] naming line and column: every row must be readable.
     pub fn questions(&self, asked: &Asked, told: Told<'_>) -> Result<Read<Questions>, Error> {
         match &self.reads {
             Reads::Texts { columns, tokenizer, .. } => {
@@ -243,7 +243,7 @@ impl Trained {
     }
 }
 
-/// What the run's tokens are, beside its inputs.
+/// The run's tokens, beside its inputs.
 fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
     if let Some(tokenizer) = inputs.tokenizer(folder)? {
         return Ok(tokenizer);

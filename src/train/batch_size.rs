@@ -44,7 +44,7 @@ const LEAST_STEPS: u64 = 5;
 ///
 /// `groups` are those that train; the groups of a schedule's last phase are what a run needs at most. `config` says the
 /// rest; its batch size is not looked at. Parameters, moments and data are made for the trial and gone after it, and its
-/// steps are of rate 0. Nothing that is on the device already is touched, but the engine's counters go on. Speeds are
+/// steps are of rate 0. Nothing that is on the device already is touched, but the engine's counters continue. Speeds are
 /// measured on the clock: two searches may differ where two sizes are about as fast.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ fn sizes(
     limit_bytes: u64,
 ) -> Result<Vec<(usize, u64)>, Error> {
     let of = |batch_size| Config { batch_size, ..config.clone() };
-    // What refuses a batch of 1 is no matter of size.
+    // What refuses a batch of 1 is not a matter of size.
     of(1).check()?;
     task.steps_per_epoch(&of(1))?;
     task.check(engine, &of(1))?;

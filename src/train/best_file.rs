@@ -39,7 +39,7 @@ impl BestFile {
         Ok(())
     }
 
-    /// Makes the file what it was at the best evaluation, whose parameters were `tested`, where that is known; without a
+    /// Makes the file what it was at the best evaluation, whose parameters were `tested`, if that is known; without a
     /// best evaluation there is no file.
     pub(super) fn restore(&mut self, best: Option<BestAt>, tested: Option<Vec<u8>>) -> Result<(), Error> {
         // What a process leaves that is killed while it writes.

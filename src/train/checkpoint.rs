@@ -46,7 +46,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// A folder for checkpoints, made where it is not there. Of them the last `keep_last` stay, and the best one. They
+    /// A folder for checkpoints, made if it is not there. Of them the last `keep_last` stay, and the best one. They
     /// are written every so many steps, or after each evaluation; and after each evaluation that is the best so far, and
     /// at the end of the run.
     ///
@@ -85,7 +85,7 @@ impl Checkpoints {
         there.steps().is_ok_and(|steps| !steps.is_empty())
     }
 
-    /// What stands in the folder and is no checkpoint, nor a half-written one: it is left alone.
+    /// What stands in the folder and is not a checkpoint, nor a half-written one: it is left alone.
     ///
     /// # Errors
     /// A folder that cannot be read.
@@ -94,7 +94,7 @@ impl Checkpoints {
         Ok(others.map(|(_, path)| path).collect())
     }
 
-    /// What the last readable checkpoint of a folder was made on; `None` where there is none.
+    /// What the last readable checkpoint of a folder was made on; `None` if there is none.
     pub fn made_on(folder: &Path) -> Option<MadeOn> {
         let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
         let steps = there.steps().ok()?;
@@ -133,7 +133,7 @@ impl Checkpoints {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Error::file(&self.folder))? {
             let entry = entry.map_err(Error::file(&self.folder))?;
-            // A link is not followed: what it leads to is no part of this folder.
+            // A link is not followed: what it leads to is not part of this folder.
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let name = entry.file_name();
             entries.push((name.to_str().filter(|_| is_folder).and_then(Entry::of), entry.path()));
@@ -167,7 +167,7 @@ impl Checkpoints {
         let files = [(MODEL, model), (OPTIMIZER, optimizer)];
         saved.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Seal::of(bytes))).collect();
         if self.read(step).is_ok_and(|there| there.saved.says_the_same(&saved)) {
-            // A run that went on from an earlier one comes by the same step again.
+            // A run that continued from an earlier one comes by the same step again.
             self.prune(&saved);
             return Ok(path);
         }

@@ -65,7 +65,7 @@ impl Trainer {
     /// Multiplications and additions of the coming step's products of matrices.
     ///
     /// # Errors
-    /// From the device, where its programs have to be made first.
+    /// From the device, where its programs must be made first.
     pub fn step_flops(&mut self) -> Result<u64, Error> {
         Ok(self.programs()?.into_iter().map(|program| program.flops()).sum())
     }

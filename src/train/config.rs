@@ -59,7 +59,7 @@ pub struct Config {
     /// Bytes of device memory for what a frozen trunk makes of each example, kept so that no step makes it again; the
     /// trunk of the test set has as much beside it. The bits of a run are the same with it and without.
     pub trunk_device_limit_bytes: u64,
-    /// Bytes of host memory for the same, where it is too much for the device: then a step uploads its rows.
+    /// Bytes of host memory for the same, if it is too much for the device: then a step uploads its rows.
     pub trunk_host_limit_bytes: u64,
 }
 

@@ -14,9 +14,9 @@ pub struct Confusion {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassScore {
-    /// Share of the rows answered with it that are of it; 0 where there are none.
+    /// Share of the rows answered with it that are of it; 0 if there are none.
     pub precision: f64,
-    /// Share of its rows that were answered with it; 0 where there are none.
+    /// Share of its rows that were answered with it; 0 if there are none.
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1: f64,
@@ -47,7 +47,7 @@ impl Confusion {
     /// How often the rows of a class were answered with each.
     ///
     /// # Panics
-    /// Where there is no such class.
+    /// If there is no such class.
     pub fn row(&self, class: usize) -> &[u32] {
         &self.cells[class * self.classes..][..self.classes]
     }
@@ -100,7 +100,7 @@ impl From<&Confusion> for Vec<Vec<u32>> {
     }
 }
 
-/// 0 where there is nothing to be a part of.
+/// 0 if there is nothing to be a part of.
 pub(super) fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub enum Event {
     /// A step's report has arrived, some steps behind.
     Step(Progress),
-    /// How often the rows of each class were answered with each in the evaluation that is told next.
+    /// How often the rows of each class were answered with each in the evaluation that is reported next.
     Confusion(Confusion),
     /// What an evaluation found on a further set; that of the test set follows.
     Also(AlsoTested),
@@ -25,11 +25,11 @@ pub enum Event {
     CheckpointAhead,
     /// A checkpoint has been written, to this folder.
     Checkpoint(PathBuf),
-    /// A checkpoint could not be written: those before it are there, and the run goes on.
+    /// A checkpoint could not be written: those before it are there, and the run continues.
     NoCheckpoint(Error),
     /// The parameters of an evaluation that is the best so far have been written, to this file.
     Best(PathBuf),
-    /// They could not be written: the file is what it was, and the run goes on.
+    /// They could not be written: the file is what it was, and the run continues.
     NoBest(Error),
 }
 
@@ -87,7 +87,7 @@ pub struct AlsoTested {
 }
 
 impl AlsoTested {
-    /// Its metrics by name: that of the set in the place of `val`.
+    /// Its metrics by name: that of the set instead of `val`.
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let named = |name: &str| format!("{}_{}", self.name, name.trim_start_matches("val_"));
         let metrics = [("val_loss", self.loss)].into_iter().chain(self.scores.iter());
@@ -108,7 +108,7 @@ pub struct Began {
     /// Parameters and moments went back to the best copy, kept after so many steps. `None` by a plan that decides at a lag,
     /// where they go back all the same.
     pub restored: Option<u64>,
-    /// Moments began anew, with a new optimizer.
+    /// Moments began again, with a new optimizer.
     pub forgot_moments: bool,
     /// The parameters that thawed.
     pub thawed: Vec<String>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Opens a regular file to be read.
 ///
 /// # Errors
-/// From the system; a pipe, a device or a socket, which may have no end and cannot be read again by a run that goes on.
+/// From the system; a pipe, a device or a socket, which may have no end and cannot be read again by a run that continues.
 pub fn open(path: &Path) -> io::Result<File> {
     let is_standard_input =
         path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
@@ -41,7 +41,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// Makes a file anew: what lies there is removed, not written through if it is a link.
+/// Makes a file again: what lies there is removed, not written through if it is a link.
 ///
 /// # Errors
 /// From the system.
@@ -52,7 +52,7 @@ pub fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a regular file to add to its end, and makes it where it is not there.
+/// Opens a regular file to add to its end, and makes it if it is not there.
 ///
 /// # Errors
 /// From the system; a link, a pipe, a device or a socket.
@@ -66,7 +66,7 @@ pub fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// Puts a file in the place of what is there, whole or not at all: it is written beside it, synced and renamed.
+/// Puts a file instead of what is there, whole or not at all: it is written beside it, synced and renamed.
 ///
 /// # Errors
 /// [`Error::File`]; what was there is there then.

@@ -132,7 +132,7 @@ impl Losses<'_> {
 /// The mean loss over the rows of a step, from the counts of the epoch before and after it.
 fn mean_of_step(before: &Metrics, after: &Metrics) -> f64 {
     let nothing = Metrics::default();
-    // They start anew with an epoch.
+    // They start again with an epoch.
     let before = if before.epoch == after.epoch { before } else { &nothing };
     if !before.loss_sum.is_finite() {
         // The sums are of no more use in this epoch: the last micro-batch speaks for the step.
@@ -140,7 +140,7 @@ fn mean_of_step(before: &Metrics, after: &Metrics) -> f64 {
     }
     let rows = f64::from(after.rows.wrapping_sub(before.rows).max(1));
     let rounded = f64::from(after.loss_sum) - f64::from(before.loss_sum);
-    // The exact sums hold no batch whose losses add up to 2³² or to no number.
+    // The exact sums hold no batch whose losses add up to 2³² or to NaN.
     let is_cut_off = rounded.is_nan() || rounded >= 2_147_483_648.0;
     let fixed = |counts: &Metrics| u64::from(counts.loss_whole) << 32 | u64::from(counts.loss_part);
     let exact = fixed(after).wrapping_sub(fixed(before)) as f64 / 4_294_967_296.0;

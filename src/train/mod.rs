@@ -3,7 +3,7 @@
 //! A step is gather, forward, loss, backward and the optimizer's stages, one program after the other. A submission holds one
 //! step or several, where nothing between them needs the host.
 //! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings. Phases begin
-//! where the plan says so, and a checkpoint holds what a killed run needs to go on as if nothing had happened.
+//! where the plan says so, and a checkpoint holds what a killed run needs to continue as if nothing had happened.
 //!
 //! Needs the feature `data`.
 //!

@@ -46,7 +46,7 @@ impl Trainer {
         Ok(Began { reason, restored, forgot_moments: transition.forgets_moments, thawed, ..self.phase_now()? })
     }
 
-    /// The phase that the run stands in, as if it began now: for who reports a run's start, or that it goes on.
+    /// The phase that the run stands in, as if it began now: for who reports a run's start, or that it continues.
     ///
     /// # Errors
     /// A law that gives what its field does not allow.

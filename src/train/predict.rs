@@ -94,7 +94,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// The program of a batch, where the wanted numbers lie behind it, and the table that says which batch it is.
+    /// The program of a batch, where the wanted numbers lie after it, and the table that says which batch it is.
     fn program(&self, examples: &Examples, wanted: Wanted) -> Result<(Prepared, Range, Buffer), Error> {
         let engine = &self.engine;
         let table = engine.buffer("predict table", LEAST_TABLE_BYTES)?;

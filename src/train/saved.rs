@@ -47,7 +47,7 @@ impl Seal {
     }
 }
 
-/// What has to be the same for a run to go on.
+/// What must be the same for a run to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunOf {
@@ -63,11 +63,11 @@ pub(super) struct RunOf {
     pub(super) model: Vec<(String, String)>,
     pub(super) params: Vec<(String, Vec<usize>)>,
     pub(super) schedule: String,
-    /// The one thing that may differ: a run may go on for longer than it was meant to.
+    /// The one thing that may differ: a run may continue for longer than it was meant to.
     pub(super) epochs: u64,
 }
 
-/// What a checkpoint was made on. A run that goes on there, with these kernels, has the bits of one that never stopped.
+/// What a checkpoint was made on. A run that continues there, with these kernels, has the bits of one that never stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -142,7 +142,7 @@ impl Saved {
 }
 
 impl RunOf {
-    /// The same with a saved schedule, where that ends before the run and the plan's goes on in its place.
+    /// The same with a saved schedule, where that ends before the run and the plan's continues in its place.
     pub(super) fn going_on(self, saved: &Saved, plan: &Plan) -> RunOf {
         match plan.mends(&saved.run.schedule, &saved.cursor) {
             true => RunOf { schedule: saved.run.schedule.clone(), ..self },

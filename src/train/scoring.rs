@@ -104,7 +104,7 @@ impl Scoring {
         })
     }
 
-    /// The scores by what a test has counted, and the matrix where there is one.
+    /// The scores by what a test has counted, and the matrix if there is one.
     pub(super) fn scores(&self, tested: &Metrics, counts: &[u8]) -> (Scores, Option<Confusion>) {
         let rows = f64::from(tested.rows);
         let accuracy = ratio(f64::from(tested.correct), rows);

@@ -15,13 +15,13 @@ pub trait Task {
         Vec::new()
     }
 
-    /// What the parameters are called in the whole class of Hugging Face's, in their order; empty where that is nothing else.
+    /// What the parameters are called in the whole class of Hugging Face's, in their order; empty if that is nothing else.
     fn names_in_class(&self) -> Vec<String> {
         Vec::new()
     }
 
     /// What the model computes and how its examples are drawn, beside the shapes of its parameters: names and values. A run
-    /// goes on where all of it is the same.
+    /// continues where all of it is the same.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
     /// Initial values of each parameter.
@@ -69,7 +69,7 @@ pub trait Task {
 
 /// A task on a device.
 pub trait Placed: Send {
-    /// Gather, forward, loss and backward of every micro-batch of a step. Frozen parameters get no gradient. Made anew
+    /// Gather, forward, loss and backward of every micro-batch of a step. Frozen parameters get no gradient. Made again
     /// when others are trainable.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ pub trait Placed: Send {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
 
     /// Forward and loss over a batch of the test set. It may work where a step works: none runs while the other does.
-    /// Made anew when others are trainable.
+    /// Made again when others are trainable.
     ///
     /// # Errors
     /// Out of device memory.

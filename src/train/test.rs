@@ -1,7 +1,7 @@
 //! A test: the program of one batch, run for every batch of the test set.
 //!
 //! A submission holds at most [`BATCHES`] of them: systems reset a GPU that is busy with one for too long (Windows after
-//! 2 s). Each batch reads its number from its slot of the clock, and the sums go on from one to the next, so no bit depends
+//! 2 s). Each batch reads its number from its slot of the clock, and the sums continue from one to the next, so no bit depends
 //! on how many batches a submission holds.
 
 use super::Error;
@@ -45,7 +45,7 @@ impl Testing {
     }
 
     /// Runs over all batches, between two swaps if there is one, and then these programs; the report goes with the last.
-    /// The host sleeps where it is more submissions ahead than a ring has slots.
+    /// The host sleeps if it is more submissions ahead than a ring has slots.
     pub(super) fn submit(
         &self,
         engine: &Engine,
@@ -88,7 +88,7 @@ impl Testing {
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         let slot = |batch| batch % CLOCK_SLOTS;
-        // The clock begins anew where it has run out.
+        // The clock starts again if it has run out.
         let begins = slot(batches.start) == 0 && self.batches > CLOCK_SLOTS;
         let header = TableHeader { first_step: batches.start, ..TableHeader::default() };
         let data = bytemuck::bytes_of(&header).to_vec();

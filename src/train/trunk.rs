@@ -1,6 +1,6 @@
-//! What the frozen part of a model makes of each example, made once and kept: a step then starts behind it.
+//! What the frozen part of a model makes of each example, made once and kept: a step then starts after it.
 //!
-//! It is kept for the examples in their own order, on the device in pages, or in host memory where it is too much for
+//! It is kept for the examples in their own order, on the device in pages, or in host memory if it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
 use super::examples::{Examples, Order, gather_cached};
@@ -37,7 +37,7 @@ enum Memory {
 }
 
 impl Trunk {
-    /// Goes through the trunk with every example. `None` where it is more than the limits allow.
+    /// Goes through the trunk with every example. `None` if it is more than the limits allow.
     pub(super) fn of(
         engine: &Engine,
         config: &Config,

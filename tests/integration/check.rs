@@ -205,7 +205,7 @@ fn trainer(engine: &Engine) -> Trainer {
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 
-/// At the beginning and in the midst of an epoch: the run goes on as if nobody had asked.
+/// At the beginning and in the midst of an epoch: the run continues as if nobody had asked.
 #[test]
 fn check_of_coming_gradients_leaves_no_trace() {
     for engine in engines() {

@@ -402,7 +402,7 @@ fn a_best_file_that_cannot_be_written_is_a_warning() {
     assert_eq!(warned.matches(words).count(), 2, "{warned}");
     assert!(!told.contains("best.safetensors"), "what is not there is not named\n{told}");
     assert!(desk.folder.join("runs/digits/model.safetensors").exists());
-    // The file is made anew where the run goes on, if it can be.
+    // The file is made again where the run continues, if it can be.
     let output = desk.train(&["--resume", "runs/digits", "--set", "epochs=3"]);
     let warned = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -484,7 +484,7 @@ fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
         let same = before.tensor(name).expect("a tensor").data() == after.tensor(name).expect("a tensor").data();
         assert_eq!(same, !name.starts_with("lm_head") && !name.starts_with("transformer.ln_f"), "{name}");
     }
-    // What a run began from need not be there when it goes on.
+    // What a run began from need not be there when it continues.
     std::fs::rename(desk.folder.join("runs/first"), desk.folder.join("runs/moved")).expect("a folder");
     assert!(desk.done(&["--resume", "runs/second"]).contains("nothing is left to train"));
     std::fs::rename(desk.folder.join("runs/moved"), desk.folder.join("runs/first")).expect("a folder");

@@ -42,8 +42,8 @@ impl Gpu {
         self.poll(wgpu::PollType::Poll)
     }
 
-    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside where it does not: what
-    /// they are refused for is no fault of the commands.
+    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside if it does not: what
+    /// they are refused for is not a fault of the commands.
     pub(super) fn hand_in(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex, String> {
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let index = self.queue.submit([commands]);
@@ -70,7 +70,7 @@ impl Gpu {
             encoder.clear_buffer(self.own_buffer(&range.buffer)?, range.offset, Some(range.bytes));
         }
         let slot = submission.report.as_ref().and_then(take_free_slot);
-        // Whatever becomes of the commands, the slot is told.
+        // Whatever becomes of the commands, the slot is reported.
         let pending = slot.map(|slot| Pending::new(slot, unfinished.map(Unfinished::new)));
         let timer = slot.and_then(|slot| slot.timer.as_ref());
         if let (Some(timer), false) = (timer, submission.copies.is_empty()) {

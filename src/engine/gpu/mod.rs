@@ -81,7 +81,7 @@ impl Gpu {
         Gpu::on(device, queue, false, Arc::default())
     }
 
-    /// The same with other texts in place of some shaders.
+    /// The same with other texts instead of some shaders.
     pub(crate) fn with_shaders(self, shaders: Shaders) -> Gpu {
         Gpu { shaders, ..self }
     }
@@ -178,7 +178,7 @@ impl Gpu {
         self.faults.refused_here(|_| true).map_or(Ok(()), |reason| Err(self.refused(what, reason)))
     }
 
-    /// Before something is given to the device: what this thread's own calls of wgpu were refused for is told now, rather
+    /// Before something is given to the device: what this thread's own calls of wgpu were refused for is reported now, rather
     /// than as this one's fault.
     fn check_before(&self) -> Result<(), Error> {
         self.check("an earlier call on its device; nothing was submitted")

@@ -105,7 +105,7 @@ fn activated(operations: &[Operation], readers: &[usize]) -> HashMap<Value, (Act
 }
 
 impl Backward<'_> {
-    /// The gradient of a value that an operation made; `None` where nobody has one for it. A plane's is that plane of the
+    /// The gradient of a value that an operation made; `None` if nobody has one for it. A plane's is that plane of the
     /// whole's.
     pub(in crate::nn) fn of(&mut self, value: Value) -> Option<Value> {
         let Home::Plane { of, number } = self.nodes[value].home else { return self.gradients.get(&value).copied() };

@@ -46,7 +46,7 @@ impl Graph {
         Graph { trainable: Some(trainable), ..self }
     }
 
-    /// Whether dropout leaves a value alone: outside training, and where it is not to move.
+    /// Whether dropout leaves a value alone: outside training, and if it is not to move.
     pub(in crate::nn) fn is_still(&self, value: Value) -> bool {
         let Some(trainable) = &self.trainable else { return !self.trains };
         let needed = needed(&self.nodes, &self.operations, &|name| trainable.contains(name));

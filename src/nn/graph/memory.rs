@@ -13,7 +13,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Lays values out for operations in this order. What has to stay behind the pass is `kept`, what somebody writes before
+    /// Lays values out for operations in this order. What must stay after the pass is `kept`, what somebody writes before
     /// it `given`.
     ///
     /// A value takes the smallest free buffer that holds it, else a new one. An operation's results never take the memory of
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(memory.buffer_of[x.0], None);
         let kept = Memory::of(nodes, &graph.operations, &[one], &[]);
         assert_eq!((buffers(&kept)[2], kept.bytes()), (Some(2), 192));
-        // What is given is there before the first operation, and gives its memory up behind its last use.
+        // What is given is there before the first operation, and gives its memory up after its last use.
         let given = Memory::of(nodes, &graph.operations[2..], &[], &[two]);
         assert_eq!(buffers(&given), [None, Some(0), Some(1), Some(0)]);
     }

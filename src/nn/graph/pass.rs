@@ -22,7 +22,7 @@ pub struct Pass {
     pub(super) logits: Value,
     /// What is in memory before the pass.
     pub(super) inputs: Vec<Value>,
-    /// What stays in memory behind it.
+    /// What stays in memory after it.
     pub(super) kept: Vec<Value>,
     /// The parameters that get gradients.
     pub(super) trained: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Pass {
 impl Graph {
     /// The pass of a model with these parameters: forward, losses, and, where the graph [trains](Graph::new), backward down
     /// to the lowest parameter that is `trainable`. Frozen parameters get no gradient, and what only theirs would need is
-    /// not kept. The `logits` stay in memory behind it.
+    /// not kept. The `logits` stay in memory after it.
     pub fn pass(mut self, logits: Value, params: Vec<Param>, trainable: impl Fn(&str) -> bool) -> Pass {
         if self.is_fused {
             self.fuse(logits);
@@ -51,7 +51,7 @@ impl Graph {
 }
 
 impl Pass {
-    /// The pass with the activations of these labels left in memory behind it, for
+    /// The pass with the activations of these labels left in memory after it, for
     /// [`Workspace::value`](super::Workspace::value). A label is the module's name and the part:
     /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
     /// A value that was folded into its neighbour is none of them.

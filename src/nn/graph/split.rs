@@ -9,8 +9,8 @@ use crate::nn::ops::{Operate, Operation};
 
 impl Pass {
     /// The part in which no trainable parameter has a hand; what the [`top`](Pass::top) reads of it stays in memory
-    /// behind it, see [`Workspace::kept`](super::Workspace::kept). `None` where there is no linear layer in it, so that
-    /// nothing would be saved. What dropout gives other values at every step is no part of it, nor what depends on that.
+    /// after it, see [`Workspace::kept`](super::Workspace::kept). `None` if there is no linear layer in it, so that
+    /// nothing would be saved. What dropout gives other values at every step is not part of it, nor what depends on that.
     #[must_use]
     pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { below, inputs, .. } = self.cut(&trainable)?;
@@ -19,7 +19,7 @@ impl Pass {
     }
 
     /// The rest: it starts from values that somebody else puts into [`Workspace::inputs`](super::Workspace::inputs).
-    /// `None` where there is no trunk.
+    /// `None` if there is no trunk.
     #[must_use]
     pub fn top(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { above, inputs, .. } = self.cut(&trainable)?;

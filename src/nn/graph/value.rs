@@ -24,7 +24,7 @@ pub(in crate::nn) struct Nodes(Vec<Node>);
 /// How much a value holds for each example of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::nn) enum Form {
-    /// An activation or its gradient: `[rows, quads(width)]` vec4, zero behind the last column.
+    /// An activation or its gradient: `[rows, quads(width)]` vec4, zero after the last column.
     Rows { per_example: usize, width: usize },
     /// Several of one shape, one behind the other; each starts where a binding may.
     Planes { count: usize, per_example: usize, width: usize },

@@ -122,7 +122,7 @@ impl Workspace {
         self.pass.kept.iter().map(|value| self.labelled(*value))
     }
 
-    /// What has to be there before a [`top`](Pass::top) runs: label and memory, as its trunk [keeps](Workspace::kept) it.
+    /// What must be there before a [`top`](Pass::top) runs: label and memory, as its trunk [keeps](Workspace::kept) it.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, Range)> {
         self.pass.inputs.iter().map(|value| self.labelled(*value))
     }

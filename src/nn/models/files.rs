@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 const PREFIXES: [&str; 8] =
     ["transformer.", "bert.", "roberta.", "distilbert.", "model.", "module.", "_orig_mod.", "base_model."];
 
-/// What files hold that is no parameter: masks and position numbers.
+/// What files hold that is not a parameter: masks and position numbers.
 const BUFFERS: [&str; 4] = [".attn.bias", ".attn.masked_bias", "position_ids", "token_type_ids"];
 
 /// What old files call the parts of a layer norm.
@@ -21,7 +21,7 @@ const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")]
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Places {
-    /// For each parameter, in the model's order, its tensor; `None` where there is none.
+    /// For each parameter, in the model's order, its tensor; `None` if there is none.
     pub tensors: Vec<Option<Place>>,
     /// Tensors that are no parameter here, without masks and position numbers.
     pub unused: Vec<String>,
@@ -138,7 +138,7 @@ impl Model {
         })
     }
 
-    /// Whether a file may hold this although it is no parameter here: masks, numbers of positions, a tied layer.
+    /// Whether a file may hold this although it is not a parameter here: masks, numbers of positions, a tied layer.
     fn is_buffer_or_alias(&self, name: &str) -> bool {
         let is_alias = |(alias, _): &(String, String)| bare(alias) == bare(name);
         BUFFERS.iter().any(|end| name.ends_with(end)) || self.tied().iter().any(is_alias)

@@ -1,6 +1,6 @@
 //! A model as a folder of Hugging Face's: `config.json`, and the tensors by the names of the class that it names.
 //!
-//! Where transformers has a class for trunk and head, the folder is that class's. Where it has none (the mean over tokens,
+//! Where transformers has a class for trunk and head, the folder is that class's. If it has none (the mean over tokens,
 //! hidden layers, numbers beside the text), the folder is the trunk's alone, as sentence-transformers has it, and the head
 //! lies beside it: transformers would put a random head on such a trunk in silence.
 
@@ -208,7 +208,7 @@ fn config(
     config
 }
 
-/// What makes a folder one of sentence-transformers', where it has this pooling.
+/// What makes a folder one of sentence-transformers', if it has this pooling.
 fn sentence_files(pooling: Pooling, sizes: &TransformerSizes) -> Vec<FolderFile> {
     if pooling == Pooling::Pooler {
         return Vec::new();

@@ -146,7 +146,7 @@ impl Network for Gpt2 {
         is_deep.then(|| "head.".to_owned()).into_iter().collect()
     }
 
-    // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
+    // x += attention(norm(x)); x += feed_forward(norm(x)); one norm after the last block (Radford et al. 2019).
     fn forward(&self, graph: &mut Graph) -> Value {
         let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
         let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;

@@ -17,7 +17,7 @@ pub enum Pooling {
     Mean,
     /// The first token.
     First,
-    /// The last token that is no padding.
+    /// The last token that is not a padding.
     Last,
 }
 
@@ -40,11 +40,11 @@ pub struct Head {
     pub outputs: usize,
     /// What these are.
     pub objective: Objective,
-    /// Sizes of hidden layers, each with a ReLU behind it.
+    /// Sizes of hidden layers, each with a ReLU after it.
     pub hidden: Vec<usize>,
     /// Numbers beside the text. They are joined to what stands for it.
     pub features: usize,
-    /// Dropout before each layer; the trunk's where it is `None`.
+    /// Dropout before each layer; the trunk's if it is `None`.
     pub dropout: Option<f32>,
 }
 

@@ -32,7 +32,7 @@ pub trait Network {
     /// Checks the sizes.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] or [`Error::BadSizes`] with the setting, its value, and what it has to be.
+    /// [`Error::BadConfig`] or [`Error::BadSizes`] with the setting, its value, and what it must be.
     fn check(&self) -> Result<(), Error>;
 
     /// Names and shapes of the parameters, in the order of the modules. Every weight is `[outputs, inputs]`.

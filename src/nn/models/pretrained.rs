@@ -23,7 +23,7 @@ pub struct Pretrained {
     pub head_dropout: f32,
     /// Whether a decoder's output layer is its token table.
     pub tied: bool,
-    /// Names of the classes, in the order of the outputs; empty where it has none of its own.
+    /// Names of the classes, in the order of the outputs; empty if it has none of its own.
     pub labels: Vec<String>,
     /// Its tokens of padding, of a beginning and of an end, where it says any.
     pub marks: Marks,

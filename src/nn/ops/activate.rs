@@ -1,4 +1,4 @@
-//! Activations for themselves, where none is folded into a linear layer.
+//! Activations for themselves, if none is folded into a linear layer.
 
 use super::{Draft, Operate, Uses, elements, switch};
 use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};

@@ -266,7 +266,7 @@ fn dispatch(
     } else {
         4
     };
-    // Half of them are seen where none is later than its query.
+    // Half of them are seen if none is later than its query.
     let keys = if sight == Sight::Causal { u64::from(shape.context).div_ceil(2) } else { u64::from(shape.context) };
     // Any tiling but registers is the one that there is.
     let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;

@@ -39,7 +39,7 @@ impl Table {
 pub(in crate::nn) struct Embedding {
     tokens: Value,
     types: Option<Value>,
-    /// Of tokens, positions and, where there are any, types.
+    /// Of tokens, positions and, if there are any, types.
     tables: Vec<Table>,
     y: Value,
 }
@@ -75,7 +75,7 @@ struct TableSizes {
 }
 
 impl Graph {
-    /// The sum of a token's embedding and its position's, and of its type's where there are `types`, which come with their
+    /// The sum of a token's embedding and its position's, and of its type's if there are `types`, which come with their
     /// table.
     pub fn embedding(
         &mut self,

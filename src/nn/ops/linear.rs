@@ -28,7 +28,7 @@ pub(in crate::nn) enum Fused {
     Residual(Value),
 }
 
-/// dx = dz W, through the activation that made x where there is one; added to what is there where it `adds`.
+/// dx = dz W, through the activation that made x if there is one; added to what is there where it `adds`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct LinearBackwardInput {
     weight: String,

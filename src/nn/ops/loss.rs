@@ -74,7 +74,7 @@ impl LossValues {
         Uses::new(reads, [self.dlogits, self.verdicts])
     }
 
-    /// The gradient is there already.
+    /// The gradient exists already.
     pub(super) fn backward(&self, back: &mut Backward<'_>) {
         if back.needs(self.logits) {
             back.pass(self.logits, self.dlogits);

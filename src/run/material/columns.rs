@@ -80,7 +80,7 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let (least, most) = values
         .clone()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (value.min(least), value.max(most)));
-    // What never changes has no deviation, whatever its mean is rounded to.
+    // A constant column has no deviation, however its mean is rounded.
     if least == most {
         return (least, 1.0);
     }

@@ -247,7 +247,7 @@ impl Trainer {
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
         let advanced = self.go_on(&mut tell);
         if let Err(Error::Schedule(_)) = &advanced {
-            // What else goes wrong now is of no use to who has to mend the schedule.
+            // What else goes wrong now is of no use to who must mend the schedule.
             drop(self.checkpoint_now(&mut tell));
         }
         advanced

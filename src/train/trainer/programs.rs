@@ -16,7 +16,7 @@ impl Trainer {
     /// The programs of a step, in order: the model's, then the optimizer's.
     ///
     /// # Errors
-    /// From the device, where the optimizer's has to be made first.
+    /// From the device, where the optimizer's must be made first.
     pub fn programs(&mut self) -> Result<[&Program; 2], Error> {
         self.make_step()?;
         let step = self.step.as_ref().map_or(&NOTHING, Prepared::program);

@@ -36,7 +36,7 @@ impl Loss {
         1.0 / f64::from(counting.max(1))
     }
 
-    /// Writes a row of gradients, each by this weight, and zeros behind them.
+    /// Writes a row of gradients, each by this weight, and zeros after them.
     pub fn write_slopes(&self, row: &mut [f32], slopes: impl Iterator<Item = f64>, weight: f64) {
         row.fill(0.0);
         row.iter_mut().zip(slopes).for_each(|(slot, slope)| *slot = (weight * slope) as f32);

@@ -13,7 +13,7 @@ pub struct Position {
     pub counting: u32,
 }
 
-/// Samples in so many batches of an epoch, from batch `first` on. There are none behind the last sample.
+/// Samples in so many batches of an epoch, from batch `first` on. There are none after the last sample.
 pub fn samples_in(first: u32, batches: u32, rows: u32, samples: u32) -> u32 {
     (batches * rows).min(samples.saturating_sub(first * rows))
 }
@@ -50,7 +50,7 @@ impl Metrics {
     }
 }
 
-/// A sum of losses from here on is told by [`Metrics::loss_sum`]: the exact one counts whole numbers in 32 bits.
+/// A sum of losses from here on is reported by [`Metrics::loss_sum`]: the exact one counts whole numbers in 32 bits.
 pub const LARGEST_EXACT_SUM: f32 = 4.0e9;
 
 /// Sizes of a gather.

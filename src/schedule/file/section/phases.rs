@@ -43,7 +43,7 @@ impl Section {
         Ok(phases.into_iter().map(|(_, section)| section).collect())
     }
 
-    /// Phases with gaps: the error shows them as they would have to be.
+    /// Phases with gaps: the error shows them as they would must be.
     fn renumbered(&self, phases: &[(u64, Section)]) -> Error {
         let numbers: Vec<String> = phases.iter().map(|(number, _)| number.to_string()).collect();
         let map: Mapping = phases
