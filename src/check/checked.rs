@@ -32,7 +32,7 @@ pub struct Refused {
     pub tried: String,
     /// What was wrong.
     pub reason: String,
-    /// The form that stands in for it; none if no other is right.
+    /// The form that replaces it; none if no other is right.
     #[serde(default)]
     pub instead: Option<String>,
 }

@@ -29,7 +29,7 @@ pub struct Compared {
     pub wrong: Option<String>,
 }
 
-/// How the words of a binding are to be read.
+/// How to read the words of a binding.
 #[derive(Clone, Copy, PartialEq)]
 enum Words {
     /// f32, and among them counts and marks, which are small.
@@ -90,7 +90,7 @@ fn words_of(kernel: &Kernel, place: usize) -> Words {
     }
 }
 
-/// Words as numbers, where they are none.
+/// Words that are not numbers, as numbers.
 fn readable(words: Words, memory: &[u32]) -> Vec<u32> {
     let mut memory = memory.to_vec();
     let records = without_tail(&memory).len();
@@ -118,7 +118,7 @@ fn size_of_terms(trial: &Trial, words: Words) -> f64 {
     if words == Words::Squares { size * size } else { size }
 }
 
-/// Words that are no numbers by their size: counts, marks and places.
+/// Words that are not numbers: counts, marks and places.
 fn is_count(word: u32) -> bool {
     word & 0x7f80_0000 == 0 && word & 0x7f_ffff != 0
 }

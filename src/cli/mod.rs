@@ -21,6 +21,7 @@ mod kernels;
 mod log;
 mod log_lines;
 mod lr_find;
+mod memory;
 mod model_folder;
 mod names;
 mod phase_table;

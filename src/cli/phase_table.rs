@@ -179,7 +179,8 @@ fn line(cost: &Cost) -> Vec<String> {
     line
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes in the unit that suits them.
+pub(super) fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for larger in ["kB", "MB", "GB", "TB"] {
         if value < 1000.0 {

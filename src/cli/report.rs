@@ -100,18 +100,20 @@ impl Steps {
     }
 }
 
-/// Writes the page of a run's folder. `best` and `environment` are what the files do not say: the best evaluation in words,
-/// names and values.
+/// A heading, and below it names with values.
+pub(super) type Section = (&'static str, Vec<(&'static str, String)>);
+
+/// Writes the page of a run's folder. The files lack the best evaluation in words, and what `sections` hold.
 pub(super) fn write(
     folder: &Path,
     [title, summary]: [&str; 2],
     best: Option<String>,
-    environment: &[(&str, String)],
+    sections: &[Section],
 ) -> anyhow::Result<PathBuf> {
     let path = folder.join(NAME);
     let classes = confusion::section(folder, INPUTS)?;
     let run = Run::read(folder)?;
-    files::replace(&path, page(&run, [title, summary], (best, &classes), environment)?.as_bytes())?;
+    files::replace(&path, page(&run, [title, summary], (best, &classes), sections)?.as_bytes())?;
     Ok(path)
 }
 
@@ -140,7 +142,7 @@ fn page(
     run: &Run,
     [title, summary]: [&str; 2],
     (best, classes): (Option<String>, &str),
-    environment: &[(&str, String)],
+    sections: &[Section],
 ) -> anyhow::Result<String> {
     let mut page = head(title);
     writeln!(page, "<h1>{}</h1>\n<p class=\"soft\">{}</p>", escaped(title), escaped(summary))?;
@@ -162,11 +164,14 @@ fn page(
     page.push_str(classes);
     page.push_str(&phase_table(run)?);
     page.push_str(&evaluation_table(run)?);
-    page.push_str("<h2>Environment</h2>\n<table>\n");
-    for (name, value) in environment {
-        writeln!(page, "<tr><th class=\"text\">{}</th><td class=\"text\">{}</td></tr>", escaped(name), escaped(value))?;
+    for (title, rows) in sections {
+        writeln!(page, "<h2>{title}</h2>\n<table>")?;
+        for (name, value) in rows {
+            writeln!(page, "<tr><th class=\"text\">{name}</th><td class=\"text\">{}</td></tr>", escaped(value))?;
+        }
+        page.push_str("</table>\n");
     }
-    page.push_str("</table>\n</body></html>\n");
+    page.push_str("</body></html>\n");
     Ok(page)
 }
 

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::asks::Asks;
-use super::checking::{Checked, checked};
+use super::checking::{Checked, Outcome, checked};
 use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::ready::Ready;
@@ -11,7 +11,7 @@ use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{report, scores, signals};
+use super::{memory, report, scores, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
@@ -107,8 +107,7 @@ struct SetUp {
     engine: Engine,
     ready: Ready,
     trainer: Trainer,
-    /// What was checked, in a line.
-    checked: String,
+    checked: Outcome,
     out: RunFolder,
     folder: PathBuf,
 }
@@ -135,7 +134,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
         return generate(&ready, &folder).map(|()| None);
     }
     let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, told: checked } =
+    let Checked { engine, mut trainer, outcome: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     if let Some(continues) = &ready.run.continues {
         trainer.begin_with_state(&continues.optimizer_state().map_err(|error| Asked::error(error.into()))?)?;
@@ -175,7 +174,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let goes_on_in = has_checkpoints(folder).then_some(folder);
     let mut ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
     let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, told: checked } =
+    let Checked { engine, mut trainer, outcome: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     let mut out = RunFolder::resume(locked, (&mut trainer, &ready.material.model), every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
@@ -190,7 +189,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
 
 fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let SetUp { engine, ready, mut trainer, checked, mut out, folder } = set_up;
-    trainer.note_checked(&checked);
+    trainer.note_checked(&checked.line);
     if says == Says::All {
         for program in trainer.programs()? {
             say!(
@@ -223,12 +222,14 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     };
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
-    rows.push(("checked", checked));
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
     rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
-    let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &rows);
+    let memory = memory::rows(&ready, &trainer)?;
+    let sections =
+        [("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)];
+    let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &sections);
     if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {
         let (skipped, steps) = (last.skipped_steps, last.steps);
         caution!("{skipped} of {steps} steps were skipped: their gradients were not finite");

@@ -1,6 +1,6 @@
-//! Bytes of a file as text, and what they are where they are none.
+//! Bytes of a file as text, or what else they are.
 
-/// Why bytes are no text in UTF-8.
+/// Why bytes are not UTF-8 text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotText {
     /// The line of the first byte that does not belong, from 1 on.
@@ -60,7 +60,7 @@ fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a file is whose byte at `offset` is no UTF-8.
+/// The kind of a file whose byte at `offset` is not UTF-8.
 fn eight_bits(bytes: &[u8], offset: usize) -> String {
     let byte = bytes[offset];
     let is_control = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c);

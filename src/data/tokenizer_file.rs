@@ -1,4 +1,4 @@
-//! The `tokenizer.json` of a Hugging Face folder, read by the crate `tokenizers`. This file alone names the crate.
+//! The `tokenizer.json` of a Hugging Face folder, read by the crate `tokenizers`, which only this file names.
 
 use super::all_cores::Told;
 use super::{Encoded, Error, TextInput, UnknownCharacters, cuts};
@@ -16,7 +16,7 @@ pub(super) struct TokenizerFile {
     pub(super) pad: Option<u32>,
 }
 
-/// What padding is called where a file has no section about it.
+/// The name of the padding token, if a file has no section about it.
 const PADS: [&str; 3] = ["[PAD]", "<pad>", "<|pad|>"];
 
 impl TokenizerFile {

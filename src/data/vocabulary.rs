@@ -12,7 +12,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// What stands for every character that a vocabulary does not have, if it has this one: U+FFFD.
+    /// The character that replaces those outside a vocabulary that contains it: U+FFFD.
     pub const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
 
     /// The 128 characters of ASCII, tabs and carriage returns among them: a character's token is its code.
@@ -99,8 +99,8 @@ impl Vocabulary {
         }
     }
 
-    /// The text as tokens. A character that is not in the vocabulary is added to `unknown`, by the line that it stands on
-    /// in its file, and `instead` takes its place; nothing does if that is `None`.
+    /// The text as tokens. A character outside the vocabulary is added to `unknown`, with its line, and becomes
+    /// `instead`; with `None` it is left out.
     pub fn encode_known(
         &self,
         (text, first_line): (&str, u64),
@@ -120,7 +120,7 @@ impl Vocabulary {
         tokens
     }
 
-    /// The text that the tokens stand for.
+    /// The text of these tokens.
     ///
     /// # Errors
     /// [`Error::TokenOutOfRange`].

@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdapterChoice {
-    /// Discrete before integrated before virtual before software; the CPU engine if there is none.
+    /// Discrete before integrated before virtual before software; the CPU engine without any.
     #[default]
     Best,
     /// The first adapter, in that order, whose name, backend or kind (`discrete`, `software`, …) contains this text, in any

@@ -1,5 +1,5 @@
-//! Whether a device of ours multiplies cooperative matrices: where the feature `cooperative_matrices` is compiled in and
-//! the adapter has those that `shaders/shared/linear_cooperative.wgsl` takes.
+//! Whether our device multiplies cooperative matrices: with the feature `cooperative_matrices`, on an adapter that has
+//! those of `shaders/shared/linear_cooperative.wgsl`.
 
 use wgpu::{CooperativeScalarType as Scalar, ExperimentalFeatures, Features};
 
@@ -30,7 +30,7 @@ pub(super) fn wanted(offered: Option<u32>) -> (Features, ExperimentalFeatures) {
 #[cfg(feature = "cooperative_matrices")]
 #[expect(unsafe_code, reason = "wgpu requires consent to an experimental feature")]
 fn accepted() -> ExperimentalFeatures {
-    // SAFETY: there is nothing to keep to; who compiles the feature in accepts that wgpu's part may have errors.
+    // SAFETY: there are no conditions; the feature means accepting that wgpu's part may have errors.
     unsafe { ExperimentalFeatures::enabled() }
 }
 

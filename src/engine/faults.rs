@@ -7,7 +7,7 @@ use std::thread::ThreadId;
 
 const OUT_OF_MEMORY: &str = "out of device memory";
 
-/// What wgpu said of a call that it refused.
+/// wgpu's message about a refused call.
 pub(super) struct Refusal {
     pub(super) reason: String,
     /// The call was one of `Queue::submit`.
@@ -94,7 +94,7 @@ impl Scopes {
     }
 }
 
-/// What a mutex holds, whatever became of the thread that held it before.
+/// The content of a mutex, even if a thread panicked while holding it.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,7 +38,7 @@ pub struct Comparison {
     pub ratio: Quartiles,
     /// Milliseconds of each, medians: the device's if it has timestamps, else the wall's.
     pub milliseconds: [f64; 2],
-    /// Where the project has one.
+    /// If the project has one.
     pub target: Option<Target>,
     /// Whether the median meets it.
     pub met: Option<bool>,

@@ -18,7 +18,7 @@ const SHAPES: [(&str, [usize; 3]); 7] = [
     ("small, attention", [1024, 384, 1152]),
 ];
 
-/// Multiplications of a submission, where a GPU repeats what takes too little beside it.
+/// Multiplications of a submission; a GPU repeats smaller work.
 const MULTIPLICATIONS: usize = 1 << 33;
 
 /// A shape, and what each pass over a layer of it reaches.

@@ -17,7 +17,7 @@ pub struct Report {
     pub kind: &'static str,
     /// The version of this crate.
     pub version: &'static str,
-    /// Pairs of steps behind each ratio, and the tensors and parameters that these are measured on.
+    /// Pairs of steps for each ratio, and the tensors and parameters measured.
     pub pairs: usize,
     /// Tensors of the ratios.
     pub tensors: usize,

@@ -15,7 +15,7 @@ pub struct Seconds {
 }
 
 impl Seconds {
-    /// A timestamp that has not moved is none.
+    /// A timestamp that has not moved is invalid.
     pub(super) fn new(device: Option<f64>, wall: f64) -> Seconds {
         Seconds { device: device.filter(|seconds| *seconds > 0.0), wall }
     }

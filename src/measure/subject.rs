@@ -1,4 +1,4 @@
-//! Kernels that multiply matrices, with memory of their own, to be timed.
+//! Kernels that multiply matrices, with their own memory, to be timed.
 
 use super::step::noise;
 use crate::Error;
@@ -14,12 +14,12 @@ use crate::params::Storage;
 const HEADS: u32 = 8;
 const TOKENS: u32 = 1024;
 
-/// A kernel over memory of its own.
+/// A kernel with its own memory.
 pub(super) struct Subject {
     pub(super) kernel: &'static str,
     /// What choices tell it by.
     pub(super) sizes: [u32; 2],
-    /// Where it writes.
+    /// Its output.
     pub(super) result: Range,
     make: Box<Make>,
 }

@@ -78,7 +78,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// A file of a checkpoint that is cut off, altered, or none.
@@ -191,7 +191,7 @@ impl Error {
         move |error| Error::File { path: path.clone(), reason: error.to_string() }
     }
 
-    /// Whether it says that something is too large, so that less of it may do.
+    /// Whether something is too large, so that less may fit.
     pub fn is_about_room(&self) -> bool {
         match self {
             Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {

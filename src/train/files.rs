@@ -1,4 +1,4 @@
-//! Files as a run reads and writes them: regular ones, which are made and not written through what lies in their place.
+//! Reading and writing of files: regular files only, made anew and never written through a link.
 
 use super::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The text of a regular file.
 ///
 /// # Errors
-/// As [`open`]; bytes that are no UTF-8.
+/// As [`open`]; bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -41,7 +41,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// Makes a file again: what lies there is removed, not written through if it is a link.
+/// Makes a new file: an old one is removed, and a link is not written through.
 ///
 /// # Errors
 /// From the system.
@@ -62,14 +62,14 @@ pub fn append(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    // Reading is there for Windows, which locks nothing that is open for appending alone.
+    // Reading is for Windows, which cannot lock a file that is open only for appending.
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// Puts a file instead of what is there, whole or not at all: it is written beside it, synced and renamed.
+/// Replaces a file, whole or not at all: a new one is written beside it, synced and renamed.
 ///
 /// # Errors
-/// [`Error::File`]; what was there is there then.
+/// [`Error::File`]; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let beside = beside(path);
     let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
@@ -81,7 +81,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written.and_then(|()| sync_folder(folder.unwrap_or(Path::new("."))))
 }
 
-/// Where a file is written before it takes the place of what is there.
+/// Where a file is written before it replaces the old one.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.to_owned();
     beside.as_mut_os_string().push(".new");

@@ -19,11 +19,11 @@ pub struct Resumed {
     pub steps: u64,
     /// What was wrong with later ones, that were left out.
     pub left_out: Vec<Error>,
-    /// Why the file of the best parameters is not what it was then.
+    /// Why the file of the best parameters differs from then.
     pub no_best: Option<Error>,
     /// The best evaluation's checkpoint, if it is not there to go back to.
     pub lost_best: Option<LostBest>,
-    /// What changes where the run is longer or shorter than it was.
+    /// What changes if the run is longer or shorter than before.
     pub other_epochs: Option<OtherEpochs>,
 }
 
@@ -43,7 +43,7 @@ pub struct OtherEpochs {
 pub struct LostBest {
     /// Steps done then.
     pub step: u64,
-    /// Steps done at the one that stands for it: the best of those that are on disk.
+    /// Steps done at its replacement: the best on disk.
     pub instead: Option<u64>,
 }
 
@@ -65,16 +65,16 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether there is a checkpoint after so many steps, whatever an evaluation says.
+    /// Whether there is a checkpoint after so many steps, whether or not an evaluation is due.
     pub(super) fn has_checkpoint_at(&self, steps: u64) -> bool {
         let Some(checkpoints) = &self.checkpoints else { return false };
         let is_regular = checkpoints.every_steps.is_some_and(|every| steps.is_multiple_of(every));
         is_regular || self.plan.checkpoint_name(steps).is_some()
     }
 
-    /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to; its folder.
-    /// Waits for the device, and tells all that has happened before. A disk that cannot be written to is reported too: those
-    /// before it are there, and the run continues. The checkpoint of the best evaluation is tried again then.
+    /// Writes a checkpoint of the run's current state into the folder of [`checkpoint_to`](Trainer::checkpoint_to), and
+    /// returns its path. Waits for the device, and reports all earlier events. A failed write is reported too: earlier
+    /// checkpoints stay, the run continues, and the checkpoint of the best evaluation is tried again.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; from the device.
@@ -110,7 +110,7 @@ impl Trainer {
         Ok(written)
     }
 
-    /// What a checkpoint of this moment says.
+    /// The record of a checkpoint now.
     fn saved(&self, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
         Saved {
             format: FORMAT,
@@ -145,9 +145,9 @@ impl Trainer {
         }
     }
 
-    /// Goes on from the last good checkpoint of a folder, and writes further ones there. It is the same run to the last
-    /// bit, on the same adapter. `None` if there is no checkpoint. Where the checkpoint of the best evaluation is not
-    /// there, the best of those that are stands for it.
+    /// Resumes from the last good checkpoint of a folder, and writes further ones there. On the same adapter it is the
+    /// same run to the last bit. `None` if there is no checkpoint. If the checkpoint of the best evaluation is missing,
+    /// the best one on disk replaces it.
     ///
     /// # Errors
     /// [`Error::OtherRun`] for the checkpoint of another model, schedule or setting; [`Error::BadFile`] if none is
@@ -186,8 +186,8 @@ impl Trainer {
         left_out.into_iter().next().map_or(Ok(None), Err)
     }
 
-    /// The best checkpoint, where a later transition goes back to it. If it is not good the checkpoint that is gone on
-    /// from takes the best of those before it for its own; the step that is lost.
+    /// The best checkpoint, if a later transition restores it. If it is damaged, the best of the earlier ones replaces
+    /// it; returns the lost step.
     fn best_of(
         &self,
         checkpoints: &Checkpoints,
@@ -218,8 +218,8 @@ impl Trainer {
         Ok(Some(OtherEpochs { there, last_lrs: saved.lrs.clone(), next_lrs }))
     }
 
-    /// What was tested at the best evaluation, for the file that is to hold it; `None` if no file is wanted, or the
-    /// schedule does without that checkpoint and it is not there. May leave parameters behind that are not the run's.
+    /// The tested parameters of the best evaluation, for its file; `None` if no file is wanted, or if the checkpoint is
+    /// missing and the schedule does not need it. The trainer may then hold other parameters than the run's.
     fn tested_at_best(
         &self,
         checkpoints: &Checkpoints,

@@ -11,8 +11,8 @@ use crate::engine::faults::Scopes;
 const MAGIC: &[u8; 8] = b"gradusP\x01";
 
 impl Gpu {
-    /// From now on pipelines come from a cache, where the device has such. It begins with what was sealed earlier; with
-    /// nothing where that cannot be used, and then says why.
+    /// From now on pipelines come from a cache, if the device has one. It begins with the sealed bytes, or empty if
+    /// they cannot be used, and then says why.
     pub(crate) fn keep_pipelines(&self, sealed: Option<&[u8]>) -> Result<(), Error> {
         if !self.device.features().contains(wgpu::Features::PIPELINE_CACHE) || self.cache.get().is_some() {
             return Ok(());

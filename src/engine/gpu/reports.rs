@@ -124,7 +124,7 @@ pub(super) fn take_free_slot<'a>(report: &Report<'a>) -> Option<&'a GpuSlot> {
 }
 
 impl Gpu {
-    /// Copies what a part of the programs is to report.
+    /// Copies the report of a part of the programs.
     pub(super) fn encode_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,

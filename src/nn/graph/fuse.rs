@@ -1,8 +1,8 @@
 //! Operations folded into a neighbour, so that a result is not written and read once more: an activation or a residual into
 //! the linear layer before it, a residual into the dropout before it or into the norm after it.
 //!
-//! Only where nobody else reads what comes between. The folded operation stands at the later one's place, where all that
-//! either reads has been made.
+//! Only if nothing else reads the value between. The folded operation takes the later one's place, where all inputs of
+//! both exist.
 
 use super::backward::readers;
 use super::graph::Graph;

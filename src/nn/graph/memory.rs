@@ -78,8 +78,8 @@ impl Memory {
         self.buffer_bytes.iter().sum()
     }
 
-    /// The buffer that each of these takes of those that are there, at most one each: the smallest that holds it, the
-    /// largest asking first. `None`: there is none left.
+    /// The existing buffer that each of these takes: the smallest that holds it, in order from the largest. `None` if
+    /// none is left.
     pub(super) fn within(&self, there: &[u64]) -> Vec<Option<usize>> {
         let mut taken = vec![false; there.len()];
         let mut found = vec![None; self.buffer_bytes.len()];
@@ -93,7 +93,7 @@ impl Memory {
         found
     }
 
-    /// Bytes that this takes beside what is there.
+    /// Bytes that this takes in addition to what exists.
     pub(super) fn bytes_beside(&self, there: &Memory) -> u64 {
         let found = self.within(&there.buffer_bytes).into_iter().zip(&self.buffer_bytes);
         found.filter(|(found, _)| found.is_none()).map(|(_, bytes)| bytes).sum()

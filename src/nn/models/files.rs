@@ -1,4 +1,4 @@
-//! Where a model's parameters lie in a file of Hugging Face's: names with prefixes, old names, and Conv1D's weights, which are
+//! A model's parameters in a Hugging Face file: names with prefixes, old names, and Conv1D's weights, which are
 //! `[inputs, outputs]`.
 
 use super::{Model, Network};
@@ -17,13 +17,13 @@ const BUFFERS: [&str; 4] = [".attn.bias", ".attn.masked_bias", "position_ids", "
 /// What old files call the parts of a layer norm.
 const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")];
 
-/// Where the parameters of a model lie among the tensors of files.
+/// The tensors of a model's parameters in files.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Places {
-    /// For each parameter, in the model's order, its tensor; `None` if there is none.
+    /// The tensor of each parameter, in the model's order, if any.
     pub tensors: Vec<Option<Place>>,
-    /// Tensors that are no parameter here, without masks and position numbers.
+    /// Tensors that are not parameters here, without masks and position numbers.
     pub unused: Vec<String>,
     /// Parameters that several tensors are.
     pub twice: Vec<String>,
@@ -35,15 +35,15 @@ pub struct Places {
 pub struct Place {
     /// Its name in the file.
     pub name: String,
-    /// Its shape as it is here, where it may be turned round.
+    /// Its shape here, where it may be transposed.
     pub shape: Vec<usize>,
     /// Whether rows are columns in the file.
     pub is_turned: bool,
 }
 
 impl Model {
-    /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share, tell
-    /// nothing; a layer norm's parts may be `gamma` and `beta`, as in old files.
+    /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share,
+    /// are ignored; a layer norm's parts may be `gamma` and `beta`, as in old files.
     pub fn places(&self, tensors: &[Param]) -> Places {
         let params = self.params();
         let bare_params: HashMap<String, usize> =
@@ -73,12 +73,12 @@ impl Model {
         places
     }
 
-    /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's. See
-    /// [`places`](Model::places) for the names that it may have; the head that a family was pretrained with is left alone.
-    /// Parameters that start with one of `new` may be missing, as a new head's are: they are missing in the result too.
+    /// A file with this model's parameters, with our names and `[outputs, inputs]`, from a Hugging Face file.
+    /// [`places`](Model::places) says which names it may have; the head of pretraining is ignored. Parameters that
+    /// start with one of `new` may be missing, like those of a new head; then they are missing in the result too.
     ///
     /// # Errors
-    /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, there twice, or not this model's.
+    /// [`Error::BadCheckpoint`] listing all tensors that are missing, mis-shaped, duplicate, or not this model's.
     pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
         let file = read(file)?;
         let (params, tensors) = (self.params(), shapes(&file));
@@ -125,7 +125,7 @@ impl Model {
         if wrong.is_empty() { written(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
-    /// Whether Conv1D's weights lie in these tensors as Hugging Face writes them: those that are no squares tell.
+    /// Whether Conv1D's weights are in these tensors as Hugging Face writes them: matrices that are not square tell.
     fn is_turned_in(&self, tensors: &[Param]) -> bool {
         let params: HashMap<String, Param> =
             self.params().into_iter().map(|param| (bare(&param.name), param)).collect();
@@ -222,7 +222,7 @@ pub(super) fn written(tensors: &[(String, TensorView<'_>, bool)]) -> Result<Vec<
     safetensors::serialize(views, Some(format)).map_err(bad)
 }
 
-/// A matrix's elements, whatever their size, column by column.
+/// A matrix's elements, of any size, column by column.
 pub(crate) fn transposed<T: Copy>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
     let size = data.len() / (rows * columns).max(1);
     let element = |row: usize, column: usize| &data[(row * columns + column) * size..][..size];

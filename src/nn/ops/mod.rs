@@ -82,7 +82,7 @@ impl Uses {
         }
     }
 
-    /// Those of an operation that writes gradients of parameters alone.
+    /// Those of an operation that writes only gradients of parameters.
     fn reading(reads: impl Into<Vec<Value>>) -> Uses {
         Uses { reads: reads.into(), writes: Vec::new() }
     }

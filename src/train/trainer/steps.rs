@@ -89,7 +89,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The rows that are loaded are no longer true.
+    /// The loaded rows are no longer valid.
     pub(crate) fn forget_rows(&mut self) {
         self.coming_lrs.clear();
     }
