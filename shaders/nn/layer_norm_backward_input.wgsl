@@ -3,7 +3,7 @@
 //   n[r, c] = (x[r, c] - mean_r) rstd_r           g[r, c] = dy[r, c] gamma[c]
 //   dx[r, c] = rstd_r (g[r, c] - mean_c g[r] - n[r, c] mean_c (g n)[r])
 //
-// With ACCUMULATE = 1 it joins what is there: the gradient that came along the residual branch.
+// With ACCUMULATE = 1 it is added to the gradient of the residual branch.
 //
 //   0 dy       [rows, quads]          vec4, zero after the last column
 //   1 x        [rows, quads]          vec4: what was normalized, the sum where a residual was added

@@ -1,4 +1,4 @@
-// Where a batch stands, and what tally counts.
+// The place of a batch, and tally's counts.
 
 struct Position {              // 16 bytes, written by gather
     step: u32,

@@ -1,8 +1,8 @@
 // Parameters of an update, four at a time, in bf16, and gradients in f32, or in bf16 with GRADS16. `first` is an element of the
 // page, and `live` elements from there on are the tensor's.
 //
-// A parameter is rounded stochastically, by a word of its own: a step of less than its last bit is right on average. Who
-// imports this has `segment: Segment`.
+// A parameter is rounded stochastically, by its own random word: a step smaller than its last bit is right on average.
+// The importing shader has `segment: Segment`.
 #import bf16
 
 @group(0) @binding(PARAMS_BINDING) var<storage, read_write> params: array<vec2<u32>>;
