@@ -59,7 +59,7 @@ fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Checks an adapter, finds what stands in for what is not right, and keeps both.
+/// Checks an adapter, finds replacements of wrong forms, and keeps both.
 fn of_adapter(choice: &AdapterChoice, asked: Option<&str>, all: bool) -> anyhow::Result<Certificate> {
     let (engine, _) = kernels::known(&Engine::new(choice)?, asked)?;
     let spinner = spinner();

@@ -74,7 +74,7 @@ pub(super) fn checked(
         };
         let families = families_of(wrong.iter().map(String::as_str));
         let stands = standing(&engine, &families)?;
-        // What was right at sizes of its own and not at the run's has no other way to show it than the run.
+        // A kernel that is right at the sizes of the samples but wrong at the run's shows only in the run.
         let again = families.iter().find(|family| !replaced.insert(format!("{} on {own:?}", family.name)));
         let without = stands.without.or(again.map(|family| family.name));
         let Some(other) = stands.engine.filter(|_| without.is_none()) else {
@@ -147,7 +147,7 @@ fn names(trainer: &mut Trainer) -> anyhow::Result<BTreeSet<&'static str>> {
     Ok(programs.iter().flat_map(|program| &program.dispatches).map(|dispatch| dispatch.kernel.name).collect())
 }
 
-/// The certificate of an adapter with these kernels in it; where it lacks one they are tried now.
+/// The certificate of an adapter with these kernels; missing ones are tried now.
 fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<Certificate> {
     let (mut certificate, forms) = (kernels::certificate(engine), forms(engine, false));
     let is_known = |name: &&'static str| forms.iter().any(|form| certificate.of_kernel(name, &form.name).is_some());
@@ -165,7 +165,7 @@ fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<
     Ok(certificate)
 }
 
-/// The gradients of the first batch against those of the CPU engine; `None` where that would take too long.
+/// The gradients of the first batch against those of the CPU engine; `None` if that would take too long.
 fn gradients(ready: &mut Ready, trainer: &mut Trainer, mode: Checking) -> anyhow::Result<Option<Agreement>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let seconds = trainer.step_flops()? as f64 / (FLOPS_A_CORE * cores as f64);

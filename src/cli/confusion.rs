@@ -38,7 +38,7 @@ pub(super) fn write(folder: &Path, confusion: &Confusion) -> anyhow::Result<()> 
     Ok(files::replace(&folder.join(FILE), serde_json::to_string(&rows)?.as_bytes())?)
 }
 
-/// The part of the report that tells of it; `inputs` is the file that names the classes. Nothing if there is no matrix.
+/// Its section in the report; `inputs` is the file that names the classes. Empty without a matrix.
 pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     let Some(confusion) = read(&folder.join(FILE))?
         .and_then(|text| Confusion::of_rows(&serde_json::from_str::<Vec<Vec<u32>>>(&text).ok()?))
@@ -58,7 +58,7 @@ pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     Ok(section)
 }
 
-/// The text of a file; `None` if it is not there or is none of ours.
+/// The text of a file; `None` if it is missing or not ours.
 fn read(path: &Path) -> anyhow::Result<Option<String>> {
     let mut text = String::new();
     match files::open(path) {

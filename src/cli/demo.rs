@@ -79,7 +79,7 @@ pub(super) struct Mlp {
     resume: bool,
 }
 
-/// What `--schedule` without a file stands for.
+/// The value of `--schedule` without a file.
 const IMPLICIT: &str = "implicit";
 
 pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {

@@ -106,7 +106,7 @@ struct Demo<'a> {
     rows: Option<usize>,
 }
 
-/// What one way of fine-tuning came to; before it, nothing was moved.
+/// The result of one way of fine-tuning, or of the model before it.
 struct Outcome {
     way: &'static str,
     new_loss: f64,
@@ -312,7 +312,7 @@ fn one_of(known: &[Storage], name: &str) -> Result<Storage, String> {
     found.copied().ok_or_else(|| format!("one of {}{}", names.join(", "), hint.unwrap_or_default()))
 }
 
-/// The demo's decoder. It has a head of its own, so that there is something to train alone.
+/// The demo's decoder. Its head is not tied, so that it can train alone.
 pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Gpt2> {
     Ok(Gpt2::preset(preset, vocabulary.len(), CONTEXT)?.tied(false))
 }

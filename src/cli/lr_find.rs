@@ -128,7 +128,7 @@ fn again(options: &LrFind, ready: &Ready) -> String {
 /// Share of the first loss that the smoothed loss must fall by, at least: less is the batches' own ups and downs.
 const LEAST_FALL: f64 = 0.01;
 
-/// Whether there is a fall that a rule may go by; else why not. The first loss is that of the model as it is.
+/// Whether the loss falls, so that a rule applies; else why not. The first loss is that of the unchanged model.
 fn falls(curve: &Curve) -> Result<(), String> {
     let points = curve.points();
     let first = points[0].loss;
@@ -146,8 +146,7 @@ fn falls(curve: &Curve) -> Result<(), String> {
     Err(format!("the smoothed loss never falls below its first value, {first:.4}; {why}"))
 }
 
-/// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is not a rate to
-/// train with.
+/// A rule's pick among the points up to the lowest loss: rates at which a diverged loss comes down again are useless.
 fn suggestion(curve: &Curve, rule: Rule) -> Option<Suggestion> {
     let points = curve.points();
     let losses: Vec<f64> = points.iter().map(|point| point.smoothed).collect();

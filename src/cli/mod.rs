@@ -1,4 +1,4 @@
-//! `gradus`: what the binary does. It alone prints and exits.
+//! `gradus`, the binary: the only room that prints and exits.
 //!
 //! Invariant: no wgpu type in this room's own code.
 

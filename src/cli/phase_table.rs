@@ -84,7 +84,7 @@ pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
     let mut text = String::new();
     for (number, phase) in plan.phases().iter().enumerate() {
         let names: Vec<&str> = phase.params.iter().map(|place| params[*place].name.as_str()).collect();
-        // Where all is one phase, nobody asks which.
+        // With one phase the list is cut.
         let names = match plan.phases().len() {
             1 => shown_list(&names),
             _ => names.iter().map(|name| Shown(name).to_string()).collect::<Vec<_>>().join(", "),
@@ -95,7 +95,7 @@ pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
     text
 }
 
-/// When each phase begins, where no metric ends the one before it sooner.
+/// When each phase begins, if no metric ends the one before it sooner.
 pub(super) fn latest(plan: &Plan) -> anyhow::Result<String> {
     let (stages, last) = (plan.latest()?, plan.phases().len() - 1);
     if last == 0 {

@@ -17,8 +17,8 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Gives the engine what an earlier call kept. What cannot be used is left aside with a word. `None` if nothing is to
-    /// be kept: no adapter, or no folder for caches.
+    /// Gives the engine the pipelines of an earlier call; a warning says if they cannot be used. `None` without an
+    /// adapter or a folder for caches.
     pub(super) fn of(engine: &Engine) -> Option<Pipelines> {
         let file = kernels::file_of(engine.adapter()?)?.with_extension("pipelines");
         let earlier = file.exists().then(|| files::read(&file)).transpose().unwrap_or_else(|error| {

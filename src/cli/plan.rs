@@ -160,7 +160,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a file can be written there, as far as its path says.
+/// Whether a file can be written there, by its path.
 pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
     let shown = shown_path(path);
     if path.is_dir() || path.file_name().is_none() {

@@ -57,7 +57,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Refuses what says of the model or the run what is said elsewhere, or for what is not there.
+    /// Refuses options that repeat what the run file says, or that apply to something missing.
     pub(super) fn refuse(&self, told: &str) -> anyhow::Result<()> {
         let given = [
             ("--model", self.model.is_some()),
@@ -72,7 +72,7 @@ impl Plan {
         }
     }
 
-    /// Refuses what says more of a model.
+    /// Refuses options about a model.
     pub(super) fn refuse_model(&self, told: &str) -> anyhow::Result<()> {
         let given = [
             ("--epochs", self.epochs.is_some()),

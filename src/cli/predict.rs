@@ -1,4 +1,4 @@
-//! `gradus predict`: what a trained model says of rows.
+//! `gradus predict`: predictions of a trained model.
 
 use super::answers::{Answers, Form};
 use super::asked::{Asked as Refused, refuse};
@@ -128,7 +128,7 @@ fn trained(options: &Predict) -> anyhow::Result<Trained> {
     found.map_err(|error| Refused::error(error.into()))
 }
 
-/// How answers are written: as the extension says, refused before anything is computed.
+/// The format of predictions, by the extension; a bad one is refused before anything is computed.
 fn form(options: &Predict) -> anyhow::Result<Form> {
     match options.out.as_deref().map(TableFormat::of) {
         None if options.json => Ok(Form::JsonLines),

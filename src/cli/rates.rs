@@ -11,7 +11,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Of a schedule without phases, whatever its model is.
+    /// Of a schedule without phases, for any model.
     pub(super) fn of(spec: &Spec, steps: u64, steps_per_epoch: Option<u64>) -> anyhow::Result<Rows> {
         let mut names = vec!["decay"];
         let mut groups = vec![spec.row];

@@ -9,7 +9,7 @@ use gradus::train::files;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// What is written beside what is printed.
+/// Files written in addition to the print.
 #[derive(Args)]
 pub(super) struct Outputs {
     /// Picture to write: each field that moves, over the steps.
@@ -68,7 +68,7 @@ fn key_numbers(rows: &Rows, group: usize) -> String {
     text
 }
 
-/// Where a curve starts and ends, and how far it goes beyond both in between. A peak is told in any case.
+/// A curve's start and end, and its extremes beyond both. A peak is always printed.
 fn path(values: &[f64], peaks: bool) -> Vec<String> {
     let (first, last) = (values[0], values[values.len() - 1]);
     let place = |better: fn(f64, f64) -> bool| {
@@ -118,7 +118,7 @@ fn wrapped(head: &str, items: &[String]) -> String {
     text + &line + "\n"
 }
 
-/// What the curves alone do not say, or what they say that is seldom meant.
+/// Notes on what the curves do not show, or show but is seldom meant.
 fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
     let any = |is: fn(&LawSpec) -> bool| spec.laws.iter().any(is);
     let mut notes = ends(rows);

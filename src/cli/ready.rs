@@ -19,8 +19,8 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Reads what the file names, and finds the batch size if it is to be found; in a folder that a run continues in, what
-    /// that run began with. Warnings go to stderr.
+    /// Reads the model and data of the file, and finds the batch size if asked; for a resumed run, those in its folder.
+    /// Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
         let bar = Tokenizing::new(says);
         let material = Material::read_telling(&run, goes_on_in, &|done, all| bar.show(done, all))?;

@@ -243,7 +243,7 @@ fn scores(run: &Run) -> impl Iterator<Item = &'static Look> {
     SCORES.iter().filter(|score| run.evaluations.iter().any(|line| line.score(score.name).is_some()))
 }
 
-/// What evaluations tell of further sets: by what it is, and what charts call it, each set and its key in the log.
+/// Scores of further sets: by score and its name in charts, each set and its key in the log.
 fn further(run: &Run) -> BTreeMap<(&'static str, &'static str), BTreeSet<(&str, &str)>> {
     let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for key in run.evaluations.iter().flat_map(Evaluated::keys) {

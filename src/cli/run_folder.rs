@@ -1,4 +1,4 @@
-//! The folder of a run: what it leaves behind.
+//! The folder of a run: the files that it writes.
 
 use super::asked::{Asked, refuse};
 use super::confusion;
@@ -33,7 +33,7 @@ pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 pub(super) const BEST: &str = "best.safetensors";
 
-/// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
+/// The files that a new run removes from its folder, besides the logs for TensorBoard and the checkpoints.
 const OTHERS: [&str; 4] = [confusion::FILE, "report.html", "schedule.yaml", INPUTS];
 
 /// The run's own copy of its file, with all that was found out.
@@ -141,7 +141,7 @@ impl RunFolder {
         if steps == 0 {
             run.note(&Event::Phase(now))?;
         }
-        // TensorBoard passes over what was written for the step where a run continues, and this evaluation stays.
+        // TensorBoard skips events of the step at which a run resumes, and this evaluation stays.
         if let Some(last) = metrics.last().filter(|line| line["began"].is_null() && line["steps"] == steps) {
             run.gather_evaluation(last);
             run.events.write()?;
@@ -209,7 +209,7 @@ impl RunFolder {
         }
     }
 
-    /// What a line of the log says of an evaluation; null is a number that is not finite.
+    /// An evaluation's line in the log; null is a number that is not finite.
     fn gather_evaluation(&mut self, line: &Value) {
         let scalars =
             [("loss/validation", "val_loss"), ("loss/train_epoch", "train_loss"), ("skipped_steps", "skipped_steps")];
@@ -251,7 +251,7 @@ struct EvaluationLine<'a> {
     also: BTreeMap<String, f64>,
 }
 
-/// What is worth knowing of how a run continues, beside what it continued from.
+/// Remarks on how a run resumes.
 fn remarks(resumed: &Resumed) -> Vec<String> {
     let left_out = resumed.left_out.iter().map(|error| format!("{error}; the previous checkpoint is used"));
     let no_best = resumed.no_best.iter();
@@ -274,7 +274,7 @@ fn remarks(resumed: &Resumed) -> Vec<String> {
     left_out.chain(no_best).chain(lost).chain(epochs).collect()
 }
 
-/// Whether a folder holds a run. A run's file alone is its user's own, unless the folder has been held for a run.
+/// Whether a folder holds a run. A lone `run.yaml` belongs to the user, unless the folder was locked for a run.
 pub(super) fn holds_a_run(path: &Path) -> bool {
     let is_there = |name: &&str| path.join(name).exists();
     [NEXT, METRICS, CHECKPOINTS, MODEL].iter().any(is_there) || [RUN, LOCK].iter().all(is_there)
@@ -290,7 +290,7 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
     Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
-/// Says what run stands in a folder: its file, then what its model is and how its data becomes numbers, a tokenizer's file
+/// Writes which run is in a folder: its file, then its model and how its data becomes numbers, a tokenizer's file
 /// first.
 pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Material)) -> anyhow::Result<()> {
     files::replace(&path.join(RUN), text.as_bytes())?;
@@ -298,8 +298,8 @@ pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Ma
     Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
 
-/// Begins a run instead of another. Killed before this file is there, it leaves the old run whole; afterwards
-/// [`take_place`] continues where it was.
+/// Begins a run in place of another. If killed before this file exists, the old run is whole; afterwards [`take_place`]
+/// completes it.
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     if checkpoints.is_symlink() {

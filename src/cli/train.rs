@@ -59,7 +59,7 @@ struct Which {
     resume: Option<PathBuf>,
 }
 
-/// How much is said.
+/// How much is printed.
 #[derive(Args)]
 pub(super) struct Loudness {
     /// Print errors and warnings only.
@@ -112,7 +112,8 @@ struct SetUp {
     folder: PathBuf,
 }
 
-/// A new run, or none where its schedule alone was asked for. What is refused leaves its folder as it was, and what cannot be written is reported before anything is trained.
+/// A new run, or none if only its schedule was asked for. A refusal leaves the folder unchanged, and what cannot be
+/// written is reported before training.
 fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<Option<SetUp>> {
     let run = RunFile::read(file, &options.settings)?;
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
@@ -160,7 +161,7 @@ fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A run that continues, as it began.
+/// A run that resumes, as it began.
 fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
     if !holds_a_run(folder) {
         return Err(Asked::error(anyhow!("{} holds no run to resume", shown_path(folder))));
@@ -267,7 +268,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What a reader of the run's numbers wants to know of how they were made.
+/// How the numbers of a run were made.
 fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f64) -> Vec<(&'static str, String)> {
     let adapter = engine.adapter().map_or_else(
         || "cpu (no shader ran)".to_owned(),
@@ -297,7 +298,7 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     environment
 }
 
-/// Where things are, and what to do next.
+/// Prints where the results are, and what to do next.
 fn tell_what_is_left(folder: &Path, report: &Path, ready: &Ready) {
     let shown = shown_path(folder);
     say!("model          {}", shown_path(&folder.join(MODEL)));

@@ -1,4 +1,4 @@
-//! Whether a run came to something: one that came to nothing looks like any other until one reads its numbers.
+//! Whether a run succeeded: a failed one looks like any other until you read its numbers.
 
 use gradus::train::{Evaluation, Event};
 

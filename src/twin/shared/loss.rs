@@ -25,8 +25,8 @@ impl Loss {
         Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORED, ..Loss::default() }
     }
 
-    /// What a row that counts weighs: one over the rows of the step that count; where the position does not say, over those of
-    /// the batch.
+    /// The weight of a row that counts: one over the rows of the step that count; if the position does not give them,
+    /// over those of the batch.
     pub fn weight(&self, labels: &[u32], position: &Position) -> f64 {
         let labels = &labels[..self.rows as usize];
         let counting = match position.counting {
@@ -43,7 +43,7 @@ impl Loss {
     }
 }
 
-/// What a loss says of a row: its loss, and [`COUNTS`] | [`CORRECT`].
+/// A loss's verdict on a row: its loss, and [`COUNTS`] | [`CORRECT`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]

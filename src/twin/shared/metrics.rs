@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Where a batch stands.
+/// The place of a batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -34,7 +34,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The mean over the rows counted, as exact as the batches' own sums; not finite where a row's loss is not.
+    /// The mean over the rows counted, as exact as the batches' own sums; not finite if a row's loss is not.
     pub fn mean_loss(&self) -> f64 {
         if !self.loss_sum.is_finite() {
             return f64::from(self.loss_sum);
