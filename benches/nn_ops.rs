@@ -139,7 +139,7 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     ])
 }
 
-/// What stands before and behind them.
+/// What stands before and after them.
 fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let (rows, hidden, entries) = (work.batch * work.context, work.hidden, work.entries);
     let numbers = |count: usize| floats(engine, count);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! f32, AdamW over one group; and, in turn with it, a step whose matrices and moments are in bf16. Every step is waited for. The parts are programs of their own, timed by the device's
-//! timestamps where it has them, else by the clock on the wall; medians of rounds that go through all parts in turn. The
+//! timestamps if it has them, else by the host's clock; medians of rounds that go through all parts in turn. The
 //! driver may have kernels in a cache from an earlier run: `MESA_SHADER_CACHE_DISABLE=true` shows a first step without.
 //! Figures of torch and burn stand beside ours as a scale: they come from another machine, a quiet one, and so do the
 //! targets. With two more busy processes on two cores a step takes three times as long.
@@ -192,7 +192,7 @@ impl<'a> Bench<'a> {
         let parts = [part("forward", forward)?, part("backward", backward)?];
         optimizer.program()?;
         let ring = engine.ring(vec![optimizer.stats_range()])?;
-        // Behind the programs: a driver on a processor goes on compiling meanwhile.
+        // Behind the programs: a driver on a processor continues compiling meanwhile.
         for (name, values) in work.model.initial(1) {
             parameters.upload(&name, &values)?;
         }
@@ -248,7 +248,7 @@ impl<'a> Bench<'a> {
     fn tell(&mut self, in_bf16: &mut Bench<'_>, again: Option<(usize, Duration)>) -> Result<(), Failure> {
         let Work { name, elsewhere: [burn, torch], wanted, .. } = self.work;
         let elements: usize = self.work.model.params().iter().map(Param::elements).sum();
-        let clock = if self.engine.has_timestamps() { "the device's timestamps" } else { "the clock on the wall" };
+        let clock = if self.engine.has_timestamps() { "the device's timestamps" } else { "the host's clock" };
         println!("\n{name} on {}: {elements} parameters; parts by {clock}", self.engine.name());
         let medians = self.rounds()?;
         let step = medians[0] * 1e3;

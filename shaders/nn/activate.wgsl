@@ -1,4 +1,4 @@
-// An activation for itself, where none is folded into a linear layer.
+// An activation for itself, if none is folded into a linear layer.
 //
 //   h[i] = activation(z[i])                       of ACTIVATION, see activation.wgsl
 //
@@ -6,7 +6,7 @@
 //   1 h        [quads]   vec4
 //   2 shape
 //
-// Every activation of 0 is 0, so what is zero behind the last column stays so.
+// Every activation of 0 is 0, so what is zero after the last column stays so.
 #import activation
 #import elements
 #import values

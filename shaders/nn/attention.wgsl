@@ -9,8 +9,8 @@
 //
 //   out' = (l e^(m - m') / l') out + sum_j (e^(s[j] - m') / l') v[j]
 //
-// One invocation takes 8 queries of one head, 8 keys a turn. Only scores and weights are in registers, whatever the size
-// of a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in what they weigh. With TILED a
+// One invocation takes 8 queries of one head, 8 keys a turn. Only scores and weights are in registers, for any size of
+// a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in the weighted sums. With TILED a
 // workgroup takes 32 queries, 32 keys a turn (shaders/shared/attention_block.wgsl).
 //
 // qkv is [rows, 3 hidden] (query, key, value = 0, h, 2h; stride 3h, h the vec4s of hidden) or [3][rows, hidden] (0, rows h,
@@ -77,8 +77,8 @@ fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>
     add(t + 3u, at.w, j, fade.w, brought[3]);
 }
 
-// Whether no key was seen yet: else the largest has brought a 1. By bits, as a comparison promises nothing of a NaN, which is
-// to stay.
+// Whether no key was seen yet: else the largest has brought a 1. By bits, since a comparison promises nothing about a
+// NaN, which must stay.
 fn are_empty(sums: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(sums) == vec4<u32>();
 }
@@ -96,7 +96,7 @@ fn store_lse(place: Place, t: u32, running: Running) {
 // [keys][queries] by fours.
 var<workgroup> weights: array<mat4x4<f32>, SIDE * SIDE>;
 
-// Over all keys of the block, of what each invocation knows of its own; for 4 queries.
+// For 4 queries, over all keys of the block, from each invocation's own.
 fn largest_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
     shares[lane] = own;
     workgroupBarrier();

@@ -3,9 +3,9 @@
 //   p[t, j] = exp(s[t, j] - lse[t])        ds[t, j] = scale p[t, j] (dout[t] · v[j] - delta[t])
 //   dk[j] = sum_t ds[t, j] q[t]            dv[j] = sum_t p[t, j] dout[t]
 //
-// Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. One invocation takes 8 keys of
+// Dao et al. 2022, "FlashAttention", algorithm 4; weights are recomputed, never stored. One invocation takes 8 keys of
 // one head, 8 queries a turn, and keeps its sums in dqkv, which is laid out as qkv is. It writes the parts of keys and
-// values. With TILED a workgroup takes 32 keys, 32 queries a turn. With DROPOUT the weights dropped are those of the
+// values. With TILED a workgroup takes 32 keys, 32 queries a turn. With DROPOUT it drops the same weights as the
 // forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4

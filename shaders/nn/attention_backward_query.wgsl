@@ -3,10 +3,10 @@
 //   p[t, j] = exp(s[t, j] - lse[t])        ds[t, j] = scale p[t, j] (dout[t] · v[j] - delta[t])
 //   dq[t] = sum_j ds[t, j] k[j]            delta[t] = dout[t] · out[t] = sum_j p[t, j] dp[t, j], dropout included
 //
-// Dao et al. 2022, "FlashAttention", algorithm 4; weights are made again, never stored. As in the forward pass one
-// invocation takes 8 queries of one head, 8 keys a turn, and keeps its sums in dqkv, which is laid out as qkv is. It
-// writes the queries' part alone, and delta for the pass to keys and values. With TILED a workgroup takes 32 queries, 32
-// keys a turn. With DROPOUT the weights dropped are those of the forward pass.
+// Dao et al. 2022, "FlashAttention", algorithm 4; weights are recomputed, never stored. As in the forward pass one
+// invocation takes 8 queries of one head, 8 keys a turn, and keeps its sums in dqkv, laid out like qkv. It writes only
+// the queries' part, and delta for the pass to keys and values. With TILED a workgroup takes 32 queries, 32 keys a
+// turn. With DROPOUT it drops the same weights as the forward pass.
 //
 //   0 qkv      rows = batch · context                    vec4
 //   1 mask     [batch, context]                          0: a key that nobody sees (padding)
@@ -18,7 +18,7 @@
 //   7 shape
 //   8 position                                           with DROPOUT
 //
-// Numerics: a query that sees no key gets 0. Keys are added up in their order.
+// Numerics: a query that sees no key gets 0. Keys are summed in order.
 #import attention_backward
 #ifdef DROPOUT
 #import metrics

@@ -1,18 +1,19 @@
-// Binary cross-entropy of any number of labels: loss, its gradient and whether all is answered right, row by row, from logits.
+// Binary cross-entropy of any number of labels: loss, its gradient and whether every label is right, row by row, from
+// logits.
 //
 //   loss[r] = mean_k (max(z[r, k], 0) - t[r, k] z[r, k] + log(1 + exp(-|z[r, k]|)))
 //   dz[r, k] = (1 / (1 + exp(-z[r, k])) - t[r, k]) / (outputs counting)
 //
-// As torch.nn.BCEWithLogitsLoss. A row whose label is `ignore` has no loss and no gradient. All others weigh the same: one
-// over the rows of the step that count. With GRADIENT = 0 dz is not touched.
+// Like torch.nn.BCEWithLogitsLoss. A row whose label is `ignore` has no loss and no gradient. All others weigh the
+// same: one over the rows of the step that count. With GRADIENT = 0 dz is not touched.
 //
-// A row is right where each logit is above 0 just where its target is above a half. One with a logit or a target that is not
-// finite is spoiled: its loss and its gradient are NaN, and it is wrong. Bits, as they are loaded, say so.
+// A row is right if each logit is above 0 exactly when its target is above a half. A row with a logit or target that is
+// not finite is spoiled: its loss and gradient are NaN, and it is wrong. This is decided by the loaded bits.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last output is not used
+//   0 z        [rows, quads]          vec4; what stands after the last output is not used
 //   1 targets  [rows, quads]          vec4, from 0 to 1
 //   2 labels   [rows]                 `ignore`, or anything else
-//   3 dz       [rows, quads]          vec4, zero behind the last output
+//   3 dz       [rows, quads]          vec4, zero after the last output
 //   4 verdicts [rows]
 //   5 position                        its `counting`
 //   6 shape                           its classes are the outputs

@@ -1,11 +1,11 @@
-// Counts how often rows of each class are answered with each, over the batches of an evaluation.
+// Counts how often rows of each class are predicted as each, over the batches of an evaluation.
 //
 //   cells[label, answer] += 1                    answer: the first of the row's largest logits
 //
-// One workgroup: its lanes take rows in turn. Counting starts anew at batch 0. A row whose label is `ignore` has no cell, nor
-// has one with a NaN or a +inf among its logits: bits of the logits, as they are loaded, say so.
+// One workgroup: its lanes take rows in turn. Counting starts again at batch 0. A row whose label is `ignore` has no
+// cell, nor has one with a NaN or +inf among its logits, by the loaded bits.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last class is not used
+//   0 z        [rows, quads]          vec4; what stands after the last class is not used
 //   1 labels   [rows]
 //   2 cells    [classes, classes]
 //   3 position
@@ -24,7 +24,7 @@ override WORKGROUP: u32 = 256u;
 
 const NEGATIVE_INFINITY: u32 = 0xff800000u;
 
-// The first of the largest logits; `classes` where there is none.
+// The first of the largest logits; `classes` without one.
 fn answer_of(r: u32) -> u32 {
     var answer = 0u;
     var largest = 0.0;

@@ -3,7 +3,7 @@
 //   y[i] = x[i] factor(key, i)                    factor: 1 / (1 - p), or 0 with probability p
 //   y[i] = residual[i] + x[i] factor(key, i)      with RESIDUAL
 //
-// A NaN that is dropped stays NaN, as in PyTorch. In evaluation there is no such dispatch.
+// A dropped NaN stays NaN, as in PyTorch. Evaluation has no such dispatch.
 //
 //   0 x        [quads]                vec4
 //   1 y        [quads]                vec4

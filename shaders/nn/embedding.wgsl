@@ -8,7 +8,7 @@
 //   0 tokens         [rows]
 //   1 token_table    [entries, width]    vec4, of bf16 with TABLES16; single floats with RAGGED
 //   2 position_table [context.., width]  the same
-//   3 y              [rows, quads]       vec4, zero behind the last column
+//   3 y              [rows, quads]       vec4, zero after the last column
 //   4 shape
 //   5 token_types    [rows]              with TYPED
 //   6 type_table     [types, width]      with TYPED; single floats but with TABLES16

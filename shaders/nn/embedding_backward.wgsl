@@ -1,15 +1,15 @@
-// Embeddings, backward to a table: of tokens, of positions or of types, each with an index of its own.
+// Embeddings, backward to a table: of tokens, positions or types, each with its own index.
 //
 //   dtable[e] = sum of dy[r] over the rows r that name e, the last one first
 //
-// Overwriting, an invocation makes QUADS vec4s of entries: zero for one that the batch does not name. With ACCUMULATE = 1
-// it stands for as many of a row of the batch and only the last row of a chain works: the table is not looked at
-// otherwise. Neighbouring invocations make neighbouring vec4s.
+// When overwriting, an invocation makes QUADS vec4s of entries, zero for an entry that the batch does not name. With
+// ACCUMULATE = 1 it takes as many of a row of the batch, and only the last row of a chain works: other entries of the
+// table are not touched. Neighbouring invocations make neighbouring vec4s.
 //
 //   0 tokens   [rows]
 //   1 previous [rows]                 of embedding_index
 //   2 last     [entries]              of embedding_index
-//   3 dy       [rows, quads]          vec4, zero behind the last column
+//   3 dy       [rows, quads]          vec4, zero after the last column
 //   4 dtable   [entries, width]       vec4; single floats with RAGGED
 //   5 shape
 //   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes
@@ -86,7 +86,7 @@ fn overwrite(entry: u32, q: u32) -> vec2<f32> {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let invocation = id.y * grid.x * WORKGROUP + id.x;
-    // A workgroup's vec4s lie together.
+    // A workgroup's vec4s are contiguous.
     let first = invocation / WORKGROUP * WORKGROUP * QUADS + invocation % WORKGROUP;
     let places = shape.quads * select(shape.entries, shape.rows, ACCUMULATE != 0u);
     var stored = vec2<f32>();

@@ -1,12 +1,10 @@
-// Who names what: chains the rows of a batch that name one entry, so that backward adds them up in a fixed order without
-// an atomic.
+// Chains the rows of a batch that name the same entry, so that backward adds them up in a fixed order without atomics.
 //
 //   previous[r] = the nearest row before r with r's token, or NONE          last[token] = the last row with it
 //
-// What stands in last for a token that the batch does not name is old, and is known by that: the row it names has another
-// token (Briggs & Torczon 1993, "An Efficient Representation for Sparse Sets"). So nothing is ever cleared, and an entry
-// that is not named costs nothing. The rows with a common token lie close, so that most searches are short; at worst one
-// is as long as the batch.
+// An entry of last for a token that the batch does not name is old: the row in it has another token (Briggs & Torczon
+// 1993, "An Efficient Representation for Sparse Sets"). So nothing is cleared, and other entries cost nothing. Rows
+// with the same token are close, so that most searches are short; the longest is the batch.
 //
 //   0 tokens   [rows]
 //   1 previous [rows]

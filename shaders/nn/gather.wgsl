@@ -1,10 +1,10 @@
-// Gathers a batch from the data set that lies on the device: the step's number alone says which rows, no upload.
+// Gathers a batch from the data set on the device: the step's number decides the rows, without an upload.
 //
 //   batch = step mod batches_per_epoch · micro_batches + micro           epoch = step div batches_per_epoch
 //   x[r] = data[order_epoch(batch · rows + r)]                            order: a seeded bijection, new every epoch
 //
-// With SHUFFLE = 0 the rows come in their own order (evaluation). Rows behind the last one are zeros with the label
-// IGNORED; all others count.
+// With SHUFFLE = 0 the rows are in order (evaluation). Rows after the last one are zeros with the label IGNORED; all
+// others count.
 //
 //   0 data     [samples, quads]       vec4
 //   1 labels   [samples]

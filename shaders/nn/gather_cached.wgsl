@@ -1,11 +1,11 @@
-// Gathers what a frozen trunk made of a batch's examples from where it is kept: the rows of the batch that the gather
-// before it has drawn, in the same order.
+// Gathers the cached outputs of a frozen trunk: the rows of the batch that the gather before it has drawn, in the same
+// order.
 //
 //   s = order_epoch(batch mod batches · rows + r)
 //   out[r] = cached[s - first]               for first <= s < first + count, else left alone
 //
-// The kept examples may lie in several pages; each has a dispatch of its own, and a row is written by the one that holds
-// it. With SHUFFLE = 0 examples come in their own order. Rows behind the last one are zeros.
+// The cache may have several pages, each with its own dispatch; a row is written by the dispatch whose page has it.
+// With SHUFFLE = 0 examples are in order. Rows after the last one are zeros.
 //
 //   0 cached   [count, quads]         vec4: a page of examples
 //   1 out      [rows, quads]          vec4

@@ -1,14 +1,14 @@
-// Gathers a batch of labelled sequences from the set that lies on the device: the step's number alone says which rows,
-// no upload.
+// Gathers a batch of labelled sequences from the set on the device: the step's number decides the rows, without an
+// upload.
 //
 //   batch = step mod batches_per_epoch · micro_batches + micro           epoch = step div batches_per_epoch
 //   s = order_epoch(batch · rows + r)                                    order: a seeded bijection, new every epoch
 //   tokens[r, i], types[r, i], mask[r, i] = sequence s at i, 1           i < length of s, else 0, 0, 0
 //   labels[r] = label of s
 //
-// With SHUFFLE = 0 sequences come in their own order (evaluation). Rows behind the last one have the label IGNORED and
-// a mask of zeros; all others count. A sequence is one record, label and types packed with its tokens: as arrays of
-// their own they and the results would be ten storage buffers.
+// With SHUFFLE = 0 sequences are in order (evaluation). Rows after the last one have the label IGNORED and a mask of
+// zeros; all others count. A sequence is one record, label and types packed with its tokens: as separate arrays they
+// and the results would be ten storage buffers.
 //
 //   0 sequences  [samples, 2 + context]  label, length, then token | type << TYPE_SHIFT
 //   1 tokens     [rows, context]

@@ -1,13 +1,13 @@
-// Gathers a batch for a language model from the stream of tokens that lies on the device: the step's number alone says
-// which windows, no upload.
+// Gathers a batch for a language model from the stream of tokens on the device: the step's number decides the windows,
+// without an upload.
 //
 //   batch = step mod batches_per_epoch · micro_batches + micro           epoch = step div batches_per_epoch
 //   t = offset_epoch + order_epoch(batch · rows + r) · context + i       order: a seeded bijection, new every epoch
 //   inputs[r, i] = tokens[t]          targets[r, i] = tokens[t + 1]
 //
-// Windows tile the stream; the offset, below `offsets`, moves their borders every epoch. With SHUFFLE = 0 they come in
-// their own order from token 0 on (evaluation). What has no token after it, and rows behind the last window, are
-// padding: token 0, target IGNORED, mask 0. All other targets count; when training, windows are whole.
+// Windows tile the stream; the offset, below `offsets`, moves their borders every epoch. With SHUFFLE = 0 they are in
+// order from token 0 on (evaluation). A token without a successor, and rows after the last window, are padding: token
+// 0, target IGNORED, mask 0. All other targets count; when training, windows are whole.
 //
 //   0 tokens   [tokens]
 //   1 inputs   [rows, context]
@@ -82,7 +82,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
 }
 
-// Where the window at this place of the epoch's order starts.
+// The start of the window at this place of the epoch's order.
 fn start(place: u32, epoch: u32) -> u32 {
     if (SHUFFLE == 0u) {
         return place * shape.context;

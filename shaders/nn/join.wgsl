@@ -2,10 +2,10 @@
 //
 //   y[r] = (a[r], b[r])
 //
-// Rows of a are whole vec4s, so that none of b's lies across two.
+// Rows of a are whole vec4s, so that no vec4 of b is split.
 //
 //   0 a        [rows, left]           vec4
-//   1 b        [rows, right]          vec4, zero behind the last column
+//   1 b        [rows, right]          vec4, zero after the last column
 //   2 y        [rows, left + right]   vec4
 //   3 shape
 #import join

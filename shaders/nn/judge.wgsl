@@ -1,11 +1,11 @@
-// Compares an evaluation with the best one so far, where both are: on the device.
+// Compares an evaluation with the best one so far, on the device.
 //
 //   score = the sum of losses, exact below LARGEST_EXACT_SUM, / rows, or with ACCURACY right answers / rows
 //   best = score is less, or with HIGHER greater, than the best so far; or there was none yet
 //
-// One invocation. The quotient is taken in whole numbers, digit by digit, and rounded once to the nearest f32, ties to even:
-// a division of floats may be 2.5 units off, and would not always agree with the host's. Scores are not negative, so they
-// stand in the order of their bits. One that is no number is never the best.
+// One invocation. The quotient is computed in whole numbers, digit by digit, and rounded once to the nearest f32, ties
+// to even: a division of floats may be 2.5 units off, and would not always agree with the host's. Scores are not
+// negative, so the order of their bits is their order. NaN is never the best.
 //
 //   0 metrics
 //   1 standing
@@ -19,7 +19,7 @@ override HIGHER: u32 = 0u;
 @group(0) @binding(0) var<storage, read> metrics: Metrics;
 @group(0) @binding(1) var<storage, read_write> standing: Standing;
 
-// The digit of whole + part / 2³² that stands for 2^place.
+// The digit of whole + part / 2³² with the value 2^place.
 fn digit(whole: u32, part: u32, place: i32) -> u32 {
     if (place >= 0) {
         return whole >> u32(place) & 1u;
@@ -30,8 +30,8 @@ fn digit(whole: u32, part: u32, place: i32) -> u32 {
     return 0u;
 }
 
-// Bits of the f32 nearest to (whole + part / 2³²) / rows. The least that there is, 2⁻³² of 2³² rows, has its 25 digits, the
-// last of which rounds, before place -96.
+// Bits of the f32 nearest to (whole + part / 2³²) / rows. The smallest, 2⁻³² of 2³² rows, has its 25 digits, the last
+// of which rounds, before place -96.
 fn quotient(whole: u32, part: u32, rows: u32) -> u32 {
     var rest = 0u;
     var digits = 0u;

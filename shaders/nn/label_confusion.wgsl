@@ -2,7 +2,7 @@
 //
 //   cells[k, truth, answer] += 1                 truth: t[r, k] > 1/2            answer: z[r, k] > 0
 //
-// One workgroup: its lanes take labels in turn. Counting starts anew at batch 0. A row whose label is `ignore` has no cells;
+// One workgroup: its lanes take labels in turn. Counting starts again at batch 0. A row whose label is `ignore` has no cells;
 // nor has a logit or a target that is not finite: bits, as they are loaded, say so.
 //
 //   0 z        [rows, quads]          vec4

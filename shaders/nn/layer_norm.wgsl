@@ -6,10 +6,10 @@
 // norm is of x + residual, which is stored as sum. The variance is the mean of (x - mean)², in a second turn over the
 // row: mean(x²) - mean² would cancel.
 //
-//   0 x        [rows, quads]          vec4, zero behind the last column
+//   0 x        [rows, quads]          vec4, zero after the last column
 //   1 gamma    [width]
 //   2 beta     [width]
-//   3 y        [rows, quads]          vec4, zero behind the last column
+//   3 y        [rows, quads]          vec4, zero after the last column
 //   4 moments  [rows]
 //   5 shape
 //   6 residual [rows, quads]          with RESIDUAL
@@ -38,7 +38,7 @@ fn value_at(at: u32) -> vec4<f32> {
 #endif
 }
 
-// gamma and beta, columns 4q .. 4q + 3; the last column again behind it.
+// gamma and beta, columns 4q .. 4q + 3; the last column again after it.
 fn gammas(q: u32) -> vec4<f32> {
     let c = min(4u * q + QUAD, vec4<u32>(shape.width - 1u));
     return vec4<f32>(gamma[c.x], gamma[c.y], gamma[c.z], gamma[c.w]);

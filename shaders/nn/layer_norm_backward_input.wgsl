@@ -3,13 +3,13 @@
 //   n[r, c] = (x[r, c] - mean_r) rstd_r           g[r, c] = dy[r, c] gamma[c]
 //   dx[r, c] = rstd_r (g[r, c] - mean_c g[r] - n[r, c] mean_c (g n)[r])
 //
-// With ACCUMULATE = 1 it joins what is there: the gradient that came along the residual branch.
+// With ACCUMULATE = 1 it is added to the gradient of the residual branch.
 //
-//   0 dy       [rows, quads]          vec4, zero behind the last column
+//   0 dy       [rows, quads]          vec4, zero after the last column
 //   1 x        [rows, quads]          vec4: what was normalized, the sum where a residual was added
 //   2 gamma    [width]
 //   3 moments  [rows]
-//   4 dx       [rows, quads]          vec4, zero behind the last column
+//   4 dx       [rows, quads]          vec4, zero after the last column
 //   5 shape
 #import quad
 #import rows
@@ -25,7 +25,7 @@ override ACCUMULATE: u32 = 0u;
 @group(0) @binding(4) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(5) var<uniform> shape: LayerNorm;
 
-// dy times gamma: 0 behind the last column, as dy is.
+// dy times gamma: 0 after the last column, as dy is.
 fn scaled(row: u32, q: u32) -> vec4<f32> {
     let c = min(4u * q + QUAD, vec4<u32>(shape.width - 1u));
     return wide(dy[row + q]) * vec4<f32>(gamma[c.x], gamma[c.y], gamma[c.z], gamma[c.w]);

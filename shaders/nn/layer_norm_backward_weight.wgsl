@@ -3,10 +3,10 @@
 //   dgamma[c] = sum_r dy[r, c] (x[r, c] - mean_r) rstd_r            dbeta[c] = sum_r dy[r, c]
 //
 // A workgroup makes WORKGROUP / LANES quads of columns: LANES lanes share a quad, each takes rows in turn, then a fixed
-// tree adds up. Neighbouring lanes read neighbouring quads. The first micro-batch of a step overwrites, later ones add
-// (ACCUMULATE = 1); what is frozen (WEIGHT = 0, BIAS = 0) is not written, and anything may be bound in its place.
+// tree sums. Neighbouring lanes read neighbouring quads. The first micro-batch of a step overwrites, later ones add
+// (ACCUMULATE = 1); frozen parameters (WEIGHT = 0, BIAS = 0) are not written, and any range may be bound for them.
 //
-//   0 dy       [rows, quads]          vec4, zero behind the last column
+//   0 dy       [rows, quads]          vec4, zero after the last column
 //   1 x        [rows, quads]          vec4: what was normalized, the sum where a residual was added
 //   2 moments  [rows]
 //   3 dgamma   [width]

@@ -11,7 +11,7 @@
 //   0 x        [rows, input_quads]    vec4
 //   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
 //   2 bias     [outputs]
-//   3 z        [rows, output_quads]   vec4, zero behind the last output
+//   3 z        [rows, output_quads]   vec4, zero after the last output
 //   4 shape
 //   5 h        [rows, output_quads]   with ACTIVATED
 //   5 residual [rows, output_quads]   with RESIDUAL

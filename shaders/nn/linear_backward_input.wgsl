@@ -7,10 +7,10 @@
 // With ACCUMULATE = 1 the result joins what is there: an input that several layers read (query, key and value) gets the
 // sum of their gradients. Without an activation z_below is not read.
 //
-//   0 dz       [rows, output_quads]   vec4, zero behind the last output
+//   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
 //   2 z_below  [rows, input_quads]    vec4
-//   3 dz_below [rows, input_quads]    vec4, zero behind the last input
+//   3 dz_below [rows, input_quads]    vec4, zero after the last input
 //   4 shape
 #import activation
 #import linear

@@ -8,7 +8,7 @@
 // shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
 // is neither made nor written, and anything may be bound in its place.
 //
-//   0 dz       [rows, output_quads]   vec4, zero behind the last output
+//   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 x        [rows, input_quads]    vec4
 //   2 dweight  [outputs, inputs]      vec4; single floats with RAGGED
 //   3 dbias    [outputs]
@@ -103,7 +103,7 @@ fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
 const DOWN_ALONG_K: bool = false;
 const ACROSS_ALONG_K: bool = false;
 
-// Outputs 4q .. 4q + 3 of a row; of the last quad where q is past it, 0 where the row is past the last.
+// Outputs 4q .. 4q + 3 of a row; of the last quad if q is past it, 0 if the row is past the last.
 fn dz_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
@@ -136,7 +136,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = group.y * grid.x + group.x;
-    // Biases alone need one tile of inputs.
+    // Only biases: one tile of inputs is enough.
     let tile = tile_of(index, lane, select(1u, shape.input_quads, WEIGHT != 0u));
     let makes_biases = BIAS != 0u && tile.across == 0u;
     let sums = products(lane, tile, (shape.rows + 3u) / 4u, makes_biases);
@@ -166,14 +166,14 @@ fn main(
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    // Biases alone need one tile of inputs.
+    // Only biases: one tile of inputs is enough.
     let across = select(1u, (shape.input_quads + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
     let p = tile / across * 2u;
     if (p >= shape.output_quads) {
         return;
     }
-    // The last quad again where the tile reaches past it.
+    // The last quad again if the tile reaches past it.
     let q1 = min(q + 1u, shape.input_quads - 1u);
     let p1 = min(p + 1u, shape.output_quads - 1u);
     var sums00 = mat4x4<f32>();

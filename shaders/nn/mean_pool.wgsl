@@ -3,8 +3,8 @@
 //   y[b] = sum_t mask[b, t] x[b, t] / n[b]        n[b] = sum_t mask[b, t]
 //   y[b] = x[b, last t with mask[b, t]]           with LAST = 1
 //
-// A sequence with nothing left gives 0. A mask that leaves the first token alone gives that token as it is: BERT's pooler
-// reads it so. What is masked is not looked at, NaN or not.
+// A sequence with no token left gives 0. A mask that leaves only the first token gives that token, for BERT's pooler.
+// Masked values are not read, NaN or not.
 //
 //   0 x        [batch, context, quads] vec4
 //   1 mask     [batch, context]        0 or 1

@@ -1,22 +1,22 @@
-// Softmax cross-entropy: loss, its gradient and whether the answer is right, row by row, from logits.
+// Softmax cross-entropy: loss, its gradient and whether the prediction is right, row by row, from logits.
 //
 //   loss[r] = log sum_c exp(z[r, c] - m) + m - (1 - s) z[r, label] - s mean_c z[r, c]       m = max_c z[r, c]
 //   dz[r, c] = (softmax(z[r])_c - (1 - s) [c = label] - s / classes) / counting             s: label smoothing
 //
-// As torch.nn.functional.cross_entropy. A row whose label is `ignore` has no loss and no gradient. All others weigh the
-// same: one over the rows of the whole step that count, in whatever micro-batches they come. Where the position does not
-// say how many they are, the batch is the step, and each workgroup counts its rows: they are few beside the logits. Where
-// none counts everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
+// Like torch.nn.functional.cross_entropy. A row whose label is `ignore` has no loss and no gradient. All others weigh
+// the same: one over the rows of the whole step that count, in any micro-batches. If the position does not give their
+// number, the batch is the step, and each workgroup counts its rows, which are few compared with the logits. If none
+// counts, everything is 0 (PyTorch: NaN). With GRADIENT = 0 dz is not touched.
 //
-// A row is right where the first of its largest logits is the label's. One without a largest, as a NaN is among its logits
-// or a +inf, is spoiled: its loss and its gradient are NaN, and it is wrong. Bits of the logits, as they are loaded, say so:
-// neither max nor exp has to keep a NaN.
+// A row is right if the first of its largest logits is the label's. A row with a NaN or +inf among its logits is
+// spoiled: its loss and gradient are NaN, and it is wrong. This is decided by the loaded bits, since neither max nor
+// exp is bound to keep a NaN.
 //
-// Sums over many classes are taken in blocks, so that their rounding grows with the root of the classes at most.
+// Sums over many classes are made in blocks, so that their rounding error grows at most with the root of the classes.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last class is not used
+//   0 z        [rows, quads]          vec4; what stands after the last class is not used
 //   1 labels   [rows]
-//   2 dz       [rows, quads]          vec4, zero behind the last class
+//   2 dz       [rows, quads]          vec4, zero after the last class
 //   3 verdicts [rows]
 //   4 position                        its `counting`
 //   5 shape

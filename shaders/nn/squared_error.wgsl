@@ -3,16 +3,16 @@
 //   loss[r] = mean_k (z[r, k] - t[r, k])²
 //   dz[r, k] = 2 (z[r, k] - t[r, k]) / (outputs counting)
 //
-// As torch.nn.MSELoss. A row whose label is `ignore` has no loss and no gradient. All others weigh the same: one over the
-// rows of the step that count. With GRADIENT = 0 dz is not touched. No row is right or wrong.
+// Like torch.nn.MSELoss. A row whose label is `ignore` has no loss and no gradient. All others weigh the same: one over
+// the rows of the step that count. With GRADIENT = 0 dz is not touched. No row is right or wrong.
 //
-// A row with an output or a target that is not finite is spoiled: its loss and its gradient are NaN. Bits, as they are
-// loaded, say so.
+// A row with an output or target that is not finite is spoiled: its loss and gradient are NaN. This is decided by the
+// loaded bits.
 //
-//   0 z        [rows, quads]          vec4; what stands behind the last output is not used
+//   0 z        [rows, quads]          vec4; what stands after the last output is not used
 //   1 targets  [rows, quads]          vec4
 //   2 labels   [rows]                 `ignore`, or anything else
-//   3 dz       [rows, quads]          vec4, zero behind the last output
+//   3 dz       [rows, quads]          vec4, zero after the last output
 //   4 verdicts [rows]
 //   5 position                        its `counting`
 //   6 shape                           its classes are the outputs

@@ -2,8 +2,8 @@
 //
 //   sums[batch, k] = sum_r (z[r, k] - t[r, k])²          over the rows whose label is not `ignore`
 //
-// One workgroup: its lanes take outputs in turn. Every batch has sums of its own, so that the host can add them up as exactly
-// as it likes, whatever their size. Rows are added in blocks, so that rounding grows with the root of their number at most.
+// One workgroup: its lanes take outputs in turn. Every batch has its own sums, so that the host can add them up
+// exactly. Rows are added in blocks, so that the rounding error grows at most with the root of their number.
 //
 //   0 z        [rows, quads]          vec4
 //   1 targets  [rows, quads]          vec4

@@ -1,11 +1,11 @@
-// Adds up what a loss said of each row of a batch.
+// Sums a loss's verdicts on the rows of a batch.
 //
 //   loss_sum += sum_r loss[r]                     rows += rows that count         correct += right answers
 //
-// One workgroup: a lane takes rows in turn, then a fixed tree adds up. The sums run over an epoch and start anew at its
-// batch 0. The loss of a batch joins a second sum in whole numbers and 2⁻³²nds, which rounds nothing: so the mean of an
-// evaluation is as good as the sums of its batches, however many it has. (The usual compensated sum in floats is
-// optimized away by some drivers.) What is not finite, or more than 32 bits count, shows in loss_sum alone.
+// One workgroup: a lane takes rows in turn, then a fixed tree sums. The sums run over an epoch and restart at its batch
+// 0. The loss of a batch joins a second sum in whole numbers and 2⁻³²nds, which does not round: so the mean of an
+// evaluation is as exact as the sums of its batches, however many it has. (The usual compensated sum in floats is
+// optimized away by some drivers.) A sum that is not finite, or too large for 32 bits, shows only in loss_sum.
 //
 //   0 verdicts [rows]
 //   1 metrics

@@ -1,4 +1,4 @@
-// Sizes of multi-head attention. Tokens and numbers of a head are counted as they come; what lies in qkv by vec4s.
+// Sizes of multi-head attention. Tokens and numbers of a head are counted singly, offsets in qkv in vec4s.
 
 struct Attention {             // 64 bytes
     batch: u32,

@@ -1,6 +1,6 @@
-// What the two backward passes of attention share: weights made again from lse, and the gradient of the scores.
+// Shared by the two backward passes of attention: weights recomputed from lse, and the gradient of the scores.
 //
-// Whoever imports this declares dout, lse and delta too.
+// The importing shader also declares dout, lse and delta.
 #ifdef TILED
 #import attention_block
 #else
@@ -13,7 +13,7 @@ struct Known {
     delta: vec4<f32>,
 }
 
-// Where four queries stand in lse and delta; the last one again behind it.
+// The places of four queries in lse and delta; past the last one, the last one again.
 fn numbers_of(place: Place, t: u32) -> vec4<u32> {
     return place.index * shape.context + min(t + QUAD, vec4<u32>(shape.context - 1u));
 }

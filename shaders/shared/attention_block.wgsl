@@ -1,8 +1,8 @@
 // The block of attention scores that a workgroup makes: 32 queries by 32 keys by 8 by 8 invocations, 4 by 4 each.
 //
-// Whoever imports this declares what attention_tile asks for. Scores, or what is made of them, go through workgroup memory
-// by matrices, a column a query and a row a key; then each invocation makes results of 4 tokens, every eighth vec4 of a
-// head. So there are 8 times as many invocations as tokens, whatever the size of a head.
+// The importing shader declares what attention_tile needs. Scores, or values computed from them, go through workgroup
+// memory as matrices, a column for each query and a row for each key; then each invocation makes results of 4 tokens,
+// every eighth vec4 of a head. So there are 8 times as many invocations as tokens, for any size of a head.
 #import attention_tile
 
 // Invocations along a side of the block, which are a workgroup's 64; and tokens.

@@ -1,7 +1,7 @@
 // The tile of attention scores that an invocation makes, and which keys a query sees.
 //
-// Whoever imports this declares qkv, mask and shape, and position with DROPOUT. A tile is 8 queries by 8 keys: four
-// matrices with a column a query and a row a key.
+// The importing shader declares qkv, mask and shape, and position with DROPOUT. A tile is 8 queries by 8 keys: four
+// matrices with a column for each query and a row for each key.
 #import attention
 #import dropout
 #import float
@@ -41,7 +41,7 @@ fn is_inside(place: Place) -> bool {
     return place.index < shape.batch * shape.heads;
 }
 
-// The rows of four tokens, counted over the whole batch; the last token's where they are past that.
+// The rows of four tokens, counted over the whole batch; past the last token, the last one's.
 fn rows_of(place: Place, token: u32) -> vec4<u32> {
     return place.example * shape.context + min(token + QUAD, vec4<u32>(shape.context - 1u));
 }
@@ -91,20 +91,20 @@ fn real_keys(place: Place, j: u32) -> vec4<bool> {
     return (keys != vec4<u32>()) & (j + QUAD < vec4<u32>(shape.context));
 }
 
-// Which of these, the keys j .. j + 3, the query sees. A query behind the last one sees none.
+// Which of these, the keys j .. j + 3, the query sees. A query after the last one sees none.
 fn seen(query: u32, j: u32, real: vec4<bool>) -> vec4<bool> {
     let latest = select(shape.context, query, CAUSAL != 0u);
     return real & (j + QUAD <= vec4<u32>(latest)) & vec4<bool>(query < shape.context);
 }
 
-// e^x; a NaN stays one, which exp alone does not promise.
+// e^x; NaN stays NaN, which exp alone does not promise.
 fn power(x: vec4<f32>) -> vec4<f32> {
     let bits = opaque(x, shape.zero);
     return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(exp(x)), bits, are_nan(bits)));
 }
 
-// Which weights of 4 queries dropout keeps, a bit each, 8 keys of a query side by side. (Made in a loop of their own: where
-// they are used, in code that is unrolled, they more than double the time that a driver takes to compile.)
+// Which weights of 4 queries dropout keeps, a bit each, 8 keys of a query side by side. (They are made in a separate
+// loop: in the unrolled code that uses them they would more than double a driver's time to compile.)
 fn kept_of(place: Place, t: u32, j: u32) -> u32 {
     var bits = 0u;
 #ifdef DROPOUT

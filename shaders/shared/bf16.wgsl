@@ -1,7 +1,7 @@
-// bf16, the upper half of an f32; four lie in two words, the even one of two in the lower half.
+// bf16, the upper half of an f32; two words hold four, the even one of two in the lower half.
 //
-// The nearest is of two equally near the even one, as in torch: too large a number becomes infinite, a NaN the quiet one.
-// What is rounded is given by its bits, loaded or opaque (float.wgsl).
+// Rounds to the nearest, ties to even, as in torch: too large a number becomes infinite, a NaN the quiet one. Numbers
+// are given by their bits, loaded or opaque (float.wgsl).
 #import float
 
 fn bf16(bits: vec4<u32>) -> vec4<u32> {

@@ -1,4 +1,4 @@
-// Where a step stands inside the horizon. The host picks a slot by a dynamic offset; slot k holds k.
+// The place of a step inside the horizon. The host picks a slot by a dynamic offset; slot k holds k.
 
 struct Clock {
     slot: u32,

@@ -43,7 +43,7 @@ struct Record {                // 96 bytes, one a tensor
     one_minus_dampening: f32,
     buffered: u32,             // gradients that the momentum buffer has taken; 1: this step's is its first
     averaged: u32,             // steps that the moving average has taken
-    average_rate: f32,         // 1 - decay of the average; 1 at its first step, and 0 where there is none
+    average_rate: f32,         // 1 - decay of the average; 1 at its first step, and 0 if there is none
     grad: u32,                 // where the gradient begins in its page, in elements
     lr: f32,
     own0: f32,                 // the rule's own numbers, as the row has them

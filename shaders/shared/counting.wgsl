@@ -19,7 +19,8 @@ fn count_rows(lane: u32) -> u32 {
     return counts[0];
 }
 
-// One over the rows of the step that count; where the position does not say and it is asked for, over those of the batch.
+// One over the rows of the step that count; if the position does not give them and this is asked for, over those of the
+// batch.
 fn weight_of_rows(lane: u32, asked: bool) -> f32 {
     var counting = position.counting;
     if (asked && counting == 0u) {

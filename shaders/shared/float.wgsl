@@ -1,7 +1,7 @@
-// What WGSL does not promise about floats: a compiler may take it that inf and NaN never occur, as Metal's does by default.
-// Then min, max and comparisons may make a number of a NaN, exp and tanh too, and a question about the bits of what the
-// shader computed may be answered beforehand. So these questions are about bits, of two kinds alone: those that were loaded,
-// from a buffer or from workgroup memory behind a barrier, of which a compiler knows nothing, and those that are `opaque`.
+// What WGSL does not promise about floats: a compiler may assume that inf and NaN never occur, as Metal's does by
+// default. Then min, max, comparisons, exp and tanh may turn a NaN into a number, and a question about the bits of a
+// computed number may be folded. So these functions ask about bits of two kinds only: loaded ones, from a buffer or
+// from workgroup memory after a barrier, which a compiler cannot know, and `opaque` ones.
 
 const EXPONENT: u32 = 0x7f800000u;
 const MAGNITUDE: u32 = 0x7fffffffu;
@@ -28,7 +28,7 @@ fn are_nan(bits: vec4<u32>) -> vec4<bool> {
     return (bits & vec4<u32>(MAGNITUDE)) > vec4<u32>(EXPONENT);
 }
 
-// The larger of two magnitudes, and of a number and a NaN the NaN (torch.maximum): as integers they stand in this order.
+// The larger of two magnitudes, and of a number and a NaN the NaN (torch.maximum): integers have this order.
 fn larger(a: f32, b: f32) -> f32 {
     return bitcast<f32>(max(bitcast<u32>(a) & MAGNITUDE, bitcast<u32>(b) & MAGNITUDE));
 }

@@ -5,13 +5,13 @@
 //   code  = (e - low) 2^F + n                           e = max(exponent of |x|, low), n = floor(|x| 2^(F - e) + u)
 //   x     = n 2^(e - F)
 //
-// F = 3 and a sign for m, F = 4 for v, which has none: floats of 4 bits of exponent (OCP Microscaling Formats 1.0 calls the
-// first E4M3), the smallest of them subnormal, from 15/8 2^top down to 2^(top - 17), or 2^(top - 18). top is the smallest
-// that holds the largest of the 16, so that what was read and has not changed is stored again to the bit.
+// F = 3 and a sign for m, F = 4 for v, which has none: floats of 4 bits of exponent (OCP Microscaling Formats 1.0 calls
+// the first E4M3), the smallest of them subnormal, from 15/8 2^top down to 2^(top - 17), or 2^(top - 18). top is the
+// smallest that holds the largest of the 16, so that unchanged values are stored again bit for bit.
 //
-// u = 1/2 rounds to the nearest; with u from [0, 1) drawn anew for each step and element, x is right on average, and a
-// moment that is to change by less than the next code does so now and then. A number of v above 0 is never stored as 0,
-// which would divide by eps. What is not finite takes no part in top: m is NaN then, v infinite.
+// u = 1/2 rounds to the nearest; with u from [0, 1), drawn for each step and element, x is right on average, and a
+// moment that should change by less than the next code does so now and then. A number of v above 0 is never stored as
+// 0, which would divide by eps. Non-finite numbers do not count for top: m is NaN then, v infinite.
 #import float
 #import rng
 

@@ -2,23 +2,24 @@
 //
 //   result[r, o] = sum_i x[r, i] W[o, i]
 //
-// A workgroup is one subgroup. It takes 16 inputs a turn: its invocations put them into workgroup memory in f16, and four
-// matrices of sums take 16 by 16 products each. Sums leave through workgroup memory too, for whoever imports this to
-// fold in what it likes. It declares a quad of either operand, of a row that is there, whatever r and o:
+// A workgroup is one subgroup. It takes 16 inputs a turn: its invocations put them into workgroup memory in f16, and
+// four matrices of sums take 16 by 16 products each. Sums leave through workgroup memory too, where the importing
+// shader folds in its own terms. It declares a quad of either operand, of an existing row for any r and o:
 //
 //   fn x_at(r: u32, i: u32) -> vec4<f32>
 //   fn weight_at(o: u32, i: u32) -> vec4<f32>
 //
-// x and W are rounded to f16: a product is off by at most 2^-10 of itself, what is below 2^-14 by at most 2^-25 an operand,
-// and what is past 65,504 becomes infinite. Products are exact, sums f32, 16 of them in an order that is the device's own.
+// x and W are rounded to f16: a product is off by at most 2^-10 of itself, what is below 2^-14 by at most 2^-25 an
+// operand, and what is past 65,504 becomes infinite. Products are exact, sums f32, 16 of them in the device's own
+// order.
 //
-// This has never run on hardware: no adapter at hand has such matrices.
+// This has never run on hardware: we had no adapter with such matrices.
 
 // Inputs and outputs of a tile; quads of inputs in a turn.
 const EDGE: u32 = 32u;
 const TURN: u32 = 4u;
 
-// From a row in workgroup memory to the next: 16 bytes are what a load has to be aligned to.
+// From a row in workgroup memory to the next: 16 bytes are what a load must be aligned to.
 const STEP: u32 = 24u;
 
 var<workgroup> xs: array<f16, 768>;         // [EDGE, STEP]

@@ -2,18 +2,19 @@
 //
 //   result[d, a] = sum_k down[d, k] across[k, a]
 //
-// SIDE by SIDE invocations make QUADS by QUADS matrices of 4 by 4 results each, so a tile has an edge of 4 SIDE QUADS. They
-// take 16 k a turn: each fetches at most a matrix of either operand, all put theirs into workgroup memory, and while they
-// multiply what lies there, the next turn's are on their way. With QUADS = 2 that is 16 loads of a vec4 for 256 products.
+// SIDE by SIDE invocations make QUADS by QUADS matrices of 4 by 4 results each, so a tile has an edge of 4 SIDE QUADS.
+// They take 16 k a turn: each fetches at most a matrix of either operand, all put theirs into workgroup memory, and
+// while they multiply those, the next turn's are being loaded. With QUADS = 2 that is 16 loads of a vec4 for 256
+// products.
 //
-// Whoever imports this declares where neighbours read side by side, and what they read, 4 numbers by 4:
+// The importing shader declares which operand neighbours read side by side, and how to read 4 by 4 numbers:
 //
 //   const DOWN_ALONG_K: bool, ACROSS_ALONG_K: bool
 //   fn down_at(q: u32, k: u32) -> mat4x4<f32>       4 down, a column each, of 4 k
 //   fn across_at(k: u32, q: u32) -> mat4x4<f32>     4 k, a column each, of 4 across
 //
-// Both give zeros where k is past its end. A sum takes its k in their order, so its bits depend on neither its place in
-// the tile nor what else is in it.
+// Both give zeros past the end of k. A sum takes k in order, so its bits depend neither on its place in the tile nor on
+// the rest of the tile.
 
 // (Given by the host, all four: naga 30 works out no override from another.)
 override WORKGROUP: u32 = 64u; // SIDE squared
@@ -24,7 +25,8 @@ override SHARED: u32 = 264u;   // vec4s of an operand's turn: 16 SIDE QUADS + 8
 // Quads of k in a turn.
 const TURN: u32 = 4u;
 
-// [4][quads · TURN], as those who fetch stand; and [TURN][4, quads], which neighbours read side by side.
+// [4][quads · TURN], in the order of the invocations that fetch; and [TURN][4, quads], which neighbours read side by
+// side.
 var<workgroup> downs: array<vec4<f32>, SHARED>;
 var<workgroup> acrosses: array<vec4<f32>, SHARED>;
 
@@ -97,7 +99,7 @@ fn share(lane: u32, down: mat4x4<f32>, across: mat4x4<f32>) {
     acrosses[at + 3u * edge()] = across[3];
 }
 
-// All invocations of a workgroup come here together. `totals`: whether the sums of down alone are wanted.
+// All invocations of a workgroup must call this together. `totals`: whether the sums of down alone are wanted.
 fn products(lane: u32, tile: Tile, k_quads: u32, totals: bool) -> Sums {
     let for_down = fetched(lane, DOWN_ALONG_K);
     let for_across = fetched(lane, ACROSS_ALONG_K);

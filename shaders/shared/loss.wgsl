@@ -1,4 +1,4 @@
-// Sizes of a loss, and what it says of a row.
+// Sizes of a loss, and its verdict on a row.
 
 struct Loss {                  // 32 bytes
     rows: u32,

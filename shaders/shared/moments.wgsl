@@ -1,5 +1,5 @@
-// Moments as they are stored: what an invocation takes at a time, 16 bytes. With BF16 these are 8 elements, the even one
-// of two in the lower half of a word; else 4. Who imports this has `segment: Segment`.
+// Stored moments: an invocation takes 16 bytes at a time. With BF16 these are 8 elements, the even one of two in the
+// lower half of a word; else 4. The importing shader has `segment: Segment`.
 #import bf16
 
 #ifdef BF16

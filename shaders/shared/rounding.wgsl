@@ -2,7 +2,7 @@
 // every engine and after a resume. Nothing is stored.
 #import rng
 
-// Told apart from the words of the moments, which meet the key alone.
+// Distinct from the words of the moments, which use only the key.
 const OF_PARAMS: u32 = 0x9e3779b9u;
 
 // The key of one chunk in one step: `count` steps have been applied to the tensor, this one among them.

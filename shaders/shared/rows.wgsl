@@ -1,8 +1,7 @@
 // For kernels that reduce along a row: LANES neighbours of a workgroup share one.
 //
-// On software LANES is 1: an invocation takes a row alone and no lane waits for another, which there costs more than it
-// gains. Every invocation must come here together, so those past the last row work at the last row again and store
-// nothing.
+// In software LANES is 1: an invocation takes a whole row, since there waiting costs more than it gains. All
+// invocations must call this together, so those past the last row work on the last row again and store nothing.
 
 override WORKGROUP: u32 = 64u;
 override LANES: u32 = 32u;     // a power of two that divides WORKGROUP

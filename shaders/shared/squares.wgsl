@@ -1,5 +1,5 @@
-// Squares of the gradients that a kernel writes, so that a norm need not read them again: the variants with SQUARES write
-// a partial sum an invocation, and whether a gradient in it is not finite.
+// Squares of the gradients that a kernel writes, so that a norm need not read them again: the variants with SQUARES
+// write a partial sum for each invocation, and whether a gradient in it is not finite.
 //
 // The sum of the squares of finite gradients may overflow, so it does not tell. The sum of g / 1024 does: that of at most
 // 512 finite ones is finite, and what is not finite stays so, whatever is added. To look at the bits of each gradient is

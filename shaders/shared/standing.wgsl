@@ -1,4 +1,4 @@
-// How evaluations stand on the device, and what is copied where one of them is the best.
+// The state of evaluations on the device, and what is copied if one of them is the best.
 
 struct Standing {              // 16 bytes
     score: f32,                // the best so far

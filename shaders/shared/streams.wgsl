@@ -1,9 +1,9 @@
 // Parameters and gradients of an update, four at a time, in f32. `first` is an element of the page, and `live` elements from
 // there on are the tensor's.
 //
-// With SINGLE_GRADS gradients are bound as single floats: they lie at any place, and may share the parameters' buffer. With
-// SINGLE_PARAMS parameters are too. What lies behind the tensor's end then belongs to others, and counts as 0. Who imports
-// this says where both are bound.
+// With SINGLE_GRADS gradients are bound as single floats: they may start anywhere, and may share the parameters'
+// buffer. With SINGLE_PARAMS parameters are too. Elements after the tensor's end then belong to others, and count as 0.
+// The importing shader declares both bindings.
 
 #ifdef SINGLE_PARAMS
 @group(0) @binding(PARAMS_BINDING) var<storage, read_write> params: array<f32>;
@@ -45,7 +45,7 @@ fn put_params(first: u32, live: u32, old: vec4<f32>, p: vec4<f32>, words: vec4<u
     }
 #else
     var quad = p;
-    if (live < 4u) {    // what lies behind the tensor's end stays as it was
+    if (live < 4u) {    // what lies after the tensor's end stays as it was
         quad = select(old, p, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(live));
     }
     params[first / 4u] = quad;

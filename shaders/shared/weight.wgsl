@@ -1,5 +1,5 @@
-// A linear layer's weight, [outputs, inputs] as it is named in checkpoints: vec4s of f32, or of bf16 with WEIGHT16; single
-// floats with RAGGED, where a row does not start at a vec4. The importing shader declares `shape: Linear`.
+// A linear layer's weight, [outputs, inputs] as in checkpoints: vec4s of f32, or of bf16 with WEIGHT16; single floats
+// with RAGGED, if a row does not start at a vec4. The importing shader declares `shape: Linear`.
 #ifdef WEIGHT16
 #import bf16
 

@@ -109,7 +109,7 @@ fn counts(sizes: &Sizes) -> Vec<Trial> {
         let shape = Loss::new(rows as usize, outputs as usize);
         let stride = shape.quads as usize * 4;
         let numbers = |seed: u32| noise(seed, rows as usize * stride).iter().map(|n| n.to_bits()).collect::<Vec<u32>>();
-        // Some rows are behind the last one, and some logits are no numbers.
+        // Some rows are after the last one, and some logits are no numbers.
         let mut z = numbers(rows);
         z.iter_mut().skip(2 * stride).step_by(37 * stride).for_each(|z| *z = f32::NAN.to_bits());
         let labels: Vec<u32> = (0..rows).map(|r| if r % 5 == 4 { IGNORED } else { pcg(r) % outputs }).collect();

@@ -17,7 +17,7 @@ pub struct Certificate {
     pub driver: String,
     /// The version of gradus that checked it.
     pub version: String,
-    /// Whether every form was tried, or those alone that a run takes here.
+    /// Whether every form was tried, or only those that runs use here.
     pub is_whole: bool,
     /// Seconds that it took.
     pub seconds: f64,
@@ -32,7 +32,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// One that says nothing yet of this engine's adapter.
+    /// An empty one for this engine's adapter.
     pub fn of(engine: &Engine) -> Certificate {
         let adapter = engine.adapter();
         Certificate {
@@ -49,7 +49,7 @@ impl Certificate {
         (&self.adapter, &self.driver, &self.version) == (&own.adapter, &own.driver, &own.version)
     }
 
-    /// What was found of a kernel in a form, where it was tried.
+    /// What was found of a kernel in a form, if it was tried.
     pub fn of_kernel(&self, kernel: &str, form: &str) -> Option<&Checked> {
         self.kernels.get(&entry(kernel, form))
     }

@@ -17,7 +17,7 @@ pub struct Checked {
     pub error: f64,
     /// Seconds, those of compiling among them.
     pub seconds: f64,
-    /// A checksum of all that it wrote: where it is the same, so is every bit.
+    /// A checksum of all that it wrote: if it is the same, so is every bit.
     pub crc32: u32,
 }
 
@@ -32,7 +32,7 @@ pub struct Refused {
     pub tried: String,
     /// What was wrong.
     pub reason: String,
-    /// The form that stands in for it; none where no other is right.
+    /// The form that replaces it; none if no other is right.
     #[serde(default)]
     pub instead: Option<String>,
 }

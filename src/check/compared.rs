@@ -25,11 +25,11 @@ const SELDOM: usize = 200;
 pub struct Compared {
     /// The largest error of a number, relative to itself or to the root mean square of its binding, whichever is larger.
     pub error: f64,
-    /// Where it is out of bounds: the binding, the place, both values.
+    /// If it is out of bounds: the binding, the place, both values.
     pub wrong: Option<String>,
 }
 
-/// How the words of a binding are to be read.
+/// How to read the words of a binding.
 #[derive(Clone, Copy, PartialEq)]
 enum Words {
     /// f32, and among them counts and marks, which are small.
@@ -96,7 +96,7 @@ fn words_of(kernel: &Kernel, place: usize) -> Words {
     }
 }
 
-/// Words as numbers, where they are none.
+/// Words that are not numbers, as numbers.
 fn readable(words: Words, memory: &[u32]) -> Vec<u32> {
     let mut memory = memory.to_vec();
     let records = without_tail(&memory).len();
@@ -124,7 +124,7 @@ fn size_of_terms(trial: &Trial, words: Words) -> f64 {
     if words == Words::Squares { size * size } else { size }
 }
 
-/// Words that are no numbers by their size: counts, marks and places.
+/// Words that are not numbers: counts, marks and places.
 fn is_count(word: u32) -> bool {
     word & 0x7f80_0000 == 0 && word & 0x7f_ffff != 0
 }
@@ -150,7 +150,7 @@ fn numbers(got: &[u32], expected: &[u32], least: f64, bound: f64) -> (f64, Optio
     (error, place.filter(|_| error > bound))
 }
 
-/// An array as it is, where there is a tail behind it.
+/// An array as it is, if there is a tail after it.
 fn without_tail(words: &[u32]) -> &[u32] {
     let end = words.len().saturating_sub(TAIL);
     if words[end..].iter().all(|word| *word == JUNK.to_bits()) { &words[..end] } else { words }

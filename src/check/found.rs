@@ -84,7 +84,7 @@ impl Found {
             Some(Err(error)) => return Err(error.into()),
             None => {
                 self.is_stuck = true;
-                refused(format!("it did not come back with an answer in {} s", PATIENCE.as_secs()))
+                refused(format!("it did not finish in {} s", PATIENCE.as_secs()))
             }
         };
         let checked = self.kernels.entry(entry(trial.kernel.name, &form.name)).or_default();
@@ -100,12 +100,12 @@ impl Found {
     }
 }
 
-/// The same for the same trial, in whatever form it comes.
+/// The same for the same trial in any form.
 fn key((tried, place): (&str, usize), trial: &Trial) -> String {
     format!("{tried} {place} {} {:?} {:?}", trial.kernel.name, trial.constants, trial.grid)
 }
 
-/// What a trial left on an engine; `None` where the engine does not come back with it.
+/// The results of a trial on an engine; `None` if the engine does not finish it.
 fn answer(engine: &Engine, trial: &Arc<Trial>) -> Option<Result<Vec<Vec<u32>>, engine::Error>> {
     let (sender, receiver) = mpsc::channel();
     let (engine, trial) = (engine.clone(), Arc::clone(trial));

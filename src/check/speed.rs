@@ -1,4 +1,4 @@
-//! How fast the kernels are, one by one, beside a copy of as many bytes.
+//! The speed of each kernel, relative to a copy of as many bytes.
 
 use super::bed::Bed;
 use crate::Error;
@@ -9,7 +9,7 @@ use crate::optim::sample::of_size;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// A submission takes about as long, so that what it costs by itself is small beside it.
+/// A submission takes about as long, so that its overhead is small.
 const SUBMISSION_SECONDS: f64 = 2e-3;
 
 /// Most that is done in a submission.

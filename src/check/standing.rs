@@ -1,4 +1,4 @@
-//! Which form stands in for one that is not right on an adapter.
+//! The replacement of a form that is wrong on an adapter.
 
 use super::adapter::kernels;
 use super::forms::{Form, forms};
@@ -7,13 +7,13 @@ use crate::engine::kernels::{FAMILIES, Family, Flag};
 use crate::engine::{Choices, Engine, Sizes, Tiling};
 use std::collections::BTreeMap;
 
-/// An engine on which other forms stand in for those that were refused.
+/// An engine on which other forms replace the refused ones.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Standing {
-    /// The engine; `None` where a kernel is right in no form.
+    /// The engine; `None` if a kernel is right in no form.
     pub engine: Option<Engine>,
-    /// What stands in for each family: its form.
+    /// The replacement of each family: its form.
     pub instead: BTreeMap<&'static str, String>,
     /// The first kernel's family that is right in no form.
     pub without: Option<&'static str>,
@@ -41,7 +41,7 @@ pub fn standing(engine: &Engine, refused: &[&'static Family]) -> Result<Standing
     }
     for family in products {
         let usual = standing.choices().instead.get(family.name).copied().unwrap_or(standing.choices().otherwise);
-        // Those behind it first: who asks again and again has all of them in turn.
+        // Later ones first, so that repeated calls try all of them in turn.
         let at = Tiling::ALL.iter().position(|tiling| *tiling == usual).map_or(0, |at| at + 1);
         let (before, behind) = Tiling::ALL.split_at(at);
         let mut right = None;

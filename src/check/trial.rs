@@ -1,14 +1,14 @@
-//! A dispatch over memory of its own, which any engine can be given, and what it left there.
+//! A dispatch with its own memory, which any engine can run, and its results.
 
 use crate::engine::{self, Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission};
 
-/// Words behind each array, which no kernel may touch.
+/// Words after each array, which no kernel may touch.
 pub const TAIL: usize = 32;
 
-/// What stands there, and in memory that nobody has written: no kernel makes this number.
+/// The junk there, and in memory that nothing has written: no kernel makes this number.
 pub const JUNK: f32 = -7.25e7;
 
-/// A dispatch, with the words behind each of its bindings; none behind the clock.
+/// A dispatch, with the words of each of its bindings; none for the clock.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trial {
@@ -31,8 +31,8 @@ impl Trial {
         Trial { kernel, constants: constants.clone(), grid: *grid, slot: 0, memory }
     }
 
-    /// The trial with junk behind each array, and so what it should leave. A device is told what lies before it; a twin
-    /// goes by the length of what it is given.
+    /// The trial with junk after each array, and its expected results. A device knows where the array ends; a twin uses
+    /// the length of its slice.
     #[must_use]
     pub fn with_tails(&self, expected: &[Vec<u32>]) -> (Trial, Vec<Vec<u32>>) {
         let longer = |memory: &[Vec<u32>]| {
@@ -45,10 +45,10 @@ impl Trial {
         (Trial { memory: longer(&self.memory), ..self.clone() }, longer(expected))
     }
 
-    /// What is behind each binding after a run. Waits for it.
+    /// The words of each binding after a run. Waits for it.
     ///
     /// # Errors
-    /// From the device; what a driver says of the shader.
+    /// From the device; the driver's errors about the shader.
     pub fn run(&self, engine: &Engine) -> Result<Vec<Vec<u32>>, engine::Error> {
         let buffer = |words: &Vec<u32>| engine.buffer_with("trial", words);
         let buffers: Vec<Buffer> = self.memory.iter().map(buffer).collect::<Result<_, _>>()?;
@@ -107,7 +107,7 @@ fn range_of(binding: &Binding) -> Option<Range> {
     }
 }
 
-/// The words of these ranges; of what is none, a word for nothing.
+/// The words of these ranges; a word for an empty one.
 fn read(engine: &Engine, ranges: impl Iterator<Item = Option<Range>>) -> Result<Vec<Vec<u32>>, engine::Error> {
     let ranges: Vec<Option<Range>> = ranges.collect();
     let there: Vec<Range> = ranges.iter().flatten().cloned().collect();

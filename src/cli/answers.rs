@@ -1,4 +1,4 @@
-//! What a model says of rows, as CSV or as JSON lines.
+//! Predictions as CSV or as JSON lines.
 
 use gradus::nn::Objective;
 use serde_json::{Map, Value, json};
@@ -10,21 +10,21 @@ pub(super) enum Form {
     JsonLines,
 }
 
-/// What the numbers of a row are, and how they are to be told.
+/// The meaning of a row's numbers, and their format.
 pub(super) struct Answers<'a> {
     pub(super) form: Form,
     /// What the outputs are; `None`: the numbers are a vector.
     pub(super) objective: Option<Objective>,
     /// What the outputs are called.
     pub(super) outputs: &'a [String],
-    /// What stands between several labels.
+    /// The separator of several labels.
     pub(super) separator: &'a str,
-    /// How many classes are told, the likeliest first.
+    /// How many of the most likely classes are printed.
     pub(super) top: usize,
 }
 
 impl Answers<'_> {
-    /// The first line, where the form has one.
+    /// The first line, if the format has one.
     pub(super) fn header(&self, width: usize) -> String {
         if self.form == Form::JsonLines {
             return String::new();
@@ -75,7 +75,7 @@ impl Answers<'_> {
         json_line(answer)
     }
 
-    /// The labels that are likelier than not, and the probability of each that there is.
+    /// The labels with a probability above one half, and the probability of each label.
     fn labels(&self, form: Form, logits: &[f32]) -> String {
         let shares: Vec<f32> = logits.iter().map(|logit| sigmoid(*logit)).collect();
         let there = self.outputs.iter().zip(logits).filter(|(_, logit)| **logit > 0.0);
@@ -117,7 +117,7 @@ fn csv(cells: impl IntoIterator<Item = String>) -> String {
     cells.join(",") + "\n"
 }
 
-/// A cell, in quotes where it needs them.
+/// A cell, in quotes if it needs them.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! A file that is added to while a run goes on.
+//! A file that is added to while a run continues.
 
 use anyhow::Context;
 use gradus::params::shown_path;
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file that ends behind what has been written whole, whatever the disk does.
+/// A file that always ends after a whole write, even if the disk fails.
 pub(super) struct Appended {
     path: PathBuf,
     file: File,
@@ -18,15 +18,15 @@ pub(super) struct Appended {
 }
 
 impl Appended {
-    /// The file, made where it is not there.
+    /// The file, made if it is not there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Appended> {
         let opened = files::append(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (whole_bytes, file) = opened.with_context(|| format!("opening {}", shown_path(path)))?;
         Ok(Appended { path: path.to_owned(), file, whole_bytes, fails: false })
     }
 
-    /// Adds bytes in one write, so that nothing of them waits in this process, which may be ended at any time. Whether they
-    /// are there; where not, the file ends as before. Of several failures in a row the first is an error.
+    /// Adds bytes in one write, without a buffer in this process, which may end at any time. Returns whether they were
+    /// written; if not, the file ends as before. Of several failures in a row the first is an error.
     pub(super) fn add(&mut self, bytes: &[u8]) -> anyhow::Result<bool> {
         let failed = self.file.write_all(bytes).err();
         let failed_before = std::mem::replace(&mut self.fails, failed.is_some());

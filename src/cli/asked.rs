@@ -1,4 +1,4 @@
-//! What was asked for cannot be: an exit code of its own.
+//! A request that cannot be carried out: it has its own exit code.
 
 use std::fmt;
 

@@ -11,7 +11,7 @@ use std::env;
 
 /// What was asked for, on the command line or in the environment.
 pub(super) struct Asks {
-    /// The adapter; `None`: nothing was said.
+    /// The adapter, if given.
     pub(super) adapter: Option<AdapterChoice>,
     /// `--kernels`.
     pub(super) kernels: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Asks {
 }
 
 impl Asks {
-    /// What the command line says, else what the environment does.
+    /// The value of the command line, else of the environment.
     pub(super) fn of(adapter: Option<&str>, kernels: Option<&str>, timestamps: bool) -> Asks {
         let of_env = || env::var("GRADUS_ADAPTER").ok();
         let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
@@ -47,8 +47,8 @@ impl Asks {
         self.pipelines.borrow().iter().for_each(Pipelines::keep);
     }
 
-    /// The engine of what trains. Where nothing is said and there is no GPU, that is the CPU engine: it is faster than
-    /// shaders on the same cores.
+    /// The engine for training. By default, without a GPU, it is the CPU engine, which is faster than shaders on the
+    /// same cores.
     pub(super) fn engine(&self, says: Says) -> anyhow::Result<Engine> {
         let choice = match &self.adapter {
             None if list_adapters().first().is_none_or(|best| best.kind == "software") => {
@@ -64,7 +64,7 @@ impl Asks {
         kernels::chosen(&self.open(&choice)?, self.kernels.as_deref())
     }
 
-    /// The engine of a run that goes on: what it ran on so far, where nothing else is asked for and it is there.
+    /// The engine of a resumed run: the one that it ran on, if it exists and no other is asked for.
     pub(super) fn engine_of(&self, made_on: Option<&MadeOn>, says: Says) -> anyhow::Result<Engine> {
         let Some(made_on) = made_on else { return self.engine(says) };
         let engine = match (&self.adapter, &made_on.adapter) {

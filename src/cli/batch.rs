@@ -1,4 +1,4 @@
-//! `--batch-size` and `--lr-scaling`: rows of a batch, found by trying where the user says so, and rates that follow.
+//! `--batch-size` and `--lr-scaling`: rows of a batch, found by trials on request, and rates scaled with them.
 
 use super::asked::refuse;
 use super::say::say;
@@ -42,7 +42,7 @@ fn size(text: &str) -> Result<Size, String> {
 }
 
 impl Batch {
-    /// Whether the size is to be found by trying.
+    /// Whether the size is found by trials.
     pub(super) fn is_auto(&self) -> bool {
         matches!(self.batch_size, Some(Size::Auto))
     }
@@ -75,7 +75,7 @@ impl Batch {
         }
     }
 
-    /// The schedule with rates for so many rows, where it is meant for `base`.
+    /// The schedule with rates for so many rows, if it is meant for `base`.
     pub(super) fn scaled(&self, spec: &Spec, rows: usize, base: usize) -> anyhow::Result<Spec> {
         let scaling = match self.lr_scaling {
             Scaling::None => LrScaling::None,
@@ -90,7 +90,7 @@ impl Batch {
     }
 }
 
-/// The batch size that trains fastest within a limit; what was tried is printed where `says`.
+/// The batch size that trains fastest within a limit; `says` prints the trials.
 pub(super) fn find(
     engine: &Engine,
     task: &dyn Task,

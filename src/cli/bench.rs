@@ -12,11 +12,11 @@ pub(super) struct Bench {
     /// Write JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Millions (2^20) of parameters of the largest step; a step over n holds 16 n bytes. Without it 64 on software, 512 on
-    /// a GPU, as far as they fit.
+    /// Millions (2^20) of parameters of the largest step, which takes 16 bytes each [default: 64 on software, 512 on a GPU,
+    /// or as many as fit].
     #[arg(long, value_name = "MI")]
     most: Option<usize>,
-    /// Pairs of steps behind each ratio.
+    /// Pairs of steps for each ratio.
     #[arg(long, value_name = "N", default_value_t = 31, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
 }

@@ -10,7 +10,7 @@ const HEIGHT: usize = 11;
 const MARKS: [char; 3] = ['.', '-', '\''];
 /// Parts of the axis of steps.
 const TICKS: usize = 4;
-/// Where the labels of the upward axis end.
+/// The column where the labels of the vertical axis end.
 const MARGIN: usize = 10;
 
 /// The lr of every group over the steps; groups that follow the same curve share one chart.
@@ -36,7 +36,7 @@ pub(super) fn plot(values: &[f64]) -> String {
     for (column, span) in spans(values, WIDTH).enumerate() {
         let (mut low, mut high) = (level(span.lowest), level(span.highest));
         if let Some(before) = before {
-            // Where the curve jumps between two columns, the later one shows it.
+            // If the curve jumps between two columns, the later one shows it.
             let from = level(before.last);
             if from + MARKS.len() < low {
                 low = from + MARKS.len();
@@ -67,7 +67,7 @@ pub(super) fn plot(values: &[f64]) -> String {
     text
 }
 
-/// The line of steps and, where an epoch's length is known, of epochs.
+/// The line of steps and, if an epoch's length is known, of epochs.
 fn axis(rows: &Rows) -> String {
     let line: String = (0..=WIDTH).map(|column| if column % (WIDTH / TICKS) == 0 { '+' } else { '-' }).collect();
     let steps = rows.steps() as f64;
@@ -82,7 +82,7 @@ fn axis(rows: &Rows) -> String {
 fn ticks(unit: &str, end: f64) -> String {
     let mut line = format!("{unit:>width$}", width = MARGIN - 1);
     for tick in 0..=TICKS {
-        // In hundredths where it is not whole.
+        // In hundredths if it is not whole.
         let label = format!("{}", (100.0 * end * tick as f64 / TICKS as f64).round() / 100.0);
         let middle = MARGIN + 1 + tick * WIDTH / TICKS;
         let start = (middle - label.len() / 2).min(80 - label.len());

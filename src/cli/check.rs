@@ -20,22 +20,22 @@ pub(super) struct Check {
     /// Write JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Try every form of every kernel, not those alone that a run takes on this adapter.
+    /// Try every form of every kernel, not only those that runs use on this adapter.
     #[arg(long)]
     all: bool,
-    /// Take shaders from this folder, laid out as shaders/ of the sources, and try the kernels whose text differs.
+    /// Read shaders from this folder, laid out like shaders/ in the sources, and try the kernels whose text differs.
     #[arg(long, value_name = "DIR")]
     shaders: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  gradus check                          what runs take on this adapter
+  gradus check                          the kernels that runs use on this adapter
   gradus check --all --json             every form, as JSON
-  gradus check --shaders shaders        the shaders that you are working on, without building anything
+  gradus check --shaders shaders        the shaders that you are changing, without a build
 
-The certificate is kept in the user's cache, beside the choices of tilings; `gradus train` goes by it.
-Exit codes: 0 everything agrees, 1 something does not, 2 what was asked for cannot be.";
+The certificate is kept in the user's cache, beside the choices of tilings; `gradus train` uses it.
+Exit codes: 0 everything agrees, 1 something does not, 2 the request cannot be carried out.";
 
 pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, options: &Check) -> anyhow::Result<()> {
     let certificate = match &options.shaders {
@@ -59,7 +59,7 @@ fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Checks an adapter, finds what stands in for what is not right, and keeps both.
+/// Checks an adapter, finds replacements of wrong forms, and keeps both.
 fn of_adapter(choice: &AdapterChoice, asked: Option<&str>, all: bool) -> anyhow::Result<Certificate> {
     let (engine, _) = kernels::known(&Engine::new(choice)?, asked)?;
     let spinner = spinner();
@@ -118,11 +118,11 @@ fn read(folder: &Path) -> anyhow::Result<Shaders> {
         }
     }
     if texts.is_empty() {
-        refuse!("{}: no shaders in it; they lie in nn, optim, measure and shared", shown_path(folder));
+        refuse!("{}: no shaders in it; shaders are in nn, optim, measure and shared", shown_path(folder));
     }
     match Shaders::new(texts) {
         Ok(shaders) => Ok(shaders),
-        Err(name) => refuse!("{}: {name}.wgsl is the shader of no kernel", shown_path(folder)),
+        Err(name) => refuse!("{}: no kernel uses {name}.wgsl", shown_path(folder)),
     }
 }
 
@@ -159,7 +159,7 @@ fn told(certificate: &Certificate) {
     }
     say!();
     for refused in &certificate.refused {
-        let instead = refused.instead.as_ref().map_or_else(String::new, |form| format!("; {form} stands in for it"));
+        let instead = refused.instead.as_ref().map_or_else(String::new, |form| format!("; {form} replaces it"));
         say!("WRONG {} ({}), {}: {}{instead}", refused.kernel, refused.form, refused.tried, refused.reason);
     }
     let trials: usize = certificate.kernels.values().map(|checked| checked.trials).sum();

@@ -13,21 +13,28 @@ use indicatif::ProgressBar;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// With `check: auto`, the first gradients are held against the host where it needs no more than this for them.
+/// With `check: auto`, the first gradients are held against the host if it needs no more than this for them.
 const PATIENCE_SECONDS: f64 = 10.0;
 
 /// Products of matrices that a core makes in a second, at the least: about a quarter of what one does here.
 const FLOPS_A_CORE: f64 = 25e9;
 
-/// What was checked, in a line.
+/// An engine and a trainer whose kernels were checked.
 pub(super) struct Checked {
     pub(super) engine: Engine,
     pub(super) trainer: Trainer,
-    pub(super) told: String,
+    pub(super) outcome: Outcome,
 }
 
-/// Checks what a run is about to use. A form that disagrees gives way to one that agrees, on an engine of its own; where
-/// there is none the run is refused by the kernel's name.
+/// What a check found: in a line, and in names and values for the report.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) line: String,
+    pub(super) rows: Vec<(&'static str, String)>,
+}
+
+/// Checks the kernels that a run is about to use. If a form is wrong, one that agrees replaces it, on another engine; if
+/// there is none, the run is refused by the kernel's name.
 pub(super) fn checked(
     ready: &mut Ready,
     (mut engine, mut trainer): (Engine, Trainer),
@@ -36,8 +43,9 @@ pub(super) fn checked(
 ) -> anyhow::Result<Checked> {
     let mode = ready.run.check;
     if mode == Checking::Off || engine.adapter().is_none() {
-        let told = if mode == Checking::Off { "off" } else { "none needed: no shader runs" };
-        return Ok(Checked { engine, trainer, told: told.to_owned() });
+        let line = if mode == Checking::Off { "off" } else { "none needed: no shader runs" };
+        let outcome = Outcome { line: line.to_owned(), rows: vec![("kernels", line.to_owned())] };
+        return Ok(Checked { engine, trainer, outcome });
     }
     let started = Instant::now();
     let mut replaced: BTreeSet<String> = BTreeSet::new();
@@ -53,47 +61,32 @@ pub(super) fn checked(
             .map(|refused| refused.kernel.as_str())
             .collect();
         let wrong: Vec<String> = if refused.is_empty() {
-            let of_ours = names.iter().flat_map(|name| own.iter().filter_map(|form| certificate.of_kernel(name, form)));
-            let error = of_ours.map(|checked| checked.error).fold(0.0, f64::max);
-            match gradients(ready, &mut trainer, mode)? {
+            let agreement = gradients(ready, &mut trainer, mode)?;
+            match agreement.as_ref().filter(|agreement| !agreement.holds()) {
+                Some(agreement) => culprits(&mut trainer, agreement)?,
                 None => {
-                    let told = format!("{} kernels agree with the host within {error:.0e}", names.len());
-                    return Ok(end(
-                        engine,
-                        trainer,
-                        told + "; its gradients were not compared",
-                        &replaced,
-                        (started, says),
-                    ));
+                    let outcome = found(&certificate, (&names, &own), agreement.as_ref());
+                    return Ok(Checked { outcome: end(outcome, &replaced, (started, says)), engine, trainer });
                 }
-                Some(agreement) if agreement.holds() => {
-                    let (tensors, (worst, off)) = (agreement.tensors, &agreement.worst);
-                    let told = format!(
-                        "{} kernels agree with the host within {error:.0e}, {tensors} gradients of the first batch within {off:.0e} ({worst})",
-                        names.len()
-                    );
-                    return Ok(end(engine, trainer, told, &replaced, (started, says)));
-                }
-                Some(agreement) => culprits(&mut trainer, &agreement)?,
             }
         } else {
             refused.into_iter().map(str::to_owned).collect()
         };
         let families = families_of(wrong.iter().map(String::as_str));
         let stands = standing(&engine, &families)?;
-        // What was right at sizes of its own and not at the run's has no other way to show it than the run.
+        // A kernel that is right at the sizes of the samples but wrong at the run's shows only in the run.
         let again = families.iter().find(|family| !replaced.insert(format!("{} on {own:?}", family.name)));
         let without = stands.without.or(again.map(|family| family.name));
         let Some(other) = stands.engine.filter(|_| without.is_none()) else {
             let kernel = without.unwrap_or("a kernel");
             bail!(
-                "kernel {kernel} is not right on {} in any form: `gradus check` tells how far it is off; --adapter cpu \
-                 trains on the processor, and check: off trains as it is",
+                "kernel {kernel} is wrong on {} in every form: `gradus check` shows the errors; --adapter cpu \
+                 trains on the processor, and check: off trains without checks",
                 engine.name()
             );
         };
         for (family, form) in &stands.instead {
-            caution!("{family} is not right here as it is usually made; {form} stands in for it");
+            caution!("{family} is wrong on this adapter in its usual form; {form} replaces it");
         }
         kernels::keep_choices(&other, asked)?;
         trainer = ready.trainer(&other)?;
@@ -101,20 +94,51 @@ pub(super) fn checked(
     }
 }
 
-fn end(
-    engine: Engine,
-    trainer: Trainer,
-    mut told: String,
-    replaced: &BTreeSet<String>,
-    (started, says): (Instant, Says),
-) -> Checked {
+/// What was found of these kernels in these forms, and of the gradients if they were compared.
+fn found(
+    certificate: &Certificate,
+    (names, forms): (&BTreeSet<&'static str>, &[String]),
+    agreement: Option<&Agreement>,
+) -> Outcome {
+    let of_kernel = |name: &&'static str| {
+        let tried =
+            forms.iter().filter_map(|form| certificate.of_kernel(name, form)).map(|tried| (tried.trials, tried.error));
+        let (trials, error) = tried.fold((0, 0.0), |sum, tried| (sum.0 + tried.0, f64::max(sum.1, tried.1)));
+        (trials, error, *name)
+    };
+    let tried: Vec<(usize, f64, &str)> = names.iter().map(of_kernel).collect();
+    let trials: usize = tried.iter().map(|(trials, ..)| trials).sum();
+    let (_, error, worst) =
+        tried.into_iter().max_by(|one, other| one.1.total_cmp(&other.1)).unwrap_or((0, 0.0, "no kernel"));
+    let agreeing = format!("{} kernels agree with the host within {error:.0e}", names.len());
+    let (line, gradients) = match agreement {
+        None => (format!("{agreeing}; its gradients were not compared"), "not compared".to_owned()),
+        Some(Agreement { tensors, worst: (worst, off), .. }) => (
+            format!("{agreeing}, {tensors} gradients of the first batch within {off:.0e} ({worst})"),
+            format!("{tensors} tensors of the first batch, largest error {off:.0e} in {worst}"),
+        ),
+    };
+    let rows = vec![
+        ("adapter", certificate.adapter.clone()),
+        ("driver", certificate.driver.clone()),
+        ("kernels", format!("{} in {trials} trials, largest error {error:.0e} in {worst}", names.len())),
+        ("gradients", gradients),
+    ];
+    Outcome { line, rows }
+}
+
+/// Adds the forms that were replaced and the time, and prints the line.
+fn end(mut outcome: Outcome, replaced: &BTreeSet<String>, (started, says): (Instant, Says)) -> Outcome {
+    let seconds = started.elapsed().as_secs_f64();
     if !replaced.is_empty() {
-        told.push_str(&format!("; {} stand in for others", replaced.len()));
+        outcome.line.push_str(&format!("; {} in another form than usual", replaced.len()));
+        outcome.rows.push(("in another form", replaced.len().to_string()));
     }
+    outcome.rows.push(("seconds", format!("{seconds:.1}")));
     if says >= Says::Usual {
-        say!("checked        {told}, in {:.1} s", started.elapsed().as_secs_f64());
+        say!("checked        {}, in {seconds:.1} s", outcome.line);
     }
-    Checked { engine, trainer, told }
+    outcome
 }
 
 /// The kernels of a step.
@@ -123,7 +147,7 @@ fn names(trainer: &mut Trainer) -> anyhow::Result<BTreeSet<&'static str>> {
     Ok(programs.iter().flat_map(|program| &program.dispatches).map(|dispatch| dispatch.kernel.name).collect())
 }
 
-/// The certificate of an adapter with these kernels in it; where it lacks one they are tried now.
+/// The certificate of an adapter with these kernels; missing ones are tried now.
 fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<Certificate> {
     let (mut certificate, forms) = (kernels::certificate(engine), forms(engine, false));
     let is_known = |name: &&'static str| forms.iter().any(|form| certificate.of_kernel(name, &form.name).is_some());
@@ -131,7 +155,7 @@ fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<
     if names.iter().all(is_known) && forms.iter().all(is_tried) {
         return Ok(certificate);
     }
-    let spinner = ProgressBar::new_spinner().with_message("whether the kernels of this run are right here");
+    let spinner = ProgressBar::new_spinner().with_message("checking the kernels of this run");
     spinner.enable_steady_tick(Duration::from_millis(200));
     certificate.take(try_kernels(&forms, &|kernel: &Kernel| names.contains(kernel.name), |_| ())?);
     spinner.finish_and_clear();
@@ -141,7 +165,7 @@ fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<
     Ok(certificate)
 }
 
-/// The gradients of the first batch against those of the CPU engine; `None` where that would take too long.
+/// The gradients of the first batch against those of the CPU engine; `None` if that would take too long.
 fn gradients(ready: &mut Ready, trainer: &mut Trainer, mode: Checking) -> anyhow::Result<Option<Agreement>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let seconds = trainer.step_flops()? as f64 / (FLOPS_A_CORE * cores as f64);

@@ -22,7 +22,7 @@ pub(super) struct Compare {
     /// The folders of the runs.
     #[arg(value_name = "RUN", required = true, num_args = 2..)]
     runs: Vec<PathBuf>,
-    /// The page to write; without it, compare.html beside the first run.
+    /// The page to write [default: compare.html beside the first run].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -32,13 +32,13 @@ const MOST_ROWS: usize = 1000;
 const SIDE: u32 = 560;
 const NAMES: u32 = 130;
 
-/// Writes the matrix in the place of the one before.
+/// Writes the matrix instead of the one before.
 pub(super) fn write(folder: &Path, confusion: &Confusion) -> anyhow::Result<()> {
     let rows: Vec<Vec<u32>> = confusion.into();
     Ok(files::replace(&folder.join(FILE), serde_json::to_string(&rows)?.as_bytes())?)
 }
 
-/// The part of the report that tells of it; `inputs` is the file that names the classes. Nothing where there is no matrix.
+/// Its section in the report; `inputs` is the file that names the classes. Empty without a matrix.
 pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     let Some(confusion) = read(&folder.join(FILE))?
         .and_then(|text| Confusion::of_rows(&serde_json::from_str::<Vec<Vec<u32>>>(&text).ok()?))
@@ -51,14 +51,14 @@ pub(super) fn section(folder: &Path, inputs: &str) -> anyhow::Result<String> {
     let names = names(folder, inputs, confusion.classes());
     let mut section = "<h2>Classes in the last evaluation</h2>\n".to_owned();
     if confusion.classes() <= MOST_DRAWN {
-        section.push_str("<p class=\"soft\">A row is a class, a column what its rows were answered with.</p>\n");
+        section.push_str("<p class=\"soft\">A row is a class, a column a prediction.</p>\n");
         section.push_str(&draw(&confusion, &names)?);
     }
     section.push_str(&table(&confusion, &names)?);
     Ok(section)
 }
 
-/// The text of a file; `None` where it is not there or is none of ours.
+/// The text of a file; `None` if it is missing or not ours.
 fn read(path: &Path) -> anyhow::Result<Option<String>> {
     let mut text = String::new();
     match files::open(path) {
@@ -144,7 +144,7 @@ fn cells(area: &Area, confusion: &Confusion, names: &[String]) -> Result<(), Box
     Ok(())
 }
 
-/// Precision, recall and F1 of each class; its row of the matrix where there are few classes.
+/// Precision, recall and F1 of each class; its row of the matrix if there are few classes.
 fn table(confusion: &Confusion, names: &[String]) -> anyhow::Result<String> {
     let classes = confusion.classes();
     let answers = if classes <= MOST_NUMBERED { classes } else { 0 };

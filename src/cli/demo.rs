@@ -53,7 +53,7 @@ impl MlpSizes {
 pub(super) struct Mlp {
     #[command(flatten)]
     network: MlpSizes,
-    /// Schedule to follow; without a FILE the implicit one, which thaws two parameters a phase from the head down.
+    /// Schedule to follow; without FILE the implicit schedule, which thaws two parameters a phase from the head down.
     /// Without this option everything trains from the start.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = IMPLICIT)]
     schedule: Option<String>,
@@ -62,25 +62,24 @@ pub(super) struct Mlp {
     epochs: usize,
     #[command(flatten)]
     batch: Batch,
-    /// Learning rate at the start; the schedule's where not given.
+    /// Learning rate at the start [default: that of the schedule].
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Seed of the split, the initial values and the order of the rows.
     #[arg(long, default_value_t = 1)]
     seed: u32,
-    /// Folder for the results: model.safetensors, best.safetensors, metrics.jsonl, schedule.yaml and checkpoints;
-    /// made where it is not there.
+    /// Folder for the results: model.safetensors, best.safetensors, metrics.jsonl, schedule.yaml and checkpoints.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Steps between checkpoints; without it there is one after each evaluation.
+    /// Steps between checkpoints [default: one after each evaluation].
     #[arg(long, value_name = "STEPS", requires = "out")]
     checkpoint_every: Option<u64>,
-    /// Go on from the last good checkpoint in --out.
+    /// Resume from the last good checkpoint in --out.
     #[arg(long, requires = "out")]
     resume: bool,
 }
 
-/// What `--schedule` without a file stands for.
+/// The value of `--schedule` without a file.
 const IMPLICIT: &str = "implicit";
 
 pub(super) fn run(engine: &Engine, options: &Mlp) -> anyhow::Result<()> {

@@ -58,7 +58,7 @@ pub(super) struct Options {
     /// Times through the first text.
     #[arg(long, default_value_t = 1, value_name = "EPOCHS")]
     pretrain: usize,
-    /// Times through the second text, each way.
+    /// Times through the second text, in each of the three ways.
     #[arg(long, default_value_t = 4)]
     epochs: usize,
     #[command(flatten)]
@@ -66,20 +66,20 @@ pub(super) struct Options {
     /// Seed of initial values and orders.
     #[arg(long, default_value_t = 1)]
     seed: u32,
-    /// Runs with so many seeds, from --seed on.
+    /// Number of seeds to run, from --seed on.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     seeds: u32,
     /// Schedule of the third way, instead of schedules/transformer_gradual.yaml.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
-    /// How moments are stored, in pretraining too: f32, bf16 or int8.
+    /// Storage of moments, in pretraining too: f32, bf16 or int8.
     #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage)]
     moments: Storage,
-    /// How parameters are stored, in pretraining too: f32, or bf16, which matrices are and vectors are not.
+    /// Storage of parameters, in pretraining too: f32, or bf16 for matrices only.
     #[arg(long, value_name = "STORAGE", default_value_t, value_parser = storage_of_parameters)]
     parameters: Storage,
-    /// Folder for the results: metrics.jsonl and the pretrained parameters; made where it is not there. Pretrained
-    /// parameters that are there already, of the same options, are taken from there.
+    /// Folder for the results: metrics.jsonl and the pretrained parameters. A later call with the same options uses the
+    /// pretrained parameters again.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -106,7 +106,7 @@ struct Demo<'a> {
     rows: Option<usize>,
 }
 
-/// What one way of fine-tuning came to; before it, nothing was moved.
+/// The result of one way of fine-tuning, or of the model before it.
 struct Outcome {
     way: &'static str,
     new_loss: f64,
@@ -144,7 +144,7 @@ pub(super) fn run(engine: &Engine, options: &Options) -> anyhow::Result<()> {
             let best = outcomes.iter().min_by(|one, other| one.sum().total_cmp(&other.sum()));
             best.is_some_and(|best| best.way == GRADUALLY)
         };
-        say!("{GRADUALLY} has the least sum in {} of {} seeds", all.iter().filter(wins).count(), all.len());
+        say!("{GRADUALLY} has the smallest sum in {} of {} seeds", all.iter().filter(wins).count(), all.len());
     }
     Ok(())
 }
@@ -162,7 +162,7 @@ impl<'a> Demo<'a> {
         };
         let metrics = options.out.as_deref().map(metrics_in).transpose()?;
         let (texts, model) = (texts(&vocabulary)?, decoder(&options.preset, &vocabulary)?);
-        // What is wrong with the schedule is told before anything is trained.
+        // What is wrong with the schedule is reported before anything is trained.
         let spec = Spec::parse(&gradual.0, &gradual.1)?;
         let epochs = Epochs { epochs: options.epochs.max(1) as u64, steps_per_epoch: steps_per_epoch(BATCH) };
         Plan::new(&spec, model.params().as_slice(), epochs)?;
@@ -190,7 +190,7 @@ impl<'a> Demo<'a> {
             let (trainer, seconds) = self.train(way, &task, &schedule, self.options.epochs, seed)?;
             let (values, optimizer_bytes) = (self.values(trainer.parameters())?, trainer.optimizer_bytes());
             if trainer.trunk_bytes() > 0 {
-                say!("{:.1} MB of the frozen trunk were kept", trainer.trunk_bytes() as f64 / 1e6);
+                say!("{:.1} MB of the frozen trunk's outputs were cached", trainer.trunk_bytes() as f64 / 1e6);
             }
             drop(trainer);
             let (new_loss, old_loss) = self.losses(&values)?;
@@ -312,7 +312,7 @@ fn one_of(known: &[Storage], name: &str) -> Result<Storage, String> {
     found.copied().ok_or_else(|| format!("one of {}{}", names.join(", "), hint.unwrap_or_default()))
 }
 
-/// The demo's decoder. It has a head of its own, so that there is something to train alone.
+/// The demo's decoder. Its head is not tied, so that it can train alone.
 pub(super) fn decoder(preset: &str, vocabulary: &Vocabulary) -> anyhow::Result<Gpt2> {
     Ok(Gpt2::preset(preset, vocabulary.len(), CONTEXT)?.tied(false))
 }

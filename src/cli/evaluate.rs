@@ -20,7 +20,7 @@ pub(super) struct Evaluate {
     /// The folder of a run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Labelled rows, with the columns of training.
+    /// Labelled rows, with the columns of the train set.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Write the result as JSON to standard output.

@@ -18,7 +18,7 @@ pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> an
         say::out(&format!("{adapter}\n\n"));
     }
     if adapters.is_empty() {
-        say!("no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings a software one");
+        say!("no adapter found; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` installs a software one");
         say!();
     }
     let (engine, origin) = kernels::known(&Engine::new(choice)?, asked)?;
@@ -27,7 +27,7 @@ pub(super) fn run(choice: &AdapterChoice, asked: Option<&str>, json: bool) -> an
     if engine.adapter().is_some() {
         let certificate = kernels::certificate(&engine);
         match certificate.kernels.len() {
-            0 => say!("checked: nothing yet; `gradus check` does"),
+            0 => say!("checked: nothing yet; run `gradus check`"),
             count => say!("checked: {count} kernels and forms, {} trials wrong", certificate.refused.len()),
         }
     }

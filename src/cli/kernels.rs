@@ -24,7 +24,7 @@ const BRIEFLY: Duration = Duration::from_secs(2);
 /// For `gradus bench`.
 const THOROUGHLY: Duration = Duration::from_secs(20);
 
-/// Where an engine's choices come from.
+/// The source of an engine's choices.
 pub(super) enum Origin {
     /// The command line or the environment.
     Asked(String),
@@ -39,7 +39,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Asked(text) => write!(f, "asked for: {text}"),
             Origin::Kept(file) => write!(f, "measured on this adapter, in {}", shown_path(file)),
-            Origin::Likely => write!(f, "not measured; `gradus bench` does"),
+            Origin::Likely => write!(f, "not measured; run `gradus bench`"),
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn known(engine: &Engine, asked: Option<&str>) -> anyhow::Result<(Eng
         }
         Ok(_) => Ok(likely()),
         Err(error) => {
-            caution!("{error:#}; it is left alone");
+            caution!("{error:#}; the file is left alone");
             Ok(likely())
         }
     }
@@ -94,7 +94,7 @@ pub(super) fn chosen(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Eng
     }
 }
 
-/// The same for a measurement: what was asked for, else the adapter is measured anew.
+/// The same for a measurement: what was asked for, else the adapter is measured again.
 pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engine> {
     match known(engine, asked)? {
         (engine, Origin::Asked(_)) => Ok(engine),
@@ -103,9 +103,9 @@ pub(super) fn anew(engine: &Engine, asked: Option<&str>) -> anyhow::Result<Engin
     }
 }
 
-/// Measures and keeps what was found, where there is a place to keep it.
+/// Measures, and keeps the result if there is a place for it.
 fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
-    let spinner = ProgressBar::new_spinner().with_message("which kernels are fastest here");
+    let spinner = ProgressBar::new_spinner().with_message("measuring which kernels are fastest");
     spinner.enable_steady_tick(Duration::from_millis(200));
     let choices = measure::choices(engine, time)?;
     spinner.finish_and_clear();
@@ -118,7 +118,7 @@ fn measured(engine: &Engine, time: Duration) -> anyhow::Result<Engine> {
     Ok(engine.choosing(choices))
 }
 
-/// The certificate that is kept of an engine's adapter; an empty one where there is none that is true for it.
+/// The kept certificate of an engine's adapter; an empty one if none is valid for it.
 pub(super) fn certificate(engine: &Engine) -> Certificate {
     let nothing = Certificate::of(engine);
     let Some(file) = certificate_file(engine).filter(|file| file.exists()) else { return nothing };
@@ -133,7 +133,7 @@ pub(super) fn certificate(engine: &Engine) -> Certificate {
     }
 }
 
-/// Keeps a certificate, where there is a place to keep it.
+/// Keeps a certificate, if there is a place for it.
 pub(super) fn keep_certificate(engine: &Engine, certificate: &Certificate) -> anyhow::Result<Option<PathBuf>> {
     let Some(file) = certificate_file(engine) else { return Ok(None) };
     make_folder_of(&file)?;
@@ -191,7 +191,7 @@ pub(super) fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
     Some(caches()?.join("gradus").join(words.join("-") + ".json"))
 }
 
-/// Where this user's programs keep what they can make again.
+/// The user's folder for caches.
 fn caches() -> Option<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if cfg!(windows) {
@@ -215,6 +215,6 @@ pub(super) fn print(choices: &Choices, origin: &Origin) {
     let measured = choices.chosen.len();
     say!("  {:30} {:10} {measured} classes of sizes measured", "all else", choices.otherwise.name());
     for (kernel, tiling) in &choices.instead {
-        say!("  {kernel:30} {:10} instead of one that is not right here", tiling.name());
+        say!("  {kernel:30} {:10} instead of one that is wrong here", tiling.name());
     }
 }

@@ -1,4 +1,4 @@
-//! A file of JSON lines that grows while a run goes on.
+//! A file of JSON lines that grows while a run continues.
 
 use super::appended::Appended;
 use anyhow::Context;
@@ -8,18 +8,18 @@ use serde_json::Value;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-/// The key of a line that says how many are missing in its place.
+/// The key of a line that counts missing ones.
 pub(super) const LOST: &str = "lost_lines";
 
-/// A log. A line that cannot be written is missing; the first that can be again comes behind a line that says how many are.
+/// A log. A line that cannot be written is missing; before the next one, a line counts the missing ones.
 pub(super) struct Log {
     file: Appended,
-    /// Lines that are missing behind the last one.
+    /// Lines that are missing after the last one.
     missing: u64,
 }
 
 impl Log {
-    /// The file, made where it is not there.
+    /// The file, made if it is not there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Log> {
         Ok(Log { file: Appended::open(path)?, missing: 0 })
     }
@@ -41,8 +41,8 @@ impl Log {
     }
 }
 
-/// Drops the lines of what a run comes by again, which `kept` refuses; those that stay. A line between them that cannot be
-/// read, or of which `kept` can tell nothing, becomes one that says that it is missing.
+/// Drops the lines of steps that a resumed run repeats, which `kept` refuses; returns the others. An unreadable line,
+/// or one that `kept` cannot judge, becomes a line that counts it as missing.
 pub(super) fn keep_until(file: &Path, kept: impl Fn(&Value) -> Option<bool>) -> anyhow::Result<Vec<Value>> {
     let bytes = match files::read(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,10 +1,10 @@
-//! The lines of a run's logs that are no evaluation's.
+//! The lines of a run's logs other than evaluations.
 
 use gradus::optim::Stats;
 use gradus::schedule::{Reason, WsdAt};
 use gradus::train::{Began, Progress};
 
-/// What `steps.jsonl` says of a step.
+/// A step's line in `steps.jsonl`.
 #[derive(serde::Serialize)]
 pub(super) struct StepLine<'a> {
     step: u64,
@@ -26,7 +26,7 @@ impl StepLine<'_> {
     }
 }
 
-/// What `metrics.jsonl` says of a phase.
+/// A phase's line in `metrics.jsonl`.
 #[derive(serde::Serialize)]
 pub(super) struct PhaseLine<'a> {
     /// The phase, which finetuning-scheduler calls `curr_depth`.
@@ -38,7 +38,7 @@ pub(super) struct PhaseLine<'a> {
     reason: Option<&'static str>,
     restored: Option<u64>,
     thawed: &'a [String],
-    /// Where the run stands in the decays of its law.
+    /// The position of the run in the decays of its law.
     #[serde(skip_serializing_if = "Option::is_none")]
     wsd: Option<WsdAt>,
     /// Each group's name, elements and rate.

@@ -31,16 +31,16 @@ pub(super) struct LrFind {
     /// The last rate.
     #[arg(long, default_value = "10", value_name = "LR")]
     end: f64,
-    /// How often the rate rises between them.
+    /// Steps of the sweep.
     #[arg(long, default_value_t = 100, value_name = "N")]
     steps: u32,
-    /// Rise by the same amount in each step, not by the same factor.
+    /// Raise the rate by the same amount in each step, not by the same factor.
     #[arg(long)]
     linear: bool,
-    /// Share that the average of the losses keeps in a step.
+    /// Smoothing of the losses: the share of the average that stays in a step.
     #[arg(long, default_value_t = 0.98, value_name = "BETA")]
     beta: f64,
-    /// Times the best loss at which the sweep ends.
+    /// The sweep ends at this many times the best loss.
     #[arg(long, default_value_t = 4.0, value_name = "TIMES")]
     stop_factor: f64,
     /// Picture to write [default: NAME.lr-find.svg in the run file's output folder].
@@ -60,9 +60,9 @@ const EXAMPLES: &str = "\
 Examples:
   gradus lr-find run.yaml
   gradus lr-find run.yaml --start 1e-5 --end 1 --steps 200
-  gradus train run.yaml --set learning_rate=1e-3     with the rate that was found
+  gradus train run.yaml --set learning_rate=1e-3     with the suggested rate
 
-The run is put back to where it was, to the last bit; nothing is written into its folder.";
+The range test changes no run: nothing is written into a run's folder.";
 
 /// The ways to pick a rate, and what they are called.
 const RULES: [(&str, Rule); 3] = [
@@ -106,7 +106,7 @@ pub(super) fn run(asks: &Asks, options: &LrFind) -> anyhow::Result<()> {
             for (name, rule) in RULES {
                 match suggestion(&curve, rule) {
                     Some(found) => say!("{name:22} {:.1e}   {again}={:.1e}", found.lr, found.lr / scaled),
-                    None => say!("{name:22} none: the loss falls nowhere"),
+                    None => say!("{name:22} none: the loss never falls"),
                 }
             }
         }
@@ -125,10 +125,10 @@ fn again(options: &LrFind, ready: &Ready) -> String {
     format!("gradus train {} {settings}--set {key}", shown_path(&options.file))
 }
 
-/// Share of the first loss that the smoothed loss has to fall by, at least: less is the batches' own ups and downs.
+/// Share of the first loss that the smoothed loss must fall by, at least: less is the batches' own ups and downs.
 const LEAST_FALL: f64 = 0.01;
 
-/// Whether there is a fall that a rule may go by; else why not. The first loss is that of the model as it is.
+/// Whether the loss falls, so that a rule applies; else why not. The first loss is that of the unchanged model.
 fn falls(curve: &Curve) -> Result<(), String> {
     let points = curve.points();
     let first = points[0].loss;
@@ -141,13 +141,12 @@ fn falls(curve: &Curve) -> Result<(), String> {
     let why = if ended || highest > (1.0 + 10.0 * LEAST_FALL) * first {
         "it only rises, so every rate tried is too high: a lower --start may help"
     } else {
-        "it stays where it is, so every rate tried is too low, or nothing can be learnt here: a higher --end may help"
+        "it does not fall, so every rate tried is too low, or there is nothing to learn: a higher --end may help"
     };
-    Err(format!("the smoothed loss never falls below {first:.4}, which it begins with; {why}"))
+    Err(format!("the smoothed loss never falls below its first value, {first:.4}; {why}"))
 }
 
-/// What a rule picks before the loss is at its lowest: where a loss that has gone wild comes down again is no rate to
-/// train with.
+/// A rule's pick among the points up to the lowest loss: rates at which a diverged loss comes down again are useless.
 fn suggestion(curve: &Curve, rule: Rule) -> Option<Suggestion> {
     let points = curve.points();
     let losses: Vec<f64> = points.iter().map(|point| point.smoothed).collect();
@@ -163,7 +162,7 @@ fn terminal(curve: &Curve) -> String {
     let ends = [0, points.len() / 2, points.len() - 1].map(|place| format!("{:.1e}", points[place].lr));
     let why = match curve.end() {
         Some(End::Diverged) => "the loss went too far above its best",
-        Some(End::NotFinite) => "the loss was no number any more",
+        Some(End::NotFinite) => "the loss was not finite",
         _ => "all rates were tried",
     };
     format!(

@@ -1,4 +1,4 @@
-//! `gradus`: what the binary does. It alone prints and exits.
+//! `gradus`, the binary: the only room that prints and exits.
 //!
 //! Invariant: no wgpu type in this room's own code.
 
@@ -21,6 +21,7 @@ mod kernels;
 mod log;
 mod log_lines;
 mod lr_find;
+mod memory;
 mod model_folder;
 mod names;
 mod phase_table;
@@ -60,23 +61,25 @@ use gradus::params::Shown;
 use says::Says;
 use std::process::ExitCode;
 
+/// The heading of options that all commands share.
+const WHERE: &str = "Adapter";
+
 /// Fine-tune neural networks through wgpu.
 #[derive(Parser)]
 #[command(name = "gradus", version, max_term_width = 100)]
 struct Arguments {
-    /// Adapter to run on: part of its name or kind, or `cpu`.
-    #[arg(long, global = true, value_name = "TEXT")]
+    /// Adapter to run on: a part of its name or kind, or `cpu`.
+    #[arg(long, global = true, value_name = "TEXT", help_heading = WHERE)]
     adapter: Option<String>,
-    /// The tiling of matrix products: its name, or a file of `gradus bench`.
+    /// Tiling of matrix products: its name, or a file of `gradus bench`.
     ///
-    /// Tilings are registers, tiles, tiles32, tiles64, tiles128 and cooperative (products in f16, see docs/performance.md); a
-    /// file is as `gradus bench` leaves it in the user's cache. Without this GRADUS_KERNELS, then what was measured on this
-    /// adapter.
-    #[arg(long, global = true, value_name = "TEXT")]
+    /// Tilings are registers, tiles, tiles32, tiles64, tiles128 and cooperative (products in f16, see docs/performance.md).
+    /// `gradus bench` leaves files in the user's cache. The default is GRADUS_KERNELS, else what was measured on this adapter.
+    #[arg(long, global = true, value_name = "TEXT", help_heading = WHERE)]
     kernels: Option<String>,
-    /// `off`: measure by the host's clock, where the driver's timestamps are wrong.
-    #[arg(long, global = true, value_name = "on|off", action = ArgAction::Set, default_value = "on")]
-    #[arg(value_parser = BoolishValueParser::new())]
+    /// `off`: measure by the host's clock, if the driver's timestamps are wrong.
+    #[arg(long, global = true, value_name = "on|off", action = ArgAction::Set, default_value = "on", help_heading = WHERE)]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     timestamps: bool,
     #[command(subcommand)]
     command: Command,
@@ -109,7 +112,7 @@ enum Command {
         #[command(subcommand)]
         demo: Demo,
     },
-    /// Show what a schedule will do: the learning rate of each group, step by step.
+    /// Show what a run file or a schedule will do: rates, phases and memory, without training.
     Plan(plan_options::Plan),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
@@ -117,7 +120,7 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Schedules as files.
+    /// Make schedules.
     Schedule {
         #[command(subcommand)]
         schedule: Schedule,
@@ -126,7 +129,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Schedule {
-    /// Write a schedule of phases from a model's parameters, to be edited.
+    /// Write a schedule of phases to edit, from a model's parameters.
     Generate(schedule::Generate),
 }
 
@@ -138,7 +141,7 @@ enum Demo {
     Transformer(demo_transformer::Options),
 }
 
-/// What clap says, with an argument on one line. Its value may stand there alone.
+/// clap's text, with an argument on one line. The text may contain its value alone.
 fn with_argument_shown(text: String, argument: String) -> String {
     let value = argument.split_once('=').map(|(_, value)| value.to_owned());
     [Some(argument), value].into_iter().flatten().fold(text, |text, said| {
@@ -151,16 +154,16 @@ fn with_argument_shown(text: String, argument: String) -> String {
 const FIRST_COMMANDS: &str = "\
 gradus fine-tunes neural networks.
 
-  gradus train run.yaml      train what a run file says
+  gradus train run.yaml      train by a run file
   gradus lr-find run.yaml    find a learning rate for it
-  gradus plan run.yaml       see its rates and phases without training
+  gradus plan run.yaml       show its rates and phases without training
   gradus predict RUN FILE    use the trained model
   gradus compare RUN RUN     compare runs in a table and on one page
 
 gradus demo mlp trains a small network in seconds. gradus --help lists every command and option.
 ";
 
-/// Reads the command line and does what it says.
+/// Reads the command line and runs its command.
 pub fn run() -> anyhow::Result<ExitCode> {
     if std::env::args_os().count() == 1 {
         say::out(FIRST_COMMANDS);

@@ -28,7 +28,7 @@ pub(super) const FILES: [&str; 12] = [
     OF_TOKENIZER[4],
 ];
 
-/// What belongs to a tokenizer, beside its own file.
+/// Other files of a tokenizer.
 const OF_TOKENIZER: [&str; 5] =
     ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"];
 
@@ -36,7 +36,7 @@ const OF_TOKENIZER: [&str; 5] =
 pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material) -> anyhow::Result<()> {
     let mut marks = run.model.pretrained.as_ref().map_or_else(Marks::default, |from| from.model.marks);
     if let Some(tokenizer) = &material.tokenizer {
-        // A model without padding of its own has its end stand for it.
+        // A model without a padding token uses its end token.
         marks.pad = tokenizer.pad_token().or(marks.pad).or(marks.end);
         files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
     }
@@ -58,7 +58,7 @@ pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material)
     Ok(())
 }
 
-/// Writes the parameters that were tested, as other programs read them; the file that says that they are there is the last.
+/// Writes the tested parameters as other programs read them; the file that lists them comes last.
 pub(super) fn write_tensors(path: &Path, model: &Model, trainer: &mut Trainer) -> Result<(), Error> {
     let tested = trainer.read_tested(&path.join(MODEL))?;
     let tensors = model.folder_tensors(&tested)?;

@@ -28,15 +28,15 @@ pub(super) fn all<T: AsRef<str>>(names: &[T]) -> String {
     names.iter().map(|name| Shown(name.as_ref()).to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// What stands before the number of a layer, and that number.
+/// The name before the number of a layer, and that number.
 fn numbered(name: &str) -> Option<(String, u64)> {
     let words: Vec<&str> = name.split('.').collect();
     let layer = |(place, word): (usize, &&str)| Some((words[..place].join("."), word.parse().ok()?));
     words.iter().enumerate().skip(1).find_map(layer)
 }
 
-/// The module of a name, and its layer if it has a number. Without a number the module is the first word, and the second
-/// too where the first would take in modules whose layers are `numbered`.
+/// The module of a name, and its layer if it has a number. Without a number the module is the first word, and the
+/// second too if the first has modules whose layers are `numbered`.
 fn module(name: &str, numbered_modules: &[String]) -> (String, Option<u64>) {
     if let Some((module, layer)) = numbered(name) {
         return (module, Some(layer));

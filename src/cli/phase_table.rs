@@ -20,7 +20,7 @@ pub(super) struct Run<'a> {
     pub(super) config: Config,
     /// Of models that tell it.
     pub(super) pass: Option<PassOf<'a>>,
-    /// What the optimizer moves in a second, where it was measured.
+    /// What the optimizer moves in a second, if it was measured.
     pub(super) optimizer_bytes_per_second: Option<f64>,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
     let mut text = String::new();
     for (number, phase) in plan.phases().iter().enumerate() {
         let names: Vec<&str> = phase.params.iter().map(|place| params[*place].name.as_str()).collect();
-        // Where all is one phase, nobody asks which.
+        // With one phase the list is cut.
         let names = match plan.phases().len() {
             1 => shown_list(&names),
             _ => names.iter().map(|name| Shown(name).to_string()).collect::<Vec<_>>().join(", "),
@@ -95,18 +95,18 @@ pub(super) fn names(plan: &Plan, params: &[Param]) -> String {
     text
 }
 
-/// When each phase begins, where no metric ends the one before it sooner.
+/// When each phase begins, if no metric ends the one before it sooner.
 pub(super) fn latest(plan: &Plan) -> anyhow::Result<String> {
     let (stages, last) = (plan.latest()?, plan.phases().len() - 1);
     if last == 0 {
         return Ok(String::new());
     }
-    let mut text = "\nphases by their latest ends, where no metric ends one sooner:\n".to_owned();
+    let mut text = "\nthe latest end of each phase, unless a metric ends it sooner:\n".to_owned();
     for stage in &stages {
         text.push_str(&format!("phase {} begins at step {}\n", stage.depth(), stage.step()));
     }
     if stages.len() <= last {
-        text.push_str(&format!("phase {} begins only where a metric ends the one before it\n", stages.len()));
+        text.push_str(&format!("phase {} begins only if a metric ends the one before it\n", stages.len()));
     }
     Ok(text)
 }
@@ -179,7 +179,8 @@ fn line(cost: &Cost) -> Vec<String> {
     line
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes in the unit that suits them.
+pub(super) fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for larger in ["kB", "MB", "GB", "TB"] {
         if value < 1000.0 {

@@ -105,7 +105,7 @@ fn panel(area: &Panel, rows: &Rows, field: Field) -> Result<(), Box<dyn std::err
 }
 
 pub(super) fn font(size: u32) -> TextStyle<'static> {
-    // plotters divides by this where it writes a size.
+    // plotters divides by this when it writes a size.
     ("sans-serif", f64::from(size * FINE) * 1.24).into_font().color(&INK)
 }
 
@@ -122,7 +122,7 @@ fn legend(area: &Panel, curves: &[Curve]) -> Result<(), Box<dyn std::error::Erro
     Ok(())
 }
 
-/// From 0, but for a field that keeps far from it; with some room on both sides, so that no curve lies on the frame.
+/// From 0, except for a field far from it; with some room on both sides, so that no curve touches the frame.
 fn range(curves: &[Curve], field: Field) -> (f64, f64) {
     let values = || curves.iter().flat_map(|curve| curve.values.iter().copied());
     let highest = values().fold(0.0, f64::max);
@@ -137,8 +137,8 @@ fn range(curves: &[Curve], field: Field) -> (f64, f64) {
 
 /// A curve as (step, value), for this many pixels.
 ///
-/// A step holds its value until the next one, so where a step is a pixel or more the curve is a staircase. Where a pixel
-/// has many steps, each quarter of it has the first, lowest, highest and last value.
+/// A step holds its value until the next one, so if a step is a pixel or wider the curve is a staircase. If a pixel has
+/// many steps, each quarter of it has the first, lowest, highest and last value.
 fn points(values: &[f64], pixels: u32) -> Vec<(f64, f64)> {
     let pixels = pixels as usize;
     if values.len() <= pixels {
@@ -168,7 +168,7 @@ fn upright(points: &[(f64, f64)], up: f64) -> Vec<(f64, f64)> {
     points.first().copied().into_iter().chain(rest).collect()
 }
 
-/// The curve without the points that lie on the line between their neighbours, to a unit of the picture.
+/// The curve without points on the line between their neighbours, to a unit of the picture.
 ///
 /// A swinging door: from the last point kept, the slopes that pass every point since; when none is left, the point
 /// before is kept.

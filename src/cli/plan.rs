@@ -38,7 +38,7 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
         .map_err(Asked::error)?;
     check_outputs(options)?;
     if RunFile::is_one(&file, &text) {
-        options.refuse("the run file says it; --set KEY=VALUE puts another value in its place")?;
+        options.refuse("the run file has it; --set KEY=VALUE changes it")?;
         write(options, &plan_run::told(asks, options)?);
         return Ok(());
     }
@@ -55,7 +55,7 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
         refuse!("--json: {file} has no phases; --csv FILE writes the rates of every step");
     }
     if options.time && !is_phased && !has_model {
-        refuse!("--time: {file} has no phases; --shapes FILE says what a step goes over");
+        refuse!("--time: {file} has no phases; --shapes FILE gives the parameters of a step");
     }
     let speed = match options.time {
         true => Some(measure::optimizer_bytes_per_second(&asks.engine(Says::Nothing)?)?),
@@ -64,12 +64,14 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
     let told = match (options.model, options.steps) {
         _ if options.shapes.is_some() => phases_of_shapes(options, &spec, speed)?,
         (Some(model), _) => phases(options, model, &spec, speed)?,
-        (None, _) if is_phased => refuse!("{file} has phases: --model or --shapes says whose parameters they thaw"),
+        (None, _) if is_phased => {
+            refuse!("{file} has phases: --model or --shapes must name the parameters that they thaw")
+        }
         (None, Some(steps)) => {
             options.refuse_model("it is for --model or --shapes")?;
             rates_told::told(&Rows::of(&spec, steps, options.steps_per_epoch)?, &spec, &options.outputs)?
         }
-        (None, None) => refuse!("{file} has no phases: --steps says how long the run is"),
+        (None, None) => refuse!("{file} has no phases: --steps must give the length of the run"),
     };
     write(options, &told);
     Ok(())
@@ -82,10 +84,10 @@ fn write(options: &Plan, told: &str) {
 /// What each phase of a model in a file thaws, moves and holds.
 fn phases_of_shapes(options: &Plan, spec: &Spec, speed: Option<f64>) -> anyhow::Result<String> {
     if options.steps.is_some() {
-        refuse!("--steps: --epochs and --steps-per-epoch say how long the run is with --shapes");
+        refuse!("--steps: with --shapes give --epochs and --steps-per-epoch");
     }
     let (Some(file), Some(steps_per_epoch)) = (&options.shapes, options.steps_per_epoch) else {
-        refuse!("--shapes: --steps-per-epoch says how long an epoch is");
+        refuse!("--shapes needs --steps-per-epoch");
     };
     phase_lines(options, spec, &run::shapes(file)?, steps_per_epoch, None, speed)
 }
@@ -158,7 +160,7 @@ fn check_outputs(options: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a file can be written there, as far as its path says.
+/// Whether a file can be written there, by its path.
 pub(super) fn check_output(name: &str, path: &Path) -> anyhow::Result<()> {
     let shown = shown_path(path);
     if path.is_dir() || path.file_name().is_none() {

@@ -12,24 +12,24 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Plan {
-    /// A run file, which needs nothing else; or a schedule: a YAML file with the sections `optimizer` and `lr_scheduler` and,
-    /// for fields other than the lr, `laws`; or one with phases, or with nothing but phases, for which --model is needed.
+    /// A run file, which needs no other option; or a schedule: a YAML file with the sections `optimizer`, `lr_scheduler` and
+    /// `laws`, or with phases, which needs --model or --shapes.
     #[arg(value_name = "FILE.yaml")]
     pub(super) file: PathBuf,
     /// Replace a value of the run file, as in --set epochs=5; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub(super) settings: Vec<(String, String)>,
-    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and holds; of the transformer, which is
-    /// the demo's decoder, also the memory of a step's activations and the dispatches of forward, loss and backward.
+    /// Model whose parameters the phases thaw: prints what each phase thaws, moves and keeps in memory. For the transformer,
+    /// the demo's decoder, also the memory of activations and the dispatches of forward pass, loss and backward pass.
     #[arg(long, value_enum, value_name = "NAME")]
     pub(super) model: Option<ModelName>,
-    /// A safetensors file whose parameters the phases thaw; its header alone is read. Needs --steps-per-epoch.
+    /// A safetensors file whose parameters the phases thaw; only its header is read. Needs --steps-per-epoch.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "hidden", "activation", "preset", "batch_size"])]
     pub(super) shapes: Option<PathBuf>,
-    /// Measure the optimizer on this adapter, and print the least time of a step in each phase, by the bytes it moves.
+    /// Measure the optimizer on this adapter, and print the shortest possible time of a step in each phase, by its bytes.
     #[arg(long)]
     pub(super) time: bool,
-    /// Write the cost of each phase as JSON, and nothing else. Use --csv for the rates of a schedule without phases.
+    /// Write the cost of each phase as JSON. For the rates of a schedule without phases use --csv.
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(super) struct Plan {
     /// Sequences of a batch of the transformer [default: 16].
     #[arg(long, value_name = "ROWS")]
     pub(super) batch_size: Option<usize>,
-    /// How parameters are stored, for --model and --shapes: f32, or bf16, which matrices are and vectors are not.
+    /// Storage of parameters, for --model and --shapes: f32, or bf16 for matrices only.
     #[arg(long, value_name = "STORAGE", value_parser = demo_transformer::storage_of_parameters)]
     pub(super) parameters: Option<Storage>,
     /// Epochs of the run, for --model and --shapes [default: 30].
@@ -49,7 +49,7 @@ pub(super) struct Plan {
     /// Steps of the run.
     #[arg(long, value_name = "N")]
     pub(super) steps: Option<u64>,
-    /// Steps of an epoch, for schedules that count in epochs; with --model, the demo's where not given.
+    /// Steps of an epoch, for schedules that count epochs [default with --model: that of the demo].
     #[arg(long, value_name = "M")]
     pub(super) steps_per_epoch: Option<u64>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Refuses what says of the model or the run what is said elsewhere, or for what is not there.
+    /// Refuses options that repeat what the run file says, or that apply to something missing.
     pub(super) fn refuse(&self, told: &str) -> anyhow::Result<()> {
         let given = [
             ("--model", self.model.is_some()),
@@ -72,7 +72,7 @@ impl Plan {
         }
     }
 
-    /// Refuses what says more of a model.
+    /// Refuses options about a model.
     pub(super) fn refuse_model(&self, told: &str) -> anyhow::Result<()> {
         let given = [
             ("--epochs", self.epochs.is_some()),
@@ -90,14 +90,14 @@ impl Plan {
     pub(super) fn length(&self, steps_per_epoch: u64) -> anyhow::Result<schedule::Epochs> {
         let of_epoch = self.steps_per_epoch.unwrap_or(steps_per_epoch);
         Ok(match (self.steps, self.epochs) {
-            (Some(_), Some(_)) => refuse!("--steps and --epochs both say how long the run is"),
+            (Some(_), Some(_)) => refuse!("--steps and --epochs: only one of them can be given"),
             (Some(steps), None) if steps.is_multiple_of(of_epoch) => {
                 schedule::Epochs { epochs: steps / of_epoch, steps_per_epoch: of_epoch }
             }
             (Some(steps), None) if self.steps_per_epoch.is_none() => {
                 schedule::Epochs { epochs: 1, steps_per_epoch: steps }
             }
-            (Some(steps), None) => refuse!("--steps {steps} are no whole number of epochs of {of_epoch} steps"),
+            (Some(steps), None) => refuse!("--steps {steps} is not a whole number of epochs of {of_epoch} steps"),
             (None, epochs) => schedule::Epochs { epochs: epochs.unwrap_or(30), steps_per_epoch: of_epoch },
         })
     }

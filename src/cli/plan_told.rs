@@ -10,7 +10,7 @@ use gradus::schedule::{self, Spec};
 /// More would fill the memory of a small machine.
 pub(super) const MOST_STEPS: u64 = 10_000_000;
 
-/// What a plan's phases cost, and where that is wanted its rates.
+/// What a plan's phases cost, and if that is wanted its rates.
 pub(super) fn told(
     plan: &schedule::Plan,
     spec: &Spec,

@@ -1,4 +1,4 @@
-//! `gradus predict`: what a trained model says of rows.
+//! `gradus predict`: predictions of a trained model.
 
 use super::answers::{Answers, Form};
 use super::asked::{Asked as Refused, refuse};
@@ -17,34 +17,34 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Predict {
-    /// The folder of a run, or one as Hugging Face has them.
+    /// The folder of a run, or a Hugging Face folder.
     #[arg(value_name = "DIR")]
     model: PathBuf,
-    /// Rows with the columns of training, the label's may be left out; `-` is standard input.
+    /// Rows with the columns of the train set, with or without the label; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// File to write, CSV or JSON lines by its extension [default: CSV to standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// How FILE is written [default: by its extension; texts, a line each, from standard input].
+    /// Format of FILE [default: by its extension; for standard input, one text a line].
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// Write JSON lines to standard output.
     #[arg(long, conflicts_with = "out")]
     json: bool,
-    /// Classes to tell, the likeliest first.
+    /// How many of the most likely classes to print.
     #[arg(long, value_name = "K", default_value_t = 1)]
     top: usize,
-    /// Write the vector that stands for each text, which the head reads.
+    /// Write the vector of each text, the input of the head.
     #[arg(long, conflicts_with = "top")]
     vectors: bool,
-    /// The column of the texts, for a folder without a run [default: text].
+    /// The column of texts, for a folder that is not a run [default: text].
     #[arg(long, value_name = "COLUMN")]
     text: Option<String>,
     /// Use the best parameters (best.safetensors), not the last ones.
     #[arg(long)]
     best: bool,
-    /// Rows of a batch; no answer depends on it.
+    /// Rows of a batch; predictions do not depend on it.
     #[arg(long, value_name = "ROWS", default_value_t = 32)]
     batch_size: usize,
 }
@@ -55,7 +55,7 @@ Examples:
   gradus predict runs/run new.csv --top 3 --out answers.jsonl
   echo 'a fine film' | gradus predict runs/run -
 
-There is an answer for each row, in their order; a row that cannot be read is told, and nothing is answered then.";
+Each row gets one prediction, in order. If a row cannot be read, the error names its line, and there is no output.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -83,7 +83,7 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let wanted = if vectors { Wanted::Vectors } else { Wanted::Outputs };
     let width = match (wanted, trained.vector_width()) {
         (Wanted::Vectors, Some(width)) => width,
-        (Wanted::Vectors, None) => refuse!("--vectors: the model reads rows of numbers, and no vector stands for one"),
+        (Wanted::Vectors, None) => refuse!("--vectors: the model reads rows of numbers, which have no vectors"),
         _ => trained.outputs().len(),
     };
     let asked = asked(options)?;
@@ -108,7 +108,7 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
         text.push_str(&answers.line(numbers));
     })?;
     if broken > 0 {
-        caution!("{broken} of {} answers hold numbers that are not finite: the model is broken", questions.count);
+        caution!("{broken} of {} predictions are not finite: the model is broken", questions.count);
     }
     match &options.out {
         Some(out) => files::replace(out, text.as_bytes())?,
@@ -120,7 +120,7 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
 fn trained(options: &Predict) -> anyhow::Result<Trained> {
     let folder = &options.model;
     let found = match (Trained::is_run(folder), &options.text) {
-        (true, Some(_)) => refuse!("--text: the run in {} says what its columns are", shown_path(folder)),
+        (true, Some(_)) => refuse!("--text: the run in {} names its columns", shown_path(folder)),
         (true, None) => Trained::of_run(folder, options.best),
         (false, _) if options.best => refuse!("--best: there is no run in {}", shown_path(folder)),
         (false, text) => Trained::of_pretrained(folder, text.as_deref().unwrap_or("text")),
@@ -128,13 +128,13 @@ fn trained(options: &Predict) -> anyhow::Result<Trained> {
     found.map_err(|error| Refused::error(error.into()))
 }
 
-/// How answers are written: as the extension says, refused before anything is computed.
+/// The format of predictions, by the extension; a bad one is refused before anything is computed.
 fn form(options: &Predict) -> anyhow::Result<Form> {
     match options.out.as_deref().map(TableFormat::of) {
         None if options.json => Ok(Form::JsonLines),
         None | Some(Ok(TableFormat::Csv)) => Ok(Form::Csv),
         Some(Ok(TableFormat::JsonLines)) => Ok(Form::JsonLines),
-        Some(Ok(_)) => refuse!("--out: answers are written as csv or jsonl"),
+        Some(Ok(_)) => refuse!("--out: predictions are written as csv or jsonl"),
         Some(Err(error)) => Err(Refused::error(error.into())),
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Look {
     pub(super) says: Says,
 }
 
-/// How a run came to its end.
+/// How a run ended.
 pub(super) struct Ended {
     pub(super) last: Option<Evaluation>,
     /// By its user, before its end.
@@ -42,11 +42,11 @@ impl Ended {
 /// How often the live line is written.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// How long nothing is said where there is no terminal for a live line.
+/// The interval between plain lines without a terminal.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Trains to the end, or until `stop` says so after a step, and hands each event on. What cannot be noted is missing, and
-/// the run goes on.
+/// Trains to the end, or until `stop` after a step, and passes each event on. An event that cannot be noted is missing,
+/// and the run continues.
 pub(super) fn train_with_bar(
     trainer: &mut Trainer,
     look: &Look,
@@ -129,7 +129,7 @@ pub(super) fn train_with_bar(
     Ok(Ended { last, interrupted, broke })
 }
 
-/// The phase, where there are several, and the learning rate of each group; of many the first and the last.
+/// The phase, if there are several, and the learning rate of each group; of many the first and the last.
 fn rates(trainer: &Trainer) -> String {
     let lrs: Vec<String> = trainer.lrs().iter().map(|lr| rate(*lr)).collect();
     let lrs = if lrs.len() > 4 { format!("{} … {}", lrs[0], lrs[lrs.len() - 1]) } else { lrs.join(" ") };
@@ -146,18 +146,18 @@ fn evaluation_line(evaluation: &Evaluation) -> String {
     format!("{epoch:>5}  {lr:>7}   {train_loss:>10.4}  {val_loss:>10.4}{scores}\n")
 }
 
-/// Which phase began and why, what thawed, and each group's rate. Many names are counted, unless all is to be said.
+/// Which phase began and why, what thawed, and each group's rate. Many names are counted, unless everything is printed.
 fn phase_lines(began: &Began, at_a_lag: bool, says: Says) -> String {
     let why = match began.reason {
         None if began.steps == 0 => "the run begins".to_owned(),
         None => format!("the run resumes after {} steps", began.steps),
-        Some(Reason::EarlyStopping) => "the phase before stopped improving".to_owned(),
-        Some(Reason::MaxTransitionEpoch) => "the phase before reached its max_transition_epoch".to_owned(),
+        Some(Reason::EarlyStopping) => "the previous phase stopped improving".to_owned(),
+        Some(Reason::MaxTransitionEpoch) => "the previous phase reached its max_transition_epoch".to_owned(),
     };
     let mut text = format!("phase {}: {why}", began.phase);
     match began.restored {
-        Some(step) => text.push_str(&format!("; back to the best, of step {step}")),
-        None if at_a_lag && began.reason.is_some() => text.push_str("; back to the best so far"),
+        Some(step) => text.push_str(&format!("; restores the best copy, of step {step}")),
+        None if at_a_lag && began.reason.is_some() => text.push_str("; restores the best copy so far"),
         None => {}
     }
     if began.forgot_moments {
@@ -171,7 +171,7 @@ fn phase_lines(began: &Began, at_a_lag: bool, says: Says) -> String {
     text + "\n"
 }
 
-/// The best evaluation, by what and when; and its file, where there is one.
+/// The best evaluation, its metric and step, and its file, if any.
 pub(super) fn best_text(trainer: &Trainer) -> Option<String> {
     let (best, plan) = (trainer.cursor().best()?, trainer.plan());
     let epoch = best.step.div_ceil(plan.steps_per_epoch());

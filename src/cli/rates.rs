@@ -11,7 +11,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Of a schedule without phases, whatever its model is.
+    /// Of a schedule without phases, for any model.
     pub(super) fn of(spec: &Spec, steps: u64, steps_per_epoch: Option<u64>) -> anyhow::Result<Rows> {
         let mut names = vec!["decay"];
         let mut groups = vec![spec.row];
@@ -96,7 +96,7 @@ pub(super) struct Span {
     pub(super) last: f64,
 }
 
-/// A curve cut into columns; where there are fewer steps than columns, a step fills several.
+/// A curve cut into columns; if there are fewer steps than columns, a step fills several.
 pub(super) fn spans(values: &[f64], columns: usize) -> impl Iterator<Item = Span> {
     (0..columns).map(move |column| {
         let start = column * values.len() / columns;

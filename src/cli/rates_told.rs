@@ -9,7 +9,7 @@ use gradus::train::files;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// What is written beside what is printed.
+/// Files written in addition to the print.
 #[derive(Args)]
 pub(super) struct Outputs {
     /// Picture to write: each field that moves, over the steps.
@@ -68,7 +68,7 @@ fn key_numbers(rows: &Rows, group: usize) -> String {
     text
 }
 
-/// Where a curve starts and ends, and how far it goes beyond both in between. A peak is told in any case.
+/// A curve's start and end, and its extremes beyond both. A peak is always printed.
 fn path(values: &[f64], peaks: bool) -> Vec<String> {
     let (first, last) = (values[0], values[values.len() - 1]);
     let place = |better: fn(f64, f64) -> bool| {
@@ -103,7 +103,7 @@ pub(super) fn noted(note: &str) -> String {
     text + &line + "\n"
 }
 
-/// Items behind a head, on as many lines as they need.
+/// Items after a head, on as many lines as they need.
 fn wrapped(head: &str, items: &[String]) -> String {
     let (mut text, mut line) = (String::new(), head.to_owned());
     for (place, item) in items.iter().enumerate() {
@@ -118,7 +118,7 @@ fn wrapped(head: &str, items: &[String]) -> String {
     text + &line + "\n"
 }
 
-/// What the curves alone do not say, or what they say that is seldom meant.
+/// Notes on what the curves do not show, or show but is seldom meant.
 fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
     let any = |is: fn(&LawSpec) -> bool| spec.laws.iter().any(is);
     let mut notes = ends(rows);
@@ -129,7 +129,7 @@ fn notes(spec: &Spec, rows: &Rows) -> Vec<String> {
     }
     notes.extend(spec.intervals());
     if any(LawSpec::needs_metrics) {
-        notes.push("a plateau law reduces by metrics; this is what happens without any".to_owned());
+        notes.push("a plateau law reduces by metrics; this plan assumes that none comes".to_owned());
     }
     notes
 }

@@ -19,13 +19,13 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Reads what the file names, and finds the batch size where it is to be found; in a folder that a run goes on in, what
-    /// that run began with. Warnings go to stderr.
+    /// Reads the model and data of the file, and finds the batch size if asked; for a resumed run, those in its folder.
+    /// Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
         let bar = Tokenizing::new(says);
         let material = Material::read_telling(&run, goes_on_in, &|done, all| bar.show(done, all))?;
         drop(bar);
-        // What a run that goes on was begun with has been told then.
+        // What a run that continues was started from has been told then.
         let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
         for warning in of_file.iter().chain(&material.warnings) {
             caution!("{warning}");

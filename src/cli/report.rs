@@ -100,18 +100,20 @@ impl Steps {
     }
 }
 
-/// Writes the page of a run's folder. `best` and `environment` are what the files do not say: the best evaluation in words,
-/// names and values.
+/// A heading, and below it names with values.
+pub(super) type Section = (&'static str, Vec<(&'static str, String)>);
+
+/// Writes the page of a run's folder. The files lack the best evaluation in words, and what `sections` hold.
 pub(super) fn write(
     folder: &Path,
     [title, summary]: [&str; 2],
     best: Option<String>,
-    environment: &[(&str, String)],
+    sections: &[Section],
 ) -> anyhow::Result<PathBuf> {
     let path = folder.join(NAME);
     let classes = confusion::section(folder, INPUTS)?;
     let run = Run::read(folder)?;
-    files::replace(&path, page(&run, [title, summary], (best, &classes), environment)?.as_bytes())?;
+    files::replace(&path, page(&run, [title, summary], (best, &classes), sections)?.as_bytes())?;
     Ok(path)
 }
 
@@ -140,7 +142,7 @@ fn page(
     run: &Run,
     [title, summary]: [&str; 2],
     (best, classes): (Option<String>, &str),
-    environment: &[(&str, String)],
+    sections: &[Section],
 ) -> anyhow::Result<String> {
     let mut page = head(title);
     writeln!(page, "<h1>{}</h1>\n<p class=\"soft\">{}</p>", escaped(title), escaped(summary))?;
@@ -162,11 +164,14 @@ fn page(
     page.push_str(classes);
     page.push_str(&phase_table(run)?);
     page.push_str(&evaluation_table(run)?);
-    page.push_str("<h2>Environment</h2>\n<table>\n");
-    for (name, value) in environment {
-        writeln!(page, "<tr><th class=\"text\">{}</th><td class=\"text\">{}</td></tr>", escaped(name), escaped(value))?;
+    for (title, rows) in sections {
+        writeln!(page, "<h2>{title}</h2>\n<table>")?;
+        for (name, value) in rows {
+            writeln!(page, "<tr><th class=\"text\">{name}</th><td class=\"text\">{}</td></tr>", escaped(value))?;
+        }
+        page.push_str("</table>\n");
     }
-    page.push_str("</table>\n</body></html>\n");
+    page.push_str("</body></html>\n");
     Ok(page)
 }
 
@@ -178,7 +183,7 @@ fn headline(run: &Run) -> String {
     format!(
         "<div class=\"numbers\">{}{}{}{}{}</div>\n",
         told("test loss", number(last.val_loss, 4)),
-        told("least test loss", number(best, 4)),
+        told("lowest test loss", number(best, 4)),
         scores(run)
             .map(|score| told(
                 &format!("test {}", score.title),
@@ -203,7 +208,7 @@ fn told_holes(run: &Run) -> String {
         return String::new();
     }
     let mark = format!("<i style=\"background:{}\"></i>", in_css(HOLE));
-    format!("<p class=\"legend\">{mark}holes: {}; what they said is not on this page</p>\n", told.join(", "))
+    format!("<p class=\"legend\">{mark}gaps: {}; their values are not on this page</p>\n", told.join(", "))
 }
 
 fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
@@ -238,7 +243,7 @@ fn scores(run: &Run) -> impl Iterator<Item = &'static Look> {
     SCORES.iter().filter(|score| run.evaluations.iter().any(|line| line.score(score.name).is_some()))
 }
 
-/// What evaluations tell of further sets: by what it is, and what charts call it, each set and its key in the log.
+/// Scores of further sets: by score and its name in charts, each set and its key in the log.
 fn further(run: &Run) -> BTreeMap<(&'static str, &'static str), BTreeSet<(&str, &str)>> {
     let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for key in run.evaluations.iter().flat_map(Evaluated::keys) {
@@ -290,11 +295,11 @@ fn phase_table(run: &Run) -> anyhow::Result<String> {
         .to_owned();
     for phase in &run.phases {
         let because = match phase.reason.as_deref() {
-            Some("early_stopping") => "the phase before stopped improving",
-            Some(_) => "the phase before reached its last epoch",
+            Some("early_stopping") => "the previous phase stopped improving",
+            Some(_) => "the previous phase reached its last epoch",
             None => "the run begins",
         };
-        let back = phase.restored.map_or_else(String::new, |step| format!("; back to step {step}"));
+        let back = phase.restored.map_or_else(String::new, |step| format!("; restored step {step}"));
         let elements = phase.groups.iter().fold(0u64, |sum, (_, elements, _)| sum.saturating_add(*elements));
         let names: Vec<String> = phase.thawed.iter().map(|name| escaped(&Shown(name).to_string())).collect();
         writeln!(

@@ -1,4 +1,4 @@
-//! Charts of a report, as SVG to stand in a page.
+//! Charts of a report, as SVG inside a page.
 
 use super::picture::{COLORS, FINE, INK, font, in_pixels};
 use super::rates::short;
@@ -10,7 +10,7 @@ use plotters::prelude::*;
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 260;
 
-/// What lies around the curves.
+/// The frame of the curves.
 const LEFT: u32 = 68;
 const RIGHT: u32 = 16;
 const TOP: u32 = 20;
@@ -24,7 +24,7 @@ pub(super) struct Curve {
     pub(super) name: String,
     /// Step and value.
     pub(super) points: Vec<(f64, f64)>,
-    /// Drawn thin, behind the others.
+    /// Drawn thin, below the others.
     pub(super) faint: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Chart<'a> {
     pub(super) curves: &'a [Curve],
     /// Steps at which phases begin.
     pub(super) phases: &'a [f64],
-    /// Where the log has holes, from step to step.
+    /// Gaps of the log, from step to step.
     pub(super) holes: &'a [(f64, f64)],
     pub(super) across: Across,
 }
@@ -48,7 +48,7 @@ pub(super) enum Across {
     LogRate(f64, f64),
 }
 
-/// The chart; nothing where no curve has a point.
+/// The chart; nothing if no curve has a point.
 pub(super) fn draw(chart: &Chart<'_>) -> anyhow::Result<String> {
     let Some((bottom, top)) = range(chart.curves) else { return Ok(String::new()) };
     let mut picture = String::new();
@@ -61,7 +61,7 @@ pub(super) fn draw(chart: &Chart<'_>) -> anyhow::Result<String> {
     Ok(in_pixels(&picture, WIDTH, HEIGHT).replacen("</svg>", &(marks + "</svg>"), 1))
 }
 
-/// From where to where a chart goes along.
+/// The horizontal range of a chart.
 fn ends(across: Across) -> (f64, f64) {
     match across {
         Across::Steps(steps) => (0.0, steps.max(1.0)),
@@ -69,7 +69,7 @@ fn ends(across: Across) -> (f64, f64) {
     }
 }
 
-/// Where a value along the chart lies, in fine units.
+/// The horizontal place of a value, in fine units.
 fn along(chart: &Chart<'_>, x: f64) -> f64 {
     let (from, to) = ends(chart.across);
     f64::from(FINE) * (f64::from(LEFT) + (x - from) / (to - from) * f64::from(WIDTH - LEFT - RIGHT))

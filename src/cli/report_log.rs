@@ -1,5 +1,5 @@
-//! The logs of a run, read line by line for its report. A line that is damaged is passed over and counted: what it said is a
-//! hole, and so are lines that could not be written.
+//! The logs of a run, read line by line for its report. A damaged line is skipped and counted as a gap, like lines that
+//! could not be written.
 
 use anyhow::Context;
 use gradus::params::shown_path;
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-/// Bytes of a line; what is longer is none of ours.
+/// Bytes of a line; a longer one is not ours.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Holes that are shown; there may be more.
@@ -37,7 +37,7 @@ pub(super) struct Phase {
     pub(super) groups: Vec<(String, u64, Option<f64>)>,
 }
 
-/// An evaluation. JSON has no number that is not finite: there is none then.
+/// An evaluation. JSON has no number that is not finite: the value is missing then.
 #[derive(Deserialize)]
 pub(super) struct Evaluated {
     pub(super) epoch: u64,
@@ -46,13 +46,13 @@ pub(super) struct Evaluated {
     pub(super) train_loss: Option<f64>,
     pub(super) val_loss: Option<f64>,
     pub(super) skipped_steps: u64,
-    /// Its scores, and what else the line says.
+    /// Its scores, and the rest of the line.
     #[serde(flatten)]
     others: HashMap<String, Value>,
 }
 
 impl Evaluated {
-    /// What else its line says, by name.
+    /// The rest of its line, by name.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.others.keys().map(String::as_str)
     }
@@ -73,7 +73,7 @@ pub(super) struct Step {
     pub(super) grad_norm: Option<f64>,
 }
 
-/// A line, or one that stands for lines that could not be written.
+/// A line, or one that counts lines that could not be written.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line<T> {
@@ -86,7 +86,7 @@ enum Line<T> {
 pub(super) struct Holes {
     /// Lines that are damaged or missing.
     pub(super) lines: u64,
-    /// Where they lie: from the step that is told before them to the one after them.
+    /// Their place: from the step before them to the one after them.
     pub(super) spans: Vec<(u64, u64)>,
 }
 
@@ -98,7 +98,7 @@ impl Holes {
     }
 }
 
-/// Hands over what each line says; `take` answers with the step that it speaks of. A log that is not there says nothing.
+/// Passes each line to `take`, which returns its step. A missing log has no lines.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> u64) -> anyhow::Result<Holes> {
     let reading = || format!("reading {}", shown_path(path));
     let mut file = match files::open(path) {

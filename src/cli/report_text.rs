@@ -2,7 +2,7 @@
 
 use gradus::params::tame_line;
 
-/// A number with so many places, or a dash where there is none.
+/// A number with so many places, or a dash if there is none.
 pub(super) fn number(value: Option<f64>, places: usize) -> String {
     match value {
         None => "–".to_owned(),

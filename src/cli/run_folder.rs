@@ -1,4 +1,4 @@
-//! The folder of a run: what it leaves behind.
+//! The folder of a run: the files that it writes.
 
 use super::asked::{Asked, refuse};
 use super::confusion;
@@ -33,14 +33,14 @@ pub(super) const STEPS: &str = "steps.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 pub(super) const BEST: &str = "best.safetensors";
 
-/// The files of a run that a new run in its folder takes away, beside the logs for TensorBoard and the checkpoints.
+/// The files that a new run removes from its folder, besides the logs for TensorBoard and the checkpoints.
 const OTHERS: [&str; 4] = [confusion::FILE, "report.html", "schedule.yaml", INPUTS];
 
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";
 /// What data becomes numbers by.
 pub(super) const INPUTS: &str = "inputs.json";
-/// The `run.yaml` of a run that takes the place of another: once it is there, what the other left has to go.
+/// The `run.yaml` of a run that takes the place of another: once it is there, what the other left must go.
 const NEXT: &str = ".next-run.yaml";
 
 /// A folder with `metrics.jsonl` (a line for each evaluation and each phase), `steps.jsonl` (a line for each report of a
@@ -80,7 +80,7 @@ impl RunFolder {
         RunFolder::open(folder, (trainer, model), None)
     }
 
-    /// The folder of a run that goes on, from its last checkpoint.
+    /// The folder of a run that continues, from its last checkpoint.
     pub(super) fn resume(
         folder: LockedFolder,
         (trainer, model): (&mut Trainer, &Model),
@@ -141,7 +141,7 @@ impl RunFolder {
         if steps == 0 {
             run.note(&Event::Phase(now))?;
         }
-        // TensorBoard passes over what was written for the step where a run goes on, and this evaluation stays.
+        // TensorBoard skips events of the step at which a run resumes, and this evaluation stays.
         if let Some(last) = metrics.last().filter(|line| line["began"].is_null() && line["steps"] == steps) {
             run.gather_evaluation(last);
             run.events.write()?;
@@ -209,7 +209,7 @@ impl RunFolder {
         }
     }
 
-    /// What a line of the log says of an evaluation; null is a number that is not finite.
+    /// An evaluation's line in the log; null is a number that is not finite.
     fn gather_evaluation(&mut self, line: &Value) {
         let scalars =
             [("loss/validation", "val_loss"), ("loss/train_epoch", "train_loss"), ("skipped_steps", "skipped_steps")];
@@ -228,7 +228,7 @@ impl RunFolder {
     /// Writes the parameters that were tested; the files of the run.
     pub(super) fn finish(&mut self, trainer: &mut Trainer) -> anyhow::Result<()> {
         let path = self.folder.path();
-        // A disk that was full for a moment is no reason to end without it.
+        // A disk that was full for a moment is not a reason to end without it.
         let written = model_folder::write_tensors(path, &self.model, trainer).or_else(|_| {
             std::thread::sleep(RETRY);
             model_folder::write_tensors(path, &self.model, trainer)
@@ -251,22 +251,22 @@ struct EvaluationLine<'a> {
     also: BTreeMap<String, f64>,
 }
 
-/// What is worth knowing of how a run goes on, beside what it went on from.
+/// Remarks on how a run resumes.
 fn remarks(resumed: &Resumed) -> Vec<String> {
-    let left_out = resumed.left_out.iter().map(|error| format!("{error}; the checkpoint before it is used"));
+    let left_out = resumed.left_out.iter().map(|error| format!("{error}; the previous checkpoint is used"));
     let no_best = resumed.no_best.iter();
     let no_best = no_best.map(|error| format!("the best parameters so far are not in {BEST}: {error}"));
     let lost = resumed.lost_best.iter().map(|LostBest { step, instead }| {
         let stands = instead.map_or_else(
-            || "there is none before it".to_owned(),
-            |instead| format!("that of step {instead} stands for it"),
+            || "there is no earlier one".to_owned(),
+            |instead| format!("that of step {instead} is used instead"),
         );
         format!("the checkpoint of the best evaluation, after step {step}, is missing: {stands}")
     });
     let epochs = resumed.other_epochs.iter().map(|OtherEpochs { there, last_lrs, next_lrs }| {
         let rates = |rates: &[f64]| rates.iter().map(|rate| format!("{rate:.2e}")).collect::<Vec<_>>().join(" ");
         format!(
-            "epochs was {there} when the run began: its rates are laid out anew, {} in the last step, {} in the next",
+            "epochs was {there} when the run began: its rates are computed again: {} in the last step, {} in the next",
             rates(last_lrs),
             rates(next_lrs)
         )
@@ -274,13 +274,13 @@ fn remarks(resumed: &Resumed) -> Vec<String> {
     left_out.chain(no_best).chain(lost).chain(epochs).collect()
 }
 
-/// Whether a folder holds a run. A run's file alone is its user's own, unless the folder has been held for a run.
+/// Whether a folder holds a run. A lone `run.yaml` belongs to the user, unless the folder was locked for a run.
 pub(super) fn holds_a_run(path: &Path) -> bool {
     let is_there = |name: &&str| path.join(name).exists();
     [NEXT, METRICS, CHECKPOINTS, MODEL].iter().any(is_there) || [RUN, LOCK].iter().all(is_there)
 }
 
-/// Whether a run in this folder has a checkpoint to go on from.
+/// Whether a run in this folder has a checkpoint to continue from.
 pub(super) fn has_checkpoints(path: &Path) -> bool {
     Checkpoints::are_in(&path.join(CHECKPOINTS))
 }
@@ -290,7 +290,7 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
     Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
-/// Says what run stands in a folder: its file, then what its model is and how its data becomes numbers, a tokenizer's file
+/// Writes which run is in a folder: its file, then its model and how its data becomes numbers, a tokenizer's file
 /// first.
 pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Material)) -> anyhow::Result<()> {
     files::replace(&path.join(RUN), text.as_bytes())?;
@@ -298,12 +298,12 @@ pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Ma
     Ok(files::replace(&path.join(INPUTS), material.inputs.to_json().as_bytes())?)
 }
 
-/// Begins a run in the place of another. Killed before this file is there, it leaves the old run whole; afterwards
-/// [`take_place`] goes on where it was.
+/// Begins a run in place of another. If killed before this file exists, the old run is whole; afterwards [`take_place`]
+/// completes it.
 pub(super) fn overwrite(path: &Path, run: &str) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     if checkpoints.is_symlink() {
-        refuse!("{} is a link: what it leads to is not removed", shown_path(&checkpoints));
+        refuse!("{} is a link: its target is not removed", shown_path(&checkpoints));
     }
     files::replace(&path.join(NEXT), run.as_bytes())?;
     take_place(path)
@@ -318,7 +318,7 @@ pub(super) fn take_place(path: &Path) -> anyhow::Result<()> {
     let checkpoints = path.join(CHECKPOINTS);
     match fs::symlink_metadata(&checkpoints) {
         Ok(there) if there.is_symlink() => {
-            bail!("{} is a link: what it leads to is not removed", shown_path(&checkpoints))
+            bail!("{} is a link: its target is not removed", shown_path(&checkpoints))
         }
         Ok(_) => Checkpoints::remove_all(&checkpoints)?,
         Err(_) => {}

@@ -20,7 +20,7 @@ pub(super) struct LockedFolder {
 }
 
 impl LockedFolder {
-    /// Makes the folder where it is not there, and locks it. Where the file system has no locks there is a warning.
+    /// Makes the folder if it is missing, and locks it. Without locks in the file system there is a warning.
     pub(super) fn take(path: &Path) -> anyhow::Result<LockedFolder> {
         fs::create_dir_all(path).with_context(|| format!("making the folder {}", shown_path(path)))?;
         let file = path.join(LOCK);
@@ -37,7 +37,7 @@ impl LockedFolder {
     }
 }
 
-/// What came of trying: a refusal where another process has the lock, a warning where there are no locks.
+/// The result of a trial: an error if another process has the lock, a warning without locks.
 fn judged(path: &Path, tried: Result<(), TryLockError>) -> anyhow::Result<Option<String>> {
     let shown = shown_path(path);
     match tried {
@@ -46,7 +46,7 @@ fn judged(path: &Path, tried: Result<(), TryLockError>) -> anyhow::Result<Option
             "{shown} is being written by another run: wait for its end or stop it, or give this run another folder"
         ))),
         Err(TryLockError::Error(error)) => {
-            Ok(Some(format!("{shown} cannot be locked ({error}): see to it that no other run writes there")))
+            Ok(Some(format!("{shown} cannot be locked ({error}): make sure that no other run writes there")))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The one place that prints. What comes from outside is printed tame, and nothing panics where nobody reads.
+//! The only place that prints. Text from outside is escaped, and a closed pipe is not a panic.
 //!
-//! A line is one line, whatever is in it. In a text of several lines what comes from outside is [`gradus::params::Shown`].
+//! A line stays one line. In a text of several lines, text from outside is [`gradus::params::Shown`].
 
 use gradus::params::{tame, tame_line};
 use std::env;
@@ -29,10 +29,10 @@ pub(crate) use {caution, say, tell};
 /// What a shell sees of a program that a closed pipe has ended.
 const PIPE_CLOSED: i32 = 141;
 
-/// Whether there is more to do than to print.
+/// Whether the program does more than print.
 static GOES_ON: AtomicBool = AtomicBool::new(false);
 
-/// From now on the program goes on when standard output is full or closed. Before that it ends there, as a shell expects
+/// From now on the program continues when standard output is full or closed. Before that it ends there, as a shell expects
 /// of `gradus info | head`.
 pub(super) fn go_on_without_stdout() {
     GOES_ON.store(true, Ordering::Relaxed);
@@ -53,7 +53,7 @@ pub(super) fn out(text: &str) {
     written(&tame(text));
 }
 
-/// The same, with its first line in bold where a terminal shows it.
+/// The same, with its first line in bold in a terminal.
 pub(super) fn headed(text: &str) {
     let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
     if is_styled() {
@@ -69,7 +69,7 @@ fn is_styled() -> bool {
     stdout().is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// What another program may read: JSON, a schedule, completions. A terminal alone gets it tame.
+/// Output for other programs: JSON, a schedule, completions. Only a terminal gets it escaped.
 pub(super) fn data(text: &str) {
     if stdout().is_terminal() { out(text) } else { written(text) }
 }
@@ -91,7 +91,7 @@ fn written(text: &str) {
     }
 }
 
-/// Text of several lines for standard error. Where that cannot be written there is nobody left to tell.
+/// Text of several lines for standard error. If that fails, nobody can be told.
 pub(crate) fn err(text: &str) {
     let _ = stderr().lock().write_all(tame(text).as_bytes());
 }

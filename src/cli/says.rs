@@ -1,9 +1,9 @@
-//! How much of a run is said.
+//! How much of a run is printed.
 
-/// How much of a run is said.
+/// How much of a run is printed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Says {
-    /// Errors and warnings alone.
+    /// Only errors and warnings.
     Nothing,
     /// Evaluations and phases.
     Usual,

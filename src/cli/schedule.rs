@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// A run file, whose model's parameters thaw.
+    /// A run file; the parameters of its model thaw.
     #[arg(value_name = "RUN.YAML", required_unless_present = "model")]
     file: Option<PathBuf>,
     /// Replace a value of the run file; may be given many times.
@@ -32,7 +32,7 @@ pub(super) struct Generate {
     /// File to write; without it the schedule is printed.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long, requires = "out")]
     force: bool,
 }
@@ -49,7 +49,7 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     let text = match &options.file {
         Some(file) => {
             if let Some((name, _)) = options.network.given().into_iter().find(|(_, is_given)| *is_given) {
-                refuse!("{name}: the run file says what the model is");
+                refuse!("{name}: the run file names the model");
             }
             let run = RunFile::read(file, &options.settings)?;
             schedule(options, &run.model.kind.to_string(), &Material::read(&run)?.task.params())
@@ -65,7 +65,7 @@ pub(super) fn generate(options: &Generate) -> anyhow::Result<()> {
     };
     check_output("--out", path)?;
     if path.exists() && !options.force {
-        refuse!("--out {}: this file is there already; --force writes over it", shown_path(path));
+        refuse!("--out {}: this file exists already; --force overwrites it", shown_path(path));
     }
     files::replace(path, text.as_bytes())?;
     say!("written   {}", shown_path(path));

@@ -22,7 +22,7 @@ pub(super) fn listen() -> anyhow::Result<()> {
     system::listen().context("listening for signals")
 }
 
-/// Notes a signal down, and says whether it is the first one.
+/// Notes a signal, and returns whether it is the first one.
 fn is_first(signal: i32) -> bool {
     CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
@@ -52,7 +52,7 @@ mod system {
         Builder::new().name("signals".to_owned()).spawn(follow).map(drop)
     }
 
-    /// Whether whoever began this process wants it to outlive its terminal, as `nohup` does.
+    /// Whether this process should outlive its terminal, as with `nohup`.
     #[cfg(target_os = "linux")]
     fn hangup_is_ignored() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -74,7 +74,7 @@ mod system {
     use super::{ENDED_BY, is_first};
     use std::io;
 
-    /// Ctrl-C's number, which all that ends a program here is told as.
+    /// The number of Ctrl-C, used here for every event that ends a program.
     const INTERRUPT: i32 = 2;
 
     pub(super) fn listen() -> io::Result<()> {

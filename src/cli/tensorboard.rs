@@ -23,11 +23,11 @@ const SESSION_LOG: u8 = 7 << 3 | 2;
 const VALUE: u8 = 1 << 3 | 2;
 const TAG: u8 = 1 << 3 | 2;
 const SIMPLE_VALUE: u8 = 2 << 3 | 5;
-/// `SessionLog { status: START }`: what was written for later steps is no longer true.
+/// `SessionLog { status: START }`: events of later steps are no longer valid.
 const START: [u8; 2] = [1 << 3, 1];
 
 impl EventFile {
-    /// A new file in a folder, for a run that goes on after so many steps.
+    /// A new file in a folder, for a run that continues after so many steps.
     pub(super) fn create(folder: &Path, steps: u64) -> anyhow::Result<EventFile> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.gradus.{}", std::process::id()));
@@ -48,8 +48,8 @@ impl EventFile {
         self.record(&event(step, SUMMARY, &field(VALUE, &inner)));
     }
 
-    /// Writes the values since the last time, at once. Where that fails they are gone; of several failures in a row the first
-    /// is an error.
+    /// Writes the values since the last time, at once. If that fails they are lost; of several failures in a row the
+    /// first is an error.
     pub(super) fn write(&mut self) -> anyhow::Result<()> {
         self.file.add(&std::mem::take(&mut self.pending)).map(drop)
     }
@@ -63,7 +63,7 @@ impl EventFile {
     }
 }
 
-/// An event with one field beside time and step.
+/// An event with one field, a time and a step.
 fn event(step: u64, key: u8, inner: &[u8]) -> Vec<u8> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let mut event = vec![WALL_TIME];

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::asks::Asks;
-use super::checking::{Checked, checked};
+use super::checking::{Checked, Outcome, checked};
 use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::ready::Ready;
@@ -11,7 +11,7 @@ use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{report, scores, signals};
+use super::{memory, report, scores, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
@@ -31,7 +31,7 @@ pub(super) struct Train {
     /// Replace a value of the file, as in --set optimizer.lr=3e-4; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// Start again in a folder that holds a run: its files are removed.
+    /// Start a run again: its old files are removed.
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
     #[command(flatten)]
@@ -44,8 +44,8 @@ Examples:
   gradus train run.yaml --set epochs=5 --set name=longer
   gradus train --resume runs/run                   resume after Ctrl-C or a crash
 
-Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes; so do SIGTERM, and SIGHUP without nohup. A second one
-ends the program at once.
+Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes. SIGTERM and SIGHUP (without
+nohup) do the same. A second signal ends the program at once.
 Exit codes: 0 done, 1 failed, 2 the request cannot be carried out, 130 ended by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.";
 
 #[derive(Args)]
@@ -59,7 +59,7 @@ struct Which {
     resume: Option<PathBuf>,
 }
 
-/// How much is said.
+/// How much is printed.
 #[derive(Args)]
 pub(super) struct Loudness {
     /// Print errors and warnings only.
@@ -107,13 +107,13 @@ struct SetUp {
     engine: Engine,
     ready: Ready,
     trainer: Trainer,
-    /// What was checked, in a line.
-    checked: String,
+    checked: Outcome,
     out: RunFolder,
     folder: PathBuf,
 }
 
-/// A new run, or none where its schedule alone was asked for. What is refused leaves its folder as it was, and what cannot be written is told before anything is trained.
+/// A new run, or none if only its schedule was asked for. A refusal leaves the folder unchanged, and what cannot be
+/// written is reported before training.
 fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<Option<SetUp>> {
     let run = RunFile::read(file, &options.settings)?;
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
@@ -124,7 +124,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
     }
     if !holds && folder.join(RUN).exists() {
         return Err(Asked::error(anyhow!(
-            "{shown} has a {RUN} that no run wrote: --set name=… or output=… names another"
+            "{shown} has a {RUN} that gradus did not write: --set name=… or output=… chooses another folder"
         )));
     }
     // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
@@ -135,7 +135,7 @@ fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::R
         return generate(&ready, &folder).map(|()| None);
     }
     let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, told: checked } =
+    let Checked { engine, mut trainer, outcome: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     if let Some(continues) = &ready.run.continues {
         trainer.begin_with_state(&continues.optimizer_state().map_err(|error| Asked::error(error.into()))?)?;
@@ -161,7 +161,7 @@ fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A run that goes on, as it began.
+/// A run that resumes, as it began.
 fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
     if !holds_a_run(folder) {
         return Err(Asked::error(anyhow!("{} holds no run to resume", shown_path(folder))));
@@ -175,7 +175,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
     let goes_on_in = has_checkpoints(folder).then_some(folder);
     let mut ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
     let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, told: checked } =
+    let Checked { engine, mut trainer, outcome: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     let mut out = RunFolder::resume(locked, (&mut trainer, &ready.material.model), every_steps, says)?;
     if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
@@ -190,7 +190,7 @@ fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Say
 
 fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let SetUp { engine, ready, mut trainer, checked, mut out, folder } = set_up;
-    trainer.note_checked(&checked);
+    trainer.note_checked(&checked.line);
     if says == Says::All {
         for program in trainer.programs()? {
             say!(
@@ -223,12 +223,14 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     };
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
-    rows.push(("checked", checked));
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
     rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
-    let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &rows);
+    let memory = memory::rows(&ready, &trainer)?;
+    let sections =
+        [("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)];
+    let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &sections);
     if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {
         let (skipped, steps) = (last.skipped_steps, last.steps);
         caution!("{skipped} of {steps} steps were skipped: their gradients were not finite");
@@ -266,7 +268,7 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What a reader of the run's numbers wants to know of how they were made.
+/// How the numbers of a run were made.
 fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f64) -> Vec<(&'static str, String)> {
     let adapter = engine.adapter().map_or_else(
         || "cpu (no shader ran)".to_owned(),
@@ -284,19 +286,19 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
         ("submissions, dispatches", format!("{}, {}", counted.submissions, counted.dispatches)),
         ("waits for the device", counted.blocking_waits.to_string()),
         ("moved by programs", megabytes(counted.program_bytes)),
-        ("of it by the optimizer", megabytes(trainer.optimizer_bytes())),
+        ("of this by the optimizer", megabytes(trainer.optimizer_bytes())),
         (
             "uploaded, downloaded",
             format!("{}, {}", megabytes(counted.uploaded_bytes), megabytes(counted.downloaded_bytes)),
         ),
     ];
     if trunk > 0 {
-        environment.push(("frozen trunk kept", megabytes(trunk)));
+        environment.push(("frozen trunk cached", megabytes(trunk)));
     }
     environment
 }
 
-/// Where things are, and what to do next.
+/// Prints where the results are, and what to do next.
 fn tell_what_is_left(folder: &Path, report: &Path, ready: &Ready) {
     let shown = shown_path(folder);
     say!("model          {}", shown_path(&folder.join(MODEL)));
@@ -316,7 +318,7 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     say!();
     say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
     if trainer.trunk_bytes() > 0 {
-        say!("frozen trunk   {:.1} MB kept", trainer.trunk_bytes() as f64 / 1e6);
+        say!("frozen trunk   {:.1} MB cached", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
         say!("test loss      {:.4}, {}", last.val_loss, scores::words(&last));

@@ -1,4 +1,4 @@
-//! Whether a run came to something: one that came to nothing looks like any other until one reads its numbers.
+//! Whether a run succeeded: a failed one looks like any other until you read its numbers.
 
 use gradus::train::{Evaluation, Event};
 
@@ -22,7 +22,7 @@ impl Verdict {
         self.last_loss = Some(progress.loss);
     }
 
-    /// Why the run counts as failed, by its last evaluation; `None` where it does not.
+    /// Why the run counts as failed, by its last evaluation; `None` if it does not.
     pub(super) fn failure(&self, last: &Evaluation) -> Option<String> {
         let Evaluation { steps, skipped_steps, val_loss, .. } = last;
         if 2 * skipped_steps > *steps {
@@ -36,7 +36,7 @@ impl Verdict {
         }
         let is_sound = self.last_loss.is_some_and(f32::is_finite) && self.first_lost.is_none();
         let cause = if is_sound {
-            "and every loss in training is finite: a value of the test set is too large for the model".to_owned()
+            "though every loss in training is finite: a value of the test set is too large for the model".to_owned()
         } else {
             self.cause()
         };
@@ -47,14 +47,15 @@ impl Verdict {
     pub(super) fn cause(&self) -> String {
         match self.first_lost {
             Some(0) => {
-                "from the first step on: a value of the data, or one that was begun with, is too large for the model"
-                    .to_owned()
+                "from the first step on: a value of the data or of model.from is too large for the model".to_owned()
             }
             Some(step) => {
                 format!("from step {step} on: a lower rate, a warm-up or optimizer.clip_norm may help")
             }
-            None => "whatever the losses of the steps were: a lower rate, a warm-up or optimizer.clip_norm may help"
-                .to_owned(),
+            None => {
+                "though the losses of the steps are finite: a lower rate, a warm-up or optimizer.clip_norm may help"
+                    .to_owned()
+            }
         }
     }
 }

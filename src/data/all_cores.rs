@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Told while work goes on: how much is done, and of how much.
+/// Told while work continues: how much is done, and of how much.
 pub type Told<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The result for each item, in the items' order. A core takes `share` of them at a time.

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Characters {
     pub(super) vocabulary: Vocabulary,
-    /// What stands for a character that is not in the vocabulary; without it such a character is left out.
+    /// The token of characters outside the vocabulary; without it they are left out.
     pub(super) unknown: Option<u32>,
 }
 
-/// What stands between two texts, where the vocabulary has it.
+/// The separator of two texts, if the vocabulary has it.
 pub(crate) const BETWEEN: char = '\n';
 
 impl Characters {

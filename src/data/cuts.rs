@@ -1,7 +1,7 @@
-//! A long text tokenized in windows, with the tokens that the whole text has.
+//! Tokenizes a long text in windows, to the tokens of the whole text.
 //!
-//! A window reads some of the text before and behind its own part. Where two windows meet, both have tokenized the text
-//! around the cut. If they have the same tokens there, the cut changes nothing; if not, the two become one.
+//! A window reads some of the text before and after its own part, so both windows at a cut tokenize the text around it.
+//! If their tokens agree there, the cut changes nothing; otherwise the two windows become one.
 
 use super::all_cores::{self, Told};
 use std::ops::Range;
@@ -12,13 +12,13 @@ const PART: usize = 1 << 16;
 /// Bytes that a window reads beyond its part on each side.
 const BEYOND: usize = 2048;
 
-/// Bytes on each side of a cut in which two windows have to have the same tokens.
+/// Bytes on each side of a cut in which two windows must have the same tokens.
 const COMPARED: usize = 512;
 
-/// A token and where it begins in the text.
+/// A token and its start in the text.
 pub(super) type Placed = (usize, u32);
 
-/// The tokens of a text, tokenized on all cores by a function that gives each with its place in what it was given.
+/// The tokens of a text, tokenized on all cores by a function that returns each token with its place in its input.
 pub(super) fn tokens<E: Send>(
     text: &str,
     tokenize: impl Fn(&str) -> Result<Vec<Placed>, E> + Sync,
@@ -41,7 +41,7 @@ pub(super) fn tokens<E: Send>(
 
 /// What was made of a window.
 struct Window {
-    /// The tokens of its own part.
+    /// The tokens of the window's part.
     tokens: Vec<u32>,
     /// Tokens around its beginning and around its end.
     edges: [Vec<Placed>; 2],
@@ -65,18 +65,18 @@ fn window<E>(text: &str, own: &Range<usize>, tokenize: &impl Fn(&str) -> Result<
     Ok(window)
 }
 
-/// Where a text is cut: its beginning, places before the first letter of a line or of a word, and its end.
+/// The cuts of a text: its beginning, places before the first letter of a line or word, and its end.
 fn cuts(text: &str) -> Vec<usize> {
     let mut cuts = vec![0];
     while let Some(cut) = next_cut(text, cuts[cuts.len() - 1]) {
         cuts.push(cut);
     }
-    // A blank at the end may be said to begin behind it.
+    // A blank at the end may count as beginning after it.
     cuts.push(text.len() + 1);
     cuts
 }
 
-/// The next place to cut, a part behind the last: at a line, or else at a word. None where there is none before the end.
+/// The next cut, a part after the last: at a line, or else at a word. `None` if there is none before the end.
 fn next_cut(text: &str, last: usize) -> Option<usize> {
     let from = boundary(text, last + PART);
     let rest = &text[from..];
@@ -89,7 +89,7 @@ fn next_cut(text: &str, last: usize) -> Option<usize> {
     line.or_else(|| begins(char::is_whitespace)).map(|at| from + at)
 }
 
-/// The first place from `at` on where a character begins, or the end.
+/// The first start of a character from `at` on, or the end.
 fn boundary(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn tokens_are_those_of_the_whole() {
-        // A word and the blank behind it.
+        // A word and the blank after it.
         let words = |text: &str| -> Vec<Placed> {
             let pieces = text.split_inclusive(char::is_whitespace);
             pieces.map(|piece| (piece.as_ptr() as usize - text.as_ptr() as usize, piece.len() as u32)).collect()
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_tokenizer_that_looks_far_gets_the_whole() {
-        // The token of a place is how much text stands before it.
+        // The token at a place is the amount of text before it.
         held(&text(60_000), |text| text.char_indices().map(|(place, _)| (place, place as u32)).collect());
         // Its tokens depend on whether the text is long.
         held(&text(60_000), |text| {

@@ -1,4 +1,4 @@
-//! A text that a model is to read, and the tokens that it becomes.
+//! A text for a model, and its tokens.
 
 use super::UnknownCharacters;
 
@@ -8,14 +8,14 @@ use super::UnknownCharacters;
 pub struct TextInput<'a> {
     /// The text.
     pub text: &'a str,
-    /// The second text, where a model reads pairs.
+    /// The second text of a pair.
     pub pair: Option<&'a str>,
     /// The line of its file that it begins on, from 1 on.
     pub line: u64,
 }
 
 impl<'a> TextInput<'a> {
-    /// A text alone, on the first line.
+    /// A single text, on the first line.
     pub fn new(text: &'a str) -> TextInput<'a> {
         TextInput { text, pair: None, line: 1 }
     }
@@ -39,11 +39,11 @@ impl<'a> TextInput<'a> {
 pub struct Encoded {
     /// The tokens, special ones among them.
     pub tokens: Vec<u32>,
-    /// A type for each token: 1 for those of a second text. Empty where all are 0.
+    /// A type for each token: 1 for those of a second text. Empty if all are 0.
     pub types: Vec<u32>,
     /// Whether the text was longer than the context.
     pub cut: bool,
-    /// Characters that no token stands for; a `tokenizer.json` has its own way with them and tells of none.
+    /// Characters without a token; a `tokenizer.json` handles them itself and lists none.
     pub unknown: UnknownCharacters,
 }
 

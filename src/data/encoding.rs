@@ -1,6 +1,6 @@
-//! Bytes of a file as text, and what they are where they are none.
+//! Bytes of a file as text, or what else they are.
 
-/// Why bytes are no text in UTF-8.
+/// Why bytes are not UTF-8 text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotText {
     /// The line of the first byte that does not belong, from 1 on.
@@ -27,7 +27,7 @@ const MARKS: [(&[u8], &str); 4] = [
     (&[0xfe, 0xff], "UTF-16BE"),
 ];
 
-/// The text that the bytes are in UTF-8. A byte order mark is no part of it.
+/// The text that the bytes are in UTF-8. A byte order mark is not part of it.
 pub(crate) fn decoded(bytes: Vec<u8>) -> Result<String, NotText> {
     let first_line = |reason: String| Err(NotText { line: 1, reason });
     if let Some((_, what)) = BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)) {
@@ -60,12 +60,12 @@ fn unmarked_utf16(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a file is whose byte at `offset` is no UTF-8.
+/// The kind of a file whose byte at `offset` is not UTF-8.
 fn eight_bits(bytes: &[u8], offset: usize) -> String {
     let byte = bytes[offset];
     let is_control = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c);
     if bytes.iter().any(|byte| is_control(&byte)) {
-        return format!("it is no text: the byte 0x{byte:02x} is not UTF-8");
+        return format!("it is not text: the byte 0x{byte:02x} is not UTF-8");
     }
     if !bytes[..offset].is_ascii() {
         return format!(

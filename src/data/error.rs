@@ -17,7 +17,7 @@ pub enum Error {
         /// Numbers a row.
         inputs: usize,
     },
-    /// A label that is no class.
+    /// A label that is not a class.
     #[error("row {row} has the label {label}, but there are {classes} classes (0 to {})", .classes - 1)]
     BadLabel {
         /// The row.
@@ -28,7 +28,7 @@ pub enum Error {
         classes: usize,
     },
     /// A part of a split would be empty.
-    #[error("{rows} rows cannot be split with {test_percent} % for the test")]
+    #[error("{rows} rows cannot be split with {test_percent} % held out")]
     BadSplit {
         /// Rows there are.
         rows: usize,
@@ -41,14 +41,14 @@ pub enum Error {
         /// The text.
         name: String,
     },
-    /// Bytes that are no UTF-8.
+    /// Bytes that are not UTF-8.
     #[error("{name}, line {line}: {reason}", name = tame_line(.name))]
     NotUtf8 {
         /// The text.
         name: String,
         /// The line of the first byte that does not belong, from 1 on.
         line: usize,
-        /// What the bytes are, where that can be told.
+        /// What the bytes are, if that is known.
         reason: String,
     },
     /// Characters that the vocabulary does not have.
@@ -65,7 +65,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A `tokenizer.json` that is none, or what it cannot do.
+    /// A bad `tokenizer.json`, or something that it cannot do.
     #[error("{name}: {reason}", name = tame_line(.name), reason = tame_line(.reason))]
     BadTokenizer {
         /// The file.
@@ -76,7 +76,7 @@ pub enum Error {
     /// A token that the vocabulary does not have.
     #[error("token {place} is {token}, but the vocabulary has {vocabulary} entries (0 to {})", .vocabulary.saturating_sub(1))]
     TokenOutOfRange {
-        /// Where it stands, from 0 on.
+        /// Its place, from 0 on.
         place: usize,
         /// The token.
         token: u32,

@@ -85,7 +85,7 @@ impl Sequences {
         Ok(Sequences { sizes, packed, starts, columns: Vec::new() })
     }
 
-    /// With so many numbers beside each sequence: `targets`, or `features`.
+    /// With numbers for each sequence: `targets`, or `features`.
     ///
     /// # Errors
     /// [`Error::BadSequences`] for numbers that do not make a row for each sequence, or are not finite.
@@ -101,7 +101,7 @@ impl Sequences {
         Ok(self)
     }
 
-    /// The numbers beside the sequences.
+    /// The numbers of the sequences.
     pub fn columns(&self) -> &[Columns] {
         &self.columns
     }

@@ -61,8 +61,7 @@ impl DataSet {
         Ok((self.picked(&train), self.picked(&test)))
     }
 
-    /// The same, with each class in the test set as often as it is in all. A class that is too rare for its share to be a
-    /// row is in the train set alone.
+    /// The same, with each class in the test set in proportion. A class too rare for one row is in the train set only.
     ///
     /// # Errors
     /// As [`split`](DataSet::split).

@@ -11,8 +11,8 @@ pub(crate) fn split(rows: usize, test_percent: usize, seed: u32) -> Result<(Vec<
     Ok((train, order))
 }
 
-/// The same, with each class in the test set as often as it is in all: as many rows of it as are nearest to its share, and
-/// one at least is left to train on. A class that is too rare for its share to be a row is in the train set alone.
+/// The same, with each class in the test set in proportion: the number of rows nearest to its share, with at least one
+/// left to train on. A class too rare for one row is in the train set only.
 pub(crate) fn stratified(labels: &[u32], test_percent: usize, seed: u32) -> Result<(Vec<usize>, Vec<usize>), Error> {
     let rows = labels.len();
     let classes = labels.iter().max().map_or(0, |most| *most as usize + 1);
@@ -45,8 +45,8 @@ fn shuffled_places(rows: usize, seed: u32) -> Vec<usize> {
     (0..rows as u32).map(|place| shuffled(place, rows as u32, seed) as usize).collect()
 }
 
-/// So many rows shared out among classes of these counts: the whole part of each share, then one more where the rest of it
-/// is largest. Of each class one row stays.
+/// Rows distributed among classes of these counts: the whole part of each share, then one more for the largest
+/// remainders. One row of each class stays.
 fn shares(counts: &[usize], test: usize) -> Vec<usize> {
     let rows: usize = counts.iter().sum();
     let most = |count: usize| count.saturating_sub(1);

@@ -39,7 +39,7 @@ impl TokenStream {
         self.vocabulary
     }
 
-    /// What is trained on, and the last `percent` of the stream, held out. The two share no token and no border: no
+    /// The part to train on, and the last `percent` of the stream, held out. They share no token and no border: no
     /// target of the first is in the second.
     ///
     /// # Errors

@@ -23,16 +23,16 @@ enum Kind {
 const SHARE: usize = 64;
 
 impl Tokenizer {
-    /// A token for each character. Others are left out, or one token stands for all of them where `unknown` is one.
+    /// A token for each character. Others are left out, or become the token `unknown`, if it is given.
     pub fn characters(vocabulary: Vocabulary, unknown: Option<u32>) -> Tokenizer {
         Tokenizer(Kind::Characters(Characters { vocabulary, unknown }))
     }
 
-    /// The tokenizer of a `tokenizer.json`; `name` is what errors call it. What the file says of padding and of truncation
-    /// is put aside.
+    /// The tokenizer of a `tokenizer.json`; `name` is for errors. The file's padding and truncation settings are
+    /// ignored.
     ///
     /// # Errors
-    /// [`Error::BadTokenizer`] for what is none, and without the feature `tokenizers`.
+    /// [`Error::BadTokenizer`] for another file, and without the feature `tokenizers`.
     #[cfg_attr(not(feature = "tokenizers"), allow(unused_variables, reason = "nothing reads it"))]
     pub fn of_json(name: &str, json: Vec<u8>) -> Result<Tokenizer, Error> {
         #[cfg(feature = "tokenizers")]
@@ -53,7 +53,7 @@ impl Tokenizer {
         }
     }
 
-    /// The token that fills what a text leaves of its context, where there is one.
+    /// The token for padding, if any.
     pub fn pad_token(&self) -> Option<u32> {
         match &self.0 {
             Kind::Characters(_) => None,
@@ -80,12 +80,12 @@ impl Tokenizer {
         }
     }
 
-    /// A text as at most `context` tokens. What is longer is cut at its end, special tokens are kept, and of two texts the
+    /// A text as at most `context` tokens. A longer text is cut at its end, special tokens stay, and of two texts the
     /// longer one is cut first.
     ///
     /// # Errors
-    /// [`Error::BadTokenizer`] for a context without room for a token beside the special ones, and for what the tokenizer
-    /// cannot tokenize.
+    /// [`Error::BadTokenizer`] for a context with room for special tokens only, and for text that the tokenizer cannot
+    /// tokenize.
     pub fn encode(&self, input: TextInput<'_>, context: usize) -> Result<Encoded, Error> {
         match &self.0 {
             Kind::Characters(characters) => Ok(characters.encode(input, context)),
@@ -102,11 +102,10 @@ impl Tokenizer {
         all_cores::map(inputs, SHARE, |input| self.encode(*input, context), told).into_iter().collect()
     }
 
-    /// A whole text as tokens, without special ones: what a decoder learns from. Characters that no token stands for are
-    /// added to `unknown`.
+    /// A whole text as tokens, without special ones, for a decoder. Characters without a token are added to `unknown`.
     ///
     /// # Errors
-    /// [`Error::BadTokenizer`] for what the tokenizer cannot tokenize.
+    /// [`Error::BadTokenizer`] for text that the tokenizer cannot tokenize.
     #[cfg_attr(not(feature = "tokenizers"), allow(unused_variables, reason = "characters are quick"))]
     pub fn stream(&self, text: &Text, unknown: &mut UnknownCharacters, told: Told<'_>) -> Result<Vec<u32>, Error> {
         match &self.0 {

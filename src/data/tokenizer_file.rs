@@ -1,4 +1,4 @@
-//! The `tokenizer.json` of a Hugging Face folder, read by the crate `tokenizers`. This file alone names the crate.
+//! The `tokenizer.json` of a Hugging Face folder, read by the crate `tokenizers`, which only this file names.
 
 use super::all_cores::Told;
 use super::{Encoded, Error, TextInput, UnknownCharacters, cuts};
@@ -16,7 +16,7 @@ pub(super) struct TokenizerFile {
     pub(super) pad: Option<u32>,
 }
 
-/// What padding is called where a file has no section about it.
+/// The name of the padding token, if a file has no section about it.
 const PADS: [&str; 3] = ["[PAD]", "<pad>", "<|pad|>"];
 
 impl TokenizerFile {
@@ -24,7 +24,7 @@ impl TokenizerFile {
         let bad = |reason: String| Error::BadTokenizer { name: name.to_owned(), reason };
         let json = String::from_utf8(json).map_err(|_| bad("it is not UTF-8".to_owned()))?;
         let mut tokenizer = Tokenizer::from_bytes(&json)
-            .map_err(|error| bad(format!("no tokenizer that the crate tokenizers 0.23 reads: {error}")))?;
+            .map_err(|error| bad(format!("the crate tokenizers 0.23 cannot read it: {error}")))?;
         let of_section = tokenizer.get_padding().map(|padding| padding.pad_token.clone());
         let pad = of_section.iter().map(String::as_str).chain(PADS).find_map(|name| tokenizer.token_to_id(name));
         tokenizer.with_padding(None);

@@ -10,24 +10,24 @@ pub struct UnknownCharacters {
 }
 
 impl UnknownCharacters {
-    /// Counts a character that stands on a line, from 1 on.
+    /// Counts a character on a line, from 1 on.
     pub fn add(&mut self, character: char, line: u64) {
         self.found.entry(character).or_insert((0, line)).0 += 1;
     }
 
-    /// Adds what was found behind these.
+    /// Appends what was found later.
     pub fn extend(&mut self, later: &UnknownCharacters) {
         for (character, (times, line)) in &later.found {
             self.found.entry(*character).or_insert((0, *line)).0 += times;
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Each with how often it came and the line where it came first; the most frequent ones first.
+    /// Each with its count and first line; the most frequent first.
     pub fn counted(&self) -> Vec<(char, usize, u64)> {
         let mut counted: Vec<_> =
             self.found.iter().map(|(character, (times, line))| (*character, *times, *line)).collect();

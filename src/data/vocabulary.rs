@@ -12,7 +12,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// What stands for every character that a vocabulary does not have, where it has this one: U+FFFD.
+    /// The character that replaces those outside a vocabulary that contains it: U+FFFD.
     pub const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
 
     /// The 128 characters of ASCII, tabs and carriage returns among them: a character's token is its code.
@@ -51,13 +51,13 @@ impl Vocabulary {
         let mut tokens: Vec<(char, u32)> = characters.iter().copied().zip(0..).collect();
         tokens.sort_unstable();
         match tokens.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            Some(pair) => bad(format!("{:?} is there twice", pair[0].0)),
+            Some(pair) => bad(format!("{:?} occurs twice", pair[0].0)),
             None if characters.is_empty() => bad("there is none".to_owned()),
             None => Ok(Vocabulary { characters, tokens }),
         }
     }
 
-    /// With [`UNKNOWN`](Vocabulary::UNKNOWN), at the end where it is new.
+    /// With [`UNKNOWN`](Vocabulary::UNKNOWN), at the end if it is new.
     #[must_use]
     pub fn with_unknown(self) -> Vocabulary {
         if self.token(Vocabulary::UNKNOWN).is_some() {
@@ -99,8 +99,8 @@ impl Vocabulary {
         }
     }
 
-    /// The text as tokens. A character that is not in the vocabulary is added to `unknown`, by the line that it stands on
-    /// in its file, and `instead` takes its place; nothing does where that is `None`.
+    /// The text as tokens. A character outside the vocabulary is added to `unknown`, with its line, and becomes
+    /// `instead`; with `None` it is left out.
     pub fn encode_known(
         &self,
         (text, first_line): (&str, u64),
@@ -120,7 +120,7 @@ impl Vocabulary {
         tokens
     }
 
-    /// The text that the tokens stand for.
+    /// The text of these tokens.
     ///
     /// # Errors
     /// [`Error::TokenOutOfRange`].
@@ -156,7 +156,7 @@ mod tests {
         let told = Vocabulary::printable_ascii().decode(&[5, 96]).expect_err("refused").to_string();
         assert_eq!(told, "token 1 is 96, but the vocabulary has 96 entries (0 to 95)");
         let told = |characters: &str| Vocabulary::new(characters.chars().collect()).expect_err("refused").to_string();
-        assert_eq!(told("abca"), "a vocabulary needs characters, each once: 'a' is there twice");
+        assert_eq!(told("abca"), "a vocabulary needs characters, each once: 'a' occurs twice");
         assert_eq!(told(""), "a vocabulary needs characters, each once: there is none");
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdapterChoice {
-    /// Discrete before integrated before virtual before software; the CPU engine where there is none.
+    /// Discrete before integrated before virtual before software; the CPU engine without any.
     #[default]
     Best,
     /// The first adapter, in that order, whose name, backend or kind (`discrete`, `software`, …) contains this text, in any
@@ -28,7 +28,7 @@ impl AdapterChoice {
         }
     }
 
-    /// What the environment variable `GRADUS_ADAPTER` asks for; the best adapter where it is not set.
+    /// What the environment variable `GRADUS_ADAPTER` asks for; the best adapter if it is not set.
     pub fn from_env() -> AdapterChoice {
         std::env::var("GRADUS_ADAPTER").map_or(AdapterChoice::Best, |text| AdapterChoice::parse(&text))
     }

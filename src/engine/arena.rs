@@ -4,8 +4,8 @@
 //! that fits a page lies in one page; a larger one is cut at multiples of a chunk, so that no chunk crosses a page and
 //! results do not depend on the page size.
 
-/// Most bytes of a page and of a binding on any device. Some report tens of GiB, but an index in a shader reaches 4 GiB at
-/// most, and what lies behind is clamped onto one element. Half of that is safe everywhere.
+/// Most bytes of a page and of a binding on any device. Some report tens of GiB, but an index in a shader reaches 4 GiB
+/// at most, and accesses beyond are clamped to one element. Half of that is safe everywhere.
 pub(crate) const MOST_PAGE_BYTES: u64 = 2 << 30;
 
 /// Elements (of 4 bytes) between boundaries where an array of f32 may start: 256 bytes, the strictest binding alignment.

@@ -1,14 +1,14 @@
-//! How the kernels that multiply matrices share out their results: by registers or by tiles in workgroup memory, chosen
-//! for each size. Which is fastest is a matter of the adapter: `measure::choices` finds out.
+//! The tilings of kernels that multiply matrices: registers, or tiles in workgroup memory, chosen for each size. The
+//! fastest depends on the adapter: `measure::choices` measures.
 //!
-//! A choice never looks at the rows of a batch: a row has the same bits alone and among others, in training, in a test and
-//! in a pass through a frozen trunk.
+//! A choice never depends on the rows of a batch: a row has the same bits alone and among others, in training, in a
+//! test and in a pass through a frozen trunk.
 
 use super::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Layers are told apart by the powers of two next to their sizes, from the first to the last of these.
+/// Layers are classified by the powers of two next to their sizes, from the first to the last of these.
 const CLASSES: (u32, u32) = (64, 4096);
 
 /// What works on one tile of results.
@@ -24,10 +24,10 @@ pub enum Tiling {
     Tiles64,
     /// 16 by 16 invocations, 8 by 8 each: the fewest bytes, for large layers.
     Tiles128,
-    /// A subgroup makes 32 by 32 by cooperative matrices: linear layers forward alone, x and weight rounded to f16, sums
-    /// in f32. No measurement takes it, it has to be asked for. It needs the feature `cooperative_matrices`, a device that
-    /// the engine opens itself, and an adapter that has 16 by 16 by 16 and subgroups of one size; anything else has the
-    /// usual tiling. Gradients, which f16 has no range for, are made as usual too. It has never run on hardware.
+    /// A subgroup makes 32 by 32 by cooperative matrices: only linear layers forward, x and weight rounded to f16, sums
+    /// in f32. No measurement picks it; it must be asked for. It needs the feature `cooperative_matrices`, a device
+    /// that the engine opens itself, and an adapter that has 16 by 16 by 16 and subgroups of one size; everything else
+    /// has the usual tiling, and so do gradients, which exceed f16's range. It has never run on hardware.
     Cooperative,
 }
 
@@ -111,7 +111,7 @@ pub struct Choices {
     /// By kernel and sizes, as [`key`](Choices::key) names them.
     #[serde(default)]
     pub chosen: BTreeMap<String, Tiling>,
-    /// Of kernels that are not right in another tiling on this adapter, whatever else is chosen; by kernel.
+    /// The tiling of kernels that are wrong in another on this adapter, before all other choices; by kernel.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub instead: BTreeMap<String, Tiling>,
 }
@@ -130,7 +130,7 @@ impl Choices {
         tilings.find(|tiling| tiling.name() == name).map(Choices::all)
     }
 
-    /// The sizes that layers are told apart by.
+    /// The sizes that classify layers.
     pub fn classes() -> impl Iterator<Item = u32> {
         let (first, last) = CLASSES;
         std::iter::successors(Some(first), move |size| (*size < last).then(|| 2 * size))

@@ -1,12 +1,12 @@
-//! Whether a device of ours multiplies cooperative matrices: where the feature `cooperative_matrices` is compiled in and
-//! the adapter has those that `shaders/shared/linear_cooperative.wgsl` takes.
+//! Whether our device multiplies cooperative matrices: with the feature `cooperative_matrices`, on an adapter that has
+//! those of `shaders/shared/linear_cooperative.wgsl`.
 
 use wgpu::{CooperativeScalarType as Scalar, ExperimentalFeatures, Features};
 
 /// What the shader needs.
 const NEEDED: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SHADER_F16);
 
-/// Invocations of the adapter's subgroups, where it has matrices of 16 by 16 by 16 in f16 with sums in f32. An adapter
+/// Invocations of the adapter's subgroups, if it has matrices of 16 by 16 by 16 in f16 with sums in f32. An adapter
 /// with subgroups of several sizes leaves open which one it takes, and counts as one without.
 pub(super) fn offered(adapter: &wgpu::Adapter) -> Option<u32> {
     let (info, matrices) = (adapter.get_info(), adapter.cooperative_matrix_properties());
@@ -28,9 +28,9 @@ pub(super) fn wanted(offered: Option<u32>) -> (Features, ExperimentalFeatures) {
 }
 
 #[cfg(feature = "cooperative_matrices")]
-#[expect(unsafe_code, reason = "wgpu has an experimental feature only for who accepts what may be wrong in it")]
+#[expect(unsafe_code, reason = "wgpu requires consent to an experimental feature")]
 fn accepted() -> ExperimentalFeatures {
-    // SAFETY: there is nothing to keep to; who compiles the feature in accepts that wgpu's part may have errors.
+    // SAFETY: there are no conditions; the feature means accepting that wgpu's part may have errors.
     unsafe { ExperimentalFeatures::enabled() }
 }
 

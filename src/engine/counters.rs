@@ -11,7 +11,7 @@ pub struct Counters {
     pub submissions: u64,
     /// Compute dispatches.
     pub dispatches: u64,
-    /// Uploads from host memory, whatever their size.
+    /// Uploads from host memory, of any size.
     pub uploads: u64,
     /// Bytes those uploads carried.
     pub uploaded_bytes: u64,

@@ -92,8 +92,8 @@ struct Shared<'a> {
     ranges: Vec<(usize, usize, usize, bool)>,
 }
 
-/// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may stand behind several
-/// bindings if all only read, or if their ranges are apart; what is only read beside what is written is a copy.
+/// Calls the twin with a slice for each binding. The same rules as on a device hold: a buffer may have several bindings
+/// if all only read, or if their ranges do not overlap; a read-only binding of a written buffer is a copy.
 fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) -> Result<(), Error> {
     let copies = copies(dispatch)?;
     let shared = shared(dispatch, &copies);
@@ -129,7 +129,7 @@ fn run(forms: &'static Forms, program: &str, dispatch: &Dispatch, clock: u32) ->
     Ok(())
 }
 
-/// The words behind each binding that is only read while another one may write its buffer.
+/// The words of each read-only binding whose buffer another binding may write.
 fn copies(dispatch: &Dispatch) -> Result<Vec<Option<Vec<u32>>>, Error> {
     let bound = || dispatch.kernel.bindings.iter().zip(&dispatch.bindings);
     let written = |range: &Range| {

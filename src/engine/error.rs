@@ -19,7 +19,7 @@ pub enum Error {
     NoDevice {
         /// Name of the adapter.
         adapter: String,
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
     /// A buffer is larger than the device allows.
@@ -98,7 +98,7 @@ pub enum Error {
         slot: u32,
     },
     /// A number that kernels have in 32 bits does not fit them.
-    #[error("{what}: {value} is more than 32 bits count")]
+    #[error("{what}: {value} is more than 32 bits can count")]
     TooMany {
         /// What is counted.
         what: &'static str,
@@ -123,7 +123,7 @@ pub enum Error {
         /// Reports of one submission that the ring has room for.
         room: usize,
     },
-    /// Bytes are no pipelines that this adapter, driver and version has compiled.
+    /// The bytes are not pipelines compiled by this adapter, driver and version.
     #[error("kept pipelines cannot be used: {reason}")]
     BadPipelines {
         /// What is wrong with them.
@@ -134,7 +134,7 @@ pub enum Error {
     Validation {
         /// What was being done.
         what: String,
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
     /// The device is gone; every buffer on it is lost.
@@ -142,7 +142,7 @@ pub enum Error {
     DeviceLost {
         /// Name of the adapter.
         adapter: String,
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
 }

@@ -7,7 +7,7 @@ use std::thread::ThreadId;
 
 const OUT_OF_MEMORY: &str = "out of device memory";
 
-/// What wgpu said of a call that it refused.
+/// wgpu's message about a refused call.
 pub(super) struct Refusal {
     pub(super) reason: String,
     /// The call was one of `Queue::submit`.
@@ -54,7 +54,7 @@ impl Faults {
         locked(&self.lost).clone()
     }
 
-    /// What a call of this thread was refused for since it last asked, where it is the kind that is asked for.
+    /// What a call of this thread was refused for since it last asked, if it is the kind that is asked for.
     pub(super) fn refused_here(&self, asked: impl Fn(&Refusal) -> bool) -> Option<String> {
         let (mut refused, thread) = (locked(&self.refused), std::thread::current().id());
         refused.get(&thread).is_some_and(asked).then(|| refused.remove(&thread)).flatten().map(|refusal| refusal.reason)
@@ -94,7 +94,7 @@ impl Scopes {
     }
 }
 
-/// What a mutex holds, whatever became of the thread that held it before.
+/// The content of a mutex, even if a thread panicked while holding it.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Which form of a kernel runs on the host, where there are two.
+//! Which form of a kernel runs on the host, if there are two.
 
 use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};
@@ -7,7 +7,7 @@ use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments
 #[cfg(feature = "cpu")]
 pub(super) use crate::fast;
 
-/// Without the feature `cpu` the twins stand in for their fast forms, on the caller's thread.
+/// Without the feature `cpu` the twins replace their fast forms, on the caller's thread.
 #[cfg(not(feature = "cpu"))]
 pub(super) mod fast {
     pub(crate) use crate::twin::nn::*;

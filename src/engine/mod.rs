@@ -1,8 +1,8 @@
 //! Programs as data, and the two engines that run them.
 //!
 //! A [`Program`] is a list of dispatches. An [`Engine`] prepares it once (pipelines, bind groups) and replays it: every
-//! step is one submission. The wgpu engine runs the shaders; the CPU engine runs a Rust twin of each, or its fast form, and
-//! is the engine of last resort on a machine without an adapter. With the twins alone it is the oracle of the tests.
+//! step is one submission. The wgpu engine runs the shaders; the CPU engine runs a Rust twin of each, or its fast form,
+//! and is used on a machine without an adapter. With only the twins it is the oracle of the tests.
 //!
 //! Invariant: this room knows buffers, not parameters; it never uses `params`, `schedule`, `optim` or `nn`.
 
@@ -52,7 +52,7 @@ use std::sync::{Arc, Mutex};
 /// Slots of the clock: the most steps that one table may cover.
 pub const CLOCK_SLOTS: u32 = 1024;
 
-/// Most bytes of a page of the CPU engine, which has no limit of its own: its kernels count elements in 32 bits.
+/// Most bytes of a page of the CPU engine: its kernels count elements in 32 bits.
 const CPU_PAGE_BYTES: u64 = 8 << 30;
 
 /// A device and what runs programs on it. Cloning gives another handle to the same engine.
@@ -61,7 +61,7 @@ pub struct Engine {
     inner: Arc<Inner>,
     choices: Arc<Choices>,
     sizes: Sizes,
-    /// Whether reports carry the device's timestamps, where it has them.
+    /// Whether reports carry the device's timestamps, if it has them.
     timed: bool,
 }
 
@@ -85,11 +85,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Opens the adapter chosen, with all the limits that it has. [`AdapterChoice::Best`] goes on to the next adapter where
-    /// a driver refuses, and ends with the CPU engine. Blocks until the driver has answered; [`Engine::request`] does not.
+    /// Opens the chosen adapter, with all its limits. [`AdapterChoice::Best`] tries the next adapter if a driver
+    /// refuses, and finally the CPU engine. Blocks until the driver has answered; [`Engine::request`] does not.
     ///
     /// # Errors
-    /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver of the one named refuses.
+    /// [`Error::NoSuchAdapter`] if no name matches, [`Error::NoDevice`] if the driver of the named adapter refuses.
     pub fn new(choice: &AdapterChoice) -> Result<Engine, Error> {
         pollster::block_on(Engine::request(choice))
     }
@@ -111,19 +111,19 @@ impl Engine {
         Ok(Engine::cpu())
     }
 
-    /// The engine that runs on the host: fast forms on the threads of rayon's pool where there are any, else the twins.
+    /// The engine that runs on the host: fast forms on the threads of rayon's pool if there are any, else the twins.
     /// Tasks of a rayon pool should not share one: while one waits for its rows, its thread may take up another. Without the
     /// feature `cpu` it runs the twins under this name: right, but slow.
     pub fn cpu() -> Engine {
         Engine::on_host(&forms::FAST)
     }
 
-    /// The engine that runs the twins alone: slow, with its sums in f64, to compare with.
+    /// The engine that runs only the twins: slow, with sums in f64, to compare with.
     pub fn twins() -> Engine {
         Engine::on_host(&forms::TWINS)
     }
 
-    /// Opens the adapter chosen with other texts in place of some shaders.
+    /// Opens the adapter chosen with other texts instead of some shaders.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -196,8 +196,8 @@ impl Engine {
         &self.choices
     }
 
-    /// What is chosen for a kernel's layer, where the device has workgroups that large; else registers. Cooperative matrices
-    /// where they are chosen, the device has them and the kernel is `linear`; else what is likely best.
+    /// The choice for a kernel's layer, if the device has workgroups that large; else registers. Cooperative matrices
+    /// if they are chosen, the device has them and the kernel is `linear`; else the likely best.
     pub fn tiling(&self, kernel: &str, inputs: u32, outputs: u32) -> Tiling {
         let chosen = match self.choices.tiling(kernel, inputs, outputs) {
             Tiling::Cooperative if kernel == "linear" && Tiling::Cooperative.fits(self) => Tiling::Cooperative,
@@ -207,7 +207,7 @@ impl Engine {
         if chosen.fits(self) { chosen } else { Tiling::Registers }
     }
 
-    /// Invocations of a subgroup that multiplies cooperative matrices; `None` where the device has none for us.
+    /// Invocations of a subgroup that multiplies cooperative matrices; `None` if the device has none for us.
     pub(crate) fn cooperative_subgroup(&self) -> Option<u32> {
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.cooperative_subgroup,
@@ -260,7 +260,7 @@ impl Engine {
         }
     }
 
-    /// Most bytes that a kernel may bind at once; the CPU engine binds whatever there is.
+    /// Most bytes that a kernel may bind at once; the CPU engine has no limit.
     pub fn binding_bytes(&self) -> u64 {
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.page_bytes(),

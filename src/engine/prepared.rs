@@ -44,13 +44,12 @@ impl Engine {
 }
 
 impl Engine {
-    /// Lets the pipelines that are compiled from now on come from a cache and go into it. It begins with what
-    /// [`Engine::pipelines`] gave earlier, if anything; an engine has one at most, and one whose device offers none, such as
-    /// the CPU engine, goes on without.
+    /// Uses a cache for pipelines from now on. It begins with the bytes of an earlier [`Engine::pipelines`], if any. An
+    /// engine has at most one cache; one whose device has none, such as the CPU engine, works without.
     ///
     /// # Errors
-    /// [`Error::BadPipelines`] for bytes that are broken or of another adapter, driver or version: no driver sees them, and
-    /// the cache begins empty. From the driver.
+    /// [`Error::BadPipelines`] for bytes that are damaged or of another adapter, driver or version: the driver does not
+    /// see them, and the cache begins empty. From the driver.
     pub fn keep_pipelines(&self, earlier: Option<&[u8]>) -> Result<(), Error> {
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.keep_pipelines(earlier),
@@ -58,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// What the cache of pipelines holds, where there is one.
+    /// The content of the cache of pipelines, if any.
     pub fn pipelines(&self) -> Option<Vec<u8>> {
         match &*self.inner {
             Inner::Gpu(gpu) => gpu.pipelines(),

@@ -11,7 +11,7 @@ use std::fmt;
 /// Workgroups one dimension of a dispatch may have, on every device.
 const GROUPS_PER_DIMENSION: u32 = 65_535;
 
-/// What stands behind one binding of a kernel.
+/// What one binding of a kernel refers to.
 #[derive(Clone, Debug)]
 pub enum Binding {
     /// Device memory.
@@ -145,8 +145,8 @@ impl fmt::Display for Program {
     }
 }
 
-/// The grid of `groups` workgroups in a row, folded into y where x alone would be over the limit. A kernel finds its
-/// place with `index = y * width + x` and returns where that is past its count.
+/// The grid of `groups` workgroups in a row, folded into y if x would exceed the limit. A kernel finds its place with
+/// `index = y * width + x` and returns if that is past its count.
 pub fn row_of(groups: u32) -> [u32; 3] {
     if groups <= GROUPS_PER_DIMENSION {
         return [groups, 1, 1];

@@ -86,12 +86,11 @@ impl Engine {
         Ok(Ring { regions, room, slots })
     }
 
-    /// Gives `take` the reports that have arrived, oldest first; one that is under way holds back those with higher tags.
-    /// Never waits. Where `take` fails, the reports behind that
-    /// one are there the next time.
+    /// Gives `take` the reports that have arrived, oldest first; one under way holds back those with higher tags. Never
+    /// waits. If `take` fails, later reports remain for the next call.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Validation`]; what `take` says.
+    /// [`Error::DeviceLost`], [`Error::Validation`]; errors of `take`.
     pub fn collect<E: From<Error>>(
         &self,
         ring: &Ring,

@@ -1,17 +1,17 @@
 //! The only way back in a normal step: a ring of staging buffers that the host never waits for.
 //!
 //! A submission copies a few words (loss, norm, skips) into a free slot and asks for it to be mapped when the device is
-//! done. The host looks at the ring whenever it likes and takes what has arrived. If all slots are under way, a step
-//! goes without a report. A slot may have room for the reports of several steps, for a submission that holds them.
+//! done. The host looks at the ring at any time and takes what has arrived. If all slots are under way, a step has no
+//! report. A slot may have room for the reports of several steps, for a submission that holds them.
 //!
-//! Reports come in the order of their tags: one that is still in an encoder of the caller's keeps those behind it waiting.
+//! Reports come in the order of their tags: one that is still in a caller's encoder holds back later ones.
 
 use super::buffer::Range;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Slots of a ring: a report may be this many submissions behind before one is left out.
+/// Slots of a ring: a report may be this many submissions late before one is dropped.
 pub const RING_SLOTS: usize = 4;
 
 /// Bytes of the two timestamps that follow a report's own bytes.
@@ -25,7 +25,7 @@ pub struct Delivery<'a> {
     pub tag: u64,
     /// The bytes of the ring's regions, one after the other.
     pub bytes: &'a [u8],
-    /// Seconds that the device spent on the submission's copies and programs, where it can tell.
+    /// Seconds that the device spent on the submission's copies and programs, if it can tell.
     pub device_seconds: Option<f64>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) enum Slots {
 
 #[derive(Debug)]
 pub(crate) struct GpuSlot {
-    /// The reports, one behind the other, then their timestamps.
+    /// The reports, one after the other, then their timestamps.
     pub(crate) staging: wgpu::Buffer,
     pub(crate) tags: Mutex<Tags>,
     pub(crate) state: Arc<AtomicU8>,
-    /// The queue refused the submission that carries the report: it arrives all the same, and says nothing.
+    /// The queue refused the submission that carries the report: it arrives all the same, empty.
     pub(crate) refused: AtomicBool,
     pub(crate) timer: Option<Timer>,
 }
@@ -73,7 +73,7 @@ impl Tags {
     }
 }
 
-/// Two timestamps around each pass, and where they are resolved.
+/// Two timestamps around each pass, and the buffer for their results.
 #[derive(Debug)]
 pub(crate) struct Timer {
     pub(crate) queries: wgpu::QuerySet,
@@ -96,8 +96,8 @@ pub(crate) const UNDER_WAY: u8 = 1;
 pub(crate) const ARRIVED: u8 = 2;
 pub(crate) const FAILED: u8 = 3;
 
-/// Which of these slots, by state and tag, is to be taken. One that has arrived waits for an older one that is under way:
-/// where threads share a device, each hands over what it has found mapped, and a later one may be quicker.
+/// Which of these slots, by state and tag, to take. One that has arrived waits for an older one that is under way: if
+/// threads share a device, each hands over what it has found mapped, and a later one may be quicker.
 pub(crate) fn next_in_order(slots: impl Iterator<Item = (u8, u64)>) -> Option<usize> {
     let busy = slots.enumerate().filter(|(_, (state, _))| matches!(*state, ARRIVED | UNDER_WAY));
     // Of equal tags, one that has arrived.

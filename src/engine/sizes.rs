@@ -1,5 +1,4 @@
-//! The sizes that dispatches are made with where nobody has measured: one table for processors, one for GPUs. Why a size is
-//! what it is stands where it is used.
+//! The default sizes of dispatches: one table for processors, one for GPUs. Comments where a size is used say why.
 
 use super::Tiling;
 
@@ -29,7 +28,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// An invocation is a lane of a vector register: few of them, each with work of its own.
+    /// An invocation is a lane of a vector register: few of them, each with much work.
     pub const PROCESSOR: Sizes = Sizes {
         chunk: 8,
         products: 8,
@@ -55,7 +54,7 @@ impl Sizes {
         tiling: Tiling::Tiles64,
     };
 
-    /// What is likely best where nobody has measured.
+    /// What is likely best if nobody has measured.
     pub(super) fn likely(is_software: bool) -> Sizes {
         if is_software { Sizes::PROCESSOR } else { Sizes::GPU }
     }

@@ -27,8 +27,8 @@ pub struct Report<'a> {
     pub ring: &'a Ring,
     /// Comes back with the bytes: usually the step.
     pub tag: u64,
-    /// The programs are so many parts of the same length, and a report comes back of each: the first with the tag, the
-    /// others with those that follow. 1 is a report behind all of them.
+    /// The programs form so many parts of equal length, with a report of each: the first has the tag, the others the
+    /// following ones. 1 means one report after all of them.
     pub parts: usize,
 }
 
@@ -40,7 +40,7 @@ impl Upload {
 }
 
 impl<'a> Report<'a> {
-    /// One report, behind all programs.
+    /// One report, after all programs.
     pub fn new(ring: &'a Ring, tag: u64) -> Report<'a> {
         Report { ring, tag, parts: 1 }
     }
@@ -50,8 +50,8 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report. Where there
-/// are several reports, each comes behind its part of the programs.
+/// What one queue submission does: uploads, then clears, then copies, then programs in order, then a report. With
+/// several reports, each comes after its part of the programs.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Submission<'a> {
@@ -65,7 +65,7 @@ pub struct Submission<'a> {
     pub programs: &'a [&'a Prepared],
     /// The slot that every [`Binding::Clock`](super::Binding::Clock) reads.
     pub slot: u32,
-    /// A slot for each of the programs, where they differ: so one program runs for several steps or batches. Empty: all
+    /// A slot for each of the programs, if they differ: so one program runs for several steps or batches. Empty: all
     /// read [`slot`](Submission::slot).
     pub slots: &'a [u32],
     /// What to bring back, if anything.

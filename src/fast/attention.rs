@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// Queries whose scores are held at once.
 const QUERIES: usize = 64;
 
-/// Some queries of one head of one example, and the keys before which all that they see stands.
+/// Some queries of one head of one example, and the end of the keys that they see.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub(super) place: [usize; 2],

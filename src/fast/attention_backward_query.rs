@@ -10,7 +10,7 @@ use crate::twin::shared::Attention;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-/// Of the queries of a block and the keys before which all that they see stands; 0 where a key is not seen.
+/// For the queries of a block and the keys up to the end of those that they see; 0 for an unseen key.
 pub(super) struct Slopes {
     sizes: [usize; 2],
     /// The keys' weights, after dropout.

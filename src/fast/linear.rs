@@ -6,7 +6,7 @@ use crate::twin::nn::Epilogue;
 use crate::twin::shared::Linear;
 use rayon::prelude::*;
 
-/// z = x Wᵀ + b; no bias where there is none.
+/// z = x Wᵀ + b; no bias if there is none.
 pub fn linear(x: &[f32], weight: &[f32], bias: Option<&[f32]>, z: &mut [f32], shape: &Linear, epilogue: Epilogue<'_>) {
     let (rows, inputs, outputs) = (shape.rows as usize, shape.inputs as usize, shape.outputs as usize);
     let (from, to) = (shape.input(1, 0), shape.output(1, 0));

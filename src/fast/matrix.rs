@@ -5,14 +5,14 @@ use gemm_f32::gemm::f32::get_gemm_fn;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, s};
 use rayon::prelude::*;
 
-/// Terms of a sum that are added up before they join the others. The GEMM crate picks a block of its own for longer sums,
-/// by the size of the product and of the caches.
+/// Terms of a sum that are added up before they join the others. The GEMM crate picks its own block for longer sums, by
+/// the sizes of the product and of the caches.
 const TERMS: usize = 512;
 
 /// A thread takes no fewer rows or columns of a product: for fewer it packs more than it multiplies.
 const LEAST: usize = 16;
 
-/// How many of so many rows or columns one thread takes: whole tiles of the GEMM crate, where there are several.
+/// How many of so many rows or columns one thread takes: whole tiles of the GEMM crate, if there are several.
 fn share(length: usize) -> usize {
     length.div_ceil(rayon::current_num_threads()).next_multiple_of(LEAST)
 }
@@ -38,13 +38,13 @@ pub(super) fn product(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Vec<f32
 }
 
 /// c = a b + kept c, on one thread. An element's terms are added in their order, in blocks of `TERMS`, each by one
-/// fused multiply-add where the processor has it: its bits depend on its row of a and its column of b alone.
+/// fused multiply-add if the processor has it: its bits depend only on its row of a and its column of b.
 pub(super) fn add_product(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, kept: f32, mut c: ArrayViewMut2<'_, f32>) {
     let ([m, k], n) = ([a.nrows(), a.ncols()], b.ncols());
     if m == 0 || n == 0 {
         return;
     }
-    // The GEMM crate adds up the smallest products in another order, by code of its own for each kind.
+    // The GEMM crate sums the smallest products in another order, by separate code for each kind.
     if k <= 2 || m == 1 || n == 1 || m * n <= 256 {
         return add_padded(a, b, kept, c);
     }
@@ -75,7 +75,8 @@ fn gemm(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, kept: f32, c: &mut Array
         [along(a.strides()), along(b.strides()), along(c.strides())];
     let (read, parallelism) = (kept != 0.0, Parallelism::None);
     let (to, lhs, rhs) = (c.as_mut_ptr(), b.as_ptr(), a.as_ptr());
-    // SAFETY: the views hold m x k, k x n and m x n numbers at these strides, as asserted above, and c is borrowed alone.
+    // SAFETY: the views hold m x k, k x n and m x n numbers at these strides, as asserted above, and c is borrowed
+    // exclusively.
     unsafe {
         #[rustfmt::skip]
         get_gemm_fn()(
@@ -90,7 +91,7 @@ fn gemm(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, kept: f32, c: &mut Array
 
 /// c = a b + kept c, and then `finish` for each part of a row of c, with the row and the column where it begins.
 ///
-/// The threads share the longer side of c. What belongs to that side is packed once, the other matrix by each of them.
+/// The threads share the longer side of c. The matrix of that side is packed once, the other by each thread.
 pub(super) fn multiply(
     a: ArrayView2<'_, f32>,
     b: ArrayView2<'_, f32>,

@@ -1,13 +1,14 @@
 //! Fast forms of the twins that cost most: same name, same arguments, f32 sums, and every core.
 //!
-//! The CPU engine runs these where there are any. A product is the GEMM crate's, which takes the terms of a sum in their
-//! order, in blocks of a fixed size, whatever stands beside; a sum along a row or down a column has lanes and blocks of a
-//! fixed size (`rows.rs`). So what a row gives depends neither on its place in a batch nor on how many threads share the
-//! rows. Loops over numbers have no branch and call no function, so that a compiler makes several numbers at once.
+//! The CPU engine runs these if there are any. Products are the GEMM crate's, which takes the terms of a sum in order,
+//! in blocks of a fixed size; a sum along a row or down a column has lanes and blocks of a fixed size (`rows.rs`). So
+//! the result of a row depends neither on its place in a batch nor on the number of threads. Loops over numbers have no
+//! branches and no calls, so that a compiler vectorizes them.
 //!
 //! Needs the feature `cpu`.
 //!
-//! Invariant: a fast form gives what its twin gives, to the rounding of f32, and the same bits on any number of threads.
+//! Invariant: a fast form gives the results of its twin, up to f32 rounding, and the same bits on any number of
+//! threads.
 
 mod activation;
 mod attention;

@@ -41,7 +41,7 @@ fn add_row(sums: &mut [Sum], row: &[f32], apart: usize, [side, quads]: [usize; 2
     }
 }
 
-/// The squares of a table that was overwritten, a thread taking the vec4s of invocations that stand together.
+/// The squares of a table that was overwritten, each thread takes the vec4s of neighbouring invocations.
 pub fn embedding_backward_squares(
     dtable: &[f32],
     shape: &Embedding,

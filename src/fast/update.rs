@@ -65,7 +65,7 @@ fn longest(chunks: &[Chunk]) -> u32 {
 
 /// The step of a block without an average, by the words that round its parameters. Most blocks clamp no value and decay
 /// apart from the gradient: their loop is one of its own and asks nothing of an element. Twice as many elements at once
-/// where there is AVX2; each has the same bits.
+/// if there is AVX2; each has the same bits.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
 fn block<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Stored>(
     record: Record,
@@ -83,7 +83,7 @@ fn block<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Stor
 }
 
 /// The step of a block. The record is a copy, which no store can change: so a compiler makes several elements at once.
-/// Inlined, it has no words made where none reads them.
+/// Inlined, it has no words made if none reads them.
 #[inline(always)]
 fn step<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Stored>(
     record: Record,

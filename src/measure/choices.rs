@@ -15,16 +15,16 @@ const MOST_HEAD: usize = 128;
 /// Sizes that fill no tile and need several of each, but keep to vec4s: the pipelines are those that are timed.
 const ODD: [Work; 2] = [Work::Layer([203, 196, 234]), Work::Attention([77, 20])];
 
-/// Rounds of all tilings in turn behind a choice.
+/// Rounds of all tilings in turn for a choice.
 const ROUNDS: usize = 5;
 
-/// A submission takes about as long, so that what it costs by itself is small beside it.
+/// A submission takes about as long, so that its overhead is small.
 const SUBMISSION: Duration = Duration::from_micros(500);
 
 /// Most that is done in a submission.
 const TIMES: f64 = 32.0;
 
-/// Another tiling than the usual one has to be faster by so much.
+/// Another tiling than the usual one must be faster by so much.
 const GAIN: f64 = 0.9;
 
 /// Numbers that are compared at each end of a result.
@@ -126,7 +126,7 @@ fn fastest(
     for tiling in tilings {
         let engine = engine.choosing(Choices::all(*tiling));
         let once = subject.prepare(&engine, 1)?;
-        // Attention has one tile, whatever its name.
+        // Attention has one tiling by tiles, under every name.
         if tried.iter().any(|(_, known, _)| pipeline(known) == pipeline(&once)) {
             continue;
         }
@@ -161,7 +161,7 @@ fn run(stopwatch: &Stopwatch, program: &Prepared) -> Result<f64, Error> {
     Ok(stopwatch.time(Submission { programs: &[program], ..Submission::default() })?.best())
 }
 
-/// The first numbers of what a subject makes and the last, where nothing was before.
+/// The first and the last numbers of a subject's results, in cleared memory.
 fn fresh(engine: &Engine, subject: &Subject) -> Result<Vec<f32>, Error> {
     let (result, program) = (&subject.result, subject.prepare(engine, 1)?);
     let clears = vec![result.clone()];

@@ -36,9 +36,9 @@ pub struct Comparison {
     pub what: String,
     /// The first one's time by the second one's: lower quartile, median, upper quartile.
     pub ratio: Quartiles,
-    /// Milliseconds of each, medians: the device's where it has timestamps, else the wall's.
+    /// Milliseconds of each, medians: the device's if it has timestamps, else the wall's.
     pub milliseconds: [f64; 2],
-    /// Where the project has one.
+    /// If the project has one.
     pub target: Option<Target>,
     /// Whether the median meets it.
     pub met: Option<bool>,
@@ -74,7 +74,7 @@ pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&st
 }
 
 impl Bench<'_> {
-    /// A step over everything, in one group. Made anew for each line: only two steps' moments are there at a time.
+    /// A step over everything, in one group. Made again for each line: only two steps' moments are there at a time.
     fn plain(&self) -> Result<Step, Error> {
         self.with(&self.all, PLAIN)
     }

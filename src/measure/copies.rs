@@ -18,7 +18,7 @@ pub struct Copy {
     pub way: &'static str,
     /// Bytes read and written in one measurement.
     pub bytes: u64,
-    /// Seconds of the device where it has timestamps, else from the submission to its end; the median.
+    /// Seconds of the device if it has timestamps, else from the submission to its end; the median.
     pub seconds: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a step costs the host, where the device is not in its way.
+//! The host's cost of a step, while the device is idle.
 
 use super::Target;
 use super::step::{Quartiles, noise};
@@ -8,8 +8,8 @@ use crate::engine::{Engine, Submission};
 use crate::optim::{Optimizer, Parameters, Settings};
 use std::time::Instant;
 
-/// Rounds. Each call is waited for: a driver may hold a submission back until the one before it is done, and that is no
-/// time of the host's.
+/// Rounds. A wait follows each call: a driver may hold a submission back until the previous one is done, and that is
+/// not the host's time.
 const ROUNDS: usize = 300;
 
 /// Steps of one submission, where several share one.

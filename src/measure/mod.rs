@@ -1,13 +1,13 @@
-//! What an adapter does, measured: how fast it copies, how fast the fused step is beside that, what groups, tensors and
-//! frozen parameters cost, how fast linear layers are, and which tiling is best for them.
+//! Measures an adapter: the speed of copies and of the fused step, the cost of groups, tensors and frozen parameters,
+//! and the speed and best tiling of linear layers.
 //!
-//! Machines drift: a ratio is the median over pairs of steps taken in turn, each waited for; a step's share of a copy's
-//! bandwidth is one against a copy of as many bytes. Times are those of the device's timestamps where it has them. Bytes are
-//! the programs' own count.
+//! Machines drift: a ratio is the median over pairs of steps taken in turn, with a wait after each; a step's share of a
+//! copy's bandwidth compares it with a copy of as many bytes. Times are those of the device's timestamps if it has
+//! them. Bytes are the programs' own count.
 //!
 //! Needs the feature `nn`.
 //!
-//! Invariant: this room prints nothing; it alone, the command line and the search for a batch size look at a clock.
+//! Invariant: this room prints nothing; only it, the command line and the search for a batch size use a clock.
 
 mod choices;
 mod comparisons;
@@ -43,7 +43,7 @@ use crate::setters::setters;
 pub struct Extent {
     /// Parameters of the largest step; a step over n of them holds 16 n bytes.
     pub most_parameters: usize,
-    /// Pairs of steps behind each ratio.
+    /// Pairs of steps for each ratio.
     pub pairs: usize,
     /// The parameters that ratios are measured on.
     pub tensors: Vec<Param>,
@@ -65,7 +65,8 @@ impl Extent {
         copied_parameters: impl Into<Option<usize>>,
     }
 
-    /// What a few minutes allow, on the encoder of [`workload`]: up to 512 Mi parameters on a GPU, where they fit, and 64 Mi on software.
+    /// What a few minutes allow, on the encoder of [`workload`]: up to 512 Mi parameters on a GPU, if they fit, and 64
+    /// Mi in software.
     pub fn of(engine: &Engine) -> Extent {
         let (most_parameters, most_multiplications, most_repeats, copied_parameters) = match engine.is_software() {
             true => (64 << 20, 1 << 30, 1, None),

@@ -18,7 +18,7 @@ const SHAPES: [(&str, [usize; 3]); 7] = [
     ("small, attention", [1024, 384, 1152]),
 ];
 
-/// Multiplications of a submission, where a GPU repeats what takes too little beside it.
+/// Multiplications of a submission; a GPU repeats smaller work.
 const MULTIPLICATIONS: usize = 1 << 33;
 
 /// A shape, and what each pass over a layer of it reaches.
@@ -31,7 +31,7 @@ pub struct Product {
     pub shape: [usize; 3],
     /// Tilings of forward, backward to the input and backward to the weight.
     pub tilings: [&'static str; 3],
-    /// Seconds of the device where it has timestamps, else of the wall: of forward, backward to the input and backward to the weight, medians.
+    /// Seconds of the device if it has timestamps, else of the wall: of forward, backward to the input and backward to the weight, medians.
     pub seconds: [f64; 3],
 }
 

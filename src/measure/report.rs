@@ -17,7 +17,7 @@ pub struct Report {
     pub kind: &'static str,
     /// The version of this crate.
     pub version: &'static str,
-    /// Pairs of steps behind each ratio, and the tensors and parameters that these are measured on.
+    /// Pairs of steps for each ratio, and the tensors and parameters measured.
     pub pairs: usize,
     /// Tensors of the ratios.
     pub tensors: usize,
@@ -62,7 +62,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({}; {}), gradus {}", self.adapter, self.kind, self.driver, self.version)?;
-        let clock = if self.timestamps { "the device's timestamps" } else { "the clock on the wall" };
+        let clock = if self.timestamps { "the device's timestamps" } else { "the host's clock" };
         writeln!(f, "times and ratios by {clock}")?;
         writeln!(f, "\n{:48} {:>9} {:>9}", "copies", "ms", "GB/s")?;
         for copy in &self.figures.copies {

@@ -14,10 +14,10 @@ pub(super) const PARAMETERS: [usize; 5] = [MI, 16 * MI, 64 * MI, 256 * MI, 512 *
 /// Parameters of a tensor, at most.
 const TENSOR: usize = 16 * MI;
 
-/// Steps of small models go round among as many as fill this, so that each finds its data cold.
+/// Steps of small models take turns among enough models to fill this, so that each finds its data cold.
 const ROUND_BYTES: usize = 256 * MI;
 
-/// Rounds behind a time.
+/// Rounds for a time.
 const ROUNDS: usize = 7;
 
 /// A step over so many parameters.
@@ -28,23 +28,22 @@ pub struct Size {
     pub parameters: usize,
     /// Bytes that the step moves, by the program's own count.
     pub bytes: u64,
-    /// Seconds on the device, the median, where it has timestamps.
+    /// Seconds on the device, the median, if it has timestamps.
     pub device_seconds: Option<f64>,
     /// Seconds from the call to the device's end, the median.
     pub wall_seconds: f64,
-    /// The time that copies of as many bytes take, by the step's, taken in turn; `None` where the device has no room for
-    /// them.
+    /// The time of copies of as many bytes over the step's, taken in turn; `None` if the device has no room for them.
     pub share_of_copy: Option<Quartiles>,
 }
 
 impl Size {
-    /// Bytes in a second of the device's time, or of the wall's where it tells none.
+    /// Bytes in a second of the device's time, or of the host's clock without it.
     pub fn bytes_per_second(&self) -> f64 {
         self.bytes as f64 / self.device_seconds.unwrap_or(self.wall_seconds)
     }
 }
 
-/// `None` where the device has no room.
+/// `None` if the device has no room.
 pub(super) fn measure(engine: &Engine, parameters: usize) -> Result<Option<Size>, Error> {
     let count = (ROUND_BYTES / (16 * parameters)).max(1);
     let values = noise(TENSOR.min(parameters), 0.02, 1);
@@ -79,7 +78,7 @@ fn where_there_is_room<T>(made: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// A step with memory of its own.
+/// A step with its own memory.
 struct Model {
     step: Step,
     /// Values and gradient of each tensor.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Pairs before those that count.
 const WARM_UP_PAIRS: usize = 2;
 
-/// Rounds behind a time, and before them.
+/// Rounds for a time, and before them.
 const ROUNDS: usize = 9;
 
 /// Parameters and gradients that many steps share; moments are each step's own.
@@ -38,7 +38,7 @@ impl Memory {
     /// The tensors, one after the other.
     ///
     /// # Errors
-    /// More of them than there is room for.
+    /// Too little room for them.
     pub fn together(&self, tensors: &[Param]) -> Result<Vec<External>, Error> {
         let mut at = 0;
         let place = |param: &Param| {
@@ -184,7 +184,7 @@ impl Step {
         Ok(Step { engine: engine.clone(), work: Work::Copy(copies, Stopwatch::new(engine)?) })
     }
 
-    /// Does it once; the device may be behind.
+    /// Takes one step, without a wait.
     ///
     /// # Errors
     /// From the device.
@@ -204,7 +204,7 @@ impl Step {
     /// Bytes read and written by one step, by the program's own count.
     ///
     /// # Errors
-    /// From the device, where the program has to be made first.
+    /// From the device, if the program must be made first.
     pub fn bytes(&mut self) -> Result<u64, Error> {
         match &mut self.work {
             Work::Optimizer(optimizer) => Ok(optimizer.program()?.bytes()),

@@ -1,4 +1,4 @@
-//! How long work takes: by the device's timestamps around it where there are any, else by the clock on the wall.
+//! How long work takes: by the device's timestamps around it if there are any, else by the host's clock.
 
 use crate::Error;
 use crate::engine::{self, Engine, Report, Ring, Submission};
@@ -8,14 +8,14 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Seconds {
-    /// Between the device's timestamps, where it has them.
+    /// Between the device's timestamps, if it has them.
     pub device: Option<f64>,
     /// From the call to the end of the wait.
     pub wall: f64,
 }
 
 impl Seconds {
-    /// A timestamp that has not moved is none.
+    /// A timestamp that has not moved is invalid.
     pub(super) fn new(device: Option<f64>, wall: f64) -> Seconds {
         Seconds { device: device.filter(|seconds| *seconds > 0.0), wall }
     }

@@ -1,4 +1,4 @@
-//! Kernels that multiply matrices, with memory of their own, to be timed.
+//! Kernels that multiply matrices, with their own memory, to be timed.
 
 use super::step::noise;
 use crate::Error;
@@ -14,12 +14,12 @@ use crate::params::Storage;
 const HEADS: u32 = 8;
 const TOKENS: u32 = 1024;
 
-/// A kernel over memory of its own.
+/// A kernel with its own memory.
 pub(super) struct Subject {
     pub(super) kernel: &'static str,
     /// What choices tell it by.
     pub(super) sizes: [u32; 2],
-    /// Where it writes.
+    /// Its output.
     pub(super) result: Range,
     make: Box<Make>,
 }
@@ -35,7 +35,7 @@ impl Subject {
     }
 }
 
-/// Numbers of activations and gradients: noise, and zero behind the last column.
+/// Numbers of activations and gradients: noise, and zero after the last column.
 fn activations(engine: &Engine, rows: usize, width: usize) -> Result<Range, Error> {
     let stride = width.next_multiple_of(4);
     let mut values = noise(rows * stride, 0.5, 7);

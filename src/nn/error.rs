@@ -27,7 +27,7 @@ pub enum Error {
     ShortInput {
         /// The input's name.
         name: &'static str,
-        /// What there is.
+        /// What is known.
         bytes: u64,
         /// What is read.
         needed: u64,
@@ -80,13 +80,13 @@ pub enum Error {
         /// How two of them are stored.
         stored: [Storage; 2],
     },
-    /// An activation that there is not.
+    /// An unknown activation.
     #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"", name = Shown(.name))]
     UnknownActivation {
         /// The name given.
         name: String,
     },
-    /// A preset that there is not.
+    /// An unknown preset.
     #[error("preset {name:?} is not known; there are tiny, small and base", name = Shown(.name))]
     UnknownPreset {
         /// The name given.
@@ -99,7 +99,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value.
         value: f64,
-        /// What it has to be.
+        /// What it must be.
         allowed: &'static str,
     },
     /// A setting that makes no model.
@@ -107,12 +107,12 @@ pub enum Error {
     BadSetting {
         /// Which.
         setting: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
         /// What it may be.
         allowed: String,
     },
-    /// A setting without which there is no model.
+    /// A required setting is missing.
     #[error("there is no {setting}: {allowed}")]
     NoSetting {
         /// Which.

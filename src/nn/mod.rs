@@ -1,8 +1,8 @@
 //! Models made of our own kernels: forward, loss, backward.
 //!
 //! A family (`models`) writes its network down as a graph of operations (`ops`); the graph is folded, walked in reverse
-//! and laid out (`graph`), and gives dispatches. A model does not know how it is trained: whoever trains it puts them into a
-//! program.
+//! and laid out (`graph`), and gives dispatches. A model does not know how it is trained: the trainer puts the
+//! dispatches into a program.
 //!
 //! Needs the feature `nn`.
 //!
@@ -25,7 +25,7 @@ pub use ops::Activation;
 use crate::engine::Range;
 use crate::params::{Param, Storage};
 
-/// Where a parameter lies, and how it is stored there.
+/// The place of a parameter, and its storage.
 pub type Parameter = (Range, Storage);
 
 /// Whether models read this parameter in bf16 too: a matrix whose rows are whole vec4s. Vectors (biases, and the gains of a

@@ -1,4 +1,4 @@
-//! What a model is to learn of an example.
+//! What a model learns.
 
 use super::graph::{Graph, Value};
 
@@ -16,7 +16,7 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// Appends the loss on these logits to a graph. The batch's `labels` say which rows count, whatever the loss.
+    /// Appends the loss on these logits to a graph. For every loss the batch's `labels` say which rows count.
     pub(super) fn push_loss(self, graph: &mut Graph, logits: Value) {
         let form = graph.form(logits);
         let labels = graph.words("labels", form.rows());

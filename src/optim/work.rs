@@ -324,7 +324,7 @@ mod tests {
     fn an_offset_past_32_bits_is_an_error_and_no_other_place() {
         let far = [piece(0, 1 << 32, 8)];
         let told = WorkList::new(&[tensor(0, &Part::whole(8), [&far; 3])]).expect_err("an error").to_string();
-        assert_eq!(told, "elements of a page: 4294967296 is more than 32 bits count");
+        assert_eq!(told, "elements of a page: 4294967296 is more than 32 bits can count");
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub enum Error {
     /// A hyper-parameter is outside what its field allows.
     #[error("group {group:?}: {field} = {value} is not {allowed}", group = Shown(.group))]
     BadValue {
-        /// The group's name; empty where there is none yet.
+        /// The group's name; empty before it has one.
         group: String,
         /// The field.
         field: super::Field,
@@ -30,7 +30,7 @@ pub enum Error {
         /// The fields that it has.
         fields: String,
     },
-    /// The dampening of SGD is no number.
+    /// The dampening of SGD is not a number.
     #[error("group {group:?}: dampening = {dampening} is not a finite number", group = Shown(.group))]
     BadDampening {
         /// The group's name.
@@ -59,7 +59,7 @@ pub enum Error {
         /// The storage asked for.
         moments: super::Storage,
     },
-    /// An average beside a rule that keeps none.
+    /// An average with a rule that keeps none.
     #[error("group {group:?}: {rule} has no ema_decay: an average beside its state is more than a kernel can bind", group = Shown(.group))]
     NoAverage {
         /// The group's name.
@@ -72,7 +72,7 @@ pub enum Error {
     UnknownGroup {
         /// The name asked for.
         name: String,
-        /// The closest name there is.
+        /// The closest known name.
         nearest: Option<String>,
     },
     /// No parameter has this name.
@@ -80,10 +80,10 @@ pub enum Error {
     UnknownParam {
         /// The name asked for.
         name: String,
-        /// The closest name there is.
+        /// The closest known name.
         nearest: Option<String>,
     },
-    /// A parameter stands in two groups, or twice in one.
+    /// A parameter is in two groups, or twice in one.
     #[error("parameter {param:?} is in group {first:?} and again in group {second:?}", param = Shown(.param), first = Shown(.first), second = Shown(.second))]
     InTwoGroups {
         /// The parameter.

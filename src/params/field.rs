@@ -37,7 +37,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// Whether it stands in the list `betas` of files and classes.
+    /// Whether it is part of the list `betas` in files and classes.
     pub(crate) fn is_beta(self) -> bool {
         matches!(self, Field::Beta1 | Field::Beta2 | Field::Beta3)
     }

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 
-/// A tensor's elements as f32; `None` where they are no floats of 16, 32 or 64 bits.
+/// A tensor's elements as f32; `None` if they are not floats of 16, 32 or 64 bits.
 pub(crate) fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     let data = tensor.data();
     Some(match tensor.dtype() {

@@ -11,7 +11,7 @@ pub struct Group {
     pub name: String,
     /// Names of its parameters.
     pub params: Vec<String>,
-    /// Its hyper-parameters until a schedule or [`set`](crate::optim::Optimizer::set) says otherwise.
+    /// Its hyper-parameters, until a schedule or [`set`](crate::optim::Optimizer::set) changes them.
     pub row: Row,
     /// Whether it starts frozen: it has no moments and costs nothing until it thaws.
     pub frozen: bool,

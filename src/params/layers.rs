@@ -6,9 +6,8 @@ use std::collections::HashMap;
 /// A model's layers in order, and which of its parameters are frozen.
 ///
 /// A layer is all parameters whose names share their part up to the first dot, in the order in which they first appear.
-/// A range of layers goes from one index to another, both included and in either order; negative indices count from the
-/// end, and what lies outside the model is left out. As pytorch-accelerated's `ModelFreezer`, whose *layer groups* these
-/// are.
+/// A range of layers goes from one index to another, both included and in either order. Negative indices count from the
+/// end; indices outside the model are ignored. These are the *layer groups* of pytorch-accelerated's `ModelFreezer`.
 ///
 /// ```
 /// use gradus::params::{Layers, Param};
@@ -83,12 +82,12 @@ impl Layers {
         members.filter(|member| member.is_frozen).map(|member| member.param).collect()
     }
 
-    /// Freezes a range of layers; says what was not frozen before.
+    /// Freezes a range of layers; returns what was not frozen before.
     pub fn freeze(&mut self, from: i64, to: i64) -> Vec<Changed> {
         self.set(from, to, true)
     }
 
-    /// Thaws a range of layers; says what was frozen before, for an optimizer to take on.
+    /// Thaws a range of layers; returns what was frozen before, for an optimizer to add.
     pub fn thaw(&mut self, from: i64, to: i64) -> Vec<Changed> {
         self.set(from, to, false)
     }

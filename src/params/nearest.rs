@@ -2,7 +2,7 @@
 
 use super::Shown;
 
-/// Letters that a beginning has at least, to stand for a longer name.
+/// The fewest letters of a beginning that suggests a longer name.
 const BEGINNING: usize = 3;
 
 /// The candidate with the fewest edits from `name`, if that is at most a third of its letters (and at least two); else the
@@ -25,13 +25,13 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
-/// What a message adds where there is a nearest name.
+/// What a message adds for a nearest name.
 pub(crate) fn did_you_mean(nearest: &Option<impl AsRef<str>>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean {:?}?)", Shown(name.as_ref())))
 }
 
-/// The three candidates that are most like `name`, the likest first: [`nearest`] where there is one, then by the edits
-/// between them and by the pairs of letters that they share, which finds a word among others.
+/// The three candidates closest to `name`: first [`nearest`], if any, then by edits and by shared pairs of letters,
+/// which finds a word among others.
 pub fn nearest_three<'a>(name: &str, candidates: &[&'a str]) -> Vec<&'a str> {
     let first = nearest(name, candidates.iter().copied());
     let likeness = |candidate: &str| if first == Some(candidate) { f64::INFINITY } else { likeness(name, candidate) };

@@ -42,7 +42,7 @@ pub struct Row {
     pub initial_accumulator_value: f64,
     /// NAdam: how fast the momentum rises, ≥ 0.
     pub momentum_decay: f64,
-    /// RMSprop: the variance of the gradient stands in the place of its square.
+    /// RMSprop: the variance of the gradient stands instead of its square.
     pub centered: bool,
     /// NAdam and RAdam: decay acts on the parameter instead of joining the gradient.
     pub decoupled_weight_decay: bool,

@@ -24,17 +24,16 @@ impl Pattern {
     fn regex(&self) -> Result<Regex, String> {
         // Python's name for the very end.
         let translated = self.text.replace("\\Z", "\\z");
-        // By itself first: what is wrong is told as it stands there, and a bracket cannot close ours.
+        // The pattern alone first, so that errors are about the pattern as written, and a bracket cannot close ours.
         let told = |error: fancy_regex::Error| error.to_string().chars().take(MOST_TOLD).collect::<String>();
         Expr::parse_tree(&translated).map_err(told)?;
         RegexBuilder::new(&format!("^(?:{translated})")).backtrack_limit(MOST_STEPS).build().map_err(told)
     }
 
-    /// The places of the names that it chooses, in their own order: the name that equals it, where there is one, else
-    /// those that match.
+    /// The places of the chosen names, in order: the name that equals the pattern, if any, else the names that match.
     ///
     /// # Errors
-    /// What is wrong with the pattern, or that it takes too long.
+    /// A bad pattern, or one that takes too long.
     pub fn select(&self, names: &[&str]) -> Result<Vec<usize>, String> {
         if let Some(exact) = names.iter().position(|name| *name == self.text) {
             return Ok(vec![exact]);
@@ -49,8 +48,8 @@ impl Pattern {
         Ok(chosen)
     }
 
-    /// The part that surely is not what was meant, where there is one: `{1,2}` after a bare dot repeats the dot, and
-    /// `{a,b}` is those five letters; neither is a choice.
+    /// The part that is probably a mistake, if any: `{1,2}` after a bare dot repeats the dot, and `{a,b}` is those five
+    /// letters; neither is a choice.
     pub fn doubtful(&self) -> Option<&str> {
         let bytes = self.text.as_bytes();
         for (at, _) in self.text.match_indices(".{") {

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Characters of a value that fit a line of a message; what is longer is cut in its middle.
 const MOST: usize = 160;
 
-/// A name or a value in a message: one line, without what a terminal would obey, and cut where it is longer than a line.
+/// A name or a value in a message: one line, without what a terminal would obey, and cut if it is longer than a line.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a str);
 
@@ -73,7 +73,7 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     text.chars().map(|c| if is_wild(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
-/// Whether a terminal does something at this character, or turns round what stands beside it.
+/// Whether this character controls a terminal or reverses its neighbours.
 fn obeyed(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')

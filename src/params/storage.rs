@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// The type in which the moments of a group are stored, or parameters and gradients (`optim::Precision`); what is computed
-/// with them is f32.
+/// The type in which the moments of a group, or parameters and gradients (`optim::Precision`), are stored. The
+/// arithmetic is f32.
 ///
-/// `Bf16` beside parameters and gradients in f32 is the one mix that torch 2.15's fused AdamW takes, on CUDA: moments are
-/// widened, the step is taken with the new ones before they are rounded, and they are stored to the nearest even. A bf16
-/// has 8 significant bits, so a second moment that is to fall by less than 1 part in 512 a step stays where it is: with a
-/// beta2 above 0.998 it rises with large gradients and does not fall again. Steps are then too short in a long run: on the
-/// digits, after 100 epochs at beta2 0.999, the training loss is 1.5 to 2.7 times that with f32, the test loss no worse; at 0.99 there is no
-/// consistent difference.
+/// `Bf16` with parameters and gradients in f32 is the only mix that torch 2.15's fused AdamW accepts, on CUDA: moments
+/// are widened, the step is taken with the new ones before they are rounded, and they are stored to the nearest even. A
+/// bf16 has 8 significant bits, so a second moment that should fall by less than 1 part in 512 a step does not fall:
+/// with a beta2 above 0.998 it rises with large gradients and never falls again. Steps are then too short in a long
+/// run: on the digits, after 100 epochs at beta2 0.999, the training loss is 1.5 to 2.7 times that with f32, the test
+/// loss no worse; at 0.99 there is no consistent difference.
 ///
-/// `Int8` stores floats of 8 bits: 3 of fraction and a sign for the first moment, 4 for the second, and an exponent that 16
-/// neighbours share. They are rounded stochastically, by a word that follows from the seed of the optimizer's settings, the
-/// steps applied to the tensor and the element, so that a moment that changes by little a step is right on average, and a
-/// run that goes on needs no more than its counts. The largest second moment of amsgrad is rounded to the nearest. On the
-/// digits, after 100 epochs at beta2 0.999, the training loss is 0.96 to 1.00 times that with f32; rounded to the nearest
-/// instead it is 1.02 to 1.12 times. It is for GPUs: on software, where arithmetic counts, a step takes longer than with f32.
+/// `Int8` stores floats of 8 bits: 3 of fraction and a sign for the first moment, 4 for the second, and an exponent
+/// that 16 neighbours share. They are rounded stochastically, as a function of the seed in the optimizer's settings,
+/// the steps applied to the tensor, and the element. So a moment with small changes is right on average, and a resumed
+/// run needs only its counts. The largest second moment of amsgrad is rounded to the nearest. On the digits, after 100
+/// epochs at beta2 0.999, the training loss is 0.96 to 1.00 times that with f32; with rounding to the nearest it is
+/// 1.02 to 1.12 times. It is for GPUs: in software, where arithmetic is the limit, a step takes longer than with f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Storage {

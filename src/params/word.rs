@@ -1,7 +1,7 @@
 //! Parameters chosen by a word in their name, as lists of what does not decay do.
 
-/// Whether a parameter's name contains a word of such a list. A word with a capital is looked for as it stands, any other in
-/// any case. `norm` is what norms are called, be it `LayerNorm`, `layer_norm` or, as in GPT-2, `ln_`.
+/// Whether a parameter's name contains a word of such a list. A word with a capital letter matches exactly, any other
+/// in any case. `norm` matches the names of norms: `LayerNorm`, `layer_norm` and GPT-2's `ln_`.
 pub fn has_word(name: &str, word: &str) -> bool {
     if word.contains(char::is_uppercase) {
         return name.contains(word);

@@ -31,7 +31,7 @@ impl Asked {
         Asked { name: name.to_owned(), bytes, format }
     }
 
-    /// A file; its extension tells how it is written where nothing else does.
+    /// A file; without other information its extension gives the format.
     ///
     /// # Errors
     /// [`Error::Unreadable`], and [`Error::BadFile`] for another extension.
@@ -46,7 +46,7 @@ impl Asked {
         &self.name
     }
 
-    /// As a table; lines stand under this column.
+    /// As a table; lines are in this column.
     pub(super) fn table(&self, lines: &str) -> Result<Table, Error> {
         let AskedFormat::Table(format) = self.format else { return self.lines(lines) };
         Table::of_bytes(&self.name, self.bytes.clone(), format, None)

@@ -20,10 +20,10 @@ impl BadRows {
         self.0.extend(others.0);
     }
 
-    /// Of a file with `used` rows beside them: nothing where there are none, and a warning where they are to be skipped.
+    /// For a file with `used` good rows: nothing if no row is bad, and a warning if bad rows are skipped.
     ///
     /// # Errors
-    /// [`Error::BadRows`], and [`Error::BadFile`] where no row is left.
+    /// [`Error::BadRows`], and [`Error::BadFile`] if no row is left.
     pub(super) fn judged(mut self, path: &Path, used: usize, skips: bool) -> Result<Option<String>, Error> {
         if self.0.is_empty() {
             return Ok(None);

@@ -18,7 +18,7 @@ pub(super) fn refuse(top: &mut Section, name: &str, model: &ModelSpec, schedule:
             let titles: Vec<&str> = Rule::ALL.into_iter().filter(|rule| rule.stores_bf16()).map(Rule::title).collect();
             let (last, others) = titles.split_last().unwrap_or((&"", &[]));
             let stored = format!("{} and {last}", others.join(", "));
-            let why = format!("does not go with optimizer.{other}: {stored} store it, and no average is kept of it");
+            let why = format!("does not go with optimizer.{other}: it needs {stored}, without ema_decay");
             return Err(top.unfit("model.parameters", model.parameters, why).into());
         }
     }

@@ -1,4 +1,4 @@
-//! The section `continue`: a run that goes on from before or after a decay of another one.
+//! The section `continue`: a run that continues from before or after a decay of another one.
 
 use super::Error;
 use super::paths::absolute;
@@ -7,7 +7,7 @@ use crate::schedule::file::section::Section;
 use crate::train::{Checkpoints, files};
 use std::path::{Path, PathBuf};
 
-/// What a run goes on from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
+/// What a run continues from: parameters and moments of a checkpoint that another run named. Its own steps begin at 0, in the
 /// stable phase.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ impl Continue {
     pub(super) fn checkpoint(&self) -> Result<PathBuf, Error> {
         let folder = self.run.join("checkpoints");
         let found = Checkpoints::named(&folder, &self.from.replace('_', " "))?;
-        let reason = || format!("no checkpoint of {} is there: a run with wsd keeps one", self.from);
+        let reason = || format!("there is no checkpoint of {}: only a run with wsd keeps one", self.from);
         found.ok_or_else(|| Error::bad_file(&folder, reason()))
     }
 

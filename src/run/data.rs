@@ -1,22 +1,22 @@
-//! What a run file says of its data.
+//! The section `data` of a run file.
 
 use super::{Label, TextColumns};
 use crate::data::Embedded;
 use crate::schedule::file::raw::Raw;
 use std::path::PathBuf;
 
-/// What a run file says of its data.
+/// The section `data` of a run file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSpec {
     /// What is trained on.
     pub source: Source,
     /// What is tested on.
     pub test: TestSet,
-    /// `also`: files of the same kind that are tested on beside, by name.
+    /// `also`: further test sets of the same kind, by name.
     pub also: Vec<(String, PathBuf)>,
     /// `split`: how a part of labelled rows is held out.
     pub split: Split,
-    /// `unknown`: what becomes of characters that the vocabulary does not have.
+    /// `unknown`: what to do with characters outside the vocabulary.
     pub unknown: Unknown,
     /// `skip_bad_rows`: a table is read without the rows that cannot be used.
     pub skip_bad_rows: bool,
@@ -34,7 +34,7 @@ pub enum Split {
     Random,
 }
 
-/// What becomes of characters that a vocabulary does not have.
+/// What to do with characters outside a vocabulary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unknown {
@@ -43,7 +43,7 @@ pub enum Unknown {
     Error,
     /// They are left out.
     Skip,
-    /// One token stands for all of them: that of [`Vocabulary::UNKNOWN`](crate::data::Vocabulary::UNKNOWN).
+    /// One token replaces all of them: [`Vocabulary::UNKNOWN`](crate::data::Vocabulary::UNKNOWN).
     Token,
 }
 
@@ -66,7 +66,7 @@ pub enum Source {
         train: PathBuf,
         /// What a model reads of a row.
         columns: TextColumns,
-        /// What it is to learn.
+        /// What the model learns.
         label: Label,
     },
     /// A table of numbers with a label each row, for an MLP.
@@ -77,10 +77,10 @@ pub enum Source {
         label: String,
         /// `features`: the columns that go in; without it all but the label's.
         features: Vec<String>,
-        /// `standardize`: each column to mean 0 and deviation 1 over the train set. Where nothing is said, as in the run that
-        /// is begun from, and else yes.
+        /// `standardize`: each column to mean 0 and deviation 1 over the train set. By default as in the run of `from`,
+        /// else true.
         standardize: Option<bool>,
-        /// `classes`: the labels that there are, in the order of the outputs; without it those of the train set.
+        /// `classes`: the labels, in the order of the outputs; by default those of the train set.
         classes: Vec<String>,
     },
     /// IDX files, for an MLP.
@@ -100,7 +100,7 @@ pub enum Source {
 pub enum TestSet {
     /// `test_percent`: so much of the train set, held out.
     Percent(usize),
-    /// `test`: a file of the same kind; beside it that of the labels where they have their own.
+    /// `test`: a file of the same kind, and the file of its labels, if they have one.
     File(PathBuf, Option<PathBuf>),
 }
 
@@ -126,7 +126,7 @@ impl DataSpec {
         }
     }
 
-    /// What the test set is called: its file, or that of the train set where it is a part of it.
+    /// What the test set is called: its file, or that of the train set if it is a part of it.
     pub(super) fn test_name(&self) -> String {
         match &self.test {
             TestSet::File(path, _) => path.display().to_string(),

@@ -10,7 +10,7 @@ use crate::schedule::file::section::Section;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What stands between the labels of a text where nothing is said.
+/// The default separator of a text's labels.
 const SEPARATOR: &str = "|";
 
 /// What metrics begin with already.
@@ -27,11 +27,11 @@ fn embedded(kind: ModelKind) -> impl Iterator<Item = Embedded> {
     })
 }
 
-/// Percent of the train set that are held out where nothing is said.
+/// The default percent of the train set that is held out.
 const TEST_PERCENT: u64 = 10;
 
 impl DataSpec {
-    /// Reads the section; files stand relative to `folder`.
+    /// Reads the section; paths are relative to `folder`.
     pub(super) fn read(
         section: Section,
         (model, objective): (&ModelSpec, Objective),
@@ -46,7 +46,7 @@ impl DataSpec {
         match kind {
             ModelKind::Decoder => reading.text(),
             ModelKind::Encoder => {
-                // Where there is no one class there is nothing to hold out in shares.
+                // Without classes nothing can be held out in proportion.
                 reading.splits = if objective == Objective::Classes { &SPLITS } else { &SPLITS[1..] };
                 reading.labelled_texts(objective)
             }
@@ -71,7 +71,7 @@ impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
         let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
         if kind == ModelKind::Encoder {
-            let instead = "none of the embedded sets is one of labelled texts: give train, text and label";
+            let instead = "no embedded set has labelled texts: give train, text and label";
             return Err(self.section.misplaced("embedded", instead).into());
         }
         if EMBEDDED.is_empty() {
@@ -128,7 +128,7 @@ impl Reading<'_> {
         let features = self.names("features")?;
         self.no_label_among(&features, label.columns())?;
         if let Some(text) = features.iter().find(|name| **name == text || pair.as_ref() == Some(name)) {
-            return Err(self.section.unfit("features", text, "is read as text already").into());
+            return Err(self.section.unfit("features", text, "is already the text").into());
         }
         let columns = TextColumns { text, pair, features };
         self.done(Source::LabelledTexts { train, columns, label }, ModelKind::Encoder)
@@ -145,7 +145,7 @@ impl Reading<'_> {
         let separator = self.section.maybe_text("label_separator")?;
         match (objective, &separator) {
             (Objective::Labels, Some(separator)) if separator.trim().is_empty() => {
-                let allowed = "what stands between two labels, and is no blank";
+                let allowed = "a separator that is not blank";
                 return Err(self.section.bad("label_separator", separator.clone(), allowed, None).into());
             }
             (Objective::Classes | Objective::Numbers, Some(_)) => {
@@ -169,7 +169,7 @@ impl Reading<'_> {
                 classes: self.names("classes")?,
             }),
             Objective::Numbers if self.section.has("classes") => {
-                Err(self.section.misplaced("classes", "task: regress tells numbers and has no classes").into())
+                Err(self.section.misplaced("classes", "task: regress predicts numbers and has no classes").into())
             }
             Objective::Numbers if !several.is_empty() => Ok(Label::Numbers(several)),
             Objective::Numbers => Ok(Label::Numbers(vec![self.section.text("label")?])),
@@ -177,7 +177,7 @@ impl Reading<'_> {
     }
 
     fn no_label_among(&self, features: &[String], labels: &[String]) -> Result<(), Error> {
-        let allowed = "a column that may go in: it is the label, and a model that sees it has nothing to learn";
+        let allowed = "an input column: it is the label, which the model must not see";
         match labels.iter().find(|label| features.contains(label)) {
             Some(label) => Err(self.section.bad("features", label.clone(), allowed, None).into()),
             None => Ok(()),
@@ -224,12 +224,12 @@ impl Reading<'_> {
         let names: Vec<String> = self.section.scalars(key)?.iter().map(|name| name.trim().to_owned()).collect();
         let mut seen = HashSet::new();
         match names.iter().find(|name| !seen.insert(name.as_str())) {
-            Some(twice) => Err(self.section.unfit(key, twice, "is there twice").into()),
+            Some(twice) => Err(self.section.unfit(key, twice, "occurs twice").into()),
             None => Ok(names),
         }
     }
 
-    /// A file that has to be named; absolute in what is written down.
+    /// A file that must be named; absolute in what is written down.
     fn file(&mut self, key: &'static str) -> Result<PathBuf, Error> {
         let path = self.folder.join(self.section.text(key)?);
         self.raw = std::mem::take(&mut self.raw).with(key, absolute(&path));
@@ -258,12 +258,12 @@ impl Reading<'_> {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
         let also = self.also()?;
-        // Files stand there as they were found.
+        // Paths in it are as found.
         let raw = self.section.said().with_all(self.raw);
         Ok(DataSpec { source, test, also, split, unknown, skip_bad_rows, raw })
     }
 
-    /// Further files to be tested on. A name stands before a score: `old_loss`.
+    /// Further test sets. A name is the prefix of a score: `old_loss`.
     fn also(&mut self) -> Result<Vec<(String, PathBuf)>, Error> {
         let mut also: Vec<(String, PathBuf)> = Vec::new();
         for (name, file) in self.section.arguments("also")?.iter() {
@@ -274,7 +274,7 @@ impl Reading<'_> {
                 return Err(self.section.bad("also", name.to_owned(), &allowed, None).into());
             }
             let Argument::Text(file) = file else {
-                return Err(self.section.unfit(&key, "its value", "is no file").into());
+                return Err(self.section.unfit(&key, "its value", "is not a file").into());
             };
             let path = self.folder.join(file);
             also.push((name.to_owned(), path));
@@ -292,10 +292,7 @@ impl Reading<'_> {
         if self.section.has("test") {
             for (key, is_there) in [("test_percent", percent.is_some()), ("split", self.section.has("split"))] {
                 if is_there {
-                    return Err(self
-                        .section
-                        .misplaced(key, "it stands beside test, which names a file; keep one of them")
-                        .into());
+                    return Err(self.section.misplaced(key, "test names a file; keep one of them").into());
                 }
             }
             let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;

@@ -23,7 +23,7 @@ const BEST: &str = "the best by checkpoint: {monitor: val_loss} is always kept, 
 const FOLDER: &str = "output and name say where the run's folder is";
 const ALWAYS_LOGGED: &str = "TensorBoard's files are always written, in the run's folder; leave it out";
 
-/// By the key's path. What can't be had at all comes before the section that it stands in, which is told last.
+/// By the key's path. What gradus lacks comes before the section that contains it.
 const WORDS: [(&[&str], &str); 21] = [
     (
         &[
@@ -61,7 +61,7 @@ const WORDS: [(&[&str], &str); 21] = [
     (&["load_best_model_at_end", "metric_for_best_model"], BEST),
     (&["output_dir", "output_directory", "model_name", "experiment_name"], FOLDER),
     (&["report_to", "logger"], ALWAYS_LOGGED),
-    (&["trainer", "training"], "its keys stand at the top level, as in epochs: 3 and batch_size: 32"),
+    (&["trainer", "training"], "its keys are at the top level, as in epochs: 3 and batch_size: 32"),
 ];
 
 /// Complains about the first of these words in a run file.

@@ -25,7 +25,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// A file that is not what it should be.
@@ -33,7 +33,7 @@ pub enum Error {
     BadFile {
         /// The file.
         path: PathBuf,
-        /// The line, from 1 on, where it is one line's fault.
+        /// The line, from 1 on, if it is one line's fault.
         line: Option<u64>,
         /// What is wrong with it.
         reason: String,
@@ -45,17 +45,17 @@ pub enum Error {
         path: PathBuf,
         /// The column that is named.
         column: String,
-        /// Those that there are.
+        /// The existing ones.
         columns: Vec<String>,
     },
-    /// A setting that a run which goes on cannot take.
-    #[error("--set {setting}: {} goes on as it began{was}; what may be set is {may_be_set}. For another run that begins with what this one learnt: model.from", shown_path(.path), setting = Shown(.setting))]
+    /// A setting that a run which continues cannot take.
+    #[error("--set {setting}: {} resumes as it began{was}; --set may change {may_be_set}. To begin another run with its parameters use model.from", shown_path(.path), setting = Shown(.setting))]
     OtherRun {
         /// The run's file.
         path: PathBuf,
         /// Key and value.
         setting: String,
-        /// What the run has there, in brackets; empty where it has nothing.
+        /// What the run has there, in brackets; empty if it has nothing.
         was: String,
         /// What may be set.
         may_be_set: &'static str,
@@ -65,7 +65,7 @@ pub enum Error {
     Setting {
         /// Key and value.
         setting: String,
-        /// What is wrong with it: part of the message, and so not a cause of its own.
+        /// What is wrong with it: part of the message, so not a separate cause.
         error: Box<Error>,
     },
     /// Rows of a table that cannot be used.
@@ -79,7 +79,7 @@ pub enum Error {
         rows: usize,
         /// The first of them: the line, from 1 on, and what is wrong.
         shown: Vec<(u64, String)>,
-        /// Whether what reads them goes on without them where it is told to.
+        /// Whether an option can leave them out.
         may_be_left_out: bool,
     },
     /// A class without an example to learn it from.
@@ -90,7 +90,7 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// A run that would go on with other data than it began with.
+    /// A run that would continue with other data than it began with.
     #[error("{}: the data is not what the run began with: {what}", shown_path(.folder), what = tame(.what))]
     Changed {
         /// The run's folder.
@@ -107,7 +107,7 @@ impl From<train::Error> for Error {
 }
 
 impl Error {
-    /// Whether it is about what stands in the data, and not about a file that is not there or about the run file.
+    /// Whether the error is in the data, and not about a missing file or the run file.
     pub(super) fn is_of_data(&self) -> bool {
         !matches!(self, Error::Schedule(_) | Error::Nn(_) | Error::Train(_) | Error::Unreadable { .. })
     }
@@ -125,7 +125,7 @@ impl Error {
     }
 }
 
-/// One bad row is told on a line; several have one each.
+/// One bad row is on the same line; several have a line each.
 fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may_be_left_out: bool) -> String {
     let path = shown_path(path);
     let way = |which: &str, is_one: bool| match is_one && may_be_left_out {
@@ -144,7 +144,7 @@ fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may
     told
 }
 
-/// What a message adds where one of the known names is near.
+/// What a message adds if a known name is close.
 pub(super) fn near(name: &str, known: &[String]) -> String {
     did_you_mean(&nearest(name, known.iter().map(String::as_str)))
 }

@@ -23,7 +23,7 @@ impl<T, L> Example<T, L> {
 /// Examples, and a warning where rows were left out.
 pub(super) type Judged<T, L> = (Vec<Example<T, L>>, Option<String>);
 
-/// Names of columns, and the numbers that stand under them.
+/// Names of columns, and their numbers.
 pub(super) type Columns = (Vec<String>, Examples<Vec<f64>, String>);
 
 /// The examples of a file, and the rows that are none.
@@ -117,7 +117,7 @@ pub(super) fn class(table: &Table, row: &Row, label: usize) -> Result<String, St
     }
 }
 
-/// All columns but the label's. One without a name is an index, as pandas writes it, unless nothing stands in it.
+/// All columns except the label. One without a name is an index, as pandas writes it, unless it is empty.
 fn all_but(table: &Table, label: &str) -> Result<Vec<usize>, Error> {
     let label = table.column(label)?;
     let is_empty = |place: usize| table.rows.iter().all(|row| table.cell(row, place).is_ok_and(str::is_empty));
@@ -134,7 +134,7 @@ fn all_but(table: &Table, label: &str) -> Result<Vec<usize>, Error> {
     let mut names: Vec<&String> = places.iter().map(|place| &table.columns[*place]).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(bad(format!("the column {:?} is there twice", Shown(twice[0]))));
+        return Err(bad(format!("the column {:?} occurs twice", Shown(twice[0]))));
     }
     match places.is_empty() {
         true => Err(bad(format!("there is no column beside the label {:?}", Shown(&table.columns[label])))),

@@ -26,8 +26,8 @@ pub enum BatchRows {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checking {
-    /// Its kernels, once for each driver; and every gradient of the first batch, where the host needs less than ten seconds
-    /// for them.
+    /// Its kernels, once for each driver; and every gradient of the first batch, if the host needs less than ten
+    /// seconds.
     Auto,
     /// Both, however long it takes.
     First,
@@ -46,13 +46,12 @@ impl Checking {
     }
 }
 
-/// What a run file says: a schedule, and beside it model, data and settings.
+/// A run file: a schedule, a model, data and settings.
 ///
-/// Keys that Ludwig has too are called as there; what they say is written into the schedule. Files that are named stand
-/// relative to the run file.
+/// Keys shared with Ludwig keep its names, and become keys of the schedule. Paths are relative to the run file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFile {
-    /// `name`: of the run's folder; the file's own name where it is not given.
+    /// `name`: of the run's folder; the file's own name if it is not given.
     pub name: String,
     /// `output`: the folder that holds the run's folder.
     pub output: PathBuf,
@@ -66,13 +65,13 @@ pub struct RunFile {
     pub micro_batches: usize,
     /// `steps_per_submission`.
     pub steps_per_submission: StepsPerSubmission,
-    /// `base_batch_size`: the rows of a step that the rates are meant for, where they follow them.
+    /// `base_batch_size`: the rows of a step that the rates are meant for, if they are scaled.
     pub base_batch_size: usize,
     /// `learning_rate_scaling`.
     pub lr_scaling: LrScaling,
     /// `memory_limit_megabytes`, in bytes: what `batch_size: auto` may use.
     pub memory_limit_bytes: u64,
-    /// `checkpoint_every_steps`; without it there is a checkpoint after each evaluation.
+    /// `checkpoint_every_steps`; by default a checkpoint follows each evaluation.
     pub checkpoint_every_steps: Option<u64>,
     /// `use_mixed_precision`: what activations and their gradients are stored in.
     pub values: ValueStorage,
@@ -85,9 +84,9 @@ pub struct RunFile {
     pub still_trunk: bool,
     /// `trainable`: whether more than the head trains.
     pub trains_trunk: bool,
-    /// What `learning_rate: auto` came to, in words; `None` where another rate is asked for.
+    /// The rate of `learning_rate: auto`, in words; `None` without it.
     pub auto_rate: Option<String>,
-    /// The key that says the rate, for who gives it another: `learning_rate`, or `optimizer.lr`.
+    /// The key of the rate, to change it: `learning_rate`, or `optimizer.lr`.
     pub rate_key: &'static str,
     /// `task`: what is learnt of an example.
     pub objective: Objective,
@@ -95,13 +94,13 @@ pub struct RunFile {
     pub model: ModelSpec,
     /// `data`.
     pub data: DataSpec,
-    /// `continue`: the run whose stable phase this one goes on with.
+    /// `continue`: the run whose stable phase this one continues with.
     pub continues: Option<Continue>,
-    /// The schedule: the sections that stand in the file, or those of the file that `schedule` names.
+    /// The schedule: sections in this file, or in the file that `schedule` names.
     pub schedule: Spec,
     /// What was accepted although it may not be meant.
     pub warnings: Vec<String>,
-    /// Model, data and schedule, as they are to be written.
+    /// Model, data and schedule, as they are written.
     pub(super) sections: Raw,
 }
 
@@ -132,20 +131,20 @@ const KEYS: [&str; 23] = [
 ];
 
 const KEEPS_TRUNK: &str = "cache_encoder_embeddings";
-const MODEL: &str = "it says what is trained, as in model: {type: encoder, preset: tiny}";
-const DATA: &str = "it says what is trained on, as in data: {train: reviews.csv, text: review, label: stars}";
+const MODEL: &str = "it names the model, as in model: {type: encoder, preset: tiny}";
+const DATA: &str = "it names the data, as in data: {train: reviews.csv, text: review, label: stars}";
 
 impl RunFile {
-    /// The keys of a run file beside those of a schedule.
+    /// The keys of a run file other than those of a schedule.
     pub const KEYS: &[&str] = &KEYS;
 
-    /// Whether a text says what is trained, or on what: a schedule does neither.
+    /// Whether a text has a model or data: a schedule has neither.
     pub fn is_one(file: &str, text: &str) -> bool {
         Section::parse(file, text).is_ok_and(|top| top.has("model") || top.has("data"))
     }
 
-    /// Reads a run file. Each of `settings` is a dotted key and a value that takes the place of what the file says there;
-    /// files that it names stand relative to where the program was started.
+    /// Reads a run file. Each of `settings` is a dotted key and a value that replaces the file's; paths in it are
+    /// relative to the current folder.
     ///
     /// # Errors
     /// [`Error`] naming file, key and value, and the nearest valid one.
@@ -156,8 +155,7 @@ impl RunFile {
         RunFile::parse(&path.display().to_string(), &text, (folder, &stem), settings)
     }
 
-    /// Reads the text of a run file; files that it names stand relative to `folder`, and `name` is the run's where it says
-    /// none.
+    /// Reads the text of a run file; paths are relative to `folder`, and `name` is the run's default name.
     ///
     /// # Errors
     /// As [`read`](RunFile::read).
@@ -168,7 +166,7 @@ impl RunFile {
         settings: &[(String, String)],
     ) -> Result<RunFile, Error> {
         let parsed = RunFile::parse_with(file, text, (folder, name), settings);
-        // What stands in another place than the setting may be wrong by it too.
+        // A setting may also make a value elsewhere wrong.
         let by_setting = |error: Error| match RunFile::first_that_fails(file, text, (folder, name), settings) {
             Some((key, value)) if !error.to_string().starts_with("--set ") => {
                 Error::Setting { setting: format!("{key}={value}"), error: Box::new(error) }
@@ -259,11 +257,11 @@ impl RunFile {
         Ok(run)
     }
 
-    /// Makes the schedule one that goes on with another run's stable phase, where it is to.
+    /// Makes the schedule continue another run's stable phase, if asked.
     fn go_on(&mut self, top: &Section) -> Result<(), Error> {
         let Some(continues) = &self.continues else { return Ok(()) };
         if self.model.from.is_some() {
-            return Err(top.misplaced("continue", "it stands beside model.from; keep one of them").into());
+            return Err(top.misplaced("continue", "model.from is there too; keep one of them").into());
         }
         let why = "does not go with this lr_scheduler: wsd, and WSDLrScheduler of pytorch-accelerated, have decays";
         let shown = continues.run.display().to_string();
@@ -273,7 +271,7 @@ impl RunFile {
         Ok(())
     }
 
-    /// The run as one that begins from the values of the checkpoint with which it goes on, where it is to.
+    /// The run, beginning with the values of the checkpoint that it continues, if asked.
     pub(super) fn begun(&self) -> Result<Option<RunFile>, Error> {
         let Some(continues) = &self.continues else { return Ok(None) };
         let mut run = RunFile { continues: None, ..self.clone() };
@@ -281,7 +279,7 @@ impl RunFile {
         Ok(Some(run))
     }
 
-    /// What stands on the trunk of a model that reads these inputs.
+    /// The head of a model with these inputs.
     pub(super) fn head(&self, inputs: &Inputs) -> Head {
         let features = inputs.columns.iter().map(Column::width).sum();
         Head::new(inputs.classes.len()).objective(self.objective).features(features)
@@ -325,7 +323,7 @@ impl RunFile {
     }
 }
 
-/// Rows of a batch where nothing is said, and those that rates are meant for.
+/// The default rows of a batch, and those that rates are meant for.
 const BATCH_SIZE: usize = 32;
 
 const MIXED: &str = "use_mixed_precision";

@@ -1,13 +1,13 @@
-//! What a file of weights is that is no safetensors file.
+//! What a file of weights is that is not a safetensors file.
 
 use std::path::Path;
 
 /// Bytes of its beginning that tell what a file is.
 pub(super) const TELLING_BYTES: usize = 512;
 
-const CONVERT: &str = "write it anew with safetensors.torch.save_file";
+const CONVERT: &str = "write it again with safetensors.torch.save_file";
 
-/// What a file is by its name and its first bytes; `None` where it may be a safetensors file.
+/// The kind of a file by its name and first bytes; `None` if it may be a safetensors file.
 pub(super) fn other_than_safetensors(path: &Path, beginning: &[u8]) -> Option<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let starts = |with: &[u8]| beginning.starts_with(with);
@@ -15,12 +15,10 @@ pub(super) fn other_than_safetensors(path: &Path, beginning: &[u8]) -> Option<St
     let text = text.trim_start();
     Some(match () {
         () if beginning.is_empty() => "the file is empty".to_owned(),
-        () if starts(b"version https://git-lfs") => {
-            "it is a Git LFS pointer, which stands for the file: git lfs pull fetches it".to_owned()
-        }
-        () if starts(b"GGUF") => "it is a GGUF file, as llama.cpp reads them; safetensors are read here".to_owned(),
+        () if starts(b"version https://git-lfs") => "it is a Git LFS pointer: git lfs pull fetches the file".to_owned(),
+        () if starts(b"GGUF") => "it is a GGUF file, for llama.cpp; gradus reads safetensors".to_owned(),
         () if starts(b"PK\x03\x04") && name.ends_with(".npz") => {
-            "it is an archive of NumPy arrays; write it anew with safetensors.numpy.save_file".to_owned()
+            "it is an archive of NumPy arrays; write it again with safetensors.numpy.save_file".to_owned()
         }
         () if starts(b"PK\x03\x04") => format!("it is a PyTorch file of pickles in a zip archive: {CONVERT}"),
         // The first byte of a pickle, and its protocol. A header of 640 to 1408 bytes begins with 0x80 too, but no file that

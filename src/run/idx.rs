@@ -19,13 +19,13 @@ impl Idx {
             return Err(bad("it is packed: unpack it with gunzip first"));
         }
         let &[0, 0, kind, dimensions, ..] = bytes.as_slice() else {
-            return Err(bad("no IDX file: it does not start with two zeros, a type and a number of dimensions"));
+            return Err(bad("not an IDX file: it does not start with two zeros, a type and a number of dimensions"));
         };
         if kind != 0x08 {
             return Err(bad(&format!("its numbers are of the type 0x{kind:02x}; unsigned bytes, 0x08, are read here")));
         }
         let head = 4 + 4 * usize::from(dimensions);
-        let sizes = bytes.get(4..head).ok_or_else(|| bad("it ends within its sizes"))?;
+        let sizes = bytes.get(4..head).ok_or_else(|| bad("it ends before its sizes do"))?;
         let sizes: Vec<usize> =
             sizes.as_chunks::<4>().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
         let there = bytes.len() - head;

@@ -1,4 +1,4 @@
-//! How what a user has becomes what a model reads: kept beside a model, or it cannot be used again.
+//! How a user's data becomes a model's inputs: kept beside a model, which is useless without it.
 
 use super::examples::finite;
 use super::{DataSpec, Error};
@@ -22,16 +22,16 @@ pub struct Inputs {
     /// The characters of a text model; a character's token is its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub characters: Option<String>,
-    /// CRC-32 of the `tokenizer.json` beside this file, where tokens are no characters.
+    /// CRC-32 of the `tokenizer.json` beside this file, if tokens are not characters.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tokenizer_crc32: Option<u32>,
-    /// The classes, the labels, or the columns of the numbers that are told, in the order of the outputs.
+    /// The classes, the labels, or the columns of predicted numbers, in the order of the outputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub classes: Vec<String>,
     /// Where numbers and categories come from and what is done with them, in the order of the inputs.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<Column>,
-    /// CRC-32 of what is trained on, labels included, as the model reads it: a run goes on with the same data, or not at
+    /// CRC-32 of what is trained on, labels included, as the model reads it: a run continues with the same data, or not at
     /// all.
     #[serde(default)]
     pub train_crc32: u32,
@@ -43,8 +43,8 @@ pub struct Inputs {
     pub scale: Option<f64>,
 }
 
-/// A column of numbers, of which (value − mean) / deviation goes into the model, or one of categories, each with an input
-/// that is 1 where a row has it, and else 0.
+/// A column of numbers, whose inputs are (value − mean) / deviation; or of categories, with an input for each, 1 in its
+/// rows and else 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Column {
@@ -139,7 +139,7 @@ impl Inputs {
         (began != self).then(|| "columns are centred or scaled in another way".to_owned())
     }
 
-    /// With how a tokenizer is told: by its characters, or by its file.
+    /// With the record of a tokenizer: its characters, or its file.
     #[must_use]
     pub(super) fn tokenized(self, tokenizer: &Tokenizer) -> Inputs {
         match tokenizer.vocabulary() {
@@ -148,7 +148,7 @@ impl Inputs {
         }
     }
 
-    /// The vocabulary, where there is one.
+    /// The vocabulary, if any.
     pub(super) fn vocabulary(&self) -> Result<Option<Vocabulary>, Error> {
         let characters = self.characters.as_ref().map(|characters| Vocabulary::new(characters.chars().collect()));
         Ok(characters.transpose()?)

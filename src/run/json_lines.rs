@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path, text: &str, label: Option<&str>) -> Result<Table
             }
             cells[place] = match &cells[place] {
                 Cell::Missing => cell(value),
-                _ => Cell::Bad("is there twice".to_owned()),
+                _ => Cell::Bad("occurs twice".to_owned()),
             };
         }
         rows.push(Row { line, cells });
@@ -109,11 +109,11 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// The crate's own words say "line 1", which is none of the file's.
+/// The crate's message says "line 1", which is not the file's line.
 fn in_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     let reason = words.split(" at line ").next().unwrap_or_default();
-    format!("no JSON object: {reason} (column {})", error.column())
+    format!("not a JSON object: {reason} (column {})", error.column())
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
             table.rows.iter().map(|row| table.cell(row, column)).collect()
         };
         assert_eq!(cells(0)[..3], [Ok("a"), Ok("b"), Ok("c")]);
-        assert_eq!(cells(0)[3], Err("\"text\" is there twice".to_owned()));
+        assert_eq!(cells(0)[3], Err("\"text\" occurs twice".to_owned()));
         assert_eq!(cells(1)[..2], [Err("\"label\" is missing".to_owned()), Ok("1")]);
         assert_eq!(cells(1)[2], Err("\"label\" is a list, where a text or a number is read".to_owned()));
         let told = table.bad.judged(Path::new("t.jsonl"), 4, false).expect_err("a bad row").to_string();

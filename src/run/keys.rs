@@ -1,26 +1,26 @@
-//! The keys of a run file that say what a schedule says too, in the words that users of Ludwig know.
+//! The keys of a run file that are short forms of the schedule's, with Ludwig's names.
 
 use super::{Error, ModelKind, ModelSpec};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 
-/// What `learning_rate: auto` means, as in Ludwig: the rate, and of what it is that rate.
+/// `learning_rate: auto`, as in Ludwig: the rate, and what it is for.
 fn auto_rate(model: &ModelSpec, trainable: bool) -> (f64, &'static str) {
     match (model.kind, &model.from, trainable) {
         (ModelKind::Mlp, ..) => (1e-3, "an MLP"),
-        (_, None, _) => (1e-4, "a transformer from nothing"),
+        (_, None, _) => (1e-4, "a transformer from scratch"),
         (_, Some(_), true) => (1e-5, "a pretrained transformer"),
         (_, Some(_), false) => (2e-5, "a head on a frozen trunk"),
     }
 }
 
-/// What the keys say beside the schedule.
+/// What these keys decide outside the schedule.
 pub(super) struct Said {
     /// Whether the trunk trains.
     pub(super) trains_trunk: bool,
-    /// What `learning_rate: auto` came to, in words.
+    /// The rate of `learning_rate: auto`, in words.
     pub(super) auto_rate: Option<String>,
-    /// Whether the file says any rate.
+    /// Whether the file has a rate.
     pub(super) has_rate: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     if let (Some(_), true) = (rate, schedule.has_below("optimizer", "lr")) {
         return Err(schedule.beside("optimizer.lr", schedule.shown_at("optimizer.lr"), "learning_rate").into());
     }
-    // Where what stands there is no mapping, the schedule's reader says so.
+    // If it is not a mapping, the schedule's reader reports that.
     if !schedule.has_below("optimizer", "type") {
         let _ = schedule.put(&["optimizer", "type"], "adamw");
     }
@@ -72,7 +72,7 @@ pub(super) fn into_schedule(top: &mut Section, schedule: &mut Section, model: &M
     } else if !schedule.has("lr_scheduler") && !schedule.has("phases") && !schedule.has("finetuning") {
         schedule.extend(Raw::default().with("lr_scheduler", Raw::default().with("type", "constant")));
     }
-    let auto_rate = auto.map(|(rate, what)| format!("learning_rate: auto is {rate:e}, that of {what}"));
+    let auto_rate = auto.map(|(rate, what)| format!("learning_rate: auto is {rate:e}, the rate for {what}"));
     Ok(Said { trains_trunk: trainable, auto_rate, has_rate })
 }
 

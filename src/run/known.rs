@@ -21,7 +21,7 @@ impl Known {
         self.places.get(label).copied()
     }
 
-    /// What is wrong with a label that is to be learnt.
+    /// What is wrong with a label of the train set.
     pub(super) fn not_named(&self, label: &str) -> Option<String> {
         let words = || {
             let (shown, near, known) = (Shown(label), near(label, &self.labels), shown_list(&self.labels));
@@ -30,11 +30,11 @@ impl Known {
         self.place(label).is_none().then(words)
     }
 
-    /// What is wrong with a label that is to be told.
+    /// What is wrong with a label of the test set.
     pub(super) fn not_trained(&self, label: &str) -> Option<String> {
         let words = || {
             let (shown, near, known) = (Shown(label), near(label, &self.labels), shown_list(&self.labels));
-            format!("the label {shown:?} never comes in what is trained on{near}; labels there are {known}")
+            format!("the label {shown:?} is not in the train set{near}; its labels are {known}")
         };
         self.place(label).is_none().then(words)
     }

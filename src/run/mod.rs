@@ -1,7 +1,7 @@
-//! One file, one run: what a run file says, and the model and data that it names.
+//! One file, one run: run files, and the model and data that they name.
 //!
-//! A run file is a schedule with a model, data and settings beside it. [`RunFile`] is what it says; [`Material`] is what it
-//! is about, read from disk: a task for the trainer, and what is needed to use the model afterwards.
+//! A run file is a schedule with a model, data and settings. [`RunFile`] is the file; [`Material`] is its model and
+//! data, read from disk: a task for the trainer, and what is needed to use the model later.
 //!
 //! Needs the feature `data`.
 //!

@@ -41,7 +41,7 @@ impl ModelKind {
         [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
 }
 
-/// What a run file says of its model. Sizes that follow from the data are not in it.
+/// The section `model` of a run file, without sizes that follow from the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// `type`.
@@ -56,28 +56,28 @@ pub struct ModelSpec {
     pub context: usize,
     /// A decoder's `tied`: its output layer is the token table.
     pub tied: bool,
-    /// `pooling`: what stands for a sequence.
+    /// `pooling`: the vector of a sequence.
     pub pooling: Pooling,
-    /// A transformer's `dropout`; where it is `None`, that of the pretrained model, and none in another.
+    /// A transformer's `dropout`; if it is `None`, that of the pretrained model, and none in another.
     pub dropout: Option<f32>,
-    /// `head.hidden`: sizes of the hidden layers between what stands for a sequence and the outputs.
+    /// `head.hidden`: sizes of the hidden layers between the vector of a sequence and the outputs.
     pub head_layers: Vec<usize>,
-    /// `head.dropout`: before each layer of the head; the model's own where it is `None`.
+    /// `head.dropout`: before each layer of the head; the model's own if it is `None`.
     pub head_dropout: Option<f32>,
     /// `parameters`: how they are stored, f32 or bf16; see [`train::Config::parameters`](crate::train::Config::parameters).
     pub parameters: Storage,
-    /// `from`: what values are begun with: a Hugging Face folder or its name in the hub's cache, the folder of an earlier run,
-    /// or a file, such as a run's `best.safetensors`.
+    /// `from`: where values come from: a Hugging Face folder or its name in the hub's cache, the folder of an earlier
+    /// run, or a file, such as a run's `best.safetensors`.
     pub from: Option<PathBuf>,
-    /// What the `config.json` of that folder says; `None` where there is none, or where a `preset` says the sizes.
+    /// The `config.json` of that folder; `None` without one, or if a `preset` gives the sizes.
     pub pretrained: Option<PretrainedFolder>,
     pub(super) raw: Raw,
 }
 
-/// An MLP's hidden layers where nothing is said.
+/// An MLP's default hidden layers.
 const HIDDEN: [usize; 2] = [128, 64];
 
-/// Tokens of a sequence where nothing is said: of an own model, and of a pretrained one.
+/// Default tokens of a sequence: for our own models, and for pretrained ones.
 const CONTEXT: u64 = 64;
 const PRETRAINED_CONTEXT: u64 = 128;
 
@@ -85,8 +85,8 @@ const ALL_KEYS: [&str; 11] =
     ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "head", "parameters", "from"];
 
 impl ModelSpec {
-    /// Reads the section; files stand relative to `folder`. `is_labelled`: whether the data has labels, which tells what a
-    /// pretrained decoder is for.
+    /// Reads the section; paths are relative to `folder`. `is_labelled`: whether the data has labels, which decides the
+    /// task of a pretrained decoder.
     pub(super) fn read(mut section: Section, folder: &Path, is_labelled: bool) -> Result<ModelSpec, Error> {
         let from = match section.maybe_text("from")? {
             Some(named) => Some(resolved(&named, folder)?),
@@ -98,7 +98,7 @@ impl ModelSpec {
         };
         if let (Some(from), None, false) = (&from, &pretrained, section.has("type")) {
             let reason = match from.exists() {
-                true => "there is no config.json with it, so model.type has to say what it is".to_owned(),
+                true => "it has no config.json, so model.type must say what it is".to_owned(),
                 false => format!("there is no such file or folder{}", near(from)),
             };
             return Err(Error::bad_file(from, reason));
@@ -133,7 +133,7 @@ impl ModelSpec {
             pretrained,
             raw: Raw::default(),
         };
-        // Of other kinds' keys nothing is said, nor of a preset that does not give the sizes.
+        // Keys of other kinds are left out, and so is a preset that does not give the sizes.
         let keys: Vec<&str> =
             keys.iter().copied().filter(|key| spec.pretrained.is_none() || *key != "preset").collect();
         spec.raw = Raw::default().with("hidden", HIDDEN.to_vec()).with_all(section.said()).only(&keys);
@@ -143,7 +143,7 @@ impl ModelSpec {
         Ok(spec)
     }
 
-    /// What the names of the head's parameters start with: what a task has of its own, where the trunk is pretrained.
+    /// Prefixes of the head's parameters, which a task adds to a pretrained trunk.
     pub(super) fn head(&self) -> Result<Vec<String>, Error> {
         let model: Model = match self.kind {
             ModelKind::Mlp => self.mlp(1, 1)?.into(),
@@ -153,7 +153,7 @@ impl ModelSpec {
         Ok(model.last_layer().into_iter().chain(model.on_top()).collect())
     }
 
-    /// Patterns of what trains where the trunk does not: the head, and a decoder's last norm.
+    /// Patterns of what trains on a frozen trunk: the head, and a decoder's last norm.
     pub(super) fn patterns_above_trunk(&self) -> Result<Vec<String>, Error> {
         let norm = (self.kind == ModelKind::Decoder).then(|| "transformer.ln_f.".to_owned());
         Ok(self.head()?.into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect())
@@ -203,7 +203,7 @@ impl ModelSpec {
         })
     }
 
-    /// Sizes with the dropout that the run has: what it says, or what the model was pretrained with.
+    /// Sizes with the run's dropout: its own, or that of the pretrained model.
     fn with_dropout(&self, sizes: TransformerSizes) -> TransformerSizes {
         match self.dropout {
             Some(dropout) => sizes.dropout(dropout),
@@ -211,12 +211,12 @@ impl ModelSpec {
         }
     }
 
-    /// Whether nothing but a decoder's last norm trains where its trunk does not.
+    /// Whether only a decoder's last norm trains on a frozen trunk.
     pub(super) fn has_no_head(&self) -> bool {
         self.kind == ModelKind::Decoder && self.tied
     }
 
-    /// Tables with a row for each token: what a model learnt in them holds for its own vocabulary alone.
+    /// Tables with a row for each token: they fit only their own vocabulary.
     pub(super) fn token_tables(&self) -> &'static [&'static str] {
         let is_gpt2 = self.pretrained.as_ref().is_some_and(|folder| folder.model.kind == PretrainedKind::Decoder);
         match (self.kind, self.tied) {
@@ -229,7 +229,7 @@ impl ModelSpec {
     }
 }
 
-/// `type`; a pretrained model's own family where nothing is said.
+/// `type`; by default a pretrained model's family.
 fn kind(section: &mut Section, pretrained: Option<&PretrainedFolder>, is_labelled: bool) -> Result<ModelKind, Error> {
     let types = ModelKind::ALL.map(|(name, _)| name);
     let own = pretrained.map(|folder| match folder.model.kind {
@@ -250,7 +250,7 @@ fn kind(section: &mut Section, pretrained: Option<&PretrainedFolder>, is_labelle
     match (own, pretrained) {
         (Some(own), Some(folder)) if own != kind => {
             let family = folder.model.kind.word();
-            let why = format!("is not what is begun from: its config.json says {family}; leave it out");
+            let why = format!("does not match model.from: its config.json says {family}; leave it out");
             Err(section.unfit("type", kind, why).into())
         }
         _ => Ok(kind),
@@ -265,7 +265,7 @@ fn context(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Resu
         return Ok(tokens as usize);
     }
     let allowed = match pretrained {
-        Some(_) => format!("from 1 to {most}, the positions of what is begun from"),
+        Some(_) => format!("from 1 to {most}, the positions of model.from"),
         None => "from 1 to 2^24".to_owned(),
     };
     Err(section.bad("context", tokens.to_string(), &allowed, None).into())
@@ -294,7 +294,7 @@ fn share(section: &mut Section, key: &'static str, usual: Option<f64>) -> Result
 
 fn pooling(section: &mut Section, usual: Pooling) -> Result<Pooling, Error> {
     let mut words = Pooling::ALL.map(|(word, _)| word);
-    // What stands first is what is meant where nothing is said.
+    // The first is the default.
     words.sort_by_key(|word| *word != usual.word());
     let word = section.word_or_first("pooling", &words)?;
     Ok(Pooling::ALL.iter().find(|(known, _)| *known == word).map_or(usual, |(_, pooling)| *pooling))

@@ -1,12 +1,12 @@
-//! The file of a run that goes on in its folder.
+//! The file of a run that continues in its folder.
 
 use super::settings::{DATA_FILES, MAY_CHANGE};
 use super::{Error, RunFile};
 use std::path::Path;
 
 impl RunFile {
-    /// Reads the file of a run that goes on in this folder, which is the run's wherever it has been moved to. `settings` may
-    /// say what does not make it another run: for how long it goes on, what it leaves, and where its data has gone.
+    /// Reads the file of a run that resumes in this folder, which may have been moved. `settings` may change what keeps
+    /// it the same run: its length, what it writes, and where its data is.
     ///
     /// # Errors
     /// As [`read`](RunFile::read); [`Error::OtherRun`] for a setting that would make it another.

@@ -7,10 +7,10 @@ use crate::train::files;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The file that says what a folder's model is.
+/// The file that describes a folder's model.
 pub(super) const CONFIG: &str = "config.json";
 
-/// What such a folder says of its model.
+/// The model of such a folder.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PretrainedFolder {
@@ -18,9 +18,9 @@ pub struct PretrainedFolder {
     pub folder: PathBuf,
     /// Its `config.json`.
     pub model: Pretrained,
-    /// What stands for a sequence, where the folder says it: sentence-transformers' `1_Pooling`, or a run's own word.
+    /// The pooling in the folder, if any: sentence-transformers' `1_Pooling`, or that of a run.
     pub pooling: Option<Pooling>,
-    /// Sizes of a head's hidden layers, where a run wrote the folder.
+    /// Sizes of a head's hidden layers, if a run wrote the folder.
     pub head: Vec<usize>,
 }
 
@@ -32,13 +32,13 @@ const POOLINGS: [(&str, Pooling); 3] = [
 ];
 
 impl PretrainedFolder {
-    /// The same for a run file in a folder: where the folder that it begins from is gone, what the run has kept of it.
+    /// The same for a run file in a folder: if the folder of `from` is gone, what the run has kept of it.
     pub(super) fn of_run(from: &Path, run: &Path) -> Result<Option<PretrainedFolder>, Error> {
         let kept = || PretrainedFolder::find(run);
         if from.exists() { PretrainedFolder::find(from) } else { kept() }
     }
 
-    /// Reads what the folder of `from`, or the folder that a file of it lies in, says; `None` where there is no `config.json`.
+    /// Reads the folder of `from`, or the folder of its file; `None` without a `config.json`.
     ///
     /// # Errors
     /// [`Error`] naming the file and the key.
@@ -68,7 +68,7 @@ impl PretrainedFolder {
     }
 }
 
-/// What sentence-transformers' folder says of pooling, where it is one.
+/// The pooling of a sentence-transformers folder, if it is one.
 fn sentence_pooling(folder: &Path) -> Result<Option<Pooling>, Error> {
     let path = folder.join("1_Pooling").join(CONFIG);
     if !path.exists() {
@@ -100,12 +100,12 @@ fn sentence_pooling(folder: &Path) -> Result<Option<Pooling>, Error> {
         None => {
             let known = POOLINGS.map(|(key, _)| key).join(", ");
             let what = if on.is_empty() { "nothing".to_owned() } else { on.join(", ") };
-            Err(Error::bad_file(&path, format!("it pools by {what}; what is read is one of {known}")))
+            Err(Error::bad_file(&path, format!("it pools by {what}; gradus reads one of {known}")))
         }
     }
 }
 
-/// Where a model is that a run file names: a path beside it, or a name of the hub in the local cache.
+/// The place of a model in a run file: a path relative to it, or a hub name in the local cache.
 pub(super) fn resolved(named: &str, folder: &Path) -> Result<PathBuf, Error> {
     let path = folder.join(named);
     if path.exists() || !is_hub_name(named) {

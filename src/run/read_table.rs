@@ -36,16 +36,16 @@ impl TableFormat {
             }
             other => {
                 let kinds = "csv (commas), tsv (tabs) or jsonl (a JSON object a line)";
-                Err(Error::bad_file(path, format!("the extension {other:?} is no table's: {kinds}")))
+                Err(Error::bad_file(path, format!("the extension {other:?} is not that of a table: {kinds}")))
             }
         }
     }
 }
 
 impl Table {
-    /// Reads a table; its kind is told by the file's extension. Its labels stand under `label`, where it has some.
+    /// Reads a table, whose extension gives the format. Its labels are in `label`, if any.
     pub(super) fn read(path: &Path, label: Option<&str>) -> Result<Table, Error> {
-        // What is no regular file is told before what it is called.
+        // What is not a regular file is reported before its name is judged.
         let mut file = files::open(path).map_err(|error| Error::unreadable(path, &error))?;
         let format = TableFormat::of(path)?;
         let mut bytes = Vec::new();

@@ -1,16 +1,16 @@
 //! CSV and TSV.
 //!
-//! TSV is literal: a tab ends a cell, the end of a line a row, and a quote is a character like any other. In CSV a cell may
-//! stand in quotes, and may then hold commas, ends of lines, and quotes written twice. A quote that is meant as text, at the
-//! beginning of a cell, opens such a cell, and everything up to the next quote is lost in it. So quotes have to be right:
+//! TSV is literal: a tab ends a cell, the end of a line a row, and a quote is a character like any other. In CSV a
+//! quoted cell may contain commas, line ends, and doubled quotes. A quote that is meant as text, at the start of a
+//! cell, opens such a cell and swallows everything up to the next quote. So quotes must be right:
 //!
-//! * A quote that closes a cell is followed by a comma or the end of the line. Else it was text, or the one before it was.
-//! * A quote that is opened is closed.
-//! * A row over several lines is held against them: where most of those lines are whole rows by themselves, with a label
-//!   that other rows have too, they were rows, and a stray quote at the end of a cell has swallowed them. Where there is no
-//!   label, rows over several lines are taken as they are.
+//! * A quote that closes a cell is followed by a comma or the end of the line. Otherwise it, or the one before, was
+//!   text.
+//! * An opened quote is closed.
+//! * A row over several lines is compared with them: if most of those lines are whole rows with a label of other rows,
+//!   a stray quote at the end of a cell has swallowed them. Without a label, rows over several lines are accepted.
 //!
-//! What is wrong is the row that begins on the quote's line. Reading goes on with the line after it, so that one stray quote
+//! The bad row is the one that begins on the quote's line. Reading continues on the next line, so that one stray quote
 //! costs one row.
 
 use super::Error;
@@ -75,14 +75,14 @@ impl Table {
             true => self.rows.push(Row { line, cells: cells.into_iter().map(Cell::Text).collect() }),
             false => {
                 let (found, expected) = (cells.len(), self.columns.len());
-                self.bad.add(line, format!("{found} columns where the first line has {expected}"));
+                self.bad.add(line, format!("{found} columns, but {expected} in the first line"));
             }
         }
     }
 }
 
-/// A text by lines. They end as on any system: by a line feed, one with a carriage return before it, or, where the text has
-/// no line feed, by a carriage return.
+/// A text by lines. Lines end as on any system: with a line feed, a carriage return and a line feed, or, without any
+/// line feed, a carriage return.
 struct Lines<'a> {
     text: &'a str,
     /// Where each begins.
@@ -90,7 +90,7 @@ struct Lines<'a> {
     end: char,
 }
 
-/// A row as it stands in CSV.
+/// A row as written in CSV.
 struct Record {
     cells: Vec<String>,
     /// The line after it.
@@ -117,7 +117,7 @@ impl Lines<'_> {
         self.text[self.starts[place]..end].trim_end_matches(['\n', '\r'])
     }
 
-    /// A line of nothing but blanks is no row.
+    /// A line of nothing but blanks is not a row.
     fn is_blank(&self, place: usize) -> bool {
         self.line(place).trim_matches(' ').is_empty()
     }
@@ -189,7 +189,7 @@ impl Lines<'_> {
     }
 }
 
-const STRAY: &str = "a quote that a cell begins with takes in the lines below, which are rows by themselves";
+const STRAY: &str = "a quote at the start of a cell swallows the lines below, which are rows themselves";
 
 /// The lines that rows begin on which swallow others: of the lines of each but the last, half and more are whole rows by
 /// themselves, with a label that a row on one line has.

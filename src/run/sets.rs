@@ -55,7 +55,7 @@ impl<T, L> Sets<T, L> {
     }
 }
 
-/// The labels that come, in the order of the outputs that the model has begun from, where it has the same.
+/// The labels that come, in the order of the outputs that the model has begun from, if it has the same.
 fn as_begun(run: &RunFile, come: Vec<String>) -> Vec<String> {
     let labels = run.model.pretrained.as_ref().map_or(&[][..], |folder| &folder.model.labels[..]);
     let are_there = labels.len() == come.len() && labels.iter().all(|label| come.contains(label));
@@ -165,10 +165,10 @@ fn each_has_an_example(path: &Path, classes: &[String], labels: impl Iterator<It
     }
 }
 
-/// With one class there is nothing to tell apart.
+/// With one class there is nothing to learn.
 pub(super) fn several(path: &Path, classes: &[String]) -> Result<(), Error> {
     match classes {
-        [only] => Err(Error::bad_file(path, format!("there is one class, {:?}: nothing to tell apart", Shown(only)))),
+        [only] => Err(Error::bad_file(path, format!("there is only one class, {:?}: nothing to learn", Shown(only)))),
         _ => Ok(()),
     }
 }
@@ -179,7 +179,7 @@ fn counts(classes: usize, labels: impl Iterator<Item = u32>) -> Vec<usize> {
     counts
 }
 
-/// The places of a train and a test set, as the run file has them split. What is rare is told as that.
+/// The places of a train and a test set, as the run file has them split. What is rare is reported as that.
 pub(super) fn split(
     run: &RunFile,
     path: &Path,
@@ -216,8 +216,8 @@ pub(super) fn split(
     if !untested.is_empty() {
         let path = shown_path(path);
         let why = match run.data.split {
-            Split::Stratified => "too rare to be on both sides of the split, so trained on and never tested",
-            Split::Random => "not among what data.split: random holds out, so never tested",
+            Split::Stratified => "too rare for both sides of the split, so in the train set only",
+            Split::Random => "not held out by data.split: random, so in the train set only",
         };
         warnings.push(format!("{path}: {why}: {}", shown_list(&untested)));
     }

@@ -1,4 +1,4 @@
-//! Values of the command line in the place of what a run file says, and the file that `schedule` names.
+//! Values of the command line that replace those of a run file, and the file that `schedule` names.
 
 use super::Error;
 use super::paths::absolute;
@@ -11,7 +11,7 @@ use crate::schedule::file::spec::SECTIONS;
 use crate::train::files;
 use std::path::Path;
 
-/// Where texts stand, which are what their user wrote: a column may be called `1`, a class `True`, a run `007`.
+/// Where texts are, exactly as written: a column may be called `1`, a class `True`, a run `007`.
 const TEXTS: Texts = Texts::Below(&[
     ("name", Texts::Here),
     ("output", Texts::Here),
@@ -35,14 +35,14 @@ const TEXTS: Texts = Texts::Below(&[
     ),
 ]);
 
-/// What may be set for a run that goes on.
+/// What may be set for a run that continues.
 pub(super) const MAY_CHANGE: [&str; 5] =
     ["epochs", "checkpoint_every_steps", "memory_limit_megabytes", "steps_per_submission", "check"];
 
-/// Files of data, which may have been moved: what is in them has to be the same.
+/// Files of data, which may have been moved: what is in them must be the same.
 pub(super) const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "data.test_labels"];
 
-/// Puts a setting of the command line in its place. What it names as a file stands where the user stands.
+/// Applies a setting of the command line. Its paths are relative to the current folder.
 fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
     top.set(TEXTS, key, value)?;
     let files = DATA_FILES.into_iter().chain(["schedule", "output", "model.from", "continue.run"]);
@@ -55,7 +55,7 @@ fn set(top: &mut Section, key: &str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a run file says, with these values in their places and with the sections of the schedule that it names.
+/// A run file with these settings and with the sections of the schedule that it names.
 pub(super) fn top(file: &str, text: &str, folder: &Path, settings: &[(String, String)]) -> Result<Section, Error> {
     let mut top = Section::parse_with(TEXTS, file, text)?;
     let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
@@ -67,8 +67,8 @@ pub(super) fn top(file: &str, text: &str, folder: &Path, settings: &[(String, St
     Ok(top)
 }
 
-/// Brings in the sections of the file that `schedule` names, under those that stand in the run file. A section of the run file
-/// that is set to null gives way to the schedule's; gives back which did.
+/// Adds the sections of the file that `schedule` names. A section that the command line sets to null is the schedule's then.
+/// Returns those sections.
 fn take_schedule_file(
     top: &mut Section,
     folder: &Path,
@@ -78,7 +78,7 @@ fn take_schedule_file(
     let path = folder.join(named);
     let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
     let shown = path.display().to_string();
-    // What is wrong with the file is told under its own name.
+    // What is wrong with the file is reported under its own name.
     Spec::parse(&shown, &text)?;
     let file = Section::parse(&shown, &text)?;
     let sections = if file.is_numbered() { Raw::default().with("phases", file.raw()) } else { file.raw() };

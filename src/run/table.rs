@@ -24,13 +24,13 @@ pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
 }
 
-/// What stands under a column.
+/// A cell of a column.
 pub(super) enum Cell {
     /// A text, or a number as text.
     Text(String),
-    /// A list of texts, of JSON alone.
+    /// A list of texts, only in JSON.
     List(Vec<String>),
-    /// Nothing: JSON leaves it out or says null.
+    /// Nothing: missing or null in JSON.
     Missing,
     /// Something that is neither: why it cannot be used.
     Bad(String),
@@ -50,13 +50,13 @@ impl Table {
         }
         let place = |name: &String| match places.get(name.as_str()).map(Vec::as_slice) {
             Some([place]) => Ok(*place),
-            // What is wrong is told there.
+            // The cell is bad, and says why.
             _ => self.column(name),
         };
         names.iter().map(place).collect()
     }
 
-    /// What stands in a row, without what is blank around it; what is wrong with it where it is no text.
+    /// A row's text, trimmed; an error if it is not text.
     pub(super) fn cell<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, String> {
         let name = Shown(&self.columns[column]);
         match row.cells.get(column) {
@@ -67,7 +67,7 @@ impl Table {
         }
     }
 
-    /// The same as a list: that of JSON, or the parts between separators. What is blank is none.
+    /// The same as a list: that of JSON, or the parts between separators. Blanks do not count.
     pub(super) fn list(&self, row: &Row, column: usize, separator: &str) -> Result<Vec<String>, String> {
         let parts: Vec<&str> = match row.cells.get(column) {
             Some(Cell::List(list)) => list.iter().map(String::as_str).collect(),
@@ -82,7 +82,7 @@ pub(super) fn column(path: &Path, columns: &[String], name: &str) -> Result<usiz
     let mut places = columns.iter().enumerate().filter(|(_, column)| *column == name).map(|(place, _)| place);
     match (places.next(), places.next()) {
         (Some(place), None) => Ok(place),
-        (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} is there twice", Shown(name)))),
+        (Some(_), Some(_)) => Err(Error::bad_file(path, format!("the column {:?} occurs twice", Shown(name)))),
         (None, _) => Err(Error::NoColumn { path: path.to_owned(), column: name.to_owned(), columns: columns.to_vec() }),
     }
 }

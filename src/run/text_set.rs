@@ -35,12 +35,12 @@ pub(super) struct TextSets<'a> {
     pub(super) told: Told<'a>,
     /// Texts that were cut so far.
     pub(super) cut: usize,
-    /// Categories that the train set does not have, and where they stand.
+    /// Categories outside the train set, and where they are.
     pub(super) unseen: Vec<String>,
 }
 
 impl TextSets<'_> {
-    /// The tokens of all rows, and the characters that no token stands for.
+    /// The tokens of all rows, and the characters without a token.
     pub(super) fn encoded(&mut self, rows: &TextRows) -> Result<(Vec<Encoded>, UnknownCharacters), Error> {
         let inputs: Vec<TextInput<'_>> = rows.iter().map(|row| row.input.tokenized(row.line)).collect();
         let encoded = self.tokenizer.encode_all(&inputs, self.sizes.context, self.told)?;
@@ -50,7 +50,7 @@ impl TextSets<'_> {
         Ok((encoded, unknown))
     }
 
-    /// The rows of a file as sequences, with their targets and what stands beside the text.
+    /// The rows of a file as sequences, with their targets and features.
     pub(super) fn set(&mut self, rows: &TextRows, encoded: Vec<Encoded>, file: &str) -> Result<Sequences, Error> {
         let mut sequences = Vec::with_capacity(rows.len());
         let mut targets = Vec::new();

@@ -1,4 +1,4 @@
-//! Texts of a table, with what stands beside them, and how they are labelled.
+//! Texts of a table, with their features and labels.
 
 use super::Error;
 use super::examples::{self, Examples};
@@ -13,9 +13,9 @@ use std::path::Path;
 pub struct TextColumns {
     /// `text`: the column of the texts.
     pub text: String,
-    /// `text_pair`: the column of the second texts, where a model reads pairs.
+    /// `text_pair`: the column of second texts, for pairs.
     pub pair: Option<String>,
-    /// `features`: columns of numbers and of categories that go in beside the text.
+    /// `features`: columns of numbers and categories beside the text.
     pub features: Vec<String>,
 }
 
@@ -27,26 +27,26 @@ pub enum Label {
     Class {
         /// The column.
         column: String,
-        /// `classes`: the labels that there are, in the order of the outputs; without it those of the train set.
+        /// `classes`: the labels, in the order of the outputs; by default those of the train set.
         classes: Vec<String>,
     },
     /// `label`: the column of its labels, of which there may be any number.
     Names {
         /// The column.
         column: String,
-        /// `label_separator`: what stands between two.
+        /// `label_separator`: what separates two labels.
         separator: String,
         /// `classes`, as for one class.
         classes: Vec<String>,
     },
     /// `labels`: a column for each label, which holds 1 or 0.
     Marks(Vec<String>),
-    /// `label` or `labels`: the columns of the numbers that are to be told.
+    /// `label` or `labels`: the columns of the numbers to predict.
     Numbers(Vec<String>),
 }
 
 impl Label {
-    /// The columns that it stands in.
+    /// Its columns.
     pub fn columns(&self) -> &[String] {
         match self {
             Label::Class { column, .. } | Label::Names { column, .. } => std::slice::from_ref(column),
@@ -55,22 +55,22 @@ impl Label {
     }
 }
 
-/// What a row says of a text.
+/// A row of texts.
 pub(super) struct TextRow {
     pub(super) text: String,
     pub(super) pair: Option<String>,
-    /// As it stands under each column of features.
+    /// The cell of each column of features.
     pub(super) features: Vec<String>,
 }
 
 impl TextRow {
-    /// What of it is to be tokenized; it begins on this line.
+    /// The text to tokenize; it begins on this line.
     pub(super) fn tokenized(&self, line: u64) -> TextInput<'_> {
         TextInput::new(&self.text).pair(self.pair.as_deref()).line(line)
     }
 }
 
-/// Where the columns stand in a table.
+/// The places of the columns in a table.
 struct Places {
     text: usize,
     pair: Option<usize>,
@@ -140,7 +140,7 @@ pub(super) fn marked(table: &Table, row: &Row, places: &[usize]) -> Result<Vec<S
     Ok(there)
 }
 
-/// The numbers of a row that are to be told, as f32 holds them.
+/// The numbers of a row to predict, as f32.
 pub(super) fn numbers(table: &Table, row: &Row, places: &[usize]) -> Result<Vec<f32>, String> {
     let number = |place: &usize| match examples::number(table, row, *place)? as f32 {
         number if number.is_finite() => Ok(number),

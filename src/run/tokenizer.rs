@@ -1,4 +1,4 @@
-//! Tokenizers, as they are found beside models.
+//! Tokenizers beside models.
 
 use super::inputs::{Inputs, TOKENIZER};
 use super::{Error, PretrainedFolder};
@@ -6,7 +6,7 @@ use crate::data::Tokenizer;
 use crate::train::files;
 use std::path::Path;
 
-/// The tokenizer of a folder, or of the folder that a file lies in, where it has one.
+/// The tokenizer of a folder, or of a file's folder, if any.
 pub(super) fn beside(from: &Path) -> Result<Option<Tokenizer>, Error> {
     let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
     let path = folder.join(TOKENIZER);
@@ -18,7 +18,8 @@ pub(super) fn beside(from: &Path) -> Result<Option<Tokenizer>, Error> {
 pub(super) fn fitting(tokenizer: Tokenizer, folder: &PretrainedFolder) -> Result<Tokenizer, Error> {
     let (tokens, rows) = (tokenizer.vocabulary_size(), folder.model.sizes.vocab);
     if tokenizer.vocabulary().is_none() && (tokens > rows || 2 * tokens < rows) {
-        let reason = format!("it has {tokens} tokens, and the model's table {rows} rows: it is another model's");
+        let reason =
+            format!("it has {tokens} tokens, but the model's table has {rows} rows: it belongs to another model");
         return Err(Error::bad_file(&folder.folder.join(TOKENIZER), reason));
     }
     Ok(tokenizer)
@@ -30,7 +31,7 @@ pub(super) fn missing(folder: &PretrainedFolder) -> Error {
     let way = has_vocabulary.map_or_else(String::new, |name| {
         format!("; transformers makes one of {name}: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
     });
-    let reason = format!("there is no {TOKENIZER} in it, which makes the tokens that the model knows{way}");
+    let reason = format!("it has no {TOKENIZER}, which the model needs{way}");
     Error::bad_file(&folder.folder, reason)
 }
 
@@ -40,14 +41,16 @@ fn read(path: &Path) -> Result<Tokenizer, Error> {
 }
 
 impl Inputs {
-    /// The tokenizer's file of a run in this folder, where its tokens are no characters. It has to be what it was.
+    /// The tokenizer's file of a run in this folder, if its tokens are not characters. It must not have changed.
     pub(super) fn tokenizer(&self, folder: &Path) -> Result<Option<Tokenizer>, Error> {
         let Some(crc32) = self.tokenizer_crc32 else { return Ok(None) };
         let path = folder.join(TOKENIZER);
         let tokenizer = read(&path)?;
         match crc32fast::hash(tokenizer.to_json().as_bytes()) == crc32 {
             true => Ok(Some(tokenizer)),
-            false => Err(Error::bad_file(&path, "it is not what the run began with: its checksum is another")),
+            false => {
+                Err(Error::bad_file(&path, "it is not the tokenizer that the run began with: its checksum differs"))
+            }
         }
     }
 }

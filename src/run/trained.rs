@@ -1,4 +1,4 @@
-//! A trained model, and how it reads what it is asked about.
+//! A trained model, and how it reads new rows.
 
 use super::asked::Asked;
 use super::examples;
@@ -47,7 +47,7 @@ pub struct Read<T> {
     pub warnings: Vec<String>,
 }
 
-/// The file that says what a run was.
+/// The file that describes a run.
 const RUN: &str = "run.yaml";
 
 impl Trained {
@@ -70,20 +70,19 @@ impl Trained {
                 (model.into(), Reads::Numbers { label: label.clone() })
             }
             Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
-                let reason = "its model is a decoder, which goes on with a text and tells no labels";
+                let reason = "its model is a decoder, which has no labels";
                 return Err(Error::bad_file(&path, reason));
             }
             _ => {
-                let reason =
-                    "it was trained on images or on a set of this program: their columns have no names to find them by";
+                let reason = "it was trained on images or an embedded set, whose columns have no names";
                 return Err(Error::bad_file(&path, reason));
             }
         };
         Ok(Trained { run, inputs, weights, model, reads, has_head: true })
     }
 
-    /// The model of a Hugging Face folder, for texts under this column. It tells what its `config.json` has labels for; where
-    /// that has none, it has vectors alone.
+    /// The model of a Hugging Face folder, for texts in this column. It predicts the labels of its `config.json`;
+    /// without labels it only has vectors.
     ///
     /// # Errors
     /// [`Error`] naming the file.
@@ -123,7 +122,7 @@ impl Trained {
         Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
     }
 
-    /// Whether a run stands in a folder.
+    /// Whether a folder holds a run.
     pub fn is_run(folder: &Path) -> bool {
         folder.join(RUN).exists()
     }
@@ -138,12 +137,12 @@ impl Trained {
         self.run.objective
     }
 
-    /// What the outputs are called, in their order; none where it has vectors alone.
+    /// The names of the outputs, in order; none if it only has vectors.
     pub fn outputs(&self) -> &[String] {
         if self.has_head { &self.inputs.classes } else { &[] }
     }
 
-    /// What stands between several labels.
+    /// The separator of several labels.
     pub fn separator(&self) -> &str {
         match &self.reads {
             Reads::Texts { label: Label::Names { separator, .. }, .. } => separator,
@@ -151,7 +150,7 @@ impl Trained {
         }
     }
 
-    /// Numbers of the vector that stands for a text; `None` where it reads none.
+    /// The size of the vector of a text; `None` if it reads no texts.
     pub fn vector_width(&self) -> Option<usize> {
         self.model.sizes().map(|sizes| sizes.hidden)
     }
@@ -176,10 +175,10 @@ impl Trained {
         }
     }
 
-    /// Rows to be asked about; a label may stand beside them. `told` hears how far texts are tokenized.
+    /// Rows to predict; they may have labels. `told` is called with the progress of tokenizing.
     ///
     /// # Errors
-    /// [`Error`] naming line and column: every row has to be one that can be asked about.
+    /// [`Error`] naming line and column: every row must be readable.
     pub fn questions(&self, asked: &Asked, told: Told<'_>) -> Result<Read<Questions>, Error> {
         match &self.reads {
             Reads::Texts { columns, tokenizer, .. } => {
@@ -244,13 +243,13 @@ impl Trained {
     }
 }
 
-/// What the run's tokens are, beside its inputs.
+/// The run's tokens, beside its inputs.
 fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
     if let Some(tokenizer) = inputs.tokenizer(folder)? {
         return Ok(tokenizer);
     }
     let Some(vocabulary) = inputs.vocabulary()? else {
-        return Err(Error::bad_file(&folder.join(INPUTS), "it says neither characters nor a tokenizer"));
+        return Err(Error::bad_file(&folder.join(INPUTS), "it has neither characters nor a tokenizer"));
     };
     let unknown = (run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten();
     Ok(Tokenizer::characters(vocabulary, unknown))

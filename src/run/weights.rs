@@ -23,11 +23,11 @@ pub(super) struct Weights {
     pub(super) path: PathBuf,
     /// The files that hold the tensors.
     files: Vec<PathBuf>,
-    /// `inputs.json` of that run, and what it says; `None` where nothing tells which run that was.
+    /// `inputs.json` of that run, and its content; `None` if the run is unknown.
     pub(super) inputs: Option<(PathBuf, Inputs)>,
 }
 
-/// What of a file holds for a model: what is not kept begins anew.
+/// What of a file holds for a model: what is not kept starts again.
 #[derive(Debug)]
 pub(super) struct Kept<'a> {
     /// Whether the outputs are the model's: the last layer is kept then.
@@ -37,7 +37,7 @@ pub(super) struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// The shape in which a parameter's tensor is kept; `None` where it begins anew whatever is there.
+    /// The shape of a parameter's kept tensor; `None` if the parameter always starts with new values.
     fn wanted(&self, param: &Param, is_last: bool, is_table: bool) -> Option<Param> {
         match (is_table, self.tables.1, &param.shape[..]) {
             (true, Some(0), _) => None,
@@ -48,7 +48,7 @@ impl Kept<'_> {
     }
 }
 
-/// Where each parameter of a model lies: the number of its file and its tensor; `None` where it begins anew.
+/// Where each parameter of a model is: the number of its file and its tensor; `None` if it starts with new values.
 struct Fit {
     places: Vec<Option<(usize, Place)>>,
     /// Tensors that no parameter takes.
@@ -67,15 +67,15 @@ pub(super) struct Begun {
 
 const MODEL: &str = "model.safetensors";
 
-/// What a run writes beside its model where the whole of it is no class of transformers.
+/// What a run writes beside a model that is not a class of transformers.
 pub(crate) const HEAD: &str = "head.safetensors";
 
-/// What is wrong with a file is told for so many modules.
+/// An error about a file names at most so many modules.
 const SHOWN: usize = 5;
 
 impl Weights {
-    /// Finds the files: the one named, or those of the folder named. The run that a file comes from has its inputs beside it;
-    /// a checkpoint's run is two folders up.
+    /// Finds the files: the named one, or those of the named folder. A run's inputs are beside its file; a checkpoint's
+    /// run is two folders up.
     pub(super) fn find(from: &Path) -> Result<Weights, Error> {
         if !from.exists() {
             return Err(Error::bad_file(from, format!("there is no such file or folder{}", near(from))));
@@ -96,7 +96,7 @@ impl Weights {
         Ok(Weights { path, files, inputs })
     }
 
-    /// Finds the model's parameters in the files, by their headers alone, and says what is wrong with them.
+    /// Finds the model's parameters in the files, only by their headers, and reports errors in them.
     fn fit(&self, model: &Model, kept: &Kept<'_>) -> Result<Fit, Error> {
         let mut files = HashMap::new();
         let mut tensors = Vec::new();
@@ -108,7 +108,7 @@ impl Weights {
         }
         let params = model.params();
         let Places { tensors: found, unused, twice } = model.places(&tensors);
-        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let (mut missing, mut places) = (Vec::new(), Vec::new());
         let (last, on_top) = (model.last_layer(), model.on_top());
         for (param, place) in params.iter().zip(found) {
@@ -198,10 +198,10 @@ impl Weights {
     }
 }
 
-/// Puts a tensor's numbers, which have to be finite, at the beginning of a parameter's.
+/// Puts a tensor's numbers, which must be finite, at the beginning of a parameter's.
 fn put(path: &Path, name: &str, values: &mut [f32], there: &[f32]) -> Result<(), Error> {
     if let Some(number) = there.iter().find(|number| !number.is_finite()) {
-        return Err(Error::bad_file(path, format!("{name} holds {number}: nothing can be learnt from there on")));
+        return Err(Error::bad_file(path, format!("{name} holds {number}, and a run cannot begin from it")));
     }
     let (values, there) = (values.get_mut(..there.len()), there);
     if let Some(values) = values {
@@ -210,7 +210,7 @@ fn put(path: &Path, name: &str, values: &mut [f32], there: &[f32]) -> Result<(),
     Ok(())
 }
 
-/// All of a file, unless its beginning says that it is something else.
+/// A whole file, unless its first bytes show another kind.
 fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
     let unreadable = |error: std::io::Error| Error::unreadable(path, &error);
     let mut file = files::open(path).map_err(unreadable)?;
@@ -262,11 +262,11 @@ fn cut_short(bytes: &[u8], error: &SafeTensorError) -> String {
         }
         (Some(data), None) if header.is_none() && length.is_some_and(|length| length < 100_000_000) => {
             format!(
-                "it is cut short, or no safetensors file: it has {} bytes, and its header would end at {data}",
+                "it is cut short, or not a safetensors file: it has {} bytes, and its header would end at {data}",
                 bytes.len()
             )
         }
-        _ => format!("no safetensors file: {error}"),
+        _ => format!("not a safetensors file: {error}"),
     }
 }
 
@@ -297,7 +297,7 @@ fn no_model(folder: &Path) -> String {
     let one = names
         .iter()
         .find(|name| name.ends_with(".safetensors"))
-        .map(|name| format!("; name a file, as {}", shown(name)));
+        .map(|name| format!("; name a file, such as {}", shown(name)));
     format!("there is no {MODEL} in it{}", other.or(one).unwrap_or_default())
 }
 

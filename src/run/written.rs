@@ -12,7 +12,7 @@ use crate::schedule::{LrScaling, Plan};
 use crate::train::StepsPerSubmission;
 
 impl RunFile {
-    /// The file as it would have to be to say all of it, defaults included: files by their whole paths, the batch size that
+    /// The file as it would must be to say all of it, defaults included: files by their whole paths, the batch size that
     /// was found, and the schedule as `plan` has it, which is that of the file for the run's model and length.
     pub fn resolved(&self, batch_size: usize, plan: &Plan) -> String {
         self.raw(batch_size).without(&SECTIONS).with_all(plan.to_raw()).to_text()

@@ -6,12 +6,12 @@ use crate::params::{Shown, did_you_mean, tame_line};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is no YAML, is empty, or has a key twice.
+    /// The text is not YAML, is empty, or has a key twice.
     #[error("{file}: {reason}", file = tame_line(.file))]
     NotYaml {
         /// The file.
         file: String,
-        /// What the parser said, with line and column.
+        /// The parser's message, with line and column.
         reason: String,
     },
     /// A key that means nothing here.
@@ -21,7 +21,7 @@ pub enum Error {
         file: String,
         /// The key.
         key: String,
-        /// The closest key there is.
+        /// The closest known key.
         nearest: Option<String>,
         /// All keys there are.
         known: String,
@@ -33,11 +33,11 @@ pub enum Error {
         file: String,
         /// The key.
         key: String,
-        /// The value, as it stands.
+        /// The value, as written.
         value: String,
         /// What would be accepted.
         allowed: String,
-        /// The closest valid value, where there is one.
+        /// The closest valid value, if there is one.
         nearest: Option<String>,
     },
     /// A value that does not go with another one, or with what is here.
@@ -47,22 +47,22 @@ pub enum Error {
         file: String,
         /// The key.
         key: String,
-        /// The value, as it stands.
+        /// The value, as written.
         value: String,
         /// The rest of the sentence.
         why: String,
     },
-    /// A key that has to be there is not.
+    /// A required key is missing.
     #[error("{file}: {key} is missing{}", instead(.others), file = tame_line(.file), key = Shown(.key))]
     Missing {
         /// The file.
         file: String,
         /// The key.
         key: String,
-        /// Keys beside it, one of which would do instead.
+        /// Other keys, one of which would do instead.
         others: Vec<&'static str>,
     },
-    /// A section that has to be there is not, or has nothing in it.
+    /// A required section is missing or empty.
     #[error("{file}: the section {section} is {}: {purpose}", if *.empty { "empty" } else { "missing" }, file = tame_line(.file), section = Shown(.section))]
     MissingSection {
         /// The file.
@@ -103,10 +103,10 @@ pub enum Error {
         file: String,
         /// The section.
         key: String,
-        /// What is wrong: part of the message, and so not a cause of its own.
+        /// What is wrong: part of the message, so not a separate cause.
         refusal: Box<super::class::Error>,
     },
-    /// What a law of the program's own says of its keys.
+    /// A registered law refuses its keys.
     #[error("{file}: {key}: {reason}")]
     Own {
         /// The file.
@@ -116,22 +116,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A law or a class under a name that there is.
-    #[error("{name} is a name that there is")]
+    /// The name of a law or class is taken.
+    #[error("the name {name} is taken")]
     Taken {
         /// The name.
         name: String,
     },
     /// A scheduler asked for by class name that ends before the run does.
-    #[error("{file}: {key}: {refusal}; this run asks it for {steps}")]
+    #[error("{file}: {key}: {refusal}; this run needs {steps}")]
     EndsEarly {
         /// The file.
         file: String,
         /// The section.
         key: String,
-        /// Where it ends: part of the message, and so not a cause of its own.
+        /// Where it ends: part of the message, so not a separate cause.
         refusal: Box<super::class::Error>,
-        /// Steps of its own that it would have to have.
+        /// The steps that it would need.
         steps: usize,
     },
     /// An argument of a law, in Rust; in a file it is a [`Error::BadValue`].
@@ -164,7 +164,7 @@ pub enum Error {
         allowed: &'static str,
     },
     /// A metric that decides something was not measured.
-    #[error("the metric {monitor:?}, which the schedule goes by, was not given; given are {known}", monitor = Shown(.monitor))]
+    #[error("the schedule needs the metric {monitor:?}, which was not given; given are {known}", monitor = Shown(.monitor))]
     NoMetric {
         /// The metric.
         monitor: String,
@@ -186,7 +186,7 @@ pub struct BadLaw {
     pub step: u64,
     /// The group, by place.
     pub group: usize,
-    /// The group's name, where it is known; see [`Error::naming`].
+    /// The group's name, if it is known; see [`Error::naming`].
     pub name: Option<String>,
     /// The field.
     pub field: crate::params::Field,
@@ -207,7 +207,7 @@ impl Error {
         Error::BadArgument { law, argument, value: value.to_string(), allowed: allowed.into() }
     }
 
-    /// The same of a run that asks a scheduler for so many steps of its own.
+    /// The same for a run that needs so many steps of a scheduler.
     pub(super) fn of_a_run(self, steps: usize) -> Error {
         match self {
             Error::Class { file, key, refusal } if matches!(*refusal, super::class::Error::NoValue { .. }) => {
@@ -217,7 +217,7 @@ impl Error {
         }
     }
 
-    /// The same, with the group's name where one is told by its place.
+    /// The same, with the group's name in place of its number.
     #[must_use]
     pub fn naming(mut self, groups: &[&str]) -> Error {
         if let Error::BadLaw(bad) = &mut self {

@@ -1,4 +1,4 @@
-//! Saving f64 so that it comes back bit for bit: as text where the format is text, infinities included.
+//! Saves f64 so that it reads back bit for bit: as text in text formats, infinities included.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;

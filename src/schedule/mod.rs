@@ -1,7 +1,7 @@
 //! What every step will do, decided ahead of time on the host.
 //!
-//! A [`Spec`] is what a YAML file says. A law gives a field's value at a step as a pure function; [`rows`] evaluates
-//! laws into the rows of a horizon, which go up to the device at once. A [`Stepper`] counts for who steps.
+//! A [`Spec`] is a parsed YAML file. A law gives a field's value at a step as a pure function; [`rows`] evaluates laws
+//! into the rows of a horizon, which are uploaded at once. A [`Stepper`] counts the steps for you.
 //!
 //! With a model's parameters a spec becomes a [`Plan`]: which of them thaw when, and at which rates. The plan never
 //! moves; a [`Cursor`] does, which is plain data that serde saves. `docs/phases.md` tells how a plan is followed.
@@ -83,7 +83,7 @@
 //! # Ok::<(), gradus::schedule::Error>(())
 //! ```
 //!
-//! A checkpoint holds the cursor beside parameters and moments; [`Plan::check`] tells whether one belongs to a plan, and
+//! A checkpoint holds the cursor, parameters and moments; [`Plan::check`] says whether a cursor belongs to a plan, and
 //! [`Plan::to_yaml`] writes the schedule that ran.
 //!
 //! Invariant: pure. This room never uses wgpu, `engine`, `optim`, `nn`, `train`, clocks or the file system; the YAML

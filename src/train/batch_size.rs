@@ -9,7 +9,7 @@ use crate::params::{Field, Group, Param};
 use std::collections::HashSet;
 use std::time::Instant;
 
-/// Steps behind a speed, each waited for; one more comes before them.
+/// Steps of a measurement, with a wait after each; one more comes before them.
 const STEPS: usize = 5;
 
 /// Batch sizes that were tried, and the best of them.
@@ -31,7 +31,7 @@ pub struct TriedBatchSize {
     /// Bytes of parameters, gradients, moments and activations, those of a test too, as far as they are known beforehand.
     /// The data set is not among them.
     pub bytes: u64,
-    /// Rows trained on in a second; `None` where the device had no room after all.
+    /// Rows trained in a second; `None` if the device had no room after all.
     pub samples_per_second: Option<f64>,
 }
 
@@ -42,13 +42,13 @@ const LEAST_STEPS: u64 = 5;
 /// Finds the batch size that trains fastest: tries the powers of two that leave an epoch five steps and take at most
 /// `limit_bytes`, up to the first for which the device has no room, and takes steps of the real program with each.
 ///
-/// `groups` are those that train; the groups of a schedule's last phase are what a run needs at most. `config` says the
-/// rest; its batch size is not looked at. Parameters, moments and data are made for the trial and gone after it, and its
-/// steps are of rate 0. Nothing that is on the device already is touched, but the engine's counters go on. Speeds are
-/// measured on the clock: two searches may differ where two sizes are about as fast.
+/// `groups` are the trainable ones; the groups of a schedule's last phase need the most. `config` gives the rest; its
+/// batch size is ignored. Parameters, moments and data exist only for the trial, whose steps have the rate 0. Nothing
+/// else on the device is touched, but the engine's counters go up. Speeds are measured by the clock: two searches may
+/// differ if two sizes are about as fast.
 ///
 /// # Errors
-/// [`Error::NoBatchFits`] where a batch of 1 takes more than the limit; what refuses a batch of 1; from the device.
+/// [`Error::NoBatchFits`] if a batch of 1 takes more than the limit; the errors of a batch of 1; from the device.
 pub fn auto_batch_size(
     engine: &Engine,
     task: &dyn Task,
@@ -94,7 +94,7 @@ fn sizes(
     limit_bytes: u64,
 ) -> Result<Vec<(usize, u64)>, Error> {
     let of = |batch_size| Config { batch_size, ..config.clone() };
-    // What refuses a batch of 1 is no matter of size.
+    // What refuses a batch of 1 is not a matter of size.
     of(1).check()?;
     task.steps_per_epoch(&of(1))?;
     task.check(engine, &of(1))?;
@@ -156,7 +156,7 @@ impl<'a> Trial<'a> {
     }
 
     fn samples_per_second(&mut self, config: &Config) -> Result<f64, Error> {
-        // The whole step is measured: where a frozen trunk is kept, no batch size makes it slower.
+        // The whole step is measured: with a cached trunk, no batch size makes it slower.
         let config = &Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config.clone() };
         let mut task = self.task.place(self.engine, config)?;
         let step = step_of(self.engine, &mut *task, &self.parameters, &mut self.optimizer)?;

@@ -1,4 +1,4 @@
-//! Keeping the best parameters so far in a file while a run goes on.
+//! Keeping the best parameters so far in a file while a run continues.
 
 use super::best_file::BestFile;
 use super::files::replace;
@@ -8,28 +8,28 @@ use crate::schedule::BestAt;
 use std::path::Path;
 
 impl Trainer {
-    /// From now on writes the parameters as they were tested to this file, as safetensors, after each evaluation that is
-    /// the best so far, by the metric of [`Plan::best_by`](crate::schedule::Plan::best_by). The file is replaced whole;
-    /// where that fails it stays as it was, the run goes on, and the next checkpoint tries again. Called before
-    /// [`resume`](Trainer::resume), a run that goes on has the file as its checkpoint knows the best.
+    /// From now on writes the tested parameters to this file, as safetensors, after each evaluation that is the best so
+    /// far by the metric of [`Plan::best_by`](crate::schedule::Plan::best_by). The file is replaced whole; if that
+    /// fails, the old file stays, the run continues, and the next checkpoint tries again. If this is called before
+    /// [`resume`](Trainer::resume), the file is that of the checkpoint's best.
     pub fn save_best_to(&mut self, path: &Path) {
         self.best_file = Some(BestFile::new(path));
     }
 
-    /// The best evaluation so far, where the file of [`save_best_to`](Trainer::save_best_to) holds its parameters.
+    /// The best evaluation so far, if the file of [`save_best_to`](Trainer::save_best_to) holds its parameters.
     pub fn saved_best(&self) -> Option<BestAt> {
         self.best_file.as_ref()?.holds.filter(|holds| Some(*holds) == self.cursor.best())
     }
 
-    /// Writes the parameters that tests see to a file, which is replaced whole.
+    /// Writes the tested parameters to a file, which is replaced whole.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::File`]; the file is what it was then. From the device.
+    /// [`Error::NotFinite`], [`Error::File`]; the file is then unchanged. From the device.
     pub fn save_tested_to(&mut self, path: &Path) -> Result<(), Error> {
         replace(path, &self.read_tested(path)?)
     }
 
-    /// The parameters that tests see, as a safetensors file, which is to be written here. Waits for the device.
+    /// The tested parameters as a safetensors file, to be written here. Waits for the device.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; from the device.
@@ -46,7 +46,7 @@ impl Trainer {
         if let Some(file) = &mut self.best_file {
             file.take(best, bytes)?;
         }
-        // As with checkpoints, a full disk is no reason to lose what the device has done since.
+        // As with checkpoints, a full disk is not a reason to lose what the device has done since.
         self.write_unwritten_best(tell).unwrap_or_else(|error| tell(&Event::NoBest(error)));
         Ok(())
     }
@@ -59,7 +59,7 @@ impl Trainer {
         self.best_file.as_mut().map_or(Ok(()), |file| file.write(tell))
     }
 
-    /// Makes the file what it was at the checkpoint that the run goes on from.
+    /// Restores the file as of the checkpoint that the run resumes from.
     pub(super) fn restore_best_file(&mut self, tested: Option<Vec<u8>>) -> Result<(), Error> {
         let best = self.cursor.best();
         self.best_file.as_mut().map_or(Ok(()), |file| file.restore(best, tested))

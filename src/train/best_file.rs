@@ -22,7 +22,7 @@ impl BestFile {
         BestFile { path: path.to_owned(), holds: None, unwritten: None }
     }
 
-    /// Takes the parameters of an evaluation that is the best so far, which are to be written.
+    /// Takes the parameters of the best evaluation so far, to be written.
     pub(super) fn take(&mut self, best: BestAt, bytes: Vec<u8>) -> Result<(), Error> {
         check_finite(&self.path, &bytes)?;
         self.unwritten = Some((best, bytes));
@@ -39,8 +39,8 @@ impl BestFile {
         Ok(())
     }
 
-    /// Makes the file what it was at the best evaluation, whose parameters were `tested`, where that is known; without a
-    /// best evaluation there is no file.
+    /// Restores the file of the best evaluation, whose parameters were `tested`, if known; without a best evaluation
+    /// there is no file.
     pub(super) fn restore(&mut self, best: Option<BestAt>, tested: Option<Vec<u8>>) -> Result<(), Error> {
         // What a process leaves that is killed while it writes.
         let _ = fs::remove_file(beside(&self.path));

@@ -1,9 +1,9 @@
-//! Checkpoints: folders that are there whole or not at all.
+//! Checkpoints: folders that exist whole or not at all.
 //!
-//! `DIR/step-000000120/` holds `model.safetensors`, `optimizer.safetensors` and `run.json`. It is written beside itself
-//! under a hidden name, synced, and renamed; a process that is killed at any moment leaves the folders of before, and
-//! perhaps a hidden one that the next run removes. `run.json` has the length and the CRC-32 of the other two, and its own
-//! CRC-32 in its first line. What has another name than these is somebody else's and stays as it is.
+//! `DIR/step-000000120/` holds `model.safetensors`, `optimizer.safetensors` and `run.json`. It is written under a
+//! hidden name, synced, and renamed. A process killed at any moment leaves the earlier folders, and perhaps a hidden
+//! one, which the next run removes. `run.json` has the length and the CRC-32 of the other two, and its own CRC-32 in
+//! its first line. Other names belong to others and stay.
 
 use super::Error;
 use super::files::{self, sync_folder, write_synced};
@@ -39,14 +39,14 @@ pub(super) struct Unwritten {
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
-    /// Checkpoints that stay, beside the best one.
+    /// How many checkpoints stay, besides the best one.
     keep_last: u64,
     /// Steps between two; `None`: after each evaluation.
     pub(super) every_steps: Option<u64>,
 }
 
 impl Checkpoints {
-    /// A folder for checkpoints, made where it is not there. Of them the last `keep_last` stay, and the best one. They
+    /// A folder for checkpoints, made if it is not there. Of them the last `keep_last` stay, and the best one. They
     /// are written every so many steps, or after each evaluation; and after each evaluation that is the best so far, and
     /// at the end of the run.
     ///
@@ -79,13 +79,13 @@ impl Checkpoints {
         Ok(self.steps()?.is_empty())
     }
 
-    /// Whether there is any in this folder, be it of another format.
+    /// Whether this folder has any, in any format.
     pub fn are_in(folder: &Path) -> bool {
         let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
         there.steps().is_ok_and(|steps| !steps.is_empty())
     }
 
-    /// What stands in the folder and is no checkpoint, nor a half-written one: it is left alone.
+    /// What else is in the folder: it is left alone.
     ///
     /// # Errors
     /// A folder that cannot be read.
@@ -94,7 +94,7 @@ impl Checkpoints {
         Ok(others.map(|(_, path)| path).collect())
     }
 
-    /// What the last readable checkpoint of a folder was made on; `None` where there is none.
+    /// What the last readable checkpoint of a folder was made on, if any.
     pub fn made_on(folder: &Path) -> Option<MadeOn> {
         let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
         let steps = there.steps().ok()?;
@@ -114,7 +114,7 @@ impl Checkpoints {
         Ok(there.steps()?.into_iter().rev().map(|step| there.path(step)).find(is_it))
     }
 
-    /// Removes every checkpoint of a folder, whole or half-written, and the folder where nothing else is in it.
+    /// Removes every checkpoint of a folder, whole or half-written, and the folder if it is then empty.
     ///
     /// # Errors
     /// What cannot be removed.
@@ -128,12 +128,12 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Each entry of the folder, as one of ours where its name says so.
+    /// Each entry of the folder, as one of ours by its name.
     fn entries(&self) -> Result<Vec<(Option<Entry>, PathBuf)>, Error> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Error::file(&self.folder))? {
             let entry = entry.map_err(Error::file(&self.folder))?;
-            // A link is not followed: what it leads to is no part of this folder.
+            // A link is not followed: what it leads to is not part of this folder.
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let name = entry.file_name();
             entries.push((name.to_str().filter(|_| is_folder).and_then(Entry::of), entry.path()));
@@ -151,9 +151,8 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// Writes a checkpoint, then removes those that need not stay. Where that fails what was there is there, and nothing
-    /// else. The best one that it names is on disk: where the checkpoint of the best evaluation is not, it names the best
-    /// of those that are.
+    /// Writes a checkpoint, then removes those that need not stay. If that fails, the folder is unchanged. The best one
+    /// that it names is on disk: if the checkpoint of the best evaluation is not, it names the best that is.
     pub(super) fn write(&self, mut saved: Saved, model: &[u8], optimizer: &[u8]) -> Result<PathBuf, Error> {
         let step = saved.cursor.step();
         let path = self.path(step);
@@ -167,7 +166,7 @@ impl Checkpoints {
         let files = [(MODEL, model), (OPTIMIZER, optimizer)];
         saved.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), Seal::of(bytes))).collect();
         if self.read(step).is_ok_and(|there| there.saved.says_the_same(&saved)) {
-            // A run that went on from an earlier one comes by the same step again.
+            // A run that continued from an earlier one comes by the same step again.
             self.prune(&saved);
             return Ok(path);
         }
@@ -200,7 +199,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes what a killed process left behind. What cannot be removed stays: no checkpoint fails for it.
+    /// Removes what a killed process left. What cannot be removed stays; no checkpoint fails for that.
     fn clean(&self) {
         for (entry, path) in self.entries().unwrap_or_default() {
             if let Some(Entry::Half(_)) = entry {
@@ -226,7 +225,10 @@ impl Checkpoints {
         let path = self.path(step);
         let saved = read_run(&path.join(RUN))?;
         if saved.cursor.step() != step {
-            let reason = format!("it is the checkpoint of step {}: its folder has another's name", saved.cursor.step());
+            let reason = format!(
+                "it is the checkpoint of step {}, but its folder is named for another step",
+                saved.cursor.step()
+            );
             return Err(Error::bad_file(&path.join(RUN), &reason));
         }
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
@@ -262,7 +264,7 @@ impl Entry {
     fn of(name: &str) -> Option<Entry> {
         let whole = name.strip_prefix("step-").and_then(|step| step.parse().ok()).map(Entry::Whole);
         let step = || name.strip_prefix(".step-")?.strip_suffix(".new")?.parse().ok();
-        // `step-7` is none: ours is `step-000000007`.
+        // `step-7` is not ours: ours is `step-000000007`.
         whole.or_else(|| step().map(Entry::Half)).filter(|entry| entry.name() == name)
     }
 
@@ -301,7 +303,7 @@ fn read_run(file: &Path) -> Result<Saved, Error> {
     let bad = |reason: &str| Error::bad_file(file, reason);
     let (first, rest) = text.split_once('\n').ok_or_else(|| bad("it is cut off"))?;
     let sum = first.strip_prefix(FIRST_LINE).and_then(|sum| u32::from_str_radix(sum, 16).ok());
-    let sum = sum.ok_or_else(|| bad("it is no checkpoint of gradus"))?;
+    let sum = sum.ok_or_else(|| bad("it is not a checkpoint of gradus"))?;
     let rest = rest.strip_suffix('\n').ok_or_else(|| bad("it is cut off"))?;
     if crc32fast::hash(rest.as_bytes()) != sum {
         return Err(bad("it is not what was written"));

@@ -9,7 +9,7 @@ use crate::engine::{Buffer, Engine, count};
 use crate::nn::Model;
 use crate::nn::models::Mlp;
 
-/// Tells classes apart: an MLP, what it is trained on, and what it is tested on.
+/// Classification of rows: an MLP, its train set and its test set.
 pub type Classify = Supervised<DataSet>;
 
 impl Classify {

@@ -7,15 +7,15 @@ use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
 use crate::nn::{Model, Network, Objective};
 
-/// Learns what belongs to a sequence: a transformer with a head, what it is trained on, and what it is tested on.
+/// Learning labels or numbers of sequences: a transformer with a head, its train set and its test set.
 pub type ClassifySequences = Supervised<Sequences>;
 
 impl ClassifySequences {
     /// A task.
     ///
     /// # Errors
-    /// [`Error::Sequences`] for a set whose vocabulary, token types, classes or numbers beside them are not the model's, or
-    /// whose sequences are longer than its context. From the sizes of a model that there cannot be.
+    /// [`Error::Sequences`] for a set whose vocabulary, token types, classes or features are not the model's, or whose
+    /// sequences are longer than its context. Errors of bad sizes of a model.
     pub fn new(
         model: &(impl Clone + Into<Model>),
         (train, test): (&Sequences, &Sequences),

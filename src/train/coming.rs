@@ -12,8 +12,8 @@ const BOUND: f64 = 1e-3;
 /// The same where products were rounded to f16.
 const BOUND_OF_F16: f64 = 5e-2;
 
-/// A gradient is not asked to be more exact than this share of the size of all of them: where its terms cancel, as for the
-/// bias of an attention's keys, nothing but rounding is left.
+/// A gradient need not be more exact than this share of the size of all of them: if its terms cancel, as for the bias
+/// of an attention's keys, only rounding is left.
 const LEAST_SHARE: f64 = 0.1;
 
 /// How the gradients of a step on one engine agree with those on another.
@@ -65,7 +65,7 @@ impl Trainer {
     /// Multiplications and additions of the coming step's products of matrices.
     ///
     /// # Errors
-    /// From the device, where its programs have to be made first.
+    /// From the device, if its programs must be made first.
     pub fn step_flops(&mut self) -> Result<u64, Error> {
         Ok(self.programs()?.into_iter().map(|program| program.flops()).sum())
     }

@@ -8,9 +8,9 @@ use crate::optim::{Precision, Settings};
 use crate::params::{Param, Storage};
 use crate::setters::setters;
 
-/// How many steps a submission holds. A device is given fewer where they would keep it busy for more than 100 ms, as
-/// measured on the run's own steps, and the first step is always alone. Evaluations, checkpoints, phases and the end of an
-/// epoch come between submissions, so the run is the same in any case, to the last bit.
+/// How many steps a submission holds. There are fewer if they would keep the device busy for more than 100 ms, as
+/// measured on the run's own steps, and the first step is always alone. Evaluations, checkpoints, phases and the end of
+/// an epoch come between submissions, so the run is the same to the last bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StepsPerSubmission {
@@ -21,7 +21,7 @@ pub enum StepsPerSubmission {
 }
 
 impl StepsPerSubmission {
-    /// The most steps of a submission, whatever they take.
+    /// The most steps of a submission, however long they take.
     pub(super) fn most(self) -> u32 {
         match self {
             StepsPerSubmission::Auto => 256,
@@ -39,11 +39,11 @@ pub struct Config {
     /// Micro-batches of a step; their gradients add up to the mean over the rows of the step. Where rows do not count
     /// (padding), it is the mean of the micro-batches' own means.
     pub micro_batches: usize,
-    /// Times through the train set. The rows left over by the last whole step of an epoch sit it out; every epoch has
-    /// an order of its own.
+    /// Times through the train set. Rows left over after the last whole step of an epoch are not used in it; every
+    /// epoch has its own order.
     pub epochs: usize,
-    /// Steps of a submission, where nothing between them needs the host. [`Trainer::advance`](super::Trainer::advance) takes
-    /// those of one.
+    /// Steps of a submission, if nothing between them needs the host. [`Trainer::advance`](super::Trainer::advance)
+    /// takes those of one.
     pub steps_per_submission: StepsPerSubmission,
     /// Seed of initial values, orders and stochastic rounding.
     pub seed: u32,
@@ -57,12 +57,12 @@ pub struct Config {
     pub settings: Settings,
     /// Whether the frozen bottom of a model runs without dropout, so that what it makes of each example can be kept.
     pub still_trunk: bool,
-    /// Bytes of device memory that the best copy may take; what is over lies in host memory.
+    /// Bytes of device memory that the best copy may take; the rest is in host memory.
     pub best_device_limit_bytes: u64,
-    /// Bytes of device memory for what a frozen trunk makes of each example, kept so that no step makes it again; the
-    /// trunk of the test set has as much beside it. The bits of a run are the same with it and without.
+    /// Bytes of device memory for the cached outputs of a frozen trunk for each example; the test set may take as much
+    /// again. The bits of a run are the same with and without the cache.
     pub trunk_device_limit_bytes: u64,
-    /// Bytes of host memory for the same, where it is too much for the device: then a step uploads its rows.
+    /// Bytes of host memory for the same, if it is too much for the device: then a step uploads its rows.
     pub trunk_host_limit_bytes: u64,
 }
 

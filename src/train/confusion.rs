@@ -10,13 +10,13 @@ pub struct Confusion {
     cells: Arc<[u32]>,
 }
 
-/// How well one class is told from the others.
+/// Precision and recall of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ClassScore {
-    /// Share of the rows answered with it that are of it; 0 where there are none.
+    /// Share of the rows answered with it that are of it; 0 if there are none.
     pub precision: f64,
-    /// Share of its rows that were answered with it; 0 where there are none.
+    /// Share of its rows that were answered with it; 0 if there are none.
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1: f64,
@@ -27,13 +27,13 @@ pub struct ClassScore {
 }
 
 impl Confusion {
-    /// A matrix of so many classes; what is missing behind its cells is 0.
+    /// A matrix of so many classes; missing cells are 0.
     pub(super) fn new(classes: usize, mut cells: Vec<u32>) -> Confusion {
         cells.resize(classes * classes, 0);
         Confusion { classes, cells: cells.into() }
     }
 
-    /// The matrix of these rows; `None` where they make no square.
+    /// The matrix of these rows; `None` if they are not square.
     pub fn of_rows(rows: &[Vec<u32>]) -> Option<Confusion> {
         let is_square = rows.iter().all(|row| row.len() == rows.len());
         is_square.then(|| Confusion::new(rows.len(), rows.concat()))
@@ -44,10 +44,10 @@ impl Confusion {
         self.classes
     }
 
-    /// How often the rows of a class were answered with each.
+    /// How often the rows of a class were predicted as each.
     ///
     /// # Panics
-    /// Where there is no such class.
+    /// If there is no such class.
     pub fn row(&self, class: usize) -> &[u32] {
         &self.cells[class * self.classes..][..self.classes]
     }
@@ -57,7 +57,7 @@ impl Confusion {
         self.cells.iter().map(|cell| u64::from(*cell)).sum()
     }
 
-    /// How well each class is told from the others.
+    /// Precision and recall of each class.
     pub fn scores(&self) -> Vec<ClassScore> {
         let mut answers = vec![0; self.classes];
         for class in 0..self.classes {
@@ -100,7 +100,7 @@ impl From<&Confusion> for Vec<Vec<u32>> {
     }
 }
 
-/// 0 where there is nothing to be a part of.
+/// 0 if there is nothing to be a part of.
 pub(super) fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }

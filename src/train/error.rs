@@ -23,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A schedule that goes by a metric that is not measured.
-    #[error("the schedule goes by {monitor:?}, which is not measured{}; measured are {known}", did_you_mean(.nearest), monitor = Shown(.monitor))]
+    #[error("the schedule needs {monitor:?}, which is not measured{}; measured are {known}", did_you_mean(.nearest), monitor = Shown(.monitor))]
     UnknownMetric {
         /// The metric.
         monitor: String,
@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// Decisions at a lag need the device to find the best evaluation, and it cannot by this metric.
     #[error(
-        "by decide: lag the device finds the best evaluation, and it cannot compare {monitor}; it compares {comparable}"
+        "with decide: lag the device finds the best evaluation, but it cannot compare {monitor}; it compares {comparable}"
     )]
     Incomparable {
         /// The metric.
@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// Decisions at a lag need the best copy on the device, and it may not take so much there.
     #[error(
-        "decide: lag keeps the best copy on the device, where it takes {bytes} bytes and may take {limit_bytes} (best_device_limit_bytes)"
+        "decide: lag keeps the best copy on the device; it needs {bytes} bytes, and the limit is {limit_bytes} (best_device_limit_bytes)"
     )]
     NoRoomForBest {
         /// Bytes of the copy once all has thawed.
@@ -59,16 +59,16 @@ pub enum Error {
         limit_bytes: u64,
     },
     /// A further set whose model is another.
-    #[error("the set {name:?} is one for another model", name = Shown(.name))]
+    #[error("the set {name:?} belongs to another model", name = Shown(.name))]
     OtherModel {
         /// What it is called.
         name: String,
     },
     /// A vector is asked for of a model that has none.
-    #[error("no vector stands for what this model reads")]
+    #[error("the inputs of this model have no vectors")]
     NoVectors,
     /// A storage that parameters do not have.
-    #[error("parameters cannot be stored in {stored}: there are f32 and bf16")]
+    #[error("parameters cannot be stored in {stored}, only in f32 and bf16")]
     BadStorage {
         /// The storage.
         stored: Storage,
@@ -78,7 +78,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// A file of a checkpoint that is cut off, altered, or none.
@@ -90,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// What was to be written has a number in it that is not finite: what is there stays.
-    #[error("{} is not written: {tensor} is not finite in it", .file.display())]
+    #[error("{} is not written: {tensor} in it is not finite", .file.display())]
     NotFinite {
         /// The file.
         file: PathBuf,
@@ -98,7 +98,7 @@ pub enum Error {
         tensor: String,
     },
     /// A parameter that is not finite any more.
-    #[error("the run cannot go on: after step {step} {parameter} is not finite")]
+    #[error("the run cannot continue: after step {step} {parameter} is not finite")]
     Broken {
         /// Steps done then.
         step: u64,
@@ -191,7 +191,7 @@ impl Error {
         move |error| Error::File { path: path.clone(), reason: error.to_string() }
     }
 
-    /// Whether it says that something is too large, so that less of it may do.
+    /// Whether something is too large, so that less may fit.
     pub fn is_about_room(&self) -> bool {
         match self {
             Error::Engine(error) | Error::Nn(nn::Error::Engine(error)) | Error::Optim(optim::Error::Engine(error)) => {

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A step's report has arrived, some steps behind.
+    /// A step's report has arrived, some steps late.
     Step(Progress),
-    /// How often the rows of each class were answered with each in the evaluation that is told next.
+    /// How often the rows of each class were answered with each in the evaluation that is reported next.
     Confusion(Confusion),
     /// What an evaluation found on a further set; that of the test set follows.
     Also(AlsoTested),
@@ -20,16 +20,16 @@ pub enum Event {
     Evaluation(Evaluation),
     /// A phase has begun.
     Phase(Began),
-    /// A checkpoint is about to be written, and all that happened before it has been told: what is to be known beside it
-    /// should be on disk first.
+    /// A checkpoint is about to be written, and all earlier events have been reported: write what belongs with it to
+    /// disk first.
     CheckpointAhead,
     /// A checkpoint has been written, to this folder.
     Checkpoint(PathBuf),
-    /// A checkpoint could not be written: those before it are there, and the run goes on.
+    /// A checkpoint could not be written: those before it are there, and the run continues.
     NoCheckpoint(Error),
     /// The parameters of an evaluation that is the best so far have been written, to this file.
     Best(PathBuf),
-    /// They could not be written: the file is what it was, and the run goes on.
+    /// They could not be written: the file is unchanged, and the run continues.
     NoBest(Error),
 }
 
@@ -87,7 +87,7 @@ pub struct AlsoTested {
 }
 
 impl AlsoTested {
-    /// Its metrics by name: that of the set in the place of `val`.
+    /// Its metrics by name: that of the set instead of `val`.
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let named = |name: &str| format!("{}_{}", self.name, name.trim_start_matches("val_"));
         let metrics = [("val_loss", self.loss)].into_iter().chain(self.scores.iter());
@@ -105,16 +105,16 @@ pub struct Began {
     pub reason: Option<Reason>,
     /// Steps done when it began.
     pub steps: u64,
-    /// Parameters and moments went back to the best copy, kept after so many steps. `None` by a plan that decides at a lag,
-    /// where they go back all the same.
+    /// Parameters and moments were restored from the best copy, kept after so many steps. `None` with a plan that
+    /// decides at a lag, which restores them too.
     pub restored: Option<u64>,
-    /// Moments began anew, with a new optimizer.
+    /// Moments began again, with a new optimizer.
     pub forgot_moments: bool,
     /// The parameters that thawed.
     pub thawed: Vec<String>,
     /// Phases that are still to come.
     pub depth_remaining: usize,
-    /// Where the run stands in the decays of its law, where that has any.
+    /// The position of the run in the decays of its law, if it has any.
     pub wsd: Option<WsdAt>,
     /// Each group's name, elements and learning rate.
     pub groups: Vec<(String, usize, f64)>,

@@ -8,7 +8,7 @@ use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, ro
 use crate::nn::Batch;
 use crate::nn::ops::{activation_bytes, quads};
 
-/// Examples that lie on the device, and the way in which they come.
+/// Examples on the device, and how they are drawn.
 #[derive(Debug)]
 pub(super) struct Examples {
     resident: Vec<Buffer>,
@@ -17,7 +17,7 @@ pub(super) struct Examples {
     columns: Vec<Column>,
 }
 
-/// Numbers beside the examples, a row of so many for each in their own order.
+/// Numbers of the examples, a row for each in order.
 #[derive(Clone, Debug)]
 struct Column {
     /// What a model calls them.
@@ -26,7 +26,7 @@ struct Column {
     rows: Buffer,
 }
 
-/// What the numbers beside examples may be to a model.
+/// The uses of numbers beside examples.
 pub(super) const COLUMNS: [&str; 2] = ["targets", "features"];
 
 /// Labelled rows, windows of a text, or labelled sequences.
@@ -84,7 +84,7 @@ impl Examples {
         Examples { resident, sizes, order: sizes.order(false), columns: Vec::new() }
     }
 
-    /// With these numbers beside them; those that no model reads stay on the host.
+    /// With these numbers; those that the model does not read stay on the host.
     pub(super) fn with_columns(mut self, engine: &Engine, columns: &[Columns]) -> Result<Examples, Error> {
         for (name, width, values) in columns {
             let Some(name) = COLUMNS.into_iter().find(|known| known == name) else { continue };
@@ -144,7 +144,7 @@ impl Examples {
         })
     }
 
-    /// Draws a step's micro-batch, and what lies beside its examples. Of the table only the first step is read.
+    /// Draws a step's micro-batch with its columns. Only the table's first step is read.
     pub(super) fn gathers(
         &self,
         engine: &Engine,
@@ -208,8 +208,8 @@ impl Examples {
     }
 }
 
-/// Draws the rows of a micro-batch from those of every example, after the gather that says where the batch stands. Memory: out,
-/// position.
+/// Draws the rows of a micro-batch from those of all examples, after the gather that gives the batch's place. Memory:
+/// out, position.
 pub(super) fn gather_cached(
     engine: &Engine,
     cached: &Buffer,

@@ -1,4 +1,4 @@
-//! Files as a run reads and writes them: regular ones, which are made and not written through what lies in their place.
+//! Reading and writing of files: regular files only, made anew and never written through a link.
 
 use super::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Opens a regular file to be read.
 ///
 /// # Errors
-/// From the system; a pipe, a device or a socket, which may have no end and cannot be read again by a run that goes on.
+/// From the system; a pipe, a device or a socket, which may have no end and cannot be read again by a run that continues.
 pub fn open(path: &Path) -> io::Result<File> {
     let is_standard_input =
         path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The text of a regular file.
 ///
 /// # Errors
-/// As [`open`]; bytes that are no UTF-8.
+/// As [`open`]; bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -41,7 +41,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// Makes a file anew: what lies there is removed, not written through if it is a link.
+/// Makes a new file: an old one is removed, and a link is not written through.
 ///
 /// # Errors
 /// From the system.
@@ -52,7 +52,7 @@ pub fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a regular file to add to its end, and makes it where it is not there.
+/// Opens a regular file to add to its end, and makes it if it is not there.
 ///
 /// # Errors
 /// From the system; a link, a pipe, a device or a socket.
@@ -62,14 +62,14 @@ pub fn append(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    // Reading is there for Windows, which locks nothing that is open for appending alone.
+    // Reading is for Windows, which cannot lock a file that is open only for appending.
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// Puts a file in the place of what is there, whole or not at all: it is written beside it, synced and renamed.
+/// Replaces a file, whole or not at all: a new one is written beside it, synced and renamed.
 ///
 /// # Errors
-/// [`Error::File`]; what was there is there then.
+/// [`Error::File`]; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let beside = beside(path);
     let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(Error::file(path)));
@@ -81,7 +81,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written.and_then(|()| sync_folder(folder.unwrap_or(Path::new("."))))
 }
 
-/// Where a file is written before it takes the place of what is there.
+/// Where a file is written before it replaces the old one.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.to_owned();
     beside.as_mut_os_string().push(".new");
@@ -106,7 +106,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// Refuses what is no file of bytes. A folder is refused by the system, in its own words.
+/// Refuses what is not a file of bytes. A folder is refused by the system, in its own words.
 fn check(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() || metadata.is_dir() {
         Ok(())

@@ -4,7 +4,7 @@ use super::Error;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::Path;
 
-/// Refuses the bytes of a safetensors file in which a number is not finite; `file` is where they were to go.
+/// Refuses the bytes of a safetensors file in which a number is not finite; `file` is their destination.
 pub(super) fn check_finite(file: &Path, bytes: &[u8]) -> Result<(), Error> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| Error::bad_file(file, &error.to_string()))?;
     match tensors.iter().find(|(_, tensor)| !is_finite(tensor)) {
@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(told(Dtype::F32, &data), Ok(()));
         assert_eq!(told(Dtype::F16, &half::f16::MAX.to_le_bytes()), Ok(()));
         assert_eq!(told(Dtype::BF16, &half::bf16::MAX.to_le_bytes()), Ok(()));
-        // Counts are no floats.
+        // Counts are not floats.
         assert_eq!(told(Dtype::U32, &u32::MAX.to_le_bytes()), Ok(()));
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// A judge who has seen no evaluation; none where nothing is kept by a judge's word.
+    /// A judge who has seen no evaluation; none if nothing is kept by a judge's word.
     pub(super) fn of(engine: &Engine, plan: &Plan, task: &dyn Placed) -> Result<Option<Judge>, Error> {
         if !plan.decides_at_a_lag() || !plan.restores_best() {
             return Ok(None);

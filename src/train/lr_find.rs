@@ -8,23 +8,23 @@ use crate::params::{Field, Row};
 use crate::schedule::lr_find::{Curve, Point, Sweep};
 
 impl Trainer {
-    /// Trains through a sweep of learning rates from where the run stands, tells each point as its loss arrives, and puts
-    /// the run back to the last bit: what it does next is what it would have done without.
+    /// Trains with a sweep of learning rates from the run's current state, reports each point when its loss arrives,
+    /// and restores the run to the last bit.
     ///
-    /// What is trainable now is trained, on the batches that come next, in as many epochs as it takes. Every group has
-    /// the sweep's rate; all else stays as the plan has it for the coming step. A loss is the mean over the rows of a
-    /// step, all its micro-batches, before the update.
+    /// It trains the current trainable parameters on the next batches, over as many epochs as needed. Every group has
+    /// the sweep's rate; everything else is as planned for the coming step. A loss is the mean over the rows of a step,
+    /// all its micro-batches, before the update.
     ///
     /// The rates are one upload, or one for each [`horizon_steps`](crate::optim::Settings::horizon_steps) of them. The
-    /// host waits for the device before the sweep and after it, and keeps so close to it between that every loss has a
-    /// slot to come back in. A sweep that ends early has had up to three steps more.
+    /// host waits for the device before and after the sweep, and in between stays close enough that every loss has a
+    /// slot in the ring. A sweep that ends early has taken up to three steps more.
     ///
-    /// The copy of parameters, moments and counts takes what a second best copy takes, on the device up to
+    /// The copy of parameters, moments and counts takes as much as a second best copy, on the device up to
     /// [`best_device_limit_bytes`](super::Config::best_device_limit_bytes), else in host memory.
     ///
     /// # Errors
-    /// A sweep that is none ([`Sweep::check`]), no room for the copy: nothing has changed then. From the device: what can
-    /// be put back has been.
+    /// A bad sweep ([`Sweep::check`]) or no room for the copy: nothing has changed then. From the device: everything
+    /// that can be restored is.
     pub fn lr_find(&mut self, sweep: &Sweep, mut tell: impl FnMut(&Point)) -> Result<Curve, Error> {
         let mut curve = Curve::new(sweep)?;
         let rows = self.plan.rows(&self.cursor, 1)?;
@@ -55,7 +55,7 @@ impl Trainer {
             self.submit_steps(1, Some(&ring))?;
             losses.collect(self, &ring)?;
         }
-        // Also behind a sweep that has ended early: no report is to be under way when the ring goes.
+        // Also after a sweep that ended early: no report may be under way when the ring is dropped.
         self.engine.wait()?;
         losses.collect(self, &ring)?;
         let steps = first + losses.curve.points().len() as u64;
@@ -132,7 +132,7 @@ impl Losses<'_> {
 /// The mean loss over the rows of a step, from the counts of the epoch before and after it.
 fn mean_of_step(before: &Metrics, after: &Metrics) -> f64 {
     let nothing = Metrics::default();
-    // They start anew with an epoch.
+    // They start again with an epoch.
     let before = if before.epoch == after.epoch { before } else { &nothing };
     if !before.loss_sum.is_finite() {
         // The sums are of no more use in this epoch: the last micro-batch speaks for the step.
@@ -140,7 +140,7 @@ fn mean_of_step(before: &Metrics, after: &Metrics) -> f64 {
     }
     let rows = f64::from(after.rows.wrapping_sub(before.rows).max(1));
     let rounded = f64::from(after.loss_sum) - f64::from(before.loss_sum);
-    // The exact sums hold no batch whose losses add up to 2³² or to no number.
+    // The exact sums hold no batch whose losses add up to 2³² or to NaN.
     let is_cut_off = rounded.is_nan() || rounded >= 2_147_483_648.0;
     let fixed = |counts: &Metrics| u64::from(counts.loss_whole) << 32 | u64::from(counts.loss_part);
     let exact = fixed(after).wrapping_sub(fixed(before)) as f64 / 4_294_967_296.0;

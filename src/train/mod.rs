@@ -1,9 +1,9 @@
 //! The training loop: batches, steps, evaluation and reports.
 //!
-//! A step is gather, forward, loss, backward and the optimizer's stages, one program after the other. A submission holds one
-//! step or several, where nothing between them needs the host.
-//! The host runs ahead of the device and never waits for it in a step; what comes back comes through rings. Phases begin
-//! where the plan says so, and a checkpoint holds what a killed run needs to go on as if nothing had happened.
+//! A step is gather, forward, loss, backward and the optimizer's stages, one program after the other. A submission
+//! holds one step, or several if nothing between them needs the host. The host runs ahead of the device and never waits
+//! for it in a step; results come back through rings. The plan says where phases begin. A checkpoint holds all that a
+//! killed run needs to resume exactly.
 //!
 //! Needs the feature `data`.
 //!

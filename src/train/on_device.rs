@@ -17,7 +17,7 @@ pub(super) struct OnDevice {
     model: Model,
     train: Set,
     test: Tested,
-    /// What is tested beside.
+    /// Further test sets.
     also: Vec<Tested>,
     /// The activations of a step and of a test, which share them.
     activations: Vec<Buffer>,
@@ -99,8 +99,8 @@ impl Set {
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
     }
 
-    /// The pass over every micro-batch of a step, and where it leaves its logits; it starts at the cached outputs of its frozen trunk, which
-    /// are computed now. It starts at the inputs where nothing can be cached, or where the cache leaves no room.
+    /// The pass over every micro-batch of a step, and the place of its logits. It starts at the cached outputs of the
+    /// frozen trunk, which are computed now, or at the inputs if nothing can be cached or there is no room.
     fn made(
         &mut self,
         (engine, config, activations): (&Engine, &Config, &mut Vec<Buffer>),
@@ -141,7 +141,7 @@ impl Set {
         Ok((program, space.logits()))
     }
 
-    /// The pass without its frozen trunk, whose outputs are computed now; the whole pass where nothing can be cached.
+    /// The pass without its frozen trunk, whose outputs are computed now; the whole pass if nothing can be cached.
     fn split(
         &mut self,
         (engine, config): (&Engine, &Config),

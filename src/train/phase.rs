@@ -8,10 +8,10 @@ use crate::schedule::Transition;
 use std::collections::HashMap;
 
 impl Trainer {
-    /// Begins the next phase where the plan says so.
+    /// Begins the next phase if the plan says so.
     pub(super) fn begin_phase(&mut self) -> Result<Option<Began>, Error> {
         let Some(transition) = self.plan.epoch_start(&mut self.cursor)? else { return Ok(None) };
-        // What the old programs hold goes first, so that there is room.
+        // The memory of the old programs is freed first, to make room.
         self.forget_programs();
         let params = self.parameters.params();
         let thawed: Vec<String> = transition.thaws.iter().map(|place| params[*place].name.clone()).collect();
@@ -46,10 +46,10 @@ impl Trainer {
         Ok(Began { reason, restored, forgot_moments: transition.forgets_moments, thawed, ..self.phase_now()? })
     }
 
-    /// The phase that the run stands in, as if it began now: for who reports a run's start, or that it goes on.
+    /// The current phase, as if it began now: for reports of a run's start or resumption.
     ///
     /// # Errors
-    /// A law that gives what its field does not allow.
+    /// A law whose value its field does not allow.
     pub fn phase_now(&self) -> Result<Began, Error> {
         let params = self.parameters.params();
         let thawed = self.plan.thawed(&self.cursor).into_iter().map(|place| params[place].name.clone()).collect();

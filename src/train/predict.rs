@@ -33,7 +33,7 @@ impl Questions {
     }
 }
 
-/// A model whose values lie on a device.
+/// A model with its values on a device.
 #[derive(Debug)]
 pub struct Predictor {
     engine: Engine,
@@ -47,7 +47,7 @@ pub struct Predictor {
 pub enum Wanted {
     /// The outputs, before any softmax.
     Outputs,
-    /// What stands for the sequence: the row that the head reads.
+    /// The vector of the sequence: the row that the head reads.
     Vectors,
 }
 
@@ -94,7 +94,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// The program of a batch, where the wanted numbers lie behind it, and the table that says which batch it is.
+    /// The program of a batch, the place of its results, and the table that says which batch it is.
     fn program(&self, examples: &Examples, wanted: Wanted) -> Result<(Prepared, Range, Buffer), Error> {
         let engine = &self.engine;
         let table = engine.buffer("predict table", LEAST_TABLE_BYTES)?;
@@ -113,5 +113,5 @@ impl Predictor {
     }
 }
 
-/// What the row that stands for a sequence is called in a graph.
+/// The name of a sequence's vector in a graph.
 const VECTOR: &str = "pooled";

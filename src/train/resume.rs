@@ -1,4 +1,4 @@
-//! Writing checkpoints in a run, and going on from one.
+//! Writing checkpoints in a run, and continuing from one.
 
 use super::checkpoint::{Checkpoint, Checkpoints, MODEL, OPTIMIZER, Unwritten};
 use super::saved::{FORMAT, MadeOn, RunOf, Saved};
@@ -9,7 +9,7 @@ use crate::schedule::Cursor;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A run that goes on.
+/// A run that continues.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Resumed {
@@ -19,15 +19,15 @@ pub struct Resumed {
     pub steps: u64,
     /// What was wrong with later ones, that were left out.
     pub left_out: Vec<Error>,
-    /// Why the file of the best parameters is not what it was then.
+    /// Why the file of the best parameters differs from then.
     pub no_best: Option<Error>,
-    /// The best evaluation's checkpoint, where it is not there to go back to.
+    /// The best evaluation's checkpoint, if it is not there to go back to.
     pub lost_best: Option<LostBest>,
-    /// What changes where the run is longer or shorter than it was.
+    /// What changes if the run is longer or shorter than before.
     pub other_epochs: Option<OtherEpochs>,
 }
 
-/// A run that goes on for another number of epochs than it began with.
+/// A run that continues for another number of epochs than it began with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OtherEpochs {
     /// The epochs that it began with.
@@ -43,7 +43,7 @@ pub struct OtherEpochs {
 pub struct LostBest {
     /// Steps done then.
     pub step: u64,
-    /// Steps done at the one that stands for it: the best of those that are on disk.
+    /// Steps done at its replacement: the best on disk.
     pub instead: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ impl Trainer {
         self.checkpoints = Some(checkpoints);
     }
 
-    /// Writes a checkpoint where one is due, once all that was decided at this step is in it.
+    /// Writes a checkpoint if one is due, once all that was decided at this step is in it.
     pub(super) fn checkpoint_if_due(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let steps = self.cursor.step();
@@ -65,16 +65,16 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether there is a checkpoint after so many steps, whatever an evaluation says.
+    /// Whether there is a checkpoint after so many steps, whether or not an evaluation is due.
     pub(super) fn has_checkpoint_at(&self, steps: u64) -> bool {
         let Some(checkpoints) = &self.checkpoints else { return false };
         let is_regular = checkpoints.every_steps.is_some_and(|every| steps.is_multiple_of(every));
         is_regular || self.plan.checkpoint_name(steps).is_some()
     }
 
-    /// Writes a checkpoint of where the run stands, where [`checkpoint_to`](Trainer::checkpoint_to) says to; its folder.
-    /// Waits for the device, and tells all that has happened before. A disk that cannot be written to is told too: those
-    /// before it are there, and the run goes on. The checkpoint of the best evaluation is tried again then.
+    /// Writes a checkpoint of the run's current state into the folder of [`checkpoint_to`](Trainer::checkpoint_to), and
+    /// returns its path. Waits for the device, and reports all earlier events. A failed write is reported too: earlier
+    /// checkpoints stay, the run continues, and the checkpoint of the best evaluation is tried again.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; from the device.
@@ -97,7 +97,7 @@ impl Trainer {
                     tell(&Event::Checkpoint(path.clone()));
                     written = Some(path);
                 }
-                // A full disk is no reason to lose what the device has done since.
+                // A full disk is not a reason to lose what the device has done since.
                 Err(error @ Error::File { .. }) => {
                     tell(&Event::NoCheckpoint(error));
                     if Some(checkpoint.saved.cursor.step()) == best {
@@ -110,7 +110,7 @@ impl Trainer {
         Ok(written)
     }
 
-    /// What a checkpoint of this moment says.
+    /// The record of a checkpoint now.
     fn saved(&self, skipped_steps: u64, metrics: Vec<u32>) -> Saved {
         Saved {
             format: FORMAT,
@@ -127,7 +127,7 @@ impl Trainer {
         }
     }
 
-    /// What has to be the same for a run to go on from its checkpoints.
+    /// What must be the same for a run to continue from its checkpoints.
     fn run_of(&self) -> RunOf {
         let params = self.parameters.params().iter();
         RunOf {
@@ -145,12 +145,12 @@ impl Trainer {
         }
     }
 
-    /// Goes on from the last good checkpoint of a folder, and writes further ones there. It is the same run to the last
-    /// bit, on the same adapter. `None` where there is no checkpoint. Where the checkpoint of the best evaluation is not
-    /// there, the best of those that are stands for it.
+    /// Resumes from the last good checkpoint of a folder, and writes further ones there. On the same adapter it is the
+    /// same run to the last bit. `None` if there is no checkpoint. If the checkpoint of the best evaluation is missing,
+    /// the best one on disk replaces it.
     ///
     /// # Errors
-    /// [`Error::OtherRun`] for the checkpoint of another model, schedule or setting; [`Error::BadFile`] where none is
+    /// [`Error::OtherRun`] for the checkpoint of another model, schedule or setting; [`Error::BadFile`] if none is
     /// good; from the device.
     pub fn resume(&mut self, checkpoints: Checkpoints) -> Result<Option<Resumed>, Error> {
         let mut left_out = Vec::new();
@@ -186,8 +186,8 @@ impl Trainer {
         left_out.into_iter().next().map_or(Ok(None), Err)
     }
 
-    /// The best checkpoint, where a later transition goes back to it. Where it is not good the checkpoint that is gone on
-    /// from takes the best of those before it for its own; the step that is lost.
+    /// The best checkpoint, if a later transition restores it. If it is damaged, the best of the earlier ones replaces
+    /// it; returns the lost step.
     fn best_of(
         &self,
         checkpoints: &Checkpoints,
@@ -218,8 +218,8 @@ impl Trainer {
         Ok(Some(OtherEpochs { there, last_lrs: saved.lrs.clone(), next_lrs }))
     }
 
-    /// What was tested at the best evaluation, for the file that is to hold it; `None` where no file is wanted, or the
-    /// schedule does without that checkpoint and it is not there. May leave parameters behind that are not the run's.
+    /// The tested parameters of the best evaluation, for its file; `None` if no file is wanted, or if the checkpoint is
+    /// missing and the schedule does not need it. The trainer may then hold other parameters than the run's.
     fn tested_at_best(
         &self,
         checkpoints: &Checkpoints,

@@ -31,8 +31,8 @@ impl Sampling {
     }
 }
 
-/// Draws tokens one by one behind a prompt, each from the model's distribution given the last `context` tokens before it.
-/// Waits for the device once a token.
+/// Draws tokens one by one after a prompt, each from the model's distribution given the last `context` tokens before
+/// it. Waits for the device once a token.
 ///
 /// # Errors
 /// [`Error::BadPrompt`] for an empty prompt or a token out of range; from the device.

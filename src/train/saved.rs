@@ -1,4 +1,4 @@
-//! What a checkpoint says about its run.
+//! The record of a run in a checkpoint.
 
 use super::Error;
 use crate::engine::{Choices, Engine};
@@ -23,7 +23,7 @@ pub(super) struct Saved {
     /// What a checkpoint is called that stays for as long as the run's folder.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) name: Option<String>,
-    /// The step of the best evaluation whose checkpoint could not be written, where the cursor names another for that.
+    /// The step of the best evaluation whose checkpoint could not be written, if the cursor names another for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) lost_best: Option<u64>,
     /// Learning rates of the last step, a group each.
@@ -47,7 +47,7 @@ impl Seal {
     }
 }
 
-/// What has to be the same for a run to go on.
+/// What must be the same for a run to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunOf {
@@ -59,15 +59,15 @@ pub(super) struct RunOf {
     pub(super) steps_per_epoch: u64,
     pub(super) clip: String,
     pub(super) guard: bool,
-    /// What a model computes beside the shapes of its parameters, by name.
+    /// What a model computes, apart from the shapes of its parameters, by name.
     pub(super) model: Vec<(String, String)>,
     pub(super) params: Vec<(String, Vec<usize>)>,
     pub(super) schedule: String,
-    /// The one thing that may differ: a run may go on for longer than it was meant to.
+    /// The one thing that may differ: a run may continue for longer than it was meant to.
     pub(super) epochs: u64,
 }
 
-/// What a checkpoint was made on. A run that goes on there, with these kernels, has the bits of one that never stopped.
+/// What a checkpoint was made on. A run that continues there, with these kernels, has the bits of one that never stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -91,7 +91,7 @@ impl MadeOn {
         }
     }
 
-    /// The first thing in which this is not the same as where a run began, in words: what, there and here.
+    /// The first difference from where a run began, in words: what, there and here.
     pub fn differs(&self, there: &MadeOn) -> Option<[String; 3]> {
         let shown = |adapter: &Option<[String; 3]>| {
             adapter.as_ref().map_or_else(
@@ -116,11 +116,11 @@ impl MadeOn {
     }
 }
 
-/// Format 2 says what a model computes, what the checkpoint was made on, and the last step's rates.
+/// Format 2 records what a model computes, what the checkpoint was made on, and the last step's rates.
 pub(super) const FORMAT: u32 = 2;
 
 impl Saved {
-    /// Reads what a file says, of this format.
+    /// Reads a file of this format.
     pub(super) fn from_json(text: &str) -> Result<Saved, String> {
         #[derive(Deserialize)]
         struct Numbered {
@@ -142,7 +142,7 @@ impl Saved {
 }
 
 impl RunOf {
-    /// The same with a saved schedule, where that ends before the run and the plan's goes on in its place.
+    /// The same with a saved schedule that ends before the run, if the plan's continues it.
     pub(super) fn going_on(self, saved: &Saved, plan: &Plan) -> RunOf {
         match plan.mends(&saved.run.schedule, &saved.cursor) {
             true => RunOf { schedule: saved.run.schedule.clone(), ..self },

@@ -1,4 +1,4 @@
-//! What a test tells beside its loss: which scores there are, what the device counts for them, and how they follow from it.
+//! Scores of a test: which there are, what the device counts for them, and how they are computed.
 
 use super::Error;
 use super::confusion::{ClassScore, Confusion, mean, ratio};
@@ -11,13 +11,13 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 /// Most classes of which a matrix is counted.
 const MOST_CLASSES: usize = 1024;
 
-/// What a test is to tell beside its loss.
+/// The scores of a test, beside its loss.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Scoring {
     /// The share of right answers.
     Accuracy,
-    /// The same, and how well each of so many classes is told from the others.
+    /// The same, with precision and recall of each of so many classes.
     Classes(usize),
     /// How well the next token is known.
     Tokens,
@@ -35,7 +35,7 @@ pub struct Scores {
 }
 
 impl Scoring {
-    /// Of so many classes: those of each where they are not too many for a matrix.
+    /// For so many classes: scores of each, unless they are too many for a matrix.
     pub(super) fn of_classes(classes: usize) -> Scoring {
         if classes <= MOST_CLASSES { Scoring::Classes(classes) } else { Scoring::Accuracy }
     }
@@ -104,7 +104,7 @@ impl Scoring {
         })
     }
 
-    /// The scores by what a test has counted, and the matrix where there is one.
+    /// The scores from a test's counts, and the matrix, if any.
     pub(super) fn scores(&self, tested: &Metrics, counts: &[u8]) -> (Scores, Option<Confusion>) {
         let rows = f64::from(tested.rows);
         let accuracy = ratio(f64::from(tested.correct), rows);
@@ -152,7 +152,7 @@ fn of_numbers(sums: &[f32], squares: &[f64], rows: f64) -> [f64; 2] {
     let outputs = squares.len().max(1);
     let error = |output: usize| sums.iter().skip(output).step_by(outputs).map(|sum| f64::from(*sum)).sum::<f64>();
     let r2 = |(output, squares): (usize, &f64)| match error(output) {
-        // As scikit-learn: what does not vary is told wholly or not at all.
+        // As in scikit-learn: for constant targets R² is 1 or 0.
         error if *squares == 0.0 => f64::from(u8::from(error == 0.0)),
         error => 1.0 - error / squares,
     };

@@ -1,4 +1,4 @@
-//! A model and two sets of examples: what it is trained on, and what it is tested on.
+//! A model with a train set and a test set.
 
 use super::examples::Examples;
 use super::on_device::OnDevice;
@@ -15,7 +15,7 @@ pub struct Supervised<S> {
     pub(super) model: Model,
     pub(super) train: S,
     pub(super) test: S,
-    /// What it is tested on beside, by name.
+    /// Further test sets, by name.
     pub(super) also: Vec<(String, S)>,
     /// Values to begin with; without any, the model's own.
     pub(super) start: Option<Vec<(String, Vec<f32>)>>,
@@ -26,7 +26,7 @@ pub(super) trait Set {
     /// Rows of an example: tokens of a sequence, or 1.
     fn context(&self) -> usize;
 
-    /// How many examples there are to be tested on.
+    /// The number of test examples.
     fn tested(&self) -> usize;
 
     /// Steps of an epoch.
@@ -38,10 +38,10 @@ pub(super) trait Set {
     /// The set on a device, drawn for a test in batches of so many.
     fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error>;
 
-    /// What a test of a model on them tells beside its loss.
+    /// The scores of a test of a model on them.
     fn scoring(&self, model: &Model) -> Scoring;
 
-    /// How examples are drawn, beside what the run's settings say.
+    /// How examples are drawn, apart from the run's settings.
     fn settings(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -54,7 +54,7 @@ impl<S> Supervised<S> {
         Supervised { start: Some(values), ..self }
     }
 
-    /// Also tested on what another task of the same model is tested on: such as what it learnt before.
+    /// Also tested on the test set of another task of the same model, such as what it learned before.
     ///
     /// # Errors
     /// [`Error::OtherModel`] for a task of another.
@@ -69,7 +69,7 @@ impl<S> Supervised<S> {
 
 #[allow(private_bounds, reason = "a set is one of those that there are tasks for")]
 impl<S: Set> Supervised<S> {
-    /// Examples in a batch of the test: as many as are trained on at once, if there are so many.
+    /// Examples in a batch of the test: as many as in a training batch, if there are so many.
     fn test_rows(&self, config: &Config) -> usize {
         rows_of(&self.test, config)
     }

@@ -15,24 +15,24 @@ pub trait Task {
         Vec::new()
     }
 
-    /// What the parameters are called in the whole class of Hugging Face's, in their order; empty where that is nothing else.
+    /// What the parameters are called in the whole class of Hugging Face's, in their order; empty if that is nothing else.
     fn names_in_class(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What the model computes and how its examples are drawn, beside the shapes of its parameters: names and values. A run
-    /// goes on where all of it is the same.
+    /// What the model computes and how its examples are drawn, apart from the shapes of its parameters: names and
+    /// values. A run resumes only if all of it is the same.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
     /// Initial values of each parameter.
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)>;
 
-    /// What a test tells beside its loss.
+    /// The scores of a test.
     fn scoring(&self) -> Scoring {
         Scoring::Accuracy
     }
 
-    /// What it is tested on beside, by name, and what each such test tells.
+    /// Further test sets, by name, with the scores of each.
     fn also(&self) -> Vec<(String, Scoring)> {
         Vec::new()
     }
@@ -40,7 +40,7 @@ pub trait Task {
     /// Steps of an epoch; checks that model, data and settings fit each other.
     ///
     /// # Errors
-    /// Where they do not.
+    /// If they do not.
     fn steps_per_epoch(&self, config: &Config) -> Result<u64, Error>;
 
     /// Whether the device can bind what a step works on. Nothing is allocated.
@@ -51,11 +51,11 @@ pub trait Task {
         Ok(())
     }
 
-    /// Bytes of the activations of a micro-batch and their gradients where these parameters are trainable, and of what a
-    /// test needs beside them; `None`: they are not known before they are allocated.
+    /// Bytes of the activations of a micro-batch and their gradients if these parameters are trainable, and of what a
+    /// test needs in addition; `None` if they are unknown before they are allocated.
     ///
     /// # Errors
-    /// Sizes that make no step.
+    /// Sizes that do not make a step.
     fn activation_bytes(&self, _config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
         Ok(None)
     }
@@ -69,15 +69,15 @@ pub trait Task {
 
 /// A task on a device.
 pub trait Placed: Send {
-    /// Gather, forward, loss and backward of every micro-batch of a step. Frozen parameters get no gradient. Made anew
+    /// Gather, forward, loss and backward of every micro-batch of a step. Frozen parameters get no gradient. Made again
     /// when others are trainable.
     ///
     /// # Errors
     /// Out of device memory.
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error>;
 
-    /// Forward and loss over a batch of the test set. It may work where a step works: none runs while the other does.
-    /// Made anew when others are trainable.
+    /// Forward pass and loss over a batch of the test set. It may use a step's memory: the two never run at the same
+    /// time. Made again when others are trainable.
     ///
     /// # Errors
     /// Out of device memory.
@@ -94,7 +94,7 @@ pub trait Placed: Send {
     /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
     fn forget(&mut self) {}
 
-    /// What a step needs from the host beside the optimizer's table.
+    /// What a step needs from the host, apart from the optimizer's table.
     fn uploads(&self, _step: u64) -> Vec<Upload> {
         Vec::new()
     }
@@ -115,12 +115,12 @@ pub trait Placed: Send {
     /// The same of the test.
     fn tested(&self) -> Range;
 
-    /// What the tests of further sets count: of each its losses, and what it counts beside.
+    /// What the tests of further sets count: the losses of each, and its counts.
     fn also_counted(&self) -> Vec<(Range, Option<Range>)> {
         Vec::new()
     }
 
-    /// What the test counts beside, for its task's [`Scoring`].
+    /// The counts of the test, for its task's [`Scoring`].
     fn counts(&self) -> Option<Range> {
         None
     }

@@ -1,7 +1,7 @@
 //! A test: the program of one batch, run for every batch of the test set.
 //!
 //! A submission holds at most [`BATCHES`] of them: systems reset a GPU that is busy with one for too long (Windows after
-//! 2 s). Each batch reads its number from its slot of the clock, and the sums go on from one to the next, so no bit depends
+//! 2 s). Each batch reads its number from its slot of the clock, and the sums continue from one to the next, so no bit depends
 //! on how many batches a submission holds.
 
 use super::Error;
@@ -38,14 +38,14 @@ pub(super) struct Testing {
 }
 
 impl Testing {
-    /// `tested`: where the program counts.
+    /// `tested`: the memory of the program's counts.
     pub(super) fn new(engine: &Engine, test: Test, tested: Range) -> Result<Testing, Error> {
         let Test { program, batches, table } = test;
         Ok(Testing { program: engine.prepare(program)?, batches, table, passed: engine.ring(vec![tested])? })
     }
 
-    /// Runs over all batches, between two swaps if there is one, and then these programs; the report goes with the last.
-    /// The host sleeps where it is more submissions ahead than a ring has slots.
+    /// Runs over all batches, between two swaps if there is an average, and then these programs; the report goes with
+    /// the last. The host sleeps if it is more submissions ahead than a ring has slots.
     pub(super) fn submit(
         &self,
         engine: &Engine,
@@ -72,7 +72,7 @@ impl Testing {
             let beside = (before, &behind[..]);
             let submitted = self.wait(engine).and_then(|()| self.submit_batches(engine, first..end, beside, report));
             if let (Err(_), true, Some(swap)) = (&submitted, first > 0, swap) {
-                // Parameters go back to where they belong, as far as the device still does anything.
+                // Parameters are swapped back, if the device still works.
                 let _ = engine.submit(&Submission { programs: &[swap], ..Submission::default() });
             }
             submitted?;
@@ -88,7 +88,7 @@ impl Testing {
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         let slot = |batch| batch % CLOCK_SLOTS;
-        // The clock begins anew where it has run out.
+        // The clock starts again if it has run out.
         let begins = slot(batches.start) == 0 && self.batches > CLOCK_SLOTS;
         let header = TableHeader { first_step: batches.start, ..TableHeader::default() };
         let data = bytemuck::bytes_of(&header).to_vec();

@@ -1,6 +1,6 @@
-//! What the frozen part of a model makes of each example, made once and kept: a step then starts behind it.
+//! What the frozen part of a model makes of each example, made once and kept: a step then starts after it.
 //!
-//! It is kept for the examples in their own order, on the device in pages, or in host memory where it is too much for
+//! It is kept for the examples in their own order, on the device in pages, or in host memory if it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
 use super::examples::{Examples, Order, gather_cached};
@@ -37,7 +37,7 @@ enum Memory {
 }
 
 impl Trunk {
-    /// Goes through the trunk with every example. `None` where it is more than the limits allow.
+    /// Goes through the trunk with every example. `None` if it is more than the limits allow.
     pub(super) fn of(
         engine: &Engine,
         config: &Config,
@@ -115,7 +115,7 @@ impl Trunk {
         Ok(copies)
     }
 
-    /// Puts a micro-batch's values where the pass behind the trunk reads them.
+    /// Puts a micro-batch's values where the pass after the trunk reads them.
     pub(super) fn gathers(&self, engine: &Engine, top: &Workspace, position: &Range) -> Result<Vec<Dispatch>, Error> {
         let mut dispatches = Vec::new();
         let Order { samples, rows, steps_per_epoch, micro_batches, seed } = self.order;
@@ -156,7 +156,7 @@ impl Trunk {
         windows.sum()
     }
 
-    /// The rows of a step, where they lie in host memory.
+    /// The rows of a step, if they are in host memory.
     pub(super) fn uploads(&self, step: u64) -> Vec<Upload> {
         if self.upload_bytes() == 0 {
             return Vec::new();
@@ -188,7 +188,7 @@ impl Trunk {
     }
 }
 
-/// Memory for these values of every example, where the limits allow it.
+/// Memory for these values of every example, if the limits allow it.
 fn memory_for(
     engine: &Engine,
     config: &Config,

@@ -1,6 +1,6 @@
 //! What an addition touches: an operation, or a family of models, is files of its own and a line in each of a few lists.
 //!
-//! ARCHITECTURE.md tells the steps. These tests fail where another file has to know of an addition. `needs.rs` holds the
+//! ARCHITECTURE.md tells the steps. These tests fail where another file must know of an addition. `needs.rs` holds the
 //! same for a law.
 
 use crate::needs::{code, imports};

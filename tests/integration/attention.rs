@@ -6,7 +6,7 @@ use gradus::engine::layout::{Attention, Position, pcg};
 use gradus::engine::{Buffer, Choices, Dispatch, Engine, Program, Range, Sizes, Submission, Tiling};
 use gradus::nn::ops::{Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 
-/// Elements behind each array, and what stands in memory that is to be written. No kernel makes this number.
+/// Elements after each array, and what stands in memory that is to be written. No kernel makes this number.
 const TAIL: usize = 32;
 const JUNK: f32 = -7.25e7;
 

@@ -114,7 +114,7 @@ fn it_begins_at_the_first_step_and_stays_where_nothing_moves() {
             assert!((f64::from(second["wide"][place]) - expected).abs() <= 1e-6, "wide[{place}]");
         }
 
-        // A frozen group's average stays; dropped with the state, it begins anew.
+        // A frozen group's average stays; dropped with the state, it starts again.
         optimizer.freeze("averaged", Refreeze::KeepState).expect("a group");
         train(&mut optimizer, 2..4);
         let third = averages(&optimizer);

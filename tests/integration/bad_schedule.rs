@@ -56,7 +56,7 @@ fn equal_keys_are_refused_at_any_depth() {
         assert!(told(text).contains(words), "{text}: {}", told(text));
     }
     check(&[
-        ("0: {params: [head.*]}\n'0': {params: [enc.*]}", "a key = 0 is there twice, as text and as a number"),
+        ("0: {params: [head.*]}\n'0': {params: [enc.*]}", "a key = 0 occurs twice, as text and as a number"),
         (
             "0: {params: [head.bias, head.bias]}",
             "0.params[1] = head.bias names head.bias, which is already in this phase",
@@ -180,7 +180,7 @@ fn wrong_types_are_told_key_by_key() {
         ),
         (
             "phases: {}",
-            "the section phases is empty: it says what thaws when, as in phases: {0: {params: [head.*]}, 1: {params: \
+            "the section phases is empty: it lists what thaws, as in phases: {0: {params: [head.*]}, 1: {params: \
              [encoder.*]}}",
         ),
         ("phases: [1]", "phases = [1] is not a mapping of keys to values"),
@@ -323,7 +323,7 @@ fn a_model_without_parameters_or_with_a_name_twice_is_refused() {
     let of = "the implicit schedule: the model's parameters";
     assert_eq!(told(&[]), format!("{of} = none is not a list with at least one"));
     let twice = [Param::new("w", [1]), Param::new("w", [1])];
-    assert_eq!(told(&twice), format!("{of} = w is there twice"));
+    assert_eq!(told(&twice), format!("{of} = w occurs twice"));
     let endless = Epochs { epochs: u64::MAX, steps_per_epoch: u64::MAX };
     assert_eq!(Plan::new(&spec, &model()[..], endless).expect("a plan").steps(), u64::MAX);
 }

@@ -1,4 +1,4 @@
-//! Models whose parameters are stored in bf16: a run is that of values rounded by hand, it goes on to the same bits, it
+//! Models whose parameters are stored in bf16: a run is that of values rounded by hand, it continues to the same bits, it
 //! takes the bytes that were told, and what cannot be is refused before anything is made.
 
 use crate::support::{assert_close, engines, folder, gpu, round_by_hand};

@@ -161,7 +161,7 @@ fn check_keeps_its_certificate_and_goes_by_it() {
     assert!(line(&told).expect("a line").contains("gradients of the first batch"), "{told}");
     assert!(!warned.contains("not right here"), "the choice was kept: {warned}");
     let (_, told, _) = gradus(&["info"]);
-    assert!(told.contains("instead of one that is not right here"), "{told}");
+    assert!(told.contains("instead of one that is wrong here"), "{told}");
 
     let (_, told, _) = gradus(&["train", "run.yaml", "--overwrite", "--set", "check=off"]);
     assert_eq!(line(&told), None);
@@ -205,7 +205,7 @@ fn trainer(engine: &Engine) -> Trainer {
     Trainer::new(engine, &task, config, |params, epochs| Plan::new(&spec, params, epochs)).expect("a trainer")
 }
 
-/// At the beginning and in the midst of an epoch: the run goes on as if nobody had asked.
+/// At the beginning and in the midst of an epoch: the run continues as if nobody had asked.
 #[test]
 fn check_of_coming_gradients_leaves_no_trace() {
     for engine in engines() {

@@ -210,7 +210,7 @@ fn what_is_not_ours_stays_and_stops_nothing() {
     );
     assert_eq!(shelf.resumed(GRADUAL, 5).expect("it goes on").1.steps, EPOCH);
 
-    // Somebody takes the folder away while the run goes on.
+    // Somebody takes the folder away while the run continues.
     fs::remove_dir_all(&shelf.folder).expect("it was there");
     assert_eq!(run_until(&mut first, 2 * EPOCH), [""; 0]);
     assert_eq!(shelf.names(), ["step-000000088"]);

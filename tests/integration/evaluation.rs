@@ -107,7 +107,7 @@ fn every_row_counts_once_whatever_the_batch() {
             let (evaluation, cost) = evaluated(&engine, &mut trainer);
             let batches = 1100usize.div_ceil(batch_size) as u64;
             assert_eq!(cost.submissions, batches.div_ceil(BATCHES));
-            // The clock begins anew every 1,024 batches.
+            // The clock starts again every 1,024 batches.
             assert_eq!(cost.uploads, if batches > 1024 { 2 } else { 0 }, "{batches} batches");
             evaluation
         });
@@ -192,7 +192,7 @@ fn what_a_test_needs_beside_a_step_is_planned() {
         let groups = [gradus::params::Group::new("some", gradus::params::Row::default(), names)];
         let parameters = Parameters::new(&engine, &params, None).expect("parameters");
         let optimizer = Optimizer::new(&engine, &parameters, &groups, config.settings).expect("an optimizer");
-        // Nothing is kept of a frozen trunk: all of both is gone through.
+        // Nothing is kept of a frozen trunk: all of both is traversed.
         let config = config.clone().trunk_device_limit_bytes(0).trunk_host_limit_bytes(0);
         let mut placed = task.place(&engine, &config).expect("a place");
         let step = placed.step(&parameters, &optimizer).expect("a step");

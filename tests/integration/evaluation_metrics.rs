@@ -75,7 +75,7 @@ fn counts_of_an_evaluation_equal_those_of_the_host() {
         let (mut expected, mut of_labels) = (vec![0u32; outputs * outputs], vec![0u32; 4 * outputs]);
         for batch in 0..batches as u32 {
             let (z, targets) = (numbers(batch), numbers(batch + 9));
-            // What is behind the last row.
+            // What is after the last row.
             let labels: Vec<u32> =
                 (0..rows as u32).map(|r| if batch == 2 && r > 30 { IGNORED } else { pcg(r) % 7 }).collect();
             let counting = |r: &usize| labels[*r] != IGNORED;

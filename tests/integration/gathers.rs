@@ -7,7 +7,7 @@ use gradus::engine::layout::{GatherSequences, GatherTokens, IGNORED, Position, T
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Program, Range, Submission};
 use std::collections::HashSet;
 
-/// What stands in memory that is to be written, and behind it.
+/// What stands in memory that is to be written, and after it.
 const JUNK: u32 = 0xdead_beef;
 /// Words behind each result that no kernel may touch.
 const TAIL: usize = 7;
@@ -194,7 +194,7 @@ fn gathers_tell_how_many_rows_of_the_step_count() {
                     (drawn.results.swap_remove(3), drawn.position)
                 })
             };
-            // All that is drawn to train counts. What is tested has padding; so have steps behind the last sample.
+            // All that is drawn to train counts. What is tested has padding; so have steps after the last sample.
             let (windows, labelled) =
                 (stream.batches(9, size, 7).expect("a shape"), set.batches(size, 7).expect("a shape"));
             for [drawn, counting] in [tokens_of(windows, true), sequences_of(labelled, true)] {

@@ -2,7 +2,7 @@
 //!
 //! Two of its flags are swapped inside the package, so that `freeze(set_modules_as_eval=True)` freezes nothing and
 //! `unfreeze(set_modules_as_training=False)` thaws nothing. Here they freeze and thaw, as they are documented to; from
-//! such a call on a trace is no measure. Modules in training or evaluation have no meaning here.
+//! such a call on a trace is not a measure. Modules in training or evaluation have no meaning here.
 
 use crate::golden::{Case, cases, folder, is_own_folder};
 use gradus::params::{Changed, Layers, Param};

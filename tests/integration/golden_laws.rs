@@ -2,7 +2,7 @@
 //!
 //! Tolerance: 1e-9 relative (absolute 1e-21). Where a trace records an error, ours is an error at the same step. Where
 //! it records a rate that is negative or not finite, ours refuses the step. The slanted triangle is a formula of a paper
-//! and no class: the law of its name is compared, which holds its lowest rate where the formula goes on down.
+//! and no class: the law of its name is compared, which holds its lowest rate where the formula continues down.
 
 use crate::golden::{Case, cases, folder, is_own_folder, number, own_folder};
 use gradus::schedule::class::{
@@ -637,7 +637,7 @@ fn class_errors_name_the_nearest() {
     let empty = || serde_json::json!({});
     assert_eq!(
         told("torch.optim.lr_scheduler.OneCycelLR", empty()),
-        "\"torch.optim.lr_scheduler.OneCycelLR\" is not a scheduler class that is known here \
+        "\"torch.optim.lr_scheduler.OneCycelLR\" is not a known scheduler class \
          (did you mean \"torch.optim.lr_scheduler.OneCycleLR\"?)"
     );
     assert!(told("torch.optim.StepLR", empty()).contains("did you mean \"torch.optim.lr_scheduler.StepLR\""));

@@ -234,7 +234,7 @@ fn check_run(case: &Case, saves: bool) {
     let epochs = case.json["epochs"].as_array().expect("epochs");
     let mut done = 0;
     while done < plan.epochs() && cursor.stop().is_none() {
-        // Of the epoch in which the reference crashes, what it had is no measure.
+        // Of the epoch in which the reference crashes, what it had is not a measure.
         let whole = |epoch: &&Json| case.json["error"].is_null() || !epoch["after_validation"].is_null();
         let expected = epochs.get(done as usize).filter(whole);
         assert!(

@@ -25,11 +25,11 @@ const TOLD: [(&str, &str); 41] = [
     ("invalid regex", "phases.1.params[0] = enc[oder is not a valid pattern: "),
     (
         "gap in phase numbers",
-        "phases = 0, 2 is not 0 to 1 without a gap. Numbered anew they would be:\n0:\n  params:\n  - head.*\n1:\n",
+        "phases = 0, 2 is not 0 to 1 without a gap. Renumbered they are:\n0:\n  params:\n  - head.*\n1:\n",
     ),
     (
         "phases start at 1",
-        "phases = 1, 2 is not 0 to 1 without a gap. Numbered anew they would be:\n0:\n  params:\n  - head.*\n1:\n",
+        "phases = 1, 2 is not 0 to 1 without a gap. Renumbered they are:\n0:\n  params:\n  - head.*\n1:\n",
     ),
     ("negative phase number with a gap that hides it", "a key of phases = -1 is not a phase"),
     ("non-integer key", "key of phases = first is not a phase"),

@@ -1,6 +1,6 @@
 //! Going on from a checkpoint, against traces of finetuning-scheduler: every `fts_*` file with a `resumed` part.
 //!
-//! Our cursor is saved where the reference's checkpoint was written, read back, and followed by a plan made anew for a
+//! Our cursor is saved where the reference's checkpoint was written, read back, and followed by a plan made again for a
 //! longer run. It is always the run that never stopped. Where the reference keeps its place, its epochs are compared too;
 //! where it loses it, the test says how.
 
@@ -85,7 +85,7 @@ fn is_over(plan: &Plan, cursor: &Cursor) -> bool {
     cursor.stop().is_some() || cursor.step() / BATCHES >= plan.epochs()
 }
 
-/// What is saved goes on as the run does that never stopped.
+/// What is saved continues as the run does that never stopped.
 fn check_uninterrupted(case: &Case, saved: &Saved, plan: &Plan) {
     let (mut cursor, mut device) = (saved.cursor(), saved.device.clone());
     let (mut whole, mut whole_device) = (plan.start().expect("a start"), Device::default());

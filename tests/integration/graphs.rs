@@ -1,4 +1,4 @@
-//! Gradients of graphs that no model of ours has: diamonds, values that many read, an activation whose reader is no linear
+//! Gradients of graphs that no model of ours has: diamonds, values that many read, an activation whose reader is not a linear
 //! layer, several losses, frozen middles, parameters used twice, outputs that nobody reads. By directional finite differences
 //! on the twins, with operations folded and each for itself; the same numbers on both engines, and the same bits whether
 //! values share memory or not.

@@ -1,4 +1,4 @@
-//! Real processes, killed: a run that goes on ends with the bytes of one that was never stopped.
+//! Real processes, killed: a run that continues ends with the bytes of one that was never stopped.
 
 use crate::support::{folder, gpu};
 use gradus::engine::Engine;

@@ -1,4 +1,4 @@
-//! Decisions at a lag: an evaluation decides where the next one comes, the device keeps the best copy by itself, and nothing
+//! Decisions at a lag: an evaluation decides where the next one comes, the device keeps the best copy on its own, and nothing
 //! is waited for.
 
 use crate::phases::run;

@@ -1,4 +1,4 @@
-//! A decoder on text: it learns, a step is one submission, and a run goes on to the same bits, dropout included.
+//! A decoder on text: it learns, a step is one submission, and a run continues to the same bits, dropout included.
 
 use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::{TokenStream, Vocabulary, kjv};

@@ -6,7 +6,7 @@ use gradus::schedule::{Error, FieldLaw, Law, Phases, Run, Spec, Stepper, Stepper
 use proptest::prelude::*;
 
 /// Every short name with arguments, for a run of hundreds of steps; and the share of the base below which it never
-/// goes, and the value, as a share of the base, that holds beyond the end (`None`: it goes on for ever).
+/// goes, and the value, as a share of the base, that holds beyond the end (`None`: it continues for ever).
 const LAWS: [(&str, f64, Option<f64>); 26] = [
     ("type: constant", 1.0, Some(1.0)),
     ("type: linear", 0.0, Some(0.0)),
@@ -183,7 +183,7 @@ proptest! {
         }
     }
 
-    /// A plateau law saved between any two metrics goes on as if never stopped, and is what all metrics at once give.
+    /// A plateau law saved between any two metrics continues as if never stopped, and is what all metrics at once give.
     #[test]
     fn a_plateau_restored_is_uninterrupted(
         metrics in prop::collection::vec(prop_oneof![8 => -2.0f64..2.0, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)], 1..60),
@@ -202,7 +202,7 @@ proptest! {
         prop_assert_eq!(values[all.len() - 1], law.law(whole).value(2.0, 0));
     }
 
-    /// A run that goes on before or after a decay agrees with the one before it.
+    /// A run that continues before or after a decay agrees with the one before it.
     #[test]
     fn wsd_goes_on(steps in 20u64..500, more in 1u64..500, share in 0.05f64..1.0, count in 1u64..4) {
         let law = Wsd::new(steps, share).and_then(|law| law.checkpoints(count)).expect("a law");
@@ -329,7 +329,7 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: sequential, parts: {type: linear}", "parts = {type: linear} is not a list of mappings"),
         (
             "type: chained, parts: [{class_path: StepLR}]",
-            "parts[0].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+            "parts[0].class_path has no place here: a Python class is for lr_scheduler only; here type: names a law",
         ),
         ("type: cosine, warmup: linear", "warmup_steps is missing (warmup_epochs or warmup_fraction would do instead)"),
         (
@@ -577,7 +577,7 @@ fn every_schedule_is_read() {
     }
 }
 
-/// A word of `no_decay` that no parameter has is told; those that we ship are found in the models that they are for.
+/// A word of `no_decay` that no parameter has is reported; those that we ship are found in the models that they are for.
 #[test]
 fn words_of_every_schedule_are_in_a_model_of_its_kind() {
     use gradus::nn::models::{Bert, Gpt2, Mlp};
@@ -654,7 +654,7 @@ fn a_class_by_name_is_unrolled() {
     assert!(told("OneCycleLR, init_args: {max_lr: 2.0, total_steps: 6}").contains("step"), "its class raises there");
 }
 
-/// Where no difference is listed, a short name gives what its namesake gives.
+/// If no difference is listed, a short name gives what its namesake gives.
 #[test]
 fn short_names_agree_with_their_namesakes() {
     let pairs = [

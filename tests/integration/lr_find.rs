@@ -1,4 +1,4 @@
-//! The range test on a device: the run goes on to the same bits as without it, the losses are those of the batches, and
+//! The range test on a device: the run continues to the same bits as without it, the losses are those of the batches, and
 //! what a sweep costs. (`golden_lr_find` compares curves and suggestions with traces.)
 
 use crate::support::{assert_close, engines, fresh_gpu};
@@ -158,7 +158,7 @@ fn check_undisturbed(what: &str, task: &dyn Task, schedule: &str, config: &Confi
     whole
 }
 
-/// Whether there was a step with a loss that is no number, which the guard skips.
+/// Whether there was a step with a loss that is not a number, which the guard skips.
 fn has_skipped(curve: &Curve) -> bool {
     curve.points().iter().any(|point| !point.loss.is_finite())
 }
@@ -263,7 +263,7 @@ fn both_engines_find_the_same() {
     assert_close("losses", &losses(gpu), &losses(cpu), 2e-3, 0.0);
 }
 
-/// One table a horizon, a submission a step, and no wait between the one before the sweep and the one behind it.
+/// One table a horizon, a submission a step, and no wait between the one before the sweep and the one after it.
 #[test]
 fn a_sweep_is_one_upload_and_no_wait() {
     let Some(engine) = fresh_gpu() else { return };

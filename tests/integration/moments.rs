@@ -388,7 +388,7 @@ fn a_best_copy_holds_them_as_they_are() {
             best.restore(&mut optimizer).expect("it goes back");
             assert!(all(&optimizer) == better, "with what thawed, on {}, limit {limit}", engine.name());
 
-            // Another optimizer over the same parameters, that stores them otherwise: they start anew.
+            // Another optimizer over the same parameters, that stores them otherwise: they start again.
             let groups = [Group::new("all", f32_row(), ["wide", "head", "late", "odd"])];
             let mut other = Optimizer::new(&engine, &parameters, &groups, Settings::default()).expect("an optimizer");
             best.restore(&mut other).expect("it goes back");

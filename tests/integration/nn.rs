@@ -2,7 +2,7 @@
 //! leaves out.
 //!
 //! A kernel runs on both engines over the same memory, and everything that it may write is compared: results, padding,
-//! and a tail behind each array that no kernel may touch. Kernel, constants and grid are those that [`Mlp`] gives.
+//! and a tail after each array that no kernel may touch. Kernel, constants and grid are those that [`Mlp`] gives.
 
 use crate::support::{assert_close, engines, gpu, gpus, noise, sized_engines};
 use crate::transformer_bed::LOSS;
@@ -67,7 +67,7 @@ impl Model {
         (dispatches, space)
     }
 
-    /// What of it comes behind the loss.
+    /// What of it comes after the loss.
     fn backward(&self, trained: impl Fn(&str) -> bool) -> Vec<Dispatch> {
         let mut dispatches = self.pass(trained, false).0;
         let tally = dispatches.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
@@ -435,7 +435,7 @@ fn nn_gather_visits_every_sample_once_an_epoch() {
     }
 }
 
-/// What stands behind the last sample is junk, and would be seen.
+/// What stands after the last sample is junk, and would be seen.
 #[test]
 fn nn_gather_reads_nothing_behind_the_last_sample() {
     for engine in engines() {

@@ -280,7 +280,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
         }
         rows.push((label, logits(label, &all, f32::NAN), false));
         rows.push((label, logits(label, &[label], f32::INFINITY), false));
-        // What a mask leaves out is no hindrance.
+        // What a mask leaves out is not a hindrance.
         rows.push((label, logits(label, &[1, 2], f32::NEG_INFINITY), true));
     }
     let shape = Loss::new(rows.len(), classes);
@@ -300,7 +300,7 @@ fn nn_loss_of_a_row_with_a_nan_is_a_wrong_answer() {
         for (place, (label, row, is_right)) in rows.iter().enumerate() {
             let what = format!("{row:?}, label {label} on {}", engine.name());
             assert_eq!(got[3][2 * place + 1], if *is_right { COUNTS | CORRECT } else { COUNTS }, "{what}");
-            // No driver has to keep a NaN, and yet it reaches the loss and the whole gradient.
+            // No driver is bound to keep a NaN, and yet it reaches the loss and the whole gradient.
             assert_eq!(floats(&got[3])[2 * place].is_nan(), !is_right, "loss of {what}");
             let gradient = &floats(&got[2])[4 * quads * place..][..4 * quads];
             let of_classes = gradient[..classes].iter().all(|g| g.is_nan() != *is_right);
@@ -534,7 +534,7 @@ fn nn_dropout_patterns_have_their_rate_and_are_their_own() {
         let both = first.iter().zip(other).filter(|(a, b)| **a && **b).count() as f64;
         assert!((both - 1e3).abs() < 5.0 * 990f64.sqrt(), "{both} in both patterns");
     }
-    // Neighbours are dropped together as often as chance has it.
+    // Neighbours are dropped together as many times as chance has it.
     let pairs = first.windows(2).filter(|pair| pair[0] && pair[1]).count() as f64;
     assert!((pairs - 1e3).abs() < 5.0 * 1100f64.sqrt(), "{pairs} pairs of neighbours");
 }

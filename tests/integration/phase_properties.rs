@@ -207,7 +207,7 @@ fn saved(cursor: &Cursor) -> String {
     serde_json::to_string(cursor).expect("a cursor saves")
 }
 
-/// One step as a trainer makes it, with the validation after it where one is due.
+/// One step as a trainer makes it, with the validation after it if one is due.
 fn step(input: &Input, plan: &Plan, cursor: &mut Cursor, others: &[(&str, f64)]) -> Shown {
     let transition = plan.epoch_start(cursor).expect("a start");
     let rows = plan.rows(cursor, 1).expect("rows");
@@ -235,7 +235,7 @@ fn run(input: &Input, plan: &Plan, cursor: &mut Cursor) -> Vec<Shown> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Saved after any step, read back and followed by a plan made anew, it is the same run to the last bit.
+    /// Saved after any step, read back and followed by a plan made again, it is the same run to the last bit.
     #[test]
     fn a_saved_cursor_goes_on_bit_for_bit(input in input(), pick: prop::sample::Index) {
         let plan = input.plan();

@@ -1,4 +1,4 @@
-//! Phases on a device: what a transition does, what it costs, and that a run goes on from a checkpoint to the same bits.
+//! Phases on a device: what a transition does, what it costs, and that a run continues from a checkpoint to the same bits.
 
 use crate::support::{engines, folder, fresh_gpu};
 use gradus::data::{DataSet, digits};
@@ -83,7 +83,7 @@ fn phases_thaw_from_the_head_down_and_go_back_to_the_best() {
             assert_eq!(began.restored, Some(best(began.steps)), "back to the best of those before");
             assert!(matches!(began.reason, Some(Reason::EarlyStopping | Reason::MaxTransitionEpoch)));
         }
-        // Rates go on: the scheduler has not gone back.
+        // Rates continue: the scheduler has not gone back.
         let names: Vec<&str> = told.began[1].groups.iter().map(|(name, _, _)| name.as_str()).collect();
         assert_eq!(names[..2], ["phase 0", "phase 0, no decay"]);
         let epochs = told.began[1].steps / trainer.plan().steps_per_epoch();
@@ -124,7 +124,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
     let began = trainer.take_step().expect("a step").expect("a phase");
     let cost = engine.counters() - before;
     assert!(began.restored.is_some() && began.thawed.len() == 2);
-    // Back to the best with the copy of what thaws next; what has to move in memory; and the step itself.
+    // Back to the best with the copy of what thaws next; what must move in memory; and the step itself.
     assert!(cost.submissions <= 3 && cost.blocking_waits == 0, "{cost:?}");
     let (groups, rows) = (began.groups.len() as u64, trainer.plan().steps() - steps);
     let table = 16 + size_of::<gradus::engine::layout::TableRow>() as u64 * groups * rows.min(256);
@@ -217,7 +217,7 @@ fn checkpoints_that_are_cut_off_altered_or_of_another_run_are_refused_by_name() 
     let resumed = resume(GRADUAL, config()).expect("a resumption").expect("a checkpoint");
     assert!(resumed.left_out[0].to_string().ends_with("model.safetensors: it is not what was written"));
 
-    // Of the others each word of run.json counts; with none good, the first that was tried is told.
+    // Of the others each word of run.json counts; with none good, the first that was tried is reported.
     for step in ["step-000000020", "step-000000030", "step-000000040"] {
         let run = folder.join(step).join("run.json");
         let Ok(text) = std::fs::read_to_string(&run) else { continue };

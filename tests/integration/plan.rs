@@ -161,12 +161,12 @@ fn plan_tells_what_each_phase_thaws_moves_and_holds() {
         "phase 0  lr 3e-3  layers.2.weight, layers.2.bias",
     ];
     assert_eq!(told.lines().take(expected.len()).collect::<Vec<_>>(), expected);
-    assert!(refused(&[file]).ends_with("has phases: --model or --shapes says whose parameters they thaw"));
+    assert!(refused(&[file]).ends_with("has phases: --model or --shapes must name the parameters that they thaw"));
     let folder = Folder::new("phases-csv");
     let told = shown(&[file, "--model", "mlp", "--csv", &folder.path("rates.csv")]);
     assert!(told.contains("phase 1 begins at step 352\n") && told.contains("phase 2 begins at step 704\n"), "{told}");
     let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/digits_mlp.yaml");
-    assert!(refused(&[plain]).ends_with("has no phases: --steps says how long the run is"));
+    assert!(refused(&[plain]).ends_with("has no phases: --steps must give the length of the run"));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn plan_says_what_is_seldom_meant() {
     let class = "a class that counts epochs needs interval: epoch";
     assert_eq!(notes(&format!("{linear}num_training_steps: 10}}"), 100), [zero, class]);
     assert_eq!(notes("type: cosine", 100), [""; 0]);
-    let plateau = "a plateau law reduces by metrics; this is what happens without any";
+    let plateau = "a plateau law reduces by metrics; this plan assumes that none comes";
     assert_eq!(notes("class_path: torch.optim.lr_scheduler.ReduceLROnPlateau", 100), [plateau]);
     assert_eq!(notes("class_path: timm.scheduler.PlateauLRScheduler", 100), [plateau]);
 }
@@ -359,6 +359,6 @@ fn plan_tells_a_refusal_of_a_class_once() {
     let class = "lr_scheduler: {class_path: torch.optim.lr_scheduler.OneCycleLr}";
     let file = folder.write("run.yaml", &format!("optimizer: {{type: adamw}}\n{class}\n"));
     let told = refused(&[&file, "--steps", "5"]);
-    assert_eq!(told.matches("is not a scheduler class that is known here").count(), 1, "{told}");
+    assert_eq!(told.matches("is not a known scheduler class").count(), 1, "{told}");
     assert!(told.contains("did you mean \"torch.optim.lr_scheduler.OneCycleLR\"?"), "{told}");
 }

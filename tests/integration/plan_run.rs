@@ -79,7 +79,7 @@ fn any_run_file_is_planned() {
     assert!(told.contains("StepLR steps after every epoch (interval: epoch)"), "{told}");
     assert!(told.contains("lr of phase 1"), "{told}");
     let told = desk.done(&["plan", "run.yaml", "--set", "phases.0.max_transition_epoch=-1"]);
-    assert!(told.contains("phase 1 begins only where a metric ends the one before it"), "{told}");
+    assert!(told.contains("phase 1 begins only if a metric ends the one before it"), "{told}");
     let (_, _, wrong) = desk.told(&["plan", "run.yaml", "--set", "finetuning.max_depth=0"]);
     assert!(
         wrong.contains("finetuning.max_depth = 0: phase 1 never begins, and its 2 parameters stay frozen"),

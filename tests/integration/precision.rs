@@ -1,4 +1,4 @@
-//! Parameters and gradients in bf16: how a step rounds, that a run that goes on rounds as one that never stopped, what it
+//! Parameters and gradients in bf16: how a step rounds, that a run that continues rounds as one that never stopped, what it
 //! costs, and what is refused.
 
 use crate::support::{engines, gpus, noise, round_by_hand};

@@ -79,7 +79,7 @@ fn each_family_is_read_and_its_head_is_new_for_other_classes() {
             kept += 1;
         }
         assert_eq!(kept + new.len(), values.len(), "{family}");
-        let told = format!("not in what is begun from, or for other classes, so new: {}", new.join(", "));
+        let told = format!("not in model.from, or for other classes; these start with new values: {}", new.join(", "));
         let mut said = material.warnings.clone();
         said.iter_mut().for_each(|line| *line = bed.tame(line));
         let mut names: Vec<&str> = said[0].rsplit(": ").next().expect("names").split(", ").collect();
@@ -183,7 +183,7 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     );
     bed.write("bert/config.json", config.as_bytes());
     let long = bed.told(&from("bert").replace("context: 12", "context: 41"));
-    assert_eq!(long, "run.yaml: model.context = 41 is not from 1 to 40, the positions of what is begun from");
+    assert_eq!(long, "run.yaml: model.context = 41 is not from 1 to 40, the positions of model.from");
     let kind = bed.told(&from("bert").replace("from: bert", "type: decoder, from: bert"));
     assert_eq!(
         kind,
@@ -201,9 +201,9 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     bed.write("bert/vocab.txt", b"[PAD]");
     let none = bed.told(&from("bert"));
     assert!(none.starts_with("bert: there is no tokenizer.json in it") && none.contains("vocab.txt"), "{none}");
-    // Without a word on what it is, a folder is no model.
+    // Without a word on what it is, a folder is not a model.
     std::fs::remove_file(bed.folder.join("bert/config.json")).expect("a file");
-    assert_eq!(bed.told(&from("bert")), "bert: there is no config.json with it, so model.type has to say what it is");
+    assert_eq!(bed.told(&from("bert")), "bert: it has no config.json, so model.type must say what it is");
     assert_eq!(bed.told(&from("berd")), "berd: there is no such file or folder (did you mean \"bert\"?)");
 }
 

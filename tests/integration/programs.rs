@@ -2,7 +2,7 @@
 //! model, trainable set, dropout, number of micro-batches, sizes of workgroups, and from behind a frozen trunk.
 //!
 //! `tests/golden/programs/sums.txt` holds a checksum for each case, and a file beside it the text of a few. What prints
-//! another program changes what a run computes, or in which order: `GRADUS_WRITE_PROGRAMS=1` writes them anew, and
+//! another program changes what a run computes, or in which order: `GRADUS_WRITE_PROGRAMS=1` writes them again, and
 //! `GRADUS_PRINT_PROGRAMS=DIR` writes the texts of all cases into a folder, to be compared.
 
 use gradus::data::{DataSet, Sequence, SequenceSizes, Sequences, TokenStream};

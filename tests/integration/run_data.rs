@@ -1,4 +1,4 @@
-//! The data that a run file names: how it is read, what is refused and what is told.
+//! The data that a run file names: how it is read, what is refused and what is reported.
 
 use crate::support::folder;
 use gradus::run::{Material, RunFile};
@@ -39,7 +39,7 @@ impl Bed {
         self.tame(&error.to_string())
     }
 
-    /// What is said where it is refused.
+    /// What is said if it is refused.
     pub fn told(&self, text: &str) -> String {
         self.material(text).err().expect("it is refused")
     }

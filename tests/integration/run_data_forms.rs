@@ -190,8 +190,8 @@ fn columns_that_are_not_used_may_be_as_they_like() {
         assert!(bed.material(&encoder(file, "")).is_ok(), "{file}");
     }
     assert!(bed.material(&mlp("b.csv", ", features: [id]")).is_ok());
-    assert_eq!(bed.told(&mlp("b.csv", "")), "b.csv: the column \"x\" is there twice");
-    assert_eq!(bed.told(&mlp("b.csv", ", features: [id, x]")), "b.csv: the column \"x\" is there twice");
+    assert_eq!(bed.told(&mlp("b.csv", "")), "b.csv: the column \"x\" occurs twice");
+    assert_eq!(bed.told(&mlp("b.csv", ", features: [id, x]")), "b.csv: the column \"x\" occurs twice");
     let numbers = |header: &str, cells: &str| extra(header, cells).replace("film ", "");
     bed.write("c.csv", numbers("id,n,label,,", ",,").as_bytes());
     let material = bed.material(&mlp("c.csv", "")).expect("nothing stands in the columns without a name");
@@ -228,7 +228,7 @@ fn json_lines_have_the_columns_of_all_and_one_form_of_a_number() {
         ("{\"text\": \"x\", \"label\": null}", "\"label\" is missing"),
         ("{\"text\": \"x\", \"label\": [\"good\"]}", "\"label\" is a list, where a text or a number is read"),
         ("{\"text\": {}, \"label\": true}", "\"text\" is an object, where a text or a number is read"),
-        ("{\"text\": \"one\", \"text\": \"two\", \"label\": true}", "\"text\" is there twice"),
+        ("{\"text\": \"one\", \"text\": \"two\", \"label\": true}", "\"text\" occurs twice"),
         ("{\"text\": NaN, \"label\": true}", "no JSON object: expected value (column 10)"),
         ("[1]", "no JSON object"),
     ] {
@@ -248,8 +248,7 @@ fn a_split_is_stratified_and_what_is_rare_is_told_as_rare() {
     for seed in 1..=10 {
         let text = format!("{}seed: {seed}\n", encoder("a.csv", ", test_percent: 20"));
         let material = bed.material(&text).expect("a material");
-        let told =
-            "a.csv: too rare to be on both sides of the split, so trained on and never tested: \"odd\" (1 example)";
+        let told = "a.csv: too rare for both sides of the split, so in the train set only: \"odd\" (1 example)";
         assert!(material.warnings.iter().any(|warning| bed.tame(warning) == told), "{:?}", material.warnings);
         assert!(material.summary.contains("33 texts to train on, 8 to test, 3 classes"), "{}", material.summary);
     }
@@ -275,10 +274,7 @@ fn a_split_is_stratified_and_what_is_rare_is_told_as_rare() {
         assert_eq!(bed.run(&resolved(&run)).expect("a run").data, run.data);
     }
     let told = bed.told(&encoder("a.csv", ", test: t.csv, split: random"));
-    assert_eq!(
-        told,
-        "run.yaml: data.split has no place here: it stands beside test, which names a file; keep one of them"
-    );
+    assert_eq!(told, "run.yaml: data.split has no place here: test names a file; keep one of them");
 }
 
 #[test]
@@ -289,7 +285,7 @@ fn characters_that_a_vocabulary_does_not_have_are_refused_left_out_or_have_one_p
     assert!(bed.material(&decoder("a.txt", ", vocabulary: ascii")).is_ok(), "tabs and carriage returns are ASCII");
     let told = bed.told(&decoder("b.txt", ", vocabulary: ascii"));
     let listed = "'\u{e9}' (2 times, first on line 41), '\u{201c}' (once, on line 41), '\u{201d}' (once, on line 41)";
-    let ways = "(data.unknown: skip leaves them out, token gives all of them one place)";
+    let ways = "(data.unknown: skip leaves them out, token makes them one token)";
     assert_eq!(told, format!("b.txt: not in the vocabulary: {listed} {ways}"));
     let material = |unknown: &str| {
         bed.material(&decoder("b.txt", &format!(", vocabulary: ascii, unknown: {unknown}"))).expect("a material")

@@ -57,7 +57,7 @@ fn ludwigs_words_become_the_schedule() {
 
     for (file, rate, words) in [
         (pretrained.as_str(), 1e-5, "1e-5, that of a pretrained transformer"),
-        (encoder, 1e-4, "1e-4, that of a transformer from nothing"),
+        (encoder, 1e-4, "1e-4, the rate for a transformer from scratch"),
         (DIGITS, 1e-3, "1e-3, that of an MLP"),
     ] {
         let run = read(&format!("{file}learning_rate: auto\n"));
@@ -115,7 +115,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("modle: {type: mlp}", "modle is not a known key (did you mean \"model\"?); known are model, "),
         (
             "data: {embedded: digits}",
-            "the section model is missing: it says what is trained, as in model: {type: encoder, preset: tiny}",
+            "the section model is missing: it names the model, as in model: {type: encoder, preset: tiny}",
         ),
         (
             "model: {type: mpl}\ndata: {embedded: digits}",
@@ -547,7 +547,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             file("a.csv", ", test: other.csv"),
             "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true leaves such rows out)",
         ),
-        (file("twice.csv", ""), "twice.csv: the column \"words\" is there twice"),
+        (file("twice.csv", ""), "twice.csv: the column \"words\" occurs twice"),
         (
             file("unlabelled.csv", ""),
             "unlabelled.csv, line 3: the label is empty (data.skip_bad_rows: true leaves such rows out)",
@@ -556,7 +556,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             file("nothing.jsonl", ""),
             "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true leaves such rows out)",
         ),
-        (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good is there twice"),
+        (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good occurs twice"),
         (
             file("a.csv", ", test_percent: 1"),
             "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",

@@ -70,7 +70,7 @@ fn a_run_that_takes_anothers_place_removes_what_is_ours_and_nothing_else() {
         #[cfg(unix)]
         std::os::unix::fs::symlink(&elsewhere, run.join("checkpoints")).expect("a link");
         let (code, text) = told(&desk, &["digits.yaml", "--overwrite"]);
-        assert!(code == Some(2) && text.contains("checkpoints is a link: what it leads to is not removed"), "{text}");
+        assert!(code == Some(2) && text.contains("checkpoints is a link: its target is not removed"), "{text}");
         assert!(elsewhere.join("step-000000050").exists() || elsewhere.join("notes.txt").exists());
     }
 }
@@ -81,7 +81,7 @@ fn a_new_folder_says_which_run_it_is_before_anything_else() {
     desk.done(&[&["digits.yaml"], &set(&["epochs=1"])[..]].concat());
     let run = desk.folder.join("runs/digits");
     let whole = files(&run);
-    // As a kill leaves it right behind the first file.
+    // As a kill leaves it right after the first file.
     std::fs::remove_dir_all(&run).expect("it was there");
     std::fs::create_dir_all(&run).expect("a folder");
     std::fs::write(run.join("run.yaml"), &whole["run.yaml"]).expect("a file");
@@ -103,7 +103,7 @@ fn lines_that_cannot_be_written_are_marked_and_the_log_takes_up_again() {
     }
     let desk = Desk::new("full-log", &[("digits.yaml", DIGITS)]);
     desk.done(&[&["digits.yaml"], &set(&["epochs=1"])[..]].concat());
-    // Damaged from outside: a line that is cut off, one that is no text, in the middle of good ones.
+    // Damaged from outside: a line that is cut off, one that is not a text, in the middle of good ones.
     let steps = desk.folder.join("runs/digits/steps.jsonl");
     let text = std::fs::read_to_string(&steps).expect("a log");
     let lines: Vec<&str> = text.lines().collect();

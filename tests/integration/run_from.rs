@@ -107,7 +107,7 @@ fn what_a_file_is_that_cannot_be_begun_from_is_told_in_a_sentence() {
         ("model.safetensors.index.json", b"{\"weight_map\": {}}", "it names no file"),
         ("m.gguf", b"GGUF", "it is a GGUF file"),
         ("empty.safetensors", b"", "the file is empty"),
-        ("short.safetensors", b"\x01\x02", "no safetensors file"),
+        ("short.safetensors", b"\x01\x02", "not a safetensors file"),
     ] {
         bed.write(&format!("run/{name}"), bytes);
         assert!(told(name).starts_with(&format!("run/{name}: {words}")), "{}", told(name));
@@ -220,7 +220,7 @@ fn what_is_said_of_columns_beside_what_is_begun_from_is_obeyed_and_told() {
     assert_eq!(mean(&plain), 0.0);
     let words = "data.standardize: false, and the run that is begun from did standardize (run/inputs.json)";
     assert!(bed.tame(&plain.warnings[0]).starts_with(words), "{:?}", plain.warnings);
-    // The run that goes on has the numbers that it began with.
+    // The run that continues has the numbers that it began with.
     bed.write("inputs.json", plain.inputs.to_json().as_bytes());
     let run = from(&then.replace("[id, square]", "[id, square], standardize: false"), "run");
     assert_eq!(bed.gone_on(&run).expect("a material").inputs, plain.inputs);

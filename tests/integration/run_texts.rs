@@ -52,7 +52,7 @@ fn several_labels_stand_in_one_column_or_in_one_each() {
         ),
         (
             "label: tags, label_separator: ' '",
-            "run.yaml: data.label_separator =   is not what stands between two labels, and is no blank",
+            "run.yaml: data.label_separator =   is not a separator that is not blank",
         ),
         ("labels: [price]", "a.csv: 40 of 40 rows cannot be used:\n  line 2: \"price\" = \"0.5\" is neither 1 nor 0"),
         ("labels: [fun, text]", "run.yaml: data.text = text is not another column than the label's"),
@@ -88,7 +88,7 @@ fn numbers_are_told_by_one_output_each() {
         (
             "regress",
             "label: price, classes: [1]",
-            "run.yaml: data.classes has no place here: task: regress tells numbers and has no classes",
+            "run.yaml: data.classes has no place here: task: regress predicts numbers and has no classes",
         ),
         (
             "classify",
@@ -147,7 +147,7 @@ fn columns_beside_a_text_are_standardized_or_one_input_a_category() {
     assert!(bed.told(&tested).starts_with("b.csv, line 2: \"age\" is empty"), "{}", bed.told(&tested));
     for (data, words) in [
         ("features: [age, label]", "run.yaml: data.features = label is not a column that may go in"),
-        ("features: [age, text]", "run.yaml: data.features = text is read as text already"),
+        ("features: [age, text]", "run.yaml: data.features = text is already the text"),
         ("features: [age, agge]", "a.csv: there is no column \"agge\" (did you mean \"age\"?)"),
         ("text_pair: label", "run.yaml: data.text_pair = label is not another column than the label's or text's"),
         ("text_pair: anser", "a.csv: there is no column \"anser\" (did you mean \"answer\"?)"),
@@ -191,7 +191,7 @@ fn a_run_goes_on_with_the_tokenizer_beside_its_inputs_or_not_at_all() {
     );
     bed.write("tokenizer.json", &std::fs::read(own_folder("tokenizers").join("bytes.json")).expect("a tokenizer"));
     assert!(
-        told(&bed).contains("tokenizer.json: it is not what the run began with: its checksum is another"),
+        told(&bed).contains("tokenizer.json: it is not the tokenizer that the run began with: its checksum differs"),
         "{}",
         told(&bed)
     );

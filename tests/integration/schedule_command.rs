@@ -72,7 +72,7 @@ fn generate_writes_over_nothing_unless_told_to() {
     std::fs::write(&file, "mine\n").expect("an edit");
     assert_eq!(
         refused(&["--out", &file]),
-        format!("gradus: --out {file}: this file is there already; --force writes over it")
+        format!("gradus: --out {file}: this file exists already; --force overwrites it")
     );
     assert_eq!(std::fs::read_to_string(&file).expect("a schedule"), "mine\n");
     shown(&["--out", &file, "--force"]);

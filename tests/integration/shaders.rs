@@ -22,7 +22,7 @@ fn parsed(kernel: &Kernel) -> naga::Module {
         .unwrap_or_else(|error| panic!("{}: {}", kernel.name, error.emit_to_string(&text)))
 }
 
-/// What a kernel needs of a device beyond WebGPU: nothing, but for those that have to be asked for.
+/// What a kernel needs of a device beyond WebGPU: nothing, but for those that must be asked for.
 fn needed(kernel: &Kernel) -> naga::valid::Capabilities {
     if kernel.has(Flag::Cooperative) {
         naga::valid::Capabilities::COOPERATIVE_MATRIX | naga::valid::Capabilities::SHADER_FLOAT16

@@ -43,7 +43,7 @@ fn squared(engine: &Engine, dispatch: Dispatch, gradients: &[&Range]) -> (Dispat
     (dispatch.clone(), squares.iter().map(part).collect())
 }
 
-/// Runs a kernel on both engines; squares have to agree, and to be those of the gradients that it wrote.
+/// Runs a kernel on both engines; squares must agree, and to be those of the gradients that it wrote.
 fn check(
     gpu: &Engine,
     dispatch: &Dispatch,
@@ -109,7 +109,7 @@ fn squares_of_linear_layers_agree_with_their_twin() {
                     let (mut dz, mut x) = (activations(seed, rows, outputs), activations(seed + 1, rows, inputs));
                     let (mut old, old_bias) = (dense(seed + 2, inputs * outputs), dense(seed + 3, outputs));
                     match way {
-                        // Through what the sums are made of, where nothing is added to; else through what is there.
+                        // Through what the sums are made of, if nothing is added to; else through what is there.
                         1 => poison(&mut x, inputs.min(4), bad),
                         3 => poison(&mut old, inputs * outputs, bad),
                         2 => poison(&mut dz, outputs.min(4), bad),

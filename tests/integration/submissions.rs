@@ -96,7 +96,7 @@ fn how_many_steps_a_submission_has_changes_no_bit() {
     }
 }
 
-/// What so many epochs cost, and how often the trainer was asked to go on.
+/// What so many epochs cost, and how often the trainer was asked to continue.
 fn cost(engine: &Engine, steps: StepsPerSubmission, epochs: usize) -> (Counters, u64) {
     let mut trainer = trainer(engine, PLAIN, steps, epochs);
     trainer.programs().expect("programs");

@@ -223,7 +223,7 @@ fn what_stands_in_a_report_is_a_number_or_escaped() {
     assert_eq!(code, Some(0), "{told}");
     let folder = "runs/a <b> & \"c\"";
     assert!(desk.read(&format!("{folder}/report.html")).contains("<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>"));
-    // Lines of steps that are over stay as they are when a run goes on.
+    // Lines of steps that are over stay as they are when a run continues.
     let path = desk.0.join(folder).join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).expect("a log");
     let numbers: String = ["epoch", "phase", "val_loss", "skipped_steps"]

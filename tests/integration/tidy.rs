@@ -58,7 +58,7 @@ fn code(path: &Path) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.starts_with("//")).map(str::to_owned).collect()
 }
 
-/// Whether a line names a room, by itself or in a list of rooms.
+/// Whether a line names a room, on its own or in a list of rooms.
 fn named(line: &str, room: &str) -> bool {
     let roots = ["crate", "gradus"];
     let alone = |root: &&str| ["::", ";", " as"].iter().any(|end| line.contains(&format!("{root}::{room}{end}")));

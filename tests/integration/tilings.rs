@@ -73,8 +73,8 @@ fn linear(engine: &Engine, [rows, inputs, outputs]: [usize; 3], case: usize, sto
     Trial::of(&dispatch, [x, weight, bias, junk(z), record(shape)].into_iter().chain(last).collect())
 }
 
-/// With x and weight that f16 holds the shader rounds nothing but sums, so that it has to agree with the twin as closely as
-/// any other. Where it does not run, whoever asks for it gets the usual dispatch, to the last bit.
+/// With x and weight that f16 holds the shader rounds nothing but sums, so that it must agree with the twin as closely as
+/// any other. If it does not run, whoever asks for it gets the usual dispatch, to the last bit.
 #[test]
 fn tilings_by_cooperative_matrices_agree_with_the_twin_or_are_the_usual_ones() {
     let Some(gpu) = gpu() else { return };
@@ -175,7 +175,7 @@ fn tilings_of_a_linear_layer_backward_to_its_weight_agree_with_its_twin() {
     }
 }
 
-/// A frozen trunk is gone through in other batches than a step's.
+/// A frozen trunk is traversed in other batches than a step's.
 #[test]
 fn tilings_give_a_row_the_same_bits_wherever_it_stands() {
     let Some(gpu) = gpu() else { return };

@@ -93,7 +93,7 @@ fn two_runs_with_one_seed_give_the_same_bits() {
     }
 }
 
-/// A clip norm in the row is enough: nobody has to say it twice.
+/// A clip norm in the row is enough: nobody needs to say it twice.
 #[test]
 fn a_clip_norm_in_the_row_turns_clipping_on() {
     for engine in engines() {

@@ -402,7 +402,7 @@ fn a_best_file_that_cannot_be_written_is_a_warning() {
     assert_eq!(warned.matches(words).count(), 2, "{warned}");
     assert!(!told.contains("best.safetensors"), "what is not there is not named\n{told}");
     assert!(desk.folder.join("runs/digits/model.safetensors").exists());
-    // The file is made anew where the run goes on, if it can be.
+    // The file is made again where the run continues, if it can be.
     let output = desk.train(&["--resume", "runs/digits", "--set", "epochs=3"]);
     let warned = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -484,7 +484,7 @@ fn a_decoder_is_pretrained_and_a_later_run_begins_from_it() {
         let same = before.tensor(name).expect("a tensor").data() == after.tensor(name).expect("a tensor").data();
         assert_eq!(same, !name.starts_with("lm_head") && !name.starts_with("transformer.ln_f"), "{name}");
     }
-    // What a run began from need not be there when it goes on.
+    // What a run began from need not be there when it continues.
     std::fs::rename(desk.folder.join("runs/first"), desk.folder.join("runs/moved")).expect("a folder");
     assert!(desk.done(&["--resume", "runs/second"]).contains("nothing is left to train"));
     std::fs::rename(desk.folder.join("runs/moved"), desk.folder.join("runs/first")).expect("a folder");
@@ -677,7 +677,7 @@ fn a_plan_is_made_for_a_model_that_is_not_loaded() {
     let told = plan("large.safetensors", &["--steps-per-epoch", "10", "--json", "--parameters", "bf16"]);
     let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(json[1]["step_bytes"], 24 * 10_000_000_000u64 + 28 * 10, "a matrix in bf16, a vector in f32");
-    assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes: --steps-per-epoch says how long an epoch is\n");
+    assert_eq!(plan("large.safetensors", &[]), "gradus: --shapes needs --steps-per-epoch\n");
     let told = plan("none.safetensors", &["--steps-per-epoch", "10"]);
-    assert_eq!(told, "gradus: none.safetensors: no safetensors file: it is shorter than 8 bytes\n");
+    assert_eq!(told, "gradus: none.safetensors: not a safetensors file: it is shorter than 8 bytes\n");
 }

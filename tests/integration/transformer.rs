@@ -84,7 +84,7 @@ impl Run {
         Run { engine: engine.clone(), optimizer, space, pass }
     }
 
-    /// The mean loss of the batch, with gradients behind it.
+    /// The mean loss of the batch, with gradients after it.
     fn pass(&self) -> f64 {
         self.engine.submit(&Submission::of(&[&self.pass])).expect("a pass");
         let metrics: Vec<Metrics> = self.engine.read(&self.space.metrics[0].all()).expect("metrics");

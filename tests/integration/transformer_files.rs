@@ -97,7 +97,7 @@ fn transformer_files_may_have_prefixes_and_buffers() {
     let read = config.from_hugging_face(&file(&aged), &[]).expect("a checkpoint");
     assert!(tensors(&read) == own(&config));
     aged.insert("bert.embeddings.LayerNorm.weight".to_owned(), (vec![12], vec![1.0; 12]));
-    assert_eq!(wrong(&config, &aged, &[]), ["embeddings.LayerNorm.weight is there twice"]);
+    assert_eq!(wrong(&config, &aged, &[]), ["embeddings.LayerNorm.weight occurs twice"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn transformer_files_that_do_not_fit_are_refused_with_all_reasons() {
         "transformer.h.0.ln_1.weight is missing",
         "transformer.h.1.mlp.c_fc.bias is missing",
         "transformer.h.2.ln_1.bias is no parameter of this model",
-        "transformer.ln_f.bias is there twice",
+        "transformer.ln_f.bias occurs twice",
         "transformer.wpe.weight is of shape [4, 12], not [5, 12]: the file's context is 4, the model's 5",
         "transformer.wte.weight is of shape [9, 12], not [7, 12]: the file's vocabulary is 9, the model's 7",
     ];

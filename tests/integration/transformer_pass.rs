@@ -34,7 +34,7 @@ fn trains(phase: Phase) -> impl Fn(&str) -> bool {
     move |name| phase.iter().any(|start| name.starts_with(start))
 }
 
-/// What comes behind the loss.
+/// What comes after the loss.
 fn backward(dispatches: &[Dispatch]) -> &[Dispatch] {
     let tally = dispatches.iter().position(|dispatch| dispatch.kernel.name == "tally").expect("a loss");
     &dispatches[tally + 1..]

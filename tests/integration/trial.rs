@@ -1,15 +1,15 @@
 //! A kernel over plain memory, on either engine: everything that it may write is compared, results, padding and a tail
-//! behind each array that no kernel may touch.
+//! after each array that no kernel may touch.
 
 use crate::support::{assert_close, noise};
 use gradus::engine::{Access, Binding, Buffer, Dispatch, Engine, Kernel, Program, Range, Submission};
 use gradus::params::Storage;
 use half::bf16;
 
-/// Elements behind each array.
+/// Elements after each array.
 pub const TAIL: usize = 32;
 
-/// What stands in memory that is to be written, and behind it. No kernel makes this number.
+/// What stands in memory that is to be written, and after it. No kernel makes this number.
 pub const JUNK: f32 = -7.25e7;
 
 /// A dispatch over memory that either engine can be given.
@@ -84,7 +84,7 @@ pub fn stored(storage: Storage, seed: u32, count: usize) -> Vec<u32> {
     noise(seed, count).chunks(2).map(pair).chain([JUNK.to_bits(); TAIL]).collect()
 }
 
-/// Rows of whole vec4s, `behind` behind the last column, then the tail. Some numbers are 0 and -0, where relu bends.
+/// Rows of whole vec4s, `behind` after the last column, then the tail. Some numbers are 0 and -0, where relu bends.
 pub fn padded(values: &[f32], width: usize, behind: f32) -> Vec<u32> {
     let mut all = Vec::new();
     for row in values.chunks(width) {

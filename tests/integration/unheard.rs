@@ -1,4 +1,4 @@
-//! The binary where nobody reads what it prints, and where signals end it.
+//! The binary when nobody reads what it prints, and when signals end it.
 #![cfg(unix)]
 
 use crate::support::folder;

@@ -77,7 +77,7 @@ impl Partner {
         Ok(self.answer(answer)?.parse()?)
     }
 
-    /// What stands behind the first word of the next line that begins with it.
+    /// What stands after the first word of the next line that begins with it.
     fn answer(&mut self, word: &str) -> Result<String, Failure> {
         let asked = Instant::now();
         loop {
@@ -118,7 +118,7 @@ fn pass_on(from: impl Read + Send + 'static, to: Sender<Line>, kind: fn(String) 
 
 impl Drop for Partner {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended on its own.
         let _ = self.program.kill();
         let _ = self.program.wait();
     }

@@ -35,7 +35,7 @@ pub const HEADER: &str = "\
 workload   theirs           ours       theirs ms     ours ms   ratio [quartiles]       pairs x steps  target      first step, s    losses: theirs, ours";
 
 impl Row {
-    /// `kind` and `same_adapter` are of the programs' own words, where there were any.
+    /// `kind` and `same_adapter` are of the programs' own words, if there were any.
     pub fn new(pairing: &Pairing, kind: &str, same_adapter: Option<bool>, outcome: Result<Measured, Failure>) -> Row {
         // On another adapter the ratio says nothing about us.
         let target = pairing.target(kind).filter(|_| same_adapter != Some(false));

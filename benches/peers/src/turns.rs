@@ -29,7 +29,7 @@ impl Extent {
 pub struct Measured {
     /// Their time by ours, of each pair: lower quartile, median, upper quartile. Above 1: ours is faster.
     pub ratio: Quartiles,
-    /// Pairs behind it.
+    /// Pairs after it.
     pub pairs: usize,
     /// Steps of a turn; its time is their median.
     pub steps: usize,

@@ -99,7 +99,7 @@ pub struct Mlp {
 /// Blocks of attention and a GELU layer four times as wide; learned positions, biases everywhere but in a
 /// causal head, no dropout, no padding.
 ///
-/// Causal: pre-norm, a norm behind the last block, the loss at every token. Else: post-norm, a norm behind the
+/// Causal: pre-norm, a norm after the last block, the loss at every token. Else: post-norm, a norm behind the
 /// embeddings, the loss of a linear layer over the mean of the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Transformer {

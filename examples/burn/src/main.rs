@@ -40,7 +40,7 @@ fn compare<M: Module>(name: &str, lender: &mut Lender, model: M, loss: Loss<M>) 
     let spec = Spec::parse("schedule.yaml", &text)?;
     let plan = Plan::new(&spec, &params[..], RUN)?;
     let rows = train(&mut ours, &mut theirs, &plan, loss)?;
-    // The last rows go on for the steps whose times are taken.
+    // The last rows continue for the steps whose times are taken.
     let rows = rows.repeat(4 * (WARM_UP + ROUNDS));
     ours.load(plan.steps(), &rows)?;
     theirs.load(plan.steps(), &rows)?;

@@ -45,7 +45,7 @@ impl Lender {
         let mut walk = Walk { lender: self, gradients, path: Vec::new(), lent: Ok(Vec::new()) };
         model.visit(&mut walk);
         let lent = walk.lent?;
-        // What Burn has recorded goes to the queue now: a step that is submitted from here on comes behind it.
+        // What Burn has recorded goes to the queue now: a step that is submitted from here on comes after it.
         self.device.flush()?;
         Ok(lent)
     }

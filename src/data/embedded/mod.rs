@@ -1,4 +1,4 @@
-//! Sets that are part of the program: where the feature `demo` is on.
+//! Data sets that are part of the program, with the feature `demo`.
 
 #[cfg(feature = "demo")]
 mod digits;

@@ -11,8 +11,8 @@ use crate::engine::faults::Scopes;
 const MAGIC: &[u8; 8] = b"gradusP\x01";
 
 impl Gpu {
-    /// From now on pipelines come from a cache, where the device has such. It begins with what was sealed earlier; with
-    /// nothing where that cannot be used, and then says why.
+    /// From now on pipelines come from a cache, if the device has one. It begins with the sealed bytes, or empty if
+    /// they cannot be used, and then says why.
     pub(crate) fn keep_pipelines(&self, sealed: Option<&[u8]>) -> Result<(), Error> {
         if !self.device.features().contains(wgpu::Features::PIPELINE_CACHE) || self.cache.get().is_some() {
             return Ok(());
@@ -39,7 +39,7 @@ impl Gpu {
     }
 }
 
-#[expect(unsafe_code, reason = "wgpu makes a cache only for who answers for its bytes")]
+#[expect(unsafe_code, reason = "wgpu requires the caller to answer for a cache's bytes")]
 fn made(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("gradus"), data, fallback: true };
     // SAFETY: the bytes are what `get_data` gave for this adapter and driver: they were sealed then, and `opened` now.
@@ -53,12 +53,12 @@ fn sealed(maker: &str, data: &[u8]) -> Vec<u8> {
 
 /// The bytes that were sealed by this maker; else what is wrong with them.
 fn opened<'a>(maker: &str, sealed: &'a [u8]) -> Result<&'a [u8], &'static str> {
-    let rest = sealed.strip_prefix(MAGIC).ok_or("these bytes are no pipelines of ours")?;
+    let rest = sealed.strip_prefix(MAGIC).ok_or("these bytes are not pipelines of gradus")?;
     let (told, rest) = rest.split_first_chunk::<4>().ok_or("the bytes end too soon")?;
     if checksum(&[rest]) != *told {
-        return Err("the bytes are not those that were written");
+        return Err("the bytes are not the ones that were written");
     }
-    rest.strip_prefix(maker.as_bytes()).ok_or("they are of another adapter, driver or version")
+    rest.strip_prefix(maker.as_bytes()).ok_or("they belong to another adapter, driver or version")
 }
 
 fn checksum(parts: &[&[u8]]) -> [u8; 4] {
@@ -75,7 +75,7 @@ mod tests {
     fn sealed_bytes_open_for_their_maker_alone_and_only_whole() {
         let bytes = sealed("one\n", b"data");
         assert_eq!(opened("one\n", &bytes), Ok(&b"data"[..]));
-        assert_eq!(opened("on\n", &bytes), Err("they are of another adapter, driver or version"));
+        assert_eq!(opened("on\n", &bytes), Err("they belong to another adapter, driver or version"));
         for end in 0..bytes.len() {
             assert!(opened("one\n", &bytes[..end]).is_err(), "{end} bytes of it");
         }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 impl Gpu {
-    /// Runs a submission. One call to the queue, nothing waited for. Where it comes back with an error other than a lost
-    /// device, the device has not taken it.
+    /// Runs a submission: one call to the queue, without a wait. After an error other than a lost device, the device
+    /// has not taken it.
     pub(crate) fn submit(&self, submission: &Submission<'_>) -> Result<(), Error> {
         self.check_before()?;
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
@@ -42,8 +42,8 @@ impl Gpu {
         self.poll(wgpu::PollType::Poll)
     }
 
-    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside where it does not: what
-    /// they are refused for is no fault of the commands.
+    /// Gives commands to the queue; why it refuses them, if it does. Callbacks of others run inside if it does not: what
+    /// they are refused for is not a fault of the commands.
     pub(super) fn hand_in(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex, String> {
         let scopes = (!self.own).then(|| Scopes::open(&self.device));
         let index = self.queue.submit([commands]);
@@ -70,11 +70,11 @@ impl Gpu {
             encoder.clear_buffer(self.own_buffer(&range.buffer)?, range.offset, Some(range.bytes));
         }
         let slot = submission.report.as_ref().and_then(take_free_slot);
-        // Whatever becomes of the commands, the slot is told.
+        // The slot is reported whether or not the commands succeed.
         let pending = slot.map(|slot| Pending::new(slot, unfinished.map(Unfinished::new)));
         let timer = slot.and_then(|slot| slot.timer.as_ref());
         if let (Some(timer), false) = (timer, submission.copies.is_empty()) {
-            // Copies stand outside of any pass: an empty one before them takes the first timestamp.
+            // Copies are outside of passes: an empty pass before them takes the first timestamp.
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: Some("before the copies"),
                 timestamp_writes: Some(timer.writes(Some(0), None)),
@@ -105,7 +105,7 @@ impl Gpu {
         Ok(slot)
     }
 
-    /// A pass of these programs, with its time where a report takes one back.
+    /// A pass of these programs, timed if a report carries times.
     fn encode_pass<'a>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -145,7 +145,7 @@ impl Gpu {
         }
     }
 
-    /// Writes a submission into an encoder of the caller's, and learns what becomes of it.
+    /// Writes a submission into a caller's encoder, and learns when it is done or dropped.
     pub(crate) fn encode_for_caller(
         &self,
         encoder: &mut wgpu::CommandEncoder,

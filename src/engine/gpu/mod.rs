@@ -21,7 +21,7 @@ pub(super) use pipelines::GpuDispatch;
 /// Bytes of one clock slot that a shader sees.
 const CLOCK_BYTES: u32 = 16;
 
-/// Engines that there have been.
+/// Engines made so far.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) struct Gpu {
@@ -31,19 +31,19 @@ pub(crate) struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) limits: wgpu::Limits,
     pub(crate) report: AdapterReport,
-    /// Invocations of a subgroup, where it multiplies cooperative matrices.
+    /// Invocations of a subgroup, if it multiplies cooperative matrices.
     pub(crate) cooperative_subgroup: Option<u32>,
     /// Whether the device is ours, with our handlers on it.
     own: bool,
     /// Whether the device has timestamps.
     pub(super) timestamps: bool,
-    /// Slot k of the clock holds k: a step tells its kernels where it stands by an offset, without an upload.
+    /// Slot k of the clock holds k: a step gives its kernels its place by an offset, without an upload.
     clock: wgpu::Buffer,
     clock_stride: u32,
     pipelines: Pipelines,
     /// Where pipelines come from and go to, if they are kept.
     cache: OnceLock<wgpu::PipelineCache>,
-    /// What stands in for shaders of our own.
+    /// Replacements of our shaders.
     shaders: Shaders,
     /// What went wrong on our own device.
     faults: Arc<Faults>,
@@ -76,12 +76,12 @@ impl Gpu {
         Ok(Gpu { cooperative_subgroup, ..Gpu::on(device, queue, true, faults)? })
     }
 
-    /// Uses a device that belongs to the caller, and leaves its handlers alone.
+    /// Uses the caller's device, and leaves its handlers alone.
     pub(crate) fn borrow(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu, Error> {
         Gpu::on(device, queue, false, Arc::default())
     }
 
-    /// The same with other texts in place of some shaders.
+    /// The same with other texts instead of some shaders.
     pub(crate) fn with_shaders(self, shaders: Shaders) -> Gpu {
         Gpu { shaders, ..self }
     }
@@ -178,7 +178,7 @@ impl Gpu {
         self.faults.refused_here(|_| true).map_or(Ok(()), |reason| Err(self.refused(what, reason)))
     }
 
-    /// Before something is given to the device: what this thread's own calls of wgpu were refused for is told now, rather
+    /// Before something is given to the device: what this thread's own calls of wgpu were refused for is reported now, rather
     /// than as this one's fault.
     fn check_before(&self) -> Result<(), Error> {
         self.check("an earlier call on its device; nothing was submitted")

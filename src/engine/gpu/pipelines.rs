@@ -56,8 +56,8 @@ impl Gpu {
         Ok(dispatches)
     }
 
-    /// Makes the pipelines that a program has first, on all cores. What is refused here is refused again, and told, where
-    /// its dispatch is prepared.
+    /// Makes the new pipelines of a program, on all cores. An error here comes again, and is reported, when its
+    /// dispatch is prepared.
     fn compile(&self, program: &Program) {
         let mut missing: HashMap<Key, &Dispatch> = HashMap::new();
         for dispatch in &program.dispatches {

@@ -88,7 +88,7 @@ impl Gpu {
         (0..submissions).map(|_| Unfinished::new(&self.unfinished)).collect()
     }
 
-    /// Polls, and tells of a device that is lost. The callbacks of others run inside; their panics go on to their owners. wgpu
+    /// Polls, and tells of a device that is lost. The callbacks of others run inside; their panics continue to their owners. wgpu
     /// 30 panics where it finds the device lost; on a device of ours that panic ends here.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
         let polled = if self.own { self.poll_own(poll)? } else { self.device.poll(poll) };

@@ -124,7 +124,7 @@ pub(super) fn take_free_slot<'a>(report: &Report<'a>) -> Option<&'a GpuSlot> {
 }
 
 impl Gpu {
-    /// Copies what a part of the programs is to report.
+    /// Copies the report of a part of the programs.
     pub(super) fn encode_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -142,7 +142,7 @@ impl Gpu {
     }
 }
 
-/// Sends a slot on its way, behind its last part.
+/// Sends a slot on its way, after its last part.
 pub(super) fn encode_report(encoder: &mut wgpu::CommandEncoder, report: &Report<'_>, slot: &GpuSlot, pending: Pending) {
     if let Some(timer) = &slot.timer {
         let (ring, parts) = (report.ring, report.parts as u64);

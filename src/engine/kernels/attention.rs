@@ -7,7 +7,7 @@ use super::flags::Flag::{Dropout, Tiled};
 use crate::twin::nn::AttentionPast;
 use crate::twin::shared::Position;
 
-/// Forward: qkv, mask, out, lse, shape; then where the batch stands.
+/// Forward: qkv, mask, out, lse, shape; then the batch's place.
 pub static ATTENTION: Family = Family::new(
     "attention",
     include_str!("../../../shaders/nn/attention.wgsl"),
@@ -16,7 +16,7 @@ pub static ATTENTION: Family = Family::new(
 )
 .with(&WORDS);
 
-/// To the queries: qkv, mask, out, dout, lse, delta, dqkv, shape; then where the batch stands.
+/// To the queries: qkv, mask, out, dout, lse, delta, dqkv, shape; then the batch's place.
 pub static ATTENTION_BACKWARD_QUERY: Family = Family::new(
     "attention_backward_query",
     include_str!("../../../shaders/nn/attention_backward_query.wgsl"),
@@ -67,7 +67,7 @@ fn is_causal(call: &Call<'_>) -> bool {
     call.switch("CAUSAL", false)
 }
 
-/// Where the batch stands, where weights are dropped.
+/// The batch's place, if weights are dropped.
 fn take_position<'a>(call: &mut Call<'a>) -> Option<&'a Position> {
     call.take_added(Dropout).map(|[position]| position.one())
 }

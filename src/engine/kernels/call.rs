@@ -11,7 +11,7 @@ pub(crate) struct Call<'a> {
     pub(crate) slots: Vec<Slot<'a>>,
     pub(crate) flags: Flags,
     pub(crate) constants: &'a [(&'static str, f64)],
-    /// Called instead of the twin where a kernel has two forms.
+    /// Called instead of the twin if a kernel has two forms.
     pub(crate) forms: &'static Forms,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Call<'a> {
         self.slots.try_into().unwrap_or_else(|_| unreachable!("bindings are checked when a program is prepared"))
     }
 
-    /// The bindings that a flag adds, where the kernel has it: the last ones, once those of later flags are taken.
+    /// The bindings that a flag adds, if the kernel has it: the last ones, after taking those of later flags.
     pub(super) fn take_added<const N: usize>(&mut self, flag: Flag) -> Option<[Slot<'a>; N]> {
         if !self.has(flag) {
             return None;

@@ -50,7 +50,7 @@ pub(super) const SLOT_WORDS: [&str; 3] = ["SLOT1", "SLOT2", "SLOT3"];
 /// Whether the rule's state may rest.
 pub(super) const IDLE: &str = "IDLE";
 
-/// A flag in its family. Flags stand in names in the order in which the family has them.
+/// A flag in its family. Names list flags in the order of the family.
 #[derive(Clone, Copy)]
 pub(super) struct Word {
     pub(super) flag: Flag,
@@ -180,7 +180,7 @@ impl Family {
     /// The member with just these flags.
     ///
     /// # Errors
-    /// [`Error::NoSuchKernel`] where the family does not have them, or they do not go together.
+    /// [`Error::NoSuchKernel`] if the family lacks them, or they exclude each other.
     pub fn variant(&'static self, flags: impl Into<Flags>) -> Result<&'static Kernel, Error> {
         let flags = flags.into();
         let found = self.kernels().iter().find(|kernel| kernel.flags == flags);
@@ -228,7 +228,7 @@ impl Kernel {
         self.wgsl_with(&Shaders::default())
     }
 
-    /// The same where other texts stand in for some shaders.
+    /// The same with other texts of some shaders.
     pub fn wgsl_with(&self, shaders: &Shaders) -> String {
         let source = shaders.of(self.family.shader()).unwrap_or(self.family.source);
         let slots = self.slots();
@@ -262,12 +262,12 @@ impl Kernel {
         self.family.variant(self.flags | storage.flags())
     }
 
-    /// Slots of state of an update; 0 for what is none.
+    /// Slots of state of an update; 0 for other kernels.
     pub(crate) fn slots(&self) -> usize {
         self.family.rule.map_or(0, |rule| rule.slots + usize::from(self.has_optional_slot()))
     }
 
-    /// Whether a flag brings a slot of state of its own.
+    /// Whether a flag adds a slot of state.
     fn has_optional_slot(&self) -> bool {
         self.has(Flag::Amsgrad) || self.has(Flag::Centered)
     }

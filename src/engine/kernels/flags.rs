@@ -85,7 +85,7 @@ impl Flag {
         Flags::from(self).words().next().unwrap_or_default()
     }
 
-    /// The flag alone where this holds, else none.
+    /// Only this flag if the condition holds, else none.
     pub fn when(self, holds: bool) -> Flags {
         if holds { self.into() } else { Flags::NONE }
     }

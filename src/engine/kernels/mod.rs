@@ -1,6 +1,6 @@
 //! Every kernel, in families.
 //!
-//! A [`Family`] is a shader with its bindings, its flags and its twin, and stands once. One name all the way:
+//! A [`Family`] is a shader with its bindings, its flags and its twin, written once. The name is the same everywhere:
 //! `shaders/nn/linear.wgsl` is `twin::nn::linear`, the family [`LINEAR`], its label in a trace and its tests. A
 //! [`Kernel`] is a family with some of its flags: `adamw.amsgrad_bf16`.
 

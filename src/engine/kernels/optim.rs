@@ -60,12 +60,12 @@ pub static SWAP: Family = Family::new(
 )
 .with(&[Word::of(SingleParams)]);
 
-/// Clipping alone: work list, control, gradients, segment.
+/// Only clipping: work list, control, gradients, segment.
 pub static CLIP: Family =
     Family::new("clip", include_str!("../../../shaders/optim/clip.wgsl"), &[Read, Read, ReadWrite, Uniform], clip)
         .with(&[Word::of(SingleGrads)]);
 
-/// Copies where an evaluation was the best: standing, spans, source, copies.
+/// Copies if an evaluation was the best: standing, spans, source, copies.
 pub static KEEP: Family =
     Family::new("keep", include_str!("../../../shaders/optim/keep.wgsl"), &[Read, Read, Read, ReadWrite], keep);
 

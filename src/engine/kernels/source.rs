@@ -1,13 +1,13 @@
 //! The text of a shader: what it imports, and the lines that its flags choose.
 //!
-//! `#import name` stands for `shaders/shared/name.wgsl`, and `#import rule` for the family's rule; `#ifdef NAME`, `#else`,
-//! `#endif` choose lines. What is imported twice stands there once. There is nothing else.
+//! `#import name` inserts `shaders/shared/name.wgsl`, and `#import rule` the family's rule, each once; `#ifdef NAME`,
+//! `#else`, `#endif` choose lines. There is nothing else.
 
 use super::rule_text::RuleText;
 use std::collections::BTreeMap;
 
-/// Texts that take the place of shaders of our own, by folder and name: `nn/linear`, `shared/quad`. Whoever works on a
-/// shader checks it so without building anything.
+/// Texts that replace our shaders, by folder and name: `nn/linear`, `shared/quad`. So a changed shader can be checked
+/// without a build.
 #[derive(Clone, Debug, Default)]
 pub struct Shaders {
     texts: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ impl Shaders {
         }
     }
 
-    /// What stands in for the shader of this name, that of no rule.
+    /// The replacement of the shader of this name, which is not a rule.
     pub(super) fn of(&self, shader: &str) -> Option<&str> {
         let mut texts = self.texts.iter().filter(|(path, _)| !path.starts_with("shared/") && !is_rule(path));
         texts.find(|(path, _)| plain(path) == shader).map(|(_, text)| text.as_str())
@@ -110,7 +110,7 @@ pub(super) fn resolved(
     text
 }
 
-/// What imports and conditions stand for, and what has been imported.
+/// The expansion of imports and conditions, and what has been imported.
 struct Imports<'a> {
     rule: Option<&'a RuleText>,
     shaders: &'a Shaders,
@@ -119,7 +119,7 @@ struct Imports<'a> {
 }
 
 impl<'a> Imports<'a> {
-    /// The text that a name stands for.
+    /// The text of a name.
     fn find(&self, name: &str) -> Option<&'a str> {
         match self.rule {
             Some(rule) if name == "rule" => Some(self.shaders.rule(rule.name).unwrap_or(rule.text)),
@@ -141,7 +141,7 @@ impl<'a> Imports<'a> {
                 (Some("#else"), _) => conditions.iter_mut().last().into_iter().for_each(|holds| *holds = !*holds),
                 (Some("#endif"), _) => _ = conditions.pop(),
                 (Some("#import"), Some(name)) if wanted => {
-                    // A name that is not there leaves its line in the text, where the shader compiler points at it.
+                    // An unknown name leaves its line in the text, and the shader compiler points at it.
                     match self.find(name) {
                         Some(_) if self.known.iter().any(|known| known == name) => {}
                         Some(imported) => {

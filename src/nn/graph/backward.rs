@@ -1,10 +1,10 @@
 //! The backward pass, from the operations in reverse: the only place that makes a gradient, decides whether one is written
 //! or added to, or passes one on.
 //!
-//! It stops where nothing below is trainable: an operation has a backward part only if a parameter at or below it has a
-//! gradient to get, and a frozen parameter gets none. A value that several operations read gets the sum of their gradients:
-//! the first writes, later ones add, in reverse recorded order. Where an operation only adds (a residual), the gradient of
-//! both sides is the same memory; whoever adds to one side before the other has been read makes a new value.
+//! It stops when nothing below is trainable: an operation has a backward part only if a parameter at or below it
+//! trains. A frozen parameter gets no gradient. A value that several operations read gets the sum of their gradients:
+//! the first writes, later ones add, in reverse recorded order. If an operation only adds (a residual), the gradient of
+//! both sides is the same memory; an operation that adds to one side before the other is read makes a new value.
 
 use super::graph::Graph;
 use super::value::{Form, Home, Nodes, Value};
@@ -87,8 +87,8 @@ pub(super) fn readers(nodes: &Nodes, operations: &[Operation]) -> Vec<usize> {
     readers
 }
 
-/// Activated values that one operation alone reads, by the activation and its argument. Dropout of one counts as one: both
-/// act on each number for itself, so a gradient may go through the activation before it goes through the dropout.
+/// Activated values that only one operation reads, by the activation and its argument. Dropout of an activated value
+/// counts too: both act on single numbers, so a gradient may go through the activation first.
 fn activated(operations: &[Operation], readers: &[usize]) -> HashMap<Value, (Activation, Value)> {
     let mut activated: HashMap<Value, (Activation, Value)> = HashMap::new();
     for operation in operations {
@@ -105,7 +105,7 @@ fn activated(operations: &[Operation], readers: &[usize]) -> HashMap<Value, (Act
 }
 
 impl Backward<'_> {
-    /// The gradient of a value that an operation made; `None` where nobody has one for it. A plane's is that plane of the
+    /// The gradient of a value that an operation made; `None` if nobody has one for it. A plane's is that plane of the
     /// whole's.
     pub(in crate::nn) fn of(&mut self, value: Value) -> Option<Value> {
         let Home::Plane { of, number } = self.nodes[value].home else { return self.gradients.get(&value).copied() };
@@ -145,7 +145,7 @@ impl Backward<'_> {
         self.pass(value, gradient);
     }
 
-    /// Has an operation make a value's gradient that can add to one, which it is told.
+    /// Lets an operation make a value's gradient; `adds` tells it to add to an earlier one.
     pub(in crate::nn) fn add<O: Into<Operation>>(&mut self, value: Value, make: impl FnOnce(Value, bool) -> O) {
         match self.gradients.get(&value).copied() {
             Some(gradient) if !self.is_owned_by_another(gradient, value) => self.push(make(gradient, true)),
@@ -153,7 +153,7 @@ impl Backward<'_> {
         }
     }
 
-    /// Passes a gradient on as it is; where the value has one already, their sum.
+    /// Passes a gradient on; if the value already has one, their sum.
     pub(in crate::nn) fn pass(&mut self, value: Value, gradient: Value) {
         let sum = match self.gradients.get(&value).copied() {
             None => gradient,

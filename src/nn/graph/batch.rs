@@ -5,12 +5,12 @@ use crate::engine::layout::Position;
 use crate::engine::{Engine, Range};
 use crate::nn::Error;
 
-/// A batch on the device, as the kernels that gather one leave it: values by the names that the model's graph gives its
-/// inputs.
+/// A batch on the device, as the gather kernels leave it: values by the names of the graph's inputs.
 ///
-/// `tokens`, `mask` (1 for a token, 0 for padding) and `types`: `[examples, context]` u32. `rows`: `[examples, quads(width)]`
-/// vec4, zero behind the last number. `targets`: the same, of what labels and numbers are to be. `labels`: u32, one for each row of the logits. `position`: where the batch stands; batch
-/// 0 starts the counts of the loss anew. Its `counting` says how many rows of the whole step count, where the batch is one
+/// `tokens`, `mask` (1 for a token, 0 for padding) and `types`: `[examples, context]` u32. `rows`: `[examples,
+/// quads(width)]` vec4, zero after the last number. `targets`: the same, for labels and numbers to learn. `labels`:
+/// u32, one for each row of the logits. `position`: where the batch stands; batch
+/// 0 starts the counts of the loss again. Its `counting` says how many rows of the whole step count, where the batch is one
 /// of its micro-batches; 0: the batch is the step.
 #[derive(Clone, Debug)]
 pub struct Batch {

@@ -1,8 +1,8 @@
 //! Operations folded into a neighbour, so that a result is not written and read once more: an activation or a residual into
-//! the linear layer before it, a residual into the dropout before it or into the norm behind it.
+//! the linear layer before it, a residual into the dropout before it or into the norm after it.
 //!
-//! Only where nobody else reads what comes between. The folded operation stands at the later one's place, where all that
-//! either reads has been made.
+//! Only if nothing else reads the value between. The folded operation takes the later one's place, where all inputs of
+//! both exist.
 
 use super::backward::readers;
 use super::graph::Graph;
@@ -10,7 +10,7 @@ use super::value::Value;
 use crate::nn::ops::{Fused, Operate, Operation};
 
 impl Graph {
-    /// Folds what can be folded, but keeps the value that stays behind the pass.
+    /// Folds what can be folded, but keeps the value that stays after the pass.
     pub(super) fn fuse(&mut self, kept: Value) {
         let mut readers = readers(&self.nodes, &self.operations);
         readers[kept.0] += 1;
@@ -32,7 +32,7 @@ impl Graph {
         self.operations = fused.into_iter().flatten().collect();
     }
 
-    /// Both in one, where there is a kernel for it. `second` reads the first result of `first`.
+    /// Both in one, if there is a kernel for it. `second` reads the first result of `first`.
     fn folded(&mut self, first: &Operation, second: &Operation) -> Option<Operation> {
         match (first, second) {
             (Operation::Linear(linear), Operation::Activate(activate)) if linear.fused == Fused::Nothing => {

@@ -1,4 +1,4 @@
-//! What a model file calls. The calls that append operations stand in the operations' own files (`nn::ops`).
+//! The calls of a model's file. Those that append operations are in the operations' files (`nn::ops`).
 
 use super::backward::needed;
 use super::value::{Form, Home, Nodes, Value};
@@ -15,13 +15,13 @@ pub struct Graph {
     pub(in crate::nn) nodes: Nodes,
     pub(in crate::nn) operations: Vec<Operation>,
     pub(in crate::nn) is_fused: bool,
-    /// The parameters that train, where what lies below all of them runs without dropout.
+    /// The trainable parameters; below all of them there is no dropout.
     pub(in crate::nn) trainable: Option<HashSet<String>>,
 }
 
 impl Graph {
-    /// An empty graph for batches of so many examples, each of `context` rows: tokens of a sequence, or 1. Dropout is a
-    /// part of training alone, and so are gradients.
+    /// An empty graph for batches of so many examples, each of `context` rows: tokens of a sequence, or 1. Only
+    /// training has dropout and gradients.
     pub fn new(examples: usize, context: usize, trains: bool) -> Graph {
         Graph {
             examples,
@@ -46,7 +46,7 @@ impl Graph {
         Graph { trainable: Some(trainable), ..self }
     }
 
-    /// Whether dropout leaves a value alone: outside training, and where it is not to move.
+    /// Whether dropout leaves a value unchanged: outside training, and in a still trunk.
     pub(in crate::nn) fn is_still(&self, value: Value) -> bool {
         let Some(trainable) = &self.trainable else { return !self.trains };
         let needed = needed(&self.nodes, &self.operations, &|name| trainable.contains(name));

@@ -13,7 +13,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Lays values out for operations in this order. What has to stay behind the pass is `kept`, what somebody writes before
+    /// Lays values out for operations in this order. What must stay after the pass is `kept`, what somebody writes before
     /// it `given`.
     ///
     /// A value takes the smallest free buffer that holds it, else a new one. An operation's results never take the memory of
@@ -78,8 +78,8 @@ impl Memory {
         self.buffer_bytes.iter().sum()
     }
 
-    /// The buffer that each of these takes of those that are there, at most one each: the smallest that holds it, the
-    /// largest asking first. `None`: there is none left.
+    /// The existing buffer that each of these takes: the smallest that holds it, in order from the largest. `None` if
+    /// none is left.
     pub(super) fn within(&self, there: &[u64]) -> Vec<Option<usize>> {
         let mut taken = vec![false; there.len()];
         let mut found = vec![None; self.buffer_bytes.len()];
@@ -93,7 +93,7 @@ impl Memory {
         found
     }
 
-    /// Bytes that this takes beside what is there.
+    /// Bytes that this takes in addition to what exists.
     pub(super) fn bytes_beside(&self, there: &Memory) -> u64 {
         let found = self.within(&there.buffer_bytes).into_iter().zip(&self.buffer_bytes);
         found.filter(|(found, _)| found.is_none()).map(|(_, bytes)| bytes).sum()
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(memory.buffer_of[x.0], None);
         let kept = Memory::of(nodes, &graph.operations, &[one], &[]);
         assert_eq!((buffers(&kept)[2], kept.bytes()), (Some(2), 192));
-        // What is given is there before the first operation, and gives its memory up behind its last use.
+        // What is given is there before the first operation, and gives its memory up after its last use.
         let given = Memory::of(nodes, &graph.operations[2..], &[], &[two]);
         assert_eq!(buffers(&given), [None, Some(0), Some(1), Some(0)]);
     }

@@ -22,7 +22,7 @@ pub struct Pass {
     pub(super) logits: Value,
     /// What is in memory before the pass.
     pub(super) inputs: Vec<Value>,
-    /// What stays in memory behind it.
+    /// What stays in memory after it.
     pub(super) kept: Vec<Value>,
     /// The parameters that get gradients.
     pub(super) trained: Vec<String>,
@@ -30,9 +30,9 @@ pub struct Pass {
 }
 
 impl Graph {
-    /// The pass of a model with these parameters: forward, losses, and, where the graph [trains](Graph::new), backward down
-    /// to the lowest parameter that is `trainable`. Frozen parameters get no gradient, and what only theirs would need is
-    /// not kept. The `logits` stay in memory behind it.
+    /// The pass of a model with these parameters: forward, losses, and, if the graph [trains](Graph::new), backward
+    /// down to the lowest `trainable` parameter. Frozen parameters get no gradient, and values needed only for those
+    /// are not kept. The `logits` stay in memory after it.
     pub fn pass(mut self, logits: Value, params: Vec<Param>, trainable: impl Fn(&str) -> bool) -> Pass {
         if self.is_fused {
             self.fuse(logits);
@@ -51,10 +51,10 @@ impl Graph {
 }
 
 impl Pass {
-    /// The pass with the activations of these labels left in memory behind it, for
+    /// The pass with the activations of these labels left in memory after it, for
     /// [`Workspace::value`](super::Workspace::value). A label is the module's name and the part:
-    /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`.
-    /// A value that was folded into its neighbour is none of them.
+    /// `transformer.h.0.mlp.c_proj.z`, `encoder.layer.0.output.LayerNorm.y`, `embedded`. A value that was folded into
+    /// its neighbour has no label.
     #[must_use]
     pub fn keeping(self, label: impl Fn(&str) -> bool) -> Pass {
         let made = self.operations.iter().flat_map(|operation| operation.uses().writes);
@@ -73,7 +73,7 @@ impl Pass {
         self.memory.bytes()
     }
 
-    /// Bytes that this pass takes beside another, where they share [memory](Pass::allocate_within).
+    /// Bytes that this pass takes in addition to another, if they share [memory](Pass::allocate_within).
     pub fn bytes_beside(&self, other: &Pass) -> u64 {
         self.memory.bytes_beside(&other.memory)
     }
@@ -88,7 +88,7 @@ impl Pass {
         &self.trained
     }
 
-    /// Numbers in a row of the batch's input of this name, where the pass reads one.
+    /// Numbers in a row of the batch's input of this name, if the pass reads it.
     pub fn width_of(&self, input: &str) -> Option<usize> {
         let mut reads = self.operations.iter().flat_map(|operation| operation.uses().reads);
         let is_it = |value: &Value| matches!(self.nodes[*value].home, Home::Input(name) if name == input);
@@ -110,7 +110,7 @@ impl Pass {
         limits::largest_that(most, |examples| self.largest(examples).1 <= limit)
     }
 
-    /// The largest activation of a batch of so many examples. No gradient is larger than what it is the gradient of.
+    /// The largest activation of a batch of so many examples. No gradient is larger than its value.
     fn largest(&self, examples: usize) -> (String, u64) {
         let made = self.operations[..self.forward.min(self.operations.len())].iter();
         let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value]);

@@ -14,7 +14,7 @@ pub struct Sample {
     logits: Value,
     words: Vec<(&'static str, u32)>,
     trains: fn(&str) -> bool,
-    /// Whether matrices are stored in bf16, where a model reads them so.
+    /// Whether matrices are stored in bf16, if a model can read them.
     pub is_bf16: bool,
     /// What values are stored in.
     pub values: ValueStorage,

@@ -1,5 +1,5 @@
-//! A pass in two, where all below is frozen: the **trunk**, whose values are the same for an example as long as nothing
-//! thaws below the cut, and the **top**, which starts from them.
+//! Cuts a pass above a frozen part: the **trunk**, whose values are the same for an example until something below the
+//! cut thaws, and the **top**, which starts from them.
 
 use super::backward::needed;
 use super::memory::Memory;
@@ -8,9 +8,9 @@ use super::value::Value;
 use crate::nn::ops::{Operate, Operation};
 
 impl Pass {
-    /// The part in which no trainable parameter has a hand; what the [`top`](Pass::top) reads of it stays in memory
-    /// behind it, see [`Workspace::kept`](super::Workspace::kept). `None` where there is no linear layer in it, so that
-    /// nothing would be saved. What dropout gives other values at every step is no part of it, nor what depends on that.
+    /// The part that does not depend on trainable parameters; what the [`top`](Pass::top) reads of it stays in memory
+    /// after it, see [`Workspace::kept`](super::Workspace::kept). `None` without a linear layer in it, as nothing would
+    /// be saved. Values that dropout changes at every step are not part of it, nor what depends on them.
     #[must_use]
     pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { below, inputs, .. } = self.cut(&trainable)?;
@@ -19,7 +19,7 @@ impl Pass {
     }
 
     /// The rest: it starts from values that somebody else puts into [`Workspace::inputs`](super::Workspace::inputs).
-    /// `None` where there is no trunk.
+    /// `None` if there is no trunk.
     #[must_use]
     pub fn top(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { above, inputs, .. } = self.cut(&trainable)?;

@@ -27,9 +27,9 @@ pub(in crate::nn) struct Nodes(Vec<Node>);
 /// How much a value holds for each example of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::nn) enum Form {
-    /// An activation or its gradient: `[rows, quads(width)]` vec4, zero behind the last column.
+    /// An activation or its gradient: `[rows, quads(width)]` vec4, zero after the last column.
     Rows { per_example: usize, width: usize },
-    /// Several of one shape, one behind the other; each starts where a binding may.
+    /// Several of one shape, one after the other; each starts at an offset that can be bound.
     Planes { count: usize, per_example: usize, width: usize },
     /// Records, such as moments, log-sum-exps or verdicts.
     Records { bytes_per_example: u64 },
@@ -37,7 +37,7 @@ pub(in crate::nn) enum Form {
     Fixed { bytes: u64 },
 }
 
-/// Where a value's memory comes from.
+/// The source of a value's memory.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) enum Home {
     /// The pass's memory, from the value's first use to its last.
@@ -48,7 +48,7 @@ pub(in crate::nn) enum Home {
     Input(&'static str),
     /// A buffer of its own.
     Own,
-    /// A buffer of its own, which holds this from the beginning.
+    /// A buffer of its own with this initial content.
     Constant(Arc<[u32]>),
 }
 
@@ -69,7 +69,7 @@ impl Nodes {
         self.add(label, Form::Fixed { bytes: words.len() as u64 * 4 }, Home::Constant(words))
     }
 
-    /// The value whose memory this is: a plane's is that of what it is a plane of.
+    /// The value that owns this memory: for a plane, the value that it is part of.
     pub(super) fn owner(&self, value: Value) -> Value {
         match self[value].home {
             Home::Plane { of, .. } => of,
@@ -82,7 +82,7 @@ impl Nodes {
         self.0[value.0].storage = storage;
     }
 
-    /// Gives a value the label of one that is no longer made.
+    /// Gives a value the label of a removed one.
     pub(super) fn relabel(&mut self, value: Value, gone: Value) {
         self.0[value.0].label = std::mem::take(&mut self.0[gone.0].label);
     }
@@ -143,7 +143,7 @@ impl Form {
         }
     }
 
-    /// Bytes from one plane to the next in f32: they start where a binding may, in 16 bits too.
+    /// Bytes from one plane to the next in f32: each starts at an offset that can be bound, in 16 bits too.
     pub(in crate::nn) fn plane_bytes(self, examples: usize) -> u64 {
         self.plane().bytes(examples).next_multiple_of(2 * 256)
     }

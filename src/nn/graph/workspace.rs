@@ -123,7 +123,7 @@ impl Workspace {
         self.pass.kept.iter().map(|value| self.labelled(*value))
     }
 
-    /// What has to be there before a [`top`](Pass::top) runs: label and memory, as its trunk [keeps](Workspace::kept) it.
+    /// What must be there before a [`top`](Pass::top) runs: label and memory, as its trunk [keeps](Workspace::kept) it.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, Range)> {
         self.pass.inputs.iter().map(|value| self.labelled(*value))
     }
@@ -137,9 +137,9 @@ impl Workspace {
         self.shared(self.pass.logits)
     }
 
-    /// The dispatches of the pass over a batch. `parameter` tells where each parameter lies and how it is stored, `gradient`
-    /// where its gradient goes; it is asked for those that [train](Pass::trained) only, and may leave one out with `None`.
-    /// With `accumulate`, gradients are added to what is there.
+    /// The dispatches of the pass over a batch. `parameter` returns the place and storage of a parameter, `gradient`
+    /// the place of its gradient; it is called only for those that [train](Pass::trained), and may return `None`. With
+    /// `accumulate`, gradients are added to the existing ones.
     ///
     /// # Errors
     /// From `parameter` and `gradient`; [`Error::Unreadable`], [`Error::UnreadableVector`], [`Error::TablesDiffer`]; a batch
@@ -206,7 +206,7 @@ fn with_values(dispatch: Dispatch, storage: ValueStorage) -> Result<Dispatch, Er
     Ok(Dispatch { kernel, bytes, ..dispatch })
 }
 
-/// Where the values, parameters and gradients of a pass lie, for the dispatches of its operations.
+/// The places of the values, parameters and gradients of a pass, for the dispatches of its operations.
 pub(in crate::nn) struct Placing<'a, E> {
     space: &'a Workspace,
     batch: &'a Batch,
@@ -221,7 +221,7 @@ impl<E: From<Error>> Placing<'_, E> {
         &self.space.engine
     }
 
-    /// Where a value lies.
+    /// The place of a value.
     pub(in crate::nn) fn range(&self, value: Value) -> Result<Range, E> {
         let node = self.node(value);
         Ok(match &node.home {
@@ -236,23 +236,23 @@ impl<E: From<Error>> Placing<'_, E> {
         })
     }
 
-    /// Where several lie.
+    /// The places of several values.
     pub(in crate::nn) fn ranges<const N: usize>(&self, values: [Value; N]) -> Result<[Range; N], E> {
         let ranges: Vec<Range> = values.into_iter().map(|value| self.range(value)).collect::<Result<_, E>>()?;
         Ok(ranges.try_into().unwrap_or_else(|_| unreachable!("one for each value")))
     }
 
-    /// Where a parameter lies, and how it is stored there.
+    /// The place of a parameter, and its storage.
     pub(in crate::nn) fn parameter(&self, name: &str) -> Result<Parameter, E> {
         (self.parameter)(name)
     }
 
-    /// Where a parameter lies that is f32 always.
+    /// The place of a parameter that is always f32.
     pub(in crate::nn) fn vector(&self, name: &str) -> Result<Range, E> {
         Ok(vector((self.parameter)(name)?)?)
     }
 
-    /// Where the gradients of these parameters go.
+    /// The places of these parameters' gradients.
     pub(in crate::nn) fn gradients<const N: usize>(
         &self,
         names: &[Option<String>; N],

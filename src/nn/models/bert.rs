@@ -1,5 +1,5 @@
-//! BERT, and the encoders in its shape: RoBERTa and DistilBERT. An encoder looks both ways past a padding mask, has norms
-//! behind each half of a block, and a head on top.
+//! BERT, and similar encoders: RoBERTa and DistilBERT. An encoder attends in both directions with a padding mask, has
+//! norms after each half of a block, and a head on top.
 
 use super::head::{Head, Pooling};
 use super::sizes::check_size;
@@ -23,9 +23,9 @@ pub struct Bert {
     pub types: usize,
     /// The entry of the table of positions that the first token has: 2 in RoBERTa, whose padding has entry 1.
     pub first_position: usize,
-    /// What stands for a sequence.
+    /// The vector of a sequence.
     pub pooling: Pooling,
-    /// What stands on top.
+    /// The head.
     pub head: Head,
 }
 
@@ -56,7 +56,7 @@ impl Bert {
     /// (BERT's sizes), without dropout.
     ///
     /// # Errors
-    /// [`Error::UnknownPreset`] naming those that there are.
+    /// [`Error::UnknownPreset`] naming the known ones.
     pub fn preset(preset: &str, vocab: usize, context: usize, classes: usize) -> Result<Bert, Error> {
         Ok(Bert::new(TransformerSizes::preset(preset, vocab, context, (Activation::Gelu, 1e-12))?, classes))
     }
@@ -67,7 +67,7 @@ impl Bert {
         self.pooling == own && self.head.is_plain()
     }
 
-    /// The dense layer between what stands for a sequence and the head, and the layer that ends it.
+    /// The dense layer between the vector of a sequence and the head, and the head's last layer.
     fn layers_on_top(&self) -> (Option<(&'static str, Activation)>, &'static str) {
         match self.style {
             _ if self.pooling == Pooling::Pooler => (Some(("pooler.dense", Activation::Tanh)), CLASSIFIER),

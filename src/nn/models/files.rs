@@ -1,4 +1,4 @@
-//! Where a model's parameters lie in a file of Hugging Face's: names with prefixes, old names, and Conv1D's weights, which are
+//! A model's parameters in a Hugging Face file: names with prefixes, old names, and Conv1D's weights, which are
 //! `[inputs, outputs]`.
 
 use super::{Model, Network};
@@ -11,19 +11,19 @@ use std::collections::{BTreeMap, HashMap};
 const PREFIXES: [&str; 8] =
     ["transformer.", "bert.", "roberta.", "distilbert.", "model.", "module.", "_orig_mod.", "base_model."];
 
-/// What files hold that is no parameter: masks and position numbers.
+/// What files hold that is not a parameter: masks and position numbers.
 const BUFFERS: [&str; 4] = [".attn.bias", ".attn.masked_bias", "position_ids", "token_type_ids"];
 
 /// What old files call the parts of a layer norm.
 const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")];
 
-/// Where the parameters of a model lie among the tensors of files.
+/// The tensors of a model's parameters in files.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Places {
-    /// For each parameter, in the model's order, its tensor; `None` where there is none.
+    /// The tensor of each parameter, in the model's order, if any.
     pub tensors: Vec<Option<Place>>,
-    /// Tensors that are no parameter here, without masks and position numbers.
+    /// Tensors that are not parameters here, without masks and position numbers.
     pub unused: Vec<String>,
     /// Parameters that several tensors are.
     pub twice: Vec<String>,
@@ -35,15 +35,15 @@ pub struct Places {
 pub struct Place {
     /// Its name in the file.
     pub name: String,
-    /// Its shape as it is here, where it may be turned round.
+    /// Its shape here, where it may be transposed.
     pub shape: Vec<usize>,
     /// Whether rows are columns in the file.
     pub is_turned: bool,
 }
 
 impl Model {
-    /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share, tell
-    /// nothing; a layer norm's parts may be `gamma` and `beta`, as in old files.
+    /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share,
+    /// are ignored; a layer norm's parts may be `gamma` and `beta`, as in old files.
     pub fn places(&self, tensors: &[Param]) -> Places {
         let params = self.params();
         let bare_params: HashMap<String, usize> =
@@ -73,19 +73,19 @@ impl Model {
         places
     }
 
-    /// A file with this model's parameters, by their names here and `[outputs, inputs]`, from one of Hugging Face's. See
-    /// [`places`](Model::places) for the names that it may have; the head that a family was pretrained with is left alone.
-    /// Parameters that start with one of `new` may be missing, as a new head's are: they are missing in the result too.
+    /// A file with this model's parameters, with our names and `[outputs, inputs]`, from a Hugging Face file.
+    /// [`places`](Model::places) says which names it may have; the head of pretraining is ignored. Parameters that
+    /// start with one of `new` may be missing, like those of a new head; then they are missing in the result too.
     ///
     /// # Errors
-    /// [`Error::BadCheckpoint`] listing all that is missing, mis-shaped, there twice, or not this model's.
+    /// [`Error::BadCheckpoint`] listing all tensors that are missing, mis-shaped, duplicate, or not this model's.
     pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
         let file = read(file)?;
         let (params, tensors) = (self.params(), shapes(&file));
         let Places { tensors, unused, twice } = self.places(&tensors);
-        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} is there twice")).collect();
+        let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let strange = unused.iter().filter(|name| !self.is_of_pretraining(name));
-        wrong.extend(strange.map(|name| format!("{} is no parameter of this model", Shown(name))));
+        wrong.extend(strange.map(|name| format!("{} is not a parameter of this model", Shown(name))));
         let mut found = Vec::new();
         for (param, place) in params.iter().zip(tensors) {
             match place {
@@ -125,7 +125,7 @@ impl Model {
         if wrong.is_empty() { written(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
-    /// Whether Conv1D's weights lie in these tensors as Hugging Face writes them: those that are no squares tell.
+    /// Whether Conv1D's weights are in these tensors as Hugging Face writes them: matrices that are not square tell.
     fn is_turned_in(&self, tensors: &[Param]) -> bool {
         let params: HashMap<String, Param> =
             self.params().into_iter().map(|param| (bare(&param.name), param)).collect();
@@ -138,7 +138,7 @@ impl Model {
         })
     }
 
-    /// Whether a file may hold this although it is no parameter here: masks, numbers of positions, a tied layer.
+    /// Whether a file may hold this although it is not a parameter here: masks, numbers of positions, a tied layer.
     fn is_buffer_or_alias(&self, name: &str) -> bool {
         let is_alias = |(alias, _): &(String, String)| bare(alias) == bare(name);
         BUFFERS.iter().any(|end| name.ends_with(end)) || self.tied().iter().any(is_alias)
@@ -222,7 +222,7 @@ pub(super) fn written(tensors: &[(String, TensorView<'_>, bool)]) -> Result<Vec<
     safetensors::serialize(views, Some(format)).map_err(bad)
 }
 
-/// A matrix's elements, whatever their size, column by column.
+/// A matrix's elements, of any size, column by column.
 pub(crate) fn transposed<T: Copy>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
     let size = data.len() / (rows * columns).max(1);
     let element = |row: usize, column: usize| &data[(row * columns + column) * size..][..size];

@@ -1,8 +1,8 @@
-//! A model as a folder of Hugging Face's: `config.json`, and the tensors by the names of the class that it names.
+//! A model as a Hugging Face folder: `config.json`, and tensors with the names of its class.
 //!
-//! Where transformers has a class for trunk and head, the folder is that class's. Where it has none (the mean over tokens,
-//! hidden layers, numbers beside the text), the folder is the trunk's alone, as sentence-transformers has it, and the head
-//! lies beside it: transformers would put a random head on such a trunk in silence.
+//! If transformers has a class for trunk and head, the folder is that class's. If not (the mean over tokens, hidden
+//! layers, numbers beside the text), the folder is only the trunk's, as in sentence-transformers, and the head is
+//! beside it: transformers would silently put a random head on such a trunk.
 
 use super::files::written;
 use super::{Bert, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, Style, TransformerSizes};
@@ -13,18 +13,18 @@ use serde_json::{Map, Value, json};
 /// A file of a folder: its path there, and its bytes.
 pub type FolderFile = (&'static str, Vec<u8>);
 
-/// What a folder says of a model beside its sizes.
+/// What a folder records of a model apart from its sizes.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct FolderWords {
     /// Names of the outputs, in order.
     pub labels: Vec<String>,
-    /// Tokens that stand for no word.
+    /// Special tokens.
     pub marks: Marks,
 }
 
 impl FolderWords {
-    /// Names of the outputs, and tokens that stand for no word.
+    /// Names of the outputs, and special tokens.
     pub fn new(labels: &[String], marks: Marks) -> FolderWords {
         FolderWords { labels: labels.to_vec(), marks }
     }
@@ -143,7 +143,7 @@ impl Bert {
         };
         let kind = PretrainedKind::Encoder(self.style);
         let pad = match self.style {
-            // Its positions are counted from behind the padding's.
+            // Its positions are counted from after the padding's.
             Style::Roberta => self.first_position.checked_sub(1).map(|pad| pad as u32),
             _ => words.marks.pad,
         };
@@ -208,7 +208,7 @@ fn config(
     config
 }
 
-/// What makes a folder one of sentence-transformers', where it has this pooling.
+/// What makes a folder one of sentence-transformers', if it has this pooling.
 fn sentence_files(pooling: Pooling, sizes: &TransformerSizes) -> Vec<FolderFile> {
     if pooling == Pooling::Pooler {
         return Vec::new();

@@ -16,7 +16,7 @@ pub struct Gpt2 {
     pub sizes: TransformerSizes,
     /// Whether the output layer is the token table.
     pub tied: bool,
-    /// What stands for a sequence, and what stands on it; `None`: the next token is what is asked for.
+    /// The vector of a sequence, and its head; `None`: the next token is predicted.
     pub head: Option<(Pooling, Head)>,
 }
 
@@ -43,7 +43,7 @@ impl Gpt2 {
     /// A decoder by preset: `tiny`, `small` or `base` (GPT-2's sizes), tied, without dropout.
     ///
     /// # Errors
-    /// [`Error::UnknownPreset`] naming those that there are.
+    /// [`Error::UnknownPreset`] naming the known ones.
     pub fn preset(preset: &str, vocab: usize, context: usize) -> Result<Gpt2, Error> {
         Ok(Gpt2::new(TransformerSizes::preset(preset, vocab, context, (Activation::GeluNew, 1e-5))?))
     }
@@ -146,7 +146,7 @@ impl Network for Gpt2 {
         is_deep.then(|| "head.".to_owned()).into_iter().collect()
     }
 
-    // x += attention(norm(x)); x += feed_forward(norm(x)); one norm behind the last block (Radford et al. 2019).
+    // x += attention(norm(x)); x += feed_forward(norm(x)); one norm after the last block (Radford et al. 2019).
     fn forward(&self, graph: &mut Graph) -> Value {
         let TransformerSizes { layers, heads, hidden, intermediate, vocab, positions, .. } = self.sizes;
         let TransformerSizes { activation, norm_eps, dropout, attention_dropout, .. } = self.sizes;

@@ -1,4 +1,4 @@
-//! What stands on the trunk of a transformer: from the row of a sequence to its outputs.
+//! The head on the trunk of a transformer: from the vector of a sequence to its outputs.
 
 use super::pair;
 use super::sizes::check_size;
@@ -7,17 +7,17 @@ use crate::nn::{Activation, Error, Objective};
 use crate::params::Param;
 use crate::setters::setters;
 
-/// What stands for a sequence.
+/// The vector of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
     /// The first token, through a dense layer and tanh, as BERT was pretrained.
     Pooler,
-    /// The mean over the tokens that are no padding.
+    /// The mean over the tokens that are not padding.
     Mean,
     /// The first token.
     First,
-    /// The last token that is no padding.
+    /// The last token that is not a padding.
     Last,
 }
 
@@ -32,7 +32,7 @@ impl Pooling {
     }
 }
 
-/// Layers from what stands for a sequence, and the numbers beside it, to the outputs.
+/// Layers from the vector of a sequence, and its features, to the outputs.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Head {
@@ -40,11 +40,11 @@ pub struct Head {
     pub outputs: usize,
     /// What these are.
     pub objective: Objective,
-    /// Sizes of hidden layers, each with a ReLU behind it.
+    /// Sizes of hidden layers, each with a ReLU after it.
     pub hidden: Vec<usize>,
-    /// Numbers beside the text. They are joined to what stands for it.
+    /// Numbers beside the text. They are joined to its vector.
     pub features: usize,
-    /// Dropout before each layer; the trunk's where it is `None`.
+    /// Dropout before each layer; the trunk's if it is `None`.
     pub dropout: Option<f32>,
 }
 
@@ -65,7 +65,7 @@ impl Head {
         dropout: Option<f32>,
     }
 
-    /// Whether it is one layer on the pooled row alone.
+    /// Whether it is one layer on only the pooled row.
     pub(super) fn is_plain(&self) -> bool {
         self.hidden.is_empty() && self.features == 0
     }
@@ -82,7 +82,7 @@ impl Head {
         }
     }
 
-    /// What it computes beside the shapes of its parameters.
+    /// What it computes, apart from the shapes of its parameters.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = Vec::new();
         if self.objective != Objective::Classes {

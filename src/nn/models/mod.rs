@@ -27,12 +27,12 @@ use super::{Error, Objective};
 use crate::engine::Engine;
 use crate::params::Param;
 
-/// A model by its sizes: what its family says of it, and the passes that follow.
+/// A model by its sizes: its family's functions, and its passes.
 pub trait Network {
     /// Checks the sizes.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] or [`Error::BadSizes`] with the setting, its value, and what it has to be.
+    /// [`Error::BadConfig`] or [`Error::BadSizes`] with the setting, its value, and what it must be.
     fn check(&self) -> Result<(), Error>;
 
     /// Names and shapes of the parameters, in the order of the modules. Every weight is `[outputs, inputs]`.
@@ -43,7 +43,7 @@ pub trait Network {
         Vec::new()
     }
 
-    /// What a pass computes beside the shapes of its parameters: names and values.
+    /// What a pass computes, apart from the shapes of its parameters: names and values.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
     /// Initial values of a parameter, from a seed and its place among the parameters.
@@ -52,7 +52,7 @@ pub trait Network {
     /// The most rows of an example: tokens of a sequence, or 1.
     fn context(&self) -> usize;
 
-    /// Numbers of a row where an activation is widest.
+    /// Numbers in a row of the widest activation.
     fn widest(&self) -> usize;
 
     /// What its outputs mean, and so its loss.
@@ -70,7 +70,7 @@ pub trait Network {
         0
     }
 
-    /// Outputs of a row: classes, labels, numbers, or the tokens that there are.
+    /// Outputs of a row: classes, labels, numbers, or tokens.
     fn outputs(&self) -> usize;
 
     /// What the names of the last layer begin with: its rows are the outputs, and belong to them.
@@ -94,7 +94,7 @@ pub trait Network {
         &[]
     }
 
-    /// What a parameter is called in Hugging Face's class for this model, where the trunk has a prefix: `bert.`
+    /// The name of a parameter in Hugging Face's class for this model, with the trunk's prefix: `bert.`
     fn name_in_class(&self, name: &str) -> String {
         name.to_owned()
     }
@@ -138,8 +138,7 @@ pub trait Network {
         Ok(graph.pass(logits, self.params(), trainable))
     }
 
-    /// The same, and what lies below the lowest trainable parameter runs without dropout, so that what it makes of an example
-    /// can be kept.
+    /// The same without dropout below the lowest trainable parameter, so that its outputs can be cached.
     ///
     /// # Errors
     /// As [`graph`](Network::graph).
@@ -155,7 +154,7 @@ pub trait Network {
         Ok(graph.pass(logits, params, trainable))
     }
 
-    /// Forward and loss alone.
+    /// Only forward pass and loss.
     ///
     /// # Errors
     /// As [`graph`](Network::graph).
@@ -231,7 +230,7 @@ fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -
     }
     // Kernels count the numbers of a value in 32 bits.
     if widest as u128 * context as u128 * examples as u128 > u128::from(u32::MAX) {
-        return bad("batch", examples, "so few that the widest activation has at most 2^32 numbers");
+        return bad("batch", examples, "small enough that the widest activation has at most 2^32 numbers");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What `config.json` of a Hugging Face folder says of a model: its family and its sizes.
+//! The model in the `config.json` of a Hugging Face folder: its family and sizes.
 
 use super::head::{Head, Pooling};
 use super::style::Style;
@@ -23,13 +23,13 @@ pub struct Pretrained {
     pub head_dropout: f32,
     /// Whether a decoder's output layer is its token table.
     pub tied: bool,
-    /// Names of the classes, in the order of the outputs; empty where it has none of its own.
+    /// Names of the classes, in the order of the outputs; empty if it has none of its own.
     pub labels: Vec<String>,
-    /// Its tokens of padding, of a beginning and of an end, where it says any.
+    /// Its tokens for padding, beginning and end, if any.
     pub marks: Marks,
 }
 
-/// Tokens that stand for no word.
+/// Special tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Marks {
@@ -90,13 +90,13 @@ impl Pretrained {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] naming the key, what it says and what it may be.
+    /// [`Error::BadSetting`] naming the key, its value and what it may be.
     pub fn parse(json: &str) -> Result<Pretrained, Error> {
         let value: Value = serde_json::from_str(json).map_err(|error| bad("config.json", error, "JSON"))?;
         let config = Config(value.as_object().ok_or_else(|| bad("config.json", &value, "an object"))?);
         let kind = config.kind()?;
         if let Some((key, allowed)) = FIXED.iter().find(|(key, value)| config.differs(key, value)) {
-            return Err(bad(key, &config.0[*key], format!("{allowed}, which is what is computed here")));
+            return Err(bad(key, &config.0[*key], format!("{allowed}, the only kind that gradus computes")));
         }
         let pretrained = match kind {
             PretrainedKind::Encoder(Style::DistilBert) => config.distilbert(kind)?,
@@ -130,7 +130,7 @@ impl Pretrained {
     /// The encoder, with this head, for sequences of at most so many tokens.
     ///
     /// # Errors
-    /// What the model's own check says.
+    /// Errors of the model's own check.
     pub fn encoder(&self, style: Style, context: usize, pooling: Pooling, head: Head) -> Result<Bert, Error> {
         let (sizes, first_position) = (self.sizes_at(context)?, self.first_position);
         let model = Bert { sizes, style, types: self.types, first_position, pooling, head };
@@ -141,7 +141,7 @@ impl Pretrained {
     /// The decoder, for sequences of at most so many tokens: on its own vocabulary, or with a head on a token.
     ///
     /// # Errors
-    /// What the model's own check says.
+    /// Errors of the model's own check.
     pub fn decoder(&self, context: usize, head: Option<(Pooling, Head)>) -> Result<Gpt2, Error> {
         let model = Gpt2 { sizes: self.sizes_at(context)?, tied: self.tied, head };
         model.check()?;
@@ -155,7 +155,7 @@ struct Config<'a>(&'a Map<String, Value>);
 impl Config<'_> {
     fn kind(&self) -> Result<PretrainedKind, Error> {
         let known = KINDS.map(|(word, _)| word);
-        let allowed = format!("one of the families that are read: {}", known.join(", "));
+        let allowed = format!("one of the known families: {}", known.join(", "));
         let Some(word) = self.0.get("model_type") else { return Err(missing("model_type", &allowed)) };
         let found = word.as_str().and_then(|word| KINDS.iter().find(|(known, _)| *known == word));
         let near = word.as_str().and_then(|word| nearest(word, known));
@@ -198,7 +198,7 @@ impl Config<'_> {
             context: positions,
             positions,
             activation: self.activation("activation", "gelu")?,
-            // It has no key of its own for it.
+            // It has no key for it.
             norm_eps: 1e-12,
             dropout: self.share("dropout", 0.1)?,
             attention_dropout: self.share("attention_dropout", 0.1)?,
@@ -247,7 +247,7 @@ impl Config<'_> {
         Ok(Pretrained { kind, sizes, types, first_position, head_dropout, tied, labels: self.labels(), marks })
     }
 
-    /// `id2label`, where its names are more than `LABEL_0`, `LABEL_1`, which stand there where nobody gave any.
+    /// `id2label`, if its names are more than the default `LABEL_0`, `LABEL_1`.
     fn labels(&self) -> Vec<String> {
         let Some(named) = self.0.get("id2label").and_then(Value::as_object) else { return Vec::new() };
         let name = |place: usize| named.get(&place.to_string()).and_then(Value::as_str).map(str::to_owned);
@@ -256,7 +256,7 @@ impl Config<'_> {
         if labels.len() < named.len() || labels.iter().enumerate().all(is_nobody) { Vec::new() } else { labels }
     }
 
-    /// Whether it says something else than this, where it says anything.
+    /// Whether it has another value than this, if any.
     fn differs(&self, key: &str, value: &str) -> bool {
         let fixed: Option<Value> = serde_json::from_str(value).ok();
         self.there(key).is_some_and(|there| Some(there) != fixed.as_ref())

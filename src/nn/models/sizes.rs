@@ -16,11 +16,11 @@ pub struct TransformerSizes {
     pub hidden: usize,
     /// Width inside the feed-forward half of a block.
     pub intermediate: usize,
-    /// Tokens that there are.
+    /// Tokens of the vocabulary.
     pub vocab: usize,
     /// Longest sequence.
     pub context: usize,
-    /// Entries of the table of positions: as many as the context, or more where a pretrained table is longer.
+    /// Entries of the table of positions: as many as the context, or more for a longer pretrained table.
     pub positions: usize,
     /// The feed-forward activation.
     pub activation: Activation,
@@ -39,8 +39,8 @@ const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6,
 const DEVIATION: f32 = 0.02;
 
 impl TransformerSizes {
-    /// Layers, heads and width; tokens that there are, and the longest sequence. The feed-forward half is four times as wide,
-    /// with GELU; norms add 1e-5, and there is no dropout.
+    /// Layers, heads and width; tokens of the vocabulary, and the longest sequence. The feed-forward half is four times
+    /// as wide, with GELU; norms add 1e-5, and there is no dropout.
     pub fn new([layers, heads, hidden]: [usize; 3], vocab: usize, context: usize) -> TransformerSizes {
         TransformerSizes {
             layers,
@@ -84,7 +84,7 @@ impl TransformerSizes {
     /// TransformerSizes by preset: `tiny` (0.3 M parameters in its blocks), `small` (10 M) or `base` (85 M, those of GPT-2 and BERT).
     ///
     /// # Errors
-    /// [`Error::UnknownPreset`] naming those that there are.
+    /// [`Error::UnknownPreset`] naming the known ones.
     pub(super) fn preset(
         preset: &str,
         vocab: usize,
@@ -128,7 +128,7 @@ impl TransformerSizes {
         }
     }
 
-    /// What a pass computes beside the shapes of its parameters.
+    /// What a pass computes, apart from the shapes of its parameters.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             ("heads", self.heads.to_string()),
@@ -143,7 +143,7 @@ impl TransformerSizes {
         settings
     }
 
-    /// Numbers of a token where an activation is widest, with so many logits on top.
+    /// Numbers of a token in the widest activation, with so many logits on top.
     pub(super) fn widest(&self, logits: usize) -> usize {
         (3 * self.hidden).max(self.intermediate).max(logits).next_multiple_of(4)
     }

@@ -7,9 +7,9 @@ pub enum Style {
     /// BERT.
     #[default]
     Bert,
-    /// RoBERTa: positions are counted from behind the padding's; a dense layer and tanh stand below the classes.
+    /// RoBERTa: positions are counted from after the padding's; a dense layer and tanh come before the classes.
     Roberta,
-    /// DistilBERT: no token types; a dense layer and ReLU stand below the classes.
+    /// DistilBERT: no token types; a dense layer and ReLU come before the classes.
     DistilBert,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Names {
     pub(super) up: &'static str,
     pub(super) down: &'static str,
     pub(super) norm: &'static str,
-    /// What files of it hold that no model here has: what it was pretrained with.
+    /// Tensors in its files that no model here has: those of pretraining.
     pub(super) unused: &'static [&'static str],
 }
 

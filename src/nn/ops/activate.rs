@@ -1,4 +1,4 @@
-//! Activations for themselves, where none is folded into a linear layer.
+//! Activations for themselves, if none is folded into a linear layer.
 
 use super::{Draft, Operate, Uses, switch};
 use crate::engine::kernels::{ACTIVATE, ACTIVATE_BACKWARD};
@@ -57,7 +57,7 @@ pub(in crate::nn) struct Activate {
     pub(in crate::nn) h: Value,
 }
 
-/// dz = activation′(z) ∘ dh, added to what is there where it `adds`.
+/// dz = activation′(z) ∘ dh, added to the existing value if it `adds`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct ActivateBackward {
     pub(in crate::nn) activation: Activation,
@@ -113,7 +113,7 @@ impl Operate for ActivateBackward {
     }
 }
 
-/// Activations that no layer takes in, and sums of values that several read.
+/// Activations that no layer absorbs, and sums of values with several readers.
 pub(super) fn samples() -> Vec<Sample> {
     let network = |graph: &mut Graph| {
         let x = graph.rows("rows", 3, 10);
@@ -143,7 +143,7 @@ pub fn activate(
     draft.dispatch(engine, 2, shape)
 }
 
-/// dz = activation′(z) ∘ dh, added to what is there with `accumulate`. Memory: z, dh, dz.
+/// dz = activation′(z) ∘ dh, added to the existing values with `accumulate`. Memory: z, dh, dz.
 ///
 /// # Errors
 /// Out of device memory.

@@ -1,7 +1,8 @@
 //! Multi-head attention: one dispatch forward, two backward, from the sizes and the memory they work on.
 //!
-//! Memory is given in the order in which the shader's head lists it. Queries, keys and values lie in one buffer, side by
-//! side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients lie likewise in another.
+//! Memory is given in the order in which the shader's head lists it. Queries, keys and values are in one buffer, side
+//! by side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients are likewise in
+//! another.
 
 use super::{Operate, Uses, quads};
 use crate::engine::kernels::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY, Family, Flag};
@@ -45,7 +46,7 @@ pub(in crate::nn) struct Attention {
     mask: Value,
     out: Value,
     lse: Value,
-    /// Where weights are dropped: where the batch stands.
+    /// If weights are dropped: the batch's place.
     position: Option<Value>,
 }
 
@@ -68,7 +69,7 @@ pub(in crate::nn) struct AttentionBackwardKeyValue {
 }
 
 impl Graph {
-    /// Attention over queries, keys and values that lie side by side in the rows of qkv, or in its three planes.
+    /// Attention over queries, keys and values, side by side in the rows of qkv, or in its three planes.
     pub fn attention(&mut self, module: &str, qkv: Value, mask: Value, heads: Heads) -> Value {
         let form = match self.form(qkv) {
             planes @ Form::Planes { .. } => planes.plane(),
@@ -84,7 +85,7 @@ impl Graph {
     }
 }
 
-/// Streams of attentions lie behind those of other dropouts, which are few.
+/// Streams of attentions come after those of other dropouts, which are few.
 const ATTENTIONS: u32 = 1 << 16;
 
 impl Attention {
@@ -95,7 +96,7 @@ impl Attention {
         let head_quads = counted(quads(at.width(self.out) / count));
         let shape = match at.form(self.qkv) {
             Form::Planes { .. } => {
-                // Planes start where a binding may.
+                // Planes start at offsets that can be bound.
                 let part = at.plane_quads(self.qkv);
                 let planes = layout::Attention::planes(batch, context, heads, head_quads);
                 layout::Attention { key: part, value: 2 * part, ..planes }
@@ -254,7 +255,8 @@ pub fn attention_backward_query(
     dispatch(engine, &ATTENTION_BACKWARD_QUERY, shape, sight, memory.into(), position)
 }
 
-/// The keys' and the values' parts of dqkv, behind [`attention_backward_query`], which makes delta. Memory: qkv, mask, dout, lse, delta, dqkv.
+/// The keys' and the values' parts of dqkv, after [`attention_backward_query`], which makes delta. Memory: qkv, mask,
+/// dout, lse, delta, dqkv.
 ///
 /// # Errors
 /// Out of device memory.
@@ -293,9 +295,9 @@ fn dispatch(
     } else {
         4
     };
-    // Half of them are seen where none is later than its query.
+    // Half of them are seen if none is later than its query.
     let keys = if sight == Sight::Causal { u64::from(shape.context).div_ceil(2) } else { u64::from(shape.context) };
-    // Any tiling but registers is the one that there is.
+    // Any tiling but registers is the same tiling.
     let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
     let (workgroup, groups) = if tiled {
         (BLOCK_INVOCATIONS, runs(shape, BLOCK))
@@ -317,13 +319,14 @@ fn dispatch(
 
 /// Tokens of a run, which one invocation takes: 8 queries, or 8 keys, of one head.
 ///
-/// Loads are what costs on a software adapter, so an invocation makes 8 by 8 scores and keeps no row of a head: forward
-/// over 16 examples of 64 tokens, 4 heads of 32, no mask, is 2.8 ms (llvmpipe, 2 cores; all of these in turn). Rows of 4
-/// queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s for arrays of
+/// Loads are expensive on a software adapter, so an invocation computes 8 by 8 scores and keeps no row of a head:
+/// forward over 16 examples of 64 tokens, 4 heads of 32, no mask, is 2.8 ms (llvmpipe, 2 cores; all of these in turn).
+/// Rows of 4 queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s
+/// for arrays of
 /// 32 vec4s) where this takes 0.5.
 ///
-/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12 heads on 4 · 64, every key
-/// seen: 2.0 and 7.4. These are the least of 21 runs beside other work.
+/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12 heads on 4 · 64, every key seen:
+/// 2.0 and 7.4. These are the minima of 21 runs on a busy machine.
 const RUN: u32 = 8;
 
 /// Tokens of a block, which a workgroup of so many invocations takes: a GPU has few runs for its width (not measured there).

@@ -58,7 +58,7 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 /// Binary cross-entropy of each row. Memory: z, targets, labels, dz, verdicts (8 bytes a row), position.
-/// [`tally`](super::tally) adds the verdicts up. An evaluation does not train: it leaves dz alone.
+/// [`tally`](super::tally) adds the verdicts up. An evaluation does not train: it does not write dz.
 ///
 /// # Errors
 /// Out of device memory.

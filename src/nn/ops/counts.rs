@@ -1,4 +1,4 @@
-//! What an evaluation counts beside its loss. These dispatches stand behind the pass, whose logits they read.
+//! What an evaluation counts beside its loss. These dispatches come after the pass, whose logits they read.
 
 use super::Draft;
 use crate::engine::kernels::{CONFUSION, Family, LABEL_CONFUSION, SQUARED_ERROR_SUMS};

@@ -23,9 +23,10 @@ pub(super) struct Draft {
 impl Draft {
     /// An operation that reduces along rows, and how many times it streams over them.
     ///
-    /// On software an invocation takes a row alone: 8 lanes that share one make a layer norm of 1,024 rows of 128 take
-    /// 2.3 ms instead of 0.7 to 1.5, its backward pass 2.4 instead of 1.2, a loss of 256 rows over 30,522 classes 91 instead
-    /// of 77 (llvmpipe, 2 shared cores). Workgroups of 8, 32 and 64 rows do not differ by more than the machine drifts;
+    /// In software an invocation takes a whole row: 8 lanes that share one make a layer norm of 1,024 rows of 128 take
+    /// 2.3 ms instead of 0.7 to 1.5, its backward pass 2.4 instead of 1.2, a loss of 256 rows over 30,522 classes 91
+    /// instead of 77 (llvmpipe, 2 shared cores). Workgroups of 8, 32 and 64 rows do not differ by more than the machine
+    /// drifts;
     /// 8 leave a small batch to both cores. On a GPU 32 lanes share a row (not measured there).
     pub(super) fn of_rows(
         engine: &Engine,
@@ -47,11 +48,12 @@ impl Draft {
         }
     }
 
-    /// An operation whose invocations make a vec4 each and know nothing of each other.
+    /// An operation whose invocations each make a vec4 independently.
     ///
-    /// On software a workgroup costs about 0.3 µs beside its work. Zeros for a table of 30,522 by 384 (47 MB), where that
-    /// is all there is, take 139 ms in workgroups of 8, 38 ms of 32, 34 ms of 64 and 16 ms of 256 (llvmpipe, 2 shared
-    /// cores); what works on 131,072 numbers is within 20 % from 64 on. GPUs are given the same (not measured there).
+    /// In software a workgroup costs about 0.3 µs in addition to its work. Zeros for a table of 30,522 by 384 (47 MB),
+    /// which are nothing else, take 139 ms in workgroups of 8, 38 ms of 32, 34 ms of 64 and 16 ms of 256 (llvmpipe, 2
+    /// shared cores); what works on 131,072 numbers is within 20 % from 64 on. GPUs are given the same (not measured
+    /// there).
     pub(super) fn of_elements(
         engine: &Engine,
         kernel: &'static Kernel,
@@ -63,7 +65,7 @@ impl Draft {
         Draft { kernel, memory, constants: Vec::new(), invocations, workgroup, bytes, flops: 0 }
     }
 
-    /// The dispatch. Sizes are bound at `place`, the bindings behind it follow.
+    /// The dispatch. Sizes are bound at `place`; the other bindings follow.
     pub(super) fn dispatch<T: bytemuck::NoUninit>(
         self,
         engine: &Engine,
@@ -100,7 +102,7 @@ pub(super) fn read_as(stored: Storage, width: u32, in_bf16: Flag) -> Result<Flag
     }
 }
 
-/// The range, or memory for a binding that its kernel leaves alone.
+/// The range, or memory for a binding that the kernel does not use.
 pub(super) fn or_aside(engine: &Engine, range: Option<Range>) -> Result<Range, Error> {
     match range {
         Some(range) => Ok(range),

@@ -18,7 +18,8 @@ pub(in crate::nn) struct Dropout {
 }
 
 impl Graph {
-    /// Zeroes a share of x and scales the rest, in training alone. The model gives each of its dropouts a `stream` of its own.
+    /// Zeroes a share of x and scales the rest, only in training. The model gives each of its dropouts its own
+    /// `stream`.
     pub fn dropout(&mut self, x: Value, rate: f32, stream: u32) -> Value {
         if self.is_still(x) {
             return x;
@@ -26,7 +27,7 @@ impl Graph {
         self.dropout_on_top(x, rate, stream)
     }
 
-    /// The same in what stands on the trunk, and moves whatever trains.
+    /// The same in the head, where it always drops.
     pub fn dropout_on_top(&mut self, x: Value, rate: f32, stream: u32) -> Value {
         if !self.trains || rate == 0.0 {
             return x;
@@ -37,7 +38,7 @@ impl Graph {
         y
     }
 
-    /// Where the batch stands.
+    /// The batch's place.
     pub(super) fn position(&mut self) -> Value {
         self.input("position", Form::Fixed { bytes: size_of::<layout::Position>() as u64 })
     }

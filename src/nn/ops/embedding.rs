@@ -1,5 +1,5 @@
-//! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with an index
-//! of its own.
+//! Embeddings. A model's tables of tokens, positions and types are trained by the same two kernels, each with its own
+//! index.
 
 use super::squares::{Target, constant, invocations};
 use super::{Draft, Operate, Uses, quads, read_as, switch};
@@ -39,7 +39,7 @@ impl Table {
 pub(in crate::nn) struct Embedding {
     tokens: Value,
     types: Option<Value>,
-    /// Of tokens, positions and, where there are any, types.
+    /// Of tokens, positions and, if there are any, types.
     tables: Vec<Table>,
     y: Value,
 }
@@ -75,7 +75,7 @@ struct TableSizes {
 }
 
 impl Graph {
-    /// The sum of a token's embedding and its position's, and of its type's where there are `types`, which come with their
+    /// The sum of a token's embedding and its position's, and of its type's if there are `types`, which come with their
     /// table.
     pub fn embedding(
         &mut self,
@@ -278,7 +278,7 @@ pub fn embedding_index(engine: &Engine, shape: &layout::Embedding, memory: [Rang
     Draft::of_elements(engine, EMBEDDING_INDEX.plain(), memory, rows, 12 * rows).dispatch(engine, 3, shape)
 }
 
-/// The gradient of a table, added to what is there with `accumulate`. Memory: tokens, previous, last, dy, dtable.
+/// The gradient of a table, added to the existing values with `accumulate`. Memory: tokens, previous, last, dy, dtable.
 ///
 /// With its index, overwriting: 1.1 ms for W2 (96 entries, 1,024 rows, hidden 128), 16 ms for W3 (30,522, 256, 384), of
 /// which nearly all is the zeros of 47 MB; added: 1.3 ms and 0.6 ms (llvmpipe, 2 shared cores). Without an index every
@@ -320,7 +320,7 @@ pub fn position_index(shape: &layout::Embedding) -> [Vec<u32>; 3] {
     [positions, previous, last]
 }
 
-/// Partial sums of squares: one for each invocation, where the rows of the batch are not added to what is there.
+/// Partial sums of squares: one for each invocation, unless the rows of the batch are added to existing ones.
 pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
     let target = Target::of(dispatch, 4, [0, invocations(dispatch)]);
     target.filter(|_| constant(dispatch, "ACCUMULATE", 0) == 0).into_iter().collect()

@@ -84,7 +84,7 @@ fn shape([left, right]: [usize; 2], rows: usize) -> Result<layout::Join, Error> 
     Ok(layout::Join { rows: counted(rows), left, right, ..layout::Join::default() })
 }
 
-/// A layer beside what is given, and beside another layer.
+/// A layer joined to an input, and to another layer.
 pub(super) fn samples() -> Vec<Sample> {
     let joins = |examples: usize, [left, right]: [usize; 2], is_given: bool| {
         let network = |graph: &mut Graph| {

@@ -19,7 +19,7 @@ pub(in crate::nn) struct LayerNorm {
     moments: Value,
 }
 
-/// The gradient of what was normalized, added to what is there where it `adds`.
+/// The gradient of what was normalized, added to the existing value if it `adds`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct LayerNormBackwardInput {
     norm: LayerNorm,
@@ -191,7 +191,7 @@ pub fn layer_norm(
     Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
 }
 
-/// The gradient of what was normalized, added to what is there with `accumulate`. Memory: dy, x (the sum where a
+/// The gradient of what was normalized, added to the existing values with `accumulate`. Memory: dy, x (the sum, if a
 /// residual was added), gamma, moments, dx.
 ///
 /// # Errors

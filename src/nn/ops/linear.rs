@@ -28,7 +28,7 @@ pub(in crate::nn) enum Fused {
     Residual(Value),
 }
 
-/// dx = dz W, through the activation that made x where there is one; added to what is there where it `adds`.
+/// dx = dz W, through the activation that made x if there is one; added to the existing value if it `adds`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct LinearBackwardInput {
     weight: String,
@@ -216,7 +216,7 @@ fn layers(graph: &mut Graph, rows: usize, widths: [usize; 5]) -> Value {
     graph.classified(two, 7)
 }
 
-/// Rows of vec4s and others, of one tile and of several, above 500 rows; biases alone; weights that are stored in bf16.
+/// Rows of vec4s and others, of one tile and of several, above 500 rows; only biases; weights stored in bf16.
 pub(super) fn samples() -> Vec<Sample> {
     let layers = |rows: usize, widths: [usize; 5]| {
         let name = format!("linear layers, {rows} rows of {widths:?}");
@@ -274,7 +274,7 @@ pub fn linear(
     Pass { family: &LINEAR, shape, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
-/// dz_below = activation′(z_below) ∘ (dz W), added to what is there with `accumulate`. Memory: dz, dz_below.
+/// dz_below = activation′(z_below) ∘ (dz W), added to the existing values with `accumulate`. Memory: dz, dz_below.
 ///
 /// # Errors
 /// [`Error::Unreadable`]; out of device memory.

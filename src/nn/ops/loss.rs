@@ -21,7 +21,7 @@ pub(super) struct LossValues {
     pub(super) dlogits: Value,
     pub(super) verdicts: Value,
     pub(super) position: Value,
-    /// Whether there is a gradient to be made.
+    /// Whether to make a gradient.
     pub(super) trains: bool,
 }
 
@@ -49,7 +49,7 @@ impl Graph {
         loss_of: impl FnOnce(LossValues) -> O,
     ) {
         let loss = self.operations.iter().filter(|operation| operation.is_tally()).count();
-        // Evaluation makes no gradient; what is bound in its place is left alone.
+        // Evaluation makes no gradient; the range bound in its place is not written.
         let gradient = if self.trains { self.form(logits) } else { Form::Fixed { bytes: 16 } };
         let label = format!("d.{}", self.nodes[logits].label);
         let dlogits = self.nodes.shared(label, gradient);
@@ -80,7 +80,7 @@ impl LossValues {
         [logits, labels, dlogits, verdicts, position].into_iter().for_each(see);
     }
 
-    /// The gradient is there already.
+    /// The gradient exists already.
     pub(super) fn backward(&self, back: &mut Backward<'_>) {
         if back.needs(self.logits) {
             back.pass(self.logits, self.dlogits);
@@ -144,7 +144,7 @@ pub(super) fn shape<E: From<Error>>(at: &Placing<'_, E>, logits: Value) -> Loss 
     }
 }
 
-/// A class alone, a few, and a vocabulary.
+/// One class, a few, and a vocabulary.
 pub(super) fn samples() -> Vec<Sample> {
     let losses = |rows: usize, classes: usize| {
         let network = |graph: &mut Graph| {
@@ -156,8 +156,8 @@ pub(super) fn samples() -> Vec<Sample> {
     vec![losses(5, 1), losses(130, 6), losses(7, 1025), losses(3, 30_522)]
 }
 
-/// Softmax cross-entropy of each row. Memory: z, labels, dz, verdicts (8 bytes a row), position. [`tally`] adds the verdicts
-/// up. An evaluation does not train: it leaves dz alone.
+/// Softmax cross-entropy of each row. Memory: z, labels, dz, verdicts (8 bytes a row), position. [`tally`] adds the
+/// verdicts up. An evaluation does not train: it does not write dz.
 ///
 /// # Errors
 /// Out of device memory.
@@ -170,8 +170,8 @@ pub fn softmax_cross_entropy(
     row_losses(engine, SOFTMAX_CROSS_ENTROPY.plain(), shape, memory, trains)
 }
 
-/// A loss of each row. Of its memory labels, gradient, verdicts and position are no rows of outputs that are read; the
-/// gradient is written where it trains.
+/// A loss of each row. Of its memory, labels, gradient, verdicts and position are not rows of outputs that are read;
+/// the gradient is written if it trains.
 pub(super) fn row_losses<const N: usize>(
     engine: &Engine,
     kernel: &'static Kernel,

@@ -2,7 +2,7 @@
 //! constants and its grid, from the sizes and the memory it works on.
 //!
 //! The functions take memory in the order in which the shader's head lists it. Activations are f32, `[rows, quads(width)]`
-//! vec4, zero behind the last column; a model's rows are examples · context. What may be left out is an `Option`. Weights and
+//! vec4, zero after the last column; a model's rows are examples · context. What may be left out is an `Option`. Weights and
 //! tables come with how they are stored.
 
 mod activate;
@@ -86,7 +86,7 @@ impl Uses {
         }
     }
 
-    /// Those of an operation that writes gradients of parameters alone.
+    /// Those of an operation that writes only gradients of parameters.
     fn reading(reads: impl Into<Vec<Value>>) -> Uses {
         Uses { reads: reads.into(), writes: Vec::new() }
     }
@@ -153,7 +153,7 @@ pub(super) trait Operate {
     /// Appends its part of the backward pass. Operations of a backward pass have none.
     fn backward(&self, _back: &mut Backward<'_>) {}
 
-    /// Its dispatch; `None` where it has nothing to do.
+    /// Its dispatch; `None` if it has nothing to do.
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E>;
 }
 

@@ -41,7 +41,7 @@ impl Graph {
         self.pool(x, mask, Tokens::All)
     }
 
-    /// The last token of each example that the mask leaves; 0 where it leaves none.
+    /// The last token of each example that the mask leaves; 0 if it leaves none.
     pub fn last_token(&mut self, x: Value, mask: Value) -> Value {
         self.pool(x, mask, Tokens::Last)
     }
@@ -137,7 +137,7 @@ pub fn mean_pool_backward(engine: &Engine, shape: &Pool, of: Tokens, memory: [Ra
     operation(engine, &MEAN_POOL_BACKWARD, (shape, of), memory)
 }
 
-/// A mask that leaves the first token of each sequence alone, for the pooler of BERT.
+/// A mask that leaves only the first token of each sequence, for the pooler of BERT.
 pub fn first_tokens(shape: &Pool) -> Vec<u32> {
     (0..shape.batch * shape.context).map(|r| u32::from(r % shape.context == 0)).collect()
 }

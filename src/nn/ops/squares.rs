@@ -13,9 +13,9 @@ const SQUARES_BYTES: u64 = size_of::<Squares>() as u64;
 /// Has the dispatches that finish these gradients (parameter, and its place in full) write partial sums of their squares too, so that
 /// a norm need not read the gradients again. Returns where the partial sums of each lie: [`Squares`], in one buffer.
 ///
-/// What finishes a gradient is the last dispatch of a step that writes it, that of the last micro-batch. Left out are
-/// gradients that it does not write whole, of a table to which the rows of a batch are added; and all of them where their
-/// squares are more than a device binds.
+/// The dispatch that finishes a gradient is the last one that writes it, in the last micro-batch. It leaves out
+/// gradients that it does not write whole (of a table to which the rows of a batch are added), and all of them if their
+/// squares are more than a device can bind.
 ///
 /// Processor time on software Vulkan, lower quartiles of 101 in turn, against the norm's that reads what was written (in its
 /// cache, but for the table): a weight of 256 by 784 on 128 rows + 0.05 ms (norm 0.37), 512 by 128 on 1,024 rows + 0.2
@@ -76,7 +76,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// A gradient whose squares a dispatch sums in so many parts, from `first` on; `None` where the dispatch leaves it out.
+    /// A gradient whose squares a dispatch sums in so many parts, from `first` on; `None` if the dispatch leaves it
+    /// out.
     pub(super) fn of(dispatch: &Dispatch, binding: usize, [first, count]: [u64; 2]) -> Option<Target> {
         memory(&dispatch.bindings[binding]).map(|gradient| Target { gradient: gradient.clone(), first, count })
     }
@@ -89,7 +90,7 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
     layout.map_or_else(Vec::new, |(_, layout)| layout(dispatch))
 }
 
-/// How the squares of an operation's dispatch lie.
+/// The layout of the squares of an operation's dispatch.
 type Layout = fn(&Dispatch) -> Vec<Target>;
 
 /// The families that write gradients whole, each with its layout.

@@ -109,6 +109,11 @@ impl Optimizer {
         self.state.gradient_bytes()
     }
 
+    /// Bytes of the table of rows on the device.
+    pub fn table_bytes(&self) -> u64 {
+        self.table.bytes()
+    }
+
     /// Where the gradient of a parameter is to be written, for a kernel that binds it whole. It moves when a group is
     /// added, thawed or frozen: ask again when [`Optimizer::layout`] has changed.
     ///

@@ -38,9 +38,9 @@ impl Reader<'_> {
                 return Ok(earlier.columns.clone());
             }
             let (then, now) = if was { ("did", "false") } else { ("did not", "true") };
-            let begun = "its model reads other numbers now than it learnt from";
+            let begun = "its model now reads other numbers than in training";
             self.warnings.push(format!(
-                "data.standardize: {now}, and the run that is begun from {then} standardize ({}): {begun}",
+                "data.standardize: {now}, but the run of model.from {then} standardize ({}): {begun}",
                 shown_path(file)
             ));
         }
@@ -80,7 +80,7 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let (least, most) = values
         .clone()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (value.min(least), value.max(most)));
-    // What never changes has no deviation, whatever its mean is rounded to.
+    // A constant column has no deviation, however its mean is rounded.
     if least == most {
         return (least, 1.0);
     }

@@ -31,7 +31,7 @@ impl Reader<'_> {
                     return Err(Error::bad_file(values, reason));
                 }
                 if let Some(label) = test_labels.bytes.iter().find(|label| usize::from(**label) >= classes) {
-                    let reason = format!("the label {label} never comes in what is trained on (0 to {})", classes - 1);
+                    let reason = format!("the label {label} is not in the train set (0 to {})", classes - 1);
                     return Err(Error::bad_file(labels, reason));
                 }
                 Some(set(&tests, &test_labels)?)

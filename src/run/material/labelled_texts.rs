@@ -86,7 +86,7 @@ impl Reader<'_> {
         Ok(also)
     }
 
-    /// The rows of a file as sequences. What of them is not known is told, or refused.
+    /// The rows of a file as sequences. What of them is not known is reported, or refused.
     fn sequences(&mut self, sets: &mut TextSets<'_>, rows: &TextRows, file: &str) -> Result<Sequences, Error> {
         let (encoded, unknown) = sets.encoded(rows)?;
         self.tell_unknown(file, &unknown)?;
@@ -138,7 +138,7 @@ fn held(place: usize, train: &TextRows, test: &TextRows) -> Held {
     }
 }
 
-/// What there is of data, in words.
+/// The data in words.
 fn told(label: &Label, (train, test): (usize, usize), inputs: &Inputs) -> String {
     let (count, features) = (inputs.classes.len(), inputs.columns.iter().map(Column::width).sum::<usize>());
     let outputs = match label {

@@ -28,7 +28,7 @@ pub struct Material {
     pub inputs: Inputs,
     /// What it is, in a line.
     pub summary: String,
-    /// What makes tokens of texts, where the model reads tokens.
+    /// The tokenizer, if the model reads tokens.
     pub tokenizer: Option<Tokenizer>,
     /// What a row is counted in, and how many of them it has: rows, or tokens.
     pub units: (&'static str, usize),
@@ -40,31 +40,31 @@ impl Material {
     /// Reads model and data.
     ///
     /// # Errors
-    /// [`Error`] naming the file, and line, column and value where there are some.
+    /// [`Error`] naming the file, and line, column and value if there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
         Material::begin(run, true, &|_, _| {})
     }
 
-    /// Reads the data, and of what the model begins from the names and shapes alone: what a plan needs. The task begins with
+    /// Reads the data, but only names and shapes of `model.from`, which is enough for a plan. The task begins with
     /// initial values.
     ///
     /// # Errors
-    /// As [`read`](Material::read), but for values that cannot be.
+    /// As [`read`](Material::read), except for values.
     pub fn to_plan(run: &RunFile) -> Result<Material, Error> {
         Material::begin(run, false, &|_, _| {})
     }
 
-    /// Reads model and data for a run that goes on in this folder. Its inputs are those that it began with, and its values
+    /// Reads model and data for a run that continues in this folder. Its inputs are those that it began with, and its values
     /// come from its checkpoint: what it began from need not be there any more.
     ///
     /// # Errors
-    /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to go on would be
+    /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to continue would be
     /// another run.
     pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
         Material::read_telling(run, Some(folder), &|_, _| {})
     }
 
-    /// Reads model and data for a run that begins, or that goes on in a folder; `told` hears how far texts are tokenized.
+    /// Reads model and data for a run that begins, or that continues in a folder; `told` hears how far texts are tokenized.
     ///
     /// # Errors
     /// As [`read`](Material::read) and [`of_run`](Material::of_run).
@@ -118,11 +118,11 @@ impl Material {
 
 struct Reader<'a> {
     run: &'a RunFile,
-    /// What the run that is begun from, or gone on with, took its inputs to be, and the file that says so.
+    /// The inputs of the run that this one begins from or resumes, and their file.
     earlier: Option<(PathBuf, Inputs)>,
-    /// What values are begun with; none where they are new, or come from a checkpoint.
+    /// The values to begin with; none if they are new or come from a checkpoint.
     weights: Option<Weights>,
-    /// Whether these values are read: a plan needs their names and shapes alone.
+    /// Whether these values are read: a plan only needs names and shapes.
     reads_values: bool,
     /// Hears how far texts are tokenized.
     told: Told<'a>,
@@ -159,7 +159,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The token that stands for characters that are not known, where there is to be one.
+    /// The token for unknown characters, if wanted.
     fn token_of_unknown(&self, vocabulary: &Vocabulary) -> Option<u32> {
         (self.run.data.unknown == Unknown::Token).then(|| vocabulary.token(Vocabulary::UNKNOWN)).flatten()
     }
@@ -171,7 +171,7 @@ impl Reader<'_> {
         }
         let done = match self.run.data.unknown {
             Unknown::Error => {
-                let ways = "data.unknown: skip leaves them out, token gives all of them one place";
+                let ways = "data.unknown: skip leaves them out, token makes them one token";
                 let reason = format!("not in the vocabulary: {unknown} ({ways})");
                 return Err(Error::bad_file(Path::new(file), reason));
             }
@@ -220,7 +220,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Values to begin with, for a model whose data becomes its own in this way. What stays new is told.
+    /// Values to begin with, for a model whose data becomes its own in this way. What stays new is reported.
     fn values(&mut self, built: &Model, inputs: &Inputs) -> Result<Option<Values>, Error> {
         let Some(weights) = &self.weights else { return Ok(None) };
         let model = &self.run.model;
@@ -236,21 +236,22 @@ impl Reader<'_> {
         let file = shown_path(&weights.path);
         if weights.inputs.is_none() && model.pretrained.is_none() {
             let what = match model.token_tables() {
-                [] => {
-                    "whether its classes and columns are these is not known: its columns are taken to be these, in this order"
-                }
-                _ => "what its vocabulary and its classes are is not known",
+                [] => "its classes and columns are unknown, and assumed to be these, in this order",
+                _ => "its vocabulary and classes are unknown",
             };
             self.warnings.push(format!(
-                "{file}: there is no {INPUTS} of its run beside it, so {what}; new are {}",
+                "{file}: there is no {INPUTS} of its run beside it, so {what}; these start with new values: {}",
                 new.join(", ")
             ));
         } else if !new.is_empty() {
-            self.warnings.push(format!("not in what is begun from, or for other classes, so new: {}", new.join(", ")));
+            self.warnings.push(format!(
+                "not in model.from, or for other classes; these start with new values: {}",
+                new.join(", ")
+            ));
         }
         // A run's own folder has what a class of another program expects in it, and nobody reads here.
         if !unused.is_empty() && weights.inputs.is_none() {
-            self.warnings.push(format!("{file}: not used of it: {}", modules(&unused)));
+            self.warnings.push(format!("{file}: not used: {}", modules(&unused)));
         }
         let frozen: Vec<&String> =
             new.iter().filter(|name| !self.run.trains_trunk && model.token_tables().contains(&name.as_str())).collect();
@@ -260,7 +261,7 @@ impl Reader<'_> {
         Ok(self.reads_values.then_some(values))
     }
 
-    /// Whether the outputs of what is begun from are this run's: the same classes by name, or as many where they have none.
+    /// Whether the outputs of `model.from` are this run's: the same classes by name, or as many without names.
     fn keeps_outputs(&self, earlier: Option<&Inputs>, inputs: &Inputs, built: &Model) -> bool {
         match (earlier, &self.run.model.pretrained) {
             (Some(earlier), _) => earlier.classes == inputs.classes,

@@ -35,7 +35,7 @@ impl Reader<'_> {
             let (tokens, needed, context) = (stream.tokens().len(), model.context + 1, model.context);
             if tokens < needed {
                 let reason =
-                    format!("{tokens} {unit} to {which} on, and model.context = {context} needs {needed} at least");
+                    format!("{tokens} {unit} to {which} on, but model.context = {context} needs at least {needed}");
                 return Err(Error::bad_file(Path::new(&name), reason));
             }
         }

@@ -8,11 +8,11 @@ use crate::params::{Shown, did_you_mean};
 #[non_exhaustive]
 pub enum Error {
     /// No class has this name.
-    #[error("{class:?} is not a scheduler class that is known here{}", did_you_mean(.nearest), class = Shown(.class))]
+    #[error("{class:?} is not a known scheduler class{}", did_you_mean(.nearest), class = Shown(.class))]
     UnknownClass {
         /// The name asked for.
         class: String,
-        /// The closest name there is.
+        /// The closest known name.
         nearest: Option<String>,
     },
     /// The class is known, but not built.
@@ -30,7 +30,7 @@ pub enum Error {
         class: String,
         /// The argument.
         argument: String,
-        /// The closest argument there is.
+        /// The closest known argument.
         nearest: Option<String>,
         /// All arguments there are.
         known: String,
@@ -71,7 +71,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The class has no value at a step: the reference crashes there, or gives a value that is no rate.
+    /// The class has no value at a step: the original crashes there, or gives a value that is not a rate.
     #[error("{class} has no value at step {step}: {reason}", class = Shown(.class))]
     NoValue {
         /// The class.
@@ -83,7 +83,7 @@ pub enum Error {
     },
 }
 
-/// Why a formula has no value: a division by zero, or a result that is no number.
+/// Why a formula has no value: a division by zero, or a result that is not a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Fault(pub String);

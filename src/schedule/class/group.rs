@@ -46,7 +46,7 @@ impl Group {
         self.values.get(name).copied()
     }
 
-    /// The learning rate; 0 where there is none.
+    /// The learning rate; 0 if there is none.
     pub fn lr(&self) -> f64 {
         self.get("lr").unwrap_or(0.0)
     }
@@ -61,7 +61,7 @@ impl Group {
         }
     }
 
-    /// The value, set first where it is not there.
+    /// The value, set first if it is not there.
     pub(super) fn or_set(&mut self, name: &str, value: f64) -> f64 {
         let held = self.get(name).unwrap_or(value);
         self.set(name, held);

@@ -48,23 +48,23 @@ use crate::params::nearest;
 
 /// A scheduler by class name; the state that moves is separate.
 pub trait Scheduler: Send + Sync + std::fmt::Debug {
-    /// What the constructor writes into the groups, and the state after it.
+    /// The state after the constructor, which also writes into the groups.
     ///
     /// # Errors
-    /// [`Error::Groups`] where the class does not fit the groups, [`Error::NoValue`] where it has no first value.
+    /// [`Error::Groups`] if the class does not fit the groups, [`Error::NoValue`] if it has no first value.
     fn start(&self, groups: &mut [Group]) -> Result<State, Error>;
 
-    /// One `step()` call, with a metric where the class takes one. For timm the next t of the clock that it follows.
+    /// One `step()` call, with a metric if the class takes one. For timm the next t of its clock.
     ///
     /// # Errors
-    /// [`Error::NoValue`] where the reference crashes or gives no rate; the groups stay as they were.
+    /// [`Error::NoValue`] if the original crashes or gives no rate; the groups are unchanged.
     fn step(&self, state: &mut State, groups: &mut [Group], metric: Option<f64>) -> Result<(), Error>;
 
-    /// A call with the time said: torch's `step(epoch)`, timm's `step(t)` and `step_update(t)`, pytorch-accelerated's
-    /// `step_update(n)`.
+    /// A call with an explicit time: torch's `step(epoch)`, timm's `step(t)` and `step_update(t)`,
+    /// pytorch-accelerated's `step_update(n)`.
     ///
     /// # Errors
-    /// As [`step`](Scheduler::step), and [`Error::Refused`] where the class has no such call.
+    /// As [`step`](Scheduler::step), and [`Error::Refused`] if the class has no such call.
     fn step_to(&self, state: &mut State, groups: &mut [Group], at: At, metric: Option<f64>) -> Result<(), Error>;
 
     /// torch's `_initial_step`, which a composite calls again.
@@ -138,7 +138,7 @@ pub fn build(class_path: &str, arguments: &Arguments) -> Result<Box<dyn Schedule
     }
 }
 
-/// Whether there is a class of this name that is not the program's own.
+/// Whether there is a built-in class of this name.
 pub(super) fn is_known(class_path: &str) -> bool {
     all().any(|class| class.is(class_path))
 }
@@ -149,13 +149,13 @@ pub(super) fn resembles(name: &str) -> bool {
     nearest(last, all().map(|class| class.name)).is_some()
 }
 
-/// Whether the class's own count is one of epochs: timm's, unless `t_in_epochs` says otherwise.
+/// Whether the class counts epochs: timm's do, unless `t_in_epochs` is false.
 pub(super) fn counts_epochs(class_path: &str, arguments: &Arguments) -> bool {
     let of_timm = timm::CLASSES.iter().any(|class| class.is(class_path) && class.name != "PlateauLRScheduler");
     of_timm && arguments.get("t_in_epochs") != Some(&Value::Bool(false))
 }
 
-/// Names that are no slips, and why there is nothing behind them.
+/// Known names that are not built, and why.
 const NOT_BUILT: [(&str, &str); 2] = {
     let reason = "it reports the rates that the Adafactor optimizer of transformers sets itself, and sets none";
     [("get_adafactor_schedule", reason), ("AdafactorSchedule", reason)]
@@ -204,7 +204,7 @@ pub(super) fn waits(class_path: &str, arguments: &Arguments) -> bool {
     WAIT.contains(&last) || last == "get_scheduler" && by_name()
 }
 
-/// Which metrics are better to a class that takes some: as it is told, or by its own default.
+/// Which metrics are better for a class that takes some: by its argument, or by its default.
 pub(super) fn better(class_path: &str, arguments: &Arguments) -> Option<Better> {
     let last = class_path.rsplit('.').next().unwrap_or(class_path);
     let usual = match last {

@@ -10,11 +10,11 @@ type Make = dyn Fn(&Arguments) -> Result<Box<dyn Scheduler>, Error> + Send + Syn
 
 static OWN: Registry<Make> = Registry::new();
 
-/// Gives a scheduler a name that files of this process may say as `class_path`. Groups may join it late. To be called before
-/// a file is read.
+/// Registers a scheduler under a name, which files of this process may use as `class_path`. Groups may join it late.
+/// Call this before reading a file.
 ///
 /// # Errors
-/// [`Error::Taken`](schedule::Error::Taken) for a name that there is.
+/// [`Error::Taken`](schedule::Error::Taken) if the name is taken.
 pub fn register_class(
     path: &str,
     make: impl Fn(&Arguments) -> Result<Box<dyn Scheduler>, Error> + Send + Sync + 'static,

@@ -52,7 +52,7 @@ pub(super) fn bisect_right(list: &[f64], value: f64) -> usize {
     low
 }
 
-/// The value, where it is a finite number. For use before a `max` that would hide it.
+/// The value, if it is a finite number. For use before a `max` that would hide it.
 pub(super) fn finite(value: f64) -> Result<f64, Fault> {
     if value.is_finite() { Ok(value) } else { Err(Fault::new(format!("the formula gives {value}"))) }
 }

@@ -1,10 +1,10 @@
-//! What a scheduler has to remember between steps.
+//! What a scheduler must remember between steps.
 
 use super::super::exact;
 use super::{Error, Fault, Group};
 use serde::{Deserialize, Serialize};
 
-/// The state that moves. Together with the groups it continues exactly where it was saved.
+/// The state that changes. With the groups it continues exactly where it was saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct State {
@@ -119,7 +119,7 @@ impl State {
         checked.map_err(|fault| self.no_value(class, fault))
     }
 
-    /// Checks one value for each group, then writes them; nothing is written where one is no rate.
+    /// Checks one value for each group, then writes them; if one is not a rate, nothing is written.
     pub(super) fn write(
         &self,
         class: &str,
@@ -137,7 +137,8 @@ pub(super) fn put(groups: &mut [Group], field: &str, values: &[f64]) {
     groups.iter_mut().zip(values).for_each(|(group, value)| group.set(field, *value));
 }
 
-/// A recurrence that ends at 0, as LinearLR's with an end factor of 0, may end this far below it; the reference goes on.
+/// A recurrence that ends at 0, as LinearLR's with an end factor of 0, may end this far below it; the original
+/// continues.
 const ROUNDING: f64 = 1e-15;
 
 fn check(field: &str, group: usize, value: f64) -> Result<f64, Fault> {

@@ -1,13 +1,12 @@
-//! Texts of a file as its user wrote them.
+//! Texts of a file as written.
 //!
-//! YAML reads `2.50` as a number, `True` as a truth and `null` as nothing. Where a text is meant (a name, a class, a
-//! column), what counts is what stands in the file. A reader that is asked for a text hands that over, so a file is read a
-//! second time, with the keys that hold texts.
+//! YAML reads `2.50` as a number, `True` as a truth and `null` as nothing. For a text (a name, a class, a column) the
+//! characters in the file count. So a file is read a second time, with the keys that hold texts.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Where texts stand.
+/// Where texts are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Texts {
     /// Here.
@@ -19,7 +18,7 @@ pub(crate) enum Texts {
 }
 
 impl Texts {
-    /// Where texts stand below a dotted path.
+    /// Where texts are below a dotted path.
     pub(crate) fn below(self, steps: &[&str]) -> Option<Texts> {
         let Some((first, rest)) = steps.split_first() else { return Some(self) };
         let Texts::Below(keys) = self else { return None };

@@ -10,11 +10,11 @@ use crate::schedule::law::Better;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CheckpointSpec {
-    /// The metric; early stopping's where it is not said.
+    /// The metric; by default that of early stopping.
     pub monitor: String,
     /// Which of its values are better.
     pub better: Better,
-    /// Checkpoints that stay, beside the best one.
+    /// How many checkpoints stay, besides the best one.
     pub keep_last: u64,
 }
 

@@ -81,8 +81,8 @@ impl ClassSpec {
         class::build(&self.path, &arguments).map_err(|error| self.place.class(error))
     }
 
-    /// Whether the class is known to go on with groups that join after its start: what finetuning-scheduler supports,
-    /// and the functions of transformers, which make one of these.
+    /// Whether the class is known to work with groups that join after its start: those that finetuning-scheduler
+    /// supports, and the functions of transformers, which make one of them.
     pub(in crate::schedule) fn takes_late_groups(&self) -> bool {
         let name = self.path.rsplit('.').next().unwrap_or(&self.path);
         own::make(&self.path).is_some()
@@ -116,7 +116,7 @@ impl ClassSpec {
         self.waits() || self.path.ends_with("PlateauLRScheduler")
     }
 
-    /// A run without any metric stays where the class starts.
+    /// Without any metric a run keeps the class's first values.
     fn waits(&self) -> bool {
         class::waits(&self.path, &self.arguments)
     }

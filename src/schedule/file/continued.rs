@@ -1,4 +1,4 @@
-//! The schedule of a run that goes on with another's stable phase.
+//! The schedule of a run that continues another's stable phase.
 
 use super::edge::Edge;
 use super::law_spec::{Kind, LawSpec, Said};
@@ -7,8 +7,8 @@ use crate::params::Field;
 use crate::schedule::class::Value;
 
 impl Spec {
-    /// The schedule of a run that goes on from before or after a decay: its stable phase begins at once, without a warm-up.
-    /// `None` where the lr's law has no decays.
+    /// The schedule of a run that continues from before or after a decay: its stable phase begins at once, without a
+    /// warm-up. `None` if the lr's law has no decays.
     pub fn continued(mut self) -> Option<Spec> {
         let law = self.laws.iter_mut().find(|law| law.field() == Field::Lr)?;
         law.go_on_stable().then_some(self)

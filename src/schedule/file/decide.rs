@@ -10,7 +10,7 @@ pub enum Decide {
     /// Before the next step, as finetuning-scheduler has it. A trainer waits for its metrics.
     #[default]
     Exact,
-    /// Where the next evaluation comes, and the last one at the end of the run. No trainer has to wait for it.
+    /// At the next evaluation; the last one at the end of the run. No trainer needs to wait for it.
     Lag,
 }
 

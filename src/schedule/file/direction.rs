@@ -1,11 +1,11 @@
-//! Which values of a metric are better: what its name says, and what a file says against it.
+//! Which values of a metric are better: by its name, or by the file.
 
 use super::class_spec::ClassSpec;
 use super::section::Section;
 use crate::schedule::law::Better;
 use crate::schedule::{Error, class};
 
-/// What the words of a metric's name say; `None` for a name that says nothing.
+/// The direction by the words of a metric's name; `None` for other names.
 pub(in crate::schedule) fn of_name(monitor: &str) -> Option<Better> {
     let monitor = monitor.to_ascii_lowercase();
     monitor.split(|letter: char| !letter.is_ascii_alphanumeric()).find_map(|word| match word {
@@ -15,8 +15,8 @@ pub(in crate::schedule) fn of_name(monitor: &str) -> Option<Better> {
     })
 }
 
-/// `mode: min | max`; without it `usual`, or else what the name says, or else lower. A mode that contradicts the name is
-/// obeyed with a warning.
+/// `mode: min | max`; by default `usual`, else that of the name, else lower. A mode that contradicts the name is obeyed
+/// with a warning.
 pub(in crate::schedule) fn read(
     section: &mut Section,
     monitor: &str,
@@ -45,7 +45,7 @@ pub(in crate::schedule) fn doubt_class(spec: &ClassSpec, monitor: &str) -> Optio
     let better = class::better(&spec.path, &spec.arguments)?;
     let doubt = doubt(monitor, better)?;
     let (path, mode) = (&spec.path, mode(better));
-    Some(format!("{}: {path} goes by mode: {mode}, although {doubt}: init_args may say another", spec.place.at()))
+    Some(format!("{}: {path} uses mode: {mode}, although {doubt}; init_args can change it", spec.place.at()))
 }
 
 /// Its word in a file.

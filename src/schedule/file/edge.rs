@@ -1,4 +1,4 @@
-//! A warm-up or a cool-down, as a file says it.
+//! A warm-up or a cool-down in a file.
 
 use super::length::{Keys, Length};
 use super::section::Section;
@@ -16,13 +16,13 @@ pub(super) struct Edge {
     pub(super) level: Level,
 }
 
-/// The keys of one of the two: its shape by the key itself, the first of these where none is said.
+/// The keys of one of the two: its shape by the key itself; the first shape is the default.
 struct Words {
     key: &'static str,
     shapes: [&'static str; 3],
     length: Keys,
     level: LevelKeys,
-    /// Whether a constant one has to say its level.
+    /// Whether a constant one must say its level.
     holds_its_level: bool,
 }
 
@@ -44,12 +44,12 @@ const COOL: Words = Words {
 };
 
 impl Edge {
-    /// The warm-up, where there is one.
+    /// The warm-up, if any.
     pub(super) fn warm_up(section: &mut Section) -> Result<Option<Edge>, Error> {
         WARM.read(section)
     }
 
-    /// The cool-down, where there is one.
+    /// The cool-down, if any.
     pub(super) fn cool_down(section: &mut Section) -> Result<Option<Edge>, Error> {
         COOL.read(section)
     }

@@ -23,7 +23,7 @@ impl Evaluate {
         }
     }
 
-    /// Steps from where so many are done to the next place where an evaluation may be due, or an epoch ends.
+    /// After so many steps: the steps to the next point at which an evaluation may be due or an epoch ends.
     pub(in crate::schedule) fn steps_ahead(self, steps: u64, steps_per_epoch: u64) -> u64 {
         let to_next = |every: u64| every - steps % every;
         match self {

@@ -16,11 +16,11 @@ pub struct Finetuning {
     pub max_depth: Option<u64>,
     /// A transition goes back to the best copy of parameters and moments.
     pub restore_best: bool,
-    /// Transitions come at their epochs alone; there is no early stopping.
+    /// Transitions come only at their epochs; there is no early stopping.
     pub epoch_transitions_only: bool,
-    /// A scheduler that begins anew at every transition of an implicit schedule.
+    /// A new scheduler for every transition of an implicit schedule.
     pub reinit_lr_cfg: Option<NewScheduler>,
-    /// An optimizer that begins anew at every transition of an implicit schedule.
+    /// A new optimizer for every transition of an implicit schedule.
     pub reinit_optim_cfg: Option<OptimizerSpec>,
     /// New groups have the lambda's rate in their first interval already.
     pub apply_lambdas_new_pgs: bool,
@@ -52,7 +52,7 @@ impl Default for Finetuning {
 impl Finetuning {
     pub(in crate::schedule) fn read(mut section: Section) -> Result<Finetuning, Error> {
         if section.has("frozen_bn_track_running_stats") {
-            let why = "there is no BatchNorm, whose statistics it would speak of; leave it out";
+            let why = "there is no BatchNorm; leave it out";
             return Err(section.misplaced("frozen_bn_track_running_stats", why));
         }
         section.only(&[
@@ -81,15 +81,14 @@ impl Finetuning {
             allow_untested: section.truth("allow_untested", usual.allow_untested)?,
         };
         if read.reinit_lr_cfg.as_ref().is_some_and(|new| new.init_pg_lrs.is_some()) {
-            let why = "phases have groups of their own; say it in a phase";
+            let why = "each phase has its own group; put it into a phase";
             return Err(section.misplaced("reinit_lr_cfg.init_pg_lrs", why));
         }
         Ok(read)
     }
 }
 
-/// As a section. What begins anew at every transition stands in the phases, and writing the schedule only is not what
-/// ran.
+/// As a section. New schedulers and optimizers are in the phases. `gen_ft_sched_only` is not part of what ran.
 impl From<&Finetuning> for Raw {
     fn from(finetuning: &Finetuning) -> Raw {
         Raw::default()

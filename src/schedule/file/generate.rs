@@ -1,9 +1,10 @@
-//! Schedules made from a model's parameters alone.
+//! Schedules made only from a model's parameters.
 
 use super::raw::Raw;
 use crate::params::Param;
 
-/// finetuning-scheduler's implicit schedule: the parameters in reversed order, two a phase; the last may stand alone.
+/// finetuning-scheduler's implicit schedule: the parameters in reversed order, two a phase; the last phase may have
+/// one.
 pub fn implicit(params: &[Param]) -> Vec<Vec<String>> {
     let reversed: Vec<String> = params.iter().rev().map(|param| param.name.clone()).collect();
     reversed.chunks(2).map(<[String]>::to_vec).collect()
@@ -12,7 +13,7 @@ pub fn implicit(params: &[Param]) -> Vec<Vec<String>> {
 /// A phase per layer: the head first, the embeddings last.
 ///
 /// A layer is a run of parameters that share their name up to its first number (`encoder.layer.3`), or up to its first
-/// dot where there is none.
+/// dot if there is no number.
 pub fn by_layer(params: &[Param]) -> Vec<Vec<String>> {
     let mut layers: Vec<(&str, Vec<String>)> = Vec::new();
     for param in params.iter().rev() {

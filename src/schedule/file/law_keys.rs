@@ -6,15 +6,15 @@ use crate::params::Field;
 use crate::schedule::law::LAWS;
 use crate::schedule::law::words::{BETA1, Words};
 
-/// What keys there are, where no law is named yet: too many to list.
+/// The list of keys before a law is named: they are too many.
 pub(super) const WITHOUT_TYPE: &str = "type and the keys of the law that it names";
 
-/// Whether the law may move beta1 the opposite way. `top`: it is no part of another.
+/// Whether the law may move beta1 the opposite way. `top`: it is not part of another law.
 pub(super) fn has_beta1(law: &Words, field: Field, top: bool) -> bool {
     top && field != Field::Beta1 && law.moves_beta1
 }
 
-/// The keys of one law, or of all where none is named.
+/// The keys of one law, or of all laws.
 pub(super) fn of(law: Option<&Words>, field: Field, top: bool) -> Vec<&'static str> {
     let mut keys = vec!["type"];
     if top && field != Field::Lr {

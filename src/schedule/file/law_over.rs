@@ -26,12 +26,12 @@ impl LawSpec {
     pub(in crate::schedule) fn over(&self, run: Run, probing: bool) -> Result<Box<dyn Law>, Error> {
         match &self.kind {
             Kind::Law(said) => Ok(self.build(said, run, probing)?.0),
-            // A class has no law of its own: `laws` unrolls it.
+            // A class is not a law: `laws` unrolls it.
             Kind::Class(_) => Ok(boxed(Listed(Vec::new()))),
         }
     }
 
-    /// Its decays over a run, each by its first step and the step behind its last.
+    /// Its decays over a run, each by its first step and the step after its last one.
     pub(in crate::schedule) fn decays(&self, run: Run) -> Result<Vec<(u64, u64)>, Error> {
         match &self.kind {
             Kind::Law(Said { decays: true, .. }) => Ok(self.over(run, false)?.decays()),

@@ -1,4 +1,4 @@
-//! A law as a file says it: by short name, with its arguments, its length, a warm-up and a cool-down.
+//! A law in a file: a short name with its arguments, length, warm-up and cool-down.
 
 use super::class_spec::ClassSpec;
 use super::direction;
@@ -24,13 +24,13 @@ pub struct LawSpec {
     pub(in crate::schedule) field: Field,
     pub(super) place: Place,
     pub(super) kind: Kind,
-    /// Its own length; the run's where there is none.
+    /// Its own length; by default the run's.
     pub(in crate::schedule) length: Option<Length>,
     pub(super) warmup: Option<Edge>,
     pub(super) cooldown: Option<Edge>,
     /// beta1 moves the opposite way, down to this.
     pub(super) beta1: Option<Level>,
-    /// As it stands in the file, with all that is not said there.
+    /// As written in the file, with its defaults.
     pub(in crate::schedule) raw: Raw,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Said {
     /// Lengths and levels among them; those of its parts too.
     pub(super) lengths: Vec<Length>,
     pub(super) levels: Vec<LevelAt>,
-    /// The law that metrics move, where it is that.
+    /// The law that metrics move, if it is such a law.
     pub(super) plateau: Option<Plateau>,
     /// Its warm-up is inside.
     pub(super) decays: bool,
@@ -61,7 +61,7 @@ impl fmt::Debug for Said {
     }
 }
 
-/// What stands in the file, defaults included, is all there is.
+/// The text in the file, with defaults, determines everything.
 impl PartialEq for LawSpec {
     fn eq(&self, other: &LawSpec) -> bool {
         (self.field, &self.place, &self.raw) == (other.field, &other.place, &other.raw)
@@ -121,7 +121,7 @@ impl LawSpec {
         self.field
     }
 
-    /// Where it stands in its file.
+    /// Its place in the file.
     pub(in crate::schedule) fn place(&self) -> &Place {
         &self.place
     }
@@ -131,7 +131,7 @@ impl LawSpec {
         self.field == field || (self.beta1.is_some() && field == Field::Beta1)
     }
 
-    /// The class, where it is asked for by class name.
+    /// The class, if it is named by class.
     pub(in crate::schedule) fn class(&self) -> Option<&ClassSpec> {
         match &self.kind {
             Kind::Class(class) => Some(class),
@@ -139,7 +139,7 @@ impl LawSpec {
         }
     }
 
-    /// The plateau law, where it is one: its reductions need metrics, which [`laws`](LawSpec::laws) does not have.
+    /// The plateau law, if it is one: its reductions need metrics, which [`laws`](LawSpec::laws) does not have.
     pub fn plateau(&self) -> Option<&Plateau> {
         match &self.kind {
             Kind::Law(said) => said.plateau.as_ref(),
@@ -152,7 +152,7 @@ impl LawSpec {
         self.raw.has("mode")
     }
 
-    /// A plateau law that says no `mode` of its own takes the direction of its metric.
+    /// A plateau law without a `mode` takes the direction of its metric.
     pub(super) fn toward(&mut self, better: Better) {
         if self.says_mode() {
             return;
@@ -179,7 +179,7 @@ impl LawSpec {
         self.plateau().is_some() || self.class().is_some_and(ClassSpec::needs_metrics)
     }
 
-    /// Whether it is a class whose count goes up with every step, as `interval` has it unless told otherwise.
+    /// Whether it is a class that counts steps, the default of `interval`.
     pub fn is_class_by_step(&self) -> bool {
         self.class().is_some_and(ClassSpec::steps_every_step)
     }
@@ -192,7 +192,7 @@ impl LawSpec {
     /// The laws over a run, for groups with these rows at its start.
     ///
     /// # Errors
-    /// [`Error`] naming file, key and value where the run does not fit, or where a level lies above every group's base.
+    /// [`Error`] naming file, key and value, if the run does not fit or a level is above every group's base.
     pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         let said = match &self.kind {
             Kind::Class(class) => return class.laws(&self.place, groups, run),
@@ -216,8 +216,8 @@ impl LawSpec {
 
     /// Refuses a level above the highest base of these groups.
     ///
-    /// A law moves below the base. A group that starts below an absolute level stays where it is, which is meant where
-    /// groups start at different rates; where *every* group starts below it, the level is a slip.
+    /// A law moves below the base. A group that starts below an absolute level stays there, which makes sense if groups
+    /// start at different rates. If *every* group starts below it, the level is a mistake.
     fn check_levels(&self, groups: &[Row]) -> Result<(), Error> {
         self.levels().iter().try_for_each(|level| check_below(level, self.field, groups))?;
         let beta1 = self.beta1.map(|level| LevelAt { place: self.place.clone(), key: BETA1[0], level });
@@ -245,7 +245,7 @@ impl Said {
     }
 }
 
-/// The law that the section names, where all keys are its own.
+/// The law that the section names; all keys belong to it.
 fn words(section: &mut Section, field: Field, top: bool) -> Result<&'static Words, Error> {
     let text = section.peek("type").unwrap_or_default().to_owned();
     let known = LAWS.iter().copied().find(|law| law.name == text);
@@ -259,10 +259,11 @@ fn words(section: &mut Section, field: Field, top: bool) -> Result<&'static Word
     LAWS.iter().copied().find(|law| law.name == name).ok_or_else(|| section.missing(&["type"]))
 }
 
-/// Refuses what means something elsewhere, and says where. `may_be_class`: a class could stand here, by another key.
+/// Refuses words that have their meaning elsewhere, and says where. `may_be_class`: a class is allowed here, by another
+/// key.
 fn refuse_strangers(section: &Section, name: &str, known: Option<&Words>, may_be_class: bool) -> Result<(), Error> {
     if section.has("class_path") {
-        let instead = "a Python class stands under lr_scheduler only; here type: names a law";
+        let instead = "a Python class is for lr_scheduler only; here type: names a law";
         return Err(section.misplaced("class_path", instead));
     }
     if let Some(instead) = known.and_then(|law| law.no_cooldown).filter(|_| section.has("cooldown")) {
@@ -274,7 +275,7 @@ fn refuse_strangers(section: &Section, name: &str, known: Option<&Words>, may_be
     }
     if known.is_none() && (name.contains('.') || class::resembles(name)) {
         let place = if may_be_class { "not by type" } else { "under lr_scheduler only" };
-        let allowed = format!("the short name of a law; a Python class is asked for by class_path, {place}");
+        let allowed = format!("the short name of a law; a Python class is named by class_path, {place}");
         return Err(section.bad("type", name.to_owned(), &allowed, None));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Numbers of steps as a file says them: in steps, in epochs, or as a fraction.
+//! Numbers of steps in a file: in steps, in epochs, or as a fraction.
 
 use super::place::Place;
 use super::section::Section;
@@ -19,7 +19,7 @@ pub(in crate::schedule) type Keys = [&'static str; 3];
 /// The keys of a law's own length.
 pub(in crate::schedule) const OWN: Keys = ["steps", "epochs", "fraction"];
 
-/// A number of steps, as a file says it.
+/// A number of steps in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::schedule) struct Length {
     pub(in crate::schedule) keys: Keys,
@@ -34,7 +34,7 @@ pub(in crate::schedule) enum Unit {
 }
 
 impl Length {
-    /// A length by one of three keys, where there is one.
+    /// A length by one of three keys, if any.
     pub(in crate::schedule) fn read(section: &mut Section, keys: Keys) -> Result<Option<Length>, Error> {
         let given = [
             section.count(keys[0])?.map(Unit::Steps),
@@ -52,7 +52,7 @@ impl Length {
         Ok(found)
     }
 
-    /// Itself, where its number is one of its unit.
+    /// Itself, if the number suits its unit.
     pub(in crate::schedule) fn checked(self, section: &Section) -> Result<Length, Error> {
         match self.unit {
             Unit::Epochs(epochs) if !(epochs.is_finite() && epochs >= 0.0) => {
@@ -93,7 +93,7 @@ impl Unit {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
-    /// The number alone.
+    /// Only the number.
     pub(in crate::schedule) fn show(self) -> String {
         match self {
             Unit::Steps(steps) => steps.to_string(),

@@ -23,7 +23,7 @@ pub enum LrScaling {
 }
 
 impl LrScaling {
-    /// What rates are multiplied by in steps of `rows` rows, where they are meant for steps of `base_rows`.
+    /// The factor of rates for steps of `rows` rows, if they are meant for steps of `base_rows`.
     ///
     /// # Errors
     /// [`Error::BadArgument`] for steps or a base of no rows.
@@ -43,13 +43,13 @@ impl LrScaling {
 }
 
 impl Spec {
-    /// The schedule for steps of `rows` rows, where this one is meant for steps of `base_rows`.
+    /// This schedule, meant for steps of `base_rows` rows, for steps of `rows` rows.
     ///
-    /// What groups start with moves: `optimizer.lr`, each phase's `lr`, and `finetuning.base_max_lr`, be it only the
-    /// default. So does what is told as a part of those: `min_ratio`, `warmup_start_ratio`, a law that multiplies. What
-    /// is told absolutely stays: a law's `min` or `warmup_start`, rates among the `init_args` of a class (`max_lr`, `eta_min`),
-    /// `init_pg_lrs`, and a `new_optimizer`'s `lr`, which no group starts with. A rate that falls below an absolute level
-    /// of its law is refused where the plan is made, as in a file that says so.
+    /// It scales the initial rates: `optimizer.lr`, each phase's `lr`, and `finetuning.base_max_lr`, also the default.
+    /// Relative levels follow: `min_ratio`, `warmup_start_ratio`, a law that multiplies. Absolute levels stay: a law's
+    /// `min` or `warmup_start`, rates among the `init_args` of a class (`max_lr`, `eta_min`), `init_pg_lrs`, and a
+    /// `new_optimizer`'s `lr`, with which no group starts. A rate that falls below an absolute level of its law is
+    /// refused when the plan is made.
     ///
     /// ```
     /// use gradus::schedule::{LrScaling, Spec};
@@ -61,7 +61,7 @@ impl Spec {
     /// ```
     ///
     /// # Errors
-    /// As [`LrScaling::factor`]; [`Error::BadArgument`] for a rate that f32 cannot hold then.
+    /// As [`LrScaling::factor`]; [`Error::BadArgument`] for a scaled rate that f32 cannot hold.
     pub fn scaled(&self, scaling: LrScaling, rows: usize, base_rows: usize) -> Result<Spec, Error> {
         let factor = scaling.factor(rows, base_rows)?;
         let scale = |lr: f64| match lr * factor {
@@ -139,7 +139,7 @@ phases:
         let steep = Spec::new(Row { lr: 1e38, ..Row::default() });
         let told = steep.scaled(LrScaling::Linear, 1000, 1).unwrap_err().to_string();
         assert!(told.starts_with("lr scaling: lr = 1") && told.ends_with("is not a finite number that is 0 or more"));
-        // Even where nothing is scaled: a base of 0 is a slip.
+        // Also without scaling: a base of 0 is a mistake.
         assert!(spec.scaled(LrScaling::None, 1, 0).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! What a schedule file says.
+//! Schedule files.
 //!
-//! `yaml` reads the text; a [`Section`](section::Section) hands out its keys and says what is wrong with them and where
-//! ([`Place`](place::Place)); the rest are the sections, as typed values. [`Spec`](spec::Spec) is the whole of it.
+//! `yaml` reads the text. A [`Section`](section::Section) hands out its keys and reports what is wrong with them, and
+//! where ([`Place`](place::Place)). The rest are the sections as typed values; [`Spec`](spec::Spec) is the whole.
 
 pub(crate) mod as_written;
 pub(super) mod checkpoint;

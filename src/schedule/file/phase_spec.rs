@@ -1,4 +1,4 @@
-//! A phase, as a file says it.
+//! A phase in a file.
 
 use super::class_spec::ClassSpec;
 use super::optimizer_spec::OptimizerSpec;
@@ -13,7 +13,7 @@ use crate::schedule::Error;
 pub struct PhaseSpec {
     /// Names and patterns of the parameters that thaw.
     pub params: Vec<String>,
-    /// The phase begins no epoch from this one on; `None` and negative numbers are no limit.
+    /// The phase begins no epoch at or after this one; `None` and negative numbers mean no limit.
     pub max_transition_epoch: Option<f64>,
     /// The rate that its groups start with. Phase 0 starts with the optimizer's.
     pub lr: Option<f64>,
@@ -32,7 +32,7 @@ pub struct NewScheduler {
     pub init_pg_lrs: Option<Vec<f64>>,
     /// Start from the groups' current rates, not from their first ones.
     pub use_current_optimizer_pg_lrs: bool,
-    /// As it stands in the file.
+    /// As written in the file.
     pub(in crate::schedule) raw: Raw,
 }
 
@@ -49,12 +49,12 @@ impl PhaseSpec {
         }
     }
 
-    /// The rate that its groups start with, where it is not phase 0.
+    /// The initial rate of its groups, except in phase 0.
     pub(in crate::schedule) fn lr_or(&self, base_max_lr: Option<f64>, optimizer_lr: f64) -> f64 {
         self.lr.or(base_max_lr).unwrap_or(optimizer_lr / 10.0)
     }
 
-    /// Reads a phase. What is accepted although it says nothing is a warning.
+    /// Reads a phase. Ignored keys are warnings.
     pub(in crate::schedule) fn read(
         mut section: Section,
         number: usize,
@@ -77,7 +77,7 @@ impl PhaseSpec {
         let begins = [("new_lr_scheduler", new_lr_scheduler.is_some()), ("new_optimizer", new_optimizer.is_some())];
         if let Some((key, _)) = begins.iter().find(|(_, given)| *given && number == 0) {
             let section_name = if *key == "new_optimizer" { "optimizer" } else { "lr_scheduler" };
-            let instead = format!("what phase 0 begins with is said in the section {section_name}");
+            let instead = format!("phase 0 uses the section {section_name}");
             return Err(section.misplaced(key, instead));
         }
         Ok(PhaseSpec { params, max_transition_epoch, lr, new_lr_scheduler, new_optimizer, place })

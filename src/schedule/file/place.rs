@@ -1,4 +1,4 @@
-//! Where something stands in a file, and what is wrong with it there.
+//! If something stands in a file, and what is wrong with it there.
 
 use super::shown::{SHOWN_TEXT, cut};
 use crate::params::{Field, Shown};
@@ -48,7 +48,7 @@ impl Place {
         Place { path: self.key(key), ..self.clone() }
     }
 
-    /// Who says what stands at a whole path: the last setting that put it there, else the file.
+    /// The source of the value at a path: the last setting that put it there, else the file.
     pub(super) fn said_by(&self, path: &str) -> String {
         let is_below =
             |set: &str| path.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
@@ -94,14 +94,14 @@ impl Place {
         }
     }
 
-    /// None of these keys is there, one of which has to be; the first is the usual one.
+    /// One of these keys is required, and all are missing; the first is the usual one.
     pub(crate) fn missing(&self, keys: &[&'static str]) -> Error {
         let (key, others) = keys.split_first().map_or(("", Vec::new()), |(key, others)| (*key, others.to_vec()));
         let key = self.key(key);
         Error::Missing { file: self.said_by(&key), key, others }
     }
 
-    /// What stands here moves `field`, and so does what stands at `by`.
+    /// The value here moves `field`, and so does the one at `by`.
     pub(crate) fn moved_twice(&self, field: Field, by: &Place) -> Error {
         Error::MovedTwice { file: self.said_by(&self.path), key: self.path.clone(), field, by: by.path.clone() }
     }
@@ -114,13 +114,13 @@ impl Place {
         }
     }
 
-    /// What stands here gives a group a value at a step that its field does not allow.
+    /// The value here gives a group a value at a step that its field does not allow.
     pub(crate) fn gives(&self, step: u64, group: usize, field: Field, value: f64, allowed: &'static str) -> Error {
         let (file, key) = (self.said_by(&self.path), self.path.clone());
         Error::BadLaw(Box::new(BadLaw { file, key, step, group, name: None, field, value, allowed }))
     }
 
-    /// What a law of the program's own says of its keys.
+    /// A registered law refuses its keys.
     pub(crate) fn own(&self, reason: String) -> Error {
         Error::Own { file: self.said_by(&self.path), key: self.path.clone(), reason }
     }

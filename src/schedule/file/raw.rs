@@ -1,9 +1,9 @@
-//! What stands in a file, or is to stand in one.
+//! A value of a file, read or to be written.
 
 use super::shown::{flow, show};
 use super::yaml::{self, Mapping, Value};
 
-/// A mapping as it stands in a file, or is to stand in one.
+/// A mapping as written in a file, or is to stand in one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Raw(pub(super) Mapping);
 
@@ -14,14 +14,14 @@ impl From<Raw> for Value {
 }
 
 impl Raw {
-    /// With this key, in the place of any of its name.
+    /// With this key, instead of any of its name.
     #[must_use]
     pub(crate) fn with(mut self, key: impl Into<Value>, value: impl Into<Value>) -> Raw {
         self.0.insert(key.into(), value.into());
         self
     }
 
-    /// With this key; nothing stands there where there is no value.
+    /// With this key, which is null without a value.
     #[must_use]
     pub(crate) fn with_maybe(self, key: &str, value: Option<impl Into<Value>>) -> Raw {
         self.with(key, value.map_or(Value::Null, Into::into))
@@ -35,14 +35,14 @@ impl Raw {
         self.clone().with("init_args", arguments)
     }
 
-    /// With all of these, in the place of any of their names.
+    /// With all of these, instead of any of their names.
     #[must_use]
     pub(crate) fn with_all(mut self, other: Raw) -> Raw {
         self.0.extend(other.0);
         self
     }
 
-    /// With these keys alone.
+    /// Only these keys.
     #[must_use]
     pub(crate) fn only(self, keys: &[&str]) -> Raw {
         Raw(self.0.into_iter().filter(|(key, _)| key.as_str().is_some_and(|key| keys.contains(&key))).collect())

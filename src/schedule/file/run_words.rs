@@ -1,4 +1,4 @@
-//! The run's length among the arguments of a class: said by a word, or filled in where the class's own trainer does.
+//! The run's length in the arguments of a class: named by a word, or filled in as by the class's own trainer.
 
 use super::length::Run;
 use super::place::Place;
@@ -11,10 +11,10 @@ const STEPS: &str = "run.steps";
 const STEPS_PER_EPOCH: &str = "run.steps_per_epoch";
 const WORDS: [&str; 3] = [EPOCHS, STEPS, STEPS_PER_EPOCH];
 
-/// A run to try arguments with before there is one.
+/// A run to try arguments before the real one is known.
 pub(in crate::schedule) const SOME_RUN: Run = Run { steps: 1 << 20, steps_per_epoch: Some(1 << 10) };
 
-/// The arguments with the run's numbers in the place of words. `calls` is how often the class is stepped in it.
+/// The arguments with the run's numbers instead of words. `calls` is how often the class is stepped in it.
 pub(in crate::schedule) fn resolved(
     place: &Place,
     path: &str,
@@ -45,7 +45,7 @@ enum Filled {
     Word(&'static str),
 }
 
-/// The arguments that transformers' and pytorch-accelerated's own trainers fill in, where they are not given.
+/// The arguments that transformers' and pytorch-accelerated's own trainers fill in, if they are missing.
 fn missing(path: &str, given: &Arguments) -> Vec<(&'static str, Filled)> {
     let name = path.rsplit('.').next().unwrap_or(path);
     let has = |key| given.get(key).is_some();

@@ -44,7 +44,7 @@ pub(super) fn as_truth(value: &Value) -> Option<bool> {
     })
 }
 
-/// A number, also where it is text that reads as one.
+/// A number, or text that reads as one.
 pub(super) fn as_number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }

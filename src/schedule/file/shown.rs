@@ -6,10 +6,10 @@ use super::yaml::Value;
 const SHOWN: usize = 60;
 /// So are names, patterns and paths.
 pub(super) const SHOWN_TEXT: usize = 240;
-/// And a schedule that is shown anew.
+/// And a schedule that is printed.
 pub(super) const SHOWN_SCHEDULE: usize = 10_000;
 
-/// A value as one would write it on one line, cut where it is long.
+/// A value on one line, cut if it is long.
 pub(super) fn show(value: &Value) -> String {
     cut(flow(value), SHOWN)
 }

@@ -1,4 +1,4 @@
-//! What a schedule file says, as typed values.
+//! A schedule file as typed values.
 
 use super::checkpoint::CheckpointSpec;
 use super::class_spec::ClassSpec;
@@ -15,16 +15,15 @@ use super::{direction, law_keys};
 use crate::params::{Field, Row};
 use crate::schedule::Error;
 
-/// What the sections are for, where one is missing.
+/// What the sections are for, in case one is missing.
 const OPTIMIZER: &str =
     "it names the update rule and what its rates start with, as in optimizer: {type: adamw, lr: 1.0e-3}";
 const LR_SCHEDULER: &str = "it names the law that moves the lr, as in lr_scheduler: {type: cosine}";
 
-const PHASES: &str = "it says what thaws when, as in phases: {0: {params: [head.*]}, 1: {params: [encoder.*]}}";
+const PHASES: &str = "it lists what thaws, as in phases: {0: {params: [head.*]}, 1: {params: [encoder.*]}}";
 
-/// A schedule file. Its top level is one of three: sections and no phases, for a run that trains everything; sections
-/// with `phases`, or with `finetuning` alone for an implicit schedule; or, as finetuning-scheduler has it, nothing but
-/// phases.
+/// A schedule file. Its top level is one of three: sections without phases, for a run that trains everything; sections
+/// with `phases`, or with only `finetuning` for the implicit schedule; or only phases, as in finetuning-scheduler.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// `optimizer`: the hyper-parameters that groups start with.
@@ -45,12 +44,12 @@ pub struct Spec {
     pub evaluate: Evaluate,
     /// `decide`.
     pub decide: Decide,
-    /// What was accepted although it is surely not meant, or says nothing.
+    /// Warnings: what was accepted but is probably a mistake, or has no effect.
     pub warnings: Vec<String>,
     pub(in crate::schedule) place: Place,
 }
 
-/// What a schedule says about phases.
+/// The phases of a schedule.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Phases {
@@ -62,7 +61,7 @@ pub enum Phases {
     Explicit(Vec<PhaseSpec>),
 }
 
-/// The keys of a schedule that is no bare list of phases.
+/// The keys of a schedule with sections.
 pub(crate) const SECTIONS: [&str; 10] = [
     "optimizer",
     "lr_scheduler",
@@ -179,7 +178,7 @@ impl Spec {
         }
     }
 
-    /// A schedule that says nothing but that there are phases: the implicit one, with finetuning-scheduler's settings.
+    /// A schedule that only says that there are phases: the implicit schedule, with finetuning-scheduler's settings.
     pub fn implicit() -> Spec {
         let early_stopping = Some(EarlyStopping::default());
         Spec { phases: Phases::Implicit, early_stopping, ..Spec::bare(Place::top("the implicit schedule")) }
@@ -209,7 +208,7 @@ fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> R
     Ok(given.or_else(|| (is_phased && !is_null).then(EarlyStopping::default)))
 }
 
-/// An entry of `laws`, on a field that the optimizer has, where none of those before moves it too.
+/// An entry of `laws`, for a field that the optimizer has and no earlier entry moves.
 fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSpec, Error> {
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
@@ -366,7 +365,7 @@ mod tests {
             ("type: linear", "[1].field is missing"),
             (
                 "field: weight_decay, class_path: StepLR",
-                "[1].class_path has no place here: a Python class stands under lr_scheduler only; here type: names a law",
+                "[1].class_path has no place here: a Python class is for lr_scheduler only; here type: names a law",
             ),
             (
                 "field: weight_decay, type: StepLR",

@@ -11,8 +11,8 @@ impl Spec {
     /// The laws of a run, for groups with these rows at its start.
     ///
     /// # Errors
-    /// [`Error`] naming file, key and value where the run is too short for a law, where a law counts in epochs and their
-    /// length is not known, or where a class moves a field that one of `laws` moves.
+    /// [`Error`] naming file, key and value, if the run is too short for a law, if a law counts epochs of unknown
+    /// length, or if a class moves a field that one of `laws` moves.
     pub fn laws(&self, groups: &[Row], run: Run) -> Result<Vec<FieldLaw>, Error> {
         let mut laws: Vec<FieldLaw> = Vec::new();
         let mut by: Vec<(Field, &LawSpec)> = Vec::new();
@@ -31,20 +31,20 @@ impl Spec {
     /// The rows of a whole run, `[steps, groups]`.
     ///
     /// # Errors
-    /// As [`laws`](Spec::laws), [`Error::BadLaw`] where a law gives what its field does not allow, and
-    /// [`Error::BadRow`] where a group starts with that.
+    /// As [`laws`](Spec::laws), [`Error::BadLaw`] if a law gives a value that its field does not allow, and
+    /// [`Error::BadRow`] if a group starts with one.
     pub fn table(&self, groups: &[Row], steps: u64, steps_per_epoch: Option<u64>) -> Result<Vec<Row>, Error> {
         let laws = self.laws(groups, Run { steps, steps_per_epoch })?;
         checked_rows(groups, &laws, 0, steps).map_err(|error| self.by_law(groups, error))
     }
 
-    /// A row's error as its law's, where the group's own row is sound.
+    /// A row's error as its law's, if the group's own row is valid.
     fn by_law(&self, groups: &[Row], error: Error) -> Error {
         match error {
             Error::BadRow { step, group, field, value, allowed }
                 if groups.get(group).is_some_and(|row| fits(field, row.get(field))) =>
             {
-                // What no short name moves is moved by a class, which stands first.
+                // A class, which comes first, moves what no short name moves.
                 match self.laws.iter().find(|law| law.moves(field)).or(self.laws.first()) {
                     Some(law) => law.place().gives(step, group, field, value, allowed),
                     None => Error::BadRow { step, group, field, value, allowed },

@@ -8,7 +8,7 @@ use serde::de::DeserializeSeed;
 pub(in crate::schedule) use serde_yaml::Mapping;
 pub(crate) use serde_yaml::Value;
 
-/// What a whole file says; what is wrong with it where it says nothing.
+/// The value of a whole file; an error if it is empty.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     if open_brackets(text) > MOST_OPEN {
         return Err(format!("brackets are nested more than {MOST_OPEN} deep"));
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     if value.is_null() { Err("the file is empty".to_owned()) } else { Ok(value) }
 }
 
-/// A value by itself.
+/// A single value.
 pub(super) fn value(text: &str) -> Result<Value, String> {
     serde_yaml::from_str(text).map_err(|error| error.to_string())
 }
@@ -28,7 +28,7 @@ pub(super) fn print(map: &Mapping) -> String {
     serde_yaml::to_string(map).unwrap_or_default()
 }
 
-/// The texts of a file as they are written. What is no mapping where one is expected is told by who reads the values.
+/// The texts of a file as they are written. The reader of the values reports what is not a mapping.
 pub(super) fn written(texts: Texts, text: &str) -> Written {
     texts.deserialize(serde_yaml::Deserializer::from_str(without_mark(text))).unwrap_or(Written::Nothing)
 }
@@ -37,7 +37,7 @@ fn without_mark(text: &str) -> &str {
     text.trim_start_matches('\u{feff}')
 }
 
-/// Stands where a key has been taken away until it is known whether there is such a key at all.
+/// Marks a removed key until it is known whether there is such a key.
 pub(super) fn taken_away() -> Value {
     let tag = serde_yaml::value::Tag::new("taken_away");
     Value::Tagged(Box::new(serde_yaml::value::TaggedValue { tag, value: Value::Null }))

@@ -23,7 +23,7 @@ pub struct Chained {
 }
 
 impl Chained {
-    /// These laws, in order; the base value where there is none.
+    /// These laws, in order; the base value without any.
     pub fn new(laws: Vec<Box<dyn Law>>) -> Chained {
         Chained { laws }
     }

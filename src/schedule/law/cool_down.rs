@@ -22,7 +22,7 @@ pub struct CoolDown<L> {
 }
 
 impl<L: Law> CoolDown<L> {
-    /// The law `main` up to step `at`, then `steps` steps down to `end` (where it is the lower of both).
+    /// The law `main` up to step `at`, then `steps` steps down to `end` (or to the law's value, if that is lower).
     ///
     /// # Errors
     /// No steps, a level out of range.

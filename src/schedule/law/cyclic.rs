@@ -80,7 +80,7 @@ impl Cyclic {
         Ok(Cyclic { up, down, min: min.min(NAME)?, mode })
     }
 
-    /// The opposite law for a momentum (beta1): from the base value down to `low` where this one is at its top.
+    /// The opposite law for a momentum (beta1): from the base value down to `low` when this one is at its top.
     ///
     /// # Errors
     /// A level out of range.

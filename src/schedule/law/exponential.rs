@@ -31,7 +31,7 @@ impl Exponential {
     /// The factor `gamma` every `every` steps.
     ///
     /// # Errors
-    /// A factor that is negative or no number, `every` = 0.
+    /// A factor that is negative or not a number, `every` = 0.
     pub fn new(gamma: f64, every: u64) -> Result<Exponential, Error> {
         Ok(Exponential { gamma: factor(NAME, "gamma", gamma)?, every: at_least_one(NAME, EVERY[0], every)? })
     }

@@ -1,4 +1,4 @@
-//! A value beside the base value: a share of it, or a number of its own.
+//! A value relative to the base value, or a number.
 
 use super::shape;
 use crate::schedule::Error;
@@ -10,7 +10,7 @@ pub(in crate::schedule) type LevelKeys = [&'static str; 2];
 /// The lowest level of a law.
 pub(super) const MIN: LevelKeys = ["min", "min_ratio"];
 
-/// Where a law starts or ends, for a group whose base value is known.
+/// The value at which a law starts or ends, for a group with a known base value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Level {
@@ -26,7 +26,7 @@ impl Level {
     /// The base itself.
     pub const BASE: Level = Level::Ratio(1.0);
 
-    /// The value where the base is `base`: from 0 to `base`.
+    /// The value for the base `base`: from 0 to `base`.
     pub fn of(self, base: f64) -> f64 {
         match self {
             Level::Ratio(ratio) => ratio * base,
@@ -34,7 +34,7 @@ impl Level {
         }
     }
 
-    /// A level by one of two keys, where there is one.
+    /// A level by one of two keys, if any.
     pub(in crate::schedule) fn read(
         section: &mut Section,
         [absolute, ratio]: LevelKeys,

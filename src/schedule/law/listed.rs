@@ -2,9 +2,9 @@
 
 use super::Law;
 
-/// value = the `step`-th of a list, whatever the base; the last one holds, and the base where the list is empty.
+/// value = the `step`-th of a list, for any base; the last one holds. An empty list gives the base.
 ///
-/// What unrolls a recurrence ahead of time gives one of these for every group.
+/// An unrolled recurrence is one of these for every group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed(pub Vec<f64>);
 

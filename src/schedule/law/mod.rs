@@ -3,11 +3,11 @@
 //! In every law here the group's base value is the highest one: laws move between it and a [`Level`] below. Only a
 //! factor above 1 (`step`, `multi_step`, `exponential`, `multiplicative`, `lambda`) grows a value. The bounds are exact:
 //! not even a rounding leads past them. Constructors refuse what would divide by zero or give a value that is negative
-//! or no number.
+//! or not a number.
 //!
 //! # A law of your own
 //!
-//! A law is a type that implements [`Law`]; nothing else has to know it. A milestone law that multiplies each group's
+//! A law is a type that implements [`Law`]; nothing else needs to know it. A milestone law that multiplies each group's
 //! lr by gamma when an epoch is reached, and a law that grows the weight decay every n steps:
 //!
 //! ```
@@ -101,7 +101,7 @@ pub use wsd::{Decay, Phase, PhaseInfo, Wsd};
 use words::Words;
 
 /// The laws that files may name, in the order in which messages list them. Each is a file of this folder, which has the
-/// law's short name, its keys, and how they become the law; nothing else has to know it.
+/// law's short name, its keys, and how they become the law; nothing else needs to know it.
 pub(in crate::schedule) const LAWS: &[&Words] = &[
     &constant::WORDS,
     &linear::WORDS,
@@ -136,10 +136,10 @@ pub(in crate::schedule) const NAMES: [&str; LAWS.len()] = {
 
 /// A law gives a field's value at a step, from the group's own base value.
 pub trait Law: Send + Sync {
-    /// The value at `step` (from 0) where the group's base value is `base`.
+    /// The value at `step` (from 0) for a group with the base value `base`.
     fn value(&self, base: f64, step: u64) -> f64;
 
-    /// Its decays, first to last, where a model is ready behind each: the first step of one, and the step behind its last.
+    /// Its decays, first to last, each by its first step and the step after its last; a model is usable after each.
     fn decays(&self) -> Vec<(u64, u64)> {
         Vec::new()
     }

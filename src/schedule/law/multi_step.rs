@@ -55,7 +55,7 @@ impl MultiStep {
     /// The factor `gamma` at each milestone, in any order.
     ///
     /// # Errors
-    /// A factor that is negative or no number.
+    /// A factor that is negative or not a number.
     pub fn new(gamma: f64, mut milestones: Vec<u64>) -> Result<MultiStep, Error> {
         milestones.sort_unstable();
         Ok(MultiStep { gamma: factor(NAME, "gamma", gamma)?, milestones })

@@ -1,4 +1,4 @@
-//! A factor of its own for every step.
+//! Another factor for every step.
 
 use super::Law;
 use super::shape::{factor, scaled};
@@ -25,7 +25,7 @@ impl Multiplicative {
     /// The factors from step 1 on.
     ///
     /// # Errors
-    /// A factor that is negative or no number.
+    /// A factor that is negative or not a number.
     pub fn new(factors: impl IntoIterator<Item = f64>) -> Result<Multiplicative, Error> {
         let mut products = vec![1.0];
         let mut product = 1.0;
@@ -39,7 +39,7 @@ impl Multiplicative {
     /// The factors f(1) to f(steps).
     ///
     /// # Errors
-    /// A factor that is negative or no number.
+    /// A factor that is negative or not a number.
     pub fn of(steps: u64, f: impl Fn(u64) -> f64) -> Result<Multiplicative, Error> {
         Multiplicative::new((1..=steps).map(f))
     }

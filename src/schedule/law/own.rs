@@ -8,13 +8,13 @@ use crate::schedule::file::length::Run;
 use crate::schedule::registry::Registry;
 use std::sync::Arc;
 
-/// Makes a law from the keys that a file gives it, for so many steps; or says what is wrong with them.
+/// Makes a law for so many steps from the keys in a file, or says what is wrong with them.
 type Make = dyn Fn(&Arguments, Run) -> Result<Box<dyn Law>, String> + Send + Sync;
 
 static OWN: Registry<Make> = Registry::new();
 
-/// Gives a law a name that files of this process may say as `type`. Its keys are its own, beside those of every law (a length,
-/// a warm-up, a cool-down); the run that it is made for has the steps that those leave it. To be called before a file is read.
+/// Registers a law under a name, which files of this process may use as `type`. It has its own keys and those of every
+/// law (a length, a warm-up, a cool-down); it is made for the steps that these leave. Call this before reading a file.
 ///
 /// ```
 /// use gradus::schedule::{Law, Spec, class::Value, register_law};
@@ -39,7 +39,7 @@ static OWN: Registry<Make> = Registry::new();
 /// ```
 ///
 /// # Errors
-/// [`Error::Taken`] for a name that there is.
+/// [`Error::Taken`] if the name is taken.
 pub fn register_law(
     name: &str,
     make: impl Fn(&Arguments, Run) -> Result<Box<dyn Law>, String> + Send + Sync + 'static,
@@ -58,7 +58,7 @@ pub(in crate::schedule) fn is_known(name: &str) -> bool {
 /// What makes the law of this name with these keys.
 pub(in crate::schedule) fn build(name: String, arguments: Arguments) -> Build {
     Arc::new(move |over| -> Result<Laws, Error> {
-        let make = OWN.get(&name).ok_or_else(|| over.place.bad("type", &name, "a law that is known any more"))?;
+        let make = OWN.get(&name).ok_or_else(|| over.place.bad("type", &name, "a known law"))?;
         let law = make(&arguments, over.run).map_err(|reason| over.place.own(reason))?;
         Ok((law, None))
     })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 const NAME: &str = "plateau";
 
-/// As files say it. A mode that is not said is the metric's, which is not known there: it stands last.
+/// As in files. The default mode is that of the metric, which is unknown there: it comes last.
 pub(super) const WORDS: Words = Words {
     no_cooldown: Some("plateau has no cool-down; metrics that do not count after a reduction are cooldown_metrics"),
     ..Words::new(
@@ -42,7 +42,7 @@ fn read(file: &mut Reading) -> Result<Build, Error> {
     Ok(law.build(PlateauState::default()))
 }
 
-/// By how much it has to be better.
+/// By how much a metric must be better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Threshold {
@@ -54,7 +54,7 @@ pub enum Threshold {
 
 /// value = max(min, base · factor^k), k the reductions that the metrics so far have caused.
 ///
-/// A metric is bad unless it is better than the best by more than the threshold; no number is never better. After more
+/// A metric is bad unless it is better than the best by more than the threshold; NaN is never better. After more
 /// than `patience` bad ones in a row the value is reduced, and the next `cooldown` metrics do not count as bad. As
 /// `torch.optim.lr_scheduler.ReduceLROnPlateau`, but a relative threshold is a share of the best one's size, so that
 /// a negative best does not make it easier.
@@ -84,7 +84,7 @@ impl Plateau {
     /// With another threshold.
     ///
     /// # Errors
-    /// One that is negative or no number; a share over 1.
+    /// One that is negative or not a number; a share over 1.
     pub fn threshold(self, threshold: Threshold) -> Result<Plateau, Error> {
         match threshold {
             Threshold::Relative(value) => share(NAME, "threshold", value)?,

@@ -50,7 +50,7 @@ impl Sequential {
     /// The law from step `from` on.
     ///
     /// # Errors
-    /// A step that is not after the one where the law before starts.
+    /// A step that is not after the start of the law before.
     pub fn then(mut self, from: u64, law: impl Law + 'static) -> Result<Sequential, Error> {
         let before = self.laws.last().map_or(0, |(start, _)| *start);
         if from <= before {

@@ -7,10 +7,10 @@ pub(super) fn mix(from: f64, to: f64, share: f64) -> f64 {
     between(from, to, from * (1.0 - share) + to * share)
 }
 
-/// The value, or the one of two ends, in any order, that it lies beyond.
+/// The value, limited to two ends in any order.
 pub(super) fn between(one: f64, other: f64, value: f64) -> f64 {
     let (low, high) = if one <= other { (one, other) } else { (other, one) };
-    // Not `clamp`, which panics where an end is no number.
+    // Not `clamp`, which panics where an end is not a number.
     if value < low {
         low
     } else if value > high {
@@ -31,7 +31,7 @@ pub(super) fn part(step: u64, steps: u64) -> f64 {
     if step >= steps { 1.0 } else { step as f64 / steps as f64 }
 }
 
-/// base · factor, held at the largest number there is: growth never makes an infinity, nor 0 · ∞ a NaN.
+/// base · factor, at most the largest number: growth never makes an infinity, nor 0 · ∞ a NaN.
 pub(super) fn scaled(base: f64, factor: f64) -> f64 {
     (base * factor.min(f64::MAX)).min(f64::MAX)
 }

@@ -29,7 +29,7 @@ impl Step {
     /// The factor `gamma` at every multiple of `every`.
     ///
     /// # Errors
-    /// A factor that is negative or no number, `every` = 0, a level out of range.
+    /// A factor that is negative or not a number, `every` = 0, a level out of range.
     pub fn new(gamma: f64, every: u64, min: Level) -> Result<Step, Error> {
         Ok(Step {
             gamma: factor(NAME, "gamma", gamma)?,

@@ -23,7 +23,7 @@ pub struct Stepper<L> {
     state: StepperState,
 }
 
-/// What a [`Stepper`] remembers: the count alone, since a law has no state.
+/// What a [`Stepper`] remembers: only the count, since a law has no state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -44,7 +44,7 @@ impl<L: Law> Stepper<L> {
         self
     }
 
-    /// The value now, where the group's base value is `base`.
+    /// The current value for a group with the base value `base`.
     pub fn value(&self, base: f64) -> f64 {
         self.law.value(base, self.state.count)
     }
@@ -54,7 +54,7 @@ impl<L: Law> Stepper<L> {
         self.state
     }
 
-    /// Puts it where the state was saved.
+    /// Restores a saved state.
     pub fn restore(&mut self, state: StepperState) {
         self.state = state;
     }

@@ -43,7 +43,7 @@ pub fn rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Vec
 /// [`rows`], each of which has been checked.
 ///
 /// # Errors
-/// [`Error::BadRow`] for the first value that its field does not allow, or that f32 has no number for.
+/// [`Error::BadRow`] for the first value that its field does not allow, or that f32 cannot hold.
 pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Result<Vec<Row>, Error> {
     let mut first_bad = None;
     let told = |step, group, field, value| Error::BadRow { step, group, field, value, allowed: allowed(field, value) };
@@ -60,7 +60,7 @@ pub fn checked_rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64
     first_bad.map_or(Ok(rows), Err)
 }
 
-/// What a field would allow in the place of this value.
+/// What a field would allow instead of this value.
 pub(in crate::schedule) fn allowed(field: Field, value: f64) -> &'static str {
     let beyond = value > f64::from(f32::MAX) && value.is_finite();
     let bounded = matches!(field, Field::Beta1 | Field::Beta2 | Field::EmaDecay);

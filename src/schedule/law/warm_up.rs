@@ -48,7 +48,7 @@ impl Ramp {
         self.steps
     }
 
-    /// The value at a step where the top is `top`; the top from the last step on.
+    /// The value at a step on the way to `top`; `top` from the last step on.
     pub fn value(&self, top: f64, step: u64) -> f64 {
         if step >= self.steps {
             return top;

@@ -10,7 +10,7 @@ use crate::schedule::file::place::Place;
 use crate::schedule::file::section::Section;
 use std::sync::Arc;
 
-/// The level that beta1 falls to where a law moves it too.
+/// The level that beta1 falls to if a law moves it too.
 pub(in crate::schedule) const BETA1: LevelKeys = ["beta1_min", "beta1_min_ratio"];
 
 /// How often a law multiplies by its factor.
@@ -19,16 +19,16 @@ pub(super) const EVERY: Keys = ["every_steps", "every_epochs", "every_fraction"]
 /// A law of the list, as files call it.
 pub(in crate::schedule) struct Words {
     pub(in crate::schedule) name: &'static str,
-    /// The keys of its own. They are known before anything is read, so that a slip in a key is told as one, and not as a
+    /// Its own keys. They are known before anything is read, so that a misspelt key is reported as such, and not as a
     /// missing key or value.
     pub(in crate::schedule) keys: &'static [&'static [&'static str]],
-    /// Reads those keys, in the order in which they are to be written.
+    /// Reads those keys, in the order in which they are written.
     pub(in crate::schedule) read: fn(&mut Reading) -> Result<Build, Error>,
     /// It may move beta1 the opposite way.
     pub(in crate::schedule) moves_beta1: bool,
-    /// It has decays that lie on the run's grid: the warm-up is inside, and a run may go on from a decay without one.
+    /// Its decays are fixed in the run: the warm-up is part of it, and a run may continue from a decay without one.
     pub(in crate::schedule) decays: bool,
-    /// Why it has no cool-down, where it has none.
+    /// Why it cannot have a cool-down, if so.
     pub(in crate::schedule) no_cooldown: Option<&'static str>,
 }
 
@@ -48,7 +48,7 @@ pub(in crate::schedule) type Laws = (Box<dyn Law>, Option<Box<dyn Law>>);
 /// Makes the law of a run.
 pub(in crate::schedule) type Build = Arc<dyn Fn(&Over) -> Result<Laws, Error> + Send + Sync>;
 
-/// What makes a law that leaves beta1 alone.
+/// Makes a law that does not move beta1.
 pub(in crate::schedule) fn build<L: Law + 'static>(
     make: impl Fn(&Over) -> Result<L, Error> + Send + Sync + 'static,
 ) -> Result<Build, Error> {
@@ -61,16 +61,16 @@ pub(in crate::schedule) fn boxed(law: impl Law + 'static) -> Box<dyn Law> {
 
 /// What a law is made over.
 pub(in crate::schedule) struct Over<'a> {
-    /// The steps of the law itself, without a warm-up before it and a cool-down behind it.
+    /// The steps of the law itself, without warm-up and cool-down.
     pub(in crate::schedule) run: Run,
     /// The warm-up, and its length in the file.
     pub(in crate::schedule) ramp: Option<Ramp>,
     pub(in crate::schedule) warmup: Option<Length>,
-    /// What beta1 is to fall to.
+    /// The level that beta1 falls to.
     pub(in crate::schedule) beta1: Option<Level>,
-    /// Where the law stands.
+    /// The place of the law.
     pub(in crate::schedule) place: &'a Place,
-    /// There is no run yet: this one is longer than any.
+    /// There is no run yet; this length is larger than any.
     pub(in crate::schedule) probing: bool,
     /// Numbers of steps are the user's, and not those of a run that nobody asked for.
     pub(in crate::schedule) has_known_steps: bool,
@@ -89,7 +89,7 @@ pub(in crate::schedule) struct Reading<'a> {
     pub(in crate::schedule) field: Field,
     pub(in crate::schedule) lengths: Vec<Length>,
     pub(in crate::schedule) levels: Vec<LevelAt>,
-    /// The law that metrics move, where it is that.
+    /// The law that metrics move, if it is such a law.
     pub(in crate::schedule) plateau: Option<Plateau>,
 }
 
@@ -117,19 +117,19 @@ impl Reading<'_> {
         self.level(MIN, share)
     }
 
-    /// A length, where there is one.
+    /// A length, if any.
     pub(super) fn length(&mut self, keys: Keys) -> Result<Option<Length>, Error> {
         let length = Length::read(self.section, keys)?;
         self.lengths.extend(length);
         Ok(length)
     }
 
-    /// A length that has to be there.
+    /// A required length.
     pub(super) fn required_length(&mut self, keys: Keys) -> Result<Length, Error> {
         self.length(keys)?.ok_or_else(|| self.section.missing(&keys))
     }
 
-    /// A number that has to be there.
+    /// A required number.
     pub(super) fn required(&mut self, key: &'static str) -> Result<f64, Error> {
         self.section.optional(key)?.ok_or_else(|| self.section.missing(&[key]))
     }

@@ -69,7 +69,7 @@ pub enum Phase {
     Done,
 }
 
-/// Where a step stands.
+/// Where a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PhaseInfo {
@@ -79,16 +79,16 @@ pub struct PhaseInfo {
     pub checkpoint: usize,
     /// Its first step.
     pub start: u64,
-    /// The step behind its last one; `None` where it does not end.
+    /// The step after its last one; `None` if it does not end.
     pub end: Option<u64>,
 }
 
 /// A warm-up, then the base value, and in the last `decay_fraction` of every period a decay to min. A period ends at a
-/// checkpoint (the first step behind it); the next one starts at the base value again; min holds after the last.
+/// checkpoint (the first step after it); the next one starts at the base value again; min holds after the last.
 ///
-/// Hu et al. 2024, "MiniCPM" (arXiv 2404.06395), section 4; several checkpoints and the inverse form as in Wen et al. 2024
-/// (arXiv 2410.05192), √ as in Hägele et al. 2024 (arXiv 2405.18392). With K checkpoints each period but the first is as
-/// long as all before it: they lie at steps / 2^(K−1), …, steps / 2, steps.
+/// Hu et al. 2024, "MiniCPM" (arXiv 2404.06395), section 4; several checkpoints and the inverse form as in Wen et al.
+/// 2024 (arXiv 2410.05192), √ as in Hägele et al. 2024 (arXiv 2405.18392). With K checkpoints each period except the
+/// first is as long as all before it: they are at steps / 2^(K−1), …, steps / 2, steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wsd {
     warmup: Option<Ramp>,
@@ -148,22 +148,22 @@ impl Wsd {
         Ok(Wsd { form, min, ..self })
     }
 
-    /// The same law for a run that goes on from **before** the last decay, to a new end: that decay moves there. Both
+    /// The same law for a run that continues from **before** the last decay, to a new end: that decay moves there. Both
     /// laws agree up to where the old decay starts.
     ///
     /// # Errors
-    /// An end that is not behind the old one.
+    /// An end that is not after the old one.
     pub fn continue_before(&self, steps: u64) -> Result<Wsd, Error> {
         let mut law = self.continue_after(steps)?;
         law.checkpoints.remove(law.checkpoints.len() - 2);
         Ok(law)
     }
 
-    /// The same law for a run that goes on from **after** the last decay, to a new end: one more period, at the base value
-    /// at once and without a warm-up. Both laws agree up to the old end.
+    /// The same law for a run that continues from **after** the last decay, to a new end: one more period, which starts
+    /// at the base value without a warm-up. Both laws agree up to the old end.
     ///
     /// # Errors
-    /// An end that is not behind the old one.
+    /// An end that is not after the old one.
     pub fn continue_after(&self, steps: u64) -> Result<Wsd, Error> {
         if steps <= self.end() {
             return Err(Error::bad_argument(
@@ -178,17 +178,17 @@ impl Wsd {
         Ok(law)
     }
 
-    /// The steps behind which the model is ready: each is the first step after a decay.
+    /// The steps at which the model is usable: each is the first step after a decay.
     pub fn checkpoint_steps(&self) -> &[u64] {
         &self.checkpoints
     }
 
-    /// For every checkpoint, the first step of its decay and the step behind the last.
+    /// For every checkpoint, the first step of its decay and the step after the last.
     pub fn decay_info(&self) -> Vec<(u64, u64)> {
         (0..self.checkpoints.len()).map(|period| (self.decay_start(period), self.checkpoints[period])).collect()
     }
 
-    /// Where a step stands.
+    /// Where a step is.
     pub fn phase_info(&self, step: u64) -> PhaseInfo {
         let period = self.period(step);
         let (start, end) = (self.start(period), self.end());
@@ -224,7 +224,7 @@ impl Wsd {
         self.checkpoints.last().copied().unwrap_or(0)
     }
 
-    /// The period of a step; as many as there are checkpoints where it is behind the last.
+    /// The period of a step; the number of checkpoints if it is after the last one.
     fn period(&self, step: u64) -> usize {
         self.checkpoints.partition_point(|checkpoint| *checkpoint <= step)
     }

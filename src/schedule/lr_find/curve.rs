@@ -33,7 +33,7 @@ pub enum End {
     Done,
     /// The smoothed loss was above the stop factor times the best.
     Diverged,
-    /// The smoothed loss was infinite or no number.
+    /// The smoothed loss was infinite or not a number.
     NotFinite,
 }
 
@@ -47,12 +47,12 @@ impl Curve {
         Ok(Curve { sweep: *sweep, points: Vec::new(), average: 0.0, best: f64::INFINITY, end: None })
     }
 
-    /// Takes the next step's loss in, and gives its point if it has one: average ← beta · average + (1 − beta) · loss,
+    /// Takes the next step's loss, and returns its point if it has one: average ← beta · average + (1 − beta) · loss,
     /// smoothed = average / (1 − beta^(i + 1)) for step i from 0.
     ///
     /// From the second step on a smoothed loss above the stop factor times the best, or one that is not finite, ends the
-    /// sweep and is no point of it. In Lightning's form the loss is taken in f32, the exponent is i + 2, so that the first smoothed loss is half of
-    /// the loss, the loss that ends the sweep is a point of it, and one that is no number ends nothing.
+    /// sweep and is not a point of it. In Lightning's form the loss is taken in f32, the exponent is i + 2, so that the first smoothed loss is half of
+    /// the loss, the loss that ends the sweep is a point of it, and one that is not a number ends nothing.
     pub fn push(&mut self, loss: f64) -> Option<Point> {
         if self.end.is_some() {
             return None;
@@ -92,7 +92,7 @@ impl Curve {
         &self.points
     }
 
-    /// Why it is over, where it is.
+    /// Why it is over, if so.
     pub fn end(&self) -> Option<End> {
         self.end
     }

@@ -1,9 +1,10 @@
-//! The learning-rate range test: the rates of a sweep, the losses that came of them, smoothed, where it stops, and what
-//! the curve suggests.
+//! The learning-rate range test: the rates of a sweep, their smoothed losses, where the sweep stops, and the suggested
+//! rates.
 //!
-//! Train from a very small rate to a very large one, one rate a step, and look at where the loss falls (Smith 2015, arXiv
-//! 1506.01186, section 3.3; the exponential sweep, the smoothing and the stop are fastai's). `docs/lr_find.md` has the
-//! formulas, and in what Lightning's namesake differs. [`Trainer::lr_find`](crate::train::Trainer::lr_find) runs one.
+//! It trains with rates from very small to very large, one rate a step, and looks for where the loss falls (Smith 2015,
+//! arXiv 1506.01186, section 3.3; the exponential sweep, the smoothing and the stop are fastai's). `docs/lr_find.md`
+//! has the formulas, and how Lightning's namesake differs. [`Trainer::lr_find`](crate::train::Trainer::lr_find) runs
+//! one.
 //!
 //! ```
 //! use gradus::schedule::lr_find::{Curve, Rule, Sweep};

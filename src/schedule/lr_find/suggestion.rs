@@ -6,17 +6,17 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// The rate at which the loss falls most steeply, by the slopes of `numpy.gradient`; the first of equals. Where it
-    /// falls nowhere, that at which it rises least. `None` with fewer than two points.
+    /// The rate at which the loss falls most steeply, by the slopes of `numpy.gradient`; the first of equals. If it
+    /// never falls, the one at which it rises least. `None` with fewer than two points.
     Steepest(Axis),
     /// A tenth of the rate at the lowest loss (fastai's `minimum`). The index is the lowest loss's.
     TenthOfMinimum,
     /// The middle of the longest valley (fastai's `valley`): of the longest sequence of points, not all of them next to
-    /// each other, along which the loss falls. It has n of them and ends at e; the pick is e − n + ⌊n / 3⌋ + ⌊n / 6⌋, at
-    /// least 0. `None` where the loss falls nowhere.
+    /// each other, along which the loss falls. It has n of them and ends at e; the pick is e − n + ⌊n / 3⌋ + ⌊n / 6⌋,
+    /// at least 0. `None` if the loss never falls.
     Valley,
     /// Lightning's `suggestion(skip_begin, skip_end)`: the steepest descent along the rate itself, in f32, of the points
-    /// behind the first and before the last so many. A `skip_end` of 0 leaves nothing, as Python's `[begin:-0]` does.
+    /// after the first and before the last so many. A `skip_end` of 0 leaves nothing, as Python's `[begin:-0]` does.
     Lightning {
         /// Points left out at the beginning; there it is 10.
         skip_begin: usize,
@@ -109,7 +109,7 @@ fn valley(losses: &[f64]) -> Option<usize> {
     (length > 1).then(|| (end + length / 3 + length / 6).saturating_sub(length))
 }
 
-/// The place of the lowest value, the first of equals; as numpy and torch have it, what is no number is lowest.
+/// The place of the lowest value, the first of equals; as in numpy and torch, NaN is lowest.
 fn lowest<T: PartialOrd + Copy>(values: &[T]) -> Option<usize> {
     let is_number = |value: &T| value.partial_cmp(value).is_some();
     if let Some(place) = values.iter().position(|value| !is_number(value)) {

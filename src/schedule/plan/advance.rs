@@ -9,18 +9,17 @@ use crate::schedule::class::{Group, State};
 use crate::schedule::law::table::{FieldLaw, checked_rows};
 
 impl Plan {
-    /// Counts a step that has been made.
+    /// Counts a step.
     ///
     /// # Errors
-    /// A scheduler by class name that has no next value, where the run has a next step.
+    /// A scheduler by class name that has no next value, though the run has a next step.
     pub fn step(&self, cursor: &mut Cursor) -> Result<(), Error> {
         self.advance(&mut cursor.rates, cursor.step)?;
         cursor.step += 1;
         Ok(())
     }
 
-    /// What the scheduler does after the step of this number: a step of its own after each one, or after the last one of
-    /// each epoch.
+    /// Steps the scheduler after the step of this number: after each one, or after the last one of each epoch.
     fn advance(&self, rates: &mut Rates, step: u64) -> Result<(), Error> {
         let Some(moving) = &mut rates.scheduler else { return Ok(()) };
         let scheduled = &self.schedulers[&slot(moving.source)];
@@ -34,14 +33,15 @@ impl Plan {
         }
     }
 
-    /// The rows of the steps ahead, `[steps, groups]`, with the [groups](Plan::groups) that hold parameters, in their
-    /// order. A transition, and a validation that [moves rates](crate::schedule::Verdict::moves_rates), makes them untrue.
+    /// The rows of the steps ahead, `[steps, groups]`, for the [groups](Plan::groups) that hold parameters, in their
+    /// order. A transition, or a validation that [moves rates](crate::schedule::Verdict::moves_rates), invalidates
+    /// them.
     ///
-    /// They are fewer where a law or scheduler has none for a later step, or none to go on with behind it: what can be
-    /// trained still is, and at that step it is an error.
+    /// There are fewer if a law or scheduler has no value for a later step, or none to continue with: the run trains up
+    /// to that step, and there it is an error.
     ///
     /// # Errors
-    /// A law or scheduler that gives what its field does not allow in the first of these steps.
+    /// A law or scheduler whose value in the first of these steps its field does not allow.
     pub fn rows(&self, cursor: &Cursor, steps: u64) -> Result<Vec<Row>, Error> {
         let laws = self.field_laws(cursor)?;
         let all = if cursor.rates.scheduler.is_none() {
@@ -73,7 +73,7 @@ impl Plan {
         Ok(all)
     }
 
-    /// Each group's row as it stands in the rates.
+    /// Each group's row with its current rates.
     pub(super) fn bases(&self, rates: &Rates) -> Vec<Row> {
         let groups = rates.groups.iter().zip(&rates.values);
         groups.map(|(members, group)| group.to_row(&self.base_row(rates.optimizer, members))).collect()
@@ -99,8 +99,8 @@ impl Plan {
         Ok(laws)
     }
 
-    /// The run as each of its stages begins, where no metric ends a phase sooner: the start, and every phase that a limit
-    /// brings before the end.
+    /// The cursor at the beginning of each phase, if no metric ends one sooner: the start, and every phase that a limit
+    /// begins before the end.
     ///
     /// # Errors
     /// As [`epoch_start`](Plan::epoch_start) and [`step`](Plan::step).
@@ -109,7 +109,7 @@ impl Plan {
         let mut stages = vec![cursor.clone()];
         while cursor.step < self.steps() {
             if self.epoch_start(&mut cursor)?.is_some() {
-                // A phase without a step of its own is passed over.
+                // A phase without a step is skipped.
                 stages.retain(|stage| stage.step < cursor.step);
                 stages.push(cursor.clone());
             }

@@ -9,7 +9,7 @@ use crate::schedule::file::spec::Spec;
 
 impl Plan {
     /// Checks a cursor that was read from somewhere, before anything is done with it. The run may be longer or shorter
-    /// than the one in which it was saved; phases, optimizers and schedulers have to be the same.
+    /// than the one in which it was saved; phases, optimizers and schedulers must be the same.
     ///
     /// # Errors
     /// [`Error`] saying what the cursor holds that this schedule does not have.
@@ -37,8 +37,8 @@ impl Plan {
         self.check_rates(&best.rates)
     }
 
-    /// Whether a run that was saved with this schedule has no rates to its end, and this plan differs from it in the
-    /// arguments of its schedulers alone: then it can go on with those.
+    /// Whether a run saved with this schedule lacks rates for its end, and this plan differs only in the arguments of
+    /// its schedulers: then the run can continue with them.
     pub fn mends(&self, saved: &str, cursor: &Cursor) -> bool {
         let (Some(there), Some(here)) = (without_arguments(saved), without_arguments(&self.to_yaml())) else {
             return false;

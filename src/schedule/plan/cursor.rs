@@ -7,9 +7,9 @@ use crate::schedule::law::PlateauState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where a run stands: phase, step, patience, best, and each group's rates with the scheduler that moves them.
+/// The position of a run: phase, step, patience, best, and each group's rates with the scheduler that moves them.
 ///
-/// A checkpoint holds it; a [`Plan`](super::Plan) with the same schedule goes on from it as if it had never stopped.
+/// A checkpoint holds it; with the same schedule a [`Plan`](super::Plan) resumes from it exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -21,14 +21,14 @@ pub struct Cursor {
     pub(super) stop: Option<Stop>,
     pub(super) rates: Rates,
     pub(super) best: Option<Best>,
-    /// The latest evaluation, where it has not decided yet.
+    /// The latest evaluation, if it has not decided yet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) pending: Option<Pending>,
     /// The states of the plateau laws by short name, in the laws' order.
     pub(super) plateaus: Vec<PlateauState>,
 }
 
-/// An evaluation that has been made and has not decided yet: where the run stood then.
+/// An evaluation that has not decided yet, and the position of the run then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pending {
@@ -49,7 +49,7 @@ pub(super) struct Metrics {
     pub(super) is_best: bool,
 }
 
-/// Where a scheduler or an optimizer comes from.
+/// The source of a scheduler or optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Source {
     /// The sections `lr_scheduler` and `optimizer`.
@@ -140,7 +140,7 @@ impl Cursor {
         self.depth
     }
 
-    /// Why the run is over before its last epoch, where it is.
+    /// Why the run ended before its last epoch, if so.
     pub fn stop(&self) -> Option<Stop> {
         self.stop
     }
@@ -155,7 +155,7 @@ impl Cursor {
         self.pending.as_ref().is_some_and(|pending| pending.metrics.is_none())
     }
 
-    /// The step after which an evaluation was made that has not decided yet, where there is one.
+    /// The step of the evaluation that has not decided yet, if any.
     pub fn undecided(&self) -> Option<u64> {
         self.pending.as_ref().map(|pending| pending.step)
     }

@@ -1,4 +1,4 @@
-//! The decays of warmup-stable-decay: what lies before one can be trained on, what lies behind one can be used.
+//! The decays of warmup-stable-decay: training can continue from before one, and the model is usable after one.
 
 use super::Plan;
 use super::cursor::Cursor;
@@ -16,15 +16,15 @@ pub struct DecayAt {
     pub end: u64,
 }
 
-/// Where a run stands in such a law.
+/// The position of a run in such a law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WsdAt {
-    /// The decay that comes next, or is under way, from 1; the last one where all are over.
+    /// The current or next decay, from 1; the last one after all.
     pub decay: usize,
     /// `stable` (or warming up), `decay` or `done`.
     pub phase: &'static str,
-    /// Where that decay lies.
+    /// The steps of that decay.
     #[serde(flatten)]
     pub at: DecayAt,
 }
@@ -48,7 +48,7 @@ impl Plan {
         decays.into_iter().map(|(start, end)| DecayAt { start, end }).collect()
     }
 
-    /// Where the run stands in the lr's decays, where its law has any.
+    /// The position of the run in the lr's decays, if its law has any.
     pub fn wsd(&self, cursor: &Cursor) -> Option<WsdAt> {
         let decays = self.decays();
         let place = decays.iter().position(|decay| cursor.step() < decay.end).or(decays.len().checked_sub(1))?;
@@ -147,7 +147,7 @@ mod tests {
         assert!(spec("{type: cosine}").continued().is_none());
     }
 
-    /// Where the reference divides by zero behind its last checkpoint.
+    /// Here the original divides by zero after its last checkpoint.
     #[test]
     fn a_degenerate_length_is_refused() {
         let law = "{class_path: pytorch_accelerated.schedulers.WSDLrScheduler, init_args: {total_steps: 5}}";

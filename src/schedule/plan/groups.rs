@@ -18,7 +18,7 @@ impl Plan {
         }
     }
 
-    /// Parameters in the model's order; where there are `no_decay` names in two lists, the second without decay.
+    /// Parameters in the model's order; if there are `no_decay` names in two lists, the second without decay.
     pub(super) fn by_decay(&self, params: &[usize]) -> Vec<(bool, Vec<usize>)> {
         let mut params = params.to_vec();
         params.sort_unstable();
@@ -30,7 +30,7 @@ impl Plan {
         vec![(false, with), (true, without)]
     }
 
-    /// What a group's row is where nothing has moved it.
+    /// The row of a group that nothing has moved.
     pub(super) fn base_row(&self, optimizer: Source, members: &Members) -> Row {
         let row = match (optimizer, members.origin) {
             (Source::Start, Origin::Given(place)) => return self.given[place].row,

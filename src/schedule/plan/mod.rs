@@ -1,6 +1,6 @@
-//! A schedule, resolved against a model and checked, and how it is followed.
+//! A schedule resolved for a model and checked, and how a run follows it.
 //!
-//! The [`Plan`] stands still, its [`Cursor`](cursor::Cursor) moves.
+//! The [`Plan`] is constant, its [`Cursor`](cursor::Cursor) moves.
 
 mod advance;
 mod check;
@@ -41,8 +41,8 @@ pub struct ModelParams<'a> {
     pub params: &'a [Param],
     /// Further names of parameters that are shared: the other name, and the parameter's own.
     pub tied: &'a [(String, String)],
-    /// What the parameters are called in the whole class of Hugging Face's, in the same order, where that is something else:
-    /// `bert.embeddings…`. Empty: nothing else.
+    /// The names of the parameters in Hugging Face's class, in the same order, if they differ: `bert.embeddings…`.
+    /// Empty if they do not.
     pub in_class: &'a [String],
 }
 
@@ -61,11 +61,10 @@ pub struct Epochs {
     pub steps_per_epoch: u64,
 }
 
-/// A schedule that has been resolved against a model's parameters: nothing in it can be wrong any more, and nothing in
-/// it moves. What moves is the [`Cursor`].
+/// A schedule resolved for the parameters of a model and checked. It does not change; the [`Cursor`] does.
 ///
-/// Any trainer can follow it: [`epoch_start`](Plan::epoch_start) says whether the next phase begins and what that means,
-/// [`rows`](Plan::rows) gives the hyper-parameters of the steps ahead, [`step`](Plan::step) counts, and
+/// Any trainer can follow it: [`epoch_start`](Plan::epoch_start) says whether the next phase begins and what to do
+/// then, [`rows`](Plan::rows) gives the hyper-parameters of the steps ahead, [`step`](Plan::step) counts, and
 /// [`validation`](Plan::validation) takes the metrics that decide.
 pub struct Plan {
     place: Place,
@@ -113,7 +112,7 @@ pub struct Phase {
     new_optimizer: Option<OptimizerSpec>,
 }
 
-/// Where a scheduler is kept: the start's first, then the phases'.
+/// The index of a scheduler: first that of the start, then those of the phases.
 type Slot = usize;
 
 /// A scheduler by class name, made.
@@ -124,7 +123,7 @@ struct Scheduled {
 }
 
 impl Plan {
-    /// With a law of the caller's own on a field of every group, in the place of any that the schedule has for it.
+    /// With a law of the caller's own on a field of every group, instead of any that the schedule has for it.
     #[must_use]
     pub fn with_law(mut self, field: Field, law: impl Law + 'static) -> Plan {
         self.own_laws.push((field, Arc::new(law)));
@@ -188,7 +187,7 @@ impl Plan {
         spec.monitor.as_deref().unwrap_or(&self.checkpoint.monitor)
     }
 
-    /// Whether transitions go back to the best copy, so that one has to be kept.
+    /// Whether transitions restore the best copy, so that you must keep one.
     pub fn restores_best(&self) -> bool {
         self.finetuning.restore_best && self.last > 0
     }
@@ -204,7 +203,7 @@ impl Plan {
         self.evaluate.steps_ahead(cursor.step, self.run.steps_per_epoch)
     }
 
-    /// Validations without an improvement that end a phase, where there is early stopping.
+    /// How many validations without an improvement end a phase, with early stopping.
     pub fn patience(&self) -> Option<u64> {
         self.early_stopping.as_ref().map(|stopping| stopping.patience)
     }
@@ -219,17 +218,17 @@ impl Plan {
         self.checkpoint.better == Better::Higher
     }
 
-    /// Whether an evaluation decides where the next one comes, rather than before the next step.
+    /// Whether an evaluation decides at the next one, not before the next step.
     pub fn decides_at_a_lag(&self) -> bool {
         self.decide == Decide::Lag
     }
 
-    /// Checkpoints that stay, beside the best one.
+    /// How many checkpoints stay, besides the best one.
     pub fn keep_last(&self) -> u64 {
         self.checkpoint.keep_last
     }
 
-    /// What was accepted although it is surely not meant, or says nothing.
+    /// Warnings: what was accepted but is probably a mistake, or has no effect.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

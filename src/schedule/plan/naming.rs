@@ -3,10 +3,10 @@
 use crate::params::Pattern;
 use crate::schedule::file::phase_spec::PhaseSpec;
 
-/// What stands before every name: a module that holds the model, and wrappers.
+/// Prefixes of every name: a module that holds the model, and wrappers.
 const WRAPPERS: [&str; 5] = ["", "model.", "module.", "_orig_mod.", "model._orig_mod."];
 
-/// The first of these names that a pattern finds, in whatever stands before it.
+/// The first of these names that a pattern matches, with any prefix.
 pub(super) fn first(pattern: &Pattern, names: &[&str]) -> Result<Option<usize>, String> {
     for wrapper in WRAPPERS {
         let wrapped: Vec<String> = names.iter().map(|name| format!("{wrapper}{name}")).collect();
@@ -18,8 +18,8 @@ pub(super) fn first(pattern: &Pattern, names: &[&str]) -> Result<Option<usize>, 
     Ok(None)
 }
 
-/// The names in the form in which the most patterns of the phases find something, and the model's own where several do: one
-/// form for a whole schedule, so that a pattern such as `(?!model.bert)` means what it says.
+/// The names in the form in which most patterns match; the model's own form if several are equal. A schedule has one
+/// form, so that a pattern such as `(?!model.bert)` works.
 pub(super) fn written(phases: &[PhaseSpec], names: &[&str], in_class: &[String]) -> Vec<String> {
     let own: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let patterns: Vec<Pattern> = phases.iter().flat_map(|phase| &phase.params).map(|text| Pattern::new(text)).collect();

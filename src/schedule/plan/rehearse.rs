@@ -1,7 +1,8 @@
-//! Going through a run before its first step: what its length makes knowable is told then, and not in its midst.
+//! Follows a run before its first step, so that errors that depend only on its length are found then, not in the
+//! middle.
 //!
-//! No metric ever comes here, so phases end at their latest. What only a metric can bring (a phase without a limit before
-//! it) begins behind the end of the run: whether it can begin at all is known, not how long it lasts.
+//! There are no metrics here, so phases end at their latest. A phase that only a metric can begin comes after the end
+//! of the run: this checks that it can begin, not how long it lasts.
 
 use super::cursor::{Cursor, Source};
 use super::transition::Reason;
@@ -89,7 +90,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks the values that the groups have where the cursor stands.
+    /// Checks the groups' values at the cursor.
     fn check_rows(&self, cursor: &Cursor, rows: &[Row]) -> Result<(), Error> {
         for (group, row) in rows.iter().enumerate() {
             if let Some(field) = row.fields().find(|field| !fits(*field, row.get(*field))) {
@@ -107,7 +108,7 @@ impl Plan {
         place.gives(step, group, field, value, allowed(field, value)).naming(&names)
     }
 
-    /// Where that stands which moves a field.
+    /// The place of the key that moves a field.
     fn mover(&self, cursor: &Cursor, field: Field) -> &Place {
         let scheduler = source(cursor).map(|source| &self.schedulers[&slot(source)].spec.place);
         let law = self.laws.iter().find(|law| law.class().is_none() && law.moves(field)).map(LawSpec::place);
@@ -214,7 +215,7 @@ phases:
 
     #[test]
     fn rows_are_given_as_far_as_they_are_good() {
-        // The second phase begins when a metric says so: how long its cycle has to be is not known.
+        // The second phase begins when a metric says so: how long its cycle must be is not known.
         let plan = plan(
             "
 optimizer: {type: adamw}

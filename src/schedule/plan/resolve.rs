@@ -1,4 +1,4 @@
-//! From what a file says to a plan: names for patterns, numbers for what is left out, and every check on the way.
+//! From a file to a plan: patterns become names, defaults become numbers, and everything is checked.
 
 use super::cursor::Source;
 use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, naming, slot};
@@ -107,12 +107,12 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
     })
 }
 
-/// What begins anew with a phase: its own, or in an implicit schedule what begins anew at every transition.
+/// The new scheduler or optimizer of a phase: its own, or in an implicit schedule that of every transition.
 fn at_transition<T: Clone>(own: &Option<T>, every: &Option<T>, number: usize) -> Option<T> {
     own.clone().or_else(|| every.clone().filter(|_| number > 0))
 }
 
-/// A new optimizer forgets the best copy's moments, or not, by what was the best: that has to be known then.
+/// Whether a new optimizer drops the best copy's moments depends on which copy is the best, so that must be known.
 fn check_lag(spec: &Spec, phases: &[Phase]) -> Result<(), Error> {
     let new = phases.iter().position(|phase| phase.new_optimizer.is_some());
     match new.filter(|_| spec.decide == Decide::Lag) {
@@ -136,7 +136,7 @@ fn check_model(place: &Place, model: ModelParams) -> Result<(), Error> {
     }
     let mut names = std::collections::HashSet::new();
     match model.params.iter().find(|param| !names.insert(param.name.as_str())) {
-        Some(param) => Err(place.unfit("the model's parameters", &param.name, "is there twice")),
+        Some(param) => Err(place.unfit("the model's parameters", &param.name, "occurs twice")),
         None => Ok(()),
     }
 }

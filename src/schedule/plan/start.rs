@@ -1,4 +1,4 @@
-//! Where a run begins.
+//! The beginning of a run.
 
 use super::cursor::{Cursor, Members, Moving, Origin, Rates, Source};
 use super::{Plan, slot};
@@ -9,8 +9,9 @@ use crate::schedule::{Error, class};
 use std::collections::HashMap;
 
 impl Plan {
-    /// Begins with these groups instead of those of phase 0. Where they do not hold exactly the parameters of phase 0,
-    /// `enforce_phase0_params` decides: they give way, or they stay and later phases add no group for what is in one.
+    /// Begins with these groups instead of those of phase 0. If their parameters are not exactly those of phase 0,
+    /// `enforce_phase0_params` decides: phase 0 replaces them, or they stay and later phases add no group for their
+    /// parameters.
     ///
     /// # Errors
     /// Names that the model does not have.
@@ -41,7 +42,7 @@ impl Plan {
         self.params.iter().enumerate().map(|(place, param)| (param.name.as_str(), place)).collect()
     }
 
-    /// Where a run begins: phase 0, step 0.
+    /// The beginning of a run: phase 0, step 0.
     ///
     /// # Errors
     /// A scheduler that does not fit the groups.

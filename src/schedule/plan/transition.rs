@@ -28,21 +28,20 @@ pub struct Transition {
     pub to: usize,
     /// Why.
     pub reason: Reason,
-    /// Parameters, moments and applied counts go back to the copy that was kept after so many steps. Where the plan decides
-    /// at a lag: to the best copy of the evaluations up to that after so many steps, if one of them was the best.
+    /// Restore parameters, moments and applied counts from the copy kept after so many steps. If the plan decides at a
+    /// lag: from the best copy of the evaluations up to then, if one of them was the best.
     pub restore: Option<u64>,
     /// The parameters that thaw, by place in the model.
     pub thaws: Vec<usize>,
-    /// There is a new optimizer, or the copy is an old one's: moments and applied counts start anew.
+    /// There is a new optimizer, or the copy belongs to an old one: moments and applied counts start at zero.
     pub forgets_moments: bool,
 }
 
 impl Plan {
-    /// To be called before the first step of an epoch, and where the plan evaluates between epochs, before the step
-    /// after an evaluation: the next phase may begin. At most one does; asked twice at the same step, the second time
-    /// says no.
+    /// Call this before the first step of an epoch and, if the plan evaluates between epochs, before the step after an
+    /// evaluation: the next phase may begin. At most one begins; a second call at the same step returns `None`.
     ///
-    /// Between these places it says no.
+    /// At other steps it returns `None`.
     ///
     /// # Errors
     /// A scheduler by class name that has no value for the groups.
@@ -57,7 +56,7 @@ impl Plan {
         Ok(begun)
     }
 
-    /// Begins the next phase, which there is. The cursor stays as it was where it cannot begin.
+    /// Begins the next phase, which must exist. If it cannot begin, the cursor is unchanged.
     pub(super) fn begin(&self, cursor: &mut Cursor, reason: Reason) -> Result<Transition, Error> {
         let (from, to) = (cursor.depth, cursor.depth + 1);
         let renews = self.phases[to].new_optimizer.is_some();
@@ -108,7 +107,7 @@ impl Plan {
         (limit <= epochs).then_some(Reason::MaxTransitionEpoch)
     }
 
-    /// Laws by short name have no rates of their own in the cursor; a scheduler that takes over needs them there.
+    /// The cursor has no rates for laws by short name; a scheduler that takes over needs them there.
     fn settle_laws(&self, cursor: &Cursor, phase: usize, rates: &mut Rates) -> Result<(), Error> {
         let takes_over = self.phases[phase].new_lr_scheduler.as_ref();
         let takes_over = takes_over.is_some_and(|new| new.use_current_optimizer_pg_lrs);
@@ -162,7 +161,7 @@ impl Plan {
         Ok(values.last().map_or(base, Group::lr))
     }
 
-    /// Starts the scheduler that a phase begins anew with, where it does.
+    /// Starts the scheduler that a phase starts again with, if it does.
     fn reinitialise(&self, rates: &mut Rates, phase: usize) -> Result<(), Error> {
         let Some(new) = &self.phases[phase].new_lr_scheduler else { return Ok(()) };
         let source = Source::Phase(phase);

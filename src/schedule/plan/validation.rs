@@ -10,7 +10,7 @@ use crate::schedule::law::{Better, PlateauState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// It is the best so far: where the plan [restores the best](Plan::restores_best), keep a copy now.
+    /// It is the best so far: keep a copy now if the plan [restores the best](Plan::restores_best).
     pub is_best: bool,
     /// The rates of the steps ahead are others than before.
     pub moves_rates: bool,
@@ -19,12 +19,12 @@ pub struct Verdict {
 }
 
 impl Plan {
-    /// Takes the metrics of a validation in, by name, after the step that it came after. What it decides depends on
-    /// their values alone. Where the plan [decides at a lag](Plan::decides_at_a_lag), what the validation before it has to
-    /// say is decided here, and whether this one is the best; call [`decide`](Plan::decide) at the end of the run.
+    /// Takes the metrics of a validation, by name, after its step. The decision depends only on their values. If the
+    /// plan [decides at a lag](Plan::decides_at_a_lag), this decides by the previous validation, and whether this one
+    /// is the best; call [`decide`](Plan::decide) at the end of the run.
     ///
     /// # Errors
-    /// [`Error::NoMetric`] where one that the plan [asks for](Plan::monitors) is not there.
+    /// [`Error::NoMetric`] if one that the plan [needs](Plan::monitors) is missing.
     pub fn validation(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> Result<Verdict, Error> {
         self.check_metrics(metrics)?;
         let before = if self.decides_at_a_lag() { self.decide(cursor)? } else { None };
@@ -35,18 +35,18 @@ impl Plan {
         Ok(Verdict { is_best, moves_rates, stop: cursor.stop })
     }
 
-    /// Notes that an evaluation is made of where the cursor stands, whose metrics [`measured`](Plan::measured) brings and
-    /// by which [`decide`](Plan::decide) decides. The one before it has decided.
+    /// Notes an evaluation at the cursor. [`measured`](Plan::measured) takes its metrics, and [`decide`](Plan::decide)
+    /// decides by them. The previous evaluation must have decided.
     pub fn evaluated(&self, cursor: &mut Cursor) {
         let (step, depth, rates) = (cursor.step, cursor.depth, cursor.rates.clone());
         cursor.pending = Some(Pending { step, depth, rates, metrics: None });
     }
 
-    /// Brings the metrics of the evaluation that waits for them: whether it is the best so far. Nothing else follows from
-    /// them yet, so it does not matter when they come.
+    /// Takes the metrics of the noted evaluation, and returns whether it is the best so far. They decide nothing else
+    /// yet, so it does not matter when they come.
     ///
     /// # Errors
-    /// [`Error::NoMetric`] where one that the plan [asks for](Plan::monitors) is not there.
+    /// [`Error::NoMetric`] if one that the plan [needs](Plan::monitors) is missing.
     pub fn measured(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> Result<bool, Error> {
         self.check_metrics(metrics)?;
         let Some(mut pending) = cursor.pending.take_if(|pending| pending.metrics.is_none()) else { return Ok(false) };
@@ -65,8 +65,8 @@ impl Plan {
         Ok(is_best)
     }
 
-    /// Decides by the evaluation whose metrics have come and that has not decided yet; `None` where there is none. One of
-    /// a phase that has ended since counts for no patience, and moves no scheduler that began since.
+    /// Decides by the evaluation whose metrics have come and that has not decided yet; `None` without one. If its phase
+    /// has ended since, it does not count for patience and moves no scheduler that began since.
     ///
     /// # Errors
     /// A scheduler by class name that has no next value.
@@ -79,7 +79,7 @@ impl Plan {
         if let Some(stopping) = &self.early_stopping {
             let mut patience = cursor.patience;
             let stop = stopping.check(&mut patience, value(&stopping.monitor)?, depth >= self.last);
-            // Patience starts anew with a phase, and the best score does not.
+            // A phase resets patience, not the best score.
             let is_of_phase = depth == cursor.depth;
             cursor.patience = if is_of_phase { patience } else { Patience { best: patience.best, ..cursor.patience } };
             cursor.stop = cursor.stop.or(stop);
@@ -113,8 +113,8 @@ impl Plan {
         Error::NoMetric { monitor: monitor.to_owned(), known: known.join(", ") }
     }
 
-    /// Takes in the metrics of a test behind the run's last step, at which no evaluation is due. In a run without phases it
-    /// may be the best: whether it is. Patience, schedulers and all else stay as they are.
+    /// Takes the metrics of a test after the run's last step, if no evaluation is due there. Returns whether it is the
+    /// best, which it may be in a run without phases. Patience, schedulers and everything else are unchanged.
     pub fn end(&self, cursor: &mut Cursor, metrics: &[(&str, f64)]) -> bool {
         let score = metrics.iter().find(|(name, _)| *name == self.checkpoint.monitor);
         let score = score.map(|(_, value)| f64::from(*value as f32));
@@ -133,8 +133,8 @@ impl Plan {
             })
     }
 
-    /// Whether a run may be over before its last epoch, or change its course, by a metric: then each validation's has to
-    /// be known before the next step.
+    /// Whether a metric may end the run early or change it: then the metrics of each validation must be known before
+    /// the next step.
     pub fn needs_metrics(&self) -> bool {
         !self.monitors().is_empty()
     }

@@ -8,15 +8,14 @@ use crate::schedule::file::law_spec::LawSpec;
 use crate::schedule::file::raw::Raw;
 
 impl Plan {
-    /// The schedule that is followed, as a file that reads back to an equal plan: every section with its defaults
-    /// said, and the phases with their parameters by name, their rates and limits.
-    /// What `finetuning` begins anew at every transition stands in every phase. Groups and laws that the program gave by
-    /// itself are not in it, nor is the run's length.
+    /// The schedule that is followed, as a file that reads back to an equal plan: every section with its defaults, and
+    /// the phases with their parameters by name, their rates and limits. New schedulers and optimizers of `finetuning`
+    /// are in every phase. Groups and laws that the program added are not in it, nor is the run's length.
     pub fn to_yaml(&self) -> String {
         self.to_raw().to_text()
     }
 
-    /// The same, as what stands in a file.
+    /// The same as a value of a file.
     pub(crate) fn to_raw(&self) -> Raw {
         let mut file = Raw::default().with("optimizer", self.optimizer_raw());
         let (of_lr, others): (Vec<&LawSpec>, Vec<&LawSpec>) =
@@ -24,7 +23,7 @@ impl Plan {
         if let Some(law) = of_lr.first() {
             file = file.with("lr_scheduler", law.raw.clone());
         } else if !self.is_phased {
-            // A file without phases has to name a law.
+            // A file without phases must name a law.
             file = file.with("lr_scheduler", Raw::default().with("type", "constant"));
         }
         if !others.is_empty() {
@@ -50,7 +49,7 @@ impl Plan {
         file
     }
 
-    /// The section `optimizer` with everything said.
+    /// The section `optimizer` with all defaults.
     fn optimizer_raw(&self) -> Raw {
         let row = &self.row;
         let mut section = Raw::default().with("type", row.rule.name());

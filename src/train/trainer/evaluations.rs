@@ -18,7 +18,7 @@ pub(super) struct Evaluating {
 }
 
 impl Trainer {
-    /// Evaluates where the run stands, without deciding anything by it. Waits for the device.
+    /// Evaluates the run's current state, without deciding anything. Waits for the device.
     ///
     /// # Errors
     /// From the device.
@@ -29,7 +29,7 @@ impl Trainer {
         self.collect(&mut |_| ())?.ok_or(Error::NoReport { steps })
     }
 
-    /// Evaluates, and where that decides something, waits for the metrics and decides.
+    /// Evaluates; if that decides something, waits for the metrics and decides.
     pub(super) fn evaluate(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         if self.plan.decides_at_a_lag() {
             return self.evaluate_at_a_lag(tell);
@@ -48,15 +48,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Tests what the run ends with, where the plan evaluates at other steps. In a run without phases that may be the best;
-    /// it decides nothing else.
+    /// Tests at the end of the run, if no evaluation is due there. In a run without phases that may be the best; it
+    /// decides nothing else.
     pub(super) fn test_end(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         self.decide(tell)?;
         let Some(done) = self.tested(tell)? else { return Ok(()) };
         if self.plan.end(&mut self.cursor, &done.metrics()) { self.write_best(tell) } else { Ok(()) }
     }
 
-    /// Tests, and where that decides something, waits for the metrics.
+    /// Tests; if that decides something, waits for the metrics.
     fn tested(&mut self, tell: &mut impl FnMut(&Event)) -> Result<Option<Evaluation>, Error> {
         self.free_result(tell)?;
         let steps = self.submit_test(false)?;
@@ -76,8 +76,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Submits the test; steps done before it. There is a free slot for its report. Where it `is_judged` the device keeps the
-    /// best copy by it, if it does so in this run at all.
+    /// Submits the test; returns the steps done before it. There is a free slot for its report. If it `is_judged`, the
+    /// device keeps the best copy by it, if this run does that.
     pub(super) fn submit_test(&mut self, is_judged: bool) -> Result<u64, Error> {
         self.make_test()?;
         let steps = self.cursor.step();

@@ -1,4 +1,4 @@
-//! Decisions at a lag: an evaluation decides where the next one comes, so that the device never stands still for it.
+//! Decisions at a lag: an evaluation decides at the next one, so that the device is never idle for it.
 
 use super::Trainer;
 use crate::engine::layout::Standing;
@@ -6,8 +6,8 @@ use crate::train::Error;
 use crate::train::event::Event;
 
 impl Trainer {
-    /// The score of the best evaluation so far, as the device found it; `None` where the device does not judge, or has not
-    /// found any. Waits for the device.
+    /// The score of the best evaluation so far, as the device found it; `None` if the device does not judge, or has
+    /// found none. Waits for the device.
     ///
     /// # Errors
     /// From the device.
@@ -34,8 +34,8 @@ impl Trainer {
         if self.is_over() { self.decide(tell) } else { Ok(()) }
     }
 
-    /// Decides by the evaluation that has not decided yet, if there is one. Where its metrics have not arrived the host
-    /// sleeps until they have; the device has the steps since then to do.
+    /// Decides by the evaluation that has not decided yet, if any. If its metrics have not arrived, the host sleeps
+    /// until they have; the device is busy with the steps since then.
     pub(super) fn decide(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         while self.cursor.awaits_metrics() {
             self.collect(tell)?;

@@ -26,11 +26,11 @@ use programs::rings;
 use reports::Taken;
 use std::collections::VecDeque;
 
-/// Trains a task's model on its data, which lies on the device, by a plan.
+/// Trains a task's model on its data, on the device, by a plan.
 ///
 /// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
-/// copy or file, a plateau, a checkpoint) it waits for the metrics, so that what it decides depends on their values alone.
-/// By a plan that [decides at a lag](Plan::decides_at_a_lag) it does not wait there either, but for the bytes of files.
+/// copy or file, a plateau, a checkpoint) it waits for the metrics, so that decisions depend only on their values. With
+/// a plan that [decides at a lag](Plan::decides_at_a_lag) it does not wait there either, except for the bytes of files.
 pub struct Trainer {
     pub(super) engine: Engine,
     pub(super) config: Config,
@@ -39,10 +39,10 @@ pub struct Trainer {
     pub(super) parameters: Parameters,
     pub(super) optimizer: Optimizer,
     pub(super) best: Best,
-    /// Who finds the best evaluation on the device, where the host does not.
+    /// Finds the best evaluation on the device, if the host does not.
     pub(super) judge: Option<Judge>,
     pub(super) checkpoints: Option<Checkpoints>,
-    /// The checkpoint of the best evaluation so far, where it could not be written.
+    /// The checkpoint of the best evaluation so far, if it could not be written.
     pub(super) unwritten: Option<Unwritten>,
     pub(super) best_file: Option<BestFile>,
     /// [`Task::settings`].
@@ -60,7 +60,7 @@ pub struct Trainer {
     results: Ring,
     /// Evaluations whose metrics have not arrived.
     evaluating: VecDeque<Evaluating>,
-    /// What evaluations tell beside their losses.
+    /// The scores of evaluations.
     pub(super) scoring: Scoring,
     /// The same of further sets, by name.
     also: Vec<(String, Scoring)>,
@@ -168,7 +168,7 @@ impl Trainer {
         &self.plan
     }
 
-    /// Where the run stands.
+    /// The position of the run.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
     }
@@ -178,12 +178,12 @@ impl Trainer {
         &self.lrs
     }
 
-    /// What evaluations tell beside their losses.
+    /// The scores of evaluations.
     pub fn scoring(&self) -> &Scoring {
         &self.scoring
     }
 
-    /// How often the rows of each class were answered with each in the latest evaluation, where they have classes.
+    /// The confusion matrix of the latest evaluation, if there are classes.
     pub fn confusion(&self) -> Option<&Confusion> {
         self.confusion.as_ref()
     }
@@ -193,13 +193,17 @@ impl Trainer {
         self.optimizer_bytes
     }
 
-    /// Bytes of what a frozen trunk made of the examples, kept since the phase began.
+    /// Bytes of the best copy, on the device and in host memory.
+    pub fn best_bytes(&self) -> u64 {
+        self.best.bytes()
+    }
+
+    /// Bytes of the frozen trunk's cached outputs, kept since the phase began.
     pub fn trunk_bytes(&self) -> u64 {
         self.task.trunk_bytes()
     }
 
-    /// The parameters that tests see, as a safetensors file: their averages, where the optimizer keeps some. Waits for the
-    /// device.
+    /// The tested parameters as a safetensors file: their averages, if the optimizer keeps some. Waits for the device.
     ///
     /// # Errors
     /// From the device.
@@ -215,7 +219,7 @@ impl Trainer {
         Ok(self.optimizer.load_state(optimizer)?)
     }
 
-    /// What checkpoints are to say of how kernels and gradients were held against the host.
+    /// What checkpoints record of the check of kernels and gradients.
     pub fn note_checked(&mut self, told: &str) {
         self.checked = Some(told.to_owned());
     }
@@ -225,7 +229,7 @@ impl Trainer {
         self.cursor.stop().is_some() || self.cursor.step() >= self.plan.steps()
     }
 
-    /// Trains from where it stands to the end, and tells what happens, each kind of event in order.
+    /// Trains to the end of the run, and reports events, each kind in order.
     ///
     /// # Errors
     /// From the device, and from writing checkpoints.
@@ -236,18 +240,17 @@ impl Trainer {
         self.settle(&mut tell)
     }
 
-    /// The steps of one submission and what belongs to them: the phase that begins before them, and the evaluation and the
-    /// checkpoint behind them where they are due. How many steps there are is
-    /// [`Config::steps_per_submission`]'s to say.
+    /// Takes the steps of one submission, with the phase that begins before them and the evaluation and checkpoint due
+    /// after them. [`Config::steps_per_submission`] decides how many steps there are.
     ///
     /// # Errors
-    /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is not finite any more; no
-    /// checkpoint and no file of it is written.
-    /// Where the schedule has no rates for a step, what was trained so far is in a checkpoint before the error is given.
+    /// As [`run`](Trainer::run). [`Error::Broken`] once a report shows that a parameter is no longer finite; no
+    /// checkpoint and no file of it is written. If the schedule has no rates for a step, a checkpoint is written before
+    /// the error is returned.
     pub fn advance(&mut self, mut tell: impl FnMut(&Event)) -> Result<(), Error> {
         let advanced = self.go_on(&mut tell);
         if let Err(Error::Schedule(_)) = &advanced {
-            // What else goes wrong now is of no use to who has to mend the schedule.
+            // What else goes wrong now is of no use to who must mend the schedule.
             drop(self.checkpoint_now(&mut tell));
         }
         advanced
@@ -258,7 +261,7 @@ impl Trainer {
             tell(&Event::Phase(began));
         }
         let steps = self.steps_at_once()?;
-        // One step may go without a report. Those of several are enough for the device, and each of them is told.
+        // A single step may go without a report. Each of several has one.
         while steps > 1 && !self.progress.has_free_slot() {
             self.engine.throttle();
             self.collect(tell)?;
@@ -293,7 +296,7 @@ fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), E
     Ok(())
 }
 
-/// Whether the device may hold all of the best copy, where the host is not to have any part of it.
+/// Whether the whole best copy fits on the device, if the host may hold no part of it.
 fn check_room_for_best(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
     if !plan.decides_at_a_lag() || !plan.restores_best() {
         return Ok(());

@@ -27,7 +27,7 @@ impl Pace {
         fit.clamp(1, self.most.into())
     }
 
-    /// Learns what a step took. That of other programs says nothing.
+    /// Notes the time of a step. The time of other programs is ignored.
     pub(super) fn learn(&mut self, step: u64, seconds: f64) {
         if step >= self.since {
             self.quickest = Some(self.quickest.map_or(seconds, |quickest| quickest.min(seconds)));

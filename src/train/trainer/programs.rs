@@ -9,21 +9,21 @@ use crate::train::task::{Placed, gradient_of};
 use crate::train::test::Testing;
 use crate::train::{Config, Error};
 
-/// Stands where a program has not been made.
+/// Replaces a program that has not been made.
 static NOTHING: Program = Program { label: String::new(), dispatches: Vec::new() };
 
 impl Trainer {
     /// The programs of a step, in order: the model's, then the optimizer's.
     ///
     /// # Errors
-    /// From the device, where the optimizer's has to be made first.
+    /// From the device, if the optimizer's must be made first.
     pub fn programs(&mut self) -> Result<[&Program; 2], Error> {
         self.make_step()?;
         let step = self.step.as_ref().map_or(&NOTHING, Prepared::program);
         Ok([step, self.optimizer.program()?])
     }
 
-    /// Others are trainable now: the programs and rows that are there are no longer true.
+    /// The trainable set changes: programs and loaded rows are no longer valid.
     pub(crate) fn forget_programs(&mut self) {
         (self.step, self.test) = (None, None);
         self.also_tests.clear();

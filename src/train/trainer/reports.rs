@@ -51,12 +51,12 @@ impl Trainer {
             let stats = optimizer.absorb(stats, device_seconds)?;
             *last_reported = tag + 1;
             lost_losses += u64::from(!metrics.loss.is_finite());
-            // Steps without a report of their own are passed over.
+            // Steps without a report are skipped.
             while under_way.front().is_some_and(|taken| taken.step < tag) {
                 under_way.pop_front();
             }
             if let Some(Taken { phase, lrs, submitted, beside, .. }) = under_way.pop_front() {
-                // Where the device does not tell, the time until the report came is more than the steps took.
+                // Without the device's time, the time until the report is longer than the steps took.
                 let told = device_seconds.filter(|seconds| *seconds > 0.0);
                 pace.learn(tag, told.unwrap_or_else(|| submitted.elapsed().as_secs_f64() / beside as f64));
                 tell(&Event::Step(Progress { step: tag, phase, lrs, loss: metrics.loss, stats }));

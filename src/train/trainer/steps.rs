@@ -79,7 +79,7 @@ impl Trainer {
     /// Loads the plan's rows of the steps to come.
     pub(crate) fn load_rows(&mut self) -> Result<(), Error> {
         let step = self.cursor.step();
-        // No more rows than the run has steps left; steps beyond it go on one by one.
+        // No more rows than the run has steps left; steps beyond it continue one by one.
         let left = self.plan.steps().saturating_sub(step).max(1);
         let steps = u64::from(self.optimizer.horizon_steps()).min(left);
         let rows = self.plan.rows(&self.cursor, steps)?;
@@ -89,7 +89,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The rows that are loaded are no longer true.
+    /// The loaded rows are no longer valid.
     pub(crate) fn forget_rows(&mut self) {
         self.coming_lrs.clear();
     }

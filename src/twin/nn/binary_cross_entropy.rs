@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
 
-/// Loss, its gradient (where there is a dz) and whether all labels are answered right, row by row.
+/// Loss, its gradient (if there is a dz) and whether every label is right, row by row.
 pub fn binary_cross_entropy(
     z: &[f32],
     targets: &[f32],

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{Loss, Position};
 
-/// Counts how often rows of each class are answered with each; batch 0 starts anew.
+/// Counts how often rows of each class are answered with each; batch 0 starts again.
 pub fn confusion(z: &[f32], labels: &[u32], cells: &mut [u32], position: &Position, shape: &Loss) {
     let (classes, stride) = (shape.classes as usize, shape.quads as usize * 4);
     let cells = &mut cells[..classes * classes];

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{Dropout, Position};
 
-/// Drops elements of x and scales the others; added to a residual where there is one.
+/// Drops elements of x and scales the others; added to a residual if there is one.
 pub fn dropout(x: &[f32], y: &mut [f32], position: &Position, shape: &Dropout, residual: Option<&[f32]>) {
     let key = shape.key(position);
     for element in 0..shape.quads * 4 {

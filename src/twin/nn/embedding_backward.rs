@@ -29,8 +29,8 @@ pub fn embedding_backward(
     }
 }
 
-/// The squares of a table that was overwritten. Each of the `workgroup` invocations that stand together makes every
-/// `workgroup`th of the vec4s that are theirs, `quads` in all.
+/// The squares of a table that was overwritten. Each of `workgroup` neighbouring invocations makes every `workgroup`th
+/// of their vec4s, `quads` in all.
 pub fn embedding_backward_squares(
     dtable: &[f32],
     shape: &Embedding,

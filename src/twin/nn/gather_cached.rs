@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{GatherCached, Position, pcg, shuffled};
 
-/// Gathers the batch's rows that lie in this page; in their own order where `shuffle` is not set.
+/// Gathers the batch's rows in this page; in order if `shuffle` is not set.
 pub fn gather_cached(cached: &[f32], out: &mut [f32], position: &Position, shape: &GatherCached, shuffle: bool) {
     let width = shape.quads as usize * 4;
     let key = pcg(shape.seed ^ pcg(position.epoch));

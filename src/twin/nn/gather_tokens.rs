@@ -36,7 +36,7 @@ pub fn gather_tokens(
     *position = Position { step, epoch, batch, counting: left.min(windows * shape.context) };
 }
 
-/// Where the window at this place of the epoch's order starts.
+/// The start of the window at this place of the epoch's order.
 fn start(place: u32, epoch: u32, shape: &GatherTokens, shuffle: bool) -> u32 {
     if !shuffle {
         return place * shape.context;

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{Metrics, Standing};
 
-/// Compares an evaluation, by its accuracy or by its loss, with the best one so far; which is better, `is_higher` says.
+/// Compares an evaluation, by its accuracy or by its loss, with the best one so far; `is_higher` says which is better.
 pub fn judge(metrics: &Metrics, standing: &mut Standing, is_accuracy: bool, is_higher: bool) {
     let score = match is_accuracy {
         _ if metrics.rows == 0 => 0.0,

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{Loss, Position};
 
-/// Counts how often each label is there and is answered to be there; batch 0 starts anew.
+/// Counts how often each label is there and is answered to be there; batch 0 starts again.
 pub fn label_confusion(
     z: &[f32],
     targets: &[f32],

@@ -16,7 +16,7 @@ pub enum Epilogue<'a> {
 /// time. Each sum has its order, and so its bits.
 const ABREAST: usize = 8;
 
-/// z = x Wᵀ + b; no bias where there is none.
+/// z = x Wᵀ + b; no bias if there is none.
 pub fn linear(
     x: &[f32],
     weight: &[f32],

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::Pool;
 
-/// The mean over the tokens that a mask leaves, or the last of them; 0 where it leaves none.
+/// The mean over the tokens that a mask leaves, or the last of them; 0 if it leaves none.
 pub fn mean_pool(x: &[f32], mask: &[u32], y: &mut [f32], shape: &Pool, last: bool) {
     let stride = shape.stride();
     for b in 0..shape.batch as usize {

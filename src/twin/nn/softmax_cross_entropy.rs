@@ -2,8 +2,8 @@
 
 use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
 
-/// Loss, its gradient (where there is a dz) and whether the answer is right, row by row. The gradient is divided by the
-/// rows of the step that count; where the position does not say, by those of the batch.
+/// Loss, its gradient (if there is a dz) and whether the prediction is right, row by row. The gradient is divided by
+/// the rows of the step that count; if the position does not give them, by those of the batch.
 pub fn softmax_cross_entropy(
     z: &[f32],
     labels: &[u32],

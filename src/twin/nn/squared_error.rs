@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{COUNTS, Loss, Position, Verdict};
 
-/// Loss and its gradient (where there is a dz), row by row.
+/// Loss and its gradient (if there is a dz), row by row.
 pub fn squared_error(
     z: &[f32],
     targets: &[f32],

@@ -2,7 +2,7 @@
 
 use crate::twin::shared::{CORRECT, COUNTS, Loss, Metrics, Position, Verdict};
 
-/// Adds up what a loss said of each row; batch 0 starts anew.
+/// Sums a loss's verdicts on the rows; batch 0 restarts the sums.
 pub fn tally(verdicts: &[Verdict], metrics: &mut Metrics, position: &Position, shape: &Loss) {
     let verdicts = &verdicts[..shape.rows as usize];
     let loss: f64 = verdicts.iter().map(|verdict| f64::from(verdict.loss)).sum();

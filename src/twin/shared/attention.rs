@@ -59,7 +59,7 @@ impl Attention {
         ((example * self.context as usize + token) * self.heads as usize + head) * self.width()
     }
 
-    /// Where a query's number stands in lse and delta.
+    /// The place of a query's number in lse and delta.
     pub fn number(&self, [example, head]: [usize; 2], token: usize) -> usize {
         (example * self.heads as usize + head) * self.context as usize + token
     }

@@ -18,7 +18,7 @@ pub struct Chunk {
     pub entry: u32,
 }
 
-/// A tensor that takes part in the step: the place of its record, its group, and where its gradient begins.
+/// A tensor of the step: the place of its record, its group, and the start of its gradient.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]

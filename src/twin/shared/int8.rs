@@ -24,7 +24,7 @@ pub struct Block {
     pub tops: [u8; BLOCK / CODED],
 }
 
-/// What codes stand for.
+/// The numbers of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// m: a sign, and 3 bits of fraction.
@@ -52,7 +52,7 @@ impl Code {
         }
     }
 
-    /// The code of a number that is at most what `top` allows; `u`, in parts of 65536, says how it is rounded.
+    /// The code of a number within the range of `top`; `u`, in parts of 65536, decides its rounding.
     pub fn encode(self, x: f32, top: u32, u: u32) -> u8 {
         if !x.is_finite() {
             return if self == Code::Signed { M_NAN } else { V_INFINITE };
@@ -95,14 +95,14 @@ impl Block {
         self.codes[place].map(|byte| code.decode(byte, u32::from(self.tops[place])))
     }
 
-    /// Stores those of vec4 `place`, each rounded as `u` says of its place among them.
+    /// Stores those of vec4 `place`, each rounded by its `u`.
     pub fn put(&mut self, place: usize, numbers: &[f32; CODED], code: Code, u: impl Fn(usize) -> u32) {
         let top = top_of(numbers);
         self.codes[place] = std::array::from_fn(|k| code.encode(numbers[k], top, u(k)));
         self.tops[place] = top as u8;
     }
 
-    /// Numbers as blocks, each the nearest there is.
+    /// Numbers as blocks, rounded to the nearest.
     pub fn nearest(numbers: &[f32], code: Code) -> Vec<Block> {
         let mut blocks = vec![Block::zeroed(); numbers.len().div_ceil(BLOCK)];
         for (run, sixteen) in numbers.chunks(CODED).enumerate() {

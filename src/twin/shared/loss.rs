@@ -25,8 +25,8 @@ impl Loss {
         Loss { rows, classes, quads: classes.div_ceil(4), ignore: IGNORED, ..Loss::default() }
     }
 
-    /// What a row that counts weighs: one over the rows of the step that count; where the position does not say, over those of
-    /// the batch.
+    /// The weight of a row that counts: one over the rows of the step that count; if the position does not give them,
+    /// over those of the batch.
     pub fn weight(&self, labels: &[u32], position: &Position) -> f64 {
         let labels = &labels[..self.rows as usize];
         let counting = match position.counting {
@@ -36,14 +36,14 @@ impl Loss {
         1.0 / f64::from(counting.max(1))
     }
 
-    /// Writes a row of gradients, each by this weight, and zeros behind them.
+    /// Writes a row of gradients, each by this weight, and zeros after them.
     pub fn write_slopes(&self, row: &mut [f32], slopes: impl Iterator<Item = f64>, weight: f64) {
         row.fill(0.0);
         row.iter_mut().zip(slopes).for_each(|(slot, slope)| *slot = (weight * slope) as f32);
     }
 }
 
-/// What a loss says of a row: its loss, and [`COUNTS`] | [`CORRECT`].
+/// A loss's verdict on a row: its loss, and [`COUNTS`] | [`CORRECT`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Where a batch stands.
+/// The place of a batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -13,7 +13,7 @@ pub struct Position {
     pub counting: u32,
 }
 
-/// Samples in so many batches of an epoch, from batch `first` on. There are none behind the last sample.
+/// Samples in so many batches of an epoch, from batch `first` on. There are none after the last sample.
 pub fn samples_in(first: u32, batches: u32, rows: u32, samples: u32) -> u32 {
     (batches * rows).min(samples.saturating_sub(first * rows))
 }
@@ -34,7 +34,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The mean over the rows counted, as exact as the batches' own sums; not finite where a row's loss is not.
+    /// The mean over the rows counted, as exact as the batches' own sums; not finite if a row's loss is not.
     pub fn mean_loss(&self) -> f64 {
         if !self.loss_sum.is_finite() {
             return f64::from(self.loss_sum);
@@ -50,7 +50,7 @@ impl Metrics {
     }
 }
 
-/// A sum of losses from here on is told by [`Metrics::loss_sum`]: the exact one counts whole numbers in 32 bits.
+/// A sum of losses from here on is reported by [`Metrics::loss_sum`]: the exact one counts whole numbers in 32 bits.
 pub const LARGEST_EXACT_SUM: f32 = 4.0e9;
 
 /// Sizes of a gather.

@@ -13,7 +13,7 @@ pub trait Stored: Copy + Send + Sync {
     fn store(x: f32) -> Self;
     /// What is stored of it by stochastic rounding, with this word's lower half.
     fn store_by(x: f32, word: impl Fn() -> u32) -> Self;
-    /// All of these, widened; f32 as they lie there.
+    /// All of these, widened to f32.
     fn widened(these: &[Self]) -> Cow<'_, [f32]>;
 }
 

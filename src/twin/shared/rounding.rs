@@ -2,7 +2,7 @@
 
 use super::pcg;
 
-/// Tells the words of parameters from those of moments, which meet the key alone.
+/// Distinguishes the words of parameters from those of moments, which use only the key.
 pub const OF_PARAMS: u32 = 0x9e37_79b9;
 
 /// The key of one chunk in one step: `count` steps have been applied to the tensor, this one among them.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// How evaluations stand.
+/// The state of evaluations.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]

@@ -24,7 +24,7 @@ pub struct TableRow {
     pub own1: f32,
 }
 
-/// What stands before the rows.
+/// The header before the rows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -61,7 +61,7 @@ pub const NESTEROV: u32 = 8;
 pub const AVERAGED: u32 = 16;
 /// The momentum rises with the count (NAdam).
 pub const RISING: u32 = 32;
-/// The variance stands in the second moment's place (RMSprop).
+/// The variance replaces the second moment (RMSprop).
 pub const CENTERED: u32 = 64;
 
 /// A table's header and rows.

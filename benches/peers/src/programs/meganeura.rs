@@ -16,7 +16,7 @@ const EPSILON: f32 = 1e-8;
 struct Meganeura {
     session: Session,
     parameters: usize,
-    /// Where the update is alone: it is called by itself, over gradients made once.
+    /// Where the update is alone: it is called on its own, over gradients made once.
     alone: Option<Alone>,
 }
 

@@ -20,7 +20,7 @@ pub trait Steps {
     /// Elements of all parameters.
     fn parameters(&self) -> usize;
 
-    /// Makes what a step needs and is no part of it.
+    /// Makes what a step needs and is not part of it.
     ///
     /// # Errors
     /// From the device.

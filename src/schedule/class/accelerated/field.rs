@@ -62,14 +62,14 @@ pub trait FieldLaw: Send + Sync + std::fmt::Debug {
     /// The values at n: `get_updated_values(n)`.
     ///
     /// # Errors
-    /// A reason why there is no value.
+    /// The reason why there is no value.
     fn updated(&self, bases: &[f64], n: f64) -> Result<Update, Fault>;
 
-    /// Notes what the law has to remember of n, before it is evaluated.
+    /// Notes what the law must remember of n, before it is evaluated.
     fn note(&self, _n: f64, _memory: &mut Memory) {}
 }
 
-/// A law as a scheduler: `step()` counts by itself, as StatefulSchedulerBase; `step_to` takes the count, as
+/// A law as a scheduler: `step()` counts on its own, as StatefulSchedulerBase; `step_to` takes the count, as
 /// SchedulerBase's `step_update(n)`.
 #[derive(Clone, Debug)]
 pub struct FieldScheduler<L> {

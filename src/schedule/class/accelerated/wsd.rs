@@ -4,13 +4,13 @@ use super::super::python::{divide, root};
 use super::super::reader::Reader;
 use super::{Arguments, At, Built, Error, Fault, FieldLaw, FieldScheduler, Group, Memory, Scheduler, State, Update};
 
-/// The base value up to each checkpoint but the last part of its period, which decays to a share lr_min of it: as
+/// The base value up to each checkpoint except in the last part of its period, which decays to a share lr_min of it: as
 /// 1 − √q, or as b / (q / lr_min + 1 − q). `pytorch_accelerated.schedulers.WSDLrScheduler`, after Wen et al. 2024
 /// (arXiv 2410.05192).
 ///
 /// Two checkpoints lie at a quarter and a half of the run, and past the last one the value stays decayed; four of them
-/// are three where the run is a multiple of 4. Warm-up comes before everything. A period without decay steps divides by
-/// zero past the last checkpoint, and lr_min 0 does with the second form.
+/// are three if the run is a multiple of 4. Warm-up comes before everything. A period without decay steps divides by
+/// zero past the last checkpoint; so does lr_min 0 in the second form.
 #[derive(Clone, Debug)]
 pub struct WsdLrScheduler(FieldScheduler<Wsd>);
 
@@ -103,7 +103,7 @@ impl WsdLrScheduler {
         let reader = Reader::new(CLASS, arguments, ARGUMENTS)?;
         let total = total(&reader)?;
         let warmup = match reader.given("num_warmup_steps") {
-            // None is 1 %, where the reference's text says 10 %.
+            // The default is 1 %, though the original's text says 10 %.
             None if arguments.get("num_warmup_steps").is_some() => (0.01 * total).trunc(),
             _ => reader.maybe("num_warmup_steps")?.unwrap_or(0.0),
         };
@@ -156,8 +156,8 @@ impl WsdLrScheduler {
     }
 
     /// What `load_state_dict` makes of this scheduler, with the saved one's state: the count is not saved, so the run
-    /// starts at n = 0. Everything comes from the saved scheduler, the continuation flag included; but where this one
-    /// was built with the flag, its total stays. For a run that goes on as if never stopped, keep the [`State`] instead.
+    /// starts at n = 0. Everything comes from the saved scheduler, including the continuation flag; but if this one was
+    /// built with the flag, its total stays. To resume a run exactly, keep the [`State`] instead.
     pub fn load_state_dict(&self, saved: &WsdLrScheduler, state: &State) -> (WsdLrScheduler, State) {
         let mut law = saved.0.law().clone();
         let mut loaded = State { count: -1.0, ..state.clone() };

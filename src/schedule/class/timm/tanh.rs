@@ -22,7 +22,7 @@ pub(super) fn make(arguments: &Arguments) -> Built {
     boxed(warmup, curve)
 }
 
-/// What this class alone asserts.
+/// What only this class asserts.
 fn check(reader: &Reader, curve: &Tanh, warmup: &Warmup) -> Result<(), super::Error> {
     let rules = [
         (curve.lb < curve.ub, "lb", "less than ub"),

@@ -4,7 +4,7 @@ use super::super::reader::{PerGroup, Reader};
 use super::super::{Arguments, At, Built, Error, Factor, Fault, Group, Scheduler, State};
 use super::{LrScheduler, Now, Rule};
 
-/// [`LambdaLr`], or [`MultiplicativeLr`] where it is the `CURRENT` rate that is multiplied.
+/// [`LambdaLr`], or [`MultiplicativeLr`] if the factor multiplies the `CURRENT` rate.
 #[derive(Clone, Debug)]
 pub struct ByFactor<const CURRENT: bool>(LrScheduler<Times<CURRENT>>);
 

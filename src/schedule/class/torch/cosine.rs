@@ -6,7 +6,7 @@ use super::super::{Arguments, Built, Fault};
 use super::{LrScheduler, Now, Rule};
 use std::f64::consts::PI;
 
-/// lr = (1 + cos(π n/T)) / (1 + cos(π (n−1)/T)) · (lr − η) + η, and one step up from η where that divides by zero.
+/// lr = (1 + cos(π n/T)) / (1 + cos(π (n−1)/T)) · (lr − η) + η, and one step up from η if that divides by zero.
 /// `torch.optim.lr_scheduler.CosineAnnealingLR`, after Loshchilov & Hutter 2017 (arXiv 1608.03983).
 ///
 /// Past T_max the curve goes up again, with period 2 T_max.

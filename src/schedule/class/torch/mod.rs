@@ -1,7 +1,7 @@
 //! `torch.optim.lr_scheduler`, torch 2.15.0.
 //!
-//! Most classes are recurrences: a step multiplies the rate that the group has, so an lr edited from outside stays and
-//! is multiplied on. A step with an explicit epoch uses the closed form, where the class has one.
+//! Most classes are recurrences: a step multiplies the rate that the group has, so an lr changed from outside stays and
+//! is multiplied further. A step with an explicit epoch uses the closed form, if the class has one.
 
 mod by_factor;
 mod chained;
@@ -88,7 +88,7 @@ pub(super) trait Rule: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// The base value that the class uses after its first step, where it is not `initial_lr`.
+    /// The base value that the class uses after its first step, if it is not `initial_lr`.
     fn base(&self, _group: usize) -> Option<f64> {
         None
     }
@@ -154,7 +154,7 @@ impl<R: Rule + 'static> Scheduler for LrScheduler<R> {
     }
 }
 
-/// `initial_<field>` of each group, set from the field where it is not there (and may be).
+/// `initial_<field>` of each group, set from the field if missing (and allowed).
 pub(super) fn initial_values(groups: &mut [Group], field: &str, may_set: bool) -> Result<Vec<f64>, String> {
     let initial = format!("initial_{field}");
     let mut values = Vec::with_capacity(groups.len());
@@ -178,7 +178,7 @@ pub(super) fn default_lr(groups: &[Group]) -> f64 {
         .unwrap_or_else(|| first.map_or(0.0, Group::lr))
 }
 
-/// beta1, or momentum, where the groups have one.
+/// beta1, or momentum, if the groups have one.
 fn momentum_field(groups: &[Group]) -> Option<&'static str> {
     let has = |field: &&str| groups.iter().all(|group| group.get(field).is_some());
     ["beta1", "momentum"].into_iter().find(has)

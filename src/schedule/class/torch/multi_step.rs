@@ -5,9 +5,9 @@ use super::super::reader::Reader;
 use super::super::{Arguments, Built, Fault};
 use super::{LrScheduler, Now, Rule};
 
-/// lr = lr · gamma^k, where n stands k times among the milestones. `torch.optim.lr_scheduler.MultiStepLR`.
+/// lr = lr · gamma^k, where n occurs k times among the milestones. `torch.optim.lr_scheduler.MultiStepLR`.
 ///
-/// Milestones may be in any order and come twice; milestone 0 acts at construction.
+/// Milestones may be in any order and repeat; milestone 0 acts at construction.
 #[derive(Debug)]
 struct MultiStep {
     milestones: Vec<f64>,

@@ -6,11 +6,11 @@ use super::super::{Arguments, Built, Error, Fault, Group, Value};
 use super::{LrScheduler, Now, Rule, momentum_field, prepare_momentum};
 use std::f64::consts::PI;
 
-/// max_lr / div_factor → max_lr → that / final_div_factor in two phases, or down in two phases of their own in three.
+/// max_lr / div_factor → max_lr → that / final_div_factor in two phases, or in three with two downward.
 /// `torch.optim.lr_scheduler.OneCycleLR`, after Smith & Topin 2017 (arXiv 1708.07120).
 ///
-/// Step total_steps, one past the last, is still allowed and goes beyond the end; the next one is refused. Works on the
-/// values that it put into the groups (`initial_lr`, `max_lr`, `min_lr`), and overwrites `initial_lr`.
+/// Step total_steps, one past the last, is still allowed and goes beyond the end; the next one is refused. It works on
+/// the values that it put into the groups (`initial_lr`, `max_lr`, `min_lr`), and overwrites `initial_lr`.
 #[derive(Debug)]
 struct OneCycle {
     max_lr: PerGroup<f64>,
@@ -22,7 +22,7 @@ struct OneCycle {
     momentum: Option<(PerGroup<f64>, PerGroup<f64>)>,
 }
 
-/// Where a phase ends, and the group's values that it goes between: rates, then momenta.
+/// Where a phase ends, and the values of the group at its ends: rates, then momenta.
 #[derive(Clone, Copy, Debug)]
 struct Phase {
     end: f64,

@@ -7,8 +7,8 @@ use super::epoch;
 /// lr = max(lr · factor, min_lr) after more than `patience` steps without a better metric.
 /// `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 ///
-/// NaN is never better. A relative threshold makes the test easier where the best is negative. A change not larger than
-/// eps is dropped, but the counts start anew.
+/// NaN is never better. A relative threshold makes the test easier if the best is negative. A change not larger than
+/// eps is dropped, but the counts start again.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Plateau {
     pub(in super::super) class: &'static str,
@@ -63,7 +63,7 @@ impl Plateau {
         }
     }
 
-    /// Takes a metric in and reduces the rates where it is time.
+    /// Takes a metric, and reduces the rates if due.
     pub(in super::super) fn observe(&self, state: &mut State, groups: &mut [Group], metric: f64) -> Result<(), Error> {
         if !matches!(state.memory, Memory::Plateau { .. }) {
             state.memory = self.fresh();
@@ -98,7 +98,7 @@ impl Plateau {
         let lower = |(place, group): (usize, &Group)| {
             let old = group.lr();
             let lowest = self.lowest(place).ok_or_else(|| Fault::new("no min_lr for this group"))?;
-            // As Python's max: the first where they compare false.
+            // As Python's max: the first if they compare false.
             let reduced = if lowest > old * self.factor { lowest } else { old * self.factor };
             Ok(if old - reduced > self.eps { reduced } else { old })
         };

@@ -6,10 +6,10 @@ use super::super::{Arguments, At, Built, Error, Fault, Group, Memory, Scheduler,
 use super::{epoch, initial_values};
 use std::f64::consts::PI;
 
-/// lr = η + (base − η)(1 + cos(π T_cur / T_i)) / 2; the cycle starts anew, T_mult times as long, when T_cur reaches T_i.
+/// lr = η + (base − η)(1 + cos(π T_cur / T_i)) / 2; the cycle starts again, T_mult times as long, when T_cur reaches T_i.
 /// `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, after Loshchilov & Hutter 2017 (arXiv 1608.03983).
 ///
-/// Takes fractions of an epoch where the time is said.
+/// Takes fractions of an epoch if the time is explicit.
 #[derive(Debug)]
 struct WarmRestarts {
     t_0: f64,

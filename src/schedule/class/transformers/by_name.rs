@@ -4,7 +4,7 @@ use super::super::reader::Reader;
 use super::super::{Value, build};
 use super::{Arguments, Built};
 
-/// Short names and the functions that they stand for.
+/// Short names and their functions.
 const NAMES: &[(&str, &str)] = &[
     ("linear", "get_linear_schedule_with_warmup"),
     ("cosine", "get_cosine_schedule_with_warmup"),
@@ -20,12 +20,12 @@ const NAMES: &[(&str, &str)] = &[
     ("greedy", "get_greedy_schedule"),
 ];
 
-/// The function that a short name stands for.
+/// The function of a short name.
 pub(in super::super) fn function(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(short, _)| *short == name).map(|(_, function)| *function)
 }
 
-/// `transformers.get_scheduler`: a name, the steps where the function takes them, and the rest in
+/// `transformers.get_scheduler`: a name, the steps if the function takes them, and the rest in
 /// scheduler_specific_kwargs.
 pub(super) fn make(arguments: &Arguments) -> Built {
     let known = ["name", "num_warmup_steps", "num_training_steps", "scheduler_specific_kwargs"];

@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 
 /// max(0, (1 + cos(2π cycles p)) / 2), p = (n − W) / max(1, N − W). `transformers.get_cosine_schedule_with_warmup`.
 ///
-/// p goes on past the end: the rate rises again.
+/// p grows past the end: the rate rises again.
 #[derive(Debug)]
 struct Cosine {
     warmup: f64,

@@ -4,11 +4,12 @@ use super::super::python::divide;
 use super::super::reader::{PerGroup, Reader};
 use super::super::{Arguments, At, Built, Error, Fault, GreedyMemory, Group, Memory, Scheduler, State};
 
-/// lr = min(lr / factor, max_lr) after more than `patience` better metrics in a row, max(lr · factor, min_lr) after as many
-/// others; the first rates again after `reset_start` reductions at the lowest. `transformers.optimization.GreedyLR`.
+/// lr = min(lr / factor, max_lr) after more than `patience` better metrics in a row, max(lr · factor, min_lr) after as
+/// many worse ones; the first rates again after `reset_start` reductions at the lowest.
+/// `transformers.optimization.GreedyLR`.
 ///
-/// NaN is never better. A metric that falls into a rest is not held against the best. A change not larger than eps is
-/// dropped, but the counts start anew.
+/// NaN is never better. A metric during a rest is not compared with the best. A change not larger than eps is dropped,
+/// but the counts start again.
 #[derive(Clone, Debug)]
 struct Greedy {
     max: bool,
@@ -123,7 +124,7 @@ impl Greedy {
         let raised = |(place, group): (usize, &Group)| {
             let old = group.lr();
             let (new, highest) = (divide(old, self.factor)?, bound(&self.max_lr, place)?);
-            // As Python's min: the first where they compare false.
+            // As Python's min: the first if they compare false.
             let new = if highest < new { highest } else { new };
             Ok(if new - old > self.eps { new } else { old })
         };

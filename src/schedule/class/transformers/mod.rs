@@ -82,7 +82,7 @@ fn not_negative(share: f64) -> Result<f64, Fault> {
     Ok(super::python::finite(share)?.max(0.0))
 }
 
-/// The lowest rate as a share: min_lr_rate, or min_lr over the optimizer's own rate. Exactly one has to be given.
+/// The lowest rate as a share: min_lr_rate, or min_lr over the optimizer's rate. Exactly one must be given.
 #[derive(Clone, Copy, Debug)]
 enum Lowest {
     Share(f64),

@@ -8,8 +8,7 @@ use std::f64::consts::PI;
 /// Both ends are f(1 − r) + r with f linear, cosine or 1-sqrt, so that the warm-up starts at r; after the decay r.
 /// `transformers.get_wsd_schedule`.
 ///
-/// The stable phase is what the ends leave of the run, if it is not given; where that is negative the decay starts in
-/// the middle of its curve.
+/// The default stable phase is the rest of the run; if that is negative, the decay starts in the middle of its curve.
 #[derive(Debug)]
 struct Wsd {
     warmup: f64,

@@ -18,7 +18,7 @@ pub(crate) struct Section {
     place: Place,
     known: Vec<&'static str>,
     map: Mapping,
-    /// What was read, with what stands for it where nothing does.
+    /// What was read, with defaults.
     said: Mapping,
 }
 
@@ -53,18 +53,18 @@ impl Section {
         Some(value)
     }
 
-    /// What stands for a key that is not there.
+    /// The default of a missing key.
     pub(crate) fn say<T: Clone + Into<Value>>(&mut self, key: &'static str, default: T) -> T {
         self.said.insert(key.into(), default.clone().into());
         default
     }
 
-    /// What was read so far with all that stands for what is not there, as it would have to be written.
+    /// What was read so far, with defaults, as it would be written.
     pub(crate) fn said(&self) -> Raw {
         Raw(self.said.clone())
     }
 
-    /// The same without a key that says nothing here.
+    /// The same without a key that has no effect here.
     pub(crate) fn unsay(&mut self, key: &str) {
         self.said.remove(key);
     }
@@ -81,7 +81,7 @@ impl Section {
         self.only_among(keys, &keys.join(", "))
     }
 
-    /// The same, where the message is to list the keys in other words.
+    /// The same, with another description of the keys in the message.
     pub(crate) fn only_among(&mut self, keys: &[&'static str], listed: &str) -> Result<(), Error> {
         keys.iter().for_each(|key| self.know(key));
         if let Some(key) = self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))) {
@@ -91,7 +91,7 @@ impl Section {
         Ok(())
     }
 
-    /// The same, where the keys are too many to be listed: the message has the nearest three.
+    /// The same for too many keys to list: the message has the nearest three.
     pub(crate) fn only_near(&mut self, keys: &[&'static str]) -> Result<(), Error> {
         let slip = self.map.keys().find(|key| key.as_str().is_none_or(|key| !keys.contains(&key))).map(show);
         let near = slip.map_or_else(String::new, |slip| nearest_three(&slip, keys).join(", "));
@@ -118,10 +118,10 @@ impl Section {
 
     /// Two keys that say the same thing; the first has this value.
     pub(crate) fn beside(&self, key: &str, value: impl ToString, other: &str) -> Error {
-        self.place.unfit(key, value, format!("stands beside {other}; keep one of them"))
+        self.place.unfit(key, value, format!("conflicts with {other}; keep one of them"))
     }
 
-    /// A section below this one; `purpose` is what it is for, with an example.
+    /// A section below this one; `purpose` says what it is for, with an example.
     pub(crate) fn section(&mut self, key: &'static str, purpose: &'static str) -> Result<Section, Error> {
         match self.take(key) {
             Some(value) if !value.is_null() => Section::of(self.place.below(key), value),
@@ -138,7 +138,7 @@ impl Section {
         self.map.get(key).is_some_and(|value| !is_taken_away(value))
     }
 
-    /// Whether something stands at a dotted path.
+    /// Whether there is a value at a dotted path.
     pub(crate) fn has_at(&self, path: &str) -> bool {
         self.at(path).is_some()
     }
@@ -149,7 +149,7 @@ impl Section {
         steps.fold(first, |value, step| value.and_then(|value| value.get(step))).filter(|value| !is_taken_away(value))
     }
 
-    /// What stands at a dotted path, as one would write it; nothing where nothing does.
+    /// The value at a dotted path, as written, if any.
     pub(crate) fn shown_at(&self, path: &str) -> String {
         self.at(path).map_or_else(String::new, show)
     }
@@ -160,18 +160,18 @@ impl Section {
         value.is_some_and(|value| !is_taken_away(value))
     }
 
-    /// The key's text, where it is there and has one.
+    /// The key's text, if it is there and is text.
     pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         self.map.get(key).and_then(Value::as_str)
     }
 
-    /// What is left of it, as it stands.
+    /// The rest of it, as written.
     pub(crate) fn raw(&self) -> Raw {
         let stays = self.map.iter().filter(|(_, value)| !is_taken_away(value));
         Raw(stays.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    /// Where it stands.
+    /// Its place.
     pub(crate) fn place(&self) -> Place {
         self.place.clone()
     }
@@ -199,13 +199,13 @@ impl Section {
         self.map.get(key).is_some_and(Value::is_null)
     }
 
-    /// The error for a section that is there with nothing in it; `purpose` is what it is for, with an example.
+    /// The error for an empty section; `purpose` says what it is for, with an example.
     pub(crate) fn empty(&self, purpose: &'static str) -> Error {
         let file = self.place.said_by(self.place.path());
         Error::MissingSection { file, section: self.place.path().to_owned(), empty: true, purpose }
     }
 
-    /// A section, where there is one that is not null.
+    /// A section, if it is there and not null.
     pub(crate) fn maybe_section(&mut self, key: &'static str) -> Result<Option<Section>, Error> {
         let value = self.take(key).filter(|value| !value.is_null());
         value.map(|value| Section::of(self.place.below(key), value)).transpose()

@@ -28,7 +28,7 @@ impl Section {
                 return Err(self.bad_key(&shown, allowed));
             };
             if phases.iter().any(|(known, _)| *known == number) {
-                return Err(self.unfit("a key", shown, "is there twice, as text and as a number"));
+                return Err(self.unfit("a key", shown, "occurs twice, as text and as a number"));
             }
             phases.push((number, Section::of(self.place.below(&number.to_string()), value.clone())?));
         }
@@ -43,7 +43,7 @@ impl Section {
         Ok(phases.into_iter().map(|(_, section)| section).collect())
     }
 
-    /// Phases with gaps: the error shows them as they would have to be.
+    /// Phases with gaps: the error shows them as they would must be.
     fn renumbered(&self, phases: &[(u64, Section)]) -> Error {
         let numbers: Vec<String> = phases.iter().map(|(number, _)| number.to_string()).collect();
         let map: Mapping = phases
@@ -56,11 +56,7 @@ impl Section {
             file: self.place.file().to_owned(),
             key: if self.place.path().is_empty() { "the phases".to_owned() } else { self.place.path().to_owned() },
             value: numbers.join(", "),
-            allowed: format!(
-                "0 to {} without a gap. Numbered anew they would be:\n{}",
-                phases.len() - 1,
-                text.trim_end()
-            ),
+            allowed: format!("0 to {} without a gap. Renumbered they are:\n{}", phases.len() - 1, text.trim_end()),
             nearest: None,
         }
     }

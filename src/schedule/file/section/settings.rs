@@ -1,4 +1,4 @@
-//! Values of the command line in the place of a file's, and a schedule among other things of one file.
+//! Values of the command line instead of a file's, and a schedule among other things of one file.
 
 use super::Section;
 use crate::schedule::Error;
@@ -10,7 +10,7 @@ use crate::schedule::file::yaml::{self, Mapping, Value, is_taken_away, taken_awa
 
 /// What a file needs that holds a schedule among other things.
 impl Section {
-    /// Changes the text at a dotted path, where there is one.
+    /// Changes the text at a dotted path, if any.
     pub(crate) fn change_text(&mut self, path: &str, change: impl FnOnce(&str) -> String) {
         let steps: Vec<&str> = path.split('.').collect();
         let Some((first, rest)) = steps.split_first() else { return };
@@ -31,8 +31,8 @@ impl Section {
         Ok(section)
     }
 
-    /// Puts a value in the place of what stands at a dotted path, read as YAML, its texts as they are written; sections
-    /// that are not there are made. Null takes the key away, unless it has a meaning there.
+    /// Replaces the value at a dotted path by one read as YAML, with texts as written; missing sections are made. Null
+    /// removes the key, unless it has a meaning there.
     pub(crate) fn set(&mut self, texts: Texts, path: &str, value: &str) -> Result<(), Error> {
         let told = told_setting(path, value);
         let not_yaml = |reason| Error::NotYaml { file: told.clone(), reason };
@@ -54,7 +54,7 @@ impl Section {
         Ok(())
     }
 
-    /// Puts a value where these keys lead. What stands in the way, and its key, where it is no mapping.
+    /// Puts a value at these keys. Returns what is in the way, and its key, if it is not a mapping.
     pub(crate) fn put(&mut self, steps: &[&str], value: impl Into<Value>) -> Result<(), (String, String)> {
         let Some((last, steps)) = steps.split_last() else { return Ok(()) };
         let mut map = &mut self.map;
@@ -76,19 +76,19 @@ impl Section {
         self.map.retain(|key, value| !is_nothing(value) || key.as_str().is_none_or(|key| !keys.contains(&key)));
     }
 
-    /// These keys alone, as a section of their own; they are gone from here.
+    /// Moves these keys into a section of their own.
     pub(crate) fn split_off(&mut self, keys: &[&'static str]) -> Section {
         let map = keys.iter().filter_map(|key| self.take(key).map(|value| (Value::from(*key), value))).collect();
         Section { place: self.place.clone(), known: Vec::new(), map, said: Mapping::new() }
     }
 
-    /// What is written is added, in the place of any of its name.
+    /// What is written is added, instead of any of its name.
     pub(crate) fn extend(&mut self, raw: Raw) {
         self.map.extend(raw.0);
     }
 }
 
-/// Puts texts in the place of what YAML made of them.
+/// Puts texts instead of what YAML made of them.
 fn write_over(value: &mut Value, written: Written) {
     match (value, written) {
         (Value::Mapping(map), Written::Map(entries)) => {
@@ -108,7 +108,7 @@ fn write_over(value: &mut Value, written: Written) {
     }
 }
 
-/// Whether null says something by itself at this path, be it that it is refused: no early stopping, a rate that follows the
+/// Whether null has a meaning at this path, or is refused there: no early stopping, a rate that follows the
 /// optimizer's, Python's None.
 fn means_null(path: &[&str]) -> bool {
     match path {
@@ -117,7 +117,7 @@ fn means_null(path: &[&str]) -> bool {
     }
 }
 
-/// A key as it stands in a file: phases are numbers.
+/// A key as written in a file: phases are numbers.
 fn key_of(step: &str) -> Value {
     step.parse::<u64>().map_or_else(|_| Value::from(step), Value::from)
 }

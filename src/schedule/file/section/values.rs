@@ -14,7 +14,7 @@ pub(crate) fn so_many_numbers(count: usize) -> &'static str {
 }
 
 impl Section {
-    /// A number, where there is one.
+    /// A number, if any.
     pub(crate) fn optional(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         as_number(&value).map(Some).ok_or_else(|| self.bad(key, show(&value), "a number", None))
@@ -25,7 +25,7 @@ impl Section {
         Ok(self.optional(key)?.unwrap_or_else(|| self.say(key, default)))
     }
 
-    /// A rate, where there is one: a number that is 0 or more, also in f32.
+    /// A rate, if any: a number that is 0 or more, also in f32.
     pub(crate) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         match self.optional(key)? {
             Some(rate) if !Field::Lr.allows(rate) => {
@@ -35,7 +35,7 @@ impl Section {
         }
     }
 
-    /// A whole number, where there is one.
+    /// A whole number, if any.
     pub(crate) fn count(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_u64().or_else(|| as_number(&value).and_then(whole)) {
@@ -54,14 +54,14 @@ impl Section {
         self.truth(key, false)
     }
 
-    /// A list of numbers, where there is one.
+    /// A list of numbers, if any.
     pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let numbers = value.as_sequence().and_then(|list| list.iter().map(as_number).collect::<Option<Vec<f64>>>());
         numbers.map(Some).ok_or_else(|| self.bad(key, show(&value), "a list of numbers", None))
     }
 
-    /// A list of mappings; empty where the key is not there.
+    /// A list of mappings; empty if the key is missing.
     pub(crate) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, Error> {
         match self.take(key) {
             None => Ok(Vec::new()),
@@ -97,7 +97,7 @@ impl Section {
         })
     }
 
-    /// One of a few words; the first where the key is not there.
+    /// One of a few words; the first by default.
     pub(crate) fn word_or_first(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, Error> {
         match words.first() {
             Some(first) if !self.has(key) => {
@@ -126,7 +126,7 @@ impl Section {
         texts.ok_or_else(|| self.bad(key, show(&value), "a list of names", None))
     }
 
-    /// A text that has to be there.
+    /// A required text.
     pub(crate) fn text(&mut self, key: &'static str) -> Result<String, Error> {
         match self.take(key) {
             None => Err(self.missing(&[key])),
@@ -135,7 +135,7 @@ impl Section {
         }
     }
 
-    /// Arguments of a class; none where the key is not there.
+    /// Arguments of a class; none if the key is missing.
     pub(crate) fn arguments(&mut self, key: &'static str) -> Result<Arguments, Error> {
         match self.take(key) {
             None | Some(Value::Null) => Ok(Arguments::new()),
@@ -157,7 +157,7 @@ impl Section {
         }
     }
 
-    /// A list of whole numbers, where there is one.
+    /// A list of whole numbers, if any.
     pub(crate) fn counts(&mut self, key: &'static str) -> Result<Option<Vec<usize>>, Error> {
         let Some(numbers) = self.numbers(key)? else { return Ok(None) };
         let whole: Option<Vec<usize>> =
@@ -166,7 +166,7 @@ impl Section {
         whole.map(Some).ok_or_else(|| self.bad(key, shown(), "a list of whole numbers", None))
     }
 
-    /// A text, where there is one that is not null.
+    /// A text, if it is there and not null.
     pub(crate) fn maybe_text(&mut self, key: &'static str) -> Result<Option<String>, Error> {
         if self.is_null(key) {
             self.take(key);
@@ -174,7 +174,7 @@ impl Section {
         if self.has(key) { self.text(key).map(Some) } else { Ok(None) }
     }
 
-    /// A number that has to be one in YAML too: no text that reads as a number.
+    /// A number in YAML too: not text that reads as a number.
     pub(crate) fn plain_number(&mut self, key: &'static str) -> Result<Option<f64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let number = value.as_f64().filter(|number| !number.is_nan());
