@@ -2,7 +2,9 @@
 
 use super::inputs::Column;
 use super::keys::{self, Said};
-use super::{Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, rows, settings};
+use super::{
+    Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, mixed_precision, rows, settings,
+};
 use crate::engine::kernels::ValueStorage;
 use crate::nn::Objective;
 use crate::nn::models::Head;
@@ -228,7 +230,7 @@ impl RunFile {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
-            values: values(&mut top)?,
+            values: mixed_precision::read(&mut top)?,
             check: checking(&mut top)?,
             // What never trains needs no dropout, and what it makes of an example can be kept.
             still_trunk: !trains_trunk || (says_keeps && keeps_trunk),
@@ -325,20 +327,6 @@ impl RunFile {
 
 /// The default rows of a batch, and those that rates are meant for.
 const BATCH_SIZE: usize = 32;
-
-const MIXED: &str = "use_mixed_precision";
-
-fn values(top: &mut Section) -> Result<ValueStorage, Error> {
-    if let Some(word) = ["f16", "auto"].into_iter().find(|word| top.is_word(MIXED, word)) {
-        let why = "is not here yet: gradients in f16 want a loss scale; bf16, which true stands for, wants none";
-        return Err(top.unfit(MIXED, word, why).into());
-    }
-    if top.is_word(MIXED, "bf16") {
-        top.text(MIXED)?;
-        return Ok(ValueStorage::Bf16);
-    }
-    Ok(if top.flag(MIXED)? { ValueStorage::Bf16 } else { ValueStorage::F32 })
-}
 
 /// What is learnt of an example, by its word.
 pub(super) const TASKS: [(&str, Objective); 3] =

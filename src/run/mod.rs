@@ -25,6 +25,7 @@ mod keys;
 mod known;
 mod labelled;
 mod material;
+mod mixed_precision;
 mod model;
 mod number_set;
 mod of_run;

@@ -3,8 +3,7 @@
 use super::file::TASKS;
 use super::paths::absolute;
 use super::settings::MAY_CHANGE;
-use super::{BatchRows, RunFile};
-use crate::engine::kernels::ValueStorage;
+use super::{BatchRows, RunFile, mixed_precision};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::spec::SECTIONS;
 use crate::schedule::file::yaml::Value;
@@ -38,13 +37,6 @@ impl RunFile {
         }
     }
 
-    fn mixed_precision(&self) -> Value {
-        match self.values {
-            ValueStorage::F32 => false.into(),
-            narrow => narrow.name().into(),
-        }
-    }
-
     pub(super) fn raw(&self, batch_size: impl Into<Value>) -> Raw {
         let scaling = match self.lr_scaling {
             LrScaling::None => "none",
@@ -65,7 +57,7 @@ impl RunFile {
             .with("learning_rate_scaling", scaling)
             .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
             .with("check", self.check.word())
-            .with("use_mixed_precision", self.mixed_precision())
+            .with("use_mixed_precision", mixed_precision::written(self.values))
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {
             raw = raw.with("checkpoint_every_steps", steps);

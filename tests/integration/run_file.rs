@@ -190,8 +190,8 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "use_mixed_precision: f16",
-            "use_mixed_precision = f16 is not here yet: gradients in f16 want a loss scale; bf16, which true \
-             stands for, wants none",
+            "use_mixed_precision = f16 is not here yet: gradients in f16 need a loss scale; bf16, the meaning of \
+             true, needs none",
         ),
         (
             "learning_rate_scaling: sqr",
