@@ -92,7 +92,7 @@ fn names_that_are_not_there_tell_the_nearest() {
 
 #[test]
 fn phases_with_a_gap_are_shown_without() {
-    let anew = "Numbered anew they would be:\n0:\n  params:\n  - head.*\n1:\n  params:\n  - encoder.*\n  lr: 0.001";
+    let anew = "Renumbered they are:\n0:\n  params:\n  - head.*\n1:\n  params:\n  - encoder.*\n  lr: 0.001";
     check(&[
         (
             "0: {params: [head.*]}\n3: {params: [encoder.*], lr: 1e-3}",

@@ -39,11 +39,11 @@ fn kept_pipelines_give_the_same_and_broken_ones_are_left_aside() {
     let mut altered = kept.clone();
     *altered.last_mut().expect("a byte") ^= 1;
     for (bytes, reason) in [
-        (&altered[..], "are not those that were written"),
-        (&kept[..kept.len() - 1], "are not those that were written"),
+        (&altered[..], "are not the ones that were written"),
+        (&kept[..kept.len() - 1], "are not the ones that were written"),
         (&kept[..10], "end too soon"),
-        (b"", "are no pipelines of ours"),
-        (b"something else", "are no pipelines of ours"),
+        (b"", "are not pipelines of gradus"),
+        (b"something else", "are not pipelines of gradus"),
     ] {
         let engine = fresh_gpu().expect("an engine");
         let error = engine.keep_pipelines(Some(bytes)).expect_err(reason);

@@ -71,7 +71,7 @@ fn any_run_file_is_planned() {
     assert!(told.contains("250 steps"), "{told}");
     let (code, _, wrong) = desk.told(&["plan", "run.yaml", "--epochs", "5"]);
     assert_eq!(code, Some(2));
-    assert!(wrong.contains("--epochs: the run file says it"), "{wrong}");
+    assert!(wrong.contains("--epochs: the run file has it"), "{wrong}");
 
     let desk = Desk::new("plan-phases", PHASES);
     let told = desk.done(&["plan", "run.yaml"]);

@@ -97,7 +97,7 @@ fn bad_rows_are_counted_and_shown_and_may_be_skipped() {
     let told = bed.told(&encoder("a.csv", ", test: b.csv"));
     assert!(
         told.contains("b.csv: 2 of 3 rows")
-            && told.contains("\"gold\" never comes in what is trained on (did you mean \"good\"?)")
+            && told.contains("\"gold\" is not in the train set (did you mean \"good\"?)")
     );
     assert!(bed.material(&encoder("a.csv", ", test: b.csv, skip_bad_rows: true")).is_ok());
 }
@@ -201,12 +201,9 @@ fn columns_that_are_not_used_may_be_as_they_like() {
     assert!(told.starts_with("d.csv: column 1 has no name; it may be an index, as pandas writes one"), "{told}");
     assert!(bed.material(&mlp("d.csv", ", features: [n]")).is_ok());
     let told = bed.told(&mlp("d.csv", ", features: [n, label]"));
-    assert!(
-        told.starts_with("run.yaml: data.features = label is not a column that may go in: it is the label"),
-        "{told}"
-    );
+    assert!(told.starts_with("run.yaml: data.features = label is not an input column: it is the label"), "{told}");
     bed.write("e.csv", labelled(&["good"]).as_bytes());
-    assert_eq!(bed.told(&encoder("e.csv", "")), "e.csv: there is one class, \"good\": nothing to tell apart");
+    assert_eq!(bed.told(&encoder("e.csv", "")), "e.csv: there is only one class, \"good\": nothing to learn");
 }
 
 #[test]

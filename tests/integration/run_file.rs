@@ -145,7 +145,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("model: {type: mlp}\ndata: {train: a.csv}", "data.label is missing"),
         (
             "model: {type: encoder}\ndata: {embedded: kjv}",
-            "data.embedded has no place here: none of the embedded sets is one of labelled texts: give train, text and \
+            "data.embedded has no place here: no embedded set has labelled texts: give train, text and \
              label",
         ),
     ] {
@@ -528,7 +528,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("no.csv", ""), "no.csv: No such file or directory (os error 2)"),
         (
             file("a.txt", ""),
-            "a.txt: the extension \"txt\" is no table's: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
+            "a.txt: the extension \"txt\" is not that of a table: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
         ),
         (
             file("a.csv", "").replace("label: label", "label: lable"),
@@ -541,7 +541,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("blank.csv", ""), "blank.csv, line 3: the text is empty (data.skip_bad_rows: true leaves such rows out)"),
         (
             file("a.csv", ", test: other.csv"),
-            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true leaves such rows out)",
+            "other.csv, line 3: the label \"ok\" is not in the train set; its labels are bad, good (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("twice.csv", ""), "twice.csv: the column \"words\" occurs twice"),
         (
@@ -553,10 +553,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good occurs twice"),
-        (
-            file("a.csv", ", test_percent: 1"),
-            "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",
-        ),
+        (file("a.csv", ", test_percent: 1"), "a.csv: 20 rows cannot be split with 1 % held out (data.test_percent)"),
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),
