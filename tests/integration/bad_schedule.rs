@@ -212,7 +212,7 @@ fn wrong_types_are_told_key_by_key() {
         ("evaluate_every_steps: often", "evaluate_every_steps = often is not a whole number that is 0 or more"),
         (
             "evaluate_every_steps: 1\nevaluate_every_epochs: 1",
-            "evaluate_every_steps = 1 stands beside evaluate_every_epochs; keep one of them",
+            "evaluate_every_steps = 1 conflicts with evaluate_every_epochs; keep one of them",
         ),
     ] {
         assert_eq!(sections(text), format!("run.yaml: {words}"), "{text}");

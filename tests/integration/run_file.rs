@@ -88,11 +88,11 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
         (&[("optimizer", "{type: sgd, lr: -1}")], "--set optimizer={type: sgd, lr: -1}: optimizer.lr = -1 is not"),
         (
             &[("epochs", "5"), ("learning_rate", "0.1"), ("optimizer.lr", "0.2")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("optimizer.lr", "0.2"), ("learning_rate", "0.1")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("lr_scheduler", "{type: cosine, cooldown_fraction: 0.7}"), ("lr_scheduler.warmup_fraction", "0.7")],
@@ -174,7 +174,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
         (
             "learning_rate: 0.1\noptimizer: {type: sgd, lr: 0.2}",
-            "optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             "learning_rate_scheduler: {decay: cosin}",
@@ -182,11 +182,11 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "learning_rate_scheduler: {decay: cosine}\nlr_scheduler: {type: cosine}",
-            "lr_scheduler = {type: cosine} stands beside learning_rate_scheduler; keep one of them",
+            "lr_scheduler = {type: cosine} conflicts with learning_rate_scheduler; keep one of them",
         ),
         (
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
-            "trainable = false stands beside phases; keep one of them",
+            "trainable = false conflicts with phases; keep one of them",
         ),
         (
             "use_mixed_precision: true",
@@ -536,7 +536,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         ),
         (
             file("short.csv", ""),
-            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true leaves such rows out)",
+            "short.csv, line 2: 1 columns, but 2 in the first line (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("blank.csv", ""), "blank.csv, line 3: the text is empty (data.skip_bad_rows: true leaves such rows out)"),
         (

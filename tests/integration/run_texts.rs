@@ -45,10 +45,10 @@ fn several_labels_stand_in_one_column_or_in_one_each() {
     let text = encoder("multi_label", "label: tags").replace("a.csv", "a.jsonl");
     assert_eq!(bed.material(&text).expect("a material").inputs.classes, ["1", "2", "x"]);
     for (data, words) in [
-        ("label: tags, labels: [fun]", "run.yaml: data.label = tags stands beside labels; keep one of them"),
+        ("label: tags, labels: [fun]", "run.yaml: data.label = tags conflicts with labels; keep one of them"),
         (
             "labels: [fun], label_separator: ';'",
-            "run.yaml: data.label_separator = ; stands beside labels; keep one of them",
+            "run.yaml: data.label_separator = ; conflicts with labels; keep one of them",
         ),
         (
             "label: tags, label_separator: ' '",
