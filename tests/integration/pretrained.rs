@@ -102,7 +102,7 @@ fn poolings_heads_and_what_is_not_used_of_a_folder() {
     let mean = model("pooling: mean").expect("a material");
     assert!(names(&mean).iter().all(|name| !name.starts_with("pooler.")));
     let told: Vec<String> = mean.warnings.iter().map(|line| bed.tame(line)).collect();
-    assert!(told.contains(&"bert/model.safetensors: not used of it: bert.pooler.dense".to_owned()), "{told:?}");
+    assert!(told.contains(&"bert/model.safetensors: not used: bert.pooler.dense".to_owned()), "{told:?}");
     let deep = model("pooling: first, head: {hidden: [8, 4], dropout: 0.3}").expect("a material");
     let on_top: Vec<String> =
         names(&deep).into_iter().filter(|name| !name.contains("layer") && !name.contains("embeddings")).collect();

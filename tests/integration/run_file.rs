@@ -56,9 +56,9 @@ fn ludwigs_words_become_the_schedule() {
     assert!(rows[0].lr < peak && (peak - 2e-5).abs() < 1e-12 && rows[29].lr < peak / 10.0, "{peak}");
 
     for (file, rate, words) in [
-        (pretrained.as_str(), 1e-5, "1e-5, that of a pretrained transformer"),
+        (pretrained.as_str(), 1e-5, "1e-5, the rate for a pretrained transformer"),
         (encoder, 1e-4, "1e-4, the rate for a transformer from scratch"),
-        (DIGITS, 1e-3, "1e-3, that of an MLP"),
+        (DIGITS, 1e-3, "1e-3, the rate for an MLP"),
     ] {
         let run = read(&format!("{file}learning_rate: auto\n"));
         assert_eq!(run.schedule.row.lr, rate);
@@ -390,7 +390,7 @@ fn a_run_that_goes_on_is_refused_what_would_make_it_another() {
     ] {
         let told = of_run(key, value).expect_err("another run").to_string();
         let words =
-            format!("--set {key}={value}: {} goes on as it began{was}; what may be set is epochs, ", file.display());
+            format!("--set {key}={value}: {} resumes as it began{was}; --set may change epochs, ", file.display());
         assert!(told.starts_with(&words), "{told}");
     }
     assert_eq!(of_run("epochs", "9").expect("longer").epochs, 9);
