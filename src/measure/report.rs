@@ -96,7 +96,10 @@ impl fmt::Display for Report {
         writeln!(f, "\n{:52} {:>8} {:>8}  {:>6}  {:16} target", "", "µs", "against", "ratio", "")?;
         let times = [host.step_microseconds.median(), host.empty_microseconds.median()];
         let what = "the host's part of a step / an empty submission";
-        ratio(f, what, times, host.ratio, mark(Some(host.target), Some(host.met)))
+        ratio(f, what, times, host.ratio, mark(Some(host.target), Some(host.met)))?;
+        let what = "a step's share of a submission of 8 / an empty one";
+        let times = [host.shared_microseconds.median(), host.empty_microseconds.median()];
+        ratio(f, what, times, host.shared_ratio, String::new())
     }
 }
 

@@ -60,14 +60,21 @@ pub(super) fn top(file: &str, text: &str, folder: &Path, settings: &[(String, St
     let mut top = Section::parse_with(TEXTS, file, text)?;
     let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
     which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
-    take_schedule_file(&mut top, folder)?;
-    others.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
+    let is_null = |section: &str| others.iter().any(|(key, value)| key == section && value.trim() == "null");
+    let given_way = take_schedule_file(&mut top, folder, is_null)?;
+    let mut others = others.iter().filter(|(key, _)| !given_way.contains(&key.as_str()));
+    others.try_for_each(|(key, value)| set(&mut top, key, value))?;
     Ok(top)
 }
 
-/// Adds the sections of the file that `schedule` names; those of the run file win.
-fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
-    let Some(named) = top.maybe_text("schedule")? else { return Ok(()) };
+/// Adds the sections of the file that `schedule` names; those of the run file win, except sections that are set to null.
+/// Returns those.
+fn take_schedule_file(
+    top: &mut Section,
+    folder: &Path,
+    is_null: impl Fn(&str) -> bool,
+) -> Result<Vec<&'static str>, Error> {
+    let Some(named) = top.maybe_text("schedule")? else { return Ok(Vec::new()) };
     let path = folder.join(named);
     let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
     let shown = path.display().to_string();
@@ -75,9 +82,14 @@ fn take_schedule_file(top: &mut Section, folder: &Path) -> Result<(), Error> {
     Spec::parse(&shown, &text)?;
     let file = Section::parse(&shown, &text)?;
     let sections = if file.is_numbered() { Raw::default().with("phases", file.raw()) } else { file.raw() };
-    if let Some(twice) = SECTIONS.into_iter().find(|key| top.has(key) && sections.has(key)) {
-        return Err(top.misplaced(twice, format!("{shown} has it too; keep one of them, or use --set")).into());
+    let twice = SECTIONS.into_iter().filter(|key| top.has(key) && sections.has(key));
+    let (given_way, twice): (Vec<_>, Vec<_>) = twice.partition(|key| is_null(key));
+    if let Some(twice) = twice.first() {
+        let instead =
+            format!("{shown} has it too; keep one of them, or give --set {twice}=null to keep the schedule's");
+        return Err(top.misplaced(twice, instead).into());
     }
+    top.split_off(&given_way);
     top.extend(sections);
-    Ok(())
+    Ok(given_way)
 }

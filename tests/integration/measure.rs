@@ -29,6 +29,7 @@ fn a_report_holds_every_figure_and_goes_to_json() {
         assert_eq!(report.timestamps, engine.has_timestamps());
         let host = &report.figures.host;
         assert!(host.ratio.median() > 0.0 && host.met == host.target.is_met(host.ratio.median()));
+        assert!(host.shared_ratio.median() > 0.0);
         let json: serde_json::Value = serde_json::to_value(&report).expect("JSON");
         assert_eq!(json["adapter"], engine.name());
         let told = report.to_string();

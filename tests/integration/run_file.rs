@@ -440,6 +440,10 @@ fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
     write("run.yaml", &format!("{DIGITS}schedule: fts.yaml\nphases: {{0: {{params: [layers.0.*]}}}}\n"));
     let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
     assert!(told.contains("phases has no place here: ") && told.contains("fts.yaml has it too"), "{told}");
+    assert!(told.ends_with("or give --set phases=null to keep the schedule's"), "{told}");
+    let setting = [("phases".to_owned(), "null".to_owned())];
+    let run = RunFile::read(&here.join("run.yaml"), &setting).expect("a run");
+    assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
     std::fs::remove_dir_all(here).expect("the folder was ours");
 }
 
