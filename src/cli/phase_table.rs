@@ -8,7 +8,7 @@ use gradus::train::Config;
 /// What forward and backward of a step take, where only some parameters are trainable.
 pub(super) struct Pass {
     pub(super) activation_bytes: u64,
-    /// Where they are known.
+    /// If they are known.
     pub(super) dispatches: Option<usize>,
 }
 

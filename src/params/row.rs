@@ -42,13 +42,14 @@ pub struct Row {
     pub initial_accumulator_value: f64,
     /// NAdam: how fast the momentum rises, ≥ 0.
     pub momentum_decay: f64,
-    /// RMSprop: the variance of the gradient stands instead of its square.
+    /// RMSprop: the variance of the gradient replaces its square.
     pub centered: bool,
     /// NAdam and RAdam: decay acts on the parameter instead of joining the gradient.
     pub decoupled_weight_decay: bool,
     /// Adan: decay acts before the step instead of after it.
     pub no_prox: bool,
-    /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
+    /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 does not use the buffer and steps along the
+    /// gradient.
     pub momentum: f64,
     /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
     pub dampening: f64,

@@ -155,11 +155,11 @@ fn check_keeps_its_certificate_and_goes_by_it() {
     std::fs::write(&certificate, serde_json::to_string(&known).expect("JSON")).expect("a file");
     let (code, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
     assert_eq!(code, Some(0), "{told}{warned}");
-    assert!(warned.contains("linear is not right here as it is usually made"), "{warned}");
-    assert!(line(&told).expect("a line").contains("1 stand in for others"), "{told}");
+    assert!(warned.contains("linear is wrong on this adapter in its usual form"), "{warned}");
+    assert!(line(&told).expect("a line").contains("1 in another form than usual"), "{told}");
     let (_, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
     assert!(line(&told).expect("a line").contains("gradients of the first batch"), "{told}");
-    assert!(!warned.contains("not right here"), "the choice was kept: {warned}");
+    assert!(!warned.contains("is wrong on this adapter"), "the choice was kept: {warned}");
     let (_, told, _) = gradus(&["info"]);
     assert!(told.contains("instead of one that is wrong here"), "{told}");
 

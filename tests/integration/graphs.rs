@@ -377,6 +377,7 @@ fn batch(engine: &Engine) -> Batch {
 fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
     for engine in [Some(Engine::twins()), Some(Engine::cpu()), gpu()].into_iter().flatten() {
         for (storage, most) in [(ValueStorage::Bf16, 0.04), (ValueStorage::F16, 0.005)] {
+            let mut differing = 0;
             for case in CASES {
                 let of = |storage| {
                     let bed = Bed::stored(&engine, case, (true, true), storage);
@@ -384,10 +385,8 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
                 };
                 let ((wide_loss, wide), (loss, narrow)) = (of(ValueStorage::F32), of(storage));
                 let what = format!("{} in {}", case.0, storage.name());
-                assert!(
-                    loss != wide_loss && (loss - wide_loss).abs() < most * wide_loss,
-                    "{what}: {loss}, {wide_loss}"
-                );
+                assert!((loss - wide_loss).abs() < most * wide_loss, "{what}: {loss}, {wide_loss}");
+                differing += usize::from(loss != wide_loss);
                 let (wide, narrow) = (wide.gradients(), narrow.gradients());
                 assert_eq!(wide.len(), narrow.len(), "{what}");
                 for ((name, wide), (_, narrow)) in wide.iter().zip(&narrow) {
@@ -397,6 +396,8 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
                     assert!(error < most, "{what}: {name} by {error:e}");
                 }
             }
+            // Two have nothing but inputs and logits.
+            assert!(differing >= CASES.len() - 2, "{differing} in {}", storage.name());
         }
     }
 }
@@ -405,11 +406,18 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
 fn values_in_16_bits_take_half_the_memory() {
     let bytes = |storage| {
         let mut graph = Graph::new(64, CONTEXT, true);
-        let logits = planes(&mut graph);
-        graph.pass(logits, params(planes), |_| true).stored_in(storage).bytes()
+        let mut x = rows(&mut graph);
+        for module in ["first", "second", "third"] {
+            let z = graph.linear(module, x, WIDTH);
+            let h = graph.activate(module, Activation::Gelu, z);
+            x = graph.add(h, x);
+        }
+        let logits = finish(&mut graph, x);
+        graph.pass(logits, params(straight), |_| true).stored_in(storage).bytes()
     };
     let [wide, bf16, f16] = [ValueStorage::F32, ValueStorage::Bf16, ValueStorage::F16].map(bytes);
-    assert!(bf16 == f16 && bf16 * 10 < wide * 8, "{bf16} of {wide}");
+    // Logits stay f32, and what the last layer reads is cast.
+    assert!(bf16 == f16 && bf16 * 10 < wide * 7, "{bf16} of {wide}");
 }
 
 fn length(values: &[f32]) -> f64 {

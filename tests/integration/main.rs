@@ -52,6 +52,7 @@ mod nn;
 mod nn_golden;
 mod nn_ops;
 mod optim_kernels;
+mod pages;
 mod phase_properties;
 mod phases;
 mod pipelines;

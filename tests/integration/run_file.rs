@@ -56,9 +56,9 @@ fn ludwigs_words_become_the_schedule() {
     assert!(rows[0].lr < peak && (peak - 2e-5).abs() < 1e-12 && rows[29].lr < peak / 10.0, "{peak}");
 
     for (file, rate, words) in [
-        (pretrained.as_str(), 1e-5, "1e-5, that of a pretrained transformer"),
+        (pretrained.as_str(), 1e-5, "1e-5, the rate for a pretrained transformer"),
         (encoder, 1e-4, "1e-4, the rate for a transformer from scratch"),
-        (DIGITS, 1e-3, "1e-3, that of an MLP"),
+        (DIGITS, 1e-3, "1e-3, the rate for an MLP"),
     ] {
         let run = read(&format!("{file}learning_rate: auto\n"));
         assert_eq!(run.schedule.row.lr, rate);
@@ -88,11 +88,11 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
         (&[("optimizer", "{type: sgd, lr: -1}")], "--set optimizer={type: sgd, lr: -1}: optimizer.lr = -1 is not"),
         (
             &[("epochs", "5"), ("learning_rate", "0.1"), ("optimizer.lr", "0.2")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("optimizer.lr", "0.2"), ("learning_rate", "0.1")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("lr_scheduler", "{type: cosine, cooldown_fraction: 0.7}"), ("lr_scheduler.warmup_fraction", "0.7")],
@@ -145,7 +145,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("model: {type: mlp}\ndata: {train: a.csv}", "data.label is missing"),
         (
             "model: {type: encoder}\ndata: {embedded: kjv}",
-            "data.embedded has no place here: none of the embedded sets is one of labelled texts: give train, text and \
+            "data.embedded has no place here: no embedded set has labelled texts: give train, text and \
              label",
         ),
     ] {
@@ -174,7 +174,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
         (
             "learning_rate: 0.1\noptimizer: {type: sgd, lr: 0.2}",
-            "optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             "learning_rate_scheduler: {decay: cosin}",
@@ -182,11 +182,11 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "learning_rate_scheduler: {decay: cosine}\nlr_scheduler: {type: cosine}",
-            "lr_scheduler = {type: cosine} stands beside learning_rate_scheduler; keep one of them",
+            "lr_scheduler = {type: cosine} conflicts with learning_rate_scheduler; keep one of them",
         ),
         (
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
-            "trainable = false stands beside phases; keep one of them",
+            "trainable = false conflicts with phases; keep one of them",
         ),
         (
             "use_mixed_precision: f16",
@@ -390,7 +390,7 @@ fn a_run_that_goes_on_is_refused_what_would_make_it_another() {
     ] {
         let told = of_run(key, value).expect_err("another run").to_string();
         let words =
-            format!("--set {key}={value}: {} goes on as it began{was}; what may be set is epochs, ", file.display());
+            format!("--set {key}={value}: {} resumes as it began{was}; --set may change epochs, ", file.display());
         assert!(told.starts_with(&words), "{told}");
     }
     assert_eq!(of_run("epochs", "9").expect("longer").epochs, 9);
@@ -532,7 +532,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("no.csv", ""), "no.csv: No such file or directory (os error 2)"),
         (
             file("a.txt", ""),
-            "a.txt: the extension \"txt\" is no table's: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
+            "a.txt: the extension \"txt\" is not that of a table: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
         ),
         (
             file("a.csv", "").replace("label: label", "label: lable"),
@@ -540,12 +540,12 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         ),
         (
             file("short.csv", ""),
-            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true leaves such rows out)",
+            "short.csv, line 2: 1 columns, but 2 in the first line (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("blank.csv", ""), "blank.csv, line 3: the text is empty (data.skip_bad_rows: true leaves such rows out)"),
         (
             file("a.csv", ", test: other.csv"),
-            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true leaves such rows out)",
+            "other.csv, line 3: the label \"ok\" is not in the train set; its labels are bad, good (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("twice.csv", ""), "twice.csv: the column \"words\" occurs twice"),
         (
@@ -557,10 +557,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good occurs twice"),
-        (
-            file("a.csv", ", test_percent: 1"),
-            "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",
-        ),
+        (file("a.csv", ", test_percent: 1"), "a.csv: 20 rows cannot be split with 1 % held out (data.test_percent)"),
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),

@@ -369,7 +369,7 @@ mod tests {
             ),
             (
                 "field: weight_decay, type: StepLR",
-                "[1].type = StepLR is not the short name of a law; a Python class is asked for by class_path, under \
+                "[1].type = StepLR is not the short name of a law; a Python class is named by class_path, under \
                  lr_scheduler only",
             ),
         ] {

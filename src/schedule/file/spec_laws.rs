@@ -1,4 +1,4 @@
-//! The laws of a schedule over a run, whatever its model is.
+//! The laws of a schedule over a run, for any model.
 
 use super::law_spec::LawSpec;
 use super::length::Run;

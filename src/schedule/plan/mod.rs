@@ -203,12 +203,12 @@ impl Plan {
         self.evaluate.steps_ahead(cursor.step, self.run.steps_per_epoch)
     }
 
-    /// How many validations without an improvement end a phase, with early stopping.
+    /// How many evaluations without an improvement end a phase, with early stopping.
     pub fn patience(&self) -> Option<u64> {
         self.early_stopping.as_ref().map(|stopping| stopping.patience)
     }
 
-    /// The metric by which a validation is the best.
+    /// The metric by which an evaluation is the best.
     pub fn best_by(&self) -> &str {
         &self.checkpoint.monitor
     }
