@@ -63,7 +63,15 @@ fn the_guide_can_be_followed() {
     assert!(files >= 8 && commands >= 9, "{files} files, {commands} commands");
 
     let report = std::fs::read_to_string(desk.join("runs/gradual/report.html")).expect("a report");
-    for words in ["<h1>gradual</h1>", "Learning rate of each group", "<svg", "the previous phase", "layers.1.weight"] {
+    for words in [
+        "<h1>gradual</h1>",
+        "Learning rate of each group",
+        "<svg",
+        "the previous phase",
+        "layers.1.weight",
+        "Memory in the last phase",
+        "Check of the kernels",
+    ] {
         assert!(report.contains(words), "{words:?} is missing in the report");
     }
     let addresses: Vec<&str> = report.split('"').filter(|word| word.contains("://")).collect();

@@ -200,7 +200,7 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     std::fs::remove_file(bed.folder.join("bert/tokenizer.json")).expect("a file");
     bed.write("bert/vocab.txt", b"[PAD]");
     let none = bed.told(&from("bert"));
-    assert!(none.starts_with("bert: there is no tokenizer.json in it") && none.contains("vocab.txt"), "{none}");
+    assert!(none.starts_with("bert: it has no tokenizer.json") && none.contains("vocab.txt"), "{none}");
     // Without a word on what it is, a folder is not a model.
     std::fs::remove_file(bed.folder.join("bert/config.json")).expect("a file");
     assert_eq!(bed.told(&from("bert")), "bert: it has no config.json, so model.type must say what it is");
