@@ -9,8 +9,9 @@ use gradus::engine::kernels::ValueStorage;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
 use gradus::nn::graph::{Graph, Value};
+use gradus::nn::models::{Bert, TransformerSizes};
 use gradus::nn::ops::{Heads, Sight, Table};
-use gradus::nn::{Activation, Batch, Error, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, Network, Parameter, Workspace};
 use gradus::params::{Param, Storage};
 use std::collections::HashMap;
 
@@ -403,21 +404,12 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
 }
 
 #[test]
-fn values_in_16_bits_take_half_the_memory() {
-    let bytes = |storage| {
-        let mut graph = Graph::new(64, CONTEXT, true);
-        let mut x = rows(&mut graph);
-        for module in ["first", "second", "third"] {
-            let z = graph.linear(module, x, WIDTH);
-            let h = graph.activate(module, Activation::Gelu, z);
-            x = graph.add(h, x);
-        }
-        let logits = finish(&mut graph, x);
-        graph.pass(logits, params(straight), |_| true).stored_in(storage).bytes()
-    };
+fn values_in_16_bits_take_little_more_than_half_of_the_memory() {
+    let model = Bert::new(TransformerSizes::new([6, 4, 64], 96, 32), 3);
+    let bytes = |storage| model.training(8, 32, |_| true).expect("a pass").stored_in(storage).bytes();
     let [wide, bf16, f16] = [ValueStorage::F32, ValueStorage::Bf16, ValueStorage::F16].map(bytes);
-    // Logits stay f32, and what the last layer reads is cast.
-    assert!(bf16 == f16 && bf16 * 10 < wide * 7, "{bf16} of {wide}");
+    // Log-sum-exps and moments are f32, and so are the sums of one attention.
+    assert!(bf16 == f16 && bf16 * 100 < wide * 58, "{bf16} of {wide}");
 }
 
 fn length(values: &[f32]) -> f64 {
