@@ -5,9 +5,8 @@ use super::keys::{self, Said};
 use super::{
     Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, mixed_precision, rows, settings,
 };
-use crate::engine::kernels::ValueStorage;
-use crate::nn::Objective;
 use crate::nn::models::Head;
+use crate::nn::{Objective, ValueStorage};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;

@@ -1,7 +1,7 @@
 //! `use_mixed_precision`: what activations and their gradients are stored in.
 
 use super::Error;
-use crate::engine::kernels::ValueStorage;
+use crate::nn::ValueStorage;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::yaml::Value;
 

@@ -11,7 +11,7 @@ use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
 use gradus::nn::graph::{Graph, Value};
 use gradus::nn::models::{Bert, TransformerSizes};
 use gradus::nn::ops::{Heads, Sight, Table};
-use gradus::nn::{Activation, Batch, Error, Network, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, Network as _, Parameter, Workspace};
 use gradus::params::{Param, Storage};
 use std::collections::HashMap;
 
