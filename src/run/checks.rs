@@ -39,8 +39,8 @@ pub(super) fn told_still_trunk(file: &str, model: &ModelSpec, trains_trunk: bool
     let dropout = model.dropout.or(model.pretrained.as_ref().map(|folder| folder.model.sizes.dropout)).unwrap_or(0.0);
     (!trains_trunk && dropout > 0.0).then(|| {
         format!(
-            "{file}: trainable: false: the trunk runs without its dropout of {dropout}, so that what it makes of each example \
-             is made once"
+            "{file}: trainable: false: the trunk runs without its dropout of {dropout}, so that its outputs can \
+             be cached"
         )
     })
 }

@@ -80,7 +80,7 @@ pub struct RunFile {
     pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
-    /// Whether a frozen trunk runs without dropout, so that what it makes of each example can be kept: it never trains, or
+    /// Whether a frozen trunk runs without dropout, so that its outputs can be cached: it never trains, or
     /// `cache_encoder_embeddings: true` is written.
     pub still_trunk: bool,
     /// `trainable`: whether more than the head trains.
