@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::rule_text::{RuleText, UPDATE};
+use super::rule_text::{RuleText, SUMS, UPDATE};
 use super::source::{self, Shaders};
 use crate::engine::Error;
 use std::fmt;
@@ -161,7 +161,11 @@ impl Family {
 
     /// The name of its shader's file.
     pub(super) fn shader(&self) -> &'static str {
-        if self.source == UPDATE { "update" } else { self.name }
+        match self.source {
+            source if source == UPDATE => "update",
+            source if source == SUMS => "sums",
+            _ => self.name,
+        }
     }
 
     /// The member without any flag.
