@@ -106,6 +106,7 @@ pub use file::early_stopping::{EarlyStopping, Stop};
 pub use file::evaluate::Evaluate;
 pub use file::finetuning::Finetuning;
 pub use file::generate::{by_layer, implicit, to_yaml};
+pub use file::group_spec::GroupSpec;
 pub use file::law_spec::LawSpec;
 pub use file::length::Run;
 pub use file::lr_scaling::LrScaling;

@@ -57,7 +57,11 @@ const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
 const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
     ("params/row", &["AdamW", "Adam", "Sgd"], "the rows that most programs begin with have functions of their own"),
     ("optim/sample", &["AdamW", "Adam", "Sgd"], "AdamW is tried in every way in which a step may lie in memory"),
-    ("measure/comparisons", &["Sgd"], "what a step costs beside AdamW's"),
+    (
+        "params/rule/refused",
+        &["Adagrad", "Adam", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
+        "which comes nearest to a class that is not built",
+    ),
 ];
 
 /// Files that tell the models of run files apart, and why.

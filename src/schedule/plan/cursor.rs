@@ -82,8 +82,13 @@ pub(super) struct Members {
 pub(super) enum Origin {
     /// One of the groups that the caller began with.
     Given(usize),
-    /// A phase's group.
-    Phase { phase: usize, no_decay: bool },
+    /// A phase's group, of the parameters of an entry of `optimizer.groups` or of those of none.
+    Phase {
+        phase: usize,
+        no_decay: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        entry: Option<usize>,
+    },
 }
 
 /// A scheduler by class name, and its state.
