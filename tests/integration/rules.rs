@@ -45,7 +45,7 @@ fn every_field_of_every_rule_follows_a_law() {
     for rule in Rule::ALL {
         let row = Row::of(rule).fields().fold(Row::of(rule), |row, field| row.with(field, telling(field)));
         for field in row.fields().filter(|field| *field != Field::Lr) {
-            let law = format!("{{field: {field}, type: constant, warmup_steps: 3, warmup_start_ratio: 0.25}}");
+            let law = format!("{{field: {field}, type: constant, warmup_steps: {STEPS}, warmup_start_ratio: 0.25}}");
             let text = format!("optimizer: {{type: {rule}}}\nlr_scheduler: {{type: constant}}\nlaws: [{law}]");
             let spec = Spec::parse("rule.yaml", &text).expect("a schedule");
             let rows = spec.table(&[row], STEPS, None).expect("rows");
