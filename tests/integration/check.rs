@@ -42,6 +42,8 @@ fn check_tries_every_kernel_that_there_is() {
     assert!(found.refused.is_empty(), "{:?}", found.refused);
     tried.extend(found.kernels.keys().filter_map(|name| name.split(' ').next()).map(str::to_owned));
     let all = kernels::all().filter(|kernel| !kernel.has(Flag::Cooperative)).map(|kernel| kernel.name.to_owned());
+    // Nothing is cast from f32 to f32.
+    let all = all.filter(|name| !["cast", "cast.widened"].contains(&name.as_str()));
     let missing: Vec<String> = all.filter(|name| !tried.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
