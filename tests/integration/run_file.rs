@@ -188,6 +188,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
             "trainable = false conflicts with phases; keep one of them",
         ),
+        ("use_mixed_precision: fp16", "use_mixed_precision = fp16 is not true, false or bf16"),
         (
             "use_mixed_precision: f16",
             "use_mixed_precision = f16 is not here yet: gradients in f16 need a loss scale; bf16, the meaning of \
