@@ -442,9 +442,25 @@ fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
     let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
     assert!(told.contains("phases has no place here: ") && told.contains("fts.yaml has it too"), "{told}");
     assert!(told.ends_with("or give --set phases=null to keep the schedule's"), "{told}");
-    let setting = [("phases".to_owned(), "null".to_owned())];
+    for null in ["null", "~"] {
+        let setting = [("phases".to_owned(), null.to_owned())];
+        let run = RunFile::read(&here.join("run.yaml"), &setting).expect("a run");
+        assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
+    }
+    // Null is no early stopping, and so it is neither's.
+    write(
+        "stops.yaml",
+        "optimizer: {type: adamw, lr: 1.0e-3}\nearly_stopping: {monitor: val_loss, mode: min, patience: 7}\nlr_scheduler: {type: constant}\n",
+    );
+    write(
+        "run.yaml",
+        &format!("{DIGITS}schedule: stops.yaml\nearly_stopping: {{monitor: val_loss, mode: min, patience: 3}}\n"),
+    );
+    let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
+    assert!(told.ends_with("or give --set early_stopping=null to have neither"), "{told}");
+    let setting = [("early_stopping".to_owned(), "null".to_owned())];
     let run = RunFile::read(&here.join("run.yaml"), &setting).expect("a run");
-    assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
+    assert!(run.schedule.early_stopping.is_none());
     std::fs::remove_dir_all(here).expect("the folder was ours");
 }
 
