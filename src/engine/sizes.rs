@@ -11,6 +11,8 @@ pub struct Sizes {
     pub chunk: u32,
     /// A workgroup of the kernels that multiply matrices by registers.
     pub products: u32,
+    /// A workgroup of attention by registers: on chip there is room for the sums of few.
+    pub runs: u32,
     /// A workgroup of the kernels that reduce along rows, and its lanes to a row.
     pub rows: [u32; 2],
     /// A workgroup of those that reduce along columns, and its lanes to a quad of columns.
@@ -32,6 +34,7 @@ impl Sizes {
     pub const PROCESSOR: Sizes = Sizes {
         chunk: 8,
         products: 8,
+        runs: 8,
         rows: [8, 1],
         columns: [8, 1],
         elements: 256,
@@ -45,6 +48,7 @@ impl Sizes {
     pub const GPU: Sizes = Sizes {
         chunk: 256,
         products: 64,
+        runs: 32,
         rows: [128, 32],
         columns: [128, 16],
         elements: 256,
