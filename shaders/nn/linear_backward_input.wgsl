@@ -5,7 +5,8 @@
 // One invocation makes a tile of 8 rows by 8 inputs, four matrices of sums with a column a row, and takes 4 outputs a
 // turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl).
 // With ACCUMULATE = 1 the result joins what is there: an input that several layers read (query, key and value) gets the
-// sum of their gradients. Without an activation z_below is not read.
+// sum of their gradients. Without an activation z_below is not read. With PLANES it is that of several layers of one x, all
+// outputs in order (shaders/shared/linear.wgsl).
 //
 //   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
@@ -38,7 +39,7 @@ fn weights_at(o: u32, q: u32) -> mat4x4<f32> {
 
 // Outputs 4o .. 4o + 3 of a row; of the last row where r is past it.
 fn dz_at(r: u32, o: u32) -> vec4<f32> {
-    return wide(dz[min(r, shape.rows - 1u) * shape.output_quads + o]);
+    return wide(dz[output_at(min(r, shape.rows - 1u), o)]);
 }
 
 // The same of four rows, a column a row.
@@ -75,14 +76,14 @@ const DOWN_ALONG_K: bool = true;
 const ACROSS_ALONG_K: bool = false;
 
 fn down_at(q: u32, k: u32) -> mat4x4<f32> {
-    if (k >= shape.output_quads) {
+    if (k >= all_output_quads()) {
         return mat4x4<f32>();
     }
     return rows_at(4u * q, k);
 }
 
 fn across_at(k: u32, q: u32) -> mat4x4<f32> {
-    if (k >= shape.output_quads) {
+    if (k >= all_output_quads()) {
         return mat4x4<f32>();
     }
     return weights_at(k, q);
@@ -95,7 +96,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = tile_of(group.y * grid.x + group.x, lane, shape.input_quads);
-    let sums = products(lane, tile, shape.output_quads, false);
+    let sums = products(lane, tile, all_output_quads(), false);
     let r = 4u * tile.own_down;
     let q = tile.own_across;
     store_rows(r, q, sums.near_near);
@@ -119,7 +120,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     var sums01 = mat4x4<f32>();
     var sums10 = mat4x4<f32>();
     var sums11 = mat4x4<f32>();
-    for (var o = 0u; o < shape.output_quads; o++) {
+    for (var o = 0u; o < all_output_quads(); o++) {
         let w0 = weights_at(o, q);
         let w1 = weights_at(o, q + 1u);
         let d0 = rows_at(r, o);

@@ -6,7 +6,8 @@
 // One invocation makes a tile of 8 outputs by 8 inputs, four matrices of sums with a column an output, and takes the
 // rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. With TILED a workgroup
 // shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
-// is neither made nor written, and anything may be bound in its place.
+// is neither made nor written, and anything may be bound in its place. With PLANES it is that of several layers of one x
+// (shaders/shared/linear.wgsl), the biases bound with the weights, and no tile reaches into two planes.
 //
 //   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 x        [rows, input_quads]    vec4
@@ -26,6 +27,7 @@ override WORKGROUP: u32 = 64u;
 
 override ACCUMULATE: u32 = 0u;
 override WEIGHT: u32 = 1u;
+override BIAS_AT: u32 = 0u;    // with PLANES: vec4s from the first weight to the first bias
 override BIAS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> dz: array<Stored>;
@@ -48,7 +50,7 @@ fn outer(a: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
 
 // These give the squares of what they store.
 fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
-    if (o >= shape.outputs || q >= shape.input_quads) {
+    if (o >= all_outputs() || q >= shape.input_quads) {
         return vec2<f32>();
     }
 #ifdef RAGGED
@@ -62,7 +64,7 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
         dweight[at] = stored[k];
     }
 #else
-    let at = o * shape.input_quads + q;
+    let at = o * shape.input_quads + q + plane_of(o / 4u) * GAP;
     var stored = sums;
     if (ACCUMULATE != 0u) {
         stored += dweight[at];
@@ -90,6 +92,18 @@ fn store_bias(o: u32, sum: f32) -> f32 {
 }
 
 fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+#ifdef RAGGED
+#else
+    if (PLANES > 1u) {
+        let at = BIAS_AT + p + plane_of(p) * BIAS_GAP;
+        var together = sums;
+        if (ACCUMULATE != 0u) {
+            together += dweight[at];
+        }
+        dweight[at] = together;
+        return squares_of(together);
+    }
+#endif
     let stored = vec4<f32>(
         store_bias(4u * p, sums.x),
         store_bias(4u * p + 1u, sums.y),
@@ -108,7 +122,7 @@ fn dz_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
     }
-    return wide(dz[r * shape.output_quads + min(q, shape.output_quads - 1u)]);
+    return wide(dz[output_at(r, min(q, all_output_quads() - 1u))]);
 }
 
 // The same of inputs.
@@ -152,7 +166,7 @@ fn main(
         squares[index * WORKGROUP + lane] = partial_of(stored);
 #endif
     }
-    if (makes_biases && lane % SIDE == 0u && tile.down < shape.output_quads) {
+    if (makes_biases && lane % SIDE == 0u && tile.down < all_output_quads()) {
         var stored = store_biases(p, sums.down_near);
         if (QUADS == 2u) {
             stored += store_biases(p + SIDE, sums.down_far);
@@ -170,12 +184,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let across = select(1u, (shape.input_quads + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
     let p = tile / across * 2u;
-    if (p >= shape.output_quads) {
+    if (p >= all_output_quads()) {
         return;
     }
     // The last quad again if the tile reaches past it.
     let q1 = min(q + 1u, shape.input_quads - 1u);
-    let p1 = min(p + 1u, shape.output_quads - 1u);
+    let p1 = min(p + 1u, all_output_quads() - 1u);
     var sums00 = mat4x4<f32>();
     var sums01 = mat4x4<f32>();
     var sums10 = mat4x4<f32>();
@@ -185,8 +199,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     for (var r = 0u; r < shape.rows; r++) {
         let x0 = wide(x[r * shape.input_quads + q]);
         let x1 = wide(x[r * shape.input_quads + q1]);
-        let d0 = wide(dz[r * shape.output_quads + p]);
-        let d1 = wide(dz[r * shape.output_quads + p1]);
+        let d0 = wide(dz[output_at(r, p)]);
+        let d1 = wide(dz[output_at(r, p1)]);
         sums00 += outer(x0, d0);
         sums01 += outer(x1, d0);
         sums10 += outer(x0, d1);

@@ -1,7 +1,7 @@
 //! Squares of gradients, made by the kernels that write them.
 
 use super::Error;
-use crate::engine::kernels::{EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD_WEIGHT, LINEAR_BACKWARD_WEIGHT};
+use crate::engine::kernels::{EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::layout::Squares;
 use crate::engine::{Access, Binding, Dispatch, Engine, Range};
 use std::collections::BTreeMap;
@@ -95,8 +95,8 @@ type Layout = fn(&Dispatch) -> Vec<Target>;
 
 /// The families that write gradients whole, each with its layout.
 static LAYOUTS: [(&Family, Layout); 3] = [
-    (&LINEAR_BACKWARD_WEIGHT, super::linear::squares),
-    (&LAYER_NORM_BACKWARD_WEIGHT, super::layer_norm::squares),
+    (&LINEAR_BACKWARD_WEIGHT, super::linear_squares::squares),
+    (&LAYER_NORM_BACKWARD, super::layer_norm::squares),
     (&EMBEDDING_BACKWARD, super::embedding::squares),
 ];
 
@@ -124,7 +124,7 @@ fn writes(dispatch: &Dispatch, gradient: &Range) -> bool {
     })
 }
 
-fn memory(binding: &Binding) -> Option<&Range> {
+pub(super) fn memory(binding: &Binding) -> Option<&Range> {
     match binding {
         Binding::Memory(range) => Some(range),
         Binding::Clock => None,
