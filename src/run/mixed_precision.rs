@@ -8,6 +8,18 @@ use crate::schedule::file::yaml::Value;
 
 const KEY: &str = "use_mixed_precision";
 const PURPOSE: &str = "it says what values are stored in, as in {values: bf16, f32: [classifier]}";
+/// What other programs call them.
+const OTHER_WORDS: [(&str, &str); 9] = [
+    ("fp16", "f16"),
+    ("float16", "f16"),
+    ("half", "f16"),
+    ("16-mixed", "f16"),
+    ("bfloat16", "bf16"),
+    ("bf16-mixed", "bf16"),
+    ("fp32", "false"),
+    ("f32", "false"),
+    ("no", "false"),
+];
 const NARROW: [ValueStorage; 2] = [ValueStorage::Bf16, ValueStorage::F16];
 
 /// `None` is `auto`.
@@ -26,7 +38,8 @@ pub(super) fn read(top: &mut Section) -> Result<Option<MixedPrecision>, Error> {
         return Ok(Some(module_by_module(top.section(KEY, PURPOSE)?)?));
     }
     let shown = top.shown_at(KEY);
-    let is_on = top.flag(KEY).map_err(|_| top.bad(KEY, shown, "true, false, bf16, f16 or auto", None))?;
+    let meant = OTHER_WORDS.iter().find(|(word, _)| shown.eq_ignore_ascii_case(word)).map(|(_, meant)| *meant);
+    let is_on = top.flag(KEY).map_err(|_| top.bad(KEY, shown, "true, false, bf16, f16 or auto", meant))?;
     Ok(Some(if is_on { ValueStorage::Bf16 } else { ValueStorage::F32 }.into()))
 }
 

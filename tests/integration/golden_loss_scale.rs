@@ -2,9 +2,10 @@
 //! relative or 1e-6 absolute.
 
 use crate::golden::{Case, number};
+use crate::golden_optim::rule_of;
 use gradus::engine::Engine;
 use gradus::optim::{Clip, LossScale, Optimizer, Parameters, Settings};
-use gradus::params::{Group, Param, Row, Rule};
+use gradus::params::{Group, Param, Row};
 
 /// Steps over gradients that are scaled as the trace says, and spoiled where it says so.
 pub fn check_loss_scale(case: &Case, engine: &Engine) {
@@ -17,14 +18,16 @@ pub fn check_loss_scale(case: &Case, engine: &Engine) {
     scale = scale.backoff_factor(number_of("backoff_factor").unwrap_or(scale.backoff_factor));
     scale = scale.growth_interval(args["growth_interval"].as_u64().map_or(scale.growth_interval, |steps| steps as u32));
     let clip = case.json["clip_max_norm"].as_f64().map_or(Clip::None, Clip::norm);
-    let names = ["a", "b"];
-    let params = names.map(|name| Param::new(name, vec![case.f32s(&format!("init.{name}")).len()]));
+    let names: Vec<&str> = case.arrays.keys().filter_map(|name| name.strip_prefix("init.")).collect();
+    let params: Vec<Param> =
+        names.iter().map(|name| Param::new(*name, vec![case.f32s(&format!("init.{name}")).len()])).collect();
+    let rule = rule_of(case.json["optimizer"]["class"].as_str().expect("a class")).expect("a rule that is built");
     let parameters = Parameters::new(engine, &params, None).expect("parameters");
     let mut groups = Vec::new();
-    for (place, name) in names.into_iter().enumerate() {
+    for (place, name) in names.iter().copied().enumerate() {
         parameters.upload(name, &case.f32s(&format!("init.{name}"))).expect("an upload");
         let lr = case.json["optimizer"]["group_lrs"][place].as_f64().expect("a rate");
-        groups.push(Group::new(name, Row::of(Rule::AdamW).lr(lr), [name]));
+        groups.push(Group::new(name, Row::of(rule).lr(lr), [name]));
     }
     let settings = Settings::default().clip(clip).loss_scale(scale);
     let mut optimizer = Optimizer::new(engine, &parameters, &groups, settings).expect("an optimizer");
@@ -36,7 +39,7 @@ pub fn check_loss_scale(case: &Case, engine: &Engine) {
         };
         let before = engine.read::<f32>(&scale_on_device).expect("the scale")[0];
         assert_eq!(f64::from(before), told["scale_before"].as_f64().expect("a scale"), "{what}: before step {step}");
-        for name in names {
+        for name in names.iter().copied() {
             let mut gradient = of_step(case.f32s(&format!("grad.{name}")), name);
             gradient.iter_mut().for_each(|slope| *slope *= before);
             let spoiled = &case.json["nonfinite"][step.to_string()];
@@ -59,7 +62,7 @@ pub fn check_loss_scale(case: &Case, engine: &Engine) {
             assert!((got - norm).abs() <= 2e-5 * norm, "{what}: norm {got} at step {step}, expected {norm}");
         }
         let counts = optimizer.read_applied_counts().expect("counts");
-        for (place, name) in names.into_iter().enumerate() {
+        for (place, name) in names.iter().copied().enumerate() {
             assert_eq!(
                 Some(counts[name] as f64),
                 told["opt_step_count"][place].as_f64(),

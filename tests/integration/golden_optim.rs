@@ -118,7 +118,7 @@ fn external(engine: &Engine, case: &Case) -> HashMap<String, External> {
 }
 
 /// The rule of a class; `None` if it is not built.
-fn rule_of(class: &str) -> Option<Rule> {
+pub fn rule_of(class: &str) -> Option<Rule> {
     let last = class.rsplit('.').next();
     Rule::ALL.into_iter().find(|rule| rule.classes().iter().any(|path| path.rsplit('.').next() == last))
 }

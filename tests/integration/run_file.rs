@@ -188,7 +188,10 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
             "trainable = false conflicts with phases; keep one of them",
         ),
-        ("use_mixed_precision: fp16", "use_mixed_precision = fp16 is not true, false, bf16, f16 or auto"),
+        (
+            "use_mixed_precision: fp16",
+            "use_mixed_precision = fp16 is not true, false, bf16, f16 or auto (did you mean \"f16\"?)",
+        ),
         (
             "use_mixed_precision: {values: f32, f32: [layers.0]}",
             "use_mixed_precision.values = f32 is not one of bf16, f16 (did you mean \"f16\"?)",
