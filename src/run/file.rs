@@ -75,6 +75,8 @@ pub struct RunFile {
     pub memory_limit_bytes: Option<u64>,
     /// `checkpoint_every_steps`; by default a checkpoint follows each evaluation.
     pub checkpoint_every_steps: Option<u64>,
+    /// `label_smoothing`: the part of each target that is spread evenly over the classes.
+    pub label_smoothing: f64,
     /// `use_mixed_precision`: what activations and their gradients are stored in; `None` for `auto`, until that is found.
     pub mixed_precision: Option<MixedPrecision>,
     /// `check`: whether the shaders are held against the host before a run.
@@ -106,7 +108,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "name",
     "output",
     "seed",
@@ -125,6 +127,7 @@ const KEYS: [&str; 23] = [
     "learning_rate_scaling",
     "trainable",
     "cache_encoder_embeddings",
+    "label_smoothing",
     "use_mixed_precision",
     "compile",
     "checkpoint_every_steps",
@@ -230,6 +233,7 @@ impl RunFile {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
+            label_smoothing: label_smoothing(&mut top, objective)?,
             mixed_precision: mixed_precision::read(&mut top)?,
             check: checking(&mut top)?,
             // What never trains needs no dropout, and what it makes of an example can be kept.
@@ -311,6 +315,7 @@ impl RunFile {
             seed,
             steps_per_submission,
             parameters,
+            label_smoothing: self.label_smoothing as f32,
             // Until it is found, the memory is counted as that of 16 bits.
             values: self.mixed_precision.clone().unwrap_or(ValueStorage::Bf16.into()),
             ..usual
@@ -387,6 +392,20 @@ fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> 
 }
 
 /// A whole number from 1 on.
+fn label_smoothing(top: &mut Section, objective: Objective) -> Result<f64, Error> {
+    const KEY: &str = "label_smoothing";
+    let smoothing = top.number(KEY, 0.0)?;
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(top.bad(KEY, smoothing.to_string(), "from 0 to 1", None).into());
+    }
+    if smoothing > 0.0 && objective != Objective::Classes {
+        return Err(top
+            .unfit(KEY, smoothing, "is for task: classify: other losses have no classes to spread it over")
+            .into());
+    }
+    Ok(smoothing)
+}
+
 fn memory_limit_bytes(top: &mut Section) -> Result<Option<u64>, Error> {
     const KEY: &str = "memory_limit_megabytes";
     if top.is_null(KEY) || !top.has(KEY) {

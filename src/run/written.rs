@@ -57,6 +57,7 @@ impl RunFile {
             .with("learning_rate_scaling", scaling)
             .with_maybe("memory_limit_megabytes", self.memory_limit_bytes.map(|bytes| bytes / 1_000_000))
             .with("check", self.check.word())
+            .with("label_smoothing", self.label_smoothing)
             .with("use_mixed_precision", mixed_precision::written(self.mixed_precision.as_ref()))
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {

@@ -54,6 +54,9 @@ pub struct Config {
     pub parameters: Storage,
     /// What activations and their gradients are stored in; sums, losses, gradients of parameters and the update are f32.
     pub values: MixedPrecision,
+    /// The part of each target that is spread evenly over the classes, in training and in tests, as torch's `label_smoothing`; from 0
+    /// to 1. Only a loss of classes has it.
+    pub label_smoothing: f32,
     /// The lowest layers of a model that make their activations again for the backward pass, instead of keeping them: so many. The
     /// bits of a run are the same with any number.
     pub recomputed_layers: usize,
@@ -82,6 +85,7 @@ impl Default for Config {
             seed: 1,
             parameters: Storage::F32,
             values: MixedPrecision::default(),
+            label_smoothing: 0.0,
             recomputed_layers: 0,
             settings: Settings { guard: true, ..Settings::default() },
             still_trunk: false,
@@ -101,6 +105,7 @@ impl Config {
         seed: u32,
         parameters: Storage,
         values: impl Into<MixedPrecision>,
+        label_smoothing: f32,
         recomputed_layers: usize,
         settings: Settings,
         still_trunk: bool,
@@ -145,6 +150,9 @@ impl Config {
             let reason =
                 format!("only values in f16 need a loss scale, and these are in {}", self.values.values.name());
             return Err(Error::BadSetting { setting: "loss_scale", value: 1, reason });
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::BadSmoothing { value: self.label_smoothing });
         }
         let most = self.steps_per_submission.most();
         if most == 0 || most > CLOCK_SLOTS {

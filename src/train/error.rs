@@ -42,6 +42,12 @@ pub enum Error {
         /// Those by which it can.
         comparable: String,
     },
+    /// A part of the targets that is none.
+    #[error("label_smoothing = {value} is not from 0 to 1")]
+    BadSmoothing {
+        /// The part.
+        value: f32,
+    },
     /// A module that is to work in f32 and that the model does not have.
     #[error("use_mixed_precision.f32 has {:?}, which is no module of the model{}", Shown(.module), did_you_mean(.nearest))]
     UnknownModule {

@@ -131,7 +131,7 @@ impl Set {
             .stored_in(config.values.clone())
             .allocate_within(engine, activations)?;
         space.metrics = vec![self.metrics.clone()];
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: config.seed };
+        let loss = LossOptions { ignore: IGNORED, smoothing: config.label_smoothing, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..self.examples.order().micro_batches {

@@ -139,6 +139,7 @@ impl Trainer {
             parameters: self.config.parameters.name().to_owned(),
             values: self.config.values.values.name().to_owned(),
             wide: self.config.values.wide.clone(),
+            label_smoothing: self.config.label_smoothing,
             steps_per_epoch: self.plan.steps_per_epoch(),
             clip: format!("{:?}", self.config.settings.clip),
             guard: self.config.settings.guard,

@@ -67,6 +67,8 @@ pub(super) struct RunOf {
     /// Modules that work in f32.
     #[serde(default)]
     pub(super) wide: Vec<String>,
+    #[serde(default)]
+    pub(super) label_smoothing: f32,
     pub(super) steps_per_epoch: u64,
     pub(super) clip: String,
     pub(super) guard: bool,
@@ -175,6 +177,7 @@ impl RunOf {
             ("model.parameters", saved.parameters.clone(), self.parameters.clone()),
             ("use_mixed_precision", saved.values.clone(), self.values.clone()),
             ("use_mixed_precision.f32", saved.wide.join(", "), self.wide.join(", ")),
+            ("label_smoothing", saved.label_smoothing.to_string(), self.label_smoothing.to_string()),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),

@@ -43,6 +43,7 @@ mod heads;
 mod host_cost;
 mod int8;
 mod kill;
+mod label_smoothing;
 mod lag;
 mod language;
 mod laws;

@@ -192,6 +192,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "use_mixed_precision: fp16",
             "use_mixed_precision = fp16 is not true, false, bf16, f16 or auto (did you mean \"f16\"?)",
         ),
+        ("label_smoothing: 1.5", "label_smoothing = 1.5 is not from 0 to 1"),
         (
             "use_mixed_precision: {values: f32, f32: [layers.0]}",
             "use_mixed_precision.values = f32 is not one of bf16, f16 (did you mean \"f16\"?)",
@@ -234,6 +235,10 @@ fn words_of_other_programs_are_told_in_a_sentence() {
         ("strategy: ddp", "strategy", "one process trains on one device"),
         ("trainer: {strategy: deepspeed}", "trainer.strategy", "one process trains on one device"),
         ("num_train_epochs: 3", "num_train_epochs", "it is epochs here"),
+        ("fp16: true", "fp16", "it is use_mixed_precision here"),
+        ("gradient_checkpointing: true", "gradient_checkpointing", "memory_limit_megabytes"),
+        ("label_smoothing_factor: 0.1", "label_smoothing_factor", "it is label_smoothing here"),
+        ("layer_decay: 0.75", "layer_decay", "optimizer: {type: adamw, layer_decay: 0.75}"),
     ] {
         let got = told(&format!("{DIGITS}{keys}\n"));
         assert!(got.starts_with(&format!("run.yaml: {key} has no place here: ")) && got.contains(hint), "{got}");
@@ -297,6 +302,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         "memory_limit_megabytes: null\n",
         "check: auto\n",
         "cache_encoder_embeddings: true\n",
+        "label_smoothing: 0.0\n",
         "use_mixed_precision: false\n",
         "moments: f32\n",
         "eps: 1e-8\n",
@@ -320,7 +326,7 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
                    learning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\nsteps_per_submission: 8\n";
     for more in [
         decoder.to_owned(),
-        format!("{digits}{cosine}use_mixed_precision: auto\n"),
+        format!("{digits}{cosine}use_mixed_precision: auto\nlabel_smoothing: 0.1\n"),
         format!("{digits}{cosine}use_mixed_precision: f16\n"),
         format!("{digits}{cosine}use_mixed_precision: {{values: bf16, f32: [layers.0]}}\n"),
         format!("{digits}{cosine}"),
