@@ -7,7 +7,7 @@
 // rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. With TILED a workgroup
 // shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
 // is neither made nor written, and anything may be bound in its place. With PLANES it is that of several layers of one x
-// (shaders/shared/linear.wgsl), the biases bound with the weights, and no tile reaches into two planes.
+// (shaders/shared/linear.wgsl), the biases bound with the weights. Each plane has tiles of its own.
 //
 //   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 x        [rows, input_quads]    vec4
@@ -48,9 +48,14 @@ fn outer(a: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(d.x * a, d.y * a, d.z * a, d.w * a);
 }
 
-// These give the squares of what they store.
-fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
-    if (o >= all_outputs() || q >= shape.input_quads) {
+// The output behind the last one of a plane; 0 for a plane that there is not.
+fn end_of(plane: u32) -> u32 {
+    return select(0u, (plane + 1u) * shape.outputs, plane < PLANES);
+}
+
+// These give the squares of what they store, in a plane.
+fn store(plane: u32, o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
+    if (o >= end_of(plane) || q >= shape.input_quads) {
         return vec2<f32>();
     }
 #ifdef RAGGED
@@ -64,7 +69,7 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
         dweight[at] = stored[k];
     }
 #else
-    let at = o * shape.input_quads + q + plane_of(o / 4u) * GAP;
+    let at = o * shape.input_quads + q + plane * GAP;
     var stored = sums;
     if (ACCUMULATE != 0u) {
         stored += dweight[at];
@@ -74,9 +79,9 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     return squares_of(stored);
 }
 
-fn store_outputs(p: u32, q: u32, sums: mat4x4<f32>) -> vec2<f32> {
-    return store(4u * p, q, sums[0]) + store(4u * p + 1u, q, sums[1])
-        + store(4u * p + 2u, q, sums[2]) + store(4u * p + 3u, q, sums[3]);
+fn store_outputs(plane: u32, p: u32, q: u32, sums: mat4x4<f32>) -> vec2<f32> {
+    return store(plane, 4u * p, q, sums[0]) + store(plane, 4u * p + 1u, q, sums[1])
+        + store(plane, 4u * p + 2u, q, sums[2]) + store(plane, 4u * p + 3u, q, sums[3]);
 }
 
 fn store_bias(o: u32, sum: f32) -> f32 {
@@ -91,11 +96,14 @@ fn store_bias(o: u32, sum: f32) -> f32 {
     return stored;
 }
 
-fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+fn store_biases(plane: u32, p: u32, sums: vec4<f32>) -> vec2<f32> {
 #ifdef RAGGED
 #else
     if (PLANES > 1u) {
-        let at = BIAS_AT + p + plane_of(p) * BIAS_GAP;
+        if (4u * p >= end_of(plane)) {
+            return vec2<f32>();
+        }
+        let at = BIAS_AT + p + plane * BIAS_GAP;
         var together = sums;
         if (ACCUMULATE != 0u) {
             together += dweight[at];
@@ -151,28 +159,36 @@ fn main(
 ) {
     let index = group.y * grid.x + group.x;
     // Only biases: one tile of inputs is enough.
-    let tile = tile_of(index, lane, select(1u, shape.input_quads, WEIGHT != 0u));
+    let across = select(1u, shape.input_quads, WEIGHT != 0u);
+    let down_tiles = (shape.output_quads + edge() - 1u) / edge();
+    let tiles = down_tiles * ((across + edge() - 1u) / edge());
+    let plane = index / tiles;
+    var tile = tile_of(index % tiles, lane, across);
+    let down_tile = plane * down_tiles + tile.down / edge();
+    tile.down += plane * shape.output_quads;
+    tile.own_down += plane * shape.output_quads;
     let makes_biases = BIAS != 0u && tile.across == 0u;
     let sums = products(lane, tile, (shape.rows + 3u) / 4u, makes_biases);
     let p = tile.own_down;
     let q = tile.own_across;
     if (WEIGHT != 0u) {
-        var stored = store_outputs(p, q, sums.near_near);
+        var stored = store_outputs(plane, p, q, sums.near_near);
         if (QUADS == 2u) {
-            stored += store_outputs(p, q + SIDE, sums.near_far) + store_outputs(p + SIDE, q, sums.far_near)
-                + store_outputs(p + SIDE, q + SIDE, sums.far_far);
+            stored += store_outputs(plane, p, q + SIDE, sums.near_far)
+                + store_outputs(plane, p + SIDE, q, sums.far_near)
+                + store_outputs(plane, p + SIDE, q + SIDE, sums.far_far);
         }
 #ifdef SQUARES
         squares[index * WORKGROUP + lane] = partial_of(stored);
 #endif
     }
-    if (makes_biases && lane % SIDE == 0u && tile.down < all_output_quads()) {
-        var stored = store_biases(p, sums.down_near);
+    if (makes_biases && lane % SIDE == 0u && plane < PLANES) {
+        var stored = store_biases(plane, p, sums.down_near);
         if (QUADS == 2u) {
-            stored += store_biases(p + SIDE, sums.down_far);
+            stored += store_biases(plane, p + SIDE, sums.down_far);
         }
 #ifdef SQUARES
-        squares[grid.x * grid.y * WORKGROUP + tile.down / edge() * SIDE + lane / SIDE] = partial_of(stored);
+        squares[grid.x * grid.y * WORKGROUP + down_tile * SIDE + lane / SIDE] = partial_of(stored);
 #endif
     }
 }
@@ -183,10 +199,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     // Only biases: one tile of inputs is enough.
     let across = select(1u, (shape.input_quads + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
-    let p = tile / across * 2u;
-    if (p >= all_output_quads()) {
+    let down_tiles = (shape.output_quads + 1u) / 2u;
+    let down_tile = tile / across;
+    let plane = down_tile / down_tiles;
+    if (plane >= PLANES) {
         return;
     }
+    let p = plane * shape.output_quads + down_tile % down_tiles * 2u;
     // The last quad again if the tile reaches past it.
     let q1 = min(q + 1u, shape.input_quads - 1u);
     let p1 = min(p + 1u, all_output_quads() - 1u);
@@ -209,16 +228,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         bias1 += d1;
     }
     if (WEIGHT != 0u) {
-        let stored = store_outputs(p, q, sums00) + store_outputs(p, q + 1u, sums01)
-            + store_outputs(p + 1u, q, sums10) + store_outputs(p + 1u, q + 1u, sums11);
+        let stored = store_outputs(plane, p, q, sums00) + store_outputs(plane, p, q + 1u, sums01)
+            + store_outputs(plane, p + 1u, q, sums10) + store_outputs(plane, p + 1u, q + 1u, sums11);
 #ifdef SQUARES
         squares[tile] = partial_of(stored);
 #endif
     }
     if (BIAS != 0u && q == 0u) {
-        let stored = store_biases(p, bias0) + store_biases(p + 1u, bias1);
+        let stored = store_biases(plane, p, bias0) + store_biases(plane, p + 1u, bias1);
 #ifdef SQUARES
-        squares[grid.x * grid.y * WORKGROUP + p / 2u] = partial_of(stored);
+        squares[grid.x * grid.y * WORKGROUP + down_tile] = partial_of(stored);
 #endif
     }
 }

@@ -6,6 +6,7 @@ use super::checking::{Checked, Outcome, checked};
 use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::ready::Ready;
+use super::report::Section;
 use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
@@ -18,7 +19,7 @@ use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::RunFile;
 use gradus::schedule::{implicit, to_yaml};
-use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
+use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, TrunkNote, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -224,12 +225,23 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
+    for note in trainer.trunk_notes() {
+        if matches!(note, TrunkNote::Damaged(_) | TrunkNote::NotKept(_)) {
+            caution!("frozen trunk: {}", told_trunk(&note));
+        }
+    }
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
     rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
     let memory = memory::rows(&ready, &trainer)?;
-    let sections =
-        [("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)];
+    let mut sections =
+        vec![("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)]
+            .into_iter()
+            .map(|(title, rows)| (title, rows.into_iter().map(|(name, told)| (name.to_owned(), told)).collect()))
+            .collect::<Vec<Section>>();
+    if !ready.precision.is_empty() {
+        sections.insert(1, ("Mixed precision", ready.precision.clone()));
+    }
     let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &sections);
     if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {
         let (skipped, steps) = (last.skipped_steps, last.steps);
@@ -294,8 +306,20 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     ];
     if trunk > 0 {
         environment.push(("frozen trunk cached", megabytes(trunk)));
+        environment.extend(trainer.trunk_notes().iter().map(|note| ("frozen trunk", told_trunk(note))));
     }
     environment
+}
+
+/// What was done with the folder that keeps trunks.
+fn told_trunk(note: &TrunkNote) -> String {
+    match note {
+        TrunkNote::Read(file) => format!("read from {}", shown_path(file)),
+        TrunkNote::Kept(file) => format!("kept in {}", shown_path(file)),
+        TrunkNote::Damaged(file) => format!("{} was damaged and was made anew", shown_path(file)),
+        TrunkNote::NotKept(reason) => format!("not kept: {reason}"),
+        _ => String::new(),
+    }
 }
 
 /// Prints where the results are, and what to do next.
@@ -318,7 +342,10 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     say!();
     say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
     if trainer.trunk_bytes() > 0 {
-        say!("frozen trunk   {:.1} MB cached", trainer.trunk_bytes() as f64 / 1e6);
+        let notes = trainer.trunk_notes();
+        let is_read = !notes.is_empty() && notes.iter().all(|note| matches!(note, TrunkNote::Read(_)));
+        let of = if is_read { ", read from an earlier run's" } else { "" };
+        say!("frozen trunk   {:.1} MB cached{of}", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
         say!("test loss      {:.4}, {}", last.val_loss, scores::words(&last));

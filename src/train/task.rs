@@ -1,7 +1,8 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
-use super::{Config, Error, Scoring, Test};
+use super::{Config, Error, Scoring, Test, TrunkNote};
 use crate::engine::{Engine, Program, Range, Upload};
+use crate::nn::Pass;
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
 
@@ -60,6 +61,15 @@ pub trait Task {
         Ok(None)
     }
 
+    /// The pass of a micro-batch if these parameters are trainable, as its values are laid out; `None` for a task that has none to
+    /// show.
+    ///
+    /// # Errors
+    /// Sizes that do not make a step.
+    fn step_pass(&self, _config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<Pass>, Error> {
+        Ok(None)
+    }
+
     /// Puts the data on a device.
     ///
     /// # Errors
@@ -102,6 +112,11 @@ pub trait Placed: Send {
     /// Bytes of those uploads, of each step.
     fn upload_bytes(&self) -> u64 {
         0
+    }
+
+    /// What was done with the folder that keeps trunks, for each set of examples.
+    fn trunk_notes(&self) -> Vec<TrunkNote> {
+        Vec::new()
     }
 
     /// Bytes of what a frozen trunk made of the examples.

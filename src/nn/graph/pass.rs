@@ -68,6 +68,19 @@ impl Pass {
         Pass { memory, kept, ..self }
     }
 
+    /// All that its operations are, in words: two passes with the same compute the same from the same.
+    pub(crate) fn described(&self) -> String {
+        let values =
+            self.operations.iter().flat_map(|operation| operation.uses()).map(|value| (value, &self.nodes[value]));
+        format!("{:?} {:?}", self.operations, values.collect::<Vec<_>>())
+    }
+
+    /// The parameters that it reads, in the model's order.
+    pub(crate) fn reads(&self) -> Vec<&str> {
+        let read: HashSet<&str> = self.operations.iter().flat_map(|operation| operation.params()).collect();
+        self.params.iter().map(|param| param.name.as_str()).filter(|name| read.contains(name)).collect()
+    }
+
     /// Bytes of activations and their gradients.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()
@@ -78,7 +91,8 @@ impl Pass {
         self.memory.bytes_beside(&other.memory)
     }
 
-    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient.
+    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient, and parameters lie
+    /// as in a model's arenas.
     pub fn dispatch_count(&self) -> usize {
         self.operations.len()
     }
@@ -112,7 +126,7 @@ impl Pass {
 
     /// The largest activation of a batch of so many examples. No gradient is larger than its value.
     fn largest(&self, examples: usize) -> (String, u64) {
-        let made = self.operations[..self.forward.min(self.operations.len())].iter();
+        let made = self.operations[..self.forward].iter();
         let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value]);
         // The first where several are as large.
         let mut largest = (String::new(), 0);

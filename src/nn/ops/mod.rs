@@ -121,16 +121,9 @@ pub(super) trait Operate {
     /// Shows each of these, to be put in another's place.
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value));
 
-    /// The values in which it adds up what it writes: f32, whatever the others are stored in.
-    fn sums(&self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    /// What its values but for the sums are stored in, which is the same for all.
+    /// What its values are stored in, which is the same for all.
     fn storage(&self, nodes: &Nodes) -> ValueStorage {
-        let sums = self.sums();
-        let mut values =
-            self.uses().into_iter().filter(|value| nodes[*value].form.has_numbers() && !sums.contains(value));
+        let mut values = self.uses().into_iter().filter(|value| nodes[*value].form.has_numbers());
         values.next().map_or(ValueStorage::F32, |value| nodes[value].storage)
     }
 
@@ -152,6 +145,14 @@ pub(super) trait Operate {
     /// Whether it belongs to a loss.
     fn is_loss(&self) -> bool {
         false
+    }
+
+    /// Multiplies the gradient by this value from now on, if it is a loss that makes one.
+    fn scale_loss(&mut self, _scale: &mut dyn FnMut() -> Value) {}
+
+    /// Multiplications of a layer of matrices, or of its backward pass, over so many examples.
+    fn products(&self, _nodes: &Nodes, _examples: usize) -> u64 {
+        0
     }
 
     /// Appends its part of the backward pass. Operations of a backward pass have none.
@@ -189,10 +190,6 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.each_value(see)),* }
             }
 
-            fn sums(&self) -> Vec<Value> {
-                match self { $(Operation::$name(operation) => operation.sums()),* }
-            }
-
             fn storage(&self, nodes: &Nodes) -> ValueStorage {
                 match self { $(Operation::$name(operation) => operation.storage(nodes)),* }
             }
@@ -211,6 +208,14 @@ macro_rules! operations {
 
             fn is_loss(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.is_loss()),* }
+            }
+
+            fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+                match self { $(Operation::$name(operation) => operation.scale_loss(scale)),* }
+            }
+
+            fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+                match self { $(Operation::$name(operation) => operation.products(nodes, examples)),* }
             }
 
             fn backward(&self, back: &mut Backward<'_>) {

@@ -5,7 +5,7 @@ use super::{Activation, Constants, Draft, read_as};
 use crate::engine::kernels::{Family, Flag, Flags};
 use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
 use crate::nn::Error;
-use crate::nn::graph::{Form, Placing, Value};
+use crate::nn::graph::{Form, Nodes, Placing, Value};
 use crate::params::Storage;
 
 /// Folded into a linear layer, so that its result is not read and written once more.
@@ -26,11 +26,22 @@ pub(super) fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value, z: Value) -> 
     layout::Linear { plane, ..layout::Linear::new(at.rows(x), at.width(x), at.width(z)) }
 }
 
+/// Of a product over the rows of two values.
+pub(super) fn products(nodes: &Nodes, examples: usize, sides: [Value; 2]) -> u64 {
+    let [x, y] = sides.map(|side| match nodes[side].form {
+        Form::Planes { count, width, .. } => (count * width) as u64,
+        form => form.width() as u64,
+    });
+    (examples * nodes[sides[0]].form.rows()) as u64 * x * y
+}
+
 /// A pass over a linear layer, or over several side by side, before it has a tiling.
 pub(super) struct Product<'a> {
     pub(super) family: &'static Family,
     pub(super) shape: &'a layout::Linear,
     pub(super) planes: &'a Planes,
+    /// Planes whose results have tiles of their own.
+    pub(super) times: u64,
     /// How many down and across.
     pub(super) results: [u32; 2],
     /// How the weight, or its gradient, is stored.
@@ -44,20 +55,30 @@ pub(super) struct Product<'a> {
 impl Product<'_> {
     /// The dispatch in the tiling that is chosen for the layer.
     pub(super) fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
-        let Product { family, shape, planes, results: [down, across], stored, folded, memory, mut constants, bytes } =
-            self;
+        let Product {
+            family,
+            shape,
+            planes,
+            times,
+            results: [down, across],
+            stored,
+            folded,
+            memory,
+            mut constants,
+            bytes,
+        } = self;
         constants.extend(planes.constants());
         let tiling = engine.tiling(family.name, shape.inputs, shape.outputs);
         let (form, workgroup, invocations) = match (tiling.tile(), engine.cooperative_subgroup()) {
             (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
                 (Flag::Cooperative.into(), subgroup, tiles(down, across, 32) * u64::from(subgroup))
             }
-            (None, _) => (Flags::NONE, engine.sizes().products, tiles(down, across, EDGE)),
+            (None, _) => (Flags::NONE, engine.sizes().products, times * tiles(down, across, EDGE)),
             (Some(tile), _) => {
                 let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
                 constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
                 let workgroup = tile.invocations();
-                (Flag::Tiled.into(), workgroup, tile.count(down, across) * u64::from(workgroup))
+                (Flag::Tiled.into(), workgroup, times * tile.count(down, across) * u64::from(workgroup))
             }
         };
         let kernel = family.variant(form | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
@@ -78,11 +99,6 @@ const EDGE: u32 = 8;
 /// of 8, 16, 32 and 64 are within 5 % of each other.
 fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
     u64::from(rows.div_ceil(edge)) * u64::from(columns.div_ceil(edge))
-}
-
-/// Results along a side of what an invocation or a workgroup makes.
-pub(super) fn edge(engine: &Engine, family: &Family, shape: &layout::Linear) -> u32 {
-    engine.tiling(family.name, shape.inputs, shape.outputs).tile().map_or(EDGE, |tile| tile.edge())
 }
 
 /// Bytes of inputs, outputs and weights.

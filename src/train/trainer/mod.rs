@@ -15,9 +15,10 @@ use super::event::Event;
 use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
-use super::{Config, Confusion, Error, Scoring};
+use super::{Config, Confusion, Error, Scoring, TrunkNote};
+use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Prepared, Range, Ring};
-use crate::optim::{Best, Forecast, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, LOSSES};
@@ -97,11 +98,15 @@ impl Trainer {
     ) -> Result<Trainer, Error> {
         config.check()?;
         task.check(engine, &config)?;
-        let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
+        // Gradients in f16 need a loss scale, and nothing else knows of one.
+        let needs_scale = config.values.values == ValueStorage::F16;
+        let loss_scale = config.settings.loss_scale.or(needs_scale.then(LossScale::default));
+        let config = Config { settings: Settings { seed: config.seed, loss_scale, ..config.settings }, ..config };
         let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
+        config.check_modules(&params)?;
         let (scoring, also) = (task.scoring(), task.also());
         check_metrics(&plan, &scoring)?;
         check_storage(&config, &plan, &params)?;
@@ -201,6 +206,11 @@ impl Trainer {
     /// Bytes of the frozen trunk's cached outputs, kept since the phase began.
     pub fn trunk_bytes(&self) -> u64 {
         self.task.trunk_bytes()
+    }
+
+    /// What was done with the folder that keeps trunks for runs to come, for each set of examples since the phase began.
+    pub fn trunk_notes(&self) -> Vec<TrunkNote> {
+        self.task.trunk_notes()
     }
 
     /// The tested parameters as a safetensors file: their averages, if the optimizer keeps some. Waits for the device.
