@@ -53,7 +53,7 @@ pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub(crate) use squares::Sum;
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};
-pub use step_weight::{step_share, step_weight};
+pub use step_weight::{moved, step_share, step_weight};
 pub use table::{
     ADAPTED, AMSGRAD, AVERAGED, CENTERED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, RISING, TABLE_HEADER_BYTES,
     TRUST_CLIPPED, TableHeader, TableRow, WEIGHTED, split_table,
