@@ -1,11 +1,11 @@
 //! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
 //! bindings as declared; its twin and its file where the name says.
 
-use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_SUMS};
+use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
     Attention, Chunk, ControlSettings, Dropout, Embedding, Fold, Gather, GatherCached, GatherSequences, GatherTokens,
-    Join, LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
-    Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
+    Join, LayerNorm, Linear, Loss, Matrix, Metrics, Moments, Partial, Pool, Position, Product, Record, Resize, Segment,
+    Span, Squares, Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +86,8 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Chunk: param, grad, state, length, tensor, group, number, entry),
         host_layout!(TensorEntry: record, group, grad),
         host_layout!(Fold: record, first, count),
+        host_layout!(Matrix: record, rows, columns, chunk, first, sums),
+        host_layout!(Product: rows, columns, inner, turned, scale, kept, left, right, added, out, matrices, pad0),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
         host_layout!(StatsBlock: loss_scale, growth_tracker, step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, skips_in_a_row, pad0),
         host_layout!(Partial: sum, bad_group),
@@ -153,8 +155,10 @@ fn shaders_twins_and_kernels_share_their_names() {
         }
     }
     // A family of the update is a rule in the one shader, and so are the sums that a rule needs.
-    assert!(shaders.remove("update") && shaders.remove("sums"));
-    let sums = RULE_SUMS.map(|(_, sums)| sums);
+    assert!(["update", "sums", "direct", "row_sums", "row_sums_fold"].into_iter().all(|shader| shaders.remove(shader)));
+    let rows = RULE_ROWS.iter().flat_map(|(_, rows)| rows.iter().copied());
+    let both = RULE_SUMS.iter().chain(&RULE_DIRECTIONS);
+    let sums: Vec<_> = both.map(|(_, own)| *own).chain(rows).collect();
     let own = FAMILIES.iter().filter(|family| !sums.contains(family));
     let families: BTreeSet<String> = own.map(|family| family.name.to_owned()).collect();
     assert_eq!(shaders, families);

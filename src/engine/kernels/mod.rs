@@ -31,16 +31,17 @@ pub use nn::{
     LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR,
     SQUARED_ERROR_SUMS, TALLY,
 };
-pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SUMS_FOLD, SWAP};
+pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, PRODUCT, RESIZE, SUMS_FOLD, SWAP};
 pub use rules::{
-    ADADELTA, ADAGRAD, ADAMAX, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS, LARS, LARS_SUMS, LION, NADAM, NADAMW,
-    RADAM, RMSPROP, RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
+    ADADELTA, ADAGRAD, ADAMAX, ADAMP, ADAMP_ROWS, ADAMP_ROWS_FOLD, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS,
+    LARS, LARS_SUMS, LION, MUON, MUON_DIRECT, MUON_SUMS, NADAM, NADAMW, RADAM, RMSPROP, RULE_DIRECTIONS, RULE_ROWS,
+    RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
 };
 pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 60] = [
+pub static FAMILIES: [&Family; 67] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -61,6 +62,13 @@ pub static FAMILIES: [&Family; 60] = [
     &LARS,
     &LARS_SUMS,
     &SUMS_FOLD,
+    &ADAMP,
+    &ADAMP_ROWS,
+    &ADAMP_ROWS_FOLD,
+    &MUON,
+    &MUON_SUMS,
+    &MUON_DIRECT,
+    &PRODUCT,
     &ADAMW_SCHEDULEFREE,
     &SGD_SCHEDULEFREE,
     &SWAP,
@@ -125,7 +133,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (419, 419));
+        assert_eq!((names.len(), all().count()), (439, 439));
     }
 
     /// What is misspelt in a shader would never hold.
@@ -134,8 +142,11 @@ mod tests {
         let flags: BTreeSet<String> = all().flat_map(|kernel| kernel.flags.words()).map(str::to_uppercase).collect();
         let rules = FAMILIES.iter().filter_map(|family| family.rule).map(|rule| rule.text);
         let shared = source::SHARED.iter().map(|(_, text)| *text);
-        let flags: BTreeSet<String> =
-            flags.into_iter().chain(family::SLOT_WORDS.map(str::to_owned)).chain([family::IDLE.to_owned()]).collect();
+        let flags: BTreeSet<String> = flags
+            .into_iter()
+            .chain(family::SLOT_WORDS.map(str::to_owned))
+            .chain([family::IDLE, family::ROWS].map(str::to_owned))
+            .collect();
         for text in FAMILIES.iter().map(|family| family.source).chain(shared).chain(rules) {
             for name in text.lines().filter_map(|line| line.trim().strip_prefix("#ifdef ")) {
                 assert!(flags.contains(name), "#ifdef {name}");

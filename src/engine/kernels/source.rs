@@ -57,7 +57,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 40] = [
+pub(super) static SHARED: [(&str, &str); 42] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
@@ -79,6 +79,7 @@ pub(super) static SHARED: [(&str, &str); 40] = [
     ("linear_cooperative", include_str!("../../../shaders/shared/linear_cooperative.wgsl")),
     ("linear_tiles", include_str!("../../../shaders/shared/linear_tiles.wgsl")),
     ("loss", include_str!("../../../shaders/shared/loss.wgsl")),
+    ("matrix", include_str!("../../../shaders/shared/matrix.wgsl")),
     ("metrics", include_str!("../../../shaders/shared/metrics.wgsl")),
     ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
@@ -90,6 +91,7 @@ pub(super) static SHARED: [(&str, &str); 40] = [
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
     ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
+    ("state", include_str!("../../../shaders/shared/state.wgsl")),
     ("step_weight", include_str!("../../../shaders/shared/step_weight.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),

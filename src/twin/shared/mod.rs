@@ -14,9 +14,11 @@ mod join;
 mod layer_norm;
 mod linear;
 mod loss;
+mod matrix;
 mod metrics;
 mod moments;
 mod pool;
+mod product;
 mod resize;
 mod rng;
 mod rounding;
@@ -43,9 +45,11 @@ pub use join::Join;
 pub use layer_norm::{LayerNorm, Moments};
 pub use linear::Linear;
 pub use loss::{CORRECT, COUNTS, Loss, Verdict};
+pub use matrix::{Matrix, spread_shares};
 pub use metrics::{Gather, Metrics, Position, samples_in};
 pub use moments::Stored;
 pub use pool::Pool;
+pub use product::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED};
 pub use resize::{FRESH, Resize, ZERO};
 pub use rng::{noise, pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
@@ -53,7 +57,7 @@ pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub(crate) use squares::Sum;
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};
-pub use step_weight::{step_share, step_weight};
+pub use step_weight::{moved, step_share, step_weight};
 pub use table::{
     ADAPTED, AMSGRAD, AVERAGED, CENTERED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, RISING, TABLE_HEADER_BYTES,
     TRUST_CLIPPED, TableHeader, TableRow, WEIGHTED, split_table,
