@@ -2,7 +2,7 @@
 
 use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};
-use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Squares, Verdict};
+use crate::twin::shared::{Attention, Conv, Embedding, LayerNorm, Linear, Loss, Moments, Position, Squares, Verdict};
 
 #[cfg(feature = "cpu")]
 pub(super) use crate::fast;
@@ -30,6 +30,9 @@ pub(crate) struct Forms {
     pub(crate) attention_backward_delta: fn(&[f32], &[f32], &mut [f32], &Attention),
     pub(crate) attention_backward_key_value: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) attention_backward_query: fn(&AttentionPast<'_>, &mut [f32]),
+    pub(crate) conv: fn(&[f32], &[f32], Option<&[f32]>, &mut [f32], &Conv),
+    pub(crate) conv_backward_input: fn(&[f32], &[f32], &mut [f32], &Conv, bool),
+    pub(crate) conv_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Conv, bool),
     pub(crate) embedding_backward: fn(&[u32], &[u32], &[u32], &[f32], &mut [f32], &Embedding, bool),
     pub(crate) embedding_backward_squares: fn(&[f32], &Embedding, [usize; 2], &mut [Squares]),
     pub(crate) layer_norm:
@@ -52,6 +55,9 @@ pub(crate) static TWINS: Forms = Forms {
     attention_backward_delta: twin::nn::attention_backward_delta,
     attention_backward_key_value: twin::nn::attention_backward_key_value,
     attention_backward_query: twin::nn::attention_backward_query,
+    conv: twin::nn::conv,
+    conv_backward_input: twin::nn::conv_backward_input,
+    conv_backward_weight: twin::nn::conv_backward_weight,
     embedding_backward: twin::nn::embedding_backward,
     embedding_backward_squares: twin::nn::embedding_backward_squares,
     layer_norm: twin::nn::layer_norm,
@@ -72,6 +78,9 @@ pub(crate) static FAST: Forms = Forms {
     attention_backward_delta: fast::attention_backward_delta,
     attention_backward_key_value: fast::attention_backward_key_value,
     attention_backward_query: fast::attention_backward_query,
+    conv: fast::conv,
+    conv_backward_input: fast::conv_backward_input,
+    conv_backward_weight: fast::conv_backward_weight,
     embedding_backward: fast::embedding_backward,
     embedding_backward_squares: fast::embedding_backward_squares,
     layer_norm: fast::layer_norm,

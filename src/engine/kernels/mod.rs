@@ -6,6 +6,7 @@
 
 mod attention;
 mod call;
+mod conv;
 mod family;
 mod flags;
 mod gather;
@@ -20,6 +21,7 @@ mod values;
 
 pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
 pub(super) use call::{Call, Slot};
+pub use conv::{CONV, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT};
 pub use family::{Access, Family, Kernel};
 pub use flags::{Flag, Flags};
 pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
@@ -37,7 +39,7 @@ pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 53] = [
+pub static FAMILIES: [&Family; 56] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -61,6 +63,9 @@ pub static FAMILIES: [&Family; 53] = [
     &ACTIVATE_BACKWARD,
     &ADD,
     &CAST,
+    &CONV,
+    &CONV_BACKWARD_INPUT,
+    &CONV_BACKWARD_WEIGHT,
     &DROPOUT,
     &EMBEDDING,
     &EMBEDDING_INDEX,

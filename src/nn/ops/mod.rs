@@ -10,6 +10,7 @@ mod add;
 mod attention;
 mod binary_cross_entropy;
 mod cast;
+mod conv;
 mod counts;
 mod draft;
 mod dropout;
@@ -21,12 +22,14 @@ mod loss;
 mod pool;
 mod squared_error;
 mod squares;
+mod tiled;
 
 pub use activate::{Activation, activate, activate_backward};
 pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
 pub use binary_cross_entropy::binary_cross_entropy;
 pub use cast::cast;
+pub use conv::{Window, conv, conv_backward_input, conv_backward_weight};
 pub use counts::{confusion, label_confusion, squared_error_sums};
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
@@ -43,6 +46,7 @@ pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
 pub(super) use binary_cross_entropy::BinaryCrossEntropy;
 pub(super) use cast::Cast;
+pub(super) use conv::{Conv, ConvBackwardInput, ConvBackwardWeight};
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
@@ -218,6 +222,7 @@ operations! {
     Activate, ActivateBackward,
     Add,
     Cast,
+    Conv, ConvBackwardInput, ConvBackwardWeight,
     Attention, AttentionBackwardQuery, AttentionBackwardKeyValue,
     Dropout,
     Embedding, EmbeddingIndex, EmbeddingBackward,
@@ -261,6 +266,7 @@ pub fn sample_at_size([sequences, tokens]: [usize; 2]) -> Sample {
 pub fn samples() -> Vec<Sample> {
     let all = [
         linear::samples(),
+        conv::samples(),
         activate::samples(),
         layer_norm::samples(),
         attention::samples(),

@@ -1,7 +1,9 @@
 //! Squares of gradients, made by the kernels that write them.
 
 use super::Error;
-use crate::engine::kernels::{EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD_WEIGHT, LINEAR_BACKWARD_WEIGHT};
+use crate::engine::kernels::{
+    CONV_BACKWARD_WEIGHT, EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD_WEIGHT, LINEAR_BACKWARD_WEIGHT,
+};
 use crate::engine::layout::Squares;
 use crate::engine::{Access, Binding, Dispatch, Engine, Range};
 use std::collections::BTreeMap;
@@ -94,8 +96,9 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
 type Layout = fn(&Dispatch) -> Vec<Target>;
 
 /// The families that write gradients whole, each with its layout.
-static LAYOUTS: [(&Family, Layout); 3] = [
+static LAYOUTS: [(&Family, Layout); 4] = [
     (&LINEAR_BACKWARD_WEIGHT, super::linear::squares),
+    (&CONV_BACKWARD_WEIGHT, super::linear::squares),
     (&LAYER_NORM_BACKWARD_WEIGHT, super::layer_norm::squares),
     (&EMBEDDING_BACKWARD, super::embedding::squares),
 ];

@@ -5,6 +5,7 @@ mod attention;
 mod bf16;
 mod chunk;
 mod control;
+mod conv;
 mod dropout;
 mod elements;
 mod embedding;
@@ -33,6 +34,7 @@ pub use control::{
     CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
     split_control_mut,
 };
+pub use conv::Conv;
 pub use dropout::Dropout;
 pub use elements::Elements;
 pub use embedding::{Embedding, NONE};
