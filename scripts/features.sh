@@ -1,6 +1,5 @@
 #!/bin/sh
-# Each feature alone, without a warning: what one leaves out, no other may need. The whole crate is everything else's. And the
-# fuzz targets, which nothing else in CI builds.
+# Builds the crate with each feature alone, without warnings, and the fuzz targets, which nothing else in CI builds.
 set -eu
 cd "$(dirname "$0")/.."
 

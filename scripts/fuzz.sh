@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fuzzes each target for so many seconds, 600 unless said otherwise, or the targets named: scripts/fuzz.sh 60 table checkpoint
+# Fuzzes each target for so many seconds, 600 by default, or only the named targets: scripts/fuzz.sh 60 table checkpoint
 # Needs `cargo install cargo-fuzz` and a nightly toolchain. There is no unsafe code of ours to sanitize: panics, overflows,
-# failed assertions and what takes too long or too much memory are findings, and lie in fuzz/artifacts.
+# failed assertions, and too much time or memory are findings, and are kept in fuzz/artifacts.
 set -eu
 cd "$(dirname "$0")/.."
 

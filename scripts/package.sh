@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `cargo package` makes is at most 2 MB, and every file that a page in it leads to is there, but for pictures.
+# Checks that `cargo package` makes at most 2 MB, with every file that its pages link to, except pictures.
 set -eu
 cd "$(dirname "$0")/.."
 most_bytes=2000000

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes docs/report.png anew: the report of a run in three phases, as Chromium shows it. GRADUS names the binary, BROWSER the browser.
+# Makes docs/report.png: the report of a run in three phases in Chromium. GRADUS names the binary, BROWSER the browser.
 set -eu
 cd "$(dirname "$0")/.."
 gradus=$(realpath "${GRADUS:-target/release/gradus}")

@@ -25,7 +25,7 @@ $GRADUS train -q "$WORK/run.yaml" --set name=proof --set "output=$WORK/runs"
 $GRADUS predict "$WORK/runs/proof" "$WORK/test.csv" --out "$WORK/answers.csv"
 "$PYTHON" scripts/proof/compare.py "$WORK" "$WORK/lightning.json" "$PICTURE"
 
-# Killed in the middle, it goes on to the same bytes.
+# Killed in the middle, it resumes to the same bytes.
 $GRADUS train -q "$WORK/run.yaml" --set name=killed --set "output=$WORK/runs" --set checkpoint_every_steps=20 &
 sleep "${KILL_AFTER:-60}"
 kill -9 $! && echo "killed after ${KILL_AFTER:-60} s"

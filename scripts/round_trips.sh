@@ -1,14 +1,14 @@
 #!/bin/sh
-# Counts a program's calls of the Vulkan driver from outside: submissions, waits, dispatches, and bytes up and down.
+# Counts a program's calls of the Vulkan driver from outside: submissions, waits, dispatches, and bytes uploaded and downloaded.
 #
 #   sh scripts/round_trips.sh PROGRAM [ARGUMENT …]                  # counts of one process
 #   sh scripts/round_trips.sh --less --set-up PROGRAM [ARGUMENT …]  # less those of the same with one argument more
 #
-# As for the table in docs/performance.md: build the bench (cargo bench --bench round_trips --no-run prints where it lies), then
+# The table in docs/performance.md: build the bench (cargo bench --bench round_trips --no-run prints its path), then
 #
 #   sh scripts/round_trips.sh --less --set-up target/release/deps/round_trips-… w1 --steps 1000
 #
-# Needs a C compiler and Vulkan's headers (Debian: gcc, libvulkan-dev). The layer is built anew each time, in a folder that goes.
+# Needs a C compiler and Vulkan's headers (Debian: gcc, libvulkan-dev). The layer is built each time, in a temporary folder.
 set -eu
 here=$(dirname "$0")/round_trips
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests of the kernels on a second Vulkan driver: SwiftShader, as Debian packs it with Chromium. It has subgroups of
-# 4, workgroups of at most 256 and no f16, and keeps no NaN behind min, max or exp: what Mesa's driver forgives shows here.
+# 4, workgroups of at most 256 and no f16, and does not keep NaN in min, max or exp: errors that Mesa's driver hides show here.
 #
 # Arguments go to cargo (--release). The driver is unpacked into target/second_driver and stays there.
 set -eu

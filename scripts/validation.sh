@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs the tests of the kernels on software Vulkan under Khronos' validation layer, synchronisation included: how Vulkan is
-# used, and whether any command reads or writes memory too early. Fails on every message that is not listed here.
+# Runs the tests of the kernels on software Vulkan under Khronos' validation layer, synchronisation included: the use of
+# Vulkan, and commands that read or write memory too early. Fails on every message that is not listed here.
 #
-# Arguments go to cargo (--release). What the layer says stays in target/validation/messages.
+# Arguments go to cargo (--release). The layer's messages stay in target/validation/messages.
 set -eu
 cd "$(dirname "$0")/.."
 
-# Messages that are no fault of ours:
+# Messages that are not our fault:
 # * The layer's SPIR-V tool of 2023, which Debian 12 has, does not know the source language WGSL. So the layer checks no
 #   shader's text there; spirv-val does (tests/integration/translations.rs).
 known='SPIR-V module not valid: Invalid source language operand: 10'
@@ -31,7 +31,7 @@ export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SETTINGS_PATH="$f
 export NODEVICE_SELECT=1 GRADUS_ADAPTER=software
 unset GRADUS_NO_GPU GRADUS_KERNELS
 
-# Runs tests with one of the layer's features on, then tells what it said that is not known. A message begins in the first
+# Runs tests with one of the layer's features on, then prints its unknown messages. A message begins in the first
 # column; what belongs to it is indented.
 said() {
     feature=$1
@@ -50,7 +50,7 @@ SETTINGS
 }
 
 cargo test "$@" --test integration --no-run
-# The layer always finds a better practice than ours: so whatever it says is seen.
+# The layer always finds a better practice than ours: so its messages are seen to arrive.
 [ -n "$(said BEST_PRACTICES cargo test "$@" --test integration measure::a_kernel)" ] || fail "a message was not seen"
 messages=$(said SYNCHRONIZATION_VALIDATION cargo test "$@" --test integration -- $(cat scripts/kernel_tests))
 if [ -n "$messages" ]; then

@@ -12,6 +12,11 @@ pub mod guide {}
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}
 
+/// Every update rule.
+#[doc = ""]
+#[doc = include_str!("../docs/optimizers.md")]
+pub mod optimizers {}
+
 /// Every law of a schedule.
 #[doc = ""]
 #[doc = include_str!("../docs/laws.md")]

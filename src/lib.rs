@@ -1,8 +1,8 @@
-//! gradus fine-tunes neural networks from Rust, through [wgpu], by compute shaders in WGSL. A program that has parameters and
-//! gradients in `wgpu` buffers uses its fused optimizer alone. A program without a model of its own uses [`run`] and [`train`].
+//! gradus fine-tunes neural networks from Rust, through [wgpu], by compute shaders in WGSL. A program with parameters
+//! and gradients in `wgpu` buffers uses only its fused optimizer. A program without its own model uses [`run`] and [`train`].
 //!
-//! It has run on software Vulkan (llvmpipe, SwiftShader) and on processors, and on no real GPU yet; [`check`] tells whether the
-//! shaders are right on your adapter. The pages of the documentation are in [`_documentation`]: begin with
+//! It has run on software Vulkan (llvmpipe, SwiftShader) and on processors, and on no real GPU yet; [`check`] finds out whether
+//! the shaders are right on your adapter. The pages of the documentation are in [`_documentation`]: begin with
 //! [the library](_documentation::library), or with [the guide](_documentation::guide) for the command line.
 //!
 //! # The first five minutes
@@ -37,15 +37,15 @@
 //! | feature | brings |
 //! |---|---|
 //! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
-//! | `nn` | [`nn`], [`check`], [`measure`]; no crate more |
+//! | `nn` | [`nn`], [`check`], [`measure`]; no further crate |
 //! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
-//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no crate more |
-//! | `demo` | the data sets that are part of the program, 1.2 MB; with `data` |
+//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no further crate |
+//! | `demo` | embedded data sets, 1.2 MB; with `data` |
 //! | `tokenizers` | reads the `tokenizer.json` of Hugging Face's folders; with `data` |
 //! | `cli` (default) | the command line `gradus`, and all of the above |
 //! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
 //!
-//! # The data's way
+//! # How data flows
 //!
 //! ```text
 //! schedule.yaml ──> Spec ──> laws ──> rows [steps x groups] ──one upload──> table on the device
@@ -57,14 +57,14 @@
 //! ```
 //!
 //! * [`params`]: names, shapes, groups, and the [`Row`](params::Row) of hyper-parameters.
-//! * [`schedule`]: what a file says, laws, rows.
+//! * [`schedule`]: schedule files, laws, rows.
 //! * [`engine`]: programs as data, the wgpu engine and the CPU engine.
-//! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of those that cost most.
+//! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of the expensive ones.
 //! * [`optim`]: the fused optimizer.
 //! * [`nn`]: the MLP and the transformer, forward and backward.
 //! * [`data`], [`train`]: data sets and the loop.
-//! * [`run`]: what a run file says, and the model and data that it names.
-//! * [`measure`]: what an adapter does; [`check`]: whether its kernels are right.
+//! * [`run`]: run files, with the model and data that they name.
+//! * [`measure`]: the speed of an adapter; [`check`]: whether its kernels are right.
 
 // The library neither prints nor panics on input.
 #![cfg_attr(

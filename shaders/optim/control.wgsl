@@ -1,6 +1,6 @@
 // Control, second stage: one workgroup decides what this step does, and writes one record a tensor for the update.
 //
-//   norm  = (sum of partials)^(1/NORM)
+//   norm  = (sum of partials)^(1/order)                 1, 2, infinity or ORDER
 //   clip  = min(1, max_norm / (norm + 1e-6))            max_norm from this step's first row;
 //                                                       torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
 //   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
@@ -8,7 +8,9 @@
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
 //   buffered   = buffered + 1 where there is momentum   SGD's first gradient fills the buffer
 //   averaged   = averaged + 1 where there is an average its first step fills it: a rate of 1
-//   product    = product · beta1 (1 - e^(count own0) / 2)   where the momentum rises (NAdam)
+//   carried    = carried · beta1 (1 - e^(count own0) / 2)   where the momentum rises (NAdam)
+//   carried    = carried + count^own0 peak^own1         where steps have weights (Schedule-Free), with
+//   peak       = max(peak, lr)
 //
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
@@ -22,11 +24,12 @@
 #import chunk
 #import float
 #import clock
+#import step_weight
 
 struct ControlSettings {              // 32 bytes
     partials: u32,             // 0: there was no norm stage
     tensors: u32,
-    norm: u32,                 // 0 none, 1, 2, 3 for infinity
+    norm: u32,                 // 0 none, 1, 2, 3 for infinity, 4 for ORDER
     guard: u32,
     max_norm: f32,             // where there are no tensors, and so no row
     value_bound: f32,
@@ -35,6 +38,7 @@ struct ControlSettings {              // 32 bytes
 }
 
 override WORKGROUP: u32 = 256u;
+override ORDER: f32 = 2.0;
 
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<storage, read> table: Table;
@@ -72,6 +76,9 @@ fn decide(bits: u32, bad_group: u32) {
     var norm = bitcast<f32>(bits);
     if (settings.norm == 2u && !is_nonfinite(bits)) {
         norm = sqrt(norm);
+    }
+    if (settings.norm == 4u && !is_nonfinite(bits)) {
+        norm = root(norm, ORDER);
     }
     let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(bits);
     let bad_gradient = settings.guard != 0u && bad_group != NO_GROUP;
@@ -121,7 +128,11 @@ fn record_of(old: Record, row: TableRow) -> Record {
     record.own1 = row.own1;
     if ((row.flags & RISING) != 0u) {
         let momentum = (1.0 - row.one_minus_beta1) * (1.0 - 0.5 * exp(f32(count) * row.own0));
-        record.product = select(old.product, 1.0, count == 1u) * momentum;
+        record.carried = select(old.carried, 1.0, count == 1u) * momentum;
+    }
+    if ((row.flags & WEIGHTED) != 0u) {
+        record.peak = max(old.peak, row.lr);
+        record.carried = old.carried + step_weight(record);
     }
     record.averaged = old.averaged;
     if ((row.flags & AVERAGED) != 0u) {

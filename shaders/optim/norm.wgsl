@@ -1,6 +1,7 @@
 // Norm, first stage: partial sums of the gradients, and the first group that holds a non-finite one.
 //
-//   partial = sum |g|    (NORM = 1)     sum g²    (NORM = 2)     max |g|    (NORM = 3)     0    (NORM = 0, guard only)
+//   partial = sum |g|    (NORM = 1)     sum g²    (NORM = 2)     max |g|    (NORM = 3)     sum |g|^ORDER    (NORM = 4)
+//             0          (NORM = 0, guard only)
 //
 // Partial i covers chunks [i n / P, (i + 1) n / P) of the work list, n chunks and P <= 1024 partials in all. One
 // workgroup makes one partial: chunk by chunk, each reduced by a fixed tree, the chunks added in order. A partial whose
@@ -15,9 +16,11 @@
 #import chunk
 #import float
 #import bf16
+#import power
 
 override WORKGROUP: u32 = 256u;
 override NORM: u32 = 2u;
+override ORDER: f32 = 2.0;
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
 @group(0) @binding(1) var<storage, read_write> control: Control;
@@ -52,12 +55,23 @@ fn bits_at(first: u32, live: u32) -> vec4<u32> {
 #endif
 }
 
+// What is not finite stays so, whatever its power would be.
+fn to_the_order(g: f32) -> f32 {
+    if (is_nonfinite(bitcast<u32>(g))) {
+        return abs(g);
+    }
+    return power(abs(g), ORDER);
+}
+
 fn of_quad(g: vec4<f32>) -> f32 {
     if (NORM == 1u) {
         return dot(abs(g), vec4<f32>(1.0));
     }
     if (NORM == 2u) {
         return dot(g, g);
+    }
+    if (NORM == 4u) {
+        return to_the_order(g.x) + to_the_order(g.y) + to_the_order(g.z) + to_the_order(g.w);
     }
     return larger(larger(g.x, g.y), larger(g.z, g.w));
 }

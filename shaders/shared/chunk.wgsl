@@ -18,6 +18,13 @@ struct TensorEntry {           // 12 bytes
     grad: u32,                 // where its gradient begins, in elements of the bound page: all that a gradient that moves changes
 }
 
+// A tensor whose sums are added up.
+struct Fold {                  // 12 bytes
+    record: u32,               // place of its record in the control block
+    first: u32,                // first of its chunks in the list of their places
+    count: u32,                // its chunks
+}
+
 // The part of the work list that one dispatch handles: chunks that share their bound pages.
 struct Segment {               // 32 bytes
     first: u32,                // first chunk

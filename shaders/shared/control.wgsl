@@ -48,10 +48,11 @@ struct Record {                // 96 bytes, one a tensor
     lr: f32,
     own0: f32,                 // the rule's own numbers, as the row has them
     own1: f32,
-    product: f32,              // of the momenta so far, where these rise (RISING)
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    carried: f32,              // from step to step: the product of the momenta so far where these rise (RISING), the sum
+                               // of the weights of the average so far where steps have weights (WEIGHTED)
+    peak: f32,                 // the largest lr so far, where steps have weights
+    sum_a: f32,                // over the tensor, where its rule needs sums
+    sum_b: f32,
 }
 
 struct Control {

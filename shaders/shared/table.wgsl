@@ -11,7 +11,7 @@ struct TableRow {                   // 60 bytes
     eps: f32,
     momentum: f32,
     one_minus_dampening: f32,
-    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | NESTEROV | AVERAGED | RISING | CENTERED
+    flags: u32,                // AMSGRAD | MAXIMIZE | COUPLED | ... as below
     max_norm: f32,             // gradients are clipped to this; the same in all rows of a step
     average_rate: f32,         // 1 - decay of the moving average, formed in f64
     own0: f32,                 // numbers that the rule alone reads
@@ -38,3 +38,6 @@ const NESTEROV: u32 = 8u;      // SGD: step along the gradient plus momentum tim
 const AVERAGED: u32 = 16u;     // there is a moving average of the parameters
 const RISING: u32 = 32u;       // NAdam: the momentum rises with the count; own0 is momentum_decay ln 0.96
 const CENTERED: u32 = 64u;     // RMSprop: the variance stands in the second moment's place
+const ADAPTED: u32 = 128u;     // LAMB, LARS: the step is as long as the trust ratio says
+const TRUST_CLIPPED: u32 = 256u;    // and that is 1 at most
+const WEIGHTED: u32 = 512u;    // Schedule-Free: steps have weights in the average, by own0 and own1

@@ -1,6 +1,6 @@
 // What the kernels of the update share: their bindings, and what is the same for every rule. The rule is imported: how many
 // slots of state it has (SLOT1, SLOT2, SLOT3 for a second, third and fourth), what it prepares once a chunk (`prepared`), and
-// its arithmetic (`stepped`). How state is stored, the alias Stored, is the kernel's own import.
+// its arithmetic (`stepped`); of a rule that needs sums over a tensor, what they add up (`terms`). How state is stored, the alias Stored, is the kernel's own import.
 #import control
 #import table
 #import chunk
@@ -56,21 +56,39 @@ struct Quad {
     kept: array<vec4<f32>, SLOTS>,
 }
 
+// What a rule has added up, of four elements.
+struct Terms {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
+// Gradient and parameter as a rule finds them: clipped, decayed.
+struct Met {
+    g: vec4<f32>,
+    p: vec4<f32>,
+}
+
 #import rule
 
-fn updated(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
-    var g = gradient;
+fn met(record: Record, value_bound: f32, gradient: vec4<f32>, p: vec4<f32>) -> Met {
+    var next = Met(gradient, p);
     if (value_bound > 0.0) {
-        g = clamp_value(g, value_bound);
+        next.g = clamp_value(gradient, value_bound);
     }
-    g = record.scale * g;
-    var next = old;
+    next.g = record.scale * next.g;
     if (record.coupled_decay != 0.0) {
-        g = g + record.coupled_decay * old.p;
+        next.g = next.g + record.coupled_decay * p;
     } else {
-        next.p = old.p * record.decay;
+        next.p = p * record.decay;
     }
-    return stepped(record, g, next);
+    return next;
+}
+
+fn updated(record: Record, value_bound: f32, gradient: vec4<f32>, old: Quad) -> Quad {
+    let now = met(record, value_bound, gradient, old.p);
+    var next = old;
+    next.p = now.p;
+    return stepped(record, now.g, next);
 }
 
 // What a chunk's elements have in common.

@@ -102,9 +102,15 @@ pub(super) fn find(
     let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
     let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
-    // All that ever thaws: a later phase needs the most.
-    let thawed = plan.phases().iter().flat_map(|phase| &phase.params).map(|place| params[*place].name.clone());
-    let groups = [Group::new("all that thaws", spec.row, thawed)];
+    // All that ever thaws, a group for each row: a later phase needs the most.
+    let mut groups: Vec<Group> = Vec::new();
+    for place in plan.phases().iter().flat_map(|phase| &phase.params) {
+        let (row, name) = (plan.row_of_param(0, *place), params[*place].name.clone());
+        match groups.iter_mut().find(|group| group.row == row) {
+            Some(group) => group.params.push(name),
+            None => groups.push(Group::new(format!("all that thaws, {}", groups.len()), row, [name])),
+        }
+    }
     let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
     if says {
         say!("batch size  megabytes  rows/s");

@@ -115,14 +115,14 @@ fn found(
         None => (format!("{agreeing}; its gradients were not compared"), "not compared".to_owned()),
         Some(Agreement { tensors, worst: (worst, off), .. }) => (
             format!("{agreeing}, {tensors} gradients of the first batch within {off:.0e} ({worst})"),
-            format!("{tensors} tensors of the first batch, largest error {off:.0e} in {worst}"),
+            format!("{tensors}, largest error {off:.0e} in {worst}"),
         ),
     };
     let rows = vec![
         ("adapter", certificate.adapter.clone()),
         ("driver", certificate.driver.clone()),
         ("kernels", format!("{} in {trials} trials, largest error {error:.0e} in {worst}", names.len())),
-        ("gradients", gradients),
+        ("gradients of the first batch", gradients),
     ];
     Outcome { line, rows }
 }

@@ -24,6 +24,8 @@ mod lr_find;
 mod memory;
 mod model_folder;
 mod names;
+mod optimizers;
+mod optimizers_page;
 mod phase_table;
 mod picture;
 mod pipelines;
@@ -40,6 +42,7 @@ mod report;
 mod report_chart;
 mod report_log;
 mod report_text;
+mod rules_told;
 mod run_folder;
 mod run_lock;
 pub(crate) mod say;
@@ -114,6 +117,8 @@ enum Command {
     },
     /// Show what a run file or a schedule will do: rates, phases and memory, without training.
     Plan(plan_options::Plan),
+    /// List the update rules: formulas, fields, defaults, bytes of state.
+    Optimizers(optimizers::Optimizers),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
     Completions {
@@ -206,6 +211,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
             demo_transformer::run(&asks.engine(Says::Usual)?, options)
         }
         Command::Plan(options) => plan::run(asks, options),
+        Command::Optimizers(options) => optimizers::run(options),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut script);

@@ -1,14 +1,14 @@
 //! What each phase of a schedule thaws, moves and holds.
 
 use gradus::optim::Forecast;
-use gradus::params::{Param, Row, Shown, shown_list};
+use gradus::params::{Param, Shown, shown_list};
 use gradus::schedule::Plan;
 use gradus::train::Config;
 
 /// What forward and backward of a step take, where only some parameters are trainable.
 pub(super) struct Pass {
     pub(super) activation_bytes: u64,
-    /// Where they are known.
+    /// If they are known.
     pub(super) dispatches: Option<usize>,
 }
 
@@ -53,16 +53,17 @@ pub(super) struct Cost {
 /// What each phase costs, and training everything.
 pub(super) fn costs(plan: &Plan, params: &[Param], run: &Run<'_>) -> anyhow::Result<Vec<Cost>> {
     let mut costs = Vec::new();
-    let mut thawed: Vec<Param> = Vec::new();
+    let mut thawed: Vec<usize> = Vec::new();
     for (number, phase) in plan.phases().iter().enumerate() {
-        thawed.extend(phase.params.iter().map(|place| params[*place].clone()));
+        thawed.extend(&phase.params);
         let best = plan.restores_best().then_some(run.config.best_device_limit_bytes);
-        let cost = cost(plan.row_of(number), (&thawed, params), run, best)?;
+        let cost = cost(plan, number, (&thawed, params), run, best)?;
         let lr = if number == 0 { plan.row_of(0).lr } else { phase.lr };
         let (ends, thaws_tensors) = (Some(ends(plan, number)), phase.params.len());
         costs.push(Cost { phase: Some(number), ends, thaws_tensors, lr, ..cost });
     }
-    costs.push(cost(plan.row_of(0), (params, params), run, None)?);
+    let all: Vec<usize> = (0..params.len()).collect();
+    costs.push(cost(plan, 0, (&all, params), run, None)?);
     Ok(costs)
 }
 
@@ -120,31 +121,35 @@ fn ends(plan: &Plan, number: usize) -> String {
     if ends.is_empty() { "never".to_owned() } else { ends.join(" or ") }
 }
 
-/// The cost of a set of trainable parameters, among all.
+/// The cost of a set of trainable parameters, by place among all, in a phase.
 fn cost(
-    row: Row,
-    (trainable, params): (&[Param], &[Param]),
+    plan: &Plan,
+    phase: usize,
+    (places, params): (&[usize], &[Param]),
     run: &Run<'_>,
     best_device_limit_bytes: Option<u64>,
 ) -> anyhow::Result<Cost> {
-    let forecast = Forecast::of(&[row], &run.config.settings).with_squares();
-    for param in trainable {
-        run.config.precision(param).check(&param.name, &row)?;
+    let trainable: Vec<Param> = places.iter().map(|place| params[*place].clone()).collect();
+    let mut forecasts = Vec::with_capacity(trainable.len());
+    for (place, param) in places.iter().zip(&trainable) {
+        let (row, precision) = (plan.row_of_param(phase, *place), run.config.precision(param));
+        precision.check(&param.name, &row)?;
+        forecasts.push(Forecast::of(&[row], &run.config.settings).with_squares().with_precision(precision));
     }
     let sum = |bytes: fn(&Forecast, &Param) -> u64| -> u64 {
-        trainable.iter().map(|param| bytes(&forecast.with_precision(run.config.precision(param)), param)).sum()
+        forecasts.iter().zip(&trainable).map(|(forecast, param)| bytes(forecast, param)).sum()
     };
     let elements = |params: &[Param]| params.iter().map(Param::elements).sum::<usize>();
     let best_copy_bytes = best_device_limit_bytes.map(|_| sum(|forecast, param| forecast.best_bytes([param])));
     let step_bytes = sum(|forecast, param| forecast.step_bytes([param]));
-    let pass = run.pass.map(|pass| pass(trainable)).transpose()?;
+    let pass = run.pass.map(|pass| pass(&trainable)).transpose()?;
     Ok(Cost {
         phase: None,
         ends: None,
         thaws_tensors: params.len(),
-        trainable_elements: elements(trainable),
+        trainable_elements: elements(&trainable),
         elements: elements(params),
-        lr: row.lr,
+        lr: plan.row_of(phase).lr,
         step_bytes,
         state_bytes: sum(|forecast, param| forecast.state_bytes([param])),
         gradient_bytes: sum(|forecast, param| forecast.gradient_bytes([param])),

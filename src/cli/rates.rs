@@ -19,6 +19,8 @@ impl Rows {
             names.push("no_decay");
             groups.push(spec.row.weight_decay(0.0));
         }
+        names.extend(spec.groups.iter().map(|group| group.pattern.as_str()));
+        groups.extend(spec.groups.iter().map(|group| group.row));
         let rows = spec.table(&groups, steps, steps_per_epoch).map_err(|error| error.naming(&names))?;
         Ok(Rows { names: names.into_iter().map(str::to_owned).collect(), steps_per_epoch, rows })
     }
@@ -44,9 +46,15 @@ impl Rows {
         Ok(Rows { names, steps_per_epoch: Some(plan.steps_per_epoch()), rows })
     }
 
-    /// The fields that the rule has.
-    pub(super) fn fields(&self) -> impl Iterator<Item = Field> + use<> {
-        self.rows[0].fields()
+    /// The fields that the groups' rules have.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field> {
+        let first = &self.rows[..self.names.len()];
+        Field::ALL.into_iter().filter(|field| first.iter().any(|row| row.has(*field)))
+    }
+
+    /// Whether the rule of a group has a field.
+    pub(super) fn has(&self, group: usize, field: Field) -> bool {
+        self.rows[group].has(field)
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -61,7 +69,7 @@ impl Rows {
     /// The different curves of a field, each with the names of the groups that follow it.
     pub(super) fn curves(&self, field: Field) -> Vec<Curve> {
         let mut curves: Vec<Curve> = Vec::new();
-        for (group, name) in self.names.iter().enumerate() {
+        for (group, name) in self.names.iter().enumerate().filter(|(group, _)| self.has(*group, field)) {
             let values = self.values(group, field);
             match curves.iter_mut().find(|curve| curve.values == values) {
                 Some(curve) => {

@@ -53,7 +53,7 @@ const WIDTH: usize = 80;
 /// The path of each field that moves, one a line, and the weight decay in any case.
 fn key_numbers(rows: &Rows, group: usize) -> String {
     let mut text = String::new();
-    for field in rows.fields() {
+    for field in rows.fields().filter(|field| rows.has(group, *field)) {
         let values = rows.values(group, field);
         let moves = values.iter().any(|value| *value != values[0]);
         let told = match field {
@@ -165,7 +165,8 @@ fn csv(rows: &Rows) -> String {
         let (step, group) = (place / rows.names.len(), place % rows.names.len());
         text.push_str(&format!("{step},{}", rows.names[group]));
         for field in rows.fields() {
-            text.push_str(&format!(",{:?}", row.get(field)));
+            let value = row.has(field).then(|| format!("{:?}", row.get(field)));
+            text.push_str(&format!(",{}", value.unwrap_or_default()));
         }
         text.push('\n');
     }

@@ -126,7 +126,7 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { text-align: right; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left; } svg { max-width: 100%; height: auto; }
 .legend i { display: inline-block; width: 1.4em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em; } summary { cursor: pointer; color: var(--soft); }
-.wide { overflow-x: auto; } .wide svg { min-width: 600px; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
+@media (min-width: 600px) { th.text { white-space: nowrap; } } .wide { overflow-x: auto; } .wide svg { min-width: 600px; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
 ";
 
 /// The beginning of a page.

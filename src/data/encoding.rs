@@ -128,6 +128,6 @@ mod tests {
         }
         assert_eq!(told(&[0xff, 0xfe, 0, 0, b'a', 0, 0, 0]).1.split(',').next(), Some("it is UTF-32LE"));
         assert!(told(b"\x1f\x8b\x08 packed").1.contains("gunzip"));
-        assert!(told(b"\x00\x01\xff\xfe").1.starts_with("it is no text"));
+        assert!(told(b"\x00\x01\xff\xfe").1.starts_with("it is not text"));
     }
 }

@@ -11,7 +11,7 @@ pub(super) use crate::fast;
 #[cfg(not(feature = "cpu"))]
 pub(super) mod fast {
     pub(crate) use crate::twin::nn::*;
-    pub(crate) use crate::twin::optim::update;
+    pub(crate) use crate::twin::optim::{sums, update};
 
     pub(crate) fn on_cores<T>(run: impl FnOnce() -> T) -> T {
         run()

@@ -28,6 +28,7 @@ mod matrix;
 mod rows;
 mod softmax_cross_entropy;
 mod squares;
+mod sums;
 mod update;
 
 pub use attention::attention;
@@ -44,4 +45,5 @@ pub use linear_backward_input::linear_backward_input;
 pub use linear_backward_weight::linear_backward_weight;
 pub use softmax_cross_entropy::softmax_cross_entropy;
 pub use squares::{embedding_backward_squares, linear_backward_weight_squares};
+pub use sums::sums;
 pub use update::update;

@@ -64,6 +64,7 @@ pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&st
     let mut bench = Bench { memory, tensors, all, pairs, tell, done: Vec::new() };
     bench.groups()?;
     bench.frozen()?;
+    bench.rules()?;
     bench.settings()?;
     bench.places()?;
     match bench.bandwidth(engine, extent) {
@@ -123,12 +124,28 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Every other rule beside AdamW, with the bytes of both programs. One that looks at each element alone is to take no
+    /// more time a byte than AdamW does, or little more.
+    fn rules(&mut self) -> Result<(), Error> {
+        let (usual, elements) = (Rule::default().declaration().kernel, elements(&self.tensors) as f64);
+        let each = |bytes: u64| (100.0 * bytes as f64 / elements).round() / 100.0;
+        let of_usual = each(self.plain()?.bytes()?);
+        for rule in Rule::ALL.into_iter().filter(|rule| rule.declaration().kernel != usual) {
+            let row = Row { momentum: 0.9, weight_decay: 0.01, ..Row::of(rule) };
+            let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
+            let mut step = self.with(&groups, PLAIN)?;
+            let own = each(step.bytes()?);
+            let target = (!rule.needs_sums()).then_some(Target::AtMost(1.15 * own / of_usual));
+            self.compare(format!("{rule} / {usual} ({own} / {of_usual} bytes)"), step, self.plain()?, target)?;
+        }
+        Ok(())
+    }
+
     fn settings(&mut self) -> Result<(), Error> {
         let row = self.all.first().map_or_else(Row::default, |group| group.row);
         let stored = |moments| Row { moments, ..row };
         let averaged = Row { ema_decay: Some(0.999), ..row };
         for (what, row) in [
-            ("sgd with momentum / adamw (20 / 28 bytes)", Row { momentum: 0.9, ..Row::of(Rule::Sgd) }),
             ("moments in bf16 / f32 (20 / 28 bytes)", stored(Storage::Bf16)),
             ("moments in int8 / f32 (16.25 / 28 bytes)", stored(Storage::Int8)),
             ("with an average / without (36 / 28 bytes)", averaged),

@@ -16,6 +16,7 @@ pub mod models;
 mod objective;
 pub mod ops;
 
+pub use crate::engine::kernels::ValueStorage;
 pub use error::Error;
 pub use graph::{Batch, LossOptions, Pass, Workspace};
 pub use models::{Model, Network};

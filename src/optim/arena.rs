@@ -1,4 +1,4 @@
-//! Streams that lie side by side in pages: the moments of tensors that are stored alike, or the gradients.
+//! Streams side by side in pages: the moments of tensors that are stored alike, or the gradients.
 
 use super::Error;
 use super::work::{CHUNK_ELEMENTS, Part};

@@ -1,4 +1,4 @@
-//! The best copy: parameters, moments and applied counts of everything that has thawed, to be put back later.
+//! The best copy: parameters, moments and applied counts of everything that has thawed, to be restored later.
 
 use super::arena::Arena;
 use super::moves::{Moves, Where};
@@ -14,13 +14,13 @@ const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
 /// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough.
 ///
-/// What thaws after the copy was kept is put back to the value that it had before it trained, with zero moments and a
-/// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are no part of it: rates
-/// go on from where they are. If the rule has changed since (another optimizer over the same parameters), or how moments
-/// are stored, the parameters are put back, and moments and counts are 0.
+/// A parameter that thaws after the copy was kept is restored to its value before training, with zero moments and a
+/// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are not part of the
+/// copy: rates continue. If the rule has changed since (another optimizer over the same parameters), or the storage of
+/// moments, the parameters are restored, and moments and counts are 0.
 ///
-/// What lies on the device is copied there: one submission, no wait and no upload. What lies in host memory is downloaded
-/// to be kept (one wait), and goes up inside the one submission that restores. A caller's buffers need the usages
+/// The part on the device is copied there: one submission, no wait and no upload. The part in host memory is downloaded
+/// when it is kept (one wait), and uploaded in the submission that restores. A caller's buffers need the usages
 /// `COPY_SRC` and `COPY_DST`.
 #[derive(Debug)]
 pub struct Best {
@@ -54,7 +54,7 @@ struct BlockState {
 }
 
 impl Best {
-    /// A copy that holds nothing yet, of which at most `device_limit_bytes` may lie on the device.
+    /// An empty copy, which may take at most `device_limit_bytes` on the device.
     pub fn new(device_limit_bytes: u64) -> Best {
         Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks: Vec::new(), keeping: None }
     }
@@ -64,12 +64,13 @@ impl Best {
         self.of.is_none()
     }
 
-    /// Bytes that it takes, wherever they lie; [`Forecast::best_bytes`] and [`Forecast::extension_bytes`] predict them.
+    /// Bytes of the copy, on the device and in host memory; [`Forecast::best_bytes`] and [`Forecast::extension_bytes`]
+    /// predict them.
     pub fn bytes(&self) -> u64 {
         self.blocks.iter().map(Block::bytes).sum()
     }
 
-    /// Those of them that lie on the device.
+    /// Its bytes on the device.
     pub fn device_bytes(&self) -> u64 {
         self.blocks.iter().filter(|block| block.on_device).map(Block::bytes).sum()
     }
@@ -87,8 +88,8 @@ impl Best {
         Ok(())
     }
 
-    /// A program that keeps what there is where the device finds an evaluation to be the best, for the submission that finds
-    /// it. All of the copy lies on the device.
+    /// A program that keeps the current state if the device finds an evaluation to be the best, for the evaluation's
+    /// submission. The whole copy is on the device.
     ///
     /// # Errors
     /// [`Error::NotOnDevice`]; as [`keep`](Best::keep).
@@ -103,7 +104,8 @@ impl Best {
         self.keeping.as_ref().map(|(_, program)| program).ok_or(Error::NothingKept)
     }
 
-    /// [`restore_and_extend`](Best::restore_and_extend), where the device knows of a best evaluation; else nothing goes back.
+    /// [`restore_and_extend`](Best::restore_and_extend), if the device knows a best evaluation; else nothing is
+    /// restored.
     ///
     /// # Errors
     /// As there; [`Error::NotOnDevice`].
@@ -141,8 +143,8 @@ impl Best {
         Ok(blocks)
     }
 
-    /// Adds the values of parameters that are about to thaw, so that a later restore can undo their training. Those that
-    /// it holds already, and all where nothing has been kept yet, cost nothing.
+    /// Adds the values of parameters that are about to thaw, so that a later restore can undo their training. This
+    /// costs nothing for those that it already holds, or if nothing has been kept yet.
     ///
     /// # Errors
     /// An unknown parameter, [`Error::NotKept`] for one that has thawed already; [`Error::OtherModel`]; from the device.
@@ -168,8 +170,8 @@ impl Best {
         moves.upload(optimizer.engine())
     }
 
-    /// [`restore`](Best::restore) and [`extend`](Best::extend) together, in one submission where all of it lies on the
-    /// device: what a transition to the next phase does before the thaw.
+    /// [`restore`](Best::restore) and [`extend`](Best::extend) together, in one submission if all of it is on the
+    /// device: a transition to the next phase does this before the thaw.
     ///
     /// # Errors
     /// As both.

@@ -3,7 +3,8 @@
 //! A parameter `p` has `p.step` and a tensor for each slot of its rule, in the words of the rule's class: `p.exp_avg` and
 //! `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad) for AdamW, `p.momentum_buffer` for SGD once there was momentum, each
 //! in the type that its group stores it in; what is read is converted. Moments in int8 are there as bf16, which has every
-//! number that a byte may stand for: what is read is the same again. NAdam has `p.mu_product` too. A group that keeps an
+//! number that a byte may stand for: what is read is the same again. NAdam has `p.mu_product` too, Schedule-Free
+//! `p.weight_sum` and `p.lr_max`. A group that keeps an
 //! average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states
 //! of torch's and timm's classes, so that the file can be read into them and back; SGD's has no `step` there.
 
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The moment that a tensor has only once it took a gradient with momentum.
 const BUFFER: &str = "momentum_buffer";
-/// The product of the momenta, a number a tensor.
+/// The product of NAdam's momenta, which its class has begin with 1.
 const PRODUCT: &str = "mu_product";
 /// Largest count that a file's f32 holds exactly.
 const MOST_COUNT: f32 = 16_777_216.0;
@@ -56,9 +57,10 @@ impl Optimizer {
             let count = record.count as f32;
             let number = |value: f32| (Dtype::F32, Vec::new(), value.to_le_bytes().to_vec());
             tensors.insert(format!("{}.step", param.name), number(count));
-            if self.update_of_own(tensor).has_product {
-                let product = if record.count == 0 { 1.0 } else { record.product };
-                tensors.insert(format!("{}.{PRODUCT}", param.name), number(product));
+            let carried = [record.carried, record.peak];
+            for (name, value) in self.update_of_own(tensor).carried.iter().zip(carried) {
+                let value = if *name == PRODUCT && record.count == 0 { 1.0 } else { value };
+                tensors.insert(format!("{}.{name}", param.name), number(value));
             }
         }
         let values = download_all(self.engine(), &streams)?;
@@ -105,10 +107,8 @@ impl Optimizer {
             let (param, part) = name.rsplit_once('.').unwrap_or((name, ""));
             let unknown = || Error::BadFile(format!("{:?} belongs to no parameter of this model", Shown(name)));
             let tensor = places.get(param).copied().ok_or_else(unknown)?;
-            let own = self.row_of_own(tensor).rule;
-            let is_own = own.slots().any(|slot| slot == part) || part == PRODUCT && own.declaration().has_product;
-            let is_others = part == PRODUCT || Rule::ALL.into_iter().any(|rule| rule.slots().any(|slot| slot == part));
-            if is_others && !is_own {
+            let is_of = |rule: Rule| rule.slots().chain(rule.carried()).any(|known| known == part);
+            if Rule::ALL.into_iter().any(is_of) && !is_of(self.row_of_own(tensor).rule) {
                 let kernel = self.update_of_own(tensor).family.name;
                 return Err(Error::BadFile(format!("{:?} is no state of {kernel}", Shown(name))));
             }
@@ -139,13 +139,28 @@ impl Optimizer {
         let parts = update.streams().filter(is_there);
         let parts = parts.map(|part| Ok((part, floats(file, &name(part), &param.shape)?)));
         let parts = parts.collect::<Result<_, Error>>()?;
-        let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average));
-        let product = match update.has_product {
-            true => floats(file, &name(PRODUCT), &[])?[0],
-            false => 0.0,
-        };
-        let record = Record { count: count as u32, buffered, averaged, product, ..Record::default() };
+        let is_evaluated = update.evaluated.is_some() && count > 0.0;
+        let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average || is_evaluated));
+        let mut carried = [0.0; 2];
+        for (part, value) in update.carried.iter().zip(&mut carried) {
+            *value = floats(file, &name(part), &[])?[0];
+            if let Some(allowed) = refused(part, *value, count) {
+                return Err(Error::BadFile(format!("{:?} = {value} is not {allowed}", name(part))));
+            }
+        }
+        let [carried, peak] = carried;
+        let record = Record { count: count as u32, buffered, averaged, carried, peak, ..Record::default() };
         Ok(Loaded { tensor, record, parts })
+    }
+}
+
+/// What a number that a rule carries would have to be, where it is not. The product of momenta, each
+/// below 1, is 1 only as long as there was no step.
+fn refused(part: &str, value: f32, count: f32) -> Option<&'static str> {
+    match part {
+        PRODUCT if count > 0.0 => (!(0.0..1.0).contains(&value)).then_some("in [0, 1)"),
+        PRODUCT => (!(0.0..=1.0).contains(&value)).then_some("in [0, 1]"),
+        _ => (!(value.is_finite() && value >= 0.0)).then_some("a finite number that is 0 or more"),
     }
 }
 

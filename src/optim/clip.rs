@@ -3,7 +3,8 @@
 use super::Error;
 
 /// The order of a norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum NormOrder {
     /// Sum of magnitudes.
     One,
@@ -11,6 +12,34 @@ pub enum NormOrder {
     Two,
     /// Largest magnitude.
     Infinity,
+    /// The root of this order of the sum of magnitudes to its power: a finite number above 0. PyTorch's order 0, which counts
+    /// the tensors whose gradient is not 0, is refused.
+    P(
+        /// The order.
+        f64,
+    ),
+}
+
+impl NormOrder {
+    /// The norm of this order, `norm_type` in PyTorch.
+    pub fn of(order: f64) -> NormOrder {
+        match order {
+            1.0 => NormOrder::One,
+            2.0 => NormOrder::Two,
+            f64::INFINITY => NormOrder::Infinity,
+            order => NormOrder::P(order),
+        }
+    }
+
+    /// The order as a number.
+    pub fn number(self) -> f64 {
+        match self {
+            NormOrder::One => 1.0,
+            NormOrder::Two => 2.0,
+            NormOrder::Infinity => f64::INFINITY,
+            NormOrder::P(order) => order,
+        }
+    }
 }
 
 /// What happens to gradients before the update, with PyTorch's behaviour on infinite and NaN gradients.
@@ -88,11 +117,11 @@ impl Clip {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (setting, value) = match self {
             Clip::None => return Ok(()),
+            Clip::Norm { order: NormOrder::P(order), .. } if !is_positive(*order) => ("norm order", *order),
             Clip::Norm { max_norm, .. } => ("max_norm", *max_norm),
             Clip::Value(bound) => ("clip value", *bound),
         };
-        // As the device sees it.
-        if (value as f32).is_finite() && value as f32 > 0.0 {
+        if is_positive(value) {
             return Ok(());
         }
         Err(Error::BadSetting { setting, value, allowed: "a finite number above 0" })
@@ -104,15 +133,18 @@ impl Clip {
             Clip::Norm { order: NormOrder::One, .. } => 1,
             Clip::Norm { order: NormOrder::Two, .. } => 2,
             Clip::Norm { order: NormOrder::Infinity, .. } => 3,
+            Clip::Norm { order: NormOrder::P(_), .. } => 4,
             Clip::None | Clip::Value(_) => 0,
         }
     }
 
-    pub(crate) fn order_name(&self) -> &'static str {
-        match self.norm_kind() {
-            1 => "1",
-            3 => "inf",
-            _ => "2",
-        }
+    /// The norm's order; 2 where there is none.
+    pub(crate) fn norm_order(&self) -> f64 {
+        if let Clip::Norm { order, .. } = self { order.number() } else { 2.0 }
     }
+}
+
+/// Whether a number is finite and above 0, as the device sees it.
+fn is_positive(value: f64) -> bool {
+    (value as f32).is_finite() && value as f32 > 0.0
 }

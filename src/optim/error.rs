@@ -168,8 +168,8 @@ pub enum Error {
     NonfiniteNorm {
         /// The step.
         step: u64,
-        /// The norm's order: 1, 2 or inf.
-        order: &'static str,
+        /// The norm's order.
+        order: f64,
         /// The norm: inf or NaN.
         norm: f32,
     },

@@ -7,10 +7,10 @@ use crate::engine::{Engine, Range};
 use crate::params::{Param, Storage};
 use crate::setters::setters;
 
-/// A parameter and its gradient where the caller has them: row-major, contiguous.
+/// A parameter and its gradient in the caller's buffers: row-major, contiguous.
 ///
-/// Values and gradients in f32 may begin at any multiple of 4 bytes, and may share a buffer. Fastest are those that begin at
-/// multiples of 16 bytes, gradients in other buffers than values. bf16 needs both.
+/// Values and gradients in f32 may begin at any multiple of 4 bytes, and may share a buffer. It is fastest if they
+/// begin at multiples of 16 bytes, with gradients and values in different buffers. bf16 needs both.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct External {
@@ -18,7 +18,7 @@ pub struct External {
     pub param: Param,
     /// The parameter's bytes; of bf16 in whole words of two.
     pub values: Range,
-    /// The gradient's bytes; none where the parameter has no gradient yet.
+    /// The gradient's bytes; `None` if the parameter has no gradient yet.
     pub gradient: Option<Range>,
     /// Their types.
     pub precision: Precision,
@@ -69,7 +69,7 @@ impl External {
 }
 
 impl Array<'_> {
-    /// Whether it lies in its buffer, has the size of its shape, and begins where it may.
+    /// Checks that it is inside its buffer, has the size of its shape, and begins at an allowed offset.
     pub(crate) fn check(&self, what: &'static str, shape: &[usize]) -> Result<(), Error> {
         let Array { name, range, storage, elements, in_quads } = *self;
         range.check()?;
@@ -98,7 +98,7 @@ impl Array<'_> {
     }
 }
 
-/// bf16 is bound to be read or to be written: values in it lie in other buffers than gradients.
+/// A buffer of bf16 is bound either read-only or writable: values in bf16 must be in other buffers than gradients.
 fn check_sharing(externals: &[External]) -> Result<(), Error> {
     for External { param, values, .. } in externals.iter().filter(|external| external.precision != Precision::F32) {
         let in_one =
@@ -145,7 +145,7 @@ pub(crate) fn parts_of(engine: &Engine, values: &Tensors, externals: &[(&Range, 
     externals.iter().enumerate().map(part).collect()
 }
 
-/// No two ranges may share bytes: one would be updated while the other is read. Each says what of which parameter it is.
+/// No two ranges may overlap: one would be updated while the other is read. Each names its parameter.
 pub(crate) fn check_overlaps(mut ranges: Vec<(&'static str, &str, &Range)>) -> Result<(), Error> {
     // By first byte; a range can then only overlap one that begins before it ends.
     ranges.sort_by(|(_, _, a), (_, _, b)| a.buffer.order(&b.buffer).then(a.offset.cmp(&b.offset)));

@@ -27,7 +27,7 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// For groups with these rows. Where they store their moments in different types, or not all keep an average, each is counted
+    /// For groups with these rows. If their storage of moments differs, or only some keep an average, each is counted
     /// with the most: make a forecast for each kind, and add.
     pub fn of(rows: &[Row], settings: &Settings) -> Forecast {
         let by_norm = matches!(settings.clip, Clip::Norm { .. }) || rows.iter().any(|row| row.clip_norm.is_some());
@@ -56,7 +56,7 @@ impl Forecast {
         elements.map(|elements| self.update.step_bytes(elements) + norm(elements)).sum()
     }
 
-    /// Bytes of these parameters' values, where they lie in arenas of our own.
+    /// Bytes of these parameters' values, in our own arenas.
     pub fn parameter_bytes<'a>(&self, params: impl IntoIterator<Item = &'a Param>) -> u64 {
         arena_bytes(params, self.update.precision.values())
     }
@@ -67,7 +67,7 @@ impl Forecast {
         arena_elements(thawed, alignment(self.update.storage)).map(|elements| self.update.state_bytes(elements)).sum()
     }
 
-    /// Bytes of the gradients of these parameters, where they lie in arenas of the optimizer's own.
+    /// Bytes of the gradients of these parameters, in the optimizer's own arenas.
     pub fn gradient_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
         arena_bytes(thawed, self.update.precision.gradients())
     }

@@ -55,6 +55,7 @@ impl GradientClip {
             has_single_grads: false,
             state: &[],
             arena: 0,
+            has_sums: false,
             squares: None,
         };
         let tensors: Vec<Tensor<'_>> = gradients.iter().enumerate().map(tensor).collect();
@@ -75,7 +76,7 @@ impl GradientClip {
         let clipped = stages.per_segment(|segment| {
             let kernel = CLIP.variant(Flag::SingleGrads.when(segment.pages.floats == Floats::Singles))?;
             let streams = vec![grads.pages[segment.pages.grad].clone().into()];
-            Ok(PerSegment { kernel, bytes: 8 * segment.elements, streams, extra: Vec::new() })
+            Ok(Some(PerSegment { kernel, bytes: 8 * segment.elements, streams, extra: Vec::new() }))
         })?;
         program.dispatches.extend(clipped);
         Ok(GradientClip {

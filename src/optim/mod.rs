@@ -20,6 +20,7 @@ mod checkpoint;
 mod clip;
 mod error;
 mod external;
+mod folds;
 mod forecast;
 mod gradient_clip;
 mod moves;

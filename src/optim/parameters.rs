@@ -29,8 +29,8 @@ impl Parameters {
         Parameters::stored(engine, params, |_| Precision::F32, page_bytes)
     }
 
-    /// The same with each in the types that `of` says; the optimizer's gradients are in those too. Those of one type lie in
-    /// pages together.
+    /// The same with the types that `of` returns for each; the optimizer's gradients have them too. Parameters of one
+    /// type share pages.
     ///
     /// # Errors
     /// As [`Parameters::new`].
@@ -96,7 +96,7 @@ impl Parameters {
         Ok(index_of(&self.params, name)?)
     }
 
-    /// Where a parameter lies, for a kernel that binds it whole, and how it is stored there.
+    /// The place of a parameter, for a kernel that binds it whole, and its storage.
     ///
     /// # Errors
     /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
@@ -117,7 +117,7 @@ impl Parameters {
         self.stream(index).upload(&self.engine, values)
     }
 
-    /// A number that changes whenever values are uploaded: what was computed from those before is no longer true.
+    /// A number that changes with every upload of values: results computed from earlier values are then invalid.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::Acquire)
     }
@@ -134,8 +134,8 @@ impl Parameters {
 }
 
 impl Parameters {
-    /// Takes every parameter from a safetensors file, by name; what is F16, BF16, F32 or F64 there is converted, to the nearest. What else is in the
-    /// file is left alone. The whole file is checked before anything changes.
+    /// Takes every parameter from a safetensors file, by name, converting F16, BF16, F32 or F64 to the nearest. Other
+    /// tensors in the file are ignored. The whole file is checked before anything changes.
     ///
     /// # Errors
     /// [`Error::BadFile`] naming the tensor that is missing or has another shape or type.

@@ -3,12 +3,11 @@
 use super::Error;
 use crate::params::{Row, Storage};
 
-/// The types of a parameter's values and of its gradient; what is computed with them is f32.
+/// The types of a parameter's values and of its gradient. The arithmetic is f32.
 ///
-/// A value in bf16 is rounded stochastically when a step stores it: up or down, by a word that follows from the seed of the
-/// optimizer's settings, the steps applied to the tensor and the element. So a step that is less than the last bit is right
-/// on average, and a run that goes on rounds as if it had never stopped, with nothing saved but the counts. What is uploaded
-/// or loaded is rounded to the nearest even.
+/// A step rounds a value in bf16 stochastically, up or down, as a function of the seed in the optimizer's settings, the
+/// steps applied to the tensor, and the element. So a step smaller than the last bit is right on average, and a resumed
+/// run rounds the same, with only the counts saved. Uploads and loads round to the nearest even.
 ///
 /// AdamW, Adam, NAdamW and Lion, without a moving average, in arenas or in a caller's buffers. Our models read [`Mixed`](Precision::Mixed) where [`nn::reads_bf16`](crate::nn::reads_bf16) says so; their gradients are f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -10,19 +10,18 @@ use crate::params::{Param, Storage};
 /// Words that a workgroup moves.
 const SPAN_WORDS: u64 = 4096;
 
-/// For each row of a resized parameter the row that it was: a `u32`. A row may be named several times, or not at all.
+/// For each row of a resized parameter, its old row: a `u32`. A row may be named several times, or not at all.
 ///
-/// [`RowList::ZERO`] begins a row of zeros. An index with [`RowList::FRESH`] added keeps the row's values, and begins its
-/// moments, and its average, at zero: what splits in two need not go on with the momentum of both.
+/// [`RowList::ZERO`] is a row of zeros. An index with [`RowList::FRESH`] added keeps the row's values and starts its
+/// moments and average at zero, so that two halves of a split row need not both keep its momentum.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum RowList<'a> {
     /// In host memory: an index past the rows is refused at once.
     Host(&'a [u32]),
-    /// On the device, where no host has to see it: `u32`s, as many as the new shape has rows; what is behind them is not read.
-    /// An index past the rows is taken for [`RowList::ZERO`], and told by
-    /// [`Optimizer::stats`](super::Optimizer::stats) when a later report arrives, as
-    /// [`Error::LostRows`](super::Error::LostRows).
+    /// On the device, unseen by the host: `u32`s, as many as the new shape has rows; later ones are not read. An index
+    /// past the rows counts as [`RowList::ZERO`], and [`Optimizer::stats`](super::Optimizer::stats) returns it with a
+    /// later report as [`Error::LostRows`](super::Error::LostRows).
     Device(&'a Range),
 }
 

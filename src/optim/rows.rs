@@ -135,9 +135,12 @@ fn on_device(row: &Row, max_norm: f64) -> layout::TableRow {
             | flag(row.maximize, layout::MAXIMIZE)
             | flag(numbers.is_coupled, layout::COUPLED)
             | flag(row.nesterov, layout::NESTEROV)
-            | flag(row.ema_decay.is_some(), layout::AVERAGED)
+            | flag(row.evaluates_an_average(), layout::AVERAGED)
             | flag(numbers.is_rising, layout::RISING)
-            | flag(row.centered, layout::CENTERED),
+            | flag(row.centered, layout::CENTERED)
+            | flag(numbers.is_adapted, layout::ADAPTED)
+            | flag(numbers.is_trust_clipped, layout::TRUST_CLIPPED)
+            | flag(numbers.is_weighted, layout::WEIGHTED),
         max_norm: row.clip_norm.unwrap_or(max_norm) as f32,
         average_rate: (1.0 - row.ema_decay.unwrap_or(1.0)) as f32,
         own0: numbers.own[0] as f32,

@@ -78,7 +78,7 @@ pub fn samples() -> Vec<Sample> {
             all.extend([Precision::Mixed, Precision::Bf16].map(|precision| sample(*row, precision, Place::Apart)));
         }
     }
-    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
+    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity, NormOrder::P(3.0)] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
         let settings = Settings { clip, guard: true, ..Settings::default() };
         for (precision, place) in
@@ -113,7 +113,8 @@ fn of_rule(rule: Rule) -> Vec<Row> {
         for ema_decay in [None, Some(0.9)].into_iter().filter(|decay| decay.is_none() || rule.keeps_average()) {
             for moments in rule.storages() {
                 let row = Row { weight_decay: 0.1, momentum: 0.9, ema_decay, moments: *moments, ..Row::of(rule) };
-                rows.push(Row { centered: is_whole, decoupled_weight_decay: is_whole, no_prox: is_whole, ..row });
+                let row = Row { centered: is_whole, decoupled_weight_decay: is_whole, no_prox: is_whole, ..row };
+                rows.push(Row { trust_clip: is_whole, always_adapt: is_whole, ..row });
             }
         }
         if rule.switches() == [Switch::Maximize] {
@@ -218,8 +219,10 @@ impl Sample {
             }
         };
         add(row.amsgrad, "amsgrad".to_owned());
-        for switch in [Switch::Centered, Switch::DecoupledWeightDecay, Switch::NoProx] {
-            add(row.rule.switches().contains(&switch) && switch.is_on(row), switch.name().to_owned());
+        let others =
+            row.rule.switches().iter().filter(|it| ![Switch::Amsgrad, Switch::Nesterov, Switch::Maximize].contains(it));
+        for switch in others {
+            add(switch.is_on(row), switch.name().to_owned());
         }
         add(row.ema_decay.is_some(), "an average".to_owned());
         add(*place != Place::Ours, format!("in a caller's buffers ({place:?})"));

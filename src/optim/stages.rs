@@ -3,7 +3,7 @@
 use super::tensors::Tensors;
 use super::work::{Reduction, Segment, WorkList};
 use super::{Clip, Error};
-use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD};
+use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD, SUMS_FOLD};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, Record, StatsBlock};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
 use crate::params::Storage;
@@ -86,6 +86,11 @@ impl Stages<'_> {
         Ok(self.engine.buffer_with("norm chunks", &reduction.chunks)?)
     }
 
+    /// The order of the norm, where kernels have to be told.
+    fn order(&self) -> Option<(&'static str, f64)> {
+        (self.clip.norm_kind() == 4).then(|| ("ORDER", self.clip.norm_order()))
+    }
+
     fn has_norm(&self) -> bool {
         self.guard || self.clip.norm_kind() != 0
     }
@@ -146,8 +151,9 @@ impl Stages<'_> {
             place,
             ..layout::Segment::default()
         })?;
-        let constants =
+        let mut constants =
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
+        constants.extend(self.order());
         let dispatch = |(segment, record): (&Segment, Range)| {
             let partials = reduction.partials_of(segment);
             let (kernel, bytes) = of(segment)?;
@@ -188,28 +194,53 @@ impl Stages<'_> {
         let settings = self.engine.buffer_with("settings", &[settings])?;
         let list = self.list()?;
         let bindings = vec![self.control.into(), self.table.into(), list.into(), (&settings).into(), Binding::Clock];
-        let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
+        let mut constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
+        constants.extend(self.order());
         Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0, flops: 0 })
     }
 
-    /// One dispatch for each segment of the update's order.
+    /// A place for the sums of every chunk, where some rule needs any: two numbers each.
+    pub(crate) fn sums(&self) -> Result<Option<Buffer>, Error> {
+        let bytes = (self.work.update_chunks.len() * size_of::<[f32; 2]>()) as u64;
+        let made = || self.engine.buffer("sums", bytes);
+        Ok((!self.work.folds.is_empty()).then(made).transpose()?)
+    }
+
+    /// Adds up each tensor's sums, in one dispatch.
+    pub(crate) fn fold(&self, sums: &Buffer) -> Result<Dispatch, Error> {
+        let folds = self.engine.buffer_with("folds", &self.work.folds)?;
+        let places = self.engine.buffer_with("places", &self.work.summed)?;
+        let tensors = count("tensors", self.work.folds.len())?;
+        let segment = layout::Segment { count: tensors, ..layout::Segment::default() };
+        let segment = self.engine.buffer_with("segment", &[segment])?;
+        Ok(Dispatch {
+            kernel: SUMS_FOLD.plain(),
+            bindings: vec![(&folds).into(), (&places).into(), sums.into(), self.control.into(), (&segment).into()],
+            constants: vec![("WORKGROUP", f64::from(workgroup(self.engine)))],
+            grid: row_of(tensors),
+            bytes: 0,
+            flops: 0,
+        })
+    }
+
+    /// One dispatch for each segment of the update's order that takes part in a stage.
     pub(crate) fn per_segment(
         &self,
-        of: impl Fn(&Segment) -> Result<PerSegment, Error>,
+        of: impl Fn(&Segment) -> Result<Option<PerSegment>, Error>,
     ) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
         let record = layout::Segment { seed: self.seed, ..layout::Segment::default() };
         let records = self.records(&self.work.update_segments, |_| record)?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         let dispatch = |(segment, record): (&Segment, Range)| {
-            let PerSegment { kernel, bytes, streams, extra } = of(segment)?;
+            let Some(PerSegment { kernel, bytes, streams, extra }) = of(segment)? else { return Ok(None) };
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(record.into());
             bindings.extend(extra);
             let grid = row_of(segment.chunks.end - segment.chunks.start);
-            Ok(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes, flops: 0 })
+            Ok(Some(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes, flops: 0 }))
         };
-        self.work.update_segments.iter().zip(records).map(dispatch).collect()
+        self.work.update_segments.iter().zip(records).filter_map(|at| dispatch(at).transpose()).collect()
     }
 }

@@ -92,6 +92,14 @@ impl Kept {
         self.moments.page(page)
     }
 
+    /// Page `page` of what is evaluated in the parameters' place, if anything is.
+    pub(crate) fn evaluated_page(&self, page: usize) -> Option<Range> {
+        match self.update.evaluated {
+            Some(slot) => self.moment_pages(page).into_iter().nth(slot),
+            None => self.average_page(page),
+        }
+    }
+
     /// Page `page` of the average, if there is one.
     pub(crate) fn average_page(&self, page: usize) -> Option<Range> {
         self.average.page(page).pop()

@@ -82,7 +82,7 @@ impl Inbox {
             device_seconds,
         };
         if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
-            let (step, order, norm) = (u64::from(raw.bad_norm_step), self.clip.order_name(), raw.bad_norm);
+            let (step, order, norm) = (u64::from(raw.bad_norm_step), self.clip.norm_order(), raw.bad_norm);
             self.complaint = Some(Error::NonfiniteNorm { step, order, norm });
         }
         let lost_rows = raw.lost_rows.wrapping_sub(std::mem::replace(&mut self.lost_rows, raw.lost_rows));

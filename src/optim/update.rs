@@ -4,23 +4,29 @@ use super::Precision;
 use super::work::Floats;
 use crate::engine;
 use crate::engine::kernels::{self, Family, Flag, Flags, Kernel};
-use crate::params::{Row, Rule, Storage};
+use crate::params::{Row, Rule, Storage, Sums};
 
 /// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Update {
     /// The kernels of the rule; those of moments in a byte each are another family.
     pub(crate) family: &'static Family,
+    /// The kernels of the sums that the rule needs before, if it does.
+    pub(crate) sums: Option<&'static Family>,
     /// Slots of state that a rule of the family has in any case.
     pub(crate) base: &'static [&'static str],
     /// The slot that is there by a switch, if it is.
     pub(crate) optional: Option<&'static str>,
+    /// Whether the sums read the state too.
+    pub(crate) sums_read_state: bool,
     /// How they are stored.
     pub(crate) storage: Storage,
     /// Whether a moving average of the parameters is kept, in f32.
     pub(crate) has_average: bool,
-    /// Whether the product of the momenta is kept.
-    pub(crate) has_product: bool,
+    /// The slot that is evaluated in the parameters' place.
+    pub(crate) evaluated: Option<usize>,
+    /// What the numbers are called that the rule carries from step to step.
+    pub(crate) carried: &'static [&'static str],
     /// How parameters and gradients are stored.
     pub(crate) precision: Precision,
 }
@@ -58,13 +64,17 @@ impl Update {
     pub(crate) fn of_row(row: &Row) -> Update {
         let declaration = row.rule.declaration();
         let optional = declaration.optional_slot.filter(|(switch, _)| switch.is_on(row)).map(|(_, slot)| slot);
+        let family = family_of(row.rule);
         Update {
-            family: family_of(row.rule),
+            family,
+            sums: kernels::RULE_SUMS.into_iter().find(|(of, _)| *of == family).map(|(_, sums)| sums),
+            sums_read_state: declaration.sums == Some(Sums::WithState),
             base: declaration.slots,
             optional,
             storage: row.moments,
             has_average: row.ema_decay.is_some(),
-            has_product: declaration.has_product,
+            evaluated: declaration.evaluated,
+            carried: declaration.carried,
             precision: Precision::F32,
         }
     }
@@ -102,6 +112,13 @@ impl Update {
         family.variant(flags)
     }
 
+    /// The kernel of the sums that the rule needs before, if it does.
+    pub(crate) fn sums_kernel(&self, floats: Floats) -> Result<Option<&'static Kernel>, engine::Error> {
+        let flags =
+            Flag::SingleGrads.when(floats != Floats::Quads) | Flag::SingleParams.when(floats == Floats::Singles);
+        self.sums.map(|family| family.variant(flags)).transpose()
+    }
+
     /// The flag of the slot that is there by a switch, which the family alone tells.
     fn optional_flag(&self) -> Flags {
         let of_family = [Flag::Amsgrad, Flag::Centered].into_iter().find(|flag| self.family.variant(*flag).is_ok());
@@ -114,11 +131,22 @@ impl Update {
         self.storage.bytes(elements) * self.slots().count() as u64 + average
     }
 
-    /// Bytes that a step moves for so many elements of a tensor: parameter and state are read and written, the gradient is
-    /// read.
+    /// Bytes that a step moves for so many elements of a tensor.
     pub(crate) fn step_bytes(&self, elements: u64) -> u64 {
+        self.sums_bytes(elements) + self.update_bytes(elements)
+    }
+
+    /// Bytes that the update moves: parameter and state are read and written, the gradient is read.
+    pub(crate) fn update_bytes(&self, elements: u64) -> u64 {
         let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
         2 * (values + self.state_bytes(elements)) + gradient
+    }
+
+    /// Bytes that the sums before it read: parameter and gradient, and the moments of a rule whose step they make.
+    pub(crate) fn sums_bytes(&self, elements: u64) -> u64 {
+        let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
+        let moments = if self.sums_read_state { self.storage.bytes(elements) * self.slots().count() as u64 } else { 0 };
+        if self.sums.is_some() { values + gradient + moments } else { 0 }
     }
 }
 
@@ -137,6 +165,7 @@ mod tests {
         for rule in Rule::ALL {
             let update = Update::of_row(&Row::of(rule));
             assert_eq!(update.family.name, rule.declaration().kernel);
+            assert_eq!(update.sums.is_some(), rule.needs_sums(), "{rule}");
             let bindings = update.kernel(Floats::Quads).expect("a kernel").bindings.len();
             assert_eq!(bindings, 5 + update.slots().count(), "{rule}");
         }

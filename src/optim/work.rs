@@ -1,6 +1,7 @@
 //! The work list: the tensors of a step, cut into chunks, and the segments that share their bound pages.
 
-use crate::engine::layout::{Chunk, PARTIALS, TensorEntry};
+use super::folds::folds;
+use crate::engine::layout::{Chunk, Fold, PARTIALS, TensorEntry};
 use crate::engine::{Error, Piece, count, counted};
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub(crate) struct Tensor<'a> {
     pub(crate) grad_base: u64,
     /// Whether its gradient is bound as single floats.
     pub(crate) has_single_grads: bool,
+    /// Whether its rule needs sums over it.
+    pub(crate) has_sums: bool,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
 }
@@ -91,6 +94,10 @@ pub(crate) struct WorkList {
     pub(crate) update_chunks: Vec<Chunk>,
     pub(crate) update_segments: Vec<Segment>,
     pub(crate) tensors: Vec<TensorEntry>,
+    /// The tensors whose rules need sums over them.
+    pub(crate) folds: Vec<Fold>,
+    /// The places of their chunks in the update's order, tensor by tensor, each in its own order.
+    pub(crate) summed: Vec<u32>,
 }
 
 impl WorkList {
@@ -112,6 +119,8 @@ impl WorkList {
         let norm = Reduction::new(read, PARTIALS - fold.partials() as usize)?;
         placed.sort_by_key(|(pages, _)| *pages);
         let update_segments = segments(&placed, |pages| pages)?;
+        let update_chunks: Vec<Chunk> = placed.iter().map(|(_, chunk)| *chunk).collect();
+        let (folds, summed) = folds(&update_chunks, |chunk| tensors[chunk.entry as usize].has_sums)?;
         let entry = |tensor: &Tensor<'_>| {
             let (record, group) = (count("tensors", tensor.number)?, count("groups", tensor.group)?);
             Ok(TensorEntry { record, group, grad: count("elements of a page", tensor.grad_base)? })
@@ -119,9 +128,11 @@ impl WorkList {
         Ok(WorkList {
             norm,
             fold,
-            update_chunks: placed.iter().map(|(_, chunk)| *chunk).collect(),
+            update_chunks,
             update_segments,
             tensors: tensors.iter().map(entry).collect::<Result<_, Error>>()?,
+            folds,
+            summed,
         })
     }
 
@@ -258,6 +269,7 @@ mod tests {
             has_single_grads: false,
             state,
             arena: 0,
+            has_sums: false,
             squares: None,
         }
     }

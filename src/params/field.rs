@@ -30,6 +30,12 @@ pub enum Field {
     InitialAccumulatorValue,
     /// How fast NAdam's momentum rises.
     MomentumDecay,
+    /// What LARS multiplies its trust ratio by.
+    TrustCoeff,
+    /// Power of the count in a step's weight, of Schedule-Free.
+    R,
+    /// Power of the largest lr so far in a step's weight, of Schedule-Free.
+    WeightLrPower,
     /// Largest norm of a step's gradients, one number for all groups.
     ClipNorm,
     /// Decay of the moving average of the parameters.
@@ -43,7 +49,7 @@ impl Field {
     }
 
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 14] = [
+    pub const ALL: [Field; 17] = [
         Field::Lr,
         Field::WeightDecay,
         Field::Beta1,
@@ -56,6 +62,9 @@ impl Field {
         Field::LrDecay,
         Field::InitialAccumulatorValue,
         Field::MomentumDecay,
+        Field::TrustCoeff,
+        Field::R,
+        Field::WeightLrPower,
         Field::ClipNorm,
         Field::EmaDecay,
     ];
@@ -75,6 +84,9 @@ impl Field {
             Field::LrDecay => "lr_decay",
             Field::InitialAccumulatorValue => "initial_accumulator_value",
             Field::MomentumDecay => "momentum_decay",
+            Field::TrustCoeff => "trust_coeff",
+            Field::R => "r",
+            Field::WeightLrPower => "weight_lr_power",
             Field::ClipNorm => "clip_norm",
             Field::EmaDecay => "ema_decay",
         }

@@ -42,13 +42,24 @@ pub struct Row {
     pub initial_accumulator_value: f64,
     /// NAdam: how fast the momentum rises, ≥ 0.
     pub momentum_decay: f64,
-    /// RMSprop: the variance of the gradient stands instead of its square.
+    /// RMSprop: the variance of the gradient replaces its square.
     pub centered: bool,
     /// NAdam and RAdam: decay acts on the parameter instead of joining the gradient.
     pub decoupled_weight_decay: bool,
     /// Adan: decay acts before the step instead of after it.
     pub no_prox: bool,
-    /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 leaves the buffer alone and steps along the gradient.
+    /// LARS: what the trust ratio is multiplied by, ≥ 0.
+    pub trust_coeff: f64,
+    /// Schedule-Free: the power of the count in a step's weight, ≥ 0.
+    pub r: f64,
+    /// Schedule-Free: the power of the largest lr so far in a step's weight, ≥ 0.
+    pub weight_lr_power: f64,
+    /// LAMB and LARS: the trust ratio is 1 at most.
+    pub trust_clip: bool,
+    /// LAMB and LARS: the trust ratio counts without any decay too.
+    pub always_adapt: bool,
+    /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 does not use the buffer and steps along the
+    /// gradient.
     pub momentum: f64,
     /// SGD: the buffer takes 1 − dampening of a gradient, but all of the first one.
     pub dampening: f64,
@@ -86,6 +97,11 @@ impl Default for Row {
             centered: false,
             decoupled_weight_decay: false,
             no_prox: false,
+            trust_coeff: 1e-3,
+            r: 0.0,
+            weight_lr_power: 2.0,
+            trust_clip: false,
+            always_adapt: false,
             momentum: 0.0,
             dampening: 0.0,
             nesterov: false,
@@ -115,6 +131,11 @@ impl Row {
         centered: bool,
         decoupled_weight_decay: bool,
         no_prox: bool,
+        trust_coeff: f64,
+        r: f64,
+        weight_lr_power: f64,
+        trust_clip: bool,
+        always_adapt: bool,
         momentum: f64,
         dampening: f64,
         nesterov: bool,
@@ -154,6 +175,11 @@ impl Row {
         }
     }
 
+    /// Whether an average is evaluated in the parameters' place: one of `ema_decay`, or the rule's own.
+    pub fn evaluates_an_average(&self) -> bool {
+        self.ema_decay.is_some() || self.rule.declaration().evaluated.is_some()
+    }
+
     /// The fields that this row [has](Row::has), in the order of [`Field::ALL`].
     pub fn fields(&self) -> impl Iterator<Item = Field> + use<> {
         let row = *self;
@@ -175,6 +201,9 @@ impl Row {
             Field::LrDecay => self.lr_decay,
             Field::InitialAccumulatorValue => self.initial_accumulator_value,
             Field::MomentumDecay => self.momentum_decay,
+            Field::TrustCoeff => self.trust_coeff,
+            Field::R => self.r,
+            Field::WeightLrPower => self.weight_lr_power,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
             Field::EmaDecay => self.ema_decay.unwrap_or(f64::INFINITY),
         }
@@ -196,6 +225,9 @@ impl Row {
             Field::LrDecay => self.lr_decay = value,
             Field::InitialAccumulatorValue => self.initial_accumulator_value = value,
             Field::MomentumDecay => self.momentum_decay = value,
+            Field::TrustCoeff => self.trust_coeff = value,
+            Field::R => self.r = value,
+            Field::WeightLrPower => self.weight_lr_power = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
             Field::EmaDecay => self.ema_decay = (value != f64::INFINITY).then_some(value),
         }

@@ -11,10 +11,11 @@ const FINE_TUNING_EPOCHS: std::ops::RangeInclusive<usize> = 3..=10;
 /// Refuses what cannot be.
 pub(super) fn refuse(top: &mut Section, name: &str, model: &ModelSpec, schedule: &Spec) -> Result<(), Error> {
     if model.parameters != Storage::F32 {
-        let row = &schedule.row;
-        let rule = format!("type: {}", row.rule);
-        let beside = [(rule.as_str(), !row.rule.stores_bf16()), ("ema_decay", row.ema_decay.is_some())];
-        if let Some((other, _)) = beside.into_iter().find(|(_, is_there)| *is_there) {
+        let refused = schedule.rows().position(|row| !row.rule.stores_bf16()).map(|place| match place.checked_sub(1) {
+            None => format!("type: {}", schedule.row.rule),
+            Some(entry) => format!("groups[{entry}].type: {}", schedule.groups[entry].row.rule),
+        });
+        if let Some(other) = refused.or(schedule.row.ema_decay.map(|_| "ema_decay".to_owned())) {
             let titles: Vec<&str> = Rule::ALL.into_iter().filter(|rule| rule.stores_bf16()).map(Rule::title).collect();
             let (last, others) = titles.split_last().unwrap_or((&"", &[]));
             let stored = format!("{} and {last}", others.join(", "));
@@ -39,8 +40,8 @@ pub(super) fn told_still_trunk(file: &str, model: &ModelSpec, trains_trunk: bool
     let dropout = model.dropout.or(model.pretrained.as_ref().map(|folder| folder.model.sizes.dropout)).unwrap_or(0.0);
     (!trains_trunk && dropout > 0.0).then(|| {
         format!(
-            "{file}: trainable: false: the trunk runs without its dropout of {dropout}, so that what it makes of each example \
-             is made once"
+            "{file}: trainable: false: the trunk runs without its dropout of {dropout}, so that its outputs can \
+             be cached"
         )
     })
 }

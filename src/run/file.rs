@@ -5,9 +5,8 @@ use super::keys::{self, Said};
 use super::{
     Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, mixed_precision, rows, settings,
 };
-use crate::engine::kernels::ValueStorage;
-use crate::nn::Objective;
 use crate::nn::models::Head;
+use crate::nn::{Objective, ValueStorage};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;
@@ -81,7 +80,7 @@ pub struct RunFile {
     pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
     pub keeps_trunk: bool,
-    /// Whether a frozen trunk runs without dropout, so that what it makes of each example can be kept: it never trains, or
+    /// Whether a frozen trunk runs without dropout, so that its outputs can be cached: it never trains, or
     /// `cache_encoder_embeddings: true` is written.
     pub still_trunk: bool,
     /// `trainable`: whether more than the head trains.

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(cells(1)[..2], [Err("\"label\" is missing".to_owned()), Ok("1")]);
         assert_eq!(cells(1)[2], Err("\"label\" is a list, where a text or a number is read".to_owned()));
         let told = table.bad.judged(Path::new("t.jsonl"), 4, false).expect_err("a bad row").to_string();
-        assert!(told.starts_with("t.jsonl, line 5: no JSON object: expected value (column "), "{told}");
+        assert!(told.starts_with("t.jsonl, line 5: not a JSON object: expected value (column "), "{told}");
         let told = read(Path::new("t.jsonl"), " [{}]", Some("label")).err().expect("refused").to_string();
         assert!(told.contains("it is one JSON list"), "{told}");
     }

@@ -1,7 +1,7 @@
 //! `use_mixed_precision`: what activations and their gradients are stored in.
 
 use super::Error;
-use crate::engine::kernels::ValueStorage;
+use crate::nn::ValueStorage;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::yaml::Value;
 
@@ -16,7 +16,9 @@ pub(super) fn read(top: &mut Section) -> Result<ValueStorage, Error> {
         top.text(KEY)?;
         return Ok(ValueStorage::Bf16);
     }
-    Ok(if top.flag(KEY)? { ValueStorage::Bf16 } else { ValueStorage::F32 })
+    let shown = top.shown_at(KEY);
+    let is_on = top.flag(KEY).map_err(|_| top.bad(KEY, shown, "true, false or bf16", None))?;
+    Ok(if is_on { ValueStorage::Bf16 } else { ValueStorage::F32 })
 }
 
 pub(super) fn written(values: ValueStorage) -> Value {

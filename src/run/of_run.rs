@@ -25,8 +25,8 @@ impl RunFile {
                     path: path.to_owned(),
                     setting: format!("{key}={value}"),
                     was: was.map_or_else(String::new, |(key, was)| format!(" ({key}: {was})")),
-                    may_be_set: "epochs, checkpoint_every_steps, memory_limit_megabytes, steps_per_submission, check and where \
-                                 files of data are",
+                    may_be_set: "epochs, checkpoint_every_steps, memory_limit_megabytes, steps_per_submission, check and the paths of \
+                                 data files",
                 });
             }
         }

@@ -11,6 +11,9 @@ use crate::schedule::{Phases, Spec};
 /// Refuses what makes a first step that is not finite; `top` is the file's top level.
 pub(super) fn check(top: &Section, spec: &Spec) -> Result<(), Error> {
     check_row(top, "optimizer", &spec.row)?;
+    for (number, group) in spec.groups.iter().enumerate() {
+        check_row(top, &format!("optimizer.groups[{number}]"), &group.row)?;
+    }
     let Phases::Explicit(phases) = &spec.phases else { return Ok(()) };
     for (number, phase) in phases.iter().enumerate() {
         let lr = phase.lr.unwrap_or(spec.row.lr);

@@ -278,7 +278,7 @@ mod tests {
     fn ragged_rows_are_all_told() {
         let told = bad("text,label\na\nb,x\nc,x,y\n");
         assert_eq!(told[0], "t.csv: 2 of 3 rows cannot be used (data.skip_bad_rows: true leaves them out):");
-        assert_eq!(told[1], "line 2: 1 columns where the first line has 2");
-        assert_eq!(told[2], "line 4: 3 columns where the first line has 2");
+        assert_eq!(told[1], "line 2: 1 columns, but 2 in the first line");
+        assert_eq!(told[2], "line 4: 3 columns, but 2 in the first line");
     }
 }

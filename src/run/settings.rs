@@ -60,9 +60,10 @@ pub(super) fn top(file: &str, text: &str, folder: &Path, settings: &[(String, St
     let mut top = Section::parse_with(TEXTS, file, text)?;
     let (which, others): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key == "schedule");
     which.iter().try_for_each(|(key, value)| set(&mut top, key, value))?;
-    let is_null = |section: &str| others.iter().any(|(key, value)| key == section && value.trim() == "null");
+    let is_null = |section: &str| others.iter().any(|(key, value)| key == section && Section::is_null_setting(value));
     let given_way = take_schedule_file(&mut top, folder, is_null)?;
-    let mut others = others.iter().filter(|(key, _)| !given_way.contains(&key.as_str()));
+    let has_given_way = |key: &str| given_way.contains(&key) && !Section::means_null(key);
+    let mut others = others.iter().filter(|(key, _)| !has_given_way(key));
     others.try_for_each(|(key, value)| set(&mut top, key, value))?;
     Ok(top)
 }
@@ -85,8 +86,8 @@ fn take_schedule_file(
     let twice = SECTIONS.into_iter().filter(|key| top.has(key) && sections.has(key));
     let (given_way, twice): (Vec<_>, Vec<_>) = twice.partition(|key| is_null(key));
     if let Some(twice) = twice.first() {
-        let instead =
-            format!("{shown} has it too; keep one of them, or give --set {twice}=null to keep the schedule's");
+        let kept = if Section::means_null(twice) { "have neither" } else { "keep the schedule's" };
+        let instead = format!("{shown} has it too; keep one of them, or give --set {twice}=null to {kept}");
         return Err(top.misplaced(twice, instead).into());
     }
     top.split_off(&given_way);

@@ -76,9 +76,9 @@
 //! }
 //! // Epoch, phase, each group's rate, and the steps that the head has made by its end.
 //! assert_eq!(walk[0], (0, 0, vec![1e-3], 10));
-//! assert_eq!(walk[2], (2, 0, vec![5e-4], 30)); // no better than epoch 1: the phase has run out of patience
-//! assert_eq!(walk[3], (3, 1, vec![5e-4, 5e-4], 30)); // from epoch 1's copy, of 20 steps; the rate goes on where it was
-//! assert_eq!(walk[5], (5, 2, vec![2.5e-4, 2.5e-4, 1e-5], 50)); // phase 1 begins no epoch from 5 on
+//! assert_eq!(walk[2], (2, 0, vec![5e-4], 30)); // no better than epoch 1: the phase is out of patience
+//! assert_eq!(walk[3], (3, 1, vec![5e-4, 5e-4], 30)); // from epoch 1's copy, of 20 steps; the rate continues
+//! assert_eq!(walk[5], (5, 2, vec![2.5e-4, 2.5e-4, 1e-5], 50)); // phase 1 begins no epoch after 4
 //! assert_eq!(walk.len(), 6); // epoch 5 was no better than epoch 4, in the last phase: the run ends
 //! # Ok::<(), gradus::schedule::Error>(())
 //! ```
@@ -106,6 +106,7 @@ pub use file::early_stopping::{EarlyStopping, Stop};
 pub use file::evaluate::Evaluate;
 pub use file::finetuning::Finetuning;
 pub use file::generate::{by_layer, implicit, to_yaml};
+pub use file::group_spec::GroupSpec;
 pub use file::law_spec::LawSpec;
 pub use file::length::Run;
 pub use file::lr_scaling::LrScaling;

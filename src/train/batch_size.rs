@@ -5,8 +5,8 @@ use super::trainer::step_of;
 use super::{Config, Error};
 use crate::engine::{Engine, Prepared, Submission};
 use crate::optim::{Forecast, Next, Optimizer, Parameters};
-use crate::params::{Field, Group, Param};
-use std::collections::HashSet;
+use crate::params::{Field, Group, Param, Row};
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// Steps of a measurement, with a wait after each; one more comes before them.
@@ -120,17 +120,19 @@ fn sizes(
 
 /// Bytes of parameters, gradients, moments and activations, as far as they are known.
 fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Error> {
-    let trainable: HashSet<&str> = groups.iter().flat_map(|group| &group.params).map(String::as_str).collect();
+    let mut rows: HashMap<&str, Row> = HashMap::new();
+    for group in groups {
+        rows.extend(group.params.iter().map(|name| (name.as_str(), group.row)));
+    }
     let params = task.params();
-    let rows: Vec<_> = groups.iter().map(|group| group.row).collect();
-    let forecast = Forecast::of(&rows, &config.settings);
     let of = |param: &Param| {
+        let row = rows.get(param.name.as_str());
+        let forecast = Forecast::of(row.map_or(&[], std::slice::from_ref), &config.settings);
         let forecast = forecast.with_precision(config.precision(param));
         let (values, param) = (forecast.parameter_bytes([param]), [param]);
-        let trains = trainable.contains(param[0].name.as_str());
-        values + if trains { forecast.gradient_bytes(param) + forecast.state_bytes(param) } else { 0 }
+        values + row.map_or(0, |_| forecast.gradient_bytes(param) + forecast.state_bytes(param))
     };
-    let activations = task.activation_bytes(config, &|name| trainable.contains(name))?.unwrap_or(0);
+    let activations = task.activation_bytes(config, &|name| rows.contains_key(name))?.unwrap_or(0);
     Ok(params.iter().map(of).sum::<u64>() + activations)
 }
 

@@ -3,14 +3,15 @@
 use super::task::gradient_of;
 use super::{Error, Trainer};
 use crate::check::{Compared, compare, walk};
+use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Submission, Upload};
 use crate::optim::{Next, Optimizer};
 
 /// The bound of a gradient's error, relative to its size.
 const BOUND: f64 = 1e-3;
 
-/// The same where products were rounded to f16.
-const BOUND_OF_F16: f64 = 5e-2;
+/// The same where values, or the factors of products, were rounded to 16 bits.
+const BOUND_OF_16_BITS: f64 = 5e-2;
 
 /// A gradient need not be more exact than this share of the size of all of them: if its terms cancel, as for the bias
 /// of an attention's keys, only rounding is left.
@@ -98,7 +99,8 @@ impl Trainer {
     /// From the devices.
     pub fn agreement(&mut self, other: &mut Trainer) -> Result<Agreement, Error> {
         let (got, expected) = (self.coming_gradients()?, other.coming_gradients()?);
-        let is_f16 = self.engine.choices().otherwise == crate::engine::Tiling::Cooperative;
+        let has_f16 = self.engine.choices().otherwise == crate::engine::Tiling::Cooperative;
+        let is_rounded = has_f16 || self.config.values != ValueStorage::F32;
         let all = expected.iter().flat_map(|(_, gradient)| gradient);
         let least = LEAST_SHARE * root_mean_square(all);
         let mut worst = (String::new(), 0.0);
@@ -114,7 +116,7 @@ impl Trainer {
                 worst = (name.clone(), error);
             }
         }
-        let bound = if is_f16 { BOUND_OF_F16 } else { BOUND };
+        let bound = if is_rounded { BOUND_OF_16_BITS } else { BOUND };
         Ok(Agreement { tensors: expected.len(), worst, bound })
     }
 

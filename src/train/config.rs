@@ -55,7 +55,7 @@ pub struct Config {
     pub values: ValueStorage,
     /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
-    /// Whether the frozen bottom of a model runs without dropout, so that what it makes of each example can be kept.
+    /// Whether the frozen bottom of a model runs without dropout, so that its outputs can be cached.
     pub still_trunk: bool,
     /// Bytes of device memory that the best copy may take; the rest is in host memory.
     pub best_device_limit_bytes: u64,

@@ -42,7 +42,7 @@ mod tests {
             |dtype, data: &[u8]| check_finite(Path::new("m"), &file(dtype, data)).map_err(|error| error.to_string());
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let data = [1.0f32, value].map(f32::to_le_bytes).concat();
-            let words = "m is not written: a.weight is not finite in it";
+            let words = "m is not written: a.weight in it is not finite";
             assert!(told(Dtype::F32, &data).unwrap_err().starts_with(words));
             let half = [half::f16::ONE, half::f16::from_f32(value)].map(half::f16::to_le_bytes).concat();
             assert!(told(Dtype::F16, &half).is_err());

@@ -231,7 +231,7 @@ impl Trainer {
         let read = if at_hand.is_none() { checkpoints.read(at.step).ok() } else { None };
         let Some(checkpoint) = at_hand.or(read.as_ref()) else { return Ok(None) };
         let groups = self.plan.groups(&checkpoint.saved.cursor)?;
-        if groups.iter().all(|group| group.row.ema_decay.is_none()) {
+        if !groups.iter().any(|group| group.row.evaluates_an_average()) {
             return Ok(Some(checkpoint.model.clone()));
         }
         Ok(Some(tested(&self.parameters, &mut self.optimizer_of(checkpoint)?)?))

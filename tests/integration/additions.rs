@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Other files that name an operation or its kernel, and why.
-const NAME_AN_OPERATION: [(&str, &[&str], &str); 10] = [
+const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
     ("nn/graph/fuse", &["Activate", "Add", "Dropout", "LayerNorm", "Linear"], "folds one into another"),
     ("nn/graph/backward", &["Add"], "adds up two gradients of one value"),
     ("nn/graph/backward", &["Dropout", "Linear"], "finds the activation that made a value"),
     ("nn/graph/split", &["Linear"], "a trunk without one saves nothing"),
     ("nn/ops/linear", &["ActivateBackward"], "undoes the activation that is folded in"),
+    ("nn/graph/store", &["Cast"], "puts it where values of 16 bits meet others"),
     (
         "nn/ops/squares",
         &["EMBEDDING_BACKWARD", "LAYER_NORM_BACKWARD_WEIGHT", "LINEAR_BACKWARD_WEIGHT"],
@@ -56,7 +57,11 @@ const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
 const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
     ("params/row", &["AdamW", "Adam", "Sgd"], "the rows that most programs begin with have functions of their own"),
     ("optim/sample", &["AdamW", "Adam", "Sgd"], "AdamW is tried in every way in which a step may lie in memory"),
-    ("measure/comparisons", &["Sgd"], "what a step costs beside AdamW's"),
+    (
+        "params/rule/refused",
+        &["Adagrad", "Adam", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
+        "which comes nearest to a class that is not built",
+    ),
 ];
 
 /// Files that tell the models of run files apart, and why.

@@ -92,7 +92,7 @@ fn names_that_are_not_there_tell_the_nearest() {
 
 #[test]
 fn phases_with_a_gap_are_shown_without() {
-    let anew = "Numbered anew they would be:\n0:\n  params:\n  - head.*\n1:\n  params:\n  - encoder.*\n  lr: 0.001";
+    let anew = "Renumbered they are:\n0:\n  params:\n  - head.*\n1:\n  params:\n  - encoder.*\n  lr: 0.001";
     check(&[
         (
             "0: {params: [head.*]}\n3: {params: [encoder.*], lr: 1e-3}",
@@ -212,7 +212,7 @@ fn wrong_types_are_told_key_by_key() {
         ("evaluate_every_steps: often", "evaluate_every_steps = often is not a whole number that is 0 or more"),
         (
             "evaluate_every_steps: 1\nevaluate_every_epochs: 1",
-            "evaluate_every_steps = 1 stands beside evaluate_every_epochs; keep one of them",
+            "evaluate_every_steps = 1 conflicts with evaluate_every_epochs; keep one of them",
         ),
     ] {
         assert_eq!(sections(text), format!("run.yaml: {words}"), "{text}");

@@ -202,7 +202,7 @@ phases:
     assert!(told(later, Storage::Bf16).contains("SGD"));
     assert_eq!(
         told(&format!("optimizer: {{type: adamw, lr: 0.1}}\n{law}"), Storage::Int8),
-        "parameters cannot be stored in int8: there are f32 and bf16"
+        "parameters cannot be stored in int8, only in f32 and bf16"
     );
 }
 

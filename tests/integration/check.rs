@@ -42,6 +42,8 @@ fn check_tries_every_kernel_that_there_is() {
     assert!(found.refused.is_empty(), "{:?}", found.refused);
     tried.extend(found.kernels.keys().filter_map(|name| name.split(' ').next()).map(str::to_owned));
     let all = kernels::all().filter(|kernel| !kernel.has(Flag::Cooperative)).map(|kernel| kernel.name.to_owned());
+    // Nothing is cast from f32 to f32.
+    let all = all.filter(|name| !["cast", "cast.widened"].contains(&name.as_str()));
     let missing: Vec<String> = all.filter(|name| !tried.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -77,7 +79,8 @@ fn check_goes_on_where_a_driver_refuses_a_shader() {
     let Some(_) = gpu() else { return };
     let engine = with("nn/add", "fn main", "fn mein");
     let found = of_family(&engine, "add");
-    assert!(found.refused.iter().all(|refused| refused.kernel == "add" && refused.reason.contains("main")));
+    let family = |refused: &Refused| refused.kernel.split('.').next().map(str::to_owned).unwrap_or_default();
+    assert!(found.refused.iter().all(|refused| family(refused) == "add" && refused.reason.contains("main")));
     assert!(!found.refused.is_empty());
     assert!(of_family(&engine, "dropout").refused.is_empty());
 }
@@ -103,7 +106,7 @@ fn check_has_another_form_stand_in_for_one_that_is_wrong() {
     let stands = standing(&engine, &[family_of("layer_norm").expect("a family")]).expect("what stands in");
     assert_eq!(*stands.engine.expect("an engine").sizes(), Sizes::PROCESSOR);
 
-    let engine = with("nn/add", "+ residual[at]", "- residual[at]");
+    let engine = with("nn/add", "+ wide(residual[at])", "- wide(residual[at])");
     let stands = standing(&engine, &[family_of("add").expect("a family")]).expect("what stands in");
     assert!(stands.engine.is_none());
     assert_eq!(stands.without, Some("add"));
@@ -155,11 +158,11 @@ fn check_keeps_its_certificate_and_goes_by_it() {
     std::fs::write(&certificate, serde_json::to_string(&known).expect("JSON")).expect("a file");
     let (code, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
     assert_eq!(code, Some(0), "{told}{warned}");
-    assert!(warned.contains("linear is not right here as it is usually made"), "{warned}");
-    assert!(line(&told).expect("a line").contains("1 stand in for others"), "{told}");
+    assert!(warned.contains("linear is wrong on this adapter in its usual form"), "{warned}");
+    assert!(line(&told).expect("a line").contains("1 in another form than usual"), "{told}");
     let (_, told, warned) = gradus(&["train", "run.yaml", "--overwrite"]);
     assert!(line(&told).expect("a line").contains("gradients of the first batch"), "{told}");
-    assert!(!warned.contains("not right here"), "the choice was kept: {warned}");
+    assert!(!warned.contains("is wrong on this adapter"), "the choice was kept: {warned}");
     let (_, told, _) = gradus(&["info"]);
     assert!(told.contains("instead of one that is wrong here"), "{told}");
 

@@ -161,7 +161,7 @@ fn a_folder_is_what_its_name_says() {
         fs::rename(from, to).expect("a rename");
     }
     let told = shelf.resumed(GRADUAL, 5).err().expect("no good one").to_string();
-    let words = "step-000000054/run.json: it is the checkpoint of step 44: its folder has another's name";
+    let words = "step-000000054/run.json: it is the checkpoint of step 44, but its folder is named for another step";
     assert!(told.ends_with(words), "{told}");
 }
 
@@ -261,7 +261,7 @@ fn nothing_that_is_not_finite_is_written_and_the_run_says_where_it_broke() {
             }
         };
         assert!(
-            error.starts_with("the run cannot go on: after step ") && error.ends_with("layers.1.bias is not finite"),
+            error.starts_with("the run cannot continue: after step ") && error.ends_with("layers.1.bias is not finite"),
             "{error}"
         );
         let refused = broken.checkpoint_now(|_| ()).expect_err("it is not finite");

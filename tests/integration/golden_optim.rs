@@ -130,13 +130,21 @@ fn row_of(json: &Value, class: &str) -> Row {
         row = row.with(field, beta.as_f64().expect("a beta"));
     }
     let on = |switch: &str| json[switch].as_bool().unwrap_or(false);
+    // What LAMB's class clips by, unless told otherwise.
+    let clip_norm = match json.get("max_grad_norm") {
+        None if row.rule == Rule::Lamb => Some(1.0),
+        norm => norm.and_then(Value::as_f64),
+    };
     row.amsgrad(on("amsgrad"))
+        .clip_norm(clip_norm)
         .maximize(on("maximize"))
         .dampening(json["dampening"].as_f64().unwrap_or(row.dampening))
         .ema_decay(json["ema_decay"].as_f64())
         .nesterov(on("nesterov"))
         .centered(on("centered"))
-        .decoupled_weight_decay(on("decoupled_weight_decay"))
+        .decoupled_weight_decay(on("decoupled_weight_decay") || on("decoupled_decay"))
+        .trust_clip(on("trust_clip"))
+        .always_adapt(on("always_adapt"))
         .no_prox(on("no_prox"))
 }
 
@@ -156,19 +164,14 @@ fn groups_of(case: &Case) -> Vec<Group> {
 
 fn clip_of(case: &Case) -> Clip {
     match (&case.json["clip_grad_norm"], &case.json["clip_grad_value"]) {
-        (Value::Object(_), _) => clip_by_norm(case, &case.json["clip_grad_norm"]),
+        (Value::Object(_), _) => clip_by_norm(&case.json["clip_grad_norm"]),
         (_, Value::Object(args)) => Clip::Value(args["clip_value"].as_f64().expect("clip_value")),
         _ => Clip::None,
     }
 }
 
-fn clip_by_norm(case: &Case, args: &Value) -> Clip {
-    let order = match number(&args["norm_type"]).unwrap_or(2.0) {
-        1.0 => NormOrder::One,
-        2.0 => NormOrder::Two,
-        f64::INFINITY => NormOrder::Infinity,
-        other => panic!("{}: norm of order {other}", case.name),
-    };
+fn clip_by_norm(args: &Value) -> Clip {
+    let order = NormOrder::of(number(&args["norm_type"]).unwrap_or(2.0));
     let error_if_nonfinite = args["error_if_nonfinite"].as_bool().unwrap_or(false);
     Clip::norm(args["max_norm"].as_f64().expect("max_norm")).order(order).error_if_nonfinite(error_if_nonfinite)
 }
@@ -261,6 +264,22 @@ fn check_optimizer(case: &Case, exact: &Case, engine: &Engine, layout: Layout) {
         state.insert(name.clone(), bytemuck::pod_collect_to_vec(view.data()));
     }
     compare(case, exact, "state.", &state, &what);
+    check_evaluated(case, exact, &mut optimizer, &|name| memory.read(name), &what);
+}
+
+/// What is evaluated in the parameters' place at the end, where a case tells it; a second swap changes no bit.
+fn check_evaluated(case: &Case, exact: &Case, optimizer: &mut Optimizer, read: &dyn Fn(&str) -> Vec<f32>, what: &str) {
+    let names: Vec<&str> = case.arrays.keys().filter_map(|name| name.strip_prefix("eval.")).collect();
+    if names.is_empty() {
+        return;
+    }
+    let all =
+        |prefix: &str| names.iter().map(|name| (format!("{prefix}{name}"), read(name))).collect::<BTreeMap<_, _>>();
+    let before = all("");
+    optimizer.swap_averages().expect("a swap");
+    compare(case, exact, "eval.", &all("eval."), what);
+    optimizer.swap_averages().expect("a swap back");
+    assert_eq!(all(""), before, "{what}: swapped twice");
 }
 
 fn apply_change(optimizer: &mut Optimizer, change: &Value) {
@@ -327,7 +346,7 @@ fn within(got: f64, expected: f64) -> bool {
 fn check_clip(case: &Case, exact: &Case, engine: &Engine) {
     let args = &case.json["args"];
     let clip = match case.text("callable").rsplit('.').next() {
-        Some("clip_grad_norm_") => clip_by_norm(case, args),
+        Some("clip_grad_norm_") => clip_by_norm(args),
         Some("clip_grad_value_") => Clip::Value(args["clip_value"].as_f64().expect("clip_value")),
         other => panic!("{}: {other:?} is not known", case.name),
     };

@@ -9,8 +9,9 @@ use gradus::engine::kernels::ValueStorage;
 use gradus::engine::layout::Metrics;
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
 use gradus::nn::graph::{Graph, Value};
+use gradus::nn::models::{Bert, TransformerSizes};
 use gradus::nn::ops::{Heads, Sight, Table};
-use gradus::nn::{Activation, Batch, Error, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, Network as _, Parameter, Workspace};
 use gradus::params::{Param, Storage};
 use std::collections::HashMap;
 
@@ -377,6 +378,7 @@ fn batch(engine: &Engine) -> Batch {
 fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
     for engine in [Some(Engine::twins()), Some(Engine::cpu()), gpu()].into_iter().flatten() {
         for (storage, most) in [(ValueStorage::Bf16, 0.04), (ValueStorage::F16, 0.005)] {
+            let mut differing = 0;
             for case in CASES {
                 let of = |storage| {
                     let bed = Bed::stored(&engine, case, (true, true), storage);
@@ -384,10 +386,8 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
                 };
                 let ((wide_loss, wide), (loss, narrow)) = (of(ValueStorage::F32), of(storage));
                 let what = format!("{} in {}", case.0, storage.name());
-                assert!(
-                    loss != wide_loss && (loss - wide_loss).abs() < most * wide_loss,
-                    "{what}: {loss}, {wide_loss}"
-                );
+                assert!((loss - wide_loss).abs() < most * wide_loss, "{what}: {loss}, {wide_loss}");
+                differing += usize::from(loss != wide_loss);
                 let (wide, narrow) = (wide.gradients(), narrow.gradients());
                 assert_eq!(wide.len(), narrow.len(), "{what}");
                 for ((name, wide), (_, narrow)) in wide.iter().zip(&narrow) {
@@ -397,19 +397,19 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
                     assert!(error < most, "{what}: {name} by {error:e}");
                 }
             }
+            // Two have nothing but inputs and logits.
+            assert!(differing >= CASES.len() - 2, "{differing} in {}", storage.name());
         }
     }
 }
 
 #[test]
-fn values_in_16_bits_take_half_the_memory() {
-    let bytes = |storage| {
-        let mut graph = Graph::new(64, CONTEXT, true);
-        let logits = planes(&mut graph);
-        graph.pass(logits, params(planes), |_| true).stored_in(storage).bytes()
-    };
+fn values_in_16_bits_take_little_more_than_half_of_the_memory() {
+    let model = Bert::new(TransformerSizes::new([6, 4, 64], 96, 32), 3);
+    let bytes = |storage| model.training(8, 32, |_| true).expect("a pass").stored_in(storage).bytes();
     let [wide, bf16, f16] = [ValueStorage::F32, ValueStorage::Bf16, ValueStorage::F16].map(bytes);
-    assert!(bf16 == f16 && bf16 * 10 < wide * 8, "{bf16} of {wide}");
+    // Log-sum-exps and moments are f32, and so are the sums of one attention.
+    assert!(bf16 == f16 && bf16 * 100 < wide * 58, "{bf16} of {wide}");
 }
 
 fn length(values: &[f32]) -> f64 {

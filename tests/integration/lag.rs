@@ -200,7 +200,7 @@ fn what_does_not_go_with_a_lag_is_told() {
     assert_eq!(exact, told(plain).expect("a plan"), "what is usual is not written: older checkpoints go on");
     // There is no room on the device for what is to be kept there.
     let refused = trainer_within(&at_a_lag(LIMITS), 0).err().expect("an error").to_string();
-    assert!(refused.ends_with("bytes and may take 0 (best_device_limit_bytes)"), "{refused}");
+    assert!(refused.ends_with("bytes, and the limit is 0 (best_device_limit_bytes)"), "{refused}");
     // As much as the copy takes is enough.
     let words = trainer_within(&at_a_lag(LIMITS), 1).err().expect("an error").to_string();
     let bytes: u64 = words.split(' ').find_map(|word| word.parse().ok()).expect("a number");

@@ -314,11 +314,11 @@ fn nonsense_is_refused_when_it_is_read() {
         ),
         (
             "type: torch.optim.lr_scheduler.StepLR",
-            "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is asked for by \
+            "type = torch.optim.lr_scheduler.StepLR is not the short name of a law; a Python class is named by \
              class_path, not by type",
         ),
         ("type: CosineAnealingLR", "type = CosineAnealingLR is not the short name of a law; a Python class is"),
-        ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is asked for by class_path"),
+        ("type: StepLR", "type = StepLR is not the short name of a law; a Python class is named by class_path"),
         ("type: step", "every_steps is missing (every_epochs or every_fraction would do instead)"),
         ("type: exponential", "gamma is missing"),
         ("type: exponential, gama: 0.9", "gama is not a known key (did you mean \"gamma\"?); known are type, gamma,"),
@@ -341,15 +341,15 @@ fn nonsense_is_refused_when_it_is_read() {
         ("type: cosine, min: -1", "min = -1 is not a finite number that is 0 or more"),
         ("type: cosine, min: .inf", "min = inf is not a finite number that is 0 or more"),
         ("type: cosine, min_ratio: 1.5", "min_ratio = 1.5 is not a number from 0 to 1"),
-        ("type: cosine, min: 0.1, min_ratio: 0.1", "min_ratio = 0.1 stands beside min; keep one of them"),
+        ("type: cosine, min: 0.1, min_ratio: 0.1", "min_ratio = 0.1 conflicts with min; keep one of them"),
         ("type: cosine, k_decay: 0", "k_decay = 0 is not a finite number above 0"),
         (
             "type: cosine, warmup_steps: 5, warmup_fraction: 0.1",
-            "warmup_fraction = 0.1 stands beside warmup_steps; keep one of them",
+            "warmup_fraction = 0.1 conflicts with warmup_steps; keep one of them",
         ),
         (
             "type: cosine, warmup_steps: 5, warmup_start: 0, warmup_start_ratio: 0",
-            "warmup_start_ratio = 0 stands beside warmup_start; keep one of them",
+            "warmup_start_ratio = 0 conflicts with warmup_start; keep one of them",
         ),
         ("type: cosine, warmup_fraction: 1.5", "warmup_fraction = 1.5 is not a number from 0 to 1"),
         (

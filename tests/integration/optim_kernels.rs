@@ -213,7 +213,7 @@ fn sgd_matches_its_twin() {
 
 #[test]
 fn norm_and_control_match_their_twins() {
-    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity] {
+    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity, NormOrder::P(0.5), NormOrder::P(3.0)] {
         let clip = Clip::norm(0.5).order(order);
         agree(None, Settings::default().clip(clip).guard(true), &adamw(false, Storage::F32, None));
         agree(Some(Lies::Packed), Settings::default().clip(clip), &adamw(false, Storage::F32, None));

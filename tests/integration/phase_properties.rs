@@ -207,7 +207,7 @@ fn saved(cursor: &Cursor) -> String {
     serde_json::to_string(cursor).expect("a cursor saves")
 }
 
-/// One step as a trainer makes it, with the validation after it if one is due.
+/// One step as a trainer makes it, with the evaluation after it if one is due.
 fn step(input: &Input, plan: &Plan, cursor: &mut Cursor, others: &[(&str, f64)]) -> Shown {
     let transition = plan.epoch_start(cursor).expect("a start");
     let rows = plan.rows(cursor, 1).expect("rows");

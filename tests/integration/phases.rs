@@ -238,7 +238,7 @@ fn a_schedule_goes_by_metrics_that_are_measured() {
     let made = Trainer::new(&Engine::cpu(), &task, config(), |params, epochs| Plan::new(&spec, params, epochs));
     assert_eq!(
         made.err().expect("an error").to_string(),
-        "the schedule goes by \"val_los\", which is not measured (did you mean \"val_loss\"?); \
+        "the schedule needs \"val_los\", which is not measured (did you mean \"val_loss\"?); \
          measured are train_loss, val_loss, val_accuracy, val_f1, val_f1_weighted"
     );
 }

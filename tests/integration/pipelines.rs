@@ -39,11 +39,11 @@ fn kept_pipelines_give_the_same_and_broken_ones_are_left_aside() {
     let mut altered = kept.clone();
     *altered.last_mut().expect("a byte") ^= 1;
     for (bytes, reason) in [
-        (&altered[..], "are not those that were written"),
-        (&kept[..kept.len() - 1], "are not those that were written"),
+        (&altered[..], "are not the ones that were written"),
+        (&kept[..kept.len() - 1], "are not the ones that were written"),
         (&kept[..10], "end too soon"),
-        (b"", "are no pipelines of ours"),
-        (b"something else", "are no pipelines of ours"),
+        (b"", "are not pipelines of gradus"),
+        (b"something else", "are not pipelines of gradus"),
     ] {
         let engine = fresh_gpu().expect("an engine");
         let error = engine.keep_pipelines(Some(bytes)).expect_err(reason);
@@ -67,7 +67,7 @@ fn the_command_line_keeps_pipelines_and_says_what_it_leaves_aside() {
     }
     let caches = folder("pipelines");
     let first = train(&caches);
-    assert!(first.status.success() && !said(&first).contains("compiled anew"), "{}", said(&first));
+    assert!(first.status.success() && !said(&first).contains("compiled again"), "{}", said(&first));
     let below = if cfg!(target_os = "macos") { "Library/Caches/gradus" } else { "gradus" };
     let kept = fs::read_dir(caches.join(below)).expect("a folder").map(|file| file.expect("a file").path());
     let mut kept = kept.filter(|file| file.extension().is_some_and(|ending| ending == "pipelines"));
@@ -75,10 +75,10 @@ fn the_command_line_keeps_pipelines_and_says_what_it_leaves_aside() {
     let Some(file) = kept.next() else { return };
     let whole = fs::read(&file).expect("bytes");
     let second = train(&caches);
-    assert!(second.status.success() && !said(&second).contains("compiled anew"), "{}", said(&second));
+    assert!(second.status.success() && !said(&second).contains("compiled again"), "{}", said(&second));
     fs::write(&file, &whole[..whole.len() / 2]).expect("a broken file");
     let third = train(&caches);
-    assert!(third.status.success() && said(&third).contains("compiled anew"), "{}", said(&third));
+    assert!(third.status.success() && said(&third).contains("compiled again"), "{}", said(&third));
     assert!(fs::read(&file).expect("bytes").len() >= whole.len(), "it is whole again");
     fs::remove_dir_all(caches).expect("the folder was ours");
 }

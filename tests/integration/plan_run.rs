@@ -71,7 +71,7 @@ fn any_run_file_is_planned() {
     assert!(told.contains("250 steps"), "{told}");
     let (code, _, wrong) = desk.told(&["plan", "run.yaml", "--epochs", "5"]);
     assert_eq!(code, Some(2));
-    assert!(wrong.contains("--epochs: the run file says it"), "{wrong}");
+    assert!(wrong.contains("--epochs: the run file has it"), "{wrong}");
 
     let desk = Desk::new("plan-phases", PHASES);
     let told = desk.done(&["plan", "run.yaml"]);
@@ -180,7 +180,7 @@ fn a_run_whose_scheduler_ends_can_be_gone_on_with() {
     let law = "lr_scheduler={class_path: OneCycleLR, init_args: {max_lr: 0.01, total_steps: 100}}";
     let (code, _, wrong) = desk.told(&["train", "run.yaml", "--set", law]);
     assert_eq!(code, Some(2), "{wrong}");
-    assert!(wrong.contains("the cycle has 100 steps; this run asks it for 150"), "{wrong}");
+    assert!(wrong.contains("the cycle has 100 steps; this run needs 150"), "{wrong}");
     assert!(!desk.holds("runs"), "nothing was begun");
     desk.done(&["train", "run.yaml", "-q", "--set", &law.replace("100", "run.steps")]);
 

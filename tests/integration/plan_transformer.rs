@@ -96,7 +96,7 @@ fn plan_tells_what_is_wrong_with_a_transformer() {
     let asked = |arguments: &[&str]| refused(&[&[FILE, "--model", "transformer"], arguments].concat());
     assert_eq!(asked(&["--preset", "huge"]), "gradus: preset \"huge\" is not known; there are tiny, small and base");
     assert_eq!(asked(&["--batch-size", "0"]), "gradus: batch = 0 is not 1 or more");
-    assert!(asked(&["--batch-size", "9000000"]).contains("batch = 9000000 is not so few"));
+    assert!(asked(&["--batch-size", "9000000"]).contains("batch = 9000000 is not small enough"));
     let mlp = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/mlp_gradual.yaml");
     assert_eq!(refused(&[mlp, "--model", "mlp", "--preset", "tiny"]), "gradus: --preset is for --model transformer");
 }

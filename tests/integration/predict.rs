@@ -119,11 +119,11 @@ fn rows_come_from_pipes_and_without_labels() {
         (vec!["predict", "runs/multi", "none.csv"], "gradus: none.csv: No such file"),
         (
             vec!["predict", "runs/multi", "new.csv", "--out", "answers.txt"],
-            "gradus: answers.txt: the extension \"txt\" is no table's",
+            "gradus: answers.txt: the extension \"txt\" is not that of a table",
         ),
         (
             vec!["predict", "runs/multi", "new.csv", "--text", "review"],
-            "gradus: --text: the run in runs/multi says what its columns are",
+            "gradus: --text: the run in runs/multi names its columns",
         ),
         (vec!["evaluate", "runs/multi", "none.csv"], "gradus: none.csv: No such file"),
     ] {
@@ -141,10 +141,7 @@ fn rows_come_from_pipes_and_without_labels() {
     assert_eq!(told, "gradus: bad.csv, line 3: age = \"x\" is not a finite number");
     write("text,label,age,country\nfine,great,3,nl\n");
     let told = refused(&desk, &["evaluate", "runs/classify", "bad.csv"]);
-    assert_eq!(
-        told,
-        "gradus: bad.csv, line 2: the label \"great\" never comes in what is trained on; labels there are bad, good"
-    );
+    assert_eq!(told, "gradus: bad.csv, line 2: the label \"great\" is not in the train set; its labels are bad, good");
     write("text,age,country\nfine \u{e4} epic short fine epic short,3,uk\n");
     let output = gradus(&desk, &["predict", "runs/classify", "bad.csv"]).output().expect("it runs");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -85,7 +85,7 @@ fn each_family_is_read_and_its_head_is_new_for_other_classes() {
         let mut names: Vec<&str> = said[0].rsplit(": ").next().expect("names").split(", ").collect();
         names.sort_unstable();
         assert_eq!(names, new, "{family}: {said:?}");
-        assert!(told.starts_with("not in what is begun from") && said[0].starts_with("not in what is begun from"));
+        assert!(told.starts_with("not in model.from") && said[0].starts_with("not in model.from"));
         assert_eq!(material.inputs.classes, ["bad", "good"]);
         // Its own dropout, and its own tokens.
         let settings: HashMap<&str, String> = material.task.settings().into_iter().collect();
@@ -102,7 +102,7 @@ fn poolings_heads_and_what_is_not_used_of_a_folder() {
     let mean = model("pooling: mean").expect("a material");
     assert!(names(&mean).iter().all(|name| !name.starts_with("pooler.")));
     let told: Vec<String> = mean.warnings.iter().map(|line| bed.tame(line)).collect();
-    assert!(told.contains(&"bert/model.safetensors: not used of it: bert.pooler.dense".to_owned()), "{told:?}");
+    assert!(told.contains(&"bert/model.safetensors: not used: bert.pooler.dense".to_owned()), "{told:?}");
     let deep = model("pooling: first, head: {hidden: [8, 4], dropout: 0.3}").expect("a material");
     let on_top: Vec<String> =
         names(&deep).into_iter().filter(|name| !name.contains("layer") && !name.contains("embeddings")).collect();
@@ -125,7 +125,7 @@ fn poolings_heads_and_what_is_not_used_of_a_folder() {
     assert_eq!(pooling("{\"pooling_mode\": \"cls\"}").as_deref(), Ok("First"));
     let most = pooling("{\"pooling_mode_max_tokens\": true}").expect_err("it is not read");
     assert!(
-        most.starts_with("bert/1_Pooling/config.json: it pools by pooling_mode_max_tokens; what is read is one of"),
+        most.starts_with("bert/1_Pooling/config.json: it pools by pooling_mode_max_tokens; gradus reads one of"),
         "{most}"
     );
 }
@@ -142,12 +142,12 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
         (
             "\"bert\"",
             "\"llama\"",
-            "bert/config.json: model_type = \"llama\" is not one of the families that are read: bert, roberta, distilbert, gpt2",
+            "bert/config.json: model_type = \"llama\" is not one of the known families: bert, roberta, distilbert, gpt2",
         ),
         (
             "\"bert\"",
             "\"robert\"",
-            "bert/config.json: model_type = \"robert\" is not one of the families that are read: bert, roberta, distilbert, gpt2 (did you mean roberta?)",
+            "bert/config.json: model_type = \"robert\" is not one of the known families: bert, roberta, distilbert, gpt2 (did you mean roberta?)",
         ),
         ("\"hidden_size\"", "\"hidden\"", "bert/config.json: there is no hidden_size: a whole number"),
         (
@@ -158,7 +158,7 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
         (
             "\"is_decoder\": false",
             "\"is_decoder\": true",
-            "bert/config.json: is_decoder = true is not false, which is what is computed here",
+            "bert/config.json: is_decoder = true is not false, the only kind that gradus computes",
         ),
         (
             "\"hidden_dropout_prob\": 0.1",
@@ -187,7 +187,7 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     let kind = bed.told(&from("bert").replace("from: bert", "type: decoder, from: bert"));
     assert_eq!(
         kind,
-        "run.yaml: model.type = decoder is not what is begun from: its config.json says bert; leave it out"
+        "run.yaml: model.type = decoder does not match model.from: its config.json says bert; leave it out"
     );
     let pooler = bed.told(&from("gpt2").replace("context: 12", "context: 12, pooling: pooler"));
     assert_eq!(pooler, "pooling = pooler is not mean, first or last: a decoder has no pooler");
@@ -195,12 +195,12 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
     std::fs::copy(bed.folder.join("gpt2/tokenizer.json"), bed.folder.join("bert/tokenizer.json")).expect("a copy");
     assert_eq!(
         bed.told(&from("bert")),
-        "bert/tokenizer.json: it has 300 tokens, and the model's table 160 rows: it is another model's"
+        "bert/tokenizer.json: it has 300 tokens, but the model's table has 160 rows: it belongs to another model"
     );
     std::fs::remove_file(bed.folder.join("bert/tokenizer.json")).expect("a file");
     bed.write("bert/vocab.txt", b"[PAD]");
     let none = bed.told(&from("bert"));
-    assert!(none.starts_with("bert: there is no tokenizer.json in it") && none.contains("vocab.txt"), "{none}");
+    assert!(none.starts_with("bert: it has no tokenizer.json") && none.contains("vocab.txt"), "{none}");
     // Without a word on what it is, a folder is not a model.
     std::fs::remove_file(bed.folder.join("bert/config.json")).expect("a file");
     assert_eq!(bed.told(&from("bert")), "bert: it has no config.json, so model.type must say what it is");

@@ -84,7 +84,7 @@ fn bad_rows_are_counted_and_shown_and_may_be_skipped() {
     let told = bed.told(&encoder("a.csv", ""));
     let shown = "a.csv: 7 of 40 rows cannot be used (data.skip_bad_rows: true leaves them out):\n  line 3: the text is \
                  empty\n  line 5: the text is empty\n  line 7: the text is empty\n  line 9: the label is empty\n  line 11: 1 \
-                 columns where the first line has 2\n  and 2 more";
+                 columns, but 2 in the first line\n  and 2 more";
     assert_eq!(told, shown);
     let material = bed.material(&encoder("a.csv", ", skip_bad_rows: true")).expect("a material");
     let warned = bed.tame(&material.warnings[0]);
@@ -97,7 +97,7 @@ fn bad_rows_are_counted_and_shown_and_may_be_skipped() {
     let told = bed.told(&encoder("a.csv", ", test: b.csv"));
     assert!(
         told.contains("b.csv: 2 of 3 rows")
-            && told.contains("\"gold\" never comes in what is trained on (did you mean \"good\"?)")
+            && told.contains("\"gold\" is not in the train set (did you mean \"good\"?)")
     );
     assert!(bed.material(&encoder("a.csv", ", test: b.csv, skip_bad_rows: true")).is_ok());
 }
@@ -201,12 +201,9 @@ fn columns_that_are_not_used_may_be_as_they_like() {
     assert!(told.starts_with("d.csv: column 1 has no name; it may be an index, as pandas writes one"), "{told}");
     assert!(bed.material(&mlp("d.csv", ", features: [n]")).is_ok());
     let told = bed.told(&mlp("d.csv", ", features: [n, label]"));
-    assert!(
-        told.starts_with("run.yaml: data.features = label is not a column that may go in: it is the label"),
-        "{told}"
-    );
+    assert!(told.starts_with("run.yaml: data.features = label is not an input column: it is the label"), "{told}");
     bed.write("e.csv", labelled(&["good"]).as_bytes());
-    assert_eq!(bed.told(&encoder("e.csv", "")), "e.csv: there is one class, \"good\": nothing to tell apart");
+    assert_eq!(bed.told(&encoder("e.csv", "")), "e.csv: there is only one class, \"good\": nothing to learn");
 }
 
 #[test]
@@ -229,8 +226,8 @@ fn json_lines_have_the_columns_of_all_and_one_form_of_a_number() {
         ("{\"text\": \"x\", \"label\": [\"good\"]}", "\"label\" is a list, where a text or a number is read"),
         ("{\"text\": {}, \"label\": true}", "\"text\" is an object, where a text or a number is read"),
         ("{\"text\": \"one\", \"text\": \"two\", \"label\": true}", "\"text\" occurs twice"),
-        ("{\"text\": NaN, \"label\": true}", "no JSON object: expected value (column 10)"),
-        ("[1]", "no JSON object"),
+        ("{\"text\": NaN, \"label\": true}", "not a JSON object: expected value (column 10)"),
+        ("[1]", "not a JSON object"),
     ] {
         let rows = json(["true", "false", "true", "false"], "");
         bed.write("c.jsonl", format!("{rows}{row}\n").as_bytes());

@@ -56,9 +56,9 @@ fn ludwigs_words_become_the_schedule() {
     assert!(rows[0].lr < peak && (peak - 2e-5).abs() < 1e-12 && rows[29].lr < peak / 10.0, "{peak}");
 
     for (file, rate, words) in [
-        (pretrained.as_str(), 1e-5, "1e-5, that of a pretrained transformer"),
+        (pretrained.as_str(), 1e-5, "1e-5, the rate for a pretrained transformer"),
         (encoder, 1e-4, "1e-4, the rate for a transformer from scratch"),
-        (DIGITS, 1e-3, "1e-3, that of an MLP"),
+        (DIGITS, 1e-3, "1e-3, the rate for an MLP"),
     ] {
         let run = read(&format!("{file}learning_rate: auto\n"));
         assert_eq!(run.schedule.row.lr, rate);
@@ -88,11 +88,11 @@ fn the_command_line_takes_the_place_of_what_the_file_says() {
         (&[("optimizer", "{type: sgd, lr: -1}")], "--set optimizer={type: sgd, lr: -1}: optimizer.lr = -1 is not"),
         (
             &[("epochs", "5"), ("learning_rate", "0.1"), ("optimizer.lr", "0.2")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("optimizer.lr", "0.2"), ("learning_rate", "0.1")],
-            "--set optimizer.lr=0.2: optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "--set optimizer.lr=0.2: optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             &[("lr_scheduler", "{type: cosine, cooldown_fraction: 0.7}"), ("lr_scheduler.warmup_fraction", "0.7")],
@@ -145,7 +145,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("model: {type: mlp}\ndata: {train: a.csv}", "data.label is missing"),
         (
             "model: {type: encoder}\ndata: {embedded: kjv}",
-            "data.embedded has no place here: none of the embedded sets is one of labelled texts: give train, text and \
+            "data.embedded has no place here: no embedded set has labelled texts: give train, text and \
              label",
         ),
     ] {
@@ -174,7 +174,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ("learning_rate: -1", "learning_rate = -1 is not a finite number that is 0 or more"),
         (
             "learning_rate: 0.1\noptimizer: {type: sgd, lr: 0.2}",
-            "optimizer.lr = 0.2 stands beside learning_rate; keep one of them",
+            "optimizer.lr = 0.2 conflicts with learning_rate; keep one of them",
         ),
         (
             "learning_rate_scheduler: {decay: cosin}",
@@ -182,12 +182,13 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "learning_rate_scheduler: {decay: cosine}\nlr_scheduler: {type: cosine}",
-            "lr_scheduler = {type: cosine} stands beside learning_rate_scheduler; keep one of them",
+            "lr_scheduler = {type: cosine} conflicts with learning_rate_scheduler; keep one of them",
         ),
         (
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
-            "trainable = false stands beside phases; keep one of them",
+            "trainable = false conflicts with phases; keep one of them",
         ),
+        ("use_mixed_precision: fp16", "use_mixed_precision = fp16 is not true, false or bf16"),
         (
             "use_mixed_precision: f16",
             "use_mixed_precision = f16 is not here yet: gradients in f16 need a loss scale; bf16, the meaning of \
@@ -390,7 +391,7 @@ fn a_run_that_goes_on_is_refused_what_would_make_it_another() {
     ] {
         let told = of_run(key, value).expect_err("another run").to_string();
         let words =
-            format!("--set {key}={value}: {} goes on as it began{was}; what may be set is epochs, ", file.display());
+            format!("--set {key}={value}: {} resumes as it began{was}; --set may change epochs, ", file.display());
         assert!(told.starts_with(&words), "{told}");
     }
     assert_eq!(of_run("epochs", "9").expect("longer").epochs, 9);
@@ -435,15 +436,31 @@ fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
         .to_string();
     assert!(told.ends_with(
         "bad.yaml: optimizer.type = adamv is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, \
-             rmsprop, lion, nadamw, adan (did you mean \"adamw\"?)"
+             rmsprop, lion, nadamw, adan, lamb, lars, adamw_schedulefree, sgd_schedulefree (did you mean \"adamw\"?)"
     ));
     write("run.yaml", &format!("{DIGITS}schedule: fts.yaml\nphases: {{0: {{params: [layers.0.*]}}}}\n"));
     let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
     assert!(told.contains("phases has no place here: ") && told.contains("fts.yaml has it too"), "{told}");
     assert!(told.ends_with("or give --set phases=null to keep the schedule's"), "{told}");
-    let setting = [("phases".to_owned(), "null".to_owned())];
+    for null in ["null", "~"] {
+        let setting = [("phases".to_owned(), null.to_owned())];
+        let run = RunFile::read(&here.join("run.yaml"), &setting).expect("a run");
+        assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
+    }
+    // Null is no early stopping, and so it is neither's.
+    write(
+        "stops.yaml",
+        "optimizer: {type: adamw, lr: 1.0e-3}\nearly_stopping: {monitor: val_loss, mode: min, patience: 7}\nlr_scheduler: {type: constant}\n",
+    );
+    write(
+        "run.yaml",
+        &format!("{DIGITS}schedule: stops.yaml\nearly_stopping: {{monitor: val_loss, mode: min, patience: 3}}\n"),
+    );
+    let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();
+    assert!(told.ends_with("or give --set early_stopping=null to have neither"), "{told}");
+    let setting = [("early_stopping".to_owned(), "null".to_owned())];
     let run = RunFile::read(&here.join("run.yaml"), &setting).expect("a run");
-    assert!(matches!(&run.schedule.phases, Phases::Explicit(phases) if phases.len() == 2));
+    assert!(run.schedule.early_stopping.is_none());
     std::fs::remove_dir_all(here).expect("the folder was ours");
 }
 
@@ -532,7 +549,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         (file("no.csv", ""), "no.csv: No such file or directory (os error 2)"),
         (
             file("a.txt", ""),
-            "a.txt: the extension \"txt\" is no table's: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
+            "a.txt: the extension \"txt\" is not that of a table: csv (commas), tsv (tabs) or jsonl (a JSON object a line)",
         ),
         (
             file("a.csv", "").replace("label: label", "label: lable"),
@@ -540,12 +557,12 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
         ),
         (
             file("short.csv", ""),
-            "short.csv, line 2: 1 columns where the first line has 2 (data.skip_bad_rows: true leaves such rows out)",
+            "short.csv, line 2: 1 columns, but 2 in the first line (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("blank.csv", ""), "blank.csv, line 3: the text is empty (data.skip_bad_rows: true leaves such rows out)"),
         (
             file("a.csv", ", test: other.csv"),
-            "other.csv, line 3: the label \"ok\" never comes in what is trained on; labels there are bad, good (data.skip_bad_rows: true leaves such rows out)",
+            "other.csv, line 3: the label \"ok\" is not in the train set; its labels are bad, good (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("twice.csv", ""), "twice.csv: the column \"words\" occurs twice"),
         (
@@ -557,10 +574,7 @@ fn labelled_texts_come_from_csv_tsv_and_json_lines() {
             "nothing.jsonl, line 2: \"words\" is missing (data.skip_bad_rows: true leaves such rows out)",
         ),
         (file("a.csv", ", classes: [good, good]"), "run.yaml: data.classes = good occurs twice"),
-        (
-            file("a.csv", ", test_percent: 1"),
-            "a.csv: 20 rows cannot be split with 1 % for the test (data.test_percent)",
-        ),
+        (file("a.csv", ", test_percent: 1"), "a.csv: 20 rows cannot be split with 1 % held out (data.test_percent)"),
         (file("a.csv", ", classes: [good, bad, ok]"), "a.csv: the class \"ok\" has no example to train on"),
         (
             file("a.csv", ", classes: [good]"),

@@ -86,7 +86,7 @@ fn a_new_folder_says_which_run_it_is_before_anything_else() {
     std::fs::create_dir_all(&run).expect("a folder");
     std::fs::write(run.join("run.yaml"), &whole["run.yaml"]).expect("a file");
     let (code, text) = told(&desk, &["digits.yaml", "--overwrite"]);
-    assert!(code == Some(2) && text.contains("runs/digits has a run.yaml that no run wrote"), "{text}");
+    assert!(code == Some(2) && text.contains("runs/digits has a run.yaml that gradus did not write"), "{text}");
     std::fs::write(run.join(".lock"), "").expect("a file");
     let (code, text) = told(&desk, &["digits.yaml"]);
     assert!(code == Some(2) && text.contains("holds a run already"), "{text}");
@@ -150,7 +150,7 @@ fn more_epochs_are_said_with_what_they_do_to_the_rate() {
     let (code, text) = told(&desk, &["--resume", "runs/digits", "--set", "epochs=2"]);
     assert_eq!(code, Some(0), "{text}");
     let words =
-        "epochs was 1 when the run began: its rates are laid out anew, 2.96e-6 in the last step, 1.50e-3 in the next";
+        "epochs was 1 when the run began: its rates are computed again: 2.96e-6 in the last step, 1.50e-3 in the next";
     assert!(text.contains(words), "{text}");
     let report = String::from_utf8(desk.read("runs/digits/report.html")).expect("text");
     assert!(report.contains(words), "the report says it too");

@@ -218,7 +218,7 @@ fn what_is_said_of_columns_beside_what_is_begun_from_is_obeyed_and_told() {
     }
     let plain = said(", standardize: false");
     assert_eq!(mean(&plain), 0.0);
-    let words = "data.standardize: false, and the run that is begun from did standardize (run/inputs.json)";
+    let words = "data.standardize: false, but the run of model.from did standardize (run/inputs.json)";
     assert!(bed.tame(&plain.warnings[0]).starts_with(words), "{:?}", plain.warnings);
     // The run that continues has the numbers that it began with.
     bed.write("inputs.json", plain.inputs.to_json().as_bytes());

@@ -1,10 +1,10 @@
 //! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
 //! bindings as declared; its twin and its file where the name says.
 
-use gradus::engine::kernels::{self, FAMILIES, Flag};
+use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_SUMS};
 use gradus::engine::layout::{
-    Attention, Chunk, ControlSettings, Conv, Dropout, Embedding, Gather, GatherCached, GatherSequences, GatherTokens, Join,
-    LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
+    Attention, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold, Gather, GatherCached, GatherSequences, GatherTokens,
+    Join, LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
     Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
@@ -85,10 +85,11 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(TableRow: lr, decay, one_minus_beta1, log_beta1, beta2, one_minus_beta2, log_beta2, eps, momentum, one_minus_dampening, flags, max_norm, average_rate, own0, own1),
         host_layout!(Chunk: param, grad, state, length, tensor, group, number, entry),
         host_layout!(TensorEntry: record, group, grad),
+        host_layout!(Fold: record, first, count),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
         host_layout!(StatsBlock: step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, pad3, pad4, pad5, pad6),
         host_layout!(Partial: sum, bad_group),
-        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, product, pad0, pad1, pad2),
+        host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, carried, peak, sum_a, sum_b),
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
         host_layout!(Conv: rows, inputs, outputs, input_quads, output_quads, in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride, dilation, top, left, zero),
@@ -152,8 +153,10 @@ fn shaders_twins_and_kernels_share_their_names() {
             shaders.insert(name);
         }
     }
-    let families: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
-    // A family of the update is a rule in the one shader.
-    assert!(shaders.remove("update"));
+    // A family of the update is a rule in the one shader, and so are the sums that a rule needs.
+    assert!(shaders.remove("update") && shaders.remove("sums"));
+    let sums = RULE_SUMS.map(|(_, sums)| sums);
+    let own = FAMILIES.iter().filter(|family| !sums.contains(family));
+    let families: BTreeSet<String> = own.map(|family| family.name.to_owned()).collect();
     assert_eq!(shaders, families);
 }

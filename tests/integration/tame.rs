@@ -198,7 +198,7 @@ fn files_are_made_and_not_written_through_links() {
 fn damaged_lines_of_the_logs_are_holes_in_the_report() {
     let desk = Desk::new("tame-logs").with("a.csv", table(["m", "n"], ["a", "b"])).with("run.yaml", RUN);
     assert_eq!(desk.ran(&["train", "run.yaml"]).0, Some(0));
-    assert!(!desk.read("runs/run/report.html").contains("holes"));
+    assert!(!desk.read("runs/run/report.html").contains("gaps:"));
     for log in ["metrics.jsonl", "steps.jsonl"] {
         let path = desk.0.join("runs/run").join(log);
         let text = std::fs::read(&path).expect("a log");
@@ -211,7 +211,7 @@ fn damaged_lines_of_the_logs_are_holes_in_the_report() {
     let (code, _, told) = desk.ran(&["train", "--resume", "runs/run"]);
     assert_eq!(code, Some(0), "{told}");
     let page = desk.read("runs/run/report.html");
-    assert!(page.contains("holes: 3 lines of metrics.jsonl are damaged or missing, 3 lines of steps.jsonl"), "{page}");
+    assert!(page.contains("gaps: 3 lines of metrics.jsonl are damaged or missing, 3 lines of steps.jsonl"), "{page}");
     assert!(!page.contains("<b>at all"));
 }
 
@@ -240,5 +240,5 @@ fn what_stands_in_a_report_is_a_number_or_escaped() {
     let (code, _, told) = desk.ran(&["train", "--resume", folder]);
     assert_eq!(code, Some(0), "{told}");
     let page = desk.read(&format!("{folder}/report.html"));
-    assert!(!page.contains("<script") && is_tame(&page) && page.contains("holes: 4 lines of metrics.jsonl"), "{page}");
+    assert!(!page.contains("<script") && is_tame(&page) && page.contains("gaps: 4 lines of metrics.jsonl"), "{page}");
 }

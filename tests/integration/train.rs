@@ -213,7 +213,7 @@ fn data_sets_are_checked() {
     assert_eq!(told(5, vec![0, 1]), "5 numbers and 2 labels do not make rows of 2 numbers with a label each");
     assert_eq!(told(4, vec![0, 3]), "row 1 has the label 3, but there are 3 classes (0 to 2)");
     let small = DataSet::new(1, 2, vec![0.0; 2], vec![0, 1]).expect("a set");
-    assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % for the test");
+    assert_eq!(small.split(20, 0).expect_err("an error").to_string(), "2 rows cannot be split with 20 % held out");
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn what_is_refused_leaves_the_folder_as_it_was() {
     for (arguments, words) in [
         (
             vec!["--resume", "runs/run", "--set", "batch_size=4"],
-            "runs/run/run.yaml goes on as it began (batch_size: 8); ",
+            "runs/run/run.yaml resumes as it began (batch_size: 8); ",
         ),
         (vec!["run.yaml", "--overwrite", "--set", "batch_size=400"], "a step takes 400 rows, the train set has 36"),
         (vec!["run.yaml"], "holds a run already"),
@@ -387,7 +387,7 @@ fn parameters_in_bf16_are_trained_and_begun_from() {
     assert!(desk.read("runs/again/model.safetensors") == small);
     let (code, words) = desk.refused(&["--resume", "runs/small", "--set", "model.parameters=f32"]);
     assert_eq!(code, Some(2));
-    assert!(words.contains("goes on as it began (model.parameters: bf16)"), "{words}");
+    assert!(words.contains("resumes as it began (model.parameters: bf16)"), "{words}");
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn passes_add_up_to_a_step_and_the_run_goes_on_to_the_same_bytes() {
 
     train("cut", &[&["epochs=1"][..], &four[..]].concat());
     let (code, told) = desk.refused(&["--resume", "runs/cut", "--set", "gradient_accumulation_steps=2"]);
-    let words = "(gradient_accumulation_steps: 4); what may be set is epochs, ";
+    let words = "(gradient_accumulation_steps: 4); --set may change epochs, ";
     assert!(code == Some(2) && told.contains(words), "{told}");
     desk.done(&["--resume", "runs/cut", "--set", "epochs=2"]);
     for file in ["model.safetensors", "metrics.jsonl"] {

@@ -126,11 +126,11 @@ fn transformer_files_that_do_not_fit_are_refused_with_all_reasons() {
     bad.insert("scores.weight".to_owned(), (vec![2, 12], vec![0.0; 24]));
     bad.insert("transformer.h.2.ln_1.bias".to_owned(), (vec![12], vec![0.0; 12]));
     let expected = [
-        "scores.weight is no parameter of this model",
+        "scores.weight is not a parameter of this model",
         "transformer.h.0.attn.c_attn.weight is of shape [36, 12], not [12, 36]",
         "transformer.h.0.ln_1.weight is missing",
         "transformer.h.1.mlp.c_fc.bias is missing",
-        "transformer.h.2.ln_1.bias is no parameter of this model",
+        "transformer.h.2.ln_1.bias is not a parameter of this model",
         "transformer.ln_f.bias occurs twice",
         "transformer.wpe.weight is of shape [4, 12], not [5, 12]: the file's context is 4, the model's 5",
         "transformer.wte.weight is of shape [9, 12], not [7, 12]: the file's vocabulary is 9, the model's 7",
@@ -152,7 +152,7 @@ fn transformer_files_of_other_kinds_are_refused() {
     let other = Bert::new(sizes(), 4).types(0);
     let reasons = wrong(&other.into(), &theirs(&config), &[]);
     let expected = [
-        "bert.embeddings.token_type_embeddings.weight is no parameter of this model",
+        "bert.embeddings.token_type_embeddings.weight is not a parameter of this model",
         "classifier.bias is of shape [3], not [4]",
         "classifier.weight is of shape [3, 12], not [4, 12]",
     ];

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 15] = [
+const SWITCHES: [(&str, &[u32]); 16] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
     ("ACTIVATION", &[0, 1, 2, 3, 4]),
@@ -23,7 +23,8 @@ const SWITCHES: [(&str, &[u32]); 15] = [
     ("KNOWN", &[0, 1]),
     ("LAST", &[0, 1]),
     ("MEAN", &[0, 1]),
-    ("NORM", &[0, 1, 2, 3]),
+    ("NORM", &[0, 1, 2, 3, 4]),
+    ("ORDER", &[2, 3]),
     ("RIGHT", &[0, 1]),
     ("SHUFFLE", &[0, 1]),
     ("WEIGHT", &[0, 1]),

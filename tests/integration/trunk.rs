@@ -2,7 +2,7 @@
 
 use crate::support::{assert_close, engines, fresh_gpu};
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
-use gradus::engine::kernels::GATHER_CACHED;
+use gradus::engine::kernels::{GATHER_CACHED, ValueStorage};
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
 use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::nn::Activation;
@@ -176,6 +176,29 @@ fn parameters_in_bf16_keep_every_bit_too() {
             let (whole, kept) = (of(none()), of(config()));
             assert_eq!(whole.evaluations, kept.evaluations, "on {}", engine.name());
             assert!(whole.bits == kept.bits && kept.phases[0].0 > 0, "on {}: other bits", engine.name());
+        }
+    }
+}
+
+/// What a trunk leaves was stored in 16 bits, so a run from its outputs has the same bits too, and about the losses of f32.
+#[test]
+fn values_in_16_bits_give_the_same_bits_and_nearly_the_losses_of_f32() {
+    for engine in engines() {
+        let (decoder, encoder) = (language(true), labelled(&encoder(0.0)));
+        for (task, schedule) in [(&decoder as &dyn Task, DECODER_PHASES), (&encoder, ENCODER_PHASES)] {
+            let exact = run(&engine, task, schedule, &none());
+            for (storage, most) in [(ValueStorage::Bf16, 0.02), (ValueStorage::F16, 0.005)] {
+                let of = |config: Config| run(&engine, task, schedule, &config.values(storage));
+                let (whole, kept) = (of(none()), of(config()));
+                let what = format!("{} on {}", storage.name(), engine.name());
+                assert_eq!(whole.evaluations, kept.evaluations, "{what}");
+                assert!(whole.bits == kept.bits && kept.phases[0].0 > 0, "{what}: other bits");
+                assert!(whole.bits != exact.bits, "{what}: nothing was rounded");
+                for (got, expected) in whole.evaluations.iter().zip(&exact.evaluations) {
+                    let off = (got.val_loss - expected.val_loss).abs() / expected.val_loss;
+                    assert!(off < most, "{what}: {} for {}", got.val_loss, expected.val_loss);
+                }
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 // AdamW, and Adam where decay is coupled.
 //
 //   m <- m + (1 - beta1)(g - m)
-//   v <- beta2 v + (1 - beta2) g²                       AMSGRAD: v_max <- max(v_max, v), used below in place of v
+//   v <- beta2 v + (1 - beta2) g²                       with amsgrad v_max <- max(v_max, v), below in place of v
 //   p <- p - lr / (1 - beta1^t) · m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
 // Loshchilov & Hutter 2019 (arXiv 1711.05101), Kingma & Ba 2015, Reddi et al. 2018, with the order of operations of

@@ -16,8 +16,8 @@ fn prepared(record: Record) -> Record {
     let beta1 = 1.0 - record.one_minus_beta1;
     let now = beta1 * (1.0 - 0.5 * exp(f32(record.count) * record.own0));
     let coming = beta1 * (1.0 - 0.5 * exp(f32(record.count + 1u) * record.own0));
-    next.own0 = record.lr * (1.0 - now) / (1.0 - record.product);
-    next.own1 = record.lr * coming / (1.0 - record.product * coming);
+    next.own0 = record.lr * (1.0 - now) / (1.0 - record.carried);
+    next.own1 = record.lr * coming / (1.0 - record.carried * coming);
     return next;
 }
 

@@ -1,7 +1,7 @@
 // RMSprop.
 //
 //   v <- alpha v + (1 - alpha) g²
-//   a <- a + (1 - alpha)(g - a)                         CENTERED: v - a² stands in v's place below
+//   a <- a + (1 - alpha)(g - a)                         with centered v - a² stands in v's place below
 //   b <- momentum b + g / (sqrt(v) + eps)
 //   p <- p - lr b
 //

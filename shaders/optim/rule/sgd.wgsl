@@ -1,7 +1,7 @@
 // SGD.
 //
 //   b <- g at the buffer's first gradient, later momentum b + (1 - dampening) g
-//   p <- p - lr b                                       NESTEROV: p <- p - lr (g + momentum b)
+//   p <- p - lr b                                       with nesterov p <- p - lr (g + momentum b)
 //
 // With momentum 0 the buffer stays as it is and p <- p - lr g. Polyak 1964, Nesterov 1983, with the order of operations of
 // torch.optim.SGD.

@@ -51,6 +51,11 @@ impl<'a> Call<'a> {
         self.constant(name, u32::from(default)) != 0
     }
 
+    /// An `override` constant that is no whole number, or its default.
+    pub(super) fn number(&self, name: &str, default: f32) -> f32 {
+        self.constants.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| *value as f32)
+    }
+
     /// An `override` constant, or its default.
     pub(super) fn constant(&self, name: &str, default: u32) -> u32 {
         self.constants.iter().find(|(known, _)| *known == name).map_or(default, |(_, value)| *value as u32)

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::rule_text::{RuleText, UPDATE};
+use super::rule_text::{RuleText, SUMS, UPDATE};
 use super::source::{self, Shaders};
 use super::values::ValueStorage;
 use crate::engine::Error;
@@ -174,7 +174,11 @@ impl Family {
 
     /// The name of its shader's file.
     pub(super) fn shader(&self) -> &'static str {
-        if self.source == UPDATE { "update" } else { self.name }
+        match self.source {
+            source if source == UPDATE => "update",
+            source if source == SUMS => "sums",
+            _ => self.name,
+        }
     }
 
     /// The member without any flag.

@@ -33,13 +33,16 @@ pub use nn::{
     LAYER_NORM_BACKWARD_WEIGHT, MEAN_POOL, MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR,
     SQUARED_ERROR_SUMS, TALLY,
 };
-pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SWAP};
-pub use rules::{ADADELTA, ADAGRAD, ADAMAX, ADAMW, ADAN, LION, NADAM, NADAMW, RADAM, RMSPROP, RULES, SGD};
+pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SUMS_FOLD, SWAP};
+pub use rules::{
+    ADADELTA, ADAGRAD, ADAMAX, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS, LARS, LARS_SUMS, LION, NADAM, NADAMW,
+    RADAM, RMSPROP, RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
+};
 pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 56] = [
+pub static FAMILIES: [&Family; 63] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -55,6 +58,13 @@ pub static FAMILIES: [&Family; 56] = [
     &ADADELTA,
     &RMSPROP,
     &ADAN,
+    &LAMB,
+    &LAMB_SUMS,
+    &LARS,
+    &LARS_SUMS,
+    &SUMS_FOLD,
+    &ADAMW_SCHEDULEFREE,
+    &SGD_SCHEDULEFREE,
     &SWAP,
     &CLIP,
     &KEEP,
@@ -120,7 +130,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (234, 234));
+        assert_eq!((names.len(), all().count()), (419, 419));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -34,6 +34,14 @@ pub static CONTROL: Family = Family::new(
     control,
 );
 
+/// The sums of each tensor, from those of its chunks: folds, places, sums, control, segment.
+pub static SUMS_FOLD: Family = Family::new(
+    "sums_fold",
+    include_str!("../../../shaders/optim/sums_fold.wgsl"),
+    &[Read, Read, Read, ReadWrite, Uniform],
+    sums_fold,
+);
+
 /// AdamW with moments in a byte each.
 pub static ADAMW_INT8: Family = Family::new(
     "adamw_int8",
@@ -79,13 +87,13 @@ pub static RESIZE: Family = Family::new(
 .with(&[Word::of(Halves)]);
 
 fn norm(call: Call<'_>) {
-    let (kind, is_16) = (call.constant("NORM", 2), call.has(Grads16));
+    let (kind, order, is_16) = (call.constant("NORM", 2), call.number("ORDER", 2.0), call.has(Grads16));
     let [chunks, control, grads, segment, tensors] = call.take();
     let (chunks, control, segment, tensors) = (chunks.get(), control.get_mut(), segment.one(), tensors.get());
     if is_16 {
-        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, tensors, kind);
+        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, tensors, (kind, order));
     } else {
-        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, tensors, kind);
+        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, tensors, (kind, order));
     }
 }
 
@@ -96,8 +104,14 @@ fn norm_fold(call: Call<'_>) {
 }
 
 fn control(call: Call<'_>) {
+    let order = call.number("ORDER", 2.0);
     let [control, table, tensors, settings, clock] = call.take();
-    twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock());
+    twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock(), order);
+}
+
+fn sums_fold(call: Call<'_>) {
+    let [folds, places, sums, control, segment] = call.take();
+    twin::optim::sums_fold(folds.get(), places.get(), sums.get(), control.get_mut(), segment.one());
 }
 
 fn adamw_int8(call: Call<'_>) {

@@ -3,6 +3,9 @@
 /// The shader that imports a rule.
 pub(super) const UPDATE: &str = include_str!("../../../shaders/optim/update.wgsl");
 
+/// The shader of the sums that a rule needs, which imports it too.
+pub(super) const SUMS: &str = include_str!("../../../shaders/optim/sums.wgsl");
+
 /// The arithmetic of an update rule, as the shader of the update imports it.
 pub(super) struct RuleText {
     /// The name of its file.

@@ -7,16 +7,20 @@ use super::call::{Call, Slot};
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{Access, Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Centered, Grads16, Params16, SingleGrads, SingleParams};
-use super::rule_text::{RuleText, UPDATE};
+use super::rule_text::{RuleText, SUMS, UPDATE};
 use crate::engine::forms::fast;
 use crate::twin;
-use crate::twin::optim::rule::{self, Arithmetic};
+use crate::twin::optim::rule::{self, Arithmetic, Summed};
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
 
-/// The bindings of a rule with one slot, two and four.
+/// The bindings of a rule with one slot, two, three and four.
 const ONE: [Access; 6] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform];
 const TWO: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform];
+/// The bindings of the sums of a rule with one slot and two.
+const SUMS_OF_ONE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
+const SUMS_OF_TWO: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
+const THREE: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 const FOUR: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
 
 /// The flags of a rule: those of what lies at any place, of its own slot, of what is stored in bf16, and of the average.
@@ -103,9 +107,58 @@ pub static ADAN: Family = Family::new("adan", UPDATE, &FOUR, in_f32::<rule::Adan
     .by(text!("adan", 4))
     .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
 
+static LAMB_TEXT: &RuleText = text!("lamb", 2);
+
+/// LAMB.
+pub static LAMB: Family = Family::new("lamb", UPDATE, &TWO, in_f32::<rule::Lamb, 2>).by(LAMB_TEXT).with(words!(5; f32));
+
+/// The sums that LAMB needs.
+pub static LAMB_SUMS: Family = Family::new("lamb_sums", SUMS, &SUMS_OF_TWO, sums::<rule::Lamb, 2>)
+    .by(LAMB_TEXT)
+    .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
+
+static LARS_TEXT: &RuleText = text!("lars", 1, true);
+
+/// LARS.
+pub static LARS: Family = Family::new("lars", UPDATE, &ONE, in_f32::<rule::Lars, 1>).by(LARS_TEXT).with(words!(4; f32));
+
+/// The sums that LARS needs.
+pub static LARS_SUMS: Family = Family::new("lars_sums", SUMS, &SUMS_OF_ONE, sums::<rule::Lars, 1>)
+    .by(LARS_TEXT)
+    .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// Schedule-Free AdamW.
+pub static ADAMW_SCHEDULEFREE: Family =
+    Family::new("adamw_schedulefree", UPDATE, &THREE, in_f32::<rule::AdamWScheduleFree, 3>)
+        .by(text!("adamw_schedulefree", 3))
+        .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// Schedule-Free SGD.
+pub static SGD_SCHEDULEFREE: Family = Family::new("sgd_schedulefree", UPDATE, &TWO, in_f32::<rule::SgdScheduleFree, 2>)
+    .by(text!("sgd_schedulefree", 2))
+    .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
+
 /// The family of each rule.
-pub static RULES: [&Family; 11] =
-    [&ADAMW, &SGD, &LION, &NADAMW, &NADAM, &RADAM, &ADAMAX, &ADAGRAD, &ADADELTA, &RMSPROP, &ADAN];
+pub static RULES: [&Family; 15] = [
+    &ADAMW,
+    &SGD,
+    &LION,
+    &NADAMW,
+    &NADAM,
+    &RADAM,
+    &ADAMAX,
+    &ADAGRAD,
+    &ADADELTA,
+    &RMSPROP,
+    &ADAN,
+    &LAMB,
+    &LARS,
+    &ADAMW_SCHEDULEFREE,
+    &SGD_SCHEDULEFREE,
+];
+
+/// The sums of each rule that needs some, by the rule's family.
+pub static RULE_SUMS: [(&Family, &Family); 2] = [(&LAMB, &LAMB_SUMS), (&LARS, &LARS_SUMS)];
 
 fn adamw(call: Call<'_>) {
     match call.has(Amsgrad) {
@@ -155,4 +208,17 @@ where
     let Ok(state) = state.try_into() else { unreachable!("bindings are checked when a program is prepared") };
     let [chunks, control, params, grads, segment] = call.take();
     step(chunks.get(), control.get(), state, params.get_mut(), grads.get(), segment.one(), average);
+}
+
+/// The sums of a rule that stores everything in f32.
+fn sums<R: Summed<SLOTS>, const SLOTS: usize>(mut call: Call<'_>) {
+    let form = if call.forms.are_fast {
+        fast::sums::<R, SLOTS, f32, f32, f32>
+    } else {
+        twin::optim::sums::<R, SLOTS, f32, f32, f32>
+    };
+    let state: Vec<&[f32]> = call.slots.drain(2..2 + SLOTS).map(Slot::get).collect();
+    let Ok(state) = state.try_into() else { unreachable!("bindings are checked when a program is prepared") };
+    let [chunks, control, params, grads, segment, sums] = call.take();
+    form(chunks.get(), control.get(), state, params.get(), grads.get(), segment.one(), sums.get_mut());
 }

@@ -57,7 +57,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 43] = [
+pub(super) static SHARED: [(&str, &str); 45] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
@@ -85,6 +85,7 @@ pub(super) static SHARED: [(&str, &str); 43] = [
     ("metrics", include_str!("../../../shaders/shared/metrics.wgsl")),
     ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
+    ("power", include_str!("../../../shaders/shared/power.wgsl")),
     ("quad", include_str!("../../../shaders/shared/quad.wgsl")),
     ("resize", include_str!("../../../shaders/shared/resize.wgsl")),
     ("rng", include_str!("../../../shaders/shared/rng.wgsl")),
@@ -92,6 +93,7 @@ pub(super) static SHARED: [(&str, &str); 43] = [
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
     ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
+    ("step_weight", include_str!("../../../shaders/shared/step_weight.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),

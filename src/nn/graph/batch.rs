@@ -9,9 +9,9 @@ use crate::nn::Error;
 ///
 /// `tokens`, `mask` (1 for a token, 0 for padding) and `types`: `[examples, context]` u32. `rows`: `[examples,
 /// quads(width)]` vec4, zero after the last number. `targets`: the same, for labels and numbers to learn. `labels`:
-/// u32, one for each row of the logits. `position`: where the batch stands; batch
-/// 0 starts the counts of the loss again. Its `counting` says how many rows of the whole step count, where the batch is one
-/// of its micro-batches; 0: the batch is the step.
+/// u32, one for each row of the logits. `position`: the batch's place; the first
+/// batch restarts the counts of the loss. Its `counting` is the number of rows of the whole step that count, if the
+/// batch is one of its micro-batches; 0: the batch is the step.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Examples.

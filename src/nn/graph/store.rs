@@ -18,7 +18,8 @@ impl Pass {
         if storage == ValueStorage::F32 {
             return self;
         }
-        let Pass { nodes, operations, forward, examples, inputs, kept, .. } = self.clone();
+        let Pass { nodes, operations, forward, inputs, kept, memory: _, examples, context, logits, trained, params } =
+            self;
         let mut storing = Storing::of(nodes, &operations, storage);
         let inputs: Vec<Value> = inputs.into_iter().map(|value| storing.written(value, Stored::Wide)).collect();
         let mut forward_end = 0;
@@ -31,7 +32,8 @@ impl Pass {
         let kept: Vec<Value> = kept.into_iter().map(|value| storing.read(value, Stored::Wide)).collect();
         let Storing { nodes, operations, .. } = storing;
         let memory = Memory::of((&nodes, examples), &operations, &kept, &inputs);
-        Pass { nodes, operations, forward: forward_end, memory, inputs, kept, ..self }
+        let forward = forward_end;
+        Pass { nodes, operations, forward, memory, examples, context, logits, inputs, kept, trained, params }
     }
 }
 
@@ -40,6 +42,15 @@ impl Pass {
 enum Stored {
     Wide,
     Narrow,
+}
+
+impl Stored {
+    fn other(self) -> Stored {
+        match self {
+            Stored::Wide => Stored::Narrow,
+            Stored::Narrow => Stored::Wide,
+        }
+    }
 }
 
 /// Operations as they are given other values.
@@ -95,8 +106,7 @@ impl Storing {
     fn read(&mut self, value: Value, stored: Stored) -> Value {
         let owner = self.nodes.owner(value);
         if self.current.insert((owner, stored)) {
-            let other = if stored == Stored::Wide { Stored::Narrow } else { Stored::Wide };
-            let (x, y) = (self.place(owner, other), self.place(owner, stored));
+            let (x, y) = (self.place(owner, stored.other()), self.place(owner, stored));
             self.operations.push(Cast { x, y }.into());
         }
         self.place(value, stored)
@@ -105,8 +115,7 @@ impl Storing {
     /// The value in this form, to be written: the other one is old then.
     fn written(&mut self, value: Value, stored: Stored) -> Value {
         let owner = self.nodes.owner(value);
-        let other = if stored == Stored::Wide { Stored::Narrow } else { Stored::Wide };
-        self.current.remove(&(owner, other));
+        self.current.remove(&(owner, stored.other()));
         self.current.insert((owner, stored));
         self.place(value, stored)
     }

@@ -3,7 +3,7 @@
 use super::{Draft, Operate, Uses};
 use crate::engine::kernels::{CAST, Flag, Flags, ValueStorage};
 use crate::engine::layout::Elements;
-use crate::engine::{Dispatch, Engine, Range};
+use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
 use crate::nn::graph::{Nodes, Placing, Value};
 
@@ -29,8 +29,10 @@ impl Operate for Cast {
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let stored = [self.x, self.y].map(|value| at.storage(value));
-        Ok(Some(cast(at.engine(), &at.elements(self.x), stored, at.ranges([self.x, self.y])?)?))
+        let (stored, memory) = ([self.x, self.y].map(|value| at.storage(value)), at.ranges([self.x, self.y])?);
+        // Planes with what lies between them.
+        let quads = memory[0].bytes / stored[0].quad_bytes();
+        Ok(Some(cast(at.engine(), &Elements::new(counted(quads as usize)), stored, memory)?))
     }
 }
 

@@ -238,6 +238,7 @@ pub(super) fn samples() -> Vec<Sample> {
         tables([3, 9], [70, 20], 0),
         tables([4, 130], [2, 16], 2).in_bf16(),
         tables([2, 6], [17, 4], 0).in_bf16(),
+        tables([3, 5], [9, 8], 2).in_bf16(),
     ]
 }
 

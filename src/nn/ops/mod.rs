@@ -260,6 +260,8 @@ pub fn sample_at_size([sequences, tokens]: [usize; 2]) -> Sample {
     Sample::of(name, [sequences, tokens], network).words("tokens", 30_522).words("types", 2)
 }
 
+const NARROW: [ValueStorage; 2] = [ValueStorage::Bf16, ValueStorage::F16];
+
 /// Small networks, in which every operation is tried at sizes that fill nothing evenly, and at those at which drivers have
 /// gone wrong.
 #[doc(hidden)]
@@ -278,9 +280,9 @@ pub fn samples() -> Vec<Sample> {
         binary_cross_entropy::samples(),
         squared_error::samples(),
     ];
-    // One of each operation in 16 bits is enough: loads and stores are the same everywhere.
-    let in_16_bits =
-        |sample: &Sample| [ValueStorage::Bf16, ValueStorage::F16].map(|storage| sample.clone().stored_in(storage));
-    let narrow: Vec<Sample> = all.iter().filter_map(|samples| samples.first()).flat_map(in_16_bits).collect();
+    // In 16 bits the small ones: loads and stores are the same at every size.
+    let in_16_bits = |sample: &Sample| NARROW.map(|storage| sample.clone().stored_in(storage));
+    let small = all.iter().flatten().filter(|sample| sample.sizes().iter().product::<usize>() <= 150);
+    let narrow: Vec<Sample> = small.flat_map(in_16_bits).collect();
     all.into_iter().flatten().chain(narrow).collect()
 }

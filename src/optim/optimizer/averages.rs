@@ -8,7 +8,8 @@ use crate::optim::stages::PerSegment;
 use crate::optim::work::{Floats, Tensor, WorkList};
 
 impl Optimizer {
-    /// The swap of parameters and their moving averages ([`ema_decay`](crate::params::Row::ema_decay)), frozen groups' too, to go into a submission
+    /// The swap of parameters and their averages ([`ema_decay`](crate::params::Row::ema_decay), or those of a rule that is
+    /// evaluated at one), frozen groups' too, to go into a submission
     /// before a program that is to read the averages, and once more behind it. A tensor that has taken no step yet stays as
     /// it is. `None` where nothing that has thawed keeps an average.
     ///
@@ -61,9 +62,11 @@ impl Optimizer {
                 has_single_grads: false,
                 state,
                 arena,
+                has_sums: false,
                 squares: None,
             };
-            self.state.kept(arena).update.has_average.then_some(member)
+            let update = self.state.kept(arena).update;
+            (update.has_average || update.evaluated.is_some()).then_some(member)
         };
         let work = WorkList::new(&self.state.order.iter().filter_map(member).collect::<Vec<_>>())?;
         let mut program = Program::new("swap");
@@ -72,10 +75,10 @@ impl Optimizer {
             program.dispatches = stages.per_segment(|segment| {
                 let place = segment.pages;
                 let kernel = SWAP.variant(Flag::SingleParams.when(place.floats == Floats::Singles))?;
-                let average = self.state.kept(place.arena).average_page(place.state);
+                let average = self.state.kept(place.arena).evaluated_page(place.state);
                 let params = self.memory.params.pages[place.param].clone();
                 let streams = [Some(params), average].into_iter().flatten().map(Into::into).collect();
-                Ok(PerSegment { kernel, bytes: 16 * segment.elements, streams, extra: Vec::new() })
+                Ok(Some(PerSegment { kernel, bytes: 16 * segment.elements, streams, extra: Vec::new() }))
             })?;
         }
         self.swap = Some(self.engine.prepare(program)?);

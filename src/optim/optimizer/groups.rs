@@ -11,7 +11,7 @@ use crate::params::{self, Group, Row, nearest};
 /// What happens to the moments of a group that is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreeze {
-    /// They stay, with the applied counts, and go on when the group thaws. So does the average.
+    /// Moments, applied counts and the average stay, and continue when the group thaws.
     KeepState,
     /// Their memory is given back, and the average's; a later thaw starts at zero.
     DropState,
@@ -27,9 +27,9 @@ pub(super) struct GroupState {
 }
 
 impl Optimizer {
-    /// Adds a group of parameters that are in none yet; they train from the next step on, their counts at 0.
-    /// Loaded rows no longer fit and give way to the groups' current rows. Where the groups have a clip norm the new one
-    /// takes theirs, which a schedule may have moved.
+    /// Adds a group of parameters that are in none yet; they train from the next step on, their counts at 0. Loaded
+    /// rows no longer fit; the groups' current rows replace them. If the groups have a clip norm, the new group takes
+    /// it, since a schedule may have moved it.
     ///
     /// # Errors
     /// A clip norm that the other groups do not have; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
@@ -70,7 +70,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Groups that are to be added, checked, and the group of each parameter then. They take the clip norm of those there are.
+    /// Checks groups to add, and returns the group of each parameter. They take the clip norm of the existing ones.
     fn joining(&self, new: &[Group], clip_norm: Option<f64>) -> Result<(Vec<GroupState>, Vec<Option<usize>>), Error> {
         let before = self.groups.len();
         let mut group_of = self.group_of.clone();
@@ -123,7 +123,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Thaws a group: it trains from the next step on. Moments are made where it has none.
+    /// Thaws a group: it trains from the next step on. Missing moments are made.
     ///
     /// # Errors
     /// An unknown group; out of device memory.

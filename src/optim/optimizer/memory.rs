@@ -104,7 +104,7 @@ impl Optimizer {
         self.state.kept_bytes()
     }
 
-    /// Bytes of the gradients in arenas of the optimizer's own.
+    /// Bytes of the gradients in the optimizer's own arenas.
     pub fn gradient_bytes(&self) -> u64 {
         self.state.gradient_bytes()
     }
@@ -114,8 +114,8 @@ impl Optimizer {
         self.table.bytes()
     }
 
-    /// Where the gradient of a parameter is to be written, for a kernel that binds it whole. It moves when a group is
-    /// added, thawed or frozen: ask again when [`Optimizer::layout`] has changed.
+    /// The place for the gradient of a parameter, for a kernel that binds it whole. It moves when a group is added,
+    /// thawed or frozen: ask again when [`Optimizer::layout`] has changed.
     ///
     /// # Errors
     /// [`Error::NotOwned`] if the caller has the gradients or the parameter never thawed.
@@ -142,8 +142,7 @@ impl Optimizer {
         self.squared.upload(&self.engine, tensor, values)
     }
 
-    /// Whether the norm can go by squares that kernels write: where gradients are clipped by their 2-norm, or guarded
-    /// alone.
+    /// Whether the norm can use squares that kernels write: if gradients are clipped by their 2-norm, or only guarded.
     pub fn uses_squares(&self) -> bool {
         match self.clip.norm_kind() {
             0 => self.settings.guard,
@@ -151,12 +150,12 @@ impl Optimizer {
         }
     }
 
-    /// Has the norm go by the squares of these gradients, which their kernels write, rather than read the gradients
-    /// again: parameters, and where the partial sums of each lie ([`Squares`](crate::engine::layout::Squares)). Those of others given
-    /// before are let go; so are all when groups are added, frozen or thawed or state is loaded, as the gradients move.
+    /// Makes the norm use squares of these gradients, written by their kernels, instead of reading the gradients again:
+    /// parameters, and the places of their partial sums ([`Squares`](crate::engine::layout::Squares)). They replace
+    /// earlier ones; all are dropped when groups are added, frozen or thawed or state is loaded, since gradients move.
     ///
-    /// From then on whatever writes one of these gradients has to write its squares too, in every step, as
-    /// [`upload_gradient`](Optimizer::upload_gradient) does. Selections made before no longer fit.
+    /// From then on everything that writes one of these gradients must write its squares too, in every step, as
+    /// [`upload_gradient`](Optimizer::upload_gradient) does. Earlier selections no longer fit.
     ///
     /// # Errors
     /// An unknown parameter, one given twice, partial sums that are not whole or not in their buffer.
@@ -167,12 +166,12 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Where a parameter's values lie.
+    /// The place of a parameter's values.
     pub(crate) fn values_of(&self, tensor: usize) -> Stream<'_> {
         self.memory.params.stream(tensor, self.memory.precisions[tensor].values())
     }
 
-    /// Where a parameter's gradient lies, if it has one.
+    /// The place of a parameter's gradient, if it has one.
     fn gradient_of(&self, tensor: usize) -> Option<Stream<'_>> {
         match &self.memory.callers {
             Some(Callers { grads, .. }) => Some(grads.stream(tensor, self.memory.precisions[tensor].gradients())),

@@ -36,10 +36,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Every parameter group at once, each by its own [`Rule`](crate::params::Rule); the results of `torch.optim`'s and timm's
-/// classes. A step has a dispatch for each rule in use; AdamW and Adam share one.
+/// Updates every parameter group at once, each by its own [`Rule`](crate::params::Rule), with the results of
+/// `torch.optim`'s and timm's classes. A step has a dispatch for each rule in use; AdamW and Adam share one.
 ///
-/// It is `Send` and `Sync`, and shares its engine with whoever holds a clone of it.
+/// It is `Send` and `Sync`, and shares its engine with all clones of it.
 #[derive(Debug)]
 pub struct Optimizer {
     engine: Engine,
@@ -75,8 +75,8 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer over parameters in arenas of our own; its gradients lie in an arena of its own, see
-    /// [`Optimizer::gradient`]. Parameters in no group are frozen.
+    /// An optimizer over parameters in our own arenas, with its own arena of gradients, see [`Optimizer::gradient`].
+    /// Parameters in no group are frozen.
     ///
     /// # Errors
     /// Unknown names, a parameter in two groups, values out of range ([`params::Error`](crate::params::Error)); out of device memory.
@@ -93,12 +93,12 @@ impl Optimizer {
         Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
     }
 
-    /// An optimizer over a caller's own buffers, with its moments in arenas of its own, one for each buffer: those of a
-    /// parameter lie apart from those of parameters in other buffers, so that none waits for another.
+    /// An optimizer over a caller's buffers, with moments in its own arenas, one for each buffer, so that updates of
+    /// different buffers do not wait for each other.
     ///
-    /// A step is a dispatch for each pair of buffers in use: one in all where parameters share a buffer and gradients
-    /// another. What lies between a tensor's end and the next multiple of 16 bytes keeps its value. Parameters without a
-    /// gradient are as if frozen until [`Optimizer::rebind`] gives them one.
+    /// A step has a dispatch for each pair of buffers in use: only one if all parameters share a buffer and all
+    /// gradients another. Bytes between a tensor's end and the next multiple of 16 keep their values. Parameters
+    /// without a gradient are as if frozen until [`Optimizer::rebind`] gives them one.
     ///
     /// # Errors
     /// As [`Optimizer::new`]; sizes that disagree, ranges outside their buffers, or that overlap; bf16 where it cannot lie.

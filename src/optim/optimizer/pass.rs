@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Optimizer {
-    /// Writes what the coming step needs before it into the caller's encoder, for [`encode_in`](Optimizer::encode_in): rows
-    /// of the table that are new, and where gradients lie if they have moved. In most steps this is nothing.
+    /// Writes the uploads of the coming step into the caller's encoder, for [`encode_in`](Optimizer::encode_in): new
+    /// rows of the table, and the places of gradients that have moved. In most steps there are none.
     ///
     /// ```no_run
     /// # use gradus::{optim::{Error, Optimizer}, wgpu};
@@ -34,12 +34,11 @@ impl Optimizer {
         Ok(self.engine.encode(encoder, &Submission { uploads, lost, ..Submission::default() })?)
     }
 
-    /// Writes one step into a compute pass of the caller's, behind what the pass has: the order in which wgpu runs
-    /// dispatches, and its barriers, hold between them. The schedule advances. What holds for
-    /// [`encode`](Optimizer::encode) holds here too.
+    /// Appends one step to a caller's compute pass: wgpu's order of dispatches and its barriers apply. The schedule
+    /// advances. The rules of [`encode`](Optimizer::encode) apply here too.
     ///
     /// # Errors
-    /// [`Error::NotAhead`] where the step needs an upload, which no pass can carry: no step is taken; as
+    /// [`Error::NotAhead`] if the step needs an upload, which a pass cannot contain: no step is taken; as
     /// [`Optimizer::step`].
     pub fn encode_in(&mut self, pass: &mut wgpu::ComputePass<'_>) -> Result<(), Error> {
         let (uploads, slot) = self.ahead(None, 1)?;
@@ -53,7 +52,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Has the latest step's report come back, behind its pass: without it [`stats`](Optimizer::stats) does not tell of the
+    /// Requests the latest step's report, after its pass: without it [`stats`](Optimizer::stats) does not include the
     /// step.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::Optimizer;
 use super::programs::{Compiled, Place};
-use crate::engine::{Binding, Prepared, Program};
+use crate::engine::{Binding, Buffer, Prepared, Program};
 use crate::optim::Error;
 use crate::optim::Precision;
 use crate::optim::stages::{PerSegment, Stages};
@@ -55,7 +55,11 @@ impl Optimizer {
         program.dispatches.extend(stages.norm(&grads, has_singles)?);
         program.dispatches.extend(stages.norm_fold(self.squared.pages())?);
         program.dispatches.push(stages.control(false)?);
-        program.dispatches.extend(stages.per_segment(|segment| self.update_of(segment, &stages, &grads))?);
+        if let Some(sums) = stages.sums()? {
+            program.dispatches.extend(stages.per_segment(|segment| self.sums_of(segment, &stages, &grads, &sums))?);
+            program.dispatches.push(stages.fold(&sums)?);
+        }
+        program.dispatches.extend(stages.per_segment(|segment| self.update_of(segment, &stages, &grads).map(Some))?);
         let list = stages.list()?.clone();
         let prepared = self.engine.prepare(program)?;
         Ok(Compiled { places, prepared, list, entries: work.tensors, is_stale: false })
@@ -119,6 +123,7 @@ impl Optimizer {
                 has_single_grads: place.as_ref()?.has_single_grads,
                 state,
                 arena,
+                has_sums: self.state.kept(arena).update.sums.is_some(),
                 squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
             })
         };
@@ -147,8 +152,24 @@ impl Optimizer {
         let mut extra = streams.split_off(streams.len().min(2));
         extra.extend(kept.average_page(at.state).map(Into::into));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);
-        let bytes = stages.work.sum(segment, |elements| update.step_bytes(elements));
+        let bytes = stages.work.sum(segment, |elements| update.update_bytes(elements));
         Ok(PerSegment { kernel: update.kernel(at.floats)?, bytes, streams, extra })
+    }
+
+    /// The sums that the rule of a segment needs before its update, if it does: it binds what the update binds.
+    fn sums_of(
+        &self,
+        segment: &Segment,
+        stages: &Stages<'_>,
+        grads: &Tensors,
+        sums: &Buffer,
+    ) -> Result<Option<PerSegment>, Error> {
+        let at = segment.pages;
+        let update = self.state.kept(at.arena).update;
+        let Some(kernel) = update.sums_kernel(at.floats)? else { return Ok(None) };
+        let bytes = stages.work.sum(segment, |elements| update.sums_bytes(elements));
+        let streams = self.update_of(segment, stages, grads)?.streams;
+        Ok(Some(PerSegment { kernel, bytes, streams, extra: vec![sums.into()] }))
     }
 
     pub(super) fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {

@@ -4,7 +4,7 @@
 use crate::engine::layout::TensorEntry;
 use crate::engine::{Buffer, Prepared, Range, Upload};
 
-/// Programs that are kept for gradients that come back to where they were.
+/// Kept programs, for gradients that return to earlier places.
 const MOST_PROGRAMS: usize = 16;
 
 /// The page of a gradient, and how kernels take it.
@@ -18,7 +18,7 @@ pub(super) struct Place {
 /// A step's program, and the list of tensors that it reads on the device.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// Where the gradient of each parameter lies, if it takes part.
+    /// The place of each parameter's gradient, if it has one.
     pub(super) places: Vec<Option<Place>>,
     pub(super) prepared: Prepared,
     pub(super) list: Buffer,
@@ -49,13 +49,13 @@ impl Programs {
         self.known.last().filter(|_| self.is_chosen)
     }
 
-    /// Gradients have moved: another one has to be chosen.
+    /// Gradients have moved: another program is needed.
     pub(super) fn let_go(&mut self) {
         self.is_chosen = false;
     }
 
-    /// Takes a known one into use, if gradients have lain in these pages before: from then on its list says `grads`, where
-    /// each tensor's gradient begins in its page.
+    /// Uses a known program, if gradients have been in these pages before: from then on its list has `grads`, the start
+    /// of each tensor's gradient in its page.
     pub(super) fn choose(&mut self, places: &[Option<Place>], grads: impl Fn(usize) -> u32) -> bool {
         let Some(found) = self.known.iter().rposition(|compiled| compiled.places == places) else { return false };
         self.known[found..].rotate_left(1);

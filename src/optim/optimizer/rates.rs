@@ -87,7 +87,8 @@ impl Optimizer {
                 return bad("rule and amsgrad cannot change from step to step");
             }
             let is_fixed = |switch: &Switch| switch.is_on(row) == switch.is_on(&group.row);
-            if ![Switch::Centered, Switch::DecoupledWeightDecay, Switch::NoProx].iter().all(is_fixed) {
+            let may_change = |switch: &&Switch| [Switch::Nesterov, Switch::Maximize].contains(switch);
+            if !row.rule.switches().iter().filter(|switch| !may_change(switch)).all(is_fixed) {
                 return bad("switches cannot change from step to step");
             }
             if row.moments != group.row.moments {

@@ -7,15 +7,15 @@ use crate::optim::{Error, External};
 use crate::params;
 
 impl Optimizer {
-    /// Says where gradients lie from the next step on, in a caller's buffers: name and range. Parameters that are not named
-    /// have none, and keep their values, moments and counts, as in PyTorch. Does not wait.
+    /// Sets the places of gradients from the next step on, in a caller's buffers: name and range. Other parameters have
+    /// no gradient, and keep their values, moments and counts, as in PyTorch. Does not wait.
     ///
-    /// The step's program is kept for each set of buffers, 16 of them: gradients that come back to buffers in which they
-    /// have lain cost 12 bytes a tensor, which go up with the next step. Those buffers stay alive as long. Selections made
-    /// before no longer fit, and squares ([`take_squares`](Optimizer::take_squares)) are let go.
+    /// The step's programs for the last 16 sets of buffers are kept: gradients that return to one of them upload 12
+    /// bytes a tensor with the next step. Those buffers stay alive as long. Earlier selections no longer fit, and
+    /// squares ([`take_squares`](Optimizer::take_squares)) are dropped.
     ///
     /// # Errors
-    /// [`Error::NotCallers`] where gradients lie in the optimizer's own arenas; an unknown name, or one twice; a range
+    /// [`Error::NotCallers`] if gradients are in the optimizer's own arenas; an unknown name, or one twice; a range
     /// outside its buffer, of another size than its parameter, or that overlaps another one or a parameter; a buffer of
     /// another device. Nothing changes then.
     pub fn rebind(&mut self, gradients: &[(&str, Range)]) -> Result<(), Error> {

@@ -8,11 +8,11 @@ use crate::optim::{Error, Stats};
 use std::collections::HashMap;
 
 impl Optimizer {
-    /// The latest report that has arrived; some steps old, `None` before the first. Never waits. Reports come in their order:
-    /// an encoder that is kept without being submitted holds back those after it.
+    /// The latest report that has arrived; some steps old, `None` before the first. Never waits. Reports come in order:
+    /// an encoder that is not submitted holds back later ones.
     ///
     /// # Errors
-    /// [`Error::NonfiniteNorm`] once for each new norm that was not finite where the clip makes that an error.
+    /// [`Error::NonfiniteNorm`] once for each new norm that was not finite, if the clip makes that an error.
     pub fn stats(&mut self) -> Result<Option<Stats>, Error> {
         self.inbox.collect(&self.engine, &self.ring)?;
         self.inbox.latest()

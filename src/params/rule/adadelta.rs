@@ -8,6 +8,7 @@ pub(super) const ADADELTA: Declaration = Declaration {
     title: "Adadelta",
     classes: &["torch.optim.Adadelta"],
     kernel: "adadelta",
+    text: include_str!("../../../shaders/optim/rule/adadelta.wgsl"),
     fields: &[(Field::Lr, 1.0), (Field::WeightDecay, 0.0), (Field::Rho, 0.9), (Field::Eps, 1e-6)],
     slots: &["square_avg", "acc_delta"],
     numbers,

@@ -8,6 +8,8 @@ pub(super) const ADAGRAD: Declaration = Declaration {
     title: "Adagrad",
     classes: &["torch.optim.Adagrad"],
     kernel: "adagrad",
+    text: include_str!("../../../shaders/optim/rule/adagrad.wgsl"),
+    differences: &["initial_accumulator_value of a group counts: the class ignores it there"],
     fields: &[
         (Field::Lr, 1e-2),
         (Field::WeightDecay, 0.0),

@@ -8,6 +8,7 @@ pub(super) const ADAM: Declaration = Declaration {
     title: "Adam",
     classes: &["torch.optim.Adam"],
     kernel: "adamw",
+    text: include_str!("../../../shaders/optim/rule/adamw.wgsl"),
     fields: &with_betas(1e-3, 0.0),
     switches: &[Switch::Amsgrad, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],

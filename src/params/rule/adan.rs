@@ -9,6 +9,8 @@ pub(super) const ADAN: Declaration = Declaration {
     title: "Adan",
     classes: &["timm.optim.Adan"],
     kernel: "adan",
+    text: include_str!("../../../shaders/optim/rule/adan.wgsl"),
+    differences: &["steps are counted for each tensor, by the class for each group"],
     fields: &[
         (Field::Lr, 1e-3),
         (Field::WeightDecay, 0.0),

@@ -29,4 +29,12 @@ pub enum Rule {
     NAdamW,
     /// `timm.optim.Adan` (Xie et al. 2022, arXiv 2208.06677).
     Adan,
+    /// `timm.optim.Lamb`: the step is as long as the parameters of its tensor (You et al. 2020, arXiv 1904.00962).
+    Lamb,
+    /// `timm.optim.Lars`: SGD, whose gradient is as long as the parameters of its tensor (You et al. 2017, arXiv 1708.03888).
+    Lars,
+    /// `schedulefree.AdamWScheduleFree`: an average is evaluated, and needs no schedule (Defazio et al. 2024, arXiv 2405.15682).
+    AdamWScheduleFree,
+    /// `schedulefree.SGDScheduleFree`.
+    SgdScheduleFree,
 }

@@ -8,19 +8,25 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod adamw;
+mod adamw_schedulefree;
 mod adan;
 mod kinds;
+mod lamb;
+mod lars;
 mod lion;
 mod nadam;
 mod nadamw;
 mod numbers;
 mod radam;
+mod refused;
 mod rmsprop;
 mod sgd;
+mod sgd_schedulefree;
 mod switch;
 
 pub use kinds::Rule;
 pub(crate) use numbers::{Numbers, log};
+pub use refused::Refused;
 pub use switch::Switch;
 
 use super::{Field, Row, Storage};
@@ -36,6 +42,10 @@ pub(crate) struct Declaration {
     pub(crate) classes: &'static [&'static str],
     /// The family of kernels that updates by it, which rules may share.
     pub(crate) kernel: &'static str,
+    /// The text of its arithmetic, at whose head the formula stands.
+    pub(crate) text: &'static str,
+    /// Where it differs from its class on purpose.
+    pub(crate) differences: &'static [&'static str],
     /// Its fields beside the decay of an average and the clip norm, in the order in which they are told, each with the
     /// value that its class begins with.
     pub(crate) fields: &'static [(Field, f64)],
@@ -45,8 +55,12 @@ pub(crate) struct Declaration {
     pub(crate) slots: &'static [&'static str],
     /// A last slot that is there where a switch is on.
     pub(crate) optional_slot: Option<(Switch, &'static str)>,
-    /// Whether the product of its momenta is part of its state.
-    pub(crate) has_product: bool,
+    /// The slot that is evaluated in the parameters' place.
+    pub(crate) evaluated: Option<usize>,
+    /// What its class calls the numbers that it carries from step to step, two at most.
+    pub(crate) carried: &'static [&'static str],
+    /// The sums over each tensor that it needs before its step.
+    pub(crate) sums: Option<Sums>,
     /// How its state may be stored.
     pub(crate) storages: &'static [Storage],
     /// Whether parameters and gradients may be bf16.
@@ -57,17 +71,30 @@ pub(crate) struct Declaration {
     pub(crate) numbers: fn(&Row) -> Numbers,
 }
 
+/// What sums over a tensor are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sums {
+    /// Parameters and gradients.
+    OfValues,
+    /// Those and the state.
+    WithState,
+}
+
 /// A rule of moments in f32; each declaration says where it differs.
 const PLAIN: Declaration = Declaration {
     name: "",
     title: "",
     classes: &[],
     kernel: "",
+    text: "",
+    differences: &[],
     fields: &[],
     switches: &[Switch::Maximize],
     slots: &[],
     optional_slot: None,
-    has_product: false,
+    evaluated: None,
+    carried: &[],
+    sums: None,
     storages: &[Storage::F32],
     stores_bf16: false,
     keeps_average: true,
@@ -86,7 +113,7 @@ const fn with_betas(lr: f64, weight_decay: f64) -> [(Field, f64); 5] {
 }
 
 /// Every rule with its declaration.
-static RULES: [(Rule, &Declaration); 12] = [
+static RULES: [(Rule, &Declaration); 16] = [
     (Rule::AdamW, &adamw::ADAMW),
     (Rule::Adam, &adam::ADAM),
     (Rule::Sgd, &sgd::SGD),
@@ -99,11 +126,15 @@ static RULES: [(Rule, &Declaration); 12] = [
     (Rule::Lion, &lion::LION),
     (Rule::NAdamW, &nadamw::NADAMW),
     (Rule::Adan, &adan::ADAN),
+    (Rule::Lamb, &lamb::LAMB),
+    (Rule::Lars, &lars::LARS),
+    (Rule::AdamWScheduleFree, &adamw_schedulefree::ADAMW_SCHEDULEFREE),
+    (Rule::SgdScheduleFree, &sgd_schedulefree::SGD_SCHEDULEFREE),
 ];
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 12] = [
+    pub const ALL: [Rule; 16] = [
         Rule::AdamW,
         Rule::Adam,
         Rule::Sgd,
@@ -116,6 +147,10 @@ impl Rule {
         Rule::Lion,
         Rule::NAdamW,
         Rule::Adan,
+        Rule::Lamb,
+        Rule::Lars,
+        Rule::AdamWScheduleFree,
+        Rule::SgdScheduleFree,
     ];
 
     /// Its name in files and messages.
@@ -142,6 +177,45 @@ impl Rule {
     pub fn slots(self) -> impl Iterator<Item = &'static str> {
         let declaration = self.declaration();
         declaration.slots.iter().copied().chain(declaration.optional_slot.map(|(_, slot)| slot))
+    }
+
+    /// Its formula, a line each: `g` is the gradient as it is clipped, `p` a parameter, `t` the steps applied to its tensor.
+    /// Decay comes before: where it acts on the parameter, `p` is `p (1 - lr weight_decay)`, else `g` is
+    /// `g + weight_decay p`.
+    pub fn formula(self) -> impl Iterator<Item = &'static str> {
+        let head = self.declaration().text.lines().take_while(|line| line.starts_with("//"));
+        head.filter_map(|line| line.strip_prefix("//   "))
+    }
+
+    /// What decay does where no switch says otherwise: `joins the gradient`, `acts on the parameter`, or `stands in the formula`.
+    pub fn decay(self) -> &'static str {
+        let row = Row::of(self).lr(0.5).weight_decay(1.0);
+        let Numbers { is_coupled, decay, .. } = (self.declaration().numbers)(&row);
+        match (is_coupled, decay == 1.0) {
+            (true, _) => "joins the gradient",
+            (false, false) => "acts on the parameter",
+            (false, true) => "stands in the formula",
+        }
+    }
+
+    /// Where it differs from its class on purpose.
+    pub fn differences(self) -> &'static [&'static str] {
+        self.declaration().differences
+    }
+
+    /// Whether its step needs sums over each tensor, so that it is longer than that of a rule that looks at each element alone.
+    pub fn needs_sums(self) -> bool {
+        self.declaration().sums.is_some()
+    }
+
+    /// What its class calls the numbers that it carries from step to step.
+    pub fn carried(self) -> impl Iterator<Item = &'static str> {
+        self.declaration().carried.iter().copied()
+    }
+
+    /// The slot among these that is there by a switch alone.
+    pub fn optional_slot(self) -> Option<(Switch, &'static str)> {
+        self.declaration().optional_slot
     }
 
     /// Its switches.
@@ -185,6 +259,7 @@ mod tests {
             assert_eq!((Rule::ALL[place], *rule as usize), (*rule, place));
             assert_eq!(Rule::named(declaration.name), Some(*rule));
             assert!(declaration.fields[0].0 == Field::Lr && declaration.storages[0] == Storage::F32);
+            assert!(rule.formula().any(|line| line.trim_start().starts_with("p <-")), "{rule}");
         }
     }
 }

@@ -8,6 +8,7 @@ pub(super) const NADAM: Declaration = Declaration {
     title: "NAdam",
     classes: &["torch.optim.NAdam"],
     kernel: "nadam",
+    text: include_str!("../../../shaders/optim/rule/nadam.wgsl"),
     fields: &[
         (Field::Lr, 2e-3),
         (Field::WeightDecay, 0.0),
@@ -18,7 +19,7 @@ pub(super) const NADAM: Declaration = Declaration {
     ],
     switches: &[Switch::DecoupledWeightDecay, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],
-    has_product: true,
+    carried: &["mu_product"],
     numbers,
     ..PLAIN
 };

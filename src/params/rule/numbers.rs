@@ -16,6 +16,12 @@ pub(crate) struct Numbers {
     pub(crate) dampening: f64,
     /// The momentum rises with the count.
     pub(crate) is_rising: bool,
+    /// Steps have weights in the average that is evaluated.
+    pub(crate) is_weighted: bool,
+    /// The step is as long as a trust ratio says.
+    pub(crate) is_adapted: bool,
+    /// That ratio is 1 at most.
+    pub(crate) is_trust_clipped: bool,
     /// What the rule alone reads.
     pub(crate) own: [f64; 2],
 }
@@ -36,6 +42,12 @@ impl Numbers {
     /// Decay acts on the parameter.
     pub(crate) fn decoupled(row: &Row) -> Numbers {
         Numbers { decay: 1.0 - row.lr * row.weight_decay, is_coupled: false, ..Numbers::coupled(row) }
+    }
+
+    /// With a trust ratio where something decays, or where a switch says so.
+    pub(crate) fn with_trust(self, row: &Row) -> Numbers {
+        let is_adapted = row.weight_decay != 0.0 || row.always_adapt;
+        Numbers { is_adapted, is_trust_clipped: row.trust_clip, ..self }
     }
 
     /// As the row's switch says.

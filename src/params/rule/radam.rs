@@ -9,6 +9,7 @@ pub(super) const RADAM: Declaration = Declaration {
     title: "RAdam",
     classes: &["torch.optim.RAdam"],
     kernel: "radam",
+    text: include_str!("../../../shaders/optim/rule/radam.wgsl"),
     fields: &with_betas(1e-3, 0.0),
     switches: &[Switch::DecoupledWeightDecay, Switch::Maximize],
     slots: &["exp_avg", "exp_avg_sq"],

@@ -8,6 +8,8 @@ pub(super) const RMSPROP: Declaration = Declaration {
     title: "RMSprop",
     classes: &["torch.optim.RMSprop"],
     kernel: "rmsprop",
+    text: include_str!("../../../shaders/optim/rule/rmsprop.wgsl"),
+    differences: &["the buffer is there without momentum too, so that a law may bring the momentum up from 0"],
     fields: &[
         (Field::Lr, 1e-2),
         (Field::WeightDecay, 0.0),

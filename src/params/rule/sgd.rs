@@ -8,6 +8,11 @@ pub(super) const SGD: Declaration = Declaration {
     title: "SGD",
     classes: &["torch.optim.SGD"],
     kernel: "sgd",
+    text: include_str!("../../../shaders/optim/rule/sgd.wgsl"),
+    differences: &[
+        "the buffer is there without momentum too, so that a law may bring the momentum up from 0",
+        "a file of its state has step too; one without is read",
+    ],
     fields: &[(Field::Lr, 1e-3), (Field::WeightDecay, 0.0), (Field::Momentum, 0.0)],
     switches: &[Switch::Nesterov, Switch::Maximize],
     slots: &["momentum_buffer"],

@@ -19,6 +19,10 @@ pub enum Switch {
     DecoupledWeightDecay,
     /// Decay acts before the step instead of after it.
     NoProx,
+    /// The trust ratio is 1 at most.
+    TrustClip,
+    /// The trust ratio counts without any decay too.
+    AlwaysAdapt,
 }
 
 impl Switch {
@@ -31,7 +35,14 @@ impl Switch {
             Switch::Centered => "centered",
             Switch::DecoupledWeightDecay => "decoupled_weight_decay",
             Switch::NoProx => "no_prox",
+            Switch::TrustClip => "trust_clip",
+            Switch::AlwaysAdapt => "always_adapt",
         }
+    }
+
+    /// Whether a class calls it so: timm's LAMB says `decoupled_decay`.
+    pub(crate) fn is_called(self, name: &str) -> bool {
+        self.name() == name || (self == Switch::DecoupledWeightDecay && name == "decoupled_decay")
     }
 
     /// Whether it is on.
@@ -43,6 +54,8 @@ impl Switch {
             Switch::Centered => row.centered,
             Switch::DecoupledWeightDecay => row.decoupled_weight_decay,
             Switch::NoProx => row.no_prox,
+            Switch::TrustClip => row.trust_clip,
+            Switch::AlwaysAdapt => row.always_adapt,
         }
     }
 
@@ -55,6 +68,8 @@ impl Switch {
             Switch::Centered => &mut row.centered,
             Switch::DecoupledWeightDecay => &mut row.decoupled_weight_decay,
             Switch::NoProx => &mut row.no_prox,
+            Switch::TrustClip => &mut row.trust_clip,
+            Switch::AlwaysAdapt => &mut row.always_adapt,
         }
     }
 }

@@ -69,7 +69,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             register_class("mine.Thirds", |_| build("StepLR", &Arguments::new())).unwrap_err().to_string(),
-            "mine.Thirds is a name that there is"
+            "the name mine.Thirds is taken"
         );
         assert!(register_class("StepLR", |_| build("StepLR", &Arguments::new())).is_err());
         let text = "{optimizer: {type: adamw, lr: 0.9}, lr_scheduler: {class_path: mine.Thirds, interval: epoch},

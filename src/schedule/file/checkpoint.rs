@@ -1,4 +1,4 @@
-//! Which validation is the best, and how many checkpoints stay.
+//! Which evaluation is the best, and how many checkpoints stay.
 
 use super::direction;
 use super::early_stopping::EarlyStopping;
@@ -6,7 +6,7 @@ use super::section::Section;
 use crate::schedule::Error;
 use crate::schedule::law::Better;
 
-/// The section `checkpoint`: which validation is the best, and how many checkpoints stay.
+/// The section `checkpoint`: which evaluation is the best, and how many checkpoints stay.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CheckpointSpec {

@@ -136,14 +136,14 @@ mod tests {
             Spec::parse("run.yaml", &text).unwrap().warnings
         };
         let by_accuracy = "{class_path: ReduceLROnPlateau, monitor: val_accuracy}";
-        let told = "run.yaml: lr_scheduler: ReduceLROnPlateau goes by mode: min, although a higher val_accuracy is better: \
-                    init_args may say another";
+        let told = "run.yaml: lr_scheduler: ReduceLROnPlateau uses mode: min, although a higher val_accuracy is better; \
+                    init_args can change it";
         assert_eq!(warnings(by_accuracy, ""), [told]);
         assert_eq!(warnings("{class_path: ReduceLROnPlateau}", "checkpoint: {monitor: val_accuracy}"), [told]);
         let meant = "{class_path: ReduceLROnPlateau, init_args: {mode: max}, monitor: val_accuracy}";
         assert!(warnings(meant, "").is_empty() && warnings("{class_path: ReduceLROnPlateau}", "").is_empty());
         let of_timm = "{class_path: timm.scheduler.PlateauLRScheduler, monitor: val_loss}";
-        assert!(warnings(of_timm, "")[0].contains("goes by mode: max, although a lower val_loss is better"));
+        assert!(warnings(of_timm, "")[0].contains("uses mode: max, although a lower val_loss is better"));
         // A plain schedule of finetuning-scheduler.
         let text = "0: {params: [a]}\n1: {params: [b], new_lr_scheduler: {lr_scheduler_init: {class_path: \
                     torch.optim.lr_scheduler.ReduceLROnPlateau}, pl_lrs_cfg: {monitor: val_accuracy}}}";

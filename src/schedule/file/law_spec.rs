@@ -226,7 +226,7 @@ impl LawSpec {
 }
 
 fn check_below(at: &LevelAt, field: Field, groups: &[Row]) -> Result<(), Error> {
-    let highest = groups.iter().map(|row| row.get(field)).reduce(f64::max);
+    let highest = groups.iter().filter(|row| row.has(field)).map(|row| row.get(field)).reduce(f64::max);
     match (at.level, highest) {
         (Level::Absolute(value), Some(highest)) if value > highest => {
             let allowed = format!("at most {highest:?}, the highest {field} that a group starts with");

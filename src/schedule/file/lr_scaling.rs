@@ -1,6 +1,7 @@
 //! Learning rates that follow the size of the batch.
 
 use super::finetuning::Finetuning;
+use super::group_spec::GroupSpec;
 use super::phase_spec::PhaseSpec;
 use super::spec::{Phases, Spec};
 use crate::params::{Field, Row};
@@ -45,7 +46,8 @@ impl LrScaling {
 impl Spec {
     /// This schedule, meant for steps of `base_rows` rows, for steps of `rows` rows.
     ///
-    /// It scales the initial rates: `optimizer.lr`, each phase's `lr`, and `finetuning.base_max_lr`, also the default.
+    /// It scales the initial rates: `optimizer.lr` and those of its `groups`, each phase's `lr`, and
+    /// `finetuning.base_max_lr`, also the default.
     /// Relative levels follow: `min_ratio`, `warmup_start_ratio`, a law that multiplies. Absolute levels stay: a law's
     /// `min` or `warmup_start`, rates among the `init_args` of a class (`max_lr`, `eta_min`), `init_pg_lrs`, and a
     /// `new_optimizer`'s `lr`, with which no group starts. A rate that falls below an absolute level of its law is
@@ -69,9 +71,12 @@ impl Spec {
             scaled => Err(Error::bad_argument(NAME, "lr", scaled.to_string(), Field::Lr.allowed())),
         };
         let maybe = |lr: Option<f64>| lr.map(scale).transpose();
+        let group =
+            |group: &GroupSpec| Ok(GroupSpec { row: Row { lr: scale(group.row.lr)?, ..group.row }, ..group.clone() });
         let phase = |phase: &PhaseSpec| Ok(PhaseSpec { lr: maybe(phase.lr)?, ..phase.clone() });
         Ok(Spec {
             row: Row { lr: scale(self.row.lr)?, ..self.row },
+            groups: self.groups.iter().map(group).collect::<Result<_, Error>>()?,
             phases: match &self.phases {
                 Phases::Explicit(phases) => Phases::Explicit(phases.iter().map(phase).collect::<Result<_, Error>>()?),
                 other => other.clone(),

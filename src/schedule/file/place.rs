@@ -1,4 +1,4 @@
-//! If something stands in a file, and what is wrong with it there.
+//! The place of something in a file, and errors about it.
 
 use super::shown::{SHOWN_TEXT, cut};
 use crate::params::{Field, Shown};

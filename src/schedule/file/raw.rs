@@ -3,7 +3,7 @@
 use super::shown::{flow, show};
 use super::yaml::{self, Mapping, Value};
 
-/// A mapping as written in a file, or is to stand in one.
+/// A mapping of a file, read or to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Raw(pub(super) Mapping);
 

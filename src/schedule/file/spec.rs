@@ -6,8 +6,9 @@ use super::decide::Decide;
 use super::early_stopping::EarlyStopping;
 use super::evaluate::Evaluate;
 use super::finetuning::Finetuning;
+use super::group_spec::GroupSpec;
 use super::law_spec::LawSpec;
-use super::optimizer_spec::OptimizerSpec;
+use super::optimizer_section::OptimizerSection;
 use super::phase_spec::PhaseSpec;
 use super::place::Place;
 use super::section::Section;
@@ -30,6 +31,8 @@ pub struct Spec {
     pub row: Row,
     /// `optimizer.no_decay`: parameters whose name contains one of these have no weight decay.
     pub no_decay: Vec<String>,
+    /// `optimizer.groups`.
+    pub groups: Vec<GroupSpec>,
     /// `lr_scheduler`, then `laws`.
     pub laws: Vec<LawSpec>,
     /// `phases`.
@@ -96,17 +99,19 @@ impl Spec {
         top.only(&SECTIONS)?;
         let is_phased = top.has("phases") || top.has("finetuning");
         if !is_phased || top.has("optimizer") {
-            (spec.row, spec.no_decay) = OptimizerSpec::read(top.section("optimizer", OPTIMIZER)?)?;
+            let said = OptimizerSection::read(top.section("optimizer", OPTIMIZER)?)?;
+            (spec.row, spec.no_decay, spec.groups) = (said.row, said.no_decay, said.groups);
         }
         if !is_phased || top.has("lr_scheduler") {
             spec.laws.push(LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?);
         }
-        if let Some(law) = spec.laws.iter().find(|law| law.moves(Field::Beta1) && !spec.row.has(Field::Beta1)) {
+        let has_beta1 = spec.rows().any(|row| row.has(Field::Beta1));
+        if let Some(law) = spec.laws.iter().find(|law| law.moves(Field::Beta1) && !has_beta1) {
             let instead = format!("{} has no beta1: move its momentum by an entry of laws", spec.row.rule);
             return Err(law.place().misplaced("beta1_min", instead));
         }
         for section in top.sections("laws")? {
-            let law = read_law(section, &spec.laws, &spec.row)?;
+            let law = read_law(section, &spec)?;
             spec.laws.push(law);
         }
         if let Some(section) = top.maybe_section("finetuning")? {
@@ -166,6 +171,7 @@ impl Spec {
         Spec {
             row: Row::default(),
             no_decay: Vec::new(),
+            groups: Vec::new(),
             laws: Vec::new(),
             phases: Phases::Everything,
             finetuning: Finetuning::default(),
@@ -209,17 +215,18 @@ fn read_early_stopping(top: &mut Section, spec: &mut Spec, is_phased: bool) -> R
 }
 
 /// An entry of `laws`, for a field that the optimizer has and no earlier entry moves.
-fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSpec, Error> {
+fn read_law(mut section: Section, spec: &Spec) -> Result<LawSpec, Error> {
     if section.peek("field") == Some(Field::Lr.name()) {
         return Err(section.misplaced("field: lr", "lr_scheduler moves the lr, laws move the other fields"));
     }
     for field in [Field::ClipNorm, Field::EmaDecay].map(Field::name) {
-        if section.peek("field") == Some(field) && !row.fields().any(|known| known.name() == field) {
+        if section.peek("field") == Some(field) && !spec.row.fields().any(|known| known.name() == field) {
             let why = format!("needs optimizer.{field}, from which it starts");
             return Err(section.unfit("field", field, why));
         }
     }
-    let fields: Vec<Field> = row.fields().filter(|field| *field != Field::Lr).collect();
+    let is_there = |field: &Field| *field != Field::Lr && spec.rows().any(|row| row.has(*field));
+    let fields: Vec<Field> = Field::ALL.into_iter().filter(is_there).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     if !section.has("field") {
         section.only_among(&law_keys::of(None, Field::WeightDecay, true), "field, type and the keys of that law")?;
@@ -228,7 +235,7 @@ fn read_law(mut section: Section, before: &[LawSpec], row: &Row) -> Result<LawSp
     let field = fields.into_iter().find(|field| field.name() == name).unwrap_or(Field::WeightDecay);
     let law = LawSpec::read(section, field)?;
     for field in Field::ALL.into_iter().filter(|field| law.moves(*field)) {
-        if let Some(other) = before.iter().find(|other| other.moves(field)) {
+        if let Some(other) = spec.laws.iter().find(|other| other.moves(field)) {
             return Err(law.place().moved_twice(field, other.place()));
         }
     }
@@ -257,29 +264,29 @@ mod tests {
             (
                 "type: adamv",
                 "type = adamv is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, rmsprop, lion, \
-                 nadamw, adan (did you mean \"adamw\"?)",
+                 nadamw, adan, lamb, lars, adamw_schedulefree, sgd_schedulefree (did you mean \"adamw\"?)",
             ),
             (
                 "type: torch.optim.AdamW",
                 "type = torch.optim.AdamW is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, \
-                 rmsprop, lion, nadamw, adan (did you mean \"adamw\"?)",
+                 rmsprop, lion, nadamw, adan, lamb, lars, adamw_schedulefree, sgd_schedulefree (did you mean \"adamw\"?)",
             ),
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
-                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, groups",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
                  betas, eps, \
-                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, groups",
             ),
             ("lr: 1", "type is missing"),
             (
                 "class_path: torch.optim.AdamW",
                 "class_path has no place here: type: names the optimizer, adamw, adam, sgd, adadelta, adagrad, adamax, \
-                 nadam, radam, rmsprop, lion, nadamw or adan",
+                 nadam, radam, rmsprop, lion, nadamw, adan, lamb, lars, adamw_schedulefree or sgd_schedulefree",
             ),
             ("type: adamw, lr: .nan", "lr = NaN is not a finite number that is 0 or more"),
             ("type: adamw, lr: [1, {a: b}]", "lr = [1, {a: b}] is not a number"),
@@ -288,7 +295,7 @@ mod tests {
             (
                 "type: lion, eps: 1.0e-8",
                 "eps is not a known key; known are type, lr, weight_decay, betas, maximize, moments, clip_norm, \
-                 ema_decay, no_decay",
+                 ema_decay, no_decay, groups",
             ),
             ("type: lion, moments: int8", "moments = int8 is not one of f32, bf16"),
             ("type: rmsprop, alpha: 2.0", "alpha = 2 is not in [0, 1]"),
@@ -369,7 +376,7 @@ mod tests {
             ),
             (
                 "field: weight_decay, type: StepLR",
-                "[1].type = StepLR is not the short name of a law; a Python class is asked for by class_path, under \
+                "[1].type = StepLR is not the short name of a law; a Python class is named by class_path, under \
                  lr_scheduler only",
             ),
         ] {

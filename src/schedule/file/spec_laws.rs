@@ -1,4 +1,4 @@
-//! The laws of a schedule over a run, whatever its model is.
+//! The laws of a schedule over a run, for any model.
 
 use super::law_spec::LawSpec;
 use super::length::Run;
@@ -8,6 +8,11 @@ use crate::schedule::Error;
 use crate::schedule::law::table::{FieldLaw, checked_rows, fits};
 
 impl Spec {
+    /// The rows that groups start with: the optimizer's, then those of the entries of its `groups`.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.row].into_iter().chain(self.groups.iter().map(|group| &group.row))
+    }
+
     /// The laws of a run, for groups with these rows at its start.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl fmt::Debug for FieldLaw {
 }
 
 /// The rows of `steps` steps from `first_step` on, `[steps, groups]`: each group's base row with its fields by the laws.
-/// Of several laws on one field of a group the last is taken.
+/// Of several laws on one field of a group the last is taken. A law moves nothing of a row that does not have its field.
 pub fn rows(base: &[Row], laws: &[FieldLaw], first_step: u64, steps: u64) -> Vec<Row> {
     fill(base, laws, first_step, steps, |_, _, _, _| ())
 }
@@ -87,7 +87,7 @@ fn fill(
     mut see: impl FnMut(u64, usize, Field, f64),
 ) -> Vec<Row> {
     let moved = |group: usize, row: &Row| -> Vec<Moved> {
-        let here = laws.iter().filter(|law| law.group.is_none_or(|of| of == group));
+        let here = laws.iter().filter(|law| law.group.is_none_or(|of| of == group) && row.has(law.field));
         here.map(|law| Moved { field: law.field, base: row.get(law.field), law: &*law.law }).collect()
     };
     let groups: Vec<(Row, Vec<Moved>)> =

@@ -34,7 +34,7 @@ impl Plan {
     }
 
     /// The rows of the steps ahead, `[steps, groups]`, for the [groups](Plan::groups) that hold parameters, in their
-    /// order. A transition, or a validation that [moves rates](crate::schedule::Verdict::moves_rates), invalidates
+    /// order. A transition, or an evaluation that [moves rates](crate::schedule::Verdict::moves_rates), invalidates
     /// them.
     ///
     /// There are fewer if a law or scheduler has no value for a later step, or none to continue with: the run trains up

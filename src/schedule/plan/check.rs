@@ -93,8 +93,11 @@ impl Plan {
                 return Err(self.foreign(format!("group {place} of the caller's"), "among the groups given"));
             }
             Origin::Given(place) => self.given[place].name.clone(),
-            Origin::Phase { phase, .. } => {
+            Origin::Phase { phase, entry, .. } => {
                 self.check_phase(phase)?;
+                if let Some(entry) = entry.filter(|entry| *entry >= self.entries.len()) {
+                    return Err(self.foreign(format!("entry {entry} of optimizer.groups"), "in this schedule"));
+                }
                 format!("phase {phase}")
             }
         };
@@ -112,7 +115,10 @@ impl Plan {
             Origin::Given(place) => {
                 self.params.get(param).is_some_and(|param| self.given[place].params.contains(&param.name))
             }
-            Origin::Phase { phase, .. } => self.phases[phase].params.contains(&param),
+            Origin::Phase { phase, entry, .. } => {
+                let is_of_entry = entry.is_none_or(|_| self.entry_of[param] == entry);
+                self.phases[phase].params.contains(&param) && is_of_entry
+            }
         }
     }
 }

@@ -82,8 +82,13 @@ pub(super) struct Members {
 pub(super) enum Origin {
     /// One of the groups that the caller began with.
     Given(usize),
-    /// A phase's group.
-    Phase { phase: usize, no_decay: bool },
+    /// A phase's group, of the parameters of an entry of `optimizer.groups` or of those of none.
+    Phase {
+        phase: usize,
+        no_decay: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        entry: Option<usize>,
+    },
 }
 
 /// A scheduler by class name, and its state.
@@ -94,7 +99,7 @@ pub(super) struct Moving {
     pub(super) state: State,
 }
 
-/// The best validation so far.
+/// The best evaluation so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Best {
@@ -105,7 +110,7 @@ pub(super) struct Best {
     pub(super) rates: Rates,
 }
 
-/// The best validation so far.
+/// The best evaluation so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BestAt {
@@ -121,7 +126,7 @@ pub struct BestAt {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PatienceAt {
-    /// Validations since the best.
+    /// Evaluations since the best.
     pub wait: u64,
     /// The best metric over all phases.
     pub best: Option<f64>,
@@ -145,7 +150,7 @@ impl Cursor {
         self.stop
     }
 
-    /// The best validation so far.
+    /// The best evaluation so far.
     pub fn best(&self) -> Option<BestAt> {
         self.best.as_ref().map(|best| BestAt { step: best.step, depth: best.depth, score: best.score })
     }
@@ -160,7 +165,7 @@ impl Cursor {
         self.pending.as_ref().map(|pending| pending.step)
     }
 
-    /// Takes another's best validation to be this one's, for a run whose own best is lost.
+    /// Takes over the best evaluation of another cursor, for a run whose own best is lost.
     pub(crate) fn take_best_of(&mut self, other: Option<&Cursor>) {
         self.best = other.and_then(|other| other.best.clone());
     }

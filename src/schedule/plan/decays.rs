@@ -152,6 +152,6 @@ mod tests {
     fn a_degenerate_length_is_refused() {
         let law = "{class_path: pytorch_accelerated.schedulers.WSDLrScheduler, init_args: {total_steps: 5}}";
         let told = Plan::new(&spec(law), &[Param::new("w", [2])][..], EPOCHS).unwrap_err().to_string();
-        assert!(told.contains("division by zero; this run asks it for 100"), "{told}");
+        assert!(told.contains("division by zero; this run needs 100"), "{told}");
     }
 }

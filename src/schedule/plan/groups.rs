@@ -2,6 +2,7 @@
 
 use super::Plan;
 use super::cursor::{Cursor, Members, Origin, Rates, Source};
+use super::entries::Part;
 use crate::params::{self, Row, has_word};
 use crate::schedule::Error;
 use crate::schedule::class::Group;
@@ -10,8 +11,8 @@ use crate::schedule::law::table::checked_rows;
 impl Plan {
     /// Puts the groups of phase 0 into empty rates, at the rate of the optimizer that is in force.
     pub(super) fn join_phase_0(&self, rates: &mut Rates) {
-        for (no_decay, params) in self.by_decay(&self.phases[0].params) {
-            let members = Members { origin: Origin::Phase { phase: 0, no_decay }, params };
+        for Part { entry, no_decay, params } in self.divided(rates.optimizer, &self.phases[0].params) {
+            let members = Members { origin: Origin::Phase { phase: 0, no_decay, entry }, params };
             let row = self.base_row(rates.optimizer, &members);
             rates.values.push(Group::of_row(&row).with("initial_lr", row.lr));
             rates.groups.push(members);
@@ -34,6 +35,7 @@ impl Plan {
     pub(super) fn base_row(&self, optimizer: Source, members: &Members) -> Row {
         let row = match (optimizer, members.origin) {
             (Source::Start, Origin::Given(place)) => return self.given[place].row,
+            (Source::Start, Origin::Phase { entry: Some(entry), .. }) => self.entries[entry].row,
             (Source::Start, _) => self.row,
             (Source::Phase(phase), _) => self.phases[phase].new_optimizer.as_ref().map_or(self.row, |new| new.row),
         };
@@ -69,10 +71,14 @@ impl Plan {
     pub(super) fn group_name(&self, members: &Members) -> String {
         match members.origin {
             Origin::Given(place) => self.given[place].name.clone(),
-            Origin::Phase { no_decay: false, .. } if self.phases.len() == 1 => "decay".to_owned(),
-            Origin::Phase { no_decay: true, .. } if self.phases.len() == 1 => "no_decay".to_owned(),
-            Origin::Phase { phase, no_decay: false } => format!("phase {phase}"),
-            Origin::Phase { phase, no_decay: true } => format!("phase {phase}, no decay"),
+            Origin::Phase { no_decay: false, entry: None, .. } if self.phases.len() == 1 => "decay".to_owned(),
+            Origin::Phase { no_decay: true, entry: None, .. } if self.phases.len() == 1 => "no_decay".to_owned(),
+            Origin::Phase { phase, no_decay, entry } => {
+                let phase = (self.phases.len() > 1).then(|| format!("phase {phase}"));
+                let pattern = entry.map(|entry| self.entries[entry].pattern.clone());
+                let words = phase.into_iter().chain(pattern).chain(no_decay.then(|| "no decay".to_owned()));
+                words.collect::<Vec<_>>().join(", ")
+            }
         }
     }
 }

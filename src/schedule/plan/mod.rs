@@ -6,6 +6,7 @@ mod advance;
 mod check;
 pub(super) mod cursor;
 pub(super) mod decays;
+mod entries;
 mod groups;
 mod naming;
 mod rehearse;
@@ -22,6 +23,7 @@ use super::file::decide::Decide;
 use super::file::early_stopping::EarlyStopping;
 use super::file::evaluate::Evaluate;
 use super::file::finetuning::Finetuning;
+use super::file::group_spec::GroupSpec;
 use super::file::law_spec::LawSpec;
 use super::file::length::Run;
 use super::file::optimizer_spec::OptimizerSpec;
@@ -75,6 +77,10 @@ pub struct Plan {
     run: Epochs,
     row: Row,
     no_decay: Vec<String>,
+    /// The entries of `optimizer.groups`.
+    entries: Vec<GroupSpec>,
+    /// The entry that has each parameter.
+    entry_of: Vec<Option<usize>>,
     /// Laws by short name, and perhaps one by class name, which `schedulers` has.
     laws: Vec<LawSpec>,
     /// Schedulers by class name.
@@ -155,11 +161,22 @@ impl Plan {
         Run { steps: self.steps().max(1), steps_per_epoch: Some(self.run.steps_per_epoch) }
     }
 
-    /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then.
+    /// The row that the groups of a phase start with, but for their lr: that of the optimizer in force then. Parameters of
+    /// an entry of its `groups` have [that one's](Plan::row_of_param).
     pub fn row_of(&self, phase: usize) -> Row {
-        let of_phases =
-            self.phases[..=phase.min(self.last)].iter().rev().find_map(|phase| phase.new_optimizer.as_ref());
-        of_phases.map_or(self.row, |new| new.row)
+        self.new_row(phase).unwrap_or(self.row)
+    }
+
+    /// The row that the group of a parameter, by place in the model, starts a phase with, but for its lr.
+    pub fn row_of_param(&self, phase: usize, param: usize) -> Row {
+        let of_entry = || self.entry_of.get(param).copied().flatten().map_or(self.row, |entry| self.entries[entry].row);
+        self.new_row(phase).unwrap_or_else(of_entry)
+    }
+
+    /// The row of a `new_optimizer` that is in force in a phase.
+    fn new_row(&self, phase: usize) -> Option<Row> {
+        let mut begun = self.phases[..=phase.min(self.last)].iter().rev();
+        begun.find_map(|phase| phase.new_optimizer.as_ref()).map(|new| new.row)
     }
 
     /// The plateau laws by short name.
@@ -203,12 +220,12 @@ impl Plan {
         self.evaluate.steps_ahead(cursor.step, self.run.steps_per_epoch)
     }
 
-    /// How many validations without an improvement end a phase, with early stopping.
+    /// How many evaluations without an improvement end a phase, with early stopping.
     pub fn patience(&self) -> Option<u64> {
         self.early_stopping.as_ref().map(|stopping| stopping.patience)
     }
 
-    /// The metric by which a validation is the best.
+    /// The metric by which an evaluation is the best.
     pub fn best_by(&self) -> &str {
         &self.checkpoint.monitor
     }

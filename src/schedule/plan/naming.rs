@@ -1,6 +1,6 @@
 //! The names by which a schedule calls parameters: the model's own, or with what classes and wrappers put before them.
 
-use crate::params::Pattern;
+use crate::params::{Pattern, nearest};
 use crate::schedule::file::phase_spec::PhaseSpec;
 
 /// Prefixes of every name: a module that holds the model, and wrappers.
@@ -42,4 +42,22 @@ pub(super) fn written(phases: &[PhaseSpec], names: &[&str], in_class: &[String])
         }
     }
     best
+}
+
+/// What of a pattern surely is not what was meant, in words.
+pub(super) fn doubt(pattern: &Pattern) -> Option<String> {
+    pattern.doubtful().map(|part| format!("{part} is no choice, which is written (a|b)"))
+}
+
+/// What would be accepted in the place of a pattern that finds nothing.
+pub(super) fn told_names(doubt: Option<String>) -> String {
+    let mut allowed = "the name of a parameter, or a pattern that matches the start of one".to_owned();
+    allowed.extend(doubt.map(|doubt| format!("; {doubt}")));
+    allowed
+}
+
+/// The nearest name, or the nearest start of one, up to a dot.
+pub(super) fn nearest_start<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+    let starts = names.iter().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..at]));
+    nearest(text.trim_end_matches(".*"), names.iter().copied().chain(starts))
 }

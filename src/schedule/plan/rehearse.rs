@@ -146,12 +146,13 @@ mod tests {
             let law = format!("{{class_path: OneCycleLR, init_args: {{max_lr: 0.1, total_steps: {steps}}}{rest}}}");
             format!("optimizer: {{type: adamw}}\nlr_scheduler: {law}")
         };
-        let short = "run.yaml: lr_scheduler: OneCycleLR has no value at step 99: the cycle has 98 steps; this run asks it for 100";
+        let short =
+            "run.yaml: lr_scheduler: OneCycleLR has no value at step 99: the cycle has 98 steps; this run needs 100";
         assert_eq!(told(&one_cycle(98, "")), short);
         assert_eq!(told(&one_cycle(100, "")), "accepted");
         assert_eq!(told(&one_cycle(10, ", interval: epoch")), "accepted");
-        assert!(told(&one_cycle(8, ", interval: epoch")).ends_with("the cycle has 8 steps; this run asks it for 10"));
-        assert!(told(&format!("{}\n{PHASES}", one_cycle(50, ""))).ends_with("this run asks it for 100"));
+        assert!(told(&one_cycle(8, ", interval: epoch")).ends_with("the cycle has 8 steps; this run needs 10"));
+        assert!(told(&format!("{}\n{PHASES}", one_cycle(50, ""))).ends_with("this run needs 100"));
         // One that another takes over from need not last.
         let text = "
 optimizer: {type: adamw}
@@ -162,7 +163,7 @@ phases:
   1: {params: [body], new_lr_scheduler: {lr_scheduler_init: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1}}}}
 ";
         assert_eq!(told(text), "accepted");
-        assert!(told(&text.replace("epoch: 3", "epoch: 5")).ends_with("this run asks it for 100"));
+        assert!(told(&text.replace("epoch: 3", "epoch: 5")).ends_with("this run needs 100"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a file to a plan: patterns become names, defaults become numbers, and everything is checked.
 
 use super::cursor::Source;
-use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, naming, slot};
+use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, entries, naming, slot};
 use crate::params::{Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
 use crate::schedule::file::decide::Decide;
@@ -85,6 +85,7 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
     warnings.extend(told_cut(spec, &resolved, last));
     check_fields(spec, &resolved[..=last], &mut warnings)?;
     warnings.extend(told_words(spec, &names));
+    let entry_of = entries::entry_of(spec, model, &mut warnings)?;
     Ok(Plan {
         place: spec.place.clone(),
         params: model.params.to_vec(),
@@ -93,6 +94,8 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
         phases: resolved,
         row: spec.row,
         no_decay: spec.no_decay.clone(),
+        entries: spec.groups.clone(),
+        entry_of,
         laws: spec.laws.clone(),
         schedulers: Default::default(),
         finetuning,
@@ -157,15 +160,14 @@ fn select(
         let pattern = Pattern::new(text);
         let bad = |reason: String| phase.place.bad(&key, text, format!("a valid pattern: {reason}"));
         let chosen = pattern.select(&written).map_err(bad)?;
-        let doubt = pattern.doubtful().map(|part| format!("{part} is no choice, which is written (a|b)"));
+        let doubt = naming::doubt(&pattern);
         if let Some(doubt) = doubt.as_ref().filter(|_| !chosen.is_empty()) {
             warnings.push(format!("{}.{key} = {text}: {doubt}", phase.place.at()));
         }
         if chosen.is_empty() {
             let Some(alias) = naming::first(&pattern, &aliases).map_err(bad)? else {
-                let mut allowed = "the name of a parameter, or a pattern that matches the start of one".to_owned();
-                allowed.extend(doubt.map(|doubt| format!("; {doubt}")));
-                return Err(phase.place.bad_near(&key, text, allowed, nearest_start(text, names)));
+                let nearest = naming::nearest_start(text, names);
+                return Err(phase.place.bad_near(&key, text, naming::told_names(doubt), nearest));
             };
             let (alias, own) = &tied[alias];
             let at = phase.place.at();
@@ -182,12 +184,6 @@ fn select(
         }
     }
     Ok(params)
-}
-
-/// The nearest name, or the nearest start of one, up to a dot.
-fn nearest_start<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
-    let starts = names.iter().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..at]));
-    nearest(text.trim_end_matches(".*"), names.iter().copied().chain(starts))
 }
 
 /// Phases that a message lists.

@@ -2,6 +2,7 @@
 
 use super::Plan;
 use super::cursor::{Cursor, Members, Moving, Origin, Rates, Source};
+use super::entries::Part;
 use crate::params::Row;
 use crate::schedule::Error;
 use crate::schedule::class::Group;
@@ -127,12 +128,13 @@ impl Plan {
         if new.is_empty() {
             return Ok(());
         }
-        let base = self.phases[phase].lr;
-        let lr = self.first_lr(rates, base)?;
-        for (no_decay, params) in self.by_decay(&new) {
-            let members = Members { origin: Origin::Phase { phase, no_decay }, params };
-            let row = Row { lr, ..self.base_row(rates.optimizer, &members) };
-            rates.values.push(Group::of_row(&row).with("initial_lr", lr));
+        let before = rates.clone();
+        for Part { entry, no_decay, params } in self.divided(rates.optimizer, &new) {
+            let members = Members { origin: Origin::Phase { phase, no_decay, entry }, params };
+            let row = self.base_row(rates.optimizer, &members);
+            let base = self.joining_lr(rates.optimizer, &members, &row);
+            let lr = self.first_lr(&before, base)?;
+            rates.values.push(Group::of_row(&Row { lr, ..row }).with("initial_lr", lr));
             rates.groups.push(members);
             if let Some(moving) = &mut rates.scheduler {
                 moving.state.join(base);

@@ -1,4 +1,4 @@
-//! What the metrics of a validation decide.
+//! What the metrics of an evaluation decide.
 
 use super::cursor::{Best, Cursor, Metrics, Pending};
 use super::{Plan, slot};
@@ -6,7 +6,7 @@ use crate::schedule::Error;
 use crate::schedule::file::early_stopping::{Patience, Stop};
 use crate::schedule::law::{Better, PlateauState};
 
-/// What a validation decided.
+/// What an evaluation decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -19,8 +19,8 @@ pub struct Verdict {
 }
 
 impl Plan {
-    /// Takes the metrics of a validation, by name, after its step. The decision depends only on their values. If the
-    /// plan [decides at a lag](Plan::decides_at_a_lag), this decides by the previous validation, and whether this one
+    /// Takes the metrics of an evaluation, by name, after its step. The decision depends only on their values. If the
+    /// plan [decides at a lag](Plan::decides_at_a_lag), this decides by the previous evaluation, and whether this one
     /// is the best; call [`decide`](Plan::decide) at the end of the run.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Plan {
             })
     }
 
-    /// Whether a metric may end the run early or change it: then the metrics of each validation must be known before
+    /// Whether a metric may end the run early or change it: then the metrics of each evaluation must be known before
     /// the next step.
     pub fn needs_metrics(&self) -> bool {
         !self.monitors().is_empty()

@@ -1,11 +1,12 @@
 //! A plan as a schedule file: what ran, with nothing left to patterns and defaults.
 
 use super::{Phase, Plan};
-use crate::params::{Field, Switch};
+use crate::params::Field;
 use crate::schedule::file::direction::mode;
 use crate::schedule::file::evaluate::Evaluate;
 use crate::schedule::file::law_spec::LawSpec;
 use crate::schedule::file::raw::Raw;
+use crate::schedule::file::row_keys::raw_of;
 
 impl Plan {
     /// The schedule that is followed, as a file that reads back to an equal plan: every section with its defaults, and
@@ -51,29 +52,17 @@ impl Plan {
 
     /// The section `optimizer` with all defaults.
     fn optimizer_raw(&self) -> Raw {
-        let row = &self.row;
-        let mut section = Raw::default().with("type", row.rule.name());
-        for field in row.fields().filter(|field| !field.is_beta() && *field != Field::ClipNorm) {
-            section = section.with(field.name(), row.get(field));
+        let mut section = raw_of(&self.row);
+        for (field, value) in [(Field::ClipNorm, self.row.clip_norm), (Field::EmaDecay, self.row.ema_decay)] {
+            section = value.into_iter().fold(section, |section, value| section.with(field.name(), value));
         }
-        let betas: Vec<f64> = row.fields().filter(|field| field.is_beta()).map(|field| row.get(field)).collect();
-        if !betas.is_empty() {
-            section = section.with("betas", betas);
+        if !self.no_decay.is_empty() {
+            section = section.with("no_decay", self.no_decay.clone());
         }
-        if row.rule.storages().len() > 1 {
-            section = section.with("moments", row.moments.name());
+        match self.entries.is_empty() {
+            true => section,
+            false => section.with("groups", self.entries.iter().map(Raw::from).collect::<Vec<_>>()),
         }
-        if row.rule.switches().contains(&Switch::Nesterov) {
-            section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);
-        }
-        let is_told = |switch: &&Switch| **switch != Switch::Nesterov && switch.is_on(row);
-        for switch in row.rule.switches().iter().filter(is_told) {
-            section = section.with(switch.name(), true);
-        }
-        if let Some(norm) = row.clip_norm {
-            section = section.with("clip_norm", norm);
-        }
-        if self.no_decay.is_empty() { section } else { section.with("no_decay", self.no_decay.clone()) }
     }
 
     fn phases_raw(&self) -> Raw {

@@ -290,7 +290,7 @@ impl Trainer {
 fn check_storage(config: &Config, plan: &Plan, params: &[Param]) -> Result<(), Error> {
     for (number, _) in plan.phases().iter().enumerate() {
         for place in plan.phases()[..=number].iter().flat_map(|phase| &phase.params) {
-            config.precision(&params[*place]).check(&params[*place].name, &plan.row_of(number))?;
+            config.precision(&params[*place]).check(&params[*place].name, &plan.row_of_param(number, *place))?;
         }
     }
     Ok(())
@@ -301,8 +301,12 @@ fn check_room_for_best(config: &Config, plan: &Plan, params: &[Param]) -> Result
     if !plan.decides_at_a_lag() || !plan.restores_best() {
         return Ok(());
     }
-    let forecast = Forecast::of(&[plan.row_of(plan.phases().len())], &config.settings);
-    let of = |place: &usize| forecast.with_precision(config.precision(&params[*place])).best_bytes([&params[*place]]);
+    let of = |place: &usize| {
+        let row = plan.row_of_param(plan.phases().len(), *place);
+        Forecast::of(&[row], &config.settings)
+            .with_precision(config.precision(&params[*place]))
+            .best_bytes([&params[*place]])
+    };
     let bytes = plan.phases().iter().flat_map(|phase| &phase.params).map(of).sum();
     let limit_bytes = config.best_device_limit_bytes;
     if bytes > limit_bytes { Err(Error::NoRoomForBest { bytes, limit_bytes }) } else { Ok(()) }

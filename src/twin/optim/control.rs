@@ -2,12 +2,20 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, TableRow, TensorEntry,
-    one_minus_exp, split_control_mut, split_table,
+    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, TableRow, TensorEntry, WEIGHTED,
+    one_minus_exp, split_control_mut, split_table, step_weight,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
-pub fn control(control: &mut [u32], table: &[u32], tensors: &[TensorEntry], settings: &ControlSettings, slot: u32) {
+/// `order` is that of a norm of kind 4.
+pub fn control(
+    control: &mut [u32],
+    table: &[u32],
+    tensors: &[TensorEntry],
+    settings: &ControlSettings,
+    slot: u32,
+    order: f32,
+) {
     let (stats, partials, records) = split_control_mut(control);
     let (header, rows) = split_table(table);
 
@@ -17,7 +25,11 @@ pub fn control(control: &mut [u32], table: &[u32], tensors: &[TensorEntry], sett
         sum: join(settings.norm, a.sum, b.sum),
         bad_group: a.bad_group.min(b.bad_group),
     });
-    let norm = if settings.norm == 2 { total.sum.sqrt() } else { total.sum };
+    let norm = match settings.norm {
+        2 => total.sum.sqrt(),
+        4 => total.sum.powf(1.0 / order),
+        _ => total.sum,
+    };
     let bad_norm = settings.error_if_nonfinite != 0 && settings.norm != 0 && !norm.is_finite();
     let bad_gradient = settings.guard != 0 && total.bad_group != NO_GROUP;
     let skip = u32::from(bad_norm || bad_gradient);
@@ -72,7 +84,7 @@ fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
     let count = old.count + 1;
     let coupled = row.flags & COUPLED != 0;
     let has_average = row.flags & AVERAGED != 0;
-    Record {
+    let record = Record {
         count,
         flags: row.flags,
         scale: if row.flags & MAXIMIZE != 0 { -clip } else { clip },
@@ -96,13 +108,18 @@ fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
         lr: row.lr,
         own0: row.own0,
         own1: row.own1,
-        product: if row.flags & RISING == 0 { 0.0 } else { product(old, row, count) },
+        carried: if row.flags & RISING == 0 { 0.0 } else { product(old, row, count) },
         ..Record::default()
+    };
+    if row.flags & WEIGHTED == 0 {
+        return record;
     }
+    let record = Record { peak: old.peak.max(row.lr), ..record };
+    Record { carried: old.carried + step_weight(&record), ..record }
 }
 
 /// The product of the momenta up to this count.
 fn product(old: &Record, row: &TableRow, count: u32) -> f32 {
     let momentum = (1.0 - row.one_minus_beta1) * (1.0 - 0.5 * (count as f32 * row.own0).exp());
-    if count == 1 { momentum } else { old.product * momentum }
+    if count == 1 { momentum } else { old.carried * momentum }
 }

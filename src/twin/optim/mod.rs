@@ -8,6 +8,8 @@ mod norm;
 mod norm_fold;
 mod resize;
 pub mod rule;
+mod sums;
+mod sums_fold;
 mod swap;
 mod update;
 
@@ -18,6 +20,8 @@ pub use keep::keep;
 pub use norm::{join, norm};
 pub use norm_fold::norm_fold;
 pub use resize::resize;
+pub use sums::sums;
+pub use sums_fold::sums_fold;
 pub use swap::swap;
 #[cfg(feature = "cpu")]
 pub(crate) use update::Stretch;

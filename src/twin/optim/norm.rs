@@ -2,14 +2,14 @@
 
 use crate::twin::shared::{Chunk, NO_GROUP, Partial, Segment, Stored, TensorEntry, larger, split_control_mut};
 
-/// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 0: none), and the first non-finite group.
+/// Partial sums of the gradients (`kind` 1: |g|, 2: g², 3: largest |g|, 4: |g| to the power `order`, 0: none), and the first non-finite group.
 pub fn norm<G: Stored>(
     chunks: &[Chunk],
     control: &mut [u32],
     grads: &[G],
     segment: &Segment,
     tensors: &[TensorEntry],
-    kind: u32,
+    (kind, order): (u32, f32),
 ) {
     let (_, partials, _) = split_control_mut(control);
     let last = segment.first + segment.count;
@@ -21,7 +21,7 @@ pub fn norm<G: Stored>(
         let mut total = if from_chunk > start { *partial } else { Partial { sum: 0.0, bad_group: NO_GROUP } };
         for chunk in chunks.get(from_chunk as usize..to_chunk as usize).unwrap_or(&[]) {
             let values = grads[chunk.of_grads(tensors[chunk.entry as usize].grad)].iter().map(|g| g.load());
-            total.sum = join(kind, total.sum, of_chunk(kind, values.clone()));
+            total.sum = join(kind, total.sum, of_chunk(kind, order, values.clone()));
             if values.clone().any(|g| !g.is_finite()) {
                 total.bad_group = total.bad_group.min(chunk.group);
             }
@@ -30,11 +30,12 @@ pub fn norm<G: Stored>(
     }
 }
 
-fn of_chunk(kind: u32, values: impl Iterator<Item = f32>) -> f32 {
+fn of_chunk(kind: u32, order: f32, values: impl Iterator<Item = f32>) -> f32 {
     match kind {
         1 => values.map(|g| f64::from(g.abs())).sum::<f64>() as f32,
         // A square is rounded to f32, as on the device: it overflows to infinity where torch's does.
         2 => values.map(|g| f64::from(g * g)).sum::<f64>() as f32,
+        4 => values.map(|g| f64::from(if g.is_finite() { g.abs().powf(order) } else { g.abs() })).sum::<f64>() as f32,
         3 => values.fold(0.0, |largest, g| join(3, largest, g)),
         _ => 0.0,
     }

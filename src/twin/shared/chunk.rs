@@ -28,6 +28,16 @@ pub struct TensorEntry {
     pub grad: u32,
 }
 
+/// A tensor whose sums are added up: the place of its record, and which places of chunks are its own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Fold {
+    pub record: u32,
+    pub first: u32,
+    pub count: u32,
+}
+
 impl Chunk {
     /// Its elements of the moments, and of the average.
     pub fn of_state(&self) -> Range<usize> {

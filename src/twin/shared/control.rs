@@ -68,10 +68,10 @@ pub struct Record {
     pub lr: f32,
     pub own0: f32,
     pub own1: f32,
-    pub product: f32,
-    pub pad0: u32,
-    pub pad1: u32,
-    pub pad2: u32,
+    pub carried: f32,
+    pub peak: f32,
+    pub sum_a: f32,
+    pub sum_b: f32,
 }
 
 /// What the optimizer was set up with.

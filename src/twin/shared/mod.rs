@@ -23,13 +23,14 @@ mod rng;
 mod rounding;
 mod squares;
 mod standing;
+mod step_weight;
 mod table;
 mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use attention::Attention;
 pub use bf16::{bf16, bf16_by};
-pub use chunk::{Chunk, Segment, TensorEntry};
+pub use chunk::{Chunk, Fold, Segment, TensorEntry};
 pub use control::{
     CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
     split_control_mut,
@@ -54,8 +55,9 @@ pub use rounding::{OF_PARAMS, rounding_key, rounding_word};
 pub(crate) use squares::Sum;
 pub use squares::{Squares, write_squares};
 pub use standing::{Span, Standing};
+pub use step_weight::{step_share, step_weight};
 pub use table::{
-    AMSGRAD, AVERAGED, CENTERED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, RISING, TABLE_HEADER_BYTES,
-    TableHeader, TableRow, split_table,
+    ADAPTED, AMSGRAD, AVERAGED, CENTERED, COUPLED, LEAST_TABLE_BYTES, MAXIMIZE, NESTEROV, RISING, TABLE_HEADER_BYTES,
+    TRUST_CLIPPED, TableHeader, TableRow, WEIGHTED, split_table,
 };
 pub use tokens::{GatherCached, GatherSequences, GatherTokens, IGNORED, TYPE_SHIFT};

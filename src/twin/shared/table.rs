@@ -63,6 +63,12 @@ pub const AVERAGED: u32 = 16;
 pub const RISING: u32 = 32;
 /// The variance replaces the second moment (RMSprop).
 pub const CENTERED: u32 = 64;
+/// The step is as long as the trust ratio says (LAMB, LARS).
+pub const ADAPTED: u32 = 128;
+/// The trust ratio is 1 at most.
+pub const TRUST_CLIPPED: u32 = 256;
+/// Steps have weights in the average (Schedule-Free).
+pub const WEIGHTED: u32 = 512;
 
 /// A table's header and rows.
 pub fn split_table(table: &[u32]) -> (&TableHeader, &[TableRow]) {

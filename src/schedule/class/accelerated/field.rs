@@ -4,7 +4,7 @@ use super::super::state::put;
 use super::super::torch::initial_values;
 use super::{At, Error, Fault, Group, Memory, Scheduler, State};
 
-/// What a law says about a step.
+/// What a law does at a step.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Update {

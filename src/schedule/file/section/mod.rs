@@ -75,8 +75,8 @@ impl Section {
         }
     }
 
-    /// Complains about the first key that is none of these. To be asked before any is taken, so that a slip in a key is
-    /// told as that, and not as the key that is missing for it.
+    /// Reports the first unknown key. Call this before taking any key, so that a misspelt key is reported as such, and
+    /// not as a missing one.
     pub(crate) fn only(&mut self, keys: &[&'static str]) -> Result<(), Error> {
         self.only_among(keys, &keys.join(", "))
     }

@@ -31,6 +31,16 @@ impl Section {
         Ok(section)
     }
 
+    /// Whether a setting is null, in any of YAML's words for it.
+    pub(crate) fn is_null_setting(value: &str) -> bool {
+        yaml::value(value).is_ok_and(|value| value.is_null())
+    }
+
+    /// Whether null at a top-level key is a value of its own, such as no early stopping.
+    pub(crate) fn means_null(key: &str) -> bool {
+        means_null(&[key])
+    }
+
     /// Replaces the value at a dotted path by one read as YAML, with texts as written; missing sections are made. Null
     /// removes the key, unless it has a meaning there.
     pub(crate) fn set(&mut self, texts: Texts, path: &str, value: &str) -> Result<(), Error> {

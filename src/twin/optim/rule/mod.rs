@@ -5,25 +5,33 @@ mod adadelta;
 mod adagrad;
 mod adamax;
 mod adamw;
+mod adamw_schedulefree;
 mod adan;
+mod lamb;
+mod lars;
 mod lion;
 mod nadam;
 mod nadamw;
 mod radam;
 mod rmsprop;
 mod sgd;
+mod sgd_schedulefree;
 
 pub use adadelta::Adadelta;
 pub use adagrad::Adagrad;
 pub use adamax::Adamax;
 pub use adamw::AdamW;
+pub use adamw_schedulefree::AdamWScheduleFree;
 pub use adan::Adan;
+pub use lamb::Lamb;
+pub use lars::Lars;
 pub use lion::Lion;
 pub use nadam::NAdam;
 pub use nadamw::NAdamW;
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
+pub use sgd_schedulefree::SgdScheduleFree;
 
 use crate::twin::shared::{Record, clamp_value};
 
@@ -47,11 +55,16 @@ pub trait Arithmetic<const SLOTS: usize> {
     fn stepped(record: &Record, g: f32, old: Element<SLOTS>) -> Element<SLOTS>;
 }
 
+/// The arithmetic of a rule that needs two sums over each tensor before its step.
+pub trait Summed<const SLOTS: usize>: Arithmetic<SLOTS> {
+    /// What an element adds to them, by a prepared record whose own sums are not there yet.
+    fn terms(record: &Record, g: f32, old: Element<SLOTS>) -> [f32; 2];
+}
+
 impl<const SLOTS: usize> Element<SLOTS> {
-    /// The step along a gradient, by a prepared record.
-    #[must_use]
+    /// Gradient and element as a rule finds them: clipped, decayed.
     #[inline(always)]
-    pub fn updated<R: Arithmetic<SLOTS>>(self, record: &Record, value_bound: f32, gradient: f32) -> Element<SLOTS> {
+    pub(crate) fn met(self, record: &Record, value_bound: f32, gradient: f32) -> (f32, Element<SLOTS>) {
         let mut next = self;
         let mut g = gradient;
         if value_bound > 0.0 {
@@ -63,6 +76,14 @@ impl<const SLOTS: usize> Element<SLOTS> {
         } else {
             g += record.coupled_decay * self.p;
         }
+        (g, next)
+    }
+
+    /// The step along a gradient, by a prepared record.
+    #[must_use]
+    #[inline(always)]
+    pub fn updated<R: Arithmetic<SLOTS>>(self, record: &Record, value_bound: f32, gradient: f32) -> Element<SLOTS> {
+        let (g, next) = self.met(record, value_bound, gradient);
         R::stepped(record, g, next)
     }
 }

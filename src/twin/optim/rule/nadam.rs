@@ -14,8 +14,8 @@ impl Arithmetic<2> for NAdam {
         let momentum = |count: u32| beta1 * (1.0 - 0.5 * (count as f32 * record.own0).exp());
         let (now, coming) = (momentum(record.count), momentum(record.count + 1));
         Record {
-            own0: record.lr * (1.0 - now) / (1.0 - record.product),
-            own1: record.lr * coming / (1.0 - record.product * coming),
+            own0: record.lr * (1.0 - now) / (1.0 - record.carried),
+            own1: record.lr * coming / (1.0 - record.carried * coming),
             ..record
         }
     }

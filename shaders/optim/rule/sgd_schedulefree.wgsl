@@ -1,0 +1,34 @@
+// Schedule-Free SGD: gradients are taken at p, between a sequence z that steps and the average x of it.
+//
+//   z <- z - lr g                                       before the first step z and x are p
+//   c = w_t / (w_1 + ... + w_t)                         w_t = t^r (largest lr so far)^weight_lr_power
+//   x <- x + c (z - x)                                  what is evaluated
+//   p <- x + (1 - momentum)(z - x)
+//
+// Defazio et al. 2024 (arXiv 2405.15682), as the package schedulefree has it. The rule's own numbers are r and
+// weight_lr_power; momentum stands in beta1's place.
+#import step_weight
+const Z: u32 = 0u;
+const X: u32 = 1u;
+
+fn prepared(record: Record) -> Record {
+    var next = record;
+    next.own0 = step_share(record);
+    return next;
+}
+
+fn stepped(record: Record, g: vec4<f32>, old: Quad) -> Quad {
+    var next = old;
+    var z = old.kept[Z];
+    var x = old.kept[X];
+    if (record.count == 1u) {
+        z = old.p;
+        x = old.p;
+    }
+    z = z - record.lr * g;
+    x = lerp(x, z, record.own0);
+    next.kept[Z] = z;
+    next.kept[X] = x;
+    next.p = x + record.one_minus_beta1 * (z - x);
+    return next;
+}
