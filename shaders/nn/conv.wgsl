@@ -2,11 +2,12 @@
 //
 //   z[r, o] = b[o] + sum_{tap, i} x[pixel_below(r, tap), i] W[o, tap, i]
 //
-// Tiles are those of a linear layer with taps · inputs inputs (shaders/shared/forward_products.wgsl). Without a bias (BIAS = 0)
-// what is bound in its place is not read.
+// Tiles are those of a linear layer with taps · inputs inputs (shaders/shared/forward_products.wgsl). The weights of another
+// group's inputs are 0. With RAGGED there are several groups, or inputs is no multiple of 4. Without a bias (BIAS = 0) what is
+// bound in its place is not read.
 //
 //   0 x        [images · in_height · in_width, input_quads]      vec4, zero after the last channel
-//   1 weight   [outputs, taps, inputs]                           vec4; single floats with RAGGED, if inputs is no multiple of 4
+//   1 weight   [outputs, taps, group_inputs]                     vec4; single floats with RAGGED
 //   2 bias     [outputs]
 //   3 z        [rows, output_quads]                              vec4, zero after the last channel
 //   4 shape
@@ -48,11 +49,14 @@ fn x_at(r: u32, k: u32) -> vec4<f32> {
 fn weight_at(o: u32, k: u32) -> vec4<f32> {
     let row = min(o, shape.outputs - 1u);
 #ifdef RAGGED
-    let first = (row * taps() + k / shape.input_quads) * shape.inputs;
+    let first = (row * taps() + k / shape.input_quads) * shape.group_inputs;
+    let group = row / shape.group_outputs;
     let i = 4u * (k % shape.input_quads);
     var quad = vec4<f32>();
     for (var n = 0u; n < min(4u, shape.inputs - i); n++) {
-        quad[n] = weight[first + i + n];
+        if ((i + n) / shape.group_inputs == group) {
+            quad[n] = weight[first + (i + n) % shape.group_inputs];
+        }
     }
     return quad;
 #else

@@ -2,11 +2,12 @@
 //
 //   dx[r, i] = sum_{tap, o} dz[pixel_above(r, tap), o] W[o, tap, i]
 //
-// Rows are the pixels of x. Tiles are those of a linear layer (shaders/shared/input_products.wgsl). With ACCUMULATE = 1 the
-// result joins what is there.
+// Rows are the pixels of x. Tiles are those of a linear layer (shaders/shared/input_products.wgsl). The weights of another
+// group's inputs are 0. With RAGGED there are several groups, or inputs is no multiple of 4. With ACCUMULATE = 1 the result
+// joins what is there.
 //
 //   0 dz       [images · out_height · out_width, output_quads]   vec4, zero after the last channel
-//   1 weight   [outputs, taps, inputs]                           vec4; single floats with RAGGED, if inputs is no multiple of 4
+//   1 weight   [outputs, taps, group_inputs]                     vec4; single floats with RAGGED
 //   2 dx       [rows, input_quads]                               vec4, zero after the last channel
 //   3 shape
 #import conv
@@ -44,12 +45,17 @@ fn dz_at(r: u32, k: u32) -> vec4<f32> {
 
 // Inputs 4q .. 4q + 3 of an output's weights at a tap; of the last output and quad where these are past them.
 fn weight_at(o: u32, tap: u32, q: u32) -> vec4<f32> {
-    let first = min(o, shape.outputs - 1u) * taps() + tap;
+    let output = min(o, shape.outputs - 1u);
+    let first = output * taps() + tap;
     let quad = min(q, shape.input_quads - 1u);
 #ifdef RAGGED
+    let group = output / shape.group_outputs;
     var four = vec4<f32>();
     for (var n = 0u; n < min(4u, shape.inputs - 4u * quad); n++) {
-        four[n] = weight[first * shape.inputs + 4u * quad + n];
+        let i = 4u * quad + n;
+        if (i / shape.group_inputs == group) {
+            four[n] = weight[first * shape.group_inputs + i % shape.group_inputs];
+        }
     }
     return four;
 #else

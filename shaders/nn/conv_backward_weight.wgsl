@@ -2,12 +2,13 @@
 //
 //   dW[o, tap, i] = sum_r dz[r, o] x[pixel_below(r, tap), i]       db[o] = sum_r dz[r, o]
 //
-// Tiles are those of a linear layer with taps · inputs inputs (shaders/shared/weight_products.wgsl). The first micro-batch of a
+// Tiles are those of a linear layer with taps · inputs inputs (shaders/shared/weight_products.wgsl); products with another
+// group's inputs are left out. With RAGGED there are several groups, or inputs is no multiple of 4. The first micro-batch of a
 // step overwrites the gradients, later ones add (ACCUMULATE = 1).
 //
 //   0 dz       [rows, output_quads]                              vec4, zero after the last channel
 //   1 x        [images · in_height · in_width, input_quads]      vec4, zero after the last channel
-//   2 dweight  [outputs, taps, inputs]                           vec4; single floats with RAGGED
+//   2 dweight  [outputs, taps, group_inputs]                     vec4; single floats with RAGGED
 //   3 dbias    [outputs]
 //   4 shape
 //   5 squares  with SQUARES, as a linear layer's
@@ -55,15 +56,19 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
         return vec2<f32>();
     }
 #ifdef RAGGED
-    let first = (o * taps() + q / shape.input_quads) * shape.inputs;
+    let first = (o * taps() + q / shape.input_quads) * shape.group_inputs;
     let i = 4u * (q % shape.input_quads);
     var stored = vec4<f32>();
     for (var n = 0u; n < min(4u, shape.inputs - i); n++) {
+        if ((i + n) / shape.group_inputs != o / shape.group_outputs) {
+            continue;
+        }
+        let at = first + (i + n) % shape.group_inputs;
         stored[n] = sums[n];
         if (ACCUMULATE != 0u) {
-            stored[n] += dweight[first + i + n];
+            stored[n] += dweight[at];
         }
-        dweight[first + i + n] = stored[n];
+        dweight[at] = stored[n];
     }
 #else
     let at = o * breadth() + q;

@@ -2,11 +2,12 @@
 //
 // A pixel is a row of channels: values are [images, height, width, channels]. The window has kernel_height by kernel_width taps,
 // `dilation` pixels apart, and moves by `stride`. It begins `top` pixels above the picture and `left` beside it; pixels outside
-// are 0. Weights are [outputs, taps, inputs], a tap's inputs side by side.
+// are 0. Outputs are in groups, each of which reads its part of the inputs alone. Weights are [outputs, taps, group_inputs], a
+// tap's inputs side by side.
 
 #import quad
 
-struct Conv {                  // 64 bytes
+struct Conv {                  // 80 bytes
     rows: u32,                 // pixels of z, or in a backward pass to the input those of x
     inputs: u32,               // channels of x
     outputs: u32,              // channels of z
@@ -23,6 +24,10 @@ struct Conv {                  // 64 bytes
     top: u32,
     left: u32,
     zero: u32,                 // 0, see float.wgsl
+    group_inputs: u32,
+    group_outputs: u32,
+    pad0: u32,
+    pad1: u32,
 }
 
 // No pixel: outside of the picture.

@@ -57,18 +57,20 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 45] = [
+pub(super) static SHARED: [(&str, &str); 47] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
     ("attention_block", include_str!("../../../shaders/shared/attention_block.wgsl")),
     ("attention_tile", include_str!("../../../shaders/shared/attention_tile.wgsl")),
+    ("batch_norm", include_str!("../../../shaders/shared/batch_norm.wgsl")),
     ("bf16", include_str!("../../../shaders/shared/bf16.wgsl")),
     ("chunk", include_str!("../../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../../shaders/shared/control.wgsl")),
     ("conv", include_str!("../../../shaders/shared/conv.wgsl")),
     ("counting", include_str!("../../../shaders/shared/counting.wgsl")),
+    ("depthwise", include_str!("../../../shaders/shared/depthwise.wgsl")),
     ("dropout", include_str!("../../../shaders/shared/dropout.wgsl")),
     ("elements", include_str!("../../../shaders/shared/elements.wgsl")),
     ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),

@@ -1,16 +1,20 @@
-//! Convolutions: three passes, each a product over the pixels below a window.
+//! Convolutions: three passes, each a product over the pixels below a window. A depthwise one has kernels of its own.
 //!
 //! A picture's pixels are rows of channels, and a value of pictures has as many rows for an example as a picture has pixels.
 
+use super::squares::{Target, constant, elements, invocations};
 use super::tiled::Tiled;
-use super::{Constants, Draft, Operate, Uses, or_aside, quads, switch};
-use crate::engine::kernels::{CONV, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, Family, Flag};
+use super::{Constants, Draft, Operate, Uses, lanes, or_aside, quads, switch};
+use crate::engine::kernels::{
+    CONV, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, DEPTHWISE, DEPTHWISE_BACKWARD_INPUT, DEPTHWISE_BACKWARD_WEIGHT,
+    Family, Flag,
+};
 use crate::engine::{Binding, Dispatch, Engine, Range, counted, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
 use crate::setters::setters;
 
-/// A window that moves over pictures, and how many channels it makes.
+/// A window that moves over pictures, and which channels it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Window {
@@ -24,12 +28,14 @@ pub struct Window {
     pub dilation: usize,
     /// Pixels of zeros above, below, left and right of a picture.
     pub padding: [usize; 4],
+    /// Groups of channels: outputs of a group read the inputs of that group alone.
+    pub groups: usize,
 }
 
 impl Window {
     /// A window of k by k taps, side by side, without padding.
     pub const fn new(picture: [usize; 2], k: usize) -> Window {
-        Window { picture, kernel: [k, k], stride: 1, dilation: 1, padding: [0; 4] }
+        Window { picture, kernel: [k, k], stride: 1, dilation: 1, padding: [0; 4], groups: 1 }
     }
 
     setters! {
@@ -37,6 +43,7 @@ impl Window {
         stride: usize,
         dilation: usize,
         padding: [usize; 4],
+        groups: usize,
     }
 
     /// The same number of zeros on every side.
@@ -66,7 +73,8 @@ impl Window {
         })
     }
 
-    fn shape(&self, pictures: usize, [inputs, outputs]: [usize; 2]) -> layout::Conv {
+    /// Sizes of a convolution of so many pictures, from so many channels to so many.
+    pub fn shape(&self, pictures: usize, [inputs, outputs]: [usize; 2]) -> layout::Conv {
         let [out_height, out_width] = self.places();
         layout::Conv {
             rows: counted(pictures * out_height * out_width),
@@ -84,7 +92,9 @@ impl Window {
             dilation: counted(self.dilation),
             top: counted(self.padding[0]),
             left: counted(self.padding[2]),
-            zero: 0,
+            group_inputs: counted(inputs / self.groups),
+            group_outputs: counted(outputs / self.groups),
+            ..layout::Conv::default()
         }
     }
 }
@@ -120,7 +130,8 @@ pub(in crate::nn) struct ConvBackwardWeight {
 }
 
 impl Graph {
-    /// The convolution of x with `module`'s weight, [outputs, taps down, taps across, inputs], and its bias if it has one.
+    /// The convolution of x with `module`'s weight, [outputs, taps down, taps across, inputs of a
+    /// group], and its bias if it has one.
     pub fn conv(&mut self, module: &str, x: Value, window: Window, outputs: usize, has_bias: bool) -> Value {
         let [height, width] = window.places();
         let form = Form::Rows { per_example: height * width, width: outputs };
@@ -147,7 +158,7 @@ impl Operate for Conv {
     fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
         let [inputs, outputs] = [self.x, self.z].map(|value| nodes[value].form.width());
         let [down, across] = self.window.kernel;
-        vec![vec![outputs, down, across, inputs], vec![outputs]]
+        vec![vec![outputs, down, across, inputs / self.window.groups], vec![outputs]]
     }
 
     fn backward(&self, back: &mut Backward<'_>) {
@@ -202,12 +213,12 @@ impl Operate for ConvBackwardWeight {
     }
 }
 
-/// Windows of one tap and of several, with strides, padding and dilation, over channels that are whole vec4s and others.
+/// Windows of one tap and of several, with strides, padding and dilation, over channels that are whole vec4s and others; groups
+/// of several channels, and of one.
 pub(super) fn samples() -> Vec<Sample> {
-    let network = |picture: [usize; 2], channels: usize| {
+    let dense = |picture: [usize; 2], channels: usize| {
         move |graph: &mut Graph| {
-            let pixels = |[height, width]: [usize; 2]| height * width;
-            let x = graph.rows("rows", pixels(picture), channels);
+            let x = graph.rows("rows", picture[0] * picture[1], channels);
             let first = Window::new(picture, 3).stride(2).padded(1);
             let x = graph.conv("first", x, first, 8, false);
             let second = Window::new(first.places(), 2).kernel([2, 3]).dilation(2).padding([1, 2, 0, 3]);
@@ -217,9 +228,26 @@ pub(super) fn samples() -> Vec<Sample> {
             graph.classified(z, 7)
         }
     };
+    let grouped = |picture: [usize; 2], channels: usize| {
+        move |graph: &mut Graph| {
+            let x = graph.rows("rows", picture[0] * picture[1], channels);
+            let first = Window::new(picture, 3).padded(1).groups(2);
+            let x = graph.conv("first", x, first, 10, true);
+            let own = Window::new(first.places(), 3).stride(2).same().groups(10);
+            let x = graph.conv("own", x, own, 10, true);
+            let again = Window::new(own.places(), 3).dilation(2).padded(2).groups(10);
+            let y = graph.conv("again", x, again, 10, false);
+            let sum = graph.add(y, x);
+            let last = Window::new(again.places(), 1).groups(5);
+            let z = graph.conv("parts", sum, last, 20, false);
+            graph.classified(z, 7)
+        }
+    };
     vec![
-        Sample::of("convolutions of 5 pictures, 7 by 9 pixels of 3", [5, 63], network([7, 9], 3)),
-        Sample::of("convolutions of 9 pictures, 16 by 12 pixels of 16", [9, 192], network([16, 12], 16)),
+        Sample::of("convolutions of 2 pictures, 7 by 9 pixels of 3", [2, 63], dense([7, 9], 3)),
+        Sample::of("convolutions of 9 pictures, 16 by 12 pixels of 16", [9, 192], dense([16, 12], 16)),
+        Sample::of("convolutions in groups, 3 pictures, 5 by 8 pixels of 6", [3, 40], grouped([5, 8], 6)),
+        Sample::of("convolutions in groups, 4 pictures, 12 by 14 pixels of 8", [4, 168], grouped([12, 14], 8)),
     ]
 }
 
@@ -236,7 +264,8 @@ pub fn conv(
     let constants = vec![switch("BIAS", bias.is_some())];
     let bias = bias.unwrap_or_else(|| weight.clone());
     let memory = vec![x.into(), weight.into(), bias.into(), z.into()];
-    dispatch(engine, &CONV, [shape; 2], [shape.rows, shape.outputs], (memory, constants))
+    let results = [shape.rows, shape.outputs];
+    Pass { families: [&CONV, &DEPTHWISE], forward: shape, shape, results, memory, constants, place: 4 }.dispatch(engine)
 }
 
 /// dx from dz, added to what is there with `accumulate`. Memory: dz, weight, dx. The shape is that of the forward pass.
@@ -245,15 +274,16 @@ pub fn conv(
 /// Out of device memory.
 pub fn conv_backward_input(
     engine: &Engine,
-    shape: &layout::Conv,
+    forward: &layout::Conv,
     [dz, weight, dx]: [Range; 3],
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
-    let pixels = counted(shape.pixels(shape.rows as usize));
-    let by_pixels = layout::Conv { rows: pixels, ..*shape };
+    let pixels = counted(forward.pixels(forward.rows as usize));
+    let shape = &layout::Conv { rows: pixels, ..*forward };
     let memory = vec![dz.into(), weight.into(), dx.into()];
     let constants = vec![switch("ACCUMULATE", accumulate)];
-    dispatch(engine, &CONV_BACKWARD_INPUT, [shape, &by_pixels], [pixels, shape.inputs], (memory, constants))
+    let families = [&CONV_BACKWARD_INPUT, &DEPTHWISE_BACKWARD_INPUT];
+    Pass { families, forward, shape, results: [pixels, shape.inputs], memory, constants, place: 3 }.dispatch(engine)
 }
 
 /// dW and db, added to what is there with `accumulate`; `None` for what is frozen. Memory: dz, x.
@@ -271,27 +301,69 @@ pub fn conv_backward_weight(
     let (dweight, dbias) = (or_aside(engine, dweight)?, or_aside(engine, dbias)?);
     let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
-    let across = if weight { 4 * shape.input_quads * counted(shape.taps()) } else { 1 };
-    dispatch(engine, &CONV_BACKWARD_WEIGHT, [shape; 2], [shape.outputs, across], (memory, constants))
+    let taps = if weight { counted(shape.taps()) } else { 1 };
+    let results = [shape.outputs, 4 * shape.input_quads * taps];
+    let families = [&CONV_BACKWARD_WEIGHT, &DEPTHWISE_BACKWARD_WEIGHT];
+    Pass { families, forward: shape, shape, results, memory, constants, place: 4 }.dispatch(engine)
 }
 
-/// The dispatch in the tiling that is chosen for it, of so many results down and across; `forward` is the shape of the forward pass.
-fn dispatch(
-    engine: &Engine,
-    family: &'static Family,
-    [forward, shape]: [&layout::Conv; 2],
-    [down, across]: [u32; 2],
-    (memory, mut constants): (Vec<Binding>, Constants),
-) -> Result<Dispatch, Error> {
-    let (depth, rows) = (forward.depth() as u64, u64::from(forward.rows));
-    let pixels = forward.pixels(forward.rows as usize) as u64;
-    let values = pixels * u64::from(forward.input_quads) + rows * u64::from(forward.output_quads);
-    let weights = depth * u64::from(forward.outputs);
-    let Tiled { flags, constants: sizes, workgroup, invocations } =
-        Tiled::of(engine, family, [counted(forward.depth()), forward.outputs], [down, across]);
-    constants.extend(sizes);
-    let kernel = family.variant(flags | Flag::Ragged.when(!forward.inputs.is_multiple_of(4)))?;
-    let (bytes, flops) = (16 * values + 4 * weights, 2 * rows * weights);
-    let place = if *family == CONV_BACKWARD_INPUT { 3 } else { 4 };
-    Draft { kernel, memory, constants, invocations, workgroup, bytes, flops }.dispatch(engine, place, shape)
+/// A pass over a convolution, before it has a tiling.
+struct Pass<'a> {
+    /// For groups of any size, and for groups of one channel.
+    families: [&'static Family; 2],
+    forward: &'a layout::Conv,
+    shape: &'a layout::Conv,
+    /// How many down and across.
+    results: [u32; 2],
+    memory: Vec<Binding>,
+    constants: Constants,
+    /// Where sizes are bound.
+    place: usize,
+}
+
+impl Pass<'_> {
+    fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
+        let (forward, depth) = (self.forward, counted(self.forward.depth()));
+        let pixels = forward.pixels(forward.rows as usize) as u64;
+        let values =
+            pixels * u64::from(forward.input_quads) + u64::from(forward.rows) * u64::from(forward.output_quads);
+        let weights = u64::from(depth) * u64::from(forward.outputs);
+        let (bytes, flops) = (16 * values + 4 * weights, 2 * u64::from(forward.rows) * weights);
+        let (shape, place) = (self.shape, self.place);
+        let draft = if forward.is_depthwise() { self.depthwise(engine) } else { self.tiled(engine, depth)? };
+        Draft { bytes, flops, ..draft }.dispatch(engine, place, shape)
+    }
+
+    /// In the tiling that is chosen for it.
+    fn tiled(self, engine: &Engine, depth: u32) -> Result<Draft, Error> {
+        let Pass { families: [family, _], forward, results, memory, mut constants, .. } = self;
+        let tiled = Tiled::of(engine, family, [depth, forward.outputs], results);
+        let is_ragged = forward.groups() > 1 || !forward.inputs.is_multiple_of(4);
+        let kernel = family.variant(tiled.flags | Flag::Ragged.when(is_ragged))?;
+        constants.extend(tiled.constants);
+        let Tiled { workgroup, invocations, .. } = tiled;
+        Ok(Draft { kernel, memory, constants, invocations, workgroup, bytes: 0, flops: 0 })
+    }
+
+    /// A vec4 an invocation; for weights, lanes that share a column.
+    fn depthwise(self, engine: &Engine) -> Draft {
+        let Pass { families: [_, family], shape, results: [down, across], memory, mut constants, .. } = self;
+        let (workgroup, invocations) = if *family == DEPTHWISE_BACKWARD_WEIGHT {
+            let [workgroup, lanes] = engine.sizes().columns;
+            constants.push(self::lanes(lanes));
+            (workgroup, u64::from(across / 4) * u64::from(lanes))
+        } else {
+            (engine.sizes().elements, u64::from(down) * u64::from(shape.input_quads))
+        };
+        Draft { kernel: family.plain(), memory, constants, invocations, workgroup, bytes: 0, flops: 0 }
+    }
+}
+
+/// Partial sums of squares: one of the weight for each column, then those of the bias, one for each vec4.
+pub(super) fn depthwise_squares(dispatch: &Dispatch) -> Vec<Target> {
+    let columns = invocations(dispatch) / constant(dispatch, "LANES", 1);
+    let weight = Target::of(dispatch, 2, [0, columns]).filter(|_| constant(dispatch, "WEIGHT", 1) != 0);
+    let biases = [columns, elements(dispatch, 3).div_ceil(4)];
+    let bias = Target::of(dispatch, 3, biases).filter(|_| constant(dispatch, "BIAS", 1) != 0);
+    [weight, bias].into_iter().flatten().collect()
 }

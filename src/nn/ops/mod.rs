@@ -8,6 +8,7 @@
 mod activate;
 mod add;
 mod attention;
+mod batch_norm;
 mod binary_cross_entropy;
 mod cast;
 mod conv;
@@ -23,10 +24,12 @@ mod pool;
 mod squared_error;
 mod squares;
 mod tiled;
+mod window_pool;
 
 pub use activate::{Activation, activate, activate_backward};
 pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
+pub use batch_norm::{Norm, batch_moments, batch_norm, batch_norm_backward_input, batch_norm_backward_weight};
 pub use binary_cross_entropy::binary_cross_entropy;
 pub use cast::cast;
 pub use conv::{Window, conv, conv_backward_input, conv_backward_weight};
@@ -40,10 +43,12 @@ pub use loss::{softmax_cross_entropy, tally};
 pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
 pub use squared_error::squared_error;
 pub use squares::write_squares;
+pub use window_pool::{window_pool, window_pool_backward};
 
 pub(super) use activate::{Activate, ActivateBackward};
 pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
+pub(super) use batch_norm::{BatchMoments, BatchNorm, BatchNormBackwardInput, BatchNormBackwardWeight};
 pub(super) use binary_cross_entropy::BinaryCrossEntropy;
 pub(super) use cast::Cast;
 pub(super) use conv::{Conv, ConvBackwardInput, ConvBackwardWeight};
@@ -55,11 +60,13 @@ pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
 pub(super) use squared_error::SquaredError;
+pub(super) use window_pool::{WindowPool, WindowPoolBackward};
 
 use super::Error;
 use super::graph::{Backward, Graph, Nodes, Placing, Sample, Value};
 use crate::engine::Dispatch;
 use crate::engine::kernels::ValueStorage;
+use crate::params::Param;
 use draft::{Constants, Draft, lanes, or_aside, read_as, switch};
 
 /// Vec4s in a row of this many numbers.
@@ -144,6 +151,11 @@ pub(super) trait Operate {
         Vec::new()
     }
 
+    /// The buffers that it keeps, with their shapes: state that is no parameter.
+    fn buffers(&self, _nodes: &Nodes) -> Vec<Param> {
+        Vec::new()
+    }
+
     /// Whether it gives other values at every step.
     fn drops(&self) -> bool {
         false
@@ -198,6 +210,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.shapes(nodes)),* }
             }
 
+            fn buffers(&self, nodes: &Nodes) -> Vec<Param> {
+                match self { $(Operation::$name(operation) => operation.buffers(nodes)),* }
+            }
+
             fn drops(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.drops()),* }
             }
@@ -221,6 +237,7 @@ macro_rules! operations {
 operations! {
     Activate, ActivateBackward,
     Add,
+    BatchMoments, BatchNorm, BatchNormBackwardInput, BatchNormBackwardWeight,
     Cast,
     Conv, ConvBackwardInput, ConvBackwardWeight,
     Attention, AttentionBackwardQuery, AttentionBackwardKeyValue,
@@ -231,6 +248,7 @@ operations! {
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
     SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Tally,
+    WindowPool, WindowPoolBackward,
 }
 
 /// A layer of an encoder at the sizes of training, with nearly every operation in it: so many sequences of so many tokens.
@@ -269,6 +287,8 @@ pub fn samples() -> Vec<Sample> {
     let all = [
         linear::samples(),
         conv::samples(),
+        batch_norm::samples(),
+        window_pool::samples(),
         activate::samples(),
         layer_norm::samples(),
         attention::samples(),

@@ -6,7 +6,7 @@ use crate::twin::shared::Conv;
 /// are the pixels of x.
 pub fn conv_backward_input(dz: &[f32], weight: &[f32], dx: &mut [f32], shape: &Conv, accumulate: bool) {
     let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
-    let pixels = shape.rows as usize;
+    let (pixels, group) = (shape.rows as usize, shape.group_inputs as usize);
     let windows = pixels / (shape.in_height * shape.in_width) as usize * (shape.out_height * shape.out_width) as usize;
     let mut sums = vec![0.0f64; pixels * inputs];
     for r in 0..windows {
@@ -14,8 +14,8 @@ pub fn conv_backward_input(dz: &[f32], weight: &[f32], dx: &mut [f32], shape: &C
             let Some(pixel) = shape.pixel_below(r, tap) else { continue };
             for o in 0..outputs {
                 let d = f64::from(dz[shape.output(r, o)]);
-                let weight = &weight[o * shape.depth() + tap * inputs..];
-                for (sum, w) in sums[pixel * inputs..][..inputs].iter_mut().zip(weight) {
+                let weight = &weight[o * shape.depth() + tap * group..];
+                for (sum, w) in sums[pixel * inputs + shape.first_input(o)..][..group].iter_mut().zip(weight) {
                     *sum += d * f64::from(*w);
                 }
             }

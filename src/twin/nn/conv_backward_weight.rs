@@ -12,7 +12,7 @@ pub fn conv_backward_weight(
     shape: &Conv,
     accumulate: bool,
 ) {
-    let inputs = shape.inputs as usize;
+    let inputs = shape.group_inputs as usize;
     let store = |slot: &mut f32, sum: f64| *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
     for o in 0..shape.outputs as usize {
         let mut sums = vec![0.0f64; shape.depth()];
@@ -22,7 +22,7 @@ pub fn conv_backward_weight(
             bias += d;
             for tap in 0..shape.taps() {
                 let Some(pixel) = shape.pixel_below(r, tap) else { continue };
-                let x = &x[shape.input(pixel, 0)..];
+                let x = &x[shape.input(pixel, shape.first_input(o))..];
                 for (sum, x) in sums[tap * inputs..][..inputs].iter_mut().zip(x) {
                     *sum += d * f64::from(*x);
                 }
@@ -45,7 +45,7 @@ pub fn conv_backward_weight_squares(
     [side, quads]: [usize; 2],
     squares: &mut [Squares],
 ) {
-    let (inputs, outputs) = (shape.inputs as usize, shape.outputs as usize);
+    let (inputs, outputs) = (shape.group_inputs as usize, shape.outputs as usize);
     let (edge, all) = (side * quads, shape.taps() * shape.input_quads as usize);
     let (down, across) = (outputs.div_ceil(4 * edge), all.div_ceil(edge));
     if let Some(dbias) = dbias {
@@ -55,7 +55,7 @@ pub fn conv_backward_weight_squares(
     if let Some(dweight) = dweight {
         let invocation = |place: usize| {
             let (o, tap, i) = (place / shape.depth(), place % shape.depth() / inputs, place % inputs);
-            let q = tap * shape.input_quads as usize + i / 4;
+            let q = tap * shape.input_quads as usize + (shape.first_input(o) + i) / 4;
             let tile = o / (4 * edge) * across + q / edge;
             tile * side * side + o / 4 % side * side + q % side
         };

@@ -23,6 +23,10 @@ pub struct Conv {
     pub top: u32,
     pub left: u32,
     pub zero: u32,
+    pub group_inputs: u32,
+    pub group_outputs: u32,
+    pub pad0: u32,
+    pub pad1: u32,
 }
 
 impl Conv {
@@ -33,7 +37,7 @@ impl Conv {
 
     /// Weights of an output.
     pub fn depth(&self) -> usize {
-        self.taps() * self.inputs as usize
+        self.taps() * self.group_inputs as usize
     }
 
     /// The pixel of x below a tap of the window that makes pixel r of z; `None` outside of the picture.
@@ -51,6 +55,21 @@ impl Conv {
     pub fn pixels(&self, rows: usize) -> usize {
         let [height, width] = [self.in_height, self.in_width].map(|size| size as usize);
         rows / (self.out_height as usize * self.out_width as usize) * height * width
+    }
+
+    /// Whether each channel has a window of its own.
+    pub fn is_depthwise(&self) -> bool {
+        (self.group_inputs, self.group_outputs) == (1, 1)
+    }
+
+    /// Groups of channels: each one's outputs read its inputs alone.
+    pub fn groups(&self) -> usize {
+        (self.inputs / self.group_inputs) as usize
+    }
+
+    /// The first input that an output reads.
+    pub fn first_input(&self, o: usize) -> usize {
+        o / self.group_outputs as usize * self.group_inputs as usize
     }
 
     /// Number `i` of a pixel of x or dx.

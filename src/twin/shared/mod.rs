@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod bf16;
 mod chunk;
 mod control;
@@ -29,6 +30,7 @@ mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use attention::Attention;
+pub use batch_norm::{BatchNorm, ChannelMoments, ChannelSlopes, Running};
 pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Fold, Segment, TensorEntry};
 pub use control::{
