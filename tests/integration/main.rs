@@ -58,6 +58,7 @@ mod pages;
 mod phase_properties;
 mod phases;
 mod pictures;
+mod pictures_train;
 mod pipelines;
 mod plan;
 mod plan_run;

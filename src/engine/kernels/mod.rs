@@ -29,7 +29,7 @@ pub use conv::{
 };
 pub use family::{Access, Family, Kernel};
 pub use flags::{Flag, Flags};
-pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+pub use gather::{GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
@@ -47,7 +47,7 @@ pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 72] = [
+pub static FAMILIES: [&Family; 73] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -117,6 +117,7 @@ pub static FAMILIES: [&Family; 72] = [
     &ATTENTION_BACKWARD_KEY_VALUE,
     &GATHER,
     &GATHER_CACHED,
+    &GATHER_PICTURES,
     &GATHER_SEQUENCES,
     &GATHER_TOKENS,
     &COPY,
@@ -144,7 +145,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (500, 500));
+        assert_eq!((names.len(), all().count()), (501, 501));
     }
 
     /// What is misspelt in a shader would never hold.
