@@ -19,6 +19,9 @@ def main(work, *seeds):
     for seed in seeds:
         for name in ("head", "everything", "gradual"):
             run = work / f"{name}-{seed}"
+            # The gradual schedule runs with the first seed only.
+            if not run.exists():
+                continue
             ours = [line["val_accuracy"] for line in lines(run / "metrics.jsonl") if line.get("val_accuracy") is not None]
             table.setdefault((name, "gradus"), []).append([100 * accuracy for accuracy in ours])
             other = work / f"torch-{name}-{seed}.json"

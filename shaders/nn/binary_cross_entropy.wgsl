@@ -17,6 +17,7 @@
 //   4 verdicts [rows]
 //   5 position                        its `counting`
 //   6 shape                           its classes are the outputs
+//   7 loss_scale                      with SCALED: every gradient is multiplied by it
 #import quad
 #import rows
 #import loss
@@ -33,6 +34,9 @@ override GRADIENT: u32 = 1u;
 @group(0) @binding(4) var<storage, read_write> verdicts: array<Verdict>;
 @group(0) @binding(5) var<storage, read> position: Position;
 @group(0) @binding(6) var<uniform> shape: Loss;
+#ifdef SCALED
+@group(0) @binding(7) var<storage, read> loss_scale: f32;
+#endif
 
 // log(1 + x) for x from 0 to 1: where x is small, by its series.
 fn log_of_one_and(x: vec4<f32>) -> vec4<f32> {

@@ -20,6 +20,7 @@
 //   3 verdicts [rows]
 //   4 position                        its `counting`
 //   5 shape
+//   6 loss_scale                      with SCALED: every gradient is multiplied by it
 #import quad
 #import rows
 #import loss
@@ -40,6 +41,9 @@ const LOWEST: f32 = -3.4e38;
 @group(0) @binding(3) var<storage, read_write> verdicts: array<Verdict>;
 @group(0) @binding(4) var<storage, read> position: Position;
 @group(0) @binding(5) var<uniform> shape: Loss;
+#ifdef SCALED
+@group(0) @binding(6) var<storage, read> loss_scale: f32;
+#endif
 
 fn largest_of(row: u32, first: u32) -> f32 {
     var largest = vec4<f32>(LOWEST);

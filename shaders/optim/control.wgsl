@@ -1,9 +1,10 @@
 // Control, second stage: one workgroup decides what this step does, and writes one record a tensor for the update.
 //
-//   norm  = (sum of partials)^(1/order)                 1, 2, infinity or ORDER
+//   norm  = (sum of partials)^(1/order) / loss_scale    1, 2, infinity or ORDER
 //   clip  = min(1, max_norm / (norm + 1e-6))            max_norm from this step's first row;
 //                                                       torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
 //   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
+//   scale = clip / loss_scale                           what the update multiplies gradients by
 //   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
 //   step_size  = lr / (1 - beta1^count)                 root_scale = 1 / sqrt(1 - beta2^count)
 //   buffered   = buffered + 1 where there is momentum   SGD's first gradient fills the buffer
@@ -11,6 +12,9 @@
 //   carried    = carried · beta1 (1 - e^(count own0) / 2)   where the momentum rises (NAdam)
 //   carried    = carried + count^own0 peak^own1         where steps have weights (Schedule-Free), with
 //   peak       = max(peak, lr)
+//
+// The loss scale, where there is one, as torch.amp.GradScaler (with `guard`): backoff_factor times itself after a step that was
+// skipped, growth_factor times itself after growth_interval steps in a row that were not.
 //
 // 1 - beta^count is formed as 1 - e^(count ln beta), good to 1e-6 for counts from 1 to 1e6.
 //
@@ -26,7 +30,7 @@
 #import clock
 #import step_weight
 
-struct ControlSettings {              // 32 bytes
+struct ControlSettings {              // 48 bytes
     partials: u32,             // 0: there was no norm stage
     tensors: u32,
     norm: u32,                 // 0 none, 1, 2, 3 for infinity, 4 for ORDER
@@ -35,6 +39,10 @@ struct ControlSettings {              // 32 bytes
     value_bound: f32,
     error_if_nonfinite: u32,
     alone: u32,                // 1: clipping alone, without a table; steps are counted here
+    growth_factor: f32,
+    backoff_factor: f32,
+    growth_interval: u32,      // 0: there is no loss scale
+    pad0: u32,
 }
 
 override WORKGROUP: u32 = 256u;
@@ -49,7 +57,7 @@ override ORDER: f32 = 2.0;
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
 var<workgroup> skip: u32;
-var<workgroup> clip: f32;
+var<workgroup> factor: f32;             // of the gradients
 
 fn max_norm() -> f32 {
     if (settings.tensors == 0u) {
@@ -71,6 +79,29 @@ fn clip_coefficient(bits: u32, norm: f32) -> f32 {
     return min(1.0, max_norm() / (norm + 1e-6));
 }
 
+fn loss_scale() -> f32 {
+    return select(1.0, control.stats.loss_scale, settings.growth_interval != 0u);
+}
+
+const LARGEST: f32 = 3.4028235e38;
+
+// What the gradients of the next step are scaled by.
+fn rescale() {
+    let scale = control.stats.loss_scale;
+    if (skip != 0u) {
+        control.stats.loss_scale = scale * settings.backoff_factor;
+        control.stats.growth_tracker = 0u;
+        return;
+    }
+    control.stats.growth_tracker += 1u;
+    if (control.stats.growth_tracker == settings.growth_interval) {
+        control.stats.growth_tracker = 0u;
+        if (scale <= LARGEST / settings.growth_factor) {
+            control.stats.loss_scale = scale * settings.growth_factor;
+        }
+    }
+}
+
 // By the bits of the sum, which lie in workgroup memory: a norm is finite where its sum is.
 fn decide(bits: u32, bad_group: u32) {
     var norm = bitcast<f32>(bits);
@@ -80,14 +111,17 @@ fn decide(bits: u32, bad_group: u32) {
     if (settings.norm == 4u && !is_nonfinite(bits)) {
         norm = root(norm, ORDER);
     }
+    norm /= loss_scale();
     let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(bits);
     let bad_gradient = settings.guard != 0u && bad_group != NO_GROUP;
     skip = u32(bad_norm || bad_gradient);
-    clip = clip_coefficient(bits, norm);
+    let clip = clip_coefficient(bits, norm);
+    factor = clip / loss_scale();
 
     control.stats.applied += 1u - skip;
     control.stats.skipped += skip;
     control.stats.skip = skip;
+    control.stats.skips_in_a_row = select(0u, control.stats.skips_in_a_row + 1u, skip != 0u);
     if (bad_group != NO_GROUP) {
         control.stats.bad_group = bad_group;
     }
@@ -102,7 +136,10 @@ fn decide(bits: u32, bad_group: u32) {
     }
     control.stats.norm = norm;
     control.stats.clip = clip;
-    control.stats.value_bound = settings.value_bound;
+    control.stats.value_bound = settings.value_bound * loss_scale();
+    if (settings.growth_interval != 0u) {
+        rescale();
+    }
 }
 
 fn record_of(old: Record, row: TableRow) -> Record {
@@ -110,7 +147,7 @@ fn record_of(old: Record, row: TableRow) -> Record {
     var record = Record();
     record.count = count;
     record.flags = row.flags;
-    record.scale = select(clip, -clip, (row.flags & MAXIMIZE) != 0u);
+    record.scale = select(factor, -factor, (row.flags & MAXIMIZE) != 0u);
     let coupled = (row.flags & COUPLED) != 0u;
     record.decay = select(row.decay, 1.0, coupled);
     record.coupled_decay = select(0.0, row.decay, coupled);

@@ -4,6 +4,8 @@ const PARTIALS: u32 = 1024u;
 const NO_GROUP: u32 = 0xffffffffu;
 
 struct StatsBlock {                 // 64 bytes, read back by the host
+    loss_scale: f32,           // of the gradients to come; 0: there is none. The first word: losses bind it alone
+    growth_tracker: u32,       // steps in a row since the loss scale changed
     step: u32,                 // the schedule's step, skipped ones included
     applied: u32,              // steps applied so far
     skipped: u32,              // steps skipped so far
@@ -16,10 +18,8 @@ struct StatsBlock {                 // 64 bytes, read back by the host
     bad_norm_step: u32,        // step of the latest of nonfinite_norms
     bad_norm: f32,             // and its norm
     lost_rows: u32,            // indices of resizes that were past the rows
-    pad3: u32,
-    pad4: u32,
-    pad5: u32,
-    pad6: u32,
+    skips_in_a_row: u32,       // steps skipped since one was applied
+    pad0: u32,
 }
 
 struct Partial {
@@ -30,7 +30,7 @@ struct Partial {
 struct Record {                // 96 bytes, one a tensor
     count: u32,                // steps applied to this tensor
     flags: u32,
-    scale: f32,                // clip coefficient, negated to maximize
+    scale: f32,                // clip coefficient over the loss scale, negated to maximize
     decay: f32,                // factor on the parameter
     coupled_decay: f32,        // added to the gradient, times the parameter (Adam, SGD)
     one_minus_beta1: f32,

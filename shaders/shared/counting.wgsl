@@ -1,4 +1,5 @@
-// For losses: what a row that counts weighs in the gradient. A shader has `labels`, `position` and `shape` of a loss.
+// For losses: what a row that counts weighs in the gradient. A shader has `labels`, `position` and `shape` of a loss, and with
+// SCALED the `loss_scale`, which keeps gradients in f16 above its smallest number. The update divides by it.
 
 var<workgroup> counts: array<u32, WORKGROUP>;
 
@@ -26,5 +27,10 @@ fn weight_of_rows(lane: u32, asked: bool) -> f32 {
     if (asked && counting == 0u) {
         counting = count_rows(lane);
     }
-    return 1.0 / f32(max(counting, 1u));
+    let weight = 1.0 / f32(max(counting, 1u));
+#ifdef SCALED
+    return weight * loss_scale;
+#else
+    return weight;
+#endif
 }

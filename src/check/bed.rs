@@ -162,7 +162,9 @@ fn batch(engine: &Engine, sample: &Sample) -> Result<Batch, Error> {
     let [examples, context] = sample.sizes();
     let position = Position { step: 5, epoch: 1, batch: 0, counting: 0 };
     let position = engine.buffer_with("position", &[position])?.all();
-    let mut batch = Batch::new(engine, examples, context)?.with("position", position);
+    let loss_scale = engine.buffer_with("loss_scale", &[4.0f32])?.all();
+    let batch = Batch::new(engine, examples, context)?;
+    let mut batch = batch.with("position", position).with("loss_scale", loss_scale);
     for (seed, (name, input)) in (90..).zip(sample.inputs()) {
         let buffer = match input {
             Input::Rows(rows, width) => {

@@ -5,8 +5,9 @@ use super::say::say;
 use clap::{Args, ValueEnum};
 use gradus::engine::Engine;
 use gradus::params::Group;
+use gradus::run::RunFile;
 use gradus::schedule::{Epochs, LrScaling, ModelParams, Plan, Spec};
-use gradus::train::{Config, Task, auto_batch_size};
+use gradus::train::{Config, Recomputed, Task, auto_batch_size, recomputed_layers};
 
 #[derive(Args)]
 pub(super) struct Batch {
@@ -99,18 +100,7 @@ pub(super) fn find(
     limit_bytes: u64,
     says: bool,
 ) -> anyhow::Result<usize> {
-    let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
-    let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
-    let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
-    // All that ever thaws, a group for each row: a later phase needs the most.
-    let mut groups: Vec<Group> = Vec::new();
-    for place in plan.phases().iter().flat_map(|phase| &phase.params) {
-        let (row, name) = (plan.row_of_param(0, *place), params[*place].name.clone());
-        match groups.iter_mut().find(|group| group.row == row) {
-            Some(group) => group.params.push(name),
-            None => groups.push(Group::new(format!("all that thaws, {}", groups.len()), row, [name])),
-        }
-    }
+    let groups = all_that_thaws(task, config, spec)?;
     let found = auto_batch_size(engine, task, config, &groups, limit_bytes)?;
     if says {
         say!("batch size  megabytes  rows/s");
@@ -121,4 +111,41 @@ pub(super) fn find(
         say!("batch size {}", found.batch_size);
     }
     Ok(found.batch_size)
+}
+
+/// The layers that make their activations again so that a step of so many rows fits the limit that the run has; `None` without one.
+pub(super) fn recomputed(task: &dyn Task, config: &Config, run: &RunFile) -> anyhow::Result<Option<Recomputed>> {
+    let Some(limit_bytes) = run.memory_limit_bytes else { return Ok(None) };
+    let groups = all_that_thaws(task, config, &run.schedule)?;
+    Ok(Some(recomputed_layers(task, config, &groups, limit_bytes)?))
+}
+
+/// What they save and cost, in a line.
+pub(super) fn told(again: &Recomputed) -> String {
+    let Recomputed { layers, of, bytes, bytes_if_kept, products, .. } = again;
+    let [bytes, kept] = [bytes, bytes_if_kept].map(|bytes| *bytes as f64 / 1e6);
+    match layers {
+        0 => format!("memory: {bytes:.1} MB; every layer keeps its activations"),
+        _ => format!(
+            "memory: {bytes:.1} MB instead of {kept:.1}; the lowest {layers} of {of} layers make their activations again, with {:.0} % \
+             more multiplications",
+            100.0 * (products - 1.0)
+        ),
+    }
+}
+
+/// All that ever thaws, a group for each row: a later phase needs the most.
+fn all_that_thaws(task: &dyn Task, config: &Config, spec: &Spec) -> anyhow::Result<Vec<Group>> {
+    let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
+    let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(config)? };
+    let plan = Plan::new(spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
+    let mut groups: Vec<Group> = Vec::new();
+    for place in plan.phases().iter().flat_map(|phase| &phase.params) {
+        let (row, name) = (plan.row_of_param(0, *place), params[*place].name.clone());
+        match groups.iter_mut().find(|group| group.row == row) {
+            Some(group) => group.params.push(name),
+            None => groups.push(Group::new(format!("all that thaws, {}", groups.len()), row, [name])),
+        }
+    }
+    Ok(groups)
 }

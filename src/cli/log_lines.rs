@@ -15,14 +15,16 @@ pub(super) struct StepLine<'a> {
     grad_norm: Option<f32>,
     skipped_steps: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    loss_scale: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     device_seconds: Option<f64>,
 }
 
 impl StepLine<'_> {
     pub(super) fn of(progress: &Progress) -> StepLine<'_> {
         let Progress { step, phase, lrs, loss, stats, .. } = progress;
-        let Stats { grad_norm, skipped_steps, device_seconds, .. } = *stats;
-        StepLine { step: *step, phase: *phase, loss: *loss, lrs, grad_norm, skipped_steps, device_seconds }
+        let Stats { grad_norm, skipped_steps, loss_scale, device_seconds, .. } = *stats;
+        StepLine { step: *step, phase: *phase, loss: *loss, lrs, grad_norm, skipped_steps, loss_scale, device_seconds }
     }
 }
 

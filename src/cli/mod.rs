@@ -33,6 +33,7 @@ mod plan;
 mod plan_options;
 mod plan_run;
 mod plan_told;
+mod precision;
 mod predict;
 mod progress;
 mod rates;

@@ -26,12 +26,14 @@ pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     };
     let batch_rows = match (run.batch_rows, &engine) {
         (BatchRows::Auto, Some(engine)) => {
-            batch::find(engine, task, &run.config(1), &run.schedule, run.memory_limit_bytes, false)?
+            batch::find(engine, task, &run.config(1), &run.schedule, run.auto_limit_bytes(), false)?
         }
         (BatchRows::Rows(rows), _) => rows,
         (BatchRows::Auto, None) => 1,
     };
-    let (config, spec) = (run.config(batch_rows), run.scaled(batch_rows)?);
+    let (mut config, spec) = (run.config(batch_rows), run.scaled(batch_rows)?);
+    let again = batch::recomputed(task, &config, &run)?;
+    config.recomputed_layers = again.as_ref().map_or(0, |again| again.layers);
     let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
     let epochs = Epochs { epochs: config.epochs as u64, steps_per_epoch: task.steps_per_epoch(&config)? };
     let plan = schedule::Plan::new(&spec, ModelParams { params: &params, tied: &tied, in_class: &in_class }, epochs)?;
@@ -57,5 +59,6 @@ pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     let (steps, of_epoch) = (plan.steps(), plan.steps_per_epoch());
     let length =
         format!("{} epochs of {of_epoch} steps of {} rows: {steps} steps", plan.epochs(), config.rows_per_step());
-    Ok(format!("{}\n{length}\n\n{told}", material.summary))
+    let again = again.map_or_else(String::new, |again| format!("{}\n", batch::told(&again)));
+    Ok(format!("{}\n{length}\n{again}\n{told}", material.summary))
 }

@@ -1,6 +1,7 @@
 //! A run that is about to begin: its file, the model and the data that it names, and trainers of it.
 
 use super::batch;
+use super::precision;
 use super::say::{caution, say};
 use super::says::Says;
 use super::tokenizing::Tokenizing;
@@ -16,6 +17,11 @@ pub(super) struct Ready {
     pub(super) material: Material,
     /// Rows of a pass.
     pub(super) batch_rows: usize,
+    /// Layers that make their activations again.
+    recomputed_layers: usize,
+    /// What `use_mixed_precision: auto` has found, in names and values for the report.
+    pub(super) precision: Vec<(String, String)>,
+    says: Says,
 }
 
 impl Ready {
@@ -40,11 +46,16 @@ impl Ready {
             BatchRows::Rows(rows) => rows,
             BatchRows::Auto => {
                 // From one row on: a small set has no more.
-                let (config, limit_bytes) = (run.config(1), run.memory_limit_bytes);
+                let (config, limit_bytes) = (run.config(1), run.auto_limit_bytes());
                 batch::find(engine, &*material.task, &config, &run.schedule, limit_bytes, says >= Says::Usual)?
             }
         };
-        Ok(Ready { run, material, batch_rows })
+        let again = batch::recomputed(&*material.task, &run.config(batch_rows), &run)?;
+        if let Some(again) = again.as_ref().filter(|again| again.layers > 0 && says >= Says::Usual) {
+            say!("{}", batch::told(again));
+        }
+        let recomputed_layers = again.map_or(0, |again| again.layers);
+        Ok(Ready { run, material, batch_rows, recomputed_layers, precision: Vec::new(), says })
     }
 
     /// Rows of a step, which are those of all its passes.
@@ -66,8 +77,9 @@ impl Ready {
 
     /// The trainer. A batch size that was found by trying is halved where memory runs out for it after all.
     pub(super) fn trainer(&mut self, engine: &Engine) -> anyhow::Result<Trainer> {
+        self.find_precision(engine)?;
         let trainer = loop {
-            match self.made(engine, &self.run.scaled(self.batch_rows)?) {
+            match self.made(engine, &self.run, &self.run.scaled(self.batch_rows)?) {
                 Err(error) if self.batch_rows > 1 && self.is_found() && error.is_about_room() => {
                     self.batch_rows /= 2;
                     caution!("{error}: the batch size is halved to {}", self.batch_rows);
@@ -81,18 +93,35 @@ impl Ready {
         Ok(trainer)
     }
 
+    /// Tries storages of values, if the run leaves the choice to us.
+    fn find_precision(&mut self, engine: &Engine) -> anyhow::Result<()> {
+        if self.run.mixed_precision.is_some() {
+            return Ok(());
+        }
+        let spec = self.run.scaled(self.batch_rows)?;
+        let with = |precision| {
+            let mut run = self.run.clone();
+            run.mixed_precision = Some(precision);
+            self.made(engine, &run, &spec)
+        };
+        let (chosen, rows) = precision::find(engine, with, self.says)?;
+        (self.run.mixed_precision, self.precision) = (Some(chosen), rows);
+        Ok(())
+    }
+
     fn is_found(&self) -> bool {
         self.run.batch_rows == BatchRows::Auto
     }
 
     /// Another trainer of the same run, on another engine.
     pub(super) fn trainer_for(&self, engine: &Engine) -> anyhow::Result<Trainer> {
-        Ok(self.made(engine, &self.run.scaled(self.batch_rows)?)?)
+        Ok(self.made(engine, &self.run, &self.run.scaled(self.batch_rows)?)?)
     }
 
-    fn made(&self, engine: &Engine, spec: &Spec) -> Result<Trainer, Error> {
+    fn made(&self, engine: &Engine, run: &RunFile, spec: &Spec) -> Result<Trainer, Error> {
         let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
-        let mut trainer = Trainer::new(engine, &*self.material.task, self.run.config(self.batch_rows), plan)?;
+        let config = run.config(self.batch_rows).recomputed_layers(self.recomputed_layers);
+        let mut trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         if self.is_found() {
             // With the program of its first step, which is where memory runs out if it does.
             trainer.programs()?;

@@ -33,6 +33,7 @@ struct Run {
 struct Steps {
     loss: Thinned,
     grad_norm: Thinned,
+    loss_scale: Thinned,
     /// Each group's name and rates.
     rates: Vec<(String, Thinned)>,
     last: u64,
@@ -65,7 +66,8 @@ impl Run {
 impl Steps {
     /// The groups of a step have the names of its phase.
     fn read(path: &Path, phases: &[Phase]) -> anyhow::Result<(Steps, Holes)> {
-        let mut steps = Steps { loss: Thinned::new(), grad_norm: Thinned::new(), rates: Vec::new(), last: 0 };
+        let curve = Thinned::new;
+        let mut steps = Steps { loss: curve(), grad_norm: curve(), loss_scale: curve(), rates: Vec::new(), last: 0 };
         let mut places: HashMap<String, usize> = HashMap::new();
         let (mut phase, mut now): (Option<u64>, Vec<usize>) = (None, Vec::new());
         let holes = report_log::read(path, |step: Step| {
@@ -82,6 +84,7 @@ impl Steps {
             let add = |curve: &mut Thinned, value: Option<f64>| value.into_iter().for_each(|y| curve.push((at, y)));
             add(&mut steps.loss, step.loss);
             add(&mut steps.grad_norm, step.grad_norm);
+            add(&mut steps.loss_scale, step.loss_scale);
             for (place, rate) in now.iter().zip(&step.lrs) {
                 add(&mut steps.rates[*place].1, *rate);
             }
@@ -101,7 +104,7 @@ impl Steps {
 }
 
 /// A heading, and below it names with values.
-pub(super) type Section = (&'static str, Vec<(&'static str, String)>);
+pub(super) type Section = (&'static str, Vec<(String, String)>);
 
 /// Writes the page of a run's folder. The files lack the best evaluation in words, and what `sections` hold.
 pub(super) fn write(
@@ -167,7 +170,12 @@ fn page(
     for (title, rows) in sections {
         writeln!(page, "<h2>{title}</h2>\n<table>")?;
         for (name, value) in rows {
-            writeln!(page, "<tr><th class=\"text\">{name}</th><td class=\"text\">{}</td></tr>", escaped(value))?;
+            writeln!(
+                page,
+                "<tr><th class=\"text\">{}</th><td class=\"text\">{}</td></tr>",
+                escaped(name),
+                escaped(value)
+            )?;
         }
         page.push_str("</table>\n");
     }
@@ -235,6 +243,9 @@ fn charts(run: &Run) -> Vec<(String, &'static str, Vec<Curve>)> {
     charts.extend(numbers.into_iter().map(|look| (titled(look), look.title, vec![score(look)])));
     charts.push(("Learning rate of each group".to_owned(), "lr", rates(&run.steps)));
     charts.push(("Gradient norm".to_owned(), "norm", vec![each_step("before clipping", &run.steps.grad_norm)]));
+    if !run.steps.loss_scale.is_empty() {
+        charts.push(("Loss scale".to_owned(), "scale", vec![each_step("loss scale", &run.steps.loss_scale)]));
+    }
     charts
 }
 

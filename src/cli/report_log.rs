@@ -71,6 +71,7 @@ pub(super) struct Step {
     pub(super) loss: Option<f64>,
     pub(super) lrs: Vec<Option<f64>>,
     pub(super) grad_norm: Option<f64>,
+    pub(super) loss_scale: Option<f64>,
 }
 
 /// A line, or one that counts lines that could not be written.

@@ -198,6 +198,9 @@ impl RunFolder {
                 if let Some(norm) = stats.grad_norm {
                     events.scalar(*step, "gradient_norm", f64::from(norm));
                 }
+                if let Some(scale) = stats.loss_scale {
+                    events.scalar(*step, "loss_scale", f64::from(scale));
+                }
             }
             Event::Evaluation(evaluation) => {
                 // Numbers and nothing else: it has its line in the log too.

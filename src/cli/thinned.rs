@@ -18,6 +18,10 @@ impl Thinned {
         Thinned { stretches: Vec::new(), length: 1, filled: 1 }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
     pub(super) fn push(&mut self, point: (f64, f64)) {
         if !point.0.is_finite() || !point.1.is_finite() {
             return;

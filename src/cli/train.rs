@@ -6,6 +6,7 @@ use super::checking::{Checked, Outcome, checked};
 use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
 use super::ready::Ready;
+use super::report::Section;
 use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
 use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
@@ -228,8 +229,14 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
     rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
     let memory = memory::rows(&ready, &trainer)?;
-    let sections =
-        [("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)];
+    let mut sections =
+        vec![("Memory in the last phase", memory), ("Check of the kernels", checked.rows), ("Environment", rows)]
+            .into_iter()
+            .map(|(title, rows)| (title, rows.into_iter().map(|(name, told)| (name.to_owned(), told)).collect()))
+            .collect::<Vec<Section>>();
+    if !ready.precision.is_empty() {
+        sections.insert(1, ("Mixed precision", ready.precision.clone()));
+    }
     let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &sections);
     if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {
         let (skipped, steps) = (last.skipped_steps, last.steps);

@@ -64,7 +64,7 @@ pub(crate) struct Forms {
     pub(crate) linear_backward_input: fn(&[f32], &[f32], &[f32], &mut [f32], &Linear, u32, bool),
     pub(crate) linear_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Linear, bool),
     pub(crate) linear_backward_weight_squares: fn(Option<&[f32]>, Option<&[f32]>, &Linear, [usize; 2], &mut [Squares]),
-    pub(crate) softmax_cross_entropy: fn(&[f32], &[u32], Option<&mut [f32]>, &mut [Verdict], &Position, &Loss),
+    pub(crate) softmax_cross_entropy: fn(&[f32], &[u32], Option<&mut [f32]>, &mut [Verdict], f64, &Loss),
 }
 
 /// The twins themselves.

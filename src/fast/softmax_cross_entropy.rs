@@ -2,21 +2,20 @@
 
 use super::exponential::exp;
 use super::rows::LEAST_ROWS;
-use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
+use crate::twin::shared::{CORRECT, COUNTS, Loss, Verdict};
 use rayon::prelude::*;
 
-/// Loss, its gradient (if there is a dz) and whether the prediction is right, row by row. The gradient is divided by
-/// the rows of the step that count; if the position does not give them, by those of the batch.
+/// Loss, its gradient (if there is a dz) and whether the prediction is right, row by row. A row that counts has this
+/// [weight](Loss::weight) in the gradient.
 pub fn softmax_cross_entropy(
     z: &[f32],
     labels: &[u32],
     dz: Option<&mut [f32]>,
     verdicts: &mut [Verdict],
-    position: &Position,
+    weight: f64,
     shape: &Loss,
 ) {
     let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let weight = shape.weight(labels, position);
     let slopes: Vec<Option<&mut [f32]>> = match dz {
         Some(dz) => dz.chunks_mut(stride).take(rows).map(Some).collect(),
         None => (0..rows).map(|_| None).collect(),

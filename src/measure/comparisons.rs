@@ -54,8 +54,15 @@ struct Bench<'a> {
     done: Vec<Comparison>,
 }
 
-const PLAIN: Settings =
-    Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, throttle: true, seed: 0 };
+const PLAIN: Settings = Settings {
+    clip: Clip::None,
+    guard: false,
+    loss_scale: None,
+    horizon_steps: 256,
+    page_bytes: None,
+    throttle: true,
+    seed: 0,
+};
 
 pub(super) fn measure(engine: &Engine, extent: &Extent, tell: &mut dyn FnMut(&str)) -> Result<Vec<Comparison>, Error> {
     let (tensors, pairs) = (extent.tensors.clone(), extent.pairs);

@@ -173,6 +173,18 @@ pub enum Error {
         /// The norm: inf or NaN.
         norm: f32,
     },
+    /// Gradients were not finite for so many steps in a row, though the loss scale backed off each time.
+    #[error(
+        "{steps} steps in a row, up to step {step}, were skipped: gradients are not finite however small the loss scale"
+    )]
+    Overflow {
+        /// The last of the steps.
+        step: u64,
+        /// How many.
+        steps: u64,
+        /// The first group with such a gradient in the last of them.
+        group: Option<usize>,
+    },
     /// A report that is no stats block.
     #[error("a report of {bytes} bytes is no stats block, which has 64")]
     BadReport {

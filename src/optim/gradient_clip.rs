@@ -61,11 +61,21 @@ impl GradientClip {
         let tensors: Vec<Tensor<'_>> = gradients.iter().enumerate().map(tensor).collect();
         let work = WorkList::new(&tensors)?;
 
-        let control = control_block(engine, 1)?;
+        let control = control_block(engine, 1, None)?;
         let table = engine.buffer("table", layout::LEAST_TABLE_BYTES)?;
         let (chunks, list) = (OnceCell::new(), OnceCell::new());
-        let stages =
-            Stages { engine, work: &work, clip, guard: false, seed: 0, control: &control, table: &table, chunks, list };
+        let stages = Stages {
+            engine,
+            work: &work,
+            clip,
+            guard: false,
+            loss_scale: None,
+            seed: 0,
+            control: &control,
+            table: &table,
+            chunks,
+            list,
+        };
         let mut program = Program::new("clip_gradients");
         let loose = |page: usize| {
             let on_page = |place: &usize| grads.pieces[*place].iter().any(|piece| piece.page == page);

@@ -167,7 +167,7 @@ pub fn resizes(engine: &Engine) -> Result<Vec<Program>, Error> {
     let rows = [4, 0, 4, 2 | RowList::FRESH, RowList::ZERO, 70, 6, 1];
     let (old, new) = (Param::new("p", [7, 1201]), Param::new("p", [rows.len(), 1201]));
     let list = RowList::Host(&rows).place(engine)?;
-    let control = control_block(engine, 1)?;
+    let control = control_block(engine, 1, None)?;
     let mut programs = Vec::new();
     for storage in [Storage::F32, Storage::Bf16] {
         let arena = |param: &Param| {

@@ -2,7 +2,7 @@
 
 use super::tensors::Tensors;
 use super::work::{Reduction, Segment, WorkList};
-use super::{Clip, Error};
+use super::{Clip, Error, LossScale};
 use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD, SUMS_FOLD};
 use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, Record, StatsBlock};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
@@ -25,6 +25,7 @@ pub(crate) struct Stages<'a> {
     pub(crate) work: &'a WorkList,
     pub(crate) clip: Clip,
     pub(crate) guard: bool,
+    pub(crate) loss_scale: Option<LossScale>,
     /// Of stochastic rounding.
     pub(crate) seed: u32,
     pub(crate) control: &'a Buffer,
@@ -47,10 +48,11 @@ pub(crate) struct PerSegment {
 }
 
 /// A control block for this many tensors, that knows of no bad group.
-pub(crate) fn control_block(engine: &Engine, tensors: usize) -> Result<Buffer, Error> {
+pub(crate) fn control_block(engine: &Engine, tensors: usize, loss_scale: Option<LossScale>) -> Result<Buffer, Error> {
     let bytes = CONTROL_HEADER_BYTES as usize + tensors * size_of::<Record>();
     let mut block = vec![0u8; bytes];
-    let stats = StatsBlock { bad_group: NO_GROUP, ..StatsBlock::default() };
+    let loss_scale = loss_scale.map_or(0.0, |scale| scale.init_scale);
+    let stats = StatsBlock { bad_group: NO_GROUP, loss_scale, ..StatsBlock::default() };
     block[..size_of::<StatsBlock>()].copy_from_slice(bytemuck::bytes_of(&stats));
     Ok(engine.buffer_with("control", &block)?)
 }
@@ -190,6 +192,10 @@ impl Stages<'_> {
             value_bound,
             error_if_nonfinite: u32::from(error_if_nonfinite),
             alone: u32::from(alone),
+            growth_factor: self.loss_scale.map_or(0.0, |scale| scale.growth_factor),
+            backoff_factor: self.loss_scale.map_or(0.0, |scale| scale.backoff_factor),
+            growth_interval: self.loss_scale.map_or(0, |scale| scale.growth_interval),
+            ..ControlSettings::default()
         };
         let settings = self.engine.buffer_with("settings", &[settings])?;
         let list = self.list()?;

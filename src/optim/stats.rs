@@ -1,6 +1,6 @@
 //! What the device reports of a step.
 
-use super::{Clip, Error};
+use super::{Clip, Error, MOST_SKIPS_IN_A_ROW};
 use crate::engine::layout::{self, NO_GROUP};
 use crate::engine::{Engine, Ring};
 
@@ -22,6 +22,8 @@ pub struct Stats {
     pub grad_norm: Option<f32>,
     /// What the gradients were multiplied by.
     pub clip_coefficient: f32,
+    /// The loss scale of the next step; `None` without one.
+    pub loss_scale: Option<f32>,
     /// Seconds on the device, where it can tell.
     pub device_seconds: Option<f64>,
 }
@@ -37,6 +39,7 @@ impl Default for Stats {
             bad_group: None,
             grad_norm: None,
             clip_coefficient: 1.0,
+            loss_scale: None,
             device_seconds: None,
         }
     }
@@ -79,11 +82,16 @@ impl Inbox {
             bad_group: (raw.bad_group != NO_GROUP).then_some(raw.bad_group as usize),
             grad_norm: (self.clip.norm_kind() != 0).then_some(raw.norm),
             clip_coefficient: raw.clip,
+            loss_scale: (raw.loss_scale != 0.0).then_some(raw.loss_scale),
             device_seconds,
         };
         if std::mem::replace(&mut self.nonfinite_norms, raw.nonfinite_norms) != raw.nonfinite_norms {
             let (step, order, norm) = (u64::from(raw.bad_norm_step), self.clip.norm_order(), raw.bad_norm);
             self.complaint = Some(Error::NonfiniteNorm { step, order, norm });
+        }
+        if stats.loss_scale.is_some() && raw.skips_in_a_row >= MOST_SKIPS_IN_A_ROW {
+            let (step, steps) = (stats.step, u64::from(raw.skips_in_a_row));
+            self.complaint = Some(Error::Overflow { step, steps, group: stats.bad_group });
         }
         let lost_rows = raw.lost_rows.wrapping_sub(std::mem::replace(&mut self.lost_rows, raw.lost_rows));
         if lost_rows != 0 {

@@ -8,8 +8,9 @@ const NO_NORM: &str = "there is no batch or ghost norm: an MLP has no norm, a tr
 const BEGUN_FROM: &str = "what a model is begun with is named, as in model: {from: runs/earlier}; without it values are \
                           initial ones";
 const COMPILED: &str = "every step is compiled in any case; leave it out";
-const IN_F32: &str =
-    "everything is computed in f32; model: {parameters: bf16} and optimizer: {moments: bf16} store less";
+const PRECISION: &str = "it is use_mixed_precision here: f16, bf16 or auto; sums are f32 in any case";
+const RECOMPUTED: &str =
+    "memory_limit_megabytes says what a step may take; layers make their activations again where it is more";
 const COLUMNS: &str = "data names the columns, as in data: {train: reviews.csv, text: review, label: stars}";
 const CLIPPED: &str = "the norm that gradients are clipped to is optimizer: {clip_norm: 1.0}";
 const BY_LAW: &str = "a law is a section, as in lr_scheduler: {type: linear, warmup_fraction: 0.1}";
@@ -24,7 +25,7 @@ const FOLDER: &str = "output and name say where the run's folder is";
 const ALWAYS_LOGGED: &str = "TensorBoard's files are always written, in the run's folder; leave it out";
 
 /// By the key's path. What gradus lacks comes before the section that contains it.
-const WORDS: [(&[&str], &str); 21] = [
+const WORDS: [(&[&str], &str); 24] = [
     (
         &[
             "trainer.strategy",
@@ -45,7 +46,10 @@ const WORDS: [(&[&str], &str); 21] = [
     (&["norm", "model.norm", "combiner.norm"], NO_NORM),
     (&["use_pretrained", "model.use_pretrained", "model.pretrained", "pretrained", "model.trainable"], BEGUN_FROM),
     (&["model.compile", "torch_compile", "torchcompile"], COMPILED),
-    (&["precision", "trainer.precision", "fp16", "bf16", "amp"], IN_F32),
+    (&["precision", "trainer.precision", "fp16", "bf16", "amp", "mixed_precision"], PRECISION),
+    (&["gradient_checkpointing", "model.gradient_checkpointing", "activation_checkpointing"], RECOMPUTED),
+    (&["label_smoothing_factor", "smoothing"], "it is label_smoothing here"),
+    (&["layer_decay", "llrd"], "it is a key of the optimizer, as in optimizer: {type: adamw, layer_decay: 0.75}"),
     (&["gradient_clipping", "optimizer.gradient_clipping", "gradient_clip_val", "max_grad_norm", "clip_grad"], CLIPPED),
     (&["optimizer.gradient_clip_val", "optimizer.max_grad_norm", "optimizer.clip_grad"], CLIPPED),
     (&["input_features", "output_features"], COLUMNS),

@@ -6,7 +6,7 @@ use super::{
     Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, mixed_precision, rows, settings,
 };
 use crate::nn::models::Head;
-use crate::nn::{Objective, ValueStorage};
+use crate::nn::{MixedPrecision, Objective, ValueStorage};
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use crate::schedule::file::spec::SECTIONS;
@@ -70,12 +70,15 @@ pub struct RunFile {
     pub base_batch_size: usize,
     /// `learning_rate_scaling`.
     pub lr_scaling: LrScaling,
-    /// `memory_limit_megabytes`, in bytes: what `batch_size: auto` may use.
-    pub memory_limit_bytes: u64,
+    /// `memory_limit_megabytes`, in bytes: what a step may use. Layers make their activations again where a batch of so many rows
+    /// would take more; `batch_size: auto` takes so many rows as fit.
+    pub memory_limit_bytes: Option<u64>,
     /// `checkpoint_every_steps`; by default a checkpoint follows each evaluation.
     pub checkpoint_every_steps: Option<u64>,
-    /// `use_mixed_precision`: what activations and their gradients are stored in.
-    pub values: ValueStorage,
+    /// `label_smoothing`: the part of each target that is spread evenly over the classes.
+    pub label_smoothing: f64,
+    /// `use_mixed_precision`: what activations and their gradients are stored in; `None` for `auto`, until that is found.
+    pub mixed_precision: Option<MixedPrecision>,
     /// `check`: whether the shaders are held against the host before a run.
     pub check: Checking,
     /// `cache_encoder_embeddings`: what a frozen trunk makes of each example is kept.
@@ -105,7 +108,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "name",
     "output",
     "seed",
@@ -124,6 +127,7 @@ const KEYS: [&str; 23] = [
     "learning_rate_scaling",
     "trainable",
     "cache_encoder_embeddings",
+    "label_smoothing",
     "use_mixed_precision",
     "compile",
     "checkpoint_every_steps",
@@ -224,12 +228,13 @@ impl RunFile {
                 "sqrt" => LrScaling::Sqrt,
                 _ => LrScaling::None,
             },
-            memory_limit_bytes: (positive(&mut top, "memory_limit_megabytes", 1024)? as u64).saturating_mul(1_000_000),
+            memory_limit_bytes: memory_limit_bytes(&mut top)?,
             checkpoint_every_steps: match top.has("checkpoint_every_steps") {
                 true => Some(positive(&mut top, "checkpoint_every_steps", 1)? as u64),
                 false => None,
             },
-            values: mixed_precision::read(&mut top)?,
+            label_smoothing: label_smoothing(&mut top, objective)?,
+            mixed_precision: mixed_precision::read(&mut top)?,
             check: checking(&mut top)?,
             // What never trains needs no dropout, and what it makes of an example can be kept.
             still_trunk: !trains_trunk || (says_keeps && keeps_trunk),
@@ -286,6 +291,11 @@ impl RunFile {
         Head::new(inputs.classes.len()).objective(self.objective).features(features)
     }
 
+    /// What `batch_size: auto` may use, in bytes.
+    pub fn auto_limit_bytes(&self) -> u64 {
+        self.memory_limit_bytes.unwrap_or(AUTO_LIMIT_BYTES)
+    }
+
     /// The folder of the run.
     pub fn folder(&self) -> PathBuf {
         self.output.join(&self.name)
@@ -305,7 +315,9 @@ impl RunFile {
             seed,
             steps_per_submission,
             parameters,
-            values: self.values,
+            label_smoothing: self.label_smoothing as f32,
+            // Until it is found, the memory is counted as that of 16 bits.
+            values: self.mixed_precision.clone().unwrap_or(ValueStorage::Bf16.into()),
             ..usual
         };
         match self.keeps_trunk {
@@ -323,6 +335,9 @@ impl RunFile {
         Ok(self.schedule.scaled(self.lr_scaling, rows, self.base_batch_size)?)
     }
 }
+
+/// What `batch_size: auto` may use if nothing is said.
+const AUTO_LIMIT_BYTES: u64 = 1_024_000_000;
 
 /// The default rows of a batch, and those that rates are meant for.
 const BATCH_SIZE: usize = 32;
@@ -377,6 +392,29 @@ fn steps_per_submission(top: &mut Section) -> Result<StepsPerSubmission, Error> 
 }
 
 /// A whole number from 1 on.
+fn label_smoothing(top: &mut Section, objective: Objective) -> Result<f64, Error> {
+    const KEY: &str = "label_smoothing";
+    let smoothing = top.number(KEY, 0.0)?;
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(top.bad(KEY, smoothing.to_string(), "from 0 to 1", None).into());
+    }
+    if smoothing > 0.0 && objective != Objective::Classes {
+        return Err(top
+            .unfit(KEY, smoothing, "is for task: classify: other losses have no classes to spread it over")
+            .into());
+    }
+    Ok(smoothing)
+}
+
+fn memory_limit_bytes(top: &mut Section) -> Result<Option<u64>, Error> {
+    const KEY: &str = "memory_limit_megabytes";
+    if top.is_null(KEY) || !top.has(KEY) {
+        top.forget_nulls(&[KEY]);
+        return Ok(None);
+    }
+    Ok(Some((positive(top, KEY, 1)? as u64).saturating_mul(1_000_000)))
+}
+
 fn positive(top: &mut Section, key: &'static str, default: usize) -> Result<usize, Error> {
     if !top.has(key) {
         return Ok(default);

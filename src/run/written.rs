@@ -55,9 +55,10 @@ impl RunFile {
             .with("steps_per_submission", self.steps_per_submission_text())
             .with("base_batch_size", self.base_batch_size)
             .with("learning_rate_scaling", scaling)
-            .with("memory_limit_megabytes", self.memory_limit_bytes / 1_000_000)
+            .with_maybe("memory_limit_megabytes", self.memory_limit_bytes.map(|bytes| bytes / 1_000_000))
             .with("check", self.check.word())
-            .with("use_mixed_precision", mixed_precision::written(self.values))
+            .with("label_smoothing", self.label_smoothing)
+            .with("use_mixed_precision", mixed_precision::written(self.mixed_precision.as_ref()))
             .with("cache_encoder_embeddings", self.keeps_trunk);
         if let Some(steps) = self.checkpoint_every_steps {
             raw = raw.with("checkpoint_every_steps", steps);

@@ -119,11 +119,8 @@ fn sizes(
 }
 
 /// Bytes of parameters, gradients, moments and activations, as far as they are known.
-fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Error> {
-    let mut rows: HashMap<&str, Row> = HashMap::new();
-    for group in groups {
-        rows.extend(group.params.iter().map(|name| (name.as_str(), group.row)));
-    }
+pub(super) fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Error> {
+    let rows = trainable_rows(groups);
     let params = task.params();
     let of = |param: &Param| {
         let row = rows.get(param.name.as_str());
@@ -134,6 +131,11 @@ fn bytes(task: &dyn Task, config: &Config, groups: &[Group]) -> Result<u64, Erro
     };
     let activations = task.activation_bytes(config, &|name| rows.contains_key(name))?.unwrap_or(0);
     Ok(params.iter().map(of).sum::<u64>() + activations)
+}
+
+/// The row of each parameter that trains.
+pub(super) fn trainable_rows(groups: &[Group]) -> HashMap<&str, Row> {
+    groups.iter().flat_map(|group| group.params.iter().map(|name| (name.as_str(), group.row))).collect()
 }
 
 /// A model of our own to take steps with.

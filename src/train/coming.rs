@@ -5,7 +5,8 @@ use super::{Error, Trainer};
 use crate::check::{Compared, compare, walk};
 use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Range, Submission, Upload};
-use crate::optim::{Next, Optimizer};
+use crate::optim::{LossScaleState, Next, Optimizer};
+use std::time::Instant;
 
 /// The bound of a gradient's error, relative to its size.
 const BOUND: f64 = 1e-3;
@@ -16,6 +17,13 @@ const BOUND_OF_16_BITS: f64 = 5e-2;
 /// A gradient need not be more exact than this share of the size of all of them: if its terms cancel, as for the bias
 /// of an attention's keys, only rounding is left.
 const LEAST_SHARE: f64 = 0.1;
+
+/// How often a loss scale is made smaller whose gradients overflow, and how much.
+const TRIES: usize = 6;
+const SMALLER: f32 = 1.0 / 16.0;
+
+/// How often a step is measured.
+const MEASURED: usize = 5;
 
 /// How the gradients of a step on one engine agree with those on another.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +79,26 @@ impl Trainer {
         Ok(self.programs()?.into_iter().map(|program| program.flops()).sum())
     }
 
+    /// Seconds of the coming step without its update, the median of a few. The step is not taken.
+    ///
+    /// # Errors
+    /// From the device.
+    pub(super) fn coming_seconds(&mut self) -> Result<f64, Error> {
+        self.without_a_trace(|trainer, slot| {
+            let Some(step) = &trainer.step else { return Ok(0.0) };
+            let mut seconds = [0.0; MEASURED];
+            // What was compiled or loaded just now is not measured.
+            for place in [0].into_iter().chain(0..MEASURED) {
+                let started = Instant::now();
+                trainer.engine.submit(&Submission { programs: &[step], slot, ..Submission::default() })?;
+                trainer.engine.wait()?;
+                seconds[place] = started.elapsed().as_secs_f64();
+            }
+            seconds.sort_by(f64::total_cmp);
+            Ok(seconds[MEASURED / 2])
+        })
+    }
+
     /// The gradients of the coming step, by name. The step is not taken, and what it counts is as before. Waits for the
     /// device.
     ///
@@ -81,11 +109,13 @@ impl Trainer {
             if let Some(step) = &trainer.step {
                 trainer.engine.submit(&Submission { programs: &[step], slot, ..Submission::default() })?;
             }
+            let scale = trainer.optimizer.read_loss_scale()?.map_or(1.0, |state| state.scale);
             let mut gradients = Vec::new();
             for param in trainer.parameters.params() {
                 if let Some(range) = gradient_of(&trainer.optimizer, &param.name)? {
                     let mut gradient = trainer.engine.read::<f32>(&range)?;
                     gradient.truncate(param.elements());
+                    gradient.iter_mut().for_each(|slope| *slope /= scale);
                     gradients.push((param.name.clone(), gradient));
                 }
             }
@@ -93,14 +123,37 @@ impl Trainer {
         })
     }
 
+    /// The gradients of the coming step with the largest loss scale that they do not overflow with, and that scale. The run's own
+    /// stays as it is.
+    pub(super) fn finite_gradients(&mut self) -> Result<(Vec<(String, Vec<f32>)>, Option<LossScaleState>), Error> {
+        let mut scale = self.optimizer.read_loss_scale()?;
+        let mut gradients = self.coming_gradients()?;
+        for _ in 0..TRIES {
+            let Some(state) = scale.filter(|_| !are_finite(&gradients)) else { break };
+            scale = Some(LossScaleState::new(state.scale * SMALLER, 0));
+            gradients = self.gradients_scaled(scale)?;
+        }
+        Ok((gradients, scale))
+    }
+
+    /// The gradients of the coming step with this loss scale in the place of the run's own.
+    fn gradients_scaled(&mut self, scale: Option<LossScaleState>) -> Result<Vec<(String, Vec<f32>)>, Error> {
+        let own = self.optimizer.read_loss_scale()?;
+        scale.map_or(Ok(()), |scale| self.optimizer.set_loss_scale(scale))?;
+        let gradients = self.coming_gradients();
+        own.map_or(Ok(()), |own| self.optimizer.set_loss_scale(own))?;
+        gradients
+    }
+
     /// How the gradients of the coming step agree with those of a trainer that [stands as](Trainer::stand_as) this one.
     ///
     /// # Errors
     /// From the devices.
     pub fn agreement(&mut self, other: &mut Trainer) -> Result<Agreement, Error> {
-        let (got, expected) = (self.coming_gradients()?, other.coming_gradients()?);
+        let (got, scale) = self.finite_gradients()?;
+        let expected = other.gradients_scaled(scale)?;
         let has_f16 = self.engine.choices().otherwise == crate::engine::Tiling::Cooperative;
-        let is_rounded = has_f16 || self.config.values != ValueStorage::F32;
+        let is_rounded = has_f16 || self.config.values.values != ValueStorage::F32;
         let all = expected.iter().flat_map(|(_, gradient)| gradient);
         let least = LEAST_SHARE * root_mean_square(all);
         let mut worst = (String::new(), 0.0);
@@ -140,7 +193,10 @@ impl Trainer {
     }
 
     /// Runs something over the coming step's table and slot, and puts back what the step counts.
-    fn without_a_trace<T>(&mut self, run: impl FnOnce(&Trainer, u32) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn without_a_trace<T>(
+        &mut self,
+        run: impl FnOnce(&Trainer, u32) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.coming_lrs.is_empty() {
             self.load_rows()?;
         }
@@ -159,6 +215,10 @@ impl Trainer {
         self.engine.submit(&Submission { uploads, ..Submission::default() })?;
         done
     }
+}
+
+fn are_finite(gradients: &[(String, Vec<f32>)]) -> bool {
+    gradients.iter().flat_map(|(_, gradient)| gradient).all(|slope| slope.is_finite())
 }
 
 fn root_mean_square<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {

@@ -3,10 +3,11 @@
 use super::Error;
 use crate::engine::CLOCK_SLOTS;
 use crate::engine::kernels::ValueStorage;
-use crate::nn;
+use crate::nn::{self, MixedPrecision};
 use crate::optim::{Precision, Settings};
-use crate::params::{Param, Storage};
+use crate::params::{Param, Storage, nearest};
 use crate::setters::setters;
+use std::collections::BTreeSet;
 
 /// How many steps a submission holds. There are fewer if they would keep the device busy for more than 100 ms, as
 /// measured on the run's own steps, and the first step is always alone. Evaluations, checkpoints, phases and the end of
@@ -52,7 +53,13 @@ pub struct Config {
     /// `docs/transformer.md`.
     pub parameters: Storage,
     /// What activations and their gradients are stored in; sums, losses, gradients of parameters and the update are f32.
-    pub values: ValueStorage,
+    pub values: MixedPrecision,
+    /// The part of each target that is spread evenly over the classes, in training and in tests, as torch's `label_smoothing`; from 0
+    /// to 1. Only a loss of classes has it.
+    pub label_smoothing: f32,
+    /// The lowest layers of a model that make their activations again for the backward pass, instead of keeping them: so many. The
+    /// bits of a run are the same with any number.
+    pub recomputed_layers: usize,
     /// Clip, guard and pages. The seed in here is not looked at: it is the run's.
     pub settings: Settings,
     /// Whether the frozen bottom of a model runs without dropout, so that its outputs can be cached.
@@ -77,7 +84,9 @@ impl Default for Config {
             steps_per_submission: StepsPerSubmission::AtMost(1),
             seed: 1,
             parameters: Storage::F32,
-            values: ValueStorage::F32,
+            values: MixedPrecision::default(),
+            label_smoothing: 0.0,
+            recomputed_layers: 0,
             settings: Settings { guard: true, ..Settings::default() },
             still_trunk: false,
             best_device_limit_bytes: 1 << 30,
@@ -95,7 +104,9 @@ impl Config {
         steps_per_submission: StepsPerSubmission,
         seed: u32,
         parameters: Storage,
-        values: ValueStorage,
+        values: impl Into<MixedPrecision>,
+        label_smoothing: f32,
+        recomputed_layers: usize,
         settings: Settings,
         still_trunk: bool,
         best_device_limit_bytes: u64,
@@ -114,6 +125,18 @@ impl Config {
         if is_small { Precision::Mixed } else { Precision::F32 }
     }
 
+    /// Modules that work in f32 are modules of the model.
+    pub(super) fn check_modules(&self, params: &[Param]) -> Result<(), Error> {
+        let known: BTreeSet<&str> = params.iter().filter_map(|param| Some(param.name.rsplit_once('.')?.0)).collect();
+        match self.values.wide.iter().find(|module| !known.contains(module.as_str())) {
+            None => Ok(()),
+            Some(module) => {
+                let nearest = nearest(module, known.iter().copied()).map(str::to_owned);
+                Err(Error::UnknownModule { module: module.clone(), nearest })
+            }
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.parameters == Storage::Int8 {
             return Err(Error::BadStorage { stored: self.parameters });
@@ -122,6 +145,14 @@ impl Config {
             [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
         if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
+        }
+        if self.settings.loss_scale.is_some() && self.values.values != ValueStorage::F16 {
+            let reason =
+                format!("only values in f16 need a loss scale, and these are in {}", self.values.values.name());
+            return Err(Error::BadSetting { setting: "loss_scale", value: 1, reason });
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::BadSmoothing { value: self.label_smoothing });
         }
         let most = self.steps_per_submission.most();
         if most == 0 || most > CLOCK_SLOTS {

@@ -42,6 +42,49 @@ pub enum Error {
         /// Those by which it can.
         comparable: String,
     },
+    /// A part of the targets that is none.
+    #[error("label_smoothing = {value} is not from 0 to 1")]
+    BadSmoothing {
+        /// The part.
+        value: f32,
+    },
+    /// A module that is to work in f32 and that the model does not have.
+    #[error("use_mixed_precision.f32 has {:?}, which is no module of the model{}", Shown(.module), did_you_mean(.nearest))]
+    UnknownModule {
+        /// The module.
+        module: String,
+        /// The nearest that the model has.
+        nearest: Option<String>,
+    },
+    /// A step takes more memory than it may, even if all layers make their activations again.
+    #[error(
+        "a step of {batch_size} rows takes {:.1} MB, {:.1} if all layers make their activations again, and the limit is {:.1} \
+         (memory_limit_megabytes): a smaller batch_size with more gradient_accumulation_steps takes less",
+        *.bytes as f64 / 1e6, *.least as f64 / 1e6, *.limit_bytes as f64 / 1e6
+    )]
+    OverLimit {
+        /// Rows of a micro-batch.
+        batch_size: usize,
+        /// Bytes of a step that keeps all activations.
+        bytes: u64,
+        /// The least that it can take.
+        least: u64,
+        /// Those that it may take.
+        limit_bytes: u64,
+    },
+    /// Values in f16 were not finite for so many steps in a row, though the loss scale backed off each time.
+    #[error(
+        "{steps} steps in a row, up to step {step}, were skipped: a number is not finite however small the loss scale{}; values in bf16 have the range of f32",
+        said(.first)
+    )]
+    Overflow {
+        /// The last of the steps.
+        step: u64,
+        /// How many.
+        steps: u64,
+        /// Where the coming step's numbers first are not finite.
+        first: Option<Overflow>,
+    },
     /// The device has done an evaluation, and its metrics are not there.
     #[error("the metrics of the evaluation after {steps} steps did not arrive")]
     NoReport {
@@ -204,5 +247,23 @@ impl Error {
 
     pub(super) fn bad_file(path: &Path, reason: &str) -> Error {
         Error::BadFile { path: path.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+/// The place of a step's first value that is not finite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overflow {
+    /// The kernel that made it.
+    pub kernel: &'static str,
+    /// The parameter that this kernel reads, or the latest one that was read before.
+    pub param: Option<String>,
+}
+
+fn said(first: &Option<Overflow>) -> String {
+    match first {
+        Some(Overflow { kernel, param: Some(param) }) => format!(", first from {kernel} at {:?}", Shown(param)),
+        Some(Overflow { kernel, param: None }) => format!(", first from {kernel}"),
+        None => String::new(),
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Invariant: no command line, no printing, no exit.
 
+mod auto_precision;
 mod batch_size;
 mod best;
 mod best_file;
@@ -28,8 +29,10 @@ mod judge;
 mod language;
 mod lr_find;
 mod on_device;
+mod overflow;
 mod phase;
 mod predict;
+mod recompute;
 mod resume;
 mod sample;
 mod saved;
@@ -40,6 +43,7 @@ mod test;
 mod trainer;
 mod trunk;
 
+pub use auto_precision::{AutoPrecision, LAYER_BOUND, TriedPrecision, auto_precision};
 pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
@@ -48,10 +52,11 @@ pub use classify_sequences::ClassifySequences;
 pub use coming::{Agreement, Disagreement};
 pub use config::{Config, StepsPerSubmission};
 pub use confusion::{ClassScore, Confusion};
-pub use error::Error;
+pub use error::{Error, Overflow};
 pub use event::{AlsoTested, Began, Evaluation, Event, Progress};
 pub use language::{Language, Windows};
 pub use predict::{Predictor, Questions, Wanted};
+pub use recompute::{Recomputed, recomputed_layers};
 pub use resume::{LostBest, OtherEpochs, Resumed};
 pub use sample::{Sampling, sample};
 pub use saved::MadeOn;

@@ -126,9 +126,12 @@ impl Set {
         parameters: &Parameters,
         gradient: &impl Fn(&str) -> Result<Option<Range>, Error>,
     ) -> Result<(Program, Range), Error> {
-        let mut space = pass.stored_in(config.values).allocate_within(engine, activations)?;
+        let mut space = pass
+            .recomputing(config.recomputed_layers)
+            .stored_in(config.values.clone())
+            .allocate_within(engine, activations)?;
         space.metrics = vec![self.metrics.clone()];
-        let loss = LossOptions { ignore: IGNORED, smoothing: 0.0, seed: config.seed };
+        let loss = LossOptions { ignore: IGNORED, smoothing: config.label_smoothing, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
         for micro in 0..self.examples.order().micro_batches {
@@ -162,6 +165,9 @@ impl Set {
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
         let OnDevice { engine, config, model, train, activations, .. } = self;
+        if let Some(loss_scale) = optimizer.loss_scale() {
+            train.batch = train.batch.clone().with("loss_scale", loss_scale);
+        }
         let pass = training(model, config, &train.batch, trainable(optimizer))?;
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());

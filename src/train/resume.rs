@@ -82,7 +82,8 @@ impl Trainer {
         let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
         self.settle(&mut tell)?;
         let metrics = self.engine.read(&self.metrics())?;
-        let saved = self.saved(self.skipped_steps()?, metrics);
+        let saved =
+            Saved { loss_scale: self.optimizer.read_loss_scale()?, ..self.saved(self.skipped_steps()?, metrics) };
         let now = Unwritten { saved, model: self.parameters.read_file()?, optimizer: self.optimizer.read_state()? };
         tell(&Event::CheckpointAhead);
         // It has been told that it could not be written.
@@ -122,6 +123,7 @@ impl Trainer {
             lost_best: None,
             lrs: self.lrs().to_vec(),
             skipped_steps,
+            loss_scale: None,
             metrics,
             files: BTreeMap::new(),
         }
@@ -135,6 +137,9 @@ impl Trainer {
             batch_size: self.config.batch_size,
             micro_batches: self.config.micro_batches,
             parameters: self.config.parameters.name().to_owned(),
+            values: self.config.values.values.name().to_owned(),
+            wide: self.config.values.wide.clone(),
+            label_smoothing: self.config.label_smoothing,
             steps_per_epoch: self.plan.steps_per_epoch(),
             clip: format!("{:?}", self.config.settings.clip),
             guard: self.config.settings.guard,
@@ -247,6 +252,9 @@ impl Trainer {
             judge.take_over(&self.engine, self.cursor.best())?;
         }
         self.take_over(optimizer)?;
+        if let Some(state) = last.saved.loss_scale {
+            self.optimizer.set_loss_scale(state)?;
+        }
         self.set_skipped_before(last.saved.skipped_steps);
         self.engine.write(&self.metrics().buffer, 0, &last.saved.metrics)?;
         self.forget_programs();

@@ -1,7 +1,9 @@
 //! The record of a run in a checkpoint.
 
 use super::Error;
+use crate::engine::kernels::ValueStorage;
 use crate::engine::{Choices, Engine};
+use crate::optim::LossScaleState;
 use crate::schedule::{Cursor, Plan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +31,9 @@ pub(super) struct Saved {
     /// Learning rates of the last step, a group each.
     pub(super) lrs: Vec<f64>,
     pub(super) skipped_steps: u64,
+    /// Where the loss scale stands, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) loss_scale: Option<LossScaleState>,
     /// The counts of the running epoch's losses, bit for bit.
     pub(super) metrics: Vec<u32>,
     pub(super) files: BTreeMap<String, Seal>,
@@ -56,6 +61,14 @@ pub(super) struct RunOf {
     pub(super) micro_batches: usize,
     /// How parameters are stored.
     pub(super) parameters: String,
+    /// How values are stored.
+    #[serde(default = "f32_values")]
+    pub(super) values: String,
+    /// Modules that work in f32.
+    #[serde(default)]
+    pub(super) wide: Vec<String>,
+    #[serde(default)]
+    pub(super) label_smoothing: f32,
     pub(super) steps_per_epoch: u64,
     pub(super) clip: String,
     pub(super) guard: bool,
@@ -65,6 +78,11 @@ pub(super) struct RunOf {
     pub(super) schedule: String,
     /// The one thing that may differ: a run may continue for longer than it was meant to.
     pub(super) epochs: u64,
+}
+
+/// What a checkpoint that does not say so has.
+fn f32_values() -> String {
+    ValueStorage::F32.name().to_owned()
 }
 
 /// What a checkpoint was made on. A run that continues there, with these kernels, has the bits of one that never stopped.
@@ -157,6 +175,9 @@ impl RunOf {
             ("batch_size", saved.batch_size.to_string(), self.batch_size.to_string()),
             ("gradient_accumulation_steps", saved.micro_batches.to_string(), self.micro_batches.to_string()),
             ("model.parameters", saved.parameters.clone(), self.parameters.clone()),
+            ("use_mixed_precision", saved.values.clone(), self.values.clone()),
+            ("use_mixed_precision.f32", saved.wide.join(", "), self.wide.join(", ")),
+            ("label_smoothing", saved.label_smoothing.to_string(), self.label_smoothing.to_string()),
             ("steps_per_epoch", saved.steps_per_epoch.to_string(), self.steps_per_epoch.to_string()),
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),

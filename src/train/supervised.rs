@@ -6,7 +6,7 @@ use super::task::{Placed, Task};
 use super::{Config, Error, Scoring};
 use crate::data::BatchSize;
 use crate::engine::Engine;
-use crate::nn::{Model, Network};
+use crate::nn::{Model, Network, Pass};
 use crate::params::Param;
 
 /// A model that is trained on one set and tested on another.
@@ -121,17 +121,22 @@ impl<S: Set> Task for Supervised<S> {
 
     fn check(&self, engine: &Engine, config: &Config) -> Result<(), Error> {
         let pass = self.model.training(config.batch_size, self.train.context(), |_| true)?;
-        Ok(pass.stored_in(config.values).check(engine)?)
+        Ok(pass.stored_in(config.values.clone()).check(engine)?)
     }
 
     fn activation_bytes(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        let Some(step) = self.step_pass(config, trainable)? else { return Ok(None) };
+        let test = self.model.evaluation(self.test_rows(config), self.test.context())?;
+        let test = test.stored_in(config.values.clone());
+        Ok(Some(step.bytes() + test.bytes_beside(&step)))
+    }
+
+    fn step_pass(&self, config: &Config, trainable: &dyn Fn(&str) -> bool) -> Result<Option<Pass>, Error> {
         let step = match config.still_trunk {
             true => self.model.training_on_still_trunk(config.batch_size, self.train.context(), trainable)?,
             false => self.model.training(config.batch_size, self.train.context(), trainable)?,
         };
-        let test = self.model.evaluation(self.test_rows(config), self.test.context())?;
-        let [step, test] = [step, test].map(|pass| pass.stored_in(config.values));
-        Ok(Some(step.bytes() + test.bytes_beside(&step)))
+        Ok(Some(step.recomputing(config.recomputed_layers).stored_in(config.values.clone())))
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {

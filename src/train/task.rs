@@ -2,6 +2,7 @@
 
 use super::{Config, Error, Scoring, Test};
 use crate::engine::{Engine, Program, Range, Upload};
+use crate::nn::Pass;
 use crate::optim::{Optimizer, Parameters};
 use crate::params::Param;
 
@@ -62,6 +63,15 @@ pub trait Task {
     /// # Errors
     /// Sizes that do not make a step.
     fn activation_bytes(&self, _config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
+    /// The pass of a micro-batch if these parameters are trainable, as its values are laid out; `None` for a task that has none to
+    /// show.
+    ///
+    /// # Errors
+    /// Sizes that do not make a step.
+    fn step_pass(&self, _config: &Config, _trainable: &dyn Fn(&str) -> bool) -> Result<Option<Pass>, Error> {
         Ok(None)
     }
 

@@ -46,7 +46,7 @@ impl Trunk {
         pass: Pass,
         parameter: impl Fn(&str) -> Result<Parameter, Error>,
     ) -> Result<Option<Trunk>, Error> {
-        let space = pass.stored_in(config.values).allocate(engine)?;
+        let space = pass.stored_in(config.values.clone()).allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();
         let order = examples.order();
         let Some(values) = memory_for(engine, config, order, &made)? else { return Ok(None) };

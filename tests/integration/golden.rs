@@ -109,7 +109,7 @@ pub fn number(value: &Value) -> Option<f64> {
 #[test]
 fn every_trace_names_the_script_that_makes_it() {
     let scripts = own_folder("generators");
-    for folder in ["laws", "lr_find", "optim", "phases"].map(own_folder) {
+    for folder in ["laws", "layer_decay", "lr_find", "optim", "phases"].map(own_folder) {
         let mut files: Vec<String> = std::fs::read_dir(&folder)
             .expect("a folder")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())

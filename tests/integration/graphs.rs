@@ -6,12 +6,12 @@
 use crate::support::{engines, gpu, noise};
 use crate::transformer_bed::{LOSS, assert_near, bits};
 use gradus::engine::kernels::ValueStorage;
-use gradus::engine::layout::Metrics;
+use gradus::engine::layout::{Metrics, Position};
 use gradus::engine::{Buffer, Engine, Prepared, Program, Submission};
 use gradus::nn::graph::{Graph, Value};
 use gradus::nn::models::{Bert, TransformerSizes};
 use gradus::nn::ops::{Heads, Sight, Table};
-use gradus::nn::{Activation, Batch, Error, Network as _, Parameter, Workspace};
+use gradus::nn::{Activation, Batch, Error, MixedPrecision, Network as _, Parameter, Workspace};
 use gradus::params::{Param, Storage};
 use std::collections::HashMap;
 
@@ -291,15 +291,16 @@ const JUNK: f32 = -7.25e7;
 
 impl Bed {
     fn new(engine: &Engine, case: Case, is_fused: bool, keeps: bool) -> Bed {
-        Bed::stored(engine, case, (is_fused, keeps), ValueStorage::F32)
+        Bed::over(&batch(engine), engine, case, (is_fused, keeps), ValueStorage::F32)
     }
 
-    /// With values in so many bits.
-    fn stored(
+    /// Over a batch, with values in so many bits.
+    fn over(
+        batch: &Batch,
         engine: &Engine,
         (_, network, frozen): Case,
         (is_fused, keeps): (bool, bool),
-        values: ValueStorage,
+        values: impl Into<MixedPrecision>,
     ) -> Bed {
         let graph = Graph::new(EXAMPLES, CONTEXT, true);
         let mut graph = if is_fused { graph } else { graph.unfused() };
@@ -320,7 +321,7 @@ impl Bed {
         let mut program = Program::new("pass");
         program.dispatches = space
             .dispatches(
-                &batch(engine),
+                batch,
                 LOSS,
                 |name| Ok::<Parameter, Error>((values[name].all(), Storage::F32)),
                 |name| Ok(Some(gradients[name].all())),
@@ -381,7 +382,7 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
             let mut differing = 0;
             for case in CASES {
                 let of = |storage| {
-                    let bed = Bed::stored(&engine, case, (true, true), storage);
+                    let bed = Bed::over(&batch(&engine), &engine, case, (true, true), storage);
                     (bed.run(), bed)
                 };
                 let ((wide_loss, wide), (loss, narrow)) = (of(ValueStorage::F32), of(storage));
@@ -400,6 +401,63 @@ fn values_in_16_bits_give_nearly_the_same_gradients_in_any_graph() {
             // Two have nothing but inputs and logits.
             assert!(differing >= CASES.len() - 2, "{differing} in {}", storage.name());
         }
+    }
+}
+
+/// Modules that work in f32 are stored so, with all that they read: if these are all, nothing is rounded.
+#[test]
+fn modules_that_work_in_f32_are_exact() {
+    for engine in [Some(Engine::twins()), gpu()].into_iter().flatten() {
+        let case = ("straight", straight as Network, &[][..]);
+        let of = |wide: &[&str]| {
+            let wide = wide.iter().map(|module| (*module).to_owned()).collect::<Vec<_>>();
+            let precision = MixedPrecision::new(ValueStorage::Bf16).wide(wide);
+            let bed = Bed::over(&batch(&engine), &engine, case, (true, true), precision);
+            (bed.run(), bed)
+        };
+        let exact = Bed::new(&engine, case, true, true);
+        let loss = exact.run();
+        let off = |bed: &Bed| -> f64 {
+            let pairs = exact.gradients().into_iter().zip(bed.gradients());
+            let apart = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+            pairs.map(|((_, a), (_, b))| length(&apart((&a, &b)))).sum()
+        };
+        let (none, some) = (of(&[]), of(&["middle", "middle.norm"]));
+        let all = of(&["first", "middle", "middle.norm", "last"]);
+        assert_eq!((all.0, off(&all.1)), (loss, 0.0), "on {}", engine.name());
+        assert!(off(&some.1) > 0.0 && off(&some.1) < 0.9 * off(&none.1), "{} of {}", off(&some.1), off(&none.1));
+    }
+}
+
+/// In f16 the gradients of a step of millions of rows are 0, but for a loss scale.
+#[test]
+fn a_loss_scale_keeps_small_gradients() {
+    for engine in [Some(Engine::twins()), Some(Engine::cpu()), gpu()].into_iter().flatten() {
+        let position = Position { counting: 1 << 22, ..Position::default() };
+        let position = engine.buffer_with("position", &[position]).expect("a position").all();
+        let of = |case, storage, scale: f32| {
+            let loss_scale = engine.buffer_with("loss_scale", &[scale]).expect("a scale").all();
+            let batch = batch(&engine).with("position", position.clone()).with("loss_scale", loss_scale);
+            let bed = Bed::over(&batch, &engine, case, (true, true), storage);
+            bed.run();
+            let gradients = bed.gradients().into_iter();
+            gradients.map(|(name, gradient)| (name.to_owned(), gradient)).collect::<Vec<(String, Vec<f32>)>>()
+        };
+        let mut lost = 0;
+        for case in CASES {
+            let exact = of(case, ValueStorage::F32, 65_536.0);
+            let [scaled, unscaled] = [65_536.0, 1.0].map(|scale| of(case, ValueStorage::F16, scale));
+            for (((name, exact), (_, scaled)), (_, unscaled)) in exact.iter().zip(&scaled).zip(&unscaled) {
+                let error = |gradient: &[f32], scale: f32| {
+                    let apart: Vec<f32> = exact.iter().zip(gradient).map(|(a, b)| a - b / scale).collect();
+                    // Gradients of a bias may cancel.
+                    length(&apart) / length(exact).max(2e-8)
+                };
+                assert!(error(scaled, 65_536.0) < 0.005, "{}: {name} by {:e}", case.0, error(scaled, 65_536.0));
+                lost += usize::from(error(unscaled, 1.0) > 0.2);
+            }
+        }
+        assert!(lost >= CASES.len(), "only {lost} are lost without");
     }
 }
 

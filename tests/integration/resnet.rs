@@ -140,6 +140,37 @@ fn golden_resnets_train_as_torchvisions() {
     }
 }
 
+/// Layers that make their activations again take their batch into running statistics once.
+#[test]
+fn resnets_make_their_layers_again_with_the_same_bits() {
+    for one in all() {
+        let model = &one.1;
+        let run = |again: bool| {
+            let bed = Bed::new(&Engine::cpu(), &one);
+            let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
+            let group = Group::new("all", Row::sgd(0.1), names.clone());
+            let optimizer = Optimizer::new(&bed.engine, &bed.parameters, &[group], Settings::default());
+            let optimizer = optimizer.expect("an optimizer");
+            let pass = model.training(PICTURES, PIXELS, |_| true).expect("a pass");
+            let layers = if again { pass.layers() } else { 0 };
+            let pass = pass.recomputing(layers);
+            let bytes = pass.bytes();
+            let (program, _) = bed.program(pass.allocate(&bed.engine).expect("memory"), Some(&optimizer));
+            bed.engine.submit(&Submission::of(&[&program])).expect("a pass");
+            let gradient = |name: &String| {
+                let range = optimizer.gradient(name).expect("a gradient");
+                bed.engine.read::<f32>(&range).expect("a gradient")
+            };
+            let gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
+            (bed.parameters.read_file().expect("a file"), gradients, bytes)
+        };
+        let (plain, again) = (run(false), run(true));
+        assert!(plain.0 == again.0, "{}: running statistics", one.0.name);
+        assert!(plain.1 == again.1, "{}: gradients", one.0.name);
+        assert!(again.2 < plain.2, "{}: {} bytes, not less than {}", one.0.name, again.2, plain.2);
+    }
+}
+
 /// A parameter's numbers, with channels last.
 fn in_our_order(case: &Case, name: &str) -> Vec<f32> {
     let numbers = case.f32s(name);

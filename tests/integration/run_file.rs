@@ -188,11 +188,14 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
             "trainable: false\nphases: {0: {params: [layers.2.*]}}",
             "trainable = false conflicts with phases; keep one of them",
         ),
-        ("use_mixed_precision: fp16", "use_mixed_precision = fp16 is not true, false or bf16"),
         (
-            "use_mixed_precision: f16",
-            "use_mixed_precision = f16 is not here yet: gradients in f16 need a loss scale; bf16, the meaning of \
-             true, needs none",
+            "use_mixed_precision: fp16",
+            "use_mixed_precision = fp16 is not true, false, bf16, f16 or auto (did you mean \"f16\"?)",
+        ),
+        ("label_smoothing: 1.5", "label_smoothing = 1.5 is not from 0 to 1"),
+        (
+            "use_mixed_precision: {values: f32, f32: [layers.0]}",
+            "use_mixed_precision.values = f32 is not one of bf16, f16 (did you mean \"f16\"?)",
         ),
         (
             "learning_rate_scaling: sqr",
@@ -232,6 +235,10 @@ fn words_of_other_programs_are_told_in_a_sentence() {
         ("strategy: ddp", "strategy", "one process trains on one device"),
         ("trainer: {strategy: deepspeed}", "trainer.strategy", "one process trains on one device"),
         ("num_train_epochs: 3", "num_train_epochs", "it is epochs here"),
+        ("fp16: true", "fp16", "it is use_mixed_precision here"),
+        ("gradient_checkpointing: true", "gradient_checkpointing", "memory_limit_megabytes"),
+        ("label_smoothing_factor: 0.1", "label_smoothing_factor", "it is label_smoothing here"),
+        ("layer_decay: 0.75", "layer_decay", "optimizer: {type: adamw, layer_decay: 0.75}"),
     ] {
         let got = told(&format!("{DIGITS}{keys}\n"));
         assert!(got.starts_with(&format!("run.yaml: {key} has no place here: ")) && got.contains(hint), "{got}");
@@ -292,9 +299,10 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
         "gradient_accumulation_steps: 1\n",
         "base_batch_size: 32\n",
         "learning_rate_scaling: none\n",
-        "memory_limit_megabytes: 1024\n",
+        "memory_limit_megabytes: null\n",
         "check: auto\n",
         "cache_encoder_embeddings: true\n",
+        "label_smoothing: 0.0\n",
         "use_mixed_precision: false\n",
         "moments: f32\n",
         "eps: 1e-8\n",
@@ -318,6 +326,9 @@ fn the_resolved_file_says_everything_and_reads_back_the_same() {
                    learning_rate_scaling: sqrt\ncheckpoint_every_steps: 5\nsteps_per_submission: 8\n";
     for more in [
         decoder.to_owned(),
+        format!("{digits}{cosine}use_mixed_precision: auto\nlabel_smoothing: 0.1\n"),
+        format!("{digits}{cosine}use_mixed_precision: f16\n"),
+        format!("{digits}{cosine}use_mixed_precision: {{values: bf16, f32: [layers.0]}}\n"),
         format!("{digits}{cosine}"),
         format!("{digits}learning_rate: 1e-3\noptimizer: {{type: sgd, momentum: 0.9}}\n"),
         format!("{digits}optimizer: {{type: adamw, lr: 1, clip_norm: 1, ema_decay: 0.9, no_decay: [bias]}}\n"),

@@ -8,9 +8,9 @@ use gradus::engine::{Binding, Dispatch, Engine, Program, Submission};
 use gradus::nn::Activation;
 use gradus::nn::models::{Bert, Gpt2, TransformerSizes};
 use gradus::optim::Settings;
-use gradus::params::Storage;
+use gradus::params::{Group, Row, Storage};
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer};
+use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer, recomputed_layers};
 
 fn sizes() -> TransformerSizes {
     TransformerSizes::new([3, 2, 16], Vocabulary::printable_ascii().len(), 12)
@@ -201,6 +201,45 @@ fn values_in_16_bits_give_the_same_bits_and_nearly_the_losses_of_f32() {
             }
         }
     }
+}
+
+/// Layers that make their activations again give the bits of layers that keep them, in less memory.
+#[test]
+fn recomputed_layers_give_the_same_bits_in_less_memory() {
+    for engine in engines() {
+        let (decoder, encoder) = (language(false), labelled(&encoder(0.2)));
+        let all = "optimizer: {type: adamw, lr: 3.0e-3}\nlr_scheduler: {type: constant}";
+        for task in [&decoder as &dyn Task, &encoder] {
+            for values in [ValueStorage::F32, ValueStorage::Bf16] {
+                let of = |layers: usize| none().epochs(1).values(values).recomputed_layers(layers);
+                let kept = run(&engine, task, all, &of(0));
+                let mut bytes = vec![task.activation_bytes(&of(0), &|_| true).expect("sizes").expect("bytes")];
+                for layers in 1..=3 {
+                    let again = run(&engine, task, all, &of(layers));
+                    assert_eq!(again.evaluations, kept.evaluations, "on {}", engine.name());
+                    assert!(again.bits == kept.bits, "{layers} on {}: other bits", engine.name());
+                    assert!(again.phases[0].1 > kept.phases[0].1, "nothing was made again");
+                    bytes.push(task.activation_bytes(&of(layers), &|_| true).expect("sizes").expect("bytes"));
+                }
+                assert!(bytes[1] < bytes[0] && bytes[2] < bytes[1], "{bytes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn as_few_layers_as_needed_make_their_activations_again() {
+    let task = labelled(&encoder(0.0));
+    let names: Vec<String> = task.params().into_iter().map(|param| param.name).collect();
+    let groups = [Group::new("all", Row::default(), names)];
+    let of = |limit_bytes| recomputed_layers(&task, &none(), &groups, limit_bytes);
+    let kept = of(u64::MAX).expect("room");
+    assert_eq!((kept.layers, kept.of, kept.products), (0, 3, 1.0));
+    let some = of(kept.bytes - 1).expect("room");
+    assert!(some.layers == 1 && some.bytes < kept.bytes && some.bytes_if_kept == kept.bytes, "{some:?}");
+    assert!(some.products > 1.05 && some.products < 1.15, "{some:?}");
+    let told = of(1).expect_err("too little").to_string();
+    assert!(told.contains("a step of 4 rows takes") && told.contains("memory_limit_megabytes"), "{told}");
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub enum Flag {
     Ragged,
     /// A residual is added.
     Residual,
+    /// The gradient is multiplied by a loss scale.
+    Scaled,
     /// Gradients are bound as single floats, at any offset.
     SingleGrads,
     /// Parameters are bound as single floats, at any offset.
@@ -54,7 +56,7 @@ pub enum Flag {
 }
 
 /// The word of each.
-const WORDS: [(Flag, &str); 22] = [
+const WORDS: [(Flag, &str); 23] = [
     (Flag::Activated, "activated"),
     (Flag::Amsgrad, "amsgrad"),
     (Flag::Average, "average"),
@@ -67,6 +69,7 @@ const WORDS: [(Flag, &str); 22] = [
     (Flag::Params16, "params16"),
     (Flag::Ragged, "ragged"),
     (Flag::Residual, "residual"),
+    (Flag::Scaled, "scaled"),
     (Flag::SingleGrads, "single_grads"),
     (Flag::SingleParams, "single_params"),
     (Flag::Squares, "squares"),

@@ -3,9 +3,9 @@
 use super::call::Call;
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
-use super::flags::Flag::{Ragged, Residual, Squares, Tables16, Typed, Widened};
+use super::flags::Flag::{Ragged, Residual, Scaled, Squares, Tables16, Typed, Widened};
 use crate::twin;
-use crate::twin::shared::Stored;
+use crate::twin::shared::{Loss, Stored};
 use bytemuck::AnyBitPattern;
 
 /// An activation for itself: z, h, shape.
@@ -139,29 +139,32 @@ pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
 .taking_differences()
 .adding_rows();
 
-/// The loss of each row: z, labels, dz, verdicts, position, shape.
+/// The loss of each row: z, labels, dz, verdicts, position, shape; then a loss scale.
 pub static SOFTMAX_CROSS_ENTROPY: Family = Family::new(
     "softmax_cross_entropy",
     include_str!("../../../shaders/nn/softmax_cross_entropy.wgsl"),
     &[Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     softmax_cross_entropy,
-);
+)
+.with(&[Word::of(Scaled).adds(&[Read])]);
 
-/// The loss of labels, each there or not: z, targets, labels, dz, verdicts, position, shape.
+/// The loss of labels, each there or not: z, targets, labels, dz, verdicts, position, shape; then a loss scale.
 pub static BINARY_CROSS_ENTROPY: Family = Family::new(
     "binary_cross_entropy",
     include_str!("../../../shaders/nn/binary_cross_entropy.wgsl"),
     &[Read, Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     binary_cross_entropy,
-);
+)
+.with(&[Word::of(Scaled).adds(&[Read])]);
 
-/// The loss of numbers: z, targets, labels, dz, verdicts, position, shape.
+/// The loss of numbers: z, targets, labels, dz, verdicts, position, shape; then a loss scale.
 pub static SQUARED_ERROR: Family = Family::new(
     "squared_error",
     include_str!("../../../shaders/nn/squared_error.wgsl"),
     &[Read, Read, Read, ReadWrite, ReadWrite, Read, Uniform],
     squared_error,
-);
+)
+.with(&[Word::of(Scaled).adds(&[Read])]);
 
 /// How often rows of each class are answered with each: z, labels, cells, position, shape.
 pub static CONFUSION: Family = Family::new(
@@ -306,25 +309,35 @@ fn layer_norm_backward_weight(mut call: Call<'_>) {
     }
 }
 
-fn softmax_cross_entropy(call: Call<'_>) {
-    let (forms, gradient) = (call.forms, call.switch("GRADIENT", true));
+fn softmax_cross_entropy(mut call: Call<'_>) {
+    let (forms, gradient, loss_scale) = (call.forms, call.switch("GRADIENT", true), take_loss_scale(&mut call));
     let [z, labels, dz, verdicts, position, shape] = call.take();
     let (dz, verdicts) = (gradient.then(|| dz.get_mut()), verdicts.get_mut());
-    (forms.softmax_cross_entropy)(z.get(), labels.get(), dz, verdicts, position.one(), shape.one());
+    let (labels, shape): (&[u32], &Loss) = (labels.get(), shape.one());
+    let weight = shape.weight(labels, position.one(), loss_scale);
+    (forms.softmax_cross_entropy)(z.get(), labels, dz, verdicts, weight, shape);
 }
 
-fn binary_cross_entropy(call: Call<'_>) {
-    let gradient = call.switch("GRADIENT", true);
-    let [z, targets, labels, dz, verdicts, position, shape] = call.take();
-    let (z, targets, labels, dz) = (z.get(), targets.get(), labels.get(), gradient.then(|| dz.get_mut()));
-    twin::nn::binary_cross_entropy(z, targets, labels, dz, verdicts.get_mut(), position.one(), shape.one());
+fn take_loss_scale(call: &mut Call<'_>) -> Option<f32> {
+    call.take_added(Scaled).map(|[loss_scale]| *loss_scale.one())
 }
 
-fn squared_error(call: Call<'_>) {
-    let gradient = call.switch("GRADIENT", true);
+fn binary_cross_entropy(mut call: Call<'_>) {
+    let (gradient, loss_scale) = (call.switch("GRADIENT", true), take_loss_scale(&mut call));
     let [z, targets, labels, dz, verdicts, position, shape] = call.take();
-    let (z, targets, labels, dz) = (z.get(), targets.get(), labels.get(), gradient.then(|| dz.get_mut()));
-    twin::nn::squared_error(z, targets, labels, dz, verdicts.get_mut(), position.one(), shape.one());
+    let (z, targets, dz) = (z.get(), targets.get(), gradient.then(|| dz.get_mut()));
+    let (labels, shape): (&[u32], &Loss) = (labels.get(), shape.one());
+    let weight = shape.weight(labels, position.one(), loss_scale);
+    twin::nn::binary_cross_entropy(z, targets, labels, dz, verdicts.get_mut(), weight, shape);
+}
+
+fn squared_error(mut call: Call<'_>) {
+    let (gradient, loss_scale) = (call.switch("GRADIENT", true), take_loss_scale(&mut call));
+    let [z, targets, labels, dz, verdicts, position, shape] = call.take();
+    let (z, targets, dz) = (z.get(), targets.get(), gradient.then(|| dz.get_mut()));
+    let (labels, shape): (&[u32], &Loss) = (labels.get(), shape.one());
+    let weight = shape.weight(labels, position.one(), loss_scale);
+    twin::nn::squared_error(z, targets, labels, dz, verdicts.get_mut(), weight, shape);
 }
 
 fn confusion(call: Call<'_>) {

@@ -5,13 +5,17 @@ use crate::engine::layout::Position;
 use crate::engine::{Engine, Range};
 use crate::nn::Error;
 
+/// The input of a loss that multiplies its gradient.
+pub(super) const LOSS_SCALE: &str = "loss_scale";
+
 /// A batch on the device, as the gather kernels leave it: values by the names of the graph's inputs.
 ///
 /// `tokens`, `mask` (1 for a token, 0 for padding) and `types`: `[examples, context]` u32. `rows`: `[examples,
 /// quads(width)]` vec4, zero after the last number. `targets`: the same, for labels and numbers to learn. `labels`:
 /// u32, one for each row of the logits. `position`: the batch's place; the first
 /// batch restarts the counts of the loss. Its `counting` is the number of rows of the whole step that count, if the
-/// batch is one of its micro-batches; 0: the batch is the step.
+/// batch is one of its micro-batches; 0: the batch is the step. `loss_scale`: an f32, which losses multiply their gradient
+/// by where gradients are stored in f16 (an optimizer's is [`Optimizer::loss_scale`](crate::optim::Optimizer::loss_scale)).
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Examples.
@@ -22,13 +26,14 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch that holds nothing yet but its position, which is 0.
+    /// A batch that holds nothing yet but its position, which is 0, and a loss scale of 1.
     ///
     /// # Errors
     /// Out of device memory.
     pub fn new(engine: &Engine, examples: usize, context: usize) -> Result<Batch, Error> {
         let position = engine.buffer("position", size_of::<Position>() as u64)?.all();
-        Ok(Batch { examples, context, inputs: vec![("position", position)] })
+        let loss_scale = engine.buffer_with(LOSS_SCALE, &[1.0f32])?.all();
+        Ok(Batch { examples, context, inputs: vec![("position", position), (LOSS_SCALE, loss_scale)] })
     }
 
     /// The batch with this range under a name.

@@ -112,7 +112,7 @@ impl Pass {
 
     /// The largest activation of a batch of so many examples. No gradient is larger than its value.
     fn largest(&self, examples: usize) -> (String, u64) {
-        let made = self.operations[..self.forward.min(self.operations.len())].iter();
+        let made = self.operations[..self.forward].iter();
         let made = made.flat_map(|operation| operation.uses()).map(|value| &self.nodes[value]);
         // The first where several are as large.
         let mut largest = (String::new(), 0);

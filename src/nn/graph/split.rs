@@ -15,16 +15,18 @@ impl Pass {
     pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { below, inputs, .. } = self.cut(&trainable)?;
         let memory = Memory::of((&self.nodes, self.examples), &below, &inputs, &[]);
-        Some(Pass { operations: below, memory, kept: inputs, trained: Vec::new(), ..self.clone() })
+        let forward = below.len();
+        Some(Pass { operations: below, forward, memory, kept: inputs, trained: Vec::new(), ..self.clone() })
     }
 
     /// The rest: it starts from values that somebody else puts into [`Workspace::inputs`](super::Workspace::inputs).
     /// `None` if there is no trunk.
     #[must_use]
     pub fn top(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
-        let Cut { above, inputs, .. } = self.cut(&trainable)?;
+        let Cut { below, above, inputs } = self.cut(&trainable)?;
         let memory = Memory::of((&self.nodes, self.examples), &above, &self.kept, &inputs);
-        Some(Pass { operations: above, memory, inputs, ..self.clone() })
+        let forward = self.forward - below.len();
+        Some(Pass { operations: above, forward, memory, inputs, ..self.clone() })
     }
 
     fn cut(&self, trainable: &dyn Fn(&str) -> bool) -> Option<Cut> {

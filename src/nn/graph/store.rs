@@ -1,26 +1,32 @@
 //! Values in 16 bits: which they are, and what has to be cast where operations of both kinds meet.
 //!
 //! Each value of the pass is stored in 16 bits, but for logits and their gradients: whatever has a hand in a loss works in f32.
-//! So do inputs of the batch, and what an operation adds up in memory. Records (moments, log-sum-exps) are f32 always. What
-//! stays behind the pass, or is given to it, is cast: it has the numbers that were stored in 16 bits.
+//! So do modules that a run names. Inputs of the batch are f32 too, and what an operation adds up in memory. Records (moments,
+//! log-sum-exps) are f32 always. What stays behind the pass, or is given to it, is cast: it has the numbers that were stored in
+//! 16 bits.
+//!
+//! f16 loses small numbers: losses multiply their gradient by the batch's `loss_scale`.
 
+use super::batch::LOSS_SCALE;
 use super::memory::Memory;
 use super::pass::Pass;
-use super::value::{Home, Nodes, Value};
+use super::value::{Form, Home, Nodes, Value};
 use crate::engine::kernels::ValueStorage;
+use crate::nn::MixedPrecision;
 use crate::nn::ops::{Cast, Operate, Operation};
 use std::collections::{HashMap, HashSet};
 
 impl Pass {
     /// The pass with its values stored so. The last thing that is done to a pass.
     #[must_use]
-    pub fn stored_in(self, storage: ValueStorage) -> Pass {
-        if storage == ValueStorage::F32 {
+    pub fn stored_in(self, precision: impl Into<MixedPrecision>) -> Pass {
+        let precision = precision.into();
+        if precision.values == ValueStorage::F32 {
             return self;
         }
         let Pass { nodes, operations, forward, inputs, kept, memory: _, examples, context, logits, trained, params } =
             self;
-        let mut storing = Storing::of(nodes, &operations, storage);
+        let mut storing = Storing::of(nodes, &operations, &precision);
         let inputs: Vec<Value> = inputs.into_iter().map(|value| storing.written(value, Stored::Wide)).collect();
         let mut forward_end = 0;
         for (number, operation) in operations.into_iter().enumerate() {
@@ -58,7 +64,7 @@ struct Storing {
     nodes: Nodes,
     operations: Vec<Operation>,
     storage: ValueStorage,
-    /// Values that are f32 alone: those of losses.
+    /// Values that are f32 alone: those of losses, and of modules that work in f32.
     exact: HashSet<Value>,
     /// The other form of a value: in f32 what is stored in 16 bits, or the other way round.
     others: HashMap<Value, Value>,
@@ -67,10 +73,12 @@ struct Storing {
 }
 
 impl Storing {
-    fn of(mut nodes: Nodes, operations: &[Operation], storage: ValueStorage) -> Storing {
+    fn of(mut nodes: Nodes, operations: &[Operation], precision: &MixedPrecision) -> Storing {
+        let storage = precision.values;
         let losses = operations.iter().filter(|operation| operation.is_loss());
-        let exact: HashSet<Value> =
-            losses.flat_map(|operation| operation.uses()).map(|value| nodes.owner(value)).collect();
+        let of_losses = losses.flat_map(|operation| operation.uses());
+        let of_modules = nodes.all().filter(|value| precision.is_wide(&nodes[*value].label));
+        let exact: HashSet<Value> = of_losses.chain(of_modules).map(|value| nodes.owner(value)).collect();
         let mut current = HashSet::new();
         for value in nodes.all() {
             let owner = nodes.owner(value);
@@ -85,6 +93,10 @@ impl Storing {
 
     /// Appends an operation, and before it the casts that it needs.
     fn take(&mut self, mut operation: Operation) {
+        if self.storage == ValueStorage::F16 {
+            let form = Form::Fixed { bytes: size_of::<f32>() as u64 };
+            operation.scale_loss(&mut || self.nodes.add(LOSS_SCALE, form, Home::Input(LOSS_SCALE)));
+        }
         let (uses, sums) = (operation.uses(), operation.sums());
         let has_numbers = |value: &Value| self.nodes[*value].form.has_numbers();
         let is_exact = |value: &Value| self.exact.contains(&self.nodes.owner(*value)) && has_numbers(value);

@@ -53,6 +53,13 @@ enum Moments {
     Running,
 }
 
+impl Moments {
+    /// The same without a trace in the running ones.
+    fn untracked(self) -> Moments {
+        if self == Moments::Tracked { Moments::OfBatch } else { self }
+    }
+}
+
 /// Moments of each channel of x.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct BatchMoments {
@@ -149,6 +156,10 @@ impl Operate for BatchMoments {
         vec![Param::new(mean, [width]), Param::new(variance, [width]), Param::new(count, [1])]
     }
 
+    fn repeat(&mut self) {
+        self.by = self.by.untracked();
+    }
+
     /// Every batch has its own moments.
     fn drops(&self) -> bool {
         self.by != Moments::Running
@@ -183,6 +194,10 @@ impl Operate for BatchNorm {
 
     fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
         vec![vec![nodes[self.x].form.width()]; 2]
+    }
+
+    fn repeat(&mut self) {
+        self.by = self.by.untracked();
     }
 
     fn backward(&self, back: &mut Backward<'_>) {

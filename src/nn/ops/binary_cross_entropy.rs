@@ -1,6 +1,6 @@
 //! The loss of any number of labels for each example.
 
-use super::loss::{LossValues, against_targets, row_losses, shape};
+use super::loss::{LossValues, RowLosses, against_targets};
 use super::{Operate, Uses};
 use crate::engine::kernels::BINARY_CROSS_ENTROPY;
 use crate::engine::layout::Loss;
@@ -37,14 +37,17 @@ impl Operate for BinaryCrossEntropy {
         true
     }
 
+    fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+        self.of.scale_loss(scale);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         self.of.backward(back);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let LossValues { logits, labels, dlogits, verdicts, position, trains } = self.of;
-        let memory = at.ranges([logits, self.targets, labels, dlogits, verdicts, position])?;
-        Ok(Some(binary_cross_entropy(at.engine(), &shape(at, logits), memory, trains)?))
+        let LossValues { logits, labels, dlogits, verdicts, position, .. } = self.of;
+        self.of.dispatch(&BINARY_CROSS_ENTROPY, at, [logits, self.targets, labels, dlogits, verdicts, position])
     }
 }
 
@@ -68,5 +71,5 @@ pub fn binary_cross_entropy(
     memory: [Range; 6],
     trains: bool,
 ) -> Result<Dispatch, Error> {
-    row_losses(engine, BINARY_CROSS_ENTROPY.plain(), shape, memory, trains)
+    RowLosses { family: &BINARY_CROSS_ENTROPY, memory, trains, loss_scale: None }.dispatch(engine, shape)
 }

@@ -73,6 +73,12 @@ impl Window {
         })
     }
 
+    /// Multiplications over so many pictures, from so many channels to so many.
+    fn products(&self, pictures: usize, [inputs, outputs]: [usize; 2]) -> u64 {
+        let [sides, places] = [self.kernel, self.places()].map(|[down, across]| down * across);
+        (pictures * places) as u64 * (sides * inputs / self.groups * outputs) as u64
+    }
+
     /// Sizes of a convolution of so many pictures, from so many channels to so many.
     pub fn shape(&self, pictures: usize, [inputs, outputs]: [usize; 2]) -> layout::Conv {
         let [out_height, out_width] = self.places();
@@ -173,6 +179,10 @@ impl Operate for Conv {
         }
     }
 
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        self.window.products(examples, [self.x, self.z].map(|value| nodes[value].form.width()))
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let bias = self.bias.as_ref().map(|bias| at.vector(bias)).transpose()?;
         let shape = self.window.shape(at.examples(), [at.width(self.x), at.width(self.z)]);
@@ -190,6 +200,10 @@ impl Operate for ConvBackwardInput {
         [&mut self.dz, &mut self.dx].into_iter().for_each(see);
     }
 
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        self.window.products(examples, [self.dx, self.dz].map(|value| nodes[value].form.width()))
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let shape = self.window.shape(at.examples(), [at.width(self.dx), at.width(self.dz)]);
         let [dz, dx] = at.ranges([self.dz, self.dx])?;
@@ -204,6 +218,10 @@ impl Operate for ConvBackwardWeight {
 
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
         [&mut self.dz, &mut self.x].into_iter().for_each(see);
+    }
+
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        self.window.products(examples, [self.x, self.dz].map(|value| nodes[value].form.width()))
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -106,6 +106,15 @@ impl Linear {
     }
 }
 
+/// Of a product over the rows of two values.
+fn products(nodes: &Nodes, examples: usize, sides: [Value; 2]) -> u64 {
+    let [x, y] = sides.map(|side| match nodes[side].form {
+        Form::Planes { count, width, .. } => (count * width) as u64,
+        form => form.width() as u64,
+    });
+    (examples * nodes[sides[0]].form.rows()) as u64 * x * y
+}
+
 impl Operate for Linear {
     fn uses(&self) -> Uses {
         match self.fused {
@@ -148,6 +157,10 @@ impl Operate for Linear {
         }
     }
 
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        products(nodes, examples, [self.x, self.z])
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let bias = self.bias.as_ref().map(|bias| at.vector(bias)).transpose()?;
         let after = match self.fused {
@@ -171,6 +184,10 @@ impl Operate for LinearBackwardInput {
         [&mut self.dz, &mut self.dx].into_iter().chain(below).for_each(see);
     }
 
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        products(nodes, examples, [self.dz, self.dx])
+    }
+
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let below = match self.below {
             Some((activation, z)) => Some((activation, at.range(z)?)),
@@ -189,6 +206,10 @@ impl Operate for LinearBackwardWeight {
 
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
         [&mut self.dz, &mut self.x].into_iter().for_each(see);
+    }
+
+    fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+        products(nodes, examples, [self.x, self.dz])
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {

@@ -1,9 +1,9 @@
 //! Losses and their sums.
 
 use super::{Draft, Operate, Uses, quads, switch};
-use crate::engine::kernels::{SOFTMAX_CROSS_ENTROPY, TALLY};
+use crate::engine::kernels::{Family, Flag, SOFTMAX_CROSS_ENTROPY, TALLY};
 use crate::engine::layout::{Loss, Verdict};
-use crate::engine::{Dispatch, Engine, Kernel, Range, counted};
+use crate::engine::{Dispatch, Engine, Range, counted};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
@@ -21,6 +21,8 @@ pub(super) struct LossValues {
     pub(super) dlogits: Value,
     pub(super) verdicts: Value,
     pub(super) position: Value,
+    /// What the gradient is multiplied by, where that is stored in f16.
+    pub(super) loss_scale: Option<Value>,
     /// Whether to make a gradient.
     pub(super) trains: bool,
 }
@@ -56,7 +58,7 @@ impl Graph {
         let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
         let verdicts = self.nodes.shared("verdicts", Form::Records { bytes_per_example });
         let (trains, position) = (self.trains, self.position());
-        self.push(loss_of(LossValues { logits, labels, dlogits, verdicts, position, trains }));
+        self.push(loss_of(LossValues { logits, labels, dlogits, verdicts, position, loss_scale: None, trains }));
         self.push(Tally { verdicts, position, rows: logits, loss });
     }
 }
@@ -70,14 +72,32 @@ impl super::Operation {
 impl LossValues {
     /// What a loss uses that reads `targets` too.
     pub(super) fn uses(&self, targets: Option<Value>) -> Uses {
-        let reads = [self.logits, self.labels, self.position].into_iter().chain(targets);
+        let reads = [self.logits, self.labels, self.position].into_iter().chain(targets).chain(self.loss_scale);
         Uses::new(reads, [self.dlogits, self.verdicts])
+    }
+
+    /// As [`Operate::scale_loss`].
+    pub(super) fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+        self.loss_scale = self.trains.then(scale);
     }
 
     /// As [`Operate::each_value`].
     pub(super) fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
-        let LossValues { logits, labels, dlogits, verdicts, position, .. } = self;
-        [logits, labels, dlogits, verdicts, position].into_iter().for_each(see);
+        let LossValues { logits, labels, dlogits, verdicts, position, loss_scale, .. } = self;
+        [logits, labels, dlogits, verdicts, position].into_iter().chain(loss_scale).for_each(see);
+    }
+
+    /// The dispatch of a loss over this memory. Of it, labels, gradient, verdicts and position are not rows of outputs that
+    /// are read.
+    pub(super) fn dispatch<E: From<Error>, const N: usize>(
+        &self,
+        family: &'static Family,
+        at: &Placing<'_, E>,
+        memory: [Value; N],
+    ) -> Result<Option<Dispatch>, E> {
+        let mut losses = RowLosses { family, memory: at.ranges(memory)?, trains: self.trains, loss_scale: None };
+        losses.loss_scale = self.loss_scale.map(|value| at.range(value)).transpose()?;
+        Ok(Some(losses.dispatch(at.engine(), &shape(at, self.logits))?))
     }
 
     /// The gradient exists already.
@@ -101,14 +121,17 @@ impl Operate for SoftmaxCrossEntropy {
         true
     }
 
+    fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+        self.of.scale_loss(scale);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         self.of.backward(back);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let LossValues { logits, labels, dlogits, verdicts, position, trains } = self.of;
-        let memory = at.ranges([logits, labels, dlogits, verdicts, position])?;
-        Ok(Some(softmax_cross_entropy(at.engine(), &shape(at, logits), memory, trains)?))
+        let LossValues { logits, labels, dlogits, verdicts, position, .. } = self.of;
+        self.of.dispatch(&SOFTMAX_CROSS_ENTROPY, at, [logits, labels, dlogits, verdicts, position])
     }
 }
 
@@ -167,23 +190,28 @@ pub fn softmax_cross_entropy(
     memory: [Range; 5],
     trains: bool,
 ) -> Result<Dispatch, Error> {
-    row_losses(engine, SOFTMAX_CROSS_ENTROPY.plain(), shape, memory, trains)
+    RowLosses { family: &SOFTMAX_CROSS_ENTROPY, memory, trains, loss_scale: None }.dispatch(engine, shape)
 }
 
 /// A loss of each row. Of its memory, labels, gradient, verdicts and position are not rows of outputs that are read;
 /// the gradient is written if it trains.
-pub(super) fn row_losses<const N: usize>(
-    engine: &Engine,
-    kernel: &'static Kernel,
-    shape: &Loss,
-    memory: [Range; N],
-    trains: bool,
-) -> Result<Dispatch, Error> {
-    let memory = memory.into_iter().map(Into::into).collect();
-    let streams = N as u64 - 4 + u64::from(trains);
-    let mut operation = Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams);
-    operation.constants.push(switch("GRADIENT", trains));
-    operation.dispatch(engine, N, shape)
+pub(super) struct RowLosses<const N: usize> {
+    pub(super) family: &'static Family,
+    pub(super) memory: [Range; N],
+    pub(super) trains: bool,
+    pub(super) loss_scale: Option<Range>,
+}
+
+impl<const N: usize> RowLosses<N> {
+    pub(super) fn dispatch(self, engine: &Engine, shape: &Loss) -> Result<Dispatch, Error> {
+        let RowLosses { family, memory, trains, loss_scale } = self;
+        let kernel = family.variant(Flag::Scaled.when(loss_scale.is_some()))?;
+        let memory = memory.into_iter().chain(loss_scale).map(Into::into).collect();
+        let streams = N as u64 - 4 + u64::from(trains);
+        let mut operation = Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams);
+        operation.constants.push(switch("GRADIENT", trains));
+        operation.dispatch(engine, N, shape)
+    }
 }
 
 /// A layer of so many outputs for each of so many rows, with a loss of its logits, targets and labels.

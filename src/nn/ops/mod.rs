@@ -166,6 +166,17 @@ pub(super) trait Operate {
         false
     }
 
+    /// Multiplies the gradient by this value from now on, if it is a loss that makes one.
+    fn scale_loss(&mut self, _scale: &mut dyn FnMut() -> Value) {}
+
+    /// Leaves out what is to happen once in a pass: its values are made again.
+    fn repeat(&mut self) {}
+
+    /// Multiplications of a layer of matrices, or of its backward pass, over so many examples.
+    fn products(&self, _nodes: &Nodes, _examples: usize) -> u64 {
+        0
+    }
+
     /// Appends its part of the backward pass. Operations of a backward pass have none.
     fn backward(&self, _back: &mut Backward<'_>) {}
 
@@ -220,6 +231,18 @@ macro_rules! operations {
 
             fn is_loss(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.is_loss()),* }
+            }
+
+            fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+                match self { $(Operation::$name(operation) => operation.scale_loss(scale)),* }
+            }
+
+            fn repeat(&mut self) {
+                match self { $(Operation::$name(operation) => operation.repeat()),* }
+            }
+
+            fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
+                match self { $(Operation::$name(operation) => operation.products(nodes, examples)),* }
             }
 
             fn backward(&self, back: &mut Backward<'_>) {

@@ -1,6 +1,6 @@
 //! The loss of numbers.
 
-use super::loss::{LossValues, against_targets, row_losses, shape};
+use super::loss::{LossValues, RowLosses, against_targets};
 use super::{Operate, Uses};
 use crate::engine::kernels::SQUARED_ERROR;
 use crate::engine::layout::Loss;
@@ -37,14 +37,17 @@ impl Operate for SquaredError {
         true
     }
 
+    fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
+        self.of.scale_loss(scale);
+    }
+
     fn backward(&self, back: &mut Backward<'_>) {
         self.of.backward(back);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let LossValues { logits, labels, dlogits, verdicts, position, trains } = self.of;
-        let memory = at.ranges([logits, self.targets, labels, dlogits, verdicts, position])?;
-        Ok(Some(squared_error(at.engine(), &shape(at, logits), memory, trains)?))
+        let LossValues { logits, labels, dlogits, verdicts, position, .. } = self.of;
+        self.of.dispatch(&SQUARED_ERROR, at, [logits, self.targets, labels, dlogits, verdicts, position])
     }
 }
 
@@ -63,5 +66,5 @@ pub(super) fn samples() -> Vec<Sample> {
 /// # Errors
 /// Out of device memory.
 pub fn squared_error(engine: &Engine, shape: &Loss, memory: [Range; 6], trains: bool) -> Result<Dispatch, Error> {
-    row_losses(engine, SQUARED_ERROR.plain(), shape, memory, trains)
+    RowLosses { family: &SQUARED_ERROR, memory, trains, loss_scale: None }.dispatch(engine, shape)
 }

@@ -125,11 +125,13 @@ impl Optimizer {
         settings: Settings,
     ) -> Result<Optimizer, Error> {
         settings.clip.check()?;
+        settings.loss_scale.map_or(Ok(()), |scale| scale.check())?;
+        let settings = Settings { guard: settings.guard || settings.loss_scale.is_some(), ..settings };
         if settings.horizon_steps == 0 || settings.horizon_steps > CLOCK_SLOTS {
             let value = f64::from(settings.horizon_steps);
             return Err(Error::BadSetting { setting: "horizon_steps", value, allowed: "from 1 to 1024" });
         }
-        let control = control_block(engine, params.len())?;
+        let control = control_block(engine, params.len(), settings.loss_scale)?;
         let ring = engine.ring(vec![stats_of(&control)])?;
         let mut optimizer = Optimizer {
             engine: engine.clone(),

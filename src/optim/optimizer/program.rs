@@ -178,6 +178,7 @@ impl Optimizer {
             work,
             clip: self.clip,
             guard: self.settings.guard,
+            loss_scale: self.settings.loss_scale,
             seed: self.settings.seed,
             control: &self.control,
             table: &self.table,

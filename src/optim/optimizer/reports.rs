@@ -1,10 +1,10 @@
 //! What comes back from the device: the stats of a step, and every tensor's record.
 
 use super::Optimizer;
-use crate::engine::layout::{CONTROL_HEADER_BYTES, Record};
+use crate::engine::layout::{CONTROL_HEADER_BYTES, Record, StatsBlock};
 use crate::engine::{Buffer, Range};
 use crate::optim::stages::stats_of;
-use crate::optim::{Error, Stats};
+use crate::optim::{Error, LossScaleState, Stats};
 use std::collections::HashMap;
 
 impl Optimizer {
@@ -31,6 +31,35 @@ impl Optimizer {
     /// The stats block of the latest step on the device, for a report of the caller's own.
     pub fn stats_range(&self) -> Range {
         stats_of(&self.control)
+    }
+
+    /// The loss scale on the device, an f32, for the kernels of losses; `None` without one. The step itself changes it.
+    pub fn loss_scale(&self) -> Option<Range> {
+        let range = Range { buffer: self.control.clone(), offset: 0, bytes: size_of::<f32>() as u64 };
+        self.settings.loss_scale.map(|_| range)
+    }
+
+    /// Where the loss scale stands; `None` without one. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    pub fn read_loss_scale(&self) -> Result<Option<LossScaleState>, Error> {
+        if self.settings.loss_scale.is_none() {
+            return Ok(None);
+        }
+        let stats: Vec<StatsBlock> = self.engine.read(&self.stats_range())?;
+        Ok(stats.first().map(|stats| LossScaleState::new(stats.loss_scale, stats.growth_tracker)))
+    }
+
+    /// Goes on from where another optimizer's loss scale stood. Nothing happens without one.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] for a scale that is not finite or not above 0; from the device.
+    pub fn set_loss_scale(&mut self, state: LossScaleState) -> Result<(), Error> {
+        let Some(settings) = self.settings.loss_scale else { return Ok(()) };
+        settings.init_scale(state.scale).check()?;
+        let words = [state.scale.to_bits(), state.growth_tracker];
+        Ok(self.engine.write(&self.control, 0, &words)?)
     }
 
     /// The table that the steps read; other kernels of a step may read the step's number from it.

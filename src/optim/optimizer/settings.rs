@@ -1,6 +1,6 @@
 //! What holds for the whole optimizer.
 
-use crate::optim::Clip;
+use crate::optim::{Clip, LossScale};
 use crate::setters::setters;
 
 /// What holds for the whole optimizer.
@@ -12,6 +12,8 @@ pub struct Settings {
     pub clip: Clip,
     /// Skip a whole step, on the device, if any gradient that takes part is not finite.
     pub guard: bool,
+    /// Gradients arrive multiplied by this scale; the device adapts it. It turns the guard on.
+    pub loss_scale: Option<LossScale>,
     /// Steps that one table may hold, at most [`CLOCK_SLOTS`](crate::engine::CLOCK_SLOTS).
     pub horizon_steps: u32,
     /// Most bytes of one page of state, below the device's own limit.
@@ -27,7 +29,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clip: Clip::None, guard: false, horizon_steps: 256, page_bytes: None, throttle: true, seed: 0 }
+        Settings {
+            clip: Clip::None,
+            guard: false,
+            loss_scale: None,
+            horizon_steps: 256,
+            page_bytes: None,
+            throttle: true,
+            seed: 0,
+        }
     }
 }
 
@@ -35,6 +45,7 @@ impl Settings {
     setters! {
         clip: Clip,
         guard: bool,
+        loss_scale: impl Into<Option<LossScale>>,
         horizon_steps: u32,
         page_bytes: impl Into<Option<u64>>,
         throttle: bool,

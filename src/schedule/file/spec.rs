@@ -31,6 +31,8 @@ pub struct Spec {
     pub row: Row,
     /// `optimizer.no_decay`: parameters whose name contains one of these have no weight decay.
     pub no_decay: Vec<String>,
+    /// `optimizer.layer_decay`: each layer's rate is so much of that of the layer above it.
+    pub layer_decay: Option<f64>,
     /// `optimizer.groups`.
     pub groups: Vec<GroupSpec>,
     /// `lr_scheduler`, then `laws`.
@@ -101,6 +103,7 @@ impl Spec {
         if !is_phased || top.has("optimizer") {
             let said = OptimizerSection::read(top.section("optimizer", OPTIMIZER)?)?;
             (spec.row, spec.no_decay, spec.groups) = (said.row, said.no_decay, said.groups);
+            spec.layer_decay = said.layer_decay;
         }
         if !is_phased || top.has("lr_scheduler") {
             spec.laws.push(LawSpec::read(top.section("lr_scheduler", LR_SCHEDULER)?, Field::Lr)?);
@@ -171,6 +174,7 @@ impl Spec {
         Spec {
             row: Row::default(),
             no_decay: Vec::new(),
+            layer_decay: None,
             groups: Vec::new(),
             laws: Vec::new(),
             phases: Phases::Everything,
@@ -274,13 +278,13 @@ mod tests {
             (
                 "typ: adamw, lr: 1",
                 "typ is not a known key (did you mean \"type\"?); known are type, lr, weight_decay, betas, eps, \
-                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, groups",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, layer_decay, groups",
             ),
             (
                 "type: adamw, weigth_decay: 1",
                 "weigth_decay is not a known key (did you mean \"weight_decay\"?); known are type, lr, weight_decay, \
                  betas, eps, \
-                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, groups",
+                 amsgrad, maximize, moments, clip_norm, ema_decay, no_decay, layer_decay, groups",
             ),
             ("lr: 1", "type is missing"),
             (
@@ -295,7 +299,7 @@ mod tests {
             (
                 "type: lion, eps: 1.0e-8",
                 "eps is not a known key; known are type, lr, weight_decay, betas, maximize, moments, clip_norm, \
-                 ema_decay, no_decay, groups",
+                 ema_decay, no_decay, layer_decay, groups",
             ),
             ("type: lion, moments: int8", "moments = int8 is not one of f32, bf16"),
             ("type: rmsprop, alpha: 2.0", "alpha = 2 is not in [0, 1]"),

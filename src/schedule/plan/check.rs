@@ -115,9 +115,10 @@ impl Plan {
             Origin::Given(place) => {
                 self.params.get(param).is_some_and(|param| self.given[place].params.contains(&param.name))
             }
-            Origin::Phase { phase, entry, .. } => {
+            Origin::Phase { phase, entry, layer, .. } => {
                 let is_of_entry = entry.is_none_or(|_| self.entry_of[param] == entry);
-                self.phases[phase].params.contains(&param) && is_of_entry
+                let is_of_layer = layer.is_none_or(|layer| self.layer_of[param] == layer);
+                self.phases[phase].params.contains(&param) && is_of_entry && is_of_layer
             }
         }
     }

@@ -88,6 +88,9 @@ pub(super) enum Origin {
         no_decay: bool,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         entry: Option<usize>,
+        /// The layer, where layers have rates of their own.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        layer: Option<usize>,
     },
 }
 

@@ -42,39 +42,46 @@ pub(super) fn entry_of(
     Ok(entry_of)
 }
 
-/// Parameters of one entry, or of none, with or without decay.
+/// Parameters of one entry, or of none, with or without decay, and of one layer where these have rates of their own.
 pub(super) struct Part {
     pub(super) entry: Option<usize>,
     pub(super) no_decay: bool,
+    pub(super) layer: Option<usize>,
     pub(super) params: Vec<usize>,
 }
 
 impl Plan {
     /// Parameters as the optimizer that is in force divides them into groups: those of no entry first, then each entry's,
-    /// with and without decay.
+    /// with and without decay, from the lowest layer.
     pub(super) fn divided(&self, optimizer: Source, params: &[usize]) -> Vec<Part> {
         // A new optimizer has groups of its own.
-        let count = if optimizer == Source::Start { self.entries.len() } else { 0 };
-        if count == 0 {
+        if optimizer != Source::Start {
             let parts = self.by_decay(params).into_iter();
-            return parts.map(|(no_decay, params)| Part { entry: None, no_decay, params }).collect();
+            return parts.map(|(no_decay, params)| Part { entry: None, no_decay, layer: None, params }).collect();
         }
-        let entries = [None].into_iter().chain((0..count).map(Some));
+        let entries = [None].into_iter().chain((0..self.entries.len()).map(Some));
         let of_entry = |entry: Option<usize>| {
             let own: Vec<usize> = params.iter().copied().filter(|param| self.entry_of[*param] == entry).collect();
-            self.by_decay(&own).into_iter().map(move |(no_decay, params)| Part { entry, no_decay, params })
+            let by_decay = self.by_decay(&own).into_iter();
+            by_decay.flat_map(move |(no_decay, params)| {
+                let of_layer = move |(layer, params)| Part { entry, no_decay, layer, params };
+                self.by_layer(params).into_iter().map(of_layer)
+            })
         };
-        entries.flat_map(of_entry).filter(|part| !part.params.is_empty()).collect()
+        let parts: Vec<Part> = entries.flat_map(of_entry).collect();
+        // A phase without entries and layers has its two groups, even if one is empty.
+        let has_more = !self.entries.is_empty() || self.layer_decay.is_some();
+        parts.into_iter().filter(|part| !has_more || !part.params.is_empty()).collect()
     }
 
     /// The rate that a group joins a phase with: of an entry as much of the phase's as it has of the optimizer's.
     pub(super) fn joining_lr(&self, optimizer: Source, members: &Members, row: &Row) -> f64 {
-        let Origin::Phase { phase, entry, .. } = members.origin else { return row.lr };
+        let Origin::Phase { phase, entry, layer, .. } = members.origin else { return row.lr };
         let lr = self.phases[phase].lr;
         match entry.filter(|_| optimizer == Source::Start) {
             Some(_) if self.row.lr > 0.0 => lr * (row.lr / self.row.lr),
             Some(_) => row.lr,
-            None => lr,
+            None => lr * self.layer_scale(layer),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::schedule::law::table::checked_rows;
 impl Plan {
     /// Puts the groups of phase 0 into empty rates, at the rate of the optimizer that is in force.
     pub(super) fn join_phase_0(&self, rates: &mut Rates) {
-        for Part { entry, no_decay, params } in self.divided(rates.optimizer, &self.phases[0].params) {
-            let members = Members { origin: Origin::Phase { phase: 0, no_decay, entry }, params };
+        for Part { entry, no_decay, layer, params } in self.divided(rates.optimizer, &self.phases[0].params) {
+            let members = Members { origin: Origin::Phase { phase: 0, no_decay, entry, layer }, params };
             let row = self.base_row(rates.optimizer, &members);
             rates.values.push(Group::of_row(&row).with("initial_lr", row.lr));
             rates.groups.push(members);
@@ -39,10 +39,9 @@ impl Plan {
             (Source::Start, _) => self.row,
             (Source::Phase(phase), _) => self.phases[phase].new_optimizer.as_ref().map_or(self.row, |new| new.row),
         };
-        match members.origin {
-            Origin::Phase { no_decay: true, .. } => Row { weight_decay: 0.0, ..row },
-            _ => row,
-        }
+        let Origin::Phase { no_decay, layer, .. } = members.origin else { return row };
+        let weight_decay = if no_decay { 0.0 } else { row.weight_decay };
+        Row { weight_decay, lr: row.lr * self.layer_scale(layer), ..row }
     }
 
     /// The parameters that have thawed so far, by place in the model, in its order.
@@ -71,12 +70,18 @@ impl Plan {
     pub(super) fn group_name(&self, members: &Members) -> String {
         match members.origin {
             Origin::Given(place) => self.given[place].name.clone(),
-            Origin::Phase { no_decay: false, entry: None, .. } if self.phases.len() == 1 => "decay".to_owned(),
-            Origin::Phase { no_decay: true, entry: None, .. } if self.phases.len() == 1 => "no_decay".to_owned(),
-            Origin::Phase { phase, no_decay, entry } => {
+            Origin::Phase { no_decay: false, entry: None, layer: None, .. } if self.phases.len() == 1 => {
+                "decay".to_owned()
+            }
+            Origin::Phase { no_decay: true, entry: None, layer: None, .. } if self.phases.len() == 1 => {
+                "no_decay".to_owned()
+            }
+            Origin::Phase { phase, no_decay, entry, layer } => {
                 let phase = (self.phases.len() > 1).then(|| format!("phase {phase}"));
                 let pattern = entry.map(|entry| self.entries[entry].pattern.clone());
-                let words = phase.into_iter().chain(pattern).chain(no_decay.then(|| "no decay".to_owned()));
+                let layer = layer.map(|layer| format!("layer {layer}"));
+                let words =
+                    phase.into_iter().chain(pattern).chain(layer).chain(no_decay.then(|| "no decay".to_owned()));
                 words.collect::<Vec<_>>().join(", ")
             }
         }

@@ -8,6 +8,7 @@ pub(super) mod cursor;
 pub(super) mod decays;
 mod entries;
 mod groups;
+mod layers;
 mod naming;
 mod rehearse;
 mod resolve;
@@ -77,6 +78,9 @@ pub struct Plan {
     run: Epochs,
     row: Row,
     no_decay: Vec<String>,
+    layer_decay: Option<f64>,
+    /// The layer of each parameter.
+    layer_of: Vec<usize>,
     /// The entries of `optimizer.groups`.
     entries: Vec<GroupSpec>,
     /// The entry that has each parameter.

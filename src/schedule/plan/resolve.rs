@@ -1,6 +1,7 @@
 //! From a file to a plan: patterns become names, defaults become numbers, and everything is checked.
 
 use super::cursor::Source;
+use super::layers::layers;
 use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, entries, naming, slot};
 use crate::params::{Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
@@ -94,6 +95,8 @@ fn resolve(spec: &Spec, model: ModelParams, run: Epochs) -> Result<Plan, Error> 
         phases: resolved,
         row: spec.row,
         no_decay: spec.no_decay.clone(),
+        layer_decay: spec.layer_decay,
+        layer_of: layers(&names),
         entries: spec.groups.clone(),
         entry_of,
         laws: spec.laws.clone(),

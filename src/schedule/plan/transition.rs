@@ -129,8 +129,8 @@ impl Plan {
             return Ok(());
         }
         let before = rates.clone();
-        for Part { entry, no_decay, params } in self.divided(rates.optimizer, &new) {
-            let members = Members { origin: Origin::Phase { phase, no_decay, entry }, params };
+        for Part { entry, no_decay, layer, params } in self.divided(rates.optimizer, &new) {
+            let members = Members { origin: Origin::Phase { phase, no_decay, entry, layer }, params };
             let row = self.base_row(rates.optimizer, &members);
             let base = self.joining_lr(rates.optimizer, &members, &row);
             let lr = self.first_lr(&before, base)?;

@@ -59,6 +59,9 @@ impl Plan {
         if !self.no_decay.is_empty() {
             section = section.with("no_decay", self.no_decay.clone());
         }
+        if let Some(decay) = self.layer_decay {
+            section = section.with("layer_decay", decay);
+        }
         match self.entries.is_empty() {
             true => section,
             false => section.with("groups", self.entries.iter().map(Raw::from).collect::<Vec<_>>()),

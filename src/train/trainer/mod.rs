@@ -16,8 +16,9 @@ use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
 use super::{Config, Confusion, Error, Scoring};
+use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Prepared, Range, Ring};
-use crate::optim::{Best, Forecast, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, LOSSES};
@@ -97,11 +98,15 @@ impl Trainer {
     ) -> Result<Trainer, Error> {
         config.check()?;
         task.check(engine, &config)?;
-        let config = Config { settings: Settings { seed: config.seed, ..config.settings }, ..config };
+        // Gradients in f16 need a loss scale, and nothing else knows of one.
+        let needs_scale = config.values.values == ValueStorage::F16;
+        let loss_scale = config.settings.loss_scale.or(needs_scale.then(LossScale::default));
+        let config = Config { settings: Settings { seed: config.seed, loss_scale, ..config.settings }, ..config };
         let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
         let plan = plan(model, Epochs { epochs: config.epochs as u64, steps_per_epoch })?;
+        config.check_modules(&params)?;
         let (scoring, also) = (task.scoring(), task.also());
         check_metrics(&plan, &scoring)?;
         check_storage(&config, &plan, &params)?;

@@ -66,6 +66,9 @@ impl Trainer {
     /// have been collected.
     pub(crate) fn take_over(&mut self, mut optimizer: Optimizer) -> Result<(), Error> {
         self.skipped_before = self.skipped_steps()?;
+        if let Some(state) = self.optimizer.read_loss_scale()? {
+            optimizer.set_loss_scale(state)?;
+        }
         optimizer.go_to_step(self.cursor.step())?;
         (self.progress, self.results) = rings(&self.engine, &self.config, &*self.task, &optimizer)?;
         self.optimizer = optimizer;

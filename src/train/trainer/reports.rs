@@ -4,6 +4,7 @@ use super::Trainer;
 use super::evaluations::{Found, Reading};
 use crate::engine::layout::Metrics;
 use crate::engine::{Delivery, Range};
+use crate::optim;
 use crate::train::Error;
 use crate::train::event::{Evaluation, Event, Progress};
 use crate::train::finite::check_finite;
@@ -45,7 +46,7 @@ impl Trainer {
         let Trainer { engine, optimizer, progress, under_way, last_reported, pace, .. } = self;
         let (steps_per_epoch, skipped_before) = (self.plan.steps_per_epoch(), self.skipped_before);
         let mut lost_losses = 0;
-        engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
+        let arrived = engine.collect(progress, |Delivery { tag, bytes, device_seconds }| {
             let (metrics, stats) = bytes.split_at(size_of::<Metrics>());
             let metrics: Metrics = bytemuck::pod_read_unaligned(metrics);
             let stats = optimizer.absorb(stats, device_seconds)?;
@@ -62,7 +63,11 @@ impl Trainer {
                 tell(&Event::Step(Progress { step: tag, phase, lrs, loss: metrics.loss, stats }));
             }
             Ok::<(), Error>(())
-        })?;
+        });
+        if let Err(Error::Optim(optim::Error::Overflow { step, steps, .. })) = arrived {
+            return Err(Error::Overflow { step, steps, first: self.first_overflow()? });
+        }
+        arrived?;
         self.look_over(lost_losses)?;
         let Trainer { engine, results, evaluating, plan, cursor, scoring, also, confusion, task, .. } = self;
         let bytes = |counts: Option<Range>| counts.map_or(0, |counts| counts.bytes as usize);

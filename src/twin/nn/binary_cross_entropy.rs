@@ -1,19 +1,20 @@
 //! Twin of `shaders/nn/binary_cross_entropy.wgsl`.
 
-use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
+use crate::twin::shared::{CORRECT, COUNTS, Loss, Verdict};
 
-/// Loss, its gradient (if there is a dz) and whether every label is right, row by row.
+/// Loss, its gradient (if there is a dz) and whether every label is right, row by row. A row that counts has this
+/// [weight](Loss::weight) in the gradient.
 pub fn binary_cross_entropy(
     z: &[f32],
     targets: &[f32],
     labels: &[u32],
     mut dz: Option<&mut [f32]>,
     verdicts: &mut [Verdict],
-    position: &Position,
+    weight: f64,
     shape: &Loss,
 ) {
     let (rows, outputs, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let weight = shape.weight(labels, position) / outputs as f64;
+    let weight = weight / outputs as f64;
     for r in 0..rows {
         let row =
             |values: &[f32]| -> Vec<f64> { values[r * stride..][..outputs].iter().map(|x| f64::from(*x)).collect() };

@@ -1,19 +1,18 @@
 //! Twin of `shaders/nn/softmax_cross_entropy.wgsl`.
 
-use crate::twin::shared::{CORRECT, COUNTS, Loss, Position, Verdict};
+use crate::twin::shared::{CORRECT, COUNTS, Loss, Verdict};
 
-/// Loss, its gradient (if there is a dz) and whether the prediction is right, row by row. The gradient is divided by
-/// the rows of the step that count; if the position does not give them, by those of the batch.
+/// Loss, its gradient (if there is a dz) and whether the prediction is right, row by row. A row that counts has this
+/// [weight](Loss::weight) in the gradient.
 pub fn softmax_cross_entropy(
     z: &[f32],
     labels: &[u32],
     mut dz: Option<&mut [f32]>,
     verdicts: &mut [Verdict],
-    position: &Position,
+    weight: f64,
     shape: &Loss,
 ) {
     let (rows, classes, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let weight = shape.weight(labels, position);
     let smoothing = f64::from(shape.smoothing);
     for r in 0..rows {
         let row: Vec<f64> = z[r * stride..][..classes].iter().map(|z| f64::from(*z)).collect();

@@ -1,19 +1,19 @@
 //! Twin of `shaders/nn/squared_error.wgsl`.
 
-use crate::twin::shared::{COUNTS, Loss, Position, Verdict};
+use crate::twin::shared::{COUNTS, Loss, Verdict};
 
-/// Loss and its gradient (if there is a dz), row by row.
+/// Loss and its gradient (if there is a dz), row by row. A row that counts has this [weight](Loss::weight) in the gradient.
 pub fn squared_error(
     z: &[f32],
     targets: &[f32],
     labels: &[u32],
     mut dz: Option<&mut [f32]>,
     verdicts: &mut [Verdict],
-    position: &Position,
+    weight: f64,
     shape: &Loss,
 ) {
     let (rows, outputs, stride) = (shape.rows as usize, shape.classes as usize, shape.quads as usize * 4);
-    let weight = 2.0 * shape.weight(labels, position) / outputs as f64;
+    let weight = 2.0 * weight / outputs as f64;
     for r in 0..rows {
         let row =
             |values: &[f32]| -> Vec<f64> { values[r * stride..][..outputs].iter().map(|x| f64::from(*x)).collect() };

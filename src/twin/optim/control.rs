@@ -2,8 +2,8 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, TableRow, TensorEntry, WEIGHTED,
-    one_minus_exp, split_control_mut, split_table, step_weight,
+    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, StatsBlock, TableRow, TensorEntry,
+    WEIGHTED, one_minus_exp, split_control_mut, split_table, step_weight,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
@@ -30,6 +30,8 @@ pub fn control(
         4 => total.sum.powf(1.0 / order),
         _ => total.sum,
     };
+    let loss_scale = if settings.growth_interval == 0 { 1.0 } else { stats.loss_scale };
+    let norm = norm / loss_scale;
     let bad_norm = settings.error_if_nonfinite != 0 && settings.norm != 0 && !norm.is_finite();
     let bad_gradient = settings.guard != 0 && total.bad_group != NO_GROUP;
     let skip = u32::from(bad_norm || bad_gradient);
@@ -42,6 +44,7 @@ pub fn control(
     stats.applied += 1 - skip;
     stats.skipped += skip;
     stats.skip = skip;
+    stats.skips_in_a_row = if skip == 0 { 0 } else { stats.skips_in_a_row + 1 };
     if total.bad_group != NO_GROUP {
         stats.bad_group = total.bad_group;
     }
@@ -56,14 +59,32 @@ pub fn control(
     }
     stats.norm = norm;
     stats.clip = clip;
-    stats.value_bound = settings.value_bound;
+    stats.value_bound = settings.value_bound * loss_scale;
+    if settings.growth_interval != 0 {
+        rescale(stats, settings);
+    }
     if skip != 0 {
         return;
     }
     for tensor in &tensors[..settings.tensors as usize] {
         let record = &mut records[tensor.record as usize];
         let row = &rows[header.row_at(tensor.group, slot)];
-        *record = Record { grad: tensor.grad, ..record_of(record, row, clip) };
+        *record = Record { grad: tensor.grad, ..record_of(record, row, clip / loss_scale) };
+    }
+}
+
+/// What the gradients of the next step are scaled by.
+fn rescale(stats: &mut StatsBlock, settings: &ControlSettings) {
+    if stats.skip != 0 {
+        stats.loss_scale *= settings.backoff_factor;
+        stats.growth_tracker = 0;
+        return;
+    }
+    stats.growth_tracker += 1;
+    if stats.growth_tracker == settings.growth_interval {
+        stats.growth_tracker = 0;
+        let grown = stats.loss_scale * settings.growth_factor;
+        stats.loss_scale = if grown.is_finite() { grown } else { stats.loss_scale };
     }
 }
 
@@ -80,14 +101,14 @@ fn clip_coefficient(kind: u32, max_norm: f32, norm: f32) -> f32 {
     (max_norm / (norm + 1e-6)).min(1.0)
 }
 
-fn record_of(old: &Record, row: &TableRow, clip: f32) -> Record {
+fn record_of(old: &Record, row: &TableRow, factor: f32) -> Record {
     let count = old.count + 1;
     let coupled = row.flags & COUPLED != 0;
     let has_average = row.flags & AVERAGED != 0;
     let record = Record {
         count,
         flags: row.flags,
-        scale: if row.flags & MAXIMIZE != 0 { -clip } else { clip },
+        scale: if row.flags & MAXIMIZE != 0 { -factor } else { factor },
         decay: if coupled { 1.0 } else { row.decay },
         coupled_decay: if coupled { row.decay } else { 0.0 },
         one_minus_beta1: row.one_minus_beta1,

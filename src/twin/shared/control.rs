@@ -16,6 +16,8 @@ const RECORD_WORDS: usize = size_of::<Record>() / 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct StatsBlock {
+    pub loss_scale: f32,
+    pub growth_tracker: u32,
     pub step: u32,
     pub applied: u32,
     pub skipped: u32,
@@ -28,10 +30,8 @@ pub struct StatsBlock {
     pub bad_norm_step: u32,
     pub bad_norm: f32,
     pub lost_rows: u32,
-    pub pad3: u32,
-    pub pad4: u32,
-    pub pad5: u32,
-    pub pad6: u32,
+    pub skips_in_a_row: u32,
+    pub pad0: u32,
 }
 
 /// One partial sum of a norm.
@@ -87,6 +87,10 @@ pub struct ControlSettings {
     pub value_bound: f32,
     pub error_if_nonfinite: u32,
     pub alone: u32,
+    pub growth_factor: f32,
+    pub backoff_factor: f32,
+    pub growth_interval: u32,
+    pub pad0: u32,
 }
 
 /// The three parts of a control block, to be written.

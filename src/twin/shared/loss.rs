@@ -26,14 +26,14 @@ impl Loss {
     }
 
     /// The weight of a row that counts: one over the rows of the step that count; if the position does not give them,
-    /// over those of the batch.
-    pub fn weight(&self, labels: &[u32], position: &Position) -> f64 {
+    /// over those of the batch. It is multiplied by the loss scale, if there is one.
+    pub fn weight(&self, labels: &[u32], position: &Position, loss_scale: Option<f32>) -> f64 {
         let labels = &labels[..self.rows as usize];
         let counting = match position.counting {
             0 => labels.iter().filter(|label| **label != self.ignore).count() as u32,
             counting => counting,
         };
-        1.0 / f64::from(counting.max(1))
+        f64::from(loss_scale.unwrap_or(1.0)) / f64::from(counting.max(1))
     }
 
     /// Writes a row of gradients, each by this weight, and zeros after them.
