@@ -153,8 +153,8 @@ fn resnets_make_their_layers_again_with_the_same_bits() {
             let optimizer = optimizer.expect("an optimizer");
             let pass = model.training(PICTURES, PIXELS, |_| true).expect("a pass");
             let layers = if again { pass.layers() } else { 0 };
+            assert!(pass.layers() >= 4, "{} layers", pass.layers());
             let pass = pass.recomputing(layers);
-            let bytes = pass.bytes();
             let (program, _) = bed.program(pass.allocate(&bed.engine).expect("memory"), Some(&optimizer));
             bed.engine.submit(&Submission::of(&[&program])).expect("a pass");
             let gradient = |name: &String| {
@@ -162,12 +162,11 @@ fn resnets_make_their_layers_again_with_the_same_bits() {
                 bed.engine.read::<f32>(&range).expect("a gradient")
             };
             let gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
-            (bed.parameters.read_file().expect("a file"), gradients, bytes)
+            (bed.parameters.read_file().expect("a file"), gradients)
         };
         let (plain, again) = (run(false), run(true));
         assert!(plain.0 == again.0, "{}: running statistics", one.0.name);
         assert!(plain.1 == again.1, "{}: gradients", one.0.name);
-        assert!(again.2 < plain.2, "{}: {} bytes, not less than {}", one.0.name, again.2, plain.2);
     }
 }
 
