@@ -1,5 +1,4 @@
-//! The best copy: parameters, moments and applied counts of everything that has thawed, and the model's buffers, to be restored
-//! later.
+//! The best copy: parameters, moments and applied counts of everything that has thawed, and the model's buffers.
 
 use super::arena::Arena;
 use super::moves::{Moves, Where};
@@ -13,8 +12,8 @@ use crate::params::Param;
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
-/// A copy of the best parameters so far, with moments, averages, applied counts and the model's buffers, on the device while it
-/// is small enough. Buffers, which are small, always are.
+/// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough. The
+/// model's buffers, which are small, always are.
 ///
 /// A parameter that thaws after the copy was kept is restored to its value before training, with zero moments and a
 /// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are not part of the
@@ -31,7 +30,7 @@ pub struct Best {
     /// The model that it is a copy of; `None`: nothing has been kept.
     of: Option<Vec<Param>>,
     blocks: Vec<Block>,
-    /// Of each of the ranges that hold the model's buffers.
+    /// Of what holds the model's buffers.
     buffers: Vec<Buffer>,
     /// The program of [`keep_where`](Best::keep_where), and the optimizer's layout that it is for.
     keeping: Option<(u64, Prepared)>,
@@ -97,8 +96,7 @@ impl Best {
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         optimizer.refuse_swapped()?;
         let (blocks, buffers) = (self.with_room(optimizer)?, self.room_for_buffers(optimizer)?);
-        let moves = kept(&blocks, &buffers, optimizer);
-        moves.download(optimizer.engine())?;
+        kept(&blocks, &buffers, optimizer).download(optimizer.engine())?;
         (self.of, self.blocks, self.keeping) = (Some(optimizer.params.clone()), blocks, None);
         self.buffers = buffers;
         Ok(())
@@ -164,8 +162,8 @@ impl Best {
         if self.of(optimizer).is_ok() && self.buffers.len() == optimizer.buffers.len() {
             return Ok(self.buffers.clone());
         }
-        let room = |range: &Range| optimizer.engine().buffer("best buffers", range.bytes);
-        Ok(optimizer.buffers.iter().map(room).collect::<Result<_, _>>()?)
+        let room = |range: &Range| Ok(optimizer.engine().buffer("best buffers", range.bytes)?);
+        optimizer.buffers.iter().map(room).collect()
     }
 
     /// Adds the values of parameters that are about to thaw, so that a later restore can undo their training. This

@@ -3,44 +3,12 @@
 //! Running statistics are buffers: state that is no parameter.
 
 use super::squares::{Target, constant, elements};
-use super::{Activation, Draft, Operate, Uses, lanes, or_aside, switch};
+use super::{Activation, Draft, Norm, Operate, Uses, lanes, or_aside, switch};
 use crate::engine::kernels::{BATCH_MOMENTS, BATCH_NORM, BATCH_NORM_BACKWARD_INPUT, BATCH_NORM_BACKWARD_WEIGHT};
 use crate::engine::{Dispatch, Engine, Range, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
 use crate::params::Param;
-use crate::setters::setters;
-
-/// How a batch norm works, apart from its parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Norm {
-    /// Added to the variance.
-    pub eps: f32,
-    /// The weight of a batch in the running statistics; all batches weigh the same if it is `None`.
-    pub momentum: Option<f32>,
-    /// Whether there are running statistics. Without any a test goes by its batch's own.
-    pub tracks: bool,
-}
-
-impl Norm {
-    /// As torch's: with running statistics, in which a batch weighs 0.1.
-    pub const fn new() -> Norm {
-        Norm { eps: 1e-5, momentum: Some(0.1), tracks: true }
-    }
-
-    setters! {
-        eps: f32,
-        momentum: Option<f32>,
-        tracks: bool,
-    }
-}
-
-impl Default for Norm {
-    fn default() -> Norm {
-        Norm::new()
-    }
-}
 
 /// Which moments a batch norm goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +93,6 @@ impl Graph {
         self.push(BatchMoments { norm, by, buffers, x, moments });
         self.push(BatchNorm { norm, by, parameters, count, x, moments, y });
         y
-    }
-}
-
-impl BatchNorm {
-    fn shape<E: From<Error>>(&self, at: &Placing<'_, E>) -> layout::BatchNorm {
-        shape(at, self.x, self.norm)
     }
 }
 
@@ -227,7 +189,7 @@ impl Operate for BatchNorm {
             Moments::Tracked => Some(at.vector(&self.count)?),
             Moments::OfBatch | Moments::Running => None,
         };
-        Ok(Some(batch_norm(at.engine(), &self.shape(at), [x, gamma, beta, moments, y], count)?))
+        Ok(Some(batch_norm(at.engine(), &shape(at, self.x, self.norm), [x, gamma, beta, moments, y], count)?))
     }
 }
 
@@ -244,7 +206,13 @@ impl Operate for BatchNormBackwardWeight {
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let BatchNormBackwardWeight { norm, dy, slopes, parameters, adds } = self;
         let (memory, gradients) = (at.ranges([*dy, norm.x, norm.moments, *slopes])?, at.gradients(parameters)?);
-        Ok(Some(batch_norm_backward_weight(at.engine(), &norm.shape(at), memory, gradients, at.accumulates(*adds))?))
+        Ok(Some(batch_norm_backward_weight(
+            at.engine(),
+            &shape(at, norm.x, norm.norm),
+            memory,
+            gradients,
+            at.accumulates(*adds),
+        )?))
     }
 }
 
@@ -264,7 +232,7 @@ impl Operate for BatchNormBackwardInput {
         let [dy, moments, dx] = at.ranges([*dy, norm.moments, *dx])?;
         let of_batch = slopes.map(|slopes| at.ranges([norm.x, slopes])).transpose()?;
         let memory = [dy, at.vector(&norm.parameters[0])?, moments, dx];
-        Ok(Some(batch_norm_backward_input(at.engine(), &norm.shape(at), memory, of_batch, *adds)?))
+        Ok(Some(batch_norm_backward_input(at.engine(), &shape(at, norm.x, norm.norm), memory, of_batch, *adds)?))
     }
 }
 
@@ -343,9 +311,8 @@ pub fn batch_norm(
     count: Option<Range>,
 ) -> Result<Dispatch, Error> {
     let constants = [switch("TRACK", count.is_some())];
-    let memory = memory.into_iter().chain([or_aside(engine, count)?]);
+    let memory = memory.into_iter().chain([or_aside(engine, count)?]).map(Into::into).collect();
     let elements = u64::from(shape.rows) * u64::from(shape.quads);
-    let memory = memory.map(Into::into).collect();
     let mut draft = Draft::of_elements(engine, BATCH_NORM.plain(), memory, elements, 32 * elements);
     draft.constants.extend(constants);
     draft.dispatch(engine, 6, shape)
