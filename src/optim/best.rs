@@ -59,14 +59,8 @@ struct BlockState {
 impl Best {
     /// An empty copy, which may take at most `device_limit_bytes` on the device.
     pub fn new(device_limit_bytes: u64) -> Best {
-        Best {
-            device_limit_bytes,
-            host: Engine::cpu(),
-            of: None,
-            blocks: Vec::new(),
-            buffers: Vec::new(),
-            keeping: None,
-        }
+        let (blocks, buffers) = (Vec::new(), Vec::new());
+        Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks, buffers, keeping: None }
     }
 
     /// Whether nothing has been kept yet.
