@@ -11,15 +11,7 @@ pub(super) fn activate(kind: u32, z: &[f32], h: &mut [f32]) {
         2 => each(z, h, |z, _| z * normal(z)[0]),
         3 => each(z, h, |z, _| 0.5 * z * (1.0 + bent(z))),
         4 => each(z, h, |z, _| tanh(z)),
-        5 => each(z, h, |z, _| {
-            if z <= 0.0 {
-                0.0
-            } else if z >= 6.0 {
-                6.0
-            } else {
-                z
-            }
-        }),
+        5 => each(z, h, |z, _| z.clamp(0.0, 6.0)),
         6 => each(z, h, |z, _| z * logistic(z)),
         _ => h.copy_from_slice(&z[..h.len()]),
     }
