@@ -192,7 +192,7 @@ pub(super) fn file_of(adapter: &AdapterReport) -> Option<PathBuf> {
 }
 
 /// The user's folder for caches.
-fn caches() -> Option<PathBuf> {
+pub(super) fn caches() -> Option<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if cfg!(windows) {
         return folder("LOCALAPPDATA");

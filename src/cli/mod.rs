@@ -8,6 +8,7 @@ mod asked;
 mod asks;
 mod batch;
 mod bench;
+mod cache;
 mod chart;
 mod check;
 mod checking;
@@ -120,6 +121,8 @@ enum Command {
     Plan(plan_options::Plan),
     /// List the update rules: formulas, fields, defaults, bytes of state.
     Optimizers(optimizers::Optimizers),
+    /// List or clear what frozen trunks made of examples, which is kept for runs to come.
+    Cache(cache::Cache),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
     Completions {
@@ -213,6 +216,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
         }
         Command::Plan(options) => plan::run(asks, options),
         Command::Optimizers(options) => optimizers::run(options),
+        Command::Cache(options) => cache::run(options),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "gradus", &mut script);

@@ -1,14 +1,15 @@
 //! A run that is about to begin: its file, the model and the data that it names, and trainers of it.
 
 use super::batch;
+use super::cache;
 use super::precision;
 use super::say::{caution, say};
 use super::says::Says;
 use super::tokenizing::Tokenizing;
 use gradus::engine::Engine;
-use gradus::run::{BatchRows, Material, RunFile};
+use gradus::run::{BatchRows, Material, RunFile, TrunkFolder};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
-use gradus::train::{Error, Trainer};
+use gradus::train::{Error, Trainer, TrunkCache};
 use std::path::Path;
 
 /// What a run needs before it begins.
@@ -120,7 +121,8 @@ impl Ready {
 
     fn made(&self, engine: &Engine, run: &RunFile, spec: &Spec) -> Result<Trainer, Error> {
         let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
-        let config = run.config(self.batch_rows).recomputed_layers(self.recomputed_layers);
+        let config =
+            run.config(self.batch_rows).recomputed_layers(self.recomputed_layers).trunk_cache(trunk_cache(run));
         let mut trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         if self.is_found() {
             // With the program of its first step, which is where memory runs out if it does.
@@ -128,4 +130,15 @@ impl Ready {
         }
         Ok(trainer)
     }
+}
+
+/// Where what a frozen trunk makes is kept for runs to come: where the file says, else in the user's folder if the trunk is a
+/// pretrained one.
+fn trunk_cache(run: &RunFile) -> Option<TrunkCache> {
+    let folder = match &run.data.cache {
+        TrunkFolder::Off => None,
+        TrunkFolder::At(folder) => Some(folder.clone()),
+        TrunkFolder::Usual => cache::usual_folder().filter(|_| run.model.from.is_some()),
+    };
+    folder.map(|folder| TrunkCache::new(folder, cache::LIMIT_BYTES))
 }

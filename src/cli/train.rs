@@ -19,7 +19,7 @@ use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::RunFile;
 use gradus::schedule::{implicit, to_yaml};
-use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, files};
+use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, TrunkNote, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -225,6 +225,11 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
+    for note in trainer.trunk_notes() {
+        if matches!(note, TrunkNote::Damaged(_) | TrunkNote::NotKept(_)) {
+            caution!("frozen trunk: {}", told_trunk(&note));
+        }
+    }
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
     let broken = broke.as_ref().map(|error| format!("{error}, {}", verdict.cause()));
     rows.extend(broken.iter().chain(&failure).map(|text| ("failed", text.clone())));
@@ -301,8 +306,20 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     ];
     if trunk > 0 {
         environment.push(("frozen trunk cached", megabytes(trunk)));
+        environment.extend(trainer.trunk_notes().iter().map(|note| ("frozen trunk", told_trunk(note))));
     }
     environment
+}
+
+/// What was done with the folder that keeps trunks.
+fn told_trunk(note: &TrunkNote) -> String {
+    match note {
+        TrunkNote::Read(file) => format!("read from {}", shown_path(file)),
+        TrunkNote::Kept(file) => format!("kept in {}", shown_path(file)),
+        TrunkNote::Damaged(file) => format!("{} was damaged and was made anew", shown_path(file)),
+        TrunkNote::NotKept(reason) => format!("not kept: {reason}"),
+        _ => String::new(),
+    }
 }
 
 /// Prints where the results are, and what to do next.
@@ -325,7 +342,10 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     say!();
     say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
     if trainer.trunk_bytes() > 0 {
-        say!("frozen trunk   {:.1} MB cached", trainer.trunk_bytes() as f64 / 1e6);
+        let notes = trainer.trunk_notes();
+        let is_read = !notes.is_empty() && notes.iter().all(|note| matches!(note, TrunkNote::Read(_)));
+        let of = if is_read { ", read from an earlier run's" } else { "" };
+        say!("frozen trunk   {:.1} MB cached{of}", trainer.trunk_bytes() as f64 / 1e6);
     }
     if last.val_loss.is_finite() {
         say!("test loss      {:.4}, {}", last.val_loss, scores::words(&last));

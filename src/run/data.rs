@@ -20,7 +20,21 @@ pub struct DataSpec {
     pub unknown: Unknown,
     /// `skip_bad_rows`: a table is read without the rows that cannot be used.
     pub skip_bad_rows: bool,
+    /// `cache`: where what a frozen trunk makes of the examples is kept for runs to come.
+    pub cache: TrunkFolder,
     pub(super) raw: Raw,
+}
+
+/// Where what a frozen trunk makes of examples is kept for runs to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TrunkFolder {
+    /// In the user's folder for caches, if the trunk is a pretrained one.
+    #[default]
+    Usual,
+    /// Nowhere.
+    Off,
+    /// In this folder.
+    At(PathBuf),
 }
 
 /// How a part of labelled rows is held out.

@@ -1,7 +1,7 @@
 //! The section `data`.
 
 use super::paths::absolute;
-use super::{DataSpec, Error, Label, ModelKind, ModelSpec, Source, Split, TestSet, TextColumns, Unknown};
+use super::{DataSpec, Error, Label, ModelKind, ModelSpec, Source, Split, TestSet, TextColumns, TrunkFolder, Unknown};
 use crate::data::{EMBEDDED, Embedded};
 use crate::nn::Objective;
 use crate::schedule::class::Value as Argument;
@@ -80,7 +80,7 @@ impl Reading<'_> {
         }
         self.section.only(match kind {
             ModelKind::Mlp => &["embedded", "test_percent", "split"],
-            _ => &["embedded", "test_percent", "unknown"],
+            _ => &["embedded", "test_percent", "unknown", "cache"],
         })?;
         let name = self.section.word("embedded", &known)?;
         match embedded(kind).find(|set| set.name() == name) {
@@ -90,7 +90,7 @@ impl Reading<'_> {
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {
-        self.section.only(&["embedded", "train", "test", "test_percent", "also", "vocabulary", "unknown"])?;
+        self.section.only(&["embedded", "train", "test", "test_percent", "also", "vocabulary", "unknown", "cache"])?;
         let vocabulary = self.section.word_or_first("vocabulary", &["texts", "ascii"])?;
         let train = self.file("train")?;
         self.done(Source::Text { train, ascii: vocabulary == "ascii" }, ModelKind::Decoder)
@@ -112,6 +112,7 @@ impl Reading<'_> {
             "classes",
             "unknown",
             "skip_bad_rows",
+            "cache",
         ])?;
         let train = self.file("train")?;
         let (text, pair) = (self.section.text("text")?, self.section.maybe_text("text_pair")?);
@@ -257,10 +258,26 @@ impl Reading<'_> {
         if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. }) {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
+        let cache = if kind == ModelKind::Mlp { TrunkFolder::Usual } else { self.cache()? };
         let also = self.also()?;
         // Paths in it are as found.
         let raw = self.section.said().with_all(self.raw);
-        Ok(DataSpec { source, test, also, split, unknown, skip_bad_rows, raw })
+        Ok(DataSpec { source, test, also, split, unknown, skip_bad_rows, cache, raw })
+    }
+
+    /// A folder, or whether there is one.
+    fn cache(&mut self) -> Result<TrunkFolder, Error> {
+        const KEY: &str = "cache";
+        if self.section.peek(KEY).is_some() {
+            return Ok(TrunkFolder::At(self.file(KEY)?));
+        }
+        self.section.forget_nulls(&[KEY]);
+        let has = self.section.has(KEY);
+        let is_on = self.section.truth(KEY, true)?;
+        if !has {
+            self.section.unsay(KEY);
+        }
+        Ok(if is_on { TrunkFolder::Usual } else { TrunkFolder::Off })
     }
 
     /// Further test sets. A name is the prefix of a score: `old_loss`.

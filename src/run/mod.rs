@@ -48,7 +48,7 @@ mod written;
 
 pub use asked::{Asked, AskedFormat};
 pub use continued::Continue;
-pub use data::{DataSpec, Source, Split, TestSet, Unknown};
+pub use data::{DataSpec, Source, Split, TestSet, TrunkFolder, Unknown};
 pub use error::Error;
 pub use file::{BatchRows, Checking, RunFile};
 pub use inputs::{Inputs, TOKENIZER};

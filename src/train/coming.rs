@@ -25,6 +25,9 @@ const SMALLER: f32 = 1.0 / 16.0;
 /// How often a step is measured.
 const MEASURED: usize = 5;
 
+/// Gradients by name.
+type Gradients = Vec<(String, Vec<f32>)>;
+
 /// How the gradients of a step on one engine agree with those on another.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -125,7 +128,7 @@ impl Trainer {
 
     /// The gradients of the coming step with the largest loss scale that they do not overflow with, and that scale. The run's own
     /// stays as it is.
-    pub(super) fn finite_gradients(&mut self) -> Result<(Vec<(String, Vec<f32>)>, Option<LossScaleState>), Error> {
+    pub(super) fn finite_gradients(&mut self) -> Result<(Gradients, Option<LossScaleState>), Error> {
         let mut scale = self.optimizer.read_loss_scale()?;
         let mut gradients = self.coming_gradients()?;
         for _ in 0..TRIES {
@@ -137,7 +140,7 @@ impl Trainer {
     }
 
     /// The gradients of the coming step with this loss scale in the place of the run's own.
-    fn gradients_scaled(&mut self, scale: Option<LossScaleState>) -> Result<Vec<(String, Vec<f32>)>, Error> {
+    fn gradients_scaled(&mut self, scale: Option<LossScaleState>) -> Result<Gradients, Error> {
         let own = self.optimizer.read_loss_scale()?;
         scale.map_or(Ok(()), |scale| self.optimizer.set_loss_scale(scale))?;
         let gradients = self.coming_gradients();

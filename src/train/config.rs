@@ -1,6 +1,7 @@
 //! How to train.
 
 use super::Error;
+use super::trunk_cache::TrunkCache;
 use crate::engine::CLOCK_SLOTS;
 use crate::engine::kernels::ValueStorage;
 use crate::nn::{self, MixedPrecision};
@@ -69,6 +70,8 @@ pub struct Config {
     /// Bytes of device memory for the cached outputs of a frozen trunk for each example; the test set may take as much
     /// again. The bits of a run are the same with and without the cache.
     pub trunk_device_limit_bytes: u64,
+    /// Where the cached outputs are kept for runs to come, if anywhere.
+    pub trunk_cache: Option<TrunkCache>,
     /// Bytes of host memory for the same, if it is too much for the device: then a step uploads its rows.
     pub trunk_host_limit_bytes: u64,
 }
@@ -91,6 +94,7 @@ impl Default for Config {
             still_trunk: false,
             best_device_limit_bytes: 1 << 30,
             trunk_device_limit_bytes: 1 << 30,
+            trunk_cache: None,
             trunk_host_limit_bytes: 1 << 30,
         }
     }
@@ -111,6 +115,7 @@ impl Config {
         still_trunk: bool,
         best_device_limit_bytes: u64,
         trunk_device_limit_bytes: u64,
+        trunk_cache: impl Into<Option<TrunkCache>>,
         trunk_host_limit_bytes: u64,
     }
 

@@ -1,6 +1,7 @@
 //! Examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
+use super::trunk_cache::Key;
 use crate::data::Columns;
 use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 use crate::engine::layout::{Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens};
@@ -110,6 +111,21 @@ impl Examples {
 
     pub(super) fn order(&self) -> Order {
         self.order
+    }
+
+    /// Adds all that the examples are, but for their order. Waits for the device.
+    pub(super) fn add_to(&self, key: &mut Key, engine: &Engine) -> Result<(), Error> {
+        let sizes = match self.sizes {
+            Sizes::Rows(sizes) => format!("rows {}", sizes.quads),
+            Sizes::Tokens(sizes) => format!("tokens {} {}", sizes.context, sizes.offsets),
+            Sizes::Sequences(sizes) => format!("sequences {}", sizes.context),
+        };
+        key.add("sizes", sizes.as_bytes());
+        key.add("samples", &self.order.samples.to_le_bytes());
+        for buffer in self.resident.iter().chain(self.columns.iter().map(|column| &column.rows)) {
+            key.add("examples", &engine.read::<u8>(&buffer.all())?);
+        }
+        Ok(())
     }
 
     /// Whether what a frozen trunk makes of an example is worth keeping. It is not where windows move, as it is another in

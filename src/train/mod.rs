@@ -42,6 +42,7 @@ mod task;
 mod test;
 mod trainer;
 mod trunk;
+mod trunk_cache;
 
 pub use auto_precision::{AutoPrecision, LAYER_BOUND, TriedPrecision, auto_precision};
 pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
@@ -65,3 +66,4 @@ pub use supervised::Supervised;
 pub use task::{Placed, Task};
 pub use test::Test;
 pub use trainer::Trainer;
+pub use trunk_cache::{TrunkCache, TrunkFile, TrunkNote};

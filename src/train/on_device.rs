@@ -3,7 +3,7 @@
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
-use super::{Config, Error, Scoring, Test};
+use super::{Config, Error, Scoring, Test, TrunkNote};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload};
 use crate::nn::{Batch, LossOptions, Model, Network, Pass};
@@ -196,6 +196,16 @@ impl Placed for OnDevice {
 
     fn upload_bytes(&self) -> u64 {
         self.train.trunk.as_ref().map_or(0, Trunk::upload_bytes)
+    }
+
+    fn trunk_notes(&self) -> Vec<TrunkNote> {
+        let tested = [&self.test].into_iter().chain(&self.also).map(|tested| &tested.set);
+        [&self.train]
+            .into_iter()
+            .chain(tested)
+            .flat_map(|set| &set.trunk)
+            .filter_map(|trunk| trunk.note().cloned())
+            .collect()
     }
 
     fn trunk_bytes(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
-use super::{Config, Error, Scoring, Test};
+use super::{Config, Error, Scoring, Test, TrunkNote};
 use crate::engine::{Engine, Program, Range, Upload};
 use crate::nn::Pass;
 use crate::optim::{Optimizer, Parameters};
@@ -117,6 +117,11 @@ pub trait Placed: Send {
     /// Bytes of those uploads, of each step.
     fn upload_bytes(&self) -> u64 {
         0
+    }
+
+    /// What was done with the folder that keeps trunks, for each set of examples.
+    fn trunk_notes(&self) -> Vec<TrunkNote> {
+        Vec::new()
     }
 
     /// Bytes of what a frozen trunk made of the examples.

@@ -4,6 +4,8 @@
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
 use super::examples::{Examples, Order, gather_cached};
+use super::saved::MadeOn;
+use super::trunk_cache::{Key, TrunkNote, Values};
 use super::{Config, Error};
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
 use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted};
@@ -18,6 +20,8 @@ const QUEUED: u32 = 64;
 pub(super) struct Trunk {
     values: Vec<Kept>,
     order: Order,
+    /// What was done with the folder that keeps trunks, if there is one.
+    note: Option<TrunkNote>,
 }
 
 /// One value, of every example.
@@ -46,19 +50,101 @@ impl Trunk {
         pass: Pass,
         parameter: impl Fn(&str) -> Result<Parameter, Error>,
     ) -> Result<Option<Trunk>, Error> {
-        let space = pass.stored_in(config.values.clone()).allocate(engine)?;
+        let pass = pass.stored_in(config.values.clone());
+        let (described, reads) = (pass.described(), pass.reads().into_iter().map(str::to_owned).collect::<Vec<_>>());
+        let space = pass.allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();
         let order = examples.order();
         let Some(values) = memory_for(engine, config, order, &made)? else { return Ok(None) };
-        let mut trunk = Trunk { values, order };
+        let mut trunk = Trunk { values, order, note: None };
+        let Some(cache) = &config.trunk_cache else {
+            trunk.make(engine, (examples, batch), (&space, &made), parameter)?;
+            return Ok(Some(trunk));
+        };
+        let mut key = Key::new();
+        key.add("made on", format!("{:?}", MadeOn::of(engine)).as_bytes());
+        key.add("operations", described.as_bytes());
+        for name in &reads {
+            let (range, storage) = parameter(name)?;
+            key.add(name, format!("{storage:?}").as_bytes());
+            key.add("values", &engine.read::<u8>(&range)?);
+        }
+        examples.add_to(&mut key, engine)?;
+        let path = cache.path(key);
+        let wanted = trunk.values.iter().map(|kept| (kept.label.clone(), kept.bytes(order.samples)));
+        let damaged = match cache.read(&path, &wanted.collect::<Vec<_>>()) {
+            Ok(Some(values)) => {
+                trunk.put(engine, values)?;
+                trunk.note = Some(TrunkNote::Read(path));
+                return Ok(Some(trunk));
+            }
+            found => found.is_err(),
+        };
+        trunk.make(engine, (examples, batch), (&space, &made), parameter)?;
+        let of = format!("{} examples, {:.1} MB", order.samples, trunk.bytes() as f64 / 1e6);
+        trunk.note = Some(match cache.write(&path, &trunk.read(engine)?, &of) {
+            Ok(()) if damaged => TrunkNote::Damaged(path),
+            Ok(()) => TrunkNote::Kept(path),
+            Err(error) => TrunkNote::NotKept(error.to_string()),
+        });
+        Ok(Some(trunk))
+    }
 
+    /// Goes through the trunk with every example.
+    fn make(
+        &mut self,
+        engine: &Engine,
+        (examples, batch): (&Examples, &Batch),
+        (space, made): (&Workspace, &[(&str, Range)]),
+        parameter: impl Fn(&str) -> Result<Parameter, Error>,
+    ) -> Result<(), Error> {
         let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
         program.dispatches.extend(examples.one_by_one(batch.examples).gathers(engine, batch, &table, 0)?);
         let none = LossOptions { ignore: 0, smoothing: 0.0, seed: 0 };
         program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
-        trunk.fill(engine, &engine.prepare(program)?, &table, &made)?;
-        Ok(Some(trunk))
+        self.fill(engine, &engine.prepare(program)?, &table, made)
+    }
+
+    /// All that is kept, by label. Waits for the device.
+    fn read(&self, engine: &Engine) -> Result<Values, Error> {
+        let samples = self.order.samples;
+        let values = self.values.iter().map(|kept| {
+            let bytes = match &kept.memory {
+                Memory::Host { bytes, .. } => bytes.clone(),
+                Memory::Device { pages, .. } => {
+                    let mut bytes = Vec::with_capacity(kept.bytes(samples) as usize);
+                    for (page, range) in pages.iter().zip(kept.ranges(samples)) {
+                        bytes.extend(engine.read::<u8>(&page.range(0, range.end - range.start)?)?);
+                    }
+                    bytes
+                }
+            };
+            Ok((kept.label.clone(), bytes))
+        });
+        values.collect()
+    }
+
+    /// Puts back what was read.
+    fn put(&mut self, engine: &Engine, values: Values) -> Result<(), Error> {
+        let samples = self.order.samples;
+        for (kept, (_, values)) in self.values.iter_mut().zip(values) {
+            let ranges = kept.ranges(samples);
+            match &mut kept.memory {
+                Memory::Host { bytes, .. } => *bytes = values,
+                Memory::Device { pages, .. } => {
+                    for (page, range) in pages.iter().zip(ranges) {
+                        engine.write(page, 0, &values[range.start as usize..range.end as usize])?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was done with the folder that keeps trunks.
+    pub(super) fn note(&self) -> Option<&TrunkNote> {
+        self.note.as_ref()
     }
 
     /// Batch by batch: the copies of one go with the next.
@@ -184,7 +270,21 @@ impl Trunk {
 
     /// Bytes that it holds, on the device or in host memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.values.iter().map(|kept| kept.example_bytes * u64::from(self.order.samples)).sum()
+        self.values.iter().map(|kept| kept.bytes(self.order.samples)).sum()
+    }
+}
+
+impl Kept {
+    /// Bytes of so many examples.
+    fn bytes(&self, samples: u32) -> u64 {
+        self.example_bytes * u64::from(samples)
+    }
+
+    /// Which of these bytes each page holds.
+    fn ranges(&self, samples: u32) -> Vec<std::ops::Range<u64>> {
+        let Memory::Device { examples, .. } = &self.memory else { return Vec::new() };
+        let range = |first: u32| self.bytes(first)..self.bytes((first + examples).min(samples));
+        (0..samples).step_by(*examples as usize).map(range).collect()
     }
 }
 

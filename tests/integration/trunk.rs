@@ -1,6 +1,6 @@
 //! What a frozen trunk made of the examples: the bits of a run are those of one that goes through the whole model.
 
-use crate::support::{assert_close, engines, fresh_gpu};
+use crate::support::{assert_close, engines, folder, fresh_gpu};
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
 use gradus::engine::kernels::{GATHER_CACHED, ValueStorage};
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
@@ -10,7 +10,9 @@ use gradus::nn::models::{Bert, Gpt2, TransformerSizes};
 use gradus::optim::Settings;
 use gradus::params::{Group, Row, Storage};
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer, recomputed_layers};
+use gradus::train::{
+    ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer, TrunkCache, TrunkNote, recomputed_layers,
+};
 
 fn sizes() -> TransformerSizes {
     TransformerSizes::new([3, 2, 16], Vocabulary::printable_ascii().len(), 12)
@@ -199,6 +201,46 @@ fn values_in_16_bits_give_the_same_bits_and_nearly_the_losses_of_f32() {
                     assert!(off < most, "{what}: {} for {}", got.val_loss, expected.val_loss);
                 }
             }
+        }
+    }
+}
+
+/// What a frozen trunk made is read by the next run: it has the bits of one that makes it, and no example goes through the trunk.
+#[test]
+fn an_earlier_runs_trunk_is_read_back_to_the_bit() {
+    for engine in engines() {
+        for kept_in in [config(), host()] {
+            let folder = folder("trunk-cache");
+            let cached = kept_in.clone().trunk_cache(TrunkCache::new(&folder, 1 << 30));
+            let task = labelled(&encoder(0.0));
+            let of = |config: &Config, task: &dyn Task| {
+                let mut trainer = trainer(&engine, task, ENCODER_PHASES, config);
+                let before = engine.counters().dispatches;
+                trainer.programs().expect("programs");
+                (engine.counters().dispatches - before, trainer.trunk_notes())
+            };
+            let (made, notes) = of(&cached, &task);
+            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, TrunkNote::Kept(_))), "{notes:?}");
+            let (read, notes) = of(&cached, &task);
+            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, TrunkNote::Read(_))), "{notes:?}");
+            assert!(made > 0 && read == 0, "{made} and {read} dispatches on {}", engine.name());
+            let (whole, again) =
+                (run(&engine, &task, ENCODER_PHASES, &kept_in), run(&engine, &task, ENCODER_PHASES, &cached));
+            assert!(whole == again, "other bits on {}", engine.name());
+            // Another seed has other parameters; 16 bits are other values.
+            for other in [cached.clone().seed(6), cached.clone().values(ValueStorage::Bf16)] {
+                let (_, notes) = of(&other, &task);
+                assert!(!notes.iter().any(|note| matches!(note, TrunkNote::Read(_))), "{notes:?}");
+            }
+            let TrunkNote::Read(file) = &of(&cached, &task).1[0] else { panic!("it was there") };
+            let mut bytes = std::fs::read(file).expect("a file");
+            let last = bytes.len() - 1;
+            bytes[last] ^= 4;
+            std::fs::write(file, bytes).expect("a file");
+            let (_, notes) = of(&cached, &task);
+            assert!(matches!(&notes[0], TrunkNote::Damaged(_)), "{notes:?}");
+            assert!(matches!(&of(&cached, &task).1[0], TrunkNote::Read(_)), "made anew, and read then");
+            std::fs::remove_dir_all(folder).expect("the folder");
         }
     }
 }

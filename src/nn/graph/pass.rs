@@ -68,6 +68,19 @@ impl Pass {
         Pass { memory, kept, ..self }
     }
 
+    /// All that its operations are, in words: two passes with the same compute the same from the same.
+    pub(crate) fn described(&self) -> String {
+        let values =
+            self.operations.iter().flat_map(|operation| operation.uses()).map(|value| (value, &self.nodes[value]));
+        format!("{:?} {:?}", self.operations, values.collect::<Vec<_>>())
+    }
+
+    /// The parameters that it reads, in the model's order.
+    pub(crate) fn reads(&self) -> Vec<&str> {
+        let read: HashSet<&str> = self.operations.iter().flat_map(|operation| operation.params()).collect();
+        self.params.iter().map(|param| param.name.as_str()).filter(|name| read.contains(name)).collect()
+    }
+
     /// Bytes of activations and their gradients.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()

@@ -15,7 +15,7 @@ use super::event::Event;
 use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
-use super::{Config, Confusion, Error, Scoring};
+use super::{Config, Confusion, Error, Scoring, TrunkNote};
 use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Prepared, Range, Ring};
 use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings};
@@ -207,6 +207,11 @@ impl Trainer {
     /// Bytes of the frozen trunk's cached outputs, kept since the phase began.
     pub fn trunk_bytes(&self) -> u64 {
         self.task.trunk_bytes()
+    }
+
+    /// What was done with the folder that keeps trunks for runs to come, for each set of examples since the phase began.
+    pub fn trunk_notes(&self) -> Vec<TrunkNote> {
+        self.task.trunk_notes()
     }
 
     /// The tested parameters as a safetensors file: their averages, if the optimizer keeps some. Waits for the device.
