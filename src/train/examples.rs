@@ -119,6 +119,9 @@ impl Examples {
             Sizes::Rows(sizes) => format!("rows {}", sizes.quads),
             Sizes::Tokens(sizes) => format!("tokens {} {}", sizes.context, sizes.offsets),
             Sizes::Sequences(sizes) => format!("sequences {}", sizes.context),
+            Sizes::Pictures(GatherPictures { pixels, scale, shift, .. }) => {
+                format!("pictures {pixels} {scale:?} {shift:?}")
+            }
         };
         key.add("sizes", sizes.as_bytes());
         key.add("samples", &self.order.samples.to_le_bytes());
