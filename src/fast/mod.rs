@@ -14,6 +14,8 @@ mod activation;
 mod attention;
 mod attention_backward_key_value;
 mod attention_backward_query;
+mod batch_norm;
+mod conv;
 mod cores;
 mod direct;
 mod embedding_backward;
@@ -36,6 +38,10 @@ mod update;
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
 pub use attention_backward_query::{attention_backward_delta, attention_backward_query};
+pub use batch_norm::{batch_moments, batch_norm, batch_norm_backward_input, batch_norm_backward_weight};
+pub use conv::{
+    conv, conv_backward_input, conv_backward_weight, depthwise, depthwise_backward_input, depthwise_backward_weight,
+};
 pub(crate) use cores::on_cores;
 pub use direct::direct;
 pub use embedding_backward::embedding_backward;

@@ -4,7 +4,7 @@ use super::task::gradient_of;
 use super::{Error, Trainer};
 use crate::check::{Compared, compare, walk};
 use crate::engine::kernels::ValueStorage;
-use crate::engine::{Engine, Submission, Upload};
+use crate::engine::{Engine, Range, Submission, Upload};
 use crate::optim::{LossScaleState, Next, Optimizer};
 use std::time::Instant;
 
@@ -204,16 +204,17 @@ impl Trainer {
             self.load_rows()?;
         }
         self.make_step()?;
-        let counts = self.metrics();
-        let before = self.engine.read_all(std::slice::from_ref(&counts))?;
+        // A pass counts its loss, and takes its batch into running statistics.
+        let written: Vec<Range> = self.parameters.buffer_ranges().into_iter().chain([self.metrics()]).collect();
+        let before = self.engine.read_all(&written)?;
         let Next { mut uploads, slot, step, lost, .. } = self.optimizer.next(None)?;
         uploads.extend(self.task.uploads(step));
         let lost = Some(lost);
         let uploaded = self.engine.submit(&Submission { uploads, lost, ..Submission::default() });
         let done = uploaded.map_err(Error::from).and_then(|()| run(self, slot));
         self.optimizer.go_to_step(step)?;
-        let upload = |data| Upload { buffer: counts.buffer.clone(), offset: counts.offset, data };
-        let uploads = before.into_iter().map(upload).collect();
+        let upload = |(range, data): (Range, Vec<u8>)| Upload { buffer: range.buffer, offset: range.offset, data };
+        let uploads = written.into_iter().zip(before).map(upload).collect();
         self.engine.submit(&Submission { uploads, ..Submission::default() })?;
         done
     }

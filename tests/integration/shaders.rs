@@ -3,9 +3,10 @@
 
 use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
-    Attention, Chunk, ControlSettings, Dropout, Embedding, Fold, Gather, GatherCached, GatherSequences, GatherTokens,
-    Join, LayerNorm, Linear, Loss, Matrix, Metrics, Moments, Partial, Pool, Position, Product, Record, Resize, Segment,
-    Span, Squares, Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
+    Attention, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold,
+    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, Linear, Loss, Matrix, Metrics,
+    Moments, Partial, Pool, Position, Product, Record, Resize, Segment, Span, Squares, Standing, StatsBlock,
+    TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,10 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, carried, peak, sum_a, sum_b),
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone, growth_factor, backoff_factor, growth_interval, pad0),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, pad1, pad2),
+        host_layout!(BatchNorm: rows, width, quads, eps, momentum, pad0, pad1, pad2),
+        host_layout!(ChannelMoments: mean, rstd),
+        host_layout!(ChannelSlopes: plain, along),
+        host_layout!(Conv: rows, inputs, outputs, input_quads, output_quads, in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride, dilation, top, left, zero, group_inputs, group_outputs, pad0, pad1),
         host_layout!(Resize: rows, width, old_first, old_elements, old_at, new_first, new_elements, new_at, is_state, is_first, is_counting, pad0),
         host_layout!(Squares: sum, mark),
         host_layout!(Standing: score, known, best, pad0),
@@ -109,6 +114,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream, zero, pad0, pad1, pad2),
+        host_layout!(GatherPictures: samples, rows, pixels, steps_per_epoch, micro_batches, micro, seed, pad0, scale, shift),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
         host_layout!(GatherCached: samples, rows, quads, seed, first, count, batches, pad0),

@@ -169,6 +169,11 @@ impl Family {
         })
     }
 
+    /// Whether there are kernels with this flag.
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.words.iter().any(|word| word.flag == flag)
+    }
+
     /// The name of its shader's file.
     pub(super) fn shader(&self) -> &'static str {
         match self.source {

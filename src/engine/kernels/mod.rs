@@ -5,7 +5,9 @@
 //! [`Kernel`] is a family with some of its flags: `adamw.amsgrad_bf16`.
 
 mod attention;
+mod batch_norm;
 mod call;
+mod conv;
 mod family;
 mod flags;
 mod gather;
@@ -19,10 +21,15 @@ mod source;
 mod values;
 
 pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
+pub use batch_norm::{BATCH_MOMENTS, BATCH_NORM, BATCH_NORM_BACKWARD_INPUT, BATCH_NORM_BACKWARD_WEIGHT};
 pub(super) use call::{Call, Slot};
+pub use conv::{
+    CONV, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, DEPTHWISE, DEPTHWISE_BACKWARD_INPUT, DEPTHWISE_BACKWARD_WEIGHT,
+    WINDOW_POOL, WINDOW_POOL_BACKWARD,
+};
 pub use family::{Access, Family, Kernel};
 pub use flags::{Flag, Flags};
-pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+pub use gather::{GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
@@ -41,7 +48,7 @@ pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 67] = [
+pub static FAMILIES: [&Family; 80] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -79,6 +86,18 @@ pub static FAMILIES: [&Family; 67] = [
     &ACTIVATE_BACKWARD,
     &ADD,
     &CAST,
+    &BATCH_MOMENTS,
+    &BATCH_NORM,
+    &BATCH_NORM_BACKWARD_INPUT,
+    &BATCH_NORM_BACKWARD_WEIGHT,
+    &CONV,
+    &CONV_BACKWARD_INPUT,
+    &CONV_BACKWARD_WEIGHT,
+    &DEPTHWISE,
+    &DEPTHWISE_BACKWARD_INPUT,
+    &DEPTHWISE_BACKWARD_WEIGHT,
+    &WINDOW_POOL,
+    &WINDOW_POOL_BACKWARD,
     &DROPOUT,
     &EMBEDDING,
     &EMBEDDING_INDEX,
@@ -106,6 +125,7 @@ pub static FAMILIES: [&Family; 67] = [
     &ATTENTION_BACKWARD_KEY_VALUE,
     &GATHER,
     &GATHER_CACHED,
+    &GATHER_PICTURES,
     &GATHER_SEQUENCES,
     &GATHER_TOKENS,
     &COPY,
@@ -133,7 +153,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (439, 439));
+        assert_eq!((names.len(), all().count()), (518, 518));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -1,9 +1,10 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
 use super::squares::{Target, constant, elements, invocations};
+use super::tiled::Tiled;
 use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch};
 use crate::engine::kernels::{Family, Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
-use crate::engine::{Binding, Dispatch, Engine, Range, Tiling, layout};
+use crate::engine::{Binding, Dispatch, Engine, Range, layout};
 use crate::nn::graph::{Backward, Form, Graph, Home, Nodes, Placing, Sample, Value};
 use crate::nn::{Error, Parameter};
 use crate::params::Storage;
@@ -358,33 +359,13 @@ impl Pass<'_> {
     /// The dispatch in the tiling that is chosen for the layer.
     fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
         let Pass { family, shape, results: [down, across], stored, folded, memory, mut constants, bytes } = self;
-        let tiling = engine.tiling(family.name, shape.inputs, shape.outputs);
-        let (form, workgroup, invocations) = match (tiling.tile(), engine.cooperative_subgroup()) {
-            (None, Some(subgroup)) if tiling == Tiling::Cooperative => {
-                (Flag::Cooperative.into(), subgroup, tiles(down, across, 32) * u64::from(subgroup))
-            }
-            (None, _) => (Flags::NONE, engine.sizes().products, tiles(down, across, 8)),
-            (Some(tile), _) => {
-                let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
-                constants.extend(sizes.map(|(name, size)| (name, f64::from(size))));
-                let workgroup = tile.invocations();
-                (Flag::Tiled.into(), workgroup, tile.count(down, across) * u64::from(workgroup))
-            }
-        };
-        let kernel = family.variant(form | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
+        let tiled = Tiled::of(engine, family, [shape.inputs, shape.outputs], [down, across]);
+        let kernel = family.variant(tiled.flags | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
+        constants.extend(tiled.constants);
+        let Tiled { workgroup, invocations, .. } = tiled;
         let flops = 2 * [shape.rows, shape.inputs, shape.outputs].map(u64::from).iter().product::<u64>();
         Draft { kernel, memory, constants, invocations, workgroup, bytes, flops }.dispatch(engine, 4, shape)
     }
-}
-
-/// Tiles of a pass. Without workgroup memory one invocation of a linear kernel makes 8 by 8 results.
-///
-/// Loads are what costs on a software adapter: a number loaded for a tile of this size serves 4 products, for 4 by 4 it
-/// is 2. Forward, loss and backward of 784-256-128-10 on a batch of 128 take 8.1 ms (llvmpipe, 2 cores). With tiles of
-/// 4 by 4 it was 13.5 ms, of 8 by 16 7.2 ms, of 16 by 16 5.9 ms, but a GPU's registers do not hold 256 sums. Workgroups
-/// of 8, 16, 32 and 64 are within 5 % of each other.
-fn tiles(rows: u32, columns: u32, edge: u32) -> u64 {
-    u64::from(rows.div_ceil(edge)) * u64::from(columns.div_ceil(edge))
 }
 
 /// Bytes of inputs, outputs and weights.

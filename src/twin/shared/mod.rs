@@ -2,9 +2,11 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod bf16;
 mod chunk;
 mod control;
+mod conv;
 mod dropout;
 mod elements;
 mod embedding;
@@ -17,6 +19,7 @@ mod loss;
 mod matrix;
 mod metrics;
 mod moments;
+mod pictures;
 mod pool;
 mod product;
 mod resize;
@@ -30,12 +33,14 @@ mod tokens;
 
 pub use activation::{activate, activate_derivative, erf};
 pub use attention::Attention;
+pub use batch_norm::{BatchNorm, ChannelMoments, ChannelSlopes, Running};
 pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Fold, Segment, TensorEntry};
 pub use control::{
     CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
     split_control_mut,
 };
+pub use conv::Conv;
 pub use dropout::Dropout;
 pub use elements::Elements;
 pub use embedding::{Embedding, NONE};
@@ -48,6 +53,7 @@ pub use loss::{CORRECT, COUNTS, Loss, Verdict};
 pub use matrix::{Matrix, spread_shares};
 pub use metrics::{Gather, Metrics, Position, samples_in};
 pub use moments::Stored;
+pub use pictures::GatherPictures;
 pub use pool::Pool;
 pub use product::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED};
 pub use resize::{FRESH, Resize, ZERO};
