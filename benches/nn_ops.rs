@@ -97,7 +97,7 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let [z, h] = [(); 2].map(|()| numbers(rows * wide));
     let (z, h, w, dw) = (z?, h?, numbers(hidden * wide)?, numbers(hidden * wide)?);
     let (b, gamma, beta, moments) = (numbers(wide)?, numbers(hidden)?, numbers(hidden)?, numbers(2 * rows)?);
-    let (bias, w) = (Some(b.clone()), (w, Storage::F32));
+    let (bias, dgamma, dbeta, w) = (Some(b.clone()), numbers(hidden)?, numbers(hidden)?, (w, Storage::F32));
     let gelu = After::Activation(Activation::Gelu, h.clone());
     let [px, py] = [x.clone(), y.clone()];
     let norm = LayerNorm::new(rows, hidden, 1e-5);
@@ -118,20 +118,12 @@ fn layers(engine: &Engine, work: &Work) -> Result<Cases, Error> {
         ("", ops::layer_norm(engine, &norm, memory, Some([z, sum.clone()]))?),
         (
             "",
-            ops::layer_norm_backward_input(
+            ops::layer_norm_backward(
                 engine,
                 &norm,
-                [px.clone(), sum, gamma.clone(), moments.clone(), py.clone()],
-                true,
-            )?,
-        ),
-        (
-            "",
-            ops::layer_norm_backward_weight(
-                engine,
-                &norm,
-                [px.clone(), py.clone(), moments],
-                [Some(gamma), Some(beta)],
+                [px.clone(), sum, gamma.clone(), moments],
+                Some((py.clone(), true)),
+                [Some(dgamma), Some(dbeta)],
                 false,
             )?,
         ),
@@ -151,8 +143,8 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
     let index = ops::embedding_index(engine, &shape, [tokens.clone(), previous.clone(), last.clone()])?;
     let prepared = engine.prepare(Program::of("index", vec![index.clone()]))?;
     engine.submit(&Submission::of(&[&prepared]))?;
-    let memory = [tokens.clone(), previous, last, y.clone(), dtable.clone()];
-    let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), false)?;
+    let (memory, of_tokens) = ([tokens.clone(), y.clone(), dtable.clone()], Some([previous, last]));
+    let overwrite = ops::embedding_backward(engine, &shape, memory.clone(), of_tokens.clone(), false)?;
     let loss = Loss::new(rows, entries);
     let (z, dz) = (numbers(rows * loss.quads as usize * 4)?, numbers(rows * loss.quads as usize * 4)?);
     let (verdicts, metrics, position) = (numbers(2 * rows)?, numbers(8)?, numbers(4)?);
@@ -165,7 +157,7 @@ fn ends(engine: &Engine, work: &Work) -> Result<Cases, Error> {
         ("", index),
         ("overwrite", overwrite.clone()),
         ("overwrite", with_squares(engine, overwrite, dtable)?),
-        ("accumulate", ops::embedding_backward(engine, &shape, memory, true)?),
+        ("accumulate", ops::embedding_backward(engine, &shape, memory, of_tokens, true)?),
         ("train", ops::softmax_cross_entropy(engine, &loss, judged.clone(), true)?),
         ("evaluate", ops::softmax_cross_entropy(engine, &loss, judged, false)?),
         ("", ops::tally(engine, &loss, [verdicts, metrics, position])?),

@@ -3,15 +3,14 @@
 //   s[t, j] = scale q[t] · k[j]       p[t] = softmax over the seen keys of s[t]       out[t] = sum_j p[t, j] v[j]
 //   lse[t] = log sum_j exp(s[t, j])   for the backward pass
 //
-// Dao et al. 2022, "FlashAttention", algorithm 1, line 12 (the running softmax is Milakov & Gimelshein 2018, its use here
-// Rabe & Staats 2021): `out` always holds the attention over the keys so far. A tile of keys brings a new maximum m' and
-// a new sum l', and then
+// Dao 2023, "FlashAttention-2", algorithm 1 (the running softmax is Milakov & Gimelshein 2018, its use here Rabe & Staats
+// 2021): sums stay on chip and are divided once, at the end. A tile of keys brings a new maximum m' and then
 //
-//   out' = (l e^(m - m') / l') out + sum_j (e^(s[j] - m') / l') v[j]
+//   l' = l e^(m - m') + sum_j e^(s[j] - m')        sum' = sum e^(m - m') + sum_j e^(s[j] - m') v[j]        out = sum / l
 //
-// One invocation takes 8 queries of one head, 8 keys a turn. Only scores and weights are in registers, for any size of
-// a head: 32 loads for 512 products in the scores, 24 loads and stores for 256 in the weighted sums. With TILED a
-// workgroup takes 32 queries, 32 keys a turn (shaders/shared/attention_block.wgsl).
+// One invocation takes 8 queries of one head, 8 keys a turn (shaders/shared/attention_run.wgsl): 32 loads for 512 products
+// in the scores, 24 for 256 in the weighted sums. With TILED a workgroup takes 32 queries, 32 keys a turn
+// (shaders/shared/attention_block.wgsl). Tiles of keys that the mask hides whole are left out, with TILED at either end.
 //
 // qkv is [rows, 3 hidden] (query, key, value = 0, h, 2h; stride 3h, h the vec4s of hidden) or [3][rows, hidden] (0, rows h,
 // 2 rows h; stride h). With DROPOUT a weight p is dropped after the softmax.
@@ -23,21 +22,19 @@
 //   4 shape
 //   5 position                                           with DROPOUT
 //
-// Numerics: exponents are at most 0. A query that sees no key has out = 0 and lse = 0. Keys are added up in their order.
+// Numerics: exponents are at most 0. A tile that is left out would change no bit. A query that sees no key has out = 0 and lse = 0. Keys are added up in their order.
 #ifdef TILED
 #import attention_block
 #else
-#import attention_tile
+#import attention_run
 #endif
 #ifdef DROPOUT
 #import metrics
 #endif
 
-override WORKGROUP: u32 = 64u;
-
 @group(0) @binding(0) var<storage, read> qkv: array<Stored>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(4) var<uniform> shape: Attention;
 #ifdef DROPOUT
@@ -51,36 +48,41 @@ const LOWEST: f32 = -3e38;
 struct Running {
     top: vec4<f32>,            // the largest score
     sum: vec4<f32>,            // of exp(score - top)
-    fade: vec4<f32>,           // what the latest tile left of each row of out
+    fade: vec4<f32>,           // what the latest tile left of each sum so far
 }
 
 fn largest(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
-// Fades a vec4 of token t's row and adds what the tile brings; the first tile finds nothing to fade.
-fn add(t: u32, at: u32, j: u32, fade: f32, brought: vec4<f32>) {
-    if (t >= shape.context) {
-        return;
-    }
-    var sum = brought;
-    if (j > 0u) {
-        sum += fade * out[at];
-    }
-    out[at] = sum;
+fn nothing_yet() -> Running {
+    return Running(vec4<f32>(LOWEST), vec4<f32>(), vec4<f32>());
 }
 
-fn add_four(t: u32, at: vec4<u32>, j: u32, fade: vec4<f32>, brought: mat4x4<f32>) {
-    add(t, at.x, j, fade.x, brought[0]);
-    add(t + 1u, at.y, j, fade.y, brought[1]);
-    add(t + 2u, at.z, j, fade.z, brought[2]);
-    add(t + 3u, at.w, j, fade.w, brought[3]);
+// Writes a vec4 of token t's row.
+fn store(t: u32, at: u32, value: vec4<f32>) {
+    if (t < shape.context) {
+        out[at] = narrow(value);
+    }
 }
 
-// Whether no key was seen yet: else the largest has brought a 1. By bits, since a comparison promises nothing about a
+// Writes a vec4 of 4 rows from their sums, a column each.
+fn store_four(t: u32, at: vec4<u32>, sums: mat4x4<f32>, share: vec4<f32>) {
+    store(t, at.x, share.x * sums[0]);
+    store(t + 1u, at.y, share.y * sums[1]);
+    store(t + 2u, at.z, share.z * sums[2]);
+    store(t + 3u, at.w, share.w * sums[3]);
+}
+
+// Whether no key was seen: else the largest has brought a 1. By bits, since a comparison promises nothing about a
 // NaN, which must stay.
 fn are_empty(sums: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(sums) == vec4<u32>();
+}
+
+// What a sum is multiplied by at the end; 0 as long as no key was seen, when everything is 0.
+fn share_of(running: Running) -> vec4<f32> {
+    return select(1.0 / running.sum, vec4<f32>(), are_empty(running.sum));
 }
 
 fn store_lse(place: Place, t: u32, running: Running) {
@@ -93,21 +95,6 @@ fn store_lse(place: Place, t: u32, running: Running) {
 }
 
 #ifdef TILED
-// [keys][queries] by fours.
-var<workgroup> weights: array<mat4x4<f32>, SIDE * SIDE>;
-
-// For 4 queries, over all keys of the block, from each invocation's own.
-fn largest_of_block(lane: u32, own: vec4<f32>) -> vec4<f32> {
-    shares[lane] = own;
-    workgroupBarrier();
-    var all = own;
-    for (var i = 0u; i < SIDE; i++) {
-        all = max(all, shares[lane / SIDE * SIDE + i]);
-    }
-    workgroupBarrier();
-    return all;
-}
-
 struct Softened {
     weights: mat4x4<f32>,
     running: Running,
@@ -126,14 +113,48 @@ fn soften(score: mat4x4<f32>, known: Running, place: Place, lane: u32, t: u32, j
         some[i] = select(vec4<f32>(), power(shape.scale * score[i] - top[i]), seen(t + i, j, real));
         own[i] = dot(some[i], vec4<f32>(1.0));
     }
-    let old = known.sum * exp(known.top - top);
-    let sum = old + total_of_block(lane, own);
-    // As long as no key was seen everything is 0.
-    let share = select(1.0 / sum, vec4<f32>(), are_empty(sum));
-    for (var i = 0u; i < 4u; i++) {
-        some[i] *= share[i];
+    let fade = exp(known.top - top);
+    let sum = fade * known.sum + total_of_block(lane, own);
+    return Softened(dropped(some, kept_of(place, t, j)), Running(top, sum, fade));
+}
+
+// The scores of 4 queries and 4 keys, before the scale.
+fn score_of(place: Place, j: u32, first: bool, lane: u32) -> mat4x4<f32> {
+    var score = mat4x4<f32>();
+    for (var d = 0u; d < shape.head_quads; d += SIDE) {
+        workgroupBarrier();
+        // Queries of one slice stay.
+        if (first || shape.head_quads > SIDE) {
+            stage(DOWN, shape.query, place, place.first, d, lane);
+        }
+        stage(ACROSS, shape.key, place, j, d, lane);
+        workgroupBarrier();
+        score += products(d, lane);
     }
-    return Softened(dropped(some, kept_of(place, t, j)), Running(top, sum, old * share));
+    return score;
+}
+
+// Fades the sums of a slice from vec4 d on and adds what a block of keys brings.
+fn added(sums: mat4x4<f32>, fade: vec4<f32>, place: Place, j: u32, d: u32, lane: u32) -> mat4x4<f32> {
+    workgroupBarrier();
+    stage(ACROSS, shape.value, place, j, d, lane);
+    workgroupBarrier();
+    let more = brought(lane);
+    return mat4x4<f32>(
+        fade.x * sums[0] + more[0],
+        fade.y * sums[1] + more[1],
+        fade.z * sums[2] + more[2],
+        fade.w * sums[3] + more[3],
+    );
+}
+
+// Writes the sums of a slice from vec4 d on.
+fn store_slice(place: Place, d: u32, lane: u32, sums: mat4x4<f32>, share: vec4<f32>) {
+    let t = place.first + 4u * (lane / SIDE);
+    let quad = d + lane % SIDE;
+    if (quad < shape.head_quads) {
+        store_four(t, out_of(place, t) + quad, sums, share);
+    }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -146,29 +167,41 @@ fn main(
     if (!is_inside(place)) {
         return;
     }
-    let down = lane / SIDE;
-    let along = lane % SIDE;
-    let t = place.first + 4u * down;
-    let rows = out_of(place, t);
-    var running = Running(vec4<f32>(LOWEST), vec4<f32>(), vec4<f32>());
-    let end = select(shape.context, min(place.first + BLOCK, shape.context), CAUSAL != 0u);
-    for (var j = 0u; j < end; j += BLOCK) {
-        let keys = j + 4u * along;
-        let soft = soften(score_of(place, t, keys), running, place, lane, t, keys);
-        running = soft.running;
-        weights[along * SIDE + down] = soft.weights;
-        workgroupBarrier();
-        for (var d = along; d < shape.head_quads; d += SIDE) {
-            var brought = mat4x4<f32>();
-            for (var i = 0u; i < SIDE; i++) {
-                brought += qkv_at(part_of(shape.value, place, j + 4u * i), d) * weights[i * SIDE + down];
+    let t = place.first + 4u * (lane / SIDE);
+    let keys = keys_of(place, lane);
+    for (var part = 0u; part < shape.head_quads; part += SLICES * SIDE) {
+        var running = nothing_yet();
+        var sums = Sums();
+        for (var j = keys.x; j < keys.y; j += BLOCK) {
+            let score = score_of(place, j, j == keys.x, lane);
+            let soft = soften(score, running, place, lane, t, j + 4u * (lane % SIDE));
+            running = soft.running;
+            share_weights(soft.weights, lane);
+            sums.first = added(sums.first, running.fade, place, j, part, lane);
+            if (SLICES > 1u) {
+                sums.second = added(sums.second, running.fade, place, j, part + SIDE, lane);
             }
-            add_four(t, rows + d, j, running.fade, brought);
+            if (SLICES > 2u) {
+                sums.third = added(sums.third, running.fade, place, j, part + 2u * SIDE, lane);
+            }
+            if (SLICES > 3u) {
+                sums.fourth = added(sums.fourth, running.fade, place, j, part + 3u * SIDE, lane);
+            }
         }
-        workgroupBarrier();
-    }
-    if (along == 0u) {
-        store_lse(place, t, running);
+        let share = share_of(running);
+        store_slice(place, part, lane, sums.first, share);
+        if (SLICES > 1u) {
+            store_slice(place, part + SIDE, lane, sums.second, share);
+        }
+        if (SLICES > 2u) {
+            store_slice(place, part + 2u * SIDE, lane, sums.third, share);
+        }
+        if (SLICES > 3u) {
+            store_slice(place, part + 3u * SIDE, lane, sums.fourth, share);
+        }
+        if (part == 0u && lane % SIDE == 0u) {
+            store_lse(place, t, running);
+        }
     }
 }
 #else
@@ -178,64 +211,76 @@ struct Softened {
 }
 
 // Takes a tile's scores of 4 queries into account; gives what the keys weigh.
-fn soften(scores: Half, known: Running, place: Place, t: u32, j: u32) -> Softened {
-    let real_near = real_keys(place, j);
-    let real_far = real_keys(place, j + 4u);
+fn soften(scores: Half, known: Running, real: Real, place: Place, t: u32, j: u32) -> Softened {
     let lowest = vec4<f32>(LOWEST);
     var weights = scores;
     var running = known;
     for (var i = 0u; i < 4u; i++) {
-        let see_near = seen(t + i, j, real_near);
-        let see_far = seen(t + i, j + 4u, real_far);
+        let see_near = seen(t + i, j, real.near);
+        let see_far = seen(t + i, j + 4u, real.far);
         let near = shape.scale * scores.near[i];
         let far = shape.scale * scores.far[i];
         let top = max(known.top[i], largest(max(select(lowest, near, see_near), select(lowest, far, see_far))));
-        let weight_near = select(vec4<f32>(), power(near - top), see_near);
-        let weight_far = select(vec4<f32>(), power(far - top), see_far);
-        let old = known.sum[i] * exp(known.top[i] - top);
-        let sum = old + dot(weight_near + weight_far, vec4<f32>(1.0));
-        // As long as no key was seen everything is 0.
-        let share = select(1.0 / sum, 0.0, bitcast<u32>(sum) == 0u);
+        weights.near[i] = select(vec4<f32>(), power(near - top), see_near);
+        weights.far[i] = select(vec4<f32>(), power(far - top), see_far);
         running.top[i] = top;
-        running.sum[i] = sum;
-        running.fade[i] = old * share;
-        weights.near[i] = share * weight_near;
-        weights.far[i] = share * weight_far;
+        running.fade[i] = exp(known.top[i] - top);
+        running.sum[i] = running.fade[i] * known.sum[i] + dot(weights.near[i] + weights.far[i], vec4<f32>(1.0));
     }
     let bits = kept_of(place, t, j);
     return Softened(Half(dropped(weights.near, bits), dropped(weights.far, bits >> 4u)), running);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let place = place_of(id.y * grid.x * WORKGROUP + id.x);
     if (!is_inside(place)) {
         return;
     }
     let t = place.first;
-    var low = Running(vec4<f32>(LOWEST), vec4<f32>(), vec4<f32>());
-    var high = low;
-    let out_low = out_of(place, t);
-    let out_high = out_of(place, t + 4u);
     let end = select(shape.context, min(t + 8u, shape.context), CAUSAL != 0u);
-    for (var j = 0u; j < end; j += 8u) {
-        let tile = scores(place, t, j);
-        let soft_low = soften(tile.low, low, place, t, j);
-        let soft_high = soften(tile.high, high, place, t + 4u, j);
-        low = soft_low.running;
-        high = soft_high.running;
-        let v0 = part_of(shape.value, place, j);
-        let v1 = part_of(shape.value, place, j + 4u);
-        for (var d = 0u; d < shape.head_quads; d++) {
-            let near = qkv_at(v0, d);
-            let far = qkv_at(v1, d);
-            let into_low = near * soft_low.weights.near + far * soft_low.weights.far;
-            let into_high = near * soft_high.weights.near + far * soft_high.weights.far;
-            add_four(t, out_low + d, j, low.fade, into_low);
-            add_four(t + 4u, out_high + d, j, high.fade, into_high);
+    for (var part = 0u; part < shape.head_quads; part += PART) {
+        let quads = min(PART, shape.head_quads - part);
+        var low = nothing_yet();
+        var high = low;
+        clear_held(quads, lane);
+        for (var j = 0u; j < end; j += 8u) {
+            let real = real_of(place, j);
+            if (are_hidden(real)) {
+                continue;
+            }
+            let tile = scores(place, t, j);
+            let soft_low = soften(tile.low, low, real, place, t, j);
+            let soft_high = soften(tile.high, high, real, place, t + 4u, j);
+            low = soft_low.running;
+            high = soft_high.running;
+            let v0 = part_of(shape.value, place, j) + part;
+            let v1 = part_of(shape.value, place, j + 4u) + part;
+            for (var d = 0u; d < quads; d++) {
+                let near = qkv_at(v0, d);
+                let far = qkv_at(v1, d);
+                let at = held_at(d, lane);
+                hold(at, low.fade, near * soft_low.weights.near + far * soft_low.weights.far);
+                hold(at + 4u * WORKGROUP, high.fade, near * soft_high.weights.near + far * soft_high.weights.far);
+            }
+        }
+        let out_low = out_of(place, t) + part;
+        let out_high = out_of(place, t + 4u) + part;
+        let share_low = share_of(low);
+        let share_high = share_of(high);
+        for (var d = 0u; d < quads; d++) {
+            let at = held_at(d, lane);
+            store_four(t, out_low + d, held_four(at), share_low);
+            store_four(t + 4u, out_high + d, held_four(at + 4u * WORKGROUP), share_high);
+        }
+        if (part == 0u) {
+            store_lse(place, t, low);
+            store_lse(place, t + 4u, high);
         }
     }
-    store_lse(place, t, low);
-    store_lse(place, t + 4u, high);
 }
 #endif

@@ -32,6 +32,10 @@ override BIAS: u32 = 1u;
 @group(0) @binding(3) var<storage, read_write> z: array<Stored>;
 @group(0) @binding(4) var<uniform> shape: Conv;
 
+fn breadth() -> u32 {
+    return shape.output_quads;
+}
+
 fn depth() -> u32 {
     return taps() * shape.input_quads;
 }

@@ -34,6 +34,10 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(5) var<storage, read_write> squares: array<Squares>;
 #endif
 
+fn height() -> u32 {
+    return shape.output_quads;
+}
+
 fn breadth() -> u32 {
     return taps() * shape.input_quads;
 }
@@ -79,6 +83,10 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     dweight[at] = stored;
 #endif
     return squares_of(stored);
+}
+
+fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+    return store_four_biases(p, sums);
 }
 
 #import weight_products

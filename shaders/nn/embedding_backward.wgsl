@@ -6,13 +6,16 @@
 // ACCUMULATE = 1 it takes as many of a row of the batch, and only the last row of a chain works: other entries of the
 // table are not touched. Neighbouring invocations make neighbouring vec4s.
 //
+// A table of few entries needs no index (CHAINED = 0): its chains would be long, and a chain is followed row by row. LANES
+// lanes share a vec4 of an entry, each takes rows in turn, then a fixed tree sums.
+//
 //   0 tokens   [rows]
-//   1 previous [rows]                 of embedding_index
-//   2 last     [entries]              of embedding_index
+//   1 previous [rows]                 of embedding_index; not read without it
+//   2 last     [entries]              of embedding_index; not read without it
 //   3 dy       [rows, quads]          vec4, zero after the last column
 //   4 dtable   [entries, width]       vec4; single floats with RAGGED
 //   5 shape
-//   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes
+//   6 squares  [invocations]          with SQUARES, overwriting: of what an invocation writes; without an index of each vec4
 #import embedding
 #import squares
 #import values
@@ -20,6 +23,8 @@
 override WORKGROUP: u32 = 64u;
 override ACCUMULATE: u32 = 0u;
 override QUADS: u32 = 1u;      // at most 128, for the squares
+override CHAINED: u32 = 1u;
+override LANES: u32 = 1u;      // a power of two that divides WORKGROUP
 
 @group(0) @binding(0) var<storage, read> tokens: array<u32>;
 @group(0) @binding(1) var<storage, read> previous: array<u32>;
@@ -34,6 +39,8 @@ override QUADS: u32 = 1u;      // at most 128, for the squares
 #ifdef SQUARES
 @group(0) @binding(6) var<storage, read_write> squares: array<Squares>;
 #endif
+
+var<workgroup> shares: array<vec4<f32>, WORKGROUP>;
 
 fn store(entry: u32, q: u32, value: vec4<f32>) {
 #ifdef RAGGED
@@ -83,9 +90,59 @@ fn overwrite(entry: u32, q: u32) -> vec2<f32> {
     return squares_of(sum);
 }
 
+// The sum over all rows that name an entry, by the lanes that share it; the first of them has it.
+fn sum_of_named(entry: u32, q: u32, lane: u32) -> vec4<f32> {
+    let columns = WORKGROUP / LANES;
+    var sum = vec4<f32>();
+    for (var r = lane / columns; r < shape.rows; r += LANES) {
+        if (tokens[r] == entry) {
+            sum += wide(dy[r * shape.quads + q]);
+        }
+    }
+    if (LANES == 1u) {
+        return sum;
+    }
+    shares[lane] = sum;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        if (lane / columns < width) {
+            shares[lane] += shares[lane + width * columns];
+        }
+        workgroupBarrier();
+    }
+    return shares[lane];
+}
+
+// All invocations of a workgroup make its vec4s together.
+fn without_index(group: u32, lane: u32) {
+    let columns = WORKGROUP / LANES;
+    let at = group * columns + lane % columns;
+    let place = min(at, shape.quads * shape.entries - 1u);
+    let sum = sum_of_named(place / shape.quads, place % shape.quads, lane);
+    if (lane >= columns) {
+        return;
+    }
+    var stored = vec2<f32>();
+    if (place == at) {
+        store(at / shape.quads, at % shape.quads, sum);
+        stored = squares_of(sum);
+    }
+#ifdef SQUARES
+    squares[at] = partial_of(stored);
+#endif
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
+fn main(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let invocation = id.y * grid.x * WORKGROUP + id.x;
+    if (CHAINED == 0u) {
+        without_index(invocation / WORKGROUP, lane);
+        return;
+    }
     // A workgroup's vec4s are contiguous.
     let first = invocation / WORKGROUP * WORKGROUP * QUADS + invocation % WORKGROUP;
     let places = shape.quads * select(shape.entries, shape.rows, ACCUMULATE != 0u);

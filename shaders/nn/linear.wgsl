@@ -6,7 +6,8 @@
 // One invocation makes a tile of 8 rows by 8 outputs, four matrices of sums with a column a row, and takes 4 inputs a
 // turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl);
 // with COOPERATIVE a subgroup takes x and W in f16, by cooperative matrices (shaders/shared/linear_cooperative.wgsl).
-// Without a bias (BIAS = 0) what is bound in its place is not read.
+// Without a bias (BIAS = 0) what is bound in its place is not read. With PLANES it is several layers of one x
+// (shaders/shared/linear.wgsl), without an activation or a residual.
 //
 //   0 x        [rows, input_quads]    vec4
 //   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
@@ -49,6 +50,10 @@ fn depth() -> u32 {
     return shape.input_quads;
 }
 
+fn breadth() -> u32 {
+    return all_output_quads();
+}
+
 // Inputs 4i .. 4i + 3 of a row; of the last row where r is past it.
 fn x_at(r: u32, i: u32) -> vec4<f32> {
     return wide(x[min(r, shape.rows - 1u) * shape.input_quads + i]);
@@ -56,26 +61,26 @@ fn x_at(r: u32, i: u32) -> vec4<f32> {
 
 // Biases of outputs 4q .. 4q + 3.
 fn biases_at(q: u32) -> vec4<f32> {
-    let o = 4u * q;
-    let last = shape.outputs - 1u;
-    return vec4<f32>(bias[min(o, last)], bias[min(o + 1u, last)], bias[min(o + 2u, last)], bias[min(o + 3u, last)]);
+    let o = min(4u * q + QUAD, vec4<u32>(all_outputs() - 1u)) + 4u * plane_of(q) * BIAS_GAP;
+    return vec4<f32>(bias[o.x], bias[o.y], bias[o.z], bias[o.w]);
 }
 
 fn store(r: u32, q: u32, sums: vec4<f32>) {
-    if (r >= shape.rows || q >= shape.output_quads) {
+    if (r >= shape.rows || q >= all_output_quads()) {
         return;
     }
+    let at = output_at(r, q);
     var value = sums;
     if (BIAS != 0u) {
         value += biases_at(q);
     }
 #ifdef RESIDUAL
-    value += wide(residual[r * shape.output_quads + q]);
+    value += wide(residual[at]);
 #endif
-    value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(shape.outputs));
-    z[r * shape.output_quads + q] = narrow(value);
+    value = select(vec4<f32>(), value, 4u * q + QUAD < vec4<u32>(all_outputs()));
+    z[at] = narrow(value);
 #ifdef ACTIVATED
-    h[r * shape.output_quads + q] = narrow(activate(value, opaque(value, shape.zero)));
+    h[at] = narrow(activate(value, opaque(value, shape.zero)));
 #endif
 }
 
@@ -87,7 +92,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let tile = group.y * grid.x + group.x;
-    let across = (shape.outputs + EDGE - 1u) / EDGE;
+    let across = (all_outputs() + EDGE - 1u) / EDGE;
     let r = tile / across * EDGE;
     let o = tile % across * EDGE;
     products(lane, r, o, shape.input_quads);

@@ -5,7 +5,8 @@
 // One invocation makes a tile of 8 rows by 8 inputs, four matrices of sums with a column a row, and takes 4 outputs a
 // turn: 16 loads of a vec4 for 256 products. With TILED a workgroup shares what it reads (shaders/shared/linear_tiles.wgsl).
 // With ACCUMULATE = 1 the result joins what is there: an input that several layers read (query, key and value) gets the
-// sum of their gradients. Without an activation z_below is not read.
+// sum of their gradients. Without an activation z_below is not read. With PLANES it is that of several layers of one x, all
+// outputs in order (shaders/shared/linear.wgsl).
 //
 //   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 weight   [outputs, inputs]      shaders/shared/weight.wgsl
@@ -38,11 +39,11 @@ fn weights_at(o: u32, q: u32) -> mat4x4<f32> {
 
 // Outputs 4o .. 4o + 3 of a row; of the last row where r is past it.
 fn dz_at(r: u32, o: u32) -> vec4<f32> {
-    return wide(dz[min(r, shape.rows - 1u) * shape.output_quads + o]);
+    return wide(dz[output_at(min(r, shape.rows - 1u), o)]);
 }
 
 fn depth() -> u32 {
-    return shape.output_quads;
+    return all_output_quads();
 }
 
 fn store(r: u32, q: u32, sums: vec4<f32>) {

@@ -6,7 +6,8 @@
 // One invocation makes a tile of 8 outputs by 8 inputs, four matrices of sums with a column an output, and takes the
 // rows in order: 4 loads of a vec4 for 64 products. Those with the first inputs make db as well. With TILED a workgroup
 // shares what it reads and takes 4 rows at once (shaders/shared/linear_tiles.wgsl). What is frozen (WEIGHT = 0, BIAS = 0)
-// is neither made nor written, and anything may be bound in its place.
+// is neither made nor written, and anything may be bound in its place. With PLANES it is that of several layers of one x
+// (shaders/shared/linear.wgsl), the biases bound with the weights, and no tile reaches into two planes.
 //
 //   0 dz       [rows, output_quads]   vec4, zero after the last output
 //   1 x        [rows, input_quads]    vec4
@@ -24,6 +25,8 @@
 override WORKGROUP: u32 = 64u;
 #endif
 
+override BIAS_AT: u32 = 0u;    // with PLANES: vec4s from the first weight to the first bias
+
 @group(0) @binding(0) var<storage, read> dz: array<Stored>;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 #ifdef RAGGED
@@ -37,6 +40,10 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(5) var<storage, read_write> squares: array<Squares>;
 #endif
 
+fn height() -> u32 {
+    return all_output_quads();
+}
+
 fn breadth() -> u32 {
     return shape.input_quads;
 }
@@ -46,12 +53,12 @@ fn x_quad(r: u32, q: u32) -> vec4<f32> {
 }
 
 fn dz_quad(r: u32, q: u32) -> vec4<f32> {
-    return wide(dz[r * shape.output_quads + q]);
+    return wide(dz[output_at(r, q)]);
 }
 
 // Gives the squares of what it stores.
 fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
-    if (o >= shape.outputs || q >= shape.input_quads) {
+    if (o >= all_outputs() || q >= shape.input_quads) {
         return vec2<f32>();
     }
 #ifdef RAGGED
@@ -65,7 +72,7 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
         dweight[at] = stored[k];
     }
 #else
-    let at = o * shape.input_quads + q;
+    let at = o * shape.input_quads + q + plane_of(o / 4u) * GAP;
     var stored = sums;
     if (ACCUMULATE != 0u) {
         stored += dweight[at];
@@ -73,6 +80,22 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     dweight[at] = stored;
 #endif
     return squares_of(stored);
+}
+
+fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+#ifdef RAGGED
+#else
+    if (PLANES > 1u) {
+        let at = BIAS_AT + p + plane_of(p) * BIAS_GAP;
+        var together = sums;
+        if (ACCUMULATE != 0u) {
+            together += dweight[at];
+        }
+        dweight[at] = together;
+        return squares_of(together);
+    }
+#endif
+    return store_four_biases(p, sums);
 }
 
 #import weight_products

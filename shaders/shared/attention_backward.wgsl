@@ -4,7 +4,7 @@
 #ifdef TILED
 #import attention_block
 #else
-#import attention_tile
+#import attention_run
 #endif
 
 // What the forward pass and delta know of 4 queries.
@@ -59,15 +59,32 @@ fn slope(score: mat4x4<f32>, pull: mat4x4<f32>, known: Known, bits: u32, t: u32,
 }
 
 #ifdef TILED
-// Of 4 queries and 4 keys.
-fn slope_of(place: Place, known: Known, t: u32, j: u32) -> Slope {
-    let rows = out_of(place, t);
-    let values = part_of(shape.value, place, j);
-    var pull = mat4x4<f32>();
-    for (var d = 0u; d < shape.head_quads; d++) {
-        pull += transpose(qkv_at(values, d)) * dout_at(rows, d);
+// As stage, of dout.
+fn stage_dout(tile: u32, place: Place, token: u32, d: u32, lane: u32) {
+    let quad = d + lane % SIDE;
+    for (var turn = 0u; turn < 4u; turn++) {
+        let row = staged_row(turn, lane);
+        var x = vec4<f32>();
+        if (quad < shape.head_quads) {
+            x = wide(dout[(row_of(place, token + row) * shape.heads + place.head) * shape.head_quads + quad]);
+        }
+        tiles[staged_at(tile, row, lane)] = x;
     }
-    return slope(score_of(place, t, j), pull, known, kept_of(place, t, j), t, Keys(j, real_keys(place, j)));
+}
+
+// The sums of a slice, and what a block brings.
+fn more(sums: mat4x4<f32>, lane: u32) -> mat4x4<f32> {
+    workgroupBarrier();
+    return sums + brought(lane);
+}
+
+// Writes the sums of 4 tokens in a part of dqkv: a slice from vec4 d on.
+fn store_slice(part: u32, place: Place, d: u32, lane: u32, sums: mat4x4<f32>) {
+    let token = place.first + 4u * (lane / SIDE);
+    let quad = d + lane % SIDE;
+    if (quad < shape.head_quads) {
+        store_four(token, part_of(part, place, token) + quad, sums);
+    }
 }
 #else
 // The same as Slope of a tile.
@@ -89,13 +106,13 @@ fn pulls(place: Place, t: u32, j: u32) -> Tile {
     return tile;
 }
 
-fn slopes(place: Place, low: Known, high: Known, t: u32, j: u32) -> Slopes {
+fn slopes(place: Place, low: Known, high: Known, real: Real, t: u32, j: u32) -> Slopes {
     let score = scores(place, t, j);
     let pull = pulls(place, t, j);
     let bits_low = kept_of(place, t, j);
     let bits_high = kept_of(place, t + 4u, j);
-    let near = Keys(j, real_keys(place, j));
-    let far = Keys(j + 4u, real_keys(place, j + 4u));
+    let near = Keys(j, real.near);
+    let far = Keys(j + 4u, real.far);
     let a = slope(score.low.near, pull.low.near, low, bits_low, t, near);
     let b = slope(score.low.far, pull.low.far, low, bits_low >> 4u, t, far);
     let c = slope(score.high.near, pull.high.near, high, bits_high, t + 4u, near);
@@ -105,21 +122,17 @@ fn slopes(place: Place, low: Known, high: Known, t: u32, j: u32) -> Slopes {
 }
 #endif
 
-// Adds to a vec4 of the token's row in dqkv; the first tile overwrites what is there.
-fn add(token: u32, at: u32, first: bool, brought: vec4<f32>) {
-    if (token >= shape.context) {
-        return;
+// Writes a vec4 of the token's row in dqkv.
+fn store(token: u32, at: u32, value: vec4<f32>) {
+    if (token < shape.context) {
+        dqkv[at] = narrow(value);
     }
-    var sum = brought;
-    if (!first) {
-        sum += dqkv[at];
-    }
-    dqkv[at] = sum;
 }
 
-fn add_four(token: u32, at: vec4<u32>, first: bool, brought: mat4x4<f32>) {
-    add(token, at.x, first, brought[0]);
-    add(token + 1u, at.y, first, brought[1]);
-    add(token + 2u, at.z, first, brought[2]);
-    add(token + 3u, at.w, first, brought[3]);
+// A vec4 of 4 rows, a column each.
+fn store_four(token: u32, at: vec4<u32>, values: mat4x4<f32>) {
+    store(token, at.x, values[0]);
+    store(token + 1u, at.y, values[1]);
+    store(token + 2u, at.z, values[2]);
+    store(token + 3u, at.w, values[3]);
 }

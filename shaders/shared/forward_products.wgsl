@@ -2,15 +2,16 @@
 //
 //   sums[r, o] = sum_k x[r, k] W[o, k]
 //
-// The importing shader declares how many quads of k there are, a quad of either operand, whatever r and o, and what becomes of
+// The importing shader declares how many quads of k and of outputs there are, a quad of either operand, whatever r and o, and what becomes of
 // the sums of four outputs:
 //
 //   fn depth() -> u32
+//   fn breadth() -> u32
 //   fn x_at(r: u32, k: u32) -> vec4<f32>
 //   fn weight_at(o: u32, k: u32) -> vec4<f32>
 //   fn store(r: u32, q: u32, sums: vec4<f32>)
 //
-// It declares `shape` with rows, output_quads and zero, and with TILED imports linear_tiles.
+// It declares `shape` with rows and zero, and with TILED imports linear_tiles.
 
 #import turned
 
@@ -56,7 +57,7 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(group.y * grid.x + group.x, lane, shape.output_quads);
+    let tile = tile_of(group.y * grid.x + group.x, lane, breadth());
     let sums = products(lane, tile, depth(), false);
     let r = 4u * tile.own_down;
     let q = tile.own_across;
@@ -71,7 +72,7 @@ fn main(
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let tile = id.y * grid.x * WORKGROUP + id.x;
-    let across = (shape.output_quads + 1u) / 2u;
+    let across = (breadth() + 1u) / 2u;
     let q = tile % across * 2u;
     let r = tile / across * 8u;
     if (r >= shape.rows) {

@@ -14,9 +14,10 @@
 
 // Inputs 4q .. 4q + 3 of output o's weights; of the last output where o is past it.
 fn weight_at(o: u32, q: u32) -> vec4<f32> {
-    let row = min(o, shape.outputs - 1u);
+    let row = min(o, all_outputs() - 1u);
+    let at = row * shape.input_quads + q + plane_of(row / 4u) * GAP;
 #ifdef WEIGHT16
-    return widened(weight[row * shape.input_quads + q]);
+    return widened(weight[at]);
 #else
 #ifdef RAGGED
     var quad = vec4<f32>();
@@ -25,7 +26,7 @@ fn weight_at(o: u32, q: u32) -> vec4<f32> {
     }
     return quad;
 #else
-    return weight[row * shape.input_quads + q];
+    return weight[at];
 #endif
 #endif
 }

@@ -2,15 +2,17 @@
 //
 //   sums[o, i] = sum_r dz[r, o] x[r, i]           biases[o] = sum_r dz[r, o]
 //
-// The importing shader declares how many quads a row of x has, a quad of either operand, of rows and quads that exist, and what
+// The importing shader declares how many quads a row of dz and one of x have, a quad of either operand, of rows and quads that exist, and what
 // becomes of the sums of four weights, whatever o and q; that gives the squares of what it stores:
 //
+//   fn height() -> u32
 //   fn breadth() -> u32
 //   fn x_quad(r: u32, q: u32) -> vec4<f32>
 //   fn dz_quad(r: u32, q: u32) -> vec4<f32>
 //   fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32>
+//   fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32>    store_four_biases, unless it knows better
 //
-// It declares `shape` with rows, outputs and output_quads, dbias and squares, and with TILED imports linear_tiles. What is frozen
+// It declares `shape` with rows and outputs, dbias and squares, and with TILED imports linear_tiles. What is frozen
 // (WEIGHT = 0, BIAS = 0) is neither made nor written.
 
 override ACCUMULATE: u32 = 0u;
@@ -39,7 +41,7 @@ fn store_bias(o: u32, sum: f32) -> f32 {
     return stored;
 }
 
-fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+fn store_four_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
     let stored = vec4<f32>(
         store_bias(4u * p, sums.x),
         store_bias(4u * p + 1u, sums.y),
@@ -58,7 +60,7 @@ fn dz_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
     }
-    return dz_quad(r, min(q, shape.output_quads - 1u));
+    return dz_quad(r, min(q, height() - 1u));
 }
 
 // The same of inputs.
@@ -102,7 +104,7 @@ fn main(
         squares[index * WORKGROUP + lane] = partial_of(stored);
 #endif
     }
-    if (makes_biases && lane % SIDE == 0u && tile.down < shape.output_quads) {
+    if (makes_biases && lane % SIDE == 0u && tile.down < height()) {
         var stored = store_biases(p, sums.down_near);
         if (QUADS == 2u) {
             stored += store_biases(p + SIDE, sums.down_far);
@@ -120,12 +122,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let across = select(1u, (breadth() + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
     let p = tile / across * 2u;
-    if (p >= shape.output_quads) {
+    if (p >= height()) {
         return;
     }
     // The last quad again if the tile reaches past it.
     let q1 = min(q + 1u, breadth() - 1u);
-    let p1 = min(p + 1u, shape.output_quads - 1u);
+    let p1 = min(p + 1u, height() - 1u);
     var sums00 = mat4x4<f32>();
     var sums01 = mat4x4<f32>();
     var sums10 = mat4x4<f32>();

@@ -11,10 +11,10 @@ pub struct Sizes {
     pub chunk: u32,
     /// A workgroup of the kernels that multiply matrices by registers.
     pub products: u32,
-    /// A workgroup of the kernels that reduce along rows, and its lanes to a row.
+    /// A workgroup of attention by registers: on chip there is room for the sums of few.
+    pub runs: u32,
+    /// A workgroup of the kernels that reduce along rows, and its lanes to a row, or to a quad of columns.
     pub rows: [u32; 2],
-    /// A workgroup of those that reduce along columns, and its lanes to a quad of columns.
-    pub columns: [u32; 2],
     /// A workgroup of those whose invocations make a vec4 each and know nothing of each other.
     pub elements: u32,
     /// The workgroup that adds up a batch's verdicts.
@@ -32,8 +32,8 @@ impl Sizes {
     pub const PROCESSOR: Sizes = Sizes {
         chunk: 8,
         products: 8,
+        runs: 8,
         rows: [8, 1],
-        columns: [8, 1],
         elements: 256,
         tally: 8,
         gather: 8,
@@ -45,8 +45,8 @@ impl Sizes {
     pub const GPU: Sizes = Sizes {
         chunk: 256,
         products: 64,
+        runs: 32,
         rows: [128, 32],
-        columns: [128, 16],
         elements: 256,
         tally: 256,
         gather: 64,

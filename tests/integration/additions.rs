@@ -24,7 +24,7 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
             "BATCH_NORM_BACKWARD_WEIGHT",
             "CONV_BACKWARD_WEIGHT",
             "EMBEDDING_BACKWARD",
-            "LAYER_NORM_BACKWARD_WEIGHT",
+            "LAYER_NORM_BACKWARD",
             "LINEAR_BACKWARD_WEIGHT",
         ],
         "these write the squares of gradients too",
@@ -241,7 +241,7 @@ fn an_operation_has_a_shader_and_a_twin_of_its_name() {
         let families = FAMILIES.iter().filter(|family| family.name == kernel);
         assert_eq!(families.count(), 1, "{kernel}: its family of kernels");
     }
-    assert_eq!(snake("LayerNormBackwardInput"), "layer_norm_backward_input");
+    assert_eq!(snake("LayerNormBackward"), "layer_norm_backward");
 }
 
 // ---- families of models ----

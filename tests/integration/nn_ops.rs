@@ -170,12 +170,14 @@ fn nn_layer_norm_backward_input_agrees_with_its_twin() {
         for (case, [rows, width]) in ROWS.into_iter().enumerate() {
             let (shape, seed) = (LayerNorm::new(rows, width, 1e-2), case as u32);
             for accumulate in [false, true] {
-                let dispatch =
-                    ops::layer_norm_backward_input(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
+                let (dx, none) = (any::<1>(&engine)[0].clone(), [None, None]);
+                let dx = Some((dx, accumulate));
+                let dispatch = ops::layer_norm_backward(&engine, &shape, any(&engine), dx, none, false);
+                let dispatch = dispatch.expect("a dispatch");
                 let (dy, x, gamma) =
                     (activations(seed, rows, width), activations(seed + 1, rows, width), dense(seed + 2, width));
                 let dx = if accumulate { activations(seed + 4, rows, width) } else { junk(rows * shape.stride()) };
-                let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, record(shape)];
+                let memory = vec![dy, x, gamma, moments(seed + 3, rows), dx, junk(0), junk(0), record(shape)];
                 let what = format!("{shape:?}, accumulate {accumulate}");
                 agree(&engine, &Trial::of(&dispatch, memory), 40, &what);
             }
@@ -193,7 +195,10 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
             {
                 let target = |wanted: bool| wanted.then(|| any::<1>(&engine)[0].clone());
                 let targets = [target(gamma), target(beta)];
-                let dispatch = ops::layer_norm_backward_weight(&engine, &shape, any(&engine), targets, accumulate)
+                // With the gradient of the input beside it, and alone.
+                let input = (case % 2 == 0).then(|| (any::<1>(&engine)[0].clone(), false));
+                let dx = if input.is_some() { junk(rows * shape.stride()) } else { junk(0) };
+                let dispatch = ops::layer_norm_backward(&engine, &shape, any(&engine), input, targets, accumulate)
                     .expect("a dispatch");
                 let (dy, x) = (activations(seed, rows, width), activations(seed + 1, rows, width));
                 let place = |wanted: bool, seed: u32| match (wanted, accumulate) {
@@ -202,9 +207,10 @@ fn nn_layer_norm_backward_weight_agrees_with_its_twin() {
                     (true, true) => dense(seed, width),
                 };
                 let (dgamma, dbeta) = (place(gamma, seed + 3), place(beta, seed + 4));
-                let memory = vec![dy, x, moments(seed + 2, rows), dgamma, dbeta, record(shape)];
+                let memory =
+                    vec![dy, x, dense(seed + 5, width), moments(seed + 2, rows), dx, dgamma, dbeta, record(shape)];
                 let what = format!("{shape:?}, gamma {gamma}, beta {beta}, accumulate {accumulate}");
-                agree(&engine, &Trial::of(&dispatch, memory), 4 * rows, &what);
+                agree(&engine, &Trial::of(&dispatch, memory), 40 + 4 * rows, &what);
             }
         }
     }
@@ -402,6 +408,25 @@ fn nn_embedding_index_of_positions_is_known_beforehand() {
     }
 }
 
+#[test]
+fn nn_embedding_backward_of_few_entries_needs_no_index() {
+    for engine in sized_engines() {
+        for (case, [batch, context, width]) in SEQUENCES.into_iter().enumerate() {
+            let (seed, rows) = (case as u32, batch * context);
+            for (entries, accumulate) in [(1, false), (2, true), (3, false), (8, true)] {
+                let shape = Embedding::new(batch, context, width, entries);
+                let dispatch = ops::embedding_backward(&engine, &shape, any(&engine), None, accumulate);
+                let (tokens, dy) = (names(seed, rows, entries), activations(seed + 1, rows, width));
+                let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
+                let memory = vec![tokens.clone(), tokens.clone(), tokens, dy, dtable, record(shape)];
+                let mut trial = Trial::of(&dispatch.expect("a dispatch"), memory);
+                regrid(&mut trial, case % 2);
+                agree(&engine, &trial, rows, &format!("{shape:?}, accumulate {accumulate}"));
+            }
+        }
+    }
+}
+
 /// What stood in a table's `last` before the batch must not matter: old rows, rows past the batch, and none.
 #[test]
 fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
@@ -420,8 +445,9 @@ fn nn_embedding_backward_agrees_with_its_twin_whatever_came_before() {
                     let dy = activations(seed + 1, rows, width);
                     let dtable = if accumulate { dense(seed + 2, entries * width) } else { junk(entries * width) };
                     let before = dtable.clone();
-                    let dispatch =
-                        ops::embedding_backward(&engine, &shape, any(&engine), accumulate).expect("a dispatch");
+                    let index = Some(any(&engine));
+                    let dispatch = ops::embedding_backward(&engine, &shape, any(&engine), index, accumulate);
+                    let dispatch = dispatch.expect("a dispatch");
                     let memory = vec![tokens.clone(), previous, last, dy.clone(), dtable, record(shape)];
                     let mut trial = Trial::of(&dispatch, memory);
                     regrid(&mut trial, case % 3);
@@ -560,8 +586,17 @@ fn nn_operations_repeat_to_the_bit() {
                 vec![x(), dense(2, width), dense(3, width), junk(count), junk(2 * rows), record(norm)],
             ),
             (
-                ops::layer_norm_backward_weight(&gpu, &norm, any(&gpu), [one(), one()], false),
-                vec![x(), activations(2, rows, width), moments(3, rows), junk(width), junk(width), record(norm)],
+                ops::layer_norm_backward(&gpu, &norm, any(&gpu), one().map(|dx| (dx, false)), [one(), one()], false),
+                vec![
+                    x(),
+                    activations(2, rows, width),
+                    dense(4, width),
+                    moments(3, rows),
+                    junk(count),
+                    junk(width),
+                    junk(width),
+                    record(norm),
+                ],
             ),
             (
                 ops::softmax_cross_entropy(&gpu, &loss, any(&gpu), true),
@@ -575,7 +610,7 @@ fn nn_operations_repeat_to_the_bit() {
                 ],
             ),
             (
-                ops::embedding_backward(&gpu, &table, any(&gpu), false),
+                ops::embedding_backward(&gpu, &table, any(&gpu), Some(any(&gpu)), false),
                 vec![tokens, previous, last, x(), junk(7 * width), record(table)],
             ),
         ];
@@ -709,12 +744,10 @@ fn nn_slopes_of_layer_norm() {
         let memory = [x.clone(), gamma.clone(), beta.clone(), y.clone(), moments.clone()];
         let forward =
             vec![ops::layer_norm(&engine, &shape, memory, Some([residual.clone(), sum.clone()])).expect("a dispatch")];
-        let memory = [dy.clone(), sum.clone(), gamma.clone(), moments.clone(), dx.clone()];
-        let targets = [Some(dgamma.clone()), Some(dbeta.clone())];
-        let backward = vec![
-            ops::layer_norm_backward_input(&engine, &shape, memory, false).expect("a dispatch"),
-            ops::layer_norm_backward_weight(&engine, &shape, [dy, sum, moments], targets, false).expect("a dispatch"),
-        ];
+        let memory = [dy, sum, gamma.clone(), moments];
+        let (to_input, targets) = (Some((dx.clone(), false)), [Some(dgamma.clone()), Some(dbeta.clone())]);
+        let backward = ops::layer_norm_backward(&engine, &shape, memory, to_input, targets, false);
+        let backward = vec![backward.expect("a dispatch")];
         let inputs =
             vec![("x", x, dx.clone()), ("residual", residual, dx), ("gamma", gamma, dgamma), ("beta", beta, dbeta)];
         Slope { engine: engine.clone(), forward, backward, output: y, weights, inputs }.check(&format!("{shape:?}"));
@@ -787,11 +820,11 @@ fn nn_slopes_of_embeddings_dropped_out_and_pooled() {
         let [previous, last] = [rows, entries].map(|count| empty(&engine, count));
         let memory = [names.clone(), previous.clone(), last.clone()];
         backward.push(ops::embedding_index(&engine, &shape, memory).expect("a dispatch"));
-        let memory = [names, previous, last, dy.clone(), gradient.clone()];
-        backward.push(ops::embedding_backward(&engine, &shape, memory, false).expect("a dispatch"));
+        let (memory, index) = ([names, dy.clone(), gradient.clone()], Some([previous, last]));
+        backward.push(ops::embedding_backward(&engine, &shape, memory, index, false).expect("a dispatch"));
     }
-    let memory = [named, previous, last, dy, gradients[1].clone()];
-    backward.push(ops::embedding_backward(&engine, &positions, memory, false).expect("a dispatch"));
+    let (memory, index) = ([named, dy, gradients[1].clone()], Some([previous, last]));
+    backward.push(ops::embedding_backward(&engine, &positions, memory, index, false).expect("a dispatch"));
     let [tokens, positions, types] = gradients;
     let [(_, token_table), (_, position_table), (_, type_table)] = tables;
     let inputs = vec![

@@ -46,6 +46,10 @@ fn decoder(tied: bool, dropout: f32) -> Box<dyn Task> {
 }
 
 fn encoder(types: usize, pooling: Pooling, dropout: f32) -> Box<dyn Task> {
+    encoder_of(sizes(dropout), types, pooling)
+}
+
+fn encoder_of(sizes: TransformerSizes, types: usize, pooling: Pooling) -> Box<dyn Task> {
     let one = |number: u32| {
         let length = 1 + pcg(number) % 5;
         Sequence::new(numbers(number, length, 11), number % 3)
@@ -53,7 +57,7 @@ fn encoder(types: usize, pooling: Pooling, dropout: f32) -> Box<dyn Task> {
     let shape = SequenceSizes::new(5, 11, 3).types(types.max(1));
     let set = Sequences::new(shape, &(0..37).map(one).collect::<Vec<_>>()).expect("a set");
     let (train, test) = set.split(30, 3).expect("two");
-    let model = Bert::new(sizes(dropout), 3).types(types).pooling(pooling);
+    let model = Bert::new(sizes, 3).types(types).pooling(pooling);
     Box::new(ClassifySequences::new(&model, (&train, &test)).expect("a task"))
 }
 
@@ -218,5 +222,17 @@ fn programs_print_as_they_did() {
         let kept = std::fs::read_to_string(&file).expect("a file of programs");
         let differs = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
         assert!(kept == text, "{} differs from {differs:?} on", file.display());
+    }
+}
+
+/// A GPU waits between any two of them.
+#[test]
+fn programs_of_a_step_of_twelve_layers_are_at_most_250_dispatches() {
+    let task = encoder_of(TransformerSizes::new([12, 2, 64], 11, 6), 2, Pooling::Mean);
+    for sizes in [Sizes::PROCESSOR, Sizes::GPU] {
+        let config = limits(false).batch_size(4).seed(5);
+        let [step, _, optimizer] = programs(&Engine::cpu().sized(sizes), &*task, &[""], &config);
+        let dispatches = step.dispatches.len() + optimizer.dispatches.len();
+        assert!(dispatches <= 250, "{dispatches}");
     }
 }

@@ -5,7 +5,7 @@ use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
 use super::flags::Flag::{Ragged, Residual, Scaled, Squares, Tables16, Typed, Widened};
 use crate::twin;
-use crate::twin::shared::{Loss, Stored};
+use crate::twin::shared::{Embedding, Loss, Stored};
 use bytemuck::AnyBitPattern;
 
 /// An activation for itself: z, h, shape.
@@ -118,22 +118,12 @@ pub static LAYER_NORM: Family = Family::new(
 .with(&[BF16_VALUES, F16_VALUES, Word::of(Residual).adds(&[Read, ReadWrite])])
 .taking_differences();
 
-/// To the input: dy, x, gamma, moments, dx, shape.
-pub static LAYER_NORM_BACKWARD_INPUT: Family = Family::new(
-    "layer_norm_backward_input",
-    include_str!("../../../shaders/nn/layer_norm_backward_input.wgsl"),
-    &[Read, Read, Read, Read, ReadWrite, Uniform],
-    layer_norm_backward_input,
-)
-.with(&[BF16_VALUES, F16_VALUES])
-.taking_differences();
-
-/// To gamma and beta: dy, x, moments, dgamma, dbeta, shape; then squares.
-pub static LAYER_NORM_BACKWARD_WEIGHT: Family = Family::new(
-    "layer_norm_backward_weight",
-    include_str!("../../../shaders/nn/layer_norm_backward_weight.wgsl"),
-    &[Read, Read, Read, ReadWrite, ReadWrite, Uniform],
-    layer_norm_backward_weight,
+/// To input, gamma and beta: dy, x, gamma, moments, dx, dgamma, dbeta, shape; then squares.
+pub static LAYER_NORM_BACKWARD: Family = Family::new(
+    "layer_norm_backward",
+    include_str!("../../../shaders/nn/layer_norm_backward.wgsl"),
+    &[Read, Read, Read, Read, ReadWrite, ReadWrite, ReadWrite, Uniform],
+    layer_norm_backward,
 )
 .with(&[BF16_VALUES, F16_VALUES, Word::of(Squares).adds(&[ReadWrite])])
 .taking_differences()
@@ -245,12 +235,18 @@ fn embedding_index(call: Call<'_>) {
 
 fn embedding_backward(mut call: Call<'_>) {
     let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
-    let sizes = [call.constant("WORKGROUP", 64), call.constant("QUADS", 1)].map(|size| size as usize);
+    let [workgroup, lanes, quads] = ["WORKGROUP", "LANES", "QUADS"].map(|name| call.constant(name, 1) as usize);
+    let (sizes, is_chained) = ([workgroup / lanes, quads], call.switch("CHAINED", true));
     let squares = call.take_array(Squares);
     let [tokens, previous, last, dy, dtable, shape] = call.take();
-    let (tokens, previous, last, shape) = (tokens.get(), previous.get(), last.get(), shape.one());
-    let dtable = dtable.get_mut();
-    (forms.embedding_backward)(tokens, previous, last, dy.get(), dtable, shape, accumulate);
+    let (tokens, shape): (&[u32], &Embedding) = (tokens.get(), shape.one());
+    let (dy, dtable) = (dy.get(), dtable.get_mut());
+    if is_chained {
+        (forms.embedding_backward)(tokens, previous.get(), last.get(), dy, dtable, shape, accumulate);
+    } else {
+        let [previous, last] = twin::nn::chains(tokens, shape);
+        (forms.embedding_backward)(tokens, &previous, &last, dy, dtable, shape, accumulate);
+    }
     if let Some(squares) = squares {
         (forms.embedding_backward_squares)(dtable, shape, sizes, squares);
     }
@@ -287,22 +283,18 @@ fn layer_norm(mut call: Call<'_>) {
     (forms.layer_norm)(x.get(), gamma.get(), beta.get(), y, moments, shape.one(), residual);
 }
 
-fn layer_norm_backward_input(call: Call<'_>) {
-    let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
-    let [dy, x, gamma, moments, dx, shape] = call.take();
-    let (dy, x, gamma, moments) = (dy.get(), x.get(), gamma.get(), moments.get());
-    (forms.layer_norm_backward_input)(dy, x, gamma, moments, dx.get_mut(), shape.one(), accumulate);
-}
-
-fn layer_norm_backward_weight(mut call: Call<'_>) {
-    let (forms, accumulate) = (call.forms, call.switch("ACCUMULATE", false));
-    let (weight, bias) = (call.switch("WEIGHT", true), call.switch("BIAS", true));
+fn layer_norm_backward(mut call: Call<'_>) {
+    let (forms, adds) = (call.forms, ["ACCUMULATE", "ACCUMULATE_WEIGHT"].map(|name| call.switch(name, false)));
+    let [input, weight, bias] = ["INPUT", "WEIGHT", "BIAS"].map(|name| call.switch(name, true));
     let squares = call.take_array(Squares);
-    let [dy, x, moments, dgamma, dbeta, shape] = call.take();
-    let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
+    let [dy, x, gamma, moments, dx, dgamma, dbeta, shape] = call.take();
     let (dy, x, moments, shape) = (dy.get(), x.get(), moments.get(), shape.one());
+    if input {
+        (forms.layer_norm_backward_input)(dy, x, gamma.get(), moments, dx.get_mut(), shape, adds[0]);
+    }
+    let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
     let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
-    (forms.layer_norm_backward_weight)(dy, x, moments, gamma, beta, shape, accumulate);
+    (forms.layer_norm_backward_weight)(dy, x, moments, gamma, beta, shape, adds[1]);
     if let Some(squares) = squares {
         let (gamma, beta) = (dgamma.as_deref(), dbeta.as_deref());
         twin::nn::layer_norm_backward_weight_squares(gamma, beta, shape, squares);

@@ -57,12 +57,13 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 49] = [
+pub(super) static SHARED: [(&str, &str); 50] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
     ("attention_block", include_str!("../../../shaders/shared/attention_block.wgsl")),
-    ("attention_tile", include_str!("../../../shaders/shared/attention_tile.wgsl")),
+    ("attention_rows", include_str!("../../../shaders/shared/attention_rows.wgsl")),
+    ("attention_run", include_str!("../../../shaders/shared/attention_run.wgsl")),
     ("batch_norm", include_str!("../../../shaders/shared/batch_norm.wgsl")),
     ("bf16", include_str!("../../../shaders/shared/bf16.wgsl")),
     ("chunk", include_str!("../../../shaders/shared/chunk.wgsl")),

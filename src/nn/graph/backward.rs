@@ -110,8 +110,13 @@ impl Backward<'_> {
     pub(in crate::nn) fn of(&mut self, value: Value) -> Option<Value> {
         let Home::Plane { of, number } = self.nodes[value].home else { return self.gradients.get(&value).copied() };
         let whole = *self.gradients.get(&of)?;
-        let form = self.nodes[value].form;
-        Some(self.nodes.add("d.plane", form, Home::Plane { of: whole, number }))
+        Some(self.plane(whole, number))
+    }
+
+    /// A plane of a value.
+    pub(in crate::nn) fn plane(&mut self, of: Value, number: usize) -> Value {
+        let form = self.form(of).plane();
+        self.nodes.add("d.plane", form, Home::Plane { of, number })
     }
 
     /// Whether a value's gradient leads to that of a trainable parameter.

@@ -35,12 +35,12 @@ impl Graph {
     /// Both in one, if there is a kernel for it. `second` reads the first result of `first`.
     fn folded(&mut self, first: &Operation, second: &Operation) -> Option<Operation> {
         match (first, second) {
-            (Operation::Linear(linear), Operation::Activate(activate)) if linear.fused == Fused::Nothing => {
+            (Operation::Linear(linear), Operation::Activate(activate)) if linear.can_fold() => {
                 let mut linear = linear.clone();
                 linear.fused = Fused::Activation(activate.activation, activate.h);
                 Some(linear.into())
             }
-            (Operation::Linear(linear), Operation::Add(add)) if linear.fused == Fused::Nothing => {
+            (Operation::Linear(linear), Operation::Add(add)) if linear.can_fold() => {
                 let mut linear = linear.clone();
                 self.nodes.relabel(add.y, linear.z);
                 (linear.z, linear.fused) = (add.y, Fused::Residual(add.residual));

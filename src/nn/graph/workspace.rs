@@ -159,8 +159,9 @@ impl Workspace {
         let mut dispatches = Vec::with_capacity(self.pass.operations.len());
         for operation in &self.pass.operations {
             let storage = operation.storage(&self.pass.nodes);
-            let dispatch = operation.dispatch(&placing)?;
-            dispatches.extend(dispatch.map(|dispatch| with_values(dispatch, storage)).transpose()?);
+            for dispatch in operation.dispatches(&placing)? {
+                dispatches.push(with_values(dispatch, storage)?);
+            }
         }
         Ok(dispatches)
     }
@@ -234,6 +235,14 @@ impl<E: From<Error>> Placing<'_, E> {
             Home::Input(name) => self.batch.get(name)?.clone(),
             Home::Own | Home::Constant(_) => self.space.own[&value].all(),
         })
+    }
+
+    /// The place of a plane of a value.
+    pub(in crate::nn) fn plane(&self, value: Value, number: usize) -> Result<Range, E> {
+        let (whole, node) = (self.range(value)?, self.node(value));
+        let bytes = Node { form: node.form.plane(), ..node.clone() }.bytes(self.examples());
+        let offset = whole.offset + number as u64 * node.plane_bytes(self.examples());
+        Ok(Range { offset, bytes, ..whole })
     }
 
     /// The places of several values.

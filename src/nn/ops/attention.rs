@@ -4,7 +4,7 @@
 //! by side ([`Attention::fused`]) or one after the other ([`Attention::planes`]); their gradients are likewise in
 //! another.
 
-use super::{Operate, Uses, quads};
+use super::{Constants, Operate, Uses, quads, switch};
 use crate::engine::kernels::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY, Family, Flag};
 use crate::engine::{Dispatch, Engine, Range, Tiling, count, counted, layout, row_of};
 use crate::nn::Error;
@@ -122,10 +122,6 @@ impl Operate for Attention {
         [qkv, mask, out, lse].into_iter().chain(position).for_each(see);
     }
 
-    fn sums(&self) -> Vec<Value> {
-        vec![self.out]
-    }
-
     fn drops(&self) -> bool {
         self.position.is_some()
     }
@@ -156,10 +152,6 @@ impl Operate for AttentionBackwardQuery {
         [&mut self.dout, &mut self.delta, &mut self.dqkv].into_iter().for_each(see);
     }
 
-    fn sums(&self) -> Vec<Value> {
-        vec![self.dqkv]
-    }
-
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let AttentionBackwardQuery { forward, dout, delta, dqkv } = self;
         let memory = at.ranges([forward.qkv, forward.mask, forward.out, *dout, forward.lse, *delta, *dqkv])?;
@@ -179,10 +171,6 @@ impl Operate for AttentionBackwardKeyValue {
         [&mut self.dout, &mut self.delta, &mut self.dqkv].into_iter().for_each(see);
     }
 
-    fn sums(&self) -> Vec<Value> {
-        vec![self.dqkv]
-    }
-
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let AttentionBackwardKeyValue { forward, dout, delta, dqkv } = self;
         let memory = at.ranges([forward.qkv, forward.mask, *dout, forward.lse, *delta, *dqkv])?;
@@ -191,15 +179,19 @@ impl Operate for AttentionBackwardKeyValue {
     }
 }
 
-/// Heads of one and of several vec4s, side by side and in planes, with padding; more keys than 1,024 and 2,048.
+/// Heads of one and of several vec4s, side by side and in planes, with padding; more keys than 1,024 and 2,048; heads of a
+/// slice to more than are made at once.
 pub(super) fn samples() -> Vec<Sample> {
-    let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout| {
+    let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout, has_planes| {
         let network = |graph: &mut Graph| {
             let (x, mask) = (graph.rows("rows", context, 6), graph.words("mask", context));
             let heads = Heads { count, sight, dropout, stream: 3 };
             let width = count * head;
             let qkv = graph.linear("qkv", x, 3 * width);
             let first = graph.attention("first", qkv, mask, heads);
+            if !has_planes {
+                return graph.classified(first, 5);
+            }
             let modules = ["query", "key", "value"].map(str::to_owned);
             let planes = graph.linear_planes("planes", &modules, first, width);
             let second = graph.attention("second", planes, mask, heads);
@@ -209,10 +201,16 @@ pub(super) fn samples() -> Vec<Sample> {
         Sample::of(name, [examples, context], network)
     };
     vec![
-        attentions([3, 13], [2, 4], Sight::Both, 0.1),
-        attentions([2, 70], [3, 20], Sight::Causal, 0.0),
-        attentions([1, 1030], [1, 4], Sight::Causal, 0.1),
-        attentions([1, 2051], [1, 8], Sight::Both, 0.0),
+        attentions([3, 13], [2, 4], Sight::Both, 0.1, true),
+        attentions([2, 70], [3, 20], Sight::Causal, 0.0, true),
+        attentions([1, 1030], [1, 4], Sight::Causal, 0.1, true),
+        attentions([1, 2051], [1, 8], Sight::Both, 0.0, true),
+        attentions([1, 1025], [1, 16], Sight::Both, 0.0, false),
+        attentions([2, 66], [2, 32], Sight::Both, 0.1, true),
+        attentions([2, 33], [1, 64], Sight::Causal, 0.0, false),
+        attentions([1, 45], [2, 80], Sight::Both, 0.0, false),
+        attentions([2, 31], [1, 128], Sight::Causal, 0.1, false),
+        attentions([1, 9], [1, 132], Sight::Both, 0.0, false),
     ]
 }
 
@@ -299,18 +297,14 @@ fn dispatch(
     let keys = if sight == Sight::Causal { u64::from(shape.context).div_ceil(2) } else { u64::from(shape.context) };
     // Any tiling but registers is the same tiling.
     let tiled = engine.tiling(family.name, shape.context, 4 * shape.head_quads) != Tiling::Registers;
-    let (workgroup, groups) = if tiled {
-        (BLOCK_INVOCATIONS, runs(shape, BLOCK))
-    } else {
-        (engine.sizes().products, runs(shape, RUN).div_ceil(u64::from(engine.sizes().products)))
-    };
+    let (mut constants, groups) = if tiled { by_blocks(family, shape) } else { by_runs(engine, family, shape) };
     let flags = Flag::Tiled.when(tiled) | Flag::Dropout.when(position.is_some());
     let sizes = engine.buffer_with("attention shape", &[*shape])?.all();
-    let causal = f64::from(u8::from(sight == Sight::Causal));
+    constants.push(switch("CAUSAL", sight == Sight::Causal));
     Ok(Dispatch {
         kernel: family.variant(flags)?,
         bindings: memory.into_iter().chain([sizes]).chain(position).map(Into::into).collect(),
-        constants: vec![("WORKGROUP", f64::from(workgroup)), ("CAUSAL", causal)],
+        constants,
         grid: row_of(count("workgroups", groups)?),
         bytes: rows * row * numbers(shape),
         flops: products * numbers(shape) * keys * 8 * u64::from(shape.head_quads),
@@ -319,19 +313,49 @@ fn dispatch(
 
 /// Tokens of a run, which one invocation takes: 8 queries, or 8 keys, of one head.
 ///
-/// Loads are expensive on a software adapter, so an invocation computes 8 by 8 scores and keeps no row of a head:
-/// forward over 16 examples of 64 tokens, 4 heads of 32, no mask, is 2.8 ms (llvmpipe, 2 cores; all of these in turn).
-/// Rows of 4 queries and their sums in registers, the loops over a head unrolled: 3.3 ms, but 2.2 s to compile (16 s
-/// for arrays of
-/// 32 vec4s) where this takes 0.5.
-///
-/// With 4 heads of 32 on 16 · 64 tokens, causal: 2.0 ms forward, 7.3 backward. With 12 heads on 4 · 64, every key seen:
-/// 2.0 and 7.4. These are the minima of 21 runs on a busy machine.
+/// Loads are expensive on a software adapter, so an invocation computes 8 by 8 scores and keeps no row of a head in
+/// registers: rows of 4 queries and their sums there, the loops over a head unrolled, took 3.3 ms where this took 2.8, and
+/// 2.2 s to compile (16 s for arrays of 32 vec4s) where this took 0.5 (llvmpipe, 2 cores).
 const RUN: u32 = 8;
 
 /// Tokens of a block, which a workgroup of so many invocations takes: a GPU has few runs for its width (not measured there).
 const BLOCK: u32 = 32;
 const BLOCK_INVOCATIONS: u32 = 64;
+
+/// Vec4s of a head in a slice, and slices whose sums an invocation has registers for.
+const SLICE: u32 = 8;
+const SLICES: u32 = 4;
+
+/// Of workgroup memory: what every device has, and most that we take where there is more.
+const ON_CHIP: [u32; 2] = [16 << 10, 32 << 10];
+
+/// Tensors that a pass makes sums of at once: keys and values, else one.
+fn sums_of(family: &Family) -> u32 {
+    if *family == ATTENTION_BACKWARD_KEY_VALUE { 2 } else { 1 }
+}
+
+/// Constants and workgroups of the form by blocks.
+fn by_blocks(family: &Family, shape: &layout::Attention) -> (Constants, u64) {
+    let slices = shape.head_quads.div_ceil(SLICE).min(SLICES / sums_of(family));
+    (vec![workgroup(BLOCK_INVOCATIONS), ("SLICES", f64::from(slices))], runs(shape, BLOCK))
+}
+
+/// The same of that by runs: as many vec4s of a head at once as workgroup memory holds the sums of, for any size of a head,
+/// so that all have one pipeline.
+fn by_runs(engine: &Engine, family: &Family, shape: &layout::Attention) -> (Constants, u64) {
+    let [least, most] = ON_CHIP;
+    let bytes = engine.adapter().map_or(least, |adapter| adapter.workgroup_bytes.clamp(least, most));
+    let invocations = engine.sizes().runs;
+    // Of a vec4 of a head.
+    let quads = RUN * invocations * sums_of(family);
+    let part = bytes / (16 * quads);
+    let sizes = [workgroup(invocations), ("PART", f64::from(part)), ("HELD", f64::from(part * quads))];
+    (sizes.into(), runs(shape, RUN).div_ceil(u64::from(invocations)))
+}
+
+fn workgroup(invocations: u32) -> (&'static str, f64) {
+    ("WORKGROUP", f64::from(invocations))
+}
 
 fn runs(shape: &layout::Attention, tokens: u32) -> u64 {
     u64::from(shape.batch) * u64::from(shape.heads) * u64::from(shape.context.div_ceil(tokens))

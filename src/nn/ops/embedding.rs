@@ -2,7 +2,7 @@
 //! index.
 
 use super::squares::{Target, constant, invocations};
-use super::{Draft, Operate, Uses, quads, read_as, switch};
+use super::{Draft, Operate, Uses, lanes, quads, read_as, switch};
 use crate::engine::kernels::{EMBEDDING, EMBEDDING_BACKWARD, EMBEDDING_INDEX, Flag};
 use crate::engine::layout::NONE;
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
@@ -53,14 +53,14 @@ pub(in crate::nn) struct EmbeddingIndex {
     last: Value,
 }
 
-/// The gradient of a table, along the chains of rows that name one entry.
+/// The gradient of a table, along the chains of rows that name one entry; of a table of few entries without an index.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct EmbeddingBackward {
     sizes: TableSizes,
     parameter: Option<String>,
     names: Value,
-    previous: Value,
-    last: Value,
+    /// Previous and last.
+    index: Option<[Value; 2]>,
     dy: Value,
     adds: bool,
 }
@@ -150,22 +150,25 @@ impl Operate for Embedding {
         for (table, names) in self.tables.iter().zip(names) {
             for ([parameter], adds) in back.trained([Some(&table.parameter)]) {
                 let sizes = self.sizes(table, width);
-                let [names, previous, last] = match names {
+                let (names, index) = match names {
+                    Some(names) if table.entries <= FEW => (names, None),
                     Some(names) => {
                         let form = Form::words(batch[1]);
                         let previous = back.nodes.add("embedding previous", form, Home::Own);
                         let entries = Form::Fixed { bytes: table.entries as u64 * 4 };
                         let last = back.nodes.add("embedding last", entries, Home::Own);
                         back.push(EmbeddingIndex { sizes, names, previous, last });
-                        [names, previous, last]
+                        (names, Some([previous, last]))
                     }
                     None => {
                         let [positions, previous, last] = position_index(&shape(sizes, batch));
-                        [("positions", positions), ("position previous", previous), ("position last", last)]
-                            .map(|(label, words)| back.nodes.constant(label, words))
+                        let [positions, previous, last] =
+                            [("positions", positions), ("position previous", previous), ("position last", last)]
+                                .map(|(label, words)| back.nodes.constant(label, words));
+                        (positions, Some([previous, last]))
                     }
                 };
-                back.push(EmbeddingBackward { sizes, parameter, names, previous, last, dy, adds });
+                back.push(EmbeddingBackward { sizes, parameter, names, index, dy, adds });
             }
         }
     }
@@ -198,18 +201,18 @@ impl Operate for EmbeddingIndex {
 
 impl Operate for EmbeddingBackward {
     fn uses(&self) -> Uses {
-        Uses::reading([self.names, self.previous, self.last, self.dy])
+        Uses::reading([self.names, self.dy].into_iter().chain(self.index.into_iter().flatten()).collect::<Vec<_>>())
     }
 
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
-        [&mut self.names, &mut self.previous, &mut self.last, &mut self.dy].into_iter().for_each(see);
+        [&mut self.names, &mut self.dy].into_iter().chain(self.index.iter_mut().flatten()).for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let [Some(gradient)] = at.gradients(std::array::from_ref(&self.parameter))? else { return Ok(None) };
-        let [names, previous, last, dy] = at.ranges([self.names, self.previous, self.last, self.dy])?;
-        let memory = [names, previous, last, dy, gradient];
-        Ok(Some(embedding_backward(at.engine(), &self.sizes.shape(at), memory, at.accumulates(self.adds))?))
+        let ([names, dy], shape) = (at.ranges([self.names, self.dy])?, self.sizes.shape(at));
+        let index = self.index.map(|index| at.ranges(index)).transpose()?;
+        Ok(Some(embedding_backward(at.engine(), &shape, [names, dy, gradient], index, at.accumulates(self.adds))?))
     }
 }
 
@@ -279,29 +282,44 @@ pub fn embedding_index(engine: &Engine, shape: &layout::Embedding, memory: [Rang
     Draft::of_elements(engine, EMBEDDING_INDEX.plain(), memory, rows, 12 * rows).dispatch(engine, 3, shape)
 }
 
-/// The gradient of a table, added to the existing values with `accumulate`. Memory: tokens, previous, last, dy, dtable.
+/// The gradient of a table, added to the existing values with `accumulate`. Memory: tokens, dy, dtable; the index: previous,
+/// last. Without an index every entry looks at every row, which is for tables of few entries.
 ///
 /// With its index, overwriting: 1.1 ms for W2 (96 entries, 1,024 rows, hidden 128), 16 ms for W3 (30,522, 256, 384), of
-/// which nearly all is the zeros of 47 MB; added: 1.3 ms and 0.6 ms (llvmpipe, 2 shared cores). Without an index every
-/// entry would look at every row: 750 million tokens in W3.
+/// which nearly all is the zeros of 47 MB; added: 1.3 ms and 0.6 ms (llvmpipe, 2 shared cores). Without an index it would be
+/// 750 million tokens in W3.
 ///
 /// # Errors
 /// Out of device memory.
 pub fn embedding_backward(
     engine: &Engine,
     shape: &layout::Embedding,
-    memory: [Range; 5],
+    [tokens, dy, dtable]: [Range; 3],
+    index: Option<[Range; 2]>,
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
-    let memory = memory.into_iter().map(Into::into).collect();
     let kernel = EMBEDDING_BACKWARD.variant(Flag::Ragged.when(!shape.width.is_multiple_of(4)))?;
+    let is_chained = index.is_some();
+    let [previous, last] = index.unwrap_or_else(|| [tokens.clone(), tokens.clone()]);
+    let memory = [tokens, previous, last, dy, dtable].into_iter().map(Into::into).collect();
     let (rows, entries, quads) = (u64::from(shape.rows), u64::from(shape.entries), u64::from(shape.quads));
+    if !is_chained {
+        let [workgroup, shared] = engine.sizes().rows;
+        let invocations = entries * quads * u64::from(shared);
+        let mut operation = Draft::of_elements(engine, kernel, memory, invocations, 16 * entries * rows * quads);
+        operation.workgroup = workgroup;
+        operation.constants.extend([switch("ACCUMULATE", accumulate), switch("CHAINED", false), lanes(shared)]);
+        return operation.dispatch(engine, 5, shape);
+    }
     let (places, bytes) = if accumulate { (rows, 48 * rows * quads) } else { (entries, 16 * (rows + entries) * quads) };
     let each = quads_each(places * quads);
     let mut operation = Draft::of_elements(engine, kernel, memory, (places * quads).div_ceil(each), bytes);
     operation.constants.extend([switch("ACCUMULATE", accumulate), ("QUADS", each as f64)]);
     operation.dispatch(engine, 5, shape)
 }
+
+/// Entries of a table that needs no index.
+const FEW: usize = 8;
 
 /// Vec4s that an invocation makes of so many: one, until there are invocations for any device. W3's table takes 38 ms of
 /// processor time with 1, 27 with 4, 23 with 16 and 28 with 64; with its squares 46, 29, 25 and 32 (llvmpipe).
@@ -321,8 +339,8 @@ pub fn position_index(shape: &layout::Embedding) -> [Vec<u32>; 3] {
     [positions, previous, last]
 }
 
-/// Partial sums of squares: one for each invocation, unless the rows of the batch are added to existing ones.
+/// Partial sums of squares: one for each invocation, or for the lanes that share a vec4, unless the rows of the batch are added to existing ones.
 pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
-    let target = Target::of(dispatch, 4, [0, invocations(dispatch)]);
+    let target = Target::of(dispatch, 4, [0, invocations(dispatch) / constant(dispatch, "LANES", 1)]);
     target.filter(|_| constant(dispatch, "ACCUMULATE", 0) == 0).into_iter().collect()
 }

@@ -1,8 +1,8 @@
 //! Layer norm.
 
 use super::squares::{Target, constant, elements};
-use super::{Draft, Operate, Uses, lanes, or_aside, quads, switch};
-use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD_INPUT, LAYER_NORM_BACKWARD_WEIGHT};
+use super::{Draft, Operate, Uses, or_aside, quads, switch};
+use crate::engine::kernels::{Flag, LAYER_NORM, LAYER_NORM_BACKWARD};
 use crate::engine::{Dispatch, Engine, Range, counted, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
@@ -19,21 +19,15 @@ pub(in crate::nn) struct LayerNorm {
     moments: Value,
 }
 
-/// The gradient of what was normalized, added to the existing value if it `adds`.
+/// The gradients of what was normalized, of γ and of β.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::nn) struct LayerNormBackwardInput {
+pub(in crate::nn) struct LayerNormBackward {
     norm: LayerNorm,
     dy: Value,
-    dx: Value,
-    adds: bool,
-}
-
-/// The gradients of γ and β.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::nn) struct LayerNormBackwardWeight {
-    norm: LayerNorm,
-    dy: Value,
+    /// If it is wanted; added to the existing value if the second `adds`.
+    dx: Option<(Value, bool)>,
     parameters: [Option<String>; 2],
+    /// To the parameters' gradients.
     adds: bool,
 }
 
@@ -85,21 +79,25 @@ impl Operate for LayerNorm {
 
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dy) = back.of(self.y) else { return };
-        for (parameters, adds) in back.trained([Some(&self.gamma), Some(&self.beta)]) {
-            back.push(LayerNormBackwardWeight { norm: self.clone(), dy, parameters, adds });
+        let mut parts = back.trained([Some(&self.gamma), Some(&self.beta)]);
+        let (parameters, adds) = parts.pop().unwrap_or_default();
+        for (parameters, adds) in parts {
+            back.push(LayerNormBackward { norm: self.clone(), dy, dx: None, parameters, adds });
         }
         let sides = [Some(self.x), self.residual.map(|(residual, _)| residual)];
         let sides: Vec<Value> = sides.into_iter().flatten().filter(|side| back.needs(*side)).collect();
-        let input = |dx, adds| LayerNormBackwardInput { norm: self.clone(), dy, dx, adds };
+        let trains = parameters.iter().any(Option::is_some);
+        let all = |dx| LayerNormBackward { norm: self.clone(), dy, dx, parameters, adds };
         match sides[..] {
-            [side] => back.add(side, input),
+            [side] => back.add(side, |dx, adds| all(Some((dx, adds)))),
             // Both sides of the sum have one gradient.
             [x, residual] => {
                 let dx = back.gradient_for(x);
-                back.push(input(dx, false));
+                back.push(all(Some((dx, false))));
                 back.pass(x, dx);
                 back.pass(residual, dx);
             }
+            _ if trains => back.push(all(None)),
             _ => {}
         }
     }
@@ -112,40 +110,25 @@ impl Operate for LayerNorm {
     }
 }
 
-impl Operate for LayerNormBackwardInput {
+impl Operate for LayerNormBackward {
     fn uses(&self) -> Uses {
-        Uses::new([self.dy, self.norm.normed(), self.norm.moments], [self.dx]).adding(self.adds)
+        let (dx, adds) = self.dx.unzip();
+        Uses::new([self.dy, self.norm.normed(), self.norm.moments], [dx]).adding(adds == Some(true))
     }
 
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
         self.norm.each_value(see);
-        [&mut self.dy, &mut self.dx].into_iter().for_each(see);
+        let dx = self.dx.as_mut().map(|(dx, _)| dx);
+        [&mut self.dy].into_iter().chain(dx).for_each(see);
     }
 
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let LayerNormBackwardInput { norm, dy, dx, adds } = self;
-        let [dy, x, moments, dx] = at.ranges([*dy, norm.normed(), norm.moments, *dx])?;
-        let memory = [dy, x, at.vector(&norm.gamma)?, moments, dx];
-        Ok(Some(layer_norm_backward_input(at.engine(), &norm.shape(at), memory, *adds)?))
-    }
-}
-
-impl Operate for LayerNormBackwardWeight {
-    fn uses(&self) -> Uses {
-        Uses::reading([self.dy, self.norm.normed(), self.norm.moments])
-    }
-
-    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
-        self.norm.each_value(see);
-        see(&mut self.dy);
-    }
-
-    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let LayerNormBackwardWeight { norm, dy, parameters, adds } = self;
-        let gradients = at.gradients(parameters)?;
-        let memory = at.ranges([*dy, norm.normed(), norm.moments])?;
+        let LayerNormBackward { norm, dy, dx, parameters, adds } = self;
+        let [dy, x, moments] = at.ranges([*dy, norm.normed(), norm.moments])?;
+        let (memory, gradients) = ([dy, x, at.vector(&norm.gamma)?, moments], at.gradients(parameters)?);
+        let dx = dx.map(|(dx, adds)| Ok::<_, E>((at.range(dx)?, adds))).transpose()?;
         let adds = at.accumulates(*adds);
-        Ok(Some(layer_norm_backward_weight(at.engine(), &norm.shape(at), memory, gradients, adds)?))
+        Ok(Some(layer_norm_backward(at.engine(), &norm.shape(at), memory, dx, gradients, adds)?))
     }
 }
 
@@ -191,49 +174,38 @@ pub fn layer_norm(
     Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, streams).dispatch(engine, 5, shape)
 }
 
-/// The gradient of what was normalized, added to the existing values with `accumulate`. Memory: dy, x (the sum, if a
-/// residual was added), gamma, moments, dx.
+/// The gradients of what was normalized, dx, added to the existing values where that is said, and dγ and dβ, added to what
+/// is there with `accumulate`; `None` for what is not wanted. Memory: dy, x (the sum, if a residual was added), gamma,
+/// moments.
 ///
 /// # Errors
 /// Out of device memory.
-pub fn layer_norm_backward_input(
+pub fn layer_norm_backward(
     engine: &Engine,
     shape: &layout::LayerNorm,
-    memory: [Range; 5],
-    accumulate: bool,
-) -> Result<Dispatch, Error> {
-    let memory = memory.into_iter().map(Into::into).collect();
-    let kernel = LAYER_NORM_BACKWARD_INPUT.plain();
-    let mut operation = Draft::of_rows(engine, kernel, memory, shape.rows, shape.quads, 3);
-    operation.constants.push(switch("ACCUMULATE", accumulate));
-    operation.dispatch(engine, 5, shape)
-}
-
-/// dγ and dβ, added to what is there with `accumulate`; `None` for what is frozen. Memory: dy, x, moments.
-///
-/// # Errors
-/// Out of device memory.
-pub fn layer_norm_backward_weight(
-    engine: &Engine,
-    shape: &layout::LayerNorm,
-    [dy, x, moments]: [Range; 3],
+    memory: [Range; 4],
+    dx: Option<(Range, bool)>,
     [dgamma, dbeta]: [Option<Range>; 2],
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
-    let frozen = [switch("WEIGHT", dgamma.is_some()), switch("BIAS", dbeta.is_some())];
-    let (dgamma, dbeta) = (or_aside(engine, dgamma)?, or_aside(engine, dbeta)?);
-    // On a GPU a workgroup takes 8 quads side by side and has 16 lanes go down the rows of each (not measured there).
-    let [workgroup, lanes] = engine.sizes().columns;
-    let operation = Draft {
-        kernel: LAYER_NORM_BACKWARD_WEIGHT.plain(),
-        memory: vec![dy.into(), x.into(), moments.into(), dgamma.into(), dbeta.into()],
-        constants: [self::lanes(lanes), switch("ACCUMULATE", accumulate)].into_iter().chain(frozen).collect(),
-        invocations: u64::from(shape.quads) * u64::from(lanes),
-        workgroup,
-        bytes: 32 * u64::from(shape.rows) * u64::from(shape.quads),
-        flops: 0,
-    };
-    operation.dispatch(engine, 5, shape)
+    let (dx, adds) = dx.unzip();
+    let wanted =
+        [("INPUT", &dx), ("WEIGHT", &dgamma), ("BIAS", &dbeta)].map(|(name, range)| switch(name, range.is_some()));
+    let (makes_dx, makes_weight) = (u64::from(dx.is_some()), u64::from(dgamma.is_some() || dbeta.is_some()));
+    let kernel = LAYER_NORM_BACKWARD.plain();
+    let mut bindings: Vec<_> = memory.into_iter().map(Into::into).collect();
+    for range in [dx, dgamma, dbeta] {
+        bindings.push(or_aside(engine, range)?.into());
+    }
+    let mut operation =
+        Draft::of_rows(engine, kernel, bindings, shape.rows, shape.quads, 3 * makes_dx + 2 * makes_weight);
+    operation.constants.extend([switch("ACCUMULATE", adds == Some(true)), switch("ACCUMULATE_WEIGHT", accumulate)]);
+    operation.constants.extend(wanted);
+    // Workgroups of rows, then those of columns.
+    let [workgroup, lanes] = engine.sizes().rows.map(u64::from);
+    let groups = |rows: u32| u64::from(rows).div_ceil(workgroup / lanes);
+    operation.invocations = workgroup * (makes_dx * groups(shape.rows) + makes_weight * groups(shape.quads));
+    operation.dispatch(engine, 7, shape)
 }
 
 /// Partial sums of squares: one of γ for each vec4, then those of β.
@@ -242,5 +214,5 @@ pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
         let quads = elements(dispatch, binding).div_ceil(4);
         Target::of(dispatch, binding, [place * quads, quads]).filter(|_| constant(dispatch, switch, 1) != 0)
     };
-    [target(3, "WEIGHT", 0), target(4, "BIAS", 1)].into_iter().flatten().collect()
+    [target(5, "WEIGHT", 0), target(6, "BIAS", 1)].into_iter().flatten().collect()
 }

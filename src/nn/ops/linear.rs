@@ -1,22 +1,29 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::squares::{Target, constant, elements, invocations};
-use super::tiled::Tiled;
-use super::{ActivateBackward, Activation, Constants, Draft, Operate, Uses, or_aside, read_as, switch};
-use crate::engine::kernels::{Family, Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
-use crate::engine::{Binding, Dispatch, Engine, Range, layout};
-use crate::nn::graph::{Backward, Form, Graph, Home, Nodes, Placing, Sample, Value};
+use super::planes::{Planes, each, gradients_together, together};
+use super::product::{Product, edge, shape, streams};
+use super::{ActivateBackward, Activation, After, Constants, Operate, Uses, or_aside, switch};
+use crate::engine::kernels::{Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
+use crate::engine::{Dispatch, Engine, Range, layout};
+use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
 use crate::nn::{Error, Parameter};
 use crate::params::Storage;
 
-/// z = x Wᵀ + b, then what is folded in.
+/// z = x Wᵀ + b, then what is folded in. Several layers of one x are side by side: each has a plane of z, and nothing is
+/// folded in.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct Linear {
-    weight: String,
-    bias: Option<String>,
+    layers: Vec<Layer>,
     x: Value,
     pub(in crate::nn) z: Value,
     pub(in crate::nn) fused: Fused,
+}
+
+/// The parameters of a layer.
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
+    weight: String,
+    bias: Option<String>,
 }
 
 /// What is folded into a linear layer.
@@ -29,20 +36,21 @@ pub(in crate::nn) enum Fused {
     Residual(Value),
 }
 
-/// dx = dz W, through the activation that made x if there is one; added to the existing value if it `adds`.
+/// dx = dz W, the sum over the layers, through the activation that made x if there is one; added to the existing value if it
+/// `adds`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct LinearBackwardInput {
-    weight: String,
+    weights: Vec<String>,
     dz: Value,
     below: Option<(Activation, Value)>,
     dx: Value,
     adds: bool,
 }
 
-/// The gradients of a layer's weight and bias.
+/// The gradients of each layer's weight and bias.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct LinearBackwardWeight {
-    parameters: [Option<String>; 2],
+    parameters: Vec<[Option<String>; 2]>,
     dz: Value,
     x: Value,
     adds: bool,
@@ -52,32 +60,26 @@ impl Graph {
     /// x Wᵀ + b, with `module`'s weight and bias.
     pub fn linear(&mut self, module: &str, x: Value, outputs: usize) -> Value {
         let z = self.nodes.shared(format!("{module}.z"), self.rows_like(x, outputs));
-        self.linear_into(module, x, z);
+        self.push(Linear { layers: vec![Layer::of(module)], x, z, fused: Fused::Nothing });
         z
     }
 
     /// x Wᵀ with a weight by its own name: a tied embedding is one like any other.
     pub fn product(&mut self, label: &str, weight: &str, x: Value, outputs: usize) -> Value {
         let z = self.nodes.shared(label, self.rows_like(x, outputs));
-        self.push(Linear { weight: weight.to_owned(), bias: None, x, z, fused: Fused::Nothing });
+        let layers = vec![Layer { weight: weight.to_owned(), bias: None }];
+        self.push(Linear { layers, x, z, fused: Fused::Nothing });
         z
     }
 
-    /// Several layers of one x, side by side in one value, a plane each.
+    /// Several layers of one x, side by side in one value, a plane each. Each pass over them is one dispatch if their
+    /// parameters lie at equal distances in one buffer, as those of a model do; else one for each layer.
     pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize) -> Value {
-        let plane = self.rows_like(x, outputs);
-        let form = Form::Planes { count: modules.len(), per_example: plane.rows(), width: outputs };
-        let planes = self.nodes.shared(label, form);
-        for (number, module) in modules.iter().enumerate() {
-            let z = self.nodes.add(format!("{module}.z"), plane, Home::Plane { of: planes, number });
-            self.linear_into(module, x, z);
-        }
-        planes
-    }
-
-    fn linear_into(&mut self, module: &str, x: Value, z: Value) {
-        let (weight, bias) = (format!("{module}.weight"), Some(format!("{module}.bias")));
-        self.push(Linear { weight, bias, x, z, fused: Fused::Nothing });
+        let form = Form::Planes { count: modules.len(), per_example: self.form(x).rows(), width: outputs };
+        let z = self.nodes.shared(label, form);
+        let layers = modules.iter().map(|module| Layer::of(module)).collect();
+        self.push(Linear { layers, x, z, fused: Fused::Nothing });
+        z
     }
 
     fn rows_like(&self, x: Value, width: usize) -> Form {
@@ -85,7 +87,18 @@ impl Graph {
     }
 }
 
+impl Layer {
+    fn of(module: &str) -> Layer {
+        Layer { weight: format!("{module}.weight"), bias: Some(format!("{module}.bias")) }
+    }
+}
+
 impl Linear {
+    /// Whether an operation can be folded into it.
+    pub(in crate::nn) fn can_fold(&self) -> bool {
+        self.fused == Fused::Nothing && self.layers.len() == 1
+    }
+
     /// The activated value that it makes, the activation and its argument.
     pub(in crate::nn) fn activated(&self) -> Option<(Value, (Activation, Value))> {
         match self.fused {
@@ -133,18 +146,36 @@ impl Operate for Linear {
     }
 
     fn params(&self) -> Vec<&str> {
-        [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(String::as_str).collect()
+        self.layers
+            .iter()
+            .flat_map(|layer| [Some(&layer.weight), layer.bias.as_ref()])
+            .flatten()
+            .map(String::as_str)
+            .collect()
     }
 
     fn shapes(&self, nodes: &Nodes) -> Vec<Vec<usize>> {
         let [inputs, outputs] = [self.x, self.z].map(|value| nodes[value].form.width());
-        vec![vec![outputs, inputs], vec![outputs]]
+        let shapes = |layer: &Layer| [Some(vec![outputs, inputs]), layer.bias.as_ref().map(|_| vec![outputs])];
+        self.layers.iter().flat_map(shapes).flatten().collect()
     }
 
     fn backward(&self, back: &mut Backward<'_>) {
         let Some(dz) = self.dz(back) else { return };
-        for (parameters, adds) in back.trained([Some(&self.weight), self.bias.as_deref()]) {
-            back.push(LinearBackwardWeight { parameters, dz, x: self.x, adds });
+        let trained = |layer: &Layer| back.trained([Some(&layer.weight), layer.bias.as_deref()]);
+        let trained: Vec<_> = self.layers.iter().map(trained).collect();
+        let wholes: Vec<_> =
+            trained.iter().flatten().filter(|(names, adds)| names.iter().all(Option::is_some) && !adds).collect();
+        if self.layers.len() > 1 && wholes.len() == self.layers.len() {
+            let parameters = wholes.into_iter().map(|(names, _)| names.clone()).collect();
+            back.push(LinearBackwardWeight { parameters, dz, x: self.x, adds: false });
+        } else {
+            for (number, parts) in trained.into_iter().enumerate() {
+                for (names, adds) in parts {
+                    let dz = if self.layers.len() > 1 { back.plane(dz, number) } else { dz };
+                    back.push(LinearBackwardWeight { parameters: vec![names], dz, x: self.x, adds });
+                }
+            }
         }
         if let Fused::Residual(residual) = self.fused
             && back.needs(residual)
@@ -152,8 +183,9 @@ impl Operate for Linear {
             back.pass(residual, dz);
         }
         if back.needs(self.x) {
-            let (weight, below) = (self.weight.clone(), back.below(self.x));
-            back.add(self.x, |dx, adds| LinearBackwardInput { weight, dz, below, dx, adds });
+            let weights = self.layers.iter().map(|layer| layer.weight.clone()).collect();
+            let below = back.below(self.x);
+            back.add(self.x, |dx, adds| LinearBackwardInput { weights, dz, below, dx, adds });
         }
     }
 
@@ -161,15 +193,25 @@ impl Operate for Linear {
         products(nodes, examples, [self.x, self.z])
     }
 
-    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let bias = self.bias.as_ref().map(|bias| at.vector(bias)).transpose()?;
+    fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
+        let weights = each(&self.layers, |layer| at.parameter(&layer.weight))?;
+        let biases: Vec<&String> = self.layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();
+        let biases = each(&biases, |bias| at.vector(bias))?;
         let after = match self.fused {
             Fused::Nothing => After::Nothing,
             Fused::Activation(activation, h) => After::Activation(activation, at.range(h)?),
             Fused::Residual(residual) => After::Residual(at.range(residual)?),
         };
-        let (shape, weight) = (shape(at, self.x, self.z), at.parameter(&self.weight)?);
-        Ok(Some(linear(at.engine(), &shape, weight, at.ranges([self.x, self.z])?, bias, after)?))
+        let (shape, x) = (shape(at, self.x, self.z), at.range(self.x)?);
+        if let Some((weight, bias, planes)) = together(&weights, &biases, &shape) {
+            let memory = [x, at.range(self.z)?];
+            return Ok(vec![forward(at.engine(), &shape, weight, memory, bias, after, &planes)?]);
+        }
+        let one = |(number, weight): (usize, Parameter)| {
+            let memory = [x.clone(), at.plane(self.z, number)?];
+            Ok(linear(at.engine(), &shape, weight, memory, biases.get(number).cloned(), After::Nothing)?)
+        };
+        weights.into_iter().enumerate().map(one).collect()
     }
 }
 
@@ -188,14 +230,22 @@ impl Operate for LinearBackwardInput {
         products(nodes, examples, [self.dz, self.dx])
     }
 
-    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+    fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
+        let weights = each(&self.weights, |weight| at.parameter(weight))?;
         let below = match self.below {
             Some((activation, z)) => Some((activation, at.range(z)?)),
             None => None,
         };
-        let (shape, weight) = (shape(at, self.dx, self.dz), at.parameter(&self.weight)?);
-        let memory = at.ranges([self.dz, self.dx])?;
-        Ok(Some(linear_backward_input(at.engine(), &shape, weight, memory, below, self.adds)?))
+        let (shape, dx) = (shape(at, self.dx, self.dz), at.range(self.dx)?);
+        if let Some((weight, _, planes)) = together(&weights, &[], &shape) {
+            let memory = [at.range(self.dz)?, dx];
+            return Ok(vec![backward_input(at.engine(), &shape, weight, memory, below, self.adds, &planes)?]);
+        }
+        let one = |(number, weight): (usize, Parameter)| {
+            let (memory, adds) = ([at.plane(self.dz, number)?, dx.clone()], self.adds || number > 0);
+            Ok(linear_backward_input(at.engine(), &shape, weight, memory, below.clone(), adds)?)
+        };
+        weights.into_iter().enumerate().map(one).collect()
     }
 }
 
@@ -212,16 +262,20 @@ impl Operate for LinearBackwardWeight {
         products(nodes, examples, [self.x, self.dz])
     }
 
-    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-        let (shape, gradients) = (shape(at, self.x, self.dz), at.gradients(&self.parameters)?);
-        let memory = at.ranges([self.dz, self.x])?;
-        Ok(Some(linear_backward_weight(at.engine(), &shape, memory, gradients, at.accumulates(self.adds))?))
+    fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
+        let gradients = each(&self.parameters, |names| at.gradients(names))?;
+        let (shape, x, adds) = (shape(at, self.x, self.dz), at.range(self.x)?, at.accumulates(self.adds));
+        let edge = edge(at.engine(), &LINEAR_BACKWARD_WEIGHT, &shape);
+        if let Some((gradient, planes)) = gradients_together(edge, &gradients, &shape) {
+            let memory = [at.range(self.dz)?, x];
+            return Ok(vec![backward_weight(at.engine(), &shape, memory, gradient, adds, &planes)?]);
+        }
+        let one = |(number, gradients): (usize, [Option<Range>; 2])| {
+            let memory = [at.plane(self.dz, number)?, x.clone()];
+            Ok(linear_backward_weight(at.engine(), &shape, memory, gradients, adds)?)
+        };
+        gradients.into_iter().enumerate().map(one).collect()
     }
-}
-
-/// Sizes of the layer between x and z, or between their gradients.
-fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value, z: Value) -> layout::Linear {
-    layout::Linear::new(at.rows(x), at.width(x), at.width(z))
 }
 
 /// Layers of all activations one after the other, one without a bias, and a residual.
@@ -252,18 +306,6 @@ pub(super) fn samples() -> Vec<Sample> {
     ]
 }
 
-/// Folded into a linear layer, so that its result is not read and written once more.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum After {
-    /// Nothing.
-    Nothing,
-    /// Writes the activation of z too, here.
-    Activation(Activation, Range),
-    /// Adds this to z.
-    Residual(Range),
-}
-
 /// z = x Wᵀ + b, then what comes `after`. Memory: x, z. Tied embeddings are a weight like any other.
 ///
 /// # Errors
@@ -275,6 +317,18 @@ pub fn linear(
     [x, z]: [Range; 2],
     bias: Option<Range>,
     after: After,
+) -> Result<Dispatch, Error> {
+    forward(engine, shape, weight, [x, z], bias, after, &Planes::ONE)
+}
+
+fn forward(
+    engine: &Engine,
+    shape: &layout::Linear,
+    weight: Parameter,
+    [x, z]: [Range; 2],
+    bias: Option<Range>,
+    after: After,
+    planes: &Planes,
 ) -> Result<Dispatch, Error> {
     let (weight, stored) = weight;
     let mut constants = vec![switch("BIAS", bias.is_some())];
@@ -292,8 +346,9 @@ pub fn linear(
             Flag::Residual.into()
         }
     };
-    let (results, bytes) = ([shape.rows, shape.outputs], streams(shape, stored));
-    Pass { family: &LINEAR, shape, results, stored, folded, memory, constants, bytes }.dispatch(engine)
+    let all = planes.all(shape);
+    let (results, bytes) = ([shape.rows, all.outputs], streams(&all, stored));
+    Product { family: &LINEAR, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
 /// dz_below = activation′(z_below) ∘ (dz W), added to the existing values with `accumulate`. Memory: dz, dz_below.
@@ -308,15 +363,27 @@ pub fn linear_backward_input(
     below: Option<(Activation, Range)>,
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
+    backward_input(engine, shape, weight, [dz, dz_below], below, accumulate, &Planes::ONE)
+}
+
+fn backward_input(
+    engine: &Engine,
+    shape: &layout::Linear,
+    weight: Parameter,
+    [dz, dz_below]: [Range; 2],
+    below: Option<(Activation, Range)>,
+    accumulate: bool,
+    planes: &Planes,
+) -> Result<Dispatch, Error> {
     let (weight, stored) = weight;
     let activation = below.as_ref().map_or(0.0, |(activation, _)| activation.number());
     let constants: Constants = vec![("ACTIVATION", activation), switch("ACCUMULATE", accumulate)];
     let z_below = below.map_or_else(|| dz.clone(), |(_, z_below)| z_below);
     let memory = vec![dz.into(), weight.into(), z_below.into(), dz_below.into()];
     let results = [shape.rows, shape.inputs];
-    let bytes = streams(shape, stored) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
-    Pass { family: &LINEAR_BACKWARD_INPUT, shape, results, stored, folded: Flags::NONE, memory, constants, bytes }
-        .dispatch(engine)
+    let bytes = streams(&planes.all(shape), stored) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
+    let (family, folded) = (&LINEAR_BACKWARD_INPUT, Flags::NONE);
+    Product { family, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
 /// dW = dzᵀ x and db = the column sums of dz, added to what is there with `accumulate`; `None` for what is frozen.
@@ -331,56 +398,23 @@ pub fn linear_backward_weight(
     [dweight, dbias]: [Option<Range>; 2],
     accumulate: bool,
 ) -> Result<Dispatch, Error> {
-    let (weight, bias) = (dweight.is_some(), dbias.is_some());
+    backward_weight(engine, shape, [dz, x], [dweight, dbias], accumulate, &Planes::ONE)
+}
+
+fn backward_weight(
+    engine: &Engine,
+    shape: &layout::Linear,
+    [dz, x]: [Range; 2],
+    [dweight, dbias]: [Option<Range>; 2],
+    accumulate: bool,
+    planes: &Planes,
+) -> Result<Dispatch, Error> {
+    let (weight, bias) = (dweight.is_some(), dbias.is_some() || planes.count > 1);
     let (dweight, dbias) = (or_aside(engine, dweight)?, or_aside(engine, dbias)?);
     let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
-    let stored = Storage::F32;
-    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(shape, stored));
-    Pass { family: &LINEAR_BACKWARD_WEIGHT, shape, results, stored, folded: Flags::NONE, memory, constants, bytes }
-        .dispatch(engine)
-}
-
-/// A pass over a layer, before it has a tiling.
-struct Pass<'a> {
-    family: &'static Family,
-    shape: &'a layout::Linear,
-    /// How many down and across.
-    results: [u32; 2],
-    /// How the weight, or its gradient, is stored.
-    stored: Storage,
-    folded: Flags,
-    memory: Vec<Binding>,
-    constants: Constants,
-    bytes: u64,
-}
-
-impl Pass<'_> {
-    /// The dispatch in the tiling that is chosen for the layer.
-    fn dispatch(self, engine: &Engine) -> Result<Dispatch, Error> {
-        let Pass { family, shape, results: [down, across], stored, folded, memory, mut constants, bytes } = self;
-        let tiled = Tiled::of(engine, family, [shape.inputs, shape.outputs], [down, across]);
-        let kernel = family.variant(tiled.flags | read_as(stored, shape.inputs, Flag::Weight16)? | folded)?;
-        constants.extend(tiled.constants);
-        let Tiled { workgroup, invocations, .. } = tiled;
-        let flops = 2 * [shape.rows, shape.inputs, shape.outputs].map(u64::from).iter().product::<u64>();
-        Draft { kernel, memory, constants, invocations, workgroup, bytes, flops }.dispatch(engine, 4, shape)
-    }
-}
-
-/// Bytes of inputs, outputs and weights.
-fn streams(shape: &layout::Linear, stored: Storage) -> u64 {
-    let [rows, inputs, outputs] = [shape.rows, shape.inputs, shape.outputs].map(u64::from);
-    4 * rows * (inputs + outputs) + stored.bytes(inputs * outputs)
-}
-
-/// Partial sums of squares: one of the weight for each invocation, then those of the bias. An invocation down the first
-/// tiles has as many biases as its tile is wide, its workgroup those of all.
-pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
-    let (side, invocations) = (constant(dispatch, "SIDE", 1), invocations(dispatch));
-    let edge = side * 4 * constant(dispatch, "QUADS", 2);
-    let weight = || Target::of(dispatch, 2, [0, invocations]);
-    let bias = || Target::of(dispatch, 3, [invocations, elements(dispatch, 3).div_ceil(edge) * side]);
-    let live = |switch, target: &dyn Fn() -> Option<Target>| target().filter(|_| constant(dispatch, switch, 1) != 0);
-    [live("WEIGHT", &weight), live("BIAS", &bias)].into_iter().flatten().collect()
+    let (stored, all) = (Storage::F32, planes.all(shape));
+    let (results, bytes) = ([all.outputs, if weight { shape.inputs } else { 1 }], streams(&all, stored));
+    let (family, folded) = (&LINEAR_BACKWARD_WEIGHT, Flags::NONE);
+    Product { family, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }

@@ -19,9 +19,12 @@ mod embedding;
 mod join;
 mod layer_norm;
 mod linear;
+mod linear_squares;
 mod loss;
 mod norm;
+mod planes;
 mod pool;
+mod product;
 mod squared_error;
 mod squares;
 mod tiled;
@@ -38,11 +41,12 @@ pub use counts::{confusion, label_confusion, squared_error_sums};
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
 pub use join::{join, join_backward};
-pub use layer_norm::{layer_norm, layer_norm_backward_input, layer_norm_backward_weight};
-pub use linear::{After, linear, linear_backward_input, linear_backward_weight};
+pub use layer_norm::{layer_norm, layer_norm_backward};
+pub use linear::{linear, linear_backward_input, linear_backward_weight};
 pub use loss::{softmax_cross_entropy, tally};
 pub use norm::Norm;
 pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
+pub use product::After;
 pub use squared_error::squared_error;
 pub use squares::write_squares;
 pub use window_pool::{window_pool, window_pool_backward};
@@ -57,7 +61,7 @@ pub(super) use conv::{Conv, ConvBackwardInput, ConvBackwardWeight};
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
-pub(super) use layer_norm::{LayerNorm, LayerNormBackwardInput, LayerNormBackwardWeight};
+pub(super) use layer_norm::{LayerNorm, LayerNormBackward};
 pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight};
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
@@ -183,7 +187,14 @@ pub(super) trait Operate {
     fn backward(&self, _back: &mut Backward<'_>) {}
 
     /// Its dispatch; `None` if it has nothing to do.
-    fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E>;
+    fn dispatch<E: From<Error>>(&self, _at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
+        Ok(None)
+    }
+
+    /// All its dispatches, if there may be several.
+    fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
+        Ok(self.dispatch(at)?.into_iter().collect())
+    }
 }
 
 macro_rules! operations {
@@ -251,8 +262,8 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.backward(back)),* }
             }
 
-            fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
-                match self { $(Operation::$name(operation) => operation.dispatch(at)),* }
+            fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
+                match self { $(Operation::$name(operation) => operation.dispatches(at)),* }
             }
         }
     };
@@ -269,7 +280,7 @@ operations! {
     Dropout,
     Embedding, EmbeddingIndex, EmbeddingBackward,
     Join, JoinBackward,
-    LayerNorm, LayerNormBackwardInput, LayerNormBackwardWeight,
+    LayerNorm, LayerNormBackward,
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
     SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Tally,

@@ -3,7 +3,7 @@
 use super::Error;
 use crate::engine::kernels::{
     BATCH_NORM_BACKWARD_WEIGHT, CONV_BACKWARD_WEIGHT, DEPTHWISE_BACKWARD_WEIGHT, EMBEDDING_BACKWARD, Family, Flag,
-    LAYER_NORM_BACKWARD_WEIGHT, LINEAR_BACKWARD_WEIGHT,
+    LAYER_NORM_BACKWARD, LINEAR_BACKWARD_WEIGHT,
 };
 use crate::engine::layout::Squares;
 use crate::engine::{Access, Binding, Dispatch, Engine, Range};
@@ -98,11 +98,11 @@ type Layout = fn(&Dispatch) -> Vec<Target>;
 
 /// The families that write gradients whole, each with its layout.
 static LAYOUTS: [(&Family, Layout); 6] = [
-    (&LINEAR_BACKWARD_WEIGHT, super::linear::squares),
-    (&CONV_BACKWARD_WEIGHT, super::linear::squares),
+    (&LINEAR_BACKWARD_WEIGHT, super::linear_squares::squares),
+    (&CONV_BACKWARD_WEIGHT, super::linear_squares::squares),
     (&DEPTHWISE_BACKWARD_WEIGHT, super::conv::depthwise_squares),
     (&BATCH_NORM_BACKWARD_WEIGHT, super::batch_norm::squares),
-    (&LAYER_NORM_BACKWARD_WEIGHT, super::layer_norm::squares),
+    (&LAYER_NORM_BACKWARD, super::layer_norm::squares),
     (&EMBEDDING_BACKWARD, super::embedding::squares),
 ];
 
@@ -130,7 +130,7 @@ fn writes(dispatch: &Dispatch, gradient: &Range) -> bool {
     })
 }
 
-fn memory(binding: &Binding) -> Option<&Range> {
+pub(super) fn memory(binding: &Binding) -> Option<&Range> {
     match binding {
         Binding::Memory(range) => Some(range),
         Binding::Clock => None,

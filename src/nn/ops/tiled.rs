@@ -4,6 +4,9 @@ use super::Constants;
 use crate::engine::kernels::{Family, Flag, Flags};
 use crate::engine::{Engine, Tiling};
 
+/// Results along a side of what an invocation makes without workgroup memory.
+pub(super) const EDGE: u32 = 8;
+
 /// A product's part of a dispatch.
 pub(super) struct Tiled {
     pub(super) flags: Flags,
@@ -20,7 +23,7 @@ impl Tiled {
             (None, Some(subgroup)) if tiling == Tiling::Cooperative && family.has(Flag::Cooperative) => {
                 (Flag::Cooperative.into(), subgroup, tiles(down, across, 32) * u64::from(subgroup))
             }
-            (None, _) => (Flags::NONE, engine.sizes().products, tiles(down, across, 8)),
+            (None, _) => (Flags::NONE, engine.sizes().products, tiles(down, across, EDGE)),
             (Some(tile), _) => {
                 let sizes = [("SIDE", tile.side), ("QUADS", tile.quads), ("SHARED", tile.shared())];
                 let workgroup = tile.invocations();

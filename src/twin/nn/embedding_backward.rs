@@ -29,6 +29,18 @@ pub fn embedding_backward(
     }
 }
 
+/// The chains of a table that has no index: previous, and last with `NONE` for what no row names.
+pub fn chains(tokens: &[u32], shape: &Embedding) -> [Vec<u32>; 2] {
+    let mut last = vec![NONE; shape.entries as usize];
+    let mut previous = vec![NONE; shape.rows as usize];
+    for ((row, token), previous) in (0..).zip(tokens).zip(&mut previous) {
+        if let Some(last) = last.get_mut(*token as usize) {
+            *previous = std::mem::replace(last, row);
+        }
+    }
+    [previous, last]
+}
+
 /// The squares of a table that was overwritten. Each of `workgroup` neighbouring invocations makes every `workgroup`th
 /// of their vec4s, `quads` in all.
 pub fn embedding_backward_squares(

@@ -1,4 +1,4 @@
-//! Twin of `shaders/shared/attention.wgsl` and `attention_tile.wgsl`: sizes, places, and which keys a query sees.
+//! Twin of `shaders/shared/attention.wgsl` and `attention_rows.wgsl`: sizes, places, and which keys a query sees.
 
 use super::{Dropout, Position, pcg};
 use bytemuck::{Pod, Zeroable};

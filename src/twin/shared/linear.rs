@@ -13,8 +13,8 @@ pub struct Linear {
     pub input_quads: u32,
     pub output_quads: u32,
     pub zero: u32,
-    pub pad1: u32,
-    pub pad2: u32,
+    pub plane: u32,
+    pub pad0: u32,
 }
 
 impl Linear {

@@ -1,7 +1,7 @@
-// The tile of attention scores that an invocation makes, and which keys a query sees.
+// Rows of attention, which keys a query sees, and which weights dropout keeps. Scores are in matrices of 4 by 4, with a
+// column for each query and a row for each key.
 //
-// The importing shader declares qkv, mask and shape, and position with DROPOUT. A tile is 8 queries by 8 keys: four
-// matrices with a column for each query and a row for each key.
+// The importing shader declares qkv, mask and shape, and position with DROPOUT.
 #import attention
 #import dropout
 #import float
@@ -11,30 +11,12 @@ override CAUSAL: u32 = 0u;     // 1: a query sees no later key
 
 const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-// What an invocation works on: a run of 8 tokens of one head of one example.
+// What an invocation or a workgroup works on: some tokens of one head of one example.
 struct Place {
     index: u32,                // example · heads + head
     example: u32,
     head: u32,
-    first: u32,                // of the 8 tokens
-}
-
-// Keys 0 .. 3 and 4 .. 7 of a tile, for 4 queries.
-struct Half {
-    near: mat4x4<f32>,
-    far: mat4x4<f32>,
-}
-
-// Queries 0 .. 3 and 4 .. 7 of a tile.
-struct Tile {
-    low: Half,
-    high: Half,
-}
-
-fn place_of(index: u32) -> Place {
-    let runs = (shape.context + 7u) / 8u;
-    let head = index / runs;
-    return Place(head, head / shape.heads, head % shape.heads, index % runs * 8u);
+    first: u32,                // of the tokens
 }
 
 fn is_inside(place: Place) -> bool {
@@ -59,29 +41,6 @@ fn out_of(place: Place, token: u32) -> vec4<u32> {
 // Vec4 d of the rows that begin there, a column a row.
 fn qkv_at(rows: vec4<u32>, d: u32) -> mat4x4<f32> {
     return mat4x4<f32>(wide(qkv[rows.x + d]), wide(qkv[rows.y + d]), wide(qkv[rows.z + d]), wide(qkv[rows.w + d]));
-}
-
-// Adds to a tile the products of four numbers of 8 queries with those of 8 keys, each a column a token.
-fn add_products(tile: ptr<function, Tile>, q0: mat4x4<f32>, q1: mat4x4<f32>, k0: mat4x4<f32>, k1: mat4x4<f32>) {
-    let near = transpose(k0);
-    let far = transpose(k1);
-    (*tile).low.near += near * q0;
-    (*tile).low.far += far * q0;
-    (*tile).high.near += near * q1;
-    (*tile).high.far += far * q1;
-}
-
-// Queries from token t on against keys from token j on, before the scale.
-fn scores(place: Place, t: u32, j: u32) -> Tile {
-    let q0 = part_of(shape.query, place, t);
-    let q1 = part_of(shape.query, place, t + 4u);
-    let k0 = part_of(shape.key, place, j);
-    let k1 = part_of(shape.key, place, j + 4u);
-    var tile = Tile();
-    for (var d = 0u; d < shape.head_quads; d++) {
-        add_products(&tile, qkv_at(q0, d), qkv_at(q1, d), qkv_at(k0, d), qkv_at(k1, d));
-    }
-    return tile;
 }
 
 // Which of the keys j .. j + 3 are there and real.
