@@ -34,6 +34,8 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(5) var<storage, read_write> squares: array<Squares>;
 #endif
 
+const PLANES: u32 = 1u;
+
 fn height() -> u32 {
     return shape.output_quads;
 }
@@ -55,7 +57,7 @@ fn dz_quad(r: u32, q: u32) -> vec4<f32> {
 }
 
 // Gives the squares of what it stores.
-fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
+fn store(_plane: u32, o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     if (o >= shape.outputs || q >= breadth()) {
         return vec2<f32>();
     }
@@ -85,7 +87,7 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     return squares_of(stored);
 }
 
-fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+fn store_biases(_plane: u32, p: u32, sums: vec4<f32>) -> vec2<f32> {
     return store_four_biases(p, sums);
 }
 

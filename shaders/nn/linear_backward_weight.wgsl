@@ -41,7 +41,7 @@ override BIAS_AT: u32 = 0u;    // with PLANES: vec4s from the first weight to th
 #endif
 
 fn height() -> u32 {
-    return all_output_quads();
+    return shape.output_quads;
 }
 
 fn breadth() -> u32 {
@@ -56,9 +56,14 @@ fn dz_quad(r: u32, q: u32) -> vec4<f32> {
     return wide(dz[output_at(r, q)]);
 }
 
-// Gives the squares of what it stores.
-fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
-    if (o >= all_outputs() || q >= shape.input_quads) {
+// The output behind the last one of a plane; 0 for a plane that there is not.
+fn end_of(plane: u32) -> u32 {
+    return select(0u, (plane + 1u) * shape.outputs, plane < PLANES);
+}
+
+// Gives the squares of what it stores, in a plane.
+fn store(plane: u32, o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
+    if (o >= end_of(plane) || q >= shape.input_quads) {
         return vec2<f32>();
     }
 #ifdef RAGGED
@@ -72,7 +77,7 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
         dweight[at] = stored[k];
     }
 #else
-    let at = o * shape.input_quads + q + plane_of(o / 4u) * GAP;
+    let at = o * shape.input_quads + q + plane * GAP;
     var stored = sums;
     if (ACCUMULATE != 0u) {
         stored += dweight[at];
@@ -82,11 +87,14 @@ fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32> {
     return squares_of(stored);
 }
 
-fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32> {
+fn store_biases(plane: u32, p: u32, sums: vec4<f32>) -> vec2<f32> {
 #ifdef RAGGED
 #else
     if (PLANES > 1u) {
-        let at = BIAS_AT + p + plane_of(p) * BIAS_GAP;
+        if (4u * p >= end_of(plane)) {
+            return vec2<f32>();
+        }
+        let at = BIAS_AT + p + plane * BIAS_GAP;
         var together = sums;
         if (ACCUMULATE != 0u) {
             together += dweight[at];

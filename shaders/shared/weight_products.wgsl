@@ -2,15 +2,17 @@
 //
 //   sums[o, i] = sum_r dz[r, o] x[r, i]           biases[o] = sum_r dz[r, o]
 //
-// The importing shader declares how many quads a row of dz and one of x have, a quad of either operand, of rows and quads that exist, and what
-// becomes of the sums of four weights, whatever o and q; that gives the squares of what it stores:
+// There may be several such products of one x, as many as there are PLANES: their outputs are counted through, and no tile
+// reaches into two of them. The importing shader declares PLANES, how many quads a row of one plane of dz and a row of x have, a
+// quad of either operand, of rows and quads that exist, and what becomes of the sums of four weights and of four biases of a
+// plane, whatever o and q; these give the squares of what they store:
 //
 //   fn height() -> u32
 //   fn breadth() -> u32
 //   fn x_quad(r: u32, q: u32) -> vec4<f32>
 //   fn dz_quad(r: u32, q: u32) -> vec4<f32>
-//   fn store(o: u32, q: u32, sums: vec4<f32>) -> vec2<f32>
-//   fn store_biases(p: u32, sums: vec4<f32>) -> vec2<f32>    store_four_biases, unless it knows better
+//   fn store(plane: u32, o: u32, q: u32, sums: vec4<f32>) -> vec2<f32>
+//   fn store_biases(plane: u32, p: u32, sums: vec4<f32>) -> vec2<f32>      store_four_biases, if there is one plane
 //
 // It declares `shape` with rows and outputs, dbias and squares, and with TILED imports linear_tiles. What is frozen
 // (WEIGHT = 0, BIAS = 0) is neither made nor written.
@@ -24,9 +26,9 @@ fn outer(a: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(d.x * a, d.y * a, d.z * a, d.w * a);
 }
 
-fn store_outputs(p: u32, q: u32, sums: mat4x4<f32>) -> vec2<f32> {
-    return store(4u * p, q, sums[0]) + store(4u * p + 1u, q, sums[1])
-        + store(4u * p + 2u, q, sums[2]) + store(4u * p + 3u, q, sums[3]);
+fn store_outputs(plane: u32, p: u32, q: u32, sums: mat4x4<f32>) -> vec2<f32> {
+    return store(plane, 4u * p, q, sums[0]) + store(plane, 4u * p + 1u, q, sums[1])
+        + store(plane, 4u * p + 2u, q, sums[2]) + store(plane, 4u * p + 3u, q, sums[3]);
 }
 
 fn store_bias(o: u32, sum: f32) -> f32 {
@@ -60,7 +62,7 @@ fn dz_at(r: u32, q: u32) -> vec4<f32> {
     if (r >= shape.rows) {
         return vec4<f32>();
     }
-    return dz_quad(r, min(q, height() - 1u));
+    return dz_quad(r, min(q, PLANES * height() - 1u));
 }
 
 // The same of inputs.
@@ -89,28 +91,36 @@ fn main(
 ) {
     let index = group.y * grid.x + group.x;
     // Only biases: one tile of inputs is enough.
-    let tile = tile_of(index, lane, select(1u, breadth(), WEIGHT != 0u));
+    let across = select(1u, breadth(), WEIGHT != 0u);
+    let down_tiles = (height() + edge() - 1u) / edge();
+    let tiles = down_tiles * ((across + edge() - 1u) / edge());
+    let plane = index / tiles;
+    var tile = tile_of(index % tiles, lane, across);
+    let down_tile = plane * down_tiles + tile.down / edge();
+    tile.down += plane * height();
+    tile.own_down += plane * height();
     let makes_biases = BIAS != 0u && tile.across == 0u;
     let sums = products(lane, tile, (shape.rows + 3u) / 4u, makes_biases);
     let p = tile.own_down;
     let q = tile.own_across;
     if (WEIGHT != 0u) {
-        var stored = store_outputs(p, q, sums.near_near);
+        var stored = store_outputs(plane, p, q, sums.near_near);
         if (QUADS == 2u) {
-            stored += store_outputs(p, q + SIDE, sums.near_far) + store_outputs(p + SIDE, q, sums.far_near)
-                + store_outputs(p + SIDE, q + SIDE, sums.far_far);
+            stored += store_outputs(plane, p, q + SIDE, sums.near_far)
+                + store_outputs(plane, p + SIDE, q, sums.far_near)
+                + store_outputs(plane, p + SIDE, q + SIDE, sums.far_far);
         }
 #ifdef SQUARES
         squares[index * WORKGROUP + lane] = partial_of(stored);
 #endif
     }
-    if (makes_biases && lane % SIDE == 0u && tile.down < height()) {
-        var stored = store_biases(p, sums.down_near);
+    if (makes_biases && lane % SIDE == 0u && plane < PLANES) {
+        var stored = store_biases(plane, p, sums.down_near);
         if (QUADS == 2u) {
-            stored += store_biases(p + SIDE, sums.down_far);
+            stored += store_biases(plane, p + SIDE, sums.down_far);
         }
 #ifdef SQUARES
-        squares[grid.x * grid.y * WORKGROUP + tile.down / edge() * SIDE + lane / SIDE] = partial_of(stored);
+        squares[grid.x * grid.y * WORKGROUP + down_tile * SIDE + lane / SIDE] = partial_of(stored);
 #endif
     }
 }
@@ -121,13 +131,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     // Only biases: one tile of inputs is enough.
     let across = select(1u, (breadth() + 1u) / 2u, WEIGHT != 0u);
     let q = tile % across * 2u;
-    let p = tile / across * 2u;
-    if (p >= height()) {
+    let down_tiles = (height() + 1u) / 2u;
+    let down_tile = tile / across;
+    let plane = down_tile / down_tiles;
+    if (plane >= PLANES) {
         return;
     }
+    let p = plane * height() + down_tile % down_tiles * 2u;
     // The last quad again if the tile reaches past it.
     let q1 = min(q + 1u, breadth() - 1u);
-    let p1 = min(p + 1u, height() - 1u);
+    let p1 = min(p + 1u, PLANES * height() - 1u);
     var sums00 = mat4x4<f32>();
     var sums01 = mat4x4<f32>();
     var sums10 = mat4x4<f32>();
@@ -147,16 +160,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         bias1 += d1;
     }
     if (WEIGHT != 0u) {
-        let stored = store_outputs(p, q, sums00) + store_outputs(p, q + 1u, sums01)
-            + store_outputs(p + 1u, q, sums10) + store_outputs(p + 1u, q + 1u, sums11);
+        let stored = store_outputs(plane, p, q, sums00) + store_outputs(plane, p, q + 1u, sums01)
+            + store_outputs(plane, p + 1u, q, sums10) + store_outputs(plane, p + 1u, q + 1u, sums11);
 #ifdef SQUARES
         squares[tile] = partial_of(stored);
 #endif
     }
     if (BIAS != 0u && q == 0u) {
-        let stored = store_biases(p, bias0) + store_biases(p + 1u, bias1);
+        let stored = store_biases(plane, p, bias0) + store_biases(plane, p + 1u, bias1);
 #ifdef SQUARES
-        squares[grid.x * grid.y * WORKGROUP + p / 2u] = partial_of(stored);
+        squares[grid.x * grid.y * WORKGROUP + down_tile] = partial_of(stored);
 #endif
     }
 }

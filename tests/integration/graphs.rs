@@ -466,7 +466,7 @@ fn values_in_16_bits_take_little_more_than_half_of_the_memory() {
     let model = Bert::new(TransformerSizes::new([6, 4, 64], 96, 32), 3);
     let bytes = |storage| model.training(8, 32, |_| true).expect("a pass").stored_in(storage).bytes();
     let [wide, bf16, f16] = [ValueStorage::F32, ValueStorage::Bf16, ValueStorage::F16].map(bytes);
-    // Log-sum-exps and moments are f32, and so are the sums of one attention.
+    // Log-sum-exps and moments are f32.
     assert!(bf16 == f16 && bf16 * 100 < wide * 58, "{bf16} of {wide}");
 }
 

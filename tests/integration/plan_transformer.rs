@@ -68,8 +68,8 @@ fn plan_foretells_activations_and_dispatches_of_each_phase() {
         assert_eq!(cells[0], number.to_string());
         assert_eq!(cells[8..], [megabytes(bytes), dispatches.to_string()], "{line}");
     }
-    assert_eq!(before.1, 75);
-    assert!(lines[4].starts_with("all ") && lines[4].ends_with("75"), "{told}");
+    assert_eq!(before.1, 68);
+    assert!(lines[4].starts_with("all ") && lines[4].ends_with("68"), "{told}");
 }
 
 /// Every set of tensors of a kind, however odd, so that the count holds for norms, biases and tables alone.

@@ -94,7 +94,8 @@ impl Pass {
         self.memory.bytes_beside(&other.memory)
     }
 
-    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient.
+    /// Dispatches of the pass, where each parameter that [trains](Pass::trained) has room for its gradient, and parameters lie
+    /// as in a model's arenas.
     pub fn dispatch_count(&self) -> usize {
         self.operations.len()
     }

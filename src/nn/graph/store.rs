@@ -1,9 +1,8 @@
 //! Values in 16 bits: which they are, and what has to be cast where operations of both kinds meet.
 //!
 //! Each value of the pass is stored in 16 bits, but for logits and their gradients: whatever has a hand in a loss works in f32.
-//! So do modules that a run names. Inputs of the batch are f32 too, and what an operation adds up in memory. Records (moments,
-//! log-sum-exps) are f32 always. What stays behind the pass, or is given to it, is cast: it has the numbers that were stored in
-//! 16 bits.
+//! So do modules that a run names. Inputs of the batch are f32 too. Records (moments, log-sum-exps) are f32 always. What stays
+//! behind the pass, or is given to it, is cast: it has the numbers that were stored in 16 bits.
 //!
 //! f16 loses small numbers: losses multiply their gradient by the batch's `loss_scale`.
 
@@ -97,18 +96,18 @@ impl Storing {
             let form = Form::Fixed { bytes: size_of::<f32>() as u64 };
             operation.scale_loss(&mut || self.nodes.add(LOSS_SCALE, form, Home::Input(LOSS_SCALE)));
         }
-        let (uses, sums) = (operation.uses(), operation.sums());
+        let uses = operation.uses();
         let has_numbers = |value: &Value| self.nodes[*value].form.has_numbers();
         let is_exact = |value: &Value| self.exact.contains(&self.nodes.owner(*value)) && has_numbers(value);
         let numbers: HashSet<Value> = uses.clone().into_iter().filter(has_numbers).collect();
         let is_wide = operation.is_loss() || numbers.iter().any(is_exact);
-        let wanted = |value: Value| if is_wide || sums.contains(&value) { Stored::Wide } else { Stored::Narrow };
+        let wanted = if is_wide { Stored::Wide } else { Stored::Narrow };
         let mut places: HashMap<Value, Value> = HashMap::new();
         for value in uses.reads.into_iter().filter(|value| numbers.contains(value)) {
-            places.insert(value, self.read(value, wanted(value)));
+            places.insert(value, self.read(value, wanted));
         }
         for value in uses.writes.into_iter().filter(|value| numbers.contains(value)) {
-            places.insert(value, self.written(value, wanted(value)));
+            places.insert(value, self.written(value, wanted));
         }
         operation.each_value(&mut |value| *value = places.get(value).copied().unwrap_or(*value));
         self.operations.push(operation);

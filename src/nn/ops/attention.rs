@@ -182,7 +182,7 @@ impl Operate for AttentionBackwardKeyValue {
 /// Heads of one and of several vec4s, side by side and in planes, with padding; more keys than 1,024 and 2,048; heads of a
 /// slice to more than are made at once.
 pub(super) fn samples() -> Vec<Sample> {
-    let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout, has_planes| {
+    let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout, has_planes: bool| {
         let network = |graph: &mut Graph| {
             let (x, mask) = (graph.rows("rows", context, 6), graph.words("mask", context));
             let heads = Heads { count, sight, dropout, stream: 3 };

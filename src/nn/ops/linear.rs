@@ -1,11 +1,11 @@
 //! Linear layers: three passes, each with the tiling that the engine's choices have for the layer.
 
-use super::planes::{Planes, each, gradients_together, together};
-use super::product::{Product, edge, shape, streams};
+use super::planes::{Layer, Planes, each, gradients_together, together};
+use super::product::{Product, products, shape, streams};
 use super::{ActivateBackward, Activation, After, Constants, Operate, Uses, or_aside, switch};
 use crate::engine::kernels::{Flag, Flags, LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 use crate::engine::{Dispatch, Engine, Range, layout};
-use crate::nn::graph::{Backward, Form, Graph, Nodes, Placing, Sample, Value};
+use crate::nn::graph::{Backward, Form, Graph, Home, Nodes, Placing, Sample, Value};
 use crate::nn::{Error, Parameter};
 use crate::params::Storage;
 
@@ -17,13 +17,6 @@ pub(in crate::nn) struct Linear {
     x: Value,
     pub(in crate::nn) z: Value,
     pub(in crate::nn) fused: Fused,
-}
-
-/// The parameters of a layer.
-#[derive(Clone, Debug, PartialEq)]
-struct Layer {
-    weight: String,
-    bias: Option<String>,
 }
 
 /// What is folded into a linear layer.
@@ -67,29 +60,26 @@ impl Graph {
     /// x Wᵀ with a weight by its own name: a tied embedding is one like any other.
     pub fn product(&mut self, label: &str, weight: &str, x: Value, outputs: usize) -> Value {
         let z = self.nodes.shared(label, self.rows_like(x, outputs));
-        let layers = vec![Layer { weight: weight.to_owned(), bias: None }];
-        self.push(Linear { layers, x, z, fused: Fused::Nothing });
+        let layer = Layer { weight: weight.to_owned(), bias: None };
+        self.push(Linear { layers: vec![layer], x, z, fused: Fused::Nothing });
         z
     }
 
-    /// Several layers of one x, side by side in one value, a plane each. Each pass over them is one dispatch if their
-    /// parameters lie at equal distances in one buffer, as those of a model do; else one for each layer.
+    /// Several layers of one x, side by side in one value, a plane each.
     pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize) -> Value {
         let form = Form::Planes { count: modules.len(), per_example: self.form(x).rows(), width: outputs };
         let z = self.nodes.shared(label, form);
-        let layers = modules.iter().map(|module| Layer::of(module)).collect();
+        let layer = |(number, module): (usize, &String)| {
+            self.nodes.add(format!("{module}.z"), form.plane(), Home::Plane { of: z, number });
+            Layer::of(module)
+        };
+        let layers = modules.iter().enumerate().map(layer).collect();
         self.push(Linear { layers, x, z, fused: Fused::Nothing });
         z
     }
 
     fn rows_like(&self, x: Value, width: usize) -> Form {
         Form::Rows { per_example: self.form(x).rows(), width }
-    }
-}
-
-impl Layer {
-    fn of(module: &str) -> Layer {
-        Layer { weight: format!("{module}.weight"), bias: Some(format!("{module}.bias")) }
     }
 }
 
@@ -117,15 +107,6 @@ impl Linear {
         back.add(z, |dz, adds| ActivateBackward { activation, z, dh, dz, adds });
         back.of(z)
     }
-}
-
-/// Of a product over the rows of two values.
-fn products(nodes: &Nodes, examples: usize, sides: [Value; 2]) -> u64 {
-    let [x, y] = sides.map(|side| match nodes[side].form {
-        Form::Planes { count, width, .. } => (count * width) as u64,
-        form => form.width() as u64,
-    });
-    (examples * nodes[sides[0]].form.rows()) as u64 * x * y
 }
 
 impl Operate for Linear {
@@ -232,10 +213,7 @@ impl Operate for LinearBackwardInput {
 
     fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
         let weights = each(&self.weights, |weight| at.parameter(weight))?;
-        let below = match self.below {
-            Some((activation, z)) => Some((activation, at.range(z)?)),
-            None => None,
-        };
+        let below = self.below.map(|(activation, z)| Ok::<_, E>((activation, at.range(z)?))).transpose()?;
         let (shape, dx) = (shape(at, self.dx, self.dz), at.range(self.dx)?);
         if let Some((weight, _, planes)) = together(&weights, &[], &shape) {
             let memory = [at.range(self.dz)?, dx];
@@ -265,8 +243,7 @@ impl Operate for LinearBackwardWeight {
     fn dispatches<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Vec<Dispatch>, E> {
         let gradients = each(&self.parameters, |names| at.gradients(names))?;
         let (shape, x, adds) = (shape(at, self.x, self.dz), at.range(self.x)?, at.accumulates(self.adds));
-        let edge = edge(at.engine(), &LINEAR_BACKWARD_WEIGHT, &shape);
-        if let Some((gradient, planes)) = gradients_together(edge, &gradients, &shape) {
+        if let Some((gradient, planes)) = gradients_together(&gradients, &shape) {
             let memory = [at.range(self.dz)?, x];
             return Ok(vec![backward_weight(at.engine(), &shape, memory, gradient, adds, &planes)?]);
         }
@@ -348,7 +325,8 @@ fn forward(
     };
     let all = planes.all(shape);
     let (results, bytes) = ([shape.rows, all.outputs], streams(&all, stored));
-    Product { family: &LINEAR, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
+    Product { family: &LINEAR, shape, planes, times: 1, results, stored, folded, memory, constants, bytes }
+        .dispatch(engine)
 }
 
 /// dz_below = activation′(z_below) ∘ (dz W), added to the existing values with `accumulate`. Memory: dz, dz_below.
@@ -383,7 +361,7 @@ fn backward_input(
     let results = [shape.rows, shape.inputs];
     let bytes = streams(&planes.all(shape), stored) + 4 * u64::from(shape.rows) * u64::from(shape.inputs);
     let (family, folded) = (&LINEAR_BACKWARD_INPUT, Flags::NONE);
-    Product { family, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
+    Product { family, shape, planes, times: 1, results, stored, folded, memory, constants, bytes }.dispatch(engine)
 }
 
 /// dW = dzᵀ x and db = the column sums of dz, added to what is there with `accumulate`; `None` for what is frozen.
@@ -414,7 +392,8 @@ fn backward_weight(
     let memory = vec![dz.into(), x.into(), dweight.into(), dbias.into()];
     let constants = vec![switch("ACCUMULATE", accumulate), switch("WEIGHT", weight), switch("BIAS", bias)];
     let (stored, all) = (Storage::F32, planes.all(shape));
-    let (results, bytes) = ([all.outputs, if weight { shape.inputs } else { 1 }], streams(&all, stored));
+    let (results, bytes) = ([shape.outputs, if weight { shape.inputs } else { 1 }], streams(&all, stored));
     let (family, folded) = (&LINEAR_BACKWARD_WEIGHT, Flags::NONE);
-    Product { family, shape, planes, results, stored, folded, memory, constants, bytes }.dispatch(engine)
+    Product { family, shape, planes, times: planes.count.into(), results, stored, folded, memory, constants, bytes }
+        .dispatch(engine)
 }

@@ -17,7 +17,7 @@ pub(super) fn squares(dispatch: &Dispatch) -> Vec<Target> {
     [live("WEIGHT", &weight), live("BIAS", &bias)].into_iter().flatten().collect()
 }
 
-/// The same of several layers, one after the other: no tile reaches into two of them.
+/// The same of several layers, one after the other: each has tiles of its own.
 fn planes(dispatch: &Dispatch) -> Vec<Target> {
     const QUAD: u64 = 16;
     let Some(all) = memory(&dispatch.bindings[2]) else { return Vec::new() };
@@ -27,7 +27,7 @@ fn planes(dispatch: &Dispatch) -> Vec<Target> {
     let step = (all.bytes + QUAD * named("BIAS_GAP") - bias_at) / layers;
     let [weight, bias] = [step - QUAD * named("GAP"), step - QUAD * named("BIAS_GAP")];
     let (outputs, inputs) = (bias / 4, weight / bias);
-    let biases = outputs / edge * side;
+    let biases = outputs.div_ceil(edge) * side;
     let weights = biases * side * inputs.div_ceil(edge);
     let target = |at: u64, bytes: u64, first: u64, count: u64| {
         let gradient = Range { offset: all.offset + at, bytes, ..all.clone() };

@@ -134,16 +134,9 @@ pub(super) trait Operate {
     /// Shows each of these, to be put in another's place.
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value));
 
-    /// The values in which it adds up what it writes: f32, whatever the others are stored in.
-    fn sums(&self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    /// What its values but for the sums are stored in, which is the same for all.
+    /// What its values are stored in, which is the same for all.
     fn storage(&self, nodes: &Nodes) -> ValueStorage {
-        let sums = self.sums();
-        let mut values =
-            self.uses().into_iter().filter(|value| nodes[*value].form.has_numbers() && !sums.contains(value));
+        let mut values = self.uses().into_iter().filter(|value| nodes[*value].form.has_numbers());
         values.next().map_or(ValueStorage::F32, |value| nodes[value].storage)
     }
 
@@ -216,10 +209,6 @@ macro_rules! operations {
 
             fn each_value(&mut self, see: &mut dyn FnMut(&mut Value)) {
                 match self { $(Operation::$name(operation) => operation.each_value(see)),* }
-            }
-
-            fn sums(&self) -> Vec<Value> {
-                match self { $(Operation::$name(operation) => operation.sums()),* }
             }
 
             fn storage(&self, nodes: &Nodes) -> ValueStorage {

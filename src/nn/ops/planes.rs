@@ -1,4 +1,5 @@
-//! Layers side by side, whose tensors lie at equal distances in one buffer.
+//! Layers side by side. Each pass over them is one dispatch if their parameters lie at equal distances in one buffer, as those
+//! of a model do; else one for each layer.
 
 use super::Constants;
 use crate::engine::{Range, layout};
@@ -10,6 +11,19 @@ const MOST: usize = 3;
 
 /// Numbers of a vec4.
 const QUAD: u64 = 4;
+
+/// The parameters of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layer {
+    pub(super) weight: String,
+    pub(super) bias: Option<String>,
+}
+
+impl Layer {
+    pub(super) fn of(module: &str) -> Layer {
+        Layer { weight: format!("{module}.weight"), bias: Some(format!("{module}.bias")) }
+    }
+}
 
 /// How a dispatch takes several layers of one x, in vec4s.
 pub(super) struct Planes {
@@ -73,10 +87,8 @@ pub(super) fn together(
     Some(((weight.all, stored), bias.map(|bias| bias.all), planes))
 }
 
-/// The same of gradients. Several layers' biases are bound with their weights; no tile, which has this edge, reaches into two
-/// planes.
+/// The same of gradients. Several layers' biases are bound with their weights.
 pub(super) fn gradients_together(
-    edge: u32,
     gradients: &[[Option<Range>; 2]],
     shape: &layout::Linear,
 ) -> Option<([Option<Range>; 2], Planes)> {
@@ -87,8 +99,7 @@ pub(super) fn gradients_together(
     let (weight, bias) = (Even::of(&part(0)?)?, Even::of(&part(1)?)?);
     let planes = Planes::of((&weight, Storage::F32), Some(&bias), shape)?;
     let (all, bias_at) = weight.with(&bias)?;
-    let fits = shape.outputs.is_multiple_of(edge);
-    fits.then_some(([Some(all), None], Planes { bias_at, ..planes }))
+    Some(([Some(all), None], Planes { bias_at, ..planes }))
 }
 
 /// Tensors of one size at equal distances in a buffer.

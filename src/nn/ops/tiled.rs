@@ -5,7 +5,7 @@ use crate::engine::kernels::{Family, Flag, Flags};
 use crate::engine::{Engine, Tiling};
 
 /// Results along a side of what an invocation makes without workgroup memory.
-pub(super) const EDGE: u32 = 8;
+const EDGE: u32 = 8;
 
 /// A product's part of a dispatch.
 pub(super) struct Tiled {
