@@ -6,11 +6,11 @@ use crate::twin::shared::{BatchNorm, ChannelMoments, Running};
 pub fn batch_moments(x: &[f32], running: Option<Running<'_>>, moments: &mut [ChannelMoments], shape: &BatchNorm) {
     let (rows, width) = (shape.rows as usize, shape.width as usize);
     let mut running = running;
-    for c in 0..width {
+    for (c, moments) in moments[..width].iter_mut().enumerate() {
         let column = || x.iter().skip(c).step_by(shape.stride()).take(rows).map(|x| f64::from(*x));
         let mean = column().sum::<f64>() / rows as f64;
         let variance = column().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
-        moments[c] = shape.moments(mean, variance);
+        *moments = shape.moments(mean, variance);
         if let Some(running) = &mut running {
             running.track(c, [mean, variance], shape);
         }
