@@ -6,7 +6,8 @@
 //
 // The running variance is of variance · rows / (rows - 1), as in PyTorch. A workgroup makes WORKGROUP / LANES quads of channels:
 // LANES lanes share a quad, each takes rows in turn, then a fixed tree sums. The variance takes a second turn over the rows:
-// mean(x²) - mean² would cancel. With RUNNING x is not read; without both switches the running statistics are not.
+// mean(x²) - mean² would cancel. Sums over many rows are made in blocks, so that their rounding error grows at most with the root
+// of the rows. With RUNNING x is not read; without both switches the running statistics are not.
 //
 //   0 x         [rows, quads]   vec4, zero after the last channel
 //   1 mean      [width]         running
@@ -20,6 +21,9 @@
 
 override WORKGROUP: u32 = 64u;
 override LANES: u32 = 8u;      // a power of two that divides WORKGROUP
+// Rows that a lane adds up before it adds to the whole.
+const BLOCK: u32 = 64u;
+
 override TRACK: u32 = 0u;
 override RUNNING: u32 = 0u;
 
@@ -78,14 +82,22 @@ fn main(
     var batch_variance = vec4<f32>();
     if (RUNNING == 0u) {
         var total = vec4<f32>();
-        for (var r = lane / columns; r < shape.rows; r += LANES) {
-            total += wide(x[r * shape.quads + at]);
+        for (var block = lane / columns; block < shape.rows; block += BLOCK * LANES) {
+            var some = vec4<f32>();
+            for (var r = block; r < min(block + BLOCK * LANES, shape.rows); r += LANES) {
+                some += wide(x[r * shape.quads + at]);
+            }
+            total += some;
         }
         batch_mean = lanes_sum(lane, total) / f32(shape.rows);
         var squares = vec4<f32>();
-        for (var r = lane / columns; r < shape.rows; r += LANES) {
-            let apart = wide(x[r * shape.quads + at]) - batch_mean;
-            squares += apart * apart;
+        for (var block = lane / columns; block < shape.rows; block += BLOCK * LANES) {
+            var some = vec4<f32>();
+            for (var r = block; r < min(block + BLOCK * LANES, shape.rows); r += LANES) {
+                let apart = wide(x[r * shape.quads + at]) - batch_mean;
+                some += apart * apart;
+            }
+            squares += some;
         }
         batch_variance = lanes_sum(lane, squares) / f32(shape.rows);
     }

@@ -22,6 +22,9 @@
 
 override WORKGROUP: u32 = 64u;
 override LANES: u32 = 8u;      // a power of two that divides WORKGROUP
+// Rows that a lane adds up before it adds to the whole.
+const BLOCK: u32 = 64u;
+
 override ACCUMULATE: u32 = 0u;
 override WEIGHT: u32 = 1u;
 override BIAS: u32 = 1u;
@@ -83,10 +86,16 @@ fn main(
     }
     var gamma = vec4<f32>();
     var beta = vec4<f32>();
-    for (var r = lane / columns; r < shape.rows; r += LANES) {
-        let d = wide(dy[r * shape.quads + at]);
-        gamma += d * (wide(x[r * shape.quads + at]) - mean) * rstd;
-        beta += d;
+    for (var block = lane / columns; block < shape.rows; block += BLOCK * LANES) {
+        var some_gamma = vec4<f32>();
+        var some_beta = vec4<f32>();
+        for (var r = block; r < min(block + BLOCK * LANES, shape.rows); r += LANES) {
+            let d = wide(dy[r * shape.quads + at]);
+            some_gamma += d * (wide(x[r * shape.quads + at]) - mean) * rstd;
+            some_beta += d;
+        }
+        gamma += some_gamma;
+        beta += some_beta;
     }
     gammas[lane] = gamma;
     betas[lane] = beta;

@@ -4,8 +4,8 @@
 use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
     Attention, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold,
-    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, Linear, Loss, Matrix, Metrics,
-    Moments, Partial, Pool, Position, Product, Record, Resize, Segment, Span, Squares, Standing, StatsBlock,
+    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, Linear, Loss, Matrix,
+    Metrics, Moments, Partial, Pool, Position, Product, Record, Resize, Segment, Span, Squares, Standing, StatsBlock,
     TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};

@@ -32,9 +32,14 @@ impl Plan {
 
     /// Refuses parameters that their rules are not for.
     fn check_params(&self) -> Result<(), Error> {
-        for phase in 0..=self.last {
-            for param in self.phases[..=phase].iter().flat_map(|phase| &phase.params) {
-                let rule = self.row_of_param(phase, *param).rule;
+        let mut new = None;
+        for (number, phase) in self.phases[..=self.last].iter().enumerate() {
+            let begun = phase.new_optimizer.as_ref().map(|optimizer| optimizer.row.rule);
+            new = begun.or(new);
+            // A new optimizer takes over what has thawed before.
+            let first = if begun.is_some() { 0 } else { number };
+            for param in self.phases[first..=number].iter().flat_map(|phase| &phase.params) {
+                let rule = new.unwrap_or_else(|| self.row_of_param(0, *param).rule);
                 let refused =
                     |error: params::Error| self.place.unfit("optimizer", rule, format!("does not fit: {error}"));
                 rule.check_param(&self.params[*param]).map_err(refused)?;
