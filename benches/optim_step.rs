@@ -5,6 +5,7 @@
 //! cargo bench --bench optim_step              # everything, 2 to 4 minutes on software Vulkan
 //! cargo bench --bench optim_step -- none      # the tables alone: no case has this name
 //! cargo bench --bench optim_step -- --test    # each case once, no tables
+//! cargo bench --bench optim_step -- serve     # steps of any rule on the CPU engine, for benches/peers/pytorch_rules.py
 //! GRADUS_ADAPTER=name cargo bench …           # another adapter
 //! ```
 //!
@@ -26,6 +27,9 @@ use std::time::Duration;
 const ONE_TENSOR: usize = 16 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().any(|argument| argument == "serve") {
+        return serve();
+    }
     let engine = Engine::new(&AdapterChoice::from_env())?;
     println!("{}", engine.name());
     let memory = Memory::new(&engine, elements(&encoder()))?;
@@ -39,6 +43,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         print!("\n{}", measure::adapter(&engine, &Extent::of(&engine), |_| ())?);
     }
     Ok(())
+}
+
+/// A line `rule steps` in, the seconds of so many steps of it out. What a rule is not for has AdamW.
+fn serve() -> Result<(), Box<dyn Error>> {
+    let (engine, tensors) = (Engine::cpu(), encoder());
+    let memory = Memory::new(&engine, elements(&tensors))?;
+    let mut made: Option<(Rule, Step)> = None;
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let (name, steps) = line.split_once(' ').ok_or("a rule and a number of steps")?;
+        let (rule, steps) = (Rule::named(name).ok_or("a rule")?, steps.trim().parse::<u64>()?);
+        if made.as_ref().is_none_or(|(other, _)| *other != rule) {
+            made = Some((rule, memory.fused(&tensors, &groups_of(rule, &tensors), Settings::default())?));
+        }
+        if let Some((_, step)) = &mut made {
+            println!("{}", step.run(steps)?.as_secs_f64());
+        }
+    }
+    Ok(())
+}
+
+/// The rule for what it is for, AdamW for the others.
+fn groups_of(rule: Rule, tensors: &[Param]) -> Vec<Group> {
+    let row = Row::of(rule).momentum(0.9).weight_decay(0.01);
+    let (own, others): (Vec<&Param>, Vec<&Param>) = tensors.iter().partition(|param| rule.check_param(param).is_ok());
+    let groups = [("own", row, own), ("others", Row::default(), others)].into_iter();
+    let groups = groups.filter(|(.., params)| !params.is_empty());
+    groups.map(|(name, row, params)| Group::new(name, row, params.iter().map(|param| param.name.as_str()))).collect()
 }
 
 fn bench(criterion: &mut Criterion, engine: &Engine, memory: &Memory) -> Result<(), Box<dyn Error>> {

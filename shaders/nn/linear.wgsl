@@ -46,20 +46,17 @@ override BIAS: u32 = 1u;
 @group(0) @binding(5) var<storage, read> residual: array<Stored>;
 #endif
 
-// Inputs 4i .. 4i + 3 of four outputs' weights, a column an output.
-fn weights_at(q: u32, i: u32) -> mat4x4<f32> {
-    let o = 4u * q;
-    return mat4x4<f32>(weight_at(o, i), weight_at(o + 1u, i), weight_at(o + 2u, i), weight_at(o + 3u, i));
+fn depth() -> u32 {
+    return shape.input_quads;
+}
+
+fn breadth() -> u32 {
+    return all_output_quads();
 }
 
 // Inputs 4i .. 4i + 3 of a row; of the last row where r is past it.
 fn x_at(r: u32, i: u32) -> vec4<f32> {
     return wide(x[min(r, shape.rows - 1u) * shape.input_quads + i]);
-}
-
-// The same of four rows, a column a row.
-fn rows_at(r: u32, i: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(x_at(r, i), x_at(r + 1u, i), x_at(r + 2u, i), x_at(r + 3u, i));
 }
 
 // Biases of outputs 4q .. 4q + 3.
@@ -87,49 +84,6 @@ fn store(r: u32, q: u32, sums: vec4<f32>) {
 #endif
 }
 
-#ifdef TILED
-fn store_rows(r: u32, q: u32, sums: mat4x4<f32>) {
-    store(r, q, sums[0]);
-    store(r + 1u, q, sums[1]);
-    store(r + 2u, q, sums[2]);
-    store(r + 3u, q, sums[3]);
-}
-
-const DOWN_ALONG_K: bool = true;
-const ACROSS_ALONG_K: bool = true;
-
-fn down_at(q: u32, k: u32) -> mat4x4<f32> {
-    if (k >= shape.input_quads) {
-        return mat4x4<f32>();
-    }
-    return rows_at(4u * q, k);
-}
-
-fn across_at(k: u32, q: u32) -> mat4x4<f32> {
-    if (k >= shape.input_quads) {
-        return mat4x4<f32>();
-    }
-    return transpose(weights_at(q, k));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = tile_of(group.y * grid.x + group.x, lane, all_output_quads());
-    let sums = products(lane, tile, shape.input_quads, false);
-    let r = 4u * tile.own_down;
-    let q = tile.own_across;
-    store_rows(r, q, sums.near_near);
-    if (QUADS == 2u) {
-        store_rows(r, q + SIDE, sums.near_far);
-        store_rows(r + 4u * SIDE, q, sums.far_near);
-        store_rows(r + 4u * SIDE, q + SIDE, sums.far_far);
-    }
-}
-#else
 #ifdef COOPERATIVE
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -147,38 +101,5 @@ fn main(
     }
 }
 #else
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
-    let tile = id.y * grid.x * WORKGROUP + id.x;
-    let across = (all_output_quads() + 1u) / 2u;
-    let q = tile % across * 2u;
-    let r = tile / across * 8u;
-    if (r >= shape.rows) {
-        return;
-    }
-    var sums00 = mat4x4<f32>();
-    var sums01 = mat4x4<f32>();
-    var sums10 = mat4x4<f32>();
-    var sums11 = mat4x4<f32>();
-    for (var i = 0u; i < shape.input_quads; i++) {
-        let w0 = transpose(weights_at(q, i));
-        let w1 = transpose(weights_at(q + 1u, i));
-        let x0 = rows_at(r, i);
-        let x1 = rows_at(r + 4u, i);
-        sums00 += w0 * x0;
-        sums01 += w1 * x0;
-        sums10 += w0 * x1;
-        sums11 += w1 * x1;
-    }
-    for (var k = shape.zero; k < 4u; k++) {
-        for (var i = shape.zero; i < 4u; i++) {
-            store(r + k / 2u * 4u + i, q + k % 2u, sums00[0]);
-            sums00 = turned(sums00);
-        }
-        sums00 = sums01;
-        sums01 = sums10;
-        sums10 = sums11;
-    }
-}
-#endif
+#import forward_products
 #endif

@@ -15,7 +15,7 @@
 
 override WORKGROUP: u32 = 256u;
 
-const LOST_ROWS: u32 = 11u;    // the place of stats.lost_rows, in words
+const LOST_ROWS: u32 = 13u;    // the place of stats.lost_rows, in words
 const SPAN: u32 = 4096u;       // words of a workgroup
 const NOTHING: u32 = 0xffffffffu;
 

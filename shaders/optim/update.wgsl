@@ -21,6 +21,8 @@
 //   7 slot2    [state page]           as slot0; with SLOT2
 //   8 slot3    [state page]           as slot0; with SLOT3
 //   . average  [state page]           vec4, last; with AVERAGE
+//   . matrices [tensors]              with ROWS; of each tensor in the list
+//   . shares   [rows]                 with ROWS; of each row of each matrix
 //
 // Numerics: f32, each product and sum in the rule's order; the device may contract them. The parameter moves by the new
 // state before that is rounded to bf16, as in torch's fused kernel; a parameter in bf16 is rounded stochastically.
@@ -28,6 +30,21 @@
 #import moments
 
 override WORKGROUP: u32 = 256u;
+
+#ifdef ROWS
+@group(0) @binding(SEGMENT_BINDING + 2u) var<storage, read> shares: array<f32>;
+
+// The shares of the rows that four elements are in, from `first` elements into the chunk.
+fn shares_at(chunk: Chunk, first: u32) -> vec4<f32> {
+    let matrix = matrices[chunk.entry];
+    if (matrix.columns == 0u) {
+        return vec4<f32>();
+    }
+    let element = vec4<u32>(chunk.number * matrix.chunk + first) + vec4<u32>(0u, 1u, 2u, 3u);
+    let row = matrix.first + min(element / matrix.columns, vec4<u32>(matrix.rows - 1u));
+    return vec4<f32>(shares[row.x], shares[row.y], shares[row.z], shares[row.w]);
+}
+#endif
 
 // State as it is stored together.
 alias Kept = array<Stored, SLOTS>;
@@ -48,6 +65,9 @@ fn update_quad(step: Step, first: u32, live: u32, kept: Kept, k: u32) -> Kept {
 #endif
 #ifdef SLOT3
     old.kept[3] = quad_of(kept[3], k);
+#endif
+#ifdef ROWS
+    old.kept[SLOTS] = shares_at(chunk, first);
 #endif
     let next = updated(step.record, step.value_bound, grads_at(step.record.grad + chunk.grad + first, live), old);
     put_params(chunk.param + first, live, p, next.p, rounding_words(step.key ^ OF_PARAMS, first));

@@ -1,11 +1,13 @@
 // What the kernels of the update share: their bindings, and what is the same for every rule. The rule is imported: how many
 // slots of state it has (SLOT1, SLOT2, SLOT3 for a second, third and fourth), what it prepares once a chunk (`prepared`), and
-// its arithmetic (`stepped`); of a rule that needs sums over a tensor, what they add up (`terms`). How state is stored, the alias Stored, is the kernel's own import.
+// its arithmetic (`stepped`); of a rule that needs sums over a tensor, what they add up (`terms`), and of one that needs sums over
+// rows (ROWS), what those do (`row_terms`). How state is stored, the alias Stored, is the kernel's own import.
 #import control
 #import table
 #import chunk
 #import float
 #import rounding
+#import state
 #ifdef SLOT1
 const PARAMS_BINDING: u32 = 4u;
 #else
@@ -17,20 +19,6 @@ const SEGMENT_BINDING: u32 = PARAMS_BINDING + 2u;
 #import streams16
 #else
 #import streams
-#endif
-
-#ifdef SLOT3
-const SLOTS: u32 = 4u;
-#else
-#ifdef SLOT2
-const SLOTS: u32 = 3u;
-#else
-#ifdef SLOT1
-const SLOTS: u32 = 2u;
-#else
-const SLOTS: u32 = 1u;
-#endif
-#endif
 #endif
 
 @group(0) @binding(0) var<storage, read> chunks: array<Chunk>;
@@ -46,21 +34,13 @@ const SLOTS: u32 = 1u;
 #ifdef SLOT3
 @group(0) @binding(8) var<storage, read_write> slot3: array<Stored>;
 #endif
+#ifdef ROWS
+#import matrix
+@group(0) @binding(SEGMENT_BINDING + 1u) var<storage, read> matrices: array<Matrix>;
+#endif
 #ifdef AVERAGE
 @group(0) @binding(SLOTS + 5u) var<storage, read_write> average: array<vec4<f32>>;
 #endif
-
-// Four parameters and their state, a vec4 a slot.
-struct Quad {
-    p: vec4<f32>,
-    kept: array<vec4<f32>, SLOTS>,
-}
-
-// What a rule has added up, of four elements.
-struct Terms {
-    a: vec4<f32>,
-    b: vec4<f32>,
-}
 
 // Gradient and parameter as a rule finds them: clipped, decayed.
 struct Met {

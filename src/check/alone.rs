@@ -3,12 +3,12 @@
 
 use super::trial::{JUNK, Trial};
 use crate::engine::kernels::{
-    CONFUSION, COPY, Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP, LABEL_CONFUSION,
-    SQUARED_ERROR_SUMS,
+    CONFUSION, COPY, Family, GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS, JUDGE, KEEP,
+    LABEL_CONFUSION, SQUARED_ERROR_SUMS,
 };
 use crate::engine::layout::{
-    Gather, GatherCached, GatherSequences, GatherTokens, IGNORED, Loss, Metrics, Position, Span, Standing, TYPE_SHIFT,
-    TableHeader, TableRow, noise, pcg,
+    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, IGNORED, Loss, Metrics, Position, Span,
+    Standing, TYPE_SHIFT, TableHeader, TableRow, noise, pcg,
 };
 use crate::engine::{Engine, Sizes, row_of};
 
@@ -54,6 +54,25 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let memory =
                 vec![numbers, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
             of(&GATHER, memory, rows * quads);
+
+            let (scale, shift, pixels) = ([0.02, 0.01, 0.03, 0.0], [-1.5, -1.0, 0.5, 0.0], context);
+            let shape = GatherPictures {
+                samples,
+                rows,
+                pixels,
+                steps_per_epoch,
+                micro_batches,
+                micro,
+                seed,
+                scale,
+                shift,
+                ..GatherPictures::default()
+            };
+            let bytes = words(seed, samples * pixels).iter().map(|word| word >> 8).collect();
+            let labels = (0..samples).map(|s| s % 3).collect();
+            let (x, y) = (junk(rows * pixels * 4), junk(rows));
+            let memory = vec![bytes, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
+            of(&GATHER_PICTURES, memory, rows * pixels);
 
             // What is tested ends in the midst of a window.
             let tokens = if shuffle { (samples + 1) * context + context / 2 } else { samples * context - context / 3 };

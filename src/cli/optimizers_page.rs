@@ -24,14 +24,16 @@ optimizer:
 A parameter belongs to the first entry that names it, and to none if no entry does. An entry without `type`, or with
 the optimizer's own, has the optimizer's fields where it does not say others; one with another `type` has those of
 that rule's class. In a later phase its lr is as much of the phase's as it is of the optimizer's. `clip_norm`,
-`ema_decay` and `no_decay` are the optimizer's, for all. A phase's `new_optimizer` has no entries.
+`ema_decay` and `no_decay` are the optimizer's, for all. A phase's `new_optimizer` has no entries. `muon` is for
+matrices alone: an entry gives it the weights (`{match: "encoder.*weight", type: muon, lr: 2.0e-2}`), and the rest has
+another rule.
 
 In a formula `g` is the gradient as it is clipped, `p` a parameter, `t` the number of steps applied to its tensor.
 Decay comes first. Where it acts on the parameter, `p` becomes `p (1 - lr weight_decay)`; where it joins the
 gradient, `g` becomes `g + weight_decay p`; else it stands in the formula. With `maximize` the gradient's sign is turned.
 
-Bytes are those of a parameter in f32: of the state beside it, and of all that a step moves. A slot in bf16 has half
-of that.
+Bytes are those of a parameter in f32, in a matrix of 1,024 rows and columns: of the state beside it, and of all that
+a step moves. A slot in bf16 has half of that.
 
 "#;
 

@@ -38,14 +38,14 @@ pub(super) struct RefusedTold {
     pub(super) nearest: String,
 }
 
-/// Elements over which bytes are counted: whole chunks, so that nothing is rounded up.
-const ELEMENTS: usize = 1 << 20;
+/// Rows and columns of the matrix over which bytes are counted: whole chunks, so that nothing is rounded up.
+const SHAPE: [usize; 2] = [1024, 1024];
 
 impl Told {
     pub(super) fn of(rule: Rule) -> Told {
         let row = Row::of(rule);
-        let (forecast, param) = (Forecast::of(&[row], &Settings::default()), [Param::new("p", [ELEMENTS])]);
-        let each = |bytes: u64| bytes as f64 / ELEMENTS as f64;
+        let (forecast, param) = (Forecast::of(&[row], &Settings::default()), [Param::new("p", SHAPE)]);
+        let each = |bytes: u64| bytes as f64 / SHAPE.iter().product::<usize>() as f64;
         let optional = rule.optional_slot();
         let slot = |slot: &str| match optional {
             Some((switch, name)) if name == slot => format!("{slot} (with {switch})"),

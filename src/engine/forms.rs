@@ -2,7 +2,10 @@
 
 use crate::twin;
 use crate::twin::nn::{AttentionPast, Epilogue};
-use crate::twin::shared::{Attention, Embedding, LayerNorm, Linear, Loss, Moments, Position, Squares, Verdict};
+use crate::twin::shared::{
+    Attention, BatchNorm, ChannelMoments, ChannelSlopes, Conv, Embedding, LayerNorm, Linear, Loss, Moments, Position,
+    Running, Squares, Verdict,
+};
 
 #[cfg(feature = "cpu")]
 pub(super) use crate::fast;
@@ -11,7 +14,7 @@ pub(super) use crate::fast;
 #[cfg(not(feature = "cpu"))]
 pub(super) mod fast {
     pub(crate) use crate::twin::nn::*;
-    pub(crate) use crate::twin::optim::{sums, update};
+    pub(crate) use crate::twin::optim::{direct, product, row_sums, sums, update};
 
     pub(crate) fn on_cores<T>(run: impl FnOnce() -> T) -> T {
         run()
@@ -30,6 +33,26 @@ pub(crate) struct Forms {
     pub(crate) attention_backward_delta: fn(&[f32], &[f32], &mut [f32], &Attention),
     pub(crate) attention_backward_key_value: fn(&AttentionPast<'_>, &mut [f32]),
     pub(crate) attention_backward_query: fn(&AttentionPast<'_>, &mut [f32]),
+    pub(crate) batch_moments: fn(&[f32], Option<Running<'_>>, &mut [ChannelMoments], &BatchNorm),
+    pub(crate) batch_norm: fn(&[f32], &[f32], &[f32], &[ChannelMoments], &mut [f32], &BatchNorm),
+    pub(crate) batch_norm_backward_input:
+        fn(&[f32], Option<(&[f32], &[ChannelSlopes])>, &[f32], &[ChannelMoments], &mut [f32], &BatchNorm, bool),
+    pub(crate) batch_norm_backward_weight: fn(
+        &[f32],
+        &[f32],
+        &[ChannelMoments],
+        &mut [ChannelSlopes],
+        Option<&mut [f32]>,
+        Option<&mut [f32]>,
+        &BatchNorm,
+        bool,
+    ),
+    pub(crate) conv: fn(&[f32], &[f32], Option<&[f32]>, &mut [f32], &Conv),
+    pub(crate) conv_backward_input: fn(&[f32], &[f32], &mut [f32], &Conv, bool),
+    pub(crate) conv_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Conv, bool),
+    pub(crate) depthwise: fn(&[f32], &[f32], Option<&[f32]>, &mut [f32], &Conv),
+    pub(crate) depthwise_backward_input: fn(&[f32], &[f32], &mut [f32], &Conv, bool),
+    pub(crate) depthwise_backward_weight: fn(&[f32], &[f32], Option<&mut [f32]>, Option<&mut [f32]>, &Conv, bool),
     pub(crate) embedding_backward: fn(&[u32], &[u32], &[u32], &[f32], &mut [f32], &Embedding, bool),
     pub(crate) embedding_backward_squares: fn(&[f32], &Embedding, [usize; 2], &mut [Squares]),
     pub(crate) layer_norm:
@@ -52,6 +75,16 @@ pub(crate) static TWINS: Forms = Forms {
     attention_backward_delta: twin::nn::attention_backward_delta,
     attention_backward_key_value: twin::nn::attention_backward_key_value,
     attention_backward_query: twin::nn::attention_backward_query,
+    batch_moments: twin::nn::batch_moments,
+    batch_norm: twin::nn::batch_norm,
+    batch_norm_backward_input: twin::nn::batch_norm_backward_input,
+    batch_norm_backward_weight: twin::nn::batch_norm_backward_weight,
+    conv: twin::nn::conv,
+    conv_backward_input: twin::nn::conv_backward_input,
+    conv_backward_weight: twin::nn::conv_backward_weight,
+    depthwise: twin::nn::depthwise,
+    depthwise_backward_input: twin::nn::depthwise_backward_input,
+    depthwise_backward_weight: twin::nn::depthwise_backward_weight,
     embedding_backward: twin::nn::embedding_backward,
     embedding_backward_squares: twin::nn::embedding_backward_squares,
     layer_norm: twin::nn::layer_norm,
@@ -72,6 +105,16 @@ pub(crate) static FAST: Forms = Forms {
     attention_backward_delta: fast::attention_backward_delta,
     attention_backward_key_value: fast::attention_backward_key_value,
     attention_backward_query: fast::attention_backward_query,
+    batch_moments: fast::batch_moments,
+    batch_norm: fast::batch_norm,
+    batch_norm_backward_input: fast::batch_norm_backward_input,
+    batch_norm_backward_weight: fast::batch_norm_backward_weight,
+    conv: fast::conv,
+    conv_backward_input: fast::conv_backward_input,
+    conv_backward_weight: fast::conv_backward_weight,
+    depthwise: fast::depthwise,
+    depthwise_backward_input: fast::depthwise_backward_input,
+    depthwise_backward_weight: fast::depthwise_backward_weight,
     embedding_backward: fast::embedding_backward,
     embedding_backward_squares: fast::embedding_backward_squares,
     layer_norm: fast::layer_norm,

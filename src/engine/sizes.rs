@@ -13,8 +13,10 @@ pub struct Sizes {
     pub products: u32,
     /// A workgroup of attention by registers: on chip there is room for the sums of few.
     pub runs: u32,
-    /// A workgroup of the kernels that reduce along rows, and its lanes to a row, or to a quad of columns.
+    /// A workgroup of the kernels that reduce along rows, and its lanes to a row.
     pub rows: [u32; 2],
+    /// A workgroup of those that reduce along columns, and its lanes to a quad of columns.
+    pub columns: [u32; 2],
     /// A workgroup of those whose invocations make a vec4 each and know nothing of each other.
     pub elements: u32,
     /// The workgroup that adds up a batch's verdicts.
@@ -34,6 +36,7 @@ impl Sizes {
         products: 8,
         runs: 8,
         rows: [8, 1],
+        columns: [8, 1],
         elements: 256,
         tally: 8,
         gather: 8,
@@ -47,6 +50,7 @@ impl Sizes {
         products: 64,
         runs: 32,
         rows: [128, 32],
+        columns: [128, 16],
         elements: 256,
         tally: 256,
         gather: 64,

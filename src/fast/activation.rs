@@ -11,6 +11,8 @@ pub(super) fn activate(kind: u32, z: &[f32], h: &mut [f32]) {
         2 => each(z, h, |z, _| z * normal(z)[0]),
         3 => each(z, h, |z, _| 0.5 * z * (1.0 + bent(z))),
         4 => each(z, h, |z, _| tanh(z)),
+        5 => each(z, h, |z, _| z.clamp(0.0, 6.0)),
+        6 => each(z, h, |z, _| z * logistic(z)),
         _ => h.copy_from_slice(&z[..h.len()]),
     }
 }
@@ -31,6 +33,11 @@ pub(super) fn through(kind: u32, z: &[f32], d: &mut [f32]) {
         4 => each(z, d, |z, d| {
             let t = tanh(z);
             d * (1.0 - t * t)
+        }),
+        5 => each(z, d, |z, d| if z <= 0.0 || z >= 6.0 { 0.0 * d } else { d }),
+        6 => each(z, d, |z, d| {
+            let s = logistic(z);
+            d * (s * (1.0 + z * (1.0 - s)))
         }),
         _ => {}
     }
@@ -59,6 +66,11 @@ fn bent(z: f32) -> f32 {
     tanh(0.797_884_6 * (z + 0.044_715 * z * z * z))
 }
 
+#[inline(always)]
+fn logistic(z: f32) -> f32 {
+    1.0 / (1.0 + exp(-z))
+}
+
 /// tanh by Cephes' `tanhf`: a polynomial near 0, else by e^2|x|.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
@@ -76,7 +88,7 @@ mod tests {
     #[test]
     fn they_are_near_the_twins_everywhere() {
         let z: Vec<f32> = (-12_000..=12_000).map(|step| step as f32 / 1000.0).chain([-0.0, -90.0, 90.0]).collect();
-        for kind in 0..=4 {
+        for kind in 0..=6 {
             let (mut h, mut d) = (vec![7.0; z.len()], vec![1.0; z.len()]);
             activate(kind, &z, &mut h);
             through(kind, &z, &mut d);
@@ -90,7 +102,7 @@ mod tests {
 
     #[test]
     fn nan_stays() {
-        for kind in 0..=4 {
+        for kind in 0..=6 {
             let (mut h, mut d) = ([0.0], [f32::NAN]);
             activate(kind, &[f32::NAN], &mut h);
             through(kind, &[-1.0], &mut d);

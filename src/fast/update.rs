@@ -107,7 +107,7 @@ fn step<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Store
 }
 
 /// These ranges of a slice, which do not overlap, in their order.
-fn parts<T>(whole: &mut [T], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [T]> {
+pub(super) fn parts<T>(whole: &mut [T], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [T]> {
     let mut by_place: Vec<(usize, Range<usize>)> = ranges.enumerate().collect();
     by_place.sort_unstable_by_key(|(_, range)| (range.start, range.end));
     let mut parts: Vec<&mut [T]> = by_place.iter().map(|_| Default::default()).collect();

@@ -139,7 +139,15 @@ impl Bench<'_> {
         let of_usual = each(self.plain()?.bytes()?);
         for rule in Rule::ALL.into_iter().filter(|rule| rule.declaration().kernel != usual) {
             let row = Row { momentum: 0.9, weight_decay: 0.01, ..Row::of(rule) };
-            let groups: Vec<Group> = self.all.iter().map(|group| Group { row, ..group.clone() }).collect();
+            // What the rule is not for has AdamW.
+            let fits = |param: &&Param| rule.check_param(param).is_ok();
+            let (fit, others): (Vec<&Param>, Vec<&Param>) = self.tensors.iter().partition(fits);
+            let groups = [("fit", row, fit), ("others", Row::default(), others)].into_iter();
+            let groups = groups.filter(|(.., params)| !params.is_empty());
+            let group = |(name, row, params): (&str, Row, Vec<&Param>)| {
+                Group::new(name, row, params.iter().map(|param| param.name.as_str()))
+            };
+            let groups: Vec<Group> = groups.map(group).collect();
             let mut step = self.with(&groups, PLAIN)?;
             let own = each(step.bytes()?);
             let target = (!rule.needs_sums()).then_some(Target::AtMost(1.15 * own / of_usual));

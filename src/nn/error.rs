@@ -81,7 +81,7 @@ pub enum Error {
         stored: [Storage; 2],
     },
     /// An unknown activation.
-    #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\"", name = Shown(.name))]
+    #[error("activation {name:?} is not known; there are \"relu\", \"gelu\", \"gelu_new\", \"tanh\", \"relu6\" and \"silu\"", name = Shown(.name))]
     UnknownActivation {
         /// The name given.
         name: String,

@@ -1,4 +1,4 @@
-//! The best copy: parameters, moments and applied counts of everything that has thawed, to be restored later.
+//! The best copy: parameters, moments and applied counts of everything that has thawed, and the model's buffers.
 
 use super::arena::Arena;
 use super::moves::{Moves, Where};
@@ -12,7 +12,8 @@ use crate::params::Param;
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
-/// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough.
+/// A copy of the best parameters so far, with moments, averages and applied counts, on the device while it is small enough. The
+/// model's buffers, which are small, always are.
 ///
 /// A parameter that thaws after the copy was kept is restored to its value before training, with zero moments and a
 /// count of 0: [`extend`](Best::extend) the copy before the thaw. The schedule's step and the rows are not part of the
@@ -29,6 +30,8 @@ pub struct Best {
     /// The model that it is a copy of; `None`: nothing has been kept.
     of: Option<Vec<Param>>,
     blocks: Vec<Block>,
+    /// Of what holds the model's buffers.
+    buffers: Vec<Buffer>,
     /// The program of [`keep_where`](Best::keep_where), and the optimizer's layout that it is for.
     keeping: Option<(u64, Prepared)>,
 }
@@ -56,7 +59,8 @@ struct BlockState {
 impl Best {
     /// An empty copy, which may take at most `device_limit_bytes` on the device.
     pub fn new(device_limit_bytes: u64) -> Best {
-        Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks: Vec::new(), keeping: None }
+        let (blocks, buffers) = (Vec::new(), Vec::new());
+        Best { device_limit_bytes, host: Engine::cpu(), of: None, blocks, buffers, keeping: None }
     }
 
     /// Whether nothing has been kept yet.
@@ -67,12 +71,16 @@ impl Best {
     /// Bytes of the copy, on the device and in host memory; [`Forecast::best_bytes`] and [`Forecast::extension_bytes`]
     /// predict them.
     pub fn bytes(&self) -> u64 {
-        self.blocks.iter().map(Block::bytes).sum()
+        self.blocks.iter().map(Block::bytes).sum::<u64>() + self.buffer_bytes()
     }
 
     /// Its bytes on the device.
     pub fn device_bytes(&self) -> u64 {
-        self.blocks.iter().filter(|block| block.on_device).map(Block::bytes).sum()
+        self.blocks.iter().filter(|block| block.on_device).map(Block::bytes).sum::<u64>() + self.buffer_bytes()
+    }
+
+    fn buffer_bytes(&self) -> u64 {
+        self.buffers.iter().map(Buffer::bytes).sum()
     }
 
     /// Takes the place of what was kept: values, moments and counts of everything that has thawed.
@@ -81,10 +89,10 @@ impl Best {
     /// Out of device memory, and others from the device. What was kept stays then.
     pub fn keep(&mut self, optimizer: &Optimizer) -> Result<(), Error> {
         optimizer.refuse_swapped()?;
-        let blocks = self.with_room(optimizer)?;
-        let moves = kept(&blocks, optimizer);
-        moves.download(optimizer.engine())?;
+        let (blocks, buffers) = (self.with_room(optimizer)?, self.room_for_buffers(optimizer)?);
+        kept(&blocks, &buffers, optimizer).download(optimizer.engine())?;
         (self.of, self.blocks, self.keeping) = (Some(optimizer.params.clone()), blocks, None);
+        self.buffers = buffers;
         Ok(())
     }
 
@@ -96,9 +104,9 @@ impl Best {
     pub(crate) fn keep_where(&mut self, optimizer: &Optimizer, standing: &Buffer) -> Result<&Prepared, Error> {
         optimizer.refuse_swapped()?;
         if self.keeping.as_ref().is_none_or(|(layout, _)| *layout != optimizer.layout()) {
-            let blocks = self.with_room(optimizer)?;
-            let program = kept(&blocks, optimizer).by_standing(optimizer.engine(), standing, Where::Best)?;
-            (self.of, self.blocks) = (Some(optimizer.params.clone()), blocks);
+            let (blocks, buffers) = (self.with_room(optimizer)?, self.room_for_buffers(optimizer)?);
+            let program = kept(&blocks, &buffers, optimizer).by_standing(optimizer.engine(), standing, Where::Best)?;
+            (self.of, self.blocks, self.buffers) = (Some(optimizer.params.clone()), blocks, buffers);
             self.keeping = Some((optimizer.layout(), program));
         }
         self.keeping.as_ref().map(|(_, program)| program).ok_or(Error::NothingKept)
@@ -115,7 +123,7 @@ impl Best {
         standing: &Buffer,
         about_to_thaw: &[&str],
     ) -> Result<(), Error> {
-        self.blocks = self.with_room(optimizer)?;
+        (self.blocks, self.buffers) = (self.with_room(optimizer)?, self.room_for_buffers(optimizer)?);
         let mut moves = Moves::default();
         self.put_back(optimizer, &mut moves)?;
         let program = moves.by_standing(optimizer.engine(), standing, Where::Known)?;
@@ -141,6 +149,15 @@ impl Best {
             block.make_state(optimizer)?;
         }
         Ok(blocks)
+    }
+
+    /// Room for a copy of each range that holds buffers.
+    fn room_for_buffers(&self, optimizer: &Optimizer) -> Result<Vec<Buffer>, Error> {
+        if self.of(optimizer).is_ok() && self.buffers.len() == optimizer.buffers.len() {
+            return Ok(self.buffers.clone());
+        }
+        let room = |range: &Range| Ok(optimizer.engine().buffer("best buffers", range.bytes)?);
+        optimizer.buffers.iter().map(room).collect()
     }
 
     /// Adds the values of parameters that are about to thaw, so that a later restore can undo their training. This
@@ -200,6 +217,7 @@ impl Best {
             block.restore_values(optimizer, moves);
             block.restore_state(optimizer, &updates, moves);
         }
+        moves.here.extend(self.buffers.iter().map(Buffer::all).zip(optimizer.buffers.iter().cloned()));
         Ok(())
     }
 
@@ -258,13 +276,14 @@ impl Best {
     }
 }
 
-/// What keeps all that the blocks have room for.
-fn kept(blocks: &[Block], optimizer: &Optimizer) -> Moves {
+/// What keeps all that the blocks have room for, and the model's buffers.
+fn kept(blocks: &[Block], buffers: &[Buffer], optimizer: &Optimizer) -> Moves {
     let mut moves = Moves::default();
     for block in blocks {
         block.keep_values(optimizer, &mut moves);
         block.keep_state(optimizer, &mut moves);
     }
+    moves.here.extend(optimizer.buffers.iter().cloned().zip(buffers.iter().map(Buffer::all)));
     moves
 }
 

@@ -52,8 +52,8 @@ impl Forecast {
     pub fn step_bytes<'a>(&self, trainable: impl IntoIterator<Item = &'a Param>) -> u64 {
         // The norm reads the gradients whose squares no kernel has written.
         let norm = |elements| if self.has_norm { self.update.precision.gradients().bytes(elements) } else { 0 };
-        let elements = trainable.into_iter().map(|param| param.elements() as u64);
-        elements.map(|elements| self.update.step_bytes(elements) + norm(elements)).sum()
+        let params = trainable.into_iter();
+        params.map(|param| self.update.step_bytes(param) + norm(param.elements() as u64)).sum()
     }
 
     /// Bytes of these parameters' values, in our own arenas.
@@ -61,10 +61,11 @@ impl Forecast {
         arena_bytes(params, self.update.precision.values())
     }
 
-    /// Bytes of the moments, and of the averages, of these parameters: all that have thawed so far. Compare
+    /// Bytes of the moments, the averages and the directions of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        arena_elements(thawed, alignment(self.update.storage)).map(|elements| self.update.state_bytes(elements)).sum()
+        let bytes = |elements| self.update.state_bytes(elements) + self.update.direction_bytes(elements);
+        arena_elements(thawed, alignment(self.update.storage)).map(bytes).sum()
     }
 
     /// Bytes of the gradients of these parameters, in the optimizer's own arenas.
@@ -74,8 +75,11 @@ impl Forecast {
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
     pub fn best_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let state = |param| self.extension_bytes([param]) + self.state_bytes([param]) + size_of::<Record>() as u64;
-        thawed.into_iter().map(state).sum()
+        let state = |param: &Param| {
+            let elements = arena_elements([param], alignment(self.update.storage));
+            elements.map(|elements| self.update.state_bytes(elements)).sum::<u64>() + size_of::<Record>() as u64
+        };
+        thawed.into_iter().map(|param| self.extension_bytes([param]) + state(param)).sum()
     }
 
     /// Bytes by which a [`Best`](super::Best) copy grows when it is extended with these parameters.

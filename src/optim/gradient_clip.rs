@@ -56,6 +56,7 @@ impl GradientClip {
             state: &[],
             arena: 0,
             has_sums: false,
+            matrix: None,
             squares: None,
         };
         let tensors: Vec<Tensor<'_>> = gradients.iter().enumerate().map(tensor).collect();

@@ -17,6 +17,8 @@ pub struct Parameters {
     tensors: Tensors,
     pages: Vec<Buffer>,
     uploads: AtomicU64,
+    /// What lies beside the parameters and is none.
+    buffers: Option<Box<Parameters>>,
 }
 
 impl Parameters {
@@ -61,7 +63,38 @@ impl Parameters {
             }
         }
         let (engine, params) = (engine.clone(), params.to_vec());
-        Ok(Parameters { engine, params, precisions, tensors, pages, uploads: AtomicU64::new(0) })
+        Ok(Parameters { engine, params, precisions, tensors, pages, uploads: AtomicU64::new(0), buffers: None })
+    }
+
+    /// The same with room for these buffers in f32, all zero: state of a model that is no parameter, such as running
+    /// statistics. They have names and values as parameters have, and are in the same files. No optimizer updates them and no
+    /// group has them; a best copy holds them.
+    ///
+    /// # Errors
+    /// A name that a parameter or another buffer has, a shape without elements; out of device memory.
+    pub fn with_buffers(self, buffers: &[Param]) -> Result<Parameters, Error> {
+        if buffers.is_empty() {
+            return Ok(self);
+        }
+        Param::check_all(&[&self.params, buffers].concat())?;
+        let buffers = Parameters::new(&self.engine, buffers, None)?;
+        Ok(Parameters { buffers: Some(Box::new(buffers)), ..self })
+    }
+
+    /// The buffers, in order.
+    pub fn buffers(&self) -> &[Param] {
+        self.buffers.as_ref().map_or(&[], |buffers| &buffers.params)
+    }
+
+    /// Where the buffers lie.
+    pub(crate) fn buffer_ranges(&self) -> Vec<Range> {
+        self.buffers.iter().flat_map(|buffers| &buffers.pages).map(Buffer::all).collect()
+    }
+
+    /// Where a parameter is, or a buffer: of which, and its number there.
+    fn find(&self, name: &str) -> Result<(&Parameters, usize), Error> {
+        let in_buffers = self.buffers.as_deref().and_then(|buffers| Some((buffers, buffers.index(name).ok()?)));
+        in_buffers.map_or_else(|| Ok((self, self.index(name)?)), Ok)
     }
 
     /// The parameters, in order.
@@ -92,29 +125,33 @@ impl Parameters {
         self.tensors.stream(param, self.precisions[param].values())
     }
 
+    fn streams(&self) -> impl Iterator<Item = Stream<'_>> {
+        (0..self.params.len()).map(|param| self.stream(param))
+    }
+
     pub(super) fn index(&self, name: &str) -> Result<usize, Error> {
         Ok(index_of(&self.params, name)?)
     }
 
-    /// The place of a parameter, for a kernel that binds it whole, and its storage.
+    /// The place of a parameter or a buffer, for a kernel that binds it whole, and its storage.
     ///
     /// # Errors
     /// An unknown name; [`engine::Error::TooLarge`] for a parameter that does not fit one page.
     pub fn place(&self, name: &str) -> Result<(Range, Storage), Error> {
-        let index = self.index(name)?;
-        let stream = self.stream(index);
-        Ok((one_range(&self.params[index], &stream)?, stream.storage))
+        let (of, index) = self.find(name)?;
+        let stream = of.stream(index);
+        Ok((one_range(&of.params[index], &stream)?, stream.storage))
     }
 
-    /// Writes a parameter's values, row-major.
+    /// Writes the values of a parameter or a buffer, row-major.
     ///
     /// # Errors
     /// An unknown name, or a number of values that is not the shape's.
     pub fn upload(&self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let index = self.index(name)?;
-        check_length(&self.params[index], "values", values.len())?;
+        let (of, index) = self.find(name)?;
+        check_length(&of.params[index], "values", values.len())?;
         self.uploads.fetch_add(1, Ordering::AcqRel);
-        self.stream(index).upload(&self.engine, values)
+        of.stream(index).upload(&self.engine, values)
     }
 
     /// A number that changes with every upload of values: results computed from earlier values are then invalid.
@@ -122,45 +159,45 @@ impl Parameters {
         self.uploads.load(Ordering::Acquire)
     }
 
-    /// Reads a parameter's values, row-major. Waits for the device.
+    /// Reads the values of a parameter or a buffer, row-major. Waits for the device.
     ///
     /// # Errors
     /// An unknown name, or a lost device.
     pub fn read(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let index = self.index(name)?;
-        let stream = self.stream(index);
+        let (of, index) = self.find(name)?;
+        let stream = of.stream(index);
         Ok(stream.widened(&download_all(&self.engine, &[stream])?.remove(0)))
     }
 }
 
 impl Parameters {
-    /// Takes every parameter from a safetensors file, by name, converting F16, BF16, F32 or F64 to the nearest. Other
+    /// Takes every parameter and buffer from a safetensors file, by name, converting F16, BF16, F32 or F64 to the nearest. Other
     /// tensors in the file are ignored. The whole file is checked before anything changes.
     ///
     /// # Errors
     /// [`Error::BadFile`] naming the tensor that is missing or has another shape or type.
     pub fn load(&self, file: &[u8]) -> Result<(), Error> {
         let file = SafeTensors::deserialize(file).map_err(|error| Error::BadFile(error.to_string()))?;
-        let mut loaded = Vec::with_capacity(self.params.len());
-        for param in &self.params {
-            loaded.push(floats(&file, &param.name, &param.shape)?);
-        }
-        for (param, values) in self.params.iter().zip(&loaded) {
+        let all = || self.params.iter().chain(self.buffers());
+        let loaded: Vec<Vec<f32>> =
+            all().map(|param| floats(&file, &param.name, &param.shape)).collect::<Result<_, _>>()?;
+        for (param, values) in all().zip(&loaded) {
             self.upload(&param.name, values)?;
         }
         Ok(())
     }
 
-    /// Every parameter, as a safetensors file, in the type that it is stored in. Waits for the device.
+    /// Every parameter and buffer, as a safetensors file, in the type that it is stored in. Waits for the device.
     ///
     /// # Errors
     /// From the device.
     pub fn read_file(&self) -> Result<Vec<u8>, Error> {
-        let streams: Vec<Stream<'_>> = (0..self.params.len()).map(|param| self.stream(param)).collect();
+        let both = [Some(self), self.buffers.as_deref()];
+        let streams: Vec<Stream<'_>> = both.into_iter().flatten().flat_map(Parameters::streams).collect();
         let values = download_all(&self.engine, &streams)?;
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(values.len());
-        for ((param, stream), values) in self.params.iter().zip(&streams).zip(&values) {
+        for ((param, stream), values) in self.params.iter().chain(self.buffers()).zip(&streams).zip(&values) {
             let view = TensorView::new(type_of(stream.storage), param.shape.clone(), values).map_err(bad)?;
             views.push((param.name.as_str(), view));
         }

@@ -113,6 +113,12 @@ fn of_rule(rule: Rule) -> Vec<Row> {
         for ema_decay in [None, Some(0.9)].into_iter().filter(|decay| decay.is_none() || rule.keeps_average()) {
             for moments in rule.storages() {
                 let row = Row { weight_decay: 0.1, momentum: 0.9, ema_decay, moments: *moments, ..Row::of(rule) };
+                let row = Row {
+                    nesterov: is_whole,
+                    match_rms_adamw: is_whole,
+                    delta: if is_whole { 0.1 } else { 4.0 },
+                    ..row
+                };
                 let row = Row { centered: is_whole, decoupled_weight_decay: is_whole, no_prox: is_whole, ..row };
                 rows.push(Row { trust_clip: is_whole, always_adapt: is_whole, ..row });
             }
@@ -189,6 +195,12 @@ pub fn resizes(engine: &Engine) -> Result<Vec<Program>, Error> {
     Ok(programs)
 }
 
+/// Rows and columns of so many elements: as few columns as there may be, but more than one.
+fn shape(size: usize) -> [usize; 2] {
+    let columns = (2..=size).find(|columns| size.is_multiple_of(*columns)).unwrap_or(1);
+    [size / columns, columns]
+}
+
 impl Place {
     /// Ranges of so many bytes.
     fn ranges(self, engine: &Engine, label: &str, bytes: &[u64]) -> Result<Vec<Range>, Error> {
@@ -238,7 +250,7 @@ impl Sample {
     /// # Errors
     /// From the device.
     pub fn place(&self, engine: &Engine) -> Result<Placed, Error> {
-        let params: Vec<Param> = SIZES.iter().map(|size| Param::new(format!("p{size}"), [*size])).collect();
+        let params: Vec<Param> = SIZES.iter().map(|size| Param::new(format!("p{size}"), shape(*size))).collect();
         let names =
             |first: usize| params.iter().skip(first).step_by(2).map(|param| param.name.clone()).collect::<Vec<_>>();
         // The second group differs in what a row may differ in.

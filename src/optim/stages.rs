@@ -1,5 +1,6 @@
 //! The stages of a step as dispatches: norm, control, and what comes after (update or clip).
 
+use super::matrices::Matrices;
 use super::tensors::Tensors;
 use super::work::{Reduction, Segment, WorkList};
 use super::{Clip, Error, LossScale};
@@ -34,6 +35,17 @@ pub(crate) struct Stages<'a> {
     pub(crate) chunks: OnceCell<Buffer>,
     /// The list of tensors, once it is on the device.
     pub(crate) list: OnceCell<Buffer>,
+}
+
+/// What the sums over rows of a rule need on the device.
+pub(crate) struct RowStage {
+    /// The kernel of their fold.
+    pub(crate) fold: &'static Kernel,
+    tensors: u32,
+    has_rows: bool,
+    pub(crate) matrices: Buffer,
+    pub(crate) sums: Buffer,
+    pub(crate) shares: Buffer,
 }
 
 /// The last stage over one segment.
@@ -227,6 +239,36 @@ impl Stages<'_> {
             bytes: 0,
             flops: 0,
         })
+    }
+
+    /// Room for the sums over the rows of these matrices, and for their shares.
+    pub(crate) fn rows(&self, fold: &'static Kernel, matrices: &Matrices) -> Result<RowStage, Error> {
+        Ok(RowStage {
+            fold,
+            tensors: count("tensors", matrices.list.len())?,
+            has_rows: matrices.rows > 0,
+            matrices: self.engine.buffer_with("matrices", &matrices.list)?,
+            sums: self.engine.buffer("row sums", (u64::from(matrices.sums) * size_of::<[f32; 4]>() as u64).max(16))?,
+            shares: self.engine.buffer("shares", (u64::from(matrices.rows) * size_of::<f32>() as u64).max(16))?,
+        })
+    }
+
+    /// Adds up the sums of each row, in one dispatch, if there are rows.
+    pub(crate) fn fold_rows(&self, rows: &RowStage) -> Result<Option<Dispatch>, Error> {
+        if !rows.has_rows {
+            return Ok(None);
+        }
+        let segment = layout::Segment { count: rows.tensors, ..layout::Segment::default() };
+        let segment = self.engine.buffer_with("segment", &[segment])?;
+        let bindings = [&rows.matrices, &rows.sums, &rows.shares, self.control, &segment];
+        Ok(Some(Dispatch {
+            kernel: rows.fold,
+            bindings: bindings.into_iter().map(Into::into).collect(),
+            constants: vec![("WORKGROUP", f64::from(workgroup(self.engine)))],
+            grid: row_of(rows.tensors),
+            bytes: 0,
+            flops: 0,
+        }))
     }
 
     /// One dispatch for each segment of the update's order that takes part in a stage.

@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     moments: Arena,
     /// The moving average of the parameters, laid out as the moments are; no stream where there is none.
     average: Arena,
+    /// Two arrays of directions, laid out as the moments are, that a step makes and uses; none where its rule has none.
+    directions: Arena,
 }
 
 /// Which of a caller's buffers has a parameter; none where it lies in arenas of ours. Dispatches of different buffers then
@@ -58,6 +60,7 @@ impl Kept {
             home,
             moments: Arena::empty(update.storage),
             average: Arena::beside(Storage::F32, update.storage),
+            directions: Arena::beside(Storage::F32, update.storage),
         }
     }
 
@@ -74,7 +77,14 @@ impl Kept {
         let (moments, average) = names.split_at(update.slots().count());
         let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
         let average = self.average.relaid(engine, tensors, average, page_bytes)?;
-        Ok(Kept { update, home: self.home.clone(), moments, average })
+        Ok(Kept { update, home: self.home.clone(), moments, average, directions: self.directions.clone() })
+    }
+
+    /// The same with room for the directions of these tensors, if its rule makes any.
+    fn with_directions(self, engine: &Engine, tensors: &[(usize, Vec<Part>)], page_bytes: u64) -> Result<Kept, Error> {
+        let names: &[&str] = if self.update.direct.is_some() { &["directions", "other directions"] } else { &[] };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Kept { directions: self.directions.relaid(engine, tensors, &names, page_bytes)?, ..self })
     }
 
     fn copies_to(&self, to: &Kept) -> Vec<(Range, Range)> {
@@ -92,6 +102,11 @@ impl Kept {
         self.moments.page(page)
     }
 
+    /// Page `page` of the directions: that in which they begin and that in which they end, if there are any.
+    pub(crate) fn direction_pages(&self, page: usize) -> Vec<Range> {
+        self.directions.page(page)
+    }
+
     /// Page `page` of what is evaluated in the parameters' place, if anything is.
     pub(crate) fn evaluated_page(&self, page: usize) -> Option<Range> {
         match self.update.evaluated {
@@ -106,7 +121,7 @@ impl Kept {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.moments.bytes() + self.average.bytes()
+        self.moments.bytes() + self.average.bytes() + self.directions.bytes()
     }
 }
 
@@ -153,7 +168,7 @@ impl State {
         ours
     }
 
-    /// Bytes of moments and averages.
+    /// Bytes of moments, averages and directions.
     pub(crate) fn kept_bytes(&self) -> u64 {
         self.kept.iter().map(Kept::bytes).sum()
     }
@@ -184,6 +199,7 @@ impl State {
             let old = known.cloned().unwrap_or_else(|| Kept::empty(update, home.clone()));
             let tensors: Vec<_> = tensors.iter().map(sized).collect();
             let new = old.relaid(engine, "", update, &tensors, *page_bytes)?;
+            let new = new.with_directions(engine, &tensors, *page_bytes)?;
             copies.extend(old.copies_to(&new));
             kept.push(new);
         }

@@ -1,10 +1,11 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
 use super::Precision;
+use super::newton_schulz;
 use super::work::Floats;
 use crate::engine;
 use crate::engine::kernels::{self, Family, Flag, Flags, Kernel};
-use crate::params::{Row, Rule, Storage, Sums};
+use crate::params::{Param, Row, Rule, Storage, Sums};
 
 /// The update stage of a group, and of all that share its dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub(crate) struct Update {
     pub(crate) family: &'static Family,
     /// The kernels of the sums that the rule needs before, if it does.
     pub(crate) sums: Option<&'static Family>,
+    /// The kernels of the sums over rows that the rule needs before, and of their fold, if it does.
+    pub(crate) rows: Option<[&'static Family; 2]>,
+    /// The kernels of the directions that are made orthogonal before the update, if its rule steps along such.
+    pub(crate) direct: Option<&'static Family>,
     /// Slots of state that a rule of the family has in any case.
     pub(crate) base: &'static [&'static str],
     /// The slot that is there by a switch, if it is.
@@ -68,7 +73,9 @@ impl Update {
         Update {
             family,
             sums: kernels::RULE_SUMS.into_iter().find(|(of, _)| *of == family).map(|(_, sums)| sums),
-            sums_read_state: declaration.sums == Some(Sums::WithState),
+            rows: kernels::RULE_ROWS.into_iter().find(|(of, _)| *of == family).map(|(_, rows)| rows),
+            direct: kernels::RULE_DIRECTIONS.into_iter().find(|(of, _)| *of == family).map(|(_, direct)| direct),
+            sums_read_state: matches!(declaration.sums, Some(Sums::WithState | Sums::OverRows)),
             base: declaration.slots,
             optional,
             storage: row.moments,
@@ -82,6 +89,11 @@ impl Update {
     /// What the slots of state are called, in the order of the kernel's bindings. Each is an arena.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.base.iter().copied().chain(self.optional)
+    }
+
+    /// Whether what is kept of a tensor lies together, wherever its parameters lie.
+    pub(crate) fn needs_one_part(&self) -> bool {
+        self.storage != Storage::F32 || self.rows.is_some() || self.direct.is_some()
     }
 
     /// Whether moments of one are moments of the other.
@@ -101,8 +113,7 @@ impl Update {
 
     /// The kernel; there is none of single floats, or with an average, where values are bf16.
     pub(crate) fn kernel(&self, floats: Floats) -> Result<&'static Kernel, engine::Error> {
-        let flags = Flag::SingleGrads.when(floats != Floats::Quads)
-            | Flag::SingleParams.when(floats == Floats::Singles)
+        let flags = flags_of(floats)
             | self.optional_flag()
             | Flag::Bf16.when(self.storage == Storage::Bf16)
             | Flag::Average.when(self.has_average)
@@ -112,11 +123,16 @@ impl Update {
         family.variant(flags)
     }
 
-    /// The kernel of the sums that the rule needs before, if it does.
+    /// The kernel of the sums that the rule needs before, over tensors or over rows, if it does.
     pub(crate) fn sums_kernel(&self, floats: Floats) -> Result<Option<&'static Kernel>, engine::Error> {
-        let flags =
-            Flag::SingleGrads.when(floats != Floats::Quads) | Flag::SingleParams.when(floats == Floats::Singles);
-        self.sums.map(|family| family.variant(flags)).transpose()
+        let flags = flags_of(floats);
+        let family = self.sums.or(self.rows.map(|[sums, _]| sums));
+        family.map(|family| family.variant(flags)).transpose()
+    }
+
+    /// The kernel of the directions before the update, if there are any.
+    pub(crate) fn direct_kernel(&self, floats: Floats) -> Result<Option<&'static Kernel>, engine::Error> {
+        self.direct.map(|family| family.variant(flags_of(floats))).transpose()
     }
 
     /// The flag of the slot that is there by a switch, which the family alone tells.
@@ -131,9 +147,28 @@ impl Update {
         self.storage.bytes(elements) * self.slots().count() as u64 + average
     }
 
-    /// Bytes that a step moves for so many elements of a tensor.
-    pub(crate) fn step_bytes(&self, elements: u64) -> u64 {
-        self.sums_bytes(elements) + self.update_bytes(elements)
+    /// Bytes of the two arrays of directions of so many elements, if its rule makes any.
+    pub(crate) fn direction_bytes(&self, elements: u64) -> u64 {
+        if self.direct.is_some() { 2 * Storage::F32.bytes(elements) } else { 0 }
+    }
+
+    /// Bytes that a step over a parameter moves.
+    pub(crate) fn step_bytes(&self, param: &Param) -> u64 {
+        let elements = param.elements() as u64;
+        let sums = if self.rows.is_none() || has_rows(param) { self.sums_bytes(elements) } else { 0 };
+        let of_directions = match (self.direct, &param.shape[..]) {
+            (Some(_), [rows, columns]) => {
+                self.direct_bytes(elements) + newton_schulz::cost([*rows, *columns].map(|length| length as u64)).bytes
+            }
+            _ => 0,
+        };
+        sums + of_directions + self.update_bytes(elements)
+    }
+
+    /// Bytes that the directions before it move: parameter and gradient are read, the momentum is read and written, and the
+    /// direction is written.
+    pub(crate) fn direct_bytes(&self, elements: u64) -> u64 {
+        if self.direct.is_some() { 5 * Storage::F32.bytes(elements) } else { 0 }
     }
 
     /// Bytes that the update moves: parameter and state are read and written, the gradient is read.
@@ -146,8 +181,18 @@ impl Update {
     pub(crate) fn sums_bytes(&self, elements: u64) -> u64 {
         let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
         let moments = if self.sums_read_state { self.storage.bytes(elements) * self.slots().count() as u64 } else { 0 };
-        if self.sums.is_some() { values + gradient + moments } else { 0 }
+        if self.sums.is_some() || self.rows.is_some() { values + gradient + moments } else { 0 }
     }
+}
+
+/// The flags of how parameters and gradients are taken.
+fn flags_of(floats: Floats) -> Flags {
+    Flag::SingleGrads.when(floats != Floats::Quads) | Flag::SingleParams.when(floats == Floats::Singles)
+}
+
+/// Whether a parameter is a matrix to a rule that looks at rows.
+pub(crate) fn has_rows(param: &Param) -> bool {
+    param.shape.len() > 1
 }
 
 /// The kernels that a rule names; each has some, as a test says.
@@ -165,9 +210,10 @@ mod tests {
         for rule in Rule::ALL {
             let update = Update::of_row(&Row::of(rule));
             assert_eq!(update.family.name, rule.declaration().kernel);
-            assert_eq!(update.sums.is_some(), rule.needs_sums(), "{rule}");
+            assert_eq!(update.sums.is_some() || update.rows.is_some(), rule.needs_sums(), "{rule}");
             let bindings = update.kernel(Floats::Quads).expect("a kernel").bindings.len();
-            assert_eq!(bindings, 5 + update.slots().count(), "{rule}");
+            let by_rows = if update.rows.is_some() { 2 } else { 0 };
+            assert_eq!(bindings, 5 + update.slots().count() + by_rows, "{rule}");
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Tensor<'a> {
     pub(crate) has_single_grads: bool,
     /// Whether its rule needs sums over it.
     pub(crate) has_sums: bool,
+    /// Rows and columns, where its rule looks at them.
+    pub(crate) matrix: Option<[u64; 2]>,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
 }
@@ -139,6 +141,12 @@ impl WorkList {
     /// Partial sums of both reductions.
     pub(crate) fn partials(&self) -> u32 {
         self.norm.partials() + self.fold.partials()
+    }
+
+    /// Elements of the chunks of a segment of the update that `is_meant` keeps.
+    pub(crate) fn elements(&self, segment: &Segment, is_meant: impl Fn(&Chunk) -> bool) -> u64 {
+        let chunks = &self.update_chunks[segment.chunks.start as usize..segment.chunks.end as usize];
+        chunks.iter().filter(|chunk| is_meant(chunk)).map(|chunk| u64::from(chunk.length)).sum()
     }
 
     /// The sum of what `of` says of the elements of each chunk of a segment of the update.
@@ -270,6 +278,7 @@ mod tests {
             state,
             arena: 0,
             has_sums: false,
+            matrix: None,
             squares: None,
         }
     }

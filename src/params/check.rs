@@ -1,6 +1,6 @@
 //! What a row may hold.
 
-use super::{Error, Field, Row, Switch};
+use super::{Error, Field, Param, Row, Rule};
 
 impl Row {
     /// Checks every field that the row has.
@@ -20,16 +20,29 @@ impl Row {
         self.check(group)?;
         let Row { rule, momentum, dampening, nesterov, moments, .. } = *self;
         let group = group.to_owned();
-        let has_nesterov = rule.switches().contains(&Switch::Nesterov);
+        let has_dampening = rule.has_dampening();
         match rule {
-            _ if has_nesterov && !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
-            _ if has_nesterov && nesterov && (momentum == 0.0 || dampening != 0.0) => {
+            _ if has_dampening && !(dampening as f32).is_finite() => Err(Error::BadDampening { group, dampening }),
+            _ if has_dampening && nesterov && (momentum == 0.0 || dampening != 0.0) => {
                 Err(Error::BadNesterov { group, momentum, dampening })
             }
             _ if !rule.storages().contains(&moments) => Err(Error::BadStorage { group, rule, moments }),
             _ if self.ema_decay.is_some() && !rule.keeps_average() => Err(Error::NoAverage { group, rule }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Rule {
+    /// Refuses a parameter that it is not for.
+    ///
+    /// # Errors
+    /// [`Error::NotAMatrix`].
+    pub fn check_param(self, param: &Param) -> Result<(), Error> {
+        if !self.needs_matrices() || param.shape.len() == 2 {
+            return Ok(());
+        }
+        Err(Error::NotAMatrix { param: param.name.clone(), shape: param.shape.clone(), rule: self })
     }
 }
 

@@ -59,6 +59,17 @@ pub enum Error {
         /// The storage asked for.
         moments: super::Storage,
     },
+    /// A parameter that is no matrix, in a group of a rule that is for matrices alone.
+    #[error(
+        "parameter {param:?} of shape {shape:?} is no matrix, and {rule} is for matrices alone: give it a group of another rule, in a schedule by optimizer.groups: [{{match: {param:?}, type: adamw}}]", param = Shown(.param))]
+    NotAMatrix {
+        /// The parameter.
+        param: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The rule.
+        rule: super::Rule,
+    },
     /// An average with a rule that keeps none.
     #[error("group {group:?}: {rule} has no ema_decay: an average beside its state is more than a kernel can bind", group = Shown(.group))]
     NoAverage {

@@ -32,6 +32,10 @@ pub enum Field {
     MomentumDecay,
     /// What LARS multiplies its trust ratio by.
     TrustCoeff,
+    /// How near to a right angle AdamP takes gradient and parameters to be at one.
+    Delta,
+    /// What AdamP multiplies the decay by where its step has no part along the parameters.
+    WdRatio,
     /// Power of the count in a step's weight, of Schedule-Free.
     R,
     /// Power of the largest lr so far in a step's weight, of Schedule-Free.
@@ -49,7 +53,7 @@ impl Field {
     }
 
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 17] = [
+    pub const ALL: [Field; 19] = [
         Field::Lr,
         Field::WeightDecay,
         Field::Beta1,
@@ -63,6 +67,8 @@ impl Field {
         Field::InitialAccumulatorValue,
         Field::MomentumDecay,
         Field::TrustCoeff,
+        Field::Delta,
+        Field::WdRatio,
         Field::R,
         Field::WeightLrPower,
         Field::ClipNorm,
@@ -85,6 +91,8 @@ impl Field {
             Field::InitialAccumulatorValue => "initial_accumulator_value",
             Field::MomentumDecay => "momentum_decay",
             Field::TrustCoeff => "trust_coeff",
+            Field::Delta => "delta",
+            Field::WdRatio => "wd_ratio",
             Field::R => "r",
             Field::WeightLrPower => "weight_lr_power",
             Field::ClipNorm => "clip_norm",

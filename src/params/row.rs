@@ -50,6 +50,10 @@ pub struct Row {
     pub no_prox: bool,
     /// LARS: what the trust ratio is multiplied by, ≥ 0.
     pub trust_coeff: f64,
+    /// AdamP: how near to a right angle gradient and parameters are at one, ≥ 0.
+    pub delta: f64,
+    /// AdamP: what the decay is multiplied by where the step has no part along the parameters, ≥ 0.
+    pub wd_ratio: f64,
     /// Schedule-Free: the power of the count in a step's weight, ≥ 0.
     pub r: f64,
     /// Schedule-Free: the power of the largest lr so far in a step's weight, ≥ 0.
@@ -58,6 +62,9 @@ pub struct Row {
     pub trust_clip: bool,
     /// LAMB and LARS: the trust ratio counts without any decay too.
     pub always_adapt: bool,
+    /// Muon: lr is multiplied by 0.2 sqrt(max(rows, columns)) instead of sqrt(max(1, rows / columns)), so that a step is about
+    /// as long as one of AdamW's.
+    pub match_rms_adamw: bool,
     /// SGD and RMSprop: how much of the momentum buffer is kept, ≥ 0; 0 does not use the buffer and steps along the
     /// gradient.
     pub momentum: f64,
@@ -98,10 +105,13 @@ impl Default for Row {
             decoupled_weight_decay: false,
             no_prox: false,
             trust_coeff: 1e-3,
+            delta: 0.1,
+            wd_ratio: 0.1,
             r: 0.0,
             weight_lr_power: 2.0,
             trust_clip: false,
             always_adapt: false,
+            match_rms_adamw: false,
             momentum: 0.0,
             dampening: 0.0,
             nesterov: false,
@@ -132,10 +142,13 @@ impl Row {
         decoupled_weight_decay: bool,
         no_prox: bool,
         trust_coeff: f64,
+        delta: f64,
+        wd_ratio: f64,
         r: f64,
         weight_lr_power: f64,
         trust_clip: bool,
         always_adapt: bool,
+        match_rms_adamw: bool,
         momentum: f64,
         dampening: f64,
         nesterov: bool,
@@ -161,8 +174,10 @@ impl Row {
 
     /// The row of a rule with the defaults of its class.
     pub fn of(rule: Rule) -> Row {
-        let fields = rule.declaration().fields.iter();
-        fields.fold(Row { rule, ..Row::default() }, |row, (field, value)| row.with(*field, *value))
+        let (declaration, row) = (rule.declaration(), Row { rule, ..Row::default() });
+        let mut row = declaration.fields.iter().fold(row, |row, (field, value)| row.with(*field, *value));
+        declaration.begins_with.iter().for_each(|switch| *switch.of(&mut row) = true);
+        row
     }
 
     /// Whether a field means anything to this row: its rule has it, or it is a clip norm or the decay of an average and there
@@ -202,6 +217,8 @@ impl Row {
             Field::InitialAccumulatorValue => self.initial_accumulator_value,
             Field::MomentumDecay => self.momentum_decay,
             Field::TrustCoeff => self.trust_coeff,
+            Field::Delta => self.delta,
+            Field::WdRatio => self.wd_ratio,
             Field::R => self.r,
             Field::WeightLrPower => self.weight_lr_power,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
@@ -226,6 +243,8 @@ impl Row {
             Field::InitialAccumulatorValue => self.initial_accumulator_value = value,
             Field::MomentumDecay => self.momentum_decay = value,
             Field::TrustCoeff => self.trust_coeff = value,
+            Field::Delta => self.delta = value,
+            Field::WdRatio => self.wd_ratio = value,
             Field::R => self.r = value,
             Field::WeightLrPower => self.weight_lr_power = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),

@@ -117,7 +117,9 @@ impl ModelSpec {
         let mut spec = ModelSpec {
             kind,
             layers: section.counts("hidden")?.unwrap_or_else(|| HIDDEN.to_vec()),
-            activation: Activation::parse(section.word_or_first("activation", &["gelu", "relu", "gelu_new", "tanh"])?)?,
+            activation: Activation::parse(
+                section.word_or_first("activation", &["gelu", "relu", "gelu_new", "tanh", "relu6", "silu"])?,
+            )?,
             preset: section.word_or_first("preset", &["tiny", "small", "base"])?.to_owned(),
             context,
             tied: section.truth("tied", pretrained.as_ref().is_none_or(|folder| folder.model.tied))?,

@@ -4,7 +4,7 @@ use super::file_kind::{TELLING_BYTES, other_than_safetensors, shard};
 use super::inputs::INPUTS;
 use super::shards::shards;
 use super::{Error, Inputs, shapes};
-use crate::nn::models::{Place, Places, misfit, transposed};
+use crate::nn::models::{Place, Places, Turn, misfit, turned};
 use crate::nn::{Model, Network};
 use crate::params::{Param, Shown, floats, nearest, shown_path};
 use crate::train::files;
@@ -106,7 +106,7 @@ impl Weights {
                 tensors.push(tensor);
             }
         }
-        let params = model.params();
+        let params = model.tensors();
         let Places { tensors: found, unused, twice } = model.places(&tensors);
         let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let (mut missing, mut places) = (Vec::new(), Vec::new());
@@ -162,8 +162,8 @@ impl Weights {
                     let reason = format!("{} is {:?}, not a float", Shown(&place.name), tensor.dtype());
                     return Err(Error::bad_file(path, reason));
                 };
-                if let (true, &[rows, columns]) = (place.is_turned, tensor.shape()) {
-                    there = transposed(&there, rows, columns);
+                if place.is_turned {
+                    there = turned(&there, tensor.shape(), Turn::Here);
                 }
                 put(path, name, values, &there)?;
             }
@@ -175,7 +175,7 @@ impl Weights {
     /// What is known of a model without its values: what would stay new, and what no parameter takes.
     pub(super) fn fits(&self, model: &Model, kept: &Kept<'_>) -> Result<Begun, Error> {
         let Fit { places, unused } = self.fit(model, kept)?;
-        let params = model.params();
+        let params = model.tensors();
         let new = places.iter().zip(params).filter(|(place, _)| place.is_none()).map(|(_, param)| param.name);
         Ok(Begun { values: Vec::new(), new: new.collect(), unused })
     }

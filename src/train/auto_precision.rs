@@ -66,7 +66,7 @@ pub fn auto_precision(
     }
     let (values, why) = choice(&tried);
     let of = tried.iter().find(|tried| tried.values == values);
-    let is_off = |(layer, error): &(String, f64)| (!(*error <= LAYER_BOUND)).then(|| layer.clone());
+    let is_off = |(layer, error): &(String, f64)| (*error > LAYER_BOUND).then(|| layer.clone());
     let wide = of.iter().flat_map(|of| &of.errors).filter_map(is_off).collect();
     Ok(AutoPrecision { chosen: MixedPrecision::new(values).wide(wide), why, tried })
 }

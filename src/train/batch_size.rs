@@ -149,7 +149,8 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn new(engine: &'a Engine, task: &'a dyn Task, config: &Config, groups: &[Group]) -> Result<Trial<'a>, Error> {
         let page_bytes = config.settings.page_bytes;
-        let parameters = Parameters::stored(engine, &task.params(), |param| config.precision(param), page_bytes)?;
+        let parameters = Parameters::stored(engine, &task.params(), |param| config.precision(param), page_bytes)?
+            .with_buffers(&task.buffers())?;
         for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }

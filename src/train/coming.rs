@@ -4,7 +4,7 @@ use super::task::gradient_of;
 use super::{Error, Trainer};
 use crate::check::{Compared, compare, walk};
 use crate::engine::kernels::ValueStorage;
-use crate::engine::{Engine, Submission, Upload};
+use crate::engine::{Engine, Range, Submission, Upload};
 use crate::optim::{LossScaleState, Next, Optimizer};
 use std::time::Instant;
 
@@ -24,6 +24,9 @@ const SMALLER: f32 = 1.0 / 16.0;
 
 /// How often a step is measured.
 const MEASURED: usize = 5;
+
+/// Gradients by name.
+type Gradients = Vec<(String, Vec<f32>)>;
 
 /// How the gradients of a step on one engine agree with those on another.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +128,7 @@ impl Trainer {
 
     /// The gradients of the coming step with the largest loss scale that they do not overflow with, and that scale. The run's own
     /// stays as it is.
-    pub(super) fn finite_gradients(&mut self) -> Result<(Vec<(String, Vec<f32>)>, Option<LossScaleState>), Error> {
+    pub(super) fn finite_gradients(&mut self) -> Result<(Gradients, Option<LossScaleState>), Error> {
         let mut scale = self.optimizer.read_loss_scale()?;
         let mut gradients = self.coming_gradients()?;
         for _ in 0..TRIES {
@@ -137,7 +140,7 @@ impl Trainer {
     }
 
     /// The gradients of the coming step with this loss scale in the place of the run's own.
-    fn gradients_scaled(&mut self, scale: Option<LossScaleState>) -> Result<Vec<(String, Vec<f32>)>, Error> {
+    fn gradients_scaled(&mut self, scale: Option<LossScaleState>) -> Result<Gradients, Error> {
         let own = self.optimizer.read_loss_scale()?;
         scale.map_or(Ok(()), |scale| self.optimizer.set_loss_scale(scale))?;
         let gradients = self.coming_gradients();
@@ -201,16 +204,17 @@ impl Trainer {
             self.load_rows()?;
         }
         self.make_step()?;
-        let counts = self.metrics();
-        let before = self.engine.read_all(std::slice::from_ref(&counts))?;
+        // A pass counts its loss, and takes its batch into running statistics.
+        let written: Vec<Range> = self.parameters.buffer_ranges().into_iter().chain([self.metrics()]).collect();
+        let before = self.engine.read_all(&written)?;
         let Next { mut uploads, slot, step, lost, .. } = self.optimizer.next(None)?;
         uploads.extend(self.task.uploads(step));
         let lost = Some(lost);
         let uploaded = self.engine.submit(&Submission { uploads, lost, ..Submission::default() });
         let done = uploaded.map_err(Error::from).and_then(|()| run(self, slot));
         self.optimizer.go_to_step(step)?;
-        let upload = |data| Upload { buffer: counts.buffer.clone(), offset: counts.offset, data };
-        let uploads = before.into_iter().map(upload).collect();
+        let upload = |(range, data): (Range, Vec<u8>)| Upload { buffer: range.buffer, offset: range.offset, data };
+        let uploads = written.into_iter().zip(before).map(upload).collect();
         self.engine.submit(&Submission { uploads, ..Submission::default() })?;
         done
     }

@@ -3,8 +3,8 @@
 use super::Error;
 use super::trunk_cache::Key;
 use crate::data::Columns;
-use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
-use crate::engine::layout::{Gather, GatherCached, GatherSequences, GatherTokens};
+use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
+use crate::engine::layout::{Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens};
 use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, row_of};
 use crate::nn::Batch;
 use crate::nn::ops::{activation_bytes, quads};
@@ -30,12 +30,13 @@ struct Column {
 /// The uses of numbers beside examples.
 pub(super) const COLUMNS: [&str; 2] = ["targets", "features"];
 
-/// Labelled rows, windows of a text, or labelled sequences.
+/// Labelled rows, windows of a text, labelled sequences, or labelled pictures.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sizes {
     Rows(Gather),
     Tokens(GatherTokens),
     Sequences(GatherSequences),
+    Pictures(GatherPictures),
 }
 
 /// In which order examples come, and how many at once.
@@ -70,6 +71,7 @@ impl Sizes {
             Sizes::Rows(sizes) => order!(sizes),
             Sizes::Tokens(sizes) => order!(sizes),
             Sizes::Sequences(sizes) => order!(sizes),
+            Sizes::Pictures(sizes) => order!(sizes),
         }
     }
 }
@@ -117,6 +119,9 @@ impl Examples {
             Sizes::Rows(sizes) => format!("rows {}", sizes.quads),
             Sizes::Tokens(sizes) => format!("tokens {} {}", sizes.context, sizes.offsets),
             Sizes::Sequences(sizes) => format!("sequences {}", sizes.context),
+            Sizes::Pictures(GatherPictures { pixels, scale, shift, .. }) => {
+                format!("pictures {pixels} {scale:?} {shift:?}")
+            }
         };
         key.add("sizes", sizes.as_bytes());
         key.add("samples", &self.order.samples.to_le_bytes());
@@ -132,7 +137,7 @@ impl Examples {
         match self.sizes {
             Sizes::Rows(_) => false,
             Sizes::Tokens(sizes) => sizes.offsets == 1,
-            Sizes::Sequences(_) => true,
+            Sizes::Sequences(_) | Sizes::Pictures(_) => true,
         }
     }
 
@@ -150,6 +155,10 @@ impl Examples {
                 batch.with_words(engine, "labels", 1)?
             }
             Sizes::Tokens(sizes) => sequences(sizes.context)?.with_words(engine, "labels", sizes.context as usize)?,
+            Sizes::Pictures(sizes) => {
+                let batch = Batch::new(engine, rows, sizes.pixels as usize)?.with_rows(engine, 3)?;
+                batch.with_words(engine, "labels", 1)?
+            }
             Sizes::Sequences(sizes) => {
                 let batch = sequences(sizes.context)?.with_words(engine, "types", sizes.context as usize)?;
                 batch.with_words(engine, "labels", 1)?
@@ -199,6 +208,11 @@ impl Examples {
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
                 (&GATHER_TOKENS, &["tokens", "labels", "mask", "position"], shape, sizes.context)
             }
+            Sizes::Pictures(sizes) => {
+                let sizes = GatherPictures { rows, steps_per_epoch, micro_batches, micro, ..sizes };
+                let shape = engine.buffer_with("gather shape", &[sizes])?;
+                (&GATHER_PICTURES, &["rows", "labels", "position"], shape, sizes.pixels)
+            }
             Sizes::Sequences(sizes) => {
                 let sizes = GatherSequences { rows, steps_per_epoch, micro_batches, micro, ..sizes };
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
@@ -212,7 +226,11 @@ impl Examples {
         bindings.extend([table.into(), (&shape).into(), Binding::Clock]);
         let places = count("places of a batch", u64::from(rows) * u64::from(width))?;
         let (workgroup, shuffle) = (engine.sizes().gather, f64::from(u8::from(self.order.seed.is_some())));
-        let bytes_each = if matches!(self.sizes, Sizes::Rows(_)) { 32 } else { 16 };
+        let bytes_each = match self.sizes {
+            Sizes::Rows(_) => 32,
+            Sizes::Pictures(_) => 20,
+            Sizes::Tokens(_) | Sizes::Sequences(_) => 16,
+        };
         Ok(Dispatch {
             kernel: family.plain(),
             bindings,

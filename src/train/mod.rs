@@ -15,6 +15,7 @@ mod best;
 mod best_file;
 mod checkpoint;
 mod classify;
+mod classify_pictures;
 mod classify_sequences;
 mod coming;
 mod config;
@@ -47,6 +48,7 @@ pub use auto_precision::{AutoPrecision, LAYER_BOUND, TriedPrecision, auto_precis
 pub use batch_size::{AutoBatchSize, TriedBatchSize, auto_batch_size};
 pub use checkpoint::Checkpoints;
 pub use classify::Classify;
+pub use classify_pictures::ClassifyPictures;
 pub use classify_sequences::ClassifySequences;
 pub use coming::{Agreement, Disagreement};
 pub use config::{Config, StepsPerSubmission};

@@ -57,7 +57,7 @@ impl Predictor {
     /// # Errors
     /// From the device; a parameter that the model does not have, or of another size.
     pub fn new(engine: &Engine, model: &Model, values: &[(String, Vec<f32>)]) -> Result<Predictor, Error> {
-        let parameters = Parameters::new(engine, &model.params(), None)?;
+        let parameters = Parameters::new(engine, &model.params(), None)?.with_buffers(&model.buffers())?;
         for (name, values) in values {
             parameters.upload(name, values)?;
         }

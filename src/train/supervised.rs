@@ -87,6 +87,10 @@ impl<S: Set> Task for Supervised<S> {
         self.model.params()
     }
 
+    fn buffers(&self) -> Vec<Param> {
+        self.model.buffers()
+    }
+
     fn tied(&self) -> Vec<(String, String)> {
         self.model.tied()
     }

@@ -11,6 +11,11 @@ pub trait Task {
     /// Names and shapes of the model's parameters.
     fn params(&self) -> Vec<Param>;
 
+    /// Names and shapes of the model's buffers.
+    fn buffers(&self) -> Vec<Param> {
+        Vec::new()
+    }
+
     /// Further names of parameters, each with the parameter's own.
     fn tied(&self) -> Vec<(String, String)> {
         Vec::new()
@@ -25,7 +30,7 @@ pub trait Task {
     /// values. A run resumes only if all of it is the same.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
-    /// Initial values of each parameter.
+    /// Initial values of each parameter and buffer.
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)>;
 
     /// The scores of a test.

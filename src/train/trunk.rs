@@ -51,7 +51,7 @@ impl Trunk {
         parameter: impl Fn(&str) -> Result<Parameter, Error>,
     ) -> Result<Option<Trunk>, Error> {
         let pass = pass.stored_in(config.values.clone());
-        let (described, reads) = (pass.described(), pass.reads().into_iter().map(str::to_owned).collect::<Vec<_>>());
+        let (described, reads) = (pass.described(), pass.reads());
         let space = pass.allocate(engine)?;
         let made: Vec<(&str, Range)> = space.kept().collect();
         let order = examples.order();

@@ -15,12 +15,18 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
     ("nn/graph/fuse", &["Activate", "Add", "Dropout", "LayerNorm", "Linear"], "folds one into another"),
     ("nn/graph/backward", &["Add"], "adds up two gradients of one value"),
     ("nn/graph/backward", &["Dropout", "Linear"], "finds the activation that made a value"),
-    ("nn/graph/split", &["Linear"], "a trunk without one saves nothing"),
+    ("nn/graph/split", &["Conv", "Linear"], "a trunk without one saves nothing"),
     ("nn/ops/linear", &["ActivateBackward"], "undoes the activation that is folded in"),
     ("nn/graph/store", &["Cast"], "puts it where values of 16 bits meet others"),
     (
         "nn/ops/squares",
-        &["EMBEDDING_BACKWARD", "LAYER_NORM_BACKWARD", "LINEAR_BACKWARD_WEIGHT"],
+        &[
+            "BATCH_NORM_BACKWARD_WEIGHT",
+            "CONV_BACKWARD_WEIGHT",
+            "EMBEDDING_BACKWARD",
+            "LAYER_NORM_BACKWARD",
+            "LINEAR_BACKWARD_WEIGHT",
+        ],
         "these write the squares of gradients too",
     ),
     ("check/compared", &["TALLY"], "its sum is a fixed-point number of two words"),
@@ -42,7 +48,7 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
 
 /// Other files that name a family of models, and why.
 const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
-    ("nn/models/folder", &["Bert", "Gpt2", "Mlp"], "what each is called in other programs' folders"),
+    ("nn/models/folder", &["Bert", "Gpt2", "Mlp", "ResNet"], "what each is called in other programs' folders"),
     ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
     ("nn/models/style", &["Bert"], "one of the encoders in its shape has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
@@ -59,7 +65,7 @@ const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
     ("optim/sample", &["AdamW", "Adam", "Sgd"], "AdamW is tried in every way in which a step may lie in memory"),
     (
         "params/rule/refused",
-        &["Adagrad", "Adam", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
+        &["Adagrad", "Adam", "AdamP", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
         "which comes nearest to a class that is not built",
     ),
 ];

@@ -96,7 +96,7 @@ fn bad_arguments_are_told() {
     assert_eq!(cpu(&["--hidden", "0"]), "gradus: an MLP of sizes [64, 0, 10]: a layer of size 0 has nothing to learn");
     assert_eq!(
         cpu(&["--activation", "swish"]),
-        "gradus: activation \"swish\" is not known; there are \"relu\", \"gelu\", \"gelu_new\" and \"tanh\""
+        "gradus: activation \"swish\" is not known; there are \"relu\", \"gelu\", \"gelu_new\", \"tanh\", \"relu6\" and \"silu\""
     );
     assert_eq!(
         cpu(&["--batch-size", "5000"]),

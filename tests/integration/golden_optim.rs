@@ -3,7 +3,8 @@
 //! Tolerances: parameters after every step and the final state within 2e-5 relative or 1e-6 absolute of the f64 trace,
 //! and the largest error of a case at most 4 times that of PyTorch's own f32 trace plus 1e-7. Elements where PyTorch's
 //! f32 itself breaks the first rule (overflow of g², an inf) are compared with its f32 trace: the same class of inf or
-//! NaN, else the first rule.
+//! NaN, else the first rule. Muon's parameters are within 1e-2 relative or 3e-3 absolute: its class multiplies matrices in bf16,
+//! whatever its parameters are.
 
 use crate::golden::{Case, cases, folder, is_own_folder, number};
 use crate::golden_loss_scale::check_loss_scale;
@@ -144,12 +145,13 @@ fn row_of(json: &Value, class: &str) -> Row {
         .maximize(on("maximize"))
         .dampening(json["dampening"].as_f64().unwrap_or(row.dampening))
         .ema_decay(json["ema_decay"].as_f64())
-        .nesterov(on("nesterov"))
+        .nesterov(json["nesterov"].as_bool().unwrap_or(row.nesterov))
         .centered(on("centered"))
         .decoupled_weight_decay(on("decoupled_weight_decay") || on("decoupled_decay"))
         .trust_clip(on("trust_clip"))
         .always_adapt(on("always_adapt"))
         .no_prox(on("no_prox"))
+        .match_rms_adamw(json["adjust_lr_fn"] == "match_rms_adamw")
 }
 
 fn groups_of(case: &Case) -> Vec<Group> {
@@ -327,7 +329,10 @@ fn compare(case: &Case, exact: &Case, prefix: &str, got: &BTreeMap<String, Vec<f
         assert_eq!(ours.len(), double.len(), "{what}: length of {name}");
         for place in 0..ours.len() {
             let (s, d, o) = (single[place], double[place], f64::from(ours[place]));
-            if within(s, d) {
+            if case.text("callable").ends_with(".Muon") {
+                let close = (o - d).abs() <= (1e-2 * d.abs()).max(3e-3);
+                assert!(close, "{what}: {name}[{place}] is {o:e}, not {d:e} (torch f32: {s:e})");
+            } else if within(s, d) {
                 assert!(within(o, d), "{what}: {name}[{place}] is {o:e}, not {d:e} (torch f32: {s:e})");
                 largest = largest.max((o - d).abs());
                 allowed = allowed.max((s - d).abs());
@@ -432,7 +437,8 @@ fn check_errors(case: &Case) {
             }
             // Not these rules'.
             "not a leaf" | "names mixed" => continue,
-            other if ["muon", "adafactor"].iter().any(|rule| other.starts_with(rule)) => continue,
+            "muon 1-D" => with(Row::of(Rule::Muon)).is_some(),
+            other if other.starts_with("adafactor") => continue,
             other => panic!("{}: case {other:?} is not known", case.name),
         };
         assert_eq!(refused, !one["error"].is_null(), "{what}");

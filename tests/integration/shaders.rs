@@ -1,11 +1,12 @@
 //! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
 //! bindings as declared; its twin and its file where the name says.
 
-use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_SUMS};
+use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
-    Attention, Chunk, ControlSettings, Dropout, Embedding, Fold, Gather, GatherCached, GatherSequences, GatherTokens,
-    Join, LayerNorm, Linear, Loss, Metrics, Moments, Partial, Pool, Position, Record, Resize, Segment, Span, Squares,
-    Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
+    Attention, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold,
+    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, Linear, Loss, Matrix,
+    Metrics, Moments, Partial, Pool, Position, Product, Record, Resize, Segment, Span, Squares, Standing, StatsBlock,
+    TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,12 +87,18 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Chunk: param, grad, state, length, tensor, group, number, entry),
         host_layout!(TensorEntry: record, group, grad),
         host_layout!(Fold: record, first, count),
+        host_layout!(Matrix: record, rows, columns, chunk, first, sums),
+        host_layout!(Product: rows, columns, inner, turned, scale, kept, left, right, added, out, matrices, pad0),
         host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
         host_layout!(StatsBlock: loss_scale, growth_tracker, step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, skips_in_a_row, pad0),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, carried, peak, sum_a, sum_b),
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone, growth_factor, backoff_factor, growth_interval, pad0),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, plane, pad0),
+        host_layout!(BatchNorm: rows, width, quads, eps, momentum, pad0, pad1, pad2),
+        host_layout!(ChannelMoments: mean, rstd),
+        host_layout!(ChannelSlopes: plain, along),
+        host_layout!(Conv: rows, inputs, outputs, input_quads, output_quads, in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride, dilation, top, left, zero, group_inputs, group_outputs, pad0, pad1),
         host_layout!(Resize: rows, width, old_first, old_elements, old_at, new_first, new_elements, new_at, is_state, is_first, is_counting, pad0),
         host_layout!(Squares: sum, mark),
         host_layout!(Standing: score, known, best, pad0),
@@ -107,6 +114,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream, zero, pad0, pad1, pad2),
+        host_layout!(GatherPictures: samples, rows, pixels, steps_per_epoch, micro_batches, micro, seed, pad0, scale, shift),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
         host_layout!(GatherCached: samples, rows, quads, seed, first, count, batches, pad0),
@@ -153,8 +161,10 @@ fn shaders_twins_and_kernels_share_their_names() {
         }
     }
     // A family of the update is a rule in the one shader, and so are the sums that a rule needs.
-    assert!(shaders.remove("update") && shaders.remove("sums"));
-    let sums = RULE_SUMS.map(|(_, sums)| sums);
+    assert!(["update", "sums", "direct", "row_sums", "row_sums_fold"].into_iter().all(|shader| shaders.remove(shader)));
+    let rows = RULE_ROWS.iter().flat_map(|(_, rows)| rows.iter().copied());
+    let both = RULE_SUMS.iter().chain(&RULE_DIRECTIONS);
+    let sums: Vec<_> = both.map(|(_, own)| *own).chain(rows).collect();
     let own = FAMILIES.iter().filter(|family| !sums.contains(family));
     let families: BTreeSet<String> = own.map(|family| family.name.to_owned()).collect();
     assert_eq!(shaders, families);

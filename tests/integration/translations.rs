@@ -12,10 +12,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 16] = [
+const SWITCHES: [(&str, &[u32]); 18] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
-    ("ACTIVATION", &[0, 1, 2, 3, 4]),
+    ("ACTIVATION", &[0, 1, 2, 3, 4, 5, 6]),
     ("BIAS", &[0, 1]),
     ("CAUSAL", &[0, 1]),
     ("GRADIENT", &[0, 1]),
@@ -26,7 +26,9 @@ const SWITCHES: [(&str, &[u32]); 16] = [
     ("NORM", &[0, 1, 2, 3, 4]),
     ("ORDER", &[2, 3]),
     ("RIGHT", &[0, 1]),
+    ("RUNNING", &[0, 1]),
     ("SHUFFLE", &[0, 1]),
+    ("TRACK", &[0, 1]),
     ("WEIGHT", &[0, 1]),
     ("QUADS", &[1, 4]),
 ];

@@ -22,18 +22,11 @@ fn prepared(record: Record) -> Record {
 
 fn stepped(record: Record, g: vec4<f32>, old: Quad) -> Quad {
     var next = old;
-    var z = old.kept[Z];
-    var x = old.kept[X];
-    if (record.count == 1u) {
-        z = old.p;
-        x = old.p;
-    }
     next.kept[V] = record.beta2 * old.kept[V] + (record.one_minus_beta2 * g) * g;
     let d = g / (sqrt(next.kept[V]) * record.root_scale + record.eps) + record.momentum * old.p;
-    z = z - record.lr * d;
-    x = lerp(x, z, record.own0);
-    next.kept[Z] = z;
-    next.kept[X] = x;
-    next.p = x + record.one_minus_beta1 * (z - x);
+    let step = moved(record, d, Sequences(old.kept[Z], old.kept[X], old.p));
+    next.kept[Z] = step.z;
+    next.kept[X] = step.x;
+    next.p = step.p;
     return next;
 }

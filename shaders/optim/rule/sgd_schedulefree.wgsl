@@ -19,16 +19,9 @@ fn prepared(record: Record) -> Record {
 
 fn stepped(record: Record, g: vec4<f32>, old: Quad) -> Quad {
     var next = old;
-    var z = old.kept[Z];
-    var x = old.kept[X];
-    if (record.count == 1u) {
-        z = old.p;
-        x = old.p;
-    }
-    z = z - record.lr * g;
-    x = lerp(x, z, record.own0);
-    next.kept[Z] = z;
-    next.kept[X] = x;
-    next.p = x + record.one_minus_beta1 * (z - x);
+    let step = moved(record, g, Sequences(old.kept[Z], old.kept[X], old.p));
+    next.kept[Z] = step.z;
+    next.kept[X] = step.x;
+    next.p = step.p;
     return next;
 }

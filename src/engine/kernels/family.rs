@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::rule_text::{RuleText, SUMS, UPDATE};
+use super::rule_text::{DIRECT, ROW_SUMS, ROW_SUMS_FOLD, RuleText, SUMS, UPDATE};
 use super::source::{self, Shaders};
 use super::values::ValueStorage;
 use crate::engine::Error;
@@ -49,6 +49,8 @@ pub struct Family {
 pub(super) const SLOT_WORDS: [&str; 3] = ["SLOT1", "SLOT2", "SLOT3"];
 /// Whether the rule's state may rest.
 pub(super) const IDLE: &str = "IDLE";
+/// Whether the rule looks at the rows of a matrix.
+pub(super) const ROWS: &str = "ROWS";
 
 /// A flag in its family. Names list flags in the order of the family.
 #[derive(Clone, Copy)]
@@ -167,11 +169,19 @@ impl Family {
         })
     }
 
+    /// Whether there are kernels with this flag.
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.words.iter().any(|word| word.flag == flag)
+    }
+
     /// The name of its shader's file.
     pub(super) fn shader(&self) -> &'static str {
         match self.source {
             source if source == UPDATE => "update",
             source if source == SUMS => "sums",
+            source if source == DIRECT => "direct",
+            source if source == ROW_SUMS => "row_sums",
+            source if source == ROW_SUMS_FOLD => "row_sums_fold",
             _ => self.name,
         }
     }
@@ -239,6 +249,7 @@ impl Kernel {
         let is_defined = |name: &str| match SLOT_WORDS.iter().position(|word| *word == name) {
             Some(place) => slots > place + 1,
             None if name == IDLE => self.family.rule.is_some_and(|rule| rule.can_idle),
+            None if name == ROWS => self.family.rule.is_some_and(|rule| rule.has_rows),
             None => self.flags.words().any(|word| word.to_uppercase() == name),
         };
         source::resolved(source, self.family.rule, shaders, is_defined)

@@ -21,6 +21,14 @@ pub static GATHER_CACHED: Family = Family::new(
     gather_cached,
 );
 
+/// Pictures with labels: data, labels, x, y, position, table, shape, clock.
+pub static GATHER_PICTURES: Family = Family::new(
+    "gather_pictures",
+    include_str!("../../../shaders/nn/gather_pictures.wgsl"),
+    &[Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Clock],
+    gather_pictures,
+);
+
 /// Sequences with labels: sequences, tokens, mask, types, labels, position, table, shape, clock.
 pub static GATHER_SEQUENCES: Family = Family::new(
     "gather_sequences",
@@ -49,6 +57,14 @@ fn gather_cached(call: Call<'_>) {
     let shuffle = call.switch("SHUFFLE", true);
     let [cached, out, position, shape] = call.take();
     twin::nn::gather_cached(cached.get(), out.get_mut(), position.one(), shape.one(), shuffle);
+}
+
+fn gather_pictures(call: Call<'_>) {
+    let shuffle = call.switch("SHUFFLE", true);
+    let [data, labels, x, y, position, table, shape, clock] = call.take();
+    let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
+    let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
+    twin::nn::gather_pictures(data, labels, x, y, position, header, shape, clock.clock(), shuffle);
 }
 
 fn gather_sequences(call: Call<'_>) {

@@ -5,7 +5,9 @@
 //! [`Kernel`] is a family with some of its flags: `adamw.amsgrad_bf16`.
 
 mod attention;
+mod batch_norm;
 mod call;
+mod conv;
 mod family;
 mod flags;
 mod gather;
@@ -19,10 +21,15 @@ mod source;
 mod values;
 
 pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
+pub use batch_norm::{BATCH_MOMENTS, BATCH_NORM, BATCH_NORM_BACKWARD_INPUT, BATCH_NORM_BACKWARD_WEIGHT};
 pub(super) use call::{Call, Slot};
+pub use conv::{
+    CONV, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, DEPTHWISE, DEPTHWISE_BACKWARD_INPUT, DEPTHWISE_BACKWARD_WEIGHT,
+    WINDOW_POOL, WINDOW_POOL_BACKWARD,
+};
 pub use family::{Access, Family, Kernel};
 pub use flags::{Flag, Flags};
-pub use gather::{GATHER, GATHER_CACHED, GATHER_SEQUENCES, GATHER_TOKENS};
+pub use gather::{GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 pub use linear::{LINEAR, LINEAR_BACKWARD_INPUT, LINEAR_BACKWARD_WEIGHT};
 pub use measure::COPY;
 pub use nn::{
@@ -30,16 +37,17 @@ pub use nn::{
     EMBEDDING_INDEX, JOIN, JOIN_BACKWARD, JUDGE, LABEL_CONFUSION, LAYER_NORM, LAYER_NORM_BACKWARD, MEAN_POOL,
     MEAN_POOL_BACKWARD, SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR, SQUARED_ERROR_SUMS, TALLY,
 };
-pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, RESIZE, SUMS_FOLD, SWAP};
+pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, PRODUCT, RESIZE, SUMS_FOLD, SWAP};
 pub use rules::{
-    ADADELTA, ADAGRAD, ADAMAX, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS, LARS, LARS_SUMS, LION, NADAM, NADAMW,
-    RADAM, RMSPROP, RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
+    ADADELTA, ADAGRAD, ADAMAX, ADAMP, ADAMP_ROWS, ADAMP_ROWS_FOLD, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS,
+    LARS, LARS_SUMS, LION, MUON, MUON_DIRECT, MUON_SUMS, NADAM, NADAMW, RADAM, RMSPROP, RULE_DIRECTIONS, RULE_ROWS,
+    RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
 };
 pub use source::Shaders;
 pub use values::ValueStorage;
 
 /// Every family.
-pub static FAMILIES: [&Family; 59] = [
+pub static FAMILIES: [&Family; 79] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -60,6 +68,13 @@ pub static FAMILIES: [&Family; 59] = [
     &LARS,
     &LARS_SUMS,
     &SUMS_FOLD,
+    &ADAMP,
+    &ADAMP_ROWS,
+    &ADAMP_ROWS_FOLD,
+    &MUON,
+    &MUON_SUMS,
+    &MUON_DIRECT,
+    &PRODUCT,
     &ADAMW_SCHEDULEFREE,
     &SGD_SCHEDULEFREE,
     &SWAP,
@@ -70,6 +85,18 @@ pub static FAMILIES: [&Family; 59] = [
     &ACTIVATE_BACKWARD,
     &ADD,
     &CAST,
+    &BATCH_MOMENTS,
+    &BATCH_NORM,
+    &BATCH_NORM_BACKWARD_INPUT,
+    &BATCH_NORM_BACKWARD_WEIGHT,
+    &CONV,
+    &CONV_BACKWARD_INPUT,
+    &CONV_BACKWARD_WEIGHT,
+    &DEPTHWISE,
+    &DEPTHWISE_BACKWARD_INPUT,
+    &DEPTHWISE_BACKWARD_WEIGHT,
+    &WINDOW_POOL,
+    &WINDOW_POOL_BACKWARD,
     &DROPOUT,
     &EMBEDDING,
     &EMBEDDING_INDEX,
@@ -96,6 +123,7 @@ pub static FAMILIES: [&Family; 59] = [
     &ATTENTION_BACKWARD_KEY_VALUE,
     &GATHER,
     &GATHER_CACHED,
+    &GATHER_PICTURES,
     &GATHER_SEQUENCES,
     &GATHER_TOKENS,
     &COPY,
@@ -123,7 +151,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (419, 419));
+        assert_eq!((names.len(), all().count()), (518, 518));
     }
 
     /// What is misspelt in a shader would never hold.
@@ -132,8 +160,11 @@ mod tests {
         let flags: BTreeSet<String> = all().flat_map(|kernel| kernel.flags.words()).map(str::to_uppercase).collect();
         let rules = FAMILIES.iter().filter_map(|family| family.rule).map(|rule| rule.text);
         let shared = source::SHARED.iter().map(|(_, text)| *text);
-        let flags: BTreeSet<String> =
-            flags.into_iter().chain(family::SLOT_WORDS.map(str::to_owned)).chain([family::IDLE.to_owned()]).collect();
+        let flags: BTreeSet<String> = flags
+            .into_iter()
+            .chain(family::SLOT_WORDS.map(str::to_owned))
+            .chain([family::IDLE, family::ROWS].map(str::to_owned))
+            .collect();
         for text in FAMILIES.iter().map(|family| family.source).chain(shared).chain(rules) {
             for name in text.lines().filter_map(|line| line.trim().strip_prefix("#ifdef ")) {
                 assert!(flags.contains(name), "#ifdef {name}");

@@ -5,6 +5,7 @@ use super::family::Access::{Clock, Read, ReadShared, ReadWrite, Uniform};
 use super::family::{Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Grads16, Halves, Params16, SingleGrads, SingleParams};
 use super::rules::ADAMW_TEXT;
+use crate::engine::forms::fast;
 use crate::twin;
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
@@ -40,6 +41,14 @@ pub static SUMS_FOLD: Family = Family::new(
     include_str!("../../../shaders/optim/sums_fold.wgsl"),
     &[Read, Read, Read, ReadWrite, Uniform],
     sums_fold,
+);
+
+/// Products of matrices of one shape: places, left, right, added, out, product.
+pub static PRODUCT: Family = Family::new(
+    "product",
+    include_str!("../../../shaders/optim/product.wgsl"),
+    &[Read, Read, Read, Read, ReadWrite, Uniform],
+    product,
 );
 
 /// AdamW with moments in a byte each.
@@ -112,6 +121,12 @@ fn control(call: Call<'_>) {
 fn sums_fold(call: Call<'_>) {
     let [folds, places, sums, control, segment] = call.take();
     twin::optim::sums_fold(folds.get(), places.get(), sums.get(), control.get_mut(), segment.one());
+}
+
+fn product(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::product } else { twin::optim::product };
+    let [places, left, right, added, out, product] = call.take();
+    form(places.get(), left.get(), right.get(), added.get(), out.get_mut(), product.one());
 }
 
 fn adamw_int8(call: Call<'_>) {

@@ -6,6 +6,13 @@ pub(super) const UPDATE: &str = include_str!("../../../shaders/optim/update.wgsl
 /// The shader of the sums that a rule needs, which imports it too.
 pub(super) const SUMS: &str = include_str!("../../../shaders/optim/sums.wgsl");
 
+/// The shader of the directions before the update, which imports it too.
+pub(super) const DIRECT: &str = include_str!("../../../shaders/optim/direct.wgsl");
+
+/// The shader of the sums over rows, and that of their fold, which import it too.
+pub(super) const ROW_SUMS: &str = include_str!("../../../shaders/optim/row_sums.wgsl");
+pub(super) const ROW_SUMS_FOLD: &str = include_str!("../../../shaders/optim/row_sums_fold.wgsl");
+
 /// The arithmetic of an update rule, as the shader of the update imports it.
 pub(super) struct RuleText {
     /// The name of its file.
@@ -15,4 +22,6 @@ pub(super) struct RuleText {
     pub(super) slots: usize,
     /// Whether its state may rest (`is_idle`).
     pub(super) can_idle: bool,
+    /// Whether it looks at the rows of a matrix.
+    pub(super) has_rows: bool,
 }

@@ -7,11 +7,11 @@ use super::call::{Call, Slot};
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{Access, Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Centered, Grads16, Params16, SingleGrads, SingleParams};
-use super::rule_text::{RuleText, SUMS, UPDATE};
+use super::rule_text::{DIRECT, ROW_SUMS, ROW_SUMS_FOLD, RuleText, SUMS, UPDATE};
 use crate::engine::forms::fast;
 use crate::twin;
-use crate::twin::optim::rule::{self, Arithmetic, Summed};
-use crate::twin::shared::Stored;
+use crate::twin::optim::rule::{self, Arithmetic, ByRows, Directed, Summed};
+use crate::twin::shared::{Stored, spread_shares};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 /// The bindings of a rule with one slot, two, three and four.
@@ -20,6 +20,10 @@ const TWO: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uni
 /// The bindings of the sums of a rule with one slot and two.
 const SUMS_OF_ONE: [Access; 7] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 const SUMS_OF_TWO: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
+/// The bindings of a rule with two slots that looks at rows, of the sums over them, and of their fold.
+const ROWS_OF_TWO: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Read, Read];
+const ROW_SUMS_OF_TWO: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Read, ReadWrite];
+const FOLD_OF_ROWS: [Access; 5] = [Read, Read, ReadWrite, ReadWrite, Uniform];
 const THREE: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 const FOUR: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
 
@@ -57,6 +61,7 @@ macro_rules! text {
             text: include_str!(concat!("../../../shaders/optim/rule/", $name, ".wgsl")),
             slots: $slots,
             can_idle: $can_idle,
+            has_rows: false,
         }
     };
 }
@@ -127,6 +132,37 @@ pub static LARS_SUMS: Family = Family::new("lars_sums", SUMS, &SUMS_OF_ONE, sums
     .by(LARS_TEXT)
     .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
 
+static ADAMP_TEXT: &RuleText = &RuleText { has_rows: true, ..*text!("adamp", 2) };
+
+/// AdamP.
+pub static ADAMP: Family = Family::new("adamp", UPDATE, &ROWS_OF_TWO, by_rows::<rule::AdamP>)
+    .by(ADAMP_TEXT)
+    .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// The sums over rows that AdamP needs.
+pub static ADAMP_ROWS: Family = Family::new("adamp_rows", ROW_SUMS, &ROW_SUMS_OF_TWO, row_sums::<rule::AdamP>)
+    .by(ADAMP_TEXT)
+    .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// What AdamP makes of them.
+pub static ADAMP_ROWS_FOLD: Family =
+    Family::new("adamp_rows_fold", ROW_SUMS_FOLD, &FOLD_OF_ROWS, row_sums_fold::<rule::AdamP>).by(ADAMP_TEXT);
+
+static MUON_TEXT: &RuleText = text!("muon", 1);
+
+/// Muon. Its directions are bound in the place of its momenta.
+pub static MUON: Family = Family::new("muon", UPDATE, &ONE, in_f32::<rule::Muon, 1>).by(MUON_TEXT).with(words!(4; f32));
+
+/// The sums that Muon needs.
+pub static MUON_SUMS: Family = Family::new("muon_sums", SUMS, &SUMS_OF_ONE, sums::<rule::Muon, 1>)
+    .by(MUON_TEXT)
+    .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// Muon's directions before they are made orthogonal.
+pub static MUON_DIRECT: Family = Family::new("muon_direct", DIRECT, &SUMS_OF_ONE, direct::<rule::Muon>)
+    .by(MUON_TEXT)
+    .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
 /// Schedule-Free AdamW.
 pub static ADAMW_SCHEDULEFREE: Family =
     Family::new("adamw_schedulefree", UPDATE, &THREE, in_f32::<rule::AdamWScheduleFree, 3>)
@@ -139,7 +175,7 @@ pub static SGD_SCHEDULEFREE: Family = Family::new("sgd_schedulefree", UPDATE, &T
     .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
 
 /// The family of each rule.
-pub static RULES: [&Family; 15] = [
+pub static RULES: [&Family; 17] = [
     &ADAMW,
     &SGD,
     &LION,
@@ -153,12 +189,20 @@ pub static RULES: [&Family; 15] = [
     &ADAN,
     &LAMB,
     &LARS,
+    &ADAMP,
+    &MUON,
     &ADAMW_SCHEDULEFREE,
     &SGD_SCHEDULEFREE,
 ];
 
 /// The sums of each rule that needs some, by the rule's family.
-pub static RULE_SUMS: [(&Family, &Family); 2] = [(&LAMB, &LAMB_SUMS), (&LARS, &LARS_SUMS)];
+pub static RULE_SUMS: [(&Family, &Family); 3] = [(&LAMB, &LAMB_SUMS), (&LARS, &LARS_SUMS), (&MUON, &MUON_SUMS)];
+
+/// The sums over rows, and their fold, of each rule that looks at rows, by the rule's family.
+pub static RULE_ROWS: [(&Family, [&Family; 2]); 1] = [(&ADAMP, [&ADAMP_ROWS, &ADAMP_ROWS_FOLD])];
+
+/// What makes the directions of each rule that has some, by the rule's family.
+pub static RULE_DIRECTIONS: [(&Family, &Family); 1] = [(&MUON, &MUON_DIRECT)];
 
 fn adamw(call: Call<'_>) {
     match call.has(Amsgrad) {
@@ -221,4 +265,39 @@ fn sums<R: Summed<SLOTS>, const SLOTS: usize>(mut call: Call<'_>) {
     let Ok(state) = state.try_into() else { unreachable!("bindings are checked when a program is prepared") };
     let [chunks, control, params, grads, segment, sums] = call.take();
     form(chunks.get(), control.get(), state, params.get(), grads.get(), segment.one(), sums.get_mut());
+}
+
+/// A rule of two slots that looks at rows: a share stands at the place of each element's state.
+fn by_rows<R: Arithmetic<3>>(call: Call<'_>) {
+    let step = if call.forms.are_fast {
+        fast::update::<R, 3, f32, f32, f32>
+    } else {
+        twin::optim::update::<R, 3, f32, f32, f32>
+    };
+    let [chunks, control, m, v, params, grads, segment, matrices, shares] = call.take();
+    let (chunks, segment, m) = (chunks.get(), segment.one(), m.get_mut::<f32>());
+    let mut spread = vec![0.0; m.len()];
+    spread_shares(chunks, segment, matrices.get(), shares.get(), &mut spread);
+    let state = [m, v.get_mut(), &mut spread[..]];
+    step(chunks, control.get(), state, params.get_mut(), grads.get(), segment, None);
+}
+
+fn row_sums<R: ByRows<3>>(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::row_sums::<R, 3> } else { twin::optim::row_sums::<R, 3> };
+    let [chunks, control, m, v, params, grads, segment, matrices, sums] = call.take();
+    let (state, segment) = ([m.get::<f32>(), v.get()], segment.one());
+    form(chunks.get(), control.get(), &state, params.get(), grads.get(), segment, matrices.get(), sums.get_mut());
+}
+
+fn row_sums_fold<R: ByRows<3>>(call: Call<'_>) {
+    let [matrices, sums, shares, control, segment] = call.take();
+    let (sums, shares, control) = (sums.get(), shares.get_mut(), control.get_mut());
+    twin::optim::row_sums_fold::<R, 3>(matrices.get(), sums, shares, control, segment.one());
+}
+
+fn direct<R: Directed>(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::direct::<R> } else { twin::optim::direct::<R> };
+    let [chunks, control, buffer, params, grads, segment, directions] = call.take();
+    let (chunks, control, buffer) = (chunks.get(), control.get(), buffer.get_mut());
+    form(chunks, control, buffer, params.get(), grads.get(), segment.one(), directions.get_mut());
 }

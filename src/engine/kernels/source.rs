@@ -57,22 +57,27 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 41] = [
+pub(super) static SHARED: [(&str, &str); 50] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
     ("attention_block", include_str!("../../../shaders/shared/attention_block.wgsl")),
     ("attention_rows", include_str!("../../../shaders/shared/attention_rows.wgsl")),
     ("attention_run", include_str!("../../../shaders/shared/attention_run.wgsl")),
+    ("batch_norm", include_str!("../../../shaders/shared/batch_norm.wgsl")),
     ("bf16", include_str!("../../../shaders/shared/bf16.wgsl")),
     ("chunk", include_str!("../../../shaders/shared/chunk.wgsl")),
     ("clock", include_str!("../../../shaders/shared/clock.wgsl")),
     ("control", include_str!("../../../shaders/shared/control.wgsl")),
+    ("conv", include_str!("../../../shaders/shared/conv.wgsl")),
     ("counting", include_str!("../../../shaders/shared/counting.wgsl")),
+    ("depthwise", include_str!("../../../shaders/shared/depthwise.wgsl")),
     ("dropout", include_str!("../../../shaders/shared/dropout.wgsl")),
     ("elements", include_str!("../../../shaders/shared/elements.wgsl")),
     ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),
     ("float", include_str!("../../../shaders/shared/float.wgsl")),
+    ("forward_products", include_str!("../../../shaders/shared/forward_products.wgsl")),
+    ("input_products", include_str!("../../../shaders/shared/input_products.wgsl")),
     ("int8", include_str!("../../../shaders/shared/int8.wgsl")),
     ("join", include_str!("../../../shaders/shared/join.wgsl")),
     ("layer_norm", include_str!("../../../shaders/shared/layer_norm.wgsl")),
@@ -80,6 +85,7 @@ pub(super) static SHARED: [(&str, &str); 41] = [
     ("linear_cooperative", include_str!("../../../shaders/shared/linear_cooperative.wgsl")),
     ("linear_tiles", include_str!("../../../shaders/shared/linear_tiles.wgsl")),
     ("loss", include_str!("../../../shaders/shared/loss.wgsl")),
+    ("matrix", include_str!("../../../shaders/shared/matrix.wgsl")),
     ("metrics", include_str!("../../../shaders/shared/metrics.wgsl")),
     ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
@@ -91,13 +97,16 @@ pub(super) static SHARED: [(&str, &str); 41] = [
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
     ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
+    ("state", include_str!("../../../shaders/shared/state.wgsl")),
     ("step_weight", include_str!("../../../shaders/shared/step_weight.wgsl")),
     ("streams", include_str!("../../../shaders/shared/streams.wgsl")),
     ("streams16", include_str!("../../../shaders/shared/streams16.wgsl")),
     ("table", include_str!("../../../shaders/shared/table.wgsl")),
     ("tokens", include_str!("../../../shaders/shared/tokens.wgsl")),
+    ("turned", include_str!("../../../shaders/shared/turned.wgsl")),
     ("update", include_str!("../../../shaders/shared/update.wgsl")),
     ("values", include_str!("../../../shaders/shared/values.wgsl")),
+    ("weight_products", include_str!("../../../shaders/shared/weight_products.wgsl")),
     ("weight", include_str!("../../../shaders/shared/weight.wgsl")),
 ];
 

@@ -82,6 +82,17 @@ impl Graph {
         params
     }
 
+    /// The buffers that its operations keep, each with its shape: state that is no parameter.
+    pub fn buffers(&self) -> Vec<Param> {
+        let mut buffers: Vec<Param> = Vec::new();
+        for buffer in self.operations.iter().flat_map(|operation| operation.buffers(&self.nodes)) {
+            if buffers.iter().all(|known| known.name != buffer.name) {
+                buffers.push(buffer);
+            }
+        }
+        buffers
+    }
+
     pub(in crate::nn) fn push(&mut self, operation: impl Into<Operation>) {
         self.operations.push(operation.into());
     }

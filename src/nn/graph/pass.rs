@@ -75,10 +75,13 @@ impl Pass {
         format!("{:?} {:?}", self.operations, values.collect::<Vec<_>>())
     }
 
-    /// The parameters that it reads, in the model's order.
-    pub(crate) fn reads(&self) -> Vec<&str> {
+    /// The parameters that it reads, in the model's order, and the buffers.
+    pub(crate) fn reads(&self) -> Vec<String> {
         let read: HashSet<&str> = self.operations.iter().flat_map(|operation| operation.params()).collect();
-        self.params.iter().map(|param| param.name.as_str()).filter(|name| read.contains(name)).collect()
+        let params =
+            self.params.iter().filter(|param| read.contains(param.name.as_str())).map(|param| param.name.clone());
+        let buffers = self.operations.iter().flat_map(|operation| operation.buffers(&self.nodes));
+        params.chain(buffers.map(|buffer| buffer.name)).collect()
     }
 
     /// Bytes of activations and their gradients.

@@ -118,7 +118,10 @@ impl Layer<'_> {
         }
         again.reverse();
         let mut copies = Copies { remade, of: HashMap::new() };
-        again.iter_mut().for_each(|operation| copies.put_into(nodes, operation));
+        for operation in &mut again {
+            copies.put_into(nodes, operation);
+            operation.repeat();
+        }
         // What a later layer reads is still there: only the layer's own values are the new ones to the backward pass.
         copies.remade = self.own;
         let Copies { remade, of } = &mut copies;

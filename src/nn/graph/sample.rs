@@ -75,6 +75,11 @@ impl Sample {
         self.graph.params()
     }
 
+    /// Its buffers.
+    pub fn buffers(&self) -> Vec<Param> {
+        self.graph.buffers()
+    }
+
     /// Its inputs by name, but for the position.
     pub fn inputs(&self) -> Vec<(&'static str, Input)> {
         let of = |value: Value| {

@@ -9,8 +9,8 @@ use crate::nn::ops::{Operate, Operation};
 
 impl Pass {
     /// The part that does not depend on trainable parameters; what the [`top`](Pass::top) reads of it stays in memory
-    /// after it, see [`Workspace::kept`](super::Workspace::kept). `None` without a linear layer in it, as nothing would
-    /// be saved. Values that dropout changes at every step are not part of it, nor what depends on them.
+    /// after it, see [`Workspace::kept`](super::Workspace::kept). `None` without a linear layer or a convolution in
+    /// it, as nothing would be saved. Values that dropout changes at every step are not part of it, nor what depends on them.
     #[must_use]
     pub fn trunk(&self, trainable: impl Fn(&str) -> bool) -> Option<Pass> {
         let Cut { below, inputs, .. } = self.cut(&trainable)?;
@@ -36,7 +36,7 @@ impl Pass {
         let is_below = |operation: &Operation| !operation.is_loss() && !operation.uses().writes.iter().any(moves);
         let (below, mut above): (Vec<Operation>, Vec<Operation>) = forward.iter().cloned().partition(is_below);
         above.extend_from_slice(backward);
-        if !below.iter().any(|operation| matches!(operation, Operation::Linear(_))) {
+        if !below.iter().any(|operation| matches!(operation, Operation::Linear(_) | Operation::Conv(_))) {
             return None;
         }
         let own = |value: Value| self.nodes.owner(value);

@@ -1,5 +1,5 @@
-//! A model's parameters in a Hugging Face file: names with prefixes, old names, and Conv1D's weights, which are
-//! `[inputs, outputs]`.
+//! A model's parameters and buffers in other programs' files: names with prefixes, old names, Conv1D's weights, which are
+//! `[inputs, outputs]`, and weights of convolutions, which are `[outputs, inputs, height, width]`.
 
 use super::{Model, Network};
 use crate::nn::Error;
@@ -21,7 +21,7 @@ const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")]
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Places {
-    /// The tensor of each parameter, in the model's order, if any.
+    /// The tensor of each parameter and buffer, in the model's order, if any.
     pub tensors: Vec<Option<Place>>,
     /// Tensors that are not parameters here, without masks and position numbers.
     pub unused: Vec<String>,
@@ -37,15 +37,24 @@ pub struct Place {
     pub name: String,
     /// Its shape here, where it may be transposed.
     pub shape: Vec<usize>,
-    /// Whether rows are columns in the file.
+    /// Whether rows are columns in the file, or channels come first there.
     pub is_turned: bool,
+}
+
+/// Which way a tensor is turned. For a matrix both are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// From a file's order to ours.
+    Here,
+    /// From ours to a file's.
+    There,
 }
 
 impl Model {
     /// Finds the parameters among tensors by name. Prefixes such as `bert.` or `model.`, and one that all names share,
     /// are ignored; a layer norm's parts may be `gamma` and `beta`, as in old files.
     pub fn places(&self, tensors: &[Param]) -> Places {
-        let params = self.params();
+        let params = self.tensors();
         let bare_params: HashMap<String, usize> =
             params.iter().enumerate().map(|(place, param)| (bare(&param.name), place)).collect();
         let shared = shared_prefix(tensors).filter(|shared| !params.iter().any(|param| param.name.starts_with(shared)));
@@ -64,10 +73,12 @@ impl Model {
                 continue;
             }
             let is_turned = turns && self.is_transposed(&params[place].name);
-            let mut shape = tensor.shape.clone();
-            if is_turned {
-                shape.reverse();
-            }
+            let shape = match &tensor.shape[..] {
+                // A count is a row of one number here.
+                [] => vec![1],
+                shape if is_turned => turned_shape(shape, Turn::Here),
+                shape => shape.to_vec(),
+            };
             places.tensors[place] = Some(Place { name: tensor.name.clone(), shape, is_turned });
         }
         places
@@ -81,7 +92,7 @@ impl Model {
     /// [`Error::BadCheckpoint`] listing all tensors that are missing, mis-shaped, duplicate, or not this model's.
     pub fn from_hugging_face(&self, file: &[u8], new: &[&str]) -> Result<Vec<u8>, Error> {
         let file = read(file)?;
-        let (params, tensors) = (self.params(), shapes(&file));
+        let (params, tensors) = (self.tensors(), shapes(&file));
         let Places { tensors, unused, twice } = self.places(&tensors);
         let mut wrong: Vec<String> = twice.iter().map(|name| format!("{name} occurs twice")).collect();
         let strange = unused.iter().filter(|name| !self.is_of_pretraining(name));
@@ -91,7 +102,10 @@ impl Model {
             match place {
                 Some(place) => match misfit(param, &place) {
                     Some(misfit) => wrong.push(misfit),
-                    None => found.push((param.name.clone(), view(&file, &place.name)?, place.is_turned)),
+                    None => {
+                        let turn = place.is_turned.then_some(Turn::Here);
+                        found.push((param.name.clone(), view(&file, &place.name)?, turn));
+                    }
                 },
                 None if new.iter().any(|start| param.name.starts_with(start)) => {}
                 None => wrong.push(format!("{} is missing", param.name)),
@@ -111,7 +125,7 @@ impl Model {
     pub fn to_hugging_face(&self, file: &[u8]) -> Result<Vec<u8>, Error> {
         let file = read(file)?;
         let (mut all, mut wrong) = (Vec::new(), Vec::new());
-        for param in self.params() {
+        for param in self.tensors() {
             let Ok(view) = file.tensor(&param.name) else {
                 wrong.push(format!("{} is missing", param.name));
                 continue;
@@ -119,22 +133,24 @@ impl Model {
             let place = Place { name: param.name.clone(), shape: view.shape().to_vec(), is_turned: false };
             match misfit(&param, &place) {
                 Some(misfit) => wrong.push(misfit),
-                None => all.push((self.name_in_class(&param.name), view, self.is_transposed(&param.name))),
+                None => {
+                    let turn = self.is_transposed(&param.name).then_some(Turn::There);
+                    all.push((self.name_in_class(&param.name), view, turn));
+                }
             }
         }
         if wrong.is_empty() { written(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
-    /// Whether Conv1D's weights are in these tensors as Hugging Face writes them: matrices that are not square tell.
+    /// Whether the weights of Conv1D or of convolutions are in these tensors as other programs write them: those tell whose shape
+    /// is another then.
     fn is_turned_in(&self, tensors: &[Param]) -> bool {
         let params: HashMap<String, Param> =
-            self.params().into_iter().map(|param| (bare(&param.name), param)).collect();
+            self.tensors().into_iter().map(|param| (bare(&param.name), param)).collect();
         tensors.iter().any(|tensor| {
             let param = params.get(&bare(&tensor.name)).filter(|param| self.is_transposed(&param.name));
-            param.is_some_and(|param| match (&param.shape[..], &tensor.shape[..]) {
-                ([outputs, inputs], [rows, columns]) => outputs != inputs && (rows, columns) == (inputs, outputs),
-                _ => false,
-            })
+            let is_turned = |param: &Param| turned_shape(&tensor.shape, Turn::Here) == param.shape;
+            param.is_some_and(|param| tensor.shape != param.shape && is_turned(param))
         })
     }
 
@@ -165,7 +181,7 @@ pub(crate) fn misfit(param: &Param, place: &Place) -> Option<String> {
         _ => String::new(),
     };
     let (found, expected) = match place.is_turned {
-        true => (found.iter().rev().copied().collect(), expected.iter().rev().copied().collect()),
+        true => (turned_shape(found, Turn::There), turned_shape(expected, Turn::There)),
         false => (found.clone(), expected.clone()),
     };
     Some(format!("{name} is of shape {found:?}, not {expected:?}{named}"))
@@ -204,13 +220,14 @@ fn shapes(file: &SafeTensors<'_>) -> Vec<Param> {
 }
 
 /// A file of these tensors by these names, some turned round.
-pub(super) fn written(tensors: &[(String, TensorView<'_>, bool)]) -> Result<Vec<u8>, Error> {
+pub(super) fn written(tensors: &[(String, TensorView<'_>, Option<Turn>)]) -> Result<Vec<u8>, Error> {
     let bad = |error: safetensors::SafeTensorError| Error::BadCheckpoint(vec![error.to_string()]);
     let data: Vec<(Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(_, view, turn)| match (turn, view.shape()) {
-            (true, &[rows, columns]) => (vec![columns, rows], transposed(view.data(), rows, columns)),
-            (_, shape) => (shape.to_vec(), view.data().to_vec()),
+            (_, []) => (vec![1], view.data().to_vec()),
+            (Some(turn), shape) => (turned_shape(shape, *turn), turned(view.data(), shape, *turn)),
+            (None, shape) => (shape.to_vec(), view.data().to_vec()),
         })
         .collect();
     let mut views = Vec::with_capacity(tensors.len());
@@ -222,9 +239,30 @@ pub(super) fn written(tensors: &[(String, TensorView<'_>, bool)]) -> Result<Vec<
     safetensors::serialize(views, Some(format)).map_err(bad)
 }
 
-/// A matrix's elements, of any size, column by column.
-pub(crate) fn transposed<T: Copy>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
-    let size = data.len() / (rows * columns).max(1);
-    let element = |row: usize, column: usize| &data[(row * columns + column) * size..][..size];
-    (0..columns).flat_map(|column| (0..rows).flat_map(move |row| element(row, column).iter().copied())).collect()
+/// A tensor's shape turned round: the sides of a matrix, the channels of a window's weights.
+fn turned_shape(shape: &[usize], turn: Turn) -> Vec<usize> {
+    match *shape {
+        [rows, columns] => vec![columns, rows],
+        [outputs, inputs, height, width] if turn == Turn::Here => vec![outputs, height, width, inputs],
+        [outputs, height, width, inputs] => vec![outputs, inputs, height, width],
+        _ => shape.to_vec(),
+    }
+}
+
+/// A tensor's elements, of any size, turned round.
+pub(crate) fn turned<T: Copy>(data: &[T], shape: &[usize], turn: Turn) -> Vec<T> {
+    let (blocks, rows, columns) = match *shape {
+        [rows, columns] => (1, rows, columns),
+        [outputs, inputs, height, width] if turn == Turn::Here => (outputs, inputs, height * width),
+        [outputs, height, width, inputs] => (outputs, height * width, inputs),
+        _ => return data.to_vec(),
+    };
+    let size = data.len() / (blocks * rows * columns).max(1);
+    let element = |block: usize, row: usize, column: usize| {
+        let place = (block * rows + row) * columns + column;
+        data[place * size..][..size].iter().copied()
+    };
+    let columns_of =
+        |block: usize| (0..columns).flat_map(move |column| (0..rows).flat_map(move |row| element(block, row, column)));
+    (0..blocks).flat_map(columns_of).collect()
 }

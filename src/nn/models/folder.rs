@@ -39,14 +39,15 @@ const TYPES: &str = "embeddings.token_type_embeddings.weight";
 const POOLER: [(&str, bool); 2] = [("pooler.dense.weight", true), ("pooler.dense.bias", false)];
 
 impl Model {
-    /// The files that say what the model is; none for an MLP, which no other program has.
+    /// The files that say what the model is; none for an MLP, which no other program has, and for a ResNet,
+    /// of which torchvision has no such file.
     pub fn folder_files(&self, words: &FolderWords) -> Vec<FolderFile> {
         let (config, pooling) = match self {
             Model::Bert(model) => (model.config(words), Some((model.pooling, model.has_own_head()))),
             Model::Gpt2(model) => {
                 (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
             }
-            Model::Mlp(_) => return Vec::new(),
+            Model::Mlp(_) | Model::ResNet(_) => return Vec::new(),
         };
         let mut files = vec![(CONFIG, text(&Value::Object(config)))];
         if let (Some((pooling, false)), Some(sizes)) = (pooling, self.sizes()) {
@@ -64,6 +65,7 @@ impl Model {
             Model::Bert(model) => model.has_own_head(),
             Model::Gpt2(model) => model.has_own_head(),
             Model::Mlp(_) => return Ok(vec![(MODEL, file.to_vec())]),
+            Model::ResNet(_) => return Ok(vec![(MODEL, self.to_hugging_face(file)?)]),
         };
         let on_top: Vec<String> = self.last_layer().into_iter().chain(self.on_top()).collect();
         let is_on_top = |name: &str| on_top.iter().any(|start| name.starts_with(start.as_str()));
@@ -79,15 +81,15 @@ impl Model {
         for (name, view) in tensors {
             let bare = name.strip_prefix(&base).unwrap_or(&name).to_owned();
             match (is_whole, is_on_top(&bare) && !bare.starts_with("pooler.")) {
-                (true, _) => trunk.push((name, view, false)),
-                (false, true) => head.push((bare, view, false)),
-                (false, false) => trunk.push((bare, view, false)),
+                (true, _) => trunk.push((name, view, None)),
+                (false, true) => head.push((bare, view, None)),
+                (false, false) => trunk.push((bare, view, None)),
             }
         }
         let zeros = self.zeros(is_whole);
         for (name, shape, data) in &zeros {
             let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(bad)?;
-            trunk.push((format!("{prefix}{name}"), view, false));
+            trunk.push((format!("{prefix}{name}"), view, None));
         }
         let mut files = vec![(MODEL, written(&trunk)?)];
         if !head.is_empty() {
@@ -238,6 +240,8 @@ fn word(activation: Activation) -> &'static str {
         Activation::Gelu => "gelu",
         Activation::GeluNew => "gelu_new",
         Activation::Relu => "relu",
+        Activation::Relu6 => "relu6",
+        Activation::Silu => "silu",
         Activation::Tanh => "tanh",
     }
 }

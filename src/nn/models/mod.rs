@@ -7,18 +7,20 @@ mod gpt2;
 mod head;
 mod mlp;
 mod pretrained;
+mod resnet;
 mod sizes;
 mod style;
 
 pub use bert::Bert;
 pub use files::{Place, Places};
 #[cfg(feature = "data")]
-pub(crate) use files::{misfit, transposed};
+pub(crate) use files::{Turn, misfit, turned};
 pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
 pub use head::{Head, Pooling};
 pub use mlp::Mlp;
 pub use pretrained::{Marks, Pretrained, PretrainedKind};
+pub use resnet::ResNet;
 pub use sizes::TransformerSizes;
 pub use style::Style;
 
@@ -37,6 +39,16 @@ pub trait Network {
 
     /// Names and shapes of the parameters, in the order of the modules. Every weight is `[outputs, inputs]`.
     fn params(&self) -> Vec<Param>;
+
+    /// Names and shapes of its buffers: state that is no parameter, such as running statistics.
+    fn buffers(&self) -> Vec<Param> {
+        Vec::new()
+    }
+
+    /// Parameters and buffers: what its files hold.
+    fn tensors(&self) -> Vec<Param> {
+        [self.params(), self.buffers()].concat()
+    }
 
     /// Further names of parameters, each with the parameter's own: a tied output layer.
     fn tied(&self) -> Vec<(String, String)> {
@@ -84,7 +96,7 @@ pub trait Network {
     /// The network: from the batch to the logits.
     fn forward(&self, graph: &mut Graph) -> Value;
 
-    /// Whether Hugging Face's files hold this parameter as `[inputs, outputs]`.
+    /// Whether other programs' files hold this parameter as `[inputs, outputs]`, or with channels first.
     fn is_transposed(&self, _name: &str) -> bool {
         false
     }
@@ -99,13 +111,23 @@ pub trait Network {
         name.to_owned()
     }
 
-    /// Initial values of each parameter, from a seed.
+    /// Initial values of a buffer.
+    fn initial_of_buffer(&self, buffer: &Param) -> Vec<f32> {
+        let value = if buffer.name.ends_with(".running_var") { 1.0 } else { 0.0 };
+        vec![value; buffer.elements()]
+    }
+
+    /// Initial values of each parameter, from a seed, and of each buffer.
     fn initial(&self, seed: u32) -> Vec<(String, Vec<f32>)> {
         let values = |(place, param): (u32, Param)| {
             let values = self.initial_of(&param, seed, place);
             (param.name, values)
         };
-        (0..).zip(self.params()).map(values).collect()
+        let buffer = |buffer: Param| {
+            let values = self.initial_of_buffer(&buffer);
+            (buffer.name, values)
+        };
+        (0..).zip(self.params()).map(values).chain(self.buffers().into_iter().map(buffer)).collect()
     }
 
     /// The graph of a pass over so many examples of `context` rows each, with the loss on its logits; and the logits.
@@ -188,6 +210,7 @@ macro_rules! families {
         families!(@each [$($name)*]
             check() -> Result<(), Error>;
             params() -> Vec<Param>;
+            buffers() -> Vec<Param>;
             tied() -> Vec<(String, String)>;
             settings() -> Vec<(&'static str, String)>;
             initial_of(param: &Param, seed: u32, place: u32) -> Vec<f32>;
@@ -218,7 +241,7 @@ macro_rules! families {
 }
 
 // Every family: a file, and its name here.
-families! { Bert, Gpt2, Mlp }
+families! { Bert, Gpt2, Mlp, ResNet }
 
 fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -> Result<(), Error> {
     let bad = |setting, value: usize, allowed| Err(Error::BadConfig { setting, value: value as f64, allowed });

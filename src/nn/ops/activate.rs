@@ -19,13 +19,24 @@ pub enum Activation {
     GeluNew,
     /// tanh z.
     Tanh,
+    /// max(z, 0), and 6 at most.
+    Relu6,
+    /// z / (1 + exp(−z)).
+    Silu,
 }
 
 impl Activation {
     /// Every one.
-    pub const ALL: [Activation; 4] = [Activation::Relu, Activation::Gelu, Activation::GeluNew, Activation::Tanh];
+    pub const ALL: [Activation; 6] = [
+        Activation::Relu,
+        Activation::Gelu,
+        Activation::GeluNew,
+        Activation::Tanh,
+        Activation::Relu6,
+        Activation::Silu,
+    ];
 
-    /// Reads `relu`, `gelu`, `gelu_new` or `tanh`, the names that Hugging Face configs use.
+    /// Reads `relu`, `gelu`, `gelu_new`, `tanh`, `relu6` or `silu`, the names that Hugging Face configs use.
     ///
     /// # Errors
     /// [`Error::UnknownActivation`].
@@ -35,6 +46,8 @@ impl Activation {
             "gelu" => Ok(Activation::Gelu),
             "gelu_new" => Ok(Activation::GeluNew),
             "tanh" => Ok(Activation::Tanh),
+            "relu6" => Ok(Activation::Relu6),
+            "silu" => Ok(Activation::Silu),
             _ => Err(Error::UnknownActivation { name: name.to_owned() }),
         }
     }
@@ -45,6 +58,8 @@ impl Activation {
             Activation::Gelu => 2.0,
             Activation::GeluNew => 3.0,
             Activation::Tanh => 4.0,
+            Activation::Relu6 => 5.0,
+            Activation::Silu => 6.0,
         }
     }
 }

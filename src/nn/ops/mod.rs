@@ -8,8 +8,10 @@
 mod activate;
 mod add;
 mod attention;
+mod batch_norm;
 mod binary_cross_entropy;
 mod cast;
+mod conv;
 mod counts;
 mod draft;
 mod dropout;
@@ -19,17 +21,22 @@ mod layer_norm;
 mod linear;
 mod linear_squares;
 mod loss;
+mod norm;
 mod planes;
 mod pool;
 mod product;
 mod squared_error;
 mod squares;
+mod tiled;
+mod window_pool;
 
 pub use activate::{Activation, activate, activate_backward};
 pub use add::add;
 pub use attention::{Heads, Sight, attention, attention_backward_key_value, attention_backward_query, numbers};
+pub use batch_norm::{batch_moments, batch_norm, batch_norm_backward_input, batch_norm_backward_weight};
 pub use binary_cross_entropy::binary_cross_entropy;
 pub use cast::cast;
+pub use conv::{Window, conv, conv_backward_input, conv_backward_weight};
 pub use counts::{confusion, label_confusion, squared_error_sums};
 pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
@@ -37,16 +44,20 @@ pub use join::{join, join_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use linear::{linear, linear_backward_input, linear_backward_weight};
 pub use loss::{softmax_cross_entropy, tally};
+pub use norm::Norm;
 pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
 pub use product::After;
 pub use squared_error::squared_error;
 pub use squares::write_squares;
+pub use window_pool::{window_pool, window_pool_backward};
 
 pub(super) use activate::{Activate, ActivateBackward};
 pub(super) use add::Add;
 pub(super) use attention::{Attention, AttentionBackwardKeyValue, AttentionBackwardQuery};
+pub(super) use batch_norm::{BatchMoments, BatchNorm, BatchNormBackwardInput, BatchNormBackwardWeight};
 pub(super) use binary_cross_entropy::BinaryCrossEntropy;
 pub(super) use cast::Cast;
+pub(super) use conv::{Conv, ConvBackwardInput, ConvBackwardWeight};
 pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
@@ -55,11 +66,13 @@ pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
 pub(super) use squared_error::SquaredError;
+pub(super) use window_pool::{WindowPool, WindowPoolBackward};
 
 use super::Error;
 use super::graph::{Backward, Graph, Nodes, Placing, Sample, Value};
 use crate::engine::Dispatch;
 use crate::engine::kernels::ValueStorage;
+use crate::params::Param;
 use draft::{Constants, Draft, lanes, or_aside, read_as, switch};
 
 /// Vec4s in a row of this many numbers.
@@ -137,6 +150,11 @@ pub(super) trait Operate {
         Vec::new()
     }
 
+    /// The buffers that it keeps, with their shapes: state that is no parameter.
+    fn buffers(&self, _nodes: &Nodes) -> Vec<Param> {
+        Vec::new()
+    }
+
     /// Whether it gives other values at every step.
     fn drops(&self) -> bool {
         false
@@ -149,6 +167,9 @@ pub(super) trait Operate {
 
     /// Multiplies the gradient by this value from now on, if it is a loss that makes one.
     fn scale_loss(&mut self, _scale: &mut dyn FnMut() -> Value) {}
+
+    /// Leaves out what is to happen once in a pass: its values are made again.
+    fn repeat(&mut self) {}
 
     /// Multiplications of a layer of matrices, or of its backward pass, over so many examples.
     fn products(&self, _nodes: &Nodes, _examples: usize) -> u64 {
@@ -202,6 +223,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.shapes(nodes)),* }
             }
 
+            fn buffers(&self, nodes: &Nodes) -> Vec<Param> {
+                match self { $(Operation::$name(operation) => operation.buffers(nodes)),* }
+            }
+
             fn drops(&self) -> bool {
                 match self { $(Operation::$name(operation) => operation.drops()),* }
             }
@@ -212,6 +237,10 @@ macro_rules! operations {
 
             fn scale_loss(&mut self, scale: &mut dyn FnMut() -> Value) {
                 match self { $(Operation::$name(operation) => operation.scale_loss(scale)),* }
+            }
+
+            fn repeat(&mut self) {
+                match self { $(Operation::$name(operation) => operation.repeat()),* }
             }
 
             fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
@@ -233,7 +262,9 @@ macro_rules! operations {
 operations! {
     Activate, ActivateBackward,
     Add,
+    BatchMoments, BatchNorm, BatchNormBackwardInput, BatchNormBackwardWeight,
     Cast,
+    Conv, ConvBackwardInput, ConvBackwardWeight,
     Attention, AttentionBackwardQuery, AttentionBackwardKeyValue,
     Dropout,
     Embedding, EmbeddingIndex, EmbeddingBackward,
@@ -242,6 +273,7 @@ operations! {
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
     SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Tally,
+    WindowPool, WindowPoolBackward,
 }
 
 /// A layer of an encoder at the sizes of training, with nearly every operation in it: so many sequences of so many tokens.
@@ -279,6 +311,9 @@ const NARROW: [ValueStorage; 2] = [ValueStorage::Bf16, ValueStorage::F16];
 pub fn samples() -> Vec<Sample> {
     let all = [
         linear::samples(),
+        conv::samples(),
+        batch_norm::samples(),
+        window_pool::samples(),
         activate::samples(),
         layer_norm::samples(),
         attention::samples(),

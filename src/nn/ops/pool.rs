@@ -1,4 +1,4 @@
-//! Pooling over the tokens of a sequence.
+//! Pooling over the tokens of a sequence, or over the pixels of a picture.
 
 use super::{Draft, Operate, Uses, quads, switch};
 use crate::engine::kernels::{Family, MEAN_POOL, MEAN_POOL_BACKWARD};
@@ -55,9 +55,15 @@ impl Graph {
 
     /// The first token of each example.
     pub fn first_token(&mut self, x: Value) -> Value {
-        let (batch, context) = (counted(self.examples), counted(self.context));
+        let (batch, context) = (counted(self.examples), counted(self.form(x).rows()));
         let mask = first_tokens(&Pool { batch, context, ..Pool::default() });
         let mask = self.nodes.constant("first tokens", mask);
+        self.mean_pool(x, mask)
+    }
+
+    /// The mean over all rows of each example: over the pixels of a picture.
+    pub fn global_pool(&mut self, x: Value) -> Value {
+        let mask = self.nodes.constant("all rows", vec![1; self.examples * self.form(x).rows()]);
         self.mean_pool(x, mask)
     }
 }
@@ -99,7 +105,7 @@ impl Operate for MeanPoolBackward {
 
 /// Sizes of what is pooled.
 fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value) -> Pool {
-    let (batch, context) = (counted(at.examples()), counted(at.context()));
+    let (batch, context) = (counted(at.examples()), counted(at.form(x).rows()));
     Pool { batch, context, quads: counted(quads(at.width(x))), ..Pool::default() }
 }
 
@@ -113,6 +119,8 @@ pub(super) fn samples() -> Vec<Sample> {
             let last = graph.last_token(x, mask);
             let sum = graph.add(mean, first);
             let sum = graph.add(sum, last);
+            let all = graph.global_pool(x);
+            let sum = graph.add(sum, all);
             graph.classified(sum, 5)
         };
         Sample::of(format!("pools, {examples} of {context} tokens of {width}"), [examples, context], network)

@@ -1,7 +1,10 @@
 //! Squares of gradients, made by the kernels that write them.
 
 use super::Error;
-use crate::engine::kernels::{EMBEDDING_BACKWARD, Family, Flag, LAYER_NORM_BACKWARD, LINEAR_BACKWARD_WEIGHT};
+use crate::engine::kernels::{
+    BATCH_NORM_BACKWARD_WEIGHT, CONV_BACKWARD_WEIGHT, DEPTHWISE_BACKWARD_WEIGHT, EMBEDDING_BACKWARD, Family, Flag,
+    LAYER_NORM_BACKWARD, LINEAR_BACKWARD_WEIGHT,
+};
 use crate::engine::layout::Squares;
 use crate::engine::{Access, Binding, Dispatch, Engine, Range};
 use std::collections::BTreeMap;
@@ -94,8 +97,11 @@ fn targets(dispatch: &Dispatch) -> Vec<Target> {
 type Layout = fn(&Dispatch) -> Vec<Target>;
 
 /// The families that write gradients whole, each with its layout.
-static LAYOUTS: [(&Family, Layout); 3] = [
+static LAYOUTS: [(&Family, Layout); 6] = [
     (&LINEAR_BACKWARD_WEIGHT, super::linear_squares::squares),
+    (&CONV_BACKWARD_WEIGHT, super::linear_squares::squares),
+    (&DEPTHWISE_BACKWARD_WEIGHT, super::conv::depthwise_squares),
+    (&BATCH_NORM_BACKWARD_WEIGHT, super::batch_norm::squares),
     (&LAYER_NORM_BACKWARD, super::layer_norm::squares),
     (&EMBEDDING_BACKWARD, super::embedding::squares),
 ];

@@ -63,6 +63,7 @@ impl Optimizer {
                 state,
                 arena,
                 has_sums: false,
+                matrix: None,
                 squares: None,
             };
             let update = self.state.kept(arena).update;

@@ -85,6 +85,7 @@ impl Optimizer {
             for name in &group.params {
                 let tensor = self.place_of(name)?;
                 self.memory.precisions[tensor].check(name, &group.row)?;
+                group.row.rule.check_param(&self.params[tensor])?;
                 if let Some(first) = group_of[tensor].replace(place) {
                     let known = self.groups.get(first).or_else(|| added.get(first - before));
                     return Err(Error::Params(params::Error::InTwoGroups {

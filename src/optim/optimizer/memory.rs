@@ -12,7 +12,6 @@ use crate::optim::tensors::Tensors;
 use crate::optim::update::Update;
 use crate::optim::work::Part;
 use crate::optim::{Error, Precision};
-use crate::params::Storage;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,10 +70,10 @@ impl Memory {
     }
 
     /// How each parameter is updated. Moments that are not in f32 have blocks that begin with the tensor: they go with one
-    /// part alone.
+    /// part alone, and so do chunks whose rows are counted, and matrices that are multiplied.
     pub(super) fn parts(&self, updates: &[Update]) -> Vec<Vec<Part>> {
         let parts = |(parts, update): (&Vec<Part>, &Update)| match parts.len() > 1 {
-            true if update.storage != Storage::F32 => {
+            true if update.needs_one_part() => {
                 let elements = parts.iter().map(|part| part.elements).sum();
                 vec![Part { elements, has_single_params: true }]
             }
@@ -99,7 +98,7 @@ impl Optimizer {
         self.layout
     }
 
-    /// Bytes of the moments, and of the averages, of everything that has thawed.
+    /// Bytes of the moments, the averages and the directions of everything that has thawed.
     pub fn state_bytes(&self) -> u64 {
         self.state.kept_bytes()
     }

@@ -27,7 +27,7 @@ use super::state::State;
 use super::stats::Inbox;
 use super::work::Part;
 use super::{Clip, Error, External, Parameters};
-use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Ring};
+use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Range, Ring};
 use crate::params::{Group, Param};
 use groups::GroupState;
 use memory::{Memory, new_layout};
@@ -54,6 +54,8 @@ pub struct Optimizer {
     group_of: Vec<Option<usize>>,
     groups: Vec<GroupState>,
     memory: Memory,
+    /// Where the model's buffers lie, for best copies.
+    pub(super) buffers: Vec<Range>,
     pub(super) state: State,
     rows: Rows,
     control: Buffer,
@@ -90,7 +92,8 @@ impl Optimizer {
         let whole = |param: &Param| Part::whole(param.elements() as u64).to_vec();
         let parts = parameters.params().iter().map(whole).collect();
         let memory = Memory { params, callers: None, parts, precisions };
-        Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)
+        let optimizer = Optimizer::with(engine, parameters.params().to_vec(), memory, groups, settings)?;
+        Ok(Optimizer { buffers: parameters.buffer_ranges(), ..optimizer })
     }
 
     /// An optimizer over a caller's buffers, with moments in its own arenas, one for each buffer, so that updates of
@@ -140,6 +143,7 @@ impl Optimizer {
             params,
             groups: Vec::new(),
             memory,
+            buffers: Vec::new(),
             state: State::default(),
             rows: Rows::held(Vec::new(), 0),
             control,

@@ -5,9 +5,13 @@ use super::programs::{Compiled, Place};
 use crate::engine::{Binding, Buffer, Prepared, Program};
 use crate::optim::Error;
 use crate::optim::Precision;
-use crate::optim::stages::{PerSegment, Stages};
+use crate::optim::matrices::Matrices;
+use crate::optim::newton_schulz;
+use crate::optim::stages::{PerSegment, RowStage, Stages};
 use crate::optim::tensors::Tensors;
+use crate::optim::update::{Update, has_rows};
 use crate::optim::work::{Part, Segment, Tensor, WorkList};
+use crate::params::{Param, Row};
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
@@ -44,8 +48,10 @@ impl Optimizer {
     fn compile(&self, over: &str, places: Vec<Option<Place>>) -> Result<Compiled, Error> {
         let grads = self.gradients();
         let parts = self.memory.parts(&self.updates());
-        let work = WorkList::new(&self.taking_part(&grads, &parts, &places))?;
+        let tensors = self.taking_part(&grads, &parts, &places);
+        let work = WorkList::new(&tensors)?;
         let stages = self.stages(&work);
+        let rows = self.row_stages(&stages, &tensors)?;
         let mut program = Program::new(&format!("{} step{over}", self.families().join(" and ")));
         let has_singles = |page: usize| {
             let on_page =
@@ -59,7 +65,15 @@ impl Optimizer {
             program.dispatches.extend(stages.per_segment(|segment| self.sums_of(segment, &stages, &grads, &sums))?);
             program.dispatches.push(stages.fold(&sums)?);
         }
-        program.dispatches.extend(stages.per_segment(|segment| self.update_of(segment, &stages, &grads).map(Some))?);
+        for rows in &rows {
+            program.dispatches.extend(stages.per_segment(|segment| self.row_sums_of(segment, &stages, &grads, rows))?);
+            program.dispatches.extend(stages.fold_rows(rows)?);
+        }
+        program.dispatches.extend(stages.per_segment(|segment| self.directions_of(segment, &stages, &grads))?);
+        let directions = |arena: usize, page: usize| self.state.kept(arena).direction_pages(page);
+        program.dispatches.extend(newton_schulz::dispatches(&self.engine, directions, self.directed(&tensors))?);
+        let update = |segment: &Segment| self.update_of(segment, &stages, &grads, &rows).map(Some);
+        program.dispatches.extend(stages.per_segment(update)?);
         let list = stages.list()?.clone();
         let prepared = self.engine.prepare(program)?;
         Ok(Compiled { places, prepared, list, entries: work.tensors, is_stale: false })
@@ -123,6 +137,7 @@ impl Optimizer {
                 has_single_grads: place.as_ref()?.has_single_grads,
                 state,
                 arena,
+                matrix: self.matrix(tensor).filter(|_| self.state.kept(arena).update.rows.is_some()),
                 has_sums: self.state.kept(arena).update.sums.is_some(),
                 squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
             })
@@ -143,14 +158,23 @@ impl Optimizer {
     }
 
     /// The update of a segment: its kernel, and the pages of parameters, gradients and state.
-    fn update_of(&self, segment: &Segment, stages: &Stages<'_>, grads: &Tensors) -> Result<PerSegment, Error> {
+    fn update_of(
+        &self,
+        segment: &Segment,
+        stages: &Stages<'_>,
+        grads: &Tensors,
+        rows: &[RowStage],
+    ) -> Result<PerSegment, Error> {
         let at = segment.pages;
         let kept = self.state.kept(at.arena);
         let update = kept.update;
-        let mut streams: Vec<Binding> = kept.moment_pages(at.state).into_iter().map(Into::into).collect();
+        // A direction stands in the moments' place.
+        let state = kept.direction_pages(at.state).pop().map_or_else(|| kept.moment_pages(at.state), |last| vec![last]);
+        let mut streams: Vec<Binding> = state.into_iter().map(Into::into).collect();
         // The slots behind the second and the average are bound last, so that the other bindings stay where they are.
         let mut extra = streams.split_off(streams.len().min(2));
         extra.extend(kept.average_page(at.state).map(Into::into));
+        extra.extend(own(rows, &update).into_iter().flat_map(|rows| [(&rows.matrices).into(), (&rows.shares).into()]));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);
         let bytes = stages.work.sum(segment, |elements| update.update_bytes(elements));
         Ok(PerSegment { kernel: update.kernel(at.floats)?, bytes, streams, extra })
@@ -166,10 +190,81 @@ impl Optimizer {
     ) -> Result<Option<PerSegment>, Error> {
         let at = segment.pages;
         let update = self.state.kept(at.arena).update;
-        let Some(kernel) = update.sums_kernel(at.floats)? else { return Ok(None) };
+        let Some(kernel) = update.sums_kernel(at.floats)?.filter(|_| update.sums.is_some()) else { return Ok(None) };
         let bytes = stages.work.sum(segment, |elements| update.sums_bytes(elements));
-        let streams = self.update_of(segment, stages, grads)?.streams;
+        let streams = self.streams_of(segment, grads);
         Ok(Some(PerSegment { kernel, bytes, streams, extra: vec![sums.into()] }))
+    }
+
+    /// The sums over rows that the rule of a segment needs before its update, if it does and there are rows.
+    fn row_sums_of(
+        &self,
+        segment: &Segment,
+        stages: &Stages<'_>,
+        grads: &Tensors,
+        rows: &RowStage,
+    ) -> Result<Option<PerSegment>, Error> {
+        let update = self.state.kept(segment.pages.arena).update;
+        let elements = stages.work.elements(segment, |chunk| has_rows(&self.params[chunk.tensor as usize]));
+        let Some(kernel) = update.sums_kernel(segment.pages.floats)?.filter(|_| own([rows], &update).is_some()) else {
+            return Ok(None);
+        };
+        if elements == 0 {
+            return Ok(None);
+        }
+        let streams = self.streams_of(segment, grads);
+        let extra = vec![(&rows.matrices).into(), (&rows.sums).into()];
+        Ok(Some(PerSegment { kernel, bytes: update.sums_bytes(elements), streams, extra }))
+    }
+
+    /// The directions before the update of a segment, if its rule steps along such.
+    fn directions_of(
+        &self,
+        segment: &Segment,
+        stages: &Stages<'_>,
+        grads: &Tensors,
+    ) -> Result<Option<PerSegment>, Error> {
+        let kept = self.state.kept(segment.pages.arena);
+        let Some(kernel) = kept.update.direct_kernel(segment.pages.floats)? else { return Ok(None) };
+        let bytes = stages.work.sum(segment, |elements| kept.update.direct_bytes(elements));
+        let extra = kept.direction_pages(segment.pages.state).into_iter().take(1).map(Into::into).collect();
+        Ok(Some(PerSegment { kernel, bytes, streams: self.streams_of(segment, grads), extra }))
+    }
+
+    /// The tensors whose directions are made orthogonal, each with its parameter and its row.
+    fn directed<'a>(&'a self, tensors: &'a [Tensor<'a>]) -> impl Iterator<Item = (&'a Tensor<'a>, &'a Param, Row)> {
+        let is_directed = |tensor: &&Tensor<'_>| self.state.kept(tensor.arena).update.direct.is_some();
+        let with_row = |tensor: &'a Tensor<'a>| (tensor, &self.params[tensor.number], self.row_of_own(tensor.number));
+        tensors.iter().filter(is_directed).map(with_row)
+    }
+
+    /// What a stage before the update binds of a segment: the first two moments, parameters and gradients.
+    fn streams_of(&self, segment: &Segment, grads: &Tensors) -> Vec<Binding> {
+        let at = segment.pages;
+        let moments = self.state.kept(at.arena).moment_pages(at.state).into_iter().take(2);
+        let values = [self.memory.params.pages[at.param].clone(), grads.pages[at.grad].clone()];
+        moments.chain(values).map(Into::into).collect()
+    }
+
+    /// Room for the sums over rows of each rule in use that needs some.
+    fn row_stages(&self, stages: &Stages<'_>, tensors: &[Tensor<'_>]) -> Result<Vec<RowStage>, Error> {
+        let mut made: Vec<RowStage> = Vec::new();
+        let update = |tensor: &Tensor<'_>| self.state.kept(tensor.arena).update;
+        for tensor in tensors {
+            let update_of_own = update(tensor);
+            if let (Some([_, fold]), None) = (update_of_own.rows, own(&made, &update_of_own)) {
+                let is_own = |tensor: &Tensor<'_>| update(tensor).rows == update_of_own.rows;
+                made.push(stages.rows(fold.plain(), &Matrices::of(tensors, is_own)?)?);
+            }
+        }
+        Ok(made)
+    }
+
+    /// Rows and columns of a parameter, if it has any.
+    fn matrix(&self, tensor: usize) -> Option<[u64; 2]> {
+        let param = &self.params[tensor];
+        let rows = *param.shape.first().filter(|_| has_rows(param))? as u64;
+        Some([rows, self.elements[tensor] / rows])
     }
 
     pub(super) fn stages<'a>(&'a self, work: &'a WorkList) -> Stages<'a> {
@@ -208,4 +303,10 @@ impl Optimizer {
         let chosen = || self.programs.chosen().map(|compiled| &compiled.prepared);
         selection.map(|selection| &selection.prepared).or_else(chosen).ok_or(Error::StaleSelection)
     }
+}
+
+/// What the sums over rows of an update's rule need, if it needs some.
+fn own<'a>(rows: impl IntoIterator<Item = &'a RowStage>, update: &Update) -> Option<&'a RowStage> {
+    let [_, fold] = update.rows?;
+    rows.into_iter().find(|rows| rows.fold.family == fold)
 }

@@ -33,6 +33,11 @@ pub enum Rule {
     Lamb,
     /// `timm.optim.Lars`: SGD, whose gradient is as long as the parameters of its tensor (You et al. 2017, arXiv 1708.03888).
     Lars,
+    /// `timm.optim.AdamP`: the step has no part along the parameters where these do not matter to the loss (Heo et al. 2021,
+    /// arXiv 2006.08217).
+    AdamP,
+    /// `torch.optim.Muon`: of matrices alone, whose step is made orthogonal (Jordan et al. 2024).
+    Muon,
     /// `schedulefree.AdamWScheduleFree`: an average is evaluated, and needs no schedule (Defazio et al. 2024, arXiv 2405.15682).
     AdamWScheduleFree,
     /// `schedulefree.SGDScheduleFree`.

@@ -20,6 +20,7 @@ pub(super) const LARS: Declaration = Declaration {
     switches: &[Switch::TrustClip, Switch::AlwaysAdapt, Switch::Nesterov, Switch::Maximize],
     slots: &["momentum_buffer"],
     sums: Some(Sums::OfValues),
+    has_dampening: true,
     numbers,
     ..PLAIN
 };

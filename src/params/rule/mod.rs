@@ -7,6 +7,7 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adamax;
+mod adamp;
 mod adamw;
 mod adamw_schedulefree;
 mod adan;
@@ -14,6 +15,7 @@ mod kinds;
 mod lamb;
 mod lars;
 mod lion;
+mod muon;
 mod nadam;
 mod nadamw;
 mod numbers;
@@ -51,6 +53,8 @@ pub(crate) struct Declaration {
     pub(crate) fields: &'static [(Field, f64)],
     /// What is on or off.
     pub(crate) switches: &'static [Switch],
+    /// Those of them that its class begins with on.
+    pub(crate) begins_with: &'static [Switch],
     /// What its class calls the slots of state.
     pub(crate) slots: &'static [&'static str],
     /// A last slot that is there where a switch is on.
@@ -59,10 +63,14 @@ pub(crate) struct Declaration {
     pub(crate) evaluated: Option<usize>,
     /// What its class calls the numbers that it carries from step to step, two at most.
     pub(crate) carried: &'static [&'static str],
-    /// The sums over each tensor that it needs before its step.
+    /// The sums over each tensor, or over its rows, that it needs before its step.
     pub(crate) sums: Option<Sums>,
     /// How its state may be stored.
     pub(crate) storages: &'static [Storage],
+    /// Whether it is for matrices alone.
+    pub(crate) needs_matrices: bool,
+    /// Whether there is a dampening of its momentum.
+    pub(crate) has_dampening: bool,
     /// Whether parameters and gradients may be bf16.
     pub(crate) stores_bf16: bool,
     /// Whether an average of the parameters can be kept beside it.
@@ -78,6 +86,8 @@ pub(crate) enum Sums {
     OfValues,
     /// Those and the state.
     WithState,
+    /// Those and the state, over each row of a matrix; none of a vector.
+    OverRows,
 }
 
 /// A rule of moments in f32; each declaration says where it differs.
@@ -90,12 +100,15 @@ const PLAIN: Declaration = Declaration {
     differences: &[],
     fields: &[],
     switches: &[Switch::Maximize],
+    begins_with: &[],
     slots: &[],
     optional_slot: None,
     evaluated: None,
     carried: &[],
     sums: None,
     storages: &[Storage::F32],
+    needs_matrices: false,
+    has_dampening: false,
     stores_bf16: false,
     keeps_average: true,
     numbers: Numbers::coupled,
@@ -113,7 +126,7 @@ const fn with_betas(lr: f64, weight_decay: f64) -> [(Field, f64); 5] {
 }
 
 /// Every rule with its declaration.
-static RULES: [(Rule, &Declaration); 16] = [
+static RULES: [(Rule, &Declaration); 18] = [
     (Rule::AdamW, &adamw::ADAMW),
     (Rule::Adam, &adam::ADAM),
     (Rule::Sgd, &sgd::SGD),
@@ -128,13 +141,15 @@ static RULES: [(Rule, &Declaration); 16] = [
     (Rule::Adan, &adan::ADAN),
     (Rule::Lamb, &lamb::LAMB),
     (Rule::Lars, &lars::LARS),
+    (Rule::AdamP, &adamp::ADAMP),
+    (Rule::Muon, &muon::MUON),
     (Rule::AdamWScheduleFree, &adamw_schedulefree::ADAMW_SCHEDULEFREE),
     (Rule::SgdScheduleFree, &sgd_schedulefree::SGD_SCHEDULEFREE),
 ];
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 18] = [
         Rule::AdamW,
         Rule::Adam,
         Rule::Sgd,
@@ -149,6 +164,8 @@ impl Rule {
         Rule::Adan,
         Rule::Lamb,
         Rule::Lars,
+        Rule::AdamP,
+        Rule::Muon,
         Rule::AdamWScheduleFree,
         Rule::SgdScheduleFree,
     ];
@@ -226,6 +243,16 @@ impl Rule {
     /// How its state may be stored.
     pub fn storages(self) -> &'static [Storage] {
         self.declaration().storages
+    }
+
+    /// Whether it is for parameters of two dimensions alone.
+    pub fn needs_matrices(self) -> bool {
+        self.declaration().needs_matrices
+    }
+
+    /// Whether there is a dampening of its momentum, with which Nesterov's cannot be.
+    pub fn has_dampening(self) -> bool {
+        self.declaration().has_dampening
     }
 
     /// Whether parameters and gradients may be bf16.

@@ -19,17 +19,15 @@ const fn refused(class: &'static str, why: &'static str, rule: Rule, with: &'sta
 }
 
 /// Every class that is refused by its name.
-static REFUSED: [Refused; 23] = [
+static REFUSED: [Refused; 21] = [
     refused("torch.optim.LBFGS", "it asks for the loss several times a step", Rule::AdamW, ""),
     refused("torch.optim.SparseAdam", "gradients are dense here", Rule::Adam, ""),
     refused("torch.optim.ASGD", "its average starts by a rule of its own", Rule::Sgd, "with ema_decay"),
     refused("torch.optim.Rprop", "it is for gradients of all examples at once", Rule::RmsProp, ""),
     refused("torch.optim.Adafactor", "it keeps sums of rows and columns", Rule::AdamW, "with moments: int8"),
-    refused("torch.optim.Muon", "it multiplies matrices", Rule::AdamW, ""),
     refused("timm.optim.AdaBelief", "its second moment is the variance of the gradient", Rule::AdamW, ""),
     refused("timm.optim.Adahessian", "it needs second derivatives", Rule::AdamW, ""),
     refused("timm.optim.AdafactorBigVision", "it keeps sums of rows and columns", Rule::AdamW, "with moments: int8"),
-    refused("timm.optim.AdamP", "it projects the step off each row", Rule::AdamW, ""),
     refused("timm.optim.Adopt", "it divides by the second moment of the step before", Rule::NAdamW, ""),
     refused("timm.optim.Kron", "it keeps matrices for each dimension of a tensor", Rule::AdamW, ""),
     refused("timm.optim.LaProp", "it divides before it averages", Rule::RmsProp, "with momentum"),
@@ -38,7 +36,7 @@ static REFUSED: [Refused; 23] = [
     refused("timm.optim.Mars", "it corrects a gradient by the one before", Rule::Adan, ""),
     refused("timm.optim.NvNovoGrad", "it keeps one second moment for a layer", Rule::AdamW, ""),
     refused("timm.optim.RMSpropTF", "its eps stands inside the root", Rule::RmsProp, ""),
-    refused("timm.optim.SGDP", "it projects the step", Rule::Sgd, ""),
+    refused("timm.optim.SGDP", "it projects the step", Rule::AdamP, ""),
     refused("timm.optim.SGDW", "its decay acts on the parameter", Rule::Sgd, ""),
     refused("bitsandbytes.optim.AdamW8bit", "its blocks are stored in another way", Rule::AdamW, "with moments: int8"),
     refused("bitsandbytes.optim.Adam8bit", "its blocks are stored in another way", Rule::Adam, "with moments: int8"),

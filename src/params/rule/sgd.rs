@@ -16,6 +16,7 @@ pub(super) const SGD: Declaration = Declaration {
     fields: &[(Field::Lr, 1e-3), (Field::WeightDecay, 0.0), (Field::Momentum, 0.0)],
     switches: &[Switch::Nesterov, Switch::Maximize],
     slots: &["momentum_buffer"],
+    has_dampening: true,
     numbers,
     ..PLAIN
 };

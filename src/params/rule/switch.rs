@@ -23,6 +23,8 @@ pub enum Switch {
     TrustClip,
     /// The trust ratio counts without any decay too.
     AlwaysAdapt,
+    /// The step is about as long as AdamW's.
+    MatchRmsAdamw,
 }
 
 impl Switch {
@@ -37,6 +39,7 @@ impl Switch {
             Switch::NoProx => "no_prox",
             Switch::TrustClip => "trust_clip",
             Switch::AlwaysAdapt => "always_adapt",
+            Switch::MatchRmsAdamw => "match_rms_adamw",
         }
     }
 
@@ -56,6 +59,7 @@ impl Switch {
             Switch::NoProx => row.no_prox,
             Switch::TrustClip => row.trust_clip,
             Switch::AlwaysAdapt => row.always_adapt,
+            Switch::MatchRmsAdamw => row.match_rms_adamw,
         }
     }
 
@@ -70,6 +74,7 @@ impl Switch {
             Switch::NoProx => &mut row.no_prox,
             Switch::TrustClip => &mut row.trust_clip,
             Switch::AlwaysAdapt => &mut row.always_adapt,
+            Switch::MatchRmsAdamw => &mut row.match_rms_adamw,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! An optimizer by the name of a Python class, with that class's arguments.
 
 use super::place::Place;
-use super::row_keys::{behind, betas_of, has_dampening, others_of};
+use super::row_keys::{behind, betas_of, others_of};
 use super::section::so_many_numbers;
-use crate::params::{self, Field, Refused, Row, Rule, nearest};
+use crate::params::{self, Field, Refused, Row, Rule, Switch, nearest};
 use crate::schedule::Error;
 use crate::schedule::class::{Arguments, Value};
 
@@ -14,6 +14,9 @@ fn classes() -> impl Iterator<Item = (&'static str, Rule)> {
 
 /// Arguments that say how PyTorch computes, not what.
 const HOW: [&str; 4] = ["foreach", "capturable", "differentiable", "fused"];
+
+/// The argument of `torch.optim.Muon` that a switch stands for.
+const CHOICE: &str = "adjust_lr_fn";
 
 /// The row of a class of `torch.optim` with these arguments.
 pub(super) fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Error> {
@@ -59,6 +62,16 @@ fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), String>> {
         *switch.of(row) = *given;
         return Some(Ok(()));
     }
+    // A choice by a switch's name, or the usual one.
+    if let (CHOICE, true) = (key, row.rule.switches().contains(&Switch::MatchRmsAdamw)) {
+        row.match_rms_adamw = match value {
+            Value::None => false,
+            Value::Text(name) if name == "original" => false,
+            Value::Text(name) if name == Switch::MatchRmsAdamw.name() => true,
+            _ => return Some(Err(format!("original or {}", Switch::MatchRmsAdamw))),
+        };
+        return Some(Ok(()));
+    }
     let betas = betas_of(row);
     if key == "betas" && !betas.is_empty() {
         let list = if let Value::List(list) = value { &list[..] } else { &[] };
@@ -70,7 +83,7 @@ fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), String>> {
         return Some(Ok(()));
     }
     let field = others_of(row).into_iter().find(|field| field.name() == key);
-    let is_dampening = key == "dampening" && has_dampening(row.rule);
+    let is_dampening = key == "dampening" && row.rule.has_dampening();
     if field.is_none() && !is_dampening {
         return None;
     }

@@ -42,7 +42,7 @@ pub(super) fn read_row(section: &mut Section, mut row: Row) -> Result<Row, Error
     for field in others_of(&row) {
         row = row.with(field, section.number(field.name(), row.get(field))?);
     }
-    if has_dampening(row.rule) {
+    if row.rule.has_dampening() {
         row.dampening = section.number("dampening", row.dampening)?;
     }
     if section.has("moments") {
@@ -68,10 +68,6 @@ pub(super) fn others_of(row: &Row) -> Vec<Field> {
     row.fields().filter(is_other).collect()
 }
 
-pub(super) fn has_dampening(rule: Rule) -> bool {
-    rule.switches().contains(&Switch::Nesterov)
-}
-
 /// The keys of a rule's own.
 pub(super) fn keys_of(rule: Rule) -> Vec<&'static str> {
     let row = Row::of(rule);
@@ -81,7 +77,7 @@ pub(super) fn keys_of(rule: Rule) -> Vec<&'static str> {
     let mut keys: Vec<&str> = rates.into_iter().map(Field::name).collect();
     keys.extend(has_betas.then_some("betas"));
     keys.extend(others.into_iter().map(Field::name));
-    keys.extend(has_dampening(rule).then_some("dampening"));
+    keys.extend(rule.has_dampening().then_some("dampening"));
     keys.extend(rule.switches().iter().map(|switch| switch.name()));
     keys.extend((rule.storages().len() > 1).then_some("moments"));
     keys
@@ -100,11 +96,14 @@ pub(in crate::schedule) fn raw_of(row: &Row) -> Raw {
     if row.rule.storages().len() > 1 {
         section = section.with("moments", row.moments.name());
     }
-    if has_dampening(row.rule) {
+    if row.rule.has_dampening() {
         section = section.with("dampening", row.dampening).with("nesterov", row.nesterov);
     }
-    let is_told = |switch: &&Switch| **switch != Switch::Nesterov && switch.is_on(row);
-    row.rule.switches().iter().filter(is_told).fold(section, |section, switch| section.with(switch.name(), true))
+    let usual = Row::of(row.rule);
+    let has_been = |switch: &Switch| *switch == Switch::Nesterov && row.rule.has_dampening();
+    let is_told = |switch: &&Switch| !has_been(switch) && switch.is_on(row) != switch.is_on(&usual);
+    let told = row.rule.switches().iter().filter(is_told);
+    told.fold(section, |section, switch| section.with(switch.name(), switch.is_on(row)))
 }
 
 pub(super) fn check(section: &Section, row: &Row) -> Result<(), Error> {

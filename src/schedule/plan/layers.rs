@@ -6,21 +6,17 @@
 
 use super::Plan;
 use crate::params::has_word;
+use std::collections::HashMap;
 
 /// The layer of each parameter, from the stem on. Names are in the model's order.
 pub(super) fn layers(names: &[&str]) -> Vec<usize> {
-    let mut numbered: Vec<&str> = Vec::new();
+    let mut numbered: HashMap<&str, usize> = HashMap::new();
     let mut layers = Vec::with_capacity(names.len());
     for name in names {
-        let place = module_with_number(name).map(|module| match numbered.iter().position(|known| *known == module) {
-            Some(place) => place,
-            None => {
-                numbered.push(module);
-                numbered.len() - 1
-            }
-        });
-        layers.push(match place {
-            Some(place) => 1 + place,
+        let count = numbered.len();
+        let layer = module_with_number(name).map(|module| *numbered.entry(module).or_insert(1 + count));
+        layers.push(match layer {
+            Some(layer) => layer,
             None if numbered.is_empty() => 0,
             None if has_word(name, "norm") => numbered.len(),
             None => usize::MAX,

@@ -3,7 +3,7 @@
 use super::cursor::Source;
 use super::layers::layers;
 use super::{Epochs, ModelParams, Phase, Plan, Scheduled, Slot, entries, naming, slot};
-use crate::params::{Field, Pattern, Shown, has_word, nearest};
+use crate::params::{self, Field, Pattern, Shown, has_word, nearest};
 use crate::schedule::Error;
 use crate::schedule::file::decide::Decide;
 use crate::schedule::file::finetuning::Finetuning;
@@ -23,10 +23,29 @@ impl Plan {
     pub fn new<'a>(spec: &Spec, model: impl Into<ModelParams<'a>>, run: Epochs) -> Result<Plan, Error> {
         let model = model.into();
         let mut plan = resolve(spec, model, run)?;
+        plan.check_params()?;
         plan.schedulers = plan.build_schedulers(spec)?;
         // A plan that can be followed at all can be begun, and has rows to its end.
         plan.rehearse(plan.start()?)?;
         Ok(plan)
+    }
+
+    /// Refuses parameters that their rules are not for.
+    fn check_params(&self) -> Result<(), Error> {
+        let mut new = None;
+        for (number, phase) in self.phases[..=self.last].iter().enumerate() {
+            let begun = phase.new_optimizer.as_ref().map(|optimizer| optimizer.row.rule);
+            new = begun.or(new);
+            // A new optimizer takes over what has thawed before.
+            let first = if begun.is_some() { 0 } else { number };
+            for param in self.phases[first..=number].iter().flat_map(|phase| &phase.params) {
+                let rule = new.unwrap_or_else(|| self.row_of_param(0, *param).rule);
+                let refused =
+                    |error: params::Error| self.place.unfit("optimizer", rule, format!("does not fit: {error}"));
+                rule.check_param(&self.params[*param]).map_err(refused)?;
+            }
+        }
+        Ok(())
     }
 
     fn build_schedulers(&self, spec: &Spec) -> Result<BTreeMap<Slot, Scheduled>, Error> {

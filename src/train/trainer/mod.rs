@@ -114,7 +114,8 @@ impl Trainer {
         let cursor = plan.start()?;
 
         let page_bytes = config.settings.page_bytes;
-        let parameters = Parameters::stored(engine, &params, |param| config.precision(param), page_bytes)?;
+        let parameters = Parameters::stored(engine, &params, |param| config.precision(param), page_bytes)?
+            .with_buffers(&task.buffers())?;
         for (name, values) in task.initial(config.seed) {
             parameters.upload(&name, &values)?;
         }

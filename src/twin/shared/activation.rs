@@ -17,7 +17,11 @@ fn bent(z: f32) -> f32 {
     (0.797_884_6 * (z + 0.044_715 * z * z * z)).tanh()
 }
 
-/// h of z: 0 none, 1 relu, 2 gelu, 3 gelu_new, 4 tanh.
+fn logistic(z: f32) -> f32 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// h of z: 0 none, 1 relu, 2 gelu, 3 gelu_new, 4 tanh, 5 relu6, 6 silu.
 pub fn activate(kind: u32, z: f32) -> f32 {
     match kind {
         1 if z <= 0.0 => 0.0,
@@ -25,6 +29,9 @@ pub fn activate(kind: u32, z: f32) -> f32 {
         2 => z * normal_below(z),
         3 => 0.5 * z * (1.0 + bent(z)),
         4 => z.tanh(),
+        5 if z <= 0.0 => 0.0,
+        5 if z >= 6.0 => 6.0,
+        6 => z * logistic(z),
         _ => z,
     }
 }
@@ -39,6 +46,8 @@ pub fn activate_derivative(kind: u32, z: f32) -> f32 {
             0.5 * (1.0 + t) + 0.398_942_3 * z * (1.0 + 0.134_145 * z * z) * (1.0 - t * t)
         }
         4 => 1.0 - z.tanh() * z.tanh(),
+        5 if z <= 0.0 || z >= 6.0 => 0.0,
+        6 => logistic(z) * (1.0 + z * (1.0 - logistic(z))),
         _ => 1.0,
     }
 }

@@ -171,6 +171,8 @@ def others():
     both("lars", "Lars", t, [(dict(lr=0.5), dict(lr=0.2, weight_decay=0.1, momentum=0.9, dampening=0.3)), (dict(lr=0.5, weight_decay=0.05, momentum=0.9, nesterov=True), dict(lr=0.2, weight_decay=0.1, trust_coeff=0.02))], defaults={"foreach": False})
     run("lars_3", "Lars", t, two(dict(lr=0.01, weight_decay=0.1, momentum=0.8), dict(lr=2.0)), seed=78, defaults={"trust_clip": True, "always_adapt": True, "foreach": False}, notes="options: trust_clip, always_adapt")
     both("adamp", "AdamP", t, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1))])
+    rows = {"a": [2, 3], "b": [7], "c": [5, 3, 11], "d": [97, 61]}
+    run("adamp_2", "AdamP", t, two(dict(lr=1e-2, weight_decay=0.1, delta=4.0, nesterov=True), dict(lr=5e-3, weight_decay=0.1, delta=0.5, wd_ratio=0.4)), shapes=rows, seed=79, notes="rows are projected off, or the whole tensor, or neither")
     both("nadamw", "NAdamW", t, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1))], defaults={"foreach": False})
     both("adan", "Adan", t, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1))], defaults={"foreach": False})
 

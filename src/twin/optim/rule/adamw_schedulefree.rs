@@ -1,7 +1,7 @@
 //! Twin of `shaders/optim/rule/adamw_schedulefree.wgsl`.
 
 use super::{Arithmetic, Element};
-use crate::twin::shared::{Record, lerp, step_share};
+use crate::twin::shared::{Record, moved, step_share};
 
 /// Schedule-Free AdamW.
 #[derive(Debug)]
@@ -15,11 +15,9 @@ impl Arithmetic<3> for AdamWScheduleFree {
 
     #[inline(always)]
     fn stepped(record: &Record, g: f32, Element { p, kept: [z, v, x] }: Element<3>) -> Element<3> {
-        let [z, x] = if record.count == 1 { [p; 2] } else { [z, x] };
         let v = record.beta2 * v + (record.one_minus_beta2 * g) * g;
         let d = g / (v.sqrt() * record.root_scale + record.eps) + record.momentum * p;
-        let z = z - record.lr * d;
-        let x = lerp(x, z, record.own0);
-        Element { p: x + record.one_minus_beta1 * (z - x), kept: [z, v, x] }
+        let [z, x, p] = moved(record, d, [z, x, p]);
+        Element { p, kept: [z, v, x] }
     }
 }

@@ -4,12 +4,14 @@
 mod adadelta;
 mod adagrad;
 mod adamax;
+mod adamp;
 mod adamw;
 mod adamw_schedulefree;
 mod adan;
 mod lamb;
 mod lars;
 mod lion;
+mod muon;
 mod nadam;
 mod nadamw;
 mod radam;
@@ -20,12 +22,14 @@ mod sgd_schedulefree;
 pub use adadelta::Adadelta;
 pub use adagrad::Adagrad;
 pub use adamax::Adamax;
+pub use adamp::AdamP;
 pub use adamw::AdamW;
 pub use adamw_schedulefree::AdamWScheduleFree;
 pub use adan::Adan;
 pub use lamb::Lamb;
 pub use lars::Lars;
 pub use lion::Lion;
+pub use muon::Muon;
 pub use nadam::NAdam;
 pub use nadamw::NAdamW;
 pub use radam::RAdam;
@@ -59,6 +63,26 @@ pub trait Arithmetic<const SLOTS: usize> {
 pub trait Summed<const SLOTS: usize>: Arithmetic<SLOTS> {
     /// What an element adds to them, by a prepared record whose own sums are not there yet.
     fn terms(record: &Record, g: f32, old: Element<SLOTS>) -> [f32; 2];
+}
+
+/// The arithmetic of a rule that needs four sums over each row of a matrix before its step. The last number of what it sees
+/// is the share of the element's row.
+pub trait ByRows<const SEEN: usize>: Arithmetic<SEEN> {
+    /// What an element adds to the sums of its row.
+    fn row_terms(record: &Record, g: f32, old: Element<SEEN>) -> [f32; 4];
+
+    /// Whether the sums of so many elements are such that there is a share.
+    fn is_across(record: &Record, sums: [f32; 4], elements: f32) -> bool;
+
+    /// The share.
+    fn share(record: &Record, sums: [f32; 4]) -> f32;
+}
+
+/// The arithmetic of a rule that steps along a direction that is made orthogonal. Its update sees the direction where what
+/// comes before sees the momentum.
+pub trait Directed: Arithmetic<1> {
+    /// The momentum and the direction before that.
+    fn directed(record: &Record, g: f32, old: Element<1>) -> [f32; 2];
 }
 
 impl<const SLOTS: usize> Element<SLOTS> {

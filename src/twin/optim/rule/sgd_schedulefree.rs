@@ -1,7 +1,7 @@
 //! Twin of `shaders/optim/rule/sgd_schedulefree.wgsl`.
 
 use super::{Arithmetic, Element};
-use crate::twin::shared::{Record, lerp, step_share};
+use crate::twin::shared::{Record, moved, step_share};
 
 /// Schedule-Free SGD.
 #[derive(Debug)]
@@ -15,9 +15,7 @@ impl Arithmetic<2> for SgdScheduleFree {
 
     #[inline(always)]
     fn stepped(record: &Record, g: f32, Element { p, kept: [z, x] }: Element<2>) -> Element<2> {
-        let [z, x] = if record.count == 1 { [p; 2] } else { [z, x] };
-        let z = z - record.lr * g;
-        let x = lerp(x, z, record.own0);
-        Element { p: x + record.one_minus_beta1 * (z - x), kept: [z, x] }
+        let [z, x, p] = moved(record, g, [z, x, p]);
+        Element { p, kept: [z, x] }
     }
 }

@@ -1,0 +1,207 @@
+//! ResNet (He et al. 2015), with torchvision's names and its place of the stride.
+
+use super::Network;
+use super::sizes::check_size;
+use crate::nn::graph::{Graph, Value};
+use crate::nn::ops::{Norm, Window};
+use crate::nn::{Activation, Error, init};
+use crate::params::Param;
+use crate::setters::setters;
+
+/// A ResNet by its sizes. Parameters and buffers have torchvision's names: `layer1.0.conv1.weight`, `bn1.running_mean`. Weights of
+/// convolutions are `[outputs, height, width, inputs]`; in torchvision's files they are `[outputs, inputs, height, width]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ResNet {
+    /// Blocks of each stage. A stage has twice the channels of the one before it, and half its height and width.
+    pub blocks: Vec<usize>,
+    /// Whether a block is a bottleneck: three convolutions, the last one with four times the channels.
+    pub bottleneck: bool,
+    /// Channels of the first stage.
+    pub width: usize,
+    /// Height and width of a picture.
+    pub picture: [usize; 2],
+    /// Channels of a picture.
+    pub channels: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Its batch norms.
+    pub norm: Norm,
+}
+
+/// Depths with a name, their blocks, and whether those are bottlenecks.
+const DEPTHS: [(usize, [usize; 4], bool); 4] =
+    [(18, [2, 2, 2, 2], false), (34, [3, 4, 6, 3], false), (50, [3, 4, 6, 3], true), (101, [3, 4, 23, 3], true)];
+
+impl ResNet {
+    /// A ResNet of 18, 34, 50 or 101 layers, for pictures of this height and width in three channels.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] for another depth, or what [`check`](Network::check) refuses.
+    pub fn new(depth: usize, picture: [usize; 2], classes: usize) -> Result<ResNet, Error> {
+        let known = DEPTHS.iter().find(|(known, ..)| *known == depth);
+        let bad = Error::BadConfig { setting: "depth", value: depth as f64, allowed: "18, 34, 50 or 101" };
+        let (_, blocks, bottleneck) = known.ok_or(bad)?;
+        let (blocks, bottleneck) = (blocks.to_vec(), *bottleneck);
+        let model = ResNet { blocks, bottleneck, width: 64, picture, channels: 3, classes, norm: Norm::new() };
+        model.check()?;
+        Ok(model)
+    }
+
+    setters! {
+        blocks: Vec<usize>,
+        bottleneck: bool,
+        width: usize,
+        channels: usize,
+        norm: Norm,
+    }
+
+    fn pixels(&self) -> usize {
+        self.picture[0] * self.picture[1]
+    }
+
+    /// The network as it is written down for a test of one picture.
+    fn written_down(&self) -> Graph {
+        let mut graph = Graph::new(1, self.pixels(), false);
+        self.forward(&mut graph);
+        graph
+    }
+
+    /// The window of the first convolution, and of the pool after it.
+    fn stem(&self) -> [Window; 2] {
+        let first = Window::new(self.picture, 7).stride(2).padded(3);
+        [first, Window::new(first.places(), 3).stride(2).padded(1)]
+    }
+
+    /// A block on pictures of this size: its output, and the size of that.
+    fn block(&self, graph: &mut Graph, module: &str, x: Value, step: &Step) -> (Value, [usize; 2]) {
+        let Step { picture, inputs, width, stride } = *step;
+        let one = |picture: [usize; 2]| Window::new(picture, 1);
+        let three = |picture: [usize; 2]| Window::new(picture, 3).padded(1);
+        // torchvision strides at the convolution of 3 by 3 (ResNet v1.5).
+        let strided = three(picture).stride(stride);
+        let windows = match self.bottleneck {
+            true => vec![(one(picture), width), (strided, width), (one(strided.places()), 4 * width)],
+            false => vec![(strided, width), (three(strided.places()), width)],
+        };
+        let outputs = windows[windows.len() - 1].1;
+        let mut y = x;
+        for (place, (window, width)) in windows.iter().enumerate() {
+            y = graph.conv(&format!("{module}.conv{}", place + 1), y, *window, *width, false);
+            let norm = format!("{module}.bn{}", place + 1);
+            y = graph.batch_norm(&norm, y, self.norm);
+            if place + 1 < windows.len() {
+                y = graph.activate(&norm, Activation::Relu, y);
+            }
+        }
+        let mut past = x;
+        if stride != 1 || inputs != outputs {
+            let shortcut = format!("{module}.downsample");
+            past = graph.conv(&format!("{shortcut}.0"), past, one(picture).stride(stride), outputs, false);
+            past = graph.batch_norm(&format!("{shortcut}.1"), past, self.norm);
+        }
+        let sum = graph.add(y, past);
+        (graph.activate(module, Activation::Relu, sum), strided.places())
+    }
+}
+
+/// What a block works on.
+struct Step {
+    picture: [usize; 2],
+    inputs: usize,
+    width: usize,
+    stride: usize,
+}
+
+impl Network for ResNet {
+    fn check(&self) -> Result<(), Error> {
+        let [height, width] = self.picture;
+        for (setting, size) in [
+            ("height", height),
+            ("width", width),
+            ("channels", self.channels),
+            ("classes", self.classes),
+            ("stages", self.blocks.len()),
+            ("first stage's channels", self.width),
+        ] {
+            check_size(setting, size, 1)?;
+        }
+        self.blocks.iter().try_for_each(|blocks| check_size("blocks", *blocks, 1))
+    }
+
+    fn params(&self) -> Vec<Param> {
+        self.written_down().params()
+    }
+
+    fn buffers(&self) -> Vec<Param> {
+        self.written_down().buffers()
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let [height, width] = self.picture;
+        vec![("picture", format!("{height} x {width}")), ("norm", format!("{:?}", self.norm))]
+    }
+
+    /// As torchvision: convolutions normal, by their outputs (He et al. 2015); the last layer as `torch.nn.Linear`.
+    fn initial_of(&self, param: &Param, seed: u32, place: u32) -> Vec<f32> {
+        match param.shape[..] {
+            [outputs, height, width, _] => {
+                let deviation = (2.0 / (outputs * height * width) as f32).sqrt();
+                init::normal(deviation, param.elements(), seed, place)
+            }
+            _ if param.name.starts_with("fc.") => {
+                let inputs = self.width << (self.blocks.len() - 1);
+                let inputs = if self.bottleneck { 4 * inputs } else { inputs };
+                init::uniform_within(1.0 / (inputs as f32).sqrt(), param.elements(), seed, place)
+            }
+            _ => vec![if param.name.ends_with("weight") { 1.0 } else { 0.0 }; param.elements()],
+        }
+    }
+
+    fn context(&self) -> usize {
+        self.pixels()
+    }
+
+    /// Numbers of the largest activation for each pixel of the picture.
+    fn widest(&self) -> usize {
+        let [first, pool] = self.stem();
+        let numbers = |places: [usize; 2], channels: usize| places[0] * places[1] * channels.next_multiple_of(4);
+        let most = if self.bottleneck { 4 * self.width } else { self.width };
+        let all = [self.pixels() * 4, numbers(first.places(), self.width), numbers(pool.places(), most)];
+        all.into_iter().max().unwrap_or(0).div_ceil(self.pixels())
+    }
+
+    fn outputs(&self) -> usize {
+        self.classes
+    }
+
+    fn last_layer(&self) -> Vec<String> {
+        vec!["fc.".to_owned()]
+    }
+
+    /// Convolutions have channels last here, and first in files.
+    fn is_transposed(&self, name: &str) -> bool {
+        name.ends_with("weight") && (name.contains("conv") || name.contains("downsample.0"))
+    }
+
+    fn forward(&self, graph: &mut Graph) -> Value {
+        let [first, pool] = self.stem();
+        let x = graph.rows("rows", self.pixels(), self.channels);
+        let x = graph.conv("conv1", x, first, self.width, false);
+        let x = graph.batch_norm("bn1", x, self.norm);
+        let x = graph.activate("bn1", Activation::Relu, x);
+        let mut x = graph.max_pool("maxpool", x, pool);
+        let (mut picture, mut inputs) = (pool.places(), self.width);
+        for (stage, blocks) in self.blocks.iter().enumerate() {
+            let width = self.width << stage;
+            for block in 0..*blocks {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let step = Step { picture, inputs, width, stride };
+                (x, picture) = self.block(graph, &format!("layer{}.{block}", stage + 1), x, &step);
+                inputs = if self.bottleneck { 4 * width } else { width };
+            }
+        }
+        let pooled = graph.global_pool(x);
+        graph.linear("fc", pooled, self.classes)
+    }
+}

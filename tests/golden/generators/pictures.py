@@ -1,0 +1,208 @@
+"""PyTorch reference numbers for pictures: operations, and small ResNets of torchvision's blocks.
+
+    python tests/golden/generators/pictures.py
+
+Writes <case>.json and <case>.safetensors to tests/golden/pictures, each array as torch has it: [pictures, channels, height, width],
+weights [outputs, inputs of a group, height, width]. Everything runs in f64 from fixed seeds and is stored as f32.
+"""
+import json
+import pathlib
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from safetensors.numpy import save_file
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "pictures"
+torch.set_num_threads(1)
+
+# name: pictures, inputs, height, width, outputs, kernel, stride, padding, dilation, groups, bias
+CONVS = {
+    "three": (2, 3, 7, 9, 5, (3, 3), 1, (1, 1), 1, 1, True),
+    "one": (2, 8, 5, 4, 12, (1, 1), 1, (0, 0), 1, 1, False),
+    "one_strided": (3, 5, 5, 6, 9, (1, 1), 2, (0, 0), 1, 1, True),
+    "stem": (2, 3, 13, 11, 8, (7, 7), 2, (3, 3), 1, 1, False),
+    "three_strided": (2, 4, 8, 8, 6, (3, 3), 2, (1, 1), 1, 1, True),
+    "flat": (1, 6, 6, 5, 4, (1, 3), 1, (0, 1), 1, 1, True),
+    "dilated": (2, 4, 9, 8, 3, (5, 5), 1, (4, 4), 2, 1, False),
+    "rest": (2, 3, 7, 5, 4, (2, 2), 2, (0, 0), 1, 1, True),
+    "small": (1, 2, 2, 2, 3, (4, 3), 1, (2, 1), 1, 1, True),
+    "groups_of_two": (2, 6, 5, 7, 4, (3, 3), 1, (1, 1), 1, 2, True),
+    "groups_strided": (3, 8, 6, 6, 8, (3, 3), 2, (1, 1), 1, 4, False),
+    "groups_of_one_to_two": (2, 3, 6, 5, 6, (3, 3), 1, (1, 1), 1, 3, True),
+    "depthwise": (2, 10, 6, 7, 10, (3, 3), 1, (1, 1), 1, 10, False),
+    "depthwise_strided": (3, 7, 9, 8, 7, (5, 5), 2, (2, 2), 1, 7, True),
+    "depthwise_dilated": (2, 4, 8, 7, 4, (3, 3), 1, (2, 2), 2, 4, True),
+}
+
+
+def save(name, arrays, info):
+    OUT.mkdir(parents=True, exist_ok=True)
+    arrays = {key: np.ascontiguousarray(array.detach().numpy(), dtype=np.float32) for key, array in arrays.items()}
+    path = OUT / f"{name}.safetensors"
+    save_file(arrays, path)
+    path.chmod(0o644)  # save_file creates it 0600
+    info = {"script": pathlib.Path(__file__).name, "source": [f"{package.__name__}=={package.__version__.split('+')[0]}" for package in (torch, torchvision)], **info}
+    (OUT / f"{name}.json").write_text(json.dumps(info, indent=1) + "\n")
+
+
+def noise(generator, *shape):
+    return torch.randn(shape, generator=generator, dtype=torch.float32).double()
+
+
+def convs():
+    arrays, cases = {}, []
+    for seed, (name, case) in enumerate(CONVS.items()):
+        pictures, inputs, height, width, outputs, kernel, stride, padding, dilation, groups, biased = case
+        generator = torch.Generator().manual_seed(seed)
+        x = noise(generator, pictures, inputs, height, width).requires_grad_()
+        weight = noise(generator, outputs, inputs // groups, *kernel).requires_grad_()
+        bias = noise(generator, outputs).requires_grad_()
+        z = F.conv2d(x, weight, bias if biased else None, stride, padding, dilation, groups)
+        dz = noise(generator, *z.shape)
+        z.backward(dz)
+        part = {"x": x, "weight": weight, "bias": bias, "z": z, "dz": dz, "dx": x.grad, "dweight": weight.grad}
+        if biased:
+            part["dbias"] = bias.grad
+        arrays |= {f"{name}.{key}": array for key, array in part.items()}
+        cases.append(
+            {"name": name, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "bias": biased}
+        )
+    save("convs", arrays, {"cases": cases})
+
+
+# name: pictures, channels, height, width, eps, momentum, whether in training; `after` batches more come before
+NORMS = {
+    "train": (3, 5, 4, 3, 1e-5, 0.1, True, 0),
+    "eval": (3, 5, 4, 3, 1e-5, 0.1, False, 2),
+    "wide": (5, 22, 3, 3, 1e-3, 0.01, True, 1),
+    "all_alike": (2, 8, 5, 5, 1e-5, None, True, 3),
+    "one_number": (4, 1, 1, 1, 1e-5, 0.3, True, 0),
+    "eval_wide": (2, 36, 3, 5, 1e-3, 0.01, False, 1),
+}
+
+
+def norms():
+    arrays, cases = {}, []
+    for seed, (name, case) in enumerate(NORMS.items()):
+        pictures, channels, height, width, eps, momentum, trains, after = case
+        generator = torch.Generator().manual_seed(100 + seed)
+        norm = torch.nn.BatchNorm2d(channels, eps, momentum).double()
+        x = (noise(generator, pictures, channels, height, width) * 2 + 3).requires_grad_()
+        with torch.no_grad():
+            norm.weight.copy_(1 + 0.3 * noise(generator, channels))
+            norm.bias.copy_(0.5 * noise(generator, channels))
+        for _ in range(after):
+            norm(noise(generator, *x.shape) + 1)
+        before = {key: buffer.clone().double() for key, buffer in norm.named_buffers()}
+        norm.train(trains)
+        y = norm(x)
+        dy = noise(generator, *y.shape)
+        norm.zero_grad()
+        y.backward(dy)
+        part = {"x": x, "weight": norm.weight, "bias": norm.bias, "y": y, "dy": dy, "dx": x.grad}
+        part |= {"dweight": norm.weight.grad, "dbias": norm.bias.grad}
+        part |= {f"before.{key}": value.reshape(-1) for key, value in before.items()}
+        part |= {f"after.{key}": value.double().reshape(-1) for key, value in norm.named_buffers()}
+        arrays |= {f"{name}.{key}": array for key, array in part.items()}
+        cases.append({"name": name, "eps": eps, "momentum": momentum, "trains": trains})
+    save("norms", arrays, {"cases": cases})
+
+
+# name: pictures, channels, height, width, kernel, stride, padding, whether the mean
+POOLS = {
+    "largest": (2, 5, 7, 6, 3, 2, 1, False),
+    "largest_apart": (3, 8, 5, 5, 2, 2, 0, False),
+    "largest_over": (1, 3, 6, 7, 3, 1, 1, False),
+    "mean": (2, 6, 6, 7, 3, 2, 1, True),
+    "mean_apart": (2, 9, 4, 6, 2, 2, 0, True),
+}
+
+
+def pools():
+    arrays, cases = {}, []
+    for seed, (name, case) in enumerate(POOLS.items()):
+        pictures, channels, height, width, kernel, stride, padding, mean = case
+        generator = torch.Generator().manual_seed(200 + seed)
+        # Few values, so that several are the largest.
+        x = (noise(generator, pictures, channels, height, width) * 2).round().requires_grad_()
+        y = (F.avg_pool2d if mean else F.max_pool2d)(x, kernel, stride, padding)
+        dy = noise(generator, *y.shape)
+        y.backward(dy)
+        arrays |= {f"{name}.{key}": array for key, array in {"x": x, "y": y, "dy": dy, "dx": x.grad}.items()}
+        cases.append({"name": name, "kernel": kernel, "stride": stride, "padding": padding, "mean": mean})
+    save("pools", arrays, {"cases": cases})
+
+
+class Small(torchvision.models.ResNet):
+    """torchvision's ResNet, of any width and number of channels. Its blocks and its forward pass are torchvision's."""
+
+    def __init__(self, block, layers, width, classes):
+        torch.nn.Module.__init__(self)
+        self._norm_layer = torch.nn.BatchNorm2d
+        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64
+        self.conv1 = torch.nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(width)
+        self.relu = torch.nn.ReLU(inplace=True)
+        self.maxpool = torch.nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        for stage, blocks in enumerate(layers):
+            layer = self._make_layer(block, width << stage, blocks, stride=2 if stage else 1)
+            setattr(self, f"layer{stage + 1}", layer)
+        self.avgpool = torch.nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = torch.nn.Linear((width << len(layers) - 1) * block.expansion, classes)
+
+
+RESNETS = {
+    "resnet_basic": (torchvision.models.resnet.BasicBlock, (2, 1, 1, 1)),
+    "resnet_bottleneck": (torchvision.models.resnet.Bottleneck, (1, 1, 1, 1)),
+}
+WIDTH, CLASSES, PICTURES, HEIGHT, COLUMNS, STEPS, LR, MOMENTUM = 4, 5, 5, 33, 47, 20, 0.01, 0.9
+
+
+def resnets():
+    for seed, (name, (block, layers)) in enumerate(RESNETS.items()):
+        torch.manual_seed(300 + seed)
+        generator = torch.Generator().manual_seed(400 + seed)
+        model = Small(block, layers, WIDTH, CLASSES)
+        with torch.no_grad():
+            for key, value in model.state_dict().items():
+                if key.endswith("running_var"):
+                    value.copy_(1 + 0.3 * torch.rand(value.shape, generator=generator))
+                elif key.endswith("running_mean") or value.dim() == 1 and key.endswith("bias"):
+                    value.copy_(0.2 * torch.randn(value.shape, generator=generator))
+                elif value.dim() == 1:
+                    value.copy_(1 + 0.2 * torch.randn(value.shape, generator=generator))
+                elif value.dim() == 0:
+                    value.copy_(7)
+        state = {key: value.numpy().copy() for key, value in model.state_dict().items()}
+        path = OUT / f"{name}.model.safetensors"
+        save_file(state, path, {"format": "pt"})
+        path.chmod(0o644)
+        model.double()
+        x = noise(generator, PICTURES, 3, HEIGHT, COLUMNS)
+        labels = torch.randint(CLASSES, (PICTURES,), generator=generator)
+        arrays = {"x": x, "tested": model.eval()(x)}
+        optimizer = torch.optim.SGD(model.train().parameters(), lr=LR, momentum=MOMENTUM)
+        losses = []
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            losses.append(loss.item())
+            if step == 0:
+                arrays["trained"] = logits
+                arrays |= {f"grad.{key}": value.grad.clone() for key, value in model.named_parameters()}
+                arrays |= {f"after.{key}": value.clone().reshape(-1) for key, value in model.named_buffers()}
+            optimizer.step()
+        arrays["tested_after"] = model.eval()(x)
+        info = {"blocks": layers, "width": WIDTH, "labels": labels.tolist(), "losses": losses, "lr": LR, "momentum": MOMENTUM}
+        save(name, arrays, info)
+
+
+if __name__ == "__main__":
+    convs()
+    norms()
+    pools()
+    resnets()

@@ -1,0 +1,229 @@
+//! ResNet against torchvision's: from its files and to them, logits, gradients, running statistics, and 20 steps.
+
+use crate::golden::{Case, cases, own_folder};
+use crate::support::{assert_close, engines};
+use gradus::engine::layout::Metrics;
+use gradus::engine::{Engine, Prepared, Program, Submission};
+use gradus::nn::models::ResNet;
+use gradus::nn::{Batch, LossOptions, Model, Network, Workspace};
+use gradus::optim::{Optimizer, Parameters, Settings};
+use gradus::params::{Group, Row};
+use safetensors::SafeTensors;
+
+const PICTURE: [usize; 2] = [33, 47];
+const PIXELS: usize = PICTURE[0] * PICTURE[1];
+const PICTURES: usize = 5;
+
+/// Each case, its model, and torchvision's file of it.
+fn all() -> Vec<(Case, Model, Vec<u8>)> {
+    let found: Vec<Case> = cases(&own_folder("pictures"), &["resnet_"]);
+    let with_model = |case: Case| {
+        let blocks = case.json["blocks"].as_array().expect("blocks");
+        let blocks: Vec<usize> = blocks.iter().map(|count| count.as_u64().expect("a count") as usize).collect();
+        let sizes = ResNet::new(18, PICTURE, 5).expect("a model").width(4).blocks(blocks);
+        let model: Model = sizes.bottleneck(case.name == "resnet_bottleneck").into();
+        let path = own_folder("pictures").join(format!("{}.model.safetensors", case.name));
+        (case, model, std::fs::read(path).expect("a file"))
+    };
+    let all: Vec<_> = found.into_iter().map(with_model).collect();
+    assert_eq!(all.len(), 2);
+    all
+}
+
+/// A model on an engine, with torchvision's parameters.
+struct Bed {
+    engine: Engine,
+    parameters: Parameters,
+    batch: Batch,
+}
+
+impl Bed {
+    fn new(engine: &Engine, (case, model, file): &(Case, Model, Vec<u8>)) -> Bed {
+        let parameters = Parameters::new(engine, &model.params(), None)
+            .and_then(|parameters| parameters.with_buffers(&model.buffers()))
+            .expect("parameters");
+        parameters.load(&model.from_hugging_face(file, &[]).expect("its parameters")).expect("its parameters");
+        let batch = Batch::new(engine, PICTURES, PIXELS)
+            .and_then(|batch| batch.with_rows(engine, 3)?.with_words(engine, "labels", 1))
+            .expect("a batch");
+        let x = &case.array("x").values;
+        let number = |place: usize| {
+            let (picture, pixel, channel) = (place / 4 / PIXELS, place / 4 % PIXELS, place % 4);
+            if channel < 3 { x[(picture * 3 + channel) * PIXELS + pixel] as f32 } else { 0.0 }
+        };
+        let rows: Vec<f32> = (0..PICTURES * PIXELS * 4).map(number).collect();
+        let labels = case.json["labels"].as_array().expect("labels");
+        let labels: Vec<u32> = labels.iter().map(|label| label.as_u64().expect("a label") as u32).collect();
+        engine.write(&batch.get("rows").expect("rows").buffer, 0, &rows).expect("a write");
+        engine.write(&batch.get("labels").expect("labels").buffer, 0, &labels).expect("a write");
+        Bed { engine: engine.clone(), parameters, batch }
+    }
+
+    /// A pass's program, and its memory.
+    fn program(&self, space: Workspace, optimizer: Option<&Optimizer>) -> (Prepared, Workspace) {
+        let mut program = Program::new("pass");
+        let gradient = |name: &str| Ok(optimizer.map(|optimizer| optimizer.gradient(name)).transpose()?);
+        let dispatches = space.dispatches::<gradus::Error>(
+            &self.batch,
+            LossOptions::new(1),
+            |name| Ok(self.parameters.place(name)?),
+            gradient,
+            false,
+        );
+        program.dispatches = dispatches.expect("dispatches");
+        (self.engine.prepare(program).expect("a program"), space)
+    }
+
+    /// The logits of a test.
+    fn tested(&self, model: &Model) -> Vec<f32> {
+        let space = model.evaluation(PICTURES, PIXELS).expect("a pass").allocate(&self.engine).expect("memory");
+        let (pass, space) = self.program(space, None);
+        self.engine.submit(&Submission::of(&[&pass])).expect("a pass");
+        self.logits(&space)
+    }
+
+    fn logits(&self, space: &Workspace) -> Vec<f32> {
+        let logits: Vec<f32> = self.engine.read(&space.logits()).expect("logits");
+        logits.chunks(8).flat_map(|row| &row[..5]).copied().collect()
+    }
+}
+
+#[test]
+fn golden_resnets_test_as_torchvisions() {
+    for one in all() {
+        for engine in engines() {
+            let bed = Bed::new(&engine, &one);
+            let what = format!("{} on {}", one.0.name, engine.name());
+            assert_close(&what, &bed.tested(&one.1), &one.0.f32s("tested"), 1e-4, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn golden_resnets_train_as_torchvisions() {
+    for one in all() {
+        let (case, model, _) = &one;
+        for engine in engines() {
+            let bed = Bed::new(&engine, &one);
+            let what = |what: &str| format!("{what} of {} on {}", case.name, engine.name());
+            // On llvmpipe losses part by 1.1e-4 in 20 steps. The likely cause, not measured, is that a shader adds up the 2,040
+            // rows of a channel one after the other in f32.
+            let allowed = if engine.adapter().is_some() { 3e-4 } else { 1e-4 };
+            let number = |key: &str| case.json[key].as_f64().expect("a number");
+            let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
+            let group = Group::new("all", Row::sgd(number("lr")).momentum(number("momentum")), names);
+            let optimizer = Optimizer::new(&engine, &bed.parameters, &[group], Settings::default());
+            let mut optimizer = optimizer.expect("an optimizer");
+            let space = model.training(PICTURES, PIXELS, |_| true).expect("a pass").allocate(&engine).expect("memory");
+            let (pass, space) = bed.program(space, Some(&optimizer));
+            for (step, expected) in case.json["losses"].as_array().expect("losses").iter().enumerate() {
+                engine.submit(&Submission::of(&[&pass])).expect("a pass");
+                let metrics: Metrics = engine.read(&space.metrics[0].all()).expect("metrics")[0];
+                let (got, expected) = (f64::from(metrics.loss), expected.as_f64().expect("a loss"));
+                assert!((got - expected).abs() <= allowed, "{}: {got}, not {expected}", what("a loss"));
+                if step == 0 {
+                    assert_close(&what("logits"), &bed.logits(&space), &case.f32s("trained"), 1e-4, 1e-4);
+                    for param in model.params() {
+                        let range = optimizer.gradient(&param.name).expect("a gradient");
+                        let got: Vec<f32> = engine.read(&range).expect("a gradient");
+                        let expected = in_our_order(case, &format!("grad.{}", param.name));
+                        let error = distance(&got, &expected);
+                        assert!(error < 1e-4, "{}: {error:e}", what(&param.name));
+                    }
+                    for buffer in model.buffers() {
+                        let got = bed.parameters.read(&buffer.name).expect("values");
+                        let expected = case.f32s(&format!("after.{}", buffer.name));
+                        assert_close(&what(&buffer.name), &got, &expected, 1e-4, 1e-5);
+                    }
+                }
+                optimizer.step().expect("a step");
+            }
+            assert_close(&what("a test"), &bed.tested(model), &case.f32s("tested_after"), 1e-3, 1e-3);
+        }
+    }
+}
+
+/// Layers that make their activations again take their batch into running statistics once.
+#[test]
+fn resnets_make_their_layers_again_with_the_same_bits() {
+    for one in all() {
+        let model = &one.1;
+        let run = |again: bool| {
+            let bed = Bed::new(&Engine::cpu(), &one);
+            let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
+            let group = Group::new("all", Row::sgd(0.1), names.clone());
+            let optimizer = Optimizer::new(&bed.engine, &bed.parameters, &[group], Settings::default());
+            let optimizer = optimizer.expect("an optimizer");
+            let pass = model.training(PICTURES, PIXELS, |_| true).expect("a pass");
+            let layers = if again { pass.layers() } else { 0 };
+            assert!(pass.layers() >= 4, "{} layers", pass.layers());
+            let pass = pass.recomputing(layers);
+            let (program, _) = bed.program(pass.allocate(&bed.engine).expect("memory"), Some(&optimizer));
+            bed.engine.submit(&Submission::of(&[&program])).expect("a pass");
+            let gradient = |name: &String| {
+                let range = optimizer.gradient(name).expect("a gradient");
+                bed.engine.read::<f32>(&range).expect("a gradient")
+            };
+            let gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
+            (bed.parameters.read_file().expect("a file"), gradients)
+        };
+        let (plain, again) = (run(false), run(true));
+        assert!(plain.0 == again.0, "{}: running statistics", one.0.name);
+        assert!(plain.1 == again.1, "{}: gradients", one.0.name);
+    }
+}
+
+/// A parameter's numbers, with channels last.
+fn in_our_order(case: &Case, name: &str) -> Vec<f32> {
+    let numbers = case.f32s(name);
+    let [_, inputs, height, width] = case.array(name).shape[..] else { return numbers };
+    let window = height * width;
+    let at = |place: usize| {
+        let (output, tap, input) = (place / (window * inputs), place / inputs % window, place % inputs);
+        numbers[(output * inputs + input) * window + tap]
+    };
+    (0..numbers.len()).map(at).collect()
+}
+
+/// The norm of the difference, relative to the norm of what is expected.
+fn distance(got: &[f32], expected: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let apart = norm(&mut got.iter().zip(expected).map(|(got, expected)| f64::from(got - expected)));
+    apart / norm(&mut expected.iter().map(|value| f64::from(*value)))
+}
+
+#[test]
+fn resnets_go_to_torchvisions_files_and_back() {
+    for one in all() {
+        let (_, model, file) = &one;
+        let bed = Bed::new(&Engine::cpu(), &one);
+        let ours = bed.parameters.read_file().expect("a file");
+        let theirs = model.to_hugging_face(&ours).expect("torchvision's file");
+        let [written, original] = [&theirs, file].map(|file| SafeTensors::deserialize(file).expect("a file"));
+        assert_eq!(written.len(), original.len());
+        for (name, tensor) in original.tensors() {
+            let there = written.tensor(&name).expect("a tensor");
+            if name.ends_with("num_batches_tracked") {
+                assert_eq!(there.data(), 7.0f32.to_le_bytes(), "{name}");
+            } else {
+                assert!(there.shape() == tensor.shape() && there.data() == tensor.data(), "{name}");
+            }
+        }
+        // Our own file is read as it is.
+        bed.parameters.load(&model.from_hugging_face(&ours, &[]).expect("ours")).expect("a load");
+        assert_eq!(bed.parameters.read_file().expect("a file"), ours);
+        bed.parameters.load(&model.from_hugging_face(&theirs, &[]).expect("theirs")).expect("a load");
+        assert_eq!(bed.parameters.read_file().expect("a file"), ours);
+    }
+}
+
+#[test]
+fn resnets_have_torchvisions_numbers_of_parameters() {
+    for (depth, expected) in [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160)] {
+        let model = ResNet::new(depth, [224, 224], 1000).expect("a model");
+        let count: usize = model.params().iter().map(gradus::params::Param::elements).sum();
+        assert_eq!(count, expected, "ResNet-{depth}");
+    }
+    assert!(ResNet::new(19, [224, 224], 1000).is_err());
+    assert!(ResNet::new(18, [0, 224], 1000).is_err());
+}
