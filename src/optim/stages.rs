@@ -278,17 +278,22 @@ impl Stages<'_> {
     ) -> Result<Vec<Dispatch>, Error> {
         let chunks = self.update_chunks()?;
         let record = layout::Segment { seed: self.seed, ..layout::Segment::default() };
+        let parts: Vec<Option<PerSegment>> = self.work.update_segments.iter().map(of).collect::<Result<_, _>>()?;
+        // Nothing goes up for a stage that no segment takes part in.
+        if parts.iter().all(Option::is_none) {
+            return Ok(Vec::new());
+        }
         let records = self.records(&self.work.update_segments, |_| record)?;
         let constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
-        let dispatch = |(segment, record): (&Segment, Range)| {
-            let Some(PerSegment { kernel, bytes, streams, extra }) = of(segment)? else { return Ok(None) };
+        let dispatch = |((segment, part), record): ((&Segment, Option<PerSegment>), Range)| {
+            let PerSegment { kernel, bytes, streams, extra } = part?;
             let mut bindings: Vec<Binding> = vec![chunks.into(), self.control.into()];
             bindings.extend(streams);
             bindings.push(record.into());
             bindings.extend(extra);
             let grid = row_of(segment.chunks.end - segment.chunks.start);
-            Ok(Some(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes, flops: 0 }))
+            Some(Dispatch { kernel, bindings, constants: constants.clone(), grid, bytes, flops: 0 })
         };
-        self.work.update_segments.iter().zip(records).filter_map(|at| dispatch(at).transpose()).collect()
+        Ok(self.work.update_segments.iter().zip(parts).zip(records).filter_map(dispatch).collect())
     }
 }

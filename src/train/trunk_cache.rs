@@ -6,9 +6,9 @@
 
 use super::{Error, files};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -52,26 +52,29 @@ pub enum TrunkNote {
     NotKept(String),
 }
 
-/// Of what values follow from.
-pub(super) struct Key(Sha256);
+/// Of what values follow from: two checksums of 64 bits that begin differently, as nobody picks inputs that collide.
+pub(super) struct Key([DefaultHasher; 2]);
 
 impl Key {
     pub(super) fn new() -> Key {
-        let mut key = Key(Sha256::new());
+        let mut key = Key([DefaultHasher::new(), DefaultHasher::new()]);
+        key.0[1].write_u8(1);
         key.add("gradus trunk 1", env!("CARGO_PKG_VERSION").as_bytes());
         key
     }
 
     /// Adds something by its name, so that nothing runs into what comes next.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
-        for part in [name.as_bytes(), bytes] {
-            self.0.update((part.len() as u64).to_le_bytes());
-            self.0.update(part);
+        for hasher in &mut self.0 {
+            for part in [name.as_bytes(), bytes] {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
         }
     }
 
     fn name(self) -> String {
-        self.0.finalize().iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+        self.0.map(|hasher| format!("{:016x}", hasher.finish())).concat()
     }
 }
 

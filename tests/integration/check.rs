@@ -241,7 +241,7 @@ fn check_of_coming_gradients_leaves_no_trace() {
 fn check_of_the_first_gradients_names_the_kernel_that_disagrees() {
     let Some(gpu) = gpu() else { return };
     let registers = Choices::all(Tiling::Registers);
-    let wrong = with("nn/linear", "sums00 += w0 * x0", "sums00 -= w0 * x0").choosing(registers.clone());
+    let wrong = with("shared/forward_products", "sums00 += w0 * x0", "sums00 -= w0 * x0").choosing(registers.clone());
     for (engine, is_right) in [(gpu.choosing(registers), true), (wrong, false)] {
         let (mut asked, mut host) = (trainer(&engine), trainer(&Engine::cpu()));
         host.stand_as(&asked).expect("a place");

@@ -252,7 +252,7 @@ fn a_new_group_costs_its_lists_and_at_most_two_submissions() {
             let runs = |name: &str| kernels.iter().filter(|kernel| **kernel == name).count() as u64;
             let segments = 256 * (runs("norm") + runs("adamw"));
             let (settings_bytes, tensors, table) =
-                (32, 3 * 12, 16 + 2 * size_of::<gradus::engine::layout::TableRow>() as u64);
+                (48, 3 * 12, 16 + 2 * size_of::<gradus::engine::layout::TableRow>() as u64);
             let expected = size_of::<gradus::engine::layout::Chunk>() as u64 * chunks
                 + segments
                 + settings_bytes

@@ -80,6 +80,15 @@ macro_rules! host_layout {
     };
 }
 
+/// It counts in a record that it binds as words.
+#[test]
+fn resize_counts_lost_rows_in_their_place() {
+    let shader =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/optim/resize.wgsl")).expect("a file");
+    let place = offset_of!(StatsBlock, lost_rows) / 4;
+    assert!(shader.contains(&format!("const LOST_ROWS: u32 = {place}u;")), "lost_rows is word {place}");
+}
+
 #[test]
 fn shaders_lay_out_records_as_the_host_does() {
     let records = [
