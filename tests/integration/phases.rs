@@ -130,7 +130,7 @@ fn a_transition_costs_two_submissions_the_lists_and_a_table() {
     let table = 16 + size_of::<gradus::engine::layout::TableRow>() as u64 * groups * rows.min(256);
     // Beside it the work lists (the norm's over squares, 24 bytes a tensor, is not the update's), and the sizes of layers
     // and batch for the new program.
-    let lists = 1024 + 24 * trainer.parameters().params().len() as u64;
+    let lists = 1088 + 24 * trainer.parameters().params().len() as u64;
     assert!((table..table + lists).contains(&cost.uploaded_bytes), "{cost:?}, the table has {table} bytes");
 }
 

@@ -2,9 +2,12 @@
 
 use crate::plan::{refused, shown};
 use crate::transformer_bed::{Bed, Data, LOSS, sizes_of};
+use gradus::Error;
 use gradus::engine::{Binding, Engine};
 use gradus::nn::models::Gpt2;
 use gradus::nn::{Model, Network};
+use gradus::optim::{Optimizer, Parameters, Settings};
+use gradus::params::{Group, Row};
 use gradus::schedule::{Epochs, Plan, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,10 +34,16 @@ fn phases(config: &Model) -> Vec<BTreeSet<String>> {
 /// Bytes of the activations' buffers, and dispatches, of the pass compiled for this trainable set.
 fn compiled(config: &Model, batch: usize, trainable: &BTreeSet<String>) -> (u64, usize) {
     let engine = Engine::cpu();
-    let bed = Bed::new(&engine, config);
     let data = Data::new(config, batch, sizes_of(config).context);
-    let space = bed.pass(&data, |name| trainable.contains(name)).allocate(&engine).expect("memory");
-    let dispatches = bed.dispatches(&space, &data.on(&engine), LOSS, false);
+    let pass = Bed::new(&engine, config).pass(&data, |name| trainable.contains(name));
+    let space = pass.allocate(&engine).expect("memory");
+    // As a run has them: in arenas, in the model's order.
+    let parameters = Parameters::new(&engine, &config.params(), None).expect("parameters");
+    let group = Group::new("all", Row::default(), trainable.iter().map(String::as_str));
+    let optimizer = Optimizer::new(&engine, &parameters, &[group], Settings::default()).expect("an optimizer");
+    let value = |name: &str| Ok::<_, Error>(parameters.place(name)?);
+    let gradient = |name: &str| Ok(trainable.contains(name).then(|| optimizer.gradient(name)).transpose()?);
+    let dispatches = space.dispatches(&data.on(&engine), LOSS, value, gradient, false).expect("dispatches");
     let mut buffers: BTreeMap<String, u64> = BTreeMap::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
         if let Binding::Memory(range) = binding

@@ -12,22 +12,32 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 18] = [
+const SWITCHES: [(&str, &[u32]); 28] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
+    ("ACCUMULATE_WEIGHT", &[0, 1]),
     ("ACTIVATION", &[0, 1, 2, 3, 4, 5, 6]),
     ("BIAS", &[0, 1]),
+    ("BIAS_AT", &[48]),
+    ("BIAS_GAP", &[61]),
     ("CAUSAL", &[0, 1]),
+    ("CHAINED", &[0, 1]),
+    ("GAP", &[28]),
     ("GRADIENT", &[0, 1]),
+    ("HELD", &[1024]),
     ("HIGHER", &[0, 1]),
+    ("INPUT", &[0, 1]),
     ("KNOWN", &[0, 1]),
     ("LAST", &[0, 1]),
     ("MEAN", &[0, 1]),
     ("NORM", &[0, 1, 2, 3, 4]),
     ("ORDER", &[2, 3]),
+    ("PART", &[8, 16]),
+    ("PLANES", &[1, 3]),
     ("RIGHT", &[0, 1]),
     ("RUNNING", &[0, 1]),
     ("SHUFFLE", &[0, 1]),
+    ("SLICES", &[1, 4]),
     ("TRACK", &[0, 1]),
     ("WEIGHT", &[0, 1]),
     ("QUADS", &[1, 4]),
