@@ -151,7 +151,7 @@ fn golden_pictures_batch_norms_are_torchs() {
         let targets = [Some(dgamma.clone()), Some(dbeta.clone())];
         let to_weight = [dy.clone(), x.clone(), moments.clone(), slopes.clone()];
         let to_input = [dy, gamma, moments.clone(), dx.clone()];
-        let of_slopes = trains.then(|| [x, slopes]);
+        let of_slopes = trains.then_some([x, slopes]);
         let dispatches = [
             ops::batch_moments(engine, &shape, of_batch, Some(running.clone()), moments),
             ops::batch_norm(engine, &shape, forward, count),

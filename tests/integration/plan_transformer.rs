@@ -2,10 +2,9 @@
 
 use crate::plan::{refused, shown};
 use crate::transformer_bed::{Bed, Data, LOSS, sizes_of};
-use gradus::Error;
 use gradus::engine::{Binding, Engine};
 use gradus::nn::models::Gpt2;
-use gradus::nn::{Model, Network};
+use gradus::nn::{Error, Model, Network};
 use gradus::optim::{Optimizer, Parameters, Settings};
 use gradus::params::{Group, Row};
 use gradus::schedule::{Epochs, Plan, Spec};
@@ -41,8 +40,8 @@ fn compiled(config: &Model, batch: usize, trainable: &BTreeSet<String>) -> (u64,
     let parameters = Parameters::new(&engine, &config.params(), None).expect("parameters");
     let group = Group::new("all", Row::default(), trainable.iter().map(String::as_str));
     let optimizer = Optimizer::new(&engine, &parameters, &[group], Settings::default()).expect("an optimizer");
-    let value = |name: &str| Ok::<_, Error>(parameters.place(name)?);
-    let gradient = |name: &str| Ok(trainable.contains(name).then(|| optimizer.gradient(name)).transpose()?);
+    let value = |name: &str| Ok::<_, Error>(parameters.place(name).expect("a place"));
+    let gradient = |name: &str| Ok(trainable.contains(name).then(|| optimizer.gradient(name).expect("a place")));
     let dispatches = space.dispatches(&data.on(&engine), LOSS, value, gradient, false).expect("dispatches");
     let mut buffers: BTreeMap<String, u64> = BTreeMap::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {

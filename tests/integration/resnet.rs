@@ -62,11 +62,11 @@ impl Bed {
     /// A pass's program, and its memory.
     fn program(&self, space: Workspace, optimizer: Option<&Optimizer>) -> (Prepared, Workspace) {
         let mut program = Program::new("pass");
-        let gradient = |name: &str| Ok(optimizer.map(|optimizer| optimizer.gradient(name)).transpose()?);
-        let dispatches = space.dispatches::<gradus::Error>(
+        let gradient = |name: &str| Ok(optimizer.map(|optimizer| optimizer.gradient(name).expect("a place")));
+        let dispatches = space.dispatches::<gradus::nn::Error>(
             &self.batch,
             LossOptions::new(1),
-            |name| Ok(self.parameters.place(name)?),
+            |name| Ok(self.parameters.place(name).expect("a place")),
             gradient,
             false,
         );
