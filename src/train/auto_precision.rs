@@ -1,5 +1,6 @@
 //! `use_mixed_precision: auto`: storages of values, tried on a run's own first step.
 
+use super::coming::{LEAST_SHARE, root_mean_square};
 use super::{Error, Trainer};
 use crate::nn::{MixedPrecision, ValueStorage};
 use std::collections::BTreeMap;
@@ -9,9 +10,6 @@ pub const LAYER_BOUND: f64 = 0.1;
 
 /// A storage takes another's place if a step takes less than this share of its time: less is noise.
 const FASTER: f64 = 0.95;
-
-/// A gradient need not be more exact than this share of the size of all of them: what cancels leaves only rounding.
-const LEAST_SHARE: f64 = 0.1;
 
 /// A storage, as the run's first step found it.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,19 +71,15 @@ pub fn auto_precision(
 
 /// Each layer's error, that of its worst gradient.
 fn errors(exact: &[(String, Vec<f32>)], gradients: &[(String, Vec<f32>)]) -> Vec<(String, f64)> {
-    let root_mean_square = |gradient: &mut dyn Iterator<Item = f64>| {
-        let (sum, count) = gradient.fold((0.0, 0usize), |(sum, count), slope| (sum + slope * slope, count + 1));
-        (sum / count.max(1) as f64).sqrt()
-    };
     let all = exact.iter().flat_map(|(_, gradient)| gradient);
-    let least = LEAST_SHARE * root_mean_square(&mut all.map(|slope| f64::from(*slope)));
+    let least = LEAST_SHARE * root_mean_square(all.map(|slope| f64::from(*slope)));
     let mut errors: BTreeMap<&str, f64> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
     for ((name, exact), (_, gradient)) in exact.iter().zip(gradients) {
         let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer);
-        let size = root_mean_square(&mut exact.iter().map(|slope| f64::from(*slope))).max(least).max(f64::MIN_POSITIVE);
+        let size = root_mean_square(exact.iter().map(|slope| f64::from(*slope))).max(least).max(f64::MIN_POSITIVE);
         let apart = exact.iter().zip(gradient).map(|(a, b)| f64::from(*a) - f64::from(*b));
-        let error = root_mean_square(&mut apart.into_iter()) / size;
+        let error = root_mean_square(apart) / size;
         if !errors.contains_key(layer) {
             order.push(layer);
         }

@@ -16,7 +16,7 @@ const BOUND_OF_16_BITS: f64 = 5e-2;
 
 /// A gradient need not be more exact than this share of the size of all of them: if its terms cancel, as for the bias
 /// of an attention's keys, only rounding is left.
-const LEAST_SHARE: f64 = 0.1;
+pub(super) const LEAST_SHARE: f64 = 0.1;
 
 /// How often a loss scale is made smaller whose gradients overflow, and how much.
 const TRIES: usize = 6;
@@ -157,11 +157,10 @@ impl Trainer {
         let expected = other.gradients_scaled(scale)?;
         let has_f16 = self.engine.choices().otherwise == crate::engine::Tiling::Cooperative;
         let is_rounded = has_f16 || self.config.values.values != ValueStorage::F32;
-        let all = expected.iter().flat_map(|(_, gradient)| gradient);
-        let least = LEAST_SHARE * root_mean_square(all);
+        let least = LEAST_SHARE * finite_size(expected.iter().flat_map(|(_, gradient)| gradient));
         let mut worst = (String::new(), 0.0);
         for ((name, got), (_, expected)) in got.iter().zip(&expected) {
-            let size = root_mean_square(expected.iter()).max(least).max(f64::MIN_POSITIVE);
+            let size = finite_size(expected).max(least).max(f64::MIN_POSITIVE);
             let errors = got.iter().zip(expected).map(|(a, b)| match a.is_finite() && b.is_finite() {
                 true => (f64::from(*a) - f64::from(*b)).abs() / size,
                 false if a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() => 0.0,
@@ -224,8 +223,12 @@ fn are_finite(gradients: &[(String, Vec<f32>)]) -> bool {
     gradients.iter().flat_map(|(_, gradient)| gradient).all(|slope| slope.is_finite())
 }
 
-fn root_mean_square<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
-    let squares = values.map(|value| f64::from(*value)).filter(|value| value.is_finite());
-    let (sum, count) = squares.fold((0.0, 0usize), |(sum, count), value| (sum + value * value, count + 1));
+/// The root mean square of what is finite.
+fn finite_size<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
+    root_mean_square(values.into_iter().map(|value| f64::from(*value)).filter(|value| value.is_finite()))
+}
+
+pub(super) fn root_mean_square(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value * value, count + 1));
     (sum / count.max(1) as f64).sqrt()
 }

@@ -87,11 +87,16 @@ impl TrunkCache {
         TrunkCache { folder: folder.into(), limit_bytes }
     }
 
-    /// Its files, those used last first.
+    /// Its files, those used last first. Reads each.
     ///
     /// # Errors
     /// [`Error::File`]; a folder that is not there has none.
     pub fn files(&self) -> Result<Vec<TrunkFile>, Error> {
+        Ok(self.unread()?.into_iter().map(|file| TrunkFile { of: told(&file.path), ..file }).collect())
+    }
+
+    /// The same without what they hold.
+    fn unread(&self) -> Result<Vec<TrunkFile>, Error> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::file(&self.folder))?,
@@ -102,7 +107,7 @@ impl TrunkCache {
             let Ok(metadata) = metadata else { continue };
             if path.extension().is_some_and(|ending| ending == ENDING) && metadata.is_file() {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push(TrunkFile { of: told(&path), bytes: metadata.len(), used, path });
+                found.push(TrunkFile { of: String::new(), bytes: metadata.len(), used, path });
             }
         }
         found.sort_by_key(|file| std::cmp::Reverse(file.used));
@@ -114,7 +119,7 @@ impl TrunkCache {
     /// # Errors
     /// [`Error::File`].
     pub fn clear(&self) -> Result<u64, Error> {
-        self.files()?.into_iter().try_fold(0, |sum, file| {
+        self.unread()?.into_iter().try_fold(0, |sum, file| {
             fs::remove_file(&file.path).map_err(Error::file(&file.path))?;
             Ok(sum + file.bytes)
         })
@@ -158,7 +163,7 @@ impl TrunkCache {
         }
         fs::create_dir_all(&self.folder).map_err(Error::file(&self.folder))?;
         let mut room = self.limit_bytes - bytes;
-        for file in self.files()? {
+        for file in self.unread()? {
             match room.checked_sub(file.bytes) {
                 Some(rest) => room = rest,
                 None => fs::remove_file(&file.path).map_err(Error::file(&file.path))?,

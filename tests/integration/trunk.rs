@@ -1,6 +1,6 @@
 //! What a frozen trunk made of the examples: the bits of a run are those of one that goes through the whole model.
 
-use crate::support::{assert_close, engines, folder, fresh_gpu};
+use crate::support::{assert_close, engines, folder, fresh_engines, fresh_gpu};
 use gradus::data::{Sequence, SequenceSizes, Sequences, TokenStream, Vocabulary, kjv};
 use gradus::engine::kernels::{GATHER_CACHED, ValueStorage};
 use gradus::engine::layout::{GatherCached, Position, pcg, shuffled};
@@ -208,7 +208,7 @@ fn values_in_16_bits_give_the_same_bits_and_nearly_the_losses_of_f32() {
 /// What a frozen trunk made is read by the next run: it has the bits of one that makes it, and no example goes through the trunk.
 #[test]
 fn an_earlier_runs_trunk_is_read_back_to_the_bit() {
-    for engine in engines() {
+    for engine in fresh_engines() {
         for kept_in in [config(), host()] {
             let folder = folder("trunk-cache");
             let cached = kept_in.clone().trunk_cache(TrunkCache::new(&folder, 1 << 30));

@@ -8,6 +8,7 @@ use super::memory::Memory;
 use super::pass::Pass;
 use super::value::{Home, Nodes, Value};
 use crate::nn::ops::{Operate, Operation};
+use crate::params::numbered_module;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -63,16 +64,7 @@ fn places(nodes: &Nodes, forward: &[Operation]) -> Vec<Range<usize>> {
 
 /// The module with a number that a value belongs to: `encoder.layer.3` of `encoder.layer.3.output.dense.z`.
 fn layer_of(label: &str) -> Option<&str> {
-    let mut end = 0;
-    for part in label.split('.') {
-        end += part.len();
-        let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number && end < label.len() {
-            return Some(&label[..end]);
-        }
-        end += 1;
-    }
-    None
+    numbered_module(label).filter(|module| module.len() < label.len())
 }
 
 /// A layer, and who reads what it makes.

@@ -1,7 +1,7 @@
 //! Schedules made only from a model's parameters.
 
 use super::raw::Raw;
-use crate::params::Param;
+use crate::params::{Param, numbered_module};
 
 /// finetuning-scheduler's implicit schedule: the parameters in reversed order, two a phase; the last phase may have
 /// one.
@@ -27,15 +27,7 @@ pub fn by_layer(params: &[Param]) -> Vec<Vec<String>> {
 }
 
 fn layer(name: &str) -> &str {
-    let mut end = 0;
-    for part in name.split('.') {
-        end += part.len();
-        if part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return &name[..end];
-        }
-        end += 1;
-    }
-    name.split('.').next().unwrap_or(name)
+    numbered_module(name).or(name.split('.').next()).unwrap_or(name)
 }
 
 /// Phases as a schedule file: block style, keys in alphabetical order, as finetuning-scheduler writes them.

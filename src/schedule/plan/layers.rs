@@ -5,7 +5,7 @@
 //! numbered modules belongs to the last of these.
 
 use super::Plan;
-use crate::params::has_word;
+use crate::params::{has_word, numbered_module};
 use std::collections::HashMap;
 
 /// The layer of each parameter, from the stem on. Names are in the model's order.
@@ -14,7 +14,7 @@ pub(super) fn layers(names: &[&str]) -> Vec<usize> {
     let mut layers = Vec::with_capacity(names.len());
     for name in names {
         let count = numbered.len();
-        let layer = module_with_number(name).map(|module| *numbered.entry(module).or_insert(1 + count));
+        let layer = numbered_module(name).map(|module| *numbered.entry(module).or_insert(1 + count));
         layers.push(match layer {
             Some(layer) => layer,
             None if numbered.is_empty() => 0,
@@ -24,19 +24,6 @@ pub(super) fn layers(names: &[&str]) -> Vec<usize> {
     }
     // All that comes behind is the head.
     layers.into_iter().map(|layer| layer.min(numbered.len() + 1)).collect()
-}
-
-/// A parameter's name up to its first number: `encoder.layer.3` of `encoder.layer.3.output.dense.bias`.
-fn module_with_number(name: &str) -> Option<&str> {
-    let mut end = 0;
-    for part in name.split('.') {
-        end += part.len();
-        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Some(&name[..end]);
-        }
-        end += 1;
-    }
-    None
 }
 
 impl Plan {
