@@ -1,39 +1,64 @@
 // Gathers a batch of pictures from their bytes on the device, as gather.wgsl gathers rows, and makes numbers of them.
 //
-//   x[r, p, c] = data[order_epoch(batch · rows + r), p, c] scale[c] + shift[c]         c: red, green, blue
+//   x[r, p, c] = seen(order_epoch(batch · rows + r), p)[c] scale[c] + shift[c]         c: red, green, blue
+//
+// seen is the picture's pixel. With AUGMENT = 1 it is that of a part of the picture, drawn anew for each picture and epoch, as
+// torchvision's transforms draw it:
+//
+//   flip          left and right are exchanged, with probability 1/2             (RandomHorizontalFlip)
+//   padding > 0   the whole picture, moved by up to so many pixels; black beyond (RandomCrop)
+//   least_area    height · width = area · share, share uniform in [least_area, 1],
+//                 width / height = e^u, u uniform in ± ln 4/3, at most the picture (RandomResizedCrop, which draws again where
+//                 a part is too wide or high; here that side is cut)
+//
+// What is drawn is a function of seed, epoch and picture, so a resumed run sees the same. Between pixels the numbers are linear.
 //
 // With SHUFFLE = 0 the pictures are in order (evaluation). Pictures after the last one are zeros with the label IGNORED; all
 // others count.
 //
-//   0 data     [samples, pixels]      four bytes: red, green, blue, nothing
+//   0 data     [samples, height, width]      four bytes: red, green, blue, nothing
 //   1 labels   [samples]
-//   2 x        [rows, pixels]         vec4, zero after the third channel
+//   2 x        [rows, height, width]         vec4, zero after the third channel
 //   3 y        [rows]
 //   4 position
-//   5 table                           only its first step is read
+//   5 table                                  only its first step is read
 //   6 shape
 //   7 clock
+//
+// Numerics: a part of full size lies at whole pixels, so its numbers are those of the bytes.
 #import metrics
 #import table
 #import rng
 #import clock
 #import tokens
 
-struct GatherPictures {        // 64 bytes
+struct GatherPictures {        // 80 bytes
     samples: u32,
     rows: u32,                 // pictures of one micro-batch
-    pixels: u32,               // of a picture
+    height: u32,               // of a picture
+    width: u32,
     steps_per_epoch: u32,
     micro_batches: u32,        // in a step
     micro: u32,                // which one this is
     seed: u32,
+    flip: u32,                 // 1: pictures are flipped
+    padding: u32,              // pixels
+    least_area: f32,           // share of a picture; 0: the whole
     pad0: u32,
     scale: vec4<f32>,          // of a byte; 0 after the third
     shift: vec4<f32>,
 }
 
+// A part of a picture, in pixels.
+struct Part {
+    first: vec2<f32>,          // row and column
+    sides: vec2<f32>,          // height and width
+    is_flipped: bool,
+}
+
 override WORKGROUP: u32 = 64u;
 override SHUFFLE: u32 = 1u;
+override AUGMENT: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -44,15 +69,69 @@ override SHUFFLE: u32 = 1u;
 @group(0) @binding(6) var<uniform> shape: GatherPictures;
 @group(0) @binding(7) var<uniform> clock: Clock;
 
+const LOG_ASPECT: f32 = 0.28768207;     // ln 4/3
+
 fn bytes_of(pixel: u32) -> vec4<f32> {
     return vec4<f32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu));
+}
+
+// A number in [0, 1), one of eight of a picture.
+fn chance(sample: u32, which: u32, key: u32) -> f32 {
+    return f32(pcg(pcg(sample * 8u + which) ^ key) >> 8u) * 5.9604644775390625e-8;
+}
+
+fn drawn_part(sample: u32, epoch: u32) -> Part {
+    let key = pcg(shape.seed ^ pcg(epoch ^ 0x70617274u));
+    let all = vec2<f32>(f32(shape.height), f32(shape.width));
+    let places = vec2<f32>(chance(sample, 0u, key), chance(sample, 1u, key));
+    let is_flipped = shape.flip != 0u && chance(sample, 2u, key) < 0.5;
+    if (shape.padding > 0u) {
+        let most = f32(shape.padding);
+        return Part(floor(places * (2.0 * most + 1.0)) - most, all, is_flipped);
+    }
+    var sides = all;
+    if (shape.least_area > 0.0) {
+        let area = (1.0 - chance(sample, 3u, key) * (1.0 - shape.least_area)) * all.x * all.y;
+        let aspect = exp((2.0 * chance(sample, 4u, key) - 1.0) * LOG_ASPECT);
+        sides = min(vec2<f32>(sqrt(area / aspect), sqrt(area * aspect)), all);
+    }
+    return Part(places * (all - sides), sides, is_flipped);
+}
+
+// A pixel of a picture. Beyond its edge it is black, or that of the edge if pictures are not moved.
+fn tap(sample: u32, row: i32, column: i32) -> vec4<f32> {
+    let last = vec2<i32>(i32(shape.height), i32(shape.width)) - 1;
+    let place = clamp(vec2<i32>(row, column), vec2<i32>(0), last);
+    if (shape.padding > 0u && (place.x != row || place.y != column)) {
+        return vec4<f32>();
+    }
+    return bytes_of(data[(sample * shape.height + u32(place.x)) * shape.width + u32(place.y)]);
+}
+
+// What a part shows at a place of the picture.
+fn seen(sample: u32, part: Part, p: u32) -> vec4<f32> {
+    let all = vec2<f32>(f32(shape.height), f32(shape.width));
+    var column = p % shape.width;
+    if (part.is_flipped) {
+        column = shape.width - 1u - column;
+    }
+    let place = vec2<f32>(f32(p / shape.width), f32(column));
+    let at = part.first + (place + 0.5) * (part.sides / all) - 0.5;
+    let low = floor(at);
+    let share = at - low;
+    let row = i32(low.x);
+    let left = i32(low.y);
+    let above = mix(tap(sample, row, left), tap(sample, row, left + 1), share.y);
+    let below = mix(tap(sample, row + 1, left), tap(sample, row + 1, left + 1), share.y);
+    return mix(above, below, share.x);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
     let at = id.y * grid.x * WORKGROUP + id.x;
-    let r = at / shape.pixels;
-    let p = at % shape.pixels;
+    let pixels = shape.height * shape.width;
+    let r = at / pixels;
+    let p = at % pixels;
     if (r >= shape.rows) {
         return;
     }
@@ -67,7 +146,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             sample = shuffled(sample, shape.samples, pcg(shape.seed ^ pcg(epoch)));
         }
         label = labels[sample];
-        values = bytes_of(data[sample * shape.pixels + p]) * shape.scale + shape.shift;
+        if (AUGMENT != 0u) {
+            values = seen(sample, drawn_part(sample, epoch), p);
+        } else {
+            values = bytes_of(data[sample * pixels + p]);
+        }
+        values = values * shape.scale + shape.shift;
     }
     x[at] = values;
     if (p == 0u) {

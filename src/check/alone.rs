@@ -15,6 +15,9 @@ use crate::engine::{Engine, Sizes, row_of};
 /// Examples of the set, rows of a micro-batch, micro-batches of a step, tokens of an example, and the step.
 const SIZES: [[u32; 5]; 4] = [[7, 3, 1, 9, 0], [65, 13, 2, 5, 4], [200, 9, 3, 64, 11], [500, 70, 1, 1, 6]];
 
+/// A constant of a shader, and its value.
+type Constant = (&'static str, f64);
+
 fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
     bytemuck::cast_slice(&[record]).to_vec()
 }
@@ -41,8 +44,9 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let step = if shuffle { step } else { steps_per_epoch - 1 };
             let (slot, seed, micro) = (step.min(2), samples, micro_batches - 1);
             let clock = vec![0; 4];
-            let mut of = |family: &'static Family, memory: Vec<Vec<u32>>, invocations: u32| {
-                let constants = vec![("WORKGROUP", f64::from(sizes.gather)), ("SHUFFLE", f64::from(u8::from(shuffle)))];
+            let mut of = |family: &'static Family, memory: Vec<Vec<u32>>, invocations: u32, more: &[Constant]| {
+                let usual = [("WORKGROUP", f64::from(sizes.gather)), ("SHUFFLE", f64::from(u8::from(shuffle)))];
+                let constants = [&usual[..], more].concat();
                 let grid = row_of(invocations.div_ceil(sizes.gather) + 1);
                 all.push(Trial { kernel: family.plain(), constants, grid, slot, memory });
             };
@@ -53,26 +57,26 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let (x, y) = (junk(rows * quads * 4), junk(rows));
             let memory =
                 vec![numbers, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
-            of(&GATHER, memory, rows * quads);
+            of(&GATHER, memory, rows * quads, &[]);
 
-            let (scale, shift, pixels) = ([0.02, 0.01, 0.03, 0.0], [-1.5, -1.0, 0.5, 0.0], context);
-            let shape = GatherPictures {
-                samples,
-                rows,
-                pixels,
-                steps_per_epoch,
-                micro_batches,
-                micro,
-                seed,
-                scale,
-                shift,
-                ..GatherPictures::default()
-            };
-            let bytes = words(seed, samples * pixels).iter().map(|word| word >> 8).collect();
-            let labels = (0..samples).map(|s| s % 3).collect();
-            let (x, y) = (junk(rows * pixels * 4), junk(rows));
-            let memory = vec![bytes, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
-            of(&GATHER_PICTURES, memory, rows * pixels);
+            let (scale, shift) = ([0.02, 0.01, 0.03, 0.0], [-1.5, -1.0, 0.5, 0.0]);
+            let of_one = GatherPictures { height: context.div_ceil(3), width: 3, scale, shift, ..Default::default() };
+            let shape = GatherPictures { samples, rows, steps_per_epoch, micro_batches, micro, seed, ..of_one };
+            let pixels = shape.pixels();
+            let bytes: Vec<u32> = words(seed, samples * pixels).iter().map(|word| word >> 8).collect();
+            let labels: Vec<u32> = (0..samples).map(|s| s % 3).collect();
+            let augmented = [
+                (0, shape),
+                (1, GatherPictures { flip: 1, padding: 2, ..shape }),
+                (1, GatherPictures { flip: 1, least_area: 0.3, ..shape }),
+            ];
+            for (augment, shape) in augmented {
+                let (x, y) = (junk(rows * pixels * 4), junk(rows));
+                let (bytes, labels) = (bytes.clone(), labels.clone());
+                let memory =
+                    vec![bytes, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
+                of(&GATHER_PICTURES, memory, rows * pixels, &[("AUGMENT", f64::from(augment))]);
+            }
 
             // What is tested ends in the midst of a window.
             let tokens = if shuffle { (samples + 1) * context + context / 2 } else { samples * context - context / 3 };
@@ -93,7 +97,7 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let [inputs, targets, mask] = [(); 3].map(|()| junk(rows * context));
             let memory =
                 vec![stream, inputs, targets, mask, position.clone(), first_step.clone(), record(shape), clock.clone()];
-            of(&GATHER_TOKENS, memory, rows * context);
+            of(&GATHER_TOKENS, memory, rows * context, &[]);
 
             let shape =
                 GatherSequences { samples, context, rows, steps_per_epoch, micro_batches, micro, seed, pad0: 0 };
@@ -104,13 +108,18 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let sequences = (0..samples).flat_map(sequence).collect();
             let [tokens, mask, types] = [(); 3].map(|()| junk(rows * context));
             let memory = vec![sequences, tokens, mask, types, junk(rows), position, first_step, record(shape), clock];
-            of(&GATHER_SEQUENCES, memory, rows * context);
+            of(&GATHER_SEQUENCES, memory, rows * context, &[]);
 
             let (first, count, batches) = (samples / 3, samples / 2, steps_per_epoch * micro_batches);
             let shape = GatherCached { samples, rows, quads, seed, first, count, batches, pad0: 0 };
             let position = Position { step, epoch: step / steps_per_epoch, batch: step % steps_per_epoch, counting: 0 };
             let cached = noise(seed, (count * quads * 4) as usize).iter().map(|n| n.to_bits()).collect();
-            of(&GATHER_CACHED, vec![cached, junk(rows * quads * 4), record(position), record(shape)], rows * quads);
+            of(
+                &GATHER_CACHED,
+                vec![cached, junk(rows * quads * 4), record(position), record(shape)],
+                rows * quads,
+                &[],
+            );
         }
     }
     all.push(copy(sizes));

@@ -3,6 +3,9 @@
 use gradus::nn::Objective;
 use serde_json::{Map, Value, json};
 
+/// The column of names.
+const NAME: &str = "file";
+
 /// How answers are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -21,6 +24,8 @@ pub(super) struct Answers<'a> {
     pub(super) separator: &'a str,
     /// How many of the most likely classes are printed.
     pub(super) top: usize,
+    /// What each example is called, if examples have names.
+    pub(super) names: Vec<String>,
 }
 
 impl Answers<'_> {
@@ -29,6 +34,7 @@ impl Answers<'_> {
         if self.form == Form::JsonLines {
             return String::new();
         }
+        let names = if self.names.is_empty() { String::new() } else { format!("{NAME},") };
         let cells: Vec<String> = match self.objective {
             None => (0..width).map(|place| format!("v{place}")).collect(),
             Some(Objective::Labels) => ["labels".to_owned()].into_iter().chain(self.outputs.iter().cloned()).collect(),
@@ -40,11 +46,23 @@ impl Answers<'_> {
                 })
                 .collect(),
         };
-        csv(cells)
+        names + &csv(cells)
     }
 
-    /// The line of a row with these numbers.
-    pub(super) fn line(&self, numbers: &[f32]) -> String {
+    /// The line of the example at this place with these numbers.
+    pub(super) fn line(&self, place: usize, numbers: &[f32]) -> String {
+        let line = self.unnamed(numbers);
+        match (self.form, self.names.get(place)) {
+            (_, None) => line,
+            (Form::Csv, Some(name)) => format!("{},{line}", quoted(name)),
+            (Form::JsonLines, Some(name)) => {
+                let rest = line.strip_prefix('{').unwrap_or(&line);
+                format!("{{\"{NAME}\":{},{rest}", json!(name))
+            }
+        }
+    }
+
+    fn unnamed(&self, numbers: &[f32]) -> String {
         match (self.form, self.objective) {
             (Form::Csv, None | Some(Objective::Numbers)) => csv(numbers.iter().map(f32::to_string)),
             (Form::JsonLines, None) => json_line(json!({"vector": numbers.iter().map(short).collect::<Vec<Value>>()})),
@@ -128,7 +146,7 @@ mod tests {
 
     fn answers(form: Form, objective: Option<Objective>, top: usize) -> Answers<'static> {
         let outputs: &'static [String] = Vec::leak(vec!["good".to_owned(), "so, so".to_owned(), "bad".to_owned()]);
-        Answers { form, objective, outputs, separator: "|", top }
+        Answers { form, objective, outputs, separator: "|", top, names: Vec::new() }
     }
 
     #[test]
@@ -136,29 +154,39 @@ mod tests {
         let logits = [1.0, 3.0, 2.0];
         let csv = answers(Form::Csv, Some(Objective::Classes), 2);
         assert_eq!(csv.header(3), "label,probability,label_2,probability_2\n");
-        assert_eq!(csv.line(&logits), "\"so, so\",0.66524094,bad,0.24472848\n");
+        assert_eq!(csv.line(0, &logits), "\"so, so\",0.66524094,bad,0.24472848\n");
         let json = answers(Form::JsonLines, Some(Objective::Classes), 1);
         assert_eq!(json.header(3), "");
-        assert_eq!(json.line(&logits), "{\"label\":\"so, so\",\"probability\":0.66524094}\n");
-        let json = answers(Form::JsonLines, Some(Objective::Classes), 9).line(&logits);
+        assert_eq!(json.line(0, &logits), "{\"label\":\"so, so\",\"probability\":0.66524094}\n");
+        let json = answers(Form::JsonLines, Some(Objective::Classes), 9).line(0, &logits);
         assert!(json.contains("\"top\":[{\"label\":\"so, so\"") && json.contains("\"label\":\"good\""), "{json}");
-        assert_eq!(answers(Form::Csv, Some(Objective::Classes), 1).line(&[1e30, -1e30, 0.0]), "good,1\n");
+        assert_eq!(answers(Form::Csv, Some(Objective::Classes), 1).line(0, &[1e30, -1e30, 0.0]), "good,1\n");
     }
 
     #[test]
     fn labels_numbers_and_vectors_have_their_columns() {
         let labels = answers(Form::Csv, Some(Objective::Labels), 1);
         assert_eq!(labels.header(3), "labels,good,\"so, so\",bad\n");
-        assert_eq!(labels.line(&[1.0, -1.0, 0.5]), "good|bad,0.7310586,0.26894143,0.62245935\n");
-        let json = answers(Form::JsonLines, Some(Objective::Labels), 1).line(&[1.0, -1.0, -0.5]);
+        assert_eq!(labels.line(0, &[1.0, -1.0, 0.5]), "good|bad,0.7310586,0.26894143,0.62245935\n");
+        let json = answers(Form::JsonLines, Some(Objective::Labels), 1).line(0, &[1.0, -1.0, -0.5]);
         assert!(json.starts_with("{\"labels\":[\"good\"],\"probabilities\":{"), "{json}");
         let numbers = answers(Form::Csv, Some(Objective::Numbers), 1);
         assert_eq!(
-            (numbers.header(3), numbers.line(&[0.1, 2.0, -3.5])),
+            (numbers.header(3), numbers.line(0, &[0.1, 2.0, -3.5])),
             ("good,\"so, so\",bad\n".to_owned(), "0.1,2,-3.5\n".to_owned())
         );
         let vectors = answers(Form::Csv, None, 1);
-        assert_eq!((vectors.header(2), vectors.line(&[0.25, 1.0])), ("v0,v1\n".to_owned(), "0.25,1\n".to_owned()));
-        assert_eq!(answers(Form::JsonLines, None, 1).line(&[0.1]), "{\"vector\":[0.1]}\n");
+        assert_eq!((vectors.header(2), vectors.line(0, &[0.25, 1.0])), ("v0,v1\n".to_owned(), "0.25,1\n".to_owned()));
+        assert_eq!(answers(Form::JsonLines, None, 1).line(0, &[0.1]), "{\"vector\":[0.1]}\n");
+    }
+
+    #[test]
+    fn examples_with_names_are_named_first() {
+        let names = vec!["cat, a.png".to_owned(), "b.png".to_owned()];
+        let csv = Answers { names: names.clone(), ..answers(Form::Csv, Some(Objective::Classes), 1) };
+        assert_eq!(csv.header(3), "file,label,probability\n");
+        assert_eq!(csv.line(0, &[0.0, -1e30, -1e30]), "\"cat, a.png\",good,1\n");
+        let json = Answers { names, ..answers(Form::JsonLines, Some(Objective::Classes), 1) };
+        assert_eq!(json.line(1, &[0.0, -1e30, -1e30]), "{\"file\":\"b.png\",\"label\":\"good\",\"probability\":1.0}\n");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::asked::Asked as Refused;
 use super::asks::Asks;
+use super::reading::Reading;
 use super::say::{self, caution, say};
 use super::says::Says;
 use super::scores::SCORES;
-use super::tokenizing::Tokenizing;
 use clap::Args;
 use gradus::params::{Storage, shown_path};
 use gradus::run::Trained;
@@ -20,7 +20,7 @@ pub(super) struct Evaluate {
     /// The folder of a run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Labelled rows, with the columns of the train set.
+    /// Labelled rows, with the columns of the train set, or a folder with a folder of pictures for each class.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Write the result as JSON to standard output.
@@ -45,7 +45,8 @@ const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}\nlr_scheduler: {type: c
 pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
     let refused = |error: gradus::run::Error| Refused::error(error.into());
     let trained = Trained::of_run(&options.run, options.best).map_err(refused)?;
-    let bar = Tokenizing::new(if options.json { Says::Nothing } else { Says::Usual });
+    let says = if options.json { Says::Nothing } else { Says::Usual };
+    let bar = if trained.reads_pictures() { Reading::pictures(says) } else { Reading::texts(says) };
     let test = trained.test(&options.file, &|done, all| bar.show(done, all));
     drop(bar);
     let test = test.map_err(refused)?;

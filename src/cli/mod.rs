@@ -39,6 +39,7 @@ mod predict;
 mod progress;
 mod rates;
 mod rates_told;
+mod reading;
 mod ready;
 mod report;
 mod report_chart;
@@ -54,7 +55,6 @@ mod scores;
 mod signals;
 mod tensorboard;
 mod thinned;
-mod tokenizing;
 mod train;
 mod verdict;
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use gradus::nn::Model;
 use gradus::nn::models::{FolderWords, Marks};
 use gradus::params::shown_path;
-use gradus::run::{Material, RunFile, TOKENIZER};
+use gradus::run::{Material, RunFile, Source, TOKENIZER};
 use gradus::train::{Error, Trainer, files};
 use std::fs;
 use std::path::Path;
@@ -40,7 +40,12 @@ pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material)
         marks.pad = tokenizer.pad_token().or(marks.pad).or(marks.end);
         files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
     }
-    for (name, bytes) in material.model.folder_files(&FolderWords::new(&material.inputs.classes, marks)) {
+    let pictures = match &run.data.source {
+        Source::Pictures(pictures) => Some(pictures.to_timm()),
+        _ => None,
+    };
+    let words = FolderWords::new(&material.inputs.classes, marks).pictures(pictures);
+    for (name, bytes) in material.model.folder_files(&words) {
         let file = path.join(name);
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).with_context(|| format!("making the folder {}", shown_path(folder)))?;

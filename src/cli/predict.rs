@@ -3,14 +3,14 @@
 use super::answers::{Answers, Form};
 use super::asked::{Asked as Refused, refuse};
 use super::asks::Asks;
+use super::reading::Reading;
 use super::say::{self, caution};
 use super::says::Says;
-use super::tokenizing::Tokenizing;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use gradus::params::shown_path;
 use gradus::run::{Asked, AskedFormat, TableFormat, Trained};
-use gradus::train::{Predictor, Wanted, files};
+use gradus::train::{Predictor, Questions, Wanted, files};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,8 @@ pub(super) struct Predict {
     /// The folder of a run, or a Hugging Face folder.
     #[arg(value_name = "DIR")]
     model: PathBuf,
-    /// Rows with the columns of the train set, with or without the label; `-` is standard input.
+    /// Rows with the columns of the train set, with or without the label; `-` is standard input. For a model of pictures, a picture
+    /// or a folder of them.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// File to write, CSV or JSON lines by its extension [default: CSV to standard output].
@@ -54,6 +55,7 @@ Examples:
   gradus predict runs/run new.csv                    label and probability of each row
   gradus predict runs/run new.csv --top 3 --out answers.jsonl
   echo 'a fine film' | gradus predict runs/run -
+  gradus predict runs/run holiday.jpg                the class of a picture, or of each in a folder
 
 Each row gets one prediction, in order. If a row cannot be read, the error names its line, and there is no output.";
 
@@ -83,14 +85,10 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let wanted = if vectors { Wanted::Vectors } else { Wanted::Outputs };
     let width = match (wanted, trained.vector_width()) {
         (Wanted::Vectors, Some(width)) => width,
-        (Wanted::Vectors, None) => refuse!("--vectors: the model reads rows of numbers, which have no vectors"),
+        (Wanted::Vectors, None) => refuse!("--vectors: only models of texts have vectors"),
         _ => trained.outputs().len(),
     };
-    let asked = asked(options)?;
-    let bar = Tokenizing::new(Says::Usual);
-    let questions = trained.questions(&asked, &|done, all| bar.show(done, all));
-    drop(bar);
-    let questions = questions.map_err(|error| Refused::error(error.into()))?;
+    let (names, questions) = questions(&trained, options)?;
     questions.warnings.iter().for_each(|warning| caution!("{warning}"));
     let values = trained.values().map_err(|error| Refused::error(error.into()))?;
     let engine = asks.engine(Says::Nothing)?;
@@ -101,11 +99,13 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
         outputs: trained.outputs(),
         separator: trained.separator(),
         top: options.top,
+        names,
     };
     let (mut text, mut broken) = (answers.header(width), 0);
+    let mut places = 0..;
     predictor.each(&questions.rows, (wanted, width), options.batch_size, |numbers| {
         broken += usize::from(numbers.iter().any(|number| !number.is_finite()));
-        text.push_str(&answers.line(numbers));
+        text.push_str(&answers.line(places.next().unwrap_or_default(), numbers));
     })?;
     if broken > 0 {
         caution!("{broken} of {} predictions are not finite: the model is broken", questions.count);
@@ -115,6 +115,19 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
         None => say::data(&text),
     }
     Ok(())
+}
+
+/// What is asked, and what each example is called; nothing if they have no names.
+fn questions(trained: &Trained, options: &Predict) -> anyhow::Result<(Vec<String>, gradus::run::Read<Questions>)> {
+    let refused = |error: gradus::run::Error| Refused::error(error.into());
+    if trained.reads_pictures() {
+        let bar = Reading::pictures(Says::Usual);
+        return trained.pictures(&options.file, &|done, all| bar.show(done, all)).map_err(refused);
+    }
+    let asked = asked(options)?;
+    let bar = Reading::texts(Says::Usual);
+    let questions = trained.questions(&asked, &|done, all| bar.show(done, all));
+    Ok((Vec::new(), questions.map_err(refused)?))
 }
 
 fn trained(options: &Predict) -> anyhow::Result<Trained> {

@@ -3,9 +3,9 @@
 use super::batch;
 use super::cache;
 use super::precision;
+use super::reading::Reading;
 use super::say::{caution, say};
 use super::says::Says;
-use super::tokenizing::Tokenizing;
 use gradus::engine::Engine;
 use gradus::run::{BatchRows, Material, RunFile, TrunkFolder};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
@@ -29,7 +29,7 @@ impl Ready {
     /// Reads the model and data of the file, and finds the batch size if asked; for a resumed run, those in its folder.
     /// Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
-        let bar = Tokenizing::new(says);
+        let bar = if run.model.kind.reads_pictures() { Reading::pictures(says) } else { Reading::texts(says) };
         let material = Material::read_telling(&run, goes_on_in, &|done, all| bar.show(done, all))?;
         drop(bar);
         // What a run that continues was started from has been told then.

@@ -7,7 +7,7 @@ use std::thread;
 pub type Told<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The result for each item, in the items' order. A core takes `share` of them at a time.
-pub(super) fn map<T: Sync, R: Send>(
+pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
     share: usize,
     work: impl Fn(&T) -> R + Sync,

@@ -27,6 +27,12 @@ pub enum Error {
         /// Classes there are.
         classes: usize,
     },
+    /// An augmentation of pictures that cannot be.
+    #[error("pictures cannot be augmented in this way: {reason}")]
+    BadAugmentation {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A part of a split would be empty.
     #[error("{rows} rows cannot be split with {test_percent} % held out")]
     BadSplit {

@@ -2,6 +2,7 @@
 
 use super::batches::BatchSize;
 use super::{Error, stratified};
+use crate::setters::setters;
 use crate::twin::shared::GatherPictures;
 
 /// Pictures of one size in red, green and blue, each with a class.
@@ -14,6 +15,49 @@ pub struct Pictures {
     labels: Vec<u32>,
     /// What a byte is multiplied by, and what is added, for each channel.
     normal: [[f32; 3]; 2],
+    augmentation: Augmentation,
+}
+
+/// How pictures are augmented: changed for training, anew in every epoch. What is drawn follows from seed, epoch and picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Augmentation {
+    /// Left and right are exchanged in half of the pictures.
+    pub flip: bool,
+    /// Pictures are moved by up to so many pixels; what comes in is black.
+    pub padding: u32,
+    /// A part of at least this share of the area is shown in full size; 0 for the whole picture.
+    pub least_area: f32,
+}
+
+impl Augmentation {
+    /// None at all.
+    pub fn new() -> Augmentation {
+        Augmentation::default()
+    }
+
+    setters! {
+        flip: bool,
+        padding: u32,
+        least_area: f32,
+    }
+
+    /// Whether it does anything.
+    pub fn is_any(&self) -> bool {
+        *self != Augmentation::default()
+    }
+
+    /// What is wrong with it for pictures of this size.
+    pub(crate) fn wrong(&self, size: [usize; 2]) -> Option<&'static str> {
+        let least = size[0].min(size[1]);
+        if self.padding as usize >= least {
+            return Some("pictures would be moved out of sight");
+        }
+        if !(0.0..=1.0).contains(&self.least_area) {
+            return Some("a share of the area is from 0 to 1");
+        }
+        (self.padding > 0 && self.least_area > 0.0).then_some("pictures are moved or cut, not both")
+    }
 }
 
 impl Pictures {
@@ -32,7 +76,14 @@ impl Pictures {
         }
         let word = |pixel: &[u8; 3]| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]);
         let pixels = bytes.as_chunks().0.iter().map(word).collect();
-        Ok(Pictures { size, classes, pixels, labels, normal: [[1.0 / 255.0; 3], [0.0; 3]] })
+        Ok(Pictures {
+            size,
+            classes,
+            pixels,
+            labels,
+            normal: [[1.0 / 255.0; 3], [0.0; 3]],
+            augmentation: Augmentation::new(),
+        })
     }
 
     /// The same, with the numbers from 0 to 1 less the mean and divided by the deviation of each channel.
@@ -41,6 +92,22 @@ impl Pictures {
         let scale = deviation.map(|deviation| 1.0 / (255.0 * deviation));
         let shift = [0, 1, 2].map(|channel: usize| -mean[channel] / deviation[channel]);
         Pictures { normal: [scale, shift], ..self }
+    }
+
+    /// The same, augmented in this way when they are trained on. They are tested as they are.
+    ///
+    /// # Errors
+    /// [`Error::BadAugmentation`] for one that cannot be.
+    pub fn augmented(self, augmentation: Augmentation) -> Result<Pictures, Error> {
+        match augmentation.wrong(self.size) {
+            Some(reason) => Err(Error::BadAugmentation { reason }),
+            None => Ok(Pictures { augmentation, ..self }),
+        }
+    }
+
+    /// How they are augmented when they are trained on.
+    pub fn augmentation(&self) -> Augmentation {
+        self.augmentation
     }
 
     /// Height and width of each.
@@ -95,7 +162,9 @@ impl Pictures {
     pub(crate) fn training(&self, size: BatchSize, seed: u32) -> Result<GatherPictures, Error> {
         let steps_per_epoch = size.steps_per_epoch(self.count())?;
         let (rows, micro_batches) = (size.rows as u32, size.micro_batches as u32);
-        Ok(GatherPictures { rows, steps_per_epoch, micro_batches, seed, ..self.shape() })
+        let Augmentation { flip, padding, least_area } = self.augmentation;
+        let shape = GatherPictures { flip: u32::from(flip), padding, least_area, ..self.shape() };
+        Ok(GatherPictures { rows, steps_per_epoch, micro_batches, seed, ..shape })
     }
 
     /// The sizes of a gather of all, in their order.
@@ -109,7 +178,7 @@ impl Pictures {
 
     fn shape(&self) -> GatherPictures {
         let [scale, shift] = self.normal.map(|[red, green, blue]| [red, green, blue, 0.0]);
-        let (samples, pixels) = (self.count() as u32, (self.size[0] * self.size[1]) as u32);
-        GatherPictures { samples, pixels, scale, shift, ..GatherPictures::default() }
+        let [height, width] = self.size.map(|side| side as u32);
+        GatherPictures { samples: self.count() as u32, height, width, scale, shift, ..GatherPictures::default() }
     }
 }

@@ -4,7 +4,8 @@ use super::Error;
 use crate::params::shown_path;
 use std::path::Path;
 
-/// Rows of one file that cannot be used: the line that each begins on, and why.
+/// Rows of one file that cannot be used: the line that each begins on, and why. What has no line, such as a file of a folder,
+/// has line 0, and is named in the reason.
 #[derive(Debug, Default)]
 pub(super) struct BadRows(Vec<(u64, String)>);
 
@@ -34,13 +35,22 @@ impl BadRows {
         let error = Error::BadRows { path: path.to_owned(), count, rows, shown: self.0, may_be_left_out: true };
         match error {
             Error::BadRows { shown, .. } if skips && used > 0 => {
-                let reasons: Vec<String> =
-                    shown.iter().map(|(line, reason)| format!("line {line}: {reason}")).collect();
+                let reasons: Vec<String> = shown.iter().map(at_line).collect();
                 let more = if count > shown.len() { "; …" } else { "" };
-                let path = shown_path(path);
-                Ok(Some(format!("{path}: {count} of {rows} rows were left out: {}{more}", reasons.join("; "))))
+                let (path, what) = (shown_path(path), named(&shown));
+                Ok(Some(format!("{path}: {count} of {rows} {what} were left out: {}{more}", reasons.join("; "))))
             }
             error => Err(error),
         }
     }
+}
+
+/// A bad row in words.
+pub(super) fn at_line((line, reason): &(u64, String)) -> String {
+    if *line == 0 { reason.clone() } else { format!("line {line}: {reason}") }
+}
+
+/// What bad rows are rows of.
+pub(super) fn named(rows: &[(u64, String)]) -> &'static str {
+    if rows.iter().all(|(line, _)| *line == 0) { "files" } else { "rows" }
 }

@@ -1,7 +1,7 @@
 //! The section `data` of a run file.
 
 use super::{Label, TextColumns};
-use crate::data::Embedded;
+use crate::data::{Augmentation, Embedded, Preparation};
 use crate::schedule::file::raw::Raw;
 use std::path::PathBuf;
 
@@ -97,6 +97,8 @@ pub enum Source {
         /// `classes`: the labels, in the order of the outputs; by default those of the train set.
         classes: Vec<String>,
     },
+    /// Pictures with a class each, for a model of pictures.
+    Pictures(PictureData),
     /// IDX files, for an MLP.
     Images {
         /// `train`.
@@ -106,6 +108,41 @@ pub enum Source {
         /// `scale`: what every number is divided by.
         scale: f64,
     },
+}
+
+/// Pictures with a class each.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PictureData {
+    /// `train`.
+    pub train: PathBuf,
+    /// What `train` is.
+    pub files: PictureFiles,
+    /// `classes`: the labels, in the order of the outputs; by default those of the train set.
+    pub classes: Vec<String>,
+    /// `fit`, `crop_pct`, `interpolation`, and the model's size: how a picture becomes one of the model's.
+    pub preparation: Preparation,
+    /// `mean` and `std`: what is taken from each channel, from 0 to 1, and what it is divided by.
+    pub normal: [[f32; 3]; 2],
+    /// `augmentation`: how pictures are changed for training.
+    pub augmentation: Augmentation,
+}
+
+/// Where pictures and their classes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PictureFiles {
+    /// A folder with a folder for each class.
+    Folders,
+    /// A table: `image`, the column of their paths, which are relative to the table's folder, and `label`.
+    Table {
+        /// The column of paths.
+        image: String,
+        /// The column of classes.
+        label: String,
+    },
+    /// IDX files: `train_labels` is the file of their classes.
+    Idx(PathBuf),
 }
 
 /// What is tested on.
@@ -133,6 +170,7 @@ impl DataSpec {
     pub(super) fn train_name(&self) -> String {
         match &self.source {
             Source::Embedded(set) => set.name().to_owned(),
+            Source::Pictures(pictures) => pictures.train.display().to_string(),
             Source::Text { train, .. }
             | Source::LabelledTexts { train, .. }
             | Source::Numbers { train, .. }

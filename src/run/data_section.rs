@@ -1,7 +1,12 @@
 //! The section `data`.
 
+mod pictures;
+
 use super::paths::absolute;
-use super::{DataSpec, Error, Label, ModelKind, ModelSpec, Source, Split, TestSet, TextColumns, TrunkFolder, Unknown};
+use super::{
+    DataSpec, Error, Label, ModelKind, ModelSpec, PictureFiles, Source, Split, TestSet, TextColumns, TrunkFolder,
+    Unknown,
+};
 use crate::data::{EMBEDDED, Embedded};
 use crate::nn::Objective;
 use crate::schedule::class::Value as Argument;
@@ -50,6 +55,7 @@ impl DataSpec {
                 reading.splits = if objective == Objective::Classes { &SPLITS } else { &SPLITS[1..] };
                 reading.labelled_texts(objective)
             }
+            ModelKind::ResNet => reading.pictures(model),
             ModelKind::Mlp if reading.section.has("train_labels") => reading.images(),
             ModelKind::Mlp => reading.numbers(),
         }
@@ -70,8 +76,12 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
         let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
-        if kind == ModelKind::Encoder {
-            let instead = "no embedded set has labelled texts: give train, text and label";
+        let none = match kind {
+            ModelKind::Encoder => Some("no embedded set has labelled texts: give train, text and label"),
+            kind if kind.reads_pictures() => Some("no embedded set has pictures: give train, a folder for each class"),
+            _ => None,
+        };
+        if let Some(instead) = none {
             return Err(self.section.misplaced("embedded", instead).into());
         }
         if EMBEDDED.is_empty() {
@@ -246,7 +256,7 @@ impl Reading<'_> {
             split = if word == "random" { Split::Random } else { Split::Stratified };
         }
         let mut unknown = Unknown::default();
-        if kind != ModelKind::Mlp {
+        if kind.reads_texts() {
             let word = self.section.word_or_first("unknown", &["error", "skip", "token"])?;
             unknown = match word {
                 "skip" => Unknown::Skip,
@@ -255,7 +265,7 @@ impl Reading<'_> {
             };
         }
         let mut skip_bad_rows = false;
-        if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. }) {
+        if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. } | Source::Pictures(_)) {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
         let cache = if kind == ModelKind::Mlp { TrunkFolder::Usual } else { self.cache()? };
@@ -312,7 +322,12 @@ impl Reading<'_> {
                     return Err(self.section.misplaced(key, "test names a file; keep one of them").into());
                 }
             }
-            let labels = matches!(source, Source::Images { .. }).then(|| self.file("test_labels")).transpose()?;
+            let is_idx = match source {
+                Source::Images { .. } => true,
+                Source::Pictures(pictures) => matches!(pictures.files, PictureFiles::Idx(_)),
+                _ => false,
+            };
+            let labels = is_idx.then(|| self.file("test_labels")).transpose()?;
             return Ok(TestSet::File(self.file("test")?, labels));
         }
         if self.section.has("test_labels") {

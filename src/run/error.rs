@@ -1,5 +1,6 @@
 //! What can be wrong with a run file, and with what it names.
 
+use super::bad_rows::{at_line, named};
 use crate::params::{Shown, did_you_mean, nearest, shown_list, shown_path, tame};
 use crate::{data, nn, schedule, train};
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ pub enum Error {
         count: usize,
         /// Rows there are in all.
         rows: usize,
-        /// The first of them: the line, from 1 on, and what is wrong.
+        /// The first of them: the line, from 1 on or 0 if there are none, and what is wrong.
         shown: Vec<(u64, String)>,
         /// Whether an option can leave them out.
         may_be_left_out: bool,
@@ -132,12 +133,17 @@ fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may
         true => format!(" (data.skip_bad_rows: true leaves {which} out)"),
         false => String::new(),
     };
+    let what = named(shown);
     if let (1, [(line, reason)]) = (count, shown) {
-        return format!("{path}, line {line}: {reason}{}", way("such rows", true));
+        let which = format!("such {what}");
+        return match line {
+            0 => format!("{path}: {reason}{}", way(&which, true)),
+            _ => format!("{path}, line {line}: {reason}{}", way(&which, true)),
+        };
     }
     let ways = way("them", count < rows);
-    let mut told = format!("{path}: {count} of {rows} rows cannot be used{ways}:");
-    shown.iter().for_each(|(line, reason)| told.push_str(&format!("\n  line {line}: {reason}")));
+    let mut told = format!("{path}: {count} of {rows} {what} cannot be used{ways}:");
+    shown.iter().for_each(|row| told.push_str(&format!("\n  {}", at_line(row))));
     if count > shown.len() {
         told.push_str(&format!("\n  and {} more", count - shown.len()));
     }

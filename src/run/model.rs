@@ -1,6 +1,8 @@
 //! The section `model`.
 
 use super::paths::absolute;
+use super::picture_folder::PictureFolder;
+use super::picture_model::PictureSpec;
 use super::pretrained_folder::resolved;
 use super::weights::near;
 use super::{Error, PretrainedFolder};
@@ -21,24 +23,45 @@ pub enum ModelKind {
     Decoder,
     /// An encoder on labelled texts, [`train::ClassifySequences`](crate::train::ClassifySequences).
     Encoder,
+    /// A ResNet on labelled pictures, [`train::ClassifyPictures`](crate::train::ClassifyPictures).
+    ResNet,
 }
 
 impl std::fmt::Display for ModelKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = ModelKind::ALL.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
-        f.write_str(name)
+        f.write_str(self.word())
     }
 }
 
 impl ModelKind {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        ModelKind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it reads pictures.
+    #[must_use]
+    pub fn reads_pictures(self) -> bool {
+        self == ModelKind::ResNet
+    }
+
+    /// Whether it reads texts.
+    pub(super) fn reads_texts(self) -> bool {
+        matches!(self, ModelKind::Decoder | ModelKind::Encoder)
+    }
+
     /// Whether `gradus predict` answers with it.
     #[must_use]
     pub fn answers(self) -> bool {
         self != ModelKind::Decoder
     }
 
-    const ALL: [(&'static str, ModelKind); 3] =
-        [("mlp", ModelKind::Mlp), ("decoder", ModelKind::Decoder), ("encoder", ModelKind::Encoder)];
+    const ALL: [(&'static str, ModelKind); 4] = [
+        ("mlp", ModelKind::Mlp),
+        ("decoder", ModelKind::Decoder),
+        ("encoder", ModelKind::Encoder),
+        ("resnet", ModelKind::ResNet),
+    ];
 }
 
 /// The section `model` of a run file, without sizes that follow from the data.
@@ -71,6 +94,8 @@ pub struct ModelSpec {
     pub from: Option<PathBuf>,
     /// The `config.json` of that folder; `None` without one, or if a `preset` gives the sizes.
     pub pretrained: Option<PretrainedFolder>,
+    /// What a model of pictures is; `None` for other models.
+    pub pictures: Option<PictureSpec>,
     pub(super) raw: Raw,
 }
 
@@ -81,8 +106,22 @@ const HIDDEN: [usize; 2] = [128, 64];
 const CONTEXT: u64 = 64;
 const PRETRAINED_CONTEXT: u64 = 128;
 
-const ALL_KEYS: [&str; 11] =
-    ["type", "hidden", "activation", "preset", "context", "tied", "pooling", "dropout", "head", "parameters", "from"];
+const ALL_KEYS: [&str; 14] = [
+    "type",
+    "hidden",
+    "activation",
+    "preset",
+    "context",
+    "tied",
+    "pooling",
+    "dropout",
+    "head",
+    "depth",
+    "width",
+    "size",
+    "parameters",
+    "from",
+];
 
 impl ModelSpec {
     /// Reads the section; paths are relative to `folder`. `is_labelled`: whether the data has labels, which decides the
@@ -92,6 +131,13 @@ impl ModelSpec {
             Some(named) => Some(resolved(&named, folder)?),
             None => None,
         };
+        let pictures = match &from {
+            Some(from) => PictureFolder::of_run(from, folder)?,
+            None => None,
+        };
+        if pictures.is_some() || section.peek("type") == Some(ModelKind::ResNet.word()) {
+            return ModelSpec::of_pictures(section, from, pictures);
+        }
         let pretrained = match &from {
             Some(from) if !section.has("preset") => PretrainedFolder::of_run(from, folder)?,
             _ => None,
@@ -105,7 +151,7 @@ impl ModelSpec {
         }
         let kind = kind(&mut section, pretrained.as_ref(), is_labelled)?;
         let keys: &[&str] = match kind {
-            ModelKind::Mlp => &["type", "hidden", "activation", "parameters", "from"],
+            ModelKind::Mlp | ModelKind::ResNet => &["type", "hidden", "activation", "parameters", "from"],
             ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
             ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "head", "parameters", "from"],
         };
@@ -127,12 +173,10 @@ impl ModelSpec {
             dropout,
             head_layers,
             head_dropout,
-            parameters: match section.word_or_first("parameters", &[Storage::F32, Storage::Bf16].map(Storage::name))? {
-                "bf16" => Storage::Bf16,
-                _ => Storage::F32,
-            },
+            parameters: ModelSpec::storage(&mut section)?,
             from,
             pretrained,
+            pictures: None,
             raw: Raw::default(),
         };
         // Keys of other kinds are left out, and so is a preset that does not give the sizes.
@@ -145,12 +189,27 @@ impl ModelSpec {
         Ok(spec)
     }
 
+    /// How parameters are stored.
+    pub(super) fn storage(section: &mut Section) -> Result<Storage, Error> {
+        Ok(match section.word_or_first("parameters", &[Storage::F32, Storage::Bf16].map(Storage::name))? {
+            "bf16" => Storage::Bf16,
+            _ => Storage::F32,
+        })
+    }
+
+    /// Names of the outputs that `from` has, in their order; empty without any.
+    pub(super) fn own_labels(&self) -> &[String] {
+        let of_texts = self.pretrained.as_ref().map(|folder| &folder.model.labels[..]);
+        of_texts.or(self.pictures.as_ref().map(|pictures| &pictures.labels[..])).unwrap_or_default()
+    }
+
     /// Prefixes of the head's parameters, which a task adds to a pretrained trunk.
     pub(super) fn head(&self) -> Result<Vec<String>, Error> {
         let model: Model = match self.kind {
             ModelKind::Mlp => self.mlp(1, 1)?.into(),
             ModelKind::Decoder => self.decoder(1)?,
             ModelKind::Encoder => self.labelled(1, Head::new(1))?,
+            ModelKind::ResNet => self.of_classes(1)?,
         };
         Ok(model.last_layer().into_iter().chain(model.on_top()).collect())
     }
@@ -222,7 +281,7 @@ impl ModelSpec {
     pub(super) fn token_tables(&self) -> &'static [&'static str] {
         let is_gpt2 = self.pretrained.as_ref().is_some_and(|folder| folder.model.kind == PretrainedKind::Decoder);
         match (self.kind, self.tied) {
-            (ModelKind::Mlp, _) => &[],
+            (ModelKind::Mlp | ModelKind::ResNet, _) => &[],
             (ModelKind::Decoder, false) => &["transformer.wte.weight", "lm_head.weight"],
             (ModelKind::Decoder, true) => &["transformer.wte.weight"],
             (ModelKind::Encoder, _) if is_gpt2 => &["transformer.wte.weight"],

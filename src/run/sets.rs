@@ -57,7 +57,7 @@ impl<T, L> Sets<T, L> {
 
 /// The labels that come, in the order of the outputs that the model has begun from, if it has the same.
 fn as_begun(run: &RunFile, come: Vec<String>) -> Vec<String> {
-    let labels = run.model.pretrained.as_ref().map_or(&[][..], |folder| &folder.model.labels[..]);
+    let labels = run.model.own_labels();
     let are_there = labels.len() == come.len() && labels.iter().all(|label| come.contains(label));
     if are_there { labels.to_vec() } else { come }
 }

@@ -24,6 +24,7 @@ const TEXTS: Texts = Texts::Below(&[
             ("train_labels", Texts::Here),
             ("test", Texts::Here),
             ("test_labels", Texts::Here),
+            ("image", Texts::Here),
             ("text", Texts::Here),
             ("text_pair", Texts::Here),
             ("label", Texts::Here),

@@ -10,11 +10,11 @@ use super::pretrained_folder::CONFIG;
 use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
 use super::texts::{Label, TextColumns};
 use super::weights::{Begun, Kept, Weights};
-use super::{Error, RunFile, Source, Unknown, tokenizer};
+use super::{Error, PictureData, RunFile, Source, Unknown, tokenizer};
 use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{shown_path, tame_line};
-use crate::train::{Classify, ClassifySequences, Questions, Task, files};
+use crate::train::{Classify, ClassifyPictures, ClassifySequences, Questions, Task, files};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ pub struct Trained {
 enum Reads {
     Texts { columns: TextColumns, label: Label, tokenizer: Tokenizer },
     Numbers { label: String },
+    Pictures(PictureData),
 }
 
 /// Rows that a model can be asked about, or be tested on.
@@ -68,6 +69,9 @@ impl Trained {
             Source::Numbers { label, .. } => {
                 let model = run.model.mlp(inputs.columns.len(), inputs.classes.len())?;
                 (model.into(), Reads::Numbers { label: label.clone() })
+            }
+            Source::Pictures(pictures) => {
+                (run.model.of_classes(inputs.classes.len())?, Reads::Pictures(pictures.clone()))
             }
             Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
                 let reason = "its model is a decoder, which has no labels";
@@ -150,6 +154,25 @@ impl Trained {
         }
     }
 
+    /// Whether it reads pictures: what it is asked about is [`pictures`](Trained::pictures) then.
+    pub fn reads_pictures(&self) -> bool {
+        matches!(self.reads, Reads::Pictures(_))
+    }
+
+    /// Pictures to predict, and their names: a file, a folder, or a table of paths. `told` is called with the progress of reading.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file: every picture must be readable. [`Error::BadFile`] if the model reads something else.
+    pub fn pictures(&self, path: &Path, told: Told<'_>) -> Result<(Vec<String>, Read<Questions>), Error> {
+        let Reads::Pictures(data) = &self.reads else {
+            return Err(Error::bad_file(path, "the model reads no pictures"));
+        };
+        let (names, examples) = data.asked(path, told)?;
+        let rows: Vec<_> = whole(examples)?.into_iter().map(|row| row.labelled(|()| 0)).collect();
+        let set = data.set(&rows, self.inputs.classes.len())?;
+        Ok((names, Read { rows: Questions::Pictures(set), count: rows.len(), warnings: Vec::new() }))
+    }
+
     /// The size of the vector of a text; `None` if it reads no texts.
     pub fn vector_width(&self) -> Option<usize> {
         self.model.sizes().map(|sizes| sizes.hidden)
@@ -199,6 +222,7 @@ impl Trained {
                 let set = number_set(asked.name(), &rows, &self.inputs.columns, self.inputs.classes.len())?;
                 Ok(Read { rows: Questions::Rows(set), count: rows.len(), warnings: Vec::new() })
             }
+            Reads::Pictures(_) => Ok(self.pictures(asked.name(), told)?.1),
         }
     }
 
@@ -221,6 +245,14 @@ impl Trained {
                 let set = number_set(path, &rows, &self.inputs.columns, self.inputs.classes.len())?;
                 let model = self.run.model.mlp(names.len(), known.labels.len())?;
                 let task = Classify::new(&model, (&set, &set))?.starting_from(self.values()?);
+                Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
+            }
+            Reads::Pictures(data) => {
+                let mut examples = data.examples(path, None, told)?;
+                examples.keep(|row| known.not_trained(&row.label));
+                let rows = whole(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))?;
+                let set = data.set(&rows, known.labels.len())?;
+                let task = ClassifyPictures::new(self.model.clone(), (&set, &set))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
             }
         }

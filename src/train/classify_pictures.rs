@@ -41,6 +41,13 @@ impl Set for Pictures {
         Scoring::of_classes(self.classes())
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        match self.augmentation() {
+            augmentation if augmentation.is_any() => vec![("augmentation", format!("{augmentation:?}"))],
+            _ => Vec::new(),
+        }
+    }
+
     fn steps_per_epoch(&self, size: BatchSize, seed: u32) -> Result<u64, Error> {
         Ok(self.training(size, seed)?.steps_per_epoch.into())
     }

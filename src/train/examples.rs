@@ -119,8 +119,8 @@ impl Examples {
             Sizes::Rows(sizes) => format!("rows {}", sizes.quads),
             Sizes::Tokens(sizes) => format!("tokens {} {}", sizes.context, sizes.offsets),
             Sizes::Sequences(sizes) => format!("sequences {}", sizes.context),
-            Sizes::Pictures(GatherPictures { pixels, scale, shift, .. }) => {
-                format!("pictures {pixels} {scale:?} {shift:?}")
+            Sizes::Pictures(GatherPictures { height, width, scale, shift, .. }) => {
+                format!("pictures {height} {width} {scale:?} {shift:?}")
             }
         };
         key.add("sizes", sizes.as_bytes());
@@ -131,13 +131,14 @@ impl Examples {
         Ok(())
     }
 
-    /// Whether what a frozen trunk makes of an example is worth keeping. It is not where windows move, as it is another in
-    /// every epoch; nor of rows of numbers, whose networks are small.
+    /// Whether what a frozen trunk makes of an example is worth keeping. It is not where windows move or pictures are augmented, as
+    /// it is another in every epoch; nor of rows of numbers, whose networks are small.
     pub(super) fn have_trunks(&self) -> bool {
         match self.sizes {
             Sizes::Rows(_) => false,
             Sizes::Tokens(sizes) => sizes.offsets == 1,
-            Sizes::Sequences(_) | Sizes::Pictures(_) => true,
+            Sizes::Pictures(sizes) => !augments(&sizes),
+            Sizes::Sequences(_) => true,
         }
     }
 
@@ -156,7 +157,7 @@ impl Examples {
             }
             Sizes::Tokens(sizes) => sequences(sizes.context)?.with_words(engine, "labels", sizes.context as usize)?,
             Sizes::Pictures(sizes) => {
-                let batch = Batch::new(engine, rows, sizes.pixels as usize)?.with_rows(engine, 3)?;
+                let batch = Batch::new(engine, rows, sizes.pixels() as usize)?.with_rows(engine, 3)?;
                 batch.with_words(engine, "labels", 1)?
             }
             Sizes::Sequences(sizes) => {
@@ -211,7 +212,7 @@ impl Examples {
             Sizes::Pictures(sizes) => {
                 let sizes = GatherPictures { rows, steps_per_epoch, micro_batches, micro, ..sizes };
                 let shape = engine.buffer_with("gather shape", &[sizes])?;
-                (&GATHER_PICTURES, &["rows", "labels", "position"], shape, sizes.pixels)
+                (&GATHER_PICTURES, &["rows", "labels", "position"], shape, sizes.pixels())
             }
             Sizes::Sequences(sizes) => {
                 let sizes = GatherSequences { rows, steps_per_epoch, micro_batches, micro, ..sizes };
@@ -225,7 +226,12 @@ impl Examples {
         }
         bindings.extend([table.into(), (&shape).into(), Binding::Clock]);
         let places = count("places of a batch", u64::from(rows) * u64::from(width))?;
-        let (workgroup, shuffle) = (engine.sizes().gather, f64::from(u8::from(self.order.seed.is_some())));
+        let workgroup = engine.sizes().gather;
+        let switch = |is_on: bool| f64::from(u8::from(is_on));
+        let mut constants = vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", switch(self.order.seed.is_some()))];
+        if let Sizes::Pictures(sizes) = self.sizes {
+            constants.push(("AUGMENT", switch(augments(&sizes))));
+        }
         let bytes_each = match self.sizes {
             Sizes::Rows(_) => 32,
             Sizes::Pictures(_) => 20,
@@ -234,12 +240,17 @@ impl Examples {
         Ok(Dispatch {
             kernel: family.plain(),
             bindings,
-            constants: vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", shuffle)],
+            constants,
             grid: row_of(places.div_ceil(workgroup)),
             bytes: u64::from(places) * bytes_each,
             flops: 0,
         })
     }
+}
+
+/// Whether pictures are augmented when they are drawn.
+fn augments(sizes: &GatherPictures) -> bool {
+    sizes.flip != 0 || sizes.padding > 0 || sizes.least_area > 0.0
 }
 
 /// Draws the rows of a micro-batch from those of all examples, after the gather that gives the batch's place. Memory:

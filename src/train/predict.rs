@@ -3,7 +3,7 @@
 use super::Error;
 use super::examples::Examples;
 use super::supervised::Set;
-use crate::data::{DataSet, Sequences};
+use crate::data::{DataSet, Pictures, Sequences};
 use crate::engine::layout::{LEAST_TABLE_BYTES, TableHeader};
 use crate::engine::{Buffer, Engine, Prepared, Program, Range, Submission, counted};
 use crate::nn::{LossOptions, Model, Network};
@@ -17,6 +17,8 @@ pub enum Questions {
     Rows(DataSet),
     /// Sequences of tokens.
     Sequences(Sequences),
+    /// Pictures.
+    Pictures(Pictures),
 }
 
 impl Questions {
@@ -24,6 +26,7 @@ impl Questions {
         match self {
             Questions::Rows(rows) => rows,
             Questions::Sequences(sequences) => sequences,
+            Questions::Pictures(pictures) => pictures,
         }
     }
 

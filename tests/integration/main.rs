@@ -62,6 +62,7 @@ mod optimizers_command;
 mod pages;
 mod phase_properties;
 mod phases;
+mod picture_runs;
 mod pictures;
 mod pictures_train;
 mod pipelines;

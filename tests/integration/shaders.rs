@@ -123,7 +123,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream, zero, pad0, pad1, pad2),
-        host_layout!(GatherPictures: samples, rows, pixels, steps_per_epoch, micro_batches, micro, seed, pad0, scale, shift),
+        host_layout!(GatherPictures: samples, rows, height, width, steps_per_epoch, micro_batches, micro, seed, flip, padding, least_area, pad0, scale, shift),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),
         host_layout!(GatherTokens: tokens, context, samples, offsets, rows, steps_per_epoch, micro_batches, micro, seed, pad0, pad1, pad2),
         host_layout!(GatherCached: samples, rows, quads, seed, first, count, batches, pad0),

@@ -60,11 +60,11 @@ fn gather_cached(call: Call<'_>) {
 }
 
 fn gather_pictures(call: Call<'_>) {
-    let shuffle = call.switch("SHUFFLE", true);
+    let switches = [call.switch("SHUFFLE", true), call.switch("AUGMENT", false)];
     let [data, labels, x, y, position, table, shape, clock] = call.take();
     let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
     let (position, header, shape) = (position.one_mut(), table.one(), shape.one());
-    twin::nn::gather_pictures(data, labels, x, y, position, header, shape, clock.clock(), shuffle);
+    twin::nn::gather_pictures(data, labels, x, y, position, header, shape, clock.clock(), switches);
 }
 
 fn gather_sequences(call: Call<'_>) {

@@ -5,7 +5,7 @@
 //! beside it: transformers would silently put a random head on such a trunk.
 
 use super::files::written;
-use super::{Bert, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, Style, TransformerSizes};
+use super::{Bert, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, ResNet, Style, TransformerSizes};
 use crate::nn::{Activation, Error, Objective};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
@@ -21,12 +21,20 @@ pub struct FolderWords {
     pub labels: Vec<String>,
     /// Special tokens.
     pub marks: Marks,
+    /// How a model of pictures wants them, as timm's `pretrained_cfg`.
+    pub pictures: Option<Value>,
 }
 
 impl FolderWords {
     /// Names of the outputs, and special tokens.
     pub fn new(labels: &[String], marks: Marks) -> FolderWords {
-        FolderWords { labels: labels.to_vec(), marks }
+        FolderWords { labels: labels.to_vec(), marks, pictures: None }
+    }
+
+    /// With how a model of pictures wants them, as timm's `pretrained_cfg`.
+    #[must_use]
+    pub fn pictures(self, pictures: Option<Value>) -> FolderWords {
+        FolderWords { pictures, ..self }
     }
 }
 
@@ -39,15 +47,15 @@ const TYPES: &str = "embeddings.token_type_embeddings.weight";
 const POOLER: [(&str, bool); 2] = [("pooler.dense.weight", true), ("pooler.dense.bias", false)];
 
 impl Model {
-    /// The files that say what the model is; none for an MLP, which no other program has, and for a ResNet,
-    /// of which torchvision has no such file.
+    /// The files that say what the model is; none for an MLP, which no other program has. A ResNet's are timm's.
     pub fn folder_files(&self, words: &FolderWords) -> Vec<FolderFile> {
         let (config, pooling) = match self {
             Model::Bert(model) => (model.config(words), Some((model.pooling, model.has_own_head()))),
             Model::Gpt2(model) => {
                 (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
             }
-            Model::Mlp(_) | Model::ResNet(_) => return Vec::new(),
+            Model::ResNet(model) => (model.config(words), None),
+            Model::Mlp(_) => return Vec::new(),
         };
         let mut files = vec![(CONFIG, text(&Value::Object(config)))];
         if let (Some((pooling, false)), Some(sizes)) = (pooling, self.sizes()) {
@@ -174,6 +182,27 @@ impl Gpt2 {
             (head, json!({"pooling": pooling.word(), "head": head.hidden, "features": head.features}))
         });
         config(PretrainedKind::Decoder, class, sizes, own, words)
+    }
+}
+
+impl ResNet {
+    /// As timm writes it, if timm has this model.
+    fn config(&self, words: &FolderWords) -> Map<String, Value> {
+        let mut config = Map::new();
+        let Some(depth) = self.depth() else { return config };
+        if self.is_usual() {
+            config.insert("architecture".to_owned(), json!(format!("resnet{depth}")));
+        }
+        config.insert("num_classes".to_owned(), json!(self.classes));
+        config.insert("label_names".to_owned(), json!(words.labels));
+        let mut wants = words.pictures.clone().unwrap_or_else(|| json!({}));
+        wants["input_size"] = json!([self.channels, self.picture[0], self.picture[1]]);
+        wants["num_classes"] = json!(self.classes);
+        wants["first_conv"] = json!("conv1");
+        wants["classifier"] = json!("fc");
+        config.insert("pretrained_cfg".to_owned(), wants);
+        config.insert("gradus".to_owned(), json!({"resnet": {"depth": depth, "width": self.width}}));
+        config
     }
 }
 

@@ -48,6 +48,24 @@ impl ResNet {
         Ok(model)
     }
 
+    /// The depths that have a name.
+    pub fn depths() -> impl Iterator<Item = usize> {
+        DEPTHS.iter().map(|(depth, ..)| *depth)
+    }
+
+    /// Its layers, if they are those of a depth with a name.
+    pub fn depth(&self) -> Option<usize> {
+        let is_it = |(_, blocks, bottleneck): &&(usize, [usize; 4], bool)| {
+            blocks[..] == self.blocks[..] && *bottleneck == self.bottleneck
+        };
+        DEPTHS.iter().find(is_it).map(|(depth, ..)| *depth)
+    }
+
+    /// Whether it has the channels of torchvision's and timm's.
+    pub(super) fn is_usual(&self) -> bool {
+        self.width == 64 && self.channels == 3
+    }
+
     setters! {
         blocks: Vec<usize>,
         bottleneck: bool,

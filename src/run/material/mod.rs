@@ -4,6 +4,7 @@ mod columns;
 mod images;
 mod labelled_texts;
 mod numbers;
+mod pictures;
 mod text;
 
 use super::inputs::INPUTS;
@@ -111,6 +112,7 @@ impl Material {
             Source::Numbers { train, label, features, standardize, classes } => {
                 reader.numbers(train, label, (features, *standardize), classes)
             }
+            Source::Pictures(pictures) => reader.pictures(pictures),
             Source::Images { train, labels, scale } => reader.images([train, labels], *scale),
         }
     }
@@ -234,7 +236,7 @@ impl Reader<'_> {
             false => weights.fits(built, &kept)?,
         };
         let file = shown_path(&weights.path);
-        if weights.inputs.is_none() && model.pretrained.is_none() {
+        if weights.inputs.is_none() && model.pretrained.is_none() && model.pictures.is_none() {
             let what = match model.token_tables() {
                 [] => "its classes and columns are unknown, and assumed to be these, in this order",
                 _ => "its vocabulary and classes are unknown",
@@ -270,7 +272,7 @@ impl Reader<'_> {
                 let is_language = inputs.classes.is_empty() && built.objective() == Objective::Classes;
                 is_language || labels.is_empty() || *labels == inputs.classes
             }
-            (None, None) => false,
+            (None, None) => !inputs.classes.is_empty() && self.run.model.own_labels() == inputs.classes,
         }
     }
 

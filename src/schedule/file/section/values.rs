@@ -166,6 +166,21 @@ impl Section {
         whole.map(Some).ok_or_else(|| self.bad(key, shown(), "a list of whole numbers", None))
     }
 
+    /// Two whole numbers, or one for both; with a default.
+    pub(crate) fn two_counts(&mut self, key: &'static str, default: [u64; 2]) -> Result<[u64; 2], Error> {
+        let Some(value) = self.take(key) else {
+            self.say(key, default.to_vec());
+            return Ok(default);
+        };
+        let count = |value: &Value| value.as_u64().or_else(|| as_number(value).and_then(whole));
+        let found = match value.as_sequence().map(Vec::as_slice) {
+            None => count(&value).map(|side| [side; 2]),
+            Some([first, second]) => count(first).zip(count(second)).map(|(first, second)| [first, second]),
+            Some(_) => None,
+        };
+        found.ok_or_else(|| self.bad(key, show(&value), "a whole number, or two", None))
+    }
+
     /// A text, if it is there and not null.
     pub(crate) fn maybe_text(&mut self, key: &'static str) -> Result<Option<String>, Error> {
         if self.is_null(key) {

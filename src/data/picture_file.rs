@@ -1,0 +1,153 @@
+//! Picture files, and how one becomes a picture of a size. The only file that names the crate `image`.
+
+/// How a picture of another shape fits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Its middle is taken.
+    #[default]
+    Crop,
+    /// It is stretched.
+    Squash,
+}
+
+/// How pixels are made of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Linear, over all pixels that one covers.
+    #[default]
+    Bilinear,
+    /// Cubic, in the same way.
+    Bicubic,
+}
+
+/// How a picture becomes one of a size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Preparation {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// How a picture of another shape fits.
+    pub fit: Fit,
+    /// The part of a picture's side that is taken, in the middle, if it is cropped.
+    pub crop_pct: f64,
+    /// How pixels are made of others.
+    pub interpolation: Interpolation,
+}
+
+impl Preparation {
+    /// The largest crop of the picture in this size, as torchvision's `Resize` and `CenterCrop`.
+    pub fn new(size: [usize; 2]) -> Preparation {
+        let (fit, interpolation) = (Fit::default(), Interpolation::default());
+        Preparation { size, fit, crop_pct: 1.0, interpolation }
+    }
+}
+
+#[cfg(feature = "pictures")]
+mod decoded {
+    use super::{Fit, Interpolation, Preparation};
+    use image::imageops::{FilterType, crop_imm, resize};
+    use image::metadata::Orientation;
+    use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
+    use std::io::Cursor;
+
+    /// Bytes of the largest picture that is unpacked.
+    const MOST_BYTES: u64 = 1 << 29;
+
+    impl Preparation {
+        /// The picture of a file in PNG or JPEG: `[height, width, 3]` bytes, red, green and blue. Grey becomes colour, 16 bits
+        /// become 8, transparency is left out as torchvision leaves it out, and a photograph is turned as its camera says.
+        ///
+        /// # Errors
+        /// What is wrong with the file.
+        pub fn picture(&self, file: &[u8]) -> Result<Vec<u8>, String> {
+            Ok(self.fitted(unpacked(file)?).into_raw())
+        }
+
+        /// Pixels that are unpacked already, `[height, width, 3]` bytes.
+        ///
+        /// # Errors
+        /// Sizes that do not fit the bytes.
+        pub fn of_bytes(&self, [height, width]: [usize; 2], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+            let picture = RgbImage::from_raw(width as u32, height as u32, bytes);
+            Ok(self.fitted(picture.ok_or("the picture has other sizes")?).into_raw())
+        }
+
+        fn fitted(&self, picture: RgbImage) -> RgbImage {
+            let [height, width] = self.size.map(|side| side as u32);
+            let filter = match self.interpolation {
+                Interpolation::Bilinear => FilterType::Triangle,
+                Interpolation::Bicubic => FilterType::CatmullRom,
+            };
+            let [resized_width, resized_height] = self.resized([picture.width(), picture.height()]);
+            let is_there = (picture.width(), picture.height()) == (resized_width, resized_height);
+            let resized = if is_there { picture } else { resize(&picture, resized_width, resized_height, filter) };
+            if (resized_width, resized_height) == (width, height) {
+                return resized;
+            }
+            let middle = |side: u32, of: u32| (f64::from(side - of) / 2.0).round_ties_even() as u32;
+            crop_imm(&resized, middle(resized_width, width), middle(resized_height, height), width, height).to_image()
+        }
+
+        /// Width and height before the crop.
+        fn resized(&self, sides: [u32; 2]) -> [u32; 2] {
+            let [height, width] = self.size.map(|side| side as f64);
+            if self.fit == Fit::Squash {
+                return [width as u32, height as u32];
+            }
+            let least = [width, height].map(|side| (side / self.crop_pct).floor());
+            let sides = sides.map(f64::from);
+            let scale = (least[0] / sides[0]).max(least[1] / sides[1]);
+            // As torchvision: the side that decides is exact, the other one is cut off.
+            [0, 1].map(|side: usize| (sides[side] * scale + 1e-9).floor().max(least[side]) as u32)
+        }
+    }
+
+    fn unpacked(file: &[u8]) -> Result<RgbImage, String> {
+        let told = |error: ImageError| match error {
+            ImageError::Unsupported(_) => match image::guess_format(file) {
+                Ok(format) => format!("it is a file in {format:?}; PNG and JPEG are read"),
+                Err(_) => "it is neither PNG nor JPEG".to_owned(),
+            },
+            ImageError::Limits(_) => too_large(),
+            error => error.to_string(),
+        };
+        if file.is_empty() {
+            return Err("the file is empty".to_owned());
+        }
+        let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
+        let mut decoder = reader.into_decoder().map_err(told)?;
+        if decoder.total_bytes() > MOST_BYTES {
+            return Err(too_large());
+        }
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut picture = DynamicImage::from_decoder(decoder).map_err(told)?;
+        picture.apply_orientation(orientation);
+        Ok(picture.into_rgb8())
+    }
+
+    fn too_large() -> String {
+        format!("the picture has more than {} MB", MOST_BYTES >> 20)
+    }
+}
+
+#[cfg(not(feature = "pictures"))]
+impl Preparation {
+    /// Without the feature `pictures` no file is read.
+    ///
+    /// # Errors
+    /// That it is so.
+    pub fn picture(&self, _file: &[u8]) -> Result<Vec<u8>, String> {
+        Err("this program was built without the feature pictures".to_owned())
+    }
+
+    /// Pixels that are unpacked already, `[height, width, 3]` bytes, of the size that is wanted.
+    ///
+    /// # Errors
+    /// For another size.
+    pub fn of_bytes(&self, size: [usize; 2], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+        match size == self.size {
+            true => Ok(bytes),
+            false => Err("this program was built without the feature pictures, and resizes none".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The section `data` for a model of pictures.
+
+use super::Reading;
+use crate::data::{Augmentation, Fit, Interpolation, Preparation};
+use crate::run::picture_folder::{Wants, decimal};
+use crate::run::{DataSpec, Error, ModelSpec, PictureData, PictureFiles, Source};
+
+const AUGMENTATION: &str = "augmentation";
+
+impl Reading<'_> {
+    pub(super) fn pictures(mut self, model: &ModelSpec) -> Result<DataSpec, Error> {
+        self.section.only(&[
+            "train",
+            "test",
+            "test_percent",
+            "also",
+            "split",
+            "image",
+            "label",
+            "classes",
+            "train_labels",
+            "test_labels",
+            "fit",
+            "crop_pct",
+            "interpolation",
+            "mean",
+            "std",
+            AUGMENTATION,
+            "skip_bad_rows",
+            "cache",
+        ])?;
+        let wants = model.pictures.as_ref().map_or_else(Wants::default, |pictures| pictures.wants);
+        let (train, files) = (self.file("train")?, self.picture_files()?);
+        let classes = self.names("classes")?;
+        let preparation = self.preparation(wants.preparation)?;
+        let normal = [self.channels("mean", wants.mean)?, self.channels("std", wants.deviation)?];
+        if let Some(deviation) = normal[1].iter().find(|deviation| **deviation <= 0.0) {
+            return Err(self.section.bad("std", deviation.to_string(), "three numbers above 0", None).into());
+        }
+        let augmentation = self.augmentation(preparation.size)?;
+        let pictures = PictureData { train, files, classes, preparation, normal, augmentation };
+        self.done(Source::Pictures(pictures), model.kind)
+    }
+
+    /// What `train` is: the keys tell.
+    fn picture_files(&mut self) -> Result<PictureFiles, Error> {
+        let is_table = self.section.has("image") || self.section.has("label");
+        match (is_table, self.section.has("train_labels")) {
+            (true, true) => {
+                let label = if self.section.has("image") { "image" } else { "label" };
+                Err(self.section.beside(label, self.section.shown_at(label), "train_labels").into())
+            }
+            (true, false) => {
+                Ok(PictureFiles::Table { image: self.section.text("image")?, label: self.section.text("label")? })
+            }
+            (false, true) if self.section.has("also") => {
+                Err(self.section.beside("also", self.section.shown_at("also"), "train_labels").into())
+            }
+            (false, true) => Ok(PictureFiles::Idx(self.file("train_labels")?)),
+            (false, false) => Ok(PictureFiles::Folders),
+        }
+    }
+
+    /// How a picture becomes one of the model's; the first word is what the model wants.
+    fn preparation(&mut self, wants: Preparation) -> Result<Preparation, Error> {
+        let fits = if wants.fit == Fit::Crop { ["crop", "squash"] } else { ["squash", "crop"] };
+        let fit = if self.section.word_or_first("fit", &fits)? == "crop" { Fit::Crop } else { Fit::Squash };
+        let kinds = match wants.interpolation {
+            Interpolation::Bilinear => ["bilinear", "bicubic"],
+            Interpolation::Bicubic => ["bicubic", "bilinear"],
+        };
+        let interpolation = match self.section.word_or_first("interpolation", &kinds)? {
+            "bicubic" => Interpolation::Bicubic,
+            _ => Interpolation::Bilinear,
+        };
+        let crop_pct = self.section.number("crop_pct", wants.crop_pct)?;
+        if !(crop_pct > 0.0 && crop_pct <= 1.0) {
+            let allowed = "a part of the picture's side: above 0, at most 1";
+            return Err(self.section.bad("crop_pct", crop_pct.to_string(), allowed, None).into());
+        }
+        Ok(Preparation { fit, interpolation, crop_pct, ..wants })
+    }
+
+    /// A number for each of three channels.
+    fn channels(&mut self, key: &'static str, usual: [f32; 3]) -> Result<[f32; 3], Error> {
+        let numbers = self.section.list_of(key, &usual.map(decimal))?;
+        let finite: Vec<f32> =
+            numbers.iter().map(|number| *number as f32).filter(|number| number.is_finite()).collect();
+        let allowed = "three finite numbers, for red, green and blue";
+        finite.try_into().map_err(|_| self.section.bad(key, format!("{numbers:?}"), allowed, None).into())
+    }
+
+    fn augmentation(&mut self, size: [usize; 2]) -> Result<Augmentation, Error> {
+        let shown = self.section.shown_at(AUGMENTATION);
+        let Some(mut said) = self.section.maybe_section(AUGMENTATION)? else { return Ok(Augmentation::new()) };
+        said.only(&["flip", "padding", "least_area"])?;
+        let augmentation = Augmentation::new()
+            .flip(said.truth("flip", false)?)
+            .padding(said.count_or("padding", 0)?.min(u64::from(u32::MAX)) as u32)
+            .least_area(said.number("least_area", 0.0)? as f32);
+        match augmentation.wrong(size) {
+            Some(reason) => Err(self.section.unfit(AUGMENTATION, shown, format!("cannot be: {reason}")).into()),
+            None => Ok(augmentation),
+        }
+    }
+}

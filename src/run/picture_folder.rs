@@ -1,0 +1,179 @@
+//! A folder with a pretrained model of pictures: what the model is, and how it wants its pictures.
+
+use super::pretrained_folder::CONFIG;
+use super::{Error, PictureData};
+use crate::data::{Fit, Interpolation, Preparation};
+use crate::nn::models::PretrainedPictures;
+use crate::train::files;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A model of pictures in a folder, by its `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PictureFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its model.
+    pub model: PretrainedPictures,
+    /// How it wants its pictures.
+    pub wants: Wants,
+}
+
+/// How a model wants its pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wants {
+    /// In which size, and how they come to it.
+    pub preparation: Preparation,
+    /// The mean of each channel, from 0 to 1, that is taken from it.
+    pub mean: [f32; 3],
+    /// The deviation of each channel, by which it is divided.
+    pub deviation: [f32; 3],
+}
+
+/// The file in which transformers' models say how they want their pictures.
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// Pictures of models without a folder: as torchvision's weights of ImageNet want them.
+const SIZE: [usize; 2] = [224, 224];
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+impl Default for Wants {
+    fn default() -> Wants {
+        Wants { preparation: Preparation::new(SIZE), mean: MEAN, deviation: DEVIATION }
+    }
+}
+
+impl PictureFolder {
+    /// The same for a run file in a folder: if the folder of `from` is gone, what the run has kept of it.
+    pub(super) fn of_run(from: &Path, run: &Path) -> Result<Option<PictureFolder>, Error> {
+        PictureFolder::find(if from.exists() { from } else { run })
+    }
+
+    /// Reads the folder of `from`, or the folder of its file; `None` if it has no `config.json` of a model of pictures.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file and the key.
+    pub fn find(from: &Path) -> Result<Option<PictureFolder>, Error> {
+        let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
+        // A checkpoint's run is two folders up.
+        let of_checkpoint = folder.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
+        let folders = [Some(folder), of_checkpoint].into_iter().flatten();
+        let Some(folder) = folders.into_iter().find(|folder| folder.join(CONFIG).exists()) else { return Ok(None) };
+        let path = folder.join(CONFIG);
+        let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
+        let model = PretrainedPictures::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;
+        let Some(model) = model else { return Ok(None) };
+        let said = |file: &Path| -> Result<Value, Error> {
+            let text = files::read_text(file).map_err(|error| Error::unreadable(file, &error))?;
+            serde_json::from_str(&text).map_err(|error| Error::bad_file(file, error.to_string()))
+        };
+        let preprocessor = folder.join(PREPROCESSOR);
+        let wants = match preprocessor.exists() {
+            true => of_transformers(&said(&preprocessor)?),
+            false => of_timm(&said(&path)?["pretrained_cfg"]),
+        };
+        Ok(Some(PictureFolder { folder: folder.to_owned(), wants: wants.sized(model.size), model }))
+    }
+}
+
+impl Wants {
+    /// In the size of the model, if nothing else is said.
+    fn sized(self, size: Option<[usize; 2]>) -> Wants {
+        let preparation = Preparation { size: size.unwrap_or(self.preparation.size), ..self.preparation };
+        Wants { preparation, ..self }
+    }
+}
+
+impl PictureData {
+    /// How the model wants its pictures, as timm's `pretrained_cfg`.
+    pub fn to_timm(&self) -> Value {
+        let Preparation { fit, crop_pct, interpolation, .. } = self.preparation;
+        let [mean, deviation] = self.normal.map(|channels| channels.map(decimal));
+        serde_json::json!({
+            "interpolation": if interpolation == Interpolation::Bicubic { "bicubic" } else { "bilinear" },
+            "crop_pct": crop_pct,
+            "crop_mode": if fit == Fit::Squash { "squash" } else { "center" },
+            "mean": mean,
+            "std": deviation,
+        })
+    }
+}
+
+/// A number of 32 bits in as many digits as it has.
+pub(super) fn decimal(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
+}
+
+/// By `pretrained_cfg` of timm.
+fn of_timm(said: &Value) -> Wants {
+    let usual = Wants::default();
+    let fit = if said["crop_mode"] == "squash" { Fit::Squash } else { Fit::Crop };
+    let interpolation = match said["interpolation"].as_str() {
+        Some("bicubic") => Interpolation::Bicubic,
+        _ => Interpolation::Bilinear,
+    };
+    let crop_pct = said["crop_pct"].as_f64().filter(is_share).unwrap_or(1.0);
+    Wants {
+        preparation: Preparation { fit, crop_pct, interpolation, ..usual.preparation },
+        mean: three(&said["mean"]).unwrap_or(usual.mean),
+        deviation: three(&said["std"]).unwrap_or(usual.deviation),
+    }
+}
+
+/// By `preprocessor_config.json` of transformers.
+fn of_transformers(said: &Value) -> Wants {
+    let usual = Wants::default();
+    // PIL's numbers.
+    let interpolation = if said["resample"] == 3 { Interpolation::Bicubic } else { Interpolation::Bilinear };
+    let side = |value: &Value| value.as_u64().map(|side| side as usize);
+    let sides = |value: &Value| Some([side(&value["height"])?, side(&value["width"])?]).or(side(value).map(|s| [s; 2]));
+    let shortest = side(&said["size"]["shortest_edge"]);
+    let crop = sides(&said["crop_size"]).filter(|_| said["do_center_crop"] != false);
+    let (fit, size) = match (crop, shortest) {
+        (Some(crop), _) => (Fit::Crop, Some(crop)),
+        (None, Some(shortest)) => (Fit::Crop, Some([shortest; 2])),
+        (None, None) => (Fit::Squash, sides(&said["size"])),
+    };
+    let by_sizes = crop.zip(shortest).map(|(crop, shortest)| crop[0].min(crop[1]) as f64 / shortest as f64);
+    let crop_pct = said["crop_pct"].as_f64().or(by_sizes).filter(is_share).unwrap_or(1.0);
+    let size = size.unwrap_or(usual.preparation.size);
+    Wants {
+        preparation: Preparation { size, fit, crop_pct, interpolation, ..usual.preparation },
+        mean: three(&said["image_mean"]).unwrap_or(usual.mean),
+        deviation: three(&said["image_std"]).unwrap_or(usual.deviation),
+    }
+}
+
+fn is_share(share: &f64) -> bool {
+    *share > 0.0 && *share <= 1.0
+}
+
+fn three(value: &Value) -> Option<[f32; 3]> {
+    let numbers: Option<Vec<f32>> = value.as_array()?.iter().map(|number| Some(number.as_f64()? as f32)).collect();
+    numbers?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_model_wants_is_read_of_either_program() {
+        let said = serde_json::json!({"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95, "mean": [0.1, 0.2, 0.3]});
+        let Wants { preparation, mean, deviation } = of_timm(&said);
+        assert_eq!((preparation.fit, preparation.interpolation), (Fit::Crop, Interpolation::Bicubic));
+        assert_eq!((preparation.crop_pct, mean, deviation), (0.95, [0.1, 0.2, 0.3], DEVIATION));
+
+        let vit = serde_json::json!({"do_resize": true, "size": {"height": 96, "width": 64}, "resample": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]});
+        let wants = of_transformers(&vit);
+        assert_eq!((wants.preparation.fit, wants.preparation.size), (Fit::Squash, [96, 64]));
+        assert_eq!(wants.mean, [0.5; 3]);
+        let dino = serde_json::json!({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "resample": 3});
+        let wants = of_transformers(&dino);
+        assert_eq!((wants.preparation.fit, wants.preparation.size), (Fit::Crop, [224, 224]));
+        assert_eq!((wants.preparation.crop_pct, wants.preparation.interpolation), (0.875, Interpolation::Bicubic));
+        assert_eq!(of_transformers(&serde_json::json!({"size": 224})).preparation.size, [224, 224]);
+    }
+}

@@ -1,0 +1,141 @@
+//! The section `model` of a model of pictures.
+
+use super::paths::absolute;
+use super::picture_folder::{PictureFolder, Wants};
+use super::{Error, ModelKind, ModelSpec};
+use crate::nn::Activation;
+use crate::nn::Model;
+use crate::nn::models::{PictureFamily, Pooling, ResNet};
+use crate::params::{Storage, nearest};
+use crate::schedule::file::raw::Raw;
+use crate::schedule::file::section::Section;
+use std::path::PathBuf;
+
+/// A model of pictures, without its classes, which follow from the data.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PictureSpec {
+    /// Its family.
+    pub family: PictureFamily,
+    /// How it wants its pictures.
+    pub wants: Wants,
+    /// Names of its outputs in `from`; empty if they have none.
+    pub labels: Vec<String>,
+}
+
+impl PictureSpec {
+    /// Its family and depth.
+    pub(super) fn title(&self) -> String {
+        match self.family {
+            PictureFamily::ResNet { depth, .. } => format!("ResNet-{depth}"),
+        }
+    }
+}
+
+/// Layers and channels of a ResNet for which nothing is said.
+const DEPTH: u64 = 18;
+const WIDTH: u64 = 64;
+
+/// The largest side of a picture.
+const MOST_PIXELS: u64 = 4096;
+
+impl ModelSpec {
+    /// Reads the section of a model of pictures; `found` is the folder that it begins from, if that says what it is.
+    pub(super) fn of_pictures(
+        mut section: Section,
+        from: Option<PathBuf>,
+        found: Option<PictureFolder>,
+    ) -> Result<ModelSpec, Error> {
+        let keys: &[&str] = &["type", "depth", "width", "size", "parameters", "from"];
+        let word = found.as_ref().map_or(ModelKind::ResNet.word(), |folder| folder.model.family.word());
+        let given = section.word_or_first("type", &[word])?;
+        section.only(keys)?;
+        let family = resnet(&mut section, found.as_ref())?;
+        let mut wants = found.as_ref().map_or_else(Wants::default, |folder| folder.wants);
+        wants.preparation.size = size(&mut section, wants.preparation.size)?;
+        let parameters = ModelSpec::storage(&mut section)?;
+        let mut raw = section.said().with("type", given);
+        if let Some(from) = &from {
+            raw = raw.with("from", absolute(from));
+        }
+        let labels = found.map_or_else(Vec::new, |folder| folder.model.labels);
+        Ok(ModelSpec {
+            parameters,
+            from,
+            pictures: Some(PictureSpec { family, wants, labels }),
+            raw,
+            ..ModelSpec::of_kind(ModelKind::ResNet)
+        })
+    }
+
+    /// A model of pictures for so many classes.
+    pub(super) fn of_classes(&self, classes: usize) -> Result<Model, Error> {
+        let usual = || PictureSpec {
+            family: PictureFamily::ResNet { depth: DEPTH as usize, width: WIDTH as usize },
+            wants: Wants::default(),
+            labels: Vec::new(),
+        };
+        let PictureSpec { family, wants, .. } = self.pictures.clone().unwrap_or_else(usual);
+        Ok(family.model(wants.preparation.size, classes)?)
+    }
+
+    /// What a section of this kind says if it says nothing.
+    fn of_kind(kind: ModelKind) -> ModelSpec {
+        ModelSpec {
+            kind,
+            layers: Vec::new(),
+            activation: Activation::Relu,
+            preset: String::new(),
+            context: 1,
+            tied: false,
+            pooling: Pooling::Mean,
+            dropout: None,
+            head_layers: Vec::new(),
+            head_dropout: None,
+            parameters: Storage::F32,
+            from: None,
+            pretrained: None,
+            pictures: None,
+            raw: Raw::default(),
+        }
+    }
+}
+
+/// A ResNet's sizes: those of `from`, or those that are given.
+fn resnet(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureFamily, Error> {
+    let own = found.map(|folder| {
+        let PictureFamily::ResNet { depth, width } = folder.model.family;
+        [depth as u64, width as u64]
+    });
+    let usual = own.unwrap_or([DEPTH, WIDTH]);
+    let [depth, width] = [section.count_or("depth", usual[0])?, section.count_or("width", usual[1])?];
+    for (key, given, own) in [("depth", depth, own.map(|own| own[0])), ("width", width, own.map(|own| own[1]))] {
+        if let Some(own) = own.filter(|own| *own != given) {
+            let why = format!("does not match model.from: its config.json says {own}; leave it out");
+            return Err(section.unfit(key, given, why).into());
+        }
+    }
+    let depths: Vec<String> = ResNet::depths().map(|depth| depth.to_string()).collect();
+    if !depths.contains(&depth.to_string()) {
+        let shown = depth.to_string();
+        let near = nearest(&shown, depths.iter().map(String::as_str));
+        return Err(section.bad("depth", shown.clone(), &format!("one of {}", depths.join(", ")), near).into());
+    }
+    if !(1..=1024).contains(&width) {
+        return Err(section.bad("width", width.to_string(), "from 1 to 1024", None).into());
+    }
+    Ok(PictureFamily::ResNet { depth: depth as usize, width: width as usize })
+}
+
+/// Height and width.
+fn size(section: &mut Section, usual: [usize; 2]) -> Result<[usize; 2], Error> {
+    let sides = section.two_counts("size", usual.map(|side| side as u64))?;
+    match sides.iter().all(|side| (1..=MOST_PIXELS).contains(side)) {
+        true => Ok(sides.map(|side| side as usize)),
+        false => {
+            let shown = format!("[{}, {}]", sides[0], sides[1]);
+            let allowed = format!("pixels, from 1 to {MOST_PIXELS}: one number, or height and width");
+            Err(section.bad("size", shown, &allowed, None).into())
+        }
+    }
+}

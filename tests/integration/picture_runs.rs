@@ -1,0 +1,328 @@
+//! Run files of pictures: folders, tables and IDX files, what is refused, and the way from training to a prediction.
+
+use crate::run_data::Bed;
+use crate::train_command::Desk;
+use gradus::data::{Augmentation, Fit, Interpolation, Preparation};
+use gradus::run::Material;
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+use std::process::Command;
+
+/// A picture as PNG; `pixel` gives red, green and blue at a row and a column.
+fn png([height, width]: [u32; 2], pixel: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
+    let pixels = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
+    written(
+        [height, width],
+        png::ColorType::Rgb,
+        png::BitDepth::Eight,
+        &pixels.flat_map(|(r, c)| pixel(r, c)).collect::<Vec<_>>(),
+    )
+}
+
+fn written([height, width]: [u32; 2], color: png::ColorType, depth: png::BitDepth, bytes: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(Cursor::new(&mut file), width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.write_header().expect("a header").write_image_data(bytes).expect("pixels");
+    file
+}
+
+/// A picture of a class: its bright channel, with a pattern that is its own.
+fn of_class(class: usize, picture: u32) -> Vec<u8> {
+    png([20, 24], |row, column| {
+        [0, 1, 2].map(|channel| {
+            let noise = (row * 7 + column * 3 + picture * 13 + channel as u32 * 5) % 60;
+            (noise + if channel == class { 150 } else { 20 }) as u8
+        })
+    })
+}
+
+const CLASSES: [&str; 3] = ["blue car", "green", "red"];
+
+/// A folder with so many pictures of each class; class 0 is in nested folders.
+fn folders(at: &Path, each: u32) {
+    for (class, name) in CLASSES.iter().enumerate() {
+        for picture in 0..each {
+            let folder = if class == 0 { at.join(name).join(format!("{}", picture % 2)) } else { at.join(name) };
+            fs::create_dir_all(&folder).expect("a folder");
+            fs::write(folder.join(format!("{picture}.png")), of_class(2 - class, picture)).expect("a file");
+        }
+    }
+}
+
+const MODEL: &str = "model: {type: resnet, width: 4, size: [16, 20]}\n";
+
+fn material(bed: &Bed, data: &str) -> Result<Material, String> {
+    bed.material(&format!("{MODEL}data: {data}\n"))
+}
+
+#[test]
+fn a_folder_with_a_folder_for_each_class_is_a_set() {
+    let bed = Bed::new("picture-folders", &[]);
+    folders(&bed.folder.join("all"), 10);
+    fs::write(bed.folder.join("all/green/notes.txt"), "none").expect("a file");
+    fs::write(bed.folder.join("all/green/.hidden.png"), "none").expect("a file");
+    let read = material(&bed, "{train: all, test_percent: 20}").expect("a material");
+    assert_eq!(read.inputs.classes, CLASSES);
+    assert!(read.summary.contains("24 pictures of 16 x 20 to train on, 6 to test, 3 classes"), "{}", read.summary);
+    assert!(read.summary.starts_with("a ResNet-18 of "), "{}", read.summary);
+    folders(&bed.folder.join("held"), 2);
+    let read = material(&bed, "{train: all, test: held, classes: [red, green, blue car]}").expect("a material");
+    assert_eq!(read.inputs.classes, ["red", "green", "blue car"]);
+    assert!(read.summary.contains("30 pictures of 16 x 20 to train on, 6 to test"), "{}", read.summary);
+}
+
+#[test]
+fn a_table_names_pictures_beside_it() {
+    let bed = Bed::new("picture-table", &[]);
+    folders(&bed.folder.join("all"), 4);
+    fs::create_dir_all(bed.folder.join("lists")).expect("a folder");
+    let rows: String =
+        (0..4).flat_map(|n| ["red", "green"].map(|class| format!("../all/{class}/{n}.png,{class}\n"))).collect();
+    bed.write("lists/a.csv", format!("file,kind\n{rows}").as_bytes());
+    let read = material(&bed, "{train: lists/a.csv, image: file, label: kind, test_percent: 25}").expect("a material");
+    assert_eq!(read.inputs.classes, ["green", "red"]);
+    assert!(read.summary.contains("6 pictures of 16 x 20 to train on, 2 to test"), "{}", read.summary);
+    bed.write("lists/b.csv", format!("file,kind\n{rows}../all/red/9.png,red\n,red\n").as_bytes());
+    let told = material(&bed, "{train: lists/b.csv, image: file, label: kind}").err().expect("refused");
+    assert!(
+        told.starts_with(
+            "lists/b.csv: 2 of 10 rows cannot be used (data.skip_bad_rows: true leaves them out):\n  line 10: "
+        ),
+        "{told}"
+    );
+    assert!(told.contains("9.png: No such file") && told.contains("line 11: file is empty"), "{told}");
+    let skips = "{train: lists/b.csv, image: file, label: kind, skip_bad_rows: true}";
+    let read = material(&bed, skips).expect("a material");
+    assert!(
+        read.warnings[0].starts_with("lists/b.csv: 2 of 10 rows were left out")
+            || read.warnings[0].contains("were left out"),
+        "{:?}",
+        read.warnings
+    );
+}
+
+#[test]
+fn idx_files_are_pictures_too() {
+    let idx = |sizes: &[u32], bytes: &[u8]| {
+        let head = [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes.iter().flat_map(|size| size.to_be_bytes()));
+        head.chain(bytes.iter().copied()).collect::<Vec<u8>>()
+    };
+    let bed = Bed::new("picture-idx", &[]);
+    bed.write("x", &idx(&[6, 8, 8], &[9; 6 * 64]));
+    bed.write("y", &idx(&[6], &[0, 1, 0, 1, 0, 1]));
+    let read = material(&bed, "{train: x, train_labels: y, test: x, test_labels: y}").expect("a material");
+    assert_eq!(read.inputs.classes, ["0", "1"]);
+    assert!(read.summary.contains("6 pictures of 16 x 20 to train on, 6 to test"), "{}", read.summary);
+    bed.write("y", &idx(&[5], &[0, 1, 0, 1, 0]));
+    let told = material(&bed, "{train: x, train_labels: y}").err().expect("refused");
+    assert_eq!(told, "y: its sizes are [5]: one label for each of 6 pictures is needed");
+}
+
+#[test]
+fn what_is_no_set_of_pictures_is_refused_in_words() {
+    let bed = Bed::new("picture-errors", &[("a.csv", "file,kind\nx.png,red\n")]);
+    folders(&bed.folder.join("all"), 3);
+    fs::create_dir_all(bed.folder.join("split/train/a")).expect("a folder");
+    fs::create_dir_all(bed.folder.join("split/val/a")).expect("a folder");
+    fs::create_dir_all(bed.folder.join("flat")).expect("a folder");
+    fs::write(bed.folder.join("flat/1.png"), of_class(0, 0)).expect("a file");
+    folders(&bed.folder.join("hole"), 2);
+    fs::create_dir_all(bed.folder.join("hole/yellow")).expect("a folder");
+    folders(&bed.folder.join("test"), 1);
+    fs::rename(bed.folder.join("test/red"), bed.folder.join("test/rde")).expect("a name");
+    let mut wrong = Vec::new();
+    for (data, words) in [
+        ("{train: none}", "none: there is no such file or folder"),
+        (
+            "{train: a.csv}",
+            "a.csv: not a folder with a folder of pictures for each class; for a table, name its columns by data.image and data.label",
+        ),
+        ("{train: flat}", "flat: there is no folder in it: pictures lie in a folder for each class"),
+        (
+            "{train: split}",
+            "split: it holds train, val, which are no classes: name the folder of the train set by data.train",
+        ),
+        ("{train: hole}", "hole: no picture in the folder of the class yellow"),
+        ("{train: all, test: test}", "test: the label \"rde\" is not in the train set (did you mean \"red\"?)"),
+        ("{train: a.csv, image: file}", "run.yaml: data.label is missing"),
+        ("{train: a.csv, image: fle, label: kind}", "a.csv: there is no column \"fle\" (did you mean \"file\"?)"),
+        (
+            "{train: all, augmentation: {flip: true, padding: 16}}",
+            "run.yaml: data.augmentation = {flip: true, padding: 16} cannot be: pictures would be moved out of sight",
+        ),
+        (
+            "{train: all, augmentation: {padding: 2, least_area: 0.5}}",
+            "run.yaml: data.augmentation = {padding: 2, least_area: 0.5} cannot be: pictures are moved or cut, not both",
+        ),
+        ("{train: all, augmentation: {flop: true}}", "run.yaml: data.augmentation.flop"),
+        ("{train: all, std: [1, 0, 1]}", "run.yaml: data.std = 0 is not three numbers above 0"),
+        ("{train: all, mean: [1, 2]}", "run.yaml: data.mean = [1, 2] is not a list of three numbers"),
+        ("{train: all, crop_pct: 1.5}", "run.yaml: data.crop_pct = 1.5 is not a part of the picture's side"),
+        ("{embedded: digits}", "run.yaml: data.embedded"),
+        ("{train: all, text: words}", "run.yaml: data.text"),
+    ] {
+        let told = material(&bed, data).err().unwrap_or_else(|| panic!("{data} is taken"));
+        if !told.starts_with(words) {
+            wrong.push(format!("{data}: {told}"));
+        }
+    }
+    for (model, words) in [
+        ("{type: resnet, depth: 19}", "run.yaml: model.depth = 19 is not one of 18, 34, 50, 101"),
+        ("{type: resnet, size: 0}", "run.yaml: model.size = [0, 0] is not pixels, from 1 to 4096"),
+        ("{type: resnet, size: [8, 8, 3]}", "run.yaml: model.size = [8, 8, 3] is not a whole number, or two"),
+        ("{type: resnet, hidden: [8]}", "run.yaml: model.hidden"),
+        (
+            "{type: resnt}",
+            "run.yaml: model.type = resnt is not one of mlp, decoder, encoder, resnet (did you mean \"resnet\"?)",
+        ),
+    ] {
+        let told = bed.told(&format!("model: {model}\ndata: {{train: all}}\n"));
+        if !told.starts_with(words) {
+            wrong.push(format!("{model}: {told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_that_are_no_pictures_are_named_and_may_be_left_out() {
+    let bed = Bed::new("picture-bad", &[]);
+    folders(&bed.folder.join("all"), 6);
+    let whole = of_class(1, 1);
+    let bad: [(&str, &[u8]); 4] = [
+        ("cut.png", &whole[..whole.len() / 2]),
+        ("empty.jpg", b""),
+        ("words.png", b"no picture"),
+        ("a.gif", b"GIF89a\x01\0\x01\0\0\0\0;"),
+    ];
+    for (name, bytes) in bad {
+        fs::write(bed.folder.join("all/red").join(name), bytes).expect("a file");
+    }
+    let told = material(&bed, "{train: all}").err().expect("refused");
+    assert!(
+        told.starts_with("all: 4 of 22 files cannot be used (data.skip_bad_rows: true leaves them out):"),
+        "{told}"
+    );
+    for words in [
+        "red/cut.png: ",
+        "red/empty.jpg: the file is empty",
+        "red/words.png: it is neither PNG nor JPEG",
+        "red/a.gif: it is a file in Gif; PNG and JPEG are read",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let read = material(&bed, "{train: all, test_percent: 17, skip_bad_rows: true}").expect("a material");
+    assert!(read.summary.contains("15 pictures") && read.summary.contains(" 3 to test"), "{}", read.summary);
+    assert!(read.warnings.iter().any(|warning| warning.contains("4 of 22 files were left out")), "{:?}", read.warnings);
+}
+
+#[test]
+fn pictures_of_any_kind_become_colour_of_one_size() {
+    let preparation = |size| Preparation::new(size);
+    let plain = png([2, 4], |row, column| [row as u8 * 100, column as u8 * 50, 7]);
+    let whole = preparation([2, 4]).picture(&plain).expect("a picture");
+    assert_eq!(whole[..6], [0, 0, 7, 0, 50, 7]);
+    // The middle of a wide picture.
+    let middle = preparation([2, 2]).picture(&plain).expect("a picture");
+    assert_eq!(middle, [0, 50, 7, 0, 100, 7, 100, 50, 7, 100, 100, 7]);
+    let mut squash = preparation([2, 2]);
+    squash.fit = Fit::Squash;
+    let squashed = squash.picture(&plain).expect("a picture");
+    assert!(squashed[1] > 0 && squashed[1] < 50 && squashed[4] > 100, "{squashed:?}");
+    let grey = written([1, 2], png::ColorType::Grayscale, png::BitDepth::Eight, &[9, 200]);
+    assert_eq!(preparation([1, 2]).picture(&grey).expect("a picture"), [9, 9, 9, 200, 200, 200]);
+    let deep = written([1, 1], png::ColorType::Grayscale, png::BitDepth::Sixteen, &[0x80, 0xff]);
+    assert_eq!(preparation([1, 1]).picture(&deep).expect("a picture"), [0x80; 3]);
+    let clear = written([1, 1], png::ColorType::Rgba, png::BitDepth::Eight, &[1, 2, 3, 0]);
+    assert_eq!(preparation([1, 1]).picture(&clear).expect("a picture"), [1, 2, 3]);
+    // From 10 x 20 to 5 x 5: the side that decides is halved, and the crop is in the middle.
+    let wide = png([10, 20], |_, column| [column as u8 * 10; 3]);
+    for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        let mut small = preparation([5, 5]);
+        small.interpolation = interpolation;
+        let seen = small.picture(&wide).expect("a picture");
+        // Ten columns, of which torchvision takes five from the round half of 2.5 on.
+        let first: Vec<u8> = seen[..15].chunks(3).map(|pixel| pixel[0]).collect();
+        assert_eq!(first, [45, 65, 85, 105, 125], "{interpolation:?}");
+    }
+    let mut part = preparation([5, 5]);
+    part.crop_pct = 0.5;
+    assert_eq!(part.picture(&wide).expect("a picture").len(), 75);
+}
+
+fn gradus(desk: &Desk, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let output =
+        command.current_dir(&desk.folder).args(["--adapter", "cpu"]).args(arguments).output().expect("the binary runs");
+    let words = if output.status.success() { &output.stdout } else { &output.stderr };
+    (output.status.success(), String::from_utf8_lossy(words).into_owned())
+}
+
+/// A folder becomes a model, which tells pictures apart, is evaluated, begins another run, and resumes.
+#[test]
+fn a_folder_of_pictures_becomes_a_model_that_tells_them_apart() {
+    let desk = Desk::new("picture-run", &[]);
+    folders(&desk.folder.join("all"), 12);
+    folders(&desk.folder.join("new"), 4);
+    let run = "model: {type: resnet, width: 8, size: 16}\ndata: {train: all, test_percent: 25, augmentation: {flip: true, padding: 1}}\nepochs: 6\nbatch_size: 6\nlearning_rate: 0.003\n";
+    fs::write(desk.folder.join("run.yaml"), run).expect("a file");
+    desk.done(&["run.yaml", "--quiet"]);
+    let (is_good, told) = gradus(&desk, &["evaluate", "runs/run", "new", "--json"]);
+    assert!(is_good, "{told}");
+    let scores: serde_json::Value = serde_json::from_str(&told).expect("json");
+    assert_eq!(scores["rows"], 12);
+    assert!(scores["accuracy"].as_f64().expect("an accuracy") > 0.9, "{told}");
+    let (is_good, told) = gradus(&desk, &["predict", "runs/run", "new"]);
+    assert!(is_good, "{told}");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (13, "file,label,probability"));
+    let right = lines[1..].iter().filter(|line| {
+        line.split(',').next().is_some_and(|file| file.starts_with(line.split(',').nth(1).expect("a label")))
+    });
+    assert!(right.count() > 10, "{told}");
+    let (is_good, told) = gradus(&desk, &["predict", "runs/run", "new/red/1.png", "--json"]);
+    assert!(is_good && told.starts_with("{\"file\":\"new/red/1.png\",\"label\":\"red\""), "{told}");
+    let (is_good, told) = gradus(&desk, &["predict", "runs/run", "all.txt"]);
+    assert!(!is_good && told.contains("all.txt: there is no such file or folder"), "{told}");
+    // Another run begins from it: its sizes are known.
+    let head = "model: {from: runs/run}\ntrainable: false\ndata: {train: new, test_percent: 25}\nepochs: 3\nlearning_rate: 0.001\nbatch_size: 3\n";
+    fs::write(desk.folder.join("head.yaml"), head).expect("a file");
+    desk.done(&["head.yaml", "--quiet"]);
+    let kept = fs::read_to_string(desk.folder.join("runs/head/run.yaml")).expect("a file");
+    for line in ["depth: 18", "width: 8", "type: resnet", "fit: crop"] {
+        assert!(kept.contains(line), "{line}: {kept}");
+    }
+    // What a picture was made of has changed.
+    fs::write(desk.folder.join("all/red/1.png"), of_class(0, 99)).expect("a file");
+    let (is_good, told) = gradus(&desk, &["train", "--resume", "runs/run", "--set", "epochs=7"]);
+    assert!(!is_good && told.contains("the train set of"), "{told}");
+}
+
+#[test]
+fn an_augmentation_is_checked_by_the_library_too() {
+    let pictures = gradus::data::Pictures::new([4, 4], 2, &[0; 96], vec![0, 1]).expect("pictures");
+    let error = pictures.clone().augmented(Augmentation::new().padding(4)).expect_err("refused");
+    assert_eq!(error.to_string(), "pictures cannot be augmented in this way: pictures would be moved out of sight");
+    assert!(pictures.augmented(Augmentation::new().least_area(f32::NAN)).is_err());
+}
+
+#[test]
+fn the_schedule_for_resnets_takes_each_parameter_once() {
+    use gradus::nn::Network;
+    use gradus::nn::models::ResNet;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules/resnet_gradual.yaml");
+    let text = fs::read_to_string(path).expect("a schedule");
+    let spec = gradus::schedule::Spec::parse("resnet_gradual", &text).expect("a schedule");
+    assert!(spec.warnings.is_empty(), "{:?}", spec.warnings);
+    for depth in ResNet::depths() {
+        let params = ResNet::new(depth, [64, 64], 5).expect("a model").params();
+        let run = gradus::schedule::Epochs { epochs: 5, steps_per_epoch: 10 };
+        let plan = gradus::schedule::Plan::new(&spec, &params[..], run).expect("a plan");
+        assert!(plan.warnings().is_empty(), "{:?}", plan.warnings());
+        let counts: Vec<usize> = plan.phases().iter().map(|phase| phase.params.len()).collect();
+        assert_eq!((counts.iter().sum::<usize>(), counts[0]), (params.len(), 2), "{depth}: {counts:?}");
+    }
+}
