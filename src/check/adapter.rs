@@ -11,7 +11,7 @@ use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Kernel, Submission};
 use crate::nn;
 use crate::optim::{self, Next};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 /// Checks an adapter in the forms that a run takes there, or with `all` in every form; `tell` hears what comes next.
@@ -37,6 +37,9 @@ pub fn adapter(engine: &Engine, all: bool, mut tell: impl FnMut(&str)) -> Result
     Ok(certificate)
 }
 
+/// A kernel of what every network has, such as its loss, is tried so often in samples that are made for others.
+const ELSEWHERE: usize = 16;
+
 /// Puts those kernels that are wanted to their twins in these forms.
 ///
 /// # Errors
@@ -49,7 +52,12 @@ pub fn kernels(forms: &[Form], wanted: &dyn Fn(&Kernel) -> bool, mut tell: impl 
             tell(&sample.name);
             for (program, way) in Bed::new(&reference, &sample)?.programs()?.iter().zip(["", ", added"]) {
                 let tried = format!("{}{way}", sample.name);
-                found.walk(form, wanted, &reference, (&tried, program, 0))?;
+                let is_enough =
+                    |kernel: &&Kernel| !sample.is_made_for(kernel.name) && found.trials(kernel, form) >= ELSEWHERE;
+                let kernels = program.dispatches.iter().map(|dispatch| dispatch.kernel);
+                let enough: HashSet<&str> = kernels.filter(is_enough).map(|kernel| kernel.name).collect();
+                let wanted = |kernel: &Kernel| wanted(kernel) && !enough.contains(kernel.name);
+                found.walk(form, &wanted, &reference, (&tried, program, 0))?;
             }
         }
         tell("updates");

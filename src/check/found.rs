@@ -43,11 +43,15 @@ impl Found {
         if !new.contains(&true) {
             return Ok(());
         }
-        let mut places = new.iter().enumerate();
-        walk(reference, program, slot, |trial, expected| match places.next() {
-            Some((place, true)) => self.put(form, (tried, place), &trial, &expected),
-            _ => Ok(()),
+        let is_new = |place: usize| new[place];
+        walk(reference, program, (slot, &is_new), |place, trial, expected| {
+            self.put(form, (tried, place), &trial, &expected)
         })
+    }
+
+    /// How often a kernel was tried in a form.
+    pub(super) fn trials(&self, kernel: &Kernel, form: &Form) -> usize {
+        self.kernels.get(&entry(kernel.name, &form.name)).map_or(0, |checked| checked.trials)
     }
 
     /// Puts one trial to the form's engine, unless a form before it had the same.

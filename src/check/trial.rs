@@ -69,17 +69,23 @@ impl Trial {
     }
 }
 
-/// Runs the dispatches of a program one by one on its own engine, and shows each as a trial, with what it left.
+/// Runs the dispatches of a program one by one on its own engine, up to the last one that is wanted by its place, and shows each of
+/// these as a trial, with its place and what it left.
 ///
 /// # Errors
 /// From the device; from `show`.
 pub fn walk<E: From<engine::Error>>(
     engine: &Engine,
     program: &Program,
-    slot: u32,
-    mut show: impl FnMut(Trial, Vec<Vec<u32>>) -> Result<(), E>,
+    (slot, wanted): (u32, &dyn Fn(usize) -> bool),
+    mut show: impl FnMut(usize, Trial, Vec<Vec<u32>>) -> Result<(), E>,
 ) -> Result<(), E> {
-    for dispatch in &program.dispatches {
+    let ahead = (0..program.dispatches.len()).rposition(wanted).map_or(0, |last| last + 1);
+    for (place, dispatch) in program.dispatches.iter().enumerate().take(ahead) {
+        if !wanted(place) {
+            run(engine, dispatch.clone(), slot)?;
+            continue;
+        }
         let memory = || read(engine, dispatch.bindings.iter().map(range_of));
         let before = memory()?;
         run(engine, dispatch.clone(), slot)?;
@@ -90,7 +96,7 @@ pub fn walk<E: From<engine::Error>>(
                 after.clone_from(before);
             }
         }
-        show(Trial { slot, ..Trial::of(dispatch, before) }, after)?;
+        show(place, Trial { slot, ..Trial::of(dispatch, before) }, after)?;
     }
     Ok(())
 }

@@ -185,7 +185,7 @@ impl Trainer {
         self.without_a_trace(|trainer, slot| {
             let mut all = Vec::new();
             let Some(step) = &trainer.step else { return Ok(all) };
-            walk(&trainer.engine, step.program(), slot, |trial, got| {
+            walk(&trainer.engine, step.program(), (slot, &|_| true), |_, trial, got| {
                 let Compared { wrong, .. } = compare(&trial, &got, &trial.run(&host)?);
                 all.extend(wrong.map(|reason| Disagreement { kernel: trial.kernel.name, reason }));
                 Ok::<(), Error>(())

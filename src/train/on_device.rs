@@ -21,6 +21,8 @@ pub(super) struct OnDevice {
     also: Vec<Tested>,
     /// The activations of a step and of a test, which share them.
     activations: Vec<Buffer>,
+    /// Whether batch norms that are frozen follow the batches of a step.
+    frozen_norms_track: bool,
 }
 
 /// Examples, the room for a batch of them, the counts of their losses, and what a frozen trunk made of them.
@@ -58,6 +60,7 @@ impl OnDevice {
             engine: engine.clone(),
             config: config.clone(),
             model: model.clone(),
+            frozen_norms_track: true,
         })
     }
 }
@@ -164,11 +167,14 @@ impl Set {
 
 impl Placed for OnDevice {
     fn step(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Program, Error> {
-        let OnDevice { engine, config, model, train, activations, .. } = self;
+        let OnDevice { engine, config, model, train, activations, frozen_norms_track, .. } = self;
         if let Some(loss_scale) = optimizer.loss_scale() {
             train.batch = train.batch.clone().with("loss_scale", loss_scale);
         }
-        let pass = training(model, config, &train.batch, trainable(optimizer))?;
+        let mut pass = training(model, config, &train.batch, trainable(optimizer))?;
+        if !*frozen_norms_track {
+            pass = pass.holding_frozen(trainable(optimizer));
+        }
         let gradient = |name: &str| gradient_of(optimizer, name);
         let step = ("step", pass, optimizer.table());
         Ok(train.made((engine, config, activations), step, parameters, trainable(optimizer), gradient)?.0)
@@ -182,6 +188,10 @@ impl Placed for OnDevice {
     fn also(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<Test>, Error> {
         let OnDevice { engine, config, model, also, activations, .. } = self;
         also.iter_mut().map(|also| also.test((engine, config, activations), model, parameters, optimizer)).collect()
+    }
+
+    fn frozen_norms_track(&mut self, track: bool) {
+        self.frozen_norms_track = track;
     }
 
     fn forget(&mut self) {

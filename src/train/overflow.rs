@@ -12,10 +12,10 @@ impl Trainer {
     pub(super) fn first_overflow(&mut self) -> Result<Option<Overflow>, Error> {
         self.without_a_trace(|trainer, slot| {
             let Some(step) = &trainer.step else { return Ok(None) };
-            let mut dispatches = step.program().dispatches.iter();
+            let dispatches = &step.program().dispatches;
             let (mut first, mut param) = (None, None);
-            walk(&trainer.engine, step.program(), slot, |trial, left| {
-                let bindings = dispatches.next().map_or(&[][..], |dispatch| &dispatch.bindings);
+            walk(&trainer.engine, step.program(), (slot, &|_| true), |place, trial, left| {
+                let bindings = &dispatches[place].bindings;
                 param = bindings.iter().find_map(|binding| read_from(&trainer.parameters, binding)).or(param.take());
                 let (storage, values) = trial.kernel.values();
                 let is_written = |place: &&usize| trial.kernel.bindings[**place] == Access::ReadWrite;

@@ -106,6 +106,9 @@ pub trait Placed: Send {
         Ok(Vec::new())
     }
 
+    /// Whether batch norms that are frozen follow the batches of steps that are made from now on: their running statistics move.
+    fn frozen_norms_track(&mut self, _track: bool) {}
+
     /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
     fn forget(&mut self) {}
 

@@ -2,7 +2,7 @@
 //!
 //! Two of its flags are swapped inside the package, so that `freeze(set_modules_as_eval=True)` freezes nothing and
 //! `unfreeze(set_modules_as_training=False)` thaws nothing. Here they freeze and thaw, as they are documented to; from
-//! such a call on a trace is not a measure. Modules in training or evaluation have no meaning here.
+//! such a call on a trace is not a measure. Without these flags every module stays in training, as here.
 
 use crate::golden::{Case, cases, folder, is_own_folder};
 use gradus::params::{Changed, Layers, Param};
@@ -34,7 +34,6 @@ fn golden_freezer() {
         all.len(),
         swapped.join("; ")
     );
-    println!("golden_freezer: not built: train and eval mode of modules, layers inside a layer group");
     assert!(!all.is_empty() || !is_own_folder(), "no freezer_* file was found");
 }
 
@@ -77,6 +76,7 @@ impl Freezer {
         let groups = entry["layer_groups"].as_array().expect("groups");
         let ours: Vec<Json> = self.layers.are_frozen().map(Json::from).collect();
         assert_eq!(ours, groups.iter().map(|group| group["is_frozen"].clone()).collect::<Vec<_>>(), "{what}");
+        self.check_modules(entry, &frozen, what);
         for (place, group) in groups.iter().enumerate() {
             assert_eq!(group["index"], json!([place, place as i64 - groups.len() as i64]), "{what}");
         }
@@ -91,6 +91,40 @@ impl Freezer {
                 assert_eq!(ours, theirs, "{what}: layer {layer}");
             }
         }
+    }
+}
+
+/// Modules without parameters.
+const WITHOUT_PARAMETERS: [&str; 6] = ["ReLU", "GELU", "Tanh", "SiLU", "Dropout", "Identity"];
+
+impl Freezer {
+    /// The layers inside the groups: a module is frozen if a parameter of it is. Those without parameters never are.
+    fn check_modules(&self, entry: &Json, frozen: &[usize], what: &str) {
+        let mut modules: Vec<(&str, bool)> = Vec::new();
+        for (place, name) in self.names.iter().enumerate() {
+            let (module, _) = name.rsplit_once('.').expect("a module");
+            let is_frozen = frozen.contains(&place);
+            match modules.last_mut().filter(|(last, _)| *last == module) {
+                Some((_, any)) => *any |= is_frozen,
+                None => modules.push((module, is_frozen)),
+            }
+        }
+        let groups: Vec<&str> = self.layers.names().collect();
+        let ours: Vec<Json> = modules
+            .iter()
+            .map(|(module, is_frozen)| {
+                let group = groups.iter().position(|group| module.split('.').next() == Some(*group)).expect("a group");
+                json!([group, is_frozen])
+            })
+            .collect();
+        let layers = entry["layers"].as_array().expect("layers");
+        let has_parameters = |layer: &&Json| !WITHOUT_PARAMETERS.contains(&layer["type"].as_str().unwrap_or_default());
+        let theirs: Vec<Json> =
+            layers.iter().filter(has_parameters).map(|layer| json!([layer["index"][0], layer["is_frozen"]])).collect();
+        assert_eq!(ours, theirs, "{what}: modules");
+        assert!(layers.iter().all(|layer| has_parameters(&layer) || layer["is_frozen"] == false), "{what}");
+        let training = entry["training"].as_object().expect("modes");
+        assert!(training.values().all(|mode| *mode == true), "{what}: every module stays in training");
     }
 }
 

@@ -147,3 +147,29 @@ fn pictures_that_do_not_fit_are_refused() {
     let refused = ClassifyPictures::new(model(), (&small, &small));
     assert!(matches!(refused, Err(Error::Mismatch { .. })), "{refused:?}");
 }
+
+/// As finetuning-scheduler: a frozen batch norm that does not track goes by the batch's moments and leaves its running ones, until the
+/// first transition that restores the best.
+#[test]
+fn frozen_batch_norms_leave_their_running_statistics_where_that_is_asked() {
+    let holds = GRADUAL.replace("phases:", "finetuning: {frozen_bn_track_running_stats: false}\nphases:");
+    let always = holds.replace("stats: false}", "stats: false, restore_best: false}");
+    for engine in engines() {
+        for (schedule, before, after) in [(GRADUAL, true, true), (&holds[..], false, true), (&always[..], false, false)]
+        {
+            let mut trainer = trainer(&engine, schedule, Config::default());
+            let counted = |trainer: &Trainer, norm: &str| {
+                trainer.parameters().read(&format!("{norm}.num_batches_tracked")).expect("a count")[0] > 0.0
+            };
+            while trainer.cursor().depth() == 0 {
+                assert!(trainer.cursor().step() < 2 || counted(&trainer, "bn1") == before, "{schedule}");
+                trainer.advance(|_| ()).expect("a step");
+            }
+            let earlier = trainer.parameters().read("bn1.num_batches_tracked").expect("a count")[0];
+            trainer.run(|_| ()).expect("the rest of it");
+            let later = trainer.parameters().read("bn1.num_batches_tracked").expect("a count")[0];
+            assert_eq!(later > earlier, after, "{schedule} on {}", engine.name());
+            assert!(counted(&trainer, "layer2.0.bn1"), "what is thawed always tracks: {schedule}");
+        }
+    }
+}

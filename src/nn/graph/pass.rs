@@ -68,6 +68,14 @@ impl Pass {
         Pass { memory, kept, ..self }
     }
 
+    /// The pass in which batch norms that are not trainable leave their running statistics as they are: PyTorch's
+    /// `track_running_stats = False` on a module in training.
+    #[must_use]
+    pub fn holding_frozen(mut self, trainable: impl Fn(&str) -> bool) -> Pass {
+        self.operations.iter_mut().for_each(|operation| operation.hold_frozen(&trainable));
+        self
+    }
+
     /// All that its operations are, in words: two passes with the same compute the same from the same.
     pub(crate) fn described(&self) -> String {
         let values =

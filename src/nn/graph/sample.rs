@@ -18,6 +18,8 @@ pub struct Sample {
     pub is_bf16: bool,
     /// What values are stored in.
     pub values: ValueStorage,
+    /// How the names of the kernels begin that it is made for; the others are of what every network has, such as a loss.
+    kernels: &'static [&'static str],
 }
 
 /// An input of a network.
@@ -41,7 +43,18 @@ impl Sample {
         let logits = network(&mut graph);
         let classes = graph.form(logits).width() as u32;
         let words = vec![("labels", classes), ("mask", 2)];
-        Sample { name: name.into(), graph, logits, words, trains: |_| true, is_bf16: false, values: ValueStorage::F32 }
+        let (name, values) = (name.into(), ValueStorage::F32);
+        Sample { name, graph, logits, words, trains: |_| true, is_bf16: false, values, kernels: &[""] }
+    }
+
+    /// The sample that is made for kernels whose names begin so.
+    pub(in crate::nn) fn made_for(self, kernels: &'static [&'static str]) -> Sample {
+        Sample { kernels, ..self }
+    }
+
+    /// Whether it is made for a kernel of this name.
+    pub fn is_made_for(&self, kernel: &str) -> bool {
+        self.kernels.iter().any(|start| kernel.starts_with(start))
     }
 
     /// The sample whose input of this name holds words below this.

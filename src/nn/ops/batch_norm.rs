@@ -26,6 +26,11 @@ impl Moments {
     fn untracked(self) -> Moments {
         if self == Moments::Tracked { Moments::OfBatch } else { self }
     }
+
+    /// The same without a trace if none of the parameters trains.
+    fn held(self, parameters: &[String; 2], trainable: &dyn Fn(&str) -> bool) -> Moments {
+        if parameters.iter().any(|name| trainable(name)) { self } else { self.untracked() }
+    }
 }
 
 /// Moments of each channel of x.
@@ -33,6 +38,8 @@ impl Moments {
 pub(in crate::nn) struct BatchMoments {
     norm: Norm,
     by: Moments,
+    /// Weight and bias of what is normalized by them.
+    parameters: [String; 2],
     /// Running mean and variance, and their count.
     buffers: [String; 3],
     x: Value,
@@ -90,7 +97,7 @@ impl Graph {
         };
         let buffers = ["running_mean", "running_var", "num_batches_tracked"].map(part);
         let count = buffers[2].clone();
-        self.push(BatchMoments { norm, by, buffers, x, moments });
+        self.push(BatchMoments { norm, by, parameters: parameters.clone(), buffers, x, moments });
         self.push(BatchNorm { norm, by, parameters, count, x, moments, y });
         y
     }
@@ -120,6 +127,10 @@ impl Operate for BatchMoments {
 
     fn repeat(&mut self) {
         self.by = self.by.untracked();
+    }
+
+    fn hold_frozen(&mut self, trainable: &dyn Fn(&str) -> bool) {
+        self.by = self.by.held(&self.parameters, trainable);
     }
 
     /// Every batch has its own moments.
@@ -160,6 +171,10 @@ impl Operate for BatchNorm {
 
     fn repeat(&mut self) {
         self.by = self.by.untracked();
+    }
+
+    fn hold_frozen(&mut self, trainable: &dyn Fn(&str) -> bool) {
+        self.by = self.by.held(&self.parameters, trainable);
     }
 
     fn backward(&self, back: &mut Backward<'_>) {

@@ -171,6 +171,9 @@ pub(super) trait Operate {
     /// Leaves out what is to happen once in a pass: its values are made again.
     fn repeat(&mut self) {}
 
+    /// Leaves no trace in buffers of a module whose parameters are not trainable.
+    fn hold_frozen(&mut self, _trainable: &dyn Fn(&str) -> bool) {}
+
     /// Multiplications of a layer of matrices, or of its backward pass, over so many examples.
     fn products(&self, _nodes: &Nodes, _examples: usize) -> u64 {
         0
@@ -243,6 +246,10 @@ macro_rules! operations {
                 match self { $(Operation::$name(operation) => operation.repeat()),* }
             }
 
+            fn hold_frozen(&mut self, trainable: &dyn Fn(&str) -> bool) {
+                match self { $(Operation::$name(operation) => operation.hold_frozen(trainable)),* }
+            }
+
             fn products(&self, nodes: &Nodes, examples: usize) -> u64 {
                 match self { $(Operation::$name(operation) => operation.products(nodes, examples)),* }
             }
@@ -309,22 +316,27 @@ const NARROW: [ValueStorage; 2] = [ValueStorage::Bf16, ValueStorage::F16];
 /// gone wrong.
 #[doc(hidden)]
 pub fn samples() -> Vec<Sample> {
-    let all = [
-        linear::samples(),
-        conv::samples(),
-        batch_norm::samples(),
-        window_pool::samples(),
-        activate::samples(),
-        layer_norm::samples(),
-        attention::samples(),
-        embedding::samples(),
-        pool::samples(),
-        join::samples(),
-        dropout::samples(),
-        loss::samples(),
-        binary_cross_entropy::samples(),
-        squared_error::samples(),
+    // With how the names of their kernels begin.
+    let all: [(&'static [&'static str], Vec<Sample>); 14] = [
+        (&["linear"], linear::samples()),
+        (&["conv", "depthwise"], conv::samples()),
+        (&["batch_"], batch_norm::samples()),
+        (&["window_pool"], window_pool::samples()),
+        (&["activate", "add"], activate::samples()),
+        (&["layer_norm", "add"], layer_norm::samples()),
+        (&["attention"], attention::samples()),
+        (&["embedding"], embedding::samples()),
+        (&["mean_pool"], pool::samples()),
+        (&["join"], join::samples()),
+        (&["dropout"], dropout::samples()),
+        (&["softmax_cross_entropy", "tally"], loss::samples()),
+        (&["binary_cross_entropy"], binary_cross_entropy::samples()),
+        (&["squared_error"], squared_error::samples()),
     ];
+    let made_for = |(kernels, samples): (_, Vec<Sample>)| {
+        samples.into_iter().map(move |sample| sample.made_for(kernels)).collect::<Vec<_>>()
+    };
+    let all = all.map(made_for);
     // In 16 bits the small ones: loads and stores are the same at every size.
     let in_16_bits = |sample: &Sample| NARROW.map(|storage| sample.clone().stored_in(storage));
     let small = all.iter().flatten().filter(|sample| sample.sizes().iter().product::<usize>() <= 150);

@@ -18,6 +18,8 @@ pub struct Finetuning {
     pub restore_best: bool,
     /// Transitions come only at their epochs; there is no early stopping.
     pub epoch_transitions_only: bool,
+    /// Batch norms that are frozen follow the batches of training: their running statistics move.
+    pub frozen_bn_track_running_stats: bool,
     /// A new scheduler for every transition of an implicit schedule.
     pub reinit_lr_cfg: Option<NewScheduler>,
     /// A new optimizer for every transition of an implicit schedule.
@@ -39,6 +41,7 @@ impl Default for Finetuning {
             max_depth: None,
             restore_best: true,
             epoch_transitions_only: false,
+            frozen_bn_track_running_stats: true,
             reinit_lr_cfg: None,
             reinit_optim_cfg: None,
             apply_lambdas_new_pgs: false,
@@ -51,15 +54,12 @@ impl Default for Finetuning {
 
 impl Finetuning {
     pub(in crate::schedule) fn read(mut section: Section) -> Result<Finetuning, Error> {
-        if section.has("frozen_bn_track_running_stats") {
-            let why = "there is no BatchNorm; leave it out";
-            return Err(section.misplaced("frozen_bn_track_running_stats", why));
-        }
         section.only(&[
             "base_max_lr",
             "max_depth",
             "restore_best",
             "epoch_transitions_only",
+            "frozen_bn_track_running_stats",
             "reinit_lr_cfg",
             "reinit_optim_cfg",
             "apply_lambdas_new_pgs",
@@ -73,6 +73,8 @@ impl Finetuning {
             max_depth: max_depth(&mut section)?,
             restore_best: section.truth("restore_best", usual.restore_best)?,
             epoch_transitions_only: section.truth("epoch_transitions_only", usual.epoch_transitions_only)?,
+            frozen_bn_track_running_stats: section
+                .truth("frozen_bn_track_running_stats", usual.frozen_bn_track_running_stats)?,
             reinit_lr_cfg: section.maybe_section("reinit_lr_cfg")?.map(NewScheduler::read).transpose()?,
             reinit_optim_cfg: section.maybe_section("reinit_optim_cfg")?.map(OptimizerSpec::read_new).transpose()?,
             apply_lambdas_new_pgs: section.truth("apply_lambdas_new_pgs", usual.apply_lambdas_new_pgs)?,

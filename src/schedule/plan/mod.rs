@@ -208,6 +208,13 @@ impl Plan {
         spec.monitor.as_deref().unwrap_or(&self.checkpoint.monitor)
     }
 
+    /// Whether batch norms that are frozen follow the batches of training. As in finetuning-scheduler, those of later phases do so
+    /// after the first transition that restores the best copy, whatever `frozen_bn_track_running_stats` says.
+    pub fn frozen_norms_track(&self, cursor: &Cursor) -> bool {
+        let Finetuning { frozen_bn_track_running_stats, restore_best, .. } = self.finetuning;
+        frozen_bn_track_running_stats || (restore_best && cursor.depth > 0)
+    }
+
     /// Whether transitions restore the best copy, so that you must keep one.
     pub fn restores_best(&self) -> bool {
         self.finetuning.restore_best && self.last > 0

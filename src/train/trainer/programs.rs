@@ -34,6 +34,7 @@ impl Trainer {
     pub(crate) fn make_step(&mut self) -> Result<(), Error> {
         self.forget_old_values();
         if self.step.is_none() {
+            self.task.frozen_norms_track(self.plan.frozen_norms_track(&self.cursor));
             self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
             self.pace.forget(self.optimizer.next_step());
         }
