@@ -15,6 +15,7 @@ mod checking;
 mod compare;
 mod confusion;
 mod demo;
+mod demo_pictures;
 mod demo_transformer;
 mod evaluate;
 mod info;
@@ -23,6 +24,7 @@ mod log;
 mod log_lines;
 mod lr_find;
 mod memory;
+mod mistakes;
 mod model_folder;
 mod names;
 mod optimizers;
@@ -148,6 +150,8 @@ enum Demo {
     Mlp(demo::Mlp),
     /// A transformer: pretrained on one text, fine-tuned on another in three ways.
     Transformer(demo_transformer::Options),
+    /// A small ResNet on emoji, by a run file.
+    Pictures(demo_pictures::Options),
 }
 
 /// clap's text, with an argument on one line. The text may contain its value alone.
@@ -214,6 +218,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
         Command::Demo { demo: Demo::Transformer(options) } => {
             demo_transformer::run(&asks.engine(Says::Usual)?, options)
         }
+        Command::Demo { demo: Demo::Pictures(options) } => return demo_pictures::run(asks, options),
         Command::Plan(options) => plan::run(asks, options),
         Command::Optimizers(options) => optimizers::run(options),
         Command::Cache(options) => cache::run(options),

@@ -2,13 +2,13 @@
 //!
 //! What the folder holds may be anything: every number is read as one, every text is escaped.
 
-use super::confusion;
 use super::report_chart::{Across, Chart, Curve, HOLE, color, draw, in_css};
 use super::report_log::{self, Evaluated, Holes, Metric, Phase, Step};
 use super::report_text::{escaped, number};
 use super::run_folder::{INPUTS, METRICS, STEPS};
 use super::scores::{Look, SCORES};
 use super::thinned::Thinned;
+use super::{confusion, mistakes};
 use gradus::params::Shown;
 use gradus::train::files;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -114,7 +114,7 @@ pub(super) fn write(
     sections: &[Section],
 ) -> anyhow::Result<PathBuf> {
     let path = folder.join(NAME);
-    let classes = confusion::section(folder, INPUTS)?;
+    let classes = confusion::section(folder, INPUTS)? + &mistakes::section(folder)?;
     let run = Run::read(folder)?;
     files::replace(&path, page(&run, [title, summary], (best, &classes), sections)?.as_bytes())?;
     Ok(path)
@@ -130,6 +130,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th 
 th { color: var(--soft); font-weight: 500; } td.text, th.text { text-align: left; } svg { max-width: 100%; height: auto; }
 .legend i { display: inline-block; width: 1.4em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em; } summary { cursor: pointer; color: var(--soft); }
 @media (min-width: 600px) { th.text { white-space: nowrap; } } .wide { overflow-x: auto; } .wide svg { min-width: 600px; } td.text { overflow-wrap: anywhere; } circle.value { fill: transparent; } circle.value:hover { fill: var(--soft); fill-opacity: .4; }
+.grid { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; width: 8rem; } figure img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; }
+figcaption { font-size: .85rem; line-height: 1.3; overflow-wrap: anywhere; } .soft { color: var(--soft); }
 ";
 
 /// The beginning of a page.

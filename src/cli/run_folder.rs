@@ -4,6 +4,7 @@ use super::asked::{Asked, refuse};
 use super::confusion;
 use super::log::{self, Log};
 use super::log_lines::{PhaseLine, StepLine};
+use super::mistakes;
 use super::model_folder::{self, MODEL};
 use super::run_lock::{LOCK, LockedFolder};
 use super::say::{caution, say};
@@ -34,7 +35,7 @@ const CHECKPOINTS: &str = "checkpoints";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The files that a new run removes from its folder, besides the logs for TensorBoard and the checkpoints.
-const OTHERS: [&str; 4] = [confusion::FILE, "report.html", "schedule.yaml", INPUTS];
+const OTHERS: [&str; 5] = [confusion::FILE, mistakes::FILE, "report.html", "schedule.yaml", INPUTS];
 
 /// The run's own copy of its file, with all that was found out.
 pub(super) const RUN: &str = "run.yaml";

@@ -12,7 +12,7 @@ use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{memory, report, scores, signals};
+use super::{memory, mistakes, report, scores, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
@@ -94,13 +94,19 @@ pub(super) fn run(asks: &Asks, options: &Train) -> anyhow::Result<ExitCode> {
     let says = options.loudness.says();
     let set_up = match (&options.which.resume, &options.which.file) {
         (Some(folder), _) => going_on(asks, folder, &options.settings, says)?,
-        (None, Some(file)) => match beginning(asks, file, options, says)? {
-            Some(set_up) => set_up,
-            None => return Ok(ExitCode::SUCCESS),
-        },
+        (None, Some(file)) => return begin(asks, RunFile::read(file, &options.settings)?, options.overwrite, says),
         (None, None) => bail!("name a run file"),
     };
     train(set_up, says)
+}
+
+/// Begins a run and trains it; `overwrites` what is in its folder.
+pub(super) fn begin(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow::Result<ExitCode> {
+    say::go_on_without_stdout();
+    match beginning(asks, run, overwrites, says)? {
+        Some(set_up) => train(set_up, says),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// A run with nothing left to refuse, in a folder that is its own.
@@ -115,11 +121,10 @@ struct SetUp {
 
 /// A new run, or none if only its schedule was asked for. A refusal leaves the folder unchanged, and what cannot be
 /// written is reported before training.
-fn beginning(asks: &Asks, file: &Path, options: &Train, says: Says) -> anyhow::Result<Option<SetUp>> {
-    let run = RunFile::read(file, &options.settings)?;
+fn beginning(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow::Result<Option<SetUp>> {
     let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
     let (shown, holds) = (shown_path(&folder), holds_a_run(&folder));
-    if holds && !options.overwrite {
+    if holds && !overwrites {
         let ways = format!("resume it with --resume {shown}, start again with --overwrite, or --set name=…");
         return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
     }
@@ -241,6 +246,9 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
             .collect::<Vec<Section>>();
     if !ready.precision.is_empty() {
         sections.insert(1, ("Mixed precision", ready.precision.clone()));
+    }
+    if matches!(finished, Ok(())) && broke.is_none() && !interrupted {
+        mistakes::write(&folder, &engine, &ready)?;
     }
     let report = report::write(&folder, [&ready.run.name, &ready.material.summary], best_text(&trainer), &sections);
     if let Some(last) = last.filter(|last| last.skipped_steps > 0 && failure.is_none()) {

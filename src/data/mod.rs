@@ -30,12 +30,16 @@ pub use all_cores::Told;
 pub(crate) use all_cores::map as on_all_cores;
 pub use batches::BatchSize;
 pub(crate) use characters::BETWEEN;
-pub use embedded::{EMBEDDED, Embedded};
+#[cfg(all(feature = "demo", feature = "pictures"))]
+pub use embedded::emoji;
+pub use embedded::{EMBEDDED, Embedded, LabelledPictures};
 #[cfg(feature = "demo")]
 pub use embedded::{digits, glosses, kjv};
 pub use encoded::{Encoded, TextInput};
 pub(crate) use encoding::{NotText, decoded};
 pub use error::Error;
+#[cfg(feature = "pictures")]
+pub use picture_file::to_png;
 pub use picture_file::{Fit, Interpolation, Preparation};
 pub use pictures::{Augmentation, Pictures};
 pub use sequences::{Columns, Sequence, SequenceSizes, Sequences};

@@ -42,12 +42,18 @@ impl Preparation {
     }
 }
 
+#[cfg(all(feature = "pictures", feature = "demo"))]
+pub(super) use decoded::pixels;
+#[cfg(feature = "pictures")]
+pub use decoded::to_png;
+
 #[cfg(feature = "pictures")]
 mod decoded {
     use super::{Fit, Interpolation, Preparation};
+    use image::codecs::png::PngEncoder;
     use image::imageops::{FilterType, crop_imm, resize};
     use image::metadata::Orientation;
-    use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
+    use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageReader, RgbImage};
     use std::io::Cursor;
 
     /// Bytes of the largest picture that is unpacked.
@@ -100,6 +106,25 @@ mod decoded {
             // As torchvision: the side that decides is exact, the other one is cut off.
             [0, 1].map(|side: usize| (sides[side] * scale + 1e-9).floor().max(least[side]) as u32)
         }
+    }
+
+    /// The picture of a file as it is: height and width, and `[height, width, 3]` bytes.
+    #[cfg(feature = "demo")]
+    pub(in crate::data) fn pixels(file: &[u8]) -> Result<([usize; 2], Vec<u8>), String> {
+        let picture = unpacked(file)?;
+        Ok(([picture.height() as usize, picture.width() as usize], picture.into_raw()))
+    }
+
+    /// A picture of `[height, width, 3]` bytes as a file in PNG.
+    ///
+    /// # Errors
+    /// Sizes that do not fit the bytes.
+    pub fn to_png([height, width]: [usize; 2], bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let mut file = Vec::new();
+        PngEncoder::new(&mut file)
+            .write_image(bytes, width as u32, height as u32, ExtendedColorType::Rgb8)
+            .map_err(|error| error.to_string())?;
+        Ok(file)
     }
 
     fn unpacked(file: &[u8]) -> Result<RgbImage, String> {

@@ -129,7 +129,7 @@ pub struct PictureData {
 }
 
 /// Where pictures and their classes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PictureFiles {
     /// A folder with a folder for each class.
@@ -143,6 +143,8 @@ pub enum PictureFiles {
     },
     /// IDX files: `train_labels` is the file of their classes.
     Idx(PathBuf),
+    /// `embedded`: a set that is part of the program.
+    Embedded(Embedded),
 }
 
 /// What is tested on.

@@ -29,6 +29,7 @@ fn embedded(kind: ModelKind) -> impl Iterator<Item = Embedded> {
     EMBEDDED.iter().copied().filter(move |set| match set {
         Embedded::Rows(..) => kind == ModelKind::Mlp,
         Embedded::Text(..) => kind == ModelKind::Decoder,
+        Embedded::Pictures(..) => kind.reads_pictures(),
     })
 }
 
@@ -45,7 +46,7 @@ impl DataSpec {
         let kind = model.kind;
         let begins_anew = model.from.is_none();
         let mut reading = Reading { raw: Raw::default(), section, folder, begins_anew, splits: &SPLITS };
-        if reading.section.has("embedded") {
+        if reading.section.has("embedded") && !kind.reads_pictures() {
             return reading.embedded(kind);
         }
         match kind {
@@ -76,18 +77,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
         let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
-        let none = match kind {
-            ModelKind::Encoder => Some("no embedded set has labelled texts: give train, text and label"),
-            kind if kind.reads_pictures() => Some("no embedded set has pictures: give train, a folder for each class"),
-            _ => None,
-        };
-        if let Some(instead) = none {
+        if kind == ModelKind::Encoder {
+            let instead = "no embedded set has labelled texts: give train, text and label";
             return Err(self.section.misplaced("embedded", instead).into());
         }
-        if EMBEDDED.is_empty() {
-            let instead = "this program was built without the embedded sets, the feature demo: give train";
-            return Err(self.section.misplaced("embedded", instead).into());
-        }
+        self.has_embedded(kind)?;
         self.section.only(match kind {
             ModelKind::Mlp => &["embedded", "test_percent", "split"],
             _ => &["embedded", "test_percent", "unknown", "cache"],
@@ -96,6 +90,14 @@ impl Reading<'_> {
         match embedded(kind).find(|set| set.name() == name) {
             Some(set) => self.done(Source::Embedded(set), kind),
             None => Err(self.section.missing(&["embedded"]).into()),
+        }
+    }
+
+    fn has_embedded(&self, kind: ModelKind) -> Result<(), Error> {
+        let instead = "this program was built without the embedded sets, the feature demo: give train";
+        match embedded(kind).next() {
+            Some(_) => Ok(()),
+            None => Err(self.section.misplaced("embedded", instead).into()),
         }
     }
 

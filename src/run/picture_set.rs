@@ -5,7 +5,7 @@ use super::examples::{Example, Examples, class};
 use super::idx::Idx;
 use super::table::{Row, Table};
 use super::{Error, PictureData, PictureFiles};
-use crate::data::{Pictures, Told, on_all_cores};
+use crate::data::{Embedded, LabelledPictures, Pictures, Told, on_all_cores};
 use crate::params::{Shown, shown_list, shown_path};
 use crate::train::files;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,12 @@ impl PictureData {
                 let table = Table::read(path, Some(label))?;
                 let place = table.column(label)?;
                 self.of_table(table, image, |table, row| class(table, row, place), told)
+            }
+            (PictureFiles::Embedded(Embedded::Pictures(_, set)), _) if path == self.train => {
+                let bad = |reason: String| Error::bad_file(path, reason);
+                let LabelledPictures { size, pictures } = set().map_err(bad)?;
+                let fitted = |(bytes, class)| (class, self.preparation.of_bytes(size, bytes));
+                Ok(self.read(path, pictures.into_iter().map(fitted).collect(), BadRows::default()))
             }
             (PictureFiles::Idx(_), Some(labels)) => self.of_idx(path, labels),
             _ => self.of_folder(path, told),

@@ -71,12 +71,14 @@ const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Files that tell the models of run files apart, and why.
-const NAME_A_KIND: [(&str, &str); 5] = [
+const NAME_A_KIND: [(&str, &str); 7] = [
     ("run/data_section", "which data it reads"),
+    ("run/data_section/pictures", "which embedded sets it reads"),
     ("run/file", "whether its trunk is kept where nothing is said"),
     ("run/keys", "its rate where nothing is said"),
     ("run/mod", "the list of what the room gives on"),
     ("run/model", "its `type` and its keys"),
+    ("run/picture_model", "the keys of a model of pictures"),
 ];
 
 /// What has words in common with operations: flags of kernels, and records of shaders.

@@ -326,3 +326,36 @@ fn the_schedule_for_resnets_takes_each_parameter_once() {
         assert_eq!((counts.iter().sum::<usize>(), counts[0]), (params.len(), 2), "{depth}: {counts:?}");
     }
 }
+
+/// The demo trains, writes a report with its mistakes, and is not overwritten in silence.
+#[test]
+fn the_demo_of_pictures_shows_its_mistakes() {
+    let desk = Desk::new("picture-demo", &[]);
+    let (is_good, told) = gradus(&desk, &["demo", "pictures", "--epochs", "1"]);
+    assert!(is_good && told.contains("384 pictures of 32 x 32 to train on, 96 to test, 6 classes"), "{told}");
+    let report = String::from_utf8(desk.read("runs/emoji/report.html")).expect("text");
+    assert!(report.contains("Worst mistakes") && report.contains("data:image/png;base64,"));
+    let mistakes: serde_json::Value = serde_json::from_slice(&desk.read("runs/emoji/mistakes.json")).expect("json");
+    let shares: Vec<f64> =
+        mistakes.as_array().expect("a list").iter().map(|one| one["probability"].as_f64().expect("a share")).collect();
+    assert!(!shares.is_empty() && shares.len() <= 24 && shares.is_sorted_by(|one, next| one >= next), "{shares:?}");
+    let (is_good, told) = gradus(&desk, &["demo", "pictures", "--epochs", "1"]);
+    assert!(!is_good && told.contains("holds a run already"), "{told}");
+    // Its folder is one of timm's in all but the width.
+    let config: serde_json::Value = serde_json::from_slice(&desk.read("runs/emoji/config.json")).expect("json");
+    assert_eq!(config["gradus"]["resnet"], serde_json::json!({"depth": 18, "width": 16}));
+    assert_eq!(config["label_names"][0], "Animals & Nature");
+    assert!(config["architecture"].is_null(), "{config}");
+}
+
+#[test]
+fn an_embedded_set_of_pictures_has_no_files() {
+    let bed = Bed::new("picture-embedded", &[]);
+    let read = material(&bed, "{embedded: emoji, test_percent: 25}").expect("a material");
+    assert!(read.summary.contains("360 pictures of 16 x 20 to train on, 120 to test, 6 classes"), "{}", read.summary);
+    assert_eq!(read.pictures.expect("what is tested").count(), 120);
+    let told = material(&bed, "{embedded: emoji, train: all}").err().expect("refused");
+    assert!(told.starts_with("run.yaml: data.train = all conflicts with embedded"), "{told}");
+    let told = bed.told("model: {type: mlp}\ndata: {embedded: emoji}\n");
+    assert!(told.contains("emoji is not one of digits"), "{told}");
+}

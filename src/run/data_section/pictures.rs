@@ -1,15 +1,17 @@
 //! The section `data` for a model of pictures.
 
-use super::Reading;
+use super::{Reading, embedded};
 use crate::data::{Augmentation, Fit, Interpolation, Preparation};
 use crate::run::picture_folder::{Wants, decimal};
-use crate::run::{DataSpec, Error, ModelSpec, PictureData, PictureFiles, Source};
+use crate::run::{DataSpec, Error, ModelKind, ModelSpec, PictureData, PictureFiles, Source};
+use std::path::PathBuf;
 
 const AUGMENTATION: &str = "augmentation";
 
 impl Reading<'_> {
     pub(super) fn pictures(mut self, model: &ModelSpec) -> Result<DataSpec, Error> {
         self.section.only(&[
+            "embedded",
             "train",
             "test",
             "test_percent",
@@ -30,7 +32,10 @@ impl Reading<'_> {
             "cache",
         ])?;
         let wants = model.pictures.as_ref().map_or_else(Wants::default, |pictures| pictures.wants);
-        let (train, files) = (self.file("train")?, self.picture_files()?);
+        let (train, files) = match self.section.has("embedded") {
+            true => self.embedded_pictures(model.kind)?,
+            false => (self.file("train")?, self.picture_files()?),
+        };
         let classes = self.names("classes")?;
         let preparation = self.preparation(wants.preparation)?;
         let normal = [self.channels("mean", wants.mean)?, self.channels("std", wants.deviation)?];
@@ -40,6 +45,21 @@ impl Reading<'_> {
         let augmentation = self.augmentation(preparation.size)?;
         let pictures = PictureData { train, files, classes, preparation, normal, augmentation };
         self.done(Source::Pictures(pictures), model.kind)
+    }
+
+    fn embedded_pictures(&mut self, kind: ModelKind) -> Result<(PathBuf, PictureFiles), Error> {
+        self.has_embedded(kind)?;
+        for key in ["train", "image", "label", "train_labels", "test_labels", "also"] {
+            if self.section.has(key) {
+                return Err(self.section.beside(key, self.section.shown_at(key), "embedded").into());
+            }
+        }
+        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
+        let name = self.section.word("embedded", &known)?;
+        match embedded(kind).find(|set| set.name() == name) {
+            Some(set) => Ok((PathBuf::from(name), PictureFiles::Embedded(set))),
+            None => Err(self.section.missing(&["embedded"]).into()),
+        }
     }
 
     /// What `train` is: the keys tell.

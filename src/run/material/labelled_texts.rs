@@ -62,6 +62,7 @@ impl Reader<'_> {
             model,
             inputs,
             tokenizer: Some(tokenizer),
+            pictures: None,
             units: ("tokens", sizes.context),
             warnings: self.warnings,
         })

@@ -12,7 +12,7 @@ use super::sets::split;
 use super::tokenizer;
 use super::weights::{Begun, Kept, Values, Weights, modules};
 use super::{Error, Inputs, RunFile, Source, Unknown};
-use crate::data::{DataSet, Embedded, Tokenizer, Told, UnknownCharacters, Vocabulary};
+use crate::data::{DataSet, Embedded, Pictures, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
@@ -33,6 +33,8 @@ pub struct Material {
     pub tokenizer: Option<Tokenizer>,
     /// What a row is counted in, and how many of them it has: rows, or tokens.
     pub units: (&'static str, usize),
+    /// The pictures that are tested on, of a model of pictures.
+    pub pictures: Option<Pictures>,
     /// What was done to the data that its owner should know.
     pub warnings: Vec<String>,
 }
@@ -107,6 +109,10 @@ impl Material {
                 reader.rows(Path::new(name), (rows()?, None, Vec::new()), Inputs::default())
             }
             Source::Embedded(Embedded::Text(_, text)) => reader.text(text(), false),
+            // Of pictures the source is another.
+            Source::Embedded(Embedded::Pictures(name, _)) => {
+                Err(Error::bad_file(Path::new(name), "these are pictures, for a model of pictures"))
+            }
             Source::Text { train, ascii } => reader.text(text::read(train)?, *ascii),
             Source::LabelledTexts { train, columns, label } => reader.labelled_texts(train, columns, label),
             Source::Numbers { train, label, features, standardize, classes } => {
@@ -217,6 +223,7 @@ impl Reader<'_> {
             model: model.into(),
             inputs,
             tokenizer: None,
+            pictures: None,
             units: ("rows", 1),
             warnings: self.warnings,
         })

@@ -57,6 +57,7 @@ impl Reader<'_> {
             model,
             inputs,
             tokenizer: None,
+            pictures: Some(test),
             warnings: self.warnings,
         })
     }

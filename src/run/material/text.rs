@@ -67,6 +67,7 @@ impl Reader<'_> {
             model: decoder,
             inputs,
             tokenizer: Some(tokenizer),
+            pictures: None,
             units: ("tokens", model.context),
             warnings: self.warnings,
         })
