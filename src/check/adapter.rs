@@ -38,7 +38,7 @@ pub fn adapter(engine: &Engine, all: bool, mut tell: impl FnMut(&str)) -> Result
 }
 
 /// A kernel of what every network has, such as its loss, is tried so often in samples that are made for others.
-const ELSEWHERE: usize = 16;
+const ELSEWHERE: usize = 2;
 
 /// Puts those kernels that are wanted to their twins in these forms.
 ///

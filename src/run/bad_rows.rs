@@ -1,6 +1,7 @@
 //! Rows that cannot be used: all are counted, the first few are shown.
 
 use super::Error;
+use super::error::{at_line, named};
 use crate::params::shown_path;
 use std::path::Path;
 
@@ -43,14 +44,4 @@ impl BadRows {
             error => Err(error),
         }
     }
-}
-
-/// A bad row in words.
-pub(super) fn at_line((line, reason): &(u64, String)) -> String {
-    if *line == 0 { reason.clone() } else { format!("line {line}: {reason}") }
-}
-
-/// What bad rows are rows of.
-pub(super) fn named(rows: &[(u64, String)]) -> &'static str {
-    if rows.iter().all(|(line, _)| *line == 0) { "files" } else { "rows" }
 }

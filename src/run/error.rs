@@ -1,6 +1,5 @@
 //! What can be wrong with a run file, and with what it names.
 
-use super::bad_rows::{at_line, named};
 use crate::params::{Shown, did_you_mean, nearest, shown_list, shown_path, tame};
 use crate::{data, nn, schedule, train};
 use std::path::{Path, PathBuf};
@@ -153,4 +152,14 @@ fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may
 /// What a message adds if a known name is close.
 pub(super) fn near(name: &str, known: &[String]) -> String {
     did_you_mean(&nearest(name, known.iter().map(String::as_str)))
+}
+
+/// A bad row in words.
+pub(super) fn at_line((line, reason): &(u64, String)) -> String {
+    if *line == 0 { reason.clone() } else { format!("line {line}: {reason}") }
+}
+
+/// What bad rows are rows of.
+pub(super) fn named(rows: &[(u64, String)]) -> &'static str {
+    if rows.iter().all(|(line, _)| *line == 0) { "files" } else { "rows" }
 }

@@ -1,5 +1,6 @@
 //! The section `model`.
 
+use super::model_kind::ModelKind;
 use super::paths::absolute;
 use super::picture_folder::PictureFolder;
 use super::picture_model::PictureSpec;
@@ -7,62 +8,11 @@ use super::pretrained_folder::resolved;
 use super::weights::near;
 use super::{Error, PretrainedFolder};
 use crate::nn::models::{Bert, Gpt2, Head, Mlp, Pooling, PretrainedKind, TransformerSizes};
-use crate::nn::{Activation, Model, Network};
+use crate::nn::{self, Activation, Model, Network};
 use crate::params::Storage;
 use crate::schedule::file::raw::Raw;
 use crate::schedule::file::section::Section;
 use std::path::{Path, PathBuf};
-
-/// What kind of model is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ModelKind {
-    /// A multi-layer perceptron on rows of numbers, [`train::Classify`](crate::train::Classify).
-    Mlp,
-    /// A decoder on text, [`train::Language`](crate::train::Language).
-    Decoder,
-    /// An encoder on labelled texts, [`train::ClassifySequences`](crate::train::ClassifySequences).
-    Encoder,
-    /// A ResNet on labelled pictures, [`train::ClassifyPictures`](crate::train::ClassifyPictures).
-    ResNet,
-}
-
-impl std::fmt::Display for ModelKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-impl ModelKind {
-    /// The word for it.
-    pub(super) fn word(self) -> &'static str {
-        ModelKind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-
-    /// Whether it reads pictures.
-    #[must_use]
-    pub fn reads_pictures(self) -> bool {
-        self == ModelKind::ResNet
-    }
-
-    /// Whether it reads texts.
-    pub(super) fn reads_texts(self) -> bool {
-        matches!(self, ModelKind::Decoder | ModelKind::Encoder)
-    }
-
-    /// Whether `gradus predict` answers with it.
-    #[must_use]
-    pub fn answers(self) -> bool {
-        self != ModelKind::Decoder
-    }
-
-    const ALL: [(&'static str, ModelKind); 4] = [
-        ("mlp", ModelKind::Mlp),
-        ("decoder", ModelKind::Decoder),
-        ("encoder", ModelKind::Encoder),
-        ("resnet", ModelKind::ResNet),
-    ];
-}
 
 /// The section `model` of a run file, without sizes that follow from the data.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +86,7 @@ impl ModelSpec {
             None => None,
         };
         if pictures.is_some() || section.peek("type") == Some(ModelKind::ResNet.word()) {
-            return ModelSpec::of_pictures(section, from, pictures);
+            return ModelSpec::of_pictures(section, from, pictures.as_ref());
         }
         let pretrained = match &from {
             Some(from) if !section.has("preset") => PretrainedFolder::of_run(from, folder)?,
@@ -187,6 +137,49 @@ impl ModelSpec {
             spec.raw = std::mem::take(&mut spec.raw).with("from", absolute(from));
         }
         Ok(spec)
+    }
+
+    /// A model of pictures; `found` is the folder that it begins from, if that says what it is.
+    fn of_pictures(
+        mut section: Section,
+        from: Option<PathBuf>,
+        found: Option<&PictureFolder>,
+    ) -> Result<ModelSpec, Error> {
+        let word = found.map_or(ModelKind::ResNet.word(), |folder| folder.model.family.word());
+        let given = section.word_or_first("type", &[word])?;
+        section.only(&PictureSpec::KEYS)?;
+        let pictures = PictureSpec::read(&mut section, found)?;
+        let parameters = ModelSpec::storage(&mut section)?;
+        let mut raw = section.said().with("type", given);
+        if let Some(from) = &from {
+            raw = raw.with("from", absolute(from));
+        }
+        Ok(ModelSpec {
+            kind: ModelKind::ResNet,
+            layers: Vec::new(),
+            activation: Activation::Relu,
+            preset: String::new(),
+            context: 1,
+            tied: false,
+            pooling: Pooling::Mean,
+            dropout: None,
+            head_layers: Vec::new(),
+            head_dropout: None,
+            parameters,
+            from,
+            pretrained: None,
+            pictures: Some(pictures),
+            raw,
+        })
+    }
+
+    /// A model of pictures for so many classes.
+    pub(super) fn of_classes(&self, classes: usize) -> Result<Model, Error> {
+        let pictures = self
+            .pictures
+            .as_ref()
+            .ok_or(nn::Error::NoSetting { setting: "pictures", allowed: "a model of pictures".to_owned() })?;
+        pictures.model(classes)
     }
 
     /// How parameters are stored.

@@ -1,15 +1,11 @@
 //! The section `model` of a model of pictures.
 
-use super::paths::absolute;
+use super::Error;
 use super::picture_folder::{PictureFolder, Wants};
-use super::{Error, ModelKind, ModelSpec};
-use crate::nn::Activation;
 use crate::nn::Model;
-use crate::nn::models::{PictureFamily, Pooling, ResNet};
-use crate::params::{Storage, nearest};
-use crate::schedule::file::raw::Raw;
+use crate::nn::models::{PictureFamily, ResNet};
+use crate::params::nearest;
 use crate::schedule::file::section::Section;
-use std::path::PathBuf;
 
 /// A model of pictures, without its classes, which follow from the data.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +20,23 @@ pub struct PictureSpec {
 }
 
 impl PictureSpec {
+    /// Its keys.
+    pub(super) const KEYS: [&str; 6] = ["type", "depth", "width", "size", "parameters", "from"];
+
+    /// Reads what its section says of it; `found` is the folder that it begins from, if that says what it is.
+    pub(super) fn read(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureSpec, Error> {
+        let family = resnet(section, found)?;
+        let mut wants = found.map_or_else(Wants::default, |folder| folder.wants);
+        wants.preparation.size = size(section, wants.preparation.size)?;
+        let labels = found.map_or_else(Vec::new, |folder| folder.model.labels.clone());
+        Ok(PictureSpec { family, wants, labels })
+    }
+
+    /// The model for so many classes.
+    pub(super) fn model(&self, classes: usize) -> Result<Model, Error> {
+        Ok(self.family.model(self.wants.preparation.size, classes)?)
+    }
+
     /// Its family and depth.
     pub(super) fn title(&self) -> String {
         match self.family {
@@ -38,68 +51,6 @@ const WIDTH: u64 = 64;
 
 /// The largest side of a picture.
 const MOST_PIXELS: u64 = 4096;
-
-impl ModelSpec {
-    /// Reads the section of a model of pictures; `found` is the folder that it begins from, if that says what it is.
-    pub(super) fn of_pictures(
-        mut section: Section,
-        from: Option<PathBuf>,
-        found: Option<PictureFolder>,
-    ) -> Result<ModelSpec, Error> {
-        let keys: &[&str] = &["type", "depth", "width", "size", "parameters", "from"];
-        let word = found.as_ref().map_or(ModelKind::ResNet.word(), |folder| folder.model.family.word());
-        let given = section.word_or_first("type", &[word])?;
-        section.only(keys)?;
-        let family = resnet(&mut section, found.as_ref())?;
-        let mut wants = found.as_ref().map_or_else(Wants::default, |folder| folder.wants);
-        wants.preparation.size = size(&mut section, wants.preparation.size)?;
-        let parameters = ModelSpec::storage(&mut section)?;
-        let mut raw = section.said().with("type", given);
-        if let Some(from) = &from {
-            raw = raw.with("from", absolute(from));
-        }
-        let labels = found.map_or_else(Vec::new, |folder| folder.model.labels);
-        Ok(ModelSpec {
-            parameters,
-            from,
-            pictures: Some(PictureSpec { family, wants, labels }),
-            raw,
-            ..ModelSpec::of_kind(ModelKind::ResNet)
-        })
-    }
-
-    /// A model of pictures for so many classes.
-    pub(super) fn of_classes(&self, classes: usize) -> Result<Model, Error> {
-        let usual = || PictureSpec {
-            family: PictureFamily::ResNet { depth: DEPTH as usize, width: WIDTH as usize },
-            wants: Wants::default(),
-            labels: Vec::new(),
-        };
-        let PictureSpec { family, wants, .. } = self.pictures.clone().unwrap_or_else(usual);
-        Ok(family.model(wants.preparation.size, classes)?)
-    }
-
-    /// What a section of this kind says if it says nothing.
-    fn of_kind(kind: ModelKind) -> ModelSpec {
-        ModelSpec {
-            kind,
-            layers: Vec::new(),
-            activation: Activation::Relu,
-            preset: String::new(),
-            context: 1,
-            tied: false,
-            pooling: Pooling::Mean,
-            dropout: None,
-            head_layers: Vec::new(),
-            head_dropout: None,
-            parameters: Storage::F32,
-            from: None,
-            pretrained: None,
-            pictures: None,
-            raw: Raw::default(),
-        }
-    }
-}
 
 /// A ResNet's sizes: those of `from`, or those that are given.
 fn resnet(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureFamily, Error> {

@@ -10,7 +10,7 @@ use super::pretrained_folder::CONFIG;
 use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
 use super::texts::{Label, TextColumns};
 use super::weights::{Begun, Kept, Weights};
-use super::{Error, PictureData, RunFile, Source, Unknown, tokenizer};
+use super::{Error, PictureData, PictureFolder, RunFile, Source, Unknown, tokenizer};
 use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{shown_path, tame_line};
@@ -91,6 +91,9 @@ impl Trained {
     /// # Errors
     /// [`Error`] naming the file.
     pub fn of_pretrained(folder: &Path, text: &str) -> Result<Trained, Error> {
+        if let Some(found) = PictureFolder::find(folder)? {
+            return Trained::of_pretrained_pictures(folder, &found);
+        }
         let word = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let (from, config) = (word(folder), folder.join(CONFIG));
@@ -124,6 +127,27 @@ impl Trained {
         let model = run.model.labelled(tokenizer.vocabulary_size(), run.head(&inputs))?;
         let reads = Reads::Texts { columns: columns.clone(), label: label.clone(), tokenizer };
         Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
+    }
+
+    /// The model of pictures in a folder. Classes without names are numbers.
+    fn of_pretrained_pictures(folder: &Path, found: &PictureFolder) -> Result<Trained, Error> {
+        let from = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let from = serde_json::to_string(&from.to_string_lossy()).unwrap_or_default();
+        let run = format!("model: {{from: {from}}}\nepochs: 3\nlearning_rate: auto\ndata: {{train: none}}\n");
+        let name = folder.join(CONFIG).display().to_string();
+        let run = RunFile::parse(&name, &run, (Path::new(""), "none"), &[])?;
+        let Source::Pictures(data) = run.data.source.clone() else {
+            return Err(Error::bad_file(folder, format!("there is no {CONFIG} of a model of pictures in it")));
+        };
+        let numbers = || (0..found.model.classes.unwrap_or(0)).map(|class| class.to_string()).collect();
+        let classes: Vec<String> = if found.model.labels.is_empty() { numbers() } else { found.model.labels.clone() };
+        if classes.is_empty() {
+            return Err(Error::bad_file(&folder.join(CONFIG), "it does not say how many classes there are"));
+        }
+        let inputs = Inputs { classes, ..Inputs::default() };
+        let model = run.model.of_classes(inputs.classes.len())?;
+        let reads = Reads::Pictures(data);
+        Ok(Trained { run, inputs, weights: folder.to_owned(), model, reads, has_head: true })
     }
 
     /// Whether a folder holds a run.

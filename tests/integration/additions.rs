@@ -47,13 +47,15 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
 ];
 
 /// Other files that name a family of models, and why.
-const NAME_A_FAMILY: [(&str, &[&str], &str); 9] = [
+const NAME_A_FAMILY: [(&str, &[&str], &str); 11] = [
     ("nn/models/folder", &["Bert", "Gpt2", "Mlp", "ResNet"], "what each is called in other programs' folders"),
     ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
+    ("nn/models/pretrained_pictures", &["ResNet"], "makes the model of a `config.json`"),
     ("nn/models/style", &["Bert"], "one of the encoders in its shape has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
     ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),
+    ("run/picture_model", &["ResNet"], "the keys of a model of pictures"),
     ("cli/demo", &["Mlp"], "the model of a demo"),
     ("cli/demo_transformer", &["Gpt2"], "the model of a demo"),
     ("cli/plan", &["Gpt2"], "the demo's model, for `--model transformer`"),
@@ -77,8 +79,8 @@ const NAME_A_KIND: [(&str, &str); 7] = [
     ("run/file", "whether its trunk is kept where nothing is said"),
     ("run/keys", "its rate where nothing is said"),
     ("run/mod", "the list of what the room gives on"),
-    ("run/model", "its `type` and its keys"),
-    ("run/picture_model", "the keys of a model of pictures"),
+    ("run/model", "its keys"),
+    ("run/model_kind", "the list of kinds, and their words"),
 ];
 
 /// What has words in common with operations: flags of kernels, and records of shaders.

@@ -122,7 +122,8 @@ fn the_page_of_the_run_file_lists_every_key() {
     for section in sections {
         assert!(page.contains(&format!("`{section}`")), "{section}");
     }
-    let of_models = ["mlp", "decoder", "encoder"].map(|kind| known(&format!("model: {{type: {kind}, zzz: 1}}")));
+    let of_models =
+        ["mlp", "decoder", "encoder", "resnet"].map(|kind| known(&format!("model: {{type: {kind}, zzz: 1}}")));
     assert_eq!(listed(page, "`model`"), of_models.into_iter().flatten().collect());
     let of_data = [
         known(&format!("{mlp}data: {{embedded: digits, zzz: 1}}")),
@@ -130,6 +131,7 @@ fn the_page_of_the_run_file_lists_every_key() {
         known(&format!("{mlp}data: {{train: a, train_labels: b, zzz: 1}}")),
         known("model: {type: decoder}\ndata: {train: a.txt, zzz: 1}"),
         known("model: {type: encoder}\ndata: {train: a.csv, zzz: 1}"),
+        known("model: {type: resnet}\ndata: {train: a, zzz: 1}"),
     ];
     assert_eq!(listed(page, "`data`"), of_data.into_iter().flatten().collect());
 }

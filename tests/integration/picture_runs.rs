@@ -359,3 +359,64 @@ fn an_embedded_set_of_pictures_has_no_files() {
     let told = bed.told("model: {type: mlp}\ndata: {embedded: emoji}\n");
     assert!(told.contains("emoji is not one of digits"), "{told}");
 }
+
+/// The same ResNet by torchvision's names and by transformers': a folder of either answers the same.
+#[test]
+fn a_folder_of_transformers_or_of_timm_answers_without_a_run() {
+    use gradus::nn::models::ResNet;
+    use gradus::nn::{Model, Network};
+    let desk = Desk::new("picture-pretrained", &[]);
+    let model: Model = ResNet::new(18, [16, 16], 3).expect("a model").into();
+    let values: Vec<(String, Vec<f32>)> = model.initial(5);
+    let shapes = model.tensors();
+    let views = values.iter().zip(&shapes).map(|((name, values), param)| {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        (
+            name.clone(),
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, param.shape.clone(), bytes).expect("a view"),
+        )
+    });
+    let ours = safetensors::serialize(views, None).expect("a file");
+    let theirs = model.to_hugging_face(&ours).expect("torchvision's");
+    let read = safetensors::SafeTensors::deserialize(&theirs).expect("a file");
+    let renamed = |name: &str| -> String {
+        let digit = |text: &str| text.parse::<usize>().expect("a number") - 1;
+        let part = name.rsplit('.').next().expect("a part");
+        let kind = if name.contains("bn") || name.contains("downsample.1") { "normalization" } else { "convolution" };
+        match name.split('.').collect::<Vec<_>>()[..] {
+            ["fc", part] => format!("classifier.1.{part}"),
+            ["conv1" | "bn1", _] => format!("resnet.embedder.embedder.{kind}.{part}"),
+            [layer, block, "downsample", ..] => {
+                format!("resnet.encoder.stages.{}.layers.{block}.shortcut.{kind}.{part}", digit(&layer[5..]))
+            }
+            [layer, block, inner, _] => {
+                let place = digit(inner.trim_start_matches(char::is_alphabetic));
+                format!("resnet.encoder.stages.{}.layers.{block}.layer.{place}.{kind}.{part}", digit(&layer[5..]))
+            }
+            _ => panic!("{name}"),
+        }
+    };
+    let renamed = read.tensors().into_iter().map(|(name, view)| (renamed(&name), view));
+    let renamed = safetensors::serialize(renamed, None).expect("a file");
+    let timm =
+        "{\"architecture\": \"resnet18\", \"num_classes\": 3, \"pretrained_cfg\": {\"input_size\": [3, 16, 16]}}";
+    let transformers = "{\"model_type\": \"resnet\", \"layer_type\": \"basic\", \"depths\": [2, 2, 2, 2], \"hidden_sizes\": [64, 128, 256, 512], \
+                        \"embedding_size\": 64, \"hidden_act\": \"relu\", \"id2label\": {\"0\": \"LABEL_0\", \"1\": \"LABEL_1\", \"2\": \"LABEL_2\"}}";
+    for (name, config, file) in [("timm", timm, &theirs), ("transformers", transformers, &renamed)] {
+        fs::create_dir_all(desk.folder.join(name)).expect("a folder");
+        fs::write(desk.folder.join(name).join("config.json"), config).expect("a file");
+        fs::write(desk.folder.join(name).join("model.safetensors"), file).expect("a file");
+    }
+    let preprocessor = "{\"size\": {\"shortest_edge\": 16}, \"resample\": 2}";
+    fs::write(desk.folder.join("transformers/preprocessor_config.json"), preprocessor).expect("a file");
+    folders(&desk.folder.join("all"), 2);
+    let (is_good, timm) = gradus(&desk, &["predict", "timm", "all", "--top", "3"]);
+    assert!(is_good, "{timm}");
+    assert!(timm.starts_with("file,label,probability,label_2") && timm.lines().count() == 7, "{timm}");
+    let (is_good, transformers) = gradus(&desk, &["predict", "transformers", "all", "--top", "3"]);
+    assert!(is_good, "{transformers}");
+    assert_eq!(timm, transformers);
+    fs::write(desk.folder.join("timm/config.json"), "{\"architecture\": \"resnet19\"}").expect("a file");
+    let (is_good, told) = gradus(&desk, &["predict", "timm", "all"]);
+    assert!(!is_good && told.contains("architecture") && told.contains("resnet18, resnet34"), "{told}");
+}

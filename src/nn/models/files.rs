@@ -62,7 +62,7 @@ impl Model {
         let mut places = Places { tensors: vec![None; params.len()], unused: Vec::new(), twice: Vec::new() };
         for tensor in tensors {
             let name = shared.and_then(|shared| tensor.name.strip_prefix(shared)).unwrap_or(&tensor.name);
-            let Some(place) = bare_params.get(&bare(name)).copied() else {
+            let Some(place) = bare_params.get(&self.bare_here(name)).copied() else {
                 if !self.is_buffer_or_alias(name) {
                     places.unused.push(tensor.name.clone());
                 }
@@ -142,13 +142,19 @@ impl Model {
         if wrong.is_empty() { written(&all) } else { Err(Error::BadCheckpoint(wrong)) }
     }
 
+    /// A name of a file without prefixes, as it is here.
+    fn bare_here(&self, name: &str) -> String {
+        let name = bare(name);
+        self.name_here(&name).unwrap_or(name)
+    }
+
     /// Whether the weights of Conv1D or of convolutions are in these tensors as other programs write them: those tell whose shape
     /// is another then.
     fn is_turned_in(&self, tensors: &[Param]) -> bool {
         let params: HashMap<String, Param> =
             self.tensors().into_iter().map(|param| (bare(&param.name), param)).collect();
         tensors.iter().any(|tensor| {
-            let param = params.get(&bare(&tensor.name)).filter(|param| self.is_transposed(&param.name));
+            let param = params.get(&self.bare_here(&tensor.name)).filter(|param| self.is_transposed(&param.name));
             let is_turned = |param: &Param| turned_shape(&tensor.shape, Turn::Here) == param.shape;
             param.is_some_and(|param| tensor.shape != param.shape && is_turned(param))
         })

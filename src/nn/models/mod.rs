@@ -9,6 +9,7 @@ mod mlp;
 mod pretrained;
 mod pretrained_pictures;
 mod resnet;
+mod resnet_names;
 mod sizes;
 mod style;
 
@@ -101,6 +102,11 @@ pub trait Network {
     /// Whether other programs' files hold this parameter as `[inputs, outputs]`, or with channels first.
     fn is_transposed(&self, _name: &str) -> bool {
         false
+    }
+
+    /// The name here of what another program calls so, apart from prefixes; `None` where it is the same.
+    fn name_here(&self, _name: &str) -> Option<String> {
+        None
     }
 
     /// What the names start with that files of this family hold and no model here has: the head of its pretraining.
@@ -226,6 +232,7 @@ macro_rules! families {
             on_top() -> Vec<String>;
             forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
+            name_here(name: &str) -> Option<String>;
             unused() -> &'static [&'static str];
             name_in_class(name: &str) -> String;
         );

@@ -1,4 +1,4 @@
-//! The model of pictures in the `config.json` of a folder: one of timm's, or a run's own.
+//! The model of pictures in the `config.json` of a folder: one of timm's or transformers', or a run's own.
 
 use super::{Model, ResNet};
 use crate::nn::{Error, Network};
@@ -14,6 +14,8 @@ pub struct PretrainedPictures {
     pub size: Option<[usize; 2]>,
     /// Names of the classes, in the order of the outputs; empty if it has none of its own.
     pub labels: Vec<String>,
+    /// How many classes it has, if that is said.
+    pub classes: Option<usize>,
 }
 
 /// A family of models of pictures, with the sizes that do not follow from pictures and classes.
@@ -28,6 +30,14 @@ pub enum PictureFamily {
         width: usize,
     },
 }
+
+/// Settings of transformers' that change what a ResNet computes, each with the value that is computed here.
+const FIXED: [(&str, &str); 4] = [
+    ("hidden_act", "\"relu\""),
+    ("embedding_size", "64"),
+    ("downsample_in_first_stage", "false"),
+    ("downsample_in_bottleneck", "false"),
+];
 
 /// Channels of a ResNet's first stage, in every file of torchvision's and timm's.
 const WIDTH: usize = 64;
@@ -80,16 +90,60 @@ impl PretrainedPictures {
                 };
                 PictureFamily::ResNet { depth, width: WIDTH }
             }
+            (None, None) if config["model_type"] == "resnet" => of_transformers(&config)?,
             (None, None) => return Ok(None),
         };
-        let labels = [&config["label_names"], &config["pretrained_cfg"]["label_names"]];
-        let labels = labels.into_iter().find_map(Value::as_array).into_iter().flatten();
         Ok(Some(PretrainedPictures {
             family,
             size: size(&config["pretrained_cfg"]["input_size"]),
-            labels: labels.filter_map(Value::as_str).map(str::to_owned).collect(),
+            labels: labels(&config),
+            classes: classes(&config),
         }))
     }
+}
+
+/// A ResNet in transformers' words.
+fn of_transformers(config: &Value) -> Result<PictureFamily, Error> {
+    for (key, value) in FIXED {
+        if !config[key].is_null() && config[key].to_string() != value {
+            return Err(bad(key, &config[key], &format!("{value}, the only kind that gradus computes")));
+        }
+    }
+    let numbers = |key: &str| -> Vec<usize> {
+        config[key].as_array().into_iter().flatten().filter_map(Value::as_u64).map(|number| number as usize).collect()
+    };
+    let is_bottleneck = config["layer_type"] != "basic";
+    let (blocks, widths) = (numbers("depths"), numbers("hidden_sizes"));
+    let is_it = |depth: &usize| ResNet::is_of(*depth, &blocks, is_bottleneck);
+    let Some(depth) = ResNet::depths().find(is_it) else {
+        let allowed = "those of a ResNet of 18, 34, 50 or 101 layers";
+        return Err(bad("depths", &config["depths"], allowed));
+    };
+    let width = WIDTH * if is_bottleneck { 4 } else { 1 };
+    if widths != [1, 2, 4, 8].map(|times| times * width) {
+        return Err(bad("hidden_sizes", &config["hidden_sizes"], &format!("{width} channels, doubled by each stage")));
+    }
+    Ok(PictureFamily::ResNet { depth, width: WIDTH })
+}
+
+/// How many classes there are.
+fn classes(config: &Value) -> Option<usize> {
+    let said = [&config["num_classes"], &config["pretrained_cfg"]["num_classes"], &config["num_labels"]];
+    let number = said.into_iter().find_map(Value::as_u64).map(|number| number as usize);
+    number.or(config["id2label"].as_object().map(serde_json::Map::len))
+}
+
+/// The names of the classes: a list, or numbers with names. `LABEL_0` and so on are none.
+fn labels(config: &Value) -> Vec<String> {
+    let lists = [&config["label_names"], &config["pretrained_cfg"]["label_names"]];
+    if let Some(list) = lists.into_iter().find_map(Value::as_array) {
+        return list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    }
+    let Some(ids) = config["id2label"].as_object() else { return Vec::new() };
+    let label = |id: usize| ids.get(&id.to_string()).and_then(Value::as_str).map(str::to_owned);
+    let labels: Vec<String> = (0..ids.len()).map_while(label).collect();
+    let are_own = labels.len() == ids.len() && labels.iter().any(|label| !label.starts_with("LABEL_"));
+    if are_own { labels } else { Vec::new() }
 }
 
 /// Height and width of `[channels, height, width]`.

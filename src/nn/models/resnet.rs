@@ -1,6 +1,7 @@
 //! ResNet (He et al. 2015), with torchvision's names and its place of the stride.
 
 use super::Network;
+use super::resnet_names::in_torchvision;
 use super::sizes::check_size;
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Norm, Window};
@@ -53,12 +54,14 @@ impl ResNet {
         DEPTHS.iter().map(|(depth, ..)| *depth)
     }
 
+    /// Whether these are the blocks of this depth.
+    pub(super) fn is_of(depth: usize, blocks: &[usize], bottleneck: bool) -> bool {
+        DEPTHS.iter().any(|known| *known == (depth, known.1, bottleneck) && known.1[..] == *blocks)
+    }
+
     /// Its layers, if they are those of a depth with a name.
     pub fn depth(&self) -> Option<usize> {
-        let is_it = |(_, blocks, bottleneck): &&(usize, [usize; 4], bool)| {
-            blocks[..] == self.blocks[..] && *bottleneck == self.bottleneck
-        };
-        DEPTHS.iter().find(is_it).map(|(depth, ..)| *depth)
+        ResNet::depths().find(|depth| ResNet::is_of(*depth, &self.blocks, self.bottleneck))
     }
 
     /// Whether it has the channels of torchvision's and timm's.
@@ -200,6 +203,10 @@ impl Network for ResNet {
     /// Convolutions have channels last here, and first in files.
     fn is_transposed(&self, name: &str) -> bool {
         name.ends_with("weight") && (name.contains("conv") || name.contains("downsample.0"))
+    }
+
+    fn name_here(&self, name: &str) -> Option<String> {
+        in_torchvision(name)
     }
 
     fn forward(&self, graph: &mut Graph) -> Value {

@@ -1,0 +1,52 @@
+//! What kinds of models there are.
+
+/// What kind of model is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelKind {
+    /// A multi-layer perceptron on rows of numbers, [`train::Classify`](crate::train::Classify).
+    Mlp,
+    /// A decoder on text, [`train::Language`](crate::train::Language).
+    Decoder,
+    /// An encoder on labelled texts, [`train::ClassifySequences`](crate::train::ClassifySequences).
+    Encoder,
+    /// A ResNet on labelled pictures, [`train::ClassifyPictures`](crate::train::ClassifyPictures).
+    ResNet,
+}
+
+impl std::fmt::Display for ModelKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl ModelKind {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        ModelKind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it reads pictures.
+    #[must_use]
+    pub fn reads_pictures(self) -> bool {
+        self == ModelKind::ResNet
+    }
+
+    /// Whether it reads texts.
+    pub(super) fn reads_texts(self) -> bool {
+        matches!(self, ModelKind::Decoder | ModelKind::Encoder)
+    }
+
+    /// Whether `gradus predict` answers with it.
+    #[must_use]
+    pub fn answers(self) -> bool {
+        self != ModelKind::Decoder
+    }
+
+    pub(super) const ALL: [(&'static str, ModelKind); 4] = [
+        ("mlp", ModelKind::Mlp),
+        ("decoder", ModelKind::Decoder),
+        ("encoder", ModelKind::Encoder),
+        ("resnet", ModelKind::ResNet),
+    ];
+}
