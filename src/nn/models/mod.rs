@@ -6,10 +6,14 @@ mod folder;
 mod gpt2;
 mod head;
 mod mlp;
+mod positions;
 mod pretrained;
 mod resnet;
 mod sizes;
 mod style;
+mod vit;
+mod vit_config;
+mod vit_style;
 
 pub use bert::Bert;
 pub use files::{Place, Places};
@@ -19,10 +23,13 @@ pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
 pub use head::{Head, Pooling};
 pub use mlp::Mlp;
+pub use positions::interpolated;
 pub use pretrained::{Marks, Pretrained, PretrainedKind};
 pub use resnet::ResNet;
 pub use sizes::TransformerSizes;
 pub use style::Style;
+pub use vit::Vit;
+pub use vit_style::VitStyle;
 
 use super::graph::{Graph, Pass, Value};
 use super::{Error, Objective};
@@ -241,7 +248,7 @@ macro_rules! families {
 }
 
 // Every family: a file, and its name here.
-families! { Bert, Gpt2, Mlp, ResNet }
+families! { Bert, Gpt2, Mlp, ResNet, Vit }
 
 fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -> Result<(), Error> {
     let bad = |setting, value: usize, allowed| Err(Error::BadConfig { setting, value: value as f64, allowed });
