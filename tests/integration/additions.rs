@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Other files that name an operation or its kernel, and why.
 const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
-    ("nn/graph/fuse", &["Activate", "Add", "Dropout", "LayerNorm", "Linear"], "folds one into another"),
+    ("nn/graph/fuse", &["Activate", "Add", "Dropout", "LayerNorm", "LayerScale", "Linear"], "folds one into another"),
     ("nn/graph/backward", &["Add"], "adds up two gradients of one value"),
     ("nn/graph/backward", &["Dropout", "Linear"], "finds the activation that made a value"),
     ("nn/graph/split", &["Conv", "Linear"], "a trunk without one saves nothing"),
@@ -47,11 +47,13 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
 ];
 
 /// Other files that name a family of models, and why.
-const NAME_A_FAMILY: [(&str, &[&str], &str); 11] = [
-    ("nn/models/folder", &["Bert", "Gpt2", "Mlp", "ResNet"], "what each is called in other programs' folders"),
+const NAME_A_FAMILY: [(&str, &[&str], &str); 13] = [
+    ("nn/models/folder", &["Bert", "Gpt2", "Mlp", "ResNet", "Vit"], "what each is called in other programs' folders"),
     ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
-    ("nn/models/pretrained_pictures", &["ResNet"], "makes the model of a `config.json`"),
+    ("nn/models/pretrained_pictures", &["ResNet", "Vit"], "makes the model of a `config.json`"),
     ("nn/models/style", &["Bert"], "one of the encoders in its shape has its name"),
+    ("nn/models/vit_config", &["Vit"], "reads and writes its `config.json`"),
+    ("nn/models/vit_style", &["Vit"], "one of the vision transformers has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
     ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),

@@ -208,7 +208,7 @@ fn planes(graph: &mut Graph) -> Value {
     let (tokens, mask) = (graph.words("tokens", CONTEXT), graph.words("mask", CONTEXT));
     let x = graph.embedding(tokens, tables(), None, WIDTH);
     let modules = ["query", "key", "value"].map(str::to_owned);
-    let qkv = graph.linear_planes("qkv", &modules, x, WIDTH);
+    let qkv = graph.linear_planes("qkv", &modules, x, WIDTH, true);
     let attended = graph.attention("attention", qkv, mask, HEADS);
     let first = graph.first_token(attended);
     let mean = graph.mean_pool(attended, mask);

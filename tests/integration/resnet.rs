@@ -1,12 +1,12 @@
 //! ResNet against torchvision's: from its files and to them, logits, gradients, running statistics, and 20 steps.
 
 use crate::golden::{Case, cases, own_folder};
+use crate::picture_bed::{Bed, in_our_order};
 use crate::support::{assert_close, engines};
-use gradus::engine::layout::Metrics;
-use gradus::engine::{Engine, Prepared, Program, Submission};
+use gradus::engine::Engine;
 use gradus::nn::models::ResNet;
-use gradus::nn::{Batch, LossOptions, Model, Network, Workspace};
-use gradus::optim::{Optimizer, Parameters, Settings};
+use gradus::nn::{Model, Network};
+use gradus::optim::{Optimizer, Settings};
 use gradus::params::{Group, Row};
 use safetensors::SafeTensors;
 
@@ -30,69 +30,18 @@ fn all() -> Vec<(Case, Model, Vec<u8>)> {
     all
 }
 
-/// A model on an engine, with torchvision's parameters.
-struct Bed {
-    engine: Engine,
-    parameters: Parameters,
-    batch: Batch,
-}
-
-impl Bed {
-    fn new(engine: &Engine, (case, model, file): &(Case, Model, Vec<u8>)) -> Bed {
-        let parameters = Parameters::new(engine, &model.params(), None)
-            .and_then(|parameters| parameters.with_buffers(&model.buffers()))
-            .expect("parameters");
-        parameters.load(&model.from_hugging_face(file, &[]).expect("its parameters")).expect("its parameters");
-        let batch = Batch::new(engine, PICTURES, PIXELS)
-            .and_then(|batch| batch.with_rows(engine, 3)?.with_words(engine, "labels", 1))
-            .expect("a batch");
-        let x = &case.array("x").values;
-        let number = |place: usize| {
-            let (picture, pixel, channel) = (place / 4 / PIXELS, place / 4 % PIXELS, place % 4);
-            if channel < 3 { x[(picture * 3 + channel) * PIXELS + pixel] as f32 } else { 0.0 }
-        };
-        let rows: Vec<f32> = (0..PICTURES * PIXELS * 4).map(number).collect();
-        let labels = case.json["labels"].as_array().expect("labels");
-        let labels: Vec<u32> = labels.iter().map(|label| label.as_u64().expect("a label") as u32).collect();
-        engine.write(&batch.get("rows").expect("rows").buffer, 0, &rows).expect("a write");
-        engine.write(&batch.get("labels").expect("labels").buffer, 0, &labels).expect("a write");
-        Bed { engine: engine.clone(), parameters, batch }
-    }
-
-    /// A pass's program, and its memory.
-    fn program(&self, space: Workspace, optimizer: Option<&Optimizer>) -> (Prepared, Workspace) {
-        let mut program = Program::new("pass");
-        let gradient = |name: &str| Ok(optimizer.map(|optimizer| optimizer.gradient(name).expect("a place")));
-        let dispatches = space.dispatches::<gradus::nn::Error>(
-            &self.batch,
-            LossOptions::new(1),
-            |name| Ok(self.parameters.place(name).expect("a place")),
-            gradient,
-            false,
-        );
-        program.dispatches = dispatches.expect("dispatches");
-        (self.engine.prepare(program).expect("a program"), space)
-    }
-
-    /// The logits of a test.
-    fn tested(&self, model: &Model) -> Vec<f32> {
-        let space = model.evaluation(PICTURES, PIXELS).expect("a pass").allocate(&self.engine).expect("memory");
-        let (pass, space) = self.program(space, None);
-        self.engine.submit(&Submission::of(&[&pass])).expect("a pass");
-        self.logits(&space)
-    }
-
-    fn logits(&self, space: &Workspace) -> Vec<f32> {
-        let logits: Vec<f32> = self.engine.read(&space.logits()).expect("logits");
-        logits.chunks(8).flat_map(|row| &row[..5]).copied().collect()
-    }
+/// The model on an engine, with torchvision's parameters and pictures.
+fn bed(engine: &Engine, (case, model, file): &(Case, Model, Vec<u8>)) -> Bed {
+    let labels = case.json["labels"].as_array().expect("labels");
+    let labels: Vec<u32> = labels.iter().map(|label| label.as_u64().expect("a label") as u32).collect();
+    Bed::new(engine, model, file, (&case.f32s("x"), &labels))
 }
 
 #[test]
 fn golden_resnets_test_as_torchvisions() {
     for one in all() {
         for engine in engines() {
-            let bed = Bed::new(&engine, &one);
+            let bed = bed(&engine, &one);
             let what = format!("{} on {}", one.0.name, engine.name());
             assert_close(&what, &bed.tested(&one.1), &one.0.f32s("tested"), 1e-4, 1e-4);
         }
@@ -104,26 +53,24 @@ fn golden_resnets_train_as_torchvisions() {
     for one in all() {
         let (case, model, _) = &one;
         for engine in engines() {
-            let bed = Bed::new(&engine, &one);
+            let bed = bed(&engine, &one);
             let what = |what: &str| format!("{what} of {} on {}", case.name, engine.name());
             let number = |key: &str| case.json[key].as_f64().expect("a number");
             let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
             let group = Group::new("all", Row::sgd(number("lr")).momentum(number("momentum")), names);
             let optimizer = Optimizer::new(&engine, &bed.parameters, &[group], Settings::default());
             let mut optimizer = optimizer.expect("an optimizer");
-            let space = model.training(PICTURES, PIXELS, |_| true).expect("a pass").allocate(&engine).expect("memory");
-            let (pass, space) = bed.program(space, Some(&optimizer));
+            let (pass, space) = bed.training(model, &optimizer);
             for (step, expected) in case.json["losses"].as_array().expect("losses").iter().enumerate() {
-                engine.submit(&Submission::of(&[&pass])).expect("a pass");
-                let metrics: Metrics = engine.read(&space.metrics[0].all()).expect("metrics")[0];
-                let (got, expected) = (f64::from(metrics.loss), expected.as_f64().expect("a loss"));
+                bed.run(&pass);
+                let (got, expected) = (bed.loss(&space), expected.as_f64().expect("a loss"));
                 assert!((got - expected).abs() <= 1e-4, "{}: {got}, not {expected}", what("a loss"));
                 if step == 0 {
                     assert_close(&what("logits"), &bed.logits(&space), &case.f32s("trained"), 1e-4, 1e-4);
                     for param in model.params() {
-                        let range = optimizer.gradient(&param.name).expect("a gradient");
-                        let got: Vec<f32> = engine.read(&range).expect("a gradient");
-                        let expected = in_our_order(case, &format!("grad.{}", param.name));
+                        let got = bed.gradient(&optimizer, &param.name);
+                        let name = format!("grad.{}", param.name);
+                        let expected = in_our_order(case.f32s(&name), &case.array(&name).shape);
                         let error = distance(&got, &expected);
                         assert!(error < 1e-4, "{}: {error:e}", what(&param.name));
                     }
@@ -146,7 +93,7 @@ fn resnets_make_their_layers_again_with_the_same_bits() {
     for one in all() {
         let model = &one.1;
         let run = |again: bool| {
-            let bed = Bed::new(&Engine::cpu(), &one);
+            let bed = bed(&Engine::cpu(), &one);
             let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
             let group = Group::new("all", Row::sgd(0.1), names.clone());
             let optimizer = Optimizer::new(&bed.engine, &bed.parameters, &[group], Settings::default());
@@ -156,30 +103,14 @@ fn resnets_make_their_layers_again_with_the_same_bits() {
             assert!(pass.layers() >= 4, "{} layers", pass.layers());
             let pass = pass.recomputing(layers);
             let (program, _) = bed.program(pass.allocate(&bed.engine).expect("memory"), Some(&optimizer));
-            bed.engine.submit(&Submission::of(&[&program])).expect("a pass");
-            let gradient = |name: &String| {
-                let range = optimizer.gradient(name).expect("a gradient");
-                bed.engine.read::<f32>(&range).expect("a gradient")
-            };
-            let gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
+            bed.run(&program);
+            let gradients: Vec<Vec<f32>> = names.iter().map(|name| bed.gradient(&optimizer, name)).collect();
             (bed.parameters.read_file().expect("a file"), gradients)
         };
         let (plain, again) = (run(false), run(true));
         assert!(plain.0 == again.0, "{}: running statistics", one.0.name);
         assert!(plain.1 == again.1, "{}: gradients", one.0.name);
     }
-}
-
-/// A parameter's numbers, with channels last.
-fn in_our_order(case: &Case, name: &str) -> Vec<f32> {
-    let numbers = case.f32s(name);
-    let [_, inputs, height, width] = case.array(name).shape[..] else { return numbers };
-    let window = height * width;
-    let at = |place: usize| {
-        let (output, tap, input) = (place / (window * inputs), place / inputs % window, place % inputs);
-        numbers[(output * inputs + input) * window + tap]
-    };
-    (0..numbers.len()).map(at).collect()
 }
 
 /// The norm of the difference, relative to the norm of what is expected.
@@ -193,7 +124,7 @@ fn distance(got: &[f32], expected: &[f32]) -> f64 {
 fn resnets_go_to_torchvisions_files_and_back() {
     for one in all() {
         let (_, model, file) = &one;
-        let bed = Bed::new(&Engine::cpu(), &one);
+        let bed = bed(&Engine::cpu(), &one);
         let ours = bed.parameters.read_file().expect("a file");
         let theirs = model.to_hugging_face(&ours).expect("torchvision's file");
         let [written, original] = [&theirs, file].map(|file| SafeTensors::deserialize(file).expect("a file"));

@@ -4,9 +4,9 @@
 use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
     Attention, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold,
-    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, Linear, Loss, Matrix,
-    Metrics, Moments, Partial, Pool, Position, Product, Record, Resize, Segment, Span, Squares, Standing, StatsBlock,
-    TableHeader, TableRow, TensorEntry, Verdict,
+    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, LayerScale, Linear, Loss,
+    Matrix, Metrics, Moments, Partial, Pool, Position, PrefixTokens, Product, Record, Resize, Segment, Span, Squares,
+    Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,6 +122,8 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Verdict: loss, mark),
         host_layout!(LayerNorm: rows, width, quads, eps),
         host_layout!(Moments: mean, rstd),
+        host_layout!(LayerScale: rows, width, quads, pad0),
+        host_layout!(PrefixTokens: batch, tokens, patches, width, quads, pad0, pad1, pad2),
         host_layout!(Attention: batch, context, heads, head_quads, query, key, value, stride, scale, rate, seed, stream, zero, pad0, pad1, pad2),
         host_layout!(GatherPictures: samples, rows, height, width, steps_per_epoch, micro_batches, micro, seed, flip, padding, least_area, pad0, scale, shift),
         host_layout!(Gather: samples, rows, quads, steps_per_epoch, micro_batches, micro, seed, pad0),

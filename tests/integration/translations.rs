@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 29] = [
+const SWITCHES: [(&str, &[u32]); 32] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
     ("ACCUMULATE_WEIGHT", &[0, 1]),
@@ -23,6 +23,7 @@ const SWITCHES: [(&str, &[u32]); 29] = [
     ("BIAS_GAP", &[61]),
     ("CAUSAL", &[0, 1]),
     ("CHAINED", &[0, 1]),
+    ("FIRST", &[0, 1]),
     ("GAP", &[28]),
     ("GRADIENT", &[0, 1]),
     ("HELD", &[1024]),
@@ -35,8 +36,10 @@ const SWITCHES: [(&str, &[u32]); 29] = [
     ("ORDER", &[2, 3]),
     ("PART", &[8, 16]),
     ("PLANES", &[1, 3]),
+    ("POSITIONS", &[0, 1]),
     ("RIGHT", &[0, 1]),
     ("RUNNING", &[0, 1]),
+    ("SECOND", &[0, 1]),
     ("SHUFFLE", &[0, 1]),
     ("SLICES", &[1, 4]),
     ("TRACK", &[0, 1]),

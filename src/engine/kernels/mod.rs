@@ -19,6 +19,7 @@ mod rule_text;
 mod rules;
 mod source;
 mod values;
+mod vision;
 
 pub use attention::{ATTENTION, ATTENTION_BACKWARD_KEY_VALUE, ATTENTION_BACKWARD_QUERY};
 pub use batch_norm::{BATCH_MOMENTS, BATCH_NORM, BATCH_NORM_BACKWARD_INPUT, BATCH_NORM_BACKWARD_WEIGHT};
@@ -45,9 +46,12 @@ pub use rules::{
 };
 pub use source::Shaders;
 pub use values::ValueStorage;
+pub use vision::{
+    LAYER_SCALE, LAYER_SCALE_BACKWARD, PREFIX_TOKENS, PREFIX_TOKENS_BACKWARD_INPUT, PREFIX_TOKENS_BACKWARD_TABLES,
+};
 
 /// Every family.
-pub static FAMILIES: [&Family; 79] = [
+pub static FAMILIES: [&Family; 84] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -101,12 +105,17 @@ pub static FAMILIES: [&Family; 79] = [
     &EMBEDDING,
     &EMBEDDING_INDEX,
     &EMBEDDING_BACKWARD,
+    &PREFIX_TOKENS,
+    &PREFIX_TOKENS_BACKWARD_INPUT,
+    &PREFIX_TOKENS_BACKWARD_TABLES,
     &MEAN_POOL,
     &MEAN_POOL_BACKWARD,
     &JOIN,
     &JOIN_BACKWARD,
     &LAYER_NORM,
     &LAYER_NORM_BACKWARD,
+    &LAYER_SCALE,
+    &LAYER_SCALE_BACKWARD,
     &LINEAR,
     &LINEAR_BACKWARD_INPUT,
     &LINEAR_BACKWARD_WEIGHT,
@@ -151,7 +160,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (521, 521));
+        assert_eq!((names.len(), all().count()), (539, 539));
     }
 
     /// What is misspelt in a shader would never hold.

@@ -57,7 +57,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 50] = [
+pub(super) static SHARED: [(&str, &str); 52] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
@@ -81,6 +81,7 @@ pub(super) static SHARED: [(&str, &str); 50] = [
     ("int8", include_str!("../../../shaders/shared/int8.wgsl")),
     ("join", include_str!("../../../shaders/shared/join.wgsl")),
     ("layer_norm", include_str!("../../../shaders/shared/layer_norm.wgsl")),
+    ("layer_scale", include_str!("../../../shaders/shared/layer_scale.wgsl")),
     ("linear", include_str!("../../../shaders/shared/linear.wgsl")),
     ("linear_cooperative", include_str!("../../../shaders/shared/linear_cooperative.wgsl")),
     ("linear_tiles", include_str!("../../../shaders/shared/linear_tiles.wgsl")),
@@ -90,6 +91,7 @@ pub(super) static SHARED: [(&str, &str); 50] = [
     ("moments", include_str!("../../../shaders/shared/moments.wgsl")),
     ("pool", include_str!("../../../shaders/shared/pool.wgsl")),
     ("power", include_str!("../../../shaders/shared/power.wgsl")),
+    ("prefix_tokens", include_str!("../../../shaders/shared/prefix_tokens.wgsl")),
     ("quad", include_str!("../../../shaders/shared/quad.wgsl")),
     ("resize", include_str!("../../../shaders/shared/resize.wgsl")),
     ("rng", include_str!("../../../shaders/shared/rng.wgsl")),

@@ -1,5 +1,5 @@
 //! Operations folded into a neighbour, so that a result is not written and read once more: an activation or a residual into
-//! the linear layer before it, a residual into the dropout before it or into the norm after it.
+//! the linear layer before it, a residual into the dropout or the LayerScale before it, or into the norm after it.
 //!
 //! Only if nothing else reads the value between. The folded operation takes the later one's place, where all inputs of
 //! both exist.
@@ -51,6 +51,12 @@ impl Graph {
                 self.nodes.relabel(add.y, dropout.y);
                 (dropout.y, dropout.residual) = (add.y, Some(add.residual));
                 Some(dropout.into())
+            }
+            (Operation::LayerScale(scale), Operation::Add(add)) if scale.residual.is_none() => {
+                let mut scale = scale.clone();
+                self.nodes.relabel(add.y, scale.y);
+                (scale.y, scale.residual) = (add.y, Some(add.residual));
+                Some(scale.into())
             }
             (Operation::Add(add), Operation::LayerNorm(norm)) if norm.residual.is_none() => {
                 let mut norm = norm.clone();

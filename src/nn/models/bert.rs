@@ -199,7 +199,7 @@ impl Network for Bert {
         for (layer, number) in (0..layers).zip(0..) {
             let at = |name: &str| self.block(layer, name);
             let heads = Heads { count: heads, sight: Sight::Both, dropout: attention_dropout, stream: number };
-            let qkv = graph.linear_planes(&at(names.qkv), &names.projections.map(at), x, hidden);
+            let qkv = graph.linear_planes(&at(names.qkv), &names.projections.map(at), x, hidden, true);
             let attended = graph.attention(&at("attention"), qkv, mask, heads);
             let attended = graph.linear(&at(names.attended), attended, hidden);
             let attended = graph.dropout(attended, dropout, 1 + 2 * number);

@@ -8,8 +8,19 @@ use safetensors::tensor::{SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 
 /// What files put before names, or leave out, one or several.
-const PREFIXES: [&str; 8] =
-    ["transformer.", "bert.", "roberta.", "distilbert.", "model.", "module.", "_orig_mod.", "base_model."];
+const PREFIXES: [&str; 11] = [
+    "transformer.",
+    "bert.",
+    "roberta.",
+    "distilbert.",
+    "vit.",
+    "deit.",
+    "dinov2.",
+    "model.",
+    "module.",
+    "_orig_mod.",
+    "base_model.",
+];
 
 /// What files hold that is not a parameter: masks and position numbers.
 const BUFFERS: [&str; 4] = [".attn.bias", ".attn.masked_bias", "position_ids", "token_type_ids"];

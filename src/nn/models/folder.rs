@@ -55,6 +55,7 @@ impl Model {
                 (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
             }
             Model::ResNet(model) => (model.config(words), None),
+            Model::Vit(model) => (model.config(&words.labels), None),
             Model::Mlp(_) => return Vec::new(),
         };
         let mut files = vec![(CONFIG, text(&Value::Object(config)))];
@@ -73,7 +74,7 @@ impl Model {
             Model::Bert(model) => model.has_own_head(),
             Model::Gpt2(model) => model.has_own_head(),
             Model::Mlp(_) => return Ok(vec![(MODEL, file.to_vec())]),
-            Model::ResNet(_) => return Ok(vec![(MODEL, self.to_hugging_face(file)?)]),
+            Model::ResNet(_) | Model::Vit(_) => return Ok(vec![(MODEL, self.to_hugging_face(file)?)]),
         };
         let on_top: Vec<String> = self.last_layer().into_iter().chain(self.on_top()).collect();
         let is_on_top = |name: &str| on_top.iter().any(|start| name.starts_with(start.as_str()));
@@ -264,7 +265,7 @@ fn sentence_files(pooling: Pooling, sizes: &TransformerSizes) -> Vec<FolderFile>
 }
 
 /// An activation as configurations call it.
-fn word(activation: Activation) -> &'static str {
+pub(super) fn word(activation: Activation) -> &'static str {
     match activation {
         Activation::Gelu => "gelu",
         Activation::GeluNew => "gelu_new",
@@ -276,7 +277,7 @@ fn word(activation: Activation) -> &'static str {
 }
 
 /// A number of 32 bits in as many digits as it has.
-fn share(number: f32) -> Value {
+pub(super) fn share(number: f32) -> Value {
     serde_json::from_str(&number.to_string()).unwrap_or_else(|_| json!(number))
 }
 

@@ -6,12 +6,16 @@ mod folder;
 mod gpt2;
 mod head;
 mod mlp;
+mod positions;
 mod pretrained;
 mod pretrained_pictures;
 mod resnet;
 mod resnet_names;
 mod sizes;
 mod style;
+mod vit;
+mod vit_config;
+mod vit_style;
 
 pub use bert::Bert;
 pub use files::{Place, Places};
@@ -21,11 +25,14 @@ pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
 pub use head::{Head, Pooling};
 pub use mlp::Mlp;
+pub use positions::interpolated;
 pub use pretrained::{Marks, Pretrained, PretrainedKind};
 pub use pretrained_pictures::{PictureFamily, PretrainedPictures};
 pub use resnet::ResNet;
 pub use sizes::TransformerSizes;
 pub use style::Style;
+pub use vit::Vit;
+pub use vit_style::VitStyle;
 
 use super::graph::{Graph, Pass, Value};
 use super::{Error, Objective};
@@ -250,7 +257,7 @@ macro_rules! families {
 }
 
 // Every family: a file, and its name here.
-families! { Bert, Gpt2, Mlp, ResNet }
+families! { Bert, Gpt2, Mlp, ResNet, Vit }
 
 fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -> Result<(), Error> {
     let bad = |setting, value: usize, allowed| Err(Error::BadConfig { setting, value: value as f64, allowed });

@@ -92,9 +92,9 @@ impl Pretrained {
     /// # Errors
     /// [`Error::BadSetting`] naming the key, its value and what it may be.
     pub fn parse(json: &str) -> Result<Pretrained, Error> {
-        let value: Value = serde_json::from_str(json).map_err(|error| bad("config.json", error, "JSON"))?;
-        let config = Config(value.as_object().ok_or_else(|| bad("config.json", &value, "an object"))?);
-        let kind = config.kind()?;
+        let value = Config::parse(json)?;
+        let config = Config::object(&value)?;
+        let kind = config.family(&KINDS)?;
         if let Some((key, allowed)) = FIXED.iter().find(|(key, value)| config.differs(key, value)) {
             return Err(bad(key, &config.0[*key], format!("{allowed}, the only kind that gradus computes")));
         }
@@ -150,14 +150,26 @@ impl Pretrained {
 }
 
 /// The object that a `config.json` is.
-struct Config<'a>(&'a Map<String, Value>);
+pub(super) struct Config<'a>(&'a Map<String, Value>);
+
+impl<'a> Config<'a> {
+    /// The file as JSON.
+    pub(super) fn parse(json: &str) -> Result<Value, Error> {
+        serde_json::from_str(json).map_err(|error| bad("config.json", error, "JSON"))
+    }
+
+    pub(super) fn object(value: &'a Value) -> Result<Config<'a>, Error> {
+        value.as_object().map(Config).ok_or_else(|| bad("config.json", value, "an object"))
+    }
+}
 
 impl Config<'_> {
-    fn kind(&self) -> Result<PretrainedKind, Error> {
-        let known = KINDS.map(|(word, _)| word);
-        let allowed = format!("one of the known families: {}", known.join(", "));
+    /// The family that `model_type` names.
+    pub(super) fn family<K: Copy>(&self, kinds: &[(&'static str, K)]) -> Result<K, Error> {
+        let known = kinds.iter().map(|(word, _)| *word);
+        let allowed = format!("one of the known families: {}", known.clone().collect::<Vec<_>>().join(", "));
         let Some(word) = self.0.get("model_type") else { return Err(missing("model_type", &allowed)) };
-        let found = word.as_str().and_then(|word| KINDS.iter().find(|(known, _)| *known == word));
+        let found = word.as_str().and_then(|word| kinds.iter().find(|(known, _)| *known == word));
         let near = word.as_str().and_then(|word| nearest(word, known));
         let near = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
         found.map(|(_, kind)| *kind).ok_or_else(|| bad("model_type", word, format!("{allowed}{near}")))
@@ -248,7 +260,7 @@ impl Config<'_> {
     }
 
     /// `id2label`, if its names are more than the default `LABEL_0`, `LABEL_1`.
-    fn labels(&self) -> Vec<String> {
+    pub(super) fn labels(&self) -> Vec<String> {
         let Some(named) = self.0.get("id2label").and_then(Value::as_object) else { return Vec::new() };
         let name = |place: usize| named.get(&place.to_string()).and_then(Value::as_str).map(str::to_owned);
         let labels: Vec<String> = (0..named.len()).map_while(name).collect();
@@ -262,26 +274,31 @@ impl Config<'_> {
         self.there(key).is_some_and(|there| Some(there) != fixed.as_ref())
     }
 
-    fn there(&self, key: &str) -> Option<&Value> {
+    pub(super) fn there(&self, key: &str) -> Option<&Value> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    fn count(&self, key: &'static str) -> Result<usize, Error> {
+    pub(super) fn count(&self, key: &'static str) -> Result<usize, Error> {
         match self.there(key) {
             Some(_) => self.count_or(key, 0),
             None => Err(missing(key, "a whole number")),
         }
     }
 
-    fn count_or(&self, key: &'static str, usual: usize) -> Result<usize, Error> {
+    pub(super) fn count_or(&self, key: &'static str, usual: usize) -> Result<usize, Error> {
         let Some(value) = self.there(key) else { return Ok(usual) };
         let count = value.as_u64().filter(|count| *count <= 1 << 24);
         count.map(|count| count as usize).ok_or_else(|| bad(key, value, "a whole number of at most 2^24"))
     }
 
-    fn number(&self, key: &'static str, usual: f64) -> Result<f64, Error> {
+    pub(super) fn number(&self, key: &'static str, usual: f64) -> Result<f64, Error> {
         let Some(value) = self.there(key) else { return Ok(usual) };
         value.as_f64().ok_or_else(|| bad(key, value, "a number"))
+    }
+
+    pub(super) fn is(&self, key: &'static str, usual: bool) -> Result<bool, Error> {
+        let Some(value) = self.there(key) else { return Ok(usual) };
+        value.as_bool().ok_or_else(|| bad(key, value, "true or false"))
     }
 
     fn share(&self, key: &'static str, usual: f32) -> Result<f32, Error> {
@@ -289,7 +306,7 @@ impl Config<'_> {
         if (0.0..1.0).contains(&share) { Ok(share) } else { Err(bad(key, share, "a share, from 0 to less than 1")) }
     }
 
-    fn activation(&self, key: &'static str, usual: &str) -> Result<Activation, Error> {
+    pub(super) fn activation(&self, key: &'static str, usual: &str) -> Result<Activation, Error> {
         let word = match self.there(key) {
             Some(value) => value.as_str().ok_or_else(|| bad(key, value, "a word"))?,
             None => usual,
@@ -300,7 +317,7 @@ impl Config<'_> {
     }
 }
 
-fn bad(setting: &'static str, value: impl std::fmt::Display, allowed: impl Into<String>) -> Error {
+pub(super) fn bad(setting: &'static str, value: impl std::fmt::Display, allowed: impl Into<String>) -> Error {
     Error::BadSetting { setting, value: value.to_string(), allowed: allowed.into() }
 }
 

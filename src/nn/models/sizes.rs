@@ -36,7 +36,7 @@ pub struct TransformerSizes {
 const PRESETS: [(&str, [usize; 3]); 3] = [("tiny", [3, 3, 96]), ("small", [6, 6, 384]), ("base", [12, 12, 768])];
 
 /// Standard deviation of weights and tables (Radford et al. 2018).
-const DEVIATION: f32 = 0.02;
+pub(super) const DEVIATION: f32 = 0.02;
 
 impl TransformerSizes {
     /// Layers, heads and width; tokens of the vocabulary, and the longest sequence. The feed-forward half is four times
@@ -108,16 +108,8 @@ impl TransformerSizes {
             ("positions", self.positions),
         ];
         sizes.into_iter().try_for_each(|(setting, value)| check_size(setting, value, 1))?;
+        check_block([self.heads, self.hidden], self.norm_eps)?;
         let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
-        if !self.hidden.is_multiple_of(self.heads) || !(self.hidden / self.heads).is_multiple_of(4) {
-            return bad("heads", self.heads as f64, "a number that divides hidden into multiples of 4");
-        }
-        if self.hidden / self.heads > 128 {
-            return bad("heads", self.heads as f64, "so many that a head has at most 128 numbers");
-        }
-        if !self.norm_eps.is_finite() || self.norm_eps < 0.0 {
-            return bad("norm_eps", f64::from(self.norm_eps), "finite and at least 0");
-        }
         if self.context > self.positions {
             return bad("context", self.context as f64, "at most the entries of the table of positions");
         }
@@ -156,6 +148,21 @@ impl TransformerSizes {
             _ => vec![if is_bias { 0.0 } else { 1.0 }; param.elements()],
         }
     }
+}
+
+/// Checks heads of this width, which are not 0, and what a norm adds.
+pub(super) fn check_block([heads, hidden]: [usize; 2], norm_eps: f32) -> Result<(), Error> {
+    let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
+    if !hidden.is_multiple_of(heads) || !(hidden / heads).is_multiple_of(4) {
+        return bad("heads", heads as f64, "a number that divides hidden into multiples of 4");
+    }
+    if hidden / heads > 128 {
+        return bad("heads", heads as f64, "so many that a head has at most 128 numbers");
+    }
+    if !norm_eps.is_finite() || norm_eps < 0.0 {
+        return bad("norm_eps", f64::from(norm_eps), "finite and at least 0");
+    }
+    Ok(())
 }
 
 pub(super) fn check_size(setting: &'static str, value: usize, least: usize) -> Result<(), Error> {

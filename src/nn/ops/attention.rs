@@ -179,7 +179,7 @@ impl Operate for AttentionBackwardKeyValue {
     }
 }
 
-/// Heads of one and of several vec4s, side by side and in planes, with padding; more keys than 1,024 and 2,048; heads of a
+/// Heads of one and of several vec4s, side by side and in planes, with biases and without, with padding; more keys than 1,024 and 2,048; heads of a
 /// slice to more than are made at once.
 pub(super) fn samples() -> Vec<Sample> {
     let attentions = |[examples, context]: [usize; 2], [count, head]: [usize; 2], sight, dropout, has_planes: bool| {
@@ -192,8 +192,8 @@ pub(super) fn samples() -> Vec<Sample> {
             if !has_planes {
                 return graph.classified(first, 5);
             }
-            let modules = ["query", "key", "value"].map(str::to_owned);
-            let planes = graph.linear_planes("planes", &modules, first, width);
+            let (modules, biased) = (["query", "key", "value"].map(str::to_owned), dropout > 0.0);
+            let planes = graph.linear_planes("planes", &modules, first, width, biased);
             let second = graph.attention("second", planes, mask, heads);
             graph.classified(second, 5)
         };

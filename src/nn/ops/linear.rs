@@ -53,7 +53,7 @@ impl Graph {
     /// x Wᵀ + b, with `module`'s weight and bias.
     pub fn linear(&mut self, module: &str, x: Value, outputs: usize) -> Value {
         let z = self.nodes.shared(format!("{module}.z"), self.rows_like(x, outputs));
-        self.push(Linear { layers: vec![Layer::of(module)], x, z, fused: Fused::Nothing });
+        self.push(Linear { layers: vec![Layer::of(module, true)], x, z, fused: Fused::Nothing });
         z
     }
 
@@ -65,13 +65,13 @@ impl Graph {
         z
     }
 
-    /// Several layers of one x, side by side in one value, a plane each.
-    pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize) -> Value {
+    /// Several layers of one x, side by side in one value, a plane each; with biases or without.
+    pub fn linear_planes(&mut self, label: &str, modules: &[String], x: Value, outputs: usize, biased: bool) -> Value {
         let form = Form::Planes { count: modules.len(), per_example: self.form(x).rows(), width: outputs };
         let z = self.nodes.shared(label, form);
         let layer = |(number, module): (usize, &String)| {
             self.nodes.add(format!("{module}.z"), form.plane(), Home::Plane { of: z, number });
-            Layer::of(module)
+            Layer::of(module, biased)
         };
         let layers = modules.iter().enumerate().map(layer).collect();
         self.push(Linear { layers, x, z, fused: Fused::Nothing });

@@ -55,7 +55,9 @@ impl Graph {
         let gradient = if self.trains { self.form(logits) } else { Form::Fixed { bytes: 16 } };
         let label = format!("d.{}", self.nodes[logits].label);
         let dlogits = self.nodes.shared(label, gradient);
-        let bytes_per_example = (self.context * size_of::<Verdict>()) as u64;
+        // Tokens in front of an example's own rows may make the logits more.
+        let rows = self.context.max(self.form(logits).rows());
+        let bytes_per_example = (rows * size_of::<Verdict>()) as u64;
         let verdicts = self.nodes.shared("verdicts", Form::Records { bytes_per_example });
         let (trains, position) = (self.trains, self.position());
         self.push(loss_of(LossValues { logits, labels, dlogits, verdicts, position, loss_scale: None, trains }));

@@ -18,12 +18,14 @@ mod dropout;
 mod embedding;
 mod join;
 mod layer_norm;
+mod layer_scale;
 mod linear;
 mod linear_squares;
 mod loss;
 mod norm;
 mod planes;
 mod pool;
+mod prefix_tokens;
 mod product;
 mod squared_error;
 mod squares;
@@ -42,10 +44,12 @@ pub use dropout::dropout;
 pub use embedding::{Table, embedding, embedding_backward, embedding_index, position_index};
 pub use join::{join, join_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
+pub use layer_scale::{layer_scale, layer_scale_backward};
 pub use linear::{linear, linear_backward_input, linear_backward_weight};
 pub use loss::{softmax_cross_entropy, tally};
 pub use norm::Norm;
 pub use pool::{Tokens, first_tokens, mean_pool, mean_pool_backward};
+pub use prefix_tokens::{prefix_tokens, prefix_tokens_backward_input, prefix_tokens_backward_tables};
 pub use product::After;
 pub use squared_error::squared_error;
 pub use squares::write_squares;
@@ -62,9 +66,11 @@ pub(super) use dropout::Dropout;
 pub(super) use embedding::{Embedding, EmbeddingBackward, EmbeddingIndex};
 pub(super) use join::{Join, JoinBackward};
 pub(super) use layer_norm::{LayerNorm, LayerNormBackward};
+pub(super) use layer_scale::{LayerScale, LayerScaleBackward};
 pub(super) use linear::{Fused, Linear, LinearBackwardInput, LinearBackwardWeight};
 pub(super) use loss::{SoftmaxCrossEntropy, Tally};
 pub(super) use pool::{MeanPool, MeanPoolBackward};
+pub(super) use prefix_tokens::{PrefixTokens, PrefixTokensBackwardInput, PrefixTokensBackwardTables};
 pub(super) use squared_error::SquaredError;
 pub(super) use window_pool::{WindowPool, WindowPoolBackward};
 
@@ -277,8 +283,10 @@ operations! {
     Embedding, EmbeddingIndex, EmbeddingBackward,
     Join, JoinBackward,
     LayerNorm, LayerNormBackward,
+    LayerScale, LayerScaleBackward,
     Linear, LinearBackwardInput, LinearBackwardWeight,
     MeanPool, MeanPoolBackward,
+    PrefixTokens, PrefixTokensBackwardInput, PrefixTokensBackwardTables,
     SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Tally,
     WindowPool, WindowPoolBackward,
 }
@@ -317,16 +325,18 @@ const NARROW: [ValueStorage; 2] = [ValueStorage::Bf16, ValueStorage::F16];
 #[doc(hidden)]
 pub fn samples() -> Vec<Sample> {
     // With how the names of their kernels begin.
-    let all: [(&'static [&'static str], Vec<Sample>); 14] = [
+    let all: [(&'static [&'static str], Vec<Sample>); 16] = [
         (&["linear"], linear::samples()),
         (&["conv", "depthwise"], conv::samples()),
         (&["batch_"], batch_norm::samples()),
         (&["window_pool"], window_pool::samples()),
         (&["activate", "add"], activate::samples()),
         (&["layer_norm", "add"], layer_norm::samples()),
+        (&["layer_scale"], layer_scale::samples()),
         (&["attention"], attention::samples()),
         (&["embedding"], embedding::samples()),
         (&["mean_pool"], pool::samples()),
+        (&["prefix_tokens"], prefix_tokens::samples()),
         (&["join"], join::samples()),
         (&["dropout"], dropout::samples()),
         (&["softmax_cross_entropy", "tally"], loss::samples()),

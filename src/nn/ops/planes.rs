@@ -20,8 +20,8 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn of(module: &str) -> Layer {
-        Layer { weight: format!("{module}.weight"), bias: Some(format!("{module}.bias")) }
+    pub(super) fn of(module: &str, has_bias: bool) -> Layer {
+        Layer { weight: format!("{module}.weight"), bias: has_bias.then(|| format!("{module}.bias")) }
     }
 }
 

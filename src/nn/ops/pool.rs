@@ -63,8 +63,20 @@ impl Graph {
 
     /// The mean over all rows of each example: over the pixels of a picture.
     pub fn global_pool(&mut self, x: Value) -> Value {
-        let mask = self.nodes.constant("all rows", vec![1; self.examples * self.form(x).rows()]);
+        self.mean_pool_after(x, 0)
+    }
+
+    /// The mean over the rows of each example behind so many first ones: over the patches behind the tokens in front of them.
+    pub fn mean_pool_after(&mut self, x: Value, first: usize) -> Value {
+        let mask = self.rows_after(x, first);
         self.mean_pool(x, mask)
+    }
+
+    /// A mask that leaves the rows of each example behind so many first ones.
+    pub fn rows_after(&mut self, x: Value, first: usize) -> Value {
+        let (all, rows) = (self.examples * self.form(x).rows(), self.form(x).rows());
+        let mask: Vec<u32> = (0..all).map(|row| u32::from(row % rows >= first)).collect();
+        self.nodes.constant(if first == 0 { "all rows" } else { "later rows" }, mask)
     }
 }
 
@@ -109,7 +121,7 @@ fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value) -> Pool {
     Pool { batch, context, quads: counted(quads(at.width(x))), ..Pool::default() }
 }
 
-/// The mean, the first and the last token of sequences with padding.
+/// The mean, the first and the last token of sequences with padding; the mean over all rows, and over all but the first.
 pub(super) fn samples() -> Vec<Sample> {
     let pools = |[examples, context]: [usize; 2], width: usize| {
         let network = |graph: &mut Graph| {
@@ -119,7 +131,8 @@ pub(super) fn samples() -> Vec<Sample> {
             let last = graph.last_token(x, mask);
             let sum = graph.add(mean, first);
             let sum = graph.add(sum, last);
-            let all = graph.global_pool(x);
+            let (all, later) = (graph.global_pool(x), graph.mean_pool_after(x, 2));
+            let all = graph.add(all, later);
             let sum = graph.add(sum, all);
             graph.classified(sum, 5)
         };
