@@ -13,10 +13,11 @@ use std::path::Path;
 pub(super) const MODEL: &str = "model.safetensors";
 
 /// Every file that may be written here.
-pub(super) const FILES: [&str; 12] = [
+pub(super) const FILES: [&str; 13] = [
     MODEL,
     "head.safetensors",
     "config.json",
+    "preprocessor_config.json",
     "modules.json",
     "1_Pooling/config.json",
     "sentence_bert_config.json",
@@ -40,11 +41,10 @@ pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material)
         marks.pad = tokenizer.pad_token().or(marks.pad).or(marks.end);
         files::replace(&path.join(TOKENIZER), tokenizer.to_json().as_bytes())?;
     }
-    let pictures = match &run.data.source {
-        Source::Pictures(pictures) => Some(pictures.to_timm()),
-        _ => None,
-    };
-    let words = FolderWords::new(&material.inputs.classes, marks).pictures(pictures);
+    let mut words = FolderWords::new(&material.inputs.classes, marks);
+    if let Source::Pictures(pictures) = &run.data.source {
+        words = words.pictures([pictures.to_timm(), pictures.to_transformers()]);
+    }
     for (name, bytes) in material.model.folder_files(&words) {
         let file = path.join(name);
         if let Some(folder) = file.parent() {

@@ -85,7 +85,9 @@ impl ModelSpec {
             Some(from) => PictureFolder::of_run(from, folder)?,
             None => None,
         };
-        if pictures.is_some() || section.peek("type") == Some(ModelKind::ResNet.word()) {
+        let is_of_pictures =
+            [ModelKind::ResNet, ModelKind::Vit].map(|kind| Some(kind.word())).contains(&section.peek("type"));
+        if pictures.is_some() || is_of_pictures {
             return ModelSpec::of_pictures(section, from, pictures.as_ref());
         }
         let pretrained = match &from {
@@ -101,7 +103,9 @@ impl ModelSpec {
         }
         let kind = kind(&mut section, pretrained.as_ref(), is_labelled)?;
         let keys: &[&str] = match kind {
-            ModelKind::Mlp | ModelKind::ResNet => &["type", "hidden", "activation", "parameters", "from"],
+            ModelKind::Mlp | ModelKind::ResNet | ModelKind::Vit => {
+                &["type", "hidden", "activation", "parameters", "from"]
+            }
             ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
             ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "head", "parameters", "from"],
         };
@@ -146,8 +150,12 @@ impl ModelSpec {
         found: Option<&PictureFolder>,
     ) -> Result<ModelSpec, Error> {
         let word = found.map_or(ModelKind::ResNet.word(), |folder| folder.model.family.word());
+        if found.is_none() && section.peek("type") == Some(ModelKind::Vit.word()) {
+            let why = "needs a folder of transformers in model.from, whose config.json has its sizes";
+            return Err(section.unfit("type", ModelKind::Vit, why).into());
+        }
         let given = section.word_or_first("type", &[word])?;
-        section.only(&PictureSpec::KEYS)?;
+        section.only(PictureSpec::keys(word))?;
         let pictures = PictureSpec::read(&mut section, found)?;
         let parameters = ModelSpec::storage(&mut section)?;
         let mut raw = section.said().with("type", given);
@@ -155,7 +163,7 @@ impl ModelSpec {
             raw = raw.with("from", absolute(from));
         }
         Ok(ModelSpec {
-            kind: ModelKind::ResNet,
+            kind: if word == ModelKind::Vit.word() { ModelKind::Vit } else { ModelKind::ResNet },
             layers: Vec::new(),
             activation: Activation::Relu,
             preset: String::new(),
@@ -202,7 +210,7 @@ impl ModelSpec {
             ModelKind::Mlp => self.mlp(1, 1)?.into(),
             ModelKind::Decoder => self.decoder(1)?,
             ModelKind::Encoder => self.labelled(1, Head::new(1))?,
-            ModelKind::ResNet => self.of_classes(1)?,
+            ModelKind::ResNet | ModelKind::Vit => self.of_classes(1)?,
         };
         Ok(model.last_layer().into_iter().chain(model.on_top()).collect())
     }
@@ -274,7 +282,7 @@ impl ModelSpec {
     pub(super) fn token_tables(&self) -> &'static [&'static str] {
         let is_gpt2 = self.pretrained.as_ref().is_some_and(|folder| folder.model.kind == PretrainedKind::Decoder);
         match (self.kind, self.tied) {
-            (ModelKind::Mlp | ModelKind::ResNet, _) => &[],
+            (ModelKind::Mlp | ModelKind::ResNet | ModelKind::Vit, _) => &[],
             (ModelKind::Decoder, false) => &["transformer.wte.weight", "lm_head.weight"],
             (ModelKind::Decoder, true) => &["transformer.wte.weight"],
             (ModelKind::Encoder, _) if is_gpt2 => &["transformer.wte.weight"],

@@ -12,6 +12,8 @@ pub enum ModelKind {
     Encoder,
     /// A ResNet on labelled pictures, [`train::ClassifyPictures`](crate::train::ClassifyPictures).
     ResNet,
+    /// A vision transformer on labelled pictures, in the same way.
+    Vit,
 }
 
 impl std::fmt::Display for ModelKind {
@@ -29,7 +31,7 @@ impl ModelKind {
     /// Whether it reads pictures.
     #[must_use]
     pub fn reads_pictures(self) -> bool {
-        self == ModelKind::ResNet
+        matches!(self, ModelKind::ResNet | ModelKind::Vit)
     }
 
     /// Whether it reads texts.
@@ -43,10 +45,11 @@ impl ModelKind {
         self != ModelKind::Decoder
     }
 
-    pub(super) const ALL: [(&'static str, ModelKind); 4] = [
+    pub(super) const ALL: [(&'static str, ModelKind); 5] = [
         ("mlp", ModelKind::Mlp),
         ("decoder", ModelKind::Decoder),
         ("encoder", ModelKind::Encoder),
         ("resnet", ModelKind::ResNet),
+        ("vit", ModelKind::Vit),
     ];
 }

@@ -101,6 +101,29 @@ impl PictureData {
     }
 }
 
+impl PictureData {
+    /// The same as transformers' `preprocessor_config.json`: ViT's own processor stretches, BiT's crops.
+    pub fn to_transformers(&self) -> Value {
+        let Preparation { size: [height, width], fit, crop_pct, interpolation, .. } = self.preparation;
+        let [mean, deviation] = self.normal.map(|channels| channels.map(decimal));
+        let size = serde_json::json!({"height": height, "width": width});
+        let shared = serde_json::json!({
+            "do_resize": true, "resample": if interpolation == Interpolation::Bicubic { 3 } else { 2 },
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true, "image_mean": mean, "image_std": deviation, "do_convert_rgb": true,
+        });
+        let own = match fit {
+            Fit::Squash => serde_json::json!({"image_processor_type": "ViTImageProcessor", "size": size}),
+            Fit::Crop => serde_json::json!({
+                "image_processor_type": "BitImageProcessor", "do_center_crop": true, "crop_size": size,
+                "size": {"shortest_edge": (height.min(width) as f64 / crop_pct).floor()},
+            }),
+        };
+        let parts = [shared, own].into_iter().filter_map(|part| part.as_object().cloned());
+        Value::Object(parts.flatten().collect())
+    }
+}
+
 /// A number of 32 bits in as many digits as it has.
 pub(super) fn decimal(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))

@@ -20,12 +20,21 @@ pub struct PictureSpec {
 }
 
 impl PictureSpec {
-    /// Its keys.
-    pub(super) const KEYS: [&str; 6] = ["type", "depth", "width", "size", "parameters", "from"];
+    const OF_RESNET: [&str; 6] = ["type", "depth", "width", "size", "parameters", "from"];
+    const OF_VIT: [&str; 4] = ["type", "size", "parameters", "from"];
+
+    /// The keys of the family that is called so.
+    pub(super) fn keys(family: &str) -> &'static [&'static str] {
+        if family == "vit" { &PictureSpec::OF_VIT } else { &PictureSpec::OF_RESNET }
+    }
 
     /// Reads what its section says of it; `found` is the folder that it begins from, if that says what it is.
     pub(super) fn read(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureSpec, Error> {
-        let family = resnet(section, found)?;
+        let family = match found.map(|folder| &folder.model.family) {
+            Some(PictureFamily::Vit(model)) => PictureFamily::Vit(model.clone()),
+            Some(PictureFamily::ResNet { depth, width }) => resnet(section, Some([*depth as u64, *width as u64]))?,
+            None => resnet(section, None)?,
+        };
         let mut wants = found.map_or_else(Wants::default, |folder| folder.wants);
         wants.preparation.size = size(section, wants.preparation.size)?;
         let labels = found.map_or_else(Vec::new, |folder| folder.model.labels.clone());
@@ -39,8 +48,9 @@ impl PictureSpec {
 
     /// Its family and depth.
     pub(super) fn title(&self) -> String {
-        match self.family {
+        match &self.family {
             PictureFamily::ResNet { depth, .. } => format!("ResNet-{depth}"),
+            PictureFamily::Vit(model) => format!("{:?}", model.style),
         }
     }
 }
@@ -53,11 +63,7 @@ const WIDTH: u64 = 64;
 const MOST_PIXELS: u64 = 4096;
 
 /// A ResNet's sizes: those of `from`, or those that are given.
-fn resnet(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureFamily, Error> {
-    let own = found.map(|folder| {
-        let PictureFamily::ResNet { depth, width } = folder.model.family;
-        [depth as u64, width as u64]
-    });
+fn resnet(section: &mut Section, own: Option<[u64; 2]>) -> Result<PictureFamily, Error> {
     let usual = own.unwrap_or([DEPTH, WIDTH]);
     let [depth, width] = [section.count_or("depth", usual[0])?, section.count_or("width", usual[1])?];
     for (key, given, own) in [("depth", depth, own.map(|own| own[0])), ("width", width, own.map(|own| own[1]))] {

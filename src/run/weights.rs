@@ -124,6 +124,7 @@ impl Weights {
                 }
                 (Some(wanted), Some(place)) => match misfit(&wanted, &place) {
                     None => Some(place),
+                    Some(_) if model.fits_other(&param.name, &place.shape) => Some(place),
                     Some(_) if may_be_new && !is_table => None,
                     Some(misfit) => {
                         wrong.push(misfit);
@@ -164,6 +165,9 @@ impl Weights {
                 };
                 if place.is_turned {
                     there = turned(&there, tensor.shape(), Turn::Here);
+                }
+                if there.len() != values.len() {
+                    there = model.fitted(name, &place.shape, &there).unwrap_or(there);
                 }
                 put(path, name, values, &there)?;
             }

@@ -176,7 +176,7 @@ fn what_is_no_set_of_pictures_is_refused_in_words() {
         ("{type: resnet, hidden: [8]}", "run.yaml: model.hidden"),
         (
             "{type: resnt}",
-            "run.yaml: model.type = resnt is not one of mlp, decoder, encoder, resnet (did you mean \"resnet\"?)",
+            "run.yaml: model.type = resnt is not one of mlp, decoder, encoder, resnet, vit (did you mean \"resnet\"?)",
         ),
     ] {
         let told = bed.told(&format!("model: {model}\ndata: {{train: all}}\n"));
@@ -419,4 +419,63 @@ fn a_folder_of_transformers_or_of_timm_answers_without_a_run() {
     fs::write(desk.folder.join("timm/config.json"), "{\"architecture\": \"resnet19\"}").expect("a file");
     let (is_good, told) = gradus(&desk, &["predict", "timm", "all"]);
     assert!(!is_good && told.contains("architecture") && told.contains("resnet18, resnet34"), "{told}");
+}
+
+/// A vision transformer of a folder, on pictures of another size: its positions are interpolated, and the run's folder is one of
+/// transformers'.
+#[test]
+fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
+    use gradus::nn::models::{FolderWords, Marks, Vit};
+    use gradus::nn::{Model, Network};
+    let desk = Desk::new("picture-vit", &[]);
+    let model: Model = Vit::new([2, 2, 16], [16, 16], 8, 3).into();
+    let values = model.initial(5);
+    let views = values.iter().zip(model.tensors()).map(|((name, values), param)| {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        (
+            name.clone(),
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, param.shape, bytes).expect("a view"),
+        )
+    });
+    let file = safetensors::serialize(views, None).expect("a file");
+    fs::create_dir_all(desk.folder.join("vit")).expect("a folder");
+    let labels = CLASSES.map(str::to_owned);
+    let files = model.folder_files(&FolderWords::new(&labels, Marks::default()));
+    for (name, bytes) in files.into_iter().chain(model.folder_tensors(&file).expect("files")) {
+        fs::write(desk.folder.join("vit").join(name), bytes).expect("a file");
+    }
+    folders(&desk.folder.join("all"), 8);
+    let (is_good, told) = gradus(&desk, &["predict", "vit", "all/red/1.png", "--top", "3"]);
+    assert!(is_good && told.contains("red") && told.contains("blue car"), "{told}");
+    let run = "model: {from: vit, size: 24}\ndata: {train: all, test_percent: 25}\nepochs: 3\nbatch_size: 6\nlearning_rate: 1.0e-3\ncheck: off\n";
+    fs::write(desk.folder.join("run.yaml"), run).expect("a file");
+    let told = desk.done(&["run.yaml"]);
+    assert!(told.contains("a Vit of ") && told.contains("pictures of 24 x 24"), "{told}");
+    let config: serde_json::Value = serde_json::from_slice(&desk.read("runs/run/config.json")).expect("json");
+    assert_eq!((&config["image_size"], &config["model_type"]), (&24.into(), &"vit".into()));
+    assert_eq!(config["id2label"]["2"], "red");
+    let wants: serde_json::Value =
+        serde_json::from_slice(&desk.read("runs/run/preprocessor_config.json")).expect("json");
+    assert_eq!((&wants["crop_size"]["height"], &wants["resample"]), (&24.into(), &2.into()));
+    let (is_good, of_run) = gradus(&desk, &["predict", "runs/run", "all"]);
+    assert!(is_good, "{of_run}");
+    // Without the run's own files it is a folder of transformers.
+    fs::create_dir_all(desk.folder.join("moved")).expect("a folder");
+    for name in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+        fs::copy(desk.folder.join("runs/run").join(name), desk.folder.join("moved").join(name)).expect("a copy");
+    }
+    let (is_good, moved) = gradus(&desk, &["predict", "moved", "all"]);
+    assert!(is_good, "{moved}");
+    assert_eq!(of_run, moved);
+    desk.done(&["--resume", "runs/run", "--set", "epochs=4"]);
+    for (model, words) in [
+        ("{type: vit}", "model.type = vit needs a folder of transformers in model.from"),
+        ("{from: vit, depth: 18}", "model.depth"),
+        ("{from: vit, size: 4}", "picture"),
+    ] {
+        fs::write(desk.folder.join("bad.yaml"), format!("model: {model}\ndata: {{train: all}}\nepochs: 3\n"))
+            .expect("a file");
+        let (code, told) = desk.refused(&["bad.yaml"]);
+        assert!(code == Some(2) && told.contains(words), "{model}: {told}");
+    }
 }

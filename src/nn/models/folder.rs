@@ -23,24 +23,27 @@ pub struct FolderWords {
     pub marks: Marks,
     /// How a model of pictures wants them, as timm's `pretrained_cfg`.
     pub pictures: Option<Value>,
+    /// The same as transformers' `preprocessor_config.json`.
+    pub preprocessor: Option<Value>,
 }
 
 impl FolderWords {
     /// Names of the outputs, and special tokens.
     pub fn new(labels: &[String], marks: Marks) -> FolderWords {
-        FolderWords { labels: labels.to_vec(), marks, pictures: None }
+        FolderWords { labels: labels.to_vec(), marks, pictures: None, preprocessor: None }
     }
 
-    /// With how a model of pictures wants them, as timm's `pretrained_cfg`.
+    /// With how a model of pictures wants them: timm's `pretrained_cfg`, and transformers' `preprocessor_config.json`.
     #[must_use]
-    pub fn pictures(self, pictures: Option<Value>) -> FolderWords {
-        FolderWords { pictures, ..self }
+    pub fn pictures(self, [pictures, preprocessor]: [Value; 2]) -> FolderWords {
+        FolderWords { pictures: Some(pictures), preprocessor: Some(preprocessor), ..self }
     }
 }
 
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 const HEAD: &str = "head.safetensors";
+const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// The table of types that every BERT has, and its pooler.
 const TYPES: &str = "embeddings.token_type_embeddings.weight";
@@ -55,7 +58,11 @@ impl Model {
                 (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
             }
             Model::ResNet(model) => (model.config(words), None),
-            Model::Vit(model) => (model.config(&words.labels), None),
+            Model::Vit(model) => {
+                let config = (CONFIG, text(&Value::Object(model.config(&words.labels))));
+                let preprocessor = words.preprocessor.iter().map(|said| (PREPROCESSOR, text(said)));
+                return [config].into_iter().chain(preprocessor).collect();
+            }
             Model::Mlp(_) => return Vec::new(),
         };
         let mut files = vec![(CONFIG, text(&Value::Object(config)))];

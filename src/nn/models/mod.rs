@@ -116,6 +116,16 @@ pub trait Network {
         None
     }
 
+    /// Whether a tensor of this shape can be made into this parameter, which has another one.
+    fn fits_other(&self, _name: &str, _shape: &[usize]) -> bool {
+        false
+    }
+
+    /// The values of a parameter, made of those of a tensor of this shape; `None` if it cannot be.
+    fn fitted(&self, _name: &str, _shape: &[usize], _values: &[f32]) -> Option<Vec<f32>> {
+        None
+    }
+
     /// What the names start with that files of this family hold and no model here has: the head of its pretraining.
     fn unused(&self) -> &'static [&'static str] {
         &[]
@@ -240,6 +250,8 @@ macro_rules! families {
             forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
             name_here(name: &str) -> Option<String>;
+            fits_other(name: &str, shape: &[usize]) -> bool;
+            fitted(name: &str, shape: &[usize], values: &[f32]) -> Option<Vec<f32>>;
             unused() -> &'static [&'static str];
             name_in_class(name: &str) -> String;
         );

@@ -1,6 +1,6 @@
 //! The model of pictures in the `config.json` of a folder: one of timm's or transformers', or a run's own.
 
-use super::{Model, ResNet};
+use super::{Model, ResNet, Vit, VitStyle};
 use crate::nn::{Error, Network};
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ pub enum PictureFamily {
         /// Channels of the first stage.
         width: usize,
     },
+    /// ViT, DeiT or DINOv2.
+    Vit(Box<Vit>),
 }
 
 /// Settings of transformers' that change what a ResNet computes, each with the value that is computed here.
@@ -47,6 +49,7 @@ impl PictureFamily {
     pub fn word(&self) -> &'static str {
         match self {
             PictureFamily::ResNet { .. } => "resnet",
+            PictureFamily::Vit(_) => "vit",
         }
     }
 
@@ -61,6 +64,11 @@ impl PictureFamily {
                 model.check()?;
                 Ok(model.into())
             }
+            PictureFamily::Vit(model) => {
+                let model = Vit { picture: size, classes, ..Vit::clone(model) };
+                model.check()?;
+                Ok(model.into())
+            }
         }
     }
 }
@@ -72,6 +80,12 @@ impl PretrainedPictures {
     /// [`Error::BadSetting`] naming the key, its value and what it may be.
     pub fn parse(json: &str) -> Result<Option<PretrainedPictures>, Error> {
         let Ok(config) = serde_json::from_str::<Value>(json) else { return Ok(None) };
+        let is_vit = |style: VitStyle| config["model_type"] == style.word();
+        if VitStyle::ALL.into_iter().any(is_vit) {
+            let (model, labels) = Vit::of_config(json, None, 1)?;
+            let (size, classes) = (Some(model.picture), classes(&config));
+            return Ok(Some(PretrainedPictures { family: PictureFamily::Vit(Box::new(model)), size, labels, classes }));
+        }
         let own = &config["gradus"];
         let family = match (own["resnet"].as_object(), config["architecture"].as_str()) {
             (Some(_), _) => {

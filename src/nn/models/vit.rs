@@ -1,6 +1,7 @@
 //! Vision transformers: ViT, DeiT and DINOv2. A picture is cut into patches, which are the tokens of an encoder with norms before
 //! each half of a block; its class token is classified.
 
+use super::positions::interpolated;
 use super::sizes::{DEVIATION, check_block, check_size};
 use super::vit_style::VitStyle;
 use super::{Network, pair};
@@ -97,6 +98,14 @@ impl Vit {
     fn rows(&self) -> usize {
         let [down, across] = self.patches();
         self.tokens().saturating_add(down.saturating_mul(across))
+    }
+
+    /// Patches down and across of a table of positions of this shape. It is of square pictures, as transformers takes it to be.
+    fn grid_of(&self, shape: &[usize]) -> Option<[usize; 2]> {
+        let &[1, rows, hidden] = shape else { return None };
+        let patches = rows.checked_sub(self.tokens())?;
+        let side = patches.isqrt();
+        (hidden == self.hidden && side > 0 && side * side == patches).then_some([side; 2])
     }
 
     fn pixels(&self) -> usize {
@@ -249,6 +258,16 @@ impl Network for Vit {
     /// The projection has channels last here, and first in files.
     fn is_transposed(&self, name: &str) -> bool {
         name.strip_prefix(PROJECTION) == Some(".weight")
+    }
+
+    /// The positions of pictures of another size.
+    fn fits_other(&self, name: &str, shape: &[usize]) -> bool {
+        name == "embeddings.position_embeddings" && self.grid_of(shape).is_some()
+    }
+
+    fn fitted(&self, name: &str, shape: &[usize], values: &[f32]) -> Option<Vec<f32>> {
+        let grid = self.grid_of(shape).filter(|_| self.fits_other(name, shape))?;
+        interpolated(values, grid, self.patches(), self.tokens(), self.hidden)
     }
 
     fn unused(&self) -> &'static [&'static str] {

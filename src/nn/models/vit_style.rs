@@ -67,6 +67,11 @@ impl VitStyle {
     /// Every one.
     pub const ALL: [VitStyle; 3] = [VitStyle::Vit, VitStyle::Deit, VitStyle::Dinov2];
 
+    /// `model_type` of its `config.json`.
+    pub fn word(self) -> &'static str {
+        self.names().base
+    }
+
     pub(super) fn names(self) -> &'static Names {
         match self {
             VitStyle::Vit => &VIT,
