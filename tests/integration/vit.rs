@@ -222,7 +222,7 @@ fn vits_of_configurations_are_for_the_pictures_that_are_wanted() {
     assert_eq!((model.intermediate, model.norm_eps, labels.len()), (3072, 1e-12, 0));
     let (model, _) = Vit::of_config(&config.to_string(), None, 3).expect("a model");
     assert_eq!(model.patches(), [14, 14]);
-    assert_eq!(model.params()[1], Param::new("embeddings.position_embeddings", [1, 197, 8]));
+    assert_eq!(model.params()[1], Param::new(Vit::POSITIONS, [1, 197, 8]));
 }
 
 #[test]

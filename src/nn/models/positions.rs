@@ -1,9 +1,10 @@
 //! Positions of a picture's patches, for pictures of another size.
 
-/// A table of positions for another number of patches down and across, as transformers' `interpolate_pos_encoding` makes it: the rows
-/// of the `tokens` in front as they are, those of the patches bicubic (Keys 1981, a = −0.75, edges repeated), without aligned
-/// corners. `None` if the table has not a row of `width` numbers for each token and each patch `from` which it is, or nothing is
-/// to be there.
+/// A table of positions for another number of patches, down and across, as transformers' `interpolate_pos_encoding` makes it. Rows of
+/// the `tokens` in front stay as they are. Rows of patches are bicubic (Keys 1981, a = −0.75), with repeated edges and without aligned
+/// corners.
+///
+/// `None` if the table does not hold `width` numbers for each token and each patch that it is `from`, or if a side is 0.
 pub fn interpolated(table: &[f32], from: [usize; 2], to: [usize; 2], tokens: usize, width: usize) -> Option<Vec<f32>> {
     let rows = |patches: [usize; 2]| patches[0].checked_mul(patches[1])?.checked_add(tokens)?.checked_mul(width);
     if rows(from)? != table.len() || from.contains(&0) || to.contains(&0) || rows(to).is_none() {

@@ -45,7 +45,6 @@ pub struct Vit {
 }
 
 const CLASS_TOKEN: &str = "embeddings.cls_token";
-const POSITIONS: &str = "embeddings.position_embeddings";
 const PROJECTION: &str = "embeddings.patch_embeddings.projection";
 const QKV: &str = "attention.attention.qkv";
 const PROJECTIONS: [&str; 3] = ["attention.attention.query", "attention.attention.key", "attention.attention.value"];
@@ -54,6 +53,9 @@ const NORM: &str = "layernorm";
 const CLASSIFIER: &str = "classifier";
 
 impl Vit {
+    /// The name of its table of positions: of pictures of another size it has another number of rows.
+    pub const POSITIONS: &'static str = "embeddings.position_embeddings";
+
     /// A ViT of so many layers, heads and numbers of a token, for pictures of this height and width in three channels, cut into
     /// patches of so many pixels down and across. The feed-forward half is four times as wide, with GELU; norms add 1e-12.
     pub fn new([layers, heads, hidden]: [usize; 3], picture: [usize; 2], patch: usize, classes: usize) -> Vit {
@@ -122,7 +124,7 @@ impl Vit {
         let pixels = graph.rows("rows", self.pixels(), self.channels);
         let window = Window::new(self.picture, self.patch).stride(self.patch);
         let patches = graph.conv(PROJECTION, pixels, window, self.hidden, true);
-        graph.prefix_tokens(patches, CLASS_TOKEN, self.style.names().second_token, POSITIONS)
+        graph.prefix_tokens(patches, CLASS_TOKEN, self.style.names().second_token, Vit::POSITIONS)
     }
 
     // x += scale(attention(norm(x))); x += scale(feed_forward(norm(x))). Only DINOv2 scales.
@@ -185,7 +187,7 @@ impl Network for Vit {
         let names = self.style.names();
         let mut params = vec![Param::new(CLASS_TOKEN, [1, 1, hidden])];
         params.extend(names.second_token.map(|token| Param::new(token, [1, 1, hidden])));
-        params.push(Param::new(POSITIONS, [1, self.rows(), hidden]));
+        params.push(Param::new(Vit::POSITIONS, [1, self.rows(), hidden]));
         pair(&mut params, PROJECTION, &[hidden, patch, patch, channels]);
         for layer in 0..self.layers {
             let scale = |params: &mut Vec<Param>, place: usize| {

@@ -12,16 +12,23 @@ pub fn prefix_tokens_backward_tables(
     accumulate: bool,
 ) {
     let (width, stride, rows) = (shape.width as usize, shape.stride(), shape.rows());
-    let store = |slot: &mut f32, sum: f64| *slot = sum as f32 + if accumulate { *slot } else { 0.0 };
+    let store = |slots: &mut [f32], sums: &[f64]| {
+        for (slot, sum) in slots.iter_mut().zip(sums) {
+            *slot = *sum as f32 + if accumulate { *slot } else { 0.0 };
+        }
+    };
+    let mut sums = vec![0.0f64; width];
     for r in 0..rows {
-        for c in 0..width {
-            let sum: f64 = (0..shape.batch as usize).map(|b| f64::from(dy[(b * rows + r) * stride + c])).sum();
-            if let Some(dpositions) = &mut dpositions {
-                store(&mut dpositions[r * width + c], sum);
-            }
-            if let Some(Some(dtoken)) = tokens.get_mut(r) {
-                store(&mut dtoken[c], sum);
-            }
+        sums.fill(0.0);
+        for b in 0..shape.batch as usize {
+            let row = &dy[(b * rows + r) * stride..][..width];
+            sums.iter_mut().zip(row).for_each(|(sum, dy)| *sum += f64::from(*dy));
+        }
+        if let Some(dpositions) = &mut dpositions {
+            store(&mut dpositions[r * width..][..width], &sums);
+        }
+        if let Some(Some(dtoken)) = tokens.get_mut(r) {
+            store(dtoken, &sums);
         }
     }
 }
