@@ -264,7 +264,7 @@ impl Network for Vit {
 
     /// The positions of pictures of another size.
     fn fits_other(&self, name: &str, shape: &[usize]) -> bool {
-        name == "embeddings.position_embeddings" && self.grid_of(shape).is_some()
+        name == Vit::POSITIONS && self.grid_of(shape).is_some()
     }
 
     fn fitted(&self, name: &str, shape: &[usize], values: &[f32]) -> Option<Vec<f32>> {
