@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-for feature in "" nn cpu data demo cooperative_matrices; do
+for feature in "" nn cpu data demo pictures cooperative_matrices; do
     echo "feature: ${feature:-none}"
     cargo clippy --quiet --lib --no-default-features --features "$feature" -- -D warnings
 done

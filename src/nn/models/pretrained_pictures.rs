@@ -119,7 +119,8 @@ impl PretrainedPictures {
 /// A ResNet in transformers' words.
 fn of_transformers(config: &Value) -> Result<PictureFamily, Error> {
     for (key, value) in FIXED {
-        if !config[key].is_null() && config[key].to_string() != value {
+        let said = config[key].to_string();
+        if !config[key].is_null() && said != value {
             return Err(bad(key, &config[key], &format!("{value}, the only kind that gradus computes")));
         }
     }
