@@ -1,6 +1,6 @@
 //! A folder with a pretrained model of pictures: what the model is, and how it wants its pictures.
 
-use super::pretrained_folder::CONFIG;
+use super::pretrained_folder::{CONFIG, described};
 use super::{Error, PictureData};
 use crate::data::{Fit, Interpolation, Preparation};
 use crate::nn::models::PretrainedPictures;
@@ -56,11 +56,7 @@ impl PictureFolder {
     /// # Errors
     /// [`Error`] naming the file and the key.
     pub fn find(from: &Path) -> Result<Option<PictureFolder>, Error> {
-        let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
-        // A checkpoint's run is two folders up.
-        let of_checkpoint = folder.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
-        let folders = [Some(folder), of_checkpoint].into_iter().flatten();
-        let Some(folder) = folders.into_iter().find(|folder| folder.join(CONFIG).exists()) else { return Ok(None) };
+        let Some(folder) = described(from) else { return Ok(None) };
         let path = folder.join(CONFIG);
         let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let model = PretrainedPictures::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;

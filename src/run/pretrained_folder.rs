@@ -43,11 +43,7 @@ impl PretrainedFolder {
     /// # Errors
     /// [`Error`] naming the file and the key.
     pub fn find(from: &Path) -> Result<Option<PretrainedFolder>, Error> {
-        let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
-        // A checkpoint's run is two folders up.
-        let of_checkpoint = folder.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
-        let folders = [Some(folder), of_checkpoint].into_iter().flatten();
-        let Some(folder) = folders.into_iter().find(|folder| folder.join(CONFIG).exists()) else { return Ok(None) };
+        let Some(folder) = described(from) else { return Ok(None) };
         let path = folder.join(CONFIG);
         let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let mut model = Pretrained::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;
@@ -66,6 +62,13 @@ impl PretrainedFolder {
         let head = sizes.map(|size| size as usize).collect();
         Ok(Some(PretrainedFolder { folder: folder.to_owned(), model, pooling, head }))
     }
+}
+
+/// The folder that says what a model in `from` is: this one, that of the file, or the run of a checkpoint, which is two folders up.
+pub(super) fn described(from: &Path) -> Option<&Path> {
+    let folder = if from.is_dir() { from } else { from.parent().unwrap_or(Path::new("")) };
+    let of_checkpoint = folder.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
+    [Some(folder), of_checkpoint].into_iter().flatten().find(|folder| folder.join(CONFIG).exists())
 }
 
 /// The pooling of a sentence-transformers folder, if it is one.
