@@ -85,7 +85,9 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let wanted = if vectors { Wanted::Vectors } else { Wanted::Outputs };
     let width = match (wanted, trained.vector_width()) {
         (Wanted::Vectors, Some(width)) => width,
-        (Wanted::Vectors, None) => refuse!("--vectors: only models of texts have vectors"),
+        (Wanted::Vectors, None) => {
+            refuse!("--vectors: the model reads rows of numbers or pictures; only models of texts have vectors")
+        }
         _ => trained.outputs().len(),
     };
     let (names, questions) = questions(&trained, options)?;
