@@ -94,9 +94,13 @@ def data(tensor, storage):
         count *= side
     if tuple(plain) == tuple(tensor.strides) or count <= 1:
         return storage[tensor.offset * size:][:count * size]
-    places = itertools.product(*map(range, tensor.shape))
-    steps = (tensor.offset + sum(a * b for a, b in zip(place, tensor.strides)) for place in places)
-    return b"".join(storage[step * size:][:size] for step in steps)
+    # A row at a time: its numbers are a step apart.
+    numbers = memoryview(storage).cast({1: "B", 2: "H", 4: "I", 8: "Q"}[size])
+    *outer, last = zip(tensor.shape, tensor.strides)
+    places = itertools.product(*(range(side) for side, _ in outer))
+    begins = (tensor.offset + sum(at * step for at, (_, step) in zip(place, outer)) for place in places)
+    count, step = last
+    return b"".join(numbers[begin:begin + (count - 1) * step + 1:step or 1].tobytes() * (1 if step else count) for begin in begins)
 
 
 def main(source, target):
@@ -118,5 +122,9 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        sys.exit(f"{sys.argv[1]}: no file of torch.save that can be read: {error}")
+    except (EOFError, KeyError, IndexError, StopIteration, struct.error, zipfile.BadZipFile):
+        sys.exit(f"{sys.argv[1]}: cut short, or no file of torch.save")
+    except (OSError, ValueError) as error:
         sys.exit(f"{sys.argv[1]}: {error}")

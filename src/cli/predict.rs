@@ -123,6 +123,11 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
 fn questions(trained: &Trained, options: &Predict) -> anyhow::Result<(Vec<String>, gradus::run::Read<Questions>)> {
     let refused = |error: gradus::run::Error| Refused::error(error.into());
     if trained.reads_pictures() {
+        if options.format.is_some() || options.file == Path::new("-") {
+            refuse!(
+                "a model of pictures is asked about a file, a folder or a table of paths; --format and - are for texts and rows"
+            );
+        }
         let bar = Reading::pictures(Says::Usual);
         return trained.pictures(&options.file, &|done, all| bar.show(done, all)).map_err(refused);
     }

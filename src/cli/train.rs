@@ -133,6 +133,13 @@ fn beginning(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow:
             "{shown} has a {RUN} that gradus did not write: --set name=… or output=… chooses another folder"
         )));
     }
+    let is_own = run.model.from.as_deref().is_some_and(|from| lies_in(from, &folder));
+    if holds && is_own {
+        let from = run.model.from.as_deref().map(shown_path).unwrap_or_default();
+        return Err(Asked::error(anyhow!(
+            "--overwrite would remove {from}, which model.from names: --set name=… chooses another folder"
+        )));
+    }
     // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
     let held = if holds { Some(LockedFolder::take(&folder)?) } else { None };
     let engine = asks.engine(says)?;
@@ -154,6 +161,12 @@ fn beginning(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow:
     write_run(&folder, &resolved, (&ready.run, &ready.material))?;
     let out = RunFolder::begin(locked, (&mut trainer, &ready.material.model), every_steps)?;
     Ok(Some(SetUp { engine, ready, trainer, checked, out, folder }))
+}
+
+/// Whether a file or folder lies in another folder.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(path).zip(whole(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
 /// Writes the implicit schedule of the run's model, by the name that finetuning-scheduler gives it.

@@ -66,10 +66,11 @@ impl PictureFolder {
             serde_json::from_str(&text).map_err(|error| Error::bad_file(file, error.to_string()))
         };
         let preprocessor = folder.join(PREPROCESSOR);
-        let wants = match preprocessor.exists() {
-            true => of_transformers(&said(&preprocessor)?),
-            false => of_timm(&said(&path)?["pretrained_cfg"]),
+        let (file, wants) = match preprocessor.exists() {
+            true => (&preprocessor, of_transformers(&said(&preprocessor)?)),
+            false => (&path, of_timm(&said(&path)?["pretrained_cfg"])),
         };
+        let wants = wants.map_err(|reason| Error::bad_file(file, reason))?;
         Ok(Some(PictureFolder { folder: folder.to_owned(), wants: wants.sized(model.size), model }))
     }
 }
@@ -126,26 +127,46 @@ pub(super) fn decimal(number: f32) -> f64 {
 }
 
 /// By `pretrained_cfg` of timm.
-fn of_timm(said: &Value) -> Wants {
+fn of_timm(said: &Value) -> Result<Wants, String> {
     let usual = Wants::default();
     let fit = if said["crop_mode"] == "squash" { Fit::Squash } else { Fit::Crop };
     let interpolation = match said["interpolation"].as_str() {
         Some("bicubic") => Interpolation::Bicubic,
-        _ => Interpolation::Bilinear,
+        None | Some("bilinear") => Interpolation::Bilinear,
+        Some(other) => return Err(format!("interpolation = {other} is neither bilinear nor bicubic")),
     };
     let crop_pct = said["crop_pct"].as_f64().filter(is_share).unwrap_or(1.0);
-    Wants {
+    Ok(Wants {
         preparation: Preparation { fit, crop_pct, interpolation, ..usual.preparation },
         mean: three(&said["mean"]).unwrap_or(usual.mean),
         deviation: three(&said["std"]).unwrap_or(usual.deviation),
-    }
+    })
 }
 
 /// By `preprocessor_config.json` of transformers.
-fn of_transformers(said: &Value) -> Wants {
+fn of_transformers(said: &Value) -> Result<Wants, String> {
     let usual = Wants::default();
+    if said["do_resize"] == false {
+        return Err("do_resize = false: pictures of any size are brought to the model's here".to_owned());
+    }
     // PIL's numbers.
-    let interpolation = if said["resample"] == 3 { Interpolation::Bicubic } else { Interpolation::Bilinear };
+    let interpolation = match said["resample"].as_u64() {
+        Some(3) => Interpolation::Bicubic,
+        None | Some(2) => Interpolation::Bilinear,
+        Some(other) => return Err(format!("resample = {other} is neither 2, bilinear, nor 3, bicubic")),
+    };
+    // A byte is multiplied by the factor before mean and deviation, and by 1/255 here.
+    let factor = match said["do_rescale"] == false {
+        true => 1.0,
+        false => said["rescale_factor"].as_f64().unwrap_or(1.0 / 255.0),
+    };
+    let scaled = |channels: [f32; 3]| channels.map(|number| (f64::from(number) / (255.0 * factor)) as f32);
+    let [mean, deviation] = match said["do_normalize"] == false {
+        true => [[0.0; 3], [1.0; 3]],
+        false => {
+            [three(&said["image_mean"]).unwrap_or(usual.mean), three(&said["image_std"]).unwrap_or(usual.deviation)]
+        }
+    };
     let side = |value: &Value| value.as_u64().map(|side| side as usize);
     let sides = |value: &Value| Some([side(&value["height"])?, side(&value["width"])?]).or(side(value).map(|s| [s; 2]));
     let shortest = side(&said["size"]["shortest_edge"]);
@@ -158,11 +179,11 @@ fn of_transformers(said: &Value) -> Wants {
     let by_sizes = crop.zip(shortest).map(|(crop, shortest)| crop[0].min(crop[1]) as f64 / shortest as f64);
     let crop_pct = said["crop_pct"].as_f64().or(by_sizes).filter(is_share).unwrap_or(1.0);
     let size = size.unwrap_or(usual.preparation.size);
-    Wants {
+    Ok(Wants {
         preparation: Preparation { size, fit, crop_pct, interpolation, ..usual.preparation },
-        mean: three(&said["image_mean"]).unwrap_or(usual.mean),
-        deviation: three(&said["image_std"]).unwrap_or(usual.deviation),
-    }
+        mean: scaled(mean),
+        deviation: scaled(deviation),
+    })
 }
 
 fn is_share(share: &f64) -> bool {
@@ -181,18 +202,33 @@ mod tests {
     #[test]
     fn what_a_model_wants_is_read_of_either_program() {
         let said = serde_json::json!({"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95, "mean": [0.1, 0.2, 0.3]});
-        let Wants { preparation, mean, deviation } = of_timm(&said);
+        let Wants { preparation, mean, deviation } = of_timm(&said).expect("a model's wants");
         assert_eq!((preparation.fit, preparation.interpolation), (Fit::Crop, Interpolation::Bicubic));
         assert_eq!((preparation.crop_pct, mean, deviation), (0.95, [0.1, 0.2, 0.3], DEVIATION));
 
         let vit = serde_json::json!({"do_resize": true, "size": {"height": 96, "width": 64}, "resample": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]});
-        let wants = of_transformers(&vit);
+        let wants = of_transformers(&vit).expect("a model's wants");
         assert_eq!((wants.preparation.fit, wants.preparation.size), (Fit::Squash, [96, 64]));
         assert_eq!(wants.mean, [0.5; 3]);
         let dino = serde_json::json!({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "resample": 3});
-        let wants = of_transformers(&dino);
+        let wants = of_transformers(&dino).expect("a model's wants");
         assert_eq!((wants.preparation.fit, wants.preparation.size), (Fit::Crop, [224, 224]));
         assert_eq!((wants.preparation.crop_pct, wants.preparation.interpolation), (0.875, Interpolation::Bicubic));
-        assert_eq!(of_transformers(&serde_json::json!({"size": 224})).preparation.size, [224, 224]);
+        assert_eq!(of_transformers(&serde_json::json!({"size": 224})).expect("wants").preparation.size, [224, 224]);
+    }
+
+    #[test]
+    fn what_changes_the_numbers_is_followed_or_refused() {
+        let of = |text: &str| of_transformers(&serde_json::from_str(text).expect("json"));
+        let plain = of("{\"do_normalize\": false}").expect("wants");
+        assert_eq!((plain.mean, plain.deviation), ([0.0; 3], [1.0; 3]));
+        // b / 127.5 - 1 is (b / 255 - 0.5) / 0.5.
+        let wide = of("{\"rescale_factor\": 0.00784313725490196, \"image_mean\": [1, 1, 1], \"image_std\": [1, 1, 1]}");
+        let wide = wide.expect("wants");
+        assert!((wide.mean[0] - 0.5).abs() < 1e-6 && (wide.deviation[2] - 0.5).abs() < 1e-6, "{wide:?}");
+        for (text, words) in [("{\"resample\": 0}", "resample = 0"), ("{\"do_resize\": false}", "do_resize = false")] {
+            assert!(of(text).expect_err("refused").starts_with(words));
+        }
+        assert!(of_timm(&serde_json::json!({"interpolation": "lanczos"})).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use super::Error;
 use super::picture_folder::{PictureFolder, Wants};
 use crate::nn::Model;
-use crate::nn::models::{PictureFamily, ResNet};
+use crate::nn::models::{PictureFamily, ResNet, VitStyle};
 use crate::params::nearest;
 use crate::schedule::file::section::Section;
 
@@ -50,7 +50,11 @@ impl PictureSpec {
     pub(super) fn title(&self) -> String {
         match &self.family {
             PictureFamily::ResNet { depth, .. } => format!("ResNet-{depth}"),
-            PictureFamily::Vit(model) => format!("{:?}", model.style),
+            PictureFamily::Vit(model) => match model.style {
+                VitStyle::Deit => "DeiT".to_owned(),
+                VitStyle::Dinov2 => "DINOv2".to_owned(),
+                _ => "ViT".to_owned(),
+            },
         }
     }
 }

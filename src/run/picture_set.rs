@@ -31,6 +31,8 @@ impl PictureData {
         told: Told<'_>,
     ) -> Result<Examples<Pixels, String>, Error> {
         match (&self.files, labels) {
+            // A test set may be of another kind than the train set.
+            _ if path.is_dir() => self.of_folder(path, told),
             (PictureFiles::Table { image, label }, _) => {
                 let table = Table::read(path, Some(label))?;
                 let place = table.column(label)?;
@@ -92,7 +94,12 @@ impl PictureData {
     fn of_folder(&self, path: &Path, told: Told<'_>) -> Result<Examples<Pixels, String>, Error> {
         let classes = class_folders(path)?;
         let mut found: Vec<(PathBuf, String)> = Vec::new();
-        let mut empty = Vec::new();
+        let (mut empty, mut bad) = (Vec::new(), BadRows::default());
+        for (name, file) in entries(path)? {
+            if !file.is_dir() && is_picture(&file) {
+                bad.add(0, format!("{}: it lies in no folder of a class", Shown(&name)));
+            }
+        }
         for (class, folder) in classes {
             let mut files = Vec::new();
             collect(&folder, &mut files)?;
@@ -109,7 +116,7 @@ impl PictureData {
         }
         let (files, labels): (Vec<PathBuf>, Vec<String>) = found.into_iter().unzip();
         let pixels = self.unpacked(&files, path, told);
-        Ok(self.read(path, labels.into_iter().zip(pixels).collect(), BadRows::default()))
+        Ok(self.read(path, labels.into_iter().zip(pixels).collect(), bad))
     }
 
     /// The pictures of a table, each with what `label` makes of its row.
@@ -162,9 +169,10 @@ impl PictureData {
 
     /// What each file holds, in their order; what is wrong names the file, relative to `folder`.
     fn unpacked(&self, files: &[PathBuf], folder: &Path, told: Told<'_>) -> Vec<Result<Pixels, String>> {
-        let named = |file: &Path, reason: String| {
-            let inside = file.strip_prefix(folder).ok().filter(|rest| *rest != Path::new(""));
-            format!("{}: {reason}", shown_path(inside.unwrap_or(file)))
+        // What is said of a single file names it already.
+        let named = |file: &Path, reason: String| match file.strip_prefix(folder) {
+            Ok(inside) if inside == Path::new("") => reason,
+            inside => format!("{}: {reason}", shown_path(inside.unwrap_or(file))),
         };
         let one = |file: &PathBuf| {
             let bytes = files::read(file).map_err(|error| named(file, error.to_string()))?;
@@ -198,6 +206,14 @@ fn class_folders(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
             folders.push((name, entry));
         }
     }
+    let around = path.canonicalize().ok();
+    for (name, folder) in &folders {
+        let target = folder.canonicalize().ok();
+        if around.iter().zip(&target).any(|(around, target)| around.starts_with(target)) {
+            let reason = format!("{} is a link to a folder that holds it", Shown(name));
+            return Err(Error::bad_file(path, reason));
+        }
+    }
     let is_split = |(name, folder): &(String, PathBuf)| {
         let has_folders = || entries(folder).is_ok_and(|inside| inside.iter().any(|(_, entry)| entry.is_dir()));
         SPLITS.contains(&name.to_lowercase().as_str()) && has_folders()
@@ -223,7 +239,10 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(name) = entry.file_name().into_string() else {
+            let shown = entry.file_name().to_string_lossy().into_owned();
+            return Err(Error::bad_file(folder, format!("the name {:?} is not UTF-8", Shown(&shown))));
+        };
         if !name.starts_with('.') {
             entries.push((name, entry.path()));
         }

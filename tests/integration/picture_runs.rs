@@ -158,8 +158,14 @@ fn what_is_no_set_of_pictures_is_refused_in_words() {
             "run.yaml: data.augmentation = {padding: 2, least_area: 0.5} cannot be: pictures are moved or cut, not both",
         ),
         ("{train: all, augmentation: {flop: true}}", "run.yaml: data.augmentation.flop"),
-        ("{train: all, std: [1, 0, 1]}", "run.yaml: data.std = 0 is not three numbers above 0"),
+        ("{train: all, std: [1, 0, 1]}", "run.yaml: data.std = 0 is not three numbers from 0.001 on"),
         ("{train: all, mean: [1, 2]}", "run.yaml: data.mean = [1, 2] is not a list of three numbers"),
+        ("{train: all, mean: [124, 116, 104]}", "run.yaml: data.mean = 124 is not from 0 to 1, as bytes are"),
+        (
+            "{train: all, crop_pct: 0.001}",
+            "run.yaml: data.crop_pct = 0.001 is not a part of the picture's side: from 0.1 to 1",
+        ),
+        ("{train: all, fit: squash, crop_pct: 0.8}", "run.yaml: data.crop_pct = 0.8 goes with fit: crop"),
         ("{train: all, crop_pct: 1.5}", "run.yaml: data.crop_pct = 1.5 is not a part of the picture's side"),
         ("{embedded: digits}", "run.yaml: data.embedded"),
         ("{train: all, text: words}", "run.yaml: data.text"),
@@ -450,7 +456,7 @@ fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
     let run = "model: {from: vit, size: 24}\ndata: {train: all, test_percent: 25}\nepochs: 3\nbatch_size: 6\nlearning_rate: 1.0e-3\ncheck: off\n";
     fs::write(desk.folder.join("run.yaml"), run).expect("a file");
     let told = desk.done(&["run.yaml"]);
-    assert!(told.contains("a Vit of ") && told.contains("pictures of 24 x 24"), "{told}");
+    assert!(told.contains("a ViT of ") && told.contains("pictures of 24 x 24"), "{told}");
     let config: serde_json::Value = serde_json::from_slice(&desk.read("runs/run/config.json")).expect("json");
     assert_eq!((&config["image_size"], &config["model_type"]), (&24.into(), &"vit".into()));
     assert_eq!(config["id2label"]["2"], "red");
@@ -478,4 +484,48 @@ fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
         let (code, told) = desk.refused(&["bad.yaml"]);
         assert!(code == Some(2) && told.contains(words), "{model}: {told}");
     }
+}
+
+#[test]
+fn what_lies_beside_or_around_the_classes_is_not_passed_over() {
+    let bed = Bed::new("picture-beside", &[]);
+    folders(&bed.folder.join("all"), 6);
+    fs::write(bed.folder.join("all/loose.png"), of_class(0, 0)).expect("a file");
+    let told = material(&bed, "{train: all}").err().expect("refused");
+    assert!(told.starts_with("all: loose.png: it lies in no folder of a class (data.skip_bad_rows: true"), "{told}");
+    let read = material(&bed, "{train: all, test_percent: 17, skip_bad_rows: true}").expect("a material");
+    assert!(read.summary.contains("15 pictures"), "{}", read.summary);
+    fs::remove_file(bed.folder.join("all/loose.png")).expect("a file");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(".", bed.folder.join("all/self")).expect("a link");
+        let told = material(&bed, "{train: all}").err().expect("refused");
+        assert_eq!(told, "all: self is a link to a folder that holds it");
+    }
+    // A test set may be a folder where the train set is a table.
+    folders(&bed.folder.join("held"), 2);
+    let rows: String = (0..4)
+        .flat_map(|n| ["red", "green"].map(|class| format!("held/{class}/{},{class}\n", format!("{}.png", n % 2))))
+        .collect();
+    bed.write("a.csv", format!("file,kind\n{rows}").as_bytes());
+    fs::remove_dir_all(bed.folder.join("held/blue car")).expect("a folder");
+    let read = material(&bed, "{train: a.csv, image: file, label: kind, test: held}").expect("a material");
+    assert!(read.summary.contains("8 pictures of 16 x 20 to train on, 4 to test"), "{}", read.summary);
+}
+
+#[test]
+fn a_run_does_not_remove_what_it_begins_from() {
+    let desk = Desk::new("picture-own", &[]);
+    folders(&desk.folder.join("all"), 4);
+    let run = "model: {type: resnet, width: 4, size: 16}\ndata: {train: all, test_percent: 25}\nepochs: 3\nbatch_size: 3\nlearning_rate: 0.001\n";
+    fs::write(desk.folder.join("run.yaml"), run).expect("a file");
+    desk.done(&["run.yaml", "--quiet"]);
+    let (code, told) = desk.refused(&["run.yaml", "--overwrite", "--set", "model={from: runs/run}"]);
+    assert!(
+        code == Some(2)
+            && told.contains("--overwrite would remove ")
+            && told.contains("runs/run, which model.from names"),
+        "{told}"
+    );
+    assert!(desk.folder.join("runs/run/model.safetensors").exists());
 }

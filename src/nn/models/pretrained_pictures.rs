@@ -83,6 +83,9 @@ impl PretrainedPictures {
         let is_vit = |style: VitStyle| config["model_type"] == style.word();
         if VitStyle::ALL.into_iter().any(is_vit) {
             let (model, labels) = Vit::of_config(json, None, 1)?;
+            if model.channels != 3 {
+                return Err(bad("num_channels", &config["num_channels"], "3, for red, green and blue"));
+            }
             let (size, classes) = (Some(model.picture), classes(&config));
             return Ok(Some(PretrainedPictures { family: PictureFamily::Vit(Box::new(model)), size, labels, classes }));
         }

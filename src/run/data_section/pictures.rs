@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 const AUGMENTATION: &str = "augmentation";
 
+/// Below it numbers overflow in the first layers.
+const LEAST_DEVIATION: f32 = 1e-3;
+
 impl Reading<'_> {
     pub(super) fn pictures(mut self, model: &ModelSpec) -> Result<DataSpec, Error> {
         self.section.only(&[
@@ -39,8 +42,12 @@ impl Reading<'_> {
         let classes = self.names("classes")?;
         let preparation = self.preparation(wants.preparation)?;
         let normal = [self.channels("mean", wants.mean)?, self.channels("std", wants.deviation)?];
-        if let Some(deviation) = normal[1].iter().find(|deviation| **deviation <= 0.0) {
-            return Err(self.section.bad("std", deviation.to_string(), "three numbers above 0", None).into());
+        if let Some(mean) = normal[0].iter().find(|mean| !(0.0..=1.0).contains(*mean)) {
+            let allowed = "from 0 to 1, as bytes are: 124 of 255 is 0.486";
+            return Err(self.section.bad("mean", mean.to_string(), allowed, None).into());
+        }
+        if let Some(deviation) = normal[1].iter().find(|deviation| **deviation < LEAST_DEVIATION) {
+            return Err(self.section.bad("std", deviation.to_string(), "three numbers from 0.001 on", None).into());
         }
         let augmentation = self.augmentation(preparation.size)?;
         let pictures = PictureData { train, files, classes, preparation, normal, augmentation };
@@ -94,9 +101,16 @@ impl Reading<'_> {
             _ => Interpolation::Bilinear,
         };
         let crop_pct = self.section.number("crop_pct", wants.crop_pct)?;
-        if !(crop_pct > 0.0 && crop_pct <= 1.0) {
-            let allowed = "a part of the picture's side: above 0, at most 1";
+        if !(0.1..=1.0).contains(&crop_pct) {
+            let allowed = "a part of the picture's side: from 0.1 to 1";
             return Err(self.section.bad("crop_pct", crop_pct.to_string(), allowed, None).into());
+        }
+        // What a run writes down has both.
+        if fit == Fit::Squash && crop_pct != wants.crop_pct {
+            return Err(self
+                .section
+                .unfit("crop_pct", crop_pct, "goes with fit: crop, and this is fit: squash")
+                .into());
         }
         Ok(Preparation { fit, interpolation, crop_pct, ..wants })
     }
