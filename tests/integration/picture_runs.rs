@@ -504,9 +504,8 @@ fn what_lies_beside_or_around_the_classes_is_not_passed_over() {
     }
     // A test set may be a folder where the train set is a table.
     folders(&bed.folder.join("held"), 2);
-    let rows: String = (0..4)
-        .flat_map(|n| ["red", "green"].map(|class| format!("held/{class}/{},{class}\n", format!("{}.png", n % 2))))
-        .collect();
+    let rows: String =
+        (0..4).flat_map(|n| ["red", "green"].map(|class| format!("held/{class}/{}.png,{class}\n", n % 2))).collect();
     bed.write("a.csv", format!("file,kind\n{rows}").as_bytes());
     fs::remove_dir_all(bed.folder.join("held/blue car")).expect("a folder");
     let read = material(&bed, "{train: a.csv, image: file, label: kind, test: held}").expect("a material");
