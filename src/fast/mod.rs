@@ -34,6 +34,7 @@ mod softmax_cross_entropy;
 mod squares;
 mod sums;
 mod update;
+mod window_pool;
 
 pub use attention::attention;
 pub use attention_backward_key_value::attention_backward_key_value;
@@ -54,6 +55,7 @@ pub use linear_backward_weight::linear_backward_weight;
 pub use product::product;
 pub use row_sums::row_sums;
 pub use softmax_cross_entropy::softmax_cross_entropy;
-pub use squares::{embedding_backward_squares, linear_backward_weight_squares};
+pub use squares::{conv_backward_weight_squares, embedding_backward_squares, linear_backward_weight_squares};
 pub use sums::sums;
 pub use update::update;
+pub use window_pool::{window_pool, window_pool_backward};

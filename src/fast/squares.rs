@@ -1,9 +1,9 @@
-//! Fast forms of the squares of [`linear_backward_weight`](crate::twin::nn::linear_backward_weight_squares) and
-//! [`embedding_backward`](crate::twin::nn::embedding_backward_squares): the twins' partial sums, term by term in their
+//! Fast forms of the squares of [`linear_backward_weight`](crate::twin::nn::linear_backward_weight_squares),
+//! [`conv_backward_weight`](crate::twin::nn::conv_backward_weight_squares) and [`embedding_backward`](crate::twin::nn::embedding_backward_squares): the twins' partial sums, term by term in their
 //! order, without a division for each element.
 
 use crate::twin;
-use crate::twin::shared::{Embedding, Linear, Squares, Sum};
+use crate::twin::shared::{Conv, Embedding, Linear, Squares, Sum};
 use rayon::prelude::*;
 
 /// The squares of the weights, a thread taking rows of tiles; those of the biases by the twin.
@@ -41,6 +41,21 @@ fn add_row(sums: &mut [Sum], row: &[f32], apart: usize, [side, quads]: [usize; 2
     }
 }
 
+/// The squares of the weights of a convolution: where quads of its inputs are whole, those of a linear layer over all taps.
+pub fn conv_backward_weight_squares(
+    dweight: Option<&[f32]>,
+    dbias: Option<&[f32]>,
+    shape: &Conv,
+    tile: [usize; 2],
+    squares: &mut [Squares],
+) {
+    if shape.groups() > 1 || !shape.group_inputs.is_multiple_of(4) {
+        return twin::nn::conv_backward_weight_squares(dweight, dbias, shape, tile, squares);
+    }
+    let linear = Linear::new(0, shape.depth(), shape.outputs as usize);
+    linear_backward_weight_squares(dweight, dbias, &linear, tile, squares);
+}
+
 /// The squares of a table that was overwritten, each thread takes the vec4s of neighbouring invocations.
 pub fn embedding_backward_squares(
     dtable: &[f32],
@@ -75,6 +90,7 @@ fn store(squares: &mut [Squares], sums: &[Sum]) {
 mod tests {
     use super::*;
 
+    type OfWindows = fn(Option<&[f32]>, Option<&[f32]>, &Conv, [usize; 2], &mut [Squares]);
     type OfWeights = fn(Option<&[f32]>, Option<&[f32]>, &Linear, [usize; 2], &mut [Squares]);
 
     fn gradients(count: usize) -> Vec<f32> {
@@ -95,6 +111,30 @@ mod tests {
                 squares
             };
             assert_eq!(of(linear_backward_weight_squares), of(twin::nn::linear_backward_weight_squares));
+        }
+        for [inputs, outputs, taps, side, quads] in
+            [[4usize, 9, 9, 1, 2], [12, 33, 9, 8, 1], [6, 7, 4, 1, 2], [8, 64, 1, 8, 2]]
+        {
+            let shape = Conv {
+                inputs: inputs as u32,
+                group_inputs: inputs as u32,
+                input_quads: inputs.div_ceil(4) as u32,
+                outputs: outputs as u32,
+                group_outputs: outputs as u32,
+                kernel_height: 1,
+                kernel_width: taps as u32,
+                ..bytemuck::Zeroable::zeroed()
+            };
+            let (weight, bias) = (gradients(taps * inputs * outputs), gradients(outputs));
+            let edge = side * quads;
+            let down = outputs.div_ceil(4 * edge);
+            let across = (taps * inputs.div_ceil(4)).div_ceil(edge);
+            let of = |form: OfWindows| {
+                let mut squares = vec![Squares { sum: 7.0, mark: 0 }; down * across * side * side + down * side];
+                form(Some(&weight), Some(&bias), &shape, [side, quads], &mut squares);
+                squares
+            };
+            assert_eq!(of(conv_backward_weight_squares), of(twin::nn::conv_backward_weight_squares));
         }
         for [entries, width, workgroup, quads] in [[5usize, 10, 8, 2], [300, 12, 64, 1], [31, 64, 64, 3]] {
             let row = width.div_ceil(4);

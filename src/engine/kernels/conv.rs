@@ -34,9 +34,8 @@ pub static CONV_BACKWARD_WEIGHT: Family = Family::new(
     |call| {
         // A tile of the variants without them is one invocation's.
         let tile = [call.constant("SIDE", 1), call.constant("QUADS", 2)].map(|size| size as usize);
-        let squares: Squared = &|weight, bias, shape, squares| {
-            twin::nn::conv_backward_weight_squares(weight, bias, shape, tile, squares);
-        };
+        let form = call.forms.conv_backward_weight_squares;
+        let squares: Squared = &|weight, bias, shape, squares| form(weight, bias, shape, tile, squares);
         backward_weight(call, |forms| forms.conv_backward_weight, squares);
     },
 )
@@ -125,14 +124,15 @@ fn backward_weight(mut call: Call<'_>, form: fn(&Forms) -> BackwardWeight, write
 }
 
 fn window_pool(call: Call<'_>) {
-    let mean = call.switch("MEAN", false);
+    let (mean, form) = (call.switch("MEAN", false), call.forms.window_pool);
     let [x, y, which, shape] = call.take();
-    twin::nn::window_pool(x.get(), y.get_mut(), (!mean).then(|| which.get_mut()), shape.one());
+    form(x.get(), y.get_mut(), (!mean).then(|| which.get_mut()), shape.one());
 }
 
 fn window_pool_backward(call: Call<'_>) {
     let (mean, accumulate) = (call.switch("MEAN", false), call.switch("ACCUMULATE", false));
+    let form = call.forms.window_pool_backward;
     let [dy, which, dx, shape] = call.take();
     let which = (!mean).then(|| which.get());
-    twin::nn::window_pool_backward(dy.get(), which, dx.get_mut(), shape.one(), accumulate);
+    form(dy.get(), which, dx.get_mut(), shape.one(), accumulate);
 }
