@@ -14,8 +14,9 @@ fn sides(shape: &Conv) -> ([usize; 2], [u32; 2]) {
 /// The largest number below each window and its tap, or the mean.
 pub fn window_pool(x: &[f32], y: &mut [f32], which: Option<&mut [u32]>, shape: &Conv) {
     let ([before, behind], [_, pixels]) = sides(shape);
-    let one = Conv { rows: pixels, ..*shape };
-    let pictures = (shape.rows / pixels) as usize;
+    // A window larger than the picture makes nothing.
+    let Some(pictures) = shape.rows.checked_div(pixels) else { return };
+    let (one, pictures) = (Conv { rows: pixels, ..*shape }, pictures as usize);
     let (x, y) = (&x[..pictures * before], &mut y[..pictures * behind]);
     let pairs = x.par_chunks(before).zip(y.par_chunks_mut(behind));
     match which {
@@ -42,6 +43,16 @@ pub fn window_pool_backward(dy: &[f32], which: Option<&[u32]>, dx: &mut [f32], s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_larger_than_the_picture_makes_nothing() {
+        let shape = Conv { in_height: 2, in_width: 2, input_quads: 1, output_quads: 1, stride: 1, ..Conv::default() };
+        window_pool(&[1.0; 16], &mut [], None, &shape);
+        let mut dx = [7.0; 16];
+        let shape = Conv { rows: 4, ..shape };
+        window_pool_backward(&[], None, &mut dx, &shape, false);
+        assert_eq!(dx, [0.0; 16]);
+    }
 
     #[test]
     fn they_are_the_twins() {
