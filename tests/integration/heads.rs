@@ -2,21 +2,10 @@
 //! labels and numbers.
 
 use crate::support::{assert_close, gpus, noise, sized_engines};
-use crate::trial::{Trial, activations, agree, floats, junk, padded, regrid};
+use crate::trial::{Trial, activations, agree, any, floats, junk, padded, record, regrid};
 use gradus::engine::layout::{CORRECT, COUNTS, IGNORED, Join, Loss, Pool, Position};
 use gradus::engine::{Dispatch, Engine, Range};
 use gradus::nn::{self, ops};
-
-/// A record as memory.
-fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
-    bytemuck::cast_slice(&[record]).to_vec()
-}
-
-/// Memory for a dispatch of which only kernel, constants and grid are used.
-fn any<const N: usize>(engine: &Engine) -> [Range; N] {
-    let range = engine.buffer("any", 16).expect("a buffer").all();
-    std::array::from_fn(|_| range.clone())
-}
 
 #[test]
 fn join_puts_rows_side_by_side_and_takes_them_apart() {

@@ -3,7 +3,8 @@
 
 use crate::support::{assert_close, gpus, noise, sized_engines};
 use crate::trial::{
-    JUNK, TAIL, Trial, activations, agree, dense, floats, junk, padded, regrid, run, storages, stored, words,
+    JUNK, TAIL, Trial, activations, agree, any, dense, floats, junk, padded, record, regrid, run, storages, stored,
+    words,
 };
 use gradus::engine::layout::{
     CORRECT, COUNTS, Dropout, Embedding, IGNORED, LayerNorm, Linear, Loss, Metrics, Moments, NONE, Pool, Position,
@@ -20,17 +21,6 @@ const ROWS: [[usize; 2]; 12] =
 
 /// Batch, context and width.
 const SEQUENCES: [[usize; 3]; 7] = [[1, 1, 1], [1, 1, 4], [1, 5, 3], [2, 3, 8], [3, 7, 5], [4, 64, 36], [5, 13, 130]];
-
-/// A record as memory.
-fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
-    bytemuck::cast_slice(&[record]).to_vec()
-}
-
-/// Memory for a dispatch of which only kernel, constants and grid are used.
-fn any<const N: usize>(engine: &Engine) -> [Range; N] {
-    let range = engine.buffer("any", 16).expect("a buffer").all();
-    std::array::from_fn(|_| range.clone())
-}
 
 /// The same for a weight, or a table, that is stored so.
 fn in_any(engine: &Engine, storage: Storage) -> Parameter {

@@ -2,7 +2,7 @@
 
 use crate::support::{assert_close, engines, gpus, noise, sized_engines};
 use crate::transformer_bed::{Data, LOSS, decoder, encoder, sizes as model_sizes, values};
-use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk};
+use crate::trial::{TAIL, Trial, activations, agree, dense, floats, junk, record};
 use gradus::data::{TokenStream, Vocabulary, kjv};
 use gradus::engine::layout::{Embedding, IGNORED, LayerNorm, Linear, Squares};
 use gradus::engine::{Binding, Choices, Dispatch, Engine, Program, Range, Submission, Tiling};
@@ -14,10 +14,6 @@ use gradus::schedule::{Plan, Spec};
 use gradus::train::{Config as Training, Language, Trainer};
 
 // ---- kernels ----
-
-fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
-    bytemuck::cast_slice(&[record]).to_vec()
-}
 
 fn memory(engine: &Engine, elements: usize) -> Range {
     engine.buffer("memory", 4 * elements as u64).expect("a buffer").all()

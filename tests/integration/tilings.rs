@@ -2,7 +2,7 @@
 //! it stands; and which tiling is chosen for what.
 
 use crate::support::{assert_close, folder, fresh_gpu, gpu};
-use crate::trial::{Trial, activations, agree, dense, floats, junk, regrid, storages, stored};
+use crate::trial::{Trial, activations, agree, any, dense, floats, junk, record, regrid, storages, stored};
 use gradus::engine::layout::Linear;
 use gradus::engine::{AdapterChoice, Choices, Engine, Range, Tiling};
 use gradus::measure;
@@ -15,15 +15,6 @@ use std::time::Duration;
 /// Rows, inputs and outputs: below, at and past an edge of 32, 64 and 128.
 const LAYERS: [[usize; 3]; 8] =
     [[1, 1, 1], [7, 12, 22], [33, 20, 30], [64, 32, 64], [65, 63, 33], [130, 65, 10], [129, 128, 132], [40, 260, 129]];
-
-fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
-    bytemuck::cast_slice(&[record]).to_vec()
-}
-
-fn any<const N: usize>(engine: &Engine) -> [Range; N] {
-    let range = engine.buffer("any", 16).expect("a buffer").all();
-    std::array::from_fn(|_| range.clone())
-}
 
 fn one(engine: &Engine) -> Range {
     let [range] = any(engine);

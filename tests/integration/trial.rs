@@ -106,6 +106,17 @@ pub fn junk(count: usize) -> Vec<u32> {
     words(vec![JUNK; count + TAIL])
 }
 
+/// A record as memory.
+pub fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
+    bytemuck::cast_slice(&[record]).to_vec()
+}
+
+/// Memory for a dispatch of which only kernel, constants and grid are used.
+pub fn any<const N: usize>(engine: &Engine) -> [Range; N] {
+    let range = engine.buffer("any", 16).expect("a buffer").all();
+    std::array::from_fn(|_| range.clone())
+}
+
 pub fn floats(words: &[u32]) -> &[f32] {
     bytemuck::cast_slice(words)
 }

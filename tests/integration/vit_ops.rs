@@ -2,9 +2,8 @@
 //! sizes of workgroups of a processor and of a GPU.
 
 use crate::support::gpus;
-use crate::trial::{Trial, activations, agree, dense, floats, junk, regrid};
+use crate::trial::{Trial, activations, agree, any, dense, floats, junk, record, regrid};
 use gradus::engine::layout::{LayerScale, PrefixTokens};
-use gradus::engine::{Engine, Range};
 use gradus::nn::ops;
 
 /// Pictures, tokens in front, patches and width.
@@ -13,16 +12,6 @@ const PICTURES: [[usize; 4]; 7] =
 
 /// Rows and widths.
 const ROWS: [[usize; 2]; 9] = [[1, 1], [1, 4], [2, 130], [3, 5], [8, 64], [33, 20], [130, 17], [700, 9], [1030, 24]];
-
-fn record<T: bytemuck::NoUninit>(record: T) -> Vec<u32> {
-    bytemuck::cast_slice(&[record]).to_vec()
-}
-
-/// Memory for a dispatch of which only kernel, constants and grid are used.
-fn any<const N: usize>(engine: &Engine) -> [Range; N] {
-    let range = engine.buffer("any", 16).expect("a buffer").all();
-    std::array::from_fn(|_| range.clone())
-}
 
 #[test]
 fn vit_prefix_tokens_agree_with_their_twin() {
