@@ -34,7 +34,7 @@ impl Answers<'_> {
         if self.form == Form::JsonLines {
             return String::new();
         }
-        let names = if self.names.is_empty() { String::new() } else { format!("{NAME},") };
+        let name = (!self.names.is_empty()).then(|| NAME.to_owned());
         let cells: Vec<String> = match self.objective {
             None => (0..width).map(|place| format!("v{place}")).collect(),
             Some(Objective::Labels) => ["labels".to_owned()].into_iter().chain(self.outputs.iter().cloned()).collect(),
@@ -46,29 +46,57 @@ impl Answers<'_> {
                 })
                 .collect(),
         };
-        names + &csv(cells)
+        csv(name.into_iter().chain(cells))
     }
 
     /// The line of the example at this place with these numbers.
     pub(super) fn line(&self, place: usize, numbers: &[f32]) -> String {
-        let line = self.unnamed(numbers);
-        match (self.form, self.names.get(place)) {
-            (_, None) => line,
-            (Form::Csv, Some(name)) => format!("{},{line}", quoted(name)),
-            (Form::JsonLines, Some(name)) => {
-                let rest = line.strip_prefix('{').unwrap_or(&line);
-                format!("{{\"{NAME}\":{},{rest}", json!(name))
+        let name = self.names.get(place);
+        match self.form {
+            Form::Csv => csv(name.cloned().into_iter().chain(self.cells(numbers))),
+            Form::JsonLines => {
+                let mut answer = self.answer(numbers);
+                if let Some(name) = name {
+                    answer[NAME] = json!(name);
+                }
+                format!("{answer}\n")
             }
         }
     }
 
-    fn unnamed(&self, numbers: &[f32]) -> String {
-        match (self.form, self.objective) {
-            (Form::Csv, None | Some(Objective::Numbers)) => csv(numbers.iter().map(f32::to_string)),
-            (Form::JsonLines, None) => json_line(json!({"vector": numbers.iter().map(short).collect::<Vec<Value>>()})),
-            (Form::JsonLines, Some(Objective::Numbers)) => json_line(self.named(numbers)),
-            (form, Some(Objective::Labels)) => self.labels(form, numbers),
-            (form, Some(_)) => self.classes(form, numbers),
+    /// As cells of CSV.
+    fn cells(&self, numbers: &[f32]) -> Vec<String> {
+        let texts = |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<String>>();
+        match self.objective {
+            None | Some(Objective::Numbers) => texts(numbers),
+            Some(Objective::Labels) => {
+                let there = self.labels(numbers).join(self.separator);
+                [there].into_iter().chain(texts(&sigmoids(numbers))).collect()
+            }
+            Some(_) => {
+                let cell = |(label, share): (&str, f32)| [label.to_owned(), share.to_string()];
+                self.classes(numbers).into_iter().flat_map(cell).collect()
+            }
+        }
+    }
+
+    /// As an object of JSON.
+    fn answer(&self, numbers: &[f32]) -> Value {
+        match self.objective {
+            None => json!({"vector": numbers.iter().map(short).collect::<Vec<Value>>()}),
+            Some(Objective::Numbers) => self.named(numbers),
+            Some(Objective::Labels) => {
+                json!({"labels": self.labels(numbers), "probabilities": self.named(&sigmoids(numbers))})
+            }
+            Some(_) => {
+                let one = |(label, share): &(&str, f32)| json!({"label": label, "probability": short(share)});
+                let classes = self.classes(numbers);
+                let mut answer = classes.first().map_or(Value::Null, one);
+                if self.top > 1 {
+                    answer["top"] = classes.iter().map(one).collect();
+                }
+                answer
+            }
         }
     }
 
@@ -77,31 +105,18 @@ impl Answers<'_> {
     }
 
     /// The likeliest classes, each with its probability.
-    fn classes(&self, form: Form, logits: &[f32]) -> String {
+    fn classes(&self, logits: &[f32]) -> Vec<(&str, f32)> {
         let shares = softmax(logits);
         let mut order: Vec<usize> = (0..shares.len().min(self.outputs.len())).collect();
         order.sort_by(|one, other| logits[*other].total_cmp(&logits[*one]));
         order.truncate(self.top());
-        if form == Form::Csv {
-            return csv(order.iter().flat_map(|place| [self.outputs[*place].clone(), shares[*place].to_string()]));
-        }
-        let one = |place: &usize| json!({"label": self.outputs[*place], "probability": short(&shares[*place])});
-        let mut answer = order.first().map_or(Value::Null, one);
-        if self.top > 1 {
-            answer["top"] = order.iter().map(one).collect();
-        }
-        json_line(answer)
+        order.into_iter().map(|place| (self.outputs[place].as_str(), shares[place])).collect()
     }
 
-    /// The labels with a probability above one half, and the probability of each label.
-    fn labels(&self, form: Form, logits: &[f32]) -> String {
-        let shares: Vec<f32> = logits.iter().map(|logit| sigmoid(*logit)).collect();
+    /// The labels with a probability above one half.
+    fn labels(&self, logits: &[f32]) -> Vec<&str> {
         let there = self.outputs.iter().zip(logits).filter(|(_, logit)| **logit > 0.0);
-        let there: Vec<&str> = there.map(|(name, _)| name.as_str()).collect();
-        match form {
-            Form::Csv => csv([there.join(self.separator)].into_iter().chain(shares.iter().map(f32::to_string))),
-            Form::JsonLines => json_line(json!({"labels": there, "probabilities": self.named(&shares)})),
-        }
+        there.map(|(name, _)| name.as_str()).collect()
     }
 
     fn named(&self, numbers: &[f32]) -> Value {
@@ -115,19 +130,15 @@ fn short(number: &f32) -> Value {
     number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
-fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - f64::from(highest)).exp()).collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
-fn sigmoid(logit: f32) -> f32 {
-    (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
-}
-
-fn json_line(value: Value) -> String {
-    format!("{value}\n")
+fn sigmoids(logits: &[f32]) -> Vec<f32> {
+    logits.iter().map(|logit| (1.0 / (1.0 + (-f64::from(*logit)).exp())) as f32).collect()
 }
 
 fn csv(cells: impl IntoIterator<Item = String>) -> String {

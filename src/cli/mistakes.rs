@@ -1,5 +1,6 @@
 //! The worst mistakes of a model of pictures: those of the test set that it takes for another class with the most certainty.
 
+use super::answers::softmax;
 use super::ready::Ready;
 use super::report_text::escaped;
 use base64::Engine as _;
@@ -87,8 +88,7 @@ pub(super) fn section(folder: &Path) -> anyhow::Result<String> {
 fn likeliest(logits: &[f32]) -> (usize, f32) {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let place = logits.iter().position(|logit| *logit == highest).unwrap_or_default();
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
-    (place, (1.0 / sum) as f32)
+    (place, softmax(logits)[place])
 }
 
 /// `[height, width, 3]` bytes of a picture.

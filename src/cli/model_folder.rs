@@ -43,7 +43,7 @@ pub(super) fn write_description(path: &Path, run: &RunFile, material: &Material)
     }
     let mut words = FolderWords::new(&material.inputs.classes, marks);
     if let Source::Pictures(pictures) = &run.data.source {
-        words = words.pictures([pictures.to_timm(), pictures.to_transformers()]);
+        words = words.pictures([pictures.wants.to_timm(), pictures.wants.to_transformers()]);
     }
     for (name, bytes) in material.model.folder_files(&words) {
         let file = path.join(name);

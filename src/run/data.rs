@@ -1,7 +1,7 @@
 //! The section `data` of a run file.
 
-use super::{Label, TextColumns};
-use crate::data::{Augmentation, Embedded, Preparation};
+use super::{Label, TextColumns, Wants};
+use crate::data::{Augmentation, Embedded};
 use crate::schedule::file::raw::Raw;
 use std::path::PathBuf;
 
@@ -120,10 +120,8 @@ pub struct PictureData {
     pub files: PictureFiles,
     /// `classes`: the labels, in the order of the outputs; by default those of the train set.
     pub classes: Vec<String>,
-    /// `fit`, `crop_pct`, `interpolation`, and the model's size: how a picture becomes one of the model's.
-    pub preparation: Preparation,
-    /// `mean` and `std`: what is taken from each channel, from 0 to 1, and what it is divided by.
-    pub normal: [[f32; 3]; 2],
+    /// `fit`, `crop_pct`, `interpolation`, `mean` and `std`, and the model's size: how a picture becomes one of the model's.
+    pub wants: Wants,
     /// `augmentation`: how pictures are changed for training.
     pub augmentation: Augmentation,
 }

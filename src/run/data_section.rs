@@ -76,29 +76,28 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn embedded(mut self, kind: ModelKind) -> Result<DataSpec, Error> {
-        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
         if kind == ModelKind::Encoder {
             let instead = "no embedded set has labelled texts: give train, text and label";
             return Err(self.section.misplaced("embedded", instead).into());
         }
-        self.has_embedded(kind)?;
+        let set = self.embedded_set(kind)?;
         self.section.only(match kind {
             ModelKind::Mlp => &["embedded", "test_percent", "split"],
             _ => &["embedded", "test_percent", "unknown", "cache"],
         })?;
-        let name = self.section.word("embedded", &known)?;
-        match embedded(kind).find(|set| set.name() == name) {
-            Some(set) => self.done(Source::Embedded(set), kind),
-            None => Err(self.section.missing(&["embedded"]).into()),
-        }
+        self.done(Source::Embedded(set), kind)
     }
 
-    fn has_embedded(&self, kind: ModelKind) -> Result<(), Error> {
-        let instead = "this program was built without the embedded sets, the feature demo: give train";
-        match embedded(kind).next() {
-            Some(_) => Ok(()),
-            None => Err(self.section.misplaced("embedded", instead).into()),
+    /// The set that is named.
+    fn embedded_set(&mut self, kind: ModelKind) -> Result<Embedded, Error> {
+        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
+        if known.is_empty() {
+            let instead = "this program was built without the embedded sets, the feature demo: give train";
+            return Err(self.section.misplaced("embedded", instead).into());
         }
+        let name = self.section.word("embedded", &known)?;
+        let set = embedded(kind).find(|set| set.name() == name);
+        set.ok_or_else(|| self.section.missing(&["embedded"]).into())
     }
 
     fn text(mut self) -> Result<DataSpec, Error> {

@@ -1,10 +1,12 @@
 //! Rows of a file with labels that are known already: those of a run, or of a model that has been trained.
 
-use super::Error;
 use super::examples::{self, Example, Examples};
 use super::known::Known;
+use super::picture_set::Pixels;
 use super::text_set::Target;
 use super::texts::{Label, TextColumns, TextRow, marked, numbers};
+use super::{Error, PictureData};
+use crate::data::Told;
 use std::path::Path;
 
 /// Texts with their targets; a label that is not known makes a bad row.
@@ -42,6 +44,18 @@ pub(super) fn rows(
 ) -> Result<Examples<Vec<f64>, u32>, Error> {
     let (_, mut examples) = examples::numbers(path, label, names)?;
     examples.keep(|row: &Example<Vec<f64>, String>| known.not_trained(&row.label));
+    Ok(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))
+}
+
+/// Pictures with their classes.
+pub(super) fn pictures(
+    path: &Path,
+    data: &PictureData,
+    known: &Known,
+    told: Told<'_>,
+) -> Result<Examples<Pixels, u32>, Error> {
+    let mut examples = data.examples(path, None, told)?;
+    examples.keep(|row| known.not_trained(&row.label));
     Ok(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))
 }
 

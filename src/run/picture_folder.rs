@@ -1,7 +1,7 @@
 //! A folder with a pretrained model of pictures: what the model is, and how it wants its pictures.
 
+use super::Error;
 use super::pretrained_folder::{CONFIG, described};
-use super::{Error, PictureData};
 use crate::data::{Fit, Interpolation, Preparation};
 use crate::nn::models::PretrainedPictures;
 use crate::train::files;
@@ -61,14 +61,16 @@ impl PictureFolder {
         let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let model = PretrainedPictures::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;
         let Some(model) = model else { return Ok(None) };
-        let said = |file: &Path| -> Result<Value, Error> {
-            let text = files::read_text(file).map_err(|error| Error::unreadable(file, &error))?;
-            serde_json::from_str(&text).map_err(|error| Error::bad_file(file, error.to_string()))
+        let json = |file: &Path, text: &str| -> Result<Value, Error> {
+            serde_json::from_str(text).map_err(|error| Error::bad_file(file, error.to_string()))
         };
         let preprocessor = folder.join(PREPROCESSOR);
         let (file, wants) = match preprocessor.exists() {
-            true => (&preprocessor, of_transformers(&said(&preprocessor)?)),
-            false => (&path, of_timm(&said(&path)?["pretrained_cfg"])),
+            true => {
+                let text = files::read_text(&preprocessor).map_err(|error| Error::unreadable(&preprocessor, &error))?;
+                (&preprocessor, of_transformers(&json(&preprocessor, &text)?))
+            }
+            false => (&path, of_timm(&json(&path, &text)?["pretrained_cfg"])),
         };
         let wants = wants.map_err(|reason| Error::bad_file(file, reason))?;
         Ok(Some(PictureFolder { folder: folder.to_owned(), wants: wants.sized(model.size), model }))
@@ -83,11 +85,11 @@ impl Wants {
     }
 }
 
-impl PictureData {
-    /// How the model wants its pictures, as timm's `pretrained_cfg`.
+impl Wants {
+    /// As timm's `pretrained_cfg`.
     pub fn to_timm(&self) -> Value {
         let Preparation { fit, crop_pct, interpolation, .. } = self.preparation;
-        let [mean, deviation] = self.normal.map(|channels| channels.map(decimal));
+        let [mean, deviation] = [self.mean, self.deviation].map(|channels| channels.map(decimal));
         serde_json::json!({
             "interpolation": if interpolation == Interpolation::Bicubic { "bicubic" } else { "bilinear" },
             "crop_pct": crop_pct,
@@ -96,13 +98,11 @@ impl PictureData {
             "std": deviation,
         })
     }
-}
 
-impl PictureData {
     /// The same as transformers' `preprocessor_config.json`: ViT's own processor stretches, BiT's crops.
     pub fn to_transformers(&self) -> Value {
         let Preparation { size: [height, width], fit, crop_pct, interpolation, .. } = self.preparation;
-        let [mean, deviation] = self.normal.map(|channels| channels.map(decimal));
+        let [mean, deviation] = [self.mean, self.deviation].map(|channels| channels.map(decimal));
         let size = serde_json::json!({"height": height, "width": width});
         let shared = serde_json::json!({
             "do_resize": true, "resample": if interpolation == Interpolation::Bicubic { 3 } else { 2 },

@@ -4,7 +4,7 @@ use super::bad_rows::BadRows;
 use super::examples::{Example, Examples, class};
 use super::idx::Idx;
 use super::table::{Row, Table};
-use super::{Error, PictureData, PictureFiles};
+use super::{Error, PictureData, PictureFiles, Wants};
 use crate::data::{Embedded, LabelledPictures, Pictures, Told, on_all_cores};
 use crate::params::{Shown, shown_list, shown_path};
 use crate::train::files;
@@ -41,7 +41,7 @@ impl PictureData {
             (PictureFiles::Embedded(Embedded::Pictures(_, set)), _) if path == self.train => {
                 let bad = |reason: String| Error::bad_file(path, reason);
                 let LabelledPictures { size, pictures } = set().map_err(bad)?;
-                let fitted = |(bytes, class)| (class, self.preparation.of_bytes(size, bytes));
+                let fitted = |(bytes, class)| (class, self.wants.preparation.of_bytes(size, bytes));
                 Ok(self.read(path, pictures.into_iter().map(fitted).collect(), BadRows::default()))
             }
             (PictureFiles::Idx(_), Some(labels)) => self.of_idx(path, labels),
@@ -86,8 +86,8 @@ impl PictureData {
     pub(super) fn set(&self, rows: &[Example<Pixels, u32>], classes: usize) -> Result<Pictures, Error> {
         let bytes: Vec<u8> = rows.iter().flat_map(|row| row.input.iter().copied()).collect();
         let labels = rows.iter().map(|row| row.label).collect();
-        let [mean, deviation] = self.normal;
-        Ok(Pictures::new(self.preparation.size, classes, &bytes, labels)?.normalized(mean, deviation))
+        let Wants { mean, deviation, .. } = self.wants;
+        Ok(Pictures::new(self.wants.preparation.size, classes, &bytes, labels)?.normalized(mean, deviation))
     }
 
     /// A folder for each class.
@@ -160,7 +160,7 @@ impl PictureData {
         let one = |bytes: &[u8]| -> Result<Pixels, String> {
             // Grey is the same in each channel.
             let bytes = bytes.iter().flat_map(|byte| std::iter::repeat_n(*byte, 3 / channels));
-            self.preparation.of_bytes([height, width], bytes.collect())
+            self.wants.preparation.of_bytes([height, width], bytes.collect())
         };
         let rows = pictures.bytes.chunks(pictures.width()).zip(&of.bytes);
         let rows = rows.map(|(bytes, label)| (label.to_string(), one(bytes))).collect();
@@ -176,7 +176,7 @@ impl PictureData {
         };
         let one = |file: &PathBuf| {
             let bytes = files::read(file).map_err(|error| named(file, error.to_string()))?;
-            self.preparation.picture(&bytes).map_err(|reason| named(file, reason))
+            self.wants.preparation.picture(&bytes).map_err(|reason| named(file, reason))
         };
         on_all_cores(files, SHARE, one, told)
     }

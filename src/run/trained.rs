@@ -246,7 +246,8 @@ impl Trained {
                 let set = number_set(asked.name(), &rows, &self.inputs.columns, self.inputs.classes.len())?;
                 Ok(Read { rows: Questions::Rows(set), count: rows.len(), warnings: Vec::new() })
             }
-            Reads::Pictures(_) => Ok(self.pictures(asked.name(), told)?.1),
+            // Not rows that were read already.
+            Reads::Pictures(_) => Err(Error::bad_file(asked.name(), "the model reads pictures, not rows")),
         }
     }
 
@@ -272,9 +273,7 @@ impl Trained {
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
             }
             Reads::Pictures(data) => {
-                let mut examples = data.examples(path, None, told)?;
-                examples.keep(|row| known.not_trained(&row.label));
-                let rows = whole(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))?;
+                let rows = whole(labelled::pictures(path, data, &known, told)?)?;
                 let set = data.set(&rows, known.labels.len())?;
                 let task = ClassifyPictures::new(self.model.clone(), (&set, &set))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })

@@ -3,7 +3,9 @@
 use crate::run_data::Bed;
 use crate::train_command::Desk;
 use gradus::data::{Augmentation, Fit, Interpolation, Preparation};
+use gradus::nn::{Model, Network};
 use gradus::run::Material;
+use safetensors::tensor::{Dtype, TensorView};
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
@@ -317,7 +319,6 @@ fn an_augmentation_is_checked_by_the_library_too() {
 
 #[test]
 fn the_schedule_for_resnets_takes_each_parameter_once() {
-    use gradus::nn::Network;
     use gradus::nn::models::ResNet;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules/resnet_gradual.yaml");
     let text = fs::read_to_string(path).expect("a schedule");
@@ -366,23 +367,23 @@ fn an_embedded_set_of_pictures_has_no_files() {
     assert!(told.contains("emoji is not one of digits"), "{told}");
 }
 
+/// A model's first values as a file with our names and shapes.
+fn file_of(model: &Model) -> Vec<u8> {
+    let values = model.initial(5);
+    let views = values.iter().zip(model.tensors()).map(|((name, values), param)| {
+        let view = TensorView::new(Dtype::F32, param.shape, bytemuck::cast_slice(values)).expect("a view");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("a file")
+}
+
 /// The same ResNet by torchvision's names and by transformers': a folder of either answers the same.
 #[test]
 fn a_folder_of_transformers_or_of_timm_answers_without_a_run() {
     use gradus::nn::models::ResNet;
-    use gradus::nn::{Model, Network};
     let desk = Desk::new("picture-pretrained", &[]);
     let model: Model = ResNet::new(18, [16, 16], 3).expect("a model").into();
-    let values: Vec<(String, Vec<f32>)> = model.initial(5);
-    let shapes = model.tensors();
-    let views = values.iter().zip(&shapes).map(|((name, values), param)| {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        (
-            name.clone(),
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, param.shape.clone(), bytes).expect("a view"),
-        )
-    });
-    let ours = safetensors::serialize(views, None).expect("a file");
+    let ours = file_of(&model);
     let theirs = model.to_hugging_face(&ours).expect("torchvision's");
     let read = safetensors::SafeTensors::deserialize(&theirs).expect("a file");
     let renamed = |name: &str| -> String {
@@ -432,18 +433,9 @@ fn a_folder_of_transformers_or_of_timm_answers_without_a_run() {
 #[test]
 fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
     use gradus::nn::models::{FolderWords, Marks, Vit};
-    use gradus::nn::{Model, Network};
     let desk = Desk::new("picture-vit", &[]);
     let model: Model = Vit::new([2, 2, 16], [16, 16], 8, 3).into();
-    let values = model.initial(5);
-    let views = values.iter().zip(model.tensors()).map(|((name, values), param)| {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        (
-            name.clone(),
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, param.shape, bytes).expect("a view"),
-        )
-    });
-    let file = safetensors::serialize(views, None).expect("a file");
+    let file = file_of(&model);
     fs::create_dir_all(desk.folder.join("vit")).expect("a folder");
     let labels = CLASSES.map(str::to_owned);
     let files = model.folder_files(&FolderWords::new(&labels, Marks::default()));

@@ -236,15 +236,22 @@ fn config(
             Objective::Labels => "multi_label_classification",
             Objective::Numbers => "regression",
         };
-        let labels = words.labels.iter().enumerate();
-        let ids: Map<String, Value> = labels.clone().map(|(id, label)| (id.to_string(), json!(label))).collect();
-        let back: Map<String, Value> = labels.map(|(id, label)| (label.clone(), json!(id))).collect();
-        config.insert("id2label".to_owned(), Value::Object(ids));
-        config.insert("label2id".to_owned(), Value::Object(back));
+        config.extend(named_classes(&words.labels));
         config.insert("problem_type".to_owned(), json!(problem));
         config.insert("gradus".to_owned(), own);
     }
     config
+}
+
+/// The names of the classes in either direction, as transformers has them.
+pub(super) fn named_classes(labels: &[String]) -> Map<String, Value> {
+    let labels = labels.iter().enumerate();
+    let ids: Map<String, Value> = labels.clone().map(|(id, label)| (id.to_string(), json!(label))).collect();
+    let back: Map<String, Value> = labels.map(|(id, label)| (label.clone(), json!(id))).collect();
+    [("id2label", ids), ("label2id", back)]
+        .map(|(key, names)| (key.to_owned(), Value::Object(names)))
+        .into_iter()
+        .collect()
 }
 
 /// What makes a folder one of sentence-transformers', if it has this pooling.

@@ -1,6 +1,6 @@
 //! A vision transformer's `config.json`, as transformers writes and reads it.
 
-use super::folder::{share, word};
+use super::folder::{named_classes, share, word};
 use super::pretrained::{Config, bad};
 use super::vit::Vit;
 use super::vit_style::VitStyle;
@@ -72,12 +72,8 @@ impl Vit {
         }));
         let named = |class: usize| labels.get(class).cloned().unwrap_or_else(|| format!("LABEL_{class}"));
         let labels: Vec<String> = (0..self.classes).map(named).collect();
-        let ids: Map<String, Value> =
-            labels.iter().zip(0..).map(|(label, id)| (format!("{id}"), json!(label))).collect();
-        let back: Map<String, Value> = labels.iter().zip(0..).map(|(label, id)| (label.clone(), json!(id))).collect();
-        config.append(&mut object(json!({
-            "dtype": "float32", "id2label": ids, "label2id": back, "problem_type": "single_label_classification",
-        })));
+        config.append(&mut named_classes(&labels));
+        config.append(&mut object(json!({"dtype": "float32", "problem_type": "single_label_classification"})));
         config
     }
 }

@@ -1,6 +1,6 @@
 //! The section `data` for a model of pictures.
 
-use super::{Reading, embedded};
+use super::Reading;
 use crate::data::{Augmentation, Fit, Interpolation, Preparation};
 use crate::run::picture_folder::{Wants, decimal};
 use crate::run::{DataSpec, Error, ModelKind, ModelSpec, PictureData, PictureFiles, Source};
@@ -41,32 +41,28 @@ impl Reading<'_> {
         };
         let classes = self.names("classes")?;
         let preparation = self.preparation(wants.preparation)?;
-        let normal = [self.channels("mean", wants.mean)?, self.channels("std", wants.deviation)?];
-        if let Some(mean) = normal[0].iter().find(|mean| !(0.0..=1.0).contains(*mean)) {
+        let (mean, deviation) = (self.channels("mean", wants.mean)?, self.channels("std", wants.deviation)?);
+        if let Some(mean) = mean.iter().find(|mean| !(0.0..=1.0).contains(*mean)) {
             let allowed = "from 0 to 1, as bytes are: 124 of 255 is 0.486";
             return Err(self.section.bad("mean", mean.to_string(), allowed, None).into());
         }
-        if let Some(deviation) = normal[1].iter().find(|deviation| **deviation < LEAST_DEVIATION) {
+        if let Some(deviation) = deviation.iter().find(|deviation| **deviation < LEAST_DEVIATION) {
             return Err(self.section.bad("std", deviation.to_string(), "three numbers from 0.001 on", None).into());
         }
         let augmentation = self.augmentation(preparation.size)?;
-        let pictures = PictureData { train, files, classes, preparation, normal, augmentation };
+        let wants = Wants { preparation, mean, deviation };
+        let pictures = PictureData { train, files, classes, wants, augmentation };
         self.done(Source::Pictures(pictures), model.kind)
     }
 
     fn embedded_pictures(&mut self, kind: ModelKind) -> Result<(PathBuf, PictureFiles), Error> {
-        self.has_embedded(kind)?;
         for key in ["train", "image", "label", "train_labels", "test_labels", "also"] {
             if self.section.has(key) {
                 return Err(self.section.beside(key, self.section.shown_at(key), "embedded").into());
             }
         }
-        let known: Vec<&str> = embedded(kind).map(|set| set.name()).collect();
-        let name = self.section.word("embedded", &known)?;
-        match embedded(kind).find(|set| set.name() == name) {
-            Some(set) => Ok((PathBuf::from(name), PictureFiles::Embedded(set))),
-            None => Err(self.section.missing(&["embedded"]).into()),
-        }
+        let set = self.embedded_set(kind)?;
+        Ok((PathBuf::from(set.name()), PictureFiles::Embedded(set)))
     }
 
     /// What `train` is: the keys tell.

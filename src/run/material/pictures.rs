@@ -3,6 +3,7 @@
 use super::{Material, Reader, summary};
 use crate::data::Pictures;
 use crate::run::known::Known;
+use crate::run::labelled;
 use crate::run::picture_model::PictureSpec;
 use crate::run::sets::Sets;
 use crate::run::{Error, Inputs, PictureData, PictureFiles, TestSet};
@@ -21,9 +22,7 @@ impl Reader<'_> {
         let known = Known::new(classes.clone());
         let mut also = Vec::new();
         for (name, path) in &self.run.data.also {
-            let mut examples = data.examples(path, None, self.told)?;
-            examples.keep(|row| known.not_trained(&row.label));
-            let examples = examples.labelled(|label: String| known.place(&label).unwrap_or_default());
+            let examples = labelled::pictures(path, data, &known, self.told)?;
             let (rows, warning) = examples.judged(self.run.data.skip_bad_rows)?;
             self.warnings.extend(warning);
             also.push((name, data.set(&rows, classes.len())?));
@@ -39,7 +38,7 @@ impl Reader<'_> {
         for (name, set) in &also {
             task = task.also(name, ClassifyPictures::new(model.clone(), (set, set))?)?;
         }
-        let [height, width] = data.preparation.size;
+        let [height, width] = data.wants.preparation.size;
         let what = format!(
             "{} pictures of {height} x {width} to train on, {} to test, {count} classes",
             train.count(),
