@@ -56,7 +56,7 @@ impl DataSpec {
                 reading.splits = if objective == Objective::Classes { &SPLITS } else { &SPLITS[1..] };
                 reading.labelled_texts(objective)
             }
-            ModelKind::ResNet | ModelKind::Vit => reading.pictures(model),
+            ModelKind::ResNet | ModelKind::EfficientNetLite | ModelKind::Vit => reading.pictures(model),
             ModelKind::Mlp if reading.section.has("train_labels") => reading.images(),
             ModelKind::Mlp => reading.numbers(),
         }

@@ -9,9 +9,9 @@ fn auto_rate(model: &ModelSpec, trainable: bool) -> (f64, &'static str) {
     match (model.kind, &model.from, trainable) {
         (ModelKind::Mlp, ..) => (1e-3, "an MLP"),
         (ModelKind::Vit, _, true) => (1e-5, "a pretrained vision transformer"),
-        (ModelKind::ResNet, None, _) => (1e-3, "a network on pictures from scratch"),
-        (ModelKind::ResNet, Some(_), true) => (1e-4, "a pretrained network on pictures"),
-        (ModelKind::ResNet | ModelKind::Vit, _, false) => (1e-3, "a head on a frozen trunk of pictures"),
+        (kind, Some(_), false) if kind.reads_pictures() => (1e-3, "a head on a frozen trunk of pictures"),
+        (kind, Some(_), true) if kind.reads_pictures() => (1e-4, "a pretrained network on pictures"),
+        (kind, None, _) if kind.reads_pictures() => (1e-3, "a network on pictures from scratch"),
         (_, None, _) => (1e-4, "a transformer from scratch"),
         (_, Some(_), true) => (1e-5, "a pretrained transformer"),
         (_, Some(_), false) => (2e-5, "a head on a frozen trunk"),

@@ -56,7 +56,7 @@ const HIDDEN: [usize; 2] = [128, 64];
 const CONTEXT: u64 = 64;
 const PRETRAINED_CONTEXT: u64 = 128;
 
-const ALL_KEYS: [&str; 14] = [
+const ALL_KEYS: [&str; 15] = [
     "type",
     "hidden",
     "activation",
@@ -68,6 +68,7 @@ const ALL_KEYS: [&str; 14] = [
     "head",
     "depth",
     "width",
+    "variant",
     "size",
     "parameters",
     "from",
@@ -85,9 +86,8 @@ impl ModelSpec {
             Some(from) => PictureFolder::of_run(from, folder)?,
             None => None,
         };
-        let is_of_pictures =
-            [ModelKind::ResNet, ModelKind::Vit].map(|kind| Some(kind.word())).contains(&section.peek("type"));
-        if pictures.is_some() || is_of_pictures {
+        let said = section.peek("type").and_then(ModelKind::called);
+        if pictures.is_some() || said.is_some_and(ModelKind::reads_pictures) {
             return ModelSpec::of_pictures(section, from, pictures.as_ref());
         }
         let pretrained = match &from {
@@ -103,11 +103,9 @@ impl ModelSpec {
         }
         let kind = kind(&mut section, pretrained.as_ref(), is_labelled)?;
         let keys: &[&str] = match kind {
-            ModelKind::Mlp | ModelKind::ResNet | ModelKind::Vit => {
-                &["type", "hidden", "activation", "parameters", "from"]
-            }
             ModelKind::Decoder => &["type", "preset", "context", "tied", "dropout", "parameters", "from"],
             ModelKind::Encoder => &["type", "preset", "context", "pooling", "dropout", "head", "parameters", "from"],
+            _ => &["type", "hidden", "activation", "parameters", "from"],
         };
         section.only(keys)?;
         let dropout = share(&mut section, "dropout", pretrained.is_none().then_some(0.0))?;
@@ -149,21 +147,23 @@ impl ModelSpec {
         from: Option<PathBuf>,
         found: Option<&PictureFolder>,
     ) -> Result<ModelSpec, Error> {
-        let word = found.map_or(ModelKind::ResNet.word(), |folder| folder.model.family.word());
-        if found.is_none() && section.peek("type") == Some(ModelKind::Vit.word()) {
+        let said = section.peek("type").and_then(ModelKind::called);
+        if found.is_none() && said == Some(ModelKind::Vit) {
             let why = "needs a folder of transformers in model.from, whose config.json has its sizes";
             return Err(section.unfit("type", ModelKind::Vit, why).into());
         }
-        let given = section.word_or_first("type", &[word])?;
-        section.only(PictureSpec::keys(word))?;
-        let pictures = PictureSpec::read(&mut section, found)?;
+        let own = found.and_then(|folder| ModelKind::called(folder.model.family.word()));
+        let kind = own.or(said).unwrap_or(ModelKind::ResNet);
+        let given = section.word_or_first("type", &[kind.word()])?;
+        section.only(PictureSpec::keys(kind.word()))?;
+        let pictures = PictureSpec::read(&mut section, (kind.word(), found))?;
         let parameters = ModelSpec::storage(&mut section)?;
         let mut raw = section.said().with("type", given);
         if let Some(from) = &from {
             raw = raw.with("from", absolute(from));
         }
         Ok(ModelSpec {
-            kind: if word == ModelKind::Vit.word() { ModelKind::Vit } else { ModelKind::ResNet },
+            kind,
             layers: Vec::new(),
             activation: Activation::Relu,
             preset: String::new(),
@@ -210,7 +210,7 @@ impl ModelSpec {
             ModelKind::Mlp => self.mlp(1, 1)?.into(),
             ModelKind::Decoder => self.decoder(1)?,
             ModelKind::Encoder => self.labelled(1, Head::new(1))?,
-            ModelKind::ResNet | ModelKind::Vit => self.of_classes(1)?,
+            ModelKind::ResNet | ModelKind::EfficientNetLite | ModelKind::Vit => self.of_classes(1)?,
         };
         Ok(model.last_layer().into_iter().chain(model.on_top()).collect())
     }
@@ -282,11 +282,11 @@ impl ModelSpec {
     pub(super) fn token_tables(&self) -> &'static [&'static str] {
         let is_gpt2 = self.pretrained.as_ref().is_some_and(|folder| folder.model.kind == PretrainedKind::Decoder);
         match (self.kind, self.tied) {
-            (ModelKind::Mlp | ModelKind::ResNet | ModelKind::Vit, _) => &[],
             (ModelKind::Decoder, false) => &["transformer.wte.weight", "lm_head.weight"],
             (ModelKind::Decoder, true) => &["transformer.wte.weight"],
             (ModelKind::Encoder, _) if is_gpt2 => &["transformer.wte.weight"],
             (ModelKind::Encoder, _) => &["embeddings.word_embeddings.weight"],
+            _ => &[],
         }
     }
 }
@@ -308,7 +308,7 @@ fn kind(section: &mut Section, pretrained: Option<&PretrainedFolder>, is_labelle
         section.only_among(&ALL_KEYS, "type, from and the keys of that model")?;
     }
     let name = section.word("type", &types)?;
-    let kind = ModelKind::ALL.iter().find(|(known, _)| *known == name).map_or(ModelKind::Mlp, |(_, kind)| *kind);
+    let kind = ModelKind::called(name).unwrap_or(ModelKind::Mlp);
     match (own, pretrained) {
         (Some(own), Some(folder)) if own != kind => {
             let family = folder.model.kind.word();

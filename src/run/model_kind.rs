@@ -12,6 +12,8 @@ pub enum ModelKind {
     Encoder,
     /// A ResNet on labelled pictures, [`train::ClassifyPictures`](crate::train::ClassifyPictures).
     ResNet,
+    /// An EfficientNet-Lite on labelled pictures, in the same way.
+    EfficientNetLite,
     /// A vision transformer on labelled pictures, in the same way.
     Vit,
 }
@@ -28,10 +30,15 @@ impl ModelKind {
         ModelKind::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
+    /// The kind with this word.
+    pub(super) fn called(word: &str) -> Option<ModelKind> {
+        ModelKind::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
+    }
+
     /// Whether it reads pictures.
     #[must_use]
     pub fn reads_pictures(self) -> bool {
-        matches!(self, ModelKind::ResNet | ModelKind::Vit)
+        matches!(self, ModelKind::ResNet | ModelKind::EfficientNetLite | ModelKind::Vit)
     }
 
     /// Whether it reads texts.
@@ -45,11 +52,12 @@ impl ModelKind {
         self != ModelKind::Decoder
     }
 
-    pub(super) const ALL: [(&'static str, ModelKind); 5] = [
+    pub(super) const ALL: [(&'static str, ModelKind); 6] = [
         ("mlp", ModelKind::Mlp),
         ("decoder", ModelKind::Decoder),
         ("encoder", ModelKind::Encoder),
         ("resnet", ModelKind::ResNet),
+        ("efficientnet_lite", ModelKind::EfficientNetLite),
         ("vit", ModelKind::Vit),
     ];
 }

@@ -3,7 +3,7 @@
 use super::Error;
 use super::picture_folder::{PictureFolder, Wants};
 use crate::nn::Model;
-use crate::nn::models::{PictureFamily, ResNet, VitStyle};
+use crate::nn::models::{EfficientNetLite, PictureFamily, ResNet, VitStyle};
 use crate::params::nearest;
 use crate::schedule::file::section::Section;
 
@@ -21,18 +21,30 @@ pub struct PictureSpec {
 
 impl PictureSpec {
     const OF_RESNET: [&str; 6] = ["type", "depth", "width", "size", "parameters", "from"];
+    const OF_LITE: [&str; 5] = ["type", "variant", "size", "parameters", "from"];
     const OF_VIT: [&str; 4] = ["type", "size", "parameters", "from"];
 
     /// The keys of the family that is called so.
     pub(super) fn keys(family: &str) -> &'static [&'static str] {
-        if family == "vit" { &PictureSpec::OF_VIT } else { &PictureSpec::OF_RESNET }
+        match family {
+            "vit" => &PictureSpec::OF_VIT,
+            "efficientnet_lite" => &PictureSpec::OF_LITE,
+            _ => &PictureSpec::OF_RESNET,
+        }
     }
 
-    /// Reads what its section says of it; `found` is the folder that it begins from, if that says what it is.
-    pub(super) fn read(section: &mut Section, found: Option<&PictureFolder>) -> Result<PictureSpec, Error> {
+    /// Reads what its section says of it: its family's word, and the folder that it begins from, if that says what it is.
+    pub(super) fn read(
+        section: &mut Section,
+        (word, found): (&str, Option<&PictureFolder>),
+    ) -> Result<PictureSpec, Error> {
         let family = match found.map(|folder| &folder.model.family) {
             Some(PictureFamily::Vit(model)) => PictureFamily::Vit(model.clone()),
             Some(PictureFamily::ResNet { depth, width }) => resnet(section, Some([*depth as u64, *width as u64]))?,
+            Some(PictureFamily::EfficientNetLite { variant, pads_same }) => {
+                lite(section, Some((*variant, *pads_same)))?
+            }
+            None if word == "efficientnet_lite" => lite(section, None)?,
             None => resnet(section, None)?,
         };
         let mut wants = found.map_or_else(Wants::default, |folder| folder.wants);
@@ -50,6 +62,7 @@ impl PictureSpec {
     pub(super) fn title(&self) -> String {
         match &self.family {
             PictureFamily::ResNet { depth, .. } => format!("ResNet-{depth}"),
+            PictureFamily::EfficientNetLite { variant, .. } => format!("EfficientNet-Lite{variant}"),
             PictureFamily::Vit(model) => match model.style {
                 VitStyle::Deit => "DeiT".to_owned(),
                 VitStyle::Dinov2 => "DINOv2".to_owned(),
@@ -71,10 +84,7 @@ fn resnet(section: &mut Section, own: Option<[u64; 2]>) -> Result<PictureFamily,
     let usual = own.unwrap_or([DEPTH, WIDTH]);
     let [depth, width] = [section.count_or("depth", usual[0])?, section.count_or("width", usual[1])?];
     for (key, given, own) in [("depth", depth, own.map(|own| own[0])), ("width", width, own.map(|own| own[1]))] {
-        if let Some(own) = own.filter(|own| *own != given) {
-            let why = format!("does not match model.from: its config.json says {own}; leave it out");
-            return Err(section.unfit(key, given, why).into());
-        }
+        matches_own(section, (key, given), own)?;
     }
     let depths: Vec<String> = ResNet::depths().map(|depth| depth.to_string()).collect();
     if !depths.contains(&depth.to_string()) {
@@ -86,6 +96,29 @@ fn resnet(section: &mut Section, own: Option<[u64; 2]>) -> Result<PictureFamily,
         return Err(section.bad("width", width.to_string(), "from 1 to 1024", None).into());
     }
     Ok(PictureFamily::ResNet { depth: depth as usize, width: width as usize })
+}
+
+/// Which EfficientNet-Lite: that of `from`, or the one that is given, with the zeros of TensorFlow, in which its weights were made.
+fn lite(section: &mut Section, own: Option<(usize, bool)>) -> Result<PictureFamily, Error> {
+    let (usual, pads_same) = own.unwrap_or((0, true));
+    let variant = section.count_or("variant", usual as u64)?;
+    matches_own(section, ("variant", variant), own.map(|(variant, _)| variant as u64))?;
+    let last = EfficientNetLite::variants() as u64 - 1;
+    if variant > last {
+        return Err(section.bad("variant", variant.to_string(), &format!("from 0 to {last}"), None).into());
+    }
+    Ok(PictureFamily::EfficientNetLite { variant: variant as usize, pads_same })
+}
+
+/// Refuses a size that is not that of `from`.
+fn matches_own(section: &Section, (key, given): (&'static str, u64), own: Option<u64>) -> Result<(), Error> {
+    match own.filter(|own| *own != given) {
+        None => Ok(()),
+        Some(own) => {
+            let why = format!("does not match model.from: its config.json says {own}; leave it out");
+            Err(section.unfit(key, given, why).into())
+        }
+    }
 }
 
 /// Height and width.

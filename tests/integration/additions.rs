@@ -48,16 +48,20 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
 
 /// Other files that name a family of models, and why.
 const NAME_A_FAMILY: [(&str, &[&str], &str); 13] = [
-    ("nn/models/folder", &["Bert", "Gpt2", "Mlp", "ResNet", "Vit"], "what each is called in other programs' folders"),
+    (
+        "nn/models/folder",
+        &["Bert", "EfficientNetLite", "Gpt2", "Mlp", "ResNet", "Vit"],
+        "what each is called in other programs' folders",
+    ),
     ("nn/models/pretrained", &["Bert", "Gpt2"], "makes the model of a `config.json`"),
-    ("nn/models/pretrained_pictures", &["ResNet", "Vit"], "makes the model of a `config.json`"),
+    ("nn/models/pretrained_pictures", &["EfficientNetLite", "ResNet", "Vit"], "makes the model of a `config.json`"),
     ("nn/models/style", &["Bert"], "one of the encoders in its shape has its name"),
     ("nn/models/vit_config", &["Vit"], "reads and writes its `config.json`"),
     ("nn/models/vit_style", &["Vit"], "one of the vision transformers has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
     ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),
-    ("run/picture_model", &["ResNet"], "the keys of a model of pictures"),
+    ("run/picture_model", &["EfficientNetLite", "ResNet"], "the keys of a model of pictures"),
     ("cli/demo", &["Mlp"], "the model of a demo"),
     ("cli/demo_transformer", &["Gpt2"], "the model of a demo"),
     ("cli/plan", &["Gpt2"], "the demo's model, for `--model transformer`"),

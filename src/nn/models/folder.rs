@@ -5,7 +5,9 @@
 //! beside it: transformers would silently put a random head on such a trunk.
 
 use super::files::written;
-use super::{Bert, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, ResNet, Style, TransformerSizes};
+use super::{
+    Bert, EfficientNetLite, Gpt2, Head, Marks, Model, Network, Pooling, PretrainedKind, ResNet, Style, TransformerSizes,
+};
 use crate::nn::{Activation, Error, Objective};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
@@ -50,7 +52,8 @@ const TYPES: &str = "embeddings.token_type_embeddings.weight";
 const POOLER: [(&str, bool); 2] = [("pooler.dense.weight", true), ("pooler.dense.bias", false)];
 
 impl Model {
-    /// The files that say what the model is; none for an MLP, which no other program has. A ResNet's are timm's.
+    /// The files that say what the model is; none for an MLP, which no other program has. A ResNet's and an
+    /// EfficientNet's are timm's.
     pub fn folder_files(&self, words: &FolderWords) -> Vec<FolderFile> {
         let (config, pooling) = match self {
             Model::Bert(model) => (model.config(words), Some((model.pooling, model.has_own_head()))),
@@ -58,6 +61,7 @@ impl Model {
                 (model.config(words), model.head.as_ref().map(|(pooling, _)| (*pooling, model.has_own_head())))
             }
             Model::ResNet(model) => (model.config(words), None),
+            Model::EfficientNetLite(model) => (model.config(words), None),
             Model::Vit(model) => {
                 let config = (CONFIG, text(&Value::Object(model.config(&words.labels))));
                 let preprocessor = words.preprocessor.iter().map(|said| (PREPROCESSOR, text(said)));
@@ -81,7 +85,9 @@ impl Model {
             Model::Bert(model) => model.has_own_head(),
             Model::Gpt2(model) => model.has_own_head(),
             Model::Mlp(_) => return Ok(vec![(MODEL, file.to_vec())]),
-            Model::ResNet(_) | Model::Vit(_) => return Ok(vec![(MODEL, self.to_hugging_face(file)?)]),
+            Model::EfficientNetLite(_) | Model::ResNet(_) | Model::Vit(_) => {
+                return Ok(vec![(MODEL, self.to_hugging_face(file)?)]);
+            }
         };
         let on_top: Vec<String> = self.last_layer().into_iter().chain(self.on_top()).collect();
         let is_on_top = |name: &str| on_top.iter().any(|start| name.starts_with(start.as_str()));
@@ -196,22 +202,48 @@ impl Gpt2 {
 impl ResNet {
     /// As timm writes it, if timm has this model.
     fn config(&self, words: &FolderWords) -> Map<String, Value> {
-        let mut config = Map::new();
-        let Some(depth) = self.depth() else { return config };
-        if self.is_usual() {
-            config.insert("architecture".to_owned(), json!(format!("resnet{depth}")));
-        }
-        config.insert("num_classes".to_owned(), json!(self.classes));
-        config.insert("label_names".to_owned(), json!(words.labels));
-        let mut wants = words.pictures.clone().unwrap_or_else(|| json!({}));
-        wants["input_size"] = json!([self.channels, self.picture[0], self.picture[1]]);
-        wants["num_classes"] = json!(self.classes);
-        wants["first_conv"] = json!("conv1");
-        wants["classifier"] = json!("fc");
-        config.insert("pretrained_cfg".to_owned(), wants);
-        config.insert("gradus".to_owned(), json!({"resnet": {"depth": depth, "width": self.width}}));
-        config
+        let Some(depth) = self.depth() else { return Map::new() };
+        let name = self.is_usual().then(|| format!("resnet{depth}"));
+        let own = json!({"resnet": {"depth": depth, "width": self.width}});
+        let size = [self.channels, self.picture[0], self.picture[1]];
+        of_timm(name, size, ["conv1", "fc"], (self.classes, own), words)
     }
+}
+
+impl EfficientNetLite {
+    /// As timm writes it, if timm has this model.
+    fn config(&self, words: &FolderWords) -> Map<String, Value> {
+        let Some(variant) = self.variant() else { return Map::new() };
+        let name = format!("{}{variant}", EfficientNetLite::name_in_timm(self.pads_same));
+        let own = json!({"efficientnet_lite": {"variant": variant, "pads_same": self.pads_same}});
+        let size = [3, self.picture[0], self.picture[1]];
+        of_timm(Some(name), size, ["conv_stem", "classifier"], (self.classes, own), words)
+    }
+}
+
+/// A `config.json` of timm's: the model's name there, channels, height and width of a picture, first and last layer, classes, and what
+/// else we read.
+fn of_timm(
+    name: Option<String>,
+    size: [usize; 3],
+    [first, last]: [&str; 2],
+    (classes, own): (usize, Value),
+    words: &FolderWords,
+) -> Map<String, Value> {
+    let mut config = Map::new();
+    if let Some(name) = name {
+        config.insert("architecture".to_owned(), json!(name));
+    }
+    config.insert("num_classes".to_owned(), json!(classes));
+    config.insert("label_names".to_owned(), json!(words.labels));
+    let mut wants = words.pictures.clone().unwrap_or_else(|| json!({}));
+    wants["input_size"] = json!(size);
+    wants["num_classes"] = json!(classes);
+    wants["first_conv"] = json!(first);
+    wants["classifier"] = json!(last);
+    config.insert("pretrained_cfg".to_owned(), wants);
+    config.insert("gradus".to_owned(), own);
+    config
 }
 
 fn config(

@@ -1,6 +1,8 @@
 //! Model families, one a file: sizes, names of parameters, initial values, and the network.
 
 mod bert;
+mod efficientnet_lite;
+mod efficientnet_names;
 mod files;
 mod folder;
 mod gpt2;
@@ -18,6 +20,7 @@ mod vit_config;
 mod vit_style;
 
 pub use bert::Bert;
+pub use efficientnet_lite::{EfficientNetLite, LiteStage};
 pub use files::{Place, Places};
 #[cfg(feature = "data")]
 pub(crate) use files::{Turn, misfit, turned};
@@ -269,7 +272,7 @@ macro_rules! families {
 }
 
 // Every family: a file, and its name here.
-families! { Bert, Gpt2, Mlp, ResNet, Vit }
+families! { Bert, EfficientNetLite, Gpt2, Mlp, ResNet, Vit }
 
 fn check_batch(examples: usize, context: usize, [longest, widest]: [usize; 2]) -> Result<(), Error> {
     let bad = |setting, value: usize, allowed| Err(Error::BadConfig { setting, value: value as f64, allowed });

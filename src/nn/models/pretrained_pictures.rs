@@ -1,6 +1,7 @@
 //! The model of pictures in the `config.json` of a folder: one of timm's or transformers', or a run's own.
 
-use super::{Model, ResNet, Vit, VitStyle};
+use super::{EfficientNetLite, Model, ResNet, Vit, VitStyle};
+use crate::nn::ops::Norm;
 use crate::nn::{Error, Network};
 use serde_json::Value;
 
@@ -29,6 +30,13 @@ pub enum PictureFamily {
         /// Channels of the first stage.
         width: usize,
     },
+    /// EfficientNet-Lite.
+    EfficientNetLite {
+        /// From 0 to 4.
+        variant: usize,
+        /// Whether convolutions have their zeros as in TensorFlow, and batch norms its eps.
+        pads_same: bool,
+    },
     /// ViT, DeiT or DINOv2.
     Vit(Box<Vit>),
 }
@@ -49,6 +57,7 @@ impl PictureFamily {
     pub fn word(&self) -> &'static str {
         match self {
             PictureFamily::ResNet { .. } => "resnet",
+            PictureFamily::EfficientNetLite { .. } => "efficientnet_lite",
             PictureFamily::Vit(_) => "vit",
         }
     }
@@ -63,6 +72,10 @@ impl PictureFamily {
                 let model = ResNet::new(*depth, size, classes)?.width(*width);
                 model.check()?;
                 Ok(model.into())
+            }
+            PictureFamily::EfficientNetLite { variant, pads_same } => {
+                let model = EfficientNetLite::new(*variant, size, classes)?;
+                Ok(if *pads_same { model } else { model.pads_same(false).norm(Norm::new()) }.into())
             }
             PictureFamily::Vit(model) => {
                 let model = Vit { picture: size, classes, ..Vit::clone(model) };
@@ -89,24 +102,9 @@ impl PretrainedPictures {
             let (size, classes) = (Some(model.picture), classes(&config));
             return Ok(Some(PretrainedPictures { family: PictureFamily::Vit(Box::new(model)), size, labels, classes }));
         }
-        let own = &config["gradus"];
-        let family = match (own["resnet"].as_object(), config["architecture"].as_str()) {
-            (Some(_), _) => {
-                let number = |key: &str| own["resnet"][key].as_u64().map(|number| number as usize);
-                match (number("depth"), number("width")) {
-                    (Some(depth), Some(width)) => PictureFamily::ResNet { depth, width },
-                    _ => return Err(bad("gradus.resnet", &own["resnet"], "a depth and a width")),
-                }
-            }
-            (None, Some(word)) => {
-                let depth = word.strip_prefix("resnet").and_then(|depth| depth.parse().ok());
-                let known = depth.filter(|depth| ResNet::depths().any(|known| known == *depth));
-                let Some(depth) = known else {
-                    let depths: Vec<String> = ResNet::depths().map(|depth| format!("resnet{depth}")).collect();
-                    return Err(bad("architecture", &config["architecture"], &depths.join(", ")));
-                };
-                PictureFamily::ResNet { depth, width: WIDTH }
-            }
+        let family = match (own(&config)?, config["architecture"].as_str()) {
+            (Some(family), _) => family,
+            (None, Some(word)) => of_timm(word)?,
             (None, None) if config["model_type"] == "resnet" => of_transformers(&config)?,
             (None, None) => return Ok(None),
         };
@@ -116,6 +114,46 @@ impl PretrainedPictures {
             labels: labels(&config),
             classes: classes(&config),
         }))
+    }
+}
+
+/// A family that this program wrote down.
+fn own(config: &Value) -> Result<Option<PictureFamily>, Error> {
+    let own = &config["gradus"];
+    let number = |family: &str, key: &str| own[family][key].as_u64().map(|number| number as usize);
+    if own["resnet"].is_object() {
+        let (Some(depth), Some(width)) = (number("resnet", "depth"), number("resnet", "width")) else {
+            return Err(bad("gradus.resnet", &own["resnet"], "a depth and a width"));
+        };
+        return Ok(Some(PictureFamily::ResNet { depth, width }));
+    }
+    let lite = &own["efficientnet_lite"];
+    match (number("efficientnet_lite", "variant"), lite["pads_same"].as_bool()) {
+        _ if lite.is_null() => Ok(None),
+        (Some(variant), Some(pads_same)) => Ok(Some(PictureFamily::EfficientNetLite { variant, pads_same })),
+        _ => Err(bad("gradus.efficientnet_lite", lite, "a variant, and whether it pads_same")),
+    }
+}
+
+/// A family by timm's name of its model.
+fn of_timm(word: &str) -> Result<PictureFamily, Error> {
+    let resnets =
+        ResNet::depths().map(|depth| (format!("resnet{depth}"), PictureFamily::ResNet { depth, width: WIDTH }));
+    let lites = [true, false].into_iter().flat_map(|pads_same| {
+        (0..EfficientNetLite::variants()).map(move |variant| {
+            let name = format!("{}{variant}", EfficientNetLite::name_in_timm(pads_same));
+            (name, PictureFamily::EfficientNetLite { variant, pads_same })
+        })
+    });
+    let all: Vec<(String, PictureFamily)> = resnets.chain(lites).collect();
+    // A name may go on with the weights' own: resnet18.a1_in1k.
+    let bare = word.split('.').next().unwrap_or(word);
+    match all.iter().find(|(name, _)| name == bare) {
+        Some((_, family)) => Ok(family.clone()),
+        None => {
+            let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+            Err(bad("architecture", &Value::from(word), &names.join(", ")))
+        }
     }
 }
 
