@@ -6,14 +6,15 @@
 //
 // The running variance is of variance · rows / (rows - 1), as in PyTorch. A workgroup makes WORKGROUP / LANES quads of channels:
 // LANES lanes share a quad, each takes rows in turn, then a fixed tree sums. The variance takes a second turn over the rows:
-// mean(x²) - mean² would cancel. Sums over many rows are made in blocks, so that their rounding error grows at most with the root
+// mean(x²) - mean² would cancel. Each ghost batch (Hoffer et al. 2017) has moments of its own; they join the running ones one after
+// the other. Sums over many rows are made in blocks, so that their rounding error grows at most with the root
 // of the rows. With RUNNING x is not read; without both switches the running statistics are not.
 //
 //   0 x         [rows, quads]   vec4, zero after the last channel
 //   1 mean      [width]         running
 //   2 variance  [width]         running
 //   3 count     [1]             batches before this one; only read
-//   4 moments   [width]
+//   4 moments   [ghosts, width]
 //   5 shape
 #import quad
 #import batch_norm
@@ -52,18 +53,18 @@ fn lanes_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return sum;
 }
 
-fn store(c: u32, batch_mean: f32, batch_variance: f32) {
+// Of channel c of a ghost batch of so many rows.
+fn store(ghost: u32, c: u32, rows: f32, batch_mean: f32, batch_variance: f32) {
     var known = vec2<f32>(batch_mean, batch_variance);
     if (RUNNING != 0u) {
         known = vec2<f32>(mean[c], variance[c]);
     }
-    moments[c] = ChannelMoments(known.x, 1.0 / sqrt(known.y + shape.eps));
+    moments[ghost * shape.width + c] = ChannelMoments(known.x, 1.0 / sqrt(known.y + shape.eps));
     if (TRACK != 0u) {
         var share = shape.momentum;
         if (share < 0.0) {
-            share = 1.0 / (count[0] + 1.0);
+            share = 1.0 / (count[0] + f32(ghost) + 1.0);
         }
-        let rows = f32(shape.rows);
         mean[c] += share * (batch_mean - mean[c]);
         variance[c] += share * (batch_variance * rows / max(rows - 1.0, 1.0) - variance[c]);
     }
@@ -78,33 +79,37 @@ fn main(
     let columns = WORKGROUP / LANES;
     let q = (group.y * grid.x + group.x) * columns + lane % columns;
     let at = min(q, shape.quads - 1u);
-    var batch_mean = vec4<f32>();
-    var batch_variance = vec4<f32>();
-    if (RUNNING == 0u) {
-        var total = vec4<f32>();
-        for (var block = lane / columns; block < shape.rows; block += BLOCK * LANES) {
-            var some = vec4<f32>();
-            for (var r = block; r < min(block + BLOCK * LANES, shape.rows); r += LANES) {
-                some += wide(x[r * shape.quads + at]);
+    for (var ghost = 0u; ghost < ghosts(); ghost++) {
+        let first = ghost * shape.ghost_rows;
+        let end = min(first + shape.ghost_rows, shape.rows);
+        let rows = f32(end - first);
+        var batch_mean = vec4<f32>();
+        var batch_variance = vec4<f32>();
+        if (RUNNING == 0u) {
+            var total = vec4<f32>();
+            for (var block = first + lane / columns; block < end; block += BLOCK * LANES) {
+                var some = vec4<f32>();
+                for (var r = block; r < min(block + BLOCK * LANES, end); r += LANES) {
+                    some += wide(x[r * shape.quads + at]);
+                }
+                total += some;
             }
-            total += some;
-        }
-        batch_mean = lanes_sum(lane, total) / f32(shape.rows);
-        var squares = vec4<f32>();
-        for (var block = lane / columns; block < shape.rows; block += BLOCK * LANES) {
-            var some = vec4<f32>();
-            for (var r = block; r < min(block + BLOCK * LANES, shape.rows); r += LANES) {
-                let apart = wide(x[r * shape.quads + at]) - batch_mean;
-                some += apart * apart;
+            batch_mean = lanes_sum(lane, total) / rows;
+            var squares = vec4<f32>();
+            for (var block = first + lane / columns; block < end; block += BLOCK * LANES) {
+                var some = vec4<f32>();
+                for (var r = block; r < min(block + BLOCK * LANES, end); r += LANES) {
+                    let apart = wide(x[r * shape.quads + at]) - batch_mean;
+                    some += apart * apart;
+                }
+                squares += some;
             }
-            squares += some;
+            batch_variance = lanes_sum(lane, squares) / rows;
         }
-        batch_variance = lanes_sum(lane, squares) / f32(shape.rows);
-    }
-    if (lane >= columns || q >= shape.quads) {
-        return;
-    }
-    for (var n = 0u; n < 4u && 4u * q + n < shape.width; n++) {
-        store(4u * q + n, batch_mean[n], batch_variance[n]);
+        if (lane < columns && q < shape.quads) {
+            for (var n = 0u; n < 4u && 4u * q + n < shape.width; n++) {
+                store(ghost, 4u * q + n, rows, batch_mean[n], batch_variance[n]);
+            }
+        }
     }
 }

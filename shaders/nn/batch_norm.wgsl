@@ -2,12 +2,12 @@
 //
 //   y[r, c] = (x[r, c] - mean_c) rstd_c gamma[c] + beta[c]
 //
-// One invocation makes a vec4. With TRACK = 1 the first one counts the batch; else what is bound for the count is left alone.
+// One invocation makes a vec4. With TRACK = 1 the first one counts the ghost batches; else what is bound for the count is left alone.
 //
 //   0 x        [rows, quads]   vec4, zero after the last channel
 //   1 gamma    [width]
 //   2 beta     [width]
-//   3 moments  [width]
+//   3 moments  [ghosts, width]
 //   4 y        [rows, quads]   vec4, zero after the last channel
 //   5 count    [1]             batches of which there are running statistics
 //   6 shape
@@ -33,14 +33,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     let q = at % shape.quads;
+    let first = at / shape.quads / shape.ghost_rows * shape.width;
     let values = wide(x[at]);
     var normed = vec4<f32>();
     for (var n = 0u; n < 4u; n++) {
         let c = channels(q)[n];
-        normed[n] = (values[n] - moments[c].mean) * (moments[c].rstd * gamma[c]) + beta[c];
+        let known = moments[first + c];
+        normed[n] = (values[n] - known.mean) * (known.rstd * gamma[c]) + beta[c];
     }
     y[at] = narrow(select(vec4<f32>(), normed, inside(q, shape.width)));
     if (TRACK != 0u && at == 0u) {
-        count[0] += 1.0;
+        count[0] += f32(ghosts());
     }
 }

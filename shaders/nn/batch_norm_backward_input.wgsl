@@ -9,8 +9,8 @@
 //   0 dy       [rows, quads]   vec4, zero after the last channel
 //   1 x        [rows, quads]   vec4
 //   2 gamma    [width]
-//   3 moments  [width]
-//   4 slopes   [width]
+//   3 moments  [ghosts, width]
+//   4 slopes   [ghosts, width]
 //   5 dx       [rows, quads]   vec4, zero after the last channel
 //   6 shape
 #import quad
@@ -36,14 +36,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     let q = at % shape.quads;
+    let first = at / shape.quads / shape.ghost_rows * shape.width;
     var d = wide(dy[at]);
     var scale = vec4<f32>();
     for (var n = 0u; n < 4u; n++) {
         let c = channels(q)[n];
-        scale[n] = gamma[c] * moments[c].rstd;
+        let known = moments[first + c];
+        scale[n] = gamma[c] * known.rstd;
         if (RUNNING == 0u) {
-            let normed = (wide(x[at])[n] - moments[c].mean) * moments[c].rstd;
-            d[n] -= slopes[c].plain + normed * slopes[c].along;
+            let normed = (wide(x[at])[n] - known.mean) * known.rstd;
+            d[n] -= slopes[first + c].plain + normed * slopes[first + c].along;
         }
     }
     var value = select(vec4<f32>(), scale * d, inside(q, shape.width));

@@ -1,5 +1,6 @@
 //! The section `model`.
 
+use super::head::{HeadSpec, share};
 use super::model_kind::ModelKind;
 use super::paths::absolute;
 use super::picture_folder::PictureFolder;
@@ -33,10 +34,8 @@ pub struct ModelSpec {
     pub pooling: Pooling,
     /// A transformer's `dropout`; if it is `None`, that of the pretrained model, and none in another.
     pub dropout: Option<f32>,
-    /// `head.hidden`: sizes of the hidden layers between the vector of a sequence and the outputs.
-    pub head_layers: Vec<usize>,
-    /// `head.dropout`: before each layer of the head; the model's own if it is `None`.
-    pub head_dropout: Option<f32>,
+    /// `head`: hidden layers between the vector of a sequence and the outputs.
+    pub head: HeadSpec,
     /// `parameters`: how they are stored, f32 or bf16; see [`train::Config::parameters`](crate::train::Config::parameters).
     pub parameters: Storage,
     /// `from`: where values come from: a Hugging Face folder or its name in the hub's cache, the folder of an earlier
@@ -110,7 +109,7 @@ impl ModelSpec {
         section.only(keys)?;
         let dropout = share(&mut section, "dropout", pretrained.is_none().then_some(0.0))?;
         let context = context(&mut section, pretrained.as_ref())?;
-        let (head_layers, head_dropout) = head(&mut section, pretrained.as_ref())?;
+        let head = HeadSpec::read(&mut section, pretrained.as_ref().map(|folder| &folder.head))?;
         let own_pooling = pretrained.as_ref().map(|folder| folder.pooling.unwrap_or(folder.model.own_pooling()));
         let mut spec = ModelSpec {
             kind,
@@ -123,8 +122,7 @@ impl ModelSpec {
             tied: section.truth("tied", pretrained.as_ref().is_none_or(|folder| folder.model.tied))?,
             pooling: pooling(&mut section, own_pooling.unwrap_or(Pooling::Mean))?,
             dropout,
-            head_layers,
-            head_dropout,
+            head,
             parameters: ModelSpec::storage(&mut section)?,
             from,
             pretrained,
@@ -153,6 +151,12 @@ impl ModelSpec {
             return Err(section.unfit("type", ModelKind::Vit, why).into());
         }
         let own = found.and_then(|folder| ModelKind::called(folder.model.family.word()));
+        if let (Some(own), Some(said)) = (own, said)
+            && own != said
+        {
+            let why = format!("does not match model.from: its config.json says {own}; leave it out");
+            return Err(section.unfit("type", said, why).into());
+        }
         let kind = own.or(said).unwrap_or(ModelKind::ResNet);
         let given = section.word_or_first("type", &[kind.word()])?;
         section.only(PictureSpec::keys(kind.word()))?;
@@ -171,8 +175,7 @@ impl ModelSpec {
             tied: false,
             pooling: Pooling::Mean,
             dropout: None,
-            head_layers: Vec::new(),
-            head_dropout: None,
+            head: HeadSpec::default(),
             parameters,
             from,
             pretrained: None,
@@ -205,7 +208,7 @@ impl ModelSpec {
     }
 
     /// Prefixes of the head's parameters, which a task adds to a pretrained trunk.
-    pub(super) fn head(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn head_names(&self) -> Result<Vec<String>, Error> {
         let model: Model = match self.kind {
             ModelKind::Mlp => self.mlp(1, 1)?.into(),
             ModelKind::Decoder => self.decoder(1)?,
@@ -218,7 +221,7 @@ impl ModelSpec {
     /// Patterns of what trains on a frozen trunk: the head, and a decoder's last norm.
     pub(super) fn patterns_above_trunk(&self) -> Result<Vec<String>, Error> {
         let norm = (self.kind == ModelKind::Decoder).then(|| "transformer.ln_f.".to_owned());
-        Ok(self.head()?.into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect())
+        Ok(self.head_names()?.into_iter().chain(norm).map(|start| start.replace('.', "\\.")).collect())
     }
 
     /// An MLP for rows of so many numbers and so many classes.
@@ -241,16 +244,16 @@ impl ModelSpec {
 
     /// A transformer over so many tokens, of which a pretrained one has its own, with this head.
     pub(super) fn labelled(&self, vocabulary: usize, head: Head) -> Result<Model, Error> {
-        let head = head.hidden(self.head_layers.clone());
+        let head = self.head.onto(head);
         let Some(folder) = &self.pretrained else {
             let model = Bert::preset(&self.preset, vocabulary, self.context, 1)?;
             let sizes = self.with_dropout(model.sizes.clone());
-            let head = head.dropout(self.head_dropout);
+            let head = head.dropout(self.head.dropout);
             let model = model.sizes(sizes).types(0).pooling(self.pooling).head(head);
             model.check()?;
             return Ok(model.into());
         };
-        let head = head.dropout(Some(self.head_dropout.or(self.dropout).unwrap_or(folder.model.head_dropout)));
+        let head = head.dropout(Some(self.head.dropout.or(self.dropout).unwrap_or(folder.model.head_dropout)));
         Ok(match folder.model.kind {
             PretrainedKind::Encoder(style) => {
                 let model = folder.model.encoder(style, self.context, self.pooling, head)?;
@@ -331,27 +334,6 @@ fn context(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Resu
         None => "from 1 to 2^24".to_owned(),
     };
     Err(section.bad("context", tokens.to_string(), &allowed, None).into())
-}
-
-/// Hidden layers and dropout of the head. A run that is begun from may have written its own layers down.
-fn head(section: &mut Section, pretrained: Option<&PretrainedFolder>) -> Result<(Vec<usize>, Option<f32>), Error> {
-    let own = || pretrained.map_or_else(Vec::new, |folder| folder.head.clone());
-    let Some(mut of_head) = section.maybe_section("head")? else { return Ok((own(), None)) };
-    of_head.only(&["hidden", "dropout"])?;
-    let layers = of_head.counts("hidden")?.unwrap_or_else(own);
-    Ok((layers, share(&mut of_head, "dropout", None)?))
-}
-
-/// A share from 0 to less than 1.
-fn share(section: &mut Section, key: &'static str, usual: Option<f64>) -> Result<Option<f32>, Error> {
-    if !section.has(key) && usual.is_none() {
-        return Ok(None);
-    }
-    let share = section.number(key, usual.unwrap_or(0.0))?;
-    match (0.0..1.0).contains(&share) {
-        true => Ok(Some(share as f32)),
-        false => Err(section.bad(key, share.to_string(), "a share: from 0 to less than 1", None).into()),
-    }
 }
 
 fn pooling(section: &mut Section, usual: Pooling) -> Result<Pooling, Error> {

@@ -1,6 +1,7 @@
 //! A folder with a pretrained model of pictures: what the model is, and how it wants its pictures.
 
 use super::Error;
+use super::head::HeadSpec;
 use super::pretrained_folder::{CONFIG, described};
 use crate::data::{Fit, Interpolation, Preparation};
 use crate::nn::models::PretrainedPictures;
@@ -18,6 +19,8 @@ pub struct PictureFolder {
     pub model: PretrainedPictures,
     /// How it wants its pictures.
     pub wants: Wants,
+    /// Its head's hidden layers, if a run wrote the folder.
+    pub head: HeadSpec,
 }
 
 /// How a model wants its pictures.
@@ -61,6 +64,8 @@ impl PictureFolder {
         let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let model = PretrainedPictures::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;
         let Some(model) = model else { return Ok(None) };
+        let config: Value = serde_json::from_str(&text).unwrap_or_default();
+        let head = HeadSpec::of_config(&config);
         let json = |file: &Path, text: &str| -> Result<Value, Error> {
             serde_json::from_str(text).map_err(|error| Error::bad_file(file, error.to_string()))
         };
@@ -70,10 +75,10 @@ impl PictureFolder {
                 let text = files::read_text(&preprocessor).map_err(|error| Error::unreadable(&preprocessor, &error))?;
                 (&preprocessor, of_transformers(&json(&preprocessor, &text)?))
             }
-            false => (&path, of_timm(&json(&path, &text)?["pretrained_cfg"])),
+            false => (&path, of_timm(&config["pretrained_cfg"])),
         };
         let wants = wants.map_err(|reason| Error::bad_file(file, reason))?;
-        Ok(Some(PictureFolder { folder: folder.to_owned(), wants: wants.sized(model.size), model }))
+        Ok(Some(PictureFolder { folder: folder.to_owned(), wants: wants.sized(model.size), model, head }))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The section `model` of a model of pictures.
 
 use super::Error;
+use super::head::HeadSpec;
 use super::picture_folder::{PictureFolder, Wants};
 use crate::nn::Model;
-use crate::nn::models::{EfficientNetLite, PictureFamily, ResNet, VitStyle};
+use crate::nn::models::{EfficientNetLite, Head, PictureFamily, ResNet, VitStyle};
 use crate::params::nearest;
 use crate::schedule::file::section::Section;
 
@@ -17,12 +18,14 @@ pub struct PictureSpec {
     pub wants: Wants,
     /// Names of its outputs in `from`; empty if they have none.
     pub labels: Vec<String>,
+    /// `head`: hidden layers between the trunk and the outputs.
+    pub head: HeadSpec,
 }
 
 impl PictureSpec {
-    const OF_RESNET: [&str; 6] = ["type", "depth", "width", "size", "parameters", "from"];
-    const OF_LITE: [&str; 5] = ["type", "variant", "size", "parameters", "from"];
-    const OF_VIT: [&str; 4] = ["type", "size", "parameters", "from"];
+    const OF_RESNET: [&str; 7] = ["type", "depth", "width", "size", "head", "parameters", "from"];
+    const OF_LITE: [&str; 6] = ["type", "variant", "size", "head", "parameters", "from"];
+    const OF_VIT: [&str; 5] = ["type", "size", "head", "parameters", "from"];
 
     /// The keys of the family that is called so.
     pub(super) fn keys(family: &str) -> &'static [&'static str] {
@@ -50,12 +53,14 @@ impl PictureSpec {
         let mut wants = found.map_or_else(Wants::default, |folder| folder.wants);
         wants.preparation.size = size(section, wants.preparation.size)?;
         let labels = found.map_or_else(Vec::new, |folder| folder.model.labels.clone());
-        Ok(PictureSpec { family, wants, labels })
+        let head = HeadSpec::read(section, found.map(|folder| &folder.head))?;
+        Ok(PictureSpec { family, wants, labels, head })
     }
 
     /// The model for so many classes.
     pub(super) fn model(&self, classes: usize) -> Result<Model, Error> {
-        Ok(self.family.model(self.wants.preparation.size, classes)?)
+        let head = self.head.onto(Head::new(classes)).dropout(self.head.dropout);
+        Ok(self.family.model(self.wants.preparation.size, head)?)
     }
 
     /// Its family and depth.

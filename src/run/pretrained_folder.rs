@@ -1,6 +1,7 @@
 //! A Hugging Face folder that a model begins from, by its `config.json`; and the cache in which names of the hub are found.
 
 use super::Error;
+use super::head::HeadSpec;
 use crate::nn::models::{Pooling, Pretrained};
 use crate::params::{Shown, shown_path};
 use crate::train::files;
@@ -20,8 +21,8 @@ pub struct PretrainedFolder {
     pub model: Pretrained,
     /// The pooling in the folder, if any: sentence-transformers' `1_Pooling`, or that of a run.
     pub pooling: Option<Pooling>,
-    /// Sizes of a head's hidden layers, if a run wrote the folder.
-    pub head: Vec<usize>,
+    /// Its head's hidden layers, if a run wrote the folder.
+    pub head: HeadSpec,
 }
 
 /// Poolings of sentence-transformers, by key.
@@ -47,19 +48,17 @@ impl PretrainedFolder {
         let path = folder.join(CONFIG);
         let text = files::read_text(&path).map_err(|error| Error::unreadable(&path, &error))?;
         let mut model = Pretrained::parse(&text).map_err(|error| Error::bad_file(&path, error.to_string()))?;
-        let own: Value = serde_json::from_str(&text).unwrap_or_default();
-        let own = &own["gradus"];
+        let config: Value = serde_json::from_str(&text).unwrap_or_default();
+        let (own, head) = (&config["gradus"], HeadSpec::of_config(&config));
         if let Some(types) = own["types"].as_u64() {
             model.types = types as usize;
         }
         let by_own_word =
             own["pooling"].as_str().and_then(|word| Pooling::ALL.iter().find(|(known, _)| *known == word));
-        let sizes = own["head"].as_array().into_iter().flatten().filter_map(Value::as_u64);
         let pooling = match by_own_word {
             Some((_, pooling)) => Some(*pooling),
             None => sentence_pooling(folder)?,
         };
-        let head = sizes.map(|size| size as usize).collect();
         Ok(Some(PretrainedFolder { folder: folder.to_owned(), model, pooling, head }))
     }
 }

@@ -184,7 +184,7 @@ fn what_is_no_set_of_pictures_is_refused_in_words() {
         ("{type: resnet, hidden: [8]}", "run.yaml: model.hidden"),
         (
             "{type: resnt}",
-            "run.yaml: model.type = resnt is not one of mlp, decoder, encoder, resnet, vit (did you mean \"resnet\"?)",
+            "run.yaml: model.type = resnt is not one of mlp, decoder, encoder, resnet, efficientnet_lite, vit (did you mean \"resnet\"?)",
         ),
     ] {
         let told = bed.told(&format!("model: {model}\ndata: {{train: all}}\n"));
@@ -470,6 +470,94 @@ fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
         ("{type: vit}", "model.type = vit needs a folder of transformers in model.from"),
         ("{from: vit, depth: 18}", "model.depth"),
         ("{from: vit, size: 4}", "picture"),
+    ] {
+        fs::write(desk.folder.join("bad.yaml"), format!("model: {model}\ndata: {{train: all}}\nepochs: 3\n"))
+            .expect("a file");
+        let (code, told) = desk.refused(&["bad.yaml"]);
+        assert!(code == Some(2) && told.contains(words), "{model}: {told}");
+    }
+}
+
+/// Hidden layers lie beside the trunk, which other programs read; a run begins from both.
+#[test]
+fn heads_of_pictures_have_hidden_layers_with_norms() {
+    let desk = Desk::new("picture-heads", &[]);
+    folders(&desk.folder.join("all"), 8);
+    let run = |name: &str, model: &str| {
+        let more = "epochs: 2\nbatch_size: 6\nlearning_rate: 1.0e-3\ncheck: off\n";
+        let text = format!("name: {name}\nmodel: {model}\ndata: {{train: all, test_percent: 25}}\n{more}");
+        fs::write(desk.folder.join("run.yaml"), text).expect("a file");
+        let told = desk.done(&["run.yaml"]);
+        assert_eq!(told.contains("these start with new values"), false, "{name}: {told}");
+        let config = desk.read(&format!("runs/{name}/config.json"));
+        serde_json::from_slice::<serde_json::Value>(&config).expect("JSON")
+    };
+    let sizes = "size: [16, 20]";
+    for (name, model, own) in [
+        ("lite", format!("{{type: efficientnet_lite, {sizes}, head: {{hidden: [6, 5], norm: batch}}}}"), "batch"),
+        (
+            "res",
+            format!("{{type: resnet, {sizes}, head: {{hidden: [6], norm: ghost, virtual_batch_size: 4}}}}"),
+            "ghost",
+        ),
+        (
+            "small",
+            format!("{{type: resnet, {sizes}, width: 4, head: {{hidden: [6], norm: layer, dropout: 0.2}}}}"),
+            "layer",
+        ),
+    ] {
+        let config = run(name, &model);
+        assert_eq!((&config["num_classes"], &config["gradus"]["classes"]), (&0.into(), &3.into()), "{name}");
+        assert_eq!(config["gradus"]["head_norm"], own, "{name}");
+        let file = desk.read(&format!("runs/{name}/model.safetensors"));
+        let trunk = safetensors::SafeTensors::deserialize(&file).expect("a file");
+        let is_on_top = |name: &&str| ["head.", "fc.", "classifier."].iter().any(|start| name.starts_with(start));
+        assert_eq!(trunk.names().into_iter().find(is_on_top), None, "{name}");
+        // Without the run's own files the folder says the same.
+        let moved = desk.folder.join(format!("{name}-moved"));
+        fs::create_dir_all(&moved).expect("a folder");
+        for file in ["config.json", "model.safetensors", "head.safetensors"] {
+            fs::copy(desk.folder.join("runs").join(name).join(file), moved.join(file)).expect("a copy");
+        }
+        let [of_run, of_folder] = [format!("runs/{name}"), format!("{name}-moved")].map(|from| {
+            let (is_good, told) = gradus(&desk, &["predict", &from, "all"]);
+            assert!(is_good, "{name}: {told}");
+            told
+        });
+        assert_eq!(of_run, of_folder, "{name}");
+        // A run that begins from it has its layers, and begins where it ended.
+        let config = run("next", &format!("{{from: runs/{name}}}"));
+        assert_eq!(config["gradus"]["head_norm"], own, "{name}");
+        desk.done(&["--resume", "runs/next", "-q", "--set", "epochs=3"]);
+        fs::remove_dir_all(desk.folder.join("runs/next")).expect("a folder");
+    }
+    for (model, words) in [
+        (
+            "{type: resnet, head: {norm: batch}}",
+            "model.head.norm = batch needs head.hidden: it normalizes hidden layers",
+        ),
+        (
+            "{type: resnet, head: {hidden: [4], norm: bath}}",
+            "model.head.norm = bath is not one of none, batch, ghost, layer (did you mean",
+        ),
+        (
+            "{type: resnet, head: {hidden: [4], virtual_batch_size: 8}}",
+            "model.head.virtual_batch_size = 8 is for norm: ghost alone",
+        ),
+        (
+            "{type: resnet, head: {hidden: [4], norm: ghost, virtual_batch_size: 1}}",
+            "model.head.virtual_batch_size = 1 is not rows, from 2 on",
+        ),
+        ("{type: efficientnet_lite, variant: 5}", "model.variant = 5 is not from 0 to 4"),
+        ("{type: efficientnet_lite, depth: 18}", "model.depth"),
+        (
+            "{from: runs/lite, variant: 1}",
+            "model.variant = 1 does not match model.from: its config.json says 0; leave it out",
+        ),
+        (
+            "{from: runs/lite, type: resnet}",
+            "model.type = resnet does not match model.from: its config.json says efficientnet_lite; leave it out",
+        ),
     ] {
         fs::write(desk.folder.join("bad.yaml"), format!("model: {model}\ndata: {{train: all}}\nepochs: 3\n"))
             .expect("a file");

@@ -129,21 +129,24 @@ fn assert_holds(what: &str, engine: &Engine, range: &Range, expected: &[f32], ab
 fn golden_pictures_batch_norms_are_torchs() {
     let case = case("norms");
     let list = case.json["cases"].as_array().expect("cases");
-    assert!(list.len() >= 6, "{} cases", list.len());
+    assert!(list.len() >= 9, "{} cases", list.len());
     for (engine, one) in engines().iter().flat_map(|engine| list.iter().map(move |one| (engine, one))) {
         let name = one["name"].as_str().expect("a name");
         let part = |part: &str| format!("{name}.{part}");
         let [pictures, channels, height, width] = case.array(&part("x")).shape[..] else { panic!("{name}") };
         let (eps, momentum) = (one["eps"].as_f64().expect("a number") as f32, one["momentum"].as_f64());
         let trains = one["trains"].as_bool().expect("whether it trains");
-        let shape =
-            layout::BatchNorm::new(pictures * height * width, channels, eps, momentum.map(|momentum| momentum as f32));
+        let (rows, ghosts) = (pictures * height * width, one["ghosts"].as_u64().expect("a count") as usize);
+        let shape = layout::BatchNorm::new(rows, channels, eps, momentum.map(|momentum| momentum as f32));
+        let ghosts = if trains { ghosts } else { 1 };
+        let shape = shape.in_ghosts(pictures, pictures.div_ceil(ghosts));
+        assert_eq!(shape.ghosts(), ghosts, "{name}");
         let [x, dy] = ["x", "dy"].map(|name| placed(engine, &pixels(&case, &part(name))));
         let [y, dx] = ["y", "dx"].map(|name| room(engine, pixels(&case, &part(name)).len()));
         let [gamma, beta] = ["weight", "bias"].map(|name| placed(engine, &case.f32s(&part(name))));
         let statistics = ["running_mean", "running_var", "num_batches_tracked"];
         let running = statistics.map(|name| placed(engine, &case.f32s(&part(&format!("before.{name}")))));
-        let [moments, slopes] = [0, 1].map(|_| room(engine, 2 * channels));
+        let [moments, slopes] = [0, 1].map(|_| room(engine, 2 * ghosts * channels));
         let [dgamma, dbeta] = [0, 1].map(|_| room(engine, channels));
         let of_batch = trains.then(|| x.clone());
         let count = trains.then(|| running[2].clone());

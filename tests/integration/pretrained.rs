@@ -44,7 +44,10 @@ fn tensors(path: &Path) -> Tensors {
 /// What a material begins with.
 fn begun(material: &Material) -> Tensors {
     let values = material.task.initial(1).into_iter();
-    values.zip(material.task.params()).map(|((name, values), param)| (name, (param.shape, values))).collect()
+    values
+        .zip([material.task.params(), material.task.buffers()].concat())
+        .map(|((name, values), param)| (name, (param.shape, values)))
+        .collect()
 }
 
 #[test]
@@ -244,6 +247,9 @@ fn a_run_leaves_a_folder_that_a_run_and_other_programs_begin_from() {
         ("bert", ", pooling: mean", "BertModel"),
         ("bert", ", pooling: mean, head: {hidden: [6]}", "BertModel"),
         ("gpt2", ", pooling: mean", "GPT2Model"),
+        ("bert", ", pooling: mean, head: {hidden: [6, 5], norm: batch}", "BertModel"),
+        ("roberta", ", head: {hidden: [6], norm: ghost, virtual_batch_size: 5}", "RobertaModel"),
+        ("gpt2", ", head: {hidden: [6], norm: layer, dropout: 0.1}", "GPT2Model"),
     ] {
         let desk = Desk::new("leaves", &[("a.csv", &table(40))]);
         bring(family, &desk.folder.join(family));

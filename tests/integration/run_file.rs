@@ -119,7 +119,7 @@ fn what_is_wrong_is_told_with_file_key_value_and_the_nearest() {
         ),
         (
             "model: {type: mpl}\ndata: {embedded: digits}",
-            "model.type = mpl is not one of mlp, decoder, encoder, resnet, vit (did you mean \"mlp\"?)",
+            "model.type = mpl is not one of mlp, decoder, encoder, resnet, efficientnet_lite, vit (did you mean \"mlp\"?)",
         ),
         (
             "model: {typ: mlp}\ndata: {embedded: digits}",

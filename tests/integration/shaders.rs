@@ -104,7 +104,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, carried, peak, sum_a, sum_b),
         host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone, growth_factor, backoff_factor, growth_interval, pad0),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, plane, pad0),
-        host_layout!(BatchNorm: rows, width, quads, eps, momentum, pad0, pad1, pad2),
+        host_layout!(BatchNorm: rows, width, quads, eps, momentum, ghost_rows, pad1, pad2),
         host_layout!(ChannelMoments: mean, rstd),
         host_layout!(ChannelSlopes: plain, along),
         host_layout!(Conv: rows, inputs, outputs, input_quads, output_quads, in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride, dilation, top, left, zero, group_inputs, group_outputs, pad0, pad1),

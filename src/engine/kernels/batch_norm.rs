@@ -5,7 +5,7 @@ use super::family::Access::{Read, ReadShared, ReadWrite, Uniform};
 use super::family::{BF16_VALUES, F16_VALUES, Family, Word};
 use super::flags::Flag::Squares;
 use crate::twin;
-use crate::twin::shared::Running;
+use crate::twin::shared::{BatchNorm, ChannelSlopes, Running};
 
 /// Moments of each channel: x, running mean and variance, count, moments, shape.
 pub static BATCH_MOMENTS: Family = Family::new(
@@ -56,16 +56,24 @@ fn batch_moments(call: Call<'_>) {
     if running {
         return twin::nn::running_moments(mean, variance, moments, shape);
     }
-    let running = tracks.then(|| Running { mean, variance, count: *count.one() });
-    (forms.batch_moments)(x.get(), running, moments, shape);
+    let (x, count) = (x.get(), if tracks { *count.one() } else { 0.0f32 });
+    for (ghost, (shape, first, channel)) in shape.each_ghost().enumerate() {
+        let count = count + ghost as f32;
+        let running = tracks.then(|| Running { mean: &mut *mean, variance: &mut *variance, count });
+        (forms.batch_moments)(&x[first..], running, &mut moments[channel..], &shape);
+    }
 }
 
 fn batch_norm(call: Call<'_>) {
     let (forms, tracks) = (call.forms, call.switch("TRACK", false));
     let [x, gamma, beta, moments, y, count, shape] = call.take();
-    (forms.batch_norm)(x.get(), gamma.get(), beta.get(), moments.get(), y.get_mut(), shape.one());
+    let (x, gamma, beta, moments) = (x.get(), gamma.get(), beta.get(), moments.get());
+    let (y, shape) = (y.get_mut(), shape.one::<BatchNorm>());
+    for (ghost, first, channel) in shape.each_ghost() {
+        (forms.batch_norm)(&x[first..], gamma, beta, &moments[channel..], &mut y[first..], &ghost);
+    }
     if tracks {
-        *count.one_mut::<f32>() += 1.0;
+        *count.one_mut::<f32>() += shape.ghosts() as f32;
     }
 }
 
@@ -76,8 +84,12 @@ fn batch_norm_backward_weight(mut call: Call<'_>) {
     let [dy, x, moments, slopes, dgamma, dbeta, shape] = call.take();
     let (mut dgamma, mut dbeta) = (weight.then(|| dgamma.get_mut()), bias.then(|| dbeta.get_mut()));
     let (dy, x, moments, slopes, shape) = (dy.get(), x.get(), moments.get(), slopes.get_mut(), shape.one());
-    let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
-    (forms.batch_norm_backward_weight)(dy, x, moments, slopes, gamma, beta, shape, accumulate);
+    for (ghost, first, channel) in BatchNorm::each_ghost(shape) {
+        let (gamma, beta) = (dgamma.as_deref_mut(), dbeta.as_deref_mut());
+        let (dy, x, moments, slopes) = (&dy[first..], &x[first..], &moments[channel..], &mut slopes[channel..]);
+        let accumulate = accumulate || first > 0;
+        (forms.batch_norm_backward_weight)(dy, x, moments, slopes, gamma, beta, &ghost, accumulate);
+    }
     if let Some(squares) = squares {
         let (gamma, beta) = (dgamma.as_deref(), dbeta.as_deref());
         twin::nn::batch_norm_backward_weight_squares(gamma, beta, shape, squares);
@@ -90,5 +102,10 @@ fn batch_norm_backward_input(call: Call<'_>) {
     let [dy, x, gamma, moments, slopes, dx, shape] = call.take();
     let of_batch = (!running).then(|| (x.get(), slopes.get()));
     let (gamma, moments) = (gamma.get(), moments.get());
-    (forms.batch_norm_backward_input)(dy.get(), of_batch, gamma, moments, dx.get_mut(), shape.one(), accumulate);
+    let (dy, dx) = (dy.get(), dx.get_mut());
+    for (ghost, first, channel) in shape.one::<BatchNorm>().each_ghost() {
+        let of_batch = of_batch.map(|(x, slopes): (&[f32], &[ChannelSlopes])| (&x[first..], &slopes[channel..]));
+        let (dy, dx, moments) = (&dy[first..], &mut dx[first..], &moments[channel..]);
+        (forms.batch_norm_backward_input)(dy, of_batch, gamma, moments, dx, &ghost, accumulate);
+    }
 }

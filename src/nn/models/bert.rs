@@ -143,6 +143,10 @@ impl Network for Bert {
         params
     }
 
+    fn buffers(&self) -> Vec<Param> {
+        self.head.buffers()
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         let pooling = [("pooling", format!("{:?}", self.pooling))];
         pooling.into_iter().chain(self.sizes.settings()).chain(self.head.settings()).collect()
@@ -182,7 +186,7 @@ impl Network for Bert {
 
     fn on_top(&self) -> Vec<String> {
         let dense = self.layers_on_top().0.map(|(name, _)| format!("{name}."));
-        dense.into_iter().chain((!self.head.hidden.is_empty()).then(|| "head.".to_owned())).collect()
+        dense.into_iter().chain(self.head.on_top()).collect()
     }
 
     // x = norm(x + attention(x)); x = norm(x + feed_forward(x)) (Vaswani et al. 2017, Devlin et al. 2019).

@@ -1,8 +1,8 @@
 //! EfficientNet-Lite (Tan & Le 2019, without squeeze and excitation and with ReLU6), with timm's names.
 
-use super::Network;
 use super::efficientnet_names::in_timm;
 use super::sizes::check_size;
+use super::{Head, Network};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Norm, Window};
 use crate::nn::{Activation, Error, init};
@@ -22,8 +22,8 @@ pub struct EfficientNetLite {
     pub features: usize,
     /// Height and width of a picture.
     pub picture: [usize; 2],
-    /// Classes.
-    pub classes: usize,
+    /// From the mean of a picture's pixels to its outputs.
+    pub head: Head,
     /// Whether convolutions have their zeros as in TensorFlow, where the odd one is below and at the right; else as many on either side.
     pub pads_same: bool,
     /// Its batch norms.
@@ -66,6 +66,9 @@ const STAGES: [LiteStage; 7] = [
 /// What each variant multiplies channels and blocks by.
 const VARIANTS: [[f64; 2]; 5] = [[1.0, 1.0], [1.0, 1.1], [1.1, 1.2], [1.2, 1.4], [1.4, 1.8]];
 
+/// The last layer.
+const LAST: &str = "classifier";
+
 /// The eps of TensorFlow's batch norms.
 const EPS: f32 = 1e-3;
 
@@ -85,7 +88,8 @@ impl EfficientNetLite {
         };
         let stages = STAGES.iter().enumerate().map(scaled).collect();
         let norm = Norm { eps: EPS, ..Norm::new() };
-        let model = EfficientNetLite { stem: 32, stages, features: 1280, picture, classes, pads_same: true, norm };
+        let head = Head::new(classes);
+        let model = EfficientNetLite { stem: 32, stages, features: 1280, picture, head, pads_same: true, norm };
         model.check()?;
         Ok(model)
     }
@@ -103,7 +107,7 @@ impl EfficientNetLite {
     /// Which variant it is, if it is one.
     pub fn variant(&self) -> Option<usize> {
         let is_it = |variant: &usize| {
-            EfficientNetLite::new(*variant, self.picture, self.classes).is_ok_and(|known| {
+            EfficientNetLite::new(*variant, self.picture, 1).is_ok_and(|known| {
                 [known.stem, known.features] == [self.stem, self.features] && known.stages == self.stages
             })
         };
@@ -114,6 +118,7 @@ impl EfficientNetLite {
         stem: usize,
         stages: Vec<LiteStage>,
         features: usize,
+        head: Head,
         pads_same: bool,
         norm: Norm,
     }
@@ -220,7 +225,6 @@ impl Network for EfficientNetLite {
         for (setting, size) in [
             ("height", height),
             ("width", width),
-            ("classes", self.classes),
             ("stem", self.stem),
             ("features", self.features),
             ("stages", self.stages.len()),
@@ -234,6 +238,7 @@ impl Network for EfficientNetLite {
             check_size("expansion", stage.expansion, 1)?;
             check_size("stage's channels", stage.channels, 1)
         };
+        self.head.check()?;
         self.stages.iter().try_for_each(check)
     }
 
@@ -248,14 +253,16 @@ impl Network for EfficientNetLite {
     fn settings(&self) -> Vec<(&'static str, String)> {
         let [height, width] = self.picture;
         let padding = if self.pads_same { "same" } else { "symmetric" };
-        vec![
+        let own = vec![
             ("picture", format!("{height} x {width}")),
             ("padding", padding.to_owned()),
             ("norm", format!("{:?}", self.norm)),
-        ]
+        ];
+        [own, self.head.settings()].concat()
     }
 
-    /// As timm: convolutions normal, by their outputs in a group; the last layer uniform by its outputs, without a bias.
+    /// As timm: convolutions normal, by their outputs in a group; the last layer as `torch.nn.Linear`, which timm's
+    /// `reset_classifier` makes.
     fn initial_of(&self, param: &Param, seed: u32, place: u32) -> Vec<f32> {
         match param.shape[..] {
             [outputs, height, width, _] => {
@@ -263,8 +270,7 @@ impl Network for EfficientNetLite {
                 let deviation = (2.0 / (outputs * height * width) as f32).sqrt();
                 init::normal(deviation, param.elements(), seed, place)
             }
-            [outputs, _] => init::uniform_within(1.0 / (outputs as f32).sqrt(), param.elements(), seed, place),
-            _ if param.name.starts_with("classifier.") => vec![0.0; param.elements()],
+            _ if self.head.has(&param.name, LAST) => self.head.initial(param, self.features, (seed, place)),
             _ => vec![if param.name.ends_with("weight") { 1.0 } else { 0.0 }; param.elements()],
         }
     }
@@ -286,11 +292,15 @@ impl Network for EfficientNetLite {
     }
 
     fn outputs(&self) -> usize {
-        self.classes
+        self.head.outputs
     }
 
     fn last_layer(&self) -> Vec<String> {
-        vec!["classifier.".to_owned()]
+        vec![format!("{LAST}.")]
+    }
+
+    fn on_top(&self) -> Vec<String> {
+        self.head.on_top().into_iter().collect()
     }
 
     /// Convolutions have channels last here, and first in files.
@@ -312,6 +322,6 @@ impl Network for EfficientNetLite {
         }
         let x = self.normed(graph, ["conv_head", "bn2"], x, (Window::new(picture, 1), self.features), true);
         let pooled = graph.global_pool(x);
-        graph.linear("classifier", pooled, self.classes)
+        self.head.forward(graph, pooled, (0.0, 0), LAST)
     }
 }

@@ -85,9 +85,9 @@ impl Model {
             Model::Bert(model) => model.has_own_head(),
             Model::Gpt2(model) => model.has_own_head(),
             Model::Mlp(_) => return Ok(vec![(MODEL, file.to_vec())]),
-            Model::EfficientNetLite(_) | Model::ResNet(_) | Model::Vit(_) => {
-                return Ok(vec![(MODEL, self.to_hugging_face(file)?)]);
-            }
+            Model::EfficientNetLite(model) => model.head.is_plain(),
+            Model::ResNet(model) => model.head.is_plain(),
+            Model::Vit(model) => model.head.is_plain(),
         };
         let on_top: Vec<String> = self.last_layer().into_iter().chain(self.on_top()).collect();
         let is_on_top = |name: &str| on_top.iter().any(|start| name.starts_with(start.as_str()));
@@ -96,7 +96,10 @@ impl Model {
         let tensors = SafeTensors::deserialize(&file).map_err(bad)?.tensors();
         let base = match self {
             Model::Bert(model) => format!("{}.", model.style.names().base),
-            _ => "transformer.".to_owned(),
+            Model::Vit(model) => format!("{}.", model.style.names().base),
+            Model::Gpt2(_) => "transformer.".to_owned(),
+            // timm puts nothing before its names.
+            _ => String::new(),
         };
         let prefix = if is_whole { base.as_str() } else { "" };
         let (mut trunk, mut head) = (Vec::new(), Vec::new());
@@ -172,7 +175,9 @@ impl Bert {
             _ => words.marks.pad,
         };
         let words = FolderWords { marks: Marks { pad, ..words.marks }, ..words.clone() };
-        let own = json!({"types": self.types, "pooling": self.pooling.word(), "head": self.head.hidden, "features": self.head.features});
+        let mut own = self.head.to_config();
+        own["types"] = json!(self.types);
+        own["pooling"] = json!(self.pooling.word());
         config(kind, classes[usize::from(!self.has_own_head())], sizes, Some((&self.head, own)), &words)
     }
 }
@@ -193,7 +198,9 @@ impl Gpt2 {
             "tie_word_embeddings": self.tied,
         });
         let own = self.head.as_ref().map(|(pooling, head)| {
-            (head, json!({"pooling": pooling.word(), "head": head.hidden, "features": head.features}))
+            let mut own = head.to_config();
+            own["pooling"] = json!(pooling.word());
+            (head, own)
         });
         config(PretrainedKind::Decoder, class, sizes, own, words)
     }
@@ -206,7 +213,7 @@ impl ResNet {
         let name = self.is_usual().then(|| format!("resnet{depth}"));
         let own = json!({"resnet": {"depth": depth, "width": self.width}});
         let size = [self.channels, self.picture[0], self.picture[1]];
-        of_timm(name, size, ["conv1", "fc"], (self.classes, own), words)
+        of_timm(name, size, ["conv1", "fc"], (&self.head, own), words)
     }
 }
 
@@ -217,20 +224,22 @@ impl EfficientNetLite {
         let name = format!("{}{variant}", EfficientNetLite::name_in_timm(self.pads_same));
         let own = json!({"efficientnet_lite": {"variant": variant, "pads_same": self.pads_same}});
         let size = [3, self.picture[0], self.picture[1]];
-        of_timm(Some(name), size, ["conv_stem", "classifier"], (self.classes, own), words)
+        of_timm(Some(name), size, ["conv_stem", "classifier"], (&self.head, own), words)
     }
 }
 
-/// A `config.json` of timm's: the model's name there, channels, height and width of a picture, first and last layer, classes, and what
-/// else we read.
+/// A `config.json` of timm's: the model's name there, channels, height and width of a picture, first and last layer, the head, and what
+/// else we read. A head that timm has not is beside a model without one.
 fn of_timm(
     name: Option<String>,
     size: [usize; 3],
     [first, last]: [&str; 2],
-    (classes, own): (usize, Value),
+    (head, mut own): (&Head, Value),
     words: &FolderWords,
 ) -> Map<String, Value> {
     let mut config = Map::new();
+    let classes = if head.is_plain() { head.outputs } else { 0 };
+    write_head(&mut own, head);
     if let Some(name) = name {
         config.insert("architecture".to_owned(), json!(name));
     }
@@ -244,6 +253,15 @@ fn of_timm(
     config.insert("pretrained_cfg".to_owned(), wants);
     config.insert("gradus".to_owned(), own);
     config
+}
+
+/// A head that the other program's class has not, among what we read.
+pub(super) fn write_head(own: &mut Value, head: &Head) {
+    if !head.is_plain() {
+        let written = head.to_config();
+        written.as_object().into_iter().flatten().for_each(|(key, value)| own[key] = value.clone());
+        own["classes"] = json!(head.outputs);
+    }
 }
 
 fn config(

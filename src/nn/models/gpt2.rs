@@ -90,6 +90,10 @@ impl Network for Gpt2 {
         params
     }
 
+    fn buffers(&self) -> Vec<Param> {
+        self.head.as_ref().map_or_else(Vec::new, |(_, head)| head.buffers())
+    }
+
     fn tied(&self) -> Vec<(String, String)> {
         match self.tied && self.head.is_none() {
             true => vec![(VOCABULARY.to_owned(), TOKENS.to_owned())],
@@ -142,8 +146,7 @@ impl Network for Gpt2 {
     }
 
     fn on_top(&self) -> Vec<String> {
-        let is_deep = self.head.as_ref().is_some_and(|(_, head)| !head.hidden.is_empty());
-        is_deep.then(|| "head.".to_owned()).into_iter().collect()
+        self.head.as_ref().and_then(|(_, head)| head.on_top()).into_iter().collect()
     }
 
     // x += attention(norm(x)); x += feed_forward(norm(x)); one norm after the last block (Radford et al. 2019).

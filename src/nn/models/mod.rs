@@ -26,7 +26,7 @@ pub use files::{Place, Places};
 pub(crate) use files::{Turn, misfit, turned};
 pub use folder::{FolderFile, FolderWords};
 pub use gpt2::Gpt2;
-pub use head::{Head, Pooling};
+pub use head::{Head, HeadNorm, Pooling};
 pub use mlp::Mlp;
 pub use positions::interpolated;
 pub use pretrained::{Marks, Pretrained, PretrainedKind};

@@ -1,6 +1,6 @@
 //! The model of pictures in the `config.json` of a folder: one of timm's or transformers', or a run's own.
 
-use super::{EfficientNetLite, Model, ResNet, Vit, VitStyle};
+use super::{EfficientNetLite, Head, Model, ResNet, Vit, VitStyle};
 use crate::nn::ops::Norm;
 use crate::nn::{Error, Network};
 use serde_json::Value;
@@ -62,23 +62,25 @@ impl PictureFamily {
         }
     }
 
-    /// Its model for pictures of this height and width, and so many classes.
+    /// Its model for pictures of this height and width, with this head.
     ///
     /// # Errors
     /// Errors of the model's own check.
-    pub fn model(&self, size: [usize; 2], classes: usize) -> Result<Model, Error> {
+    pub fn model(&self, size: [usize; 2], head: Head) -> Result<Model, Error> {
         match self {
             PictureFamily::ResNet { depth, width } => {
-                let model = ResNet::new(*depth, size, classes)?.width(*width);
+                let model = ResNet::new(*depth, size, head.outputs)?.width(*width).head(head);
                 model.check()?;
                 Ok(model.into())
             }
             PictureFamily::EfficientNetLite { variant, pads_same } => {
-                let model = EfficientNetLite::new(*variant, size, classes)?;
-                Ok(if *pads_same { model } else { model.pads_same(false).norm(Norm::new()) }.into())
+                let model = EfficientNetLite::new(*variant, size, head.outputs)?.head(head);
+                let model = if *pads_same { model } else { model.pads_same(false).norm(Norm::new()) };
+                model.check()?;
+                Ok(model.into())
             }
             PictureFamily::Vit(model) => {
-                let model = Vit { picture: size, classes, ..Vit::clone(model) };
+                let model = Vit { picture: size, head, ..Vit::clone(model) };
                 model.check()?;
                 Ok(model.into())
             }
@@ -184,7 +186,12 @@ fn of_transformers(config: &Value) -> Result<PictureFamily, Error> {
 
 /// How many classes there are.
 fn classes(config: &Value) -> Option<usize> {
-    let said = [&config["num_classes"], &config["pretrained_cfg"]["num_classes"], &config["num_labels"]];
+    let said = [
+        &config["gradus"]["classes"],
+        &config["num_classes"],
+        &config["pretrained_cfg"]["num_classes"],
+        &config["num_labels"],
+    ];
     let number = said.into_iter().find_map(Value::as_u64).map(|number| number as usize);
     number.or(config["id2label"].as_object().map(serde_json::Map::len))
 }

@@ -1,8 +1,8 @@
 //! ResNet (He et al. 2015), with torchvision's names and its place of the stride.
 
-use super::Network;
 use super::resnet_names::in_torchvision;
 use super::sizes::check_size;
+use super::{Head, Network};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Norm, Window};
 use crate::nn::{Activation, Error, init};
@@ -24,8 +24,8 @@ pub struct ResNet {
     pub picture: [usize; 2],
     /// Channels of a picture.
     pub channels: usize,
-    /// Classes.
-    pub classes: usize,
+    /// From the mean of a picture's pixels to its outputs.
+    pub head: Head,
     /// Its batch norms.
     pub norm: Norm,
 }
@@ -33,6 +33,9 @@ pub struct ResNet {
 /// Depths with a name, their blocks, and whether those are bottlenecks.
 const DEPTHS: [(usize, [usize; 4], bool); 4] =
     [(18, [2, 2, 2, 2], false), (34, [3, 4, 6, 3], false), (50, [3, 4, 6, 3], true), (101, [3, 4, 23, 3], true)];
+
+/// The last layer.
+const LAST: &str = "fc";
 
 impl ResNet {
     /// A ResNet of 18, 34, 50 or 101 layers, for pictures of this height and width in three channels.
@@ -44,7 +47,8 @@ impl ResNet {
         let bad = Error::BadConfig { setting: "depth", value: depth as f64, allowed: "18, 34, 50 or 101" };
         let (_, blocks, bottleneck) = known.ok_or(bad)?;
         let (blocks, bottleneck) = (blocks.to_vec(), *bottleneck);
-        let model = ResNet { blocks, bottleneck, width: 64, picture, channels: 3, classes, norm: Norm::new() };
+        let model =
+            ResNet { blocks, bottleneck, width: 64, picture, channels: 3, head: Head::new(classes), norm: Norm::new() };
         model.check()?;
         Ok(model)
     }
@@ -74,7 +78,14 @@ impl ResNet {
         bottleneck: bool,
         width: usize,
         channels: usize,
+        head: Head,
         norm: Norm,
+    }
+
+    /// Channels of the last stage.
+    fn pooled(&self) -> usize {
+        let width = self.width << (self.blocks.len() - 1);
+        if self.bottleneck { 4 * width } else { width }
     }
 
     fn pixels(&self) -> usize {
@@ -141,12 +152,12 @@ impl Network for ResNet {
             ("height", height),
             ("width", width),
             ("channels", self.channels),
-            ("classes", self.classes),
             ("stages", self.blocks.len()),
             ("first stage's channels", self.width),
         ] {
             check_size(setting, size, 1)?;
         }
+        self.head.check()?;
         self.blocks.iter().try_for_each(|blocks| check_size("blocks", *blocks, 1))
     }
 
@@ -160,7 +171,8 @@ impl Network for ResNet {
 
     fn settings(&self) -> Vec<(&'static str, String)> {
         let [height, width] = self.picture;
-        vec![("picture", format!("{height} x {width}")), ("norm", format!("{:?}", self.norm))]
+        let own = vec![("picture", format!("{height} x {width}")), ("norm", format!("{:?}", self.norm))];
+        [own, self.head.settings()].concat()
     }
 
     /// As torchvision: convolutions normal, by their outputs (He et al. 2015); the last layer as `torch.nn.Linear`.
@@ -170,11 +182,7 @@ impl Network for ResNet {
                 let deviation = (2.0 / (outputs * height * width) as f32).sqrt();
                 init::normal(deviation, param.elements(), seed, place)
             }
-            _ if param.name.starts_with("fc.") => {
-                let inputs = self.width << (self.blocks.len() - 1);
-                let inputs = if self.bottleneck { 4 * inputs } else { inputs };
-                init::uniform_within(1.0 / (inputs as f32).sqrt(), param.elements(), seed, place)
-            }
+            _ if self.head.has(&param.name, LAST) => self.head.initial(param, self.pooled(), (seed, place)),
             _ => vec![if param.name.ends_with("weight") { 1.0 } else { 0.0 }; param.elements()],
         }
     }
@@ -193,11 +201,15 @@ impl Network for ResNet {
     }
 
     fn outputs(&self) -> usize {
-        self.classes
+        self.head.outputs
     }
 
     fn last_layer(&self) -> Vec<String> {
-        vec!["fc.".to_owned()]
+        vec![format!("{LAST}.")]
+    }
+
+    fn on_top(&self) -> Vec<String> {
+        self.head.on_top().into_iter().collect()
     }
 
     /// Convolutions have channels last here, and first in files.
@@ -227,6 +239,6 @@ impl Network for ResNet {
             }
         }
         let pooled = graph.global_pool(x);
-        graph.linear("fc", pooled, self.classes)
+        self.head.forward(graph, pooled, (0.0, 0), LAST)
     }
 }

@@ -4,7 +4,7 @@
 use super::positions::interpolated;
 use super::sizes::{DEVIATION, check_block, check_size};
 use super::vit_style::VitStyle;
-use super::{Network, pair};
+use super::{Head, Network, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Window};
 use crate::nn::{Activation, Error, init};
@@ -40,8 +40,8 @@ pub struct Vit {
     pub qkv_bias: bool,
     /// What the LayerScales of a DINOv2 begin with.
     pub layer_scale: f32,
-    /// Classes.
-    pub classes: usize,
+    /// From the class token, and the mean of the patches, to its outputs.
+    pub head: Head,
 }
 
 const CLASS_TOKEN: &str = "embeddings.cls_token";
@@ -72,7 +72,7 @@ impl Vit {
             norm_eps: 1e-12,
             qkv_bias: true,
             layer_scale: 1.0,
-            classes,
+            head: Head::new(classes),
         }
     }
 
@@ -84,6 +84,7 @@ impl Vit {
         norm_eps: f32,
         qkv_bias: bool,
         layer_scale: f32,
+        head: Head,
     }
 
     /// Patches of a picture, down and across.
@@ -164,10 +165,10 @@ impl Network for Vit {
             ("heads", self.heads),
             ("hidden", self.hidden),
             ("intermediate", self.intermediate),
-            ("classes", self.classes),
         ] {
             check_size(setting, size, 1)?;
         }
+        self.head.check()?;
         check_block([self.heads, self.hidden], self.norm_eps)?;
         let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
         if self.patches().contains(&0) {
@@ -210,19 +211,24 @@ impl Network for Vit {
             scale(&mut params, 1);
         }
         pair(&mut params, NORM, &[hidden]);
-        pair(&mut params, CLASSIFIER, &[self.classes, self.pooled()]);
+        self.head.params(&mut params, self.pooled(), CLASSIFIER);
         params
+    }
+
+    fn buffers(&self) -> Vec<Param> {
+        self.head.buffers()
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
         let [height, width] = self.picture;
-        vec![
+        let own = vec![
             ("style", format!("{:?}", self.style)),
             ("picture", format!("{height} x {width}")),
             ("heads", self.heads.to_string()),
             ("activation", format!("{:?}", self.activation)),
             ("norm_eps", self.norm_eps.to_string()),
-        ]
+        ];
+        [own, self.head.settings()].concat()
     }
 
     /// As transformers: weights, tokens and positions normal (torch cuts off at ±2, which is a hundred deviations away), but 0 the
@@ -250,11 +256,15 @@ impl Network for Vit {
     }
 
     fn outputs(&self) -> usize {
-        self.classes
+        self.head.outputs
     }
 
     fn last_layer(&self) -> Vec<String> {
         vec![format!("{CLASSIFIER}.")]
+    }
+
+    fn on_top(&self) -> Vec<String> {
+        self.head.on_top().into_iter().collect()
     }
 
     /// The projection has channels last here, and first in files.
@@ -277,10 +287,8 @@ impl Network for Vit {
     }
 
     fn name_in_class(&self, name: &str) -> String {
-        match name.strip_prefix(CLASSIFIER) {
-            Some(_) => name.to_owned(),
-            None => format!("{}.{name}", self.style.names().base),
-        }
+        let is_on_top = [CLASSIFIER, "head."].iter().any(|start| name.starts_with(start));
+        if is_on_top { name.to_owned() } else { format!("{}.{name}", self.style.names().base) }
     }
 
     fn forward(&self, graph: &mut Graph) -> Value {
@@ -295,7 +303,7 @@ impl Network for Vit {
             let patches = graph.mean_pool_after(normed, self.tokens());
             pooled = graph.join(pooled, patches);
         }
-        graph.linear(CLASSIFIER, pooled, self.classes)
+        self.head.forward(graph, pooled, (0.0, 0), CLASSIFIER)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A vision transformer's `config.json`, as transformers writes and reads it.
 
-use super::folder::{named_classes, share, word};
+use super::folder::{named_classes, share, word, write_head};
+use super::head::Head;
 use super::pretrained::{Config, bad};
 use super::vit::Vit;
 use super::vit_style::VitStyle;
@@ -41,7 +42,7 @@ impl Vit {
             norm_eps: config.number("layer_norm_eps", norm_eps)? as f32,
             qkv_bias: config.is("qkv_bias", true)?,
             layer_scale: config.number("layerscale_value", 1.0)? as f32,
-            classes,
+            head: Head::new(classes),
         };
         model.check()?;
         config.check_head_width(&model)?;
@@ -54,7 +55,7 @@ impl Vit {
         let names = self.style.names();
         let [height, width] = self.picture;
         let mut config = object(json!({
-            "architectures": [names.class], "model_type": names.base,
+            "architectures": [if self.head.is_plain() { names.class } else { names.trunk }], "model_type": names.base,
             "image_size": if height == width { json!(height) } else { json!([height, width]) },
             "num_channels": self.channels, "patch_size": self.patch, "hidden_size": self.hidden,
             "num_hidden_layers": self.layers, "num_attention_heads": self.heads, "hidden_act": word(self.activation),
@@ -71,9 +72,14 @@ impl Vit {
             _ => json!({"intermediate_size": self.intermediate}),
         }));
         let named = |class: usize| labels.get(class).cloned().unwrap_or_else(|| format!("LABEL_{class}"));
-        let labels: Vec<String> = (0..self.classes).map(named).collect();
+        let labels: Vec<String> = (0..self.head.outputs).map(named).collect();
         config.append(&mut named_classes(&labels));
         config.append(&mut object(json!({"dtype": "float32", "problem_type": "single_label_classification"})));
+        if !self.head.is_plain() {
+            let mut own = json!({});
+            write_head(&mut own, &self.head);
+            config.insert("gradus".to_owned(), own);
+        }
         config
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Names {
     pub(super) base: &'static str,
     /// The class for classification.
     pub(super) class: &'static str,
+    /// The class without a head.
+    pub(super) trunk: &'static str,
     /// The token behind the class token.
     pub(super) second_token: Option<&'static str>,
     /// The norms before attention and before the feed-forward half.
@@ -36,6 +38,7 @@ pub(super) struct Names {
 const VIT: Names = Names {
     base: "vit",
     class: "ViTForImageClassification",
+    trunk: "ViTModel",
     second_token: None,
     norms: ["layernorm_before", "layernorm_after"],
     up: "intermediate.dense",
@@ -47,6 +50,7 @@ const VIT: Names = Names {
 const DEIT: Names = Names {
     base: "deit",
     class: "DeiTForImageClassification",
+    trunk: "DeiTModel",
     second_token: Some("embeddings.distillation_token"),
     unused: &["pooler.", "embeddings.mask_token", "decoder.", "cls_classifier.", "distillation_classifier."],
     ..VIT
@@ -55,6 +59,7 @@ const DEIT: Names = Names {
 const DINOV2: Names = Names {
     base: "dinov2",
     class: "Dinov2ForImageClassification",
+    trunk: "Dinov2Model",
     norms: ["norm1", "norm2"],
     up: "mlp.fc1",
     down: "mlp.fc2",

@@ -84,8 +84,6 @@ impl Graph {
     pub fn batch_norm(&mut self, module: &str, x: Value, norm: Norm) -> Value {
         let form = self.form(x);
         let part = |part: &str| format!("{module}.{part}");
-        let records = Form::Fixed { bytes: 8 * form.width() as u64 };
-        let moments = self.nodes.shared(part("moments"), records);
         let y = self.nodes.shared(part("y"), form);
         let parameters = [part("weight"), part("bias")];
         let trains = |name: &String| self.trainable.as_ref().is_some_and(|trainable| trainable.contains(name));
@@ -95,6 +93,9 @@ impl Graph {
             (true, false) => Moments::Tracked,
             (false, _) => Moments::OfBatch,
         };
+        let records = shape(norm, by, self.examples, [form.rows() * self.examples, form.width()]).ghosts();
+        let records = Form::Fixed { bytes: 8 * (records * form.width()) as u64 };
+        let moments = self.nodes.shared(part("moments"), records);
         let buffers = ["running_mean", "running_var", "num_batches_tracked"].map(part);
         let count = buffers[2].clone();
         self.push(BatchMoments { norm, by, parameters: parameters.clone(), buffers, x, moments });
@@ -103,8 +104,13 @@ impl Graph {
     }
 }
 
-fn shape<E: From<Error>>(at: &Placing<'_, E>, x: Value, norm: Norm) -> layout::BatchNorm {
-    layout::BatchNorm::new(at.rows(x), at.width(x), norm.eps, norm.momentum)
+/// The sizes of a norm of so many examples, with so many rows and channels. Running moments are the same for all rows.
+fn shape(norm: Norm, by: Moments, examples: usize, [rows, width]: [usize; 2]) -> layout::BatchNorm {
+    let shape = layout::BatchNorm::new(rows, width, norm.eps, norm.momentum);
+    match norm.ghost {
+        Some(most) if by != Moments::Running => shape.in_ghosts(examples, most),
+        _ => shape,
+    }
 }
 
 impl Operate for BatchMoments {
@@ -148,7 +154,13 @@ impl Operate for BatchMoments {
         };
         let x = if self.by == Moments::Running { None } else { Some(at.range(self.x)?) };
         let moments = at.range(self.moments)?;
-        Ok(Some(batch_moments(at.engine(), &shape(at, self.x, self.norm), x, running, moments)?))
+        Ok(Some(batch_moments(
+            at.engine(),
+            &shape(self.norm, self.by, at.examples(), [at.rows(self.x), at.width(self.x)]),
+            x,
+            running,
+            moments,
+        )?))
     }
 }
 
@@ -204,7 +216,12 @@ impl Operate for BatchNorm {
             Moments::Tracked => Some(at.vector(&self.count)?),
             Moments::OfBatch | Moments::Running => None,
         };
-        Ok(Some(batch_norm(at.engine(), &shape(at, self.x, self.norm), [x, gamma, beta, moments, y], count)?))
+        Ok(Some(batch_norm(
+            at.engine(),
+            &shape(self.norm, self.by, at.examples(), [at.rows(self.x), at.width(self.x)]),
+            [x, gamma, beta, moments, y],
+            count,
+        )?))
     }
 }
 
@@ -223,7 +240,7 @@ impl Operate for BatchNormBackwardWeight {
         let (memory, gradients) = (at.ranges([*dy, norm.x, norm.moments, *slopes])?, at.gradients(parameters)?);
         Ok(Some(batch_norm_backward_weight(
             at.engine(),
-            &shape(at, norm.x, norm.norm),
+            &shape(norm.norm, norm.by, at.examples(), [at.rows(norm.x), at.width(norm.x)]),
             memory,
             gradients,
             at.accumulates(*adds),
@@ -247,7 +264,13 @@ impl Operate for BatchNormBackwardInput {
         let [dy, moments, dx] = at.ranges([*dy, norm.moments, *dx])?;
         let of_batch = slopes.map(|slopes| at.ranges([norm.x, slopes])).transpose()?;
         let memory = [dy, at.vector(&norm.parameters[0])?, moments, dx];
-        Ok(Some(batch_norm_backward_input(at.engine(), &shape(at, norm.x, norm.norm), memory, of_batch, *adds)?))
+        Ok(Some(batch_norm_backward_input(
+            at.engine(),
+            &shape(norm.norm, norm.by, at.examples(), [at.rows(norm.x), at.width(norm.x)]),
+            memory,
+            of_batch,
+            *adds,
+        )?))
     }
 }
 
@@ -275,6 +298,8 @@ pub(super) fn samples() -> Vec<Sample> {
         of([5, 22], Norm::new().momentum(None), &[]),
         of([100, 130], Norm::new(), &[]),
         of([9, 12], Norm::new().tracks(false), &[]),
+        of([11, 10], Norm::new().ghost(Some(3)), &[]),
+        of([5, 21], Norm::new().momentum(None).ghost(Some(2)), &[]),
         of([7, 36], Norm::new(), &[]).training(|name| name.starts_with("twice")),
         of([7, 20], Norm::new(), &[]).training(|name| name.starts_with("one")),
         of([3, 10], Norm::new(), &["last.weight"]).training(|name| name == "last.weight"),

@@ -12,18 +12,21 @@ pub struct Norm {
     pub momentum: Option<f32>,
     /// Whether there are running statistics. Without any a test goes by its batch's own, rows of padding among it.
     pub tracks: bool,
+    /// The most examples of a ghost batch (Hoffer et al. 2017): each has moments of its own in training. `None`: one for all.
+    pub ghost: Option<usize>,
 }
 
 impl Norm {
     /// As torch's: with running statistics, in which a batch weighs 0.1.
     pub const fn new() -> Norm {
-        Norm { eps: 1e-5, momentum: Some(0.1), tracks: true }
+        Norm { eps: 1e-5, momentum: Some(0.1), tracks: true, ghost: None }
     }
 
     setters! {
         eps: f32,
         momentum: Option<f32>,
         tracks: bool,
+        ghost: Option<usize>,
     }
 }
 

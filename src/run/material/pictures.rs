@@ -45,7 +45,8 @@ impl Reader<'_> {
             test.count()
         );
         let title = self.run.model.pictures.as_ref().map_or_else(String::new, PictureSpec::title);
-        let kind = format!("a {title}");
+        let article = if title.starts_with('E') { "an" } else { "a" };
+        let kind = format!("{article} {title}");
         Ok(Material {
             summary: summary(&kind, &model, &what),
             task: Box::new(match values {

@@ -2,11 +2,14 @@
 //!
 //! As timm's `param_groups_layer_decay`: the last layer has the whole rate, each one before it `layer_decay` times that of the next. The
 //! stem is the first layer, each module with a number (`encoder.layer.3`) one of its own, and the head the last. A norm after the
-//! numbered modules belongs to the last of these.
+//! numbered modules belongs to the last of these, and so does an EfficientNet's last convolution.
 
 use super::Plan;
 use crate::params::{has_word, numbered_module};
 use std::collections::HashMap;
+
+/// An EfficientNet's last convolution, and its norm.
+const LAST: [&str; 2] = ["conv_head.", "bn2."];
 
 /// The layer of each parameter, from the stem on. Names are in the model's order.
 pub(super) fn layers(names: &[&str]) -> Vec<usize> {
@@ -14,11 +17,13 @@ pub(super) fn layers(names: &[&str]) -> Vec<usize> {
     let mut layers = Vec::with_capacity(names.len());
     for name in names {
         let count = numbered.len();
-        let layer = numbered_module(name).map(|module| *numbered.entry(module).or_insert(1 + count));
+        // A head's hidden layers have numbers too.
+        let module = numbered_module(name).filter(|_| !name.starts_with("head."));
+        let layer = module.map(|module| *numbered.entry(module).or_insert(1 + count));
         layers.push(match layer {
             Some(layer) => layer,
             None if numbered.is_empty() => 0,
-            None if has_word(name, "norm") => numbered.len(),
+            None if has_word(name, "norm") || LAST.iter().any(|last| name.starts_with(last)) => numbered.len(),
             None => usize::MAX,
         });
     }
@@ -67,6 +72,11 @@ mod tests {
                 &[0, 1, 2, 2, 3],
             ),
             (&["conv1.weight", "layer1.0.conv", "layer1.1.conv", "layer2.0.conv", "fc.weight"], &[0, 1, 2, 3, 4]),
+            (
+                &["conv_stem.w", "blocks.0.0.w", "blocks.1.0.w", "conv_head.w", "bn2.w", "classifier.w"],
+                &[0, 1, 2, 2, 2, 3],
+            ),
+            (&["embeddings.word", "encoder.layer.0.w", "head.0.weight", "head.0.bn.weight", "fc"], &[0, 1, 2, 2, 2]),
             (&["layers.0.weight", "layers.1.weight"], &[1, 2]),
             (&["a", "b"], &[0, 0]),
         ] {

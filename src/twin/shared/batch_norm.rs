@@ -12,7 +12,7 @@ pub struct BatchNorm {
     pub quads: u32,
     pub eps: f32,
     pub momentum: f32,
-    pub pad0: u32,
+    pub ghost_rows: u32,
     pub pad1: u32,
     pub pad2: u32,
 }
@@ -21,7 +21,39 @@ impl BatchNorm {
     /// The sizes of a norm of rows this wide. All batches weigh the same in the running statistics without a `momentum`.
     pub fn new(rows: usize, width: usize, eps: f32, momentum: Option<f32>) -> BatchNorm {
         let (quads, momentum) = (width.div_ceil(4) as u32, momentum.unwrap_or(-1.0));
-        BatchNorm { rows: rows as u32, width: width as u32, quads, eps, momentum, ..BatchNorm::default() }
+        BatchNorm {
+            rows: rows as u32,
+            width: width as u32,
+            quads,
+            eps,
+            momentum,
+            ghost_rows: rows as u32,
+            ..BatchNorm::default()
+        }
+    }
+
+    /// The same in ghost batches of at most so many of its examples, as equal as `torch.chunk` makes them.
+    #[must_use]
+    pub fn in_ghosts(self, examples: usize, most: usize) -> BatchNorm {
+        let ghosts = examples.div_ceil(most.max(1)).max(1);
+        let rows = self.rows as usize / examples.max(1) * examples.div_ceil(ghosts);
+        BatchNorm { ghost_rows: rows as u32, ..self }
+    }
+
+    /// Ghost batches of the batch; the last one may be smaller.
+    pub fn ghosts(&self) -> usize {
+        self.rows.div_ceil(self.ghost_rows.max(1)) as usize
+    }
+
+    /// Each ghost batch as a batch of its own: its sizes, its first number of x, and its first channel among all moments.
+    pub fn each_ghost(&self) -> impl Iterator<Item = (BatchNorm, usize, usize)> {
+        let (rows, most) = (self.rows as usize, self.ghost_rows as usize);
+        (0..self.ghosts()).map(move |ghost| {
+            let first = ghost * most;
+            let own = most.min(rows - first) as u32;
+            let shape = BatchNorm { rows: own, ghost_rows: own, ..*self };
+            (shape, first * self.stride(), ghost * self.width as usize)
+        })
     }
 
     /// Numbers from one row to the next.

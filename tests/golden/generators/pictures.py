@@ -76,21 +76,24 @@ def convs():
     save("convs", arrays, {"cases": cases})
 
 
-# name: pictures, channels, height, width, eps, momentum, whether in training; `after` batches more come before
+# name: pictures, channels, height, width, eps, momentum, whether in training; `after` batches more come before; ghost batches
 NORMS = {
-    "train": (3, 5, 4, 3, 1e-5, 0.1, True, 0),
-    "eval": (3, 5, 4, 3, 1e-5, 0.1, False, 2),
-    "wide": (5, 22, 3, 3, 1e-3, 0.01, True, 1),
-    "all_alike": (2, 8, 5, 5, 1e-5, None, True, 3),
-    "one_number": (4, 1, 1, 1, 1e-5, 0.3, True, 0),
-    "eval_wide": (2, 36, 3, 5, 1e-3, 0.01, False, 1),
+    "train": (3, 5, 4, 3, 1e-5, 0.1, True, 0, 1),
+    "eval": (3, 5, 4, 3, 1e-5, 0.1, False, 2, 1),
+    "wide": (5, 22, 3, 3, 1e-3, 0.01, True, 1, 1),
+    "all_alike": (2, 8, 5, 5, 1e-5, None, True, 3, 1),
+    "one_number": (4, 1, 1, 1, 1e-5, 0.3, True, 0, 1),
+    "eval_wide": (2, 36, 3, 5, 1e-3, 0.01, False, 1, 1),
+    "ghosts": (7, 6, 2, 3, 1e-3, 0.05, True, 1, 3),
+    "ghosts_all_alike": (9, 21, 1, 1, 1e-5, None, True, 2, 2),
+    "eval_ghosts": (4, 5, 1, 1, 1e-3, 0.05, False, 1, 2),
 }
 
 
 def norms():
     arrays, cases = {}, []
     for seed, (name, case) in enumerate(NORMS.items()):
-        pictures, channels, height, width, eps, momentum, trains, after = case
+        pictures, channels, height, width, eps, momentum, trains, after, ghosts = case
         generator = torch.Generator().manual_seed(100 + seed)
         norm = torch.nn.BatchNorm2d(channels, eps, momentum).double()
         x = (noise(generator, pictures, channels, height, width) * 2 + 3).requires_grad_()
@@ -101,7 +104,7 @@ def norms():
             norm(noise(generator, *x.shape) + 1)
         before = {key: buffer.clone().double() for key, buffer in norm.named_buffers()}
         norm.train(trains)
-        y = norm(x)
+        y = torch.cat([norm(ghost) for ghost in x.chunk(ghosts)])
         dy = noise(generator, *y.shape)
         norm.zero_grad()
         y.backward(dy)
@@ -110,7 +113,7 @@ def norms():
         part |= {f"before.{key}": value.reshape(-1) for key, value in before.items()}
         part |= {f"after.{key}": value.double().reshape(-1) for key, value in norm.named_buffers()}
         arrays |= {f"{name}.{key}": array for key, array in part.items()}
-        cases.append({"name": name, "eps": eps, "momentum": momentum, "trains": trains})
+        cases.append({"name": name, "eps": eps, "momentum": momentum, "trains": trains, "ghosts": ghosts})
     save("norms", arrays, {"cases": cases})
 
 
@@ -177,6 +180,39 @@ def resnets():
         trained(name, Small(block, layers, WIDTH, CLASSES), 400 + seed, {"blocks": layers, "width": WIDTH})
 
 
+class Ghosts(torch.nn.BatchNorm1d):
+    """A batch norm of each of two parts of a batch."""
+
+    def forward(self, x):
+        return torch.cat([super(Ghosts, self).forward(part) for part in x.chunk(2)]) if self.training else super().forward(x)
+
+
+HEADS = {
+    "batch": lambda: torch.nn.BatchNorm1d(6),
+    "ghost": lambda: Ghosts(6, eps=1e-3, momentum=0.05),
+    "layer": lambda: torch.nn.LayerNorm(6),
+}
+
+
+def heads():
+    """A ResNet of one stage below a hidden layer of 6, its norm, ReLU and the last layer."""
+    for seed, (norm, made) in enumerate(HEADS.items()):
+        torch.manual_seed(700 + seed)
+        model = Small(torchvision.models.resnet.BasicBlock, (1,), WIDTH, CLASSES)
+        hidden = torch.nn.Linear(WIDTH, 6)
+        setattr(hidden, "LayerNorm" if norm == "layer" else "bn", made())
+        model.head, model.fc = torch.nn.ModuleList([hidden]), torch.nn.Linear(6, CLASSES)
+        model._forward_impl = lambda x, model=model: headed(model, x)
+        trained(f"resnet_head_{norm}", model, 800 + seed, {"blocks": (1,), "width": WIDTH, "norm": norm})
+
+
+def headed(model, x):
+    x = model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(x))))).mean((2, 3))
+    (hidden,) = model.head
+    norm = getattr(hidden, "bn", None) or hidden.LayerNorm
+    return model.fc(torch.relu(norm(hidden(x))))
+
+
 def lites():
     for seed, (name, (stages, same)) in enumerate(LITES.items()):
         torch.manual_seed(500 + seed)
@@ -238,4 +274,5 @@ if __name__ == "__main__":
     norms()
     pools()
     resnets()
+    heads()
     lites()
