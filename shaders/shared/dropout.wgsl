@@ -9,7 +9,7 @@ struct Dropout {               // 32 bytes
     threshold: u32,            // probability · 2³²: a word below it drops
     scale: f32,                // 1 / (1 - probability)
     quads: u32,                // vec4s in all; for an operation of its own
-    pad0: u32,
+    together: u32,             // vec4s that are dropped together: those of an example; 0: each element for itself
     pad1: u32,
     pad2: u32,
 }

@@ -55,7 +55,7 @@ const HIDDEN: [usize; 2] = [128, 64];
 const CONTEXT: u64 = 64;
 const PRETRAINED_CONTEXT: u64 = 128;
 
-const ALL_KEYS: [&str; 15] = [
+const ALL_KEYS: [&str; 16] = [
     "type",
     "hidden",
     "activation",
@@ -69,6 +69,7 @@ const ALL_KEYS: [&str; 15] = [
     "width",
     "variant",
     "size",
+    "drop_path_rate",
     "parameters",
     "from",
 ];

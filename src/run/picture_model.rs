@@ -1,8 +1,8 @@
 //! The section `model` of a model of pictures.
 
 use super::Error;
-use super::head::HeadSpec;
-use super::picture_folder::{PictureFolder, Wants};
+use super::head::{HeadSpec, share};
+use super::picture_folder::{PictureFolder, Wants, decimal};
 use crate::nn::Model;
 use crate::nn::models::{EfficientNetLite, Head, PictureFamily, ResNet, VitStyle};
 use crate::params::nearest;
@@ -18,14 +18,16 @@ pub struct PictureSpec {
     pub wants: Wants,
     /// Names of its outputs in `from`; empty if they have none.
     pub labels: Vec<String>,
+    /// `drop_path_rate`: stochastic depth.
+    pub drop_path_rate: f32,
     /// `head`: hidden layers between the trunk and the outputs.
     pub head: HeadSpec,
 }
 
 impl PictureSpec {
-    const OF_RESNET: [&str; 7] = ["type", "depth", "width", "size", "head", "parameters", "from"];
-    const OF_LITE: [&str; 6] = ["type", "variant", "size", "head", "parameters", "from"];
-    const OF_VIT: [&str; 5] = ["type", "size", "head", "parameters", "from"];
+    const OF_RESNET: [&str; 8] = ["type", "depth", "width", "size", "drop_path_rate", "head", "parameters", "from"];
+    const OF_LITE: [&str; 7] = ["type", "variant", "size", "drop_path_rate", "head", "parameters", "from"];
+    const OF_VIT: [&str; 6] = ["type", "size", "drop_path_rate", "head", "parameters", "from"];
 
     /// The keys of the family that is called so.
     pub(super) fn keys(family: &str) -> &'static [&'static str] {
@@ -54,13 +56,14 @@ impl PictureSpec {
         wants.preparation.size = size(section, wants.preparation.size)?;
         let labels = found.map_or_else(Vec::new, |folder| folder.model.labels.clone());
         let head = HeadSpec::read(section, found.map(|folder| &folder.head))?;
-        Ok(PictureSpec { family, wants, labels, head })
+        let rate = share(section, "drop_path_rate", Some(decimal(family.drop_path_rate())))?.unwrap_or(0.0);
+        Ok(PictureSpec { family, wants, labels, drop_path_rate: rate, head })
     }
 
     /// The model for so many classes.
     pub(super) fn model(&self, classes: usize) -> Result<Model, Error> {
         let head = self.head.onto(Head::new(classes)).dropout(self.head.dropout);
-        Ok(self.family.model(self.wants.preparation.size, head)?)
+        Ok(self.family.model(self.wants.preparation.size, head, self.drop_path_rate)?)
     }
 
     /// Its family and depth.

@@ -514,7 +514,8 @@ fn nn_dropout_drops_the_same_elements_as_its_twin() {
     for gpu in gpus() {
         for (case, quads) in [1, 2, 63, 64, 65, 1000].into_iter().enumerate() {
             for probability in [0.0, 0.1, 0.5, 0.999] {
-                let shape = Dropout::new(case as u32, 3, probability, quads);
+                // Each element for itself, and in three sizes of an example.
+                let shape = Dropout::new(case as u32, 3, probability, quads).together([0, 1, 7, 130][case % 4]);
                 let position = Position { step: 5, epoch: 1, batch: case as u32, counting: 0 };
                 for residual in [false, true] {
                     let with = residual.then(|| any::<1>(&gpu)[0].clone());
@@ -529,6 +530,21 @@ fn nn_dropout_drops_the_same_elements_as_its_twin() {
             }
         }
     }
+}
+
+#[test]
+fn nn_stochastic_depth_leaves_examples_out() {
+    let (examples, quads) = (400, 5);
+    let shape = Dropout::new(3, 1, 0.25, examples * quads).together(quads);
+    let (x, mut y) = (vec![3.0; 4 * examples * quads], vec![0.0; 4 * examples * quads]);
+    gradus::twin::nn::dropout(&x, &mut y, &Position::default(), &shape, None);
+    let kept: Vec<bool> = y.chunks(4 * quads).map(|example| example[0] != 0.0).collect();
+    for (example, kept) in y.chunks(4 * quads).zip(&kept) {
+        assert!(example.iter().all(|y| *y == if *kept { 4.0 } else { 0.0 }), "{example:?}");
+    }
+    let dropped = kept.iter().filter(|kept| !**kept).count() as f64;
+    // Four standard deviations.
+    assert!((dropped - 100.0).abs() < 4.0 * 75f64.sqrt(), "{dropped} of {examples}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::golden::{Case, cases, own_folder};
 use crate::picture_bed::{Bed, in_our_order};
 use crate::support::{assert_close, engines};
 use gradus::engine::Engine;
-use gradus::nn::models::{EfficientNetLite, Head, HeadNorm, LiteStage, ResNet};
+use gradus::nn::models::{EfficientNetLite, Head, HeadNorm, LiteStage, ResNet, Vit};
 use gradus::nn::ops::Norm;
 use gradus::nn::{Model, Network};
 use gradus::optim::{Optimizer, Settings};
@@ -190,4 +190,25 @@ fn efficientnet_lites_have_timms_numbers_of_parameters() {
     assert_eq!(EfficientNetLite::new(1, [9, 9], 2).expect("a model").stem(16).variant(), None);
     assert!(EfficientNetLite::new(5, [224, 224], 1000).is_err());
     assert!(EfficientNetLite::new(0, [224, 0], 1000).is_err());
+}
+
+/// Blocks that add to what they read drop, each more than the one before it, and the first one nothing; a test drops nothing.
+#[test]
+fn stochastic_depth_is_in_the_blocks_with_a_shortcut() {
+    let lite = |rate| EfficientNetLite::new(0, [16, 16], 3).expect("a model").drop_path_rate(rate).into();
+    let resnet = |rate| ResNet::new(18, [16, 16], 3).expect("a model").width(4).drop_path_rate(rate).into();
+    let vit = |rate| Vit::new([3, 1, 8], [16, 16], 8, 3).drop_path_rate(rate).into();
+    // More dispatches: one backward for each of the 9 blocks of a Lite0 that have a shortcut, and of the 7 of a ResNet after the first;
+    // for both halves of the last two blocks of a ViT one forward too, as their sums were part of norms.
+    let models: [(&dyn Fn(f32) -> Model, usize); 3] = [(&lite, 9), (&resnet, 7), (&vit, 8)];
+    for (model, more) in models {
+        let (plain, dropping) = (model(0.0), model(0.5));
+        let count = |model: &Model| model.training(2, model.context(), |_| true).expect("a pass").dispatch_count();
+        assert_eq!(count(&dropping) - count(&plain), more, "{dropping:?}");
+        let tested = |model: &Model| model.evaluation(2, model.context()).expect("a pass");
+        assert_eq!(tested(&dropping).dispatch_count(), tested(&plain).dispatch_count());
+        assert!(dropping.settings().contains(&("drop_path_rate", "0.5".to_owned())));
+    }
+    let refused = ResNet::new(18, [16, 16], 3).expect("a model").drop_path_rate(1.0).check();
+    assert_eq!(refused.expect_err("1").to_string(), "drop_path_rate = 1 is not in [0, 1)");
 }

@@ -115,7 +115,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Position: step, epoch, batch, counting),
         host_layout!(Metrics: loss_sum, correct, rows, loss, epoch, loss_whole, loss_part, pad0),
         host_layout!(Loss: rows, classes, quads, ignore, smoothing, pad0, pad1, pad2),
-        host_layout!(Dropout: seed, stream, threshold, scale, quads, pad0, pad1, pad2),
+        host_layout!(Dropout: seed, stream, threshold, scale, quads, together, pad1, pad2),
         host_layout!(Embedding: rows, width, quads, context, entries, types, first_position, pad0),
         host_layout!(Join: rows, left, right, pad0),
         host_layout!(Pool: batch, context, quads, pad0),

@@ -233,7 +233,7 @@ fn vits_that_are_not_computed_are_refused_by_their_key() {
         ("hidden_size", json!(null), None),
         ("hidden_size", json!(-1), None),
         ("use_swiglu_ffn", json!(true), None),
-        ("drop_path_rate", json!(0.1), None),
+        ("drop_path_rate", json!(1.0), None),
         ("hidden_dropout_prob", json!(0.5), None),
         ("attention_probs_dropout_prob", json!("much"), None),
         ("qkv_bias", json!(1), None),

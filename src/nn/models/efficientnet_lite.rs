@@ -1,7 +1,7 @@
 //! EfficientNet-Lite (Tan & Le 2019, without squeeze and excitation and with ReLU6), with timm's names.
 
 use super::efficientnet_names::in_timm;
-use super::sizes::check_size;
+use super::sizes::{check_drop_path, check_size, dropped_path};
 use super::{Head, Network};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Norm, Window};
@@ -28,6 +28,8 @@ pub struct EfficientNetLite {
     pub pads_same: bool,
     /// Its batch norms.
     pub norm: Norm,
+    /// Stochastic depth: the share of examples that the last block's part is left out of; less in the blocks before it.
+    pub drop_path_rate: f32,
 }
 
 /// Blocks of one size, one after the other.
@@ -89,7 +91,16 @@ impl EfficientNetLite {
         let stages = STAGES.iter().enumerate().map(scaled).collect();
         let norm = Norm { eps: EPS, ..Norm::new() };
         let head = Head::new(classes);
-        let model = EfficientNetLite { stem: 32, stages, features: 1280, picture, head, pads_same: true, norm };
+        let model = EfficientNetLite {
+            stem: 32,
+            stages,
+            features: 1280,
+            picture,
+            head,
+            pads_same: true,
+            norm,
+            drop_path_rate: 0.0,
+        };
         model.check()?;
         Ok(model)
     }
@@ -121,6 +132,7 @@ impl EfficientNetLite {
         head: Head,
         pads_same: bool,
         norm: Norm,
+        drop_path_rate: f32,
     }
 
     fn pixels(&self) -> usize {
@@ -149,7 +161,7 @@ impl EfficientNetLite {
                 let stride = if block == 0 { stage.stride } else { 1 };
                 all.push((
                     format!("blocks.{place}.{block}"),
-                    Block { inputs, stride, stage: *stage, expands: place > 0 },
+                    Block { inputs, stride, stage: *stage, expands: place > 0, number: all.len() },
                 ));
                 inputs = stage.channels;
             }
@@ -192,6 +204,10 @@ impl EfficientNetLite {
         let project = part(if block.expands { "conv_pwl" } else { "conv_pw" });
         y = self.normed(graph, [&project, &norm()], y, (Window::new(made, 1), stage.channels), false);
         if block.stride == 1 && block.inputs == stage.channels {
+            // As timm's: the first block drops nothing.
+            let count: usize = self.stages.iter().map(|stage| stage.blocks).sum();
+            let rate = self.drop_path_rate * block.number as f32 / count as f32;
+            y = graph.stochastic_depth(y, rate, block.number as u32);
             y = graph.add(y, x);
         }
         (y, made)
@@ -204,6 +220,8 @@ struct Block {
     stride: usize,
     stage: LiteStage,
     expands: bool,
+    /// Among all blocks.
+    number: usize,
 }
 
 impl Block {
@@ -239,6 +257,7 @@ impl Network for EfficientNetLite {
             check_size("stage's channels", stage.channels, 1)
         };
         self.head.check()?;
+        check_drop_path(self.drop_path_rate)?;
         self.stages.iter().try_for_each(check)
     }
 
@@ -258,7 +277,7 @@ impl Network for EfficientNetLite {
             ("padding", padding.to_owned()),
             ("norm", format!("{:?}", self.norm)),
         ];
-        [own, self.head.settings()].concat()
+        [own, dropped_path(self.drop_path_rate), self.head.settings()].concat()
     }
 
     /// As timm: convolutions normal, by their outputs in a group; the last layer as `torch.nn.Linear`, which timm's
@@ -322,6 +341,6 @@ impl Network for EfficientNetLite {
         }
         let x = self.normed(graph, ["conv_head", "bn2"], x, (Window::new(picture, 1), self.features), true);
         let pooled = graph.global_pool(x);
-        self.head.forward(graph, pooled, (0.0, 0), LAST)
+        self.head.forward(graph, pooled, (0.0, self.blocks().count() as u32), LAST)
     }
 }

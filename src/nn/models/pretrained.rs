@@ -301,7 +301,7 @@ impl Config<'_> {
         value.as_bool().ok_or_else(|| bad(key, value, "true or false"))
     }
 
-    fn share(&self, key: &'static str, usual: f32) -> Result<f32, Error> {
+    pub(super) fn share(&self, key: &'static str, usual: f32) -> Result<f32, Error> {
         let share = self.number(key, f64::from(usual))? as f32;
         if (0.0..1.0).contains(&share) { Ok(share) } else { Err(bad(key, share, "a share, from 0 to less than 1")) }
     }

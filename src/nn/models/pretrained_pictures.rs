@@ -62,25 +62,32 @@ impl PictureFamily {
         }
     }
 
-    /// Its model for pictures of this height and width, with this head.
+    /// The share of stochastic depth that its folder has.
+    pub fn drop_path_rate(&self) -> f32 {
+        if let PictureFamily::Vit(model) = self { model.drop_path_rate } else { 0.0 }
+    }
+
+    /// Its model for pictures of this height and width, with this head and stochastic depth.
     ///
     /// # Errors
     /// Errors of the model's own check.
-    pub fn model(&self, size: [usize; 2], head: Head) -> Result<Model, Error> {
+    pub fn model(&self, size: [usize; 2], head: Head, drop_path_rate: f32) -> Result<Model, Error> {
         match self {
             PictureFamily::ResNet { depth, width } => {
                 let model = ResNet::new(*depth, size, head.outputs)?.width(*width).head(head);
+                let model = model.drop_path_rate(drop_path_rate);
                 model.check()?;
                 Ok(model.into())
             }
             PictureFamily::EfficientNetLite { variant, pads_same } => {
                 let model = EfficientNetLite::new(*variant, size, head.outputs)?.head(head);
                 let model = if *pads_same { model } else { model.pads_same(false).norm(Norm::new()) };
+                let model = model.drop_path_rate(drop_path_rate);
                 model.check()?;
                 Ok(model.into())
             }
             PictureFamily::Vit(model) => {
-                let model = Vit { picture: size, head, ..Vit::clone(model) };
+                let model = Vit { picture: size, head, drop_path_rate, ..Vit::clone(model) };
                 model.check()?;
                 Ok(model.into())
             }

@@ -1,7 +1,7 @@
 //! ResNet (He et al. 2015), with torchvision's names and its place of the stride.
 
 use super::resnet_names::in_torchvision;
-use super::sizes::check_size;
+use super::sizes::{check_drop_path, check_size, dropped_path};
 use super::{Head, Network};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Norm, Window};
@@ -28,6 +28,8 @@ pub struct ResNet {
     pub head: Head,
     /// Its batch norms.
     pub norm: Norm,
+    /// Stochastic depth: the share of examples that the last block's part is left out of; less in the blocks before it.
+    pub drop_path_rate: f32,
 }
 
 /// Depths with a name, their blocks, and whether those are bottlenecks.
@@ -47,8 +49,16 @@ impl ResNet {
         let bad = Error::BadConfig { setting: "depth", value: depth as f64, allowed: "18, 34, 50 or 101" };
         let (_, blocks, bottleneck) = known.ok_or(bad)?;
         let (blocks, bottleneck) = (blocks.to_vec(), *bottleneck);
-        let model =
-            ResNet { blocks, bottleneck, width: 64, picture, channels: 3, head: Head::new(classes), norm: Norm::new() };
+        let model = ResNet {
+            blocks,
+            bottleneck,
+            width: 64,
+            picture,
+            channels: 3,
+            head: Head::new(classes),
+            norm: Norm::new(),
+            drop_path_rate: 0.0,
+        };
         model.check()?;
         Ok(model)
     }
@@ -80,6 +90,7 @@ impl ResNet {
         channels: usize,
         head: Head,
         norm: Norm,
+        drop_path_rate: f32,
     }
 
     /// Channels of the last stage.
@@ -107,7 +118,7 @@ impl ResNet {
 
     /// A block on pictures of this size: its output, and the size of that.
     fn block(&self, graph: &mut Graph, module: &str, x: Value, step: &Step) -> (Value, [usize; 2]) {
-        let Step { picture, inputs, width, stride } = *step;
+        let Step { picture, inputs, width, stride, number } = *step;
         let one = |picture: [usize; 2]| Window::new(picture, 1);
         let three = |picture: [usize; 2]| Window::new(picture, 3).padded(1);
         // torchvision strides at the convolution of 3 by 3 (ResNet v1.5).
@@ -132,6 +143,10 @@ impl ResNet {
             past = graph.conv(&format!("{shortcut}.0"), past, one(picture).stride(stride), outputs, false);
             past = graph.batch_norm(&format!("{shortcut}.1"), past, self.norm);
         }
+        // As timm's: the first block drops nothing, the last one all of the share.
+        let last = self.blocks.iter().sum::<usize>() - 1;
+        let rate = if last == 0 { 0.0 } else { self.drop_path_rate * number as f32 / last as f32 };
+        let y = graph.stochastic_depth(y, rate, number as u32);
         let sum = graph.add(y, past);
         (graph.activate(module, Activation::Relu, sum), strided.places())
     }
@@ -143,6 +158,8 @@ struct Step {
     inputs: usize,
     width: usize,
     stride: usize,
+    /// The block among all.
+    number: usize,
 }
 
 impl Network for ResNet {
@@ -158,6 +175,7 @@ impl Network for ResNet {
             check_size(setting, size, 1)?;
         }
         self.head.check()?;
+        check_drop_path(self.drop_path_rate)?;
         self.blocks.iter().try_for_each(|blocks| check_size("blocks", *blocks, 1))
     }
 
@@ -172,7 +190,7 @@ impl Network for ResNet {
     fn settings(&self) -> Vec<(&'static str, String)> {
         let [height, width] = self.picture;
         let own = vec![("picture", format!("{height} x {width}")), ("norm", format!("{:?}", self.norm))];
-        [own, self.head.settings()].concat()
+        [own, dropped_path(self.drop_path_rate), self.head.settings()].concat()
     }
 
     /// As torchvision: convolutions normal, by their outputs (He et al. 2015); the last layer as `torch.nn.Linear`.
@@ -233,12 +251,13 @@ impl Network for ResNet {
             let width = self.width << stage;
             for block in 0..*blocks {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                let step = Step { picture, inputs, width, stride };
+                let number = self.blocks[..stage].iter().sum::<usize>() + block;
+                let step = Step { picture, inputs, width, stride, number };
                 (x, picture) = self.block(graph, &format!("layer{}.{block}", stage + 1), x, &step);
                 inputs = if self.bottleneck { 4 * width } else { width };
             }
         }
         let pooled = graph.global_pool(x);
-        self.head.forward(graph, pooled, (0.0, 0), LAST)
+        self.head.forward(graph, pooled, (0.0, self.blocks.iter().sum::<usize>() as u32), LAST)
     }
 }

@@ -165,6 +165,19 @@ pub(super) fn check_block([heads, hidden]: [usize; 2], norm_eps: f32) -> Result<
     Ok(())
 }
 
+/// Checks the share of stochastic depth.
+pub(super) fn check_drop_path(rate: f32) -> Result<(), Error> {
+    match (0.0..1.0).contains(&rate) {
+        true => Ok(()),
+        false => Err(Error::BadConfig { setting: "drop_path_rate", value: rate.into(), allowed: "in [0, 1)" }),
+    }
+}
+
+/// Stochastic depth among the settings of a model, if there is any.
+pub(super) fn dropped_path(rate: f32) -> Vec<(&'static str, String)> {
+    if rate == 0.0 { Vec::new() } else { vec![("drop_path_rate", rate.to_string())] }
+}
+
 pub(super) fn check_size(setting: &'static str, value: usize, least: usize) -> Result<(), Error> {
     if (least..=1 << 24).contains(&value) {
         return Ok(());

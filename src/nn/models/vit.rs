@@ -2,7 +2,7 @@
 //! each half of a block; its class token is classified.
 
 use super::positions::interpolated;
-use super::sizes::{DEVIATION, check_block, check_size};
+use super::sizes::{DEVIATION, check_block, check_drop_path, check_size, dropped_path};
 use super::vit_style::VitStyle;
 use super::{Head, Network, pair};
 use crate::nn::graph::{Graph, Value};
@@ -40,6 +40,8 @@ pub struct Vit {
     pub qkv_bias: bool,
     /// What the LayerScales of a DINOv2 begin with.
     pub layer_scale: f32,
+    /// Stochastic depth: the share of examples that both halves of the last block are left out of; less in the blocks before it.
+    pub drop_path_rate: f32,
     /// From the class token, and the mean of the patches, to its outputs.
     pub head: Head,
 }
@@ -72,6 +74,7 @@ impl Vit {
             norm_eps: 1e-12,
             qkv_bias: true,
             layer_scale: 1.0,
+            drop_path_rate: 0.0,
             head: Head::new(classes),
         }
     }
@@ -84,6 +87,7 @@ impl Vit {
         norm_eps: f32,
         qkv_bias: bool,
         layer_scale: f32,
+        drop_path_rate: f32,
         head: Head,
     }
 
@@ -141,13 +145,17 @@ impl Vit {
         let qkv = graph.linear_planes(&at(QKV), &PROJECTIONS.map(at), normed, self.hidden, self.qkv_bias);
         let attended = graph.attention(&at("attention.attention"), qkv, mask, heads);
         let attended = graph.linear(&at(ATTENDED), attended, self.hidden);
+        // As Dinov2's: the first block drops nothing, the last one all of the share.
+        let rate = self.drop_path_rate * layer as f32 / (self.layers - 1).max(1) as f32;
         let attended = scaled(graph, 0, attended);
+        let attended = graph.stochastic_depth(attended, rate, 2 * layer as u32);
         let x = graph.add(attended, x);
         let normed = graph.layer_norm(&at(names.norms[1]), x, self.norm_eps);
         let inner = graph.linear(&at(names.up), normed, self.intermediate);
         let inner = graph.activate(&at(names.up), self.activation, inner);
         let outer = graph.linear(&at(names.down), inner, self.hidden);
         let outer = scaled(graph, 1, outer);
+        let outer = graph.stochastic_depth(outer, rate, 2 * layer as u32 + 1);
         graph.add(outer, x)
     }
 }
@@ -169,6 +177,7 @@ impl Network for Vit {
             check_size(setting, size, 1)?;
         }
         self.head.check()?;
+        check_drop_path(self.drop_path_rate)?;
         check_block([self.heads, self.hidden], self.norm_eps)?;
         let bad = |setting, value: f64, allowed| Err(Error::BadConfig { setting, value, allowed });
         if self.patches().contains(&0) {
@@ -228,7 +237,7 @@ impl Network for Vit {
             ("activation", format!("{:?}", self.activation)),
             ("norm_eps", self.norm_eps.to_string()),
         ];
-        [own, self.head.settings()].concat()
+        [own, dropped_path(self.drop_path_rate), self.head.settings()].concat()
     }
 
     /// As transformers: weights, tokens and positions normal (torch cuts off at ±2, which is a hundred deviations away), but 0 the
@@ -303,7 +312,7 @@ impl Network for Vit {
             let patches = graph.mean_pool_after(normed, self.tokens());
             pooled = graph.join(pooled, patches);
         }
-        self.head.forward(graph, pooled, (0.0, 0), CLASSIFIER)
+        self.head.forward(graph, pooled, (0.0, 2 * self.layers as u32), CLASSIFIER)
     }
 }
 

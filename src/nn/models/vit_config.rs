@@ -9,7 +9,7 @@ use crate::nn::{Error, Network};
 use serde_json::{Map, Value, json};
 
 /// Shares of what training drops at random; here nothing is.
-const DROPPED: [&str; 3] = ["hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"];
+const DROPPED: [&str; 2] = ["hidden_dropout_prob", "attention_probs_dropout_prob"];
 
 impl Vit {
     /// The model of a `config.json` for pictures of this height and width (those of the file if it is `None`) and so many
@@ -42,6 +42,7 @@ impl Vit {
             norm_eps: config.number("layer_norm_eps", norm_eps)? as f32,
             qkv_bias: config.is("qkv_bias", true)?,
             layer_scale: config.number("layerscale_value", 1.0)? as f32,
+            drop_path_rate: if style == VitStyle::Dinov2 { config.share("drop_path_rate", 0.0)? } else { 0.0 },
             head: Head::new(classes),
         };
         model.check()?;
@@ -65,7 +66,7 @@ impl Vit {
         config.append(&mut object(match self.style {
             VitStyle::Dinov2 => json!({
                 "mlp_ratio": self.intermediate.checked_div(self.hidden), "use_swiglu_ffn": false,
-                "drop_path_rate": 0.0, "use_mask_token": false,
+                "drop_path_rate": share(self.drop_path_rate).as_f64(), "use_mask_token": false,
                 // The class wants a float: 1.0, not 1.
                 "layerscale_value": share(self.layer_scale).as_f64(),
             }),

@@ -1,4 +1,4 @@
-//! Dropout.
+//! Dropout, of elements and of examples.
 
 use super::{Draft, Operate, Uses, quads};
 use crate::engine::kernels::{DROPOUT, Flag};
@@ -6,7 +6,7 @@ use crate::engine::{Dispatch, Engine, Range, layout};
 use crate::nn::Error;
 use crate::nn::graph::{Backward, Form, Graph, Placing, Sample, Value};
 
-/// y = dropout(x), and what else is added. `stream` tells one dropout of a model from another. Its own backward pass.
+/// y = dropout(x), and what else is added. Stochastic depth drops all of an example `together`. `stream` tells one dropout of a model from another. Its own backward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::nn) struct Dropout {
     pub(in crate::nn) x: Value,
@@ -15,6 +15,7 @@ pub(in crate::nn) struct Dropout {
     position: Value,
     rate: f32,
     stream: u32,
+    together: bool,
 }
 
 impl Graph {
@@ -32,9 +33,22 @@ impl Graph {
         if !self.trains || rate == 0.0 {
             return x;
         }
+        self.dropped(x, rate, stream, false)
+    }
+
+    /// Stochastic depth: leaves x of a share of the examples out and scales that of the others, only in training. x is what a block
+    /// adds to what it reads.
+    pub fn stochastic_depth(&mut self, x: Value, rate: f32, stream: u32) -> Value {
+        if !self.trains || rate == 0.0 || self.is_still(x) {
+            return x;
+        }
+        self.dropped(x, rate, stream, true)
+    }
+
+    fn dropped(&mut self, x: Value, rate: f32, stream: u32, together: bool) -> Value {
         let (form, position) = (self.form(x), self.position());
         let y = self.nodes.shared(format!("dropout.{stream}"), form);
-        self.push(Dropout { x, y, residual: None, position, rate, stream });
+        self.push(Dropout { x, y, residual: None, position, rate, stream, together });
         y
     }
 
@@ -71,6 +85,7 @@ impl Operate for Dropout {
     fn dispatch<E: From<Error>>(&self, at: &Placing<'_, E>) -> Result<Option<Dispatch>, E> {
         let size = at.rows(self.x) * quads(at.width(self.x));
         let shape = layout::Dropout::new(at.loss.seed, self.stream, f64::from(self.rate), size);
+        let shape = if self.together { shape.together(size / at.examples()) } else { shape };
         let memory = at.ranges([self.x, self.y, self.position])?;
         let residual = self.residual.map(|residual| at.range(residual)).transpose()?;
         Ok(Some(dropout(at.engine(), &shape, memory, residual)?))
@@ -85,7 +100,9 @@ pub(super) fn samples() -> Vec<Sample> {
         let one = graph.dropout(x, 0.1, 0);
         let two = graph.dropout(x, 0.5, 1);
         let two = graph.add(two, x);
-        let sum = graph.add(one, two);
+        let three = graph.stochastic_depth(x, 0.4, 2);
+        let three = graph.add(three, two);
+        let sum = graph.add(one, three);
         graph.classified(sum, 5)
     };
     vec![Sample::of("dropout of 63 rows of 21", [7, 9], network)]

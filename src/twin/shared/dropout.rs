@@ -13,7 +13,7 @@ pub struct Dropout {
     pub threshold: u32,
     pub scale: f32,
     pub quads: u32,
-    pub pad0: u32,
+    pub together: u32,
     pub pad1: u32,
     pub pad2: u32,
 }
@@ -24,6 +24,12 @@ impl Dropout {
         let threshold = (probability * 4_294_967_296.0).round() as u32;
         let scale = (1.0 / (1.0 - probability)) as f32;
         Dropout { seed, stream, threshold, scale, quads: quads as u32, ..Dropout::default() }
+    }
+
+    /// The same for all elements of so many vec4s together, which are an example's.
+    #[must_use]
+    pub fn together(self, quads: usize) -> Dropout {
+        Dropout { together: quads as u32, ..self }
     }
 
     /// The key of this dropout in one batch.
