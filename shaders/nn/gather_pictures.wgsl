@@ -13,10 +13,11 @@
 //
 // What is drawn is a function of seed, epoch and picture, so a resumed run sees the same. Between pixels the numbers are linear.
 //
-// With SHUFFLE = 0 the pictures are in order (evaluation). Pictures after the last one are zeros with the label IGNORED; all
+// With AHEAD = 1 the bytes of the step's pictures alone are there, in the step's order: the host has sent them ahead. With
+// SHUFFLE = 0 the pictures are in order (evaluation). Pictures after the last one are zeros with the label IGNORED; all
 // others count.
 //
-//   0 data     [samples, height, width]      four bytes: red, green, blue, nothing
+//   0 data     [samples, height, width]      four bytes: red, green, blue, nothing; [micro_batches · rows, …] with AHEAD
 //   1 labels   [samples]
 //   2 x        [rows, height, width]         vec4, zero after the third channel
 //   3 y        [rows]
@@ -59,6 +60,7 @@ struct Part {
 override WORKGROUP: u32 = 64u;
 override SHUFFLE: u32 = 1u;
 override AUGMENT: u32 = 0u;
+override AHEAD: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -98,18 +100,18 @@ fn drawn_part(sample: u32, epoch: u32) -> Part {
     return Part(places * (all - sides), sides, is_flipped);
 }
 
-// A pixel of a picture. Beyond its edge it is black, or that of the edge if pictures are not moved.
-fn tap(sample: u32, row: i32, column: i32) -> vec4<f32> {
+// A pixel of the picture at a place in memory. Beyond its edge it is black, or that of the edge if pictures are not moved.
+fn tap(source: u32, row: i32, column: i32) -> vec4<f32> {
     let last = vec2<i32>(i32(shape.height), i32(shape.width)) - 1;
     let place = clamp(vec2<i32>(row, column), vec2<i32>(0), last);
     if (shape.padding > 0u && (place.x != row || place.y != column)) {
         return vec4<f32>();
     }
-    return bytes_of(data[(sample * shape.height + u32(place.x)) * shape.width + u32(place.y)]);
+    return bytes_of(data[(source * shape.height + u32(place.x)) * shape.width + u32(place.y)]);
 }
 
 // What a part shows at a place of the picture.
-fn seen(sample: u32, part: Part, p: u32) -> vec4<f32> {
+fn seen(source: u32, part: Part, p: u32) -> vec4<f32> {
     let all = vec2<f32>(f32(shape.height), f32(shape.width));
     var column = p % shape.width;
     if (part.is_flipped) {
@@ -121,8 +123,8 @@ fn seen(sample: u32, part: Part, p: u32) -> vec4<f32> {
     let share = at - low;
     let row = i32(low.x);
     let left = i32(low.y);
-    let above = mix(tap(sample, row, left), tap(sample, row, left + 1), share.y);
-    let below = mix(tap(sample, row + 1, left), tap(sample, row + 1, left + 1), share.y);
+    let above = mix(tap(source, row, left), tap(source, row, left + 1), share.y);
+    let below = mix(tap(source, row + 1, left), tap(source, row + 1, left + 1), share.y);
     return mix(above, below, share.x);
 }
 
@@ -146,10 +148,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             sample = shuffled(sample, shape.samples, pcg(shape.seed ^ pcg(epoch)));
         }
         label = labels[sample];
+        let source = select(sample, shape.micro * shape.rows + r, AHEAD != 0u);
         if (AUGMENT != 0u) {
-            values = seen(sample, drawn_part(sample, epoch), p);
+            values = seen(source, drawn_part(sample, epoch), p);
         } else {
-            values = bytes_of(data[sample * pixels + p]);
+            values = bytes_of(data[source * pixels + p]);
         }
         values = values * shape.scale + shape.shift;
     }

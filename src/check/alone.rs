@@ -63,19 +63,23 @@ pub(super) fn trials(engine: &Engine) -> Vec<Trial> {
             let of_one = GatherPictures { height: context.div_ceil(3), width: 3, scale, shift, ..Default::default() };
             let shape = GatherPictures { samples, rows, steps_per_epoch, micro_batches, micro, seed, ..of_one };
             let pixels = shape.pixels();
-            let bytes: Vec<u32> = words(seed, samples * pixels).iter().map(|word| word >> 8).collect();
+            // All pictures, and room for those of a step.
+            let bytes: Vec<u32> =
+                words(seed, samples.max(rows * micro_batches) * pixels).iter().map(|word| word >> 8).collect();
             let labels: Vec<u32> = (0..samples).map(|s| s % 3).collect();
             let augmented = [
-                (0, shape),
-                (1, GatherPictures { flip: 1, padding: 2, ..shape }),
-                (1, GatherPictures { flip: 1, least_area: 0.3, ..shape }),
+                ([0, 0], shape),
+                ([1, 0], GatherPictures { flip: 1, padding: 2, ..shape }),
+                ([1, 0], GatherPictures { flip: 1, least_area: 0.3, ..shape }),
+                ([1, 1], GatherPictures { flip: 1, padding: 1, ..shape }),
             ];
-            for (augment, shape) in augmented {
+            for ([augment, ahead], shape) in augmented {
                 let (x, y) = (junk(rows * pixels * 4), junk(rows));
                 let (bytes, labels) = (bytes.clone(), labels.clone());
                 let memory =
                     vec![bytes, labels, x, y, position.clone(), first_step.clone(), record(shape), clock.clone()];
-                of(&GATHER_PICTURES, memory, rows * pixels, &[("AUGMENT", f64::from(augment))]);
+                let switches = [("AUGMENT", f64::from(augment)), ("AHEAD", f64::from(ahead))];
+                of(&GATHER_PICTURES, memory, rows * pixels, &switches);
             }
 
             // What is tested ends in the midst of a window.

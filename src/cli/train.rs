@@ -362,6 +362,12 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     };
     say!();
     say!("steps          {} in {seconds:.1} s", trainer.cursor().step());
+    if trainer.step_upload_bytes() > 0 {
+        say!(
+            "uploads        {:.2} MB a step: its examples stay in host memory",
+            trainer.step_upload_bytes() as f64 / 1e6
+        );
+    }
     if trainer.trunk_bytes() > 0 {
         let notes = trainer.trunk_notes();
         let is_read = !notes.is_empty() && notes.iter().all(|note| matches!(note, TrunkNote::Read(_)));

@@ -4,6 +4,7 @@ use super::batches::BatchSize;
 use super::{Error, stratified};
 use crate::setters::setters;
 use crate::twin::shared::GatherPictures;
+use std::sync::Arc;
 
 /// Pictures of one size in red, green and blue, each with a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,7 @@ pub struct Pictures {
     size: [usize; 2],
     classes: usize,
     /// A word for each pixel: red, green and blue from the lowest byte on.
-    pixels: Vec<u32>,
+    pixels: Arc<[u32]>,
     labels: Vec<u32>,
     /// What a byte is multiplied by, and what is added, for each channel.
     normal: [[f32; 3]; 2],
@@ -133,6 +134,11 @@ impl Pictures {
     /// A word for each pixel: red, green and blue from the lowest byte on.
     pub fn pixels(&self) -> &[u32] {
         &self.pixels
+    }
+
+    /// The same, to be held by several.
+    pub(crate) fn shared_pixels(&self) -> Arc<[u32]> {
+        Arc::clone(&self.pixels)
     }
 
     /// A train and a test set: `test_percent` of each class, drawn by a seed, are the test set. A class too rare for one picture

@@ -124,6 +124,8 @@ pub struct PictureData {
     pub wants: Wants,
     /// `augmentation`: how pictures are changed for training.
     pub augmentation: Augmentation,
+    /// `device_megabytes`, in bytes: larger sets stay in host memory.
+    pub device_limit_bytes: Option<u64>,
 }
 
 /// Where pictures and their classes are.

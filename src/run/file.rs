@@ -307,6 +307,10 @@ impl RunFile {
         let parameters = self.model.parameters;
         let usual = train::Config::default();
         let still_trunk = self.still_trunk;
+        let examples_limit = match &self.data.source {
+            super::Source::Pictures(pictures) => pictures.device_limit_bytes,
+            _ => None,
+        };
         let config = train::Config {
             still_trunk,
             batch_size,
@@ -318,6 +322,7 @@ impl RunFile {
             label_smoothing: self.label_smoothing as f32,
             // Until it is found, the memory is counted as that of 16 bits.
             values: self.mixed_precision.clone().unwrap_or(ValueStorage::Bf16.into()),
+            examples_device_limit_bytes: examples_limit.unwrap_or(usual.examples_device_limit_bytes),
             ..usual
         };
         match self.keeps_trunk {

@@ -37,8 +37,15 @@ const TEXTS: Texts = Texts::Below(&[
 ]);
 
 /// What may be set for a run that continues.
-pub(super) const MAY_CHANGE: [&str; 6] =
-    ["epochs", "checkpoint_every_steps", "memory_limit_megabytes", "steps_per_submission", "check", "data.cache"];
+pub(super) const MAY_CHANGE: [&str; 7] = [
+    "epochs",
+    "checkpoint_every_steps",
+    "memory_limit_megabytes",
+    "steps_per_submission",
+    "check",
+    "data.cache",
+    "data.device_megabytes",
+];
 
 /// Files of data, which may have been moved: what is in them must be the same.
 pub(super) const DATA_FILES: [&str; 4] = ["data.train", "data.test", "data.train_labels", "data.test_labels"];

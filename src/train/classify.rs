@@ -1,8 +1,8 @@
 //! An MLP on labelled rows.
 
 use super::examples::{Examples, Sizes};
-use super::supervised::{Set, Supervised};
-use super::{Error, Scoring};
+use super::supervised::{Set, Supervised, size};
+use super::{Config, Error, Scoring};
 use crate::data::{BatchSize, DataSet};
 use crate::engine::layout::Gather;
 use crate::engine::{Buffer, Engine, count};
@@ -57,14 +57,15 @@ impl Set for DataSet {
         Ok((there / step) as u64)
     }
 
-    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error> {
+    fn to_train(&self, engine: &Engine, config: &Config) -> Result<Examples, Error> {
         let resident = resident(engine, ["train values", "train labels"], self)?;
+        let (size, seed) = (size(config), config.seed);
         let steps = self.steps_per_epoch(size, seed)?;
         let sizes = Gather { seed, ..gather(self, size, steps)? };
         Ok(Examples::shuffled(resident, Sizes::Rows(sizes)))
     }
 
-    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error> {
+    fn to_test(&self, engine: &Engine, rows: usize, _limit_bytes: u64) -> Result<Examples, Error> {
         let resident = resident(engine, ["test values", "test labels"], self)?;
         let batches = self.rows().div_ceil(rows);
         let sizes = gather(self, BatchSize { rows, micro_batches: 1 }, batches as u64)?;

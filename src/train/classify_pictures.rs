@@ -1,10 +1,12 @@
 //! Classification of pictures.
 
+use super::ahead::Ahead;
 use super::examples::{Examples, Sizes};
-use super::supervised::{Set, Supervised};
-use super::{Error, Scoring};
+use super::supervised::{Set, Supervised, size};
+use super::{Config, Error, Scoring};
 use crate::data::{BatchSize, Pictures};
-use crate::engine::{Buffer, Engine};
+use crate::engine::layout::GatherPictures;
+use crate::engine::{self, Buffer, Engine};
 use crate::nn::{Model, Network};
 
 /// Classification of pictures: a model of pictures, its train set and its test set.
@@ -52,18 +54,37 @@ impl Set for Pictures {
         Ok(self.training(size, seed)?.steps_per_epoch.into())
     }
 
-    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error> {
-        let sizes = Sizes::Pictures(self.training(size, seed)?);
-        Ok(Examples::shuffled(resident(engine, ["train pictures", "train labels"], self)?, sizes))
+    fn to_train(&self, engine: &Engine, config: &Config) -> Result<Examples, Error> {
+        let sizes = self.training(size(config), config.seed)?;
+        let names = ["train pictures", "train labels"];
+        let (memory, ahead) = placed(engine, names, self, (&sizes, config.examples_device_limit_bytes))?;
+        Ok(Examples::shuffled(memory, Sizes::Pictures(sizes)).sent_ahead(ahead))
     }
 
-    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error> {
-        let sizes = Sizes::Pictures(self.evaluation(rows)?);
-        Ok(Examples::in_turn(resident(engine, ["test pictures", "test labels"], self)?, sizes))
+    fn to_test(&self, engine: &Engine, rows: usize, limit_bytes: u64) -> Result<Examples, Error> {
+        let sizes = self.evaluation(rows)?;
+        let names = ["test pictures", "test labels"];
+        let (memory, ahead) = placed(engine, names, self, (&sizes, limit_bytes))?;
+        Ok(Examples::in_turn(memory, Sizes::Pictures(sizes)).sent_ahead(ahead))
     }
 }
 
-/// The pictures of a set on the device, as bytes.
-fn resident(engine: &Engine, names: [&str; 2], set: &Pictures) -> Result<Vec<Buffer>, Error> {
-    Ok(vec![engine.buffer_with(names[0], set.pixels())?, engine.buffer_with(names[1], set.labels())?])
+/// The pictures of a set on the device, as bytes, and their labels. If they are more than the limit, or than the device has room for, they
+/// stay in host memory, and the device has room for those of a step.
+fn placed(
+    engine: &Engine,
+    [pictures, labels]: [&str; 2],
+    set: &Pictures,
+    (sizes, limit_bytes): (&GatherPictures, u64),
+) -> Result<(Vec<Buffer>, Option<Ahead>), Error> {
+    let labels = engine.buffer_with(labels, set.labels())?;
+    if size_of_val(set.pixels()) as u64 <= limit_bytes.min(engine.page_bytes()) {
+        match engine.buffer_with(pictures, set.pixels()) {
+            Err(engine::Error::OutOfMemory { .. }) => {}
+            all => return Ok((vec![all?, labels], None)),
+        }
+    }
+    let words = (set.shared_pixels(), sizes.pixels() as usize);
+    let ahead = Ahead::new(engine, pictures, words, sizes.rows * sizes.micro_batches)?;
+    Ok((vec![ahead.window().clone(), labels], Some(ahead)))
 }

@@ -1,8 +1,8 @@
 //! A transformer with a head, on labelled sequences.
 
 use super::examples::{COLUMNS, Examples, Sizes};
-use super::supervised::{Set, Supervised};
-use super::{Error, Scoring};
+use super::supervised::{Set, Supervised, size};
+use super::{Config, Error, Scoring};
 use crate::data::{BatchSize, Sequences};
 use crate::engine::Engine;
 use crate::nn::{Model, Network, Objective};
@@ -70,13 +70,13 @@ impl Set for Sequences {
         Ok(u64::from(self.batches(size, seed)?.steps_per_epoch))
     }
 
-    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error> {
+    fn to_train(&self, engine: &Engine, config: &Config) -> Result<Examples, Error> {
         let resident = engine.buffer_with("train examples", &self.padded())?;
-        Examples::shuffled(vec![resident], Sizes::Sequences(self.batches(size, seed)?))
+        Examples::shuffled(vec![resident], Sizes::Sequences(self.batches(size(config), config.seed)?))
             .with_columns(engine, self.columns())
     }
 
-    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error> {
+    fn to_test(&self, engine: &Engine, rows: usize, _limit_bytes: u64) -> Result<Examples, Error> {
         let resident = engine.buffer_with("test examples", &self.padded())?;
         Examples::in_turn(vec![resident], Sizes::Sequences(self.evaluation(rows)?)).with_columns(engine, self.columns())
     }

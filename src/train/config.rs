@@ -67,6 +67,9 @@ pub struct Config {
     pub still_trunk: bool,
     /// Bytes of device memory that the best copy may take; the rest is in host memory.
     pub best_device_limit_bytes: u64,
+    /// Bytes of device memory for a set of pictures, if a binding can hold as many; a larger one stays in host memory, and each step and
+    /// each batch of a test uploads its own. The bits of a run are the same.
+    pub examples_device_limit_bytes: u64,
     /// Bytes of device memory for the cached outputs of a frozen trunk for each example; the test set may take as much
     /// again. The bits of a run are the same with and without the cache.
     pub trunk_device_limit_bytes: u64,
@@ -93,6 +96,7 @@ impl Default for Config {
             settings: Settings { guard: true, ..Settings::default() },
             still_trunk: false,
             best_device_limit_bytes: 1 << 30,
+            examples_device_limit_bytes: u64::MAX,
             trunk_device_limit_bytes: 1 << 30,
             trunk_cache: None,
             trunk_host_limit_bytes: 1 << 30,
@@ -114,6 +118,7 @@ impl Config {
         settings: Settings,
         still_trunk: bool,
         best_device_limit_bytes: u64,
+        examples_device_limit_bytes: u64,
         trunk_device_limit_bytes: u64,
         trunk_cache: impl Into<Option<TrunkCache>>,
         trunk_host_limit_bytes: u64,

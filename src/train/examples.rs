@@ -1,11 +1,13 @@
 //! Examples on the device, and the gathers that draw batches of them.
 
 use super::Error;
+use super::ahead::Ahead;
+use super::order::Order;
 use super::trunk_cache::Key;
 use crate::data::Columns;
 use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 use crate::engine::layout::{Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, count, counted, row_of};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Range, Upload, count, counted, row_of};
 use crate::nn::Batch;
 use crate::nn::ops::{activation_bytes, quads};
 
@@ -13,6 +15,8 @@ use crate::nn::ops::{activation_bytes, quads};
 #[derive(Debug)]
 pub(super) struct Examples {
     resident: Vec<Buffer>,
+    /// What the first of these is a window of, if it does not hold all.
+    ahead: Option<Ahead>,
     sizes: Sizes,
     order: Order,
     columns: Vec<Column>,
@@ -37,20 +41,6 @@ pub(super) enum Sizes {
     Tokens(GatherTokens),
     Sequences(GatherSequences),
     Pictures(GatherPictures),
-}
-
-/// In which order examples come, and how many at once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Order {
-    /// How many there are.
-    pub(super) samples: u32,
-    /// How many make a micro-batch.
-    pub(super) rows: u32,
-    pub(super) steps_per_epoch: u32,
-    /// Micro-batches of a step.
-    pub(super) micro_batches: u32,
-    /// Of the order, a new one every epoch; `None`: they come in their own.
-    pub(super) seed: Option<u32>,
 }
 
 impl Sizes {
@@ -79,12 +69,32 @@ impl Sizes {
 impl Examples {
     /// Examples to train on.
     pub(super) fn shuffled(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
-        Examples { resident, sizes, order: sizes.order(true), columns: Vec::new() }
+        Examples { resident, ahead: None, sizes, order: sizes.order(true), columns: Vec::new() }
     }
 
     /// Examples to test on.
     pub(super) fn in_turn(resident: Vec<Buffer>, sizes: Sizes) -> Examples {
-        Examples { resident, sizes, order: sizes.order(false), columns: Vec::new() }
+        Examples { resident, ahead: None, sizes, order: sizes.order(false), columns: Vec::new() }
+    }
+
+    /// Of which the first buffer is a window: a step's go up ahead of it.
+    pub(super) fn sent_ahead(self, ahead: Option<Ahead>) -> Examples {
+        Examples { ahead, ..self }
+    }
+
+    /// The examples, if a step's go up ahead of it.
+    pub(super) fn ahead(&self) -> Option<&Ahead> {
+        self.ahead.as_ref()
+    }
+
+    /// What a step, or a batch of a test, needs from the host.
+    pub(super) fn uploads(&self, step: u32) -> Vec<Upload> {
+        self.ahead.iter().map(|ahead| ahead.upload(&self.order, step)).collect()
+    }
+
+    /// Bytes of those uploads, of each step.
+    pub(super) fn upload_bytes(&self) -> u64 {
+        self.ahead.as_ref().map_or(0, Ahead::bytes)
     }
 
     /// With these numbers; those that the model does not read stay on the host.
@@ -106,7 +116,8 @@ impl Examples {
         let rows = counted(rows);
         let steps_per_epoch = self.order.samples.div_ceil(rows);
         let order = Order { rows, steps_per_epoch, micro_batches: 1, seed: None, ..self.order };
-        Examples { resident: self.resident.clone(), sizes: self.sizes, order, columns: self.columns.clone() }
+        let (resident, ahead, columns) = (self.resident.clone(), self.ahead.clone(), self.columns.clone());
+        Examples { resident, ahead, sizes: self.sizes, order, columns }
     }
 
     pub(super) fn order(&self) -> Order {
@@ -125,7 +136,11 @@ impl Examples {
         };
         key.add("sizes", sizes.as_bytes());
         key.add("samples", &self.order.samples.to_le_bytes());
-        for buffer in self.resident.iter().chain(self.columns.iter().map(|column| &column.rows)) {
+        if let Some(ahead) = &self.ahead {
+            key.add("examples", bytemuck::cast_slice(ahead.words()));
+        }
+        let resident = self.resident.iter().skip(usize::from(self.ahead.is_some()));
+        for buffer in resident.chain(self.columns.iter().map(|column| &column.rows)) {
             key.add("examples", &engine.read::<u8>(&buffer.all())?);
         }
         Ok(())
@@ -231,6 +246,7 @@ impl Examples {
         let mut constants = vec![("WORKGROUP", f64::from(workgroup)), ("SHUFFLE", switch(self.order.seed.is_some()))];
         if let Sizes::Pictures(sizes) = self.sizes {
             constants.push(("AUGMENT", switch(augments(&sizes))));
+            constants.push(("AHEAD", switch(self.ahead.is_some())));
         }
         let bytes_each = match self.sizes {
             Sizes::Rows(_) => 32,

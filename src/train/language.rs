@@ -1,8 +1,8 @@
 //! A decoder on text.
 
 use super::examples::{Examples, Sizes};
-use super::supervised::{Set, Supervised};
-use super::{Error, Scoring};
+use super::supervised::{Set, Supervised, size};
+use super::{Config, Error, Scoring};
 use crate::data::{BatchSize, TokenStream};
 use crate::engine::Engine;
 use crate::engine::layout::GatherTokens;
@@ -73,12 +73,12 @@ impl Set for Windows {
         Ok(u64::from(self.batches(size, seed)?.steps_per_epoch))
     }
 
-    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error> {
+    fn to_train(&self, engine: &Engine, config: &Config) -> Result<Examples, Error> {
         let resident = engine.buffer_with("train examples", self.text.tokens())?;
-        Ok(Examples::shuffled(vec![resident], Sizes::Tokens(self.batches(size, seed)?)))
+        Ok(Examples::shuffled(vec![resident], Sizes::Tokens(self.batches(size(config), config.seed)?)))
     }
 
-    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error> {
+    fn to_test(&self, engine: &Engine, rows: usize, _limit_bytes: u64) -> Result<Examples, Error> {
         let resident = engine.buffer_with("test examples", self.text.tokens())?;
         Ok(Examples::in_turn(vec![resident], Sizes::Tokens(self.text.evaluation(self.context, rows)?)))
     }

@@ -9,6 +9,7 @@
 //!
 //! Invariant: no command line, no printing, no exit.
 
+mod ahead;
 mod auto_precision;
 mod batch_size;
 mod best;
@@ -29,6 +30,7 @@ mod judge;
 mod language;
 mod lr_find;
 mod on_device;
+mod order;
 mod overflow;
 mod phase;
 mod predict;

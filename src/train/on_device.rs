@@ -1,11 +1,12 @@
 //! A model on the device: a step and a test, from examples of any kind. Both work in the same memory.
 
+use super::ahead::Ahead;
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
 use super::{Config, Error, Scoring, Test, TrunkNote};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
-use crate::engine::{Buffer, Engine, Program, Range, Upload};
+use crate::engine::{Buffer, Engine, Program, Range, Upload, counted};
 use crate::nn::{Batch, LossOptions, Model, Network, Pass};
 use crate::optim::{Optimizer, Parameters};
 
@@ -88,7 +89,8 @@ impl Tested {
         if let Some(counts) = counts {
             program.dispatches.extend(scoring.dispatch(engine, (&set.batch, logits), counts)?);
         }
-        Ok(Test { program, batches: set.examples.order().steps_per_epoch, table })
+        let ahead = set.ahead().map(|ahead| (ahead.clone(), set.examples.order()));
+        Ok(Test { program, batches: set.examples.order().steps_per_epoch, table, ahead })
     }
 
     fn counts(&self) -> Option<Range> {
@@ -100,6 +102,11 @@ impl Set {
     fn new(engine: &Engine, examples: Examples) -> Result<Set, Error> {
         let batch = examples.room(engine)?;
         Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
+    }
+
+    /// The examples, if a batch's go up ahead of it; those of a cached trunk need not.
+    fn ahead(&self) -> Option<&Ahead> {
+        self.examples.ahead().filter(|_| self.trunk.is_none())
     }
 
     /// The pass over every micro-batch of a step, and the place of its logits. It starts at the cached outputs of the
@@ -201,11 +208,16 @@ impl Placed for OnDevice {
     }
 
     fn uploads(&self, step: u64) -> Vec<Upload> {
-        self.train.trunk.as_ref().map_or_else(Vec::new, |trunk| trunk.uploads(step))
+        // As the device counts steps.
+        let step = counted(step);
+        match &self.train.trunk {
+            Some(trunk) => trunk.uploads(step),
+            None => self.train.examples.uploads(step),
+        }
     }
 
     fn upload_bytes(&self) -> u64 {
-        self.train.trunk.as_ref().map_or(0, Trunk::upload_bytes)
+        self.train.trunk.as_ref().map_or_else(|| self.train.examples.upload_bytes(), Trunk::upload_bytes)
     }
 
     fn trunk_notes(&self) -> Vec<TrunkNote> {

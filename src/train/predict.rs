@@ -82,13 +82,14 @@ impl Predictor {
         let (engine, set) = (&self.engine, questions.set());
         let bound = self.model.largest_batch(engine, set.context());
         let rows = rows.min(set.tested()).min(bound).max(1);
-        let examples = set.to_test(engine, rows)?;
+        let examples = set.to_test(engine, rows, u64::MAX)?;
         let (program, found, table) = self.program(&examples, wanted)?;
         let mut left = set.tested();
         for step in 0..set.tested().div_ceil(rows) {
             let header = TableHeader { first_step: counted(step), ..TableHeader::default() };
             engine.write(&table, 0, &[header])?;
-            engine.submit(&Submission { programs: &[&program], ..Submission::default() })?;
+            let uploads = examples.uploads(counted(step));
+            engine.submit(&Submission { uploads, programs: &[&program], ..Submission::default() })?;
             let numbers: Vec<f32> = engine.read(&found)?;
             let stride = numbers.len() / rows;
             numbers.chunks(stride).take(left).for_each(|row| each(&row[..width.min(stride)]));

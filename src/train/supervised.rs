@@ -32,11 +32,11 @@ pub(super) trait Set {
     /// Steps of an epoch.
     fn steps_per_epoch(&self, size: BatchSize, seed: u32) -> Result<u64, Error>;
 
-    /// The set on a device, drawn for training.
-    fn to_train(&self, engine: &Engine, size: BatchSize, seed: u32) -> Result<Examples, Error>;
+    /// The set on a device, drawn for training as configured.
+    fn to_train(&self, engine: &Engine, config: &Config) -> Result<Examples, Error>;
 
-    /// The set on a device, drawn for a test in batches of so many.
-    fn to_test(&self, engine: &Engine, rows: usize) -> Result<Examples, Error>;
+    /// The set on a device, drawn for a test in batches of so many. Beyond so many bytes it may stay in host memory.
+    fn to_test(&self, engine: &Engine, rows: usize, limit_bytes: u64) -> Result<Examples, Error>;
 
     /// The scores of a test of a model on them.
     fn scoring(&self, model: &Model) -> Scoring;
@@ -77,7 +77,7 @@ impl<S: Set> Supervised<S> {
     /// A set on a device, drawn for a test.
     fn to_test(&self, set: &S, engine: &Engine, config: &Config) -> Result<Examples, Error> {
         let bound = self.model.largest_batch(engine, set.context());
-        set.to_test(engine, rows_of(set, config).min(bound).max(1))
+        set.to_test(engine, rows_of(set, config).min(bound).max(1), config.examples_device_limit_bytes)
     }
 }
 
@@ -140,7 +140,7 @@ impl<S: Set> Task for Supervised<S> {
     }
 
     fn place(&self, engine: &Engine, config: &Config) -> Result<Box<dyn Placed>, Error> {
-        let train = self.train.to_train(engine, size(config), config.seed)?;
+        let train = self.train.to_train(engine, config)?;
         let test = (self.to_test(&self.test, engine, config)?, self.scoring());
         let mut also = Vec::with_capacity(self.also.len());
         for (_, set) in &self.also {
@@ -155,6 +155,7 @@ fn rows_of(set: &impl Set, config: &Config) -> usize {
     config.batch_size.min(set.tested()).max(1)
 }
 
-fn size(config: &Config) -> BatchSize {
+/// Rows of a step.
+pub(super) fn size(config: &Config) -> BatchSize {
     BatchSize { rows: config.batch_size, micro_batches: config.micro_batches }
 }

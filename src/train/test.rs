@@ -5,6 +5,8 @@
 //! on how many batches a submission holds.
 
 use super::Error;
+use super::ahead::Ahead;
+use super::order::Order;
 use crate::engine::layout::TableHeader;
 use crate::engine::{Buffer, CLOCK_SLOTS, Engine, Prepared, Program, Range, Report, Ring, Submission, Upload};
 use crate::optim::{Optimizer, Parameters};
@@ -25,6 +27,8 @@ pub struct Test {
     pub batches: u32,
     /// The table that the program reads its first step from; step 0 when it is made.
     pub table: Buffer,
+    /// The examples, if a batch's go up ahead of it.
+    pub(super) ahead: Option<(Ahead, Order)>,
 }
 
 /// A test that is ready to run.
@@ -33,6 +37,7 @@ pub(super) struct Testing {
     program: Prepared,
     batches: u32,
     table: Buffer,
+    ahead: Option<(Ahead, Order)>,
     /// Reports of all submissions but the last: they tell the host how far the device is.
     passed: Ring,
 }
@@ -40,8 +45,8 @@ pub(super) struct Testing {
 impl Testing {
     /// `tested`: the memory of the program's counts.
     pub(super) fn new(engine: &Engine, test: Test, tested: Range) -> Result<Testing, Error> {
-        let Test { program, batches, table } = test;
-        Ok(Testing { program: engine.prepare(program)?, batches, table, passed: engine.ring(vec![tested])? })
+        let Test { program, batches, table, ahead } = test;
+        Ok(Testing { program: engine.prepare(program)?, batches, table, ahead, passed: engine.ring(vec![tested])? })
     }
 
     /// Runs over all batches, between two swaps if there is an average, and then these programs; the report goes with
@@ -52,7 +57,9 @@ impl Testing {
         beside: (Option<&Prepared>, &[&Prepared]),
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        self.submit_by(BATCHES, engine, beside, report)
+        // Each batch that goes up is a submission of its own.
+        let most = if self.ahead.is_some() { 1 } else { BATCHES };
+        self.submit_by(most, engine, beside, report)
     }
 
     /// The same with so many batches in a submission, a number that divides the slots of the clock.
@@ -92,7 +99,9 @@ impl Testing {
         let begins = slot(batches.start) == 0 && self.batches > CLOCK_SLOTS;
         let header = TableHeader { first_step: batches.start, ..TableHeader::default() };
         let data = bytemuck::bytes_of(&header).to_vec();
-        let uploads = begins.then(|| Upload { buffer: self.table.clone(), offset: 0, data }).into_iter().collect();
+        let table = begins.then(|| Upload { buffer: self.table.clone(), offset: 0, data });
+        let ahead = self.ahead.iter().map(|(ahead, order)| ahead.upload(order, batches.start));
+        let uploads = table.into_iter().chain(ahead).collect();
         let tests = batches.map(|batch| (&self.program, slot(batch)));
         let beside = |program| (program, 0);
         let runs = before.map(beside).into_iter().chain(tests).chain(behind.iter().copied().map(beside));

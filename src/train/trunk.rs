@@ -3,12 +3,13 @@
 //! It is kept for the examples in their own order, on the device in pages, or in host memory if it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
-use super::examples::{Examples, Order, gather_cached};
+use super::examples::{Examples, gather_cached};
+use super::order::Order;
 use super::saved::MadeOn;
 use super::trunk_cache::{Key, TrunkNote, Values};
 use super::{Config, Error};
-use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader, pcg, shuffled};
-use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count, counted};
+use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader};
+use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count};
 use crate::engine::{Submission, Upload};
 use crate::nn::{Batch, LossOptions, Parameter, Pass, Workspace};
 
@@ -100,10 +101,11 @@ impl Trunk {
     ) -> Result<(), Error> {
         let table = engine.buffer("trunk table", LEAST_TABLE_BYTES)?;
         let mut program = Program::new("frozen trunk");
-        program.dispatches.extend(examples.one_by_one(batch.examples).gathers(engine, batch, &table, 0)?);
+        let in_turn = examples.one_by_one(batch.examples);
+        program.dispatches.extend(in_turn.gathers(engine, batch, &table, 0)?);
         let none = LossOptions { ignore: 0, smoothing: 0.0, seed: 0 };
         program.dispatches.extend(space.dispatches(batch, none, parameter, |_| Ok(None), false)?);
-        self.fill(engine, &engine.prepare(program)?, &table, made)
+        self.fill(engine, (&engine.prepare(program)?, &in_turn), &table, made)
     }
 
     /// All that is kept, by label. Waits for the device.
@@ -151,7 +153,7 @@ impl Trunk {
     fn fill(
         &mut self,
         engine: &Engine,
-        program: &Prepared,
+        (program, examples): (&Prepared, &Examples),
         table: &Buffer,
         made: &[(&str, Range)],
     ) -> Result<(), Error> {
@@ -162,11 +164,13 @@ impl Trunk {
             let header = TableHeader { first_step: batch - slot, ..TableHeader::default() };
             let data = bytemuck::bytes_of(&header).to_vec();
             let uploads = (slot == 0).then(|| Upload { buffer: table.clone(), offset: 0, data });
-            let uploads = uploads.into_iter().collect();
+            let uploads = uploads.into_iter().chain(examples.uploads(batch)).collect();
             let programs = &[program];
             engine.submit(&Submission { uploads, copies, programs, slot, ..Submission::default() })?;
             copies = self.take(engine, batch * self.order.rows, made)?;
-            if batch % QUEUED == QUEUED - 1 {
+            // Uploads of many batches would fill the host's memory.
+            let queued = if examples.upload_bytes() > 0 { QUEUED / 16 } else { QUEUED };
+            if batch % queued == queued - 1 {
                 engine.wait()?;
             }
         }
@@ -243,20 +247,11 @@ impl Trunk {
     }
 
     /// The rows of a step, if they are in host memory.
-    pub(super) fn uploads(&self, step: u64) -> Vec<Upload> {
+    pub(super) fn uploads(&self, step: u32) -> Vec<Upload> {
         if self.upload_bytes() == 0 {
             return Vec::new();
         }
-        let Order { steps_per_epoch, micro_batches, .. } = self.order;
-        let rows = self.order.rows * micro_batches;
-        // As the device counts steps.
-        let step = counted(step);
-        let (epoch, step) = (step / steps_per_epoch, step % steps_per_epoch);
-        let sample = |place: u32| match self.order.seed {
-            Some(seed) => shuffled(place, self.order.samples, pcg(seed ^ pcg(epoch))),
-            None => place,
-        };
-        let samples: Vec<u32> = (0..rows).map(|row| sample(step * rows + row)).collect();
+        let samples: Vec<u32> = self.order.examples_of(step).collect();
         let upload = |kept: &Kept| match &kept.memory {
             Memory::Device { .. } => None,
             Memory::Host { bytes, window } => {

@@ -567,6 +567,28 @@ fn heads_of_pictures_have_hidden_layers_with_norms() {
 }
 
 #[test]
+fn a_set_that_is_too_large_for_the_device_comes_ahead_of_its_steps() {
+    let desk = Desk::new("picture-ahead", &[]);
+    folders(&desk.folder.join("all"), 12);
+    let run = |name: &str, more: &str| {
+        let data = format!("{{train: all, test_percent: 25, augmentation: {{flip: true}}{more}}}");
+        let text = format!("name: {name}\n{MODEL}data: {data}\nepochs: 2\nbatch_size: 4\ncheck: off\n");
+        fs::write(desk.folder.join("run.yaml"), text).expect("a file");
+        desk.done(&["run.yaml"])
+    };
+    let told = run("here", "");
+    assert!(!told.contains("host memory"), "{told}");
+    let told = run("ahead", ", device_megabytes: 0");
+    assert!(told.contains("uploads        0.01 MB a step: its examples stay in host memory"), "{told}");
+    let file = |name: &str| desk.read(&format!("runs/{name}/model.safetensors"));
+    assert!(file("here") == file("ahead"));
+    // It may be another way when the run goes on.
+    desk.done(&["--resume", "runs/here", "--set", "epochs=3", "--set", "data.device_megabytes=0"]);
+    desk.done(&["--resume", "runs/ahead", "--set", "epochs=3", "--set", "data.device_megabytes=100"]);
+    assert!(file("here") == file("ahead"));
+}
+
+#[test]
 fn what_lies_beside_or_around_the_classes_is_not_passed_over() {
     let bed = Bed::new("picture-beside", &[]);
     folders(&bed.folder.join("all"), 6);

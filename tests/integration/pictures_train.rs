@@ -2,7 +2,7 @@
 //! still may be kept.
 
 use crate::support::{engines, folder};
-use gradus::data::Pictures;
+use gradus::data::{Augmentation, Pictures};
 use gradus::engine::Engine;
 use gradus::engine::layout::pcg;
 use gradus::nn::models::ResNet;
@@ -50,7 +50,12 @@ fn model() -> ResNet {
 }
 
 fn trainer(engine: &Engine, schedule: &str, config: Config) -> Trainer {
+    trainer_on(engine, schedule, config, Augmentation::new())
+}
+
+fn trainer_on(engine: &Engine, schedule: &str, config: Config, augmentation: Augmentation) -> Trainer {
     let (train, test) = pictures().split(20, 3).expect("a split");
+    let train = train.augmented(augmentation).expect("pictures");
     let task = ClassifyPictures::new(model(), (&train, &test)).expect("a task");
     let spec = Spec::parse("run.yaml", schedule).expect("a spec");
     let config = config.batch_size(8).epochs(4).seed(5);
@@ -170,6 +175,35 @@ fn frozen_batch_norms_leave_their_running_statistics_where_that_is_asked() {
             let later = trainer.parameters().read("bn1.num_batches_tracked").expect("a count")[0];
             assert_eq!(later > earlier, after, "{schedule} on {}", engine.name());
             assert!(counted(&trainer, "layer2.0.bn1"), "what is thawed always tracks: {schedule}");
+        }
+    }
+}
+
+/// Whether pictures lie on the device or come ahead of each step changes no bit, nor what a trunk is kept of.
+#[test]
+fn pictures_in_host_memory_train_to_the_same_bits() {
+    let augmented = Augmentation::new().flip(true).padding(2);
+    for engine in engines() {
+        for (schedule, augmentation, still, micro) in [
+            (PLAIN, augmented, false, 1),
+            (PLAIN, Augmentation::new().least_area(0.5), false, 2),
+            (HEAD, Augmentation::new(), true, 1),
+            (GRADUAL, augmented, false, 1),
+        ] {
+            let config = Config::default().still_trunk(still).micro_batches(micro);
+            let run = |limit: u64| {
+                let config = config.clone().examples_device_limit_bytes(limit);
+                let trainer = trainer_on(&engine, schedule, config, augmentation);
+                let before = engine.counters();
+                let uploads = trainer.step_upload_bytes();
+                let finished = finished(trainer);
+                (uploads, (engine.counters() - before).blocking_waits, finished)
+            };
+            let (all, none) = (run(u64::MAX), run(0));
+            assert_eq!(all.0, 0);
+            assert_eq!(none.0, 8 * micro as u64 * (SIZE[0] * SIZE[1] * 4) as u64);
+            assert!(all.2 == none.2, "{schedule}, {augmentation:?} on {}", engine.name());
+            assert!(still || none.1 == all.1, "{} waits, and {}", none.1, all.1);
         }
     }
 }

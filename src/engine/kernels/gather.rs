@@ -60,7 +60,7 @@ fn gather_cached(call: Call<'_>) {
 }
 
 fn gather_pictures(call: Call<'_>) {
-    let switches = [call.switch("SHUFFLE", true), call.switch("AUGMENT", false)];
+    let switches = [call.switch("SHUFFLE", true), call.switch("AUGMENT", false), call.switch("AHEAD", false)];
     let [data, labels, x, y, position, table, shape, clock] = call.take();
     let (data, labels, x, y) = (data.get(), labels.get(), x.get_mut(), y.get_mut());
     let (position, header, shape) = (position.one_mut(), table.one(), shape.one());

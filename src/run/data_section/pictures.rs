@@ -31,6 +31,7 @@ impl Reading<'_> {
             "mean",
             "std",
             AUGMENTATION,
+            "device_megabytes",
             "skip_bad_rows",
             "cache",
         ])?;
@@ -51,7 +52,8 @@ impl Reading<'_> {
         }
         let augmentation = self.augmentation(preparation.size)?;
         let wants = Wants { preparation, mean, deviation };
-        let pictures = PictureData { train, files, classes, wants, augmentation };
+        let device_limit_bytes = self.device_limit_bytes()?;
+        let pictures = PictureData { train, files, classes, wants, augmentation, device_limit_bytes };
         self.done(Source::Pictures(pictures), model.kind)
     }
 
@@ -118,6 +120,15 @@ impl Reading<'_> {
             numbers.iter().map(|number| *number as f32).filter(|number| number.is_finite()).collect();
         let allowed = "three finite numbers, for red, green and blue";
         finite.try_into().map_err(|_| self.section.bad(key, format!("{numbers:?}"), allowed, None).into())
+    }
+
+    fn device_limit_bytes(&mut self) -> Result<Option<u64>, Error> {
+        const KEY: &str = "device_megabytes";
+        self.section.forget_nulls(&[KEY]);
+        match self.section.has(KEY) {
+            true => Ok(Some(self.section.count_or(KEY, 0)?.saturating_mul(1_000_000))),
+            false => Ok(None),
+        }
     }
 
     fn augmentation(&mut self, size: [usize; 2]) -> Result<Augmentation, Error> {

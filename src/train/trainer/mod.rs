@@ -204,6 +204,11 @@ impl Trainer {
         self.best.bytes()
     }
 
+    /// Bytes that each step uploads: its examples, or what a frozen trunk made of them, where these stay in host memory.
+    pub fn step_upload_bytes(&self) -> u64 {
+        self.task.upload_bytes()
+    }
+
     /// Bytes of the frozen trunk's cached outputs, kept since the phase began.
     pub fn trunk_bytes(&self) -> u64 {
         self.task.trunk_bytes()

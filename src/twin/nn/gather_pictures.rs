@@ -13,7 +13,7 @@ struct Part {
 }
 
 /// Gathers the step's batch of pictures from their bytes: in its own order where `shuffle` is not set, a part of each where
-/// `augment` is.
+/// `augment` is. With `ahead` the bytes are those of the step's pictures alone.
 #[allow(clippy::too_many_arguments, reason = "one argument a binding of the shader, in its order")]
 pub fn gather_pictures(
     data: &[u32],
@@ -24,7 +24,7 @@ pub fn gather_pictures(
     header: &TableHeader,
     shape: &GatherPictures,
     slot: u32,
-    [shuffle, augment]: [bool; 2],
+    [shuffle, augment, ahead]: [bool; 3],
 ) {
     let step = header.first_step.wrapping_add(slot);
     let epoch = step / shape.steps_per_epoch;
@@ -35,10 +35,14 @@ pub fn gather_pictures(
         let place = batch * shape.rows + r;
         let order = |place| if shuffle { shuffled(place, shape.samples, pcg(shape.seed ^ pcg(epoch))) } else { place };
         let sample = (place < shape.samples).then(|| order(place));
+        let source = |sample: u32| {
+            let place = if ahead { shape.micro * shape.rows + r } else { sample };
+            &data[place as usize * pixels..][..pixels]
+        };
         let picture = &mut x[r as usize * pixels * 4..][..pixels * 4];
         match sample {
             Some(sample) if augment => {
-                let source = &data[sample as usize * pixels..][..pixels];
+                let source = source(sample);
                 let part = drawn_part(sample, epoch, shape);
                 for (p, values) in (0..).zip(picture.chunks_exact_mut(4)) {
                     let seen = seen(source, &part, p, shape);
@@ -46,8 +50,7 @@ pub fn gather_pictures(
                 }
             }
             Some(sample) => {
-                let source = &data[sample as usize * pixels..][..pixels];
-                for (values, pixel) in picture.chunks_exact_mut(4).zip(source) {
+                for (values, pixel) in picture.chunks_exact_mut(4).zip(source(sample)) {
                     let bytes = bytes_of(*pixel);
                     (0..4).for_each(|channel| values[channel] = number(bytes[channel], channel));
                 }
@@ -135,7 +138,7 @@ mod tests {
         let (mut x, mut y) = (vec![0.0; 2 * pixels as usize * 4], vec![0; 2]);
         let header = TableHeader { first_step: step, ..TableHeader::default() };
         let mut position = Position::default();
-        gather_pictures(&data, &[0, 1], &mut x, &mut y, &mut position, &header, &shape, 0, [false, true]);
+        gather_pictures(&data, &[0, 1], &mut x, &mut y, &mut position, &header, &shape, 0, [false, true, false]);
         let first: Vec<f32> = x.chunks(4).map(|pixel| pixel[0]).collect();
         first.chunks(pixels as usize).map(<[f32]>::to_vec).collect()
     }
