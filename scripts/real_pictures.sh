@@ -23,7 +23,7 @@ GRADUS="$WORK/gradus --adapter $ADAPTER"
 if [ ! -e "$WORK/gradus" ]; then
     cargo build -q --release
     mkdir -p "$WORK"
-    cp scripts/real_pictures/*.yaml "$WORK"
+    cp scripts/real_pictures/*.yaml schedules/efficientnet_lite_gradual.yaml "$WORK"
     cp "${CARGO_TARGET_DIR:-target}/release/gradus" "$WORK"
 fi
 "$PYTHON" scripts/real_pictures/logits.py "$CACHE/lite0.safetensors" "$CACHE/package/img/google/64" "$WORK" "$GRADUS"
@@ -34,8 +34,13 @@ for set in emoji:64 clothes:28; do
         [ -e "$work/start-$seed" ] || "$PYTHON" scripts/real_pictures/start.py "$CACHE/lite0.safetensors" "$data/train.csv" "${set#*:}" "$seed" "$work/start-$seed"
         for way in head everything gradual; do
             if [ ! -e "$work/$way-$seed.csv" ]; then
-                $GRADUS train -q --overwrite "$WORK/$way.yaml" --set "seed=$seed" --set "name=$way-$seed" --set "output=$work" --set "model.from=$work/start-$seed" \
-                    --set "data.train=$data/train.csv" --set "data.test=$data/test.csv"
+                file=$way more=()
+                [ "$way" != gradual ] || {
+                    file=everything
+                    more=(--set lr_scheduler=null --set optimizer=null --set "schedule=$WORK/efficientnet_lite_gradual.yaml" --set epochs=5)
+                }
+                $GRADUS train -q --overwrite "$WORK/$file.yaml" --set "seed=$seed" --set "name=$way-$seed" --set "output=$work" --set "model.from=$work/start-$seed" \
+                    --set "data.train=$data/train.csv" --set "data.test=$data/test.csv" "${more[@]}"
                 $GRADUS predict "$work/$way-$seed" "$data/test.csv" --out "$work/$way-$seed.csv"
             fi
             [ -e "$work/torch-$way-$seed.json" ] || "$PYTHON" scripts/real_pictures/torch_run.py "$work/start-$seed" "$data" "$work/torch-$way-$seed.json" --seed "$seed" --way "$way"

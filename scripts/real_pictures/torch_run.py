@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "real"))
 from order import order
 
 BATCH = 32
-# Epochs and the first rate; gradual.yaml's phases: how long each lasts, what thaws, and its rate.
+# Epochs and the first rate; the phases of efficientnet_lite_gradual.yaml: how long each lasts, what thaws, and its rate.
 WAYS = {"head": (5, 1e-3), "everything": (3, 3e-4), "gradual": (5, 1e-3)}
 PHASES = [(2, ("classifier.",), 1e-3), (2, ("conv_head.", "bn2.", "blocks.5.", "blocks.6."), 3e-4), (1, ("",), 1e-4)]
 

@@ -122,8 +122,8 @@ fn the_page_of_the_run_file_lists_every_key() {
     for section in sections {
         assert!(page.contains(&format!("`{section}`")), "{section}");
     }
-    let of_models =
-        ["mlp", "decoder", "encoder", "resnet"].map(|kind| known(&format!("model: {{type: {kind}, zzz: 1}}")));
+    let of_models = ["mlp", "decoder", "encoder", "resnet", "efficientnet_lite"]
+        .map(|kind| known(&format!("model: {{type: {kind}, zzz: 1}}")));
     assert_eq!(listed(page, "`model`"), of_models.into_iter().flatten().collect());
     let of_data = [
         known(&format!("{mlp}data: {{embedded: digits, zzz: 1}}")),

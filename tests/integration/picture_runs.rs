@@ -317,20 +317,45 @@ fn an_augmentation_is_checked_by_the_library_too() {
     assert!(pictures.augmented(Augmentation::new().least_area(f32::NAN)).is_err());
 }
 
+/// Schedules for models of pictures take each of their parameters once, and what does not decay is what a norm or a bias is.
 #[test]
-fn the_schedule_for_resnets_takes_each_parameter_once() {
-    use gradus::nn::models::ResNet;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules/resnet_gradual.yaml");
-    let text = fs::read_to_string(path).expect("a schedule");
-    let spec = gradus::schedule::Spec::parse("resnet_gradual", &text).expect("a schedule");
-    assert!(spec.warnings.is_empty(), "{:?}", spec.warnings);
-    for depth in ResNet::depths() {
-        let params = ResNet::new(depth, [64, 64], 5).expect("a model").params();
-        let run = gradus::schedule::Epochs { epochs: 5, steps_per_epoch: 10 };
-        let plan = gradus::schedule::Plan::new(&spec, &params[..], run).expect("a plan");
-        assert!(plan.warnings().is_empty(), "{:?}", plan.warnings());
-        let counts: Vec<usize> = plan.phases().iter().map(|phase| phase.params.len()).collect();
-        assert_eq!((counts.iter().sum::<usize>(), counts[0]), (params.len(), 2), "{depth}: {counts:?}");
+fn schedules_for_pictures_take_each_parameter_once() {
+    use gradus::nn::models::{EfficientNetLite, ResNet, Vit};
+    let resnets = || ResNet::depths().map(|depth| ResNet::new(depth, [64, 64], 5).expect("a model").into());
+    let lites = || [0, 4].map(|variant| EfficientNetLite::new(variant, [64, 64], 5).expect("a model").into());
+    let cnns: Vec<Model> = resnets().chain(lites()).collect();
+    let vits: Vec<Model> = vec![Vit::new([2, 2, 16], [64, 64], 16, 5).into()];
+    for (file, phases, models) in [
+        ("resnet_gradual", 4, resnets().collect()),
+        ("efficientnet_lite_gradual", 3, lites().to_vec()),
+        ("cnn_similar_one_cycle", 1, cnns.clone()),
+        ("cnn_different_one_cycle", 1, cnns),
+        ("vit_one_cycle", 1, vits),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schedules/{file}.yaml"));
+        let text = fs::read_to_string(path).expect("a schedule");
+        let spec = gradus::schedule::Spec::parse(file, &text).expect("a schedule");
+        assert!(spec.warnings.is_empty(), "{:?}", spec.warnings);
+        for model in models {
+            let params = model.params();
+            let run = gradus::schedule::Epochs { epochs: 5, steps_per_epoch: 10 };
+            let plan = gradus::schedule::Plan::new(&spec, &params[..], run).expect("a plan");
+            assert!(plan.warnings().is_empty(), "{:?}", plan.warnings());
+            let counts: Vec<usize> = plan.phases().iter().map(|phase| phase.params.len()).collect();
+            let all = if phases == 1 { params.len() } else { counts.iter().sum() };
+            assert_eq!((all, counts.len().max(1)), (params.len(), phases), "{file}: {counts:?}");
+            let cursors = plan.latest().expect("cursors");
+            let groups = plan.groups(cursors.last().expect("a phase")).expect("groups");
+            for group in groups {
+                let is_matrix = |name: &String| {
+                    params.iter().find(|param| param.name == *name).expect("a parameter").shape.len() > 1
+                };
+                let decays = group.row.weight_decay > 0.0;
+                let strange =
+                    group.params.iter().find(|name| decays != is_matrix(name) && !name.contains("embeddings"));
+                assert_eq!(strange, None, "{file}: decay {}", group.row.weight_decay);
+            }
+        }
     }
 }
 
