@@ -217,7 +217,7 @@ fn bounds(sets: &[(usize, u64)], most: u64) -> (Vec<u32>, Vec<(usize, Range<u32>
     let (mut bounds, mut before) = (vec![0], 0);
     let mut of_sets: Vec<(usize, Range<u32>)> = Vec::new();
     for (set, chunks) in sets {
-        let partials = (chunks * shared / all.max(1)).clamp(1, *chunks);
+        let partials = (chunks * shared / all.max(1)).min(*chunks).max(1);
         let first = counted(bounds.len() - 1);
         bounds.extend((1..=partials).map(|end| counted(before + end * chunks / partials)));
         let end = first + counted(partials);

@@ -297,7 +297,7 @@ fn a_step_is_one_submission_and_no_wait() {
         // The lists of the first step travel inside its submission, apart from the table: 2 tables in 300 steps.
         let tables = steps.div_ceil(horizon);
         assert!(tables * 100 <= steps, "at most one upload per 100 steps");
-        let lists = 3 + 2 * u64::from(clip != Clip::None) + 1;
+        let lists = 4 + 3 * u64::from(clip != Clip::None) + 1;
         assert!(counted.uploads <= tables + lists, "{counted:?}");
         let average = counted.uploaded_bytes as f64 / (steps * groups.len() as u64) as f64;
         assert!(average <= 64.0, "{average} bytes per group and step");

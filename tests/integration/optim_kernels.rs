@@ -292,11 +292,19 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let list = engine.buffer_with("tensors", &list).expect("a buffer");
     let settings = layout::ControlSettings { tensors: counts.len() as u32, ..layout::ControlSettings::default() };
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
+    let sets = engine.buffer_with("clip sets", &[layout::ClipSet::default()]).expect("a buffer");
     let mut program = Program::new("control alone");
     program.dispatches.push(
         Dispatch::new(
             CONTROL.plain(),
-            vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
+            vec![
+                (&control).into(),
+                (&table).into(),
+                (&list).into(),
+                (&settings).into(),
+                Binding::Clock,
+                (&sets).into(),
+            ],
             [1, 1, 1],
         )
         .constants(vec![("WORKGROUP", f64::from(engine.sizes().chunk))]),

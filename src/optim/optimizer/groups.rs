@@ -1,7 +1,6 @@
 //! The groups: which parameters train, and by which rule.
 
 use super::Optimizer;
-use super::rates::check_clip_norms;
 use crate::engine::layout::{self, Record, TABLE_HEADER_BYTES};
 use crate::optim::rows::Rows;
 use crate::optim::update::Update;
@@ -202,6 +201,23 @@ impl Optimizer {
     pub(crate) fn update_of_own(&self, tensor: usize) -> Update {
         Update { precision: self.memory.precisions[tensor], ..Update::of_row(&self.row_of_own(tensor)) }
     }
+}
+
+/// The rows of a step have one clip norm in each set of groups.
+pub(super) fn check_clip_norms<'a>(groups: impl Iterator<Item = &'a GroupState>, rows: &[Row]) -> Result<(), Error> {
+    let mut firsts: Vec<(&GroupState, Option<f64>)> = Vec::new();
+    for (group, row) in groups.zip(rows) {
+        match firsts.iter().find(|(known, _)| known.clip_set == group.clip_set) {
+            None => firsts.push((group, row.clip_norm)),
+            Some((_, norm)) if *norm == row.clip_norm => {}
+            Some((known, norm)) => {
+                let (first, second) = (known.name.clone(), group.name.clone());
+                let (first_norm, second_norm) = (*norm, row.clip_norm);
+                return Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Most sets of groups that are clipped together: each has partial sums of its own.

@@ -1,7 +1,7 @@
 //! The rows of the groups: a schedule's, or each group's own.
 
 use super::Optimizer;
-use super::groups::GroupState;
+use super::groups::check_clip_norms;
 use crate::engine::count;
 use crate::optim::rows::Rows;
 use crate::optim::{Error, LAST_STEP};
@@ -127,21 +127,4 @@ impl Optimizer {
     pub fn horizon_steps(&self) -> u32 {
         self.settings.horizon_steps
     }
-}
-
-/// The rows of a step have one clip norm in each set of groups.
-pub(super) fn check_clip_norms<'a>(groups: impl Iterator<Item = &'a GroupState>, rows: &[Row]) -> Result<(), Error> {
-    let mut firsts: Vec<(&GroupState, Option<f64>)> = Vec::new();
-    for (group, row) in groups.zip(rows) {
-        match firsts.iter().find(|(known, _)| known.clip_set == group.clip_set) {
-            None => firsts.push((group, row.clip_norm)),
-            Some((_, norm)) if *norm == row.clip_norm => {}
-            Some((known, norm)) => {
-                let (first, second) = (known.name.clone(), group.name.clone());
-                let (first_norm, second_norm) = (*norm, row.clip_norm);
-                return Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm });
-            }
-        }
-    }
-    Ok(())
 }
