@@ -6,6 +6,7 @@
 //! cargo bench --bench optim_step -- none      # the tables alone: no case has this name
 //! cargo bench --bench optim_step -- --test    # each case once, no tables
 //! cargo bench --bench optim_step -- serve     # steps of any rule on the CPU engine, for benches/peers/pytorch_rules.py
+//! cargo bench --bench optim_step -- rules     # each rule's time a byte beside AdamW's, on the adapter and on the CPU engine
 //! GRADUS_ADAPTER=name cargo bench …           # another adapter
 //! ```
 //!
@@ -29,6 +30,10 @@ const ONE_TENSOR: usize = 16 << 20;
 fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().any(|argument| argument == "serve") {
         return serve();
+    }
+    if std::env::args().any(|argument| argument == "rules") {
+        rules(&Engine::new(&AdapterChoice::from_env())?)?;
+        return rules(&Engine::cpu());
     }
     let engine = Engine::new(&AdapterChoice::from_env())?;
     println!("{}", engine.name());
@@ -60,6 +65,41 @@ fn serve() -> Result<(), Box<dyn Error>> {
         if let Some((_, step)) = &mut made {
             println!("{}", step.run(steps)?.as_secs_f64());
         }
+    }
+    Ok(())
+}
+
+/// Pairs of a rule's steps and AdamW's.
+const PAIRS: usize = 11;
+/// Seconds that the steps of a pair take at least.
+const LEAST: f64 = 0.1;
+
+/// A table of each rule's time a byte over AdamW's: medians and quartiles of pairs in turn.
+fn rules(engine: &Engine) -> Result<(), Box<dyn Error>> {
+    let tensors = encoder();
+    let memory = Memory::new(engine, elements(&tensors))?;
+    println!(
+        "{}\n\n| rule | bytes a parameter | ms | AdamW's ms | time a byte over AdamW's [quartiles] |",
+        engine.name()
+    );
+    println!("|---|---|---|---|---|");
+    let mut adamw = memory.fused(&tensors, &groups_of(Rule::AdamW, &tensors), Settings::default())?;
+    for rule in Rule::ALL {
+        let mut own = memory.fused(&tensors, &groups_of(rule, &tensors), Settings::default())?;
+        let [own_bytes, adamw_bytes] = [own.bytes()?, adamw.bytes()?].map(|bytes| bytes as f64);
+        let mut timed = |steps: [u64; 2]| -> Result<[f64; 2], Box<dyn Error>> {
+            let [own, adamw] = [own.run(steps[0])?, adamw.run(steps[1])?].map(|time| time.as_secs_f64());
+            Ok([own / steps[0] as f64, adamw / steps[1] as f64])
+        };
+        timed([1, 1])?;
+        let steps = timed([1, 1])?.map(|seconds| (LEAST / seconds).ceil() as u64);
+        let mut pairs: Vec<[f64; 2]> = (0..PAIRS).map(|_| timed(steps)).collect::<Result<_, _>>()?;
+        let ratio = |[own, adamw]: [f64; 2]| own / own_bytes / (adamw / adamw_bytes);
+        pairs.sort_by(|a, b| ratio(*a).total_cmp(&ratio(*b)));
+        let [low, middle, high] = [PAIRS / 4, PAIRS / 2, PAIRS - 1 - PAIRS / 4].map(|place| ratio(pairs[place]));
+        let a_parameter = own_bytes / elements(&tensors) as f64;
+        let [own, adamw] = pairs[PAIRS / 2].map(|seconds| 1e3 * seconds);
+        println!("| {rule} | {a_parameter:.1} | {own:.1} | {adamw:.1} | {middle:.2} [{low:.2}, {high:.2}] |");
     }
     Ok(())
 }

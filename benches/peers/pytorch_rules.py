@@ -16,7 +16,7 @@ HIDDEN, WIDE, LAYERS = 384, 1536, 6
 PAIRS, LEAST_SECONDS = 15, 0.15
 CLASSES = {
     "adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "adadelta": "Adadelta", "adagrad": "Adagrad", "adamax": "Adamax",
-    "nadam": "NAdam", "radam": "RAdam", "rmsprop": "RMSprop", "muon": "Muon",
+    "nadam": "NAdam", "radam": "RAdam", "rmsprop": "RMSprop", "adafactor": "Adafactor", "muon": "Muon",
 }
 MOMENTUM = ("sgd", "rmsprop", "muon")
 

@@ -1,8 +1,9 @@
 // Control, second stage: one workgroup decides what this step does, and writes one record a tensor for the update.
 //
-//   norm  = (sum of partials)^(1/order) / loss_scale    1, 2, infinity or ORDER
+//   norm  = (sum of partials)^(1/order) / loss_scale    1, 2, infinity or ORDER; of order 0 the sum
 //   clip  = min(1, max_norm / (norm + 1e-6))            max_norm from this step's first row;
 //                                                       torch.nn.utils.clip_grad_norm_: NaN norm -> NaN, inf norm -> 0
+//                                                       BY_SET: each group's own, of the partials of its set
 //   skip  = guard and a non-finite gradient, or a non-finite norm where that is an error
 //   scale = clip / loss_scale                           what the update multiplies gradients by
 //   count = count + 1 unless skipped                    one a tensor: a late thaw starts at 0
@@ -23,6 +24,7 @@
 //   2 tensors  [tensors]              TensorEntry of each tensor in the work list
 //   3 settings                        what the optimizer was set up with
 //   4 clock                           which slot of the table
+//   5 sets     [groups]               whose partials each group's clip follows from, if by_set
 #import control
 #import table
 #import chunk
@@ -30,10 +32,18 @@
 #import clock
 #import step_weight
 
-struct ControlSettings {              // 48 bytes
+// The partial sums of the gradients that a group's own are clipped together with, and those of squares.
+struct ClipSet {               // 16 bytes
+    first: u32,
+    count: u32,
+    squares_first: u32,
+    squares_count: u32,
+}
+
+struct ControlSettings {              // 64 bytes
     partials: u32,             // 0: there was no norm stage
     tensors: u32,
-    norm: u32,                 // 0 none, 1, 2, 3 for infinity, 4 for ORDER
+    norm: u32,                 // 0 none, 1, 2, 3 for infinity, 4 for ORDER, 5 for 0
     guard: u32,
     max_norm: f32,             // where there are no tensors, and so no row
     value_bound: f32,
@@ -42,7 +52,11 @@ struct ControlSettings {              // 48 bytes
     growth_factor: f32,
     backoff_factor: f32,
     growth_interval: u32,      // 0: there is no loss scale
+    by_set: u32,               // 1: groups are clipped in sets, each by its own norm
+    zero: u32,                 // 0, see float.wgsl
     pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 override WORKGROUP: u32 = 256u;
@@ -53,11 +67,13 @@ override ORDER: f32 = 2.0;
 @group(0) @binding(2) var<storage, read> tensors: array<TensorEntry>;
 @group(0) @binding(3) var<uniform> settings: ControlSettings;
 @group(0) @binding(4) var<uniform> clock: Clock;
+@group(0) @binding(5) var<storage, read> sets: array<ClipSet>;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
 var<workgroup> skip: u32;
 var<workgroup> factor: f32;             // of the gradients
+var<workgroup> scale: f32;              // the loss scale that they have
 
 fn max_norm() -> f32 {
     if (settings.tensors == 0u) {
@@ -66,8 +82,9 @@ fn max_norm() -> f32 {
     return table.rows[row_at(table.steps, 0u, clock.slot)].max_norm;
 }
 
-fn clip_coefficient(bits: u32, norm: f32) -> f32 {
-    if (settings.norm == 0u) {
+// A norm that is 0 is none.
+fn clip_coefficient(bits: u32, norm: f32, most: f32) -> f32 {
+    if (settings.norm == 0u || most == 0.0) {
         return 1.0;
     }
     if (is_nan(bits)) {
@@ -76,7 +93,7 @@ fn clip_coefficient(bits: u32, norm: f32) -> f32 {
     if (is_nonfinite(bits)) {
         return 0.0;
     }
-    return min(1.0, max_norm() / (norm + 1e-6));
+    return min(1.0, most / (norm + 1e-6));
 }
 
 fn loss_scale() -> f32 {
@@ -102,8 +119,7 @@ fn rescale() {
     }
 }
 
-// By the bits of the sum, which lie in workgroup memory: a norm is finite where its sum is.
-fn decide(bits: u32, bad_group: u32) {
+fn norm_of(bits: u32) -> f32 {
     var norm = bitcast<f32>(bits);
     if (settings.norm == 2u && !is_nonfinite(bits)) {
         norm = sqrt(norm);
@@ -111,12 +127,39 @@ fn decide(bits: u32, bad_group: u32) {
     if (settings.norm == 4u && !is_nonfinite(bits)) {
         norm = root(norm, ORDER);
     }
-    norm /= loss_scale();
+    // A number of tensors has no scale.
+    return select(norm / scale, norm, settings.norm == 5u);
+}
+
+// What the gradients of a group are multiplied by, in the order of its set's partial sums.
+fn factor_of(group: u32, most: f32) -> f32 {
+    if (settings.by_set == 0u) {
+        return factor;
+    }
+    let own = sets[group];
+    var sum = 0.0;
+    for (var i = own.first; i < own.first + own.count; i++) {
+        sum = join(settings.norm, sum, control.partials[i].sum);
+    }
+    for (var i = own.squares_first; i < own.squares_first + own.squares_count; i++) {
+        sum = join(settings.norm, sum, control.partials[i].sum);
+    }
+    let bits = opaque(vec4<f32>(sum), settings.zero).x;
+    return clip_coefficient(bits, norm_of(bits), most) / scale;
+}
+
+// By the bits of the sum, which lie in workgroup memory: a norm is finite where its sum is.
+fn decide(bits: u32, bad_group: u32) {
+    scale = loss_scale();
+    let norm = norm_of(bits);
     let bad_norm = settings.error_if_nonfinite != 0u && settings.norm != 0u && is_nonfinite(bits);
     let bad_gradient = settings.guard != 0u && bad_group != NO_GROUP;
     skip = u32(bad_norm || bad_gradient);
-    let clip = clip_coefficient(bits, norm);
-    factor = clip / loss_scale();
+    var clip = 1.0;
+    if (settings.by_set == 0u) {
+        clip = clip_coefficient(bits, norm, max_norm());
+    }
+    factor = clip / scale;
 
     control.stats.applied += 1u - skip;
     control.stats.skipped += skip;
@@ -142,7 +185,7 @@ fn decide(bits: u32, bad_group: u32) {
     }
 }
 
-fn record_of(old: Record, row: TableRow) -> Record {
+fn record_of(old: Record, row: TableRow, factor: f32) -> Record {
     let count = old.count + 1u;
     var record = Record();
     record.count = count;
@@ -207,7 +250,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     for (var i = lane; i < settings.tensors; i += WORKGROUP) {
         let tensor = tensors[i];
         let row = table.rows[row_at(table.steps, tensor.group, clock.slot)];
-        var record = record_of(control.records[tensor.record], row);
+        var record = record_of(control.records[tensor.record], row, factor_of(tensor.group, row.max_norm));
         record.grad = tensor.grad;
         control.records[tensor.record] = record;
     }

@@ -1,17 +1,18 @@
 // Norm, first stage: partial sums of the gradients, and the first group that holds a non-finite one.
 //
 //   partial = sum |g|    (NORM = 1)     sum g²    (NORM = 2)     max |g|    (NORM = 3)     sum |g|^ORDER    (NORM = 4)
-//             0          (NORM = 0, guard only)
+//             1 if some g is not 0    (NORM = 5)           0          (NORM = 0, guard only)
 //
-// Partial i covers chunks [i n / P, (i + 1) n / P) of the work list, n chunks and P <= 1024 partials in all. One
-// workgroup makes one partial: chunk by chunk, each reduced by a fixed tree, the chunks added in order. A partial whose
-// chunks lie in two pages is continued by the second dispatch, so the bits do not depend on paging. No float atomics.
+// Partial i covers chunks [bounds[i], bounds[i + 1]) of the work list, 1024 partials at most. One workgroup makes one
+// partial: chunk by chunk, each reduced by a fixed tree, the chunks added in order. A partial whose chunks lie in two pages
+// is continued by the second dispatch, so the bits do not depend on paging. No float atomics.
 //
 //   0 chunks   [n]                    work list in logical order
 //   1 control                         partials are written
 //   2 grads    [page]                 vec4; single floats with SINGLE_GRADS; vec2 of four bf16 with GRADS16
 //   3 segment                         the chunks that lie in this page
 //   4 tensors  [tensors]              where the gradient of each begins
+//   5 bounds   [partials + 1]
 #import control
 #import chunk
 #import float
@@ -35,6 +36,7 @@ override ORDER: f32 = 2.0;
 #endif
 @group(0) @binding(3) var<uniform> segment: Segment;
 @group(0) @binding(4) var<storage, read> tensors: array<TensorEntry>;
+@group(0) @binding(5) var<storage, read> bounds: array<u32>;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
@@ -76,11 +78,21 @@ fn of_quad(g: vec4<f32>) -> f32 {
     return larger(larger(g.x, g.y), larger(g.z, g.w));
 }
 
+// Joins two parts of a partial. Whether a gradient is not 0 is 1 at most.
+fn both(a: f32, b: f32) -> f32 {
+    return join(select(NORM, 3u, NORM == 5u), a, b);
+}
+
+// By the bits: a NaN is not 0 either.
+fn some_is_not_zero(bits: vec4<u32>) -> f32 {
+    return select(0.0, 1.0, any((bits & vec4<u32>(MAGNITUDE)) != vec4<u32>()));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let partial = segment.first_partial + workgroup.x;
-    let start = partial * segment.chunks / segment.partials;
-    let end = (partial + 1u) * segment.chunks / segment.partials;
+    let start = bounds[partial];
+    let end = bounds[partial + 1u];
     let from_chunk = max(start, segment.first);
     let to_chunk = min(end, segment.first + segment.count);
 
@@ -95,8 +107,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var bad = NO_GROUP;
         for (var i = lane * 4u; i < chunk.length; i += WORKGROUP * 4u) {
             let bits = bits_at(first + i, chunk.length - i);
-            if (NORM != 0u) {
-                sum = join(NORM, sum, of_quad(bitcast<vec4<f32>>(bits)));
+            if (NORM == 5u) {
+                sum = both(sum, some_is_not_zero(bits));
+            } else if (NORM != 0u) {
+                sum = both(sum, of_quad(bitcast<vec4<f32>>(bits)));
             }
             if (any(are_nonfinite(bits))) {
                 bad = chunk.group;
@@ -107,12 +121,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
         for (var width = WORKGROUP / 2u; width > 0u; width /= 2u) {
             if (lane < width) {
-                sums[lane] = join(NORM, sums[lane], sums[lane + width]);
+                sums[lane] = both(sums[lane], sums[lane + width]);
                 bads[lane] = min(bads[lane], bads[lane + width]);
             }
             workgroupBarrier();
         }
-        total.sum = join(NORM, total.sum, sums[0]);
+        total.sum = both(total.sum, sums[0]);
         total.bad_group = min(total.bad_group, bads[0]);
         workgroupBarrier();
     }

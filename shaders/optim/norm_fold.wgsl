@@ -11,6 +11,7 @@
 //   1 control                         partials are written
 //   2 squares  [page]
 //   3 segment                         the chunks that lie in this page
+//   4 bounds   [partials + 1]
 #import control
 #import chunk
 #import float
@@ -23,6 +24,7 @@ override NORM: u32 = 2u;
 @group(0) @binding(1) var<storage, read_write> control: Control;
 @group(0) @binding(2) var<storage, read> squares: array<Squares>;
 @group(0) @binding(3) var<uniform> segment: Segment;
+@group(0) @binding(4) var<storage, read> bounds: array<u32>;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 var<workgroup> bads: array<u32, WORKGROUP>;
@@ -30,8 +32,8 @@ var<workgroup> bads: array<u32, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let partial = segment.first_partial + workgroup.x;
-    let start = partial * segment.chunks / segment.partials;
-    let end = (partial + 1u) * segment.chunks / segment.partials;
+    let start = bounds[partial];
+    let end = bounds[partial + 1u];
     let from_chunk = max(start, segment.first);
     let to_chunk = min(end, segment.first + segment.count);
 

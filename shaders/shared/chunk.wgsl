@@ -31,7 +31,7 @@ struct Segment {               // 32 bytes
     count: u32,                // chunks
     first_partial: u32,        // norm and norm_fold: partial of workgroup 0
     partials: u32,             // norm and norm_fold: partials of the whole list
-    chunks: u32,               // norm and norm_fold: chunks of the whole list
+    pad0: u32,
     place: u32,                // norm_fold: where the list's partials begin in the control block
     seed: u32,                 // update: of the stochastic rounding
     zero: u32,                 // update: 0, see float.wgsl

@@ -1,7 +1,7 @@
 // What the kernels of the update share: their bindings, and what is the same for every rule. The rule is imported: how many
 // slots of state it has (SLOT1, SLOT2, SLOT3 for a second, third and fourth), what it prepares once a chunk (`prepared`), and
 // its arithmetic (`stepped`); of a rule that needs sums over a tensor, what they add up (`terms`), and of one that needs sums over
-// rows (ROWS), what those do (`row_terms`). How state is stored, the alias Stored, is the kernel's own import.
+// rows (ROWS), what those do (`row_terms`); FACTORED is a rule whose state of a matrix is its rows and columns. How state is stored, the alias Stored, is the kernel's own import.
 #import control
 #import table
 #import chunk
@@ -38,8 +38,15 @@ const SEGMENT_BINDING: u32 = PARAMS_BINDING + 2u;
 #import matrix
 @group(0) @binding(SEGMENT_BINDING + 1u) var<storage, read> matrices: array<Matrix>;
 #endif
+#ifdef FACTORED
+#import factors
+@group(0) @binding(SEGMENT_BINDING + 1u) var<storage, read> factors: array<Factors>;
+const AVERAGE_BINDING: u32 = SLOTS + 7u;
+#else
+const AVERAGE_BINDING: u32 = SLOTS + 5u;
+#endif
 #ifdef AVERAGE
-@group(0) @binding(SLOTS + 5u) var<storage, read_write> average: array<vec4<f32>>;
+@group(0) @binding(AVERAGE_BINDING) var<storage, read_write> average: array<vec4<f32>>;
 #endif
 
 // Gradient and parameter as a rule finds them: clipped, decayed.
@@ -84,3 +91,14 @@ fn step_of(chunk: Chunk) -> Step {
     let key = rounding_key(segment.seed, chunk.tensor, record.count, chunk.number);
     return Step(chunk, prepared(record), control.stats.value_bound, key);
 }
+
+#ifdef FACTORED
+// Four gradients of a chunk from `first` elements into it, as a rule finds them.
+fn gradients(step: Step, first: u32, live: u32) -> vec4<f32> {
+    var g = grads_at(step.record.grad + step.chunk.grad + first, live);
+    if (step.value_bound > 0.0) {
+        g = clamp_value(g, step.value_bound);
+    }
+    return step.record.scale * g;
+}
+#endif

@@ -23,10 +23,11 @@ optimizer:
 
 A parameter belongs to the first entry that names it, and to none if no entry does. An entry without `type`, or with
 the optimizer's own, has the optimizer's fields where it does not say others; one with another `type` has those of
-that rule's class. In a later phase its lr is as much of the phase's as it is of the optimizer's. `clip_norm`,
-`ema_decay` and `no_decay` are the optimizer's, for all. A phase's `new_optimizer` has no entries. `muon` is for
-matrices alone: an entry gives it the weights (`{match: "encoder.*weight", type: muon, lr: 2.0e-2}`), and the rest has
-another rule.
+that rule's class. In a later phase its lr is as much of the phase's as it is of the optimizer's. `ema_decay` and
+`no_decay` are the optimizer's, for all. An entry with a `clip_norm` is clipped by the norm of its own gradients
+(`{match: "head", clip_norm: 0.5}`), and all others by the optimizer's `clip_norm` together, or not at all. A phase's
+`new_optimizer` has no entries. `muon` is for matrices alone: an entry gives it the weights
+(`{match: "encoder.*weight", type: muon, lr: 2.0e-2}`), and the rest has another rule.
 
 In a formula `g` is the gradient as it is clipped, `p` a parameter, `t` the number of steps applied to its tensor.
 Decay comes first. Where it acts on the parameter, `p` becomes `p (1 - lr weight_decay)`; where it joins the

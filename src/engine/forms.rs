@@ -14,7 +14,9 @@ pub(super) use crate::fast;
 #[cfg(not(feature = "cpu"))]
 pub(super) mod fast {
     pub(crate) use crate::twin::nn::*;
-    pub(crate) use crate::twin::optim::{direct, product, row_sums, sums, update};
+    pub(crate) use crate::twin::optim::{
+        direct, factor_columns, factor_rows, factor_sums, factor_update, product, row_sums, sums, update,
+    };
 
     pub(crate) fn on_cores<T>(run: impl FnOnce() -> T) -> T {
         run()

@@ -63,8 +63,8 @@ fn longest(chunks: &[Chunk]) -> u32 {
     chunks.iter().map(|chunk| chunk.length).max().unwrap_or(0)
 }
 
-/// The step of a block without an average, by the words that round its parameters. Most blocks clamp no value and decay
-/// apart from the gradient: their loop is one of its own and asks nothing of an element. Twice as many elements at once
+/// The step of a block without an average, by the words that round its parameters. Most blocks clamp no value, and decay
+/// apart from the gradient or join it: either has a loop of its own that asks nothing of an element. Twice as many elements at once
 /// if there is AVX2; each has the same bits.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
 fn block<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Stored>(
@@ -75,8 +75,10 @@ fn block<R: Arithmetic<SLOTS>, const SLOTS: usize, S: Stored, P: Stored, G: Stor
     grads: &[G],
     words: &[u32; BLOCK],
 ) {
-    if value_bound > 0.0 || record.coupled_decay != 0.0 {
+    if value_bound > 0.0 {
         step::<R, SLOTS, S, P, G>(record, value_bound, slots, params, grads, words);
+    } else if record.coupled_decay != 0.0 {
+        step::<R, SLOTS, S, P, G>(record, 0.0, slots, params, grads, words);
     } else {
         step::<R, SLOTS, S, P, G>(Record { coupled_decay: 0.0, ..record }, 0.0, slots, params, grads, words);
     }

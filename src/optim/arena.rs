@@ -140,7 +140,8 @@ impl Stream<'_> {
         }
     }
 
-    fn elements(&self) -> u64 {
+    /// Its elements.
+    pub(crate) fn elements(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.elements).sum()
     }
 

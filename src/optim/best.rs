@@ -333,7 +333,13 @@ impl Block {
             return Ok(());
         }
         let (sized, page_bytes) = room(optimizer, &self.home, &self.tensors);
-        let kept = Kept::empty(self.update, None).relaid(&self.home, "best ", self.update, &sized, page_bytes)?;
+        let kept = Kept::empty(self.update, None).relaid(
+            &self.home,
+            "best ",
+            self.update,
+            (&optimizer.params, &sized),
+            page_bytes,
+        )?;
         let records = self.home.buffer("best records", self.tensors.len() as u64 * RECORD_BYTES)?;
         self.state = Some(BlockState { kept, records, full });
         Ok(())

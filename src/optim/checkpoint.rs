@@ -4,16 +4,18 @@
 //! `p.exp_avg_sq` (and `p.max_exp_avg_sq` with amsgrad) for AdamW, `p.momentum_buffer` for SGD once there was momentum, each
 //! in the type that its group stores it in; what is read is converted. Moments in int8 are there as bf16, which has every
 //! number that a byte may stand for: what is read is the same again. NAdam has `p.mu_product` too, Schedule-Free
-//! `p.weight_sum` and `p.lr_max`. A group that keeps an
+//! `p.weight_sum` and `p.lr_max`. Adafactor has `p.row_var` and `p.col_var`, in which the
+//! last dimension, or the last but one, has a length of 1, and `p.variance` of a vector. A group that keeps an
 //! average of its parameters has `p.ema`, once a step was taken. But for that these are the names and shapes of the states
 //! of torch's and timm's classes, so that the file can be read into them and back; SGD's has no `step` there.
 
 use super::arena::Stream;
+use super::factors::shape_in_files;
 use super::parameters::{download_all, floats, type_of};
 use super::update::AVERAGE;
 use super::{Error, Optimizer};
 use crate::engine::layout::Record;
-use crate::params::{Param, Rule, Shown, Storage};
+use crate::params::{Rule, Shown, Storage};
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,7 +44,7 @@ impl Optimizer {
         self.refuse_swapped()?;
         let records = self.records()?;
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
-        let (mut wanted, mut streams): (Vec<(String, &Param)>, Vec<Stream<'_>>) = Default::default();
+        let (mut wanted, mut streams): (Vec<(String, Vec<usize>)>, Vec<Stream<'_>>) = Default::default();
         for &tensor in &self.state.order {
             let (param, record) = (&self.params[tensor], &records[tensor]);
             let is_filled = |part: &str| match part {
@@ -51,7 +53,7 @@ impl Optimizer {
                 part => self.update_of_own(tensor).slots().any(|slot| slot == part),
             };
             for (part, stream) in self.state.streams(tensor).into_iter().filter(|(part, _)| is_filled(part)) {
-                wanted.push((format!("{}.{part}", param.name), param));
+                wanted.push((format!("{}.{part}", param.name), shape_in_files(part, param)));
                 streams.push(stream);
             }
             let count = record.count as f32;
@@ -64,8 +66,8 @@ impl Optimizer {
             }
         }
         let values = download_all(self.engine(), &streams)?;
-        for (((name, param), stream), bytes) in wanted.into_iter().zip(&streams).zip(values) {
-            tensors.insert(name, (type_of(stream.storage), param.shape.clone(), in_file(stream, bytes)));
+        for (((name, shape), stream), bytes) in wanted.into_iter().zip(&streams).zip(values) {
+            tensors.insert(name, (type_of(stream.storage), shape, in_file(stream, bytes)));
         }
         let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
         let mut views = Vec::with_capacity(tensors.len());
@@ -90,7 +92,7 @@ impl Optimizer {
         for Loaded { tensor, record, parts } in loaded {
             for (name, stream) in self.state.streams(tensor) {
                 let found = parts.iter().find(|(part, _)| *part == name);
-                let zeros = || vec![0.0; self.params[tensor].elements()];
+                let zeros = || vec![0.0; stream.elements() as usize];
                 stream.upload(self.engine(), &found.map_or_else(zeros, |(_, values)| values.clone()))?;
             }
             self.put_record(tensor, record)?;
@@ -136,8 +138,8 @@ impl Optimizer {
             return Err(Error::BadFile(format!("{:?} is an average, and its group keeps none", name(AVERAGE))));
         }
         let is_there = |part: &&str| (*part != BUFFER || has_buffer) && (*part != AVERAGE || has_average);
-        let parts = update.streams().filter(is_there);
-        let parts = parts.map(|part| Ok((part, floats(file, &name(part), &param.shape)?)));
+        let parts = update.streams(param).into_iter().filter(is_there);
+        let parts = parts.map(|part| Ok((part, floats(file, &name(part), &shape_in_files(part, param))?)));
         let parts = parts.collect::<Result<_, Error>>()?;
         let is_evaluated = update.evaluated.is_some() && count > 0.0;
         let (buffered, averaged) = (u32::from(has_buffer), u32::from(has_average || is_evaluated));

@@ -1,6 +1,7 @@
 //! How gradients are clipped.
 
 use super::Error;
+use crate::engine::layout::PARTIALS;
 
 /// The order of a norm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,8 +13,10 @@ pub enum NormOrder {
     Two,
     /// Largest magnitude.
     Infinity,
-    /// The root of this order of the sum of magnitudes to its power: a finite number above 0. PyTorch's order 0, which counts
-    /// the tensors whose gradient is not 0, is refused.
+    /// How many tensors have a gradient that is not 0 everywhere: PyTorch's order 0, which is that of the tensors' norms too.
+    Zero,
+    /// The root of this order of the sum of magnitudes to its power: a finite number above 0. Those below 0, of PyTorch's, go by
+    /// the smallest magnitudes, and are refused.
     P(
         /// The order.
         f64,
@@ -24,6 +27,7 @@ impl NormOrder {
     /// The norm of this order, `norm_type` in PyTorch.
     pub fn of(order: f64) -> NormOrder {
         match order {
+            0.0 => NormOrder::Zero,
             1.0 => NormOrder::One,
             2.0 => NormOrder::Two,
             f64::INFINITY => NormOrder::Infinity,
@@ -34,6 +38,7 @@ impl NormOrder {
     /// The order as a number.
     pub fn number(self) -> f64 {
         match self {
+            NormOrder::Zero => 0.0,
             NormOrder::One => 1.0,
             NormOrder::Two => 2.0,
             NormOrder::Infinity => f64::INFINITY,
@@ -117,7 +122,10 @@ impl Clip {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (setting, value) = match self {
             Clip::None => return Ok(()),
-            Clip::Norm { order: NormOrder::P(order), .. } if !is_positive(*order) => ("norm order", *order),
+            Clip::Norm { order: NormOrder::P(order), .. } if !is_positive(*order) => {
+                let allowed = "0, a finite number above 0, or infinity";
+                return Err(Error::BadSetting { setting: "norm order", value: *order, allowed });
+            }
             Clip::Norm { max_norm, .. } => ("max_norm", *max_norm),
             Clip::Value(bound) => ("clip value", *bound),
         };
@@ -134,8 +142,22 @@ impl Clip {
             Clip::Norm { order: NormOrder::Two, .. } => 2,
             Clip::Norm { order: NormOrder::Infinity, .. } => 3,
             Clip::Norm { order: NormOrder::P(_), .. } => 4,
+            Clip::Norm { order: NormOrder::Zero, .. } => 5,
             Clip::None | Clip::Value(_) => 0,
         }
+    }
+
+    /// Whether the norm is a number of tensors.
+    pub(crate) fn counts_tensors(&self) -> bool {
+        matches!(self, Clip::Norm { order: NormOrder::Zero, .. })
+    }
+
+    /// Refuses to count more tensors than there are partial sums.
+    pub(crate) fn check_tensors(&self, tensors: usize) -> Result<(), Error> {
+        if !self.counts_tensors() || tensors <= PARTIALS {
+            return Ok(());
+        }
+        Err(Error::BadSetting { setting: "norm order", value: 0.0, allowed: "possible for more than 1024 tensors" })
     }
 
     /// The norm's order; 2 where there is none.

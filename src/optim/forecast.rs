@@ -64,8 +64,11 @@ impl Forecast {
     /// Bytes of the moments, the averages and the directions of these parameters: all that have thawed so far. Compare
     /// [`Optimizer::state_bytes`](super::Optimizer::state_bytes).
     pub fn state_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let bytes = |elements| self.update.state_bytes(elements) + self.update.direction_bytes(elements);
-        arena_elements(thawed, alignment(self.update.storage)).map(bytes).sum()
+        let alignment = alignment(self.update.storage);
+        let directions =
+            |param| arena_elements([param], alignment).map(|elements| self.update.direction_bytes(elements));
+        let bytes = |param| self.update.kept_bytes(param, alignment) + directions(param).sum::<u64>();
+        thawed.into_iter().map(bytes).sum()
     }
 
     /// Bytes of the gradients of these parameters, in the optimizer's own arenas.
@@ -75,10 +78,8 @@ impl Forecast {
 
     /// Bytes of a [`Best`](super::Best) copy of these parameters: all that have thawed when it is kept.
     pub fn best_bytes<'a>(&self, thawed: impl IntoIterator<Item = &'a Param>) -> u64 {
-        let state = |param: &Param| {
-            let elements = arena_elements([param], alignment(self.update.storage));
-            elements.map(|elements| self.update.state_bytes(elements)).sum::<u64>() + size_of::<Record>() as u64
-        };
+        let state =
+            |param: &Param| self.update.kept_bytes(param, alignment(self.update.storage)) + size_of::<Record>() as u64;
         thawed.into_iter().map(|param| self.extension_bytes([param]) + state(param)).sum()
     }
 

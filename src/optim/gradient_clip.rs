@@ -31,6 +31,7 @@ impl GradientClip {
     /// A clip setting out of range; an empty list; ranges outside their buffers, or that overlap.
     pub fn new(engine: &Engine, gradients: &[(&str, Range)], clip: Clip) -> Result<GradientClip, Error> {
         clip.check()?;
+        clip.check_tensors(gradients.len())?;
         if gradients.is_empty() {
             return Err(crate::params::Error::EmptyModel.into());
         }
@@ -58,6 +59,8 @@ impl GradientClip {
             has_sums: false,
             matrix: None,
             squares: None,
+            set: 0,
+            is_counted: clip.counts_tensors(),
         };
         let tensors: Vec<Tensor<'_>> = gradients.iter().enumerate().map(tensor).collect();
         let work = WorkList::new(&tensors)?;
@@ -74,6 +77,7 @@ impl GradientClip {
             seed: 0,
             control: &control,
             table: &table,
+            sets: &[],
             chunks,
             list,
         };

@@ -20,6 +20,8 @@ mod checkpoint;
 mod clip;
 mod error;
 mod external;
+mod factor_stage;
+mod factors;
 mod folds;
 mod forecast;
 mod gradient_clip;

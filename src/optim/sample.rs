@@ -7,7 +7,7 @@ use super::work::{CHUNK_ELEMENTS, Part};
 use super::{Clip, Error, External, GradientClip, NormOrder, Optimizer, Parameters, Precision, RowList, Settings};
 use crate::engine::layout::{Squares, noise};
 use crate::engine::{Engine, Program, Range};
-use crate::params::{Group, Param, Row, Rule, Storage, Switch};
+use crate::params::{Group, Param, Row, Rule, Storage, Sums, Switch};
 
 /// Elements of the tensors: below and past a vec4, a workgroup and a chunk.
 const SIZES: [usize; 7] = [1, 63, 65, 257, 4095, 4097, 9001];
@@ -78,7 +78,7 @@ pub fn samples() -> Vec<Sample> {
             all.extend([Precision::Mixed, Precision::Bf16].map(|precision| sample(*row, precision, Place::Apart)));
         }
     }
-    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity, NormOrder::P(3.0)] {
+    for order in [NormOrder::Zero, NormOrder::One, NormOrder::Two, NormOrder::Infinity, NormOrder::P(3.0)] {
         let clip = Clip::Norm { max_norm: 0.5, order, error_if_nonfinite: false };
         let settings = Settings { clip, guard: true, ..Settings::default() };
         for (precision, place) in
@@ -201,6 +201,16 @@ fn shape(size: usize) -> [usize; 2] {
     [size / columns, columns]
 }
 
+/// What a rule that keeps rows and columns is tried with too: columns that come in fours, in several bands and tiles, matrices
+/// one behind the other, and a vector.
+fn further(rule: Rule) -> Vec<Param> {
+    if rule.declaration().sums != Some(Sums::Factored) {
+        return Vec::new();
+    }
+    let param = |name: &str, shape: &[usize]| Param::new(name, shape.to_vec());
+    vec![param("tall", &[300, 40]), param("wide", &[40, 300]), param("stack", &[7, 3, 3]), param("vector", &[4100])]
+}
+
 impl Place {
     /// Ranges of so many bytes.
     fn ranges(self, engine: &Engine, label: &str, bytes: &[u64]) -> Result<Vec<Range>, Error> {
@@ -250,7 +260,8 @@ impl Sample {
     /// # Errors
     /// From the device.
     pub fn place(&self, engine: &Engine) -> Result<Placed, Error> {
-        let params: Vec<Param> = SIZES.iter().map(|size| Param::new(format!("p{size}"), shape(*size))).collect();
+        let mut params: Vec<Param> = SIZES.iter().map(|size| Param::new(format!("p{size}"), shape(*size))).collect();
+        params.extend(further(self.row.rule));
         let names =
             |first: usize| params.iter().skip(first).step_by(2).map(|param| param.name.clone()).collect::<Vec<_>>();
         // The second group differs in what a row may differ in.

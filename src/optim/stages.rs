@@ -5,8 +5,8 @@ use super::tensors::Tensors;
 use super::work::{Reduction, Segment, WorkList};
 use super::{Clip, Error, LossScale};
 use crate::engine::kernels::{CONTROL, Flag, NORM, NORM_FOLD, SUMS_FOLD};
-use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, Record, StatsBlock};
-use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, counted, row_of};
+use crate::engine::layout::{self, CONTROL_HEADER_BYTES, ClipSet, ControlSettings, NO_GROUP, Record, StatsBlock};
+use crate::engine::{Binding, Buffer, Dispatch, Engine, Kernel, Range, count, row_of};
 use crate::params::Storage;
 use std::cell::OnceCell;
 
@@ -31,6 +31,8 @@ pub(crate) struct Stages<'a> {
     pub(crate) seed: u32,
     pub(crate) control: &'a Buffer,
     pub(crate) table: &'a Buffer,
+    /// The set of each group, where groups are clipped in sets.
+    pub(crate) sets: &'a [usize],
     /// The chunks in the update's order, once they are on the device.
     pub(crate) chunks: OnceCell<Buffer>,
     /// The list of tensors, once it is on the device.
@@ -75,7 +77,8 @@ pub(crate) fn stats_of(control: &Buffer) -> Range {
 }
 
 impl Stages<'_> {
-    fn update_chunks(&self) -> Result<&Buffer, Error> {
+    /// The chunks in the update's order, on the device.
+    pub(super) fn update_chunks(&self) -> Result<&Buffer, Error> {
         if let Some(chunks) = self.chunks.get() {
             return Ok(chunks);
         }
@@ -110,7 +113,7 @@ impl Stages<'_> {
     }
 
     /// The record of each segment, where it is bound; `describe` adds what a stage needs to know of it.
-    fn records(
+    pub(super) fn records(
         &self,
         segments: &[Segment],
         describe: impl Fn(&Segment) -> layout::Segment,
@@ -136,7 +139,8 @@ impl Stages<'_> {
         };
         let list = self.list()?;
         let mut dispatches = self.partials(of, &self.work.norm, 0, &grads.pages)?;
-        dispatches.iter_mut().for_each(|dispatch| dispatch.bindings.push(list.into()));
+        // In front of the bounds.
+        dispatches.iter_mut().for_each(|dispatch| dispatch.bindings.insert(4, list.into()));
         Ok(dispatches)
     }
 
@@ -161,10 +165,10 @@ impl Stages<'_> {
         let records = self.records(&reduction.segments, |segment| layout::Segment {
             first_partial: reduction.partials_of(segment).start,
             partials: reduction.partials(),
-            chunks: counted(reduction.chunks.len()),
             place,
             ..layout::Segment::default()
         })?;
+        let bounds = self.engine.buffer_with("bounds", &reduction.bounds)?;
         let mut constants =
             vec![("WORKGROUP", f64::from(workgroup(self.engine))), ("NORM", f64::from(self.clip.norm_kind()))];
         constants.extend(self.order());
@@ -178,6 +182,7 @@ impl Stages<'_> {
                     self.control.into(),
                     pages[segment.pages.grad].clone().into(),
                     record.into(),
+                    (&bounds).into(),
                 ],
                 constants: constants.clone(),
                 grid: [partials.end - partials.start, 1, 1],
@@ -207,14 +212,37 @@ impl Stages<'_> {
             growth_factor: self.loss_scale.map_or(0.0, |scale| scale.growth_factor),
             backoff_factor: self.loss_scale.map_or(0.0, |scale| scale.backoff_factor),
             growth_interval: self.loss_scale.map_or(0, |scale| scale.growth_interval),
+            by_set: u32::from(!self.sets.is_empty()),
             ..ControlSettings::default()
         };
+        let sets = self.engine.buffer_with("clip sets", &self.clip_sets())?;
         let settings = self.engine.buffer_with("settings", &[settings])?;
         let list = self.list()?;
-        let bindings = vec![self.control.into(), self.table.into(), list.into(), (&settings).into(), Binding::Clock];
+        let bindings = vec![
+            self.control.into(),
+            self.table.into(),
+            list.into(),
+            (&settings).into(),
+            Binding::Clock,
+            (&sets).into(),
+        ];
         let mut constants = vec![("WORKGROUP", f64::from(workgroup(self.engine)))];
         constants.extend(self.order());
         Ok(Dispatch { kernel: CONTROL.plain(), bindings, constants, grid: [1, 1, 1], bytes: 0, flops: 0 })
+    }
+
+    /// The partial sums that each group's clip follows from; one that says nothing where there is one norm for all.
+    fn clip_sets(&self) -> Vec<ClipSet> {
+        let of = |reduction: &Reduction, set: usize, before: u32| {
+            let own = reduction.of_sets.iter().find(|(known, _)| *known == set);
+            own.map_or([0; 2], |(_, partials)| [before + partials.start, partials.end - partials.start])
+        };
+        let one = |set: &usize| {
+            let [first, count] = of(&self.work.norm, *set, 0);
+            let [squares_first, squares_count] = of(&self.work.fold, *set, self.work.norm.partials());
+            ClipSet { first, count, squares_first, squares_count }
+        };
+        if self.sets.is_empty() { vec![ClipSet::default()] } else { self.sets.iter().map(one).collect() }
     }
 
     /// A place for the sums of every chunk, where some rule needs any: two numbers each.

@@ -6,8 +6,8 @@ use super::parameters::download_all;
 use super::tensors::Tensors;
 use super::update::{AVERAGE, Update};
 use super::work::Part;
-use crate::engine::{Buffer, Engine, Piece, Range, Submission};
-use crate::params::Storage;
+use crate::engine::{self, Buffer, Engine, Piece, Range, Submission};
+use crate::params::{Param, Storage};
 
 /// State of the tensors that have thawed at least once, in thaw order.
 #[derive(Debug, Default)]
@@ -40,7 +40,8 @@ pub(crate) struct Kept {
 pub(crate) type Home = Option<Buffer>;
 
 /// What a state must hold.
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'a> {
+    pub(crate) params: &'a [Param],
     pub(crate) order: Vec<usize>,
     /// The parts of every tensor of the model.
     pub(crate) parts: Vec<Vec<Part>>,
@@ -64,19 +65,29 @@ impl Kept {
         }
     }
 
-    /// Laid out anew for these tensors; see [`Arena::relaid`]. Labels begin with `prefix`.
+    /// Laid out anew for these tensors of a model; see [`Arena::relaid`]. Labels begin with `prefix`. Rows and columns lie in
+    /// one page, which kernels bind whole.
     pub(crate) fn relaid(
         &self,
         engine: &Engine,
         prefix: &str,
         update: Update,
-        tensors: &[(usize, Vec<Part>)],
+        (params, tensors): (&[Param], &[(usize, Vec<Part>)]),
         page_bytes: u64,
     ) -> Result<Kept, Error> {
-        let names: Vec<String> = update.streams().map(|name| format!("{prefix}{name}")).collect();
-        let (moments, average) = names.split_at(update.slots().count());
-        let moments = self.moments.relaid(engine, tensors, moments, page_bytes)?;
-        let average = self.average.relaid(engine, tensors, average, page_bytes)?;
+        let label = |name: &&str| format!("{prefix}{name}");
+        let names: Vec<String> = update.arena_names().iter().map(label).collect();
+        let sized = |(tensor, parts): &(usize, Vec<Part>)| (*tensor, update.moment_parts(&params[*tensor], parts));
+        let of_moments: Vec<(usize, Vec<Part>)> = tensors.iter().map(sized).collect();
+        let is_whole = update.factors.is_some();
+        let moment_page = if is_whole { engine.page_bytes() } else { page_bytes };
+        let moments = self.moments.relaid(engine, &of_moments, &names, moment_page)?;
+        if is_whole && moments.pages(0).len() > 1 {
+            let limit = engine.page_bytes();
+            return Err(engine::Error::TooLarge { label: names.concat(), bytes: moments.bytes(), limit }.into());
+        }
+        let names: Vec<String> = update.has_average.then_some(&AVERAGE).map(label).into_iter().collect();
+        let average = self.average.relaid(engine, tensors, &names, page_bytes)?;
         Ok(Kept { update, home: self.home.clone(), moments, average, directions: self.directions.clone() })
     }
 
@@ -94,12 +105,30 @@ impl Kept {
     /// A tensor's streams by name, in the order of [`Update::streams`]; none where it has none.
     pub(crate) fn streams(&self, tensor: usize) -> impl Iterator<Item = (&'static str, Stream<'_>)> {
         let average = self.average.streams(tensor).map(|stream| (AVERAGE, stream));
-        self.update.slots().zip(self.moments.streams(tensor)).chain(average)
+        let moments: Vec<(&'static str, Stream<'_>)> = match self.update.factors {
+            None => self.update.slots().zip(self.moments.streams(tensor)).collect(),
+            Some(_) => self.moments.streams(tensor).flat_map(|stream| self.parts_of(stream)).collect(),
+        };
+        moments.into_iter().chain(average)
     }
 
-    /// Page `page` of each moment.
+    /// The rows and the columns of a matrix, or what a vector has. Each lies in one piece.
+    fn parts_of<'a>(&self, whole: Stream<'a>) -> Vec<(&'static str, Stream<'a>)> {
+        let slots: Vec<&str> = self.update.slots().collect();
+        let slots = if whole.pieces.len() > 1 { slots } else { slots.into_iter().skip(2).collect() };
+        let part = |(name, piece): (&'static str, &'a [Piece])| (name, Stream { pieces: piece, ..whole });
+        slots.into_iter().zip(whole.pieces.chunks(1)).map(part).collect()
+    }
+
+    /// Where a tensor's rows and columns begin, or what a vector has, if it has such.
+    pub(crate) fn factors_at(&self, tensor: usize) -> Option<Vec<u64>> {
+        self.update.factors?;
+        Some(self.moments.pieces(tensor)?.iter().map(|piece| piece.offset).collect())
+    }
+
+    /// Page `page` of each moment. Rows and columns lie in one.
     pub(crate) fn moment_pages(&self, page: usize) -> Vec<Range> {
-        self.moments.page(page)
+        self.moments.page(if self.update.factors.is_some() { 0 } else { page })
     }
 
     /// Page `page` of the directions: that in which they begin and that in which they end, if there are any.
@@ -134,7 +163,8 @@ impl State {
     /// Which of the kept has a tensor, and where in its arenas it lies.
     pub(crate) fn place(&self, tensor: usize) -> Option<(usize, &[Piece])> {
         let mut kept = self.kept.iter().enumerate();
-        kept.find_map(|(number, kept)| Some((number, kept.moments.pieces(tensor)?)))
+        // An average lies, or would lie, where each element has moments of its own.
+        kept.find_map(|(number, kept)| Some((number, kept.average.pieces(tensor)?)))
     }
 
     /// What is kept at a [`place`](State::place).
@@ -180,8 +210,8 @@ impl State {
 
     /// The state laid out anew for `wanted`: pages that stay as they are are kept, what moves is copied on the device,
     /// in one submission, and what is new is zero.
-    pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted) -> Result<State, Error> {
-        let Wanted { order, parts, homes, updates, own_gradients, page_bytes } = wanted;
+    pub(crate) fn relaid(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<State, Error> {
+        let Wanted { params, order, parts, homes, updates, own_gradients, page_bytes } = wanted;
         let sized = |tensor: &usize| (*tensor, parts[*tensor].clone());
         let mut kinds: Vec<(Update, &Home, Vec<usize>)> = Vec::new();
         for tensor in order {
@@ -198,7 +228,7 @@ impl State {
             let known = self.kept.iter().find(|known| known.update.is_kept_as(&update) && is_one(&known.home, home));
             let old = known.cloned().unwrap_or_else(|| Kept::empty(update, home.clone()));
             let tensors: Vec<_> = tensors.iter().map(sized).collect();
-            let new = old.relaid(engine, "", update, &tensors, *page_bytes)?;
+            let new = old.relaid(engine, "", update, (params, &tensors), *page_bytes)?;
             let new = new.with_directions(engine, &tensors, *page_bytes)?;
             copies.extend(old.copies_to(&new));
             kept.push(new);

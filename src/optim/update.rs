@@ -1,8 +1,9 @@
 //! What the third stage of a step needs to know of its rule: the kernel, and the moments that a parameter has.
 
 use super::Precision;
+use super::factors::{Shape, kept_parts};
 use super::newton_schulz;
-use super::work::Floats;
+use super::work::{Floats, Part};
 use crate::engine;
 use crate::engine::kernels::{self, Family, Flag, Flags, Kernel};
 use crate::params::{Param, Row, Rule, Storage, Sums};
@@ -16,6 +17,8 @@ pub(crate) struct Update {
     pub(crate) sums: Option<&'static Family>,
     /// The kernels of the sums over rows that the rule needs before, and of their fold, if it does.
     pub(crate) rows: Option<[&'static Family; 2]>,
+    /// The kernels of the sums of rows and of columns that are the state of its rule, and of their fold, if they are.
+    pub(crate) factors: Option<[&'static Family; 3]>,
     /// The kernels of the directions that are made orthogonal before the update, if its rule steps along such.
     pub(crate) direct: Option<&'static Family>,
     /// Slots of state that a rule of the family has in any case.
@@ -74,8 +77,9 @@ impl Update {
             family,
             sums: kernels::RULE_SUMS.into_iter().find(|(of, _)| *of == family).map(|(_, sums)| sums),
             rows: kernels::RULE_ROWS.into_iter().find(|(of, _)| *of == family).map(|(_, rows)| rows),
+            factors: kernels::RULE_FACTORS.into_iter().find(|(of, _)| *of == family).map(|(_, factors)| factors),
             direct: kernels::RULE_DIRECTIONS.into_iter().find(|(of, _)| *of == family).map(|(_, direct)| direct),
-            sums_read_state: matches!(declaration.sums, Some(Sums::WithState | Sums::OverRows)),
+            sums_read_state: matches!(declaration.sums, Some(Sums::WithState | Sums::OverRows | Sums::Factored)),
             base: declaration.slots,
             optional,
             storage: row.moments,
@@ -86,14 +90,16 @@ impl Update {
         }
     }
 
-    /// What the slots of state are called, in the order of the kernel's bindings. Each is an arena.
+    /// What the slots of state are called, in the order of the kernel's bindings. Each is a stream of an arena, but for
+    /// those of rows and columns, which lie in one.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.base.iter().copied().chain(self.optional)
     }
 
     /// Whether what is kept of a tensor lies together, wherever its parameters lie.
     pub(crate) fn needs_one_part(&self) -> bool {
-        self.storage != Storage::F32 || self.rows.is_some() || self.direct.is_some()
+        let looks_further = self.rows.is_some() || self.factors.is_some() || self.direct.is_some();
+        self.storage != Storage::F32 || looks_further
     }
 
     /// Whether moments of one are moments of the other.
@@ -106,9 +112,29 @@ impl Update {
         self.is_stored_as(other) && (self.has_average, self.precision) == (other.has_average, other.precision)
     }
 
-    /// What a tensor has besides its parameter and gradient: the moments and, last, the average.
-    pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.slots().chain(self.has_average.then_some(AVERAGE))
+    /// What a parameter has of the slots: all, or its rows and columns, or what a vector has in their place.
+    pub(crate) fn slots_of(&self, param: &Param) -> Vec<&'static str> {
+        let slots: Vec<&str> = self.slots().collect();
+        match (self.factors, Shape::of(param), &slots[..]) {
+            (Some(_), Some(_), [rows, columns, _]) => vec![rows, columns],
+            (Some(_), None, [_, _, variance]) => vec![variance],
+            _ => slots,
+        }
+    }
+
+    /// What a parameter has besides itself and its gradient: the moments and, last, the average.
+    pub(crate) fn streams(&self, param: &Param) -> Vec<&'static str> {
+        self.slots_of(param).into_iter().chain(self.has_average.then_some(AVERAGE)).collect()
+    }
+
+    /// What its arenas of moments are called.
+    pub(crate) fn arena_names(&self) -> Vec<&'static str> {
+        if self.factors.is_some() { vec!["rows and columns"] } else { self.slots().collect() }
+    }
+
+    /// How a parameter's moments lie in an arena where its values have these parts.
+    pub(crate) fn moment_parts(&self, param: &Param, parts: &[Part]) -> Vec<Part> {
+        if self.factors.is_some() { kept_parts(param) } else { parts.to_vec() }
     }
 
     /// The kernel; there is none of single floats, or with an average, where values are bf16.
@@ -130,6 +156,12 @@ impl Update {
         family.map(|family| family.variant(flags)).transpose()
     }
 
+    /// The kernels of the sums of rows and of columns, if these are kept.
+    pub(crate) fn factor_kernels(&self, floats: Floats) -> Result<Option<[&'static Kernel; 2]>, engine::Error> {
+        let Some([rows, columns, _]) = self.factors else { return Ok(None) };
+        Ok(Some([rows.variant(flags_of(floats))?, columns.variant(flags_of(floats))?]))
+    }
+
     /// The kernel of the directions before the update, if there are any.
     pub(crate) fn direct_kernel(&self, floats: Floats) -> Result<Option<&'static Kernel>, engine::Error> {
         self.direct.map(|family| family.variant(flags_of(floats))).transpose()
@@ -141,10 +173,25 @@ impl Update {
         of_family.map_or(Flags::NONE, |flag| flag.when(self.optional.is_some()))
     }
 
-    /// Bytes of the moments and the average of so many elements.
-    pub(crate) fn state_bytes(&self, elements: u64) -> u64 {
-        let average = if self.has_average { elements * AVERAGE_BYTES } else { 0 };
-        self.storage.bytes(elements) * self.slots().count() as u64 + average
+    /// Bytes of the moments and the average of a parameter, each part of which begins at such a boundary.
+    pub(crate) fn kept_bytes(&self, param: &Param, alignment: u64) -> u64 {
+        let whole = Part::whole(param.elements() as u64);
+        let aligned = |parts: &[Part]| parts.iter().map(|part| part.elements.next_multiple_of(alignment)).sum::<u64>();
+        let moments = self.storage.bytes(aligned(&self.moment_parts(param, &whole)));
+        moments * self.arena_names().len() as u64 + self.average_bytes(aligned(&whole))
+    }
+
+    fn average_bytes(&self, elements: u64) -> u64 {
+        if self.has_average { elements * AVERAGE_BYTES } else { 0 }
+    }
+
+    /// Bytes of the moments that elements have for themselves: those of a matrix have none where its rows and columns are
+    /// kept.
+    fn moment_bytes(&self, elements: u64, is_matrix: bool) -> u64 {
+        match self.factors {
+            Some(_) if is_matrix => 0,
+            _ => self.storage.bytes(elements) * self.arena_names().len() as u64,
+        }
     }
 
     /// Bytes of the two arrays of directions of so many elements, if its rule makes any.
@@ -154,15 +201,16 @@ impl Update {
 
     /// Bytes that a step over a parameter moves.
     pub(crate) fn step_bytes(&self, param: &Param) -> u64 {
-        let elements = param.elements() as u64;
-        let sums = if self.rows.is_none() || has_rows(param) { self.sums_bytes(elements) } else { 0 };
+        let (elements, is_matrix) = (param.elements() as u64, has_rows(param));
+        let sums = if self.rows.is_none() || is_matrix { self.sums_bytes(elements, is_matrix) } else { 0 };
+        let of_factors = if is_matrix { 2 * self.factor_bytes(elements) + self.fold_bytes(param) } else { 0 };
         let of_directions = match (self.direct, &param.shape[..]) {
             (Some(_), [rows, columns]) => {
                 self.direct_bytes(elements) + newton_schulz::cost([*rows, *columns].map(|length| length as u64)).bytes
             }
             _ => 0,
         };
-        sums + of_directions + self.update_bytes(elements)
+        sums + of_factors + of_directions + self.update_bytes(elements, is_matrix)
     }
 
     /// Bytes that the directions before it move: parameter and gradient are read, the momentum is read and written, and the
@@ -171,16 +219,27 @@ impl Update {
         if self.direct.is_some() { 5 * Storage::F32.bytes(elements) } else { 0 }
     }
 
+    /// Bytes that sums of rows, or of columns, read: the gradient.
+    pub(crate) fn factor_bytes(&self, elements: u64) -> u64 {
+        if self.factors.is_some() { self.precision.gradients().bytes(elements) } else { 0 }
+    }
+
+    /// Bytes that their fold moves of a matrix: rows and columns are read and written.
+    pub(crate) fn fold_bytes(&self, param: &Param) -> u64 {
+        let kept = || kept_parts(param).iter().map(|part| part.elements).sum();
+        if self.factors.is_some() && has_rows(param) { 2 * self.storage.bytes(kept()) } else { 0 }
+    }
+
     /// Bytes that the update moves: parameter and state are read and written, the gradient is read.
-    pub(crate) fn update_bytes(&self, elements: u64) -> u64 {
+    pub(crate) fn update_bytes(&self, elements: u64, is_matrix: bool) -> u64 {
         let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
-        2 * (values + self.state_bytes(elements)) + gradient
+        2 * (values + self.moment_bytes(elements, is_matrix) + self.average_bytes(elements)) + gradient
     }
 
     /// Bytes that the sums before it read: parameter and gradient, and the moments of a rule whose step they make.
-    pub(crate) fn sums_bytes(&self, elements: u64) -> u64 {
+    pub(crate) fn sums_bytes(&self, elements: u64, is_matrix: bool) -> u64 {
         let [values, gradient] = [self.precision.values(), self.precision.gradients()].map(|it| it.bytes(elements));
-        let moments = if self.sums_read_state { self.storage.bytes(elements) * self.slots().count() as u64 } else { 0 };
+        let moments = if self.sums_read_state { self.moment_bytes(elements, is_matrix) } else { 0 };
         if self.sums.is_some() || self.rows.is_some() { values + gradient + moments } else { 0 }
     }
 }
@@ -212,8 +271,8 @@ mod tests {
             assert_eq!(update.family.name, rule.declaration().kernel);
             assert_eq!(update.sums.is_some() || update.rows.is_some(), rule.needs_sums(), "{rule}");
             let bindings = update.kernel(Floats::Quads).expect("a kernel").bindings.len();
-            let by_rows = if update.rows.is_some() { 2 } else { 0 };
-            assert_eq!(bindings, 5 + update.slots().count() + by_rows, "{rule}");
+            let further = if update.rows.is_some() || update.factors.is_some() { 2 } else { 0 };
+            assert_eq!(bindings, 5 + update.arena_names().len() + further, "{rule}");
         }
     }
 }

@@ -56,6 +56,10 @@ pub(crate) struct Tensor<'a> {
     pub(crate) matrix: Option<[u64; 2]>,
     /// Where the squares of its gradient lie, in partial sums, if a kernel writes them.
     pub(crate) squares: Option<Piece>,
+    /// Which gradients its own are clipped together with.
+    pub(crate) set: usize,
+    /// Whether the norm counts tensors: then each has one partial sum.
+    pub(crate) is_counted: bool,
 }
 
 /// The pages that a chunk's streams lie in.
@@ -82,7 +86,10 @@ pub(crate) struct Segment {
 pub(crate) struct Reduction {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) segments: Vec<Segment>,
-    most_partials: usize,
+    /// The first chunk of each partial sum, and the end of the last.
+    pub(crate) bounds: Vec<u32>,
+    /// The partial sums of each set of gradients that are clipped together.
+    pub(crate) of_sets: Vec<(usize, Range<u32>)>,
 }
 
 /// Chunks in two orders: the norm follows the tensors' own order, so that its bits do not depend on paging; the update
@@ -116,9 +123,9 @@ impl WorkList {
             let elements = grad[0].elements;
             Some((entry, Tensor { elements, param: &[], grad, grad_base: 0, state: &[], ..*tensor }))
         });
-        let fold = Reduction::new(squares, FOLDED)?;
+        let fold = Reduction::new(squares.collect(), FOLDED)?;
         let read = numbered().filter(|(_, tensor)| tensor.squares.is_none()).map(|(entry, tensor)| (entry, *tensor));
-        let norm = Reduction::new(read, PARTIALS - fold.partials() as usize)?;
+        let norm = Reduction::new(read.collect(), PARTIALS - fold.partials() as usize)?;
         placed.sort_by_key(|(pages, _)| *pages);
         let update_segments = segments(&placed, |pages| pages)?;
         let update_chunks: Vec<Chunk> = placed.iter().map(|(_, chunk)| *chunk).collect();
@@ -149,10 +156,10 @@ impl WorkList {
         chunks.iter().filter(|chunk| is_meant(chunk)).map(|chunk| u64::from(chunk.length)).sum()
     }
 
-    /// The sum of what `of` says of the elements of each chunk of a segment of the update.
-    pub(crate) fn sum(&self, segment: &Segment, of: impl Fn(u64) -> u64) -> u64 {
+    /// The sum of what `of` says of each chunk of a segment of the update.
+    pub(crate) fn sum(&self, segment: &Segment, of: impl Fn(&Chunk) -> u64) -> u64 {
         let chunks = &self.update_chunks[segment.chunks.start as usize..segment.chunks.end as usize];
-        chunks.iter().map(|chunk| of(u64::from(chunk.length))).sum()
+        chunks.iter().map(of).sum()
     }
 }
 
@@ -164,31 +171,63 @@ impl Part {
 }
 
 impl Reduction {
-    /// Of tensors with their places in the list.
-    fn new<'a>(tensors: impl Iterator<Item = (usize, Tensor<'a>)>, most_partials: usize) -> Result<Reduction, Error> {
-        let mut placed = Vec::new();
+    /// Of tensors with their places in the list. What is clipped together lies together.
+    fn new(mut tensors: Vec<(usize, Tensor<'_>)>, most_partials: usize) -> Result<Reduction, Error> {
+        tensors.sort_by_key(|(_, tensor)| tensor.set);
+        let (mut placed, mut is_counted) = (Vec::new(), false);
+        let mut sets: Vec<(usize, u64)> = Vec::new();
         for (entry, tensor) in tensors {
+            let chunks = tensor.elements.div_ceil(CHUNK_ELEMENTS);
+            match sets.last_mut() {
+                Some((set, before)) if *set == tensor.set && !tensor.is_counted => *before += chunks,
+                _ => sets.push((tensor.set, chunks)),
+            }
+            is_counted |= tensor.is_counted;
             for (number, start) in (0..tensor.elements).step_by(CHUNK_ELEMENTS as usize).enumerate() {
                 placed.push(chunk_of(entry, &tensor, number, start, tensor.elements)?);
             }
         }
         let alone = |grad| Pages { floats: Floats::Quads, arena: 0, param: 0, grad, state: 0 };
         let segments = segments(&placed, |pages| alone(pages.grad))?;
-        Ok(Reduction { chunks: placed.into_iter().map(|(_, chunk)| chunk).collect(), segments, most_partials })
+        let chunks: Vec<Chunk> = placed.into_iter().map(|(_, chunk)| chunk).collect();
+        count("chunks", chunks.len())?;
+        let most = if is_counted { 0 } else { most_partials as u64 };
+        let (bounds, of_sets) = bounds(&sets, most);
+        Ok(Reduction { chunks, segments, bounds, of_sets })
     }
 
     /// Partial sums.
     pub(crate) fn partials(&self) -> u32 {
-        counted(self.chunks.len().min(self.most_partials))
+        counted(self.bounds.len().saturating_sub(1))
     }
 
-    /// The partials that a segment's chunks belong to. Partial i covers chunks `[i n / P, (i + 1) n / P)`.
+    /// The partials that a segment's chunks belong to.
     pub(crate) fn partials_of(&self, segment: &Segment) -> Range<u32> {
-        let (n, p) = (self.chunks.len() as u64, u64::from(self.partials()));
-        // Largest i with i n / P <= chunk, in whole numbers: below P.
-        let of_chunk = |chunk: u32| u32::try_from(((u64::from(chunk) + 1) * p - 1) / n).unwrap_or(u32::MAX);
+        let of_chunk = |chunk: u32| counted(self.bounds.partition_point(|bound| *bound <= chunk).saturating_sub(1));
         of_chunk(segment.chunks.start)..of_chunk(segment.chunks.end - 1) + 1
     }
+}
+
+/// Where the partial sums begin, and where the last ends, of sets with so many chunks each; and the partials of each set, which
+/// may come several times in a row. A set has a share of the most that there may be, by its chunks, and one at least: partial i of a set with n chunks and P of
+/// them covers its chunks `[i n / P, (i + 1) n / P)`.
+fn bounds(sets: &[(usize, u64)], most: u64) -> (Vec<u32>, Vec<(usize, Range<u32>)>) {
+    let all: u64 = sets.iter().map(|(_, chunks)| chunks).sum();
+    let shared = most.saturating_sub(if sets.len() > 1 { sets.len() as u64 } else { 0 });
+    let (mut bounds, mut before) = (vec![0], 0);
+    let mut of_sets: Vec<(usize, Range<u32>)> = Vec::new();
+    for (set, chunks) in sets {
+        let partials = (chunks * shared / all.max(1)).min(*chunks).max(1);
+        let first = counted(bounds.len() - 1);
+        bounds.extend((1..=partials).map(|end| counted(before + end * chunks / partials)));
+        let end = first + counted(partials);
+        match of_sets.last_mut() {
+            Some((known, range)) if known == set => range.end = end,
+            _ => of_sets.push((*set, first..end)),
+        }
+        before += chunks;
+    }
+    (bounds, of_sets)
 }
 
 /// The chunks of a tensor's parts, each with how it is taken.
@@ -280,6 +319,8 @@ mod tests {
             has_sums: false,
             matrix: None,
             squares: None,
+            set: 0,
+            is_counted: false,
         }
     }
 

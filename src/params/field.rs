@@ -40,6 +40,12 @@ pub enum Field {
     R,
     /// Power of the largest lr so far in a step's weight, of Schedule-Free.
     WeightLrPower,
+    /// The power of the count that is Adafactor's rate of its second moment.
+    Beta2Decay,
+    /// What Adafactor takes for the root mean square of parameters that have a smaller one.
+    Eps2,
+    /// The largest root mean square of Adafactor's update.
+    D,
     /// Largest norm of a step's gradients, one number for all groups.
     ClipNorm,
     /// Decay of the moving average of the parameters.
@@ -53,7 +59,7 @@ impl Field {
     }
 
     /// Every field of every rule; [`Row::fields`](super::Row::fields) gives those that a row has.
-    pub const ALL: [Field; 19] = [
+    pub const ALL: [Field; 22] = [
         Field::Lr,
         Field::WeightDecay,
         Field::Beta1,
@@ -71,6 +77,9 @@ impl Field {
         Field::WdRatio,
         Field::R,
         Field::WeightLrPower,
+        Field::Beta2Decay,
+        Field::Eps2,
+        Field::D,
         Field::ClipNorm,
         Field::EmaDecay,
     ];
@@ -95,6 +104,9 @@ impl Field {
             Field::WdRatio => "wd_ratio",
             Field::R => "r",
             Field::WeightLrPower => "weight_lr_power",
+            Field::Beta2Decay => "beta2_decay",
+            Field::Eps2 => "eps2",
+            Field::D => "d",
             Field::ClipNorm => "clip_norm",
             Field::EmaDecay => "ema_decay",
         }
@@ -105,7 +117,8 @@ impl Field {
         match self {
             Field::Beta1 | Field::Beta2 | Field::Beta3 => (0.0..1.0).contains(&value),
             Field::Alpha | Field::Rho => (0.0..=1.0).contains(&value),
-            Field::ClipNorm => (value as f32).is_finite() && value as f32 > 0.0,
+            Field::ClipNorm | Field::D => (value as f32).is_finite() && value as f32 > 0.0,
+            Field::Beta2Decay => (value as f32).is_finite() && value <= 0.0,
             Field::EmaDecay => (0.0..=1.0).contains(&value),
             _ => (value as f32).is_finite() && value >= 0.0,
         }
@@ -116,7 +129,8 @@ impl Field {
         match self {
             Field::Beta1 | Field::Beta2 | Field::Beta3 => "in [0, 1)",
             Field::Alpha | Field::Rho => "in [0, 1]",
-            Field::ClipNorm => "a finite number above 0",
+            Field::ClipNorm | Field::D => "a finite number above 0",
+            Field::Beta2Decay => "a finite number that is 0 or less",
             Field::EmaDecay => "in [0, 1]",
             _ => "a finite number that is 0 or more",
         }

@@ -13,6 +13,8 @@ pub struct Group {
     pub params: Vec<String>,
     /// Its hyper-parameters, until a schedule or [`set`](crate::optim::Optimizer::set) changes them.
     pub row: Row,
+    /// The groups of one name here are clipped together, by a norm of their own; those of none are so too.
+    pub clip_set: Option<String>,
     /// Whether it starts frozen: it has no moments and costs nothing until it thaws.
     pub frozen: bool,
 }
@@ -24,13 +26,21 @@ impl Group {
 
     /// A group of the parameters named.
     pub fn new<N: Into<String>>(name: impl Into<String>, row: Row, params: impl IntoIterator<Item = N>) -> Group {
-        Group { name: name.into(), params: params.into_iter().map(Into::into).collect(), row, frozen: false }
+        let params = params.into_iter().map(Into::into).collect();
+        Group { name: name.into(), params, row, clip_set: None, frozen: false }
     }
 
     /// The group, starting frozen.
     #[must_use]
     pub fn frozen(self) -> Group {
         Group { frozen: true, ..self }
+    }
+
+    /// The group, clipped by the norm of its own gradients and those of the groups with this name here, to the
+    /// [`clip_norm`](Row::clip_norm) that all of them have; without one they are not clipped.
+    #[must_use]
+    pub fn clipped_with(self, set: impl Into<String>) -> Group {
+        Group { clip_set: Some(set.into()), ..self }
     }
 
     /// The usual two groups: `decay` with the row as it is, and `no_decay` with no weight decay for every parameter

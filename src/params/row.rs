@@ -58,6 +58,12 @@ pub struct Row {
     pub r: f64,
     /// Schedule-Free: the power of the largest lr so far in a step's weight, ≥ 0.
     pub weight_lr_power: f64,
+    /// Adafactor: the second moment takes count^beta2_decay of a gradient's square, ≤ 0.
+    pub beta2_decay: f64,
+    /// Adafactor: the least that counts as the root mean square of a tensor's parameters, ≥ 0.
+    pub eps2: f64,
+    /// Adafactor: the largest root mean square of an update before its rate, > 0.
+    pub d: f64,
     /// LAMB and LARS: the trust ratio is 1 at most.
     pub trust_clip: bool,
     /// LAMB and LARS: the trust ratio counts without any decay too.
@@ -75,7 +81,8 @@ pub struct Row {
     /// Climb instead of descend.
     pub maximize: bool,
     /// Gradients of all groups together are clipped to this norm, > 0; `None`: as the optimizer's settings say. It is one
-    /// number for a whole step, so every group's row has the same.
+    /// number for a whole step, so every group's row has the same; but see
+    /// [`Group::clipped_with`](crate::params::Group::clipped_with).
     pub clip_norm: Option<f64>,
     /// Keep a moving average of the parameters too: after each step ema ← decay · ema + (1 − decay) · p, in [0, 1], from
     /// the parameters after the first step on (torch's `swa_utils.AveragedModel` with `get_ema_multi_avg_fn`). `None`:
@@ -109,6 +116,9 @@ impl Default for Row {
             wd_ratio: 0.1,
             r: 0.0,
             weight_lr_power: 2.0,
+            beta2_decay: -0.8,
+            eps2: 1e-3,
+            d: 1.0,
             trust_clip: false,
             always_adapt: false,
             match_rms_adamw: false,
@@ -146,6 +156,9 @@ impl Row {
         wd_ratio: f64,
         r: f64,
         weight_lr_power: f64,
+        beta2_decay: f64,
+        eps2: f64,
+        d: f64,
         trust_clip: bool,
         always_adapt: bool,
         match_rms_adamw: bool,
@@ -221,6 +234,9 @@ impl Row {
             Field::WdRatio => self.wd_ratio,
             Field::R => self.r,
             Field::WeightLrPower => self.weight_lr_power,
+            Field::Beta2Decay => self.beta2_decay,
+            Field::Eps2 => self.eps2,
+            Field::D => self.d,
             Field::ClipNorm => self.clip_norm.unwrap_or(f64::INFINITY),
             Field::EmaDecay => self.ema_decay.unwrap_or(f64::INFINITY),
         }
@@ -247,6 +263,9 @@ impl Row {
             Field::WdRatio => self.wd_ratio = value,
             Field::R => self.r = value,
             Field::WeightLrPower => self.weight_lr_power = value,
+            Field::Beta2Decay => self.beta2_decay = value,
+            Field::Eps2 => self.eps2 = value,
+            Field::D => self.d = value,
             Field::ClipNorm => self.clip_norm = (value != f64::INFINITY).then_some(value),
             Field::EmaDecay => self.ema_decay = (value != f64::INFINITY).then_some(value),
         }

@@ -73,7 +73,7 @@ const NAME_A_RULE: [(&str, &[&str], &str); 3] = [
     ("optim/sample", &["AdamW", "Adam", "Sgd"], "AdamW is tried in every way in which a step may lie in memory"),
     (
         "params/rule/refused",
-        &["Adagrad", "Adam", "AdamP", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
+        &["Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adan", "Lion", "NAdamW", "RmsProp", "Sgd"],
         "which comes nearest to a class that is not built",
     ),
 ];

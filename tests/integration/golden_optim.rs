@@ -134,6 +134,10 @@ fn row_of(json: &Value, class: &str) -> Row {
     {
         row = row.with(field, beta.as_f64().expect("a beta"));
     }
+    // Adafactor's class has a pair: the first None is f32's.
+    if let Some([eps, eps2]) = json["eps"].as_array().map(Vec::as_slice) {
+        row = row.eps(eps.as_f64().unwrap_or(row.eps)).eps2(eps2.as_f64().expect("eps2"));
+    }
     let on = |switch: &str| json[switch].as_bool().unwrap_or(false);
     // What LAMB's class clips by, unless told otherwise.
     let clip_norm = match json.get("max_grad_norm") {
@@ -297,7 +301,13 @@ fn apply_change(optimizer: &mut Optimizer, change: &Value) {
             "lr" => fields.push((Field::Lr, value.as_f64().expect("lr"))),
             "weight_decay" => fields.push((Field::WeightDecay, value.as_f64().expect("weight_decay"))),
             "ema_decay" => fields.push((Field::EmaDecay, value.as_f64().expect("ema_decay"))),
+            "eps" if value.is_array() => {
+                fields.push((Field::Eps, value[0].as_f64().expect("eps")));
+                fields.push((Field::Eps2, value[1].as_f64().expect("eps2")));
+            }
             "eps" => fields.push((Field::Eps, value.as_f64().expect("eps"))),
+            "d" => fields.push((Field::D, value.as_f64().expect("d"))),
+            "beta2_decay" => fields.push((Field::Beta2Decay, value.as_f64().expect("beta2_decay"))),
             "momentum" => fields.push((Field::Momentum, value.as_f64().expect("momentum"))),
             "betas" => {
                 fields.push((Field::Beta1, value[0].as_f64().expect("beta1")));
@@ -438,7 +448,14 @@ fn check_errors(case: &Case) {
             // Not these rules'.
             "not a leaf" | "names mixed" => continue,
             "muon 1-D" => with(Row::of(Rule::Muon)).is_some(),
-            other if other.starts_with("adafactor") => continue,
+            "adafactor beta2_decay positive" => with(Row::of(Rule::Adafactor).beta2_decay(0.5)).is_some(),
+            // A group may have it, and a row is a group's.
+            "adafactor d < 1" => {
+                assert!(
+                    with(Row::of(Rule::Adafactor).d(0.0)).is_some() && with(Row::of(Rule::Adafactor).d(0.5)).is_none()
+                );
+                continue;
+            }
             other => panic!("{}: case {other:?} is not known", case.name),
         };
         assert_eq!(refused, !one["error"].is_null(), "{what}");

@@ -3,6 +3,7 @@
 //! Tests that need an adapter fail without one, unless `GRADUS_NO_GPU=1`; then they run on the CPU engine alone and say
 //! how many were skipped.
 
+mod adafactor;
 mod additions;
 mod attention;
 mod average;

@@ -213,7 +213,8 @@ fn sgd_matches_its_twin() {
 
 #[test]
 fn norm_and_control_match_their_twins() {
-    for order in [NormOrder::One, NormOrder::Two, NormOrder::Infinity, NormOrder::P(0.5), NormOrder::P(3.0)] {
+    let orders = [0.0, 1.0, 2.0, 0.5, 3.0, f64::INFINITY].map(NormOrder::of);
+    for order in orders {
         let clip = Clip::norm(0.5).order(order);
         agree(None, Settings::default().clip(clip).guard(true), &adamw(false, Storage::F32, None));
         agree(Some(Lies::Packed), Settings::default().clip(clip), &adamw(false, Storage::F32, None));
@@ -291,11 +292,19 @@ fn records(engine: &Engine, beta: f64, counts: &[u32]) -> Vec<Record> {
     let list = engine.buffer_with("tensors", &list).expect("a buffer");
     let settings = layout::ControlSettings { tensors: counts.len() as u32, ..layout::ControlSettings::default() };
     let settings = engine.buffer_with("settings", &[settings]).expect("a buffer");
+    let sets = engine.buffer_with("clip sets", &[layout::ClipSet::default()]).expect("a buffer");
     let mut program = Program::new("control alone");
     program.dispatches.push(
         Dispatch::new(
             CONTROL.plain(),
-            vec![(&control).into(), (&table).into(), (&list).into(), (&settings).into(), Binding::Clock],
+            vec![
+                (&control).into(),
+                (&table).into(),
+                (&list).into(),
+                (&settings).into(),
+                Binding::Clock,
+                (&sets).into(),
+            ],
             [1, 1, 1],
         )
         .constants(vec![("WORKGROUP", f64::from(engine.sizes().chunk))]),

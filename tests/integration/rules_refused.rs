@@ -23,6 +23,9 @@ fn made(engine: &Engine, row: Row) -> Result<Optimizer, String> {
 /// Numbers that no field allows, and what is just past the fields that have an upper bound.
 fn bad(field: Field) -> Vec<f64> {
     let past = if field.allows(1.0) && field.allows(2.0) { None } else { Some(2.0) };
+    if field == Field::Beta2Decay {
+        return vec![0.5, f64::NAN, f64::NEG_INFINITY, -1e39];
+    }
     [-0.5, f64::NAN, f64::INFINITY, 1e39].into_iter().chain(past).collect()
 }
 

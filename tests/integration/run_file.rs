@@ -447,7 +447,7 @@ fn a_schedule_file_is_brought_in_and_may_be_an_fts_one() {
         .to_string();
     assert!(told.ends_with(
         "bad.yaml: optimizer.type = adamv is not one of adamw, adam, sgd, adadelta, adagrad, adamax, nadam, radam, \
-             rmsprop, lion, nadamw, adan, lamb, lars, adamp, muon, adamw_schedulefree, sgd_schedulefree (did you mean \"adamw\"?)"
+             rmsprop, lion, nadamw, adan, lamb, lars, adamp, muon, adafactor, adamw_schedulefree, sgd_schedulefree (did you mean \"adamw\"?)"
     ));
     write("run.yaml", &format!("{DIGITS}schedule: fts.yaml\nphases: {{0: {{params: [layers.0.*]}}}}\n"));
     let told = RunFile::read(&here.join("run.yaml"), &[]).expect_err("refused").to_string();

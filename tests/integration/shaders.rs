@@ -1,12 +1,12 @@
 //! Every shader as text: valid with the features that we ask for, no more; its records laid out as the host's; its
 //! bindings as declared; its twin and its file where the name says.
 
-use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_ROWS, RULE_SUMS};
+use gradus::engine::kernels::{self, FAMILIES, Flag, RULE_DIRECTIONS, RULE_FACTORS, RULE_ROWS, RULE_SUMS};
 use gradus::engine::layout::{
-    Attention, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ControlSettings, Conv, Dropout, Embedding, Fold,
-    Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join, LayerNorm, LayerScale, Linear, Loss,
-    Matrix, Metrics, Moments, Partial, Pool, Position, PrefixTokens, Product, Record, Resize, Segment, Span, Squares,
-    Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
+    Attention, Band, BatchNorm, ChannelMoments, ChannelSlopes, Chunk, ClipSet, ControlSettings, Conv, Dropout,
+    Embedding, Factors, Fold, Folded, Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens, Join,
+    LayerNorm, LayerScale, Linear, Loss, Matrix, Metrics, Moments, Partial, Pool, Position, PrefixTokens, Product,
+    Record, Resize, Segment, Span, Squares, Standing, StatsBlock, TableHeader, TableRow, TensorEntry, Verdict,
 };
 use gradus::engine::{Access, Kernel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,12 +97,16 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(TensorEntry: record, group, grad),
         host_layout!(Fold: record, first, count),
         host_layout!(Matrix: record, rows, columns, chunk, first, sums),
+        host_layout!(Factors: record, elements, rows, columns, chunk, band, row_state, column_state, row_sums, column_sums, means),
+        host_layout!(Band: chunk, length, number, begin, column, columns),
+        host_layout!(Folded: entry, first, count),
         host_layout!(Product: rows, columns, inner, turned, scale, kept, left, right, added, out, matrices, pad0),
-        host_layout!(Segment: first, count, first_partial, partials, chunks, place, seed, zero),
+        host_layout!(Segment: first, count, first_partial, partials, pad0, place, seed, zero),
         host_layout!(StatsBlock: loss_scale, growth_tracker, step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, skips_in_a_row, pad0),
         host_layout!(Partial: sum, bad_group),
         host_layout!(Record: count, flags, scale, decay, coupled_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, momentum, one_minus_dampening, buffered, averaged, average_rate, grad, lr, own0, own1, carried, peak, sum_a, sum_b),
-        host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone, growth_factor, backoff_factor, growth_interval, pad0),
+        host_layout!(ControlSettings: partials, tensors, norm, guard, max_norm, value_bound, error_if_nonfinite, alone, growth_factor, backoff_factor, growth_interval, by_set, zero, pad0, pad1, pad2),
+        host_layout!(ClipSet: first, count, squares_first, squares_count),
         host_layout!(Linear: rows, inputs, outputs, input_quads, output_quads, zero, plane, pad0),
         host_layout!(BatchNorm: rows, width, quads, eps, momentum, ghost_rows, pad1, pad2),
         host_layout!(ChannelMoments: mean, rstd),
@@ -172,8 +176,14 @@ fn shaders_twins_and_kernels_share_their_names() {
         }
     }
     // A family of the update is a rule in the one shader, and so are the sums that a rule needs.
-    assert!(["update", "sums", "direct", "row_sums", "row_sums_fold"].into_iter().all(|shader| shaders.remove(shader)));
+    assert!(
+        ["update", "sums", "direct", "row_sums", "row_sums_fold"]
+            .into_iter()
+            .chain(["factor_rows", "factor_columns", "factor_fold", "factor_sums", "factor_update"])
+            .all(|shader| shaders.remove(shader))
+    );
     let rows = RULE_ROWS.iter().flat_map(|(_, rows)| rows.iter().copied());
+    let rows = rows.chain(RULE_FACTORS.iter().flat_map(|(_, factors)| factors.iter().copied()));
     let both = RULE_SUMS.iter().chain(&RULE_DIRECTIONS);
     let sums: Vec<_> = both.map(|(_, own)| *own).chain(rows).collect();
     let own = FAMILIES.iter().filter(|family| !sums.contains(family));

@@ -2,7 +2,10 @@
 
 use super::call::Call;
 use super::flags::{Flag, Flags};
-use super::rule_text::{DIRECT, ROW_SUMS, ROW_SUMS_FOLD, RuleText, SUMS, UPDATE};
+use super::rule_text::{
+    DIRECT, FACTOR_COLUMNS, FACTOR_FOLD, FACTOR_ROWS, FACTOR_SUMS, FACTOR_UPDATE, ROW_SUMS, ROW_SUMS_FOLD, RuleText,
+    SUMS, UPDATE,
+};
 use super::source::{self, Shaders};
 use super::values::ValueStorage;
 use crate::engine::Error;
@@ -51,6 +54,8 @@ pub(super) const SLOT_WORDS: [&str; 3] = ["SLOT1", "SLOT2", "SLOT3"];
 pub(super) const IDLE: &str = "IDLE";
 /// Whether the rule looks at the rows of a matrix.
 pub(super) const ROWS: &str = "ROWS";
+/// Whether the rule's state of a matrix is rows and columns.
+pub(super) const FACTORED: &str = "FACTORED";
 
 /// A flag in its family. Names list flags in the order of the family.
 #[derive(Clone, Copy)]
@@ -182,6 +187,11 @@ impl Family {
             source if source == DIRECT => "direct",
             source if source == ROW_SUMS => "row_sums",
             source if source == ROW_SUMS_FOLD => "row_sums_fold",
+            source if source == FACTOR_ROWS => "factor_rows",
+            source if source == FACTOR_COLUMNS => "factor_columns",
+            source if source == FACTOR_FOLD => "factor_fold",
+            source if source == FACTOR_SUMS => "factor_sums",
+            source if source == FACTOR_UPDATE => "factor_update",
             _ => self.name,
         }
     }
@@ -250,6 +260,7 @@ impl Kernel {
             Some(place) => slots > place + 1,
             None if name == IDLE => self.family.rule.is_some_and(|rule| rule.can_idle),
             None if name == ROWS => self.family.rule.is_some_and(|rule| rule.has_rows),
+            None if name == FACTORED => self.family.rule.is_some_and(|rule| rule.is_factored),
             None => self.flags.words().any(|word| word.to_uppercase() == name),
         };
         source::resolved(source, self.family.rule, shaders, is_defined)

@@ -40,9 +40,10 @@ pub use nn::{
 };
 pub use optim::{ADAMW_INT8, CLIP, CONTROL, KEEP, NORM, NORM_FOLD, PRODUCT, RESIZE, SUMS_FOLD, SWAP};
 pub use rules::{
-    ADADELTA, ADAGRAD, ADAMAX, ADAMP, ADAMP_ROWS, ADAMP_ROWS_FOLD, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS,
-    LARS, LARS_SUMS, LION, MUON, MUON_DIRECT, MUON_SUMS, NADAM, NADAMW, RADAM, RMSPROP, RULE_DIRECTIONS, RULE_ROWS,
-    RULE_SUMS, RULES, SGD, SGD_SCHEDULEFREE,
+    ADADELTA, ADAFACTOR, ADAFACTOR_COLUMNS, ADAFACTOR_FOLD, ADAFACTOR_ROWS, ADAFACTOR_SUMS, ADAGRAD, ADAMAX, ADAMP,
+    ADAMP_ROWS, ADAMP_ROWS_FOLD, ADAMW, ADAMW_SCHEDULEFREE, ADAN, LAMB, LAMB_SUMS, LARS, LARS_SUMS, LION, MUON,
+    MUON_DIRECT, MUON_SUMS, NADAM, NADAMW, RADAM, RMSPROP, RULE_DIRECTIONS, RULE_FACTORS, RULE_ROWS, RULE_SUMS, RULES,
+    SGD, SGD_SCHEDULEFREE,
 };
 pub use source::Shaders;
 pub use values::ValueStorage;
@@ -51,7 +52,7 @@ pub use vision::{
 };
 
 /// Every family.
-pub static FAMILIES: [&Family; 84] = [
+pub static FAMILIES: [&Family; 89] = [
     &NORM,
     &NORM_FOLD,
     &CONTROL,
@@ -79,6 +80,11 @@ pub static FAMILIES: [&Family; 84] = [
     &MUON_SUMS,
     &MUON_DIRECT,
     &PRODUCT,
+    &ADAFACTOR,
+    &ADAFACTOR_ROWS,
+    &ADAFACTOR_COLUMNS,
+    &ADAFACTOR_FOLD,
+    &ADAFACTOR_SUMS,
     &ADAMW_SCHEDULEFREE,
     &SGD_SCHEDULEFREE,
     &SWAP,
@@ -160,7 +166,7 @@ mod tests {
         let told = ADAMW.variant(Flag::SingleGrads.when(true) | Flag::Params16).expect_err("an error").to_string();
         assert_eq!(told, "there is no kernel \"adamw\" with flags params16, single_grads");
         let names: BTreeSet<&str> = all().map(|kernel| kernel.name).collect();
-        assert_eq!((names.len(), all().count()), (539, 539));
+        assert_eq!((names.len(), all().count()), (555, 555));
     }
 
     /// What is misspelt in a shader would never hold.
@@ -172,7 +178,7 @@ mod tests {
         let flags: BTreeSet<String> = flags
             .into_iter()
             .chain(family::SLOT_WORDS.map(str::to_owned))
-            .chain([family::IDLE, family::ROWS].map(str::to_owned))
+            .chain([family::IDLE, family::ROWS, family::FACTORED].map(str::to_owned))
             .collect();
         for text in FAMILIES.iter().map(|family| family.source).chain(shared).chain(rules) {
             for name in text.lines().filter_map(|line| line.trim().strip_prefix("#ifdef ")) {

@@ -10,28 +10,28 @@ use crate::twin;
 use crate::twin::shared::Stored;
 use bytemuck::{AnyBitPattern, NoUninit};
 
-/// Partial norms: work list, control, gradients, segment, tensors.
+/// Partial norms: work list, control, gradients, segment, tensors, bounds.
 pub static NORM: Family = Family::new(
     "norm",
     include_str!("../../../shaders/optim/norm.wgsl"),
-    &[Read, ReadWrite, Read, Uniform, Read],
+    &[Read, ReadWrite, Read, Uniform, Read, Read],
     norm,
 )
 .with(&[Word::of(Grads16), Word::of(SingleGrads).never_with(&[Grads16])]);
 
-/// The same of squares: work list, control, squares, segment.
+/// The same of squares: work list, control, squares, segment, bounds.
 pub static NORM_FOLD: Family = Family::new(
     "norm_fold",
     include_str!("../../../shaders/optim/norm_fold.wgsl"),
-    &[Read, ReadWrite, Read, Uniform],
+    &[Read, ReadWrite, Read, Uniform, Read],
     norm_fold,
 );
 
-/// What a step decides: control, table, tensors, settings, clock.
+/// What a step decides: control, table, tensors, settings, clock, sets.
 pub static CONTROL: Family = Family::new(
     "control",
     include_str!("../../../shaders/optim/control.wgsl"),
-    &[ReadWrite, Read, Read, Uniform, Clock],
+    &[ReadWrite, Read, Read, Uniform, Clock, Read],
     control,
 );
 
@@ -97,25 +97,26 @@ pub static RESIZE: Family = Family::new(
 
 fn norm(call: Call<'_>) {
     let (kind, order, is_16) = (call.constant("NORM", 2), call.number("ORDER", 2.0), call.has(Grads16));
-    let [chunks, control, grads, segment, tensors] = call.take();
+    let [chunks, control, grads, segment, tensors, bounds] = call.take();
     let (chunks, control, segment, tensors) = (chunks.get(), control.get_mut(), segment.one(), tensors.get());
     if is_16 {
-        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, tensors, (kind, order));
+        twin::optim::norm::<u16>(chunks, control, grads.get(), segment, tensors, bounds.get(), (kind, order));
     } else {
-        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, tensors, (kind, order));
+        twin::optim::norm::<f32>(chunks, control, grads.get(), segment, tensors, bounds.get(), (kind, order));
     }
 }
 
 fn norm_fold(call: Call<'_>) {
     let kind = call.constant("NORM", 2);
-    let [chunks, control, squares, segment] = call.take();
-    twin::optim::norm_fold(chunks.get(), control.get_mut(), squares.get(), segment.one(), kind);
+    let [chunks, control, squares, segment, bounds] = call.take();
+    twin::optim::norm_fold(chunks.get(), control.get_mut(), squares.get(), segment.one(), bounds.get(), kind);
 }
 
 fn control(call: Call<'_>) {
     let order = call.number("ORDER", 2.0);
-    let [control, table, tensors, settings, clock] = call.take();
-    twin::optim::control(control.get_mut(), table.get(), tensors.get(), settings.one(), clock.clock(), order);
+    let [control, table, tensors, settings, clock, sets] = call.take();
+    let (table, tensors, settings) = (table.get(), tensors.get(), settings.one());
+    twin::optim::control(control.get_mut(), table, tensors, settings, clock.clock(), sets.get(), order);
 }
 
 fn sums_fold(call: Call<'_>) {

@@ -13,6 +13,13 @@ pub(super) const DIRECT: &str = include_str!("../../../shaders/optim/direct.wgsl
 pub(super) const ROW_SUMS: &str = include_str!("../../../shaders/optim/row_sums.wgsl");
 pub(super) const ROW_SUMS_FOLD: &str = include_str!("../../../shaders/optim/row_sums_fold.wgsl");
 
+/// The shaders of a rule that keeps rows and columns: their sums, their fold, the sums over tensors, and the update.
+pub(super) const FACTOR_ROWS: &str = include_str!("../../../shaders/optim/factor_rows.wgsl");
+pub(super) const FACTOR_COLUMNS: &str = include_str!("../../../shaders/optim/factor_columns.wgsl");
+pub(super) const FACTOR_FOLD: &str = include_str!("../../../shaders/optim/factor_fold.wgsl");
+pub(super) const FACTOR_SUMS: &str = include_str!("../../../shaders/optim/factor_sums.wgsl");
+pub(super) const FACTOR_UPDATE: &str = include_str!("../../../shaders/optim/factor_update.wgsl");
+
 /// The arithmetic of an update rule, as the shader of the update imports it.
 pub(super) struct RuleText {
     /// The name of its file.
@@ -24,4 +31,6 @@ pub(super) struct RuleText {
     pub(super) can_idle: bool,
     /// Whether it looks at the rows of a matrix.
     pub(super) has_rows: bool,
+    /// Whether its state of a matrix is rows and columns.
+    pub(super) is_factored: bool,
 }

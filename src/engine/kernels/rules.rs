@@ -7,10 +7,13 @@ use super::call::{Call, Slot};
 use super::family::Access::{Read, ReadWrite, Uniform};
 use super::family::{Access, Family, Word};
 use super::flags::Flag::{Amsgrad, Average, Bf16, Centered, Grads16, Params16, SingleGrads, SingleParams};
-use super::rule_text::{DIRECT, ROW_SUMS, ROW_SUMS_FOLD, RuleText, SUMS, UPDATE};
+use super::rule_text::{
+    DIRECT, FACTOR_COLUMNS, FACTOR_FOLD, FACTOR_ROWS, FACTOR_SUMS, FACTOR_UPDATE, ROW_SUMS, ROW_SUMS_FOLD, RuleText,
+    SUMS, UPDATE,
+};
 use crate::engine::forms::fast;
 use crate::twin;
-use crate::twin::optim::rule::{self, Arithmetic, ByRows, Directed, Summed};
+use crate::twin::optim::rule::{self, Arithmetic, ByRows, Directed, Factored, Summed};
 use crate::twin::shared::{Stored, spread_shares};
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -24,6 +27,11 @@ const SUMS_OF_TWO: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, R
 const ROWS_OF_TWO: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Read, Read];
 const ROW_SUMS_OF_TWO: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, Read, ReadWrite];
 const FOLD_OF_ROWS: [Access; 5] = [Read, Read, ReadWrite, ReadWrite, Uniform];
+/// The bindings of a rule that keeps rows and columns, of the sums of these, and of what comes between.
+const FACTORED: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, Read, Read];
+const SUMS_OF_ROWS: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, Read, ReadWrite];
+const SUMS_OF_COLUMNS: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, Read, Uniform, Read, Read, ReadWrite];
+const FOLD_OF_FACTORS: [Access; 8] = [Read, Read, Read, Read, ReadWrite, ReadWrite, Read, Uniform];
 const THREE: [Access; 8] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite];
 const FOUR: [Access; 9] = [Read, Read, ReadWrite, ReadWrite, ReadWrite, Read, Uniform, ReadWrite, ReadWrite];
 
@@ -62,6 +70,7 @@ macro_rules! text {
             slots: $slots,
             can_idle: $can_idle,
             has_rows: false,
+            is_factored: false,
         }
     };
 }
@@ -163,6 +172,34 @@ pub static MUON_DIRECT: Family = Family::new("muon_direct", DIRECT, &SUMS_OF_ONE
     .by(MUON_TEXT)
     .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
 
+static ADAFACTOR_TEXT: &RuleText = &RuleText { is_factored: true, ..*text!("adafactor", 1) };
+
+/// Adafactor.
+pub static ADAFACTOR: Family = Family::new("adafactor", FACTOR_UPDATE, &FACTORED, factor_update::<rule::Adafactor>)
+    .by(ADAFACTOR_TEXT)
+    .with(words!(4; f32));
+
+/// The sums of rows that Adafactor needs.
+pub static ADAFACTOR_ROWS: Family = Family::new("adafactor_rows", FACTOR_ROWS, &SUMS_OF_ROWS, factor_rows)
+    .by(ADAFACTOR_TEXT)
+    .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// The sums of columns.
+pub static ADAFACTOR_COLUMNS: Family =
+    Family::new("adafactor_columns", FACTOR_COLUMNS, &SUMS_OF_COLUMNS, factor_columns)
+        .by(ADAFACTOR_TEXT)
+        .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
+/// What Adafactor's rows and columns make of them.
+pub static ADAFACTOR_FOLD: Family =
+    Family::new("adafactor_fold", FACTOR_FOLD, &FOLD_OF_FACTORS, factor_fold::<rule::Adafactor>).by(ADAFACTOR_TEXT);
+
+/// The sums over tensors that Adafactor needs then.
+pub static ADAFACTOR_SUMS: Family =
+    Family::new("adafactor_sums", FACTOR_SUMS, &SUMS_OF_COLUMNS, factor_sums::<rule::Adafactor>)
+        .by(ADAFACTOR_TEXT)
+        .with(&[Word::of(SingleGrads).shares(4), Word::of(SingleParams).only_with(SingleGrads)]);
+
 /// Schedule-Free AdamW.
 pub static ADAMW_SCHEDULEFREE: Family =
     Family::new("adamw_schedulefree", UPDATE, &THREE, in_f32::<rule::AdamWScheduleFree, 3>)
@@ -175,7 +212,7 @@ pub static SGD_SCHEDULEFREE: Family = Family::new("sgd_schedulefree", UPDATE, &T
     .with(&[Word::of(SingleGrads).shares(5), Word::of(SingleParams).only_with(SingleGrads)]);
 
 /// The family of each rule.
-pub static RULES: [&Family; 17] = [
+pub static RULES: [&Family; 18] = [
     &ADAMW,
     &SGD,
     &LION,
@@ -191,15 +228,21 @@ pub static RULES: [&Family; 17] = [
     &LARS,
     &ADAMP,
     &MUON,
+    &ADAFACTOR,
     &ADAMW_SCHEDULEFREE,
     &SGD_SCHEDULEFREE,
 ];
 
 /// The sums of each rule that needs some, by the rule's family.
-pub static RULE_SUMS: [(&Family, &Family); 3] = [(&LAMB, &LAMB_SUMS), (&LARS, &LARS_SUMS), (&MUON, &MUON_SUMS)];
+pub static RULE_SUMS: [(&Family, &Family); 4] =
+    [(&LAMB, &LAMB_SUMS), (&LARS, &LARS_SUMS), (&MUON, &MUON_SUMS), (&ADAFACTOR, &ADAFACTOR_SUMS)];
 
 /// The sums over rows, and their fold, of each rule that looks at rows, by the rule's family.
 pub static RULE_ROWS: [(&Family, [&Family; 2]); 1] = [(&ADAMP, [&ADAMP_ROWS, &ADAMP_ROWS_FOLD])];
+
+/// The sums of rows and of columns, and their fold, of each rule that keeps both, by the rule's family.
+pub static RULE_FACTORS: [(&Family, [&Family; 3]); 1] =
+    [(&ADAFACTOR, [&ADAFACTOR_ROWS, &ADAFACTOR_COLUMNS, &ADAFACTOR_FOLD])];
 
 /// What makes the directions of each rule that has some, by the rule's family.
 pub static RULE_DIRECTIONS: [(&Family, &Family); 1] = [(&MUON, &MUON_DIRECT)];
@@ -300,4 +343,38 @@ fn direct<R: Directed>(call: Call<'_>) {
     let [chunks, control, buffer, params, grads, segment, directions] = call.take();
     let (chunks, control, buffer) = (chunks.get(), control.get(), buffer.get_mut());
     form(chunks, control, buffer, params.get(), grads.get(), segment.one(), directions.get_mut());
+}
+
+fn factor_rows(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::factor_rows } else { twin::optim::factor_rows };
+    let [chunks, control, _, _, grads, segment, factors, sums] = call.take();
+    form(chunks.get(), control.get(), grads.get(), segment.one(), factors.get(), sums.get_mut());
+}
+
+fn factor_columns(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::factor_columns } else { twin::optim::factor_columns };
+    let [chunks, control, _, _, grads, segment, factors, bands, sums] = call.take();
+    form(chunks.get(), control.get(), grads.get(), segment.one(), factors.get(), bands.get(), sums.get_mut());
+}
+
+fn factor_fold<R: Factored>(call: Call<'_>) {
+    let [folded, factors, rows, columns, state, means, control, segment] = call.take();
+    let (state, means, control) = (state.get_mut(), means.get_mut(), control.get());
+    let (rows, columns) = (rows.get(), columns.get());
+    twin::optim::factor_fold::<R>(folded.get(), factors.get(), rows, columns, state, means, control, segment.one());
+}
+
+fn factor_sums<R: Factored>(call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::factor_sums::<R> } else { twin::optim::factor_sums::<R> };
+    let [chunks, control, state, params, grads, segment, factors, means, sums] = call.take();
+    let (chunks, control, state, segment) = (chunks.get(), control.get(), state.get(), segment.one());
+    form(chunks, control, state, params.get(), grads.get(), segment, factors.get(), means.get(), sums.get_mut());
+}
+
+fn factor_update<R: Factored>(mut call: Call<'_>) {
+    let form = if call.forms.are_fast { fast::factor_update::<R> } else { twin::optim::factor_update::<R> };
+    let average = call.take_array(Average);
+    let [chunks, control, state, params, grads, segment, factors, means] = call.take();
+    let (chunks, control, state, segment) = (chunks.get(), control.get(), state.get_mut(), segment.one());
+    form(chunks, control, state, params.get_mut(), grads.get(), segment, factors.get(), means.get(), average);
 }

@@ -57,7 +57,7 @@ fn plain(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) static SHARED: [(&str, &str); 52] = [
+pub(super) static SHARED: [(&str, &str); 54] = [
     ("activation", include_str!("../../../shaders/shared/activation.wgsl")),
     ("attention", include_str!("../../../shaders/shared/attention.wgsl")),
     ("attention_backward", include_str!("../../../shaders/shared/attention_backward.wgsl")),
@@ -75,6 +75,7 @@ pub(super) static SHARED: [(&str, &str); 52] = [
     ("dropout", include_str!("../../../shaders/shared/dropout.wgsl")),
     ("elements", include_str!("../../../shaders/shared/elements.wgsl")),
     ("embedding", include_str!("../../../shaders/shared/embedding.wgsl")),
+    ("factors", include_str!("../../../shaders/shared/factors.wgsl")),
     ("float", include_str!("../../../shaders/shared/float.wgsl")),
     ("forward_products", include_str!("../../../shaders/shared/forward_products.wgsl")),
     ("input_products", include_str!("../../../shaders/shared/input_products.wgsl")),
@@ -97,6 +98,7 @@ pub(super) static SHARED: [(&str, &str); 52] = [
     ("rng", include_str!("../../../shaders/shared/rng.wgsl")),
     ("rounding", include_str!("../../../shaders/shared/rounding.wgsl")),
     ("rows", include_str!("../../../shaders/shared/rows.wgsl")),
+    ("second_moment", include_str!("../../../shaders/shared/second_moment.wgsl")),
     ("squares", include_str!("../../../shaders/shared/squares.wgsl")),
     ("standing", include_str!("../../../shaders/shared/standing.wgsl")),
     ("state", include_str!("../../../shaders/shared/state.wgsl")),

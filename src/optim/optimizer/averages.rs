@@ -65,6 +65,8 @@ impl Optimizer {
                 has_sums: false,
                 matrix: None,
                 squares: None,
+                set: 0,
+                is_counted: false,
             };
             let update = self.state.kept(arena).update;
             (update.has_average || update.evaluated.is_some()).then_some(member)

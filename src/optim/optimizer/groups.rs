@@ -1,7 +1,6 @@
 //! The groups: which parameters train, and by which rule.
 
 use super::Optimizer;
-use super::rates::check_clip_norms;
 use crate::engine::layout::{self, Record, TABLE_HEADER_BYTES};
 use crate::optim::rows::Rows;
 use crate::optim::update::Update;
@@ -23,16 +22,17 @@ pub(super) struct GroupState {
     pub(super) name: String,
     pub(super) tensors: Vec<usize>,
     pub(super) row: Row,
+    pub(super) clip_set: Option<String>,
     pub(super) frozen: bool,
 }
 
 impl Optimizer {
     /// Adds a group of parameters that are in none yet; they train from the next step on, their counts at 0. Loaded
-    /// rows no longer fit; the groups' current rows replace them. If the groups have a clip norm, the new group takes
-    /// it, since a schedule may have moved it.
+    /// rows no longer fit; the groups' current rows replace them. If the groups that it is clipped together with have a clip
+    /// norm, the new group takes it, since a schedule may have moved it.
     ///
     /// # Errors
-    /// A clip norm that the other groups do not have; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
+    /// A clip norm that those groups do not have; more than 256 clip sets; unknown names, a parameter in two groups, values out of range; out of device memory. Nothing changes then.
     pub fn add_group(&mut self, group: &Group) -> Result<(), Error> {
         self.add_groups(std::slice::from_ref(group))
     }
@@ -44,10 +44,11 @@ impl Optimizer {
     pub fn add_groups(&mut self, new: &[Group]) -> Result<(), Error> {
         self.refuse_swapped()?;
         let current = self.current_rows();
-        let (added, group_of) = self.joining(new, current.first().and_then(|row| row.clip_norm))?;
+        let (added, group_of) = self.joining(new, &current)?;
         let rows: Vec<Row> = current.into_iter().chain(added.iter().map(|group| group.row)).collect();
-        check_clip_norms(self.groups.iter().chain(&added).map(|group| group.name.as_str()).zip(&rows))?;
-        let clip = self.settings.clip.with(rows.first().and_then(|row| row.clip_norm))?;
+        let clip_sets = clip_sets(self.groups.iter().chain(&added))?;
+        check_clip_norms(self.groups.iter().chain(&added), &rows)?;
+        let clip = self.settings.clip.with(rows.iter().find_map(|row| row.clip_norm))?;
         let groups = rows.len();
         let bytes = groups.max(1) * size_of::<layout::TableRow>() * self.settings.horizon_steps as usize;
         let table = self.engine.buffer("table", TABLE_HEADER_BYTES + bytes as u64)?;
@@ -60,6 +61,7 @@ impl Optimizer {
             group.row = *row;
         }
         self.groups.extend(added);
+        self.clip_sets = clip_sets;
         self.group_of = group_of;
         self.rows = Rows::held(rows, self.step);
         self.clip = clip;
@@ -70,8 +72,9 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Checks groups to add, and returns the group of each parameter. They take the clip norm of the existing ones.
-    fn joining(&self, new: &[Group], clip_norm: Option<f64>) -> Result<(Vec<GroupState>, Vec<Option<usize>>), Error> {
+    /// Checks groups to add, and returns the group of each parameter. They take the clip norm of the existing ones in their set,
+    /// which have these rows.
+    fn joining(&self, new: &[Group], current: &[Row]) -> Result<(Vec<GroupState>, Vec<Option<usize>>), Error> {
         let before = self.groups.len();
         let mut group_of = self.group_of.clone();
         let mut added: Vec<GroupState> = Vec::new();
@@ -96,8 +99,11 @@ impl Optimizer {
                 }
                 tensors.push(tensor);
             }
-            let row = Row { clip_norm: clip_norm.or(group.row.clip_norm), ..group.row };
-            added.push(GroupState { name: group.name.clone(), tensors, row, frozen: group.frozen });
+            let mut known = self.groups.iter().zip(current).filter(|(known, _)| known.clip_set == group.clip_set);
+            let clip_norm = known.find_map(|(_, row)| row.clip_norm).or(group.row.clip_norm);
+            let (name, clip_set) = (group.name.clone(), group.clip_set.clone());
+            let row = Row { clip_norm, ..group.row };
+            added.push(GroupState { name, tensors, row, clip_set, frozen: group.frozen });
         }
         Ok((added, group_of))
     }
@@ -194,6 +200,46 @@ impl Optimizer {
     /// What a tensor's own group needs: a slot by a switch only where it is on for the group.
     pub(crate) fn update_of_own(&self, tensor: usize) -> Update {
         Update { precision: self.memory.precisions[tensor], ..Update::of_row(&self.row_of_own(tensor)) }
+    }
+}
+
+/// The rows of a step have one clip norm in each set of groups.
+pub(super) fn check_clip_norms<'a>(groups: impl Iterator<Item = &'a GroupState>, rows: &[Row]) -> Result<(), Error> {
+    let mut firsts: Vec<(&GroupState, Option<f64>)> = Vec::new();
+    for (group, row) in groups.zip(rows) {
+        match firsts.iter().find(|(known, _)| known.clip_set == group.clip_set) {
+            None => firsts.push((group, row.clip_norm)),
+            Some((_, norm)) if *norm == row.clip_norm => {}
+            Some((known, norm)) => {
+                let (first, second) = (known.name.clone(), group.name.clone());
+                let (first_norm, second_norm) = (*norm, row.clip_norm);
+                return Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Most sets of groups that are clipped together: each has partial sums of its own.
+const MOST_CLIP_SETS: usize = 256;
+
+/// The clip set of each group, in the order in which they come; none where all groups are in one.
+fn clip_sets<'a>(groups: impl Iterator<Item = &'a GroupState> + Clone) -> Result<Vec<usize>, Error> {
+    let mut names: Vec<Option<&str>> = Vec::new();
+    if groups.clone().all(|group| group.clip_set.is_none()) {
+        return Ok(Vec::new());
+    }
+    let set = |group: &'a GroupState| {
+        let name = group.clip_set.as_deref();
+        names.iter().position(|known| *known == name).unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        })
+    };
+    let sets: Vec<usize> = groups.map(set).collect();
+    match names.len() {
+        0..=MOST_CLIP_SETS => Ok(sets),
+        more => Err(Error::BadSetting { setting: "clip sets", value: more as f64, allowed: "256 at most" }),
     }
 }
 

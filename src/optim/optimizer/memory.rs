@@ -12,6 +12,7 @@ use crate::optim::tensors::Tensors;
 use crate::optim::update::Update;
 use crate::optim::work::Part;
 use crate::optim::{Error, Precision};
+use crate::params::Param;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,8 +59,15 @@ impl Memory {
     }
 
     /// What a state must hold of tensors that have thawed in this order.
-    pub(super) fn wanted(&self, order: Vec<usize>, updates: Vec<Update>, page_bytes: u64) -> Wanted {
+    pub(super) fn wanted<'a>(
+        &self,
+        params: &'a [Param],
+        order: Vec<usize>,
+        updates: Vec<Update>,
+        page_bytes: u64,
+    ) -> Wanted<'a> {
         Wanted {
+            params,
             order,
             parts: self.parts(&updates),
             homes: self.homes(),
@@ -208,7 +216,7 @@ impl Optimizer {
     }
 
     pub(super) fn state_of(&self, order: Vec<usize>, updates: Vec<Update>) -> Result<State, Error> {
-        self.state.relaid(&self.engine, &self.memory.wanted(order, updates, self.page_bytes()))
+        self.state.relaid(&self.engine, &self.memory.wanted(&self.params, order, updates, self.page_bytes()))
     }
 
     /// Programs and selections made so far no longer fit, nor do the squares of gradients that lay elsewhere.

@@ -1,6 +1,7 @@
 //! The optimizer: groups, their rows, and one submission a step.
 
 mod averages;
+mod factors;
 mod groups;
 mod memory;
 mod pass;
@@ -50,6 +51,8 @@ pub struct Optimizer {
     elements: Vec<u64>,
     /// Which parameter has a name.
     places: HashMap<String, usize>,
+    /// The clip set of each group; of none where all are clipped together.
+    clip_sets: Vec<usize>,
     /// The group of each parameter.
     group_of: Vec<Option<usize>>,
     groups: Vec<GroupState>,
@@ -125,6 +128,7 @@ impl Optimizer {
         settings: Settings,
     ) -> Result<Optimizer, Error> {
         settings.clip.check()?;
+        settings.clip.check_tensors(params.len())?;
         settings.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         let settings = Settings { guard: settings.guard || settings.loss_scale.is_some(), ..settings };
         if settings.horizon_steps == 0 || settings.horizon_steps > CLOCK_SLOTS {
@@ -142,6 +146,7 @@ impl Optimizer {
             group_of: vec![None; params.len()],
             params,
             groups: Vec::new(),
+            clip_sets: Vec::new(),
             memory,
             buffers: Vec::new(),
             state: State::default(),

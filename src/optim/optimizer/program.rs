@@ -5,6 +5,7 @@ use super::programs::{Compiled, Place};
 use crate::engine::{Binding, Buffer, Prepared, Program};
 use crate::optim::Error;
 use crate::optim::Precision;
+use crate::optim::factor_stage::FactorStage;
 use crate::optim::matrices::Matrices;
 use crate::optim::newton_schulz;
 use crate::optim::stages::{PerSegment, RowStage, Stages};
@@ -61,8 +62,14 @@ impl Optimizer {
         program.dispatches.extend(stages.norm(&grads, has_singles)?);
         program.dispatches.extend(stages.norm_fold(self.squared.pages())?);
         program.dispatches.push(stages.control(false)?);
+        let factors = self.factor_stage(&stages, &tensors)?;
+        if let Some(factors) = &factors {
+            program.dispatches.extend(self.factors(&stages, &grads, factors)?);
+        }
         if let Some(sums) = stages.sums()? {
-            program.dispatches.extend(stages.per_segment(|segment| self.sums_of(segment, &stages, &grads, &sums))?);
+            program
+                .dispatches
+                .extend(stages.per_segment(|it| self.sums_of(it, &stages, &grads, (&sums, factors.as_ref())))?);
             program.dispatches.push(stages.fold(&sums)?);
         }
         for rows in &rows {
@@ -72,7 +79,7 @@ impl Optimizer {
         program.dispatches.extend(stages.per_segment(|segment| self.directions_of(segment, &stages, &grads))?);
         let directions = |arena: usize, page: usize| self.state.kept(arena).direction_pages(page);
         program.dispatches.extend(newton_schulz::dispatches(&self.engine, directions, self.directed(&tensors))?);
-        let update = |segment: &Segment| self.update_of(segment, &stages, &grads, &rows).map(Some);
+        let update = |segment: &Segment| self.update_of(segment, &stages, &grads, (&rows, factors.as_ref())).map(Some);
         program.dispatches.extend(stages.per_segment(update)?);
         let list = stages.list()?.clone();
         let prepared = self.engine.prepare(program)?;
@@ -140,6 +147,8 @@ impl Optimizer {
                 matrix: self.matrix(tensor).filter(|_| self.state.kept(arena).update.rows.is_some()),
                 has_sums: self.state.kept(arena).update.sums.is_some(),
                 squares: self.squared.piece(tensor).filter(|_| self.uses_squares()),
+                set: self.clip_sets.get(self.group_of[tensor]?).copied().unwrap_or(0),
+                is_counted: self.clip.counts_tensors(),
             })
         };
         let mut tensors: Vec<Tensor<'a>> = places.iter().enumerate().filter_map(lies).collect();
@@ -163,7 +172,7 @@ impl Optimizer {
         segment: &Segment,
         stages: &Stages<'_>,
         grads: &Tensors,
-        rows: &[RowStage],
+        (rows, factors): (&[RowStage], Option<&FactorStage>),
     ) -> Result<PerSegment, Error> {
         let at = segment.pages;
         let kept = self.state.kept(at.arena);
@@ -173,10 +182,11 @@ impl Optimizer {
         let mut streams: Vec<Binding> = state.into_iter().map(Into::into).collect();
         // The slots behind the second and the average are bound last, so that the other bindings stay where they are.
         let mut extra = streams.split_off(streams.len().min(2));
+        extra.extend(of_factors(factors, &update));
         extra.extend(kept.average_page(at.state).map(Into::into));
         extra.extend(own(rows, &update).into_iter().flat_map(|rows| [(&rows.matrices).into(), (&rows.shares).into()]));
         streams.extend([self.memory.params.pages[at.param].clone().into(), grads.pages[at.grad].clone().into()]);
-        let bytes = stages.work.sum(segment, |elements| update.update_bytes(elements));
+        let bytes = self.sum(segment, stages, |elements, is_matrix| update.update_bytes(elements, is_matrix));
         Ok(PerSegment { kernel: update.kernel(at.floats)?, bytes, streams, extra })
     }
 
@@ -186,14 +196,15 @@ impl Optimizer {
         segment: &Segment,
         stages: &Stages<'_>,
         grads: &Tensors,
-        sums: &Buffer,
+        (sums, factors): (&Buffer, Option<&FactorStage>),
     ) -> Result<Option<PerSegment>, Error> {
         let at = segment.pages;
         let update = self.state.kept(at.arena).update;
         let Some(kernel) = update.sums_kernel(at.floats)?.filter(|_| update.sums.is_some()) else { return Ok(None) };
-        let bytes = stages.work.sum(segment, |elements| update.sums_bytes(elements));
+        let bytes = self.sum(segment, stages, |elements, is_matrix| update.sums_bytes(elements, is_matrix));
         let streams = self.streams_of(segment, grads);
-        Ok(Some(PerSegment { kernel, bytes, streams, extra: vec![sums.into()] }))
+        let extra = of_factors(factors, &update).chain([sums.into()]).collect();
+        Ok(Some(PerSegment { kernel, bytes, streams, extra }))
     }
 
     /// The sums over rows that the rule of a segment needs before its update, if it does and there are rows.
@@ -214,7 +225,7 @@ impl Optimizer {
         }
         let streams = self.streams_of(segment, grads);
         let extra = vec![(&rows.matrices).into(), (&rows.sums).into()];
-        Ok(Some(PerSegment { kernel, bytes: update.sums_bytes(elements), streams, extra }))
+        Ok(Some(PerSegment { kernel, bytes: update.sums_bytes(elements, true), streams, extra }))
     }
 
     /// The directions before the update of a segment, if its rule steps along such.
@@ -226,7 +237,7 @@ impl Optimizer {
     ) -> Result<Option<PerSegment>, Error> {
         let kept = self.state.kept(segment.pages.arena);
         let Some(kernel) = kept.update.direct_kernel(segment.pages.floats)? else { return Ok(None) };
-        let bytes = stages.work.sum(segment, |elements| kept.update.direct_bytes(elements));
+        let bytes = self.sum(segment, stages, |elements, _| kept.update.direct_bytes(elements));
         let extra = kept.direction_pages(segment.pages.state).into_iter().take(1).map(Into::into).collect();
         Ok(Some(PerSegment { kernel, bytes, streams: self.streams_of(segment, grads), extra }))
     }
@@ -239,11 +250,16 @@ impl Optimizer {
     }
 
     /// What a stage before the update binds of a segment: the first two moments, parameters and gradients.
-    fn streams_of(&self, segment: &Segment, grads: &Tensors) -> Vec<Binding> {
+    pub(super) fn streams_of(&self, segment: &Segment, grads: &Tensors) -> Vec<Binding> {
         let at = segment.pages;
         let moments = self.state.kept(at.arena).moment_pages(at.state).into_iter().take(2);
         let values = [self.memory.params.pages[at.param].clone(), grads.pages[at.grad].clone()];
         moments.chain(values).map(Into::into).collect()
+    }
+
+    /// The sum of what `of` says of the elements of each chunk of a segment, which may be a matrix's.
+    fn sum(&self, segment: &Segment, stages: &Stages<'_>, of: impl Fn(u64, bool) -> u64) -> u64 {
+        stages.work.sum(segment, |chunk| of(u64::from(chunk.length), has_rows(&self.params[chunk.tensor as usize])))
     }
 
     /// Room for the sums over rows of each rule in use that needs some.
@@ -277,6 +293,7 @@ impl Optimizer {
             seed: self.settings.seed,
             control: &self.control,
             table: &self.table,
+            sets: &self.clip_sets,
             chunks: OnceCell::new(),
             list: OnceCell::new(),
         }
@@ -303,6 +320,12 @@ impl Optimizer {
         let chosen = || self.programs.chosen().map(|compiled| &compiled.prepared);
         selection.map(|selection| &selection.prepared).or_else(chosen).ok_or(Error::StaleSelection)
     }
+}
+
+/// What a stage binds of rows and columns behind the segment, if an update's rule keeps such.
+fn of_factors(factors: Option<&FactorStage>, update: &Update) -> impl Iterator<Item = Binding> + use<> {
+    let own = factors.filter(|_| update.factors.is_some());
+    own.map(|own| [(&own.factors).into(), (&own.means).into()]).into_iter().flatten()
 }
 
 /// What the sums over rows of an update's rule need, if it needs some.

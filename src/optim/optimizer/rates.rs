@@ -1,6 +1,7 @@
 //! The rows of the groups: a schedule's, or each group's own.
 
 use super::Optimizer;
+use super::groups::check_clip_norms;
 use crate::engine::count;
 use crate::optim::rows::Rows;
 use crate::optim::{Error, LAST_STEP};
@@ -20,7 +21,7 @@ impl Optimizer {
     }
 
     /// Sets a field of a group from the coming step on, without any schedule. Of loaded rows it changes those to come: the
-    /// group's rows go up with the next step, and no other's. A clip norm is set for every group.
+    /// group's rows go up with the next step, and no other's. A clip norm is set for every group that is clipped together with it.
     ///
     /// # Errors
     /// An unknown group, a field that its rule does not have, or a value that the field does not allow. Nothing changes
@@ -48,7 +49,11 @@ impl Optimizer {
             field.check(&group.name, *value)?;
         }
         for (GroupId(place), field, value) in fields {
-            let places = if *field == Field::ClipNorm { 0..self.groups.len() } else { *place..place + 1 };
+            let of_set = |other: &usize| self.groups[*other].clip_set == self.groups[*place].clip_set;
+            let places: Vec<usize> = match *field {
+                Field::ClipNorm => (0..self.groups.len()).filter(of_set).collect(),
+                _ => vec![*place],
+            };
             for place in places {
                 self.groups[place].row = self.groups[place].row.with(*field, *value);
                 self.rows.set(self.step, place, self.groups.len(), *field, *value);
@@ -102,7 +107,7 @@ impl Optimizer {
             }
         }
         for rows in rows.chunks(groups) {
-            check_clip_norms(self.groups().zip(rows))?;
+            check_clip_norms(self.groups.iter(), rows)?;
         }
         if first_step > LAST_STEP {
             return Err(Error::StepTooLarge { step: first_step });
@@ -121,18 +126,5 @@ impl Optimizer {
     /// Steps that one table may hold.
     pub fn horizon_steps(&self) -> u32 {
         self.settings.horizon_steps
-    }
-}
-
-/// The rows of a step have one clip norm.
-pub(super) fn check_clip_norms<'a>(mut rows: impl Iterator<Item = (&'a str, &'a Row)>) -> Result<(), Error> {
-    let Some((first, row)) = rows.next() else { return Ok(()) };
-    let first_norm = row.clip_norm;
-    match rows.find(|(_, row)| row.clip_norm != first_norm) {
-        None => Ok(()),
-        Some((second, row)) => {
-            let (first, second) = (first.to_owned(), second.to_owned());
-            Err(Error::ClipNormsDiffer { first, first_norm, second, second_norm: row.clip_norm })
-        }
     }
 }

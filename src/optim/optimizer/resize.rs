@@ -5,6 +5,7 @@ use super::memory::Memory;
 use crate::engine::{Program, Submission};
 use crate::optim::external::check_overlaps;
 use crate::optim::row_list::{Holds, Resized};
+use crate::optim::update::has_rows;
 use crate::optim::{Error, External, RowList};
 use crate::params::{self, Param, Storage};
 
@@ -35,7 +36,7 @@ impl Optimizer {
         let (stay, moved): (Vec<usize>, Vec<usize>) =
             self.state.order.iter().partition(|tensor| !tensors.contains(*tensor));
         let without = self.state_of(stay.clone(), self.updates())?;
-        let wanted = memory.wanted([stay, moved].concat(), self.updates(), self.page_bytes());
+        let wanted = memory.wanted(&params, [stay, moved].concat(), self.updates(), self.page_bytes());
         let state = without.relaid(&self.engine, &wanted)?;
 
         let mut program = Program::new("resize");
@@ -81,6 +82,11 @@ impl Optimizer {
             rows.check(old, param.shape[0])?;
             if updates[tensor].storage == Storage::Int8 && self.state.holds(tensor) {
                 return unsuited("its moments are in int8, whose blocks do not go by rows: use f32 or bf16".to_owned());
+            }
+            if updates[tensor].factors.is_some() && has_rows(old) && self.state.holds(tensor) {
+                let reason = "its moments are those of rows and columns, and the columns' are of all rows that there were: \
+                              freeze its group with Refreeze::DropState first";
+                return unsuited(reason.to_owned());
             }
             tensors.push(tensor);
         }

@@ -186,7 +186,7 @@ impl Optimizer {
             Some(_) => {}
             None => self.make_program()?,
         }
-        let table = self.rows.take_bytes(self.groups.len(), self.clip.max_norm())?.into_iter();
+        let table = self.rows.take_bytes(self.groups.len(), self.settings.clip.max_norm())?.into_iter();
         let table = table.map(|(offset, data)| Upload { buffer: self.table.clone(), offset, data });
         let list = selection.is_none().then(|| self.programs.take_upload()).flatten();
         Ok((table.chain(list).collect(), slot))

@@ -38,6 +38,9 @@ pub enum Rule {
     AdamP,
     /// `torch.optim.Muon`: of matrices alone, whose step is made orthogonal (Jordan et al. 2024).
     Muon,
+    /// `torch.optim.Adafactor`: of a matrix the second moments of rows and of columns alone are kept (Shazeer & Stern 2018,
+    /// arXiv 1804.04235).
+    Adafactor,
     /// `schedulefree.AdamWScheduleFree`: an average is evaluated, and needs no schedule (Defazio et al. 2024, arXiv 2405.15682).
     AdamWScheduleFree,
     /// `schedulefree.SGDScheduleFree`.

@@ -4,6 +4,7 @@
 //! added is these files and a line in [`RULES`].
 
 mod adadelta;
+mod adafactor;
 mod adagrad;
 mod adam;
 mod adamax;
@@ -88,6 +89,8 @@ pub(crate) enum Sums {
     WithState,
     /// Those and the state, over each row of a matrix; none of a vector.
     OverRows,
+    /// Those and the state, which is the rows and the columns of each matrix; of a vector each element's own.
+    Factored,
 }
 
 /// A rule of moments in f32; each declaration says where it differs.
@@ -126,7 +129,7 @@ const fn with_betas(lr: f64, weight_decay: f64) -> [(Field, f64); 5] {
 }
 
 /// Every rule with its declaration.
-static RULES: [(Rule, &Declaration); 18] = [
+static RULES: [(Rule, &Declaration); 19] = [
     (Rule::AdamW, &adamw::ADAMW),
     (Rule::Adam, &adam::ADAM),
     (Rule::Sgd, &sgd::SGD),
@@ -143,13 +146,14 @@ static RULES: [(Rule, &Declaration); 18] = [
     (Rule::Lars, &lars::LARS),
     (Rule::AdamP, &adamp::ADAMP),
     (Rule::Muon, &muon::MUON),
+    (Rule::Adafactor, &adafactor::ADAFACTOR),
     (Rule::AdamWScheduleFree, &adamw_schedulefree::ADAMW_SCHEDULEFREE),
     (Rule::SgdScheduleFree, &sgd_schedulefree::SGD_SCHEDULEFREE),
 ];
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 18] = [
+    pub const ALL: [Rule; 19] = [
         Rule::AdamW,
         Rule::Adam,
         Rule::Sgd,
@@ -166,6 +170,7 @@ impl Rule {
         Rule::Lars,
         Rule::AdamP,
         Rule::Muon,
+        Rule::Adafactor,
         Rule::AdamWScheduleFree,
         Rule::SgdScheduleFree,
     ];

@@ -17,6 +17,8 @@ pub struct GroupSpec {
     /// What its groups start with. Where the rule is the optimizer's own, what the entry does not say is as there; else it is
     /// as in the rule's class. Its lr in a later phase is as much of the phase's as it is of the optimizer's here.
     pub row: Row,
+    /// Whether it says a `clip_norm`: then its gradients are clipped by their own norm, apart from all others.
+    pub clips_alone: bool,
     pub(in crate::schedule) place: Place,
 }
 
@@ -25,7 +27,7 @@ impl GroupSpec {
     pub(super) fn read(mut section: Section, optimizer: &Row) -> Result<GroupSpec, Error> {
         refuse_class(&section)?;
         let asked = section.peek("type").and_then(Rule::named).unwrap_or(optimizer.rule);
-        section.only(&[&["match", "type"], &keys_of(asked)[..]].concat())?;
+        section.only(&[&["match", "type"], &keys_of(asked)[..], &["clip_norm"]].concat())?;
         let pattern = section.text("match")?;
         let rule = if section.has("type") { rule_of(&mut section)? } else { optimizer.rule };
         let Row { clip_norm, ema_decay, .. } = *optimizer;
@@ -34,15 +36,20 @@ impl GroupSpec {
             return Err(section.unfit("type", rule, why));
         }
         let usual = if rule == optimizer.rule { *optimizer } else { Row { clip_norm, ema_decay, ..Row::of(rule) } };
-        let row = read_row(&mut section, usual)?;
+        let own_norm: Option<f64> = section.optional("clip_norm")?;
+        let row = read_row(&mut section, Row { clip_norm: own_norm.or(clip_norm), ..usual })?;
         check(&section, &row)?;
-        Ok(GroupSpec { pattern, row, place: section.place() })
+        Ok(GroupSpec { pattern, row, clips_alone: own_norm.is_some(), place: section.place() })
     }
 }
 
 impl From<&GroupSpec> for Raw {
     fn from(group: &GroupSpec) -> Raw {
-        Raw::default().with("match", group.pattern.as_str()).with_all(raw_of(&group.row))
+        let raw = Raw::default().with("match", group.pattern.as_str()).with_all(raw_of(&group.row));
+        match group.row.clip_norm.filter(|_| group.clips_alone) {
+            Some(norm) => raw.with("clip_norm", norm),
+            None => raw,
+        }
     }
 }
 
@@ -131,9 +138,10 @@ mod tests {
             ("type: lion", "[0].match is missing".to_owned()),
             ("match: head, type: lion, eps: 1.0e-8", format!("[0].eps is not a known key; {known}, maximize, moments")),
             (
-                "match: head, clip_norm: 1.0",
-                format!("[0].clip_norm is not a known key; {known}, eps, amsgrad, maximize, moments"),
+                "match: head, ema_decay: 0.9",
+                format!("[0].ema_decay is not a known key; {known}, eps, amsgrad, maximize, moments, clip_norm"),
             ),
+            ("match: head, clip_norm: 0", "[0].clip_norm = 0 is not a finite number above 0".to_owned()),
             (
                 "match: head, type: sgd, momentum: -1",
                 "[0].momentum = -1 is not a finite number that is 0 or more".to_owned(),

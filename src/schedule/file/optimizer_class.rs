@@ -18,6 +18,10 @@ const HOW: [&str; 4] = ["foreach", "capturable", "differentiable", "fused"];
 /// The argument of `torch.optim.Muon` that a switch stands for.
 const CHOICE: &str = "adjust_lr_fn";
 
+/// The argument of a class that may be a pair of epsilons, and what such a pair is.
+const EPS: &str = "eps";
+const PAIR: &str = "a pair of numbers, or of None and a number";
+
 /// The row of a class of `torch.optim` with these arguments.
 pub(super) fn of_class(place: &Place, class: &str, arguments: &Arguments) -> Result<Row, Error> {
     let known = classes().find(|(path, _)| *path == class || path.rsplit('.').next() == Some(class));
@@ -80,6 +84,14 @@ fn put(row: &mut Row, key: &str, value: &Value) -> Option<Result<(), String>> {
             return Some(Err(format!("a list of {}", so_many_numbers(betas.len()))));
         };
         *row = betas.into_iter().zip(numbers).fold(*row, |row, (beta, value)| row.with(beta, value));
+        return Some(Ok(()));
+    }
+    // A class with two epsilons has both in one pair, whose None is the usual.
+    if let (EPS, true, Value::List(pair)) = (key, row.has(Field::Eps2), value) {
+        let number = |value: &Value, usual: f64| if *value == Value::None { Some(usual) } else { value.number() };
+        let [eps, eps2] = &pair[..] else { return Some(Err(PAIR.to_owned())) };
+        let (Some(eps), Some(eps2)) = (number(eps, row.eps), eps2.number()) else { return Some(Err(PAIR.to_owned())) };
+        *row = row.eps(eps).eps2(eps2);
         return Some(Ok(()));
     }
     let field = others_of(row).into_iter().find(|field| field.name() == key);

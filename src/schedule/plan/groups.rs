@@ -62,9 +62,20 @@ impl Plan {
         let filled = cursor.rates.groups.iter().filter(|members| !members.params.is_empty());
         let group = |(members, row): (&Members, Row)| {
             let names = members.params.iter().map(|param| self.params[*param].name.clone());
-            params::Group::new(self.group_name(members), row, names)
+            let group = params::Group::new(self.group_name(members), row, names);
+            match members.origin {
+                Origin::Phase { entry: Some(entry), .. } if self.clips_alone(cursor, entry) => {
+                    group.clipped_with(format!("entry {entry}"))
+                }
+                _ => group,
+            }
         };
         Ok(filled.zip(rows).map(group).collect())
+    }
+
+    /// Whether an entry is clipped by its own norm. A new optimizer has no entries.
+    fn clips_alone(&self, cursor: &Cursor, entry: usize) -> bool {
+        cursor.rates.optimizer == Source::Start && self.entries[entry].clips_alone
     }
 
     pub(super) fn group_name(&self, members: &Members) -> String {

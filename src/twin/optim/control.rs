@@ -2,8 +2,8 @@
 
 use super::join;
 use crate::twin::shared::{
-    AVERAGED, COUPLED, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, StatsBlock, TableRow, TensorEntry,
-    WEIGHTED, one_minus_exp, split_control_mut, split_table, step_weight,
+    AVERAGED, COUPLED, ClipSet, ControlSettings, MAXIMIZE, NO_GROUP, Partial, RISING, Record, StatsBlock, TableRow,
+    TensorEntry, WEIGHTED, one_minus_exp, split_control_mut, split_table, step_weight,
 };
 
 /// Decides what this step does and writes a record for each of its tensors.
@@ -14,6 +14,7 @@ pub fn control(
     tensors: &[TensorEntry],
     settings: &ControlSettings,
     slot: u32,
+    sets: &[ClipSet],
     order: f32,
 ) {
     let (stats, partials, records) = split_control_mut(control);
@@ -25,13 +26,14 @@ pub fn control(
         sum: join(settings.norm, a.sum, b.sum),
         bad_group: a.bad_group.min(b.bad_group),
     });
-    let norm = match settings.norm {
-        2 => total.sum.sqrt(),
-        4 => total.sum.powf(1.0 / order),
-        _ => total.sum,
-    };
     let loss_scale = if settings.growth_interval == 0 { 1.0 } else { stats.loss_scale };
-    let norm = norm / loss_scale;
+    let norm_of = |sum: f32| match settings.norm {
+        2 => sum.sqrt() / loss_scale,
+        4 => sum.powf(1.0 / order) / loss_scale,
+        5 => sum,
+        _ => sum / loss_scale,
+    };
+    let norm = norm_of(total.sum);
     let bad_norm = settings.error_if_nonfinite != 0 && settings.norm != 0 && !norm.is_finite();
     let bad_gradient = settings.guard != 0 && total.bad_group != NO_GROUP;
     let skip = u32::from(bad_norm || bad_gradient);
@@ -39,7 +41,7 @@ pub fn control(
         0 => settings.max_norm,
         _ => rows[header.row_at(0, slot)].max_norm,
     };
-    let clip = clip_coefficient(settings.norm, max_norm, norm);
+    let clip = if settings.by_set == 0 { clip_coefficient(settings.norm, max_norm, norm) } else { 1.0 };
 
     stats.applied += 1 - skip;
     stats.skipped += skip;
@@ -69,6 +71,14 @@ pub fn control(
     for tensor in &tensors[..settings.tensors as usize] {
         let record = &mut records[tensor.record as usize];
         let row = &rows[header.row_at(tensor.group, slot)];
+        let clip = match settings.by_set {
+            0 => clip,
+            _ => {
+                let own = sets[tensor.group as usize].partials();
+                let sum = own.fold(0.0, |sum, place| join(settings.norm, sum, partials[place].sum));
+                clip_coefficient(settings.norm, row.max_norm, norm_of(sum))
+            }
+        };
         *record = Record { grad: tensor.grad, ..record_of(record, row, clip / loss_scale) };
     }
 }
@@ -89,7 +99,7 @@ fn rescale(stats: &mut StatsBlock, settings: &ControlSettings) {
 }
 
 fn clip_coefficient(kind: u32, max_norm: f32, norm: f32) -> f32 {
-    if kind == 0 {
+    if kind == 0 || max_norm == 0.0 {
         return 1.0;
     }
     if norm.is_nan() {

@@ -68,7 +68,7 @@ pub struct Segment {
     pub count: u32,
     pub first_partial: u32,
     pub partials: u32,
-    pub chunks: u32,
+    pub pad0: u32,
     pub place: u32,
     pub seed: u32,
     pub zero: u32,
@@ -80,10 +80,9 @@ impl Segment {
         &chunks[self.first as usize..][..self.count as usize]
     }
 
-    /// The first chunk of a partial sum, then the first and one past the last of those in this segment.
-    pub fn chunks_of(&self, partial: usize) -> [u32; 3] {
-        let bound = |partial: u64| (partial * u64::from(self.chunks) / u64::from(self.partials)) as u32;
-        let (start, end) = (bound(partial as u64), bound(partial as u64 + 1));
+    /// The first chunk of a partial sum with these bounds, then the first and one past the last of those in this segment.
+    pub fn chunks_of(&self, partial: usize, bounds: &[u32]) -> [u32; 3] {
+        let (start, end) = (bounds[partial], bounds[partial + 1]);
         [start, start.max(self.first), end.min(self.first + self.count)]
     }
 }

@@ -90,7 +90,30 @@ pub struct ControlSettings {
     pub growth_factor: f32,
     pub backoff_factor: f32,
     pub growth_interval: u32,
+    pub by_set: u32,
+    pub zero: u32,
     pub pad0: u32,
+    pub pad1: u32,
+    pub pad2: u32,
+}
+
+/// The partial sums that a group's clip follows from.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct ClipSet {
+    pub first: u32,
+    pub count: u32,
+    pub squares_first: u32,
+    pub squares_count: u32,
+}
+
+impl ClipSet {
+    /// The places of both.
+    pub fn partials(&self) -> impl Iterator<Item = usize> + use<> {
+        let [first, squares_first] = [self.first as usize, self.squares_first as usize];
+        (first..first + self.count as usize).chain(squares_first..squares_first + self.squares_count as usize)
+    }
 }
 
 /// The three parts of a control block, to be written.

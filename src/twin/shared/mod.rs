@@ -10,6 +10,7 @@ mod conv;
 mod dropout;
 mod elements;
 mod embedding;
+mod factors;
 mod float;
 mod int8;
 mod join;
@@ -39,13 +40,14 @@ pub use batch_norm::{BatchNorm, ChannelMoments, ChannelSlopes, Running};
 pub use bf16::{bf16, bf16_by};
 pub use chunk::{Chunk, Fold, Segment, TensorEntry};
 pub use control::{
-    CONTROL_HEADER_BYTES, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
+    CONTROL_HEADER_BYTES, ClipSet, ControlSettings, NO_GROUP, PARTIALS, Partial, Record, StatsBlock, split_control,
     split_control_mut,
 };
 pub use conv::Conv;
 pub use dropout::Dropout;
 pub use elements::Elements;
 pub use embedding::{Embedding, NONE};
+pub use factors::{Band, Factors, Folded, Line, met_gradient};
 pub use float::{clamp_value, larger, lerp, one_minus_exp};
 pub use int8::{BLOCK, Block, CODED, Code, NEAREST, top_of};
 pub use join::Join;

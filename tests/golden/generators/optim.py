@@ -159,6 +159,7 @@ def others():
     both("adamax", "Adamax", O, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1, betas=[0.8, 0.9], maximize=True))])
     both("adadelta", "Adadelta", O, [(dict(lr=1.0), dict(lr=0.5, rho=0.8, weight_decay=0.1))])
     both("adafactor", "Adafactor", O, [(dict(lr=1e-2), dict(lr=5e-2, weight_decay=0.1, beta2_decay=-0.6, d=0.5))])
+    adafactor()
     mu = {"a": [4, 4], "b": [3, 8], "c": [9, 2]}
     if hasattr(torch.optim, "Muon"):
         run("muon_1", "Muon", O, [{"params": ["a", "c"], "lr": 2e-2}, {"params": ["b"], "lr": 1e-2, "weight_decay": 0.0, "nesterov": False, "momentum": 0.8}], shapes=mu, seed=61, n=8, notes="2-D only; runs its Newton-Schulz iteration in bfloat16, so tolerances must be loose")
@@ -175,6 +176,21 @@ def others():
     run("adamp_2", "AdamP", t, two(dict(lr=1e-2, weight_decay=0.1, delta=4.0, nesterov=True), dict(lr=5e-3, weight_decay=0.1, delta=0.5, wd_ratio=0.4)), shapes=rows, seed=79, notes="rows are projected off, or the whole tensor, or neither")
     both("nadamw", "NAdamW", t, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1))], defaults={"foreach": False})
     both("adan", "Adan", t, [(dict(lr=1e-2), dict(lr=5e-3, weight_decay=0.1))], defaults={"foreach": False})
+
+
+def adafactor():
+    """Of matrices the last two dimensions are factored, whatever comes before them."""
+    A = "Adafactor"
+    odd = {"a": [], "b": [7], "c": [5, 3, 11], "d": [97, 61], "e": [4, 3, 3, 3], "f": [1, 40], "g": [33, 1], "h": [4100]}
+    run("adafactor_2", A, O, [{"params": ["a", "b", "c", "d"], "lr": 1e-2, "weight_decay": 0.1},
+                              {"params": ["e", "f", "g", "h"], "lr": 3e-1, "maximize": True, "beta2_decay": -0.5, "d": 2.0, "eps": [1e-3, 0.05]}],
+        shapes=odd, seed=81, none={"d": [2], "f": [0, 4]}, zero={"g": [0], "b": [1], "e": [3]}, n=6, gscale={"e": 1e-4}, notes="odd shapes, a number, four dimensions, steps without a gradient and with zeros")
+    many = {"a": [140, 36], "b": [36, 140], "c": [2, 50, 48], "d": [130]}
+    run("adafactor_thaw", A, O, [{"params": ["a"], "lr": 1e-2}, {"params": ["b", "d"], "lr": 5e-3, "weight_decay": 0.2}, {"params": ["c"], "lr": 2e-2, "d": 1.5}],
+        shapes=many, seed=82, n=5, add_at={1: 2, 2: 3}, sched={4: [{"group": 0, "lr": 1e-3}, {"group": 1, "weight_decay": 0.0, "d": 3.0, "eps": [1e-6, 0.5]}, {"group": 2, "beta2_decay": -0.3}]},
+        notes="groups join late; their fields change between steps")
+    run("adafactor_clip", A, O, one(lr=2e-2), seed=83, clip={"max_norm": 1.0}, gscale={"c": 5.0})
+    run("adafactor_long", A, O, one(lr=1.0), n=60, shapes={"a": [1], "b": [5], "c": [6, 5], "d": [2, 2, 3]}, seed=84, notes="the rate is 1 / sqrt(t)")
 
 
 # ---------------------------------------------------------------- clip
@@ -221,6 +237,13 @@ def clips():
     case("l1", 4, SH, {"max_norm": 2.0, "norm_type": 1.0})
     case("l3", 12, SH, {"max_norm": 0.75, "norm_type": 3.0})
     case("l_half", 13, SH, {"max_norm": 5000.0, "norm_type": 0.5})
+    case("l0", 20, SH, {"max_norm": 0.75, "norm_type": 0.0}, notes="order 0 counts the tensors whose gradient is not all zeros")
+    case("l0_zeros", 30, SH, {"max_norm": 0.75, "norm_type": 0.0}, lambda k, t: t.zero_() if k in "bd" else None, notes="two gradients are zeros")
+    case("l0_one_zero", 40, SH, {"max_norm": 0.75, "norm_type": 0.0}, put(0.0, "d"), notes="an element is zero")
+    case("l0_inactive", 41, SH, {"max_norm": 5.0, "norm_type": 0.0})
+    case("l0_inf", 50, SH, {"max_norm": 0.75, "norm_type": 0.0}, put(inf), notes="what is not finite is not zero: the norm is a number")
+    case("l0_nan", 51, SH, {"max_norm": 0.75, "norm_type": 0.0}, put(float("nan")))
+    case("l0_error", 56, SH, {"max_norm": 0.75, "norm_type": 0.0, "error_if_nonfinite": True}, put(float("nan")), notes="no error: the norm is finite")
     case("l3_nan", 14, SH, {"max_norm": 0.75, "norm_type": 3.0}, put(float("nan")))
     case("l3_inf", 15, SH, {"max_norm": 0.75, "norm_type": 3.0}, put(inf))
     case("inf_grad", 5, SH, {"max_norm": 1.0}, put(inf), notes="norm inf -> coefficient 0: finite gradients become 0, the infinite one becomes NaN")

@@ -2,6 +2,7 @@
 //! is the same for every rule.
 
 mod adadelta;
+mod adafactor;
 mod adagrad;
 mod adamax;
 mod adamp;
@@ -20,6 +21,7 @@ mod sgd;
 mod sgd_schedulefree;
 
 pub use adadelta::Adadelta;
+pub use adafactor::Adafactor;
 pub use adagrad::Adagrad;
 pub use adamax::Adamax;
 pub use adamp::AdamP;
@@ -83,6 +85,17 @@ pub trait ByRows<const SEEN: usize>: Arithmetic<SEEN> {
 pub trait Directed: Arithmetic<1> {
     /// The momentum and the direction before that.
     fn directed(record: &Record, g: f32, old: Element<1>) -> [f32; 2];
+}
+
+/// The arithmetic of a rule that keeps the rows and the columns of a matrix's second moment. Its prepared records have the rate
+/// of that moment as their root's scale. Where it prepares a step, its sums over a tensor are means: of p² and of the
+/// direction's square.
+pub trait Factored: Arithmetic<1> {
+    /// The second moment of a vector's element.
+    fn second_moment(record: &Record, g: f32, v: f32) -> f32;
+
+    /// The direction of an element with this second moment.
+    fn direction(record: &Record, g: f32, v: f32) -> f32;
 }
 
 impl<const SLOTS: usize> Element<SLOTS> {
