@@ -33,6 +33,8 @@ struct Set {
     batch: Batch,
     metrics: Buffer,
     trunk: Option<Trunk>,
+    /// Whether running statistics in a frozen trunk change from test to test, as steps go through it.
+    norms_move: bool,
 }
 
 /// A set to be tested on, what its test tells, and what it counts for that.
@@ -101,7 +103,13 @@ impl Tested {
 impl Set {
     fn new(engine: &Engine, examples: Examples) -> Result<Set, Error> {
         let batch = examples.room(engine)?;
-        Ok(Set { batch, examples, metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?, trunk: None })
+        Ok(Set {
+            batch,
+            examples,
+            metrics: engine.buffer("metrics", size_of::<Metrics>() as u64)?,
+            trunk: None,
+            norms_move: false,
+        })
     }
 
     /// The examples, if a batch's go up ahead of it; those of a cached trunk need not.
@@ -166,6 +174,9 @@ impl Set {
             return Ok(pass);
         }
         let (Some(below), Some(top)) = (pass.trunk(&trainable), pass.top(&trainable)) else { return Ok(pass) };
+        if self.norms_move && below.has_buffers() {
+            return Ok(pass);
+        }
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         self.trunk = Trunk::of(engine, config, &self.examples, &self.batch, below, parameter)?;
         Ok(if self.trunk.is_some() { top } else { pass })
@@ -188,13 +199,18 @@ impl Placed for OnDevice {
     }
 
     fn test(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Test, Error> {
-        let OnDevice { engine, config, model, test, activations, .. } = self;
+        let OnDevice { engine, config, model, test, activations, frozen_norms_track, .. } = self;
+        test.set.norms_move = *frozen_norms_track && !config.still_trunk;
         test.test((engine, config, activations), model, parameters, optimizer)
     }
 
     fn also(&mut self, parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<Test>, Error> {
-        let OnDevice { engine, config, model, also, activations, .. } = self;
-        also.iter_mut().map(|also| also.test((engine, config, activations), model, parameters, optimizer)).collect()
+        let OnDevice { engine, config, model, also, activations, frozen_norms_track, .. } = self;
+        let tested = |also: &mut Tested| {
+            also.set.norms_move = *frozen_norms_track && !config.still_trunk;
+            also.test((engine, config, activations), model, parameters, optimizer)
+        };
+        also.iter_mut().map(tested).collect()
     }
 
     fn frozen_norms_track(&mut self, track: bool) {

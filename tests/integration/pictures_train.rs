@@ -203,7 +203,32 @@ fn pictures_in_host_memory_train_to_the_same_bits() {
             assert_eq!(all.0, 0);
             assert_eq!(none.0, 8 * micro as u64 * (SIZE[0] * SIZE[1] * 4) as u64);
             assert!(all.2 == none.2, "{schedule}, {augmentation:?} on {}", engine.name());
-            assert!(still || none.1 == all.1, "{} waits, and {}", none.1, all.1);
+            // On an adapter the host may sleep while many steps are under way.
+            assert!(still || engine.adapter().is_some() || none.1 == all.1, "{} waits, and {}", none.1, all.1);
         }
+    }
+}
+
+/// Steps move the running statistics of a frozen trunk, and each test goes by those of its time: what the trunk made of the test set at the
+/// first one would be old at the second.
+#[test]
+fn tests_follow_running_statistics_that_move_in_a_frozen_trunk() {
+    let engine = Engine::cpu();
+    for (schedule, still) in [(HEAD, false), (GRADUAL, false), (HEAD, true)] {
+        let losses = |config: Config| {
+            let mut losses = Vec::new();
+            let mut trainer = trainer(&engine, schedule, config.still_trunk(still));
+            let done = trainer.run(|event| {
+                if let gradus::train::Event::Evaluation(done) = event {
+                    losses.push(done.val_loss);
+                }
+            });
+            done.expect("a run");
+            (losses, trainer.trunk_bytes() > 0)
+        };
+        let (kept, has_trunk) = losses(Config::default());
+        let (made, _) = losses(Config::default().trunk_device_limit_bytes(0).trunk_host_limit_bytes(0));
+        assert_eq!(kept, made, "{schedule}, still: {still}");
+        assert!(has_trunk, "{schedule}: what does not move is kept");
     }
 }

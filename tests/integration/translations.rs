@@ -12,11 +12,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Values of the constants that are no sizes.
-const SWITCHES: [(&str, &[u32]); 32] = [
+const SWITCHES: [(&str, &[u32]); 33] = [
     ("ACCURACY", &[0, 1]),
     ("ACCUMULATE", &[0, 1]),
     ("ACCUMULATE_WEIGHT", &[0, 1]),
     ("ACTIVATION", &[0, 1, 2, 3, 4, 5, 6]),
+    ("AHEAD", &[0, 1]),
     ("AUGMENT", &[0, 1]),
     ("BIAS", &[0, 1]),
     ("BIAS_AT", &[48]),

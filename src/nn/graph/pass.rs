@@ -92,6 +92,11 @@ impl Pass {
         params.chain(buffers.map(|buffer| buffer.name)).collect()
     }
 
+    /// Whether any of its operations has buffers: state that may change though no parameter does.
+    pub(crate) fn has_buffers(&self) -> bool {
+        self.operations.iter().any(|operation| !operation.buffers(&self.nodes).is_empty())
+    }
+
     /// Bytes of activations and their gradients.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()
