@@ -36,7 +36,7 @@ pub(super) struct Predict {
     /// How many of the most likely classes to print.
     #[arg(long, value_name = "K", default_value_t = 1)]
     top: usize,
-    /// Write the vector of each text, the input of the head.
+    /// Write the vector of each text or picture, the input of the head.
     #[arg(long, conflicts_with = "top")]
     vectors: bool,
     /// The column of texts, for a folder that is not a run [default: text].
@@ -45,6 +45,9 @@ pub(super) struct Predict {
     /// Use the best parameters (best.safetensors), not the last ones.
     #[arg(long)]
     best: bool,
+    /// Leave out pictures that cannot be read, and say which.
+    #[arg(long)]
+    skip_bad_rows: bool,
     /// Rows of a batch; predictions do not depend on it.
     #[arg(long, value_name = "ROWS", default_value_t = 32)]
     batch_size: usize,
@@ -86,7 +89,7 @@ pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
     let width = match (wanted, trained.vector_width()) {
         (Wanted::Vectors, Some(width)) => width,
         (Wanted::Vectors, None) => {
-            refuse!("--vectors: the model reads rows of numbers or pictures; only models of texts have vectors")
+            refuse!("--vectors: the model reads rows of numbers; models of texts and of pictures have vectors")
         }
         _ => trained.outputs().len(),
     };
@@ -129,7 +132,16 @@ fn questions(trained: &Trained, options: &Predict) -> anyhow::Result<(Vec<String
             );
         }
         let bar = Reading::pictures(Says::Usual);
-        return trained.pictures(&options.file, &|done, all| bar.show(done, all)).map_err(refused);
+        let told = |done, all| bar.show(done, all);
+        return trained.pictures(&options.file, options.skip_bad_rows, &told).map_err(|error| match error {
+            gradus::run::Error::BadRows { .. } => {
+                Refused::error(anyhow::anyhow!("{error}\n--skip-bad-rows leaves such files out"))
+            }
+            error => refused(error),
+        });
+    }
+    if options.skip_bad_rows {
+        refuse!("--skip-bad-rows is for pictures, whose answers have their names: each row of a table gets one answer");
     }
     let asked = asked(options)?;
     let bar = Reading::texts(Says::Usual);

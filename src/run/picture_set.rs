@@ -49,9 +49,9 @@ impl PictureData {
         }
     }
 
-    /// The pictures that a model is asked about, without classes, and what each is called: a file, a folder of any shape, or a
-    /// table of paths.
-    pub(super) fn asked(&self, path: &Path, told: Told<'_>) -> Result<(Vec<String>, Examples<Pixels, ()>), Error> {
+    /// The pictures that a model is asked about, each with its name in place of a class: a file, a folder of any shape, or a table of
+    /// paths.
+    pub(super) fn asked(&self, path: &Path, told: Told<'_>) -> Result<Examples<Pixels, String>, Error> {
         let files = match (path.is_dir(), &self.files) {
             (true, _) => {
                 let mut files = Vec::new();
@@ -64,9 +64,8 @@ impl PictureData {
             (false, PictureFiles::Table { image, .. }) => {
                 let table = Table::read(path, None)?;
                 let place = table.column(image)?;
-                let names =
-                    table.rows.iter().map(|row| table.cell(row, place).unwrap_or_default().to_owned()).collect();
-                return Ok((names, self.of_table(table, image, |_, _| Ok(()), told)?));
+                let name = |table: &Table, row: &Row| Ok(table.cell(row, place).unwrap_or_default().to_owned());
+                return self.of_table(table, image, name, told);
             }
             (false, _) => {
                 let reason = "neither a picture (PNG, JPEG) nor a folder of pictures";
@@ -77,9 +76,9 @@ impl PictureData {
             return Err(Error::bad_file(path, "there is no picture in it"));
         }
         let names = files.iter().map(|file| file.strip_prefix(path).ok().filter(|rest| *rest != Path::new("")));
-        let names = names.zip(&files).map(|(rest, file)| rest.unwrap_or(file).display().to_string()).collect();
+        let names = names.zip(&files).map(|(rest, file)| rest.unwrap_or(file).display().to_string());
         let found = self.unpacked(&files, path, told);
-        Ok((names, self.read(path, files.iter().map(|_| ()).zip(found).collect(), BadRows::default())))
+        Ok(self.read(path, names.zip(found).collect(), BadRows::default()))
     }
 
     /// The set that a model reads, of pictures with their places among the classes.

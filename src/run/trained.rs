@@ -129,7 +129,7 @@ impl Trained {
         Ok(Trained { inputs, weights: folder.to_owned(), model, reads, has_head, run })
     }
 
-    /// The model of pictures in a folder. Classes without names are numbers.
+    /// The model of pictures in a folder. Classes without names are numbers; without classes it only has vectors.
     fn of_pretrained_pictures(folder: &Path, found: &PictureFolder) -> Result<Trained, Error> {
         let from = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let from = serde_json::to_string(&from.to_string_lossy()).unwrap_or_default();
@@ -141,13 +141,12 @@ impl Trained {
         };
         let numbers = || (0..found.model.classes.unwrap_or(0)).map(|class| class.to_string()).collect();
         let classes: Vec<String> = if found.model.labels.is_empty() { numbers() } else { found.model.labels.clone() };
-        if classes.is_empty() {
-            return Err(Error::bad_file(&folder.join(CONFIG), "it does not say how many classes there are"));
-        }
+        let has_head = !classes.is_empty();
+        let classes = if has_head { classes } else { vec![String::new()] };
         let inputs = Inputs { classes, ..Inputs::default() };
         let model = run.model.of_classes(inputs.classes.len())?;
         let reads = Reads::Pictures(data);
-        Ok(Trained { run, inputs, weights: folder.to_owned(), model, reads, has_head: true })
+        Ok(Trained { run, inputs, weights: folder.to_owned(), model, reads, has_head })
     }
 
     /// Whether a folder holds a run.
@@ -186,20 +185,31 @@ impl Trained {
     /// Pictures to predict, and their names: a file, a folder, or a table of paths. `told` is called with the progress of reading.
     ///
     /// # Errors
-    /// [`Error`] naming the file: every picture must be readable. [`Error::BadFile`] if the model reads something else.
-    pub fn pictures(&self, path: &Path, told: Told<'_>) -> Result<(Vec<String>, Read<Questions>), Error> {
+    /// [`Error`] naming the files that cannot be read, unless it `skips` them and one is left. [`Error::BadFile`] if the model reads
+    /// something else.
+    pub fn pictures(&self, path: &Path, skips: bool, told: Told<'_>) -> Result<(Vec<String>, Read<Questions>), Error> {
         let Reads::Pictures(data) = &self.reads else {
             return Err(Error::bad_file(path, "the model reads no pictures"));
         };
-        let (names, examples) = data.asked(path, told)?;
-        let rows: Vec<_> = whole(examples)?.into_iter().map(|row| row.labelled(|()| 0)).collect();
+        let examples = data.asked(path, told)?;
+        let (rows, warning) = if skips { examples.judged(true)? } else { (whole(examples)?, None) };
+        let mut names = Vec::with_capacity(rows.len());
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| {
+                row.labelled(|name| {
+                    names.push(name);
+                    0
+                })
+            })
+            .collect();
         let set = data.set(&rows, self.inputs.classes.len())?;
-        Ok((names, Read { rows: Questions::Pictures(set), count: rows.len(), warnings: Vec::new() }))
+        Ok((names, Read { rows: Questions::Pictures(set), count: rows.len(), warnings: warning.into_iter().collect() }))
     }
 
-    /// The size of the vector of a text; `None` if it reads no texts.
+    /// The size of the vector of a text or a picture; `None` for rows of numbers.
     pub fn vector_width(&self) -> Option<usize> {
-        self.model.sizes().map(|sizes| sizes.hidden)
+        self.model.vector_width()
     }
 
     /// The model.

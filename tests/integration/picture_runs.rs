@@ -503,6 +503,96 @@ fn a_vision_transformer_is_trained_on_pictures_of_another_size() {
     }
 }
 
+#[test]
+fn pictures_that_cannot_be_read_may_be_left_out_of_a_prediction() {
+    let desk = Desk::new("picture-skips", &[("rows.csv", "a,b\n1,2\n")]);
+    folders(&desk.folder.join("all"), 8);
+    let text = format!("{MODEL}data: {{train: all, test_percent: 25}}\nepochs: 1\nbatch_size: 6\ncheck: off\n");
+    fs::write(desk.folder.join("run.yaml"), text).expect("a file");
+    desk.done(&["run.yaml", "-q"]);
+    let (is_good, whole) = gradus(&desk, &["predict", "runs/run", "all/red"]);
+    assert!(is_good, "{whole}");
+    fs::write(desk.folder.join("all/red/3a.png"), "no picture").expect("a file");
+    let (is_good, told) = gradus(&desk, &["predict", "runs/run", "all/red"]);
+    let words = "all/red: 3a.png: it is neither PNG nor JPEG\n--skip-bad-rows leaves such files out";
+    assert!(!is_good && told.contains(words), "{told}");
+    let (is_good, told) = gradus(&desk, &["predict", "runs/run", "all/red", "--skip-bad-rows"]);
+    assert!(is_good, "{told}");
+    let arguments = ["--adapter", "cpu", "predict", "runs/run", "all/red", "--skip-bad-rows"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let output = command.current_dir(&desk.folder).args(arguments).output().expect("the binary runs");
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warned.contains("all/red: 1 of 9 files were left out: 3a.png"), "{warned}");
+    let answers =
+        |told: &str| -> Vec<String> { told.lines().filter(|line| line.contains(".png,")).map(str::to_owned).collect() };
+    assert_eq!(answers(&told), answers(&whole));
+    assert_eq!(answers(&told).len(), 8);
+}
+
+/// A picture's vector is what the last layer reads: the layer makes the prediction of it.
+#[test]
+fn vectors_of_pictures_are_the_input_of_the_last_layer() {
+    use gradus::nn::models::{EfficientNetLite, FolderWords, Marks, ResNet, Vit};
+    let desk = Desk::new("picture-vectors", &[]);
+    folders(&desk.folder.join("all"), 2);
+    let vit: Model = Vit::new([2, 2, 16], [16, 16], 8, 3).into();
+    let lite: Model = EfficientNetLite::new(0, [16, 16], 3).expect("a model").into();
+    let resnet: Model = ResNet::new(18, [16, 16], 3).expect("a model").into();
+    let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let (is_good, told) = gradus(&desk, arguments);
+        assert!(is_good, "{told}");
+        told.lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    for (name, model, last, width) in
+        [("vit", &vit, "classifier", 16), ("lite", &lite, "classifier", 1280), ("resnet", &resnet, "fc", 512)]
+    {
+        let folder = desk.folder.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let words = FolderWords::new(&CLASSES.map(str::to_owned), Marks::default());
+        let files = model.folder_files(&words).into_iter().chain(model.folder_tensors(&file_of(model)).expect("files"));
+        files.for_each(|(file, bytes)| fs::write(folder.join(file), bytes).expect("a file"));
+        let vectors = lines(&["predict", name, "all", "--vectors", "--json"]);
+        let told = lines(&["predict", name, "all", "--json", "--top", "3"]);
+        let file = fs::read(folder.join("model.safetensors")).expect("a file");
+        let file = safetensors::SafeTensors::deserialize(&file).expect("a file");
+        let floats = |part: &str| -> Vec<f32> {
+            bytemuck::pod_collect_to_vec(file.tensor(&format!("{last}.{part}")).expect("the last layer").data())
+        };
+        let (weight, bias) = (floats("weight"), floats("bias"));
+        assert_eq!((vectors.len(), told.len()), (6, 6), "{name}");
+        for (vector, told) in vectors.iter().zip(&told) {
+            let vector: Vec<f64> =
+                vector["vector"].as_array().expect("a vector").iter().filter_map(serde_json::Value::as_f64).collect();
+            assert_eq!(vector.len(), width, "{name}");
+            let logit = |class: usize| -> f64 {
+                let row = weight[class * width..][..width].iter().zip(&vector);
+                row.map(|(weight, number)| f64::from(*weight) * number).sum::<f64>() + f64::from(bias[class])
+            };
+            let shares: Vec<f64> = (0..3).map(|class| logit(class).exp()).collect();
+            for top in told["top"].as_array().expect("a list") {
+                let class = CLASSES.iter().position(|class| top["label"] == *class).expect("a class");
+                let (got, expected) =
+                    (shares[class] / shares.iter().sum::<f64>(), top["probability"].as_f64().expect("a share"));
+                assert!((got - expected).abs() < 1e-5, "{name}: {got}, not {expected}");
+            }
+        }
+    }
+    // A trunk alone says no classes: it has vectors.
+    let mut config: serde_json::Value = serde_json::from_slice(&desk.read("vit/config.json")).expect("JSON");
+    let all = lines(&["predict", "vit", "all", "--vectors", "--json"]);
+    ["id2label", "label2id"].iter().for_each(|key| drop(config.as_object_mut().expect("an object").remove(*key)));
+    fs::write(desk.folder.join("vit/config.json"), config.to_string()).expect("a file");
+    let file = fs::read(desk.folder.join("vit/model.safetensors")).expect("a file");
+    let tensors = safetensors::SafeTensors::deserialize(&file).expect("a file").tensors();
+    let trunk = tensors.into_iter().filter(|(name, _)| !name.starts_with("classifier."));
+    let trunk = safetensors::serialize(trunk.collect::<Vec<_>>(), None).expect("a file");
+    fs::write(desk.folder.join("vit/model.safetensors"), trunk).expect("a file");
+    assert_eq!(lines(&["predict", "vit", "all", "--json"]), all);
+}
+
 /// Hidden layers lie beside the trunk, which other programs read; a run begins from both.
 #[test]
 fn heads_of_pictures_have_hidden_layers_with_norms() {

@@ -310,6 +310,10 @@ impl Network for EfficientNetLite {
         most.max(numbers(picture, self.features)).div_ceil(self.pixels())
     }
 
+    fn vector_width(&self) -> Option<usize> {
+        Some(self.features)
+    }
+
     fn outputs(&self) -> usize {
         self.head.outputs
     }

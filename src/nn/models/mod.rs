@@ -90,6 +90,11 @@ pub trait Network {
         None
     }
 
+    /// Numbers of the vector of an example, which is `pooled` in its graph; `None` if it has none.
+    fn vector_width(&self) -> Option<usize> {
+        self.sizes().map(|sizes| sizes.hidden)
+    }
+
     /// Token types that it reads, 0 for none.
     fn types(&self) -> usize {
         0
@@ -246,6 +251,7 @@ macro_rules! families {
             widest() -> usize;
             objective() -> Objective;
             sizes() -> Option<&TransformerSizes>;
+            vector_width() -> Option<usize>;
             types() -> usize;
             outputs() -> usize;
             last_layer() -> Vec<String>;

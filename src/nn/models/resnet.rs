@@ -218,6 +218,10 @@ impl Network for ResNet {
         all.into_iter().max().unwrap_or(0).div_ceil(self.pixels())
     }
 
+    fn vector_width(&self) -> Option<usize> {
+        Some(self.pooled())
+    }
+
     fn outputs(&self) -> usize {
         self.head.outputs
     }

@@ -264,6 +264,11 @@ impl Network for Vit {
         self.rows().saturating_mul(row).max(pixels).div_ceil(self.pixels().max(1))
     }
 
+    /// That of the class token.
+    fn vector_width(&self) -> Option<usize> {
+        Some(self.hidden)
+    }
+
     fn outputs(&self) -> usize {
         self.head.outputs
     }
