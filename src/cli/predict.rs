@@ -82,6 +82,9 @@ impl Format {
 }
 
 pub(super) fn run(asks: &Asks, options: &Predict) -> anyhow::Result<()> {
+    if options.top == 0 {
+        refuse!("--top = 0 is not 1 or more");
+    }
     let form = form(options)?;
     let trained = trained(options)?;
     let vectors = options.vectors || trained.outputs().is_empty();

@@ -191,6 +191,10 @@ fn an_mlp_answers_rows_of_numbers_and_others_say_why_they_do_not() {
     assert!(labels.iter().enumerate().all(|(n, label)| *label == ["good", "bad"][n % 2]), "{found}");
     let said = answers(&desk, &["evaluate", "runs/mlp", "a.csv"]);
     assert!(said.contains("accuracy       100.00 %"), "{said}");
+    let told = refused(&desk, &["predict", "runs/mlp", "a.csv", "--top", "0"]);
+    assert_eq!(told, "gradus: --top = 0 is not 1 or more");
+    let told = refused(&desk, &["predict", "runs/mlp", "a.csv", "--skip-bad-rows"]);
+    assert!(told.starts_with("gradus: --skip-bad-rows is for pictures"), "{told}");
     let told = refused(&desk, &["predict", "runs/mlp", "a.csv", "--vectors"]);
     assert!(told.starts_with("gradus: --vectors: the model reads rows of numbers"), "{told}");
     write("text.yaml", "model: {type: decoder, context: 8}\ndata: {train: a.txt}\nepochs: 1\n");

@@ -145,12 +145,12 @@ fn what_a_folder_lacks_or_says_wrongly_is_told_in_a_sentence() {
         (
             "\"bert\"",
             "\"llama\"",
-            "bert/config.json: model_type = \"llama\" is not one of the known families: bert, roberta, distilbert, gpt2",
+            "bert/config.json: model_type = \"llama\" is not one of the known families: bert, roberta, distilbert, gpt2, vit, deit, dinov2, resnet",
         ),
         (
             "\"bert\"",
             "\"robert\"",
-            "bert/config.json: model_type = \"robert\" is not one of the known families: bert, roberta, distilbert, gpt2 (did you mean roberta?)",
+            "bert/config.json: model_type = \"robert\" is not one of the known families: bert, roberta, distilbert, gpt2, vit, deit, dinov2, resnet (did you mean roberta?)",
         ),
         ("\"hidden_size\"", "\"hidden\"", "bert/config.json: there is no hidden_size: a whole number"),
         (

@@ -2,6 +2,7 @@
 
 use super::head::{Head, Pooling};
 use super::style::Style;
+use super::vit_style::VitStyle;
 use super::{Bert, Gpt2, TransformerSizes};
 use crate::nn::{Activation, Error, Network};
 use crate::params::nearest;
@@ -166,7 +167,9 @@ impl<'a> Config<'a> {
 impl Config<'_> {
     /// The family that `model_type` names.
     pub(super) fn family<K: Copy>(&self, kinds: &[(&'static str, K)]) -> Result<K, Error> {
-        let known = kinds.iter().map(|(word, _)| *word);
+        let pictures = VitStyle::ALL.into_iter().map(VitStyle::word).chain(["resnet"]);
+        let texts = KINDS.iter().map(|(word, _)| *word);
+        let known = texts.chain(pictures);
         let allowed = format!("one of the known families: {}", known.clone().collect::<Vec<_>>().join(", "));
         let Some(word) = self.0.get("model_type") else { return Err(missing("model_type", &allowed)) };
         let found = word.as_str().and_then(|word| kinds.iter().find(|(known, _)| *known == word));
