@@ -13,7 +13,7 @@ use gradus::nn::models::Gpt2;
 use gradus::optim::Parameters;
 use gradus::params::{Param, Storage, nearest, shown_path};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
-use gradus::train::{Config, Evaluation, Event, Language, Sampling, Trainer, files, sample};
+use gradus::train::{Config, Evaluation, Event, Generator, Language, Sampling, Trainer, files};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -292,7 +292,12 @@ impl<'a> Demo<'a> {
         }
         let text = data::Text::from_bytes("prompt", prompt.as_bytes().to_vec())?;
         let sampling = Sampling::new(160, seed).temperature(0.7);
-        let tokens = sample(self.engine, &self.model, &parameters, &self.vocabulary.encode(&text)?, sampling)?;
+        let mut tokens = Vec::new();
+        let mut generator = Generator::new(self.engine, &self.model, &parameters)?;
+        generator.write(&self.vocabulary.encode(&text)?, &sampling, &[], |token| {
+            tokens.push(token);
+            Ok(true)
+        })?;
         Ok(format!("{prompt}{}", self.vocabulary.decode(&tokens)?))
     }
 }

@@ -18,6 +18,7 @@ mod demo;
 mod demo_pictures;
 mod demo_transformer;
 mod evaluate;
+mod generate;
 mod info;
 mod kernels;
 mod log;
@@ -100,6 +101,8 @@ enum Command {
     Predict(predict::Predict),
     /// Test a trained model on labelled rows.
     Evaluate(evaluate::Evaluate),
+    /// Continue a text with a trained decoder.
+    Generate(generate::Generate),
     /// Compare runs: a table, and their curves on one page.
     Compare(compare::Compare),
     /// Find a learning rate for a run file: the range test.
@@ -210,6 +213,7 @@ fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<E
         Command::Compare(options) => compare::run(options),
         Command::Predict(options) => predict::run(asks, options),
         Command::Evaluate(options) => evaluate::run(asks, options),
+        Command::Generate(options) => generate::run(asks, options),
         Command::Train(options) => return train::run(asks, options),
         Command::Info { json } => info::run(&choice, asked, *json),
         Command::Bench(options) => bench::run(&asks.open(&choice)?, asked, options),

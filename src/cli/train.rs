@@ -351,7 +351,7 @@ fn tell_what_is_left(folder: &Path, report: &Path, ready: &Ready) {
     if ready.run.model.kind.answers() {
         say!("next           gradus predict {shown} FILE");
     } else {
-        say!("next           model: {{from: {shown}}} in a run file begins from this model");
+        say!("next           gradus generate {shown} --prompt TEXT");
     }
 }
 

@@ -7,6 +7,7 @@
 mod all_cores;
 mod batches;
 mod characters;
+mod continuation;
 #[cfg(feature = "tokenizers")]
 mod cuts;
 mod embedded;
@@ -30,6 +31,7 @@ pub use all_cores::Told;
 pub(crate) use all_cores::map as on_all_cores;
 pub use batches::BatchSize;
 pub(crate) use characters::BETWEEN;
+pub use continuation::Continuation;
 #[cfg(all(feature = "demo", feature = "pictures"))]
 pub use embedded::emoji;
 pub use embedded::{EMBEDDED, Embedded, LabelledPictures};

@@ -116,4 +116,16 @@ impl Tokenizer {
             Kind::File(file) => file.stream(text.as_str(), told),
         }
     }
+
+    /// The text of these tokens, without special ones.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`], [`Error::BadTokenizer`].
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
+        match &self.0 {
+            Kind::Characters(characters) => characters.vocabulary.decode(tokens),
+            #[cfg(feature = "tokenizers")]
+            Kind::File(file) => file.decode(tokens),
+        }
+    }
 }

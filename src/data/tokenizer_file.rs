@@ -75,4 +75,9 @@ impl TokenizerFile {
         };
         cuts::tokens(text, tokenize, told)
     }
+
+    /// The text of these tokens, without special ones.
+    pub(super) fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
+        self.tokenizer.decode(tokens, true).map_err(|error| self.bad(error))
+    }
 }

@@ -48,6 +48,7 @@ mod text_set;
 mod texts;
 mod tokenizer;
 mod trained;
+mod trained_decoder;
 mod weights;
 mod written;
 
@@ -68,3 +69,4 @@ pub use read_table::TableFormat;
 pub use shapes::shapes;
 pub use texts::{Label, TextColumns};
 pub use trained::{Read, Trained};
+pub use trained_decoder::{Prompt, TrainedDecoder};

@@ -46,7 +46,7 @@ impl ModelKind {
         matches!(self, ModelKind::Decoder | ModelKind::Encoder)
     }
 
-    /// Whether `gradus predict` answers with it.
+    /// Whether `gradus predict` answers with it; else `gradus generate` writes with it.
     #[must_use]
     pub fn answers(self) -> bool {
         self != ModelKind::Decoder

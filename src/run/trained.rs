@@ -49,7 +49,7 @@ pub struct Read<T> {
 }
 
 /// The file that describes a run.
-const RUN: &str = "run.yaml";
+pub(super) const RUN: &str = "run.yaml";
 
 impl Trained {
     /// The model of the run in a folder: what it ended with, or the `best` of its evaluations.
@@ -74,7 +74,7 @@ impl Trained {
                 (run.model.of_classes(inputs.classes.len())?, Reads::Pictures(pictures.clone()))
             }
             Source::Text { .. } | Source::Embedded(Embedded::Text(..)) => {
-                let reason = "its model is a decoder, which has no labels";
+                let reason = "its model is a decoder, which has no labels; gradus generate continues texts with it";
                 return Err(Error::bad_file(&path, reason));
             }
             _ => {
@@ -309,7 +309,7 @@ impl Trained {
 }
 
 /// The run's tokens, beside its inputs.
-fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
+pub(super) fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer, Error> {
     if let Some(tokenizer) = inputs.tokenizer(folder)? {
         return Ok(tokenizer);
     }
@@ -320,7 +320,8 @@ fn of_inputs(run: &RunFile, inputs: &Inputs, folder: &Path) -> Result<Tokenizer,
     Ok(Tokenizer::characters(vocabulary, unknown))
 }
 
-fn left_out(file: &str, unknown: &UnknownCharacters) -> Option<String> {
+/// A line about characters that were left out of a file, if any.
+pub(super) fn left_out(file: &str, unknown: &UnknownCharacters) -> Option<String> {
     let told = || format!("{}: characters that the model does not know: {unknown}", tame_line(file));
     (!unknown.is_empty()).then(told)
 }

@@ -184,12 +184,33 @@ pub enum Error {
         model: usize,
     },
     /// A prompt that no text can begin with.
-    #[error("a prompt of {tokens} tokens: it needs at least one, each below {vocab}")]
+    #[error("a prompt of {tokens} tokens: it needs from 1 to {context}, each below {vocab}")]
     BadPrompt {
         /// Tokens of the prompt.
         tokens: usize,
+        /// Tokens that the model reads.
+        context: usize,
         /// Tokens of the model's vocabulary.
         vocab: usize,
+    },
+    /// A number by which no token can be drawn.
+    #[error("{setting} = {value}: it must be {allowed}")]
+    BadSampling {
+        /// Which setting.
+        setting: &'static str,
+        /// The value given.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// A model that predicts no tokens is to continue a text.
+    #[error("the model is no decoder: it does not continue texts")]
+    NotDecoder,
+    /// Logits that are not finite.
+    #[error("the logits after {tokens} tokens are not finite: the model is broken")]
+    BrokenLogits {
+        /// Tokens that the model has read.
+        tokens: usize,
     },
     /// A setting out of range.
     #[error("{setting} = {value}: {reason}")]

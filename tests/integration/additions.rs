@@ -47,7 +47,7 @@ const NAME_AN_OPERATION: [(&str, &[&str], &str); 11] = [
 ];
 
 /// Other files that name a family of models, and why.
-const NAME_A_FAMILY: [(&str, &[&str], &str); 13] = [
+const NAME_A_FAMILY: [(&str, &[&str], &str); 12] = [
     (
         "nn/models/folder",
         &["Bert", "EfficientNetLite", "Gpt2", "Mlp", "ResNet", "Vit"],
@@ -59,7 +59,6 @@ const NAME_A_FAMILY: [(&str, &[&str], &str); 13] = [
     ("nn/models/vit_config", &["Vit"], "reads and writes its `config.json`"),
     ("nn/models/vit_style", &["Vit"], "one of the vision transformers has its name"),
     ("train/classify", &["Mlp"], "a task holds its data against the model's sizes"),
-    ("train/sample", &["Gpt2"], "continues a text"),
     ("run/model", &["Bert", "Gpt2", "Mlp"], "makes the model of a run file's `type`"),
     ("run/picture_model", &["EfficientNetLite", "ResNet"], "the keys of a model of pictures"),
     ("cli/demo", &["Mlp"], "the model of a demo"),

@@ -6,7 +6,7 @@ use gradus::engine::Engine;
 use gradus::nn::Activation;
 use gradus::nn::models::{Gpt2, TransformerSizes};
 use gradus::schedule::{Plan, Spec};
-use gradus::train::{Checkpoints, Config, Evaluation, Event, Language, Sampling, Trainer, sample};
+use gradus::train::{Checkpoints, Config, Evaluation, Event, Generator, Language, Sampling, Trainer};
 
 const GRADUAL: &str = "
 optimizer: {type: adamw, lr: 3.0e-3, weight_decay: 0.01, clip_norm: 1.0, no_decay: [bias, ln_]}
@@ -114,15 +114,23 @@ fn text_is_drawn_from_a_model_by_a_seed() {
     for engine in engines() {
         let trainer = trainer(&engine, GRADUAL);
         let draw = |prompt: &[u32], seed| {
-            let sampling = Sampling::new(20, seed);
-            sample(&engine, &model(), trainer.parameters(), prompt, sampling)
+            let (mut tokens, sampling) = (Vec::new(), Sampling::new(20, seed));
+            let mut generator = Generator::new(&engine, &model(), trainer.parameters())?;
+            generator.write(prompt, &sampling, &[], |token| {
+                tokens.push(token);
+                Ok(true)
+            })?;
+            Ok::<_, gradus::train::Error>(tokens)
         };
+        // Longer than the context, which is 12.
         let text = draw(&[5, 6, 7], 1).expect("a text");
         assert!(text.len() == 20 && text.iter().all(|token| *token < 96));
         assert_eq!(text, draw(&[5, 6, 7], 1).expect("a text"));
         assert_ne!(text, draw(&[5, 6, 7], 2).expect("a text"));
         let told = draw(&[], 1).expect_err("an error").to_string();
-        assert_eq!(told, "a prompt of 0 tokens: it needs at least one, each below 96");
+        assert_eq!(told, "a prompt of 0 tokens: it needs from 1 to 12, each below 96");
+        let told = draw(&[1; 13], 1).expect_err("an error").to_string();
+        assert_eq!(told, "a prompt of 13 tokens: it needs from 1 to 12, each below 96");
         assert!(draw(&[96], 1).is_err());
     }
 }

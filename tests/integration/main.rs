@@ -28,6 +28,7 @@ mod features;
 mod forecast;
 mod fused_step;
 mod gathers;
+mod generate;
 mod golden;
 mod golden_freezer;
 mod golden_laws;

@@ -21,7 +21,7 @@ const NOT_RUN: [(&str, &str); 8] = [
 ];
 
 /// Files that the pages name.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     ("run.yaml", "model: {type: mlp, hidden: [16]}\ndata: {embedded: digits}\nepochs: 2\nlearning_rate: 1.0e-3\n"),
     ("schedule.yaml", "optimizer: {type: adamw, lr: 1.0e-3}\nlr_scheduler: {type: cosine, warmup_epochs: 1}\n"),
     (
@@ -34,6 +34,15 @@ const FILES: [(&str, &str); 5] = [
         "text,stars\nwarm and clever,good\nslow and empty,bad\na plain film,fair\na joy,good\ndull,bad\nit was so so,fair\n",
     ),
     ("new.csv", "text\na fine film\nan empty one\n"),
+    (
+        "psalms.yaml",
+        "model: {type: decoder, preset: tiny, context: 16}\ndata: {train: psalms.txt}\nepochs: 1\nbatch_size: 4\n",
+    ),
+    (
+        "psalms.txt",
+        "And the LORD said. And the heaven and the earth. And the LORD said unto them. And the waters under the heaven. And the \
+         LORD saw. And the evening and the morning. And the LORD said. And the earth brought forth grass. And the LORD saw.\n",
+    ),
 ];
 
 fn root() -> PathBuf {
@@ -71,6 +80,7 @@ fn desk() -> PathBuf {
         std::fs::write(desk.join(name), text).expect("a file");
     }
     run(&desk, "gradus train reviews.yaml");
+    run(&desk, "gradus train psalms.yaml");
     desk
 }
 

@@ -1,7 +1,7 @@
 //! GPT-2: a decoder. Causal, norms before each half of a block, and a vocabulary on top, or a head on one token.
 
 use super::head::{Head, Pooling};
-use super::{Network, TransformerSizes, pair};
+use super::{Model, Network, TransformerSizes, pair};
 use crate::nn::graph::{Graph, Value};
 use crate::nn::ops::{Heads, Sight, Table};
 use crate::nn::{Activation, Error, Objective};
@@ -134,6 +134,14 @@ impl Network for Gpt2 {
 
     fn outputs(&self) -> usize {
         self.head.as_ref().map_or(self.sizes.vocab, |(_, head)| head.outputs)
+    }
+
+    /// The output layer becomes a head on the last token: a vocabulary is wide, and no other row of it is looked at.
+    fn next_token(&self) -> Option<(Model, (String, String))> {
+        let table = if self.tied { TOKENS } else { VOCABULARY };
+        let head = Some((Pooling::Last, Head::new(self.sizes.vocab)));
+        let model = Gpt2 { sizes: self.sizes.clone(), tied: self.tied, head };
+        self.head.is_none().then(|| (model.into(), (SCORE.to_owned(), table.to_owned())))
     }
 
     fn last_layer(&self) -> Vec<String> {

@@ -111,6 +111,12 @@ pub trait Network {
         Vec::new()
     }
 
+    /// Of a decoder: the same model with the logits of the last token only, and the name of a parameter there with its name
+    /// here. The others have one name in both.
+    fn next_token(&self) -> Option<(Model, (String, String))> {
+        None
+    }
+
     /// The network: from the batch to the logits.
     fn forward(&self, graph: &mut Graph) -> Value;
 
@@ -256,6 +262,7 @@ macro_rules! families {
             outputs() -> usize;
             last_layer() -> Vec<String>;
             on_top() -> Vec<String>;
+            next_token() -> Option<(Model, (String, String))>;
             forward(graph: &mut Graph) -> Value;
             is_transposed(name: &str) -> bool;
             name_here(name: &str) -> Option<String>;
