@@ -603,7 +603,7 @@ fn heads_of_pictures_have_hidden_layers_with_norms() {
         let text = format!("name: {name}\nmodel: {model}\ndata: {{train: all, test_percent: 25}}\n{more}");
         fs::write(desk.folder.join("run.yaml"), text).expect("a file");
         let told = desk.done(&["run.yaml"]);
-        assert_eq!(told.contains("these start with new values"), false, "{name}: {told}");
+        assert!(!told.contains("these start with new values"), "{name}: {told}");
         let config = desk.read(&format!("runs/{name}/config.json"));
         serde_json::from_slice::<serde_json::Value>(&config).expect("JSON")
     };

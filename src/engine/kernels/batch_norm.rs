@@ -59,7 +59,7 @@ fn batch_moments(call: Call<'_>) {
     let (x, count) = (x.get(), if tracks { *count.one() } else { 0.0f32 });
     for (ghost, (shape, first, channel)) in shape.each_ghost().enumerate() {
         let count = count + ghost as f32;
-        let running = tracks.then(|| Running { mean: &mut *mean, variance: &mut *variance, count });
+        let running = tracks.then_some(Running { mean: &mut *mean, variance: &mut *variance, count });
         (forms.batch_moments)(&x[first..], running, &mut moments[channel..], &shape);
     }
 }

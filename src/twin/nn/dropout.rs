@@ -7,7 +7,7 @@ pub fn dropout(x: &[f32], y: &mut [f32], position: &Position, shape: &Dropout, r
     let key = shape.key(position);
     for element in 0..shape.quads * 4 {
         let at = element as usize;
-        let dropped = if shape.together > 0 { element / 4 / shape.together } else { element };
+        let dropped = (element / 4).checked_div(shape.together).unwrap_or(element);
         y[at] = residual.map_or(0.0, |residual| residual[at]) + x[at] * shape.factor(key, dropped);
     }
 }
