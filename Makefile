@@ -5,7 +5,7 @@ export NODEVICE_SELECT ?= 1
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: demo test bench peers burn real proof
+.PHONY: demo test bench peers burn real real_pictures proof
 
 demo:
 	cargo build --release
@@ -35,9 +35,13 @@ peers:
 burn:
 	cargo run --release --manifest-path examples/burn/Cargo.toml
 
-# A real model on real texts beside PyTorch: scripts/real.sh. It fetches 90 MB, and takes hours on a processor.
-real:
+# Real models on real texts and pictures beside PyTorch: scripts/real.sh fetches 90 MB and takes hours on a processor,
+# scripts/real_pictures.sh 120 MB and about one.
+real: real_pictures
 	bash scripts/real.sh
+
+real_pictures:
+	bash scripts/real_pictures.sh
 
 # A schedule of finetuning-scheduler in Lightning and here, side by side: scripts/proof.sh, docs/proof.md.
 proof:
