@@ -17,12 +17,14 @@ pub(super) fn layers(names: &[&str]) -> Vec<usize> {
     let mut layers = Vec::with_capacity(names.len());
     for name in names {
         let count = numbered.len();
-        // A head's hidden layers have numbers too.
-        let module = numbered_module(name).filter(|_| !name.starts_with("head."));
+        // A head's hidden layers have numbers and norms too.
+        let is_head = name.starts_with("head.");
+        let module = numbered_module(name).filter(|_| !is_head);
         let layer = module.map(|module| *numbered.entry(module).or_insert(1 + count));
         layers.push(match layer {
             Some(layer) => layer,
             None if numbered.is_empty() => 0,
+            None if is_head => usize::MAX,
             None if has_word(name, "norm") || LAST.iter().any(|last| name.starts_with(last)) => numbered.len(),
             None => usize::MAX,
         });
