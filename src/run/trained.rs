@@ -193,16 +193,8 @@ impl Trained {
         };
         let examples = data.asked(path, told)?;
         let (rows, warning) = if skips { examples.judged(true)? } else { (whole(examples)?, None) };
-        let mut names = Vec::with_capacity(rows.len());
-        let rows: Vec<_> = rows
-            .into_iter()
-            .map(|row| {
-                row.labelled(|name| {
-                    names.push(name);
-                    0
-                })
-            })
-            .collect();
+        let names = rows.iter().map(|row| row.label.clone()).collect();
+        let rows: Vec<_> = rows.into_iter().map(|row| row.labelled(|_| 0)).collect();
         let set = data.set(&rows, self.inputs.classes.len())?;
         Ok((names, Read { rows: Questions::Pictures(set), count: rows.len(), warnings: warning.into_iter().collect() }))
     }

@@ -95,7 +95,7 @@ impl ResNet {
 
     /// Channels of the last stage.
     fn pooled(&self) -> usize {
-        let width = self.width << (self.blocks.len() - 1);
+        let width = self.width << self.blocks.len().saturating_sub(1);
         if self.bottleneck { 4 * width } else { width }
     }
 
