@@ -42,16 +42,23 @@ fn a_step_allocates_no_more_than_the_same_commands_in_bare_wgpu() {
         let ours = allocations(|| steps += u64::from(ours().step < u64::MAX));
         let by_hand = allocations(|| assert!(bare.step()));
         assert_eq!(steps, 2 * STEPS as u64);
-        assert!(by_hand > STEPS as u64, "wgpu itself allocates: {by_hand}");
-        // A table or a pool may double once in a while: less than one allocation a step.
-        assert!(ours < by_hand + STEPS as u64 / 4, "{clip:?}: {ours} allocations in {STEPS} steps, by hand {by_hand}");
+        // A poll that finds the work done allocates once less, which a busy machine makes often: such steps are not
+        // what either side is held to.
+        let by_hand = by_hand[STEPS * 3 / 4];
+        assert!(by_hand > 1, "wgpu itself allocates: {by_hand}");
+        assert!(ours[STEPS * 3 / 4] <= by_hand, "{clip:?}: {ours:?} allocations a step, by hand {by_hand}");
+        // A table or a pool may double once in a while.
+        let (all, bound) = (ours.iter().sum::<u64>(), by_hand * STEPS as u64 + STEPS as u64 / 4);
+        assert!(all < bound, "{clip:?}: {all} allocations in {STEPS} steps, by hand {by_hand} in each");
     }
 }
 
-/// Allocations of this thread in so many calls, once as many have been made.
-fn allocations(mut call: impl FnMut()) -> u64 {
+/// Allocations of this thread in each of so many calls, sorted, once as many have been made.
+fn allocations(mut call: impl FnMut()) -> Vec<u64> {
     (0..STEPS).for_each(|_| call());
-    allocation_counter::measure(|| (0..STEPS).for_each(|_| call())).count_total
+    let mut counts: Vec<u64> = (0..STEPS).map(|_| allocation_counter::measure(&mut call).count_total).collect();
+    counts.sort_unstable();
+    counts
 }
 
 /// A program's commands as one would write them in wgpu by hand: a pass with its dispatches between two timestamps, a
