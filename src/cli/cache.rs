@@ -1,4 +1,4 @@
-//! `gradus cache`: what frozen trunks made of examples, kept for runs to come.
+//! `gradus cache`: what frozen trunks made of examples, and unpacked pictures, kept for runs to come.
 
 use super::asked::refuse;
 use super::kernels::caches;
@@ -6,7 +6,7 @@ use super::phase_table::aligned;
 use super::say::{self, say};
 use clap::Args;
 use gradus::params::shown_path;
-use gradus::train::TrunkCache;
+use gradus::train::{self, CacheNote};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -27,23 +27,23 @@ pub(super) struct Cache {
     clear: bool,
 }
 
-/// The user's folder for trunks; `None` where the system names no folder for caches.
+/// The user's folder for what is kept; `None` where the system names no folder for caches.
 pub(super) fn usual_folder() -> Option<PathBuf> {
-    Some(caches()?.join("gradus").join("trunks"))
+    Some(caches()?.join("gradus").join("kept"))
 }
 
 pub(super) fn run(options: &Cache) -> anyhow::Result<()> {
     let Some(folder) = options.folder.clone().or_else(usual_folder) else {
         refuse!("the system names no folder for caches: --folder does");
     };
-    let cache = TrunkCache::new(&folder, LIMIT_BYTES);
+    let cache = train::Cache::new(&folder, LIMIT_BYTES);
     if options.clear {
         say!("{:.1} MB removed from {}", cache.clear()? as f64 / 1e6, shown_path(&folder));
         return Ok(());
     }
     let files = cache.files()?;
     if files.is_empty() {
-        say!("{} holds no trunks", shown_path(&folder));
+        say!("{} holds nothing that was kept", shown_path(&folder));
         return Ok(());
     }
     let mut lines = vec![["file", "megabytes", "holds", "used"].map(str::to_owned).to_vec()];
@@ -55,6 +55,17 @@ pub(super) fn run(options: &Cache) -> anyhow::Result<()> {
     let all: u64 = files.iter().map(|file| file.bytes).sum();
     say!("{:.1} of {:.0} MB in {}", all as f64 / 1e6, LIMIT_BYTES as f64 / 1e6, shown_path(&folder));
     Ok(())
+}
+
+/// What was done with the folder, for a message.
+pub(super) fn noted(note: &CacheNote) -> String {
+    match note {
+        CacheNote::Read(file) => format!("read from {}", shown_path(file)),
+        CacheNote::Kept(file) => format!("kept in {}", shown_path(file)),
+        CacheNote::Damaged(file) => format!("{} was damaged and was made anew", shown_path(file)),
+        CacheNote::NotKept(reason) => format!("not kept: {reason}"),
+        _ => String::new(),
+    }
 }
 
 /// How long ago something was, in its largest unit.

@@ -20,9 +20,12 @@ pub(super) struct Evaluate {
     /// The folder of a run.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Labelled rows, with the columns of the train set, or a folder with a folder of pictures for each class.
+    /// Labelled rows, with the columns of the train set, a folder with a folder of pictures for each class, or an IDX file of pictures.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// The file of the labels, of pictures in an IDX file.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Write the result as JSON to standard output.
     #[arg(long)]
     json: bool,
@@ -37,7 +40,8 @@ pub(super) struct Evaluate {
 const EXAMPLES: &str = "\
 Examples:
   gradus evaluate runs/run test.csv
-  gradus evaluate runs/run test.csv --best --json";
+  gradus evaluate runs/run test.csv --best --json
+  gradus evaluate runs/run t10k-images-idx3-ubyte --labels t10k-labels-idx1-ubyte";
 
 /// Nothing is trained: no rate, and no moments.
 const UNTRAINED: &str = "optimizer: {type: sgd, lr: 0.0}\nlr_scheduler: {type: constant}";
@@ -47,7 +51,7 @@ pub(super) fn run(asks: &Asks, options: &Evaluate) -> anyhow::Result<()> {
     let trained = Trained::of_run(&options.run, options.best).map_err(refused)?;
     let says = if options.json { Says::Nothing } else { Says::Usual };
     let bar = if trained.reads_pictures() { Reading::pictures(says) } else { Reading::texts(says) };
-    let test = trained.test(&options.file, &|done, all| bar.show(done, all));
+    let test = trained.test(&options.file, options.labels.as_deref(), &|done, all| bar.show(done, all));
     drop(bar);
     let test = test.map_err(refused)?;
     test.warnings.iter().for_each(|warning| caution!("{warning}"));

@@ -7,9 +7,10 @@ use super::reading::Reading;
 use super::say::{caution, say};
 use super::says::Says;
 use gradus::engine::Engine;
-use gradus::run::{BatchRows, Material, RunFile, TrunkFolder};
+use gradus::run::{BatchRows, CacheFolder, Material, ReadOptions, RunFile};
 use gradus::schedule::{Epochs, ModelParams, Plan, Spec};
-use gradus::train::{Error, Trainer, TrunkCache};
+use gradus::train::{Cache, CacheNote, Error, Trainer};
+use std::cell::RefCell;
 use std::path::Path;
 
 /// What a run needs before it begins.
@@ -30,8 +31,19 @@ impl Ready {
     /// Warnings go to stderr.
     pub(super) fn read(engine: &Engine, run: RunFile, goes_on_in: Option<&Path>, says: Says) -> anyhow::Result<Ready> {
         let bar = if run.model.kind.reads_pictures() { Reading::pictures(says) } else { Reading::texts(says) };
-        let material = Material::read_telling(&run, goes_on_in, &|done, all| bar.show(done, all))?;
+        let (kept, notes) = (kept(&run), RefCell::new(Vec::new()));
+        let (told, noted) = (|done, all| bar.show(done, all), |note| notes.borrow_mut().push(note));
+        let options = ReadOptions::telling(&told);
+        let options = kept.as_ref().map_or(options, |kept| options.keeping(kept, &noted));
+        let material = Material::read_as(&run, goes_on_in, options)?;
         drop(bar);
+        for note in notes.into_inner() {
+            match note {
+                CacheNote::Damaged(_) | CacheNote::NotKept(_) => caution!("pictures: {}", cache::noted(&note)),
+                CacheNote::Read(_) if says >= Says::Usual => say!("pictures: {}", cache::noted(&note)),
+                _ => {}
+            }
+        }
         // What a run that continues was started from has been told then.
         let of_file = if goes_on_in.is_none() { &run.warnings[..] } else { &[] };
         for warning in of_file.iter().chain(&material.warnings) {
@@ -121,8 +133,7 @@ impl Ready {
 
     fn made(&self, engine: &Engine, run: &RunFile, spec: &Spec) -> Result<Trainer, Error> {
         let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
-        let config =
-            run.config(self.batch_rows).recomputed_layers(self.recomputed_layers).trunk_cache(trunk_cache(run));
+        let config = run.config(self.batch_rows).recomputed_layers(self.recomputed_layers).trunk_cache(kept(run));
         let mut trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         if self.is_found() {
             // With the program of its first step, which is where memory runs out if it does.
@@ -132,13 +143,13 @@ impl Ready {
     }
 }
 
-/// Where what a frozen trunk makes is kept for runs to come: where the file says, else in the user's folder if the trunk is a
+/// Where what takes long to make is kept for runs to come: where the file says, else in the user's folder if the model is a
 /// pretrained one.
-fn trunk_cache(run: &RunFile) -> Option<TrunkCache> {
+fn kept(run: &RunFile) -> Option<Cache> {
     let folder = match &run.data.cache {
-        TrunkFolder::Off => None,
-        TrunkFolder::At(folder) => Some(folder.clone()),
-        TrunkFolder::Usual => cache::usual_folder().filter(|_| run.model.from.is_some()),
+        CacheFolder::Off => None,
+        CacheFolder::At(folder) => Some(folder.clone()),
+        CacheFolder::Usual => cache::usual_folder().filter(|_| run.model.from.is_some()),
     };
-    folder.map(|folder| TrunkCache::new(folder, cache::LIMIT_BYTES))
+    folder.map(|folder| Cache::new(folder, cache::LIMIT_BYTES))
 }

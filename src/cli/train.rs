@@ -12,14 +12,14 @@ use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
 use super::verdict::Verdict;
-use super::{memory, mistakes, report, scores, signals};
+use super::{cache, memory, mistakes, report, scores, signals};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::RunFile;
 use gradus::schedule::{implicit, to_yaml};
-use gradus::train::{Error, Evaluation, Event, MadeOn, Trainer, TrunkNote, files};
+use gradus::train::{CacheNote, Error, Evaluation, Event, MadeOn, Trainer, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -244,8 +244,8 @@ fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
     let mut rows = environment(&engine, &trainer, engine.counters() - before, seconds);
     rows.extend(out.remarks.iter().map(|remark| ("remark", remark.clone())));
     for note in trainer.trunk_notes() {
-        if matches!(note, TrunkNote::Damaged(_) | TrunkNote::NotKept(_)) {
-            caution!("frozen trunk: {}", told_trunk(&note));
+        if matches!(note, CacheNote::Damaged(_) | CacheNote::NotKept(_)) {
+            caution!("frozen trunk: {}", cache::noted(&note));
         }
     }
     let failure = last.as_ref().and_then(|last| verdict.failure(last));
@@ -327,20 +327,9 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
     ];
     if trunk > 0 {
         environment.push(("frozen trunk cached", megabytes(trunk)));
-        environment.extend(trainer.trunk_notes().iter().map(|note| ("frozen trunk", told_trunk(note))));
+        environment.extend(trainer.trunk_notes().iter().map(|note| ("frozen trunk", cache::noted(note))));
     }
     environment
-}
-
-/// What was done with the folder that keeps trunks.
-fn told_trunk(note: &TrunkNote) -> String {
-    match note {
-        TrunkNote::Read(file) => format!("read from {}", shown_path(file)),
-        TrunkNote::Kept(file) => format!("kept in {}", shown_path(file)),
-        TrunkNote::Damaged(file) => format!("{} was damaged and was made anew", shown_path(file)),
-        TrunkNote::NotKept(reason) => format!("not kept: {reason}"),
-        _ => String::new(),
-    }
 }
 
 /// Prints where the results are, and what to do next.
@@ -370,7 +359,7 @@ fn summarize(trainer: &Trainer, last: Option<Evaluation>, seconds: f64) {
     }
     if trainer.trunk_bytes() > 0 {
         let notes = trainer.trunk_notes();
-        let is_read = !notes.is_empty() && notes.iter().all(|note| matches!(note, TrunkNote::Read(_)));
+        let is_read = !notes.is_empty() && notes.iter().all(|note| matches!(note, CacheNote::Read(_)));
         let of = if is_read { ", read from an earlier run's" } else { "" };
         say!("frozen trunk   {:.1} MB cached{of}", trainer.trunk_bytes() as f64 / 1e6);
     }

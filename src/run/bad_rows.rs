@@ -32,16 +32,34 @@ impl BadRows {
         }
         self.0.sort_by_key(|(line, _)| *line);
         let (count, rows) = (self.0.len(), self.0.len() + used);
-        self.0.truncate(SHOWN);
-        let error = Error::BadRows { path: path.to_owned(), count, rows, shown: self.0, may_be_left_out: true };
+        let (shown, more) = shown(self.0);
+        let error = Error::BadRows { path: path.to_owned(), count, rows, shown, more, may_be_left_out: true };
         match error {
             Error::BadRows { shown, .. } if skips && used > 0 => {
                 let reasons: Vec<String> = shown.iter().map(at_line).collect();
-                let more = if count > shown.len() { "; …" } else { "" };
+                let more = if more > 0 { "; …" } else { "" };
                 let (path, what) = (shown_path(path), named(&shown));
                 Ok(Some(format!("{path}: {count} of {rows} {what} were left out: {}{more}", reasons.join("; "))))
             }
             error => Err(error),
         }
     }
+}
+
+/// The first few, and how many more there are. What is wrong with several files in the same words, such as the class of a folder, is
+/// one of them.
+fn shown(rows: Vec<(u64, String)>) -> (Vec<(u64, String)>, usize) {
+    let mut found: Vec<(u64, String, usize)> = Vec::new();
+    for (line, reason) in rows {
+        match found.iter_mut().find(|(other, same, _)| line == 0 && *other == 0 && *same == reason) {
+            Some((_, _, count)) => *count += 1,
+            None => found.push((line, reason, 1)),
+        }
+    }
+    let more = found.iter().skip(SHOWN).map(|(_, _, count)| count).sum();
+    let told = |(line, reason, count): (u64, String, usize)| match count {
+        1 => (line, reason),
+        _ => (line, format!("{reason} ({count} files)")),
+    };
+    (found.into_iter().take(SHOWN).map(told).collect(), more)
 }

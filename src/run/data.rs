@@ -20,15 +20,15 @@ pub struct DataSpec {
     pub unknown: Unknown,
     /// `skip_bad_rows`: a table is read without the rows that cannot be used.
     pub skip_bad_rows: bool,
-    /// `cache`: where what a frozen trunk makes of the examples is kept for runs to come.
-    pub cache: TrunkFolder,
+    /// `cache`: where what takes long to make of the examples is kept for runs to come.
+    pub cache: CacheFolder,
     pub(super) raw: Raw,
 }
 
-/// Where what a frozen trunk makes of examples is kept for runs to come.
+/// Where what a frozen trunk makes of examples, and unpacked pictures, are kept for runs to come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TrunkFolder {
-    /// In the user's folder for caches, if the trunk is a pretrained one.
+pub enum CacheFolder {
+    /// In the user's folder for caches, if the model is a pretrained one.
     #[default]
     Usual,
     /// Nowhere.

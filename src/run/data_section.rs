@@ -4,7 +4,7 @@ mod pictures;
 
 use super::paths::absolute;
 use super::{
-    DataSpec, Error, Label, ModelKind, ModelSpec, PictureFiles, Source, Split, TestSet, TextColumns, TrunkFolder,
+    CacheFolder, DataSpec, Error, Label, ModelKind, ModelSpec, PictureFiles, Source, Split, TestSet, TextColumns,
     Unknown,
 };
 use crate::data::{EMBEDDED, Embedded};
@@ -269,7 +269,7 @@ impl Reading<'_> {
         if matches!(source, Source::LabelledTexts { .. } | Source::Numbers { .. } | Source::Pictures(_)) {
             skip_bad_rows = self.section.flag("skip_bad_rows")?;
         }
-        let cache = if kind == ModelKind::Mlp { TrunkFolder::Usual } else { self.cache()? };
+        let cache = if kind == ModelKind::Mlp { CacheFolder::Usual } else { self.cache()? };
         let also = self.also()?;
         // Paths in it are as found.
         let raw = self.section.said().with_all(self.raw);
@@ -277,10 +277,10 @@ impl Reading<'_> {
     }
 
     /// A folder, or whether there is one.
-    fn cache(&mut self) -> Result<TrunkFolder, Error> {
+    fn cache(&mut self) -> Result<CacheFolder, Error> {
         const KEY: &str = "cache";
         if self.section.peek(KEY).is_some() {
-            return Ok(TrunkFolder::At(self.file(KEY)?));
+            return Ok(CacheFolder::At(self.file(KEY)?));
         }
         self.section.forget_nulls(&[KEY]);
         let has = self.section.has(KEY);
@@ -288,7 +288,7 @@ impl Reading<'_> {
         if !has {
             self.section.unsay(KEY);
         }
-        Ok(if is_on { TrunkFolder::Usual } else { TrunkFolder::Off })
+        Ok(if is_on { CacheFolder::Usual } else { CacheFolder::Off })
     }
 
     /// Further test sets. A name is the prefix of a score: `old_loss`.
@@ -328,8 +328,14 @@ impl Reading<'_> {
                 Source::Pictures(pictures) => matches!(pictures.files, PictureFiles::Idx(_)),
                 _ => false,
             };
-            let labels = is_idx.then(|| self.file("test_labels")).transpose()?;
-            return Ok(TestSet::File(self.file("test")?, labels));
+            let test = self.file("test")?;
+            // Pictures may be tested on in folders of their classes, which have no file of labels.
+            let has_folders = test.is_dir() && matches!(source, Source::Pictures(_));
+            if has_folders && self.section.has("test_labels") {
+                return Err(self.section.misplaced("test_labels", "test names a folder; keep one of them").into());
+            }
+            let labels = (is_idx && !has_folders).then(|| self.file("test_labels")).transpose()?;
+            return Ok(TestSet::File(test, labels));
         }
         if self.section.has("test_labels") {
             return Err(self.section.missing(&["test"]).into());

@@ -69,7 +69,7 @@ pub enum Error {
         error: Box<Error>,
     },
     /// Rows of a table that cannot be used.
-    #[error("{}", bad_rows(.path, *.count, *.rows, .shown, *.may_be_left_out))]
+    #[error("{}", bad_rows(.path, *.count, *.rows, .shown, *.more, *.may_be_left_out))]
     BadRows {
         /// The table.
         path: PathBuf,
@@ -79,6 +79,8 @@ pub enum Error {
         rows: usize,
         /// The first of them: the line, from 1 on or 0 if there are none, and what is wrong.
         shown: Vec<(u64, String)>,
+        /// How many are not shown.
+        more: usize,
         /// Whether an option can leave them out.
         may_be_left_out: bool,
     },
@@ -126,7 +128,14 @@ impl Error {
 }
 
 /// One bad row is on the same line; several have a line each.
-fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may_be_left_out: bool) -> String {
+fn bad_rows(
+    path: &Path,
+    count: usize,
+    rows: usize,
+    shown: &[(u64, String)],
+    more: usize,
+    may_be_left_out: bool,
+) -> String {
     let path = shown_path(path);
     let way = |which: &str, is_one: bool| match is_one && may_be_left_out {
         true => format!(" (data.skip_bad_rows: true leaves {which} out)"),
@@ -143,8 +152,8 @@ fn bad_rows(path: &Path, count: usize, rows: usize, shown: &[(u64, String)], may
     let ways = way("them", count < rows);
     let mut told = format!("{path}: {count} of {rows} {what} cannot be used{ways}:");
     shown.iter().for_each(|row| told.push_str(&format!("\n  {}", at_line(row))));
-    if count > shown.len() {
-        told.push_str(&format!("\n  and {} more", count - shown.len()));
+    if more > 0 {
+        told.push_str(&format!("\n  and {more} more"));
     }
     told
 }

@@ -27,6 +27,9 @@ impl HeadSpec {
         let Some(mut of_head) = section.maybe_section("head")? else { return Ok(own) };
         of_head.only(&["hidden", "norm", "virtual_batch_size", "dropout"])?;
         let hidden = of_head.counts("hidden")?.unwrap_or(own.hidden);
+        if hidden.contains(&0) {
+            return Err(of_head.bad("hidden", format!("{hidden:?}"), "sizes of layers, from 1 on", None).into());
+        }
         let norm = norm(&mut of_head, own.norm)?;
         if hidden.is_empty() && norm != HeadNorm::None {
             let why = "needs head.hidden: it normalizes hidden layers";

@@ -5,8 +5,7 @@ use super::known::Known;
 use super::picture_set::Pixels;
 use super::text_set::Target;
 use super::texts::{Label, TextColumns, TextRow, marked, numbers};
-use super::{Error, PictureData};
-use crate::data::Told;
+use super::{Error, PictureData, ReadOptions};
 use std::path::Path;
 
 /// Texts with their targets; a label that is not known makes a bad row.
@@ -47,14 +46,14 @@ pub(super) fn rows(
     Ok(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))
 }
 
-/// Pictures with their classes.
+/// Pictures with their classes; `labels` is the file of the labels of IDX files.
 pub(super) fn pictures(
-    path: &Path,
+    (path, labels): (&Path, Option<&Path>),
     data: &PictureData,
     known: &Known,
-    told: Told<'_>,
+    options: ReadOptions<'_>,
 ) -> Result<Examples<Pixels, u32>, Error> {
-    let mut examples = data.examples(path, None, told)?;
+    let mut examples = data.examples(path, labels, options)?;
     examples.keep(|row| known.not_trained(&row.label));
     Ok(examples.labelled(|label: String| known.place(&label).unwrap_or_default()))
 }
@@ -62,8 +61,8 @@ pub(super) fn pictures(
 /// All rows, or what is wrong with those that cannot be used: none is left out.
 pub(super) fn whole<T, L>(examples: Examples<T, L>) -> Result<Vec<Example<T, L>>, Error> {
     match examples.judged(false) {
-        Err(Error::BadRows { path, count, rows, shown, .. }) => {
-            Err(Error::BadRows { path, count, rows, shown, may_be_left_out: false })
+        Err(Error::BadRows { path, count, rows, shown, more, .. }) => {
+            Err(Error::BadRows { path, count, rows, shown, more, may_be_left_out: false })
         }
         judged => Ok(judged?.0),
     }

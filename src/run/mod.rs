@@ -5,7 +5,7 @@
 //!
 //! Needs the feature `data`.
 //!
-//! Invariant: it reads files, and neither trains, writes nor prints.
+//! Invariant: it reads files, and neither trains nor prints. It writes nothing but unpacked pictures into a cache that it is given.
 
 mod asked;
 mod bad_rows;
@@ -36,6 +36,7 @@ mod picture_folder;
 mod picture_model;
 mod picture_set;
 mod pretrained_folder;
+mod read_options;
 mod read_table;
 mod rows;
 mod separated;
@@ -54,7 +55,7 @@ mod written;
 
 pub use asked::{Asked, AskedFormat};
 pub use continued::Continue;
-pub use data::{DataSpec, PictureData, PictureFiles, Source, Split, TestSet, TrunkFolder, Unknown};
+pub use data::{CacheFolder, DataSpec, PictureData, PictureFiles, Source, Split, TestSet, Unknown};
 pub use error::Error;
 pub use file::{BatchRows, Checking, RunFile};
 pub use head::HeadSpec;
@@ -65,6 +66,7 @@ pub use model_kind::ModelKind;
 pub use picture_folder::{PictureFolder, Wants};
 pub use picture_model::PictureSpec;
 pub use pretrained_folder::PretrainedFolder;
+pub use read_options::{Noted, ReadOptions};
 pub use read_table::TableFormat;
 pub use shapes::shapes;
 pub use texts::{Label, TextColumns};

@@ -4,8 +4,8 @@ use super::bad_rows::BadRows;
 use super::examples::{Example, Examples, class};
 use super::idx::Idx;
 use super::table::{Row, Table};
-use super::{Error, PictureData, PictureFiles, Wants};
-use crate::data::{Embedded, LabelledPictures, Pictures, Told, on_all_cores};
+use super::{Error, PictureData, PictureFiles, ReadOptions, Wants};
+use crate::data::{Embedded, LabelledPictures, Pictures, on_all_cores};
 use crate::params::{Shown, shown_list, shown_path};
 use crate::train::files;
 use std::path::{Path, PathBuf};
@@ -28,15 +28,16 @@ impl PictureData {
         &self,
         path: &Path,
         labels: Option<&Path>,
-        told: Told<'_>,
+        options: ReadOptions<'_>,
     ) -> Result<Examples<Pixels, String>, Error> {
         match (&self.files, labels) {
             // A test set may be of another kind than the train set.
-            _ if path.is_dir() => self.of_folder(path, told),
+            _ if path.is_dir() => self.of_folder(path, options),
+            (_, Some(labels)) => self.of_idx(path, labels),
             (PictureFiles::Table { image, label }, _) => {
                 let table = Table::read(path, Some(label))?;
                 let place = table.column(label)?;
-                self.of_table(table, image, |table, row| class(table, row, place), told)
+                self.of_table(table, image, |table, row| class(table, row, place), options)
             }
             (PictureFiles::Embedded(Embedded::Pictures(_, set)), _) if path == self.train => {
                 let bad = |reason: String| Error::bad_file(path, reason);
@@ -44,14 +45,13 @@ impl PictureData {
                 let fitted = |(bytes, class)| (class, self.wants.preparation.of_bytes(size, bytes));
                 Ok(self.read(path, pictures.into_iter().map(fitted).collect(), BadRows::default()))
             }
-            (PictureFiles::Idx(_), Some(labels)) => self.of_idx(path, labels),
-            _ => self.of_folder(path, told),
+            _ => self.of_folder(path, options),
         }
     }
 
     /// The pictures that a model is asked about, each with its name in place of a class: a file, a folder of any shape, or a table of
     /// paths.
-    pub(super) fn asked(&self, path: &Path, told: Told<'_>) -> Result<Examples<Pixels, String>, Error> {
+    pub(super) fn asked(&self, path: &Path, options: ReadOptions<'_>) -> Result<Examples<Pixels, String>, Error> {
         let files = match (path.is_dir(), &self.files) {
             (true, _) => {
                 let mut files = Vec::new();
@@ -65,7 +65,7 @@ impl PictureData {
                 let table = Table::read(path, None)?;
                 let place = table.column(image)?;
                 let name = |table: &Table, row: &Row| Ok(table.cell(row, place).unwrap_or_default().to_owned());
-                return self.of_table(table, image, name, told);
+                return self.of_table(table, image, name, options);
             }
             (false, _) => {
                 let reason = "neither a picture (PNG, JPEG) nor a folder of pictures";
@@ -77,7 +77,7 @@ impl PictureData {
         }
         let names = files.iter().map(|file| file.strip_prefix(path).ok().filter(|rest| *rest != Path::new("")));
         let names = names.zip(&files).map(|(rest, file)| rest.unwrap_or(file).display().to_string());
-        let found = self.unpacked(&files, path, told);
+        let found = self.unpacked(&files, path, options);
         Ok(self.read(path, names.zip(found).collect(), BadRows::default()))
     }
 
@@ -90,7 +90,7 @@ impl PictureData {
     }
 
     /// A folder for each class.
-    fn of_folder(&self, path: &Path, told: Told<'_>) -> Result<Examples<Pixels, String>, Error> {
+    fn of_folder(&self, path: &Path, options: ReadOptions<'_>) -> Result<Examples<Pixels, String>, Error> {
         let classes = class_folders(path)?;
         let mut found: Vec<(PathBuf, String)> = Vec::new();
         let (mut empty, mut bad) = (Vec::new(), BadRows::default());
@@ -114,7 +114,7 @@ impl PictureData {
             return Err(Error::bad_file(path, reason));
         }
         let (files, labels): (Vec<PathBuf>, Vec<String>) = found.into_iter().unzip();
-        let pixels = self.unpacked(&files, path, told);
+        let pixels = self.unpacked(&files, path, options);
         Ok(self.read(path, labels.into_iter().zip(pixels).collect(), bad))
     }
 
@@ -124,7 +124,7 @@ impl PictureData {
         table: Table,
         image: &str,
         label: impl Fn(&Table, &Row) -> Result<L, String>,
-        told: Told<'_>,
+        options: ReadOptions<'_>,
     ) -> Result<Examples<Pixels, L>, Error> {
         let place = table.column(image)?;
         let folder = table.path.parent().unwrap_or(Path::new("")).to_owned();
@@ -135,7 +135,7 @@ impl PictureData {
         let Examples { path, rows, mut bad, form } = Examples::of(table, file, label);
         let files: Vec<PathBuf> = rows.iter().map(|row| row.input.clone()).collect();
         let mut good = Vec::with_capacity(rows.len());
-        for (row, pixels) in rows.into_iter().zip(self.unpacked(&files, Path::new(""), told)) {
+        for (row, pixels) in rows.into_iter().zip(self.unpacked(&files, Path::new(""), options)) {
             match pixels {
                 Ok(pixels) => good.push(Example { line: row.line, input: pixels, label: row.label }),
                 Err(reason) => bad.add(row.line, reason),
@@ -166,8 +166,8 @@ impl PictureData {
         Ok(self.read(path, rows, BadRows::default()))
     }
 
-    /// What each file holds, in their order; what is wrong names the file, relative to `folder`.
-    fn unpacked(&self, files: &[PathBuf], folder: &Path, told: Told<'_>) -> Vec<Result<Pixels, String>> {
+    /// What each file holds, in their order, now or as an earlier run kept it; what is wrong names the file, relative to `folder`.
+    fn unpacked(&self, files: &[PathBuf], folder: &Path, options: ReadOptions<'_>) -> Vec<Result<Pixels, String>> {
         // What is said of a single file names it already.
         let named = |file: &Path, reason: String| match file.strip_prefix(folder) {
             Ok(inside) if inside == Path::new("") => reason,
@@ -177,7 +177,10 @@ impl PictureData {
             let bytes = files::read(file).map_err(|error| named(file, error.to_string()))?;
             self.wants.preparation.picture(&bytes).map_err(|reason| named(file, reason))
         };
-        on_all_cores(files, SHARE, one, told)
+        let Some((cache, noted)) = options.kept else { return on_all_cores(files, SHARE, one, options.told) };
+        let (pictures, note) = cache.pictures(&self.wants.preparation, files, one, options.told);
+        noted(note);
+        pictures
     }
 
     fn read<L>(&self, path: &Path, rows: Vec<(L, Result<Pixels, String>)>, mut bad: BadRows) -> Examples<Pixels, L> {

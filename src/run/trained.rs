@@ -10,7 +10,7 @@ use super::pretrained_folder::CONFIG;
 use super::text_set::{Target, TextRows, TextSets, sequence_sizes};
 use super::texts::{Label, TextColumns};
 use super::weights::{Begun, Kept, Weights};
-use super::{Error, PictureData, PictureFolder, RunFile, Source, Unknown, tokenizer};
+use super::{Error, PictureData, PictureFiles, PictureFolder, ReadOptions, RunFile, Source, Unknown, tokenizer};
 use crate::data::{Embedded, Sequences, Tokenizer, Told, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{shown_path, tame_line};
@@ -191,7 +191,7 @@ impl Trained {
         let Reads::Pictures(data) = &self.reads else {
             return Err(Error::bad_file(path, "the model reads no pictures"));
         };
-        let examples = data.asked(path, told)?;
+        let examples = data.asked(path, ReadOptions::telling(told))?;
         let (rows, warning) = if skips { examples.judged(true)? } else { (whole(examples)?, None) };
         let names = rows.iter().map(|row| row.label.clone()).collect();
         let rows: Vec<_> = rows.into_iter().map(|row| row.labelled(|_| 0)).collect();
@@ -253,12 +253,15 @@ impl Trained {
         }
     }
 
-    /// Labelled rows of a file, as what the model is tested on.
+    /// Labelled rows of a file, as what the model is tested on; `labels` is the file of the labels of pictures in IDX files.
     ///
     /// # Errors
-    /// As [`questions`](Trained::questions), and for labels that it was not trained on.
-    pub fn test(&self, path: &Path, told: Told<'_>) -> Result<Read<Box<dyn Task>>, Error> {
+    /// As [`questions`](Trained::questions), for labels that it was not trained on, and for `labels` that belong to no IDX file.
+    pub fn test(&self, path: &Path, labels: Option<&Path>, told: Told<'_>) -> Result<Read<Box<dyn Task>>, Error> {
         let known = Known::new(self.inputs.classes.clone());
+        if let Some(labels) = labels.filter(|_| path.is_dir() || !self.reads_pictures()) {
+            return Err(Error::bad_file(labels, "a file of labels belongs to pictures in an IDX file"));
+        }
         match &self.reads {
             Reads::Texts { columns, label, tokenizer } => {
                 let rows = whole(labelled::texts(path, columns, label, &known)?)?;
@@ -275,7 +278,13 @@ impl Trained {
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })
             }
             Reads::Pictures(data) => {
-                let rows = whole(labelled::pictures(path, data, &known, told)?)?;
+                if labels.is_none() && path.is_file() && matches!(data.files, PictureFiles::Idx(_)) {
+                    return Err(Error::bad_file(
+                        path,
+                        "pictures in an IDX file have a file of labels, which is missing",
+                    ));
+                }
+                let rows = whole(labelled::pictures((path, labels), data, &known, ReadOptions::telling(told))?)?;
                 let set = data.set(&rows, known.labels.len())?;
                 let task = ClassifyPictures::new(self.model.clone(), (&set, &set))?.starting_from(self.values()?);
                 Ok(Read { rows: Box::new(task), count: rows.len(), warnings: Vec::new() })

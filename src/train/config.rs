@@ -1,7 +1,7 @@
 //! How to train.
 
 use super::Error;
-use super::trunk_cache::TrunkCache;
+use super::cache::Cache;
 use crate::engine::CLOCK_SLOTS;
 use crate::engine::kernels::ValueStorage;
 use crate::nn::{self, MixedPrecision};
@@ -74,7 +74,7 @@ pub struct Config {
     /// again. The bits of a run are the same with and without the cache.
     pub trunk_device_limit_bytes: u64,
     /// Where the cached outputs are kept for runs to come, if anywhere.
-    pub trunk_cache: Option<TrunkCache>,
+    pub trunk_cache: Option<Cache>,
     /// Bytes of host memory for the same, if it is too much for the device: then a step uploads its rows.
     pub trunk_host_limit_bytes: u64,
 }
@@ -120,7 +120,7 @@ impl Config {
         best_device_limit_bytes: u64,
         examples_device_limit_bytes: u64,
         trunk_device_limit_bytes: u64,
-        trunk_cache: impl Into<Option<TrunkCache>>,
+        trunk_cache: impl Into<Option<Cache>>,
         trunk_host_limit_bytes: u64,
     }
 

@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::ahead::Ahead;
+use super::cache::Key;
 use super::order::Order;
-use super::trunk_cache::Key;
 use crate::data::Columns;
 use crate::engine::kernels::{Family, GATHER, GATHER_CACHED, GATHER_PICTURES, GATHER_SEQUENCES, GATHER_TOKENS};
 use crate::engine::layout::{Gather, GatherCached, GatherPictures, GatherSequences, GatherTokens};

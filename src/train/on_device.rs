@@ -4,7 +4,7 @@ use super::ahead::Ahead;
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
-use super::{Config, Error, Scoring, Test, TrunkNote};
+use super::{CacheNote, Config, Error, Scoring, Test};
 use crate::engine::layout::{IGNORED, LEAST_TABLE_BYTES, Metrics};
 use crate::engine::{Buffer, Engine, Program, Range, Upload, counted};
 use crate::nn::{Batch, LossOptions, Model, Network, Pass};
@@ -236,7 +236,7 @@ impl Placed for OnDevice {
         self.train.trunk.as_ref().map_or_else(|| self.train.examples.upload_bytes(), Trunk::upload_bytes)
     }
 
-    fn trunk_notes(&self) -> Vec<TrunkNote> {
+    fn trunk_notes(&self) -> Vec<CacheNote> {
         let tested = [&self.test].into_iter().chain(&self.also).map(|tested| &tested.set);
         [&self.train]
             .into_iter()

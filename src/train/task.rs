@@ -1,6 +1,6 @@
 //! What is trained on what: a model and its data, from which the trainer makes its programs.
 
-use super::{Config, Error, Scoring, Test, TrunkNote};
+use super::{CacheNote, Config, Error, Scoring, Test};
 use crate::engine::{Engine, Program, Range, Upload};
 use crate::nn::Pass;
 use crate::optim::{Optimizer, Parameters};
@@ -123,7 +123,7 @@ pub trait Placed: Send {
     }
 
     /// What was done with the folder that keeps trunks, for each set of examples.
-    fn trunk_notes(&self) -> Vec<TrunkNote> {
+    fn trunk_notes(&self) -> Vec<CacheNote> {
         Vec::new()
     }
 

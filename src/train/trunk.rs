@@ -3,10 +3,10 @@
 //! It is kept for the examples in their own order, on the device in pages, or in host memory if it is too much for
 //! that; then a step uploads its rows. The bits are those of a step that goes through the whole model.
 
+use super::cache::{CacheNote, Key, Values};
 use super::examples::{Examples, gather_cached};
 use super::order::Order;
 use super::saved::MadeOn;
-use super::trunk_cache::{Key, TrunkNote, Values};
 use super::{Config, Error};
 use crate::engine::layout::{GatherCached, LEAST_TABLE_BYTES, TableHeader};
 use crate::engine::{self, Buffer, CLOCK_SLOTS, Dispatch, Engine, Prepared, Program, Range, count};
@@ -22,7 +22,7 @@ pub(super) struct Trunk {
     values: Vec<Kept>,
     order: Order,
     /// What was done with the folder that keeps trunks, if there is one.
-    note: Option<TrunkNote>,
+    note: Option<CacheNote>,
 }
 
 /// One value, of every example.
@@ -62,7 +62,7 @@ impl Trunk {
             trunk.make(engine, (examples, batch), (&space, &made), parameter)?;
             return Ok(Some(trunk));
         };
-        let mut key = Key::new();
+        let mut key = Key::new("frozen trunk");
         key.add("made on", format!("{:?}", MadeOn::of(engine)).as_bytes());
         key.add("operations", described.as_bytes());
         for name in &reads {
@@ -71,23 +71,17 @@ impl Trunk {
             key.add("values", &engine.read::<u8>(&range)?);
         }
         examples.add_to(&mut key, engine)?;
-        let path = cache.path(key);
         let wanted = trunk.values.iter().map(|kept| (kept.label.clone(), kept.bytes(order.samples)));
-        let damaged = match cache.read(&path, &wanted.collect::<Vec<_>>()) {
-            Ok(Some(values)) => {
-                trunk.put(engine, values)?;
-                trunk.note = Some(TrunkNote::Read(path));
-                return Ok(Some(trunk));
-            }
-            found => found.is_err(),
-        };
-        trunk.make(engine, (examples, batch), (&space, &made), parameter)?;
-        let of = format!("{} examples, {:.1} MB", order.samples, trunk.bytes() as f64 / 1e6);
-        trunk.note = Some(match cache.write(&path, &trunk.read(engine)?, &of) {
-            Ok(()) if damaged => TrunkNote::Damaged(path),
-            Ok(()) => TrunkNote::Kept(path),
-            Err(error) => TrunkNote::NotKept(error.to_string()),
-        });
+        let wanted: Vec<(String, u64)> = wanted.collect();
+        let of = format!("the trunk of {} examples, {:.1} MB", order.samples, trunk.bytes() as f64 / 1e6);
+        let (values, note) = cache.or_made(key, &wanted, &of, || {
+            trunk.make(engine, (examples, batch), (&space, &made), parameter)?;
+            trunk.read(engine)
+        })?;
+        if let CacheNote::Read(_) = note {
+            trunk.put(engine, values)?;
+        }
+        trunk.note = Some(note);
         Ok(Some(trunk))
     }
 
@@ -145,7 +139,7 @@ impl Trunk {
     }
 
     /// What was done with the folder that keeps trunks.
-    pub(super) fn note(&self) -> Option<&TrunkNote> {
+    pub(super) fn note(&self) -> Option<&CacheNote> {
         self.note.as_ref()
     }
 

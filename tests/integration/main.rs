@@ -65,6 +65,7 @@ mod pages;
 mod phase_properties;
 mod phases;
 mod picture_bed;
+mod picture_cache;
 mod picture_models;
 mod picture_runs;
 mod pictures;

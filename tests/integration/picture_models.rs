@@ -11,6 +11,7 @@ use gradus::nn::{Model, Network};
 use gradus::optim::{Optimizer, Settings};
 use gradus::params::{Group, Row};
 use safetensors::SafeTensors;
+use std::collections::HashSet;
 
 const PICTURE: [usize; 2] = [33, 47];
 const PIXELS: usize = PICTURE[0] * PICTURE[1];
@@ -70,24 +71,43 @@ fn golden_picture_models_test_as_the_originals() {
     }
 }
 
+/// With SGD and AdamW, with frozen norms that hold their running statistics, and on a trunk that goes by them.
 #[test]
 fn golden_picture_models_train_as_the_originals() {
-    for one in all() {
-        let (case, model, _) = &one;
+    for (one, how) in all().iter().flat_map(|one| ["sgd", "adamw", "held", "still"].map(|how| (one, how))) {
+        let (case, model, _) = one;
+        let told = &case.json[how];
+        // Of millions of numbers that 20 steps send through ReLU, some lie so near a kink that a rounding decides: torch's own f64, from
+        // parameters that differ by 3e-7, leaves itself by up to 5e-3 in the losses and 6e-2 in the logits of other seeds.
+        let [loss_bound, tested_bound] = if matches!(how, "adamw" | "held") { [1e-3, 2e-2] } else { [1e-4, 1e-3] };
         for engine in engines() {
-            let bed = bed(&engine, &one);
-            let what = |what: &str| format!("{what} of {} on {}", case.name, engine.name());
-            let number = |key: &str| case.json[key].as_f64().expect("a number");
+            let bed = bed(&engine, one);
+            let what = |what: &str| format!("{what} of {} by {how} on {}", case.name, engine.name());
+            let number = |key: &str| told[key].as_f64();
+            let lr = number("lr").expect("a rate");
+            let row = match number("weight_decay") {
+                Some(decay) => Row::adamw(lr).weight_decay(decay).eps(number("eps").expect("a number")),
+                None => Row::sgd(lr).momentum(number("momentum").expect("a momentum")),
+            };
+            let trains = told["trains"].as_array().expect("names").iter().map(|name| name.as_str().expect("a name"));
+            let trains: HashSet<&str> = trains.collect();
+            let is_trained = |name: &str| trains.contains(model.name_in_class(name).as_str());
             let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
-            let group = Group::new("all", Row::sgd(number("lr")).momentum(number("momentum")), names);
+            let group = Group::new("all", row, names.into_iter().filter(|name| is_trained(name)));
             let optimizer = Optimizer::new(&engine, &bed.parameters, &[group], Settings::default());
             let mut optimizer = optimizer.expect("an optimizer");
-            let (pass, space) = bed.training(model, &optimizer);
-            for (step, expected) in case.json["losses"].as_array().expect("losses").iter().enumerate() {
+            let pass = match how {
+                "still" => model.training_on_still_trunk(PICTURES, PIXELS, is_trained),
+                _ => model.training(PICTURES, PIXELS, is_trained),
+            };
+            let pass = pass.expect("a pass");
+            let pass = if how == "held" { pass.holding_frozen(is_trained) } else { pass };
+            let (pass, space) = bed.program(pass.allocate(&engine).expect("memory"), Some(&optimizer));
+            for (step, expected) in told["losses"].as_array().expect("losses").iter().enumerate() {
                 bed.run(&pass);
                 let (got, expected) = (bed.loss(&space), expected.as_f64().expect("a loss"));
-                assert!((got - expected).abs() <= 1e-4, "{}: {got}, not {expected}", what("a loss"));
-                if step == 0 {
+                assert!((got - expected).abs() <= loss_bound, "{}: {got}, not {expected}", what("a loss"));
+                if step == 0 && how == "sgd" {
                     assert_close(&what("logits"), &bed.logits(&space), &case.f32s("trained"), 1e-4, 1e-4);
                     for param in model.params() {
                         let got = bed.gradient(&optimizer, &param.name);
@@ -104,7 +124,8 @@ fn golden_picture_models_train_as_the_originals() {
                 }
                 optimizer.step().expect("a step");
             }
-            assert_close(&what("a test"), &bed.tested(model), &case.f32s("tested_after"), 1e-3, 1e-3);
+            let tested = case.f32s(&format!("tested_after.{how}"));
+            assert_close(&what("a test"), &bed.tested(model), &tested, 1e-4, tested_bound);
         }
     }
 }

@@ -32,7 +32,7 @@ fn written([height, width]: [u32; 2], color: png::ColorType, depth: png::BitDept
 }
 
 /// A picture of a class: its bright channel, with a pattern that is its own.
-fn of_class(class: usize, picture: u32) -> Vec<u8> {
+pub(crate) fn of_class(class: usize, picture: u32) -> Vec<u8> {
     png([20, 24], |row, column| {
         [0, 1, 2].map(|channel| {
             let noise = (row * 7 + column * 3 + picture * 13 + channel as u32 * 5) % 60;
@@ -44,7 +44,7 @@ fn of_class(class: usize, picture: u32) -> Vec<u8> {
 const CLASSES: [&str; 3] = ["blue car", "green", "red"];
 
 /// A folder with so many pictures of each class; class 0 is in nested folders.
-fn folders(at: &Path, each: u32) {
+pub(crate) fn folders(at: &Path, each: u32) {
     for (class, name) in CLASSES.iter().enumerate() {
         for picture in 0..each {
             let folder = if class == 0 { at.join(name).join(format!("{}", picture % 2)) } else { at.join(name) };
@@ -106,12 +106,14 @@ fn a_table_names_pictures_beside_it() {
     );
 }
 
+/// An IDX file of bytes.
+pub(crate) fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let head = [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes.iter().flat_map(|size| size.to_be_bytes()));
+    head.chain(bytes.iter().copied()).collect()
+}
+
 #[test]
 fn idx_files_are_pictures_too() {
-    let idx = |sizes: &[u32], bytes: &[u8]| {
-        let head = [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes.iter().flat_map(|size| size.to_be_bytes()));
-        head.chain(bytes.iter().copied()).collect::<Vec<u8>>()
-    };
     let bed = Bed::new("picture-idx", &[]);
     bed.write("x", &idx(&[6, 8, 8], &[9; 6 * 64]));
     bed.write("y", &idx(&[6], &[0, 1, 0, 1, 0, 1]));
@@ -261,7 +263,7 @@ fn pictures_of_any_kind_become_colour_of_one_size() {
     assert_eq!(part.picture(&wide).expect("a picture").len(), 75);
 }
 
-fn gradus(desk: &Desk, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn gradus(desk: &Desk, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
     let output =
         command.current_dir(&desk.folder).args(["--adapter", "cpu"]).args(arguments).output().expect("the binary runs");
@@ -663,6 +665,7 @@ fn heads_of_pictures_have_hidden_layers_with_norms() {
             "{type: resnet, head: {hidden: [4], norm: ghost, virtual_batch_size: 1}}",
             "model.head.virtual_batch_size = 1 is not rows, from 2 on",
         ),
+        ("{type: resnet, head: {hidden: [4, 0]}}", "model.head.hidden = [4, 0] is not sizes of layers, from 1 on"),
         ("{type: efficientnet_lite, variant: 5}", "model.variant = 5 is not from 0 to 4"),
         ("{type: efficientnet_lite, depth: 18}", "model.depth"),
         (

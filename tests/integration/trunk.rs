@@ -11,7 +11,7 @@ use gradus::optim::Settings;
 use gradus::params::{Group, Row, Storage};
 use gradus::schedule::{Plan, Spec};
 use gradus::train::{
-    ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer, TrunkCache, TrunkNote, recomputed_layers,
+    Cache, CacheNote, ClassifySequences, Config, Evaluation, Event, Language, Task, Trainer, recomputed_layers,
 };
 
 fn sizes() -> TransformerSizes {
@@ -211,7 +211,7 @@ fn an_earlier_runs_trunk_is_read_back_to_the_bit() {
     for engine in fresh_engines() {
         for kept_in in [config(), host()] {
             let folder = folder("trunk-cache");
-            let cached = kept_in.clone().trunk_cache(TrunkCache::new(&folder, 1 << 30));
+            let cached = kept_in.clone().trunk_cache(Cache::new(&folder, 1 << 30));
             let task = labelled(&encoder(0.0));
             let of = |config: &Config, task: &dyn Task| {
                 let mut trainer = trainer(&engine, task, ENCODER_PHASES, config);
@@ -220,9 +220,9 @@ fn an_earlier_runs_trunk_is_read_back_to_the_bit() {
                 (engine.counters().dispatches - before, trainer.trunk_notes())
             };
             let (made, notes) = of(&cached, &task);
-            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, TrunkNote::Kept(_))), "{notes:?}");
+            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, CacheNote::Kept(_))), "{notes:?}");
             let (read, notes) = of(&cached, &task);
-            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, TrunkNote::Read(_))), "{notes:?}");
+            assert!(notes.len() == 1 && notes.iter().all(|note| matches!(note, CacheNote::Read(_))), "{notes:?}");
             assert!(made > 0 && read == 0, "{made} and {read} dispatches on {}", engine.name());
             let (whole, again) =
                 (run(&engine, &task, ENCODER_PHASES, &kept_in), run(&engine, &task, ENCODER_PHASES, &cached));
@@ -230,16 +230,16 @@ fn an_earlier_runs_trunk_is_read_back_to_the_bit() {
             // Another seed has other parameters; 16 bits are other values.
             for other in [cached.clone().seed(6), cached.clone().values(ValueStorage::Bf16)] {
                 let (_, notes) = of(&other, &task);
-                assert!(!notes.iter().any(|note| matches!(note, TrunkNote::Read(_))), "{notes:?}");
+                assert!(!notes.iter().any(|note| matches!(note, CacheNote::Read(_))), "{notes:?}");
             }
-            let TrunkNote::Read(file) = &of(&cached, &task).1[0] else { panic!("it was there") };
+            let CacheNote::Read(file) = &of(&cached, &task).1[0] else { panic!("it was there") };
             let mut bytes = std::fs::read(file).expect("a file");
             let last = bytes.len() - 1;
             bytes[last] ^= 4;
             std::fs::write(file, bytes).expect("a file");
             let (_, notes) = of(&cached, &task);
-            assert!(matches!(&notes[0], TrunkNote::Damaged(_)), "{notes:?}");
-            assert!(matches!(&of(&cached, &task).1[0], TrunkNote::Read(_)), "made anew, and read then");
+            assert!(matches!(&notes[0], CacheNote::Damaged(_)), "{notes:?}");
+            assert!(matches!(&of(&cached, &task).1[0], CacheNote::Read(_)), "made anew, and read then");
             std::fs::remove_dir_all(folder).expect("the folder");
         }
     }

@@ -38,7 +38,7 @@ impl Reader<'_> {
         let model = self.run.model.labelled(tokenizer.vocabulary_size(), self.run.head(&inputs))?;
         let sizes = sequence_sizes(self.run, &model);
         let [train_name, test_name] = [self.run.data.train_name(), self.run.data.test_name()];
-        let (features, hears) = (&inputs.columns, self.told);
+        let (features, hears) = (&inputs.columns, self.options.told);
         let mut sets = TextSets { tokenizer: &tokenizer, sizes, features, told: hears, cut: 0, unseen: Vec::new() };
         let train_set = self.sequences(&mut sets, &train, &train_name)?;
         let test_set = self.sequences(&mut sets, &test, &test_name)?;

@@ -11,8 +11,8 @@ use super::inputs::INPUTS;
 use super::sets::split;
 use super::tokenizer;
 use super::weights::{Begun, Kept, Values, Weights, modules};
-use super::{Error, Inputs, RunFile, Source, Unknown};
-use crate::data::{DataSet, Embedded, Pictures, Tokenizer, Told, UnknownCharacters, Vocabulary};
+use super::{Error, Inputs, ReadOptions, RunFile, Source, Unknown};
+use crate::data::{DataSet, Embedded, Pictures, Tokenizer, UnknownCharacters, Vocabulary};
 use crate::nn::{Model, Network, Objective};
 use crate::params::{Param, shown_path, tame_line};
 use crate::train::{Classify, Task};
@@ -45,7 +45,7 @@ impl Material {
     /// # Errors
     /// [`Error`] naming the file, and line, column and value if there are some.
     pub fn read(run: &RunFile) -> Result<Material, Error> {
-        Material::begin(run, true, &|_, _| {})
+        Material::begin(run, true, ReadOptions::new())
     }
 
     /// Reads the data, but only names and shapes of `model.from`, which is enough for a plan. The task begins with
@@ -54,7 +54,7 @@ impl Material {
     /// # Errors
     /// As [`read`](Material::read), except for values.
     pub fn to_plan(run: &RunFile) -> Result<Material, Error> {
-        Material::begin(run, false, &|_, _| {})
+        Material::begin(run, false, ReadOptions::new())
     }
 
     /// Reads model and data for a run that continues in this folder. Its inputs are those that it began with, and its values
@@ -64,34 +64,34 @@ impl Material {
     /// As [`read`](Material::read), and [`Error::Changed`] for data that is not what the run began with: to continue would be
     /// another run.
     pub fn of_run(run: &RunFile, folder: &Path) -> Result<Material, Error> {
-        Material::read_telling(run, Some(folder), &|_, _| {})
+        Material::read_as(run, Some(folder), ReadOptions::new())
     }
 
-    /// Reads model and data for a run that begins, or that continues in a folder; `told` hears how far texts are tokenized.
+    /// Reads model and data for a run that begins, or that continues in a folder, in this way.
     ///
     /// # Errors
     /// As [`read`](Material::read) and [`of_run`](Material::of_run).
-    pub fn read_telling(run: &RunFile, goes_on_in: Option<&Path>, told: Told<'_>) -> Result<Material, Error> {
+    pub fn read_as(run: &RunFile, goes_on_in: Option<&Path>, options: ReadOptions<'_>) -> Result<Material, Error> {
         match goes_on_in {
-            Some(folder) => Material::going_on(run, folder, told),
-            None => Material::begin(run, true, told),
+            Some(folder) => Material::going_on(run, folder, options),
+            None => Material::begin(run, true, options),
         }
     }
 
-    fn begin(run: &RunFile, reads_values: bool, told: Told<'_>) -> Result<Material, Error> {
+    fn begin(run: &RunFile, reads_values: bool, options: ReadOptions<'_>) -> Result<Material, Error> {
         if let Some(begun) = run.begun()? {
-            return Material::begin(&begun, reads_values, told);
+            return Material::begin(&begun, reads_values, options);
         }
         let weights = run.model.from.as_deref().map(Weights::find).transpose()?;
         let earlier = weights.as_ref().and_then(|weights| weights.inputs.clone());
-        Material::read_with(Reader { run, earlier, weights, reads_values, told, warnings: Vec::new() })
+        Material::read_with(Reader { run, earlier, weights, reads_values, options, warnings: Vec::new() })
     }
 
-    fn going_on(run: &RunFile, folder: &Path, told: Told<'_>) -> Result<Material, Error> {
+    fn going_on(run: &RunFile, folder: &Path, options: ReadOptions<'_>) -> Result<Material, Error> {
         let began = Inputs::of_run(folder)?;
         let changed = |what| Error::Changed { folder: folder.to_owned(), what };
         let earlier = Some((folder.join(INPUTS), began.clone()));
-        let reader = Reader { run, earlier, weights: None, reads_values: true, told, warnings: Vec::new() };
+        let reader = Reader { run, earlier, weights: None, reads_values: true, options, warnings: Vec::new() };
         let material = match Material::read_with(reader) {
             // What could be read when the run began, and can not any more, has changed.
             Err(error) if error.is_of_data() => return Err(changed(error.to_string())),
@@ -132,8 +132,7 @@ struct Reader<'a> {
     weights: Option<Weights>,
     /// Whether these values are read: a plan only needs names and shapes.
     reads_values: bool,
-    /// Hears how far texts are tokenized.
-    told: Told<'a>,
+    options: ReadOptions<'a>,
     warnings: Vec<String>,
 }
 

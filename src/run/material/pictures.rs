@@ -17,12 +17,12 @@ impl Reader<'_> {
             (PictureFiles::Idx(labels), _) => Some(labels.as_path()),
             _ => None,
         };
-        let read = |path: &Path| data.examples(path, labels(path), self.told);
+        let read = |path: &Path| data.examples(path, labels(path), self.options);
         let (Sets { train, test, warnings }, classes) = Sets::of_classes(self.run, &data.classes, &data.train, read)?;
         let known = Known::new(classes.clone());
         let mut also = Vec::new();
         for (name, path) in &self.run.data.also {
-            let examples = labelled::pictures(path, data, &known, self.told)?;
+            let examples = labelled::pictures((path, None), data, &known, self.options)?;
             let (rows, warning) = examples.judged(self.run.data.skip_bad_rows)?;
             self.warnings.extend(warning);
             also.push((name, data.set(&rows, classes.len())?));

@@ -75,7 +75,7 @@ impl Reader<'_> {
 
     fn stream(&mut self, text: &Text, tokenizer: &Tokenizer, entries: usize) -> Result<TokenStream, Error> {
         let mut unknown = UnknownCharacters::default();
-        let tokens = tokenizer.stream(text, &mut unknown, self.told)?;
+        let tokens = tokenizer.stream(text, &mut unknown, self.options.told)?;
         self.tell_unknown(text.name(), &unknown)?;
         match tokens.is_empty() {
             true => Err(Error::bad_file(Path::new(text.name()), "no character of it is in the vocabulary")),

@@ -15,7 +15,7 @@ use super::event::Event;
 use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
-use super::{Config, Confusion, Error, Scoring, TrunkNote};
+use super::{CacheNote, Config, Confusion, Error, Scoring};
 use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Prepared, Range, Ring};
 use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings};
@@ -215,7 +215,7 @@ impl Trainer {
     }
 
     /// What was done with the folder that keeps trunks for runs to come, for each set of examples since the phase began.
-    pub fn trunk_notes(&self) -> Vec<TrunkNote> {
+    pub fn trunk_notes(&self) -> Vec<CacheNote> {
         self.task.trunk_notes()
     }
 

@@ -5,8 +5,10 @@
 Writes <case>.json and <case>.safetensors to tests/golden/pictures, each array as torch has it: [pictures, channels, height, width],
 weights [outputs, inputs of a group, height, width]. Everything runs in f64 from fixed seeds and is stored as f32.
 """
+import copy
 import json
 import pathlib
+import types
 from functools import partial
 
 import numpy as np
@@ -48,7 +50,7 @@ def save(name, arrays, info, packages=(torch, torchvision)):
     save_file(arrays, path)
     path.chmod(0o644)  # save_file creates it 0600
     info = {"script": pathlib.Path(__file__).name, "source": [f"{package.__name__}=={package.__version__.split('+')[0]}" for package in packages], **info}
-    (OUT / f"{name}.json").write_text(json.dumps(info, indent=1) + "\n")
+    (OUT / f"{name}.json").write_text(json.dumps(info, separators=(",", ":")) + "\n")
 
 
 def noise(generator, *shape):
@@ -160,24 +162,29 @@ class Small(torchvision.models.ResNet):
         self.fc = torch.nn.Linear((width << len(layers) - 1) * block.expansion, classes)
 
 
+# Blocks, how many in each stage, and the seed of values
 RESNETS = {
-    "resnet_basic": (torchvision.models.resnet.BasicBlock, (2, 1, 1, 1)),
-    "resnet_bottleneck": (torchvision.models.resnet.Bottleneck, (1, 1, 1, 1)),
+    "resnet_basic": (torchvision.models.resnet.BasicBlock, (2, 1, 1, 1), 400),
+    "resnet_bottleneck": (torchvision.models.resnet.Bottleneck, (1, 1, 1, 1), 401),
 }
 WIDTH, CLASSES, PICTURES, HEIGHT, COLUMNS, STEPS, LR, MOMENTUM = 4, 5, 5, 33, 47, 20, 0.01, 0.9
+# Models whose parameters differ by roundings
+ROUNDED = 8
+# What the names of a trunk begin with that stays as it is
+OF_RESNETS, OF_LITES = ("conv1", "bn1", "layer1", "layer2"), ("conv_stem", "bn1", "blocks.0", "blocks.1")
 
 
 # timm's words for the stages, and whether convolutions have their zeros as in TensorFlow
 LITES = {
-    "lite_same": (("ds_r1_k3_s1_e1_c8", "ir_r2_k3_s2_e6_c16", "ir_r2_k5_s2_e3_c24"), True),
-    "lite_symmetric": (("ds_r1_k3_s1_e1_c8", "ir_r1_k5_s2_e2_c8", "ir_r2_k3_s1_e6_c16"), False),
+    "lite_same": (("ds_r1_k3_s1_e1_c8", "ir_r2_k3_s2_e6_c16", "ir_r2_k5_s2_e3_c24"), True, 601),
+    "lite_symmetric": (("ds_r1_k3_s1_e1_c8", "ir_r1_k5_s2_e2_c8", "ir_r2_k3_s1_e6_c16"), False, 602),
 }
 
 
 def resnets():
-    for seed, (name, (block, layers)) in enumerate(RESNETS.items()):
+    for seed, (name, (block, layers, of_values)) in enumerate(RESNETS.items()):
         torch.manual_seed(300 + seed)
-        trained(name, Small(block, layers, WIDTH, CLASSES), 400 + seed, {"blocks": layers, "width": WIDTH})
+        trained(name, Small(block, layers, WIDTH, CLASSES), of_values, {"blocks": layers, "width": WIDTH}, OF_RESNETS)
 
 
 class Ghosts(torch.nn.BatchNorm1d):
@@ -202,8 +209,8 @@ def heads():
         hidden = torch.nn.Linear(WIDTH, 6)
         setattr(hidden, "LayerNorm" if norm == "layer" else "bn", made())
         model.head, model.fc = torch.nn.ModuleList([hidden]), torch.nn.Linear(6, CLASSES)
-        model._forward_impl = lambda x, model=model: headed(model, x)
-        trained(f"resnet_head_{norm}", model, 800 + seed, {"blocks": (1,), "width": WIDTH, "norm": norm})
+        model._forward_impl = types.MethodType(headed, model)
+        trained(f"resnet_head_{norm}", model, 800 + seed, {"blocks": (1,), "width": WIDTH, "norm": norm}, OF_RESNETS)
 
 
 def headed(model, x):
@@ -214,7 +221,7 @@ def headed(model, x):
 
 
 def lites():
-    for seed, (name, (stages, same)) in enumerate(LITES.items()):
+    for seed, (name, (stages, same, of_values)) in enumerate(LITES.items()):
         torch.manual_seed(500 + seed)
         model = EfficientNet(
             decode_arch_def([[stage] for stage in stages]),
@@ -226,13 +233,11 @@ def lites():
             act_layer=torch.nn.ReLU6,
             norm_layer=partial(torch.nn.BatchNorm2d, eps=1e-3 if same else 1e-5),
         )
-        # With seed 600 a number lies so near a kink of ReLU6 that torch's own f32 loses its way by 4e-4.
-        trained(name, model, 601 + seed, {"stages": stages, "same": same}, (torch, timm))
+        trained(name, model, of_values, {"stages": stages, "same": same}, OF_LITES, (torch, timm))
 
 
-def trained(name, model, seed, info, packages=(torch, torchvision)):
-    """Writes the model's file, and what it does in a test, in a first step, and in 20 steps of SGD with momentum."""
-    generator = torch.Generator().manual_seed(seed)
+def begun(model, generator):
+    """Gives norms, biases and running statistics values that are not their first ones."""
     with torch.no_grad():
         for key, value in model.state_dict().items():
             if key.endswith("running_var"):
@@ -243,29 +248,64 @@ def trained(name, model, seed, info, packages=(torch, torchvision)):
                 value.copy_(1 + 0.2 * torch.randn(value.shape, generator=generator))
             elif value.dim() == 0:
                 value.copy_(7)
-    state = {key: value.numpy().copy() for key, value in model.state_dict().items()}
-    path = OUT / f"{name}.model.safetensors"
-    save_file(state, path, {"format": "pt"})
-    path.chmod(0o644)
-    model.double()
-    x = noise(generator, PICTURES, 3, HEIGHT, COLUMNS)
-    labels = torch.randint(CLASSES, (PICTURES,), generator=generator)
-    arrays = {"x": x, "tested": model.eval()(x)}
-    optimizer = torch.optim.SGD(model.train().parameters(), lr=LR, momentum=MOMENTUM)
-    losses = []
-    for step in range(STEPS):
+
+
+def steps(model, how, trunk, x, labels):
+    """20 steps: SGD with momentum, AdamW, SGD with batch norms that neither train nor track (`held`), or SGD on a trunk that goes by
+    its running statistics (`still`). AdamW's eps is large, for it makes whole steps of gradients that are nothing but rounding, such as
+    those of what a batch norm takes away. Gives what is told of them, the logits of the first step and of a test, and the first gradients."""
+    for key, part in model.train().named_modules():
+        if how == "held" and isinstance(part, torch.nn.BatchNorm2d):
+            part.requires_grad_(False).track_running_stats = False
+        if how == "still" and key.startswith(trunk):
+            part.requires_grad_(False).eval()
+    trains = {key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}
+    rates = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-4} if how == "adamw" else {"lr": LR, "momentum": MOMENTUM}
+    optimizer = (torch.optim.AdamW if how == "adamw" else torch.optim.SGD)(trains.values(), **rates)
+    losses, first = [], {}
+    for _ in range(STEPS):
         optimizer.zero_grad()
         logits = model(x)
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         losses.append(loss.item())
-        if step == 0:
-            arrays["trained"] = logits
-            arrays |= {f"grad.{key}": value.grad.clone() for key, value in model.named_parameters()}
-            arrays |= {f"after.{key}": value.clone().reshape(-1) for key, value in model.named_buffers()}
+        if not first:
+            first = {"trained": logits}
+            first |= {f"grad.{key}": parameter.grad.clone() for key, parameter in trains.items()}
+            first |= {f"after.{key}": value.clone().reshape(-1) for key, value in model.named_buffers()}
         optimizer.step()
-    arrays["tested_after"] = model.eval()(x)
-    info = info | {"labels": labels.tolist(), "losses": losses, "lr": LR, "momentum": MOMENTUM}
+    return {"losses": losses, "trains": list(trains), **rates}, first, model.eval()(x)
+
+
+def rounded(model, seed):
+    """The model in f64, with parameters that differ from it by as much as roundings to f32 do."""
+    model, generator = copy.deepcopy(model).double(), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 1 + 2.0**-24 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return model
+
+
+def trained(name, model, seed, info, trunk, packages=(torch, torchvision)):
+    """Writes the model's file, and what it does in a test, in a first step, and after 20 steps of each kind. Near a kink of ReLU a rounding
+    decides where steps lead: the spreads say how far such roundings, and torch's own f32, go from these losses and logits."""
+    generator = torch.Generator().manual_seed(seed)
+    begun(model, generator)
+    path = OUT / f"{name}.model.safetensors"
+    save_file({key: value.numpy().copy() for key, value in model.state_dict().items()}, path, {"format": "pt"})
+    path.chmod(0o644)
+    x = noise(generator, PICTURES, 3, HEIGHT, COLUMNS)
+    labels = torch.randint(CLASSES, (PICTURES,), generator=generator)
+    arrays = {"x": x, "tested": copy.deepcopy(model).double().eval()(x)}
+    info = info | {"labels": labels.tolist()}
+    for how in ("sgd", "adamw", "held", "still"):
+        told, first, tested = steps(copy.deepcopy(model).double(), how, trunk, x, labels)
+        others = [steps(rounded(model, seed), how, trunk, x, labels) for seed in range(ROUNDED)]
+        others.append(steps(copy.deepcopy(model), how, trunk, x.float(), labels))
+        told["loss_spread"] = max(abs(a - b) for other, _, _ in others for a, b in zip(told["losses"], other["losses"]))
+        told["tested_spread"] = max((tested - other).abs().max().item() for _, _, other in others)
+        info[how] = told
+        arrays |= (first if how == "sgd" else {}) | {f"tested_after.{how}": tested}
     save(name, arrays, info, packages)
 
 

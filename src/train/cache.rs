@@ -1,6 +1,6 @@
-//! A folder that keeps what frozen trunks make of examples, for runs to come.
+//! A folder that keeps for runs to come what takes long to make: what frozen trunks make of examples, and unpacked pictures.
 //!
-//! A file holds the values of one set of examples. Its name is a checksum of all that they follow from: the trunk's operations and
+//! A file holds the values of one set of examples. Its name is a checksum of all that they follow from: of a trunk, its operations and
 //! parameters, the examples, the storage, the engine with its kernels, and the version. What is read back is equal to the bit; a file
 //! whose checksum is wrong is made anew. Files that were used longest ago go when there are too many bytes.
 
@@ -13,13 +13,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-const ENDING: &str = "trunk";
+const ENDING: &str = "kept";
 const CRC32: &str = "crc32";
 const OF: &str = "of";
 
-/// A folder that keeps what frozen trunks make of examples, for runs to come.
+/// A folder that keeps for runs to come what takes long to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrunkCache {
+pub struct Cache {
     folder: PathBuf,
     limit_bytes: u64,
 }
@@ -27,7 +27,7 @@ pub struct TrunkCache {
 /// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TrunkFile {
+pub struct CacheFile {
     /// Where it is.
     pub path: PathBuf,
     /// What it holds, in words.
@@ -41,8 +41,8 @@ pub struct TrunkFile {
 /// What was done with the folder for a set of examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TrunkNote {
-    /// The values were read from this file: no example went through the trunk.
+pub enum CacheNote {
+    /// The values were read from this file.
     Read(PathBuf),
     /// They were made and are kept in this file.
     Kept(PathBuf),
@@ -56,10 +56,11 @@ pub enum TrunkNote {
 pub(super) struct Key([DefaultHasher; 2]);
 
 impl Key {
-    pub(super) fn new() -> Key {
+    /// Of values of this kind.
+    pub(super) fn new(kind: &str) -> Key {
         let mut key = Key([DefaultHasher::new(), DefaultHasher::new()]);
         key.0[1].write_u8(1);
-        key.add("gradus trunk 1", env!("CARGO_PKG_VERSION").as_bytes());
+        key.add(kind, env!("CARGO_PKG_VERSION").as_bytes());
         key
     }
 
@@ -73,30 +74,31 @@ impl Key {
         }
     }
 
-    fn name(self) -> String {
-        self.0.map(|hasher| format!("{:016x}", hasher.finish())).concat()
+    /// The checksum.
+    pub(super) fn sum(self) -> [u64; 2] {
+        self.0.map(|hasher| hasher.finish())
     }
 }
 
 /// Values by label.
 pub(super) type Values = Vec<(String, Vec<u8>)>;
 
-impl TrunkCache {
+impl Cache {
     /// A folder that holds at most so many bytes. It is made when something is kept.
-    pub fn new(folder: impl Into<PathBuf>, limit_bytes: u64) -> TrunkCache {
-        TrunkCache { folder: folder.into(), limit_bytes }
+    pub fn new(folder: impl Into<PathBuf>, limit_bytes: u64) -> Cache {
+        Cache { folder: folder.into(), limit_bytes }
     }
 
     /// Its files, those used last first. Reads each.
     ///
     /// # Errors
     /// [`Error::File`]; a folder that is not there has none.
-    pub fn files(&self) -> Result<Vec<TrunkFile>, Error> {
-        Ok(self.unread()?.into_iter().map(|file| TrunkFile { of: told(&file.path), ..file }).collect())
+    pub fn files(&self) -> Result<Vec<CacheFile>, Error> {
+        Ok(self.unread()?.into_iter().map(|file| CacheFile { of: told(&file.path), ..file }).collect())
     }
 
     /// The same without what they hold.
-    fn unread(&self) -> Result<Vec<TrunkFile>, Error> {
+    fn unread(&self) -> Result<Vec<CacheFile>, Error> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::file(&self.folder))?,
@@ -107,7 +109,7 @@ impl TrunkCache {
             let Ok(metadata) = metadata else { continue };
             if path.extension().is_some_and(|ending| ending == ENDING) && metadata.is_file() {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push(TrunkFile { of: String::new(), bytes: metadata.len(), used, path });
+                found.push(CacheFile { of: String::new(), bytes: metadata.len(), used, path });
             }
         }
         found.sort_by_key(|file| std::cmp::Reverse(file.used));
@@ -125,12 +127,35 @@ impl TrunkCache {
         })
     }
 
-    pub(super) fn path(&self, key: Key) -> PathBuf {
-        self.folder.join(key.name()).with_extension(ENDING)
+    /// The values of this key: from its file, else made now and kept. `wanted` has their labels and bytes, `of` says what they are.
+    pub(super) fn or_made<E>(
+        &self,
+        key: Key,
+        wanted: &[(String, u64)],
+        of: &str,
+        make: impl FnOnce() -> Result<Values, E>,
+    ) -> Result<(Values, CacheNote), E> {
+        let path = self.path(key);
+        let damaged = match self.read(&path, wanted) {
+            Ok(Some(values)) => return Ok((values, CacheNote::Read(path))),
+            found => found.is_err(),
+        };
+        let values = make()?;
+        let note = match self.write(&path, &values, of) {
+            Ok(()) if damaged => CacheNote::Damaged(path),
+            Ok(()) => CacheNote::Kept(path),
+            Err(error) => CacheNote::NotKept(error.to_string()),
+        };
+        Ok((values, note))
+    }
+
+    fn path(&self, key: Key) -> PathBuf {
+        let name = key.sum().map(|sum| format!("{sum:016x}")).concat();
+        self.folder.join(name).with_extension(ENDING)
     }
 
     /// The values of a file, each of so many bytes; `None` if it is not there, and an error if it is damaged.
-    pub(super) fn read(&self, path: &Path, wanted: &[(String, u64)]) -> Result<Option<Values>, ()> {
+    fn read(&self, path: &Path, wanted: &[(String, u64)]) -> Result<Option<Values>, ()> {
         let bytes = match files::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(|_| ())?,
@@ -155,7 +180,7 @@ impl TrunkCache {
     }
 
     /// Keeps values, and removes what was used longest ago where there are too many bytes.
-    pub(super) fn write(&self, path: &Path, values: &Values, of: &str) -> Result<(), Error> {
+    fn write(&self, path: &Path, values: &Values, of: &str) -> Result<(), Error> {
         let bytes: u64 = values.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         if bytes > self.limit_bytes {
             let reason = format!("{bytes} bytes are more than the limit of {}", self.limit_bytes);
@@ -199,14 +224,14 @@ fn crc32(values: &Values) -> String {
 mod tests {
     use super::*;
 
-    fn cache(name: &str, limit_bytes: u64) -> TrunkCache {
-        let folder = std::env::temp_dir().join(format!("gradus-trunk-cache-{name}-{}", std::process::id()));
+    fn cache(name: &str, limit_bytes: u64) -> Cache {
+        let folder = std::env::temp_dir().join(format!("gradus-cache-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        TrunkCache::new(folder, limit_bytes)
+        Cache::new(folder, limit_bytes)
     }
 
-    fn path(cache: &TrunkCache, name: &str) -> PathBuf {
-        let mut key = Key::new();
+    fn path(cache: &Cache, name: &str) -> PathBuf {
+        let mut key = Key::new("test");
         key.add("name", name.as_bytes());
         cache.path(key)
     }
