@@ -6,7 +6,8 @@
 //! cargo bench --bench optim_step -- none      # the tables alone: no case has this name
 //! cargo bench --bench optim_step -- --test    # each case once, no tables
 //! cargo bench --bench optim_step -- serve     # steps of any rule on the CPU engine, for benches/peers/pytorch_rules.py
-//! cargo bench --bench optim_step -- rules     # each rule's time a byte beside AdamW's, on the adapter and on the CPU engine
+//! cargo bench --bench optim_step -- rules     # each rule's time a byte beside AdamW's, on the adapter and on the CPU engine; or of rules
+//!                                             # that are named behind it
 //! GRADUS_ADAPTER=name cargo bench …           # another adapter
 //! ```
 //!
@@ -84,7 +85,8 @@ fn rules(engine: &Engine) -> Result<(), Box<dyn Error>> {
     );
     println!("|---|---|---|---|---|");
     let mut adamw = memory.fused(&tensors, &groups_of(Rule::AdamW, &tensors), Settings::default())?;
-    for rule in Rule::ALL {
+    let asked: Vec<Rule> = std::env::args().filter_map(|argument| Rule::named(&argument)).collect();
+    for rule in if asked.is_empty() { Rule::ALL.to_vec() } else { asked } {
         let mut own = memory.fused(&tensors, &groups_of(rule, &tensors), Settings::default())?;
         let [own_bytes, adamw_bytes] = [own.bytes()?, adamw.bytes()?].map(|bytes| bytes as f64);
         let mut timed = |steps: [u64; 2]| -> Result<[f64; 2], Box<dyn Error>> {

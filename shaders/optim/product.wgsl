@@ -1,8 +1,9 @@
 // Products of matrices of one shape, many at once: each of its own two, with a part of a third.
 //
-//   c = scale (a b + kept d)
+//   c = scale (a b + kept d) + diagonal 1
 //
-// a is [rows, inner], b [inner, columns], c and d [rows, columns], each stored row after row, or turned: column after column.
+// a is [rows, inner], b [inner, columns], c and d [rows, columns], each stored row after row, or turned: column after column. Of a
+// symmetric c only what is not above its diagonal is computed, and what is above is the same.
 // A workgroup makes a tile of c, of 64 rows and columns, in steps of 16 terms; a lane makes 4 by 4 of it. The terms of a sum
 // are added in their order.
 //
@@ -16,7 +17,7 @@ struct Product {               // 48 bytes
     rows: u32,
     columns: u32,
     inner: u32,
-    turned: u32,               // LEFT_TURNED | RIGHT_TURNED | OUT_TURNED
+    flags: u32,                // LEFT_TURNED | RIGHT_TURNED | OUT_TURNED | SYMMETRIC
     scale: f32,
     kept: f32,
     left: u32,                 // where the places of a begin in the list; of b, d, c
@@ -24,12 +25,13 @@ struct Product {               // 48 bytes
     added: u32,
     out: u32,
     matrices: u32,             // how many
-    pad0: u32,
+    diagonal: f32,             // what is added to each element of the diagonal
 }
 
 const LEFT_TURNED: u32 = 1u;
 const RIGHT_TURNED: u32 = 2u;
 const OUT_TURNED: u32 = 4u;
+const SYMMETRIC: u32 = 8u;
 const LANES: u32 = 256u;
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
@@ -48,22 +50,26 @@ fn left_at(first: u32, i: u32, k: u32) -> f32 {
     if (i >= product.rows || k >= product.inner) {
         return 0.0;
     }
-    return left[first + select(i * product.inner + k, k * product.rows + i, (product.turned & LEFT_TURNED) != 0u)];
+    return left[first + select(i * product.inner + k, k * product.rows + i, (product.flags & LEFT_TURNED) != 0u)];
 }
 
 fn right_at(first: u32, k: u32, j: u32) -> f32 {
     if (j >= product.columns || k >= product.inner) {
         return 0.0;
     }
-    return right[first + select(k * product.columns + j, j * product.inner + k, (product.turned & RIGHT_TURNED) != 0u)];
+    return right[first + select(k * product.columns + j, j * product.inner + k, (product.flags & RIGHT_TURNED) != 0u)];
 }
 
 fn out_at(i: u32, j: u32) -> u32 {
-    return select(i * product.columns + j, j * product.rows + i, (product.turned & OUT_TURNED) != 0u);
+    return select(i * product.columns + j, j * product.rows + i, (product.flags & OUT_TURNED) != 0u);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let is_symmetric = (product.flags & SYMMETRIC) != 0u;
+    if (is_symmetric && workgroup.x > workgroup.y) {
+        return;
+    }
     let row = workgroup.y * TILE;
     let column = workgroup.x * TILE;
     let left_first = places[product.left + workgroup.z];
@@ -76,12 +82,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var n = lane; n < TILE * DEPTH; n += LANES) {
             let k = n % DEPTH;
             let across = n / DEPTH;
-            if ((product.turned & LEFT_TURNED) != 0u) {
+            if ((product.flags & LEFT_TURNED) != 0u) {
                 left_tile[n] = left_at(left_first, row + n % TILE, first + n / TILE);
             } else {
                 left_tile[k * TILE + across] = left_at(left_first, row + across, first + k);
             }
-            if ((product.turned & RIGHT_TURNED) != 0u) {
+            if ((product.flags & RIGHT_TURNED) != 0u) {
                 right_tile[k * TILE + across] = right_at(right_first, first + k, column + across);
             } else {
                 right_tile[n] = right_at(right_first, first + n / TILE, column + n % TILE);
@@ -103,13 +109,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let out_first = places[product.out + workgroup.z];
     for (var r = 0u; r < 4u; r++) {
         for (var c = 0u; c < 4u; c++) {
-            if (row + i + r < product.rows && column + j + c < product.columns) {
-                let at = out_at(row + i + r, column + j + c);
+            let to_row = row + i + r;
+            let to_column = column + j + c;
+            let is_above = is_symmetric && to_column > to_row;
+            if (to_row < product.rows && to_column < product.columns && !is_above) {
+                let at = out_at(to_row, to_column);
                 var sum = sums[r][c];
                 if (product.kept != 0.0) {
                     sum += product.kept * added[added_first + at];
                 }
-                out[out_first + at] = product.scale * sum;
+                sum = product.scale * sum + select(0.0, product.diagonal, to_row == to_column);
+                out[out_first + at] = sum;
+                if (is_symmetric) {
+                    out[out_first + out_at(to_column, to_row)] = sum;
+                }
             }
         }
     }

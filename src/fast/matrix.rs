@@ -12,6 +12,9 @@ const TERMS: usize = 512;
 /// A thread takes no fewer rows or columns of a product: for fewer it packs more than it multiplies.
 const LEAST: usize = 16;
 
+/// Rows of a block of a symmetric product.
+const BLOCK: usize = 64;
+
 /// How many of so many rows or columns one thread takes: whole tiles of the GEMM crate, if there are several.
 fn share(length: usize) -> usize {
     length.div_ceil(rayon::current_num_threads()).next_multiple_of(LEAST)
@@ -120,6 +123,35 @@ pub(super) fn multiply(
             }
         }
     });
+}
+
+/// c = a b + kept c of a symmetric c, on one thread or on all: what is above its diagonal is what is below it. Rows of a block are
+/// multiplied up to the block's last column.
+pub(super) fn lower_product(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    kept: f32,
+    mut c: ArrayViewMut2<'_, f32>,
+    is_shared: bool,
+) {
+    let block = |(number, mut c): (usize, ArrayViewMut2<'_, f32>)| {
+        let first = number * BLOCK;
+        let last = first + c.nrows();
+        add_product(a.slice(s![first..last, ..]), b.slice(s![.., ..last]), kept, c.slice_mut(s![.., ..last]));
+    };
+    let blocks = c.axis_chunks_iter_mut(Axis(0), BLOCK).enumerate();
+    if is_shared {
+        // The longest first, so that none is left to one thread at the end.
+        let mut blocks: Vec<_> = blocks.collect();
+        blocks.reverse();
+        blocks.into_par_iter().with_max_len(1).for_each(block);
+    } else {
+        blocks.for_each(block);
+    }
+    for row in 1..c.nrows() {
+        let (mut above, below) = c.view_mut().split_at(Axis(0), row);
+        above.slice_mut(s![.., row]).assign(&below.slice(s![0, ..row]));
+    }
 }
 
 #[cfg(test)]

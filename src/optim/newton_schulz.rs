@@ -1,12 +1,14 @@
 //! The directions of matrices made orthogonal, by five steps of Newton's and Schulz's: all matrices of one shape at once.
 //!
-//! A step makes `x <- a x + (b s + c s²) x` with `s = x xᵀ`, by three products. Of a matrix with more rows than columns it is
-//! the transpose that is stepped, in place: products take a matrix row after row or column after column.
+//! A step makes `x <- (a + b s + c s²) x` with `s = x xᵀ`. All of them together are one polynomial of the first s, so they are made on
+//! squares of the shorter side, `p <- q p` and `s <- q q s` with `q = a + b s + c s²`, and x is multiplied once, at the end. Squares are
+//! symmetric, so half of each is computed. Of a matrix with more rows than columns it is the transpose that is stepped, in place:
+//! products take a matrix row after row or column after column.
 
 use super::Error;
 use super::work::Tensor;
 use crate::engine::kernels::PRODUCT;
-use crate::engine::layout::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED};
+use crate::engine::layout::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED, SYMMETRIC};
 use crate::engine::{Buffer, Dispatch, Engine, Range, count};
 use crate::params::{Param, Row};
 
@@ -17,6 +19,10 @@ const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const TILE: u32 = 64;
 /// Most matrices of a dispatch.
 const MOST_MATRICES: usize = 65_535;
+/// Most elements of a buffer of squares, if they are not of one matrix: 64 MiB.
+const MOST_ELEMENTS: u64 = 1 << 24;
+/// Buffers of squares.
+const SQUARES: usize = 5;
 
 /// Matrices of one shape, in one page of state.
 struct Batch {
@@ -39,10 +45,12 @@ pub(crate) struct Cost {
 /// What the steps cost for a matrix of so many rows and columns.
 pub(crate) fn cost([rows, columns]: [u64; 2]) -> Cost {
     let (short, long) = (rows.min(columns), rows.max(columns));
-    let (square, whole) = (short * short, short * long);
-    let elements = (whole + square) + 2 * square + (square + 2 * whole);
-    let products = 2 * short * whole + square * short;
-    Cost { bytes: 4 * STEPS as u64 * elements, flops: 2 * STEPS as u64 * products }
+    let (square, whole, steps) = (short * short, short * long, STEPS as u64);
+    // s, q of each step, what p, q s and q q s are of all steps but one, and x.
+    let elements = (whole + square) + 2 * steps * square + 9 * (steps - 1) * square + (square + 2 * whole);
+    let half = short * (short + 1);
+    let flops = half * long + (steps + 3 * (steps - 1)) * half * short + 2 * square * long;
+    Cost { bytes: 4 * elements, flops }
 }
 
 /// The share of lr that a matrix takes.
@@ -61,10 +69,10 @@ pub(crate) fn dispatches<'a>(
     directions: impl Fn(usize, usize) -> Vec<Range>,
     matrices: impl Iterator<Item = (&'a Tensor<'a>, &'a Param, Row)>,
 ) -> Result<Vec<Dispatch>, Error> {
-    let batches = batches(matrices, engine.page_bytes() / 4)?;
+    let batches = batches(matrices, (engine.page_bytes() / 4).min(MOST_ELEMENTS))?;
     let square = |batch: &Batch| batch.places.len() as u64 * batch.shape.into_iter().min().unwrap_or(0).pow(2);
     let Some(largest) = batches.iter().map(square).max() else { return Ok(Vec::new()) };
-    let squares = [engine.buffer("products", 4 * largest)?, engine.buffer("polynomials", 4 * largest)?];
+    let squares = (0..SQUARES).map(|_| engine.buffer("squares", 4 * largest)).collect::<Result<Vec<_>, _>>()?;
     let mut dispatches = Vec::new();
     for batch in &batches {
         dispatches.extend(batch.steps(engine, &directions(batch.arena, batch.page), &squares)?);
@@ -103,10 +111,10 @@ fn batches<'a>(
 }
 
 impl Batch {
-    /// The steps from the first of two pages of directions to the second, there and back.
-    fn steps(&self, engine: &Engine, directions: &[Range], squares: &[Buffer; 2]) -> Result<Vec<Dispatch>, Error> {
-        let [x, next] = directions else { return Ok(Vec::new()) };
-        let [s, polynomial] = squares.each_ref().map(Buffer::all);
+    /// The steps from the first of two pages of directions to the second.
+    fn steps(&self, engine: &Engine, directions: &[Range], squares: &[Buffer]) -> Result<Vec<Dispatch>, Error> {
+        let squares: Vec<Range> = squares.iter().map(Buffer::all).collect();
+        let ([x, next], [s, t, q, p, other]) = (directions, &squares[..]) else { return Ok(Vec::new()) };
         let [a, b, c] = COEFFICIENTS;
         let (short, long) = (self.shape[0].min(self.shape[1]), self.shape[0].max(self.shape[1]));
         let [m, n] = [count("rows", short)?, count("columns", long)?];
@@ -121,29 +129,41 @@ impl Batch {
             rows: m,
             columns: m,
             inner: n,
-            turned: turned(RIGHT_TURNED, LEFT_TURNED),
+            flags: SYMMETRIC | turned(RIGHT_TURNED, LEFT_TURNED),
             scale: 1.0,
             out: number,
             matrices: number,
             ..Product::default()
         };
-        let of_gram = Product { rows: m, columns: m, inner: m, left: number, right: number, added: number, ..gram };
-        let of_gram = Product { turned: 0, scale: c as f32, kept: (b / c) as f32, ..of_gram };
+        let of_squares = Product { inner: m, left: number, right: number, added: number, flags: SYMMETRIC, ..gram };
+        let polynomial = Product { scale: c as f32, kept: (b / c) as f32, diagonal: a as f32, ..of_squares };
         let apply = Product { rows: m, columns: n, inner: m, left: number, matrices: number, ..Product::default() };
-        let apply = Product { turned: turned(0, RIGHT_TURNED | OUT_TURNED), kept: a as f32, ..apply };
-        let mut dispatches = Vec::with_capacity(3 * STEPS);
+        let apply = Product { flags: turned(0, RIGHT_TURNED | OUT_TURNED), scale: self.share as f32, ..apply };
+        let mut dispatches = Vec::new();
+        let mut make = |product: &Product, [left, right, out]: [&Range; 3]| {
+            dispatches.push(self.product(engine, &places, product, [left, right, left, out])?);
+            Ok::<_, Error>(())
+        };
+        make(&gram, [x, x, s])?;
+        let (mut p, mut other) = (p, other);
         for step in 0..STEPS {
-            let [from, to] = if step % 2 == 0 { [x, next] } else { [next, x] };
-            let scale = if step + 1 == STEPS { self.share as f32 } else { 1.0 };
-            let apply = Product { scale, ..apply };
-            dispatches.push(self.product(engine, &places, &gram, [from, from, from, &s])?);
-            dispatches.push(self.product(engine, &places, &of_gram, [&s, &s, &s, &polynomial])?);
-            dispatches.push(self.product(engine, &places, &apply, [&polynomial, from, from, to])?);
+            // The first is p itself.
+            let q = if step == 0 { p } else { q };
+            make(&polynomial, [s, s, q])?;
+            if step > 0 {
+                make(&of_squares, [q, p, other])?;
+                (p, other) = (other, p);
+            }
+            if step + 1 < STEPS {
+                make(&of_squares, [q, s, t])?;
+                make(&of_squares, [q, t, s])?;
+            }
         }
+        make(&apply, [p, x, next])?;
         Ok(dispatches)
     }
 
-    /// c = scale (a b + kept d) over a, b, d and c.
+    /// c = scale (a b + kept d) + diagonal 1 over a, b, d and c.
     fn product(
         &self,
         engine: &Engine,
@@ -155,7 +175,8 @@ impl Batch {
         let [a, b, c] = product.lengths().map(|length| length as u64);
         // A matrix by itself is read once.
         let read = if left.buffer.same(&right.buffer) { a } else { a + b };
-        let flops = 2 * u64::from(product.rows) * u64::from(product.columns) * u64::from(product.inner);
+        let [rows, columns, inner] = [product.rows, product.columns, product.inner].map(u64::from);
+        let flops = if product.flags & SYMMETRIC != 0 { rows * (rows + 1) * inner } else { 2 * rows * columns * inner };
         let record = engine.buffer_with("product", &[*product])?;
         Ok(Dispatch {
             kernel: PRODUCT.plain(),

@@ -100,7 +100,7 @@ fn shaders_lay_out_records_as_the_host_does() {
         host_layout!(Factors: record, elements, rows, columns, chunk, band, row_state, column_state, row_sums, column_sums, means),
         host_layout!(Band: chunk, length, number, begin, column, columns),
         host_layout!(Folded: entry, first, count),
-        host_layout!(Product: rows, columns, inner, turned, scale, kept, left, right, added, out, matrices, pad0),
+        host_layout!(Product: rows, columns, inner, flags, scale, kept, left, right, added, out, matrices, diagonal),
         host_layout!(Segment: first, count, first_partial, partials, pad0, place, seed, zero),
         host_layout!(StatsBlock: loss_scale, growth_tracker, step, applied, skipped, skip, bad_group, nonfinite_norms, norm, clip, value_bound, bad_norm_step, bad_norm, lost_rows, skips_in_a_row, pad0),
         host_layout!(Partial: sum, bad_group),

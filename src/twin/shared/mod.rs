@@ -61,7 +61,7 @@ pub use moments::Stored;
 pub use pictures::GatherPictures;
 pub use pool::Pool;
 pub use prefix_tokens::PrefixTokens;
-pub use product::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED};
+pub use product::{LEFT_TURNED, OUT_TURNED, Product, RIGHT_TURNED, SYMMETRIC};
 pub use resize::{FRESH, Resize, ZERO};
 pub use rng::{noise, pcg, shuffled, uniform};
 pub use rounding::{OF_PARAMS, rounding_key, rounding_word};

@@ -9,6 +9,8 @@ pub const LEFT_TURNED: u32 = 1;
 pub const RIGHT_TURNED: u32 = 2;
 /// c and d are.
 pub const OUT_TURNED: u32 = 4;
+/// c is symmetric: what is above its diagonal is what is below it.
+pub const SYMMETRIC: u32 = 8;
 
 /// The shapes of a product.
 #[repr(C)]
@@ -18,7 +20,7 @@ pub struct Product {
     pub rows: u32,
     pub columns: u32,
     pub inner: u32,
-    pub turned: u32,
+    pub flags: u32,
     pub scale: f32,
     pub kept: f32,
     pub left: u32,
@@ -26,7 +28,7 @@ pub struct Product {
     pub added: u32,
     pub out: u32,
     pub matrices: u32,
-    pub pad0: u32,
+    pub diagonal: f32,
 }
 
 impl Product {
