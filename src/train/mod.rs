@@ -10,6 +10,7 @@
 //! Invariant: no command line, no printing, no exit.
 
 mod ahead;
+mod alike;
 mod auto_precision;
 mod batch_size;
 mod best;
@@ -69,5 +70,5 @@ pub use scoring::{Scores, Scoring};
 pub use supervised::Supervised;
 pub use task::{Placed, Task};
 pub use test::Test;
-pub use trainer::Trainer;
+pub use trainer::{Exchanged, Trainer};
 pub use trunk_cache::{TrunkCache, TrunkFile, TrunkNote};

@@ -73,7 +73,8 @@ impl Key {
         }
     }
 
-    fn name(self) -> String {
+    /// Both, in letters.
+    pub(super) fn name(self) -> String {
         self.0.map(|hasher| format!("{:016x}", hasher.finish())).concat()
     }
 }
