@@ -121,8 +121,10 @@ impl Ready {
 
     fn made(&self, engine: &Engine, run: &RunFile, spec: &Spec) -> Result<Trainer, Error> {
         let plan = |params: ModelParams<'_>, epochs| Plan::new(spec, params, epochs);
-        let config =
-            run.config(self.batch_rows).recomputed_layers(self.recomputed_layers).trunk_cache(trunk_cache(run));
+        let config = run
+            .config(self.batch_rows)
+            .recomputed_layers(self.recomputed_layers)
+            .trunk_cache(trunk_cache(run).filter(|_| run.rank.is_first()));
         let mut trainer = Trainer::new(engine, &*self.material.task, config, plan)?;
         if self.is_found() {
             // With the program of its first step, which is where memory runs out if it does.
