@@ -47,7 +47,8 @@ fn sums() {
     assert!(Mpi::start().is_err(), "it begins once");
     let rank = mpi.rank();
     let numbers = |rank: usize, count: usize| {
-        let number = |place: usize| ((place * 7 + rank * 13) % 23) as f32 * 10f32.powi((rank as i32 * 5) % 7 - 3);
+        let size = 10f32.powi((rank as i32 * 5) % 7 - 3);
+        let number = |place: usize| size / (1 + (place * 7 + rank * 13) % 23) as f32;
         (0..count).map(number).collect::<Vec<f32>>()
     };
     let mut room = Vec::new();

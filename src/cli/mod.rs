@@ -18,6 +18,7 @@ mod demo;
 mod demo_pictures;
 mod demo_transformer;
 mod evaluate;
+mod exchange_told;
 mod generate;
 mod info;
 mod kernels;

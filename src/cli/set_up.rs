@@ -56,7 +56,8 @@ pub(super) fn beginning(
         return if is_first { generate(&ready, &folder).map(|()| None) } else { Ok(None) };
     }
     let out = if is_first {
-        written(&ready, &mut trainer, held, &folder).map(Some)
+        let hinted = hint_at_a_warm_up(&ready, &trainer);
+        hinted.and_then(|()| written(&ready, &mut trainer, held, &folder)).map(Some)
     } else {
         run_folder::follow(&folder, &mut trainer, (every_steps, false)).map(|()| None)
     };
@@ -119,6 +120,22 @@ fn made(
     let Checked { engine, trainer, outcome: checked } =
         checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
     Ok(Made { engine, ready, trainer, checked })
+}
+
+/// Says so if the rates of many ranks begin at their height: the rows of a step are what raised them.
+fn hint_at_a_warm_up(ready: &Ready, trainer: &Trainer) -> anyhow::Result<()> {
+    let ranks = ready.run.rank.of;
+    let factor = ready.run.lr_scaling.factor(ready.rows_per_step(), ready.run.base_batch_size)?;
+    let plan = trainer.plan();
+    let Some(row) = plan.rows(&plan.start()?, 1)?.first().copied() else { return Ok(()) };
+    let scaled = ready.run.scaled(ready.batch_rows)?.row.lr;
+    if ranks > 1 && factor > 1.0 && row.lr >= scaled {
+        caution!(
+            "learning_rate_scaling multiplies the rates by {factor:.2} for the rows of {ranks} ranks, from the first step on: \
+             learning_rate_scheduler: {{warmup_fraction: 0.1}} would raise them slowly"
+        );
+    }
+    Ok(())
 }
 
 /// Writes which run is in a folder, which is nobody else's.

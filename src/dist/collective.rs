@@ -206,7 +206,8 @@ mod tests {
 
     /// Numbers whose sum depends on the order.
     fn numbers(rank: usize, count: usize) -> Vec<f32> {
-        (0..count).map(|place| ((place * 7 + rank * 13) % 23) as f32 * 10f32.powi((rank as i32 * 5) % 7 - 3)).collect()
+        let size = 10f32.powi((rank as i32 * 5) % 7 - 3);
+        (0..count).map(|place| size / (1 + (place * 7 + rank * 13) % 23) as f32).collect()
     }
 
     /// The sums in the order of ranks.

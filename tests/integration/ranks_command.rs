@@ -81,3 +81,66 @@ fn mpirun_without_the_feature_is_refused_once() {
         desk.command(&["digits.yaml", "--set", "epochs=1"]).env("OMPI_COMM_WORLD_SIZE", "1").output().expect("it runs");
     assert!(one.status.success(), "{}", told(&one));
 }
+
+/// Rates by workers, as Ludwig's: the rows of a step are those of all ranks.
+#[test]
+fn rates_follow_the_rows_of_all_ranks_with_a_hint() {
+    let desk = Desk::new("rates-of-ranks", &[("digits.yaml", DIGITS)]);
+    let first_rate =
+        |run: &str| desk.lines(&format!("runs/{run}/steps.jsonl"), "step")[0]["lrs"][0].as_f64().expect("a rate");
+    let words = "from the first step on: learning_rate_scheduler: {warmup_fraction: 0.1} would raise them slowly";
+    for (scaling, factor) in [("none", 1.0), ("linear", 3.0), ("sqrt", 3f64.sqrt())] {
+        let (name, scaled) = (format!("name={scaling}"), format!("learning_rate_scaling={scaling}"));
+        let set = ["digits.yaml", "--adapters", "cpu,cpu,cpu", "--set", "epochs=1", "--set", &name, "--set", &scaled];
+        let output = train(&desk, &set);
+        assert!(output.status.success(), "{}", told(&output));
+        let off = first_rate(scaling) / (0.003 * factor) - 1.0;
+        assert!(off.abs() < 1e-6, "{scaling}: {}", first_rate(scaling));
+        assert_eq!(told(&output).matches(words).count(), usize::from(factor > 1.0), "{}", told(&output));
+    }
+    let slow = [
+        "--set",
+        "learning_rate_scaling=linear",
+        "--set",
+        "learning_rate_scheduler={decay: none, warmup_fraction: 0.5}",
+    ];
+    let output = train(&desk, &[&["digits.yaml", "--adapters", "cpu,cpu", "--set", "name=slow"][..], &slow].concat());
+    assert!(output.status.success() && !told(&output).contains(words), "{}", told(&output));
+}
+
+#[test]
+fn a_plan_tells_what_ranks_exchange() {
+    let desk = Desk::new("plan-of-ranks", &[("digits.yaml", DIGITS)]);
+    let plan = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command
+            .current_dir(&desk.folder)
+            .args(["plan", "digits.yaml"])
+            .args(arguments)
+            .output()
+            .expect("the binary runs")
+    };
+    let output = plan(&["--ranks", "4", "--link", "0.001", "--bus", "0.01"]);
+    let words = told(&output);
+    assert!(output.status.success(), "{words}");
+    // 1,210 parameters in f32; a step has the rows of four ranks.
+    assert!(words.contains("3 epochs of 12 steps of 128 rows: 36 steps"), "{words}");
+    assert!(words.contains("4 ranks, 0.001 GB/s between them, 0.01 GB/s between host and device"), "{words}");
+    assert!(
+        words.contains("     0       0.00 MB     0.48 ms     7.26 ms     0.00 ms     0.48 ms     8.23 ms"),
+        "{words}"
+    );
+    for (arguments, words) in [
+        (vec!["--ranks", "0"], "invalid value '0' for '--ranks <N>'"),
+        (vec!["--link", "10"], "required arguments were not provided"),
+        (vec!["--ranks", "2", "--link", "0"], "invalid value '0' for '--link <GB/S>': a number above 0"),
+        (vec!["--ranks", "2", "--json"], "cannot be used with '--json'"),
+    ] {
+        let refused = plan(&arguments);
+        assert!(
+            refused.status.code() == Some(2) && told(&refused).contains(words),
+            "{arguments:?}: {}",
+            told(&refused)
+        );
+    }
+}
