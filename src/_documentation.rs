@@ -42,6 +42,11 @@ pub mod predict {}
 #[doc = include_str!("../docs/lr_find.md")]
 pub mod lr_find {}
 
+/// Several adapters, several machines.
+#[doc = ""]
+#[doc = include_str!("../docs/ranks.md")]
+pub mod ranks {}
+
 /// Hugging Face folders in and out.
 #[doc = ""]
 #[doc = include_str!("../docs/text_models.md")]

@@ -3,7 +3,7 @@
 #[cfg(feature = "nn")]
 use crate::nn;
 #[cfg(feature = "data")]
-use crate::{data, run, train};
+use crate::{data, dist, run, train};
 use crate::{engine, optim, params, schedule};
 
 /// Any error of this crate. Each room has its own; this one holds them all.
@@ -25,6 +25,9 @@ pub enum Error {
     #[cfg(feature = "data")]
     #[error(transparent)]
     Data(#[from] data::Error),
+    #[cfg(feature = "data")]
+    #[error(transparent)]
+    Dist(#[from] dist::Error),
     #[cfg(feature = "data")]
     #[error(transparent)]
     Run(#[from] run::Error),

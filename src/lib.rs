@@ -39,10 +39,11 @@
 //! | none | the fused optimizer and the schedules: [`params`], [`engine`], [`optim`], [`schedule`] |
 //! | `nn` | [`nn`], [`check`], [`measure`]; no further crate |
 //! | `cpu` | [`fast`]: the CPU engine on all cores, by rayon and a GEMM crate; without it that engine runs the twins |
-//! | `data` | [`data`], [`train`], [`run`]; with `nn`; no further crate |
+//! | `data` | [`data`], [`dist`], [`train`], [`run`]; with `nn`; no further crate |
 //! | `demo` | embedded data sets, 1.2 MB; with `data` |
 //! | `tokenizers` | reads the `tokenizer.json` of Hugging Face's folders; with `data` |
 //! | `cli` (default) | the command line `gradus`, and all of the above |
+//! | `mpi` | [`dist`] over the processes of `mpirun`; needs an MPI to build; with `data` |
 //! | `cooperative_matrices` | `linear` by cooperative matrices in f16, not yet run on hardware |
 //!
 //! # How data flows
@@ -62,7 +63,7 @@
 //! * [`twin`]: the Rust twin of every shader; [`fast`]: fast forms of the expensive ones.
 //! * [`optim`]: the fused optimizer.
 //! * [`nn`]: the MLP and the transformer, forward and backward.
-//! * [`data`], [`train`]: data sets and the loop.
+//! * [`data`], [`train`]: data sets and the loop; [`dist`]: several ranks of one run.
 //! * [`run`]: run files, with the model and data that they name.
 //! * [`measure`]: the speed of an adapter; [`check`]: whether its kernels are right.
 
@@ -77,6 +78,8 @@
 pub mod check;
 #[cfg(feature = "data")]
 pub mod data;
+#[cfg(feature = "data")]
+pub mod dist;
 pub mod engine;
 mod error;
 #[doc(hidden)]

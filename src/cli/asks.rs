@@ -4,7 +4,7 @@ use super::kernels;
 use super::pipelines::Pipelines;
 use super::say::tell;
 use super::says::Says;
-use gradus::engine::{AdapterChoice, Engine, list_adapters};
+use gradus::engine::{AdapterChoice, Choices, Engine, list_adapters};
 use gradus::train::MadeOn;
 use std::cell::RefCell;
 use std::env;
@@ -17,6 +17,8 @@ pub(super) struct Asks {
     pub(super) kernels: Option<String>,
     /// Whether the device's timestamps are wanted.
     pub(super) timestamps: bool,
+    /// What another rank has chosen for kernels: nothing is measured then.
+    choices: Option<Choices>,
     /// Of the engines that were opened.
     pipelines: RefCell<Vec<Pipelines>>,
 }
@@ -27,7 +29,31 @@ impl Asks {
         let of_env = || env::var("GRADUS_ADAPTER").ok();
         let adapter = adapter.map(str::to_owned).or_else(of_env).filter(|text| !text.trim().is_empty());
         let adapter = adapter.map(|text| AdapterChoice::parse(&text));
-        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps, pipelines: RefCell::default() }
+        Asks { adapter, kernels: kernels.map(str::to_owned), timestamps, choices: None, pipelines: RefCell::default() }
+    }
+
+    /// The same on another adapter, if one is given.
+    pub(super) fn on(&self, adapter: Option<&AdapterChoice>) -> Asks {
+        Asks {
+            adapter: adapter.or(self.adapter.as_ref()).cloned(),
+            kernels: self.kernels.clone(),
+            timestamps: self.timestamps,
+            choices: self.choices.clone(),
+            pipelines: RefCell::default(),
+        }
+    }
+
+    /// The same with the kernels of another rank.
+    pub(super) fn choosing(&self, choices: Choices) -> Asks {
+        Asks { choices: Some(choices), ..self.on(None) }
+    }
+
+    /// An engine with the kernels that it is to take.
+    fn chosen(&self, engine: &Engine) -> anyhow::Result<Engine> {
+        match &self.choices {
+            Some(choices) => Ok(engine.choosing(choices.clone())),
+            None => kernels::chosen(engine, self.kernels.as_deref()),
+        }
     }
 
     /// An adapter's engine, with timestamps as they are wanted.
@@ -61,7 +87,7 @@ impl Asks {
             }
             asked => asked.clone().unwrap_or_default(),
         };
-        kernels::chosen(&self.open(&choice)?, self.kernels.as_deref())
+        self.chosen(&self.open(&choice)?)
     }
 
     /// The engine of a resumed run: the one that it ran on, if it exists and no other is asked for.
@@ -79,6 +105,6 @@ impl Asks {
         if is_the_same && self.kernels.is_none() && env::var_os("GRADUS_KERNELS").is_none_or(|text| text.is_empty()) {
             return Ok(engine.choosing(made_on.kernels.clone()));
         }
-        kernels::chosen(&engine, self.kernels.as_deref())
+        self.chosen(&engine)
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn checked(
     let mut replaced: BTreeSet<String> = BTreeSet::new();
     loop {
         let names = names(&mut trainer)?;
-        let certificate = certified(&engine, &names)?;
+        let certificate = certified(&engine, &names, ready.run.rank.is_first())?;
         let own: Vec<String> = forms(&engine, false).into_iter().map(|form| form.name).collect();
         let is_ours = |kernel: &str, form: &String| names.contains(kernel) && own.contains(form);
         let refused: Vec<&str> = certificate
@@ -88,7 +88,9 @@ pub(super) fn checked(
         for (family, form) in &stands.instead {
             caution!("{family} is wrong on this adapter in its usual form; {form} replaces it");
         }
-        kernels::keep_choices(&other, asked)?;
+        if ready.run.rank.is_first() {
+            kernels::keep_choices(&other, asked)?;
+        }
         trainer = ready.trainer(&other)?;
         engine = other;
     }
@@ -147,8 +149,8 @@ fn names(trainer: &mut Trainer) -> anyhow::Result<BTreeSet<&'static str>> {
     Ok(programs.iter().flat_map(|program| &program.dispatches).map(|dispatch| dispatch.kernel.name).collect())
 }
 
-/// The certificate of an adapter with these kernels; missing ones are tried now.
-fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<Certificate> {
+/// The certificate of an adapter with these kernels; missing ones are tried now, and it is kept if this is the rank that writes.
+fn certified(engine: &Engine, names: &BTreeSet<&'static str>, keeps: bool) -> anyhow::Result<Certificate> {
     let (mut certificate, forms) = (kernels::certificate(engine), forms(engine, false));
     let is_known = |name: &&'static str| forms.iter().any(|form| certificate.of_kernel(name, &form.name).is_some());
     let is_tried = |form: &Form| names.iter().any(|name| certificate.of_kernel(name, &form.name).is_some());
@@ -159,6 +161,9 @@ fn certified(engine: &Engine, names: &BTreeSet<&'static str>) -> anyhow::Result<
     spinner.enable_steady_tick(Duration::from_millis(200));
     certificate.take(try_kernels(&forms, &|kernel: &Kernel| names.contains(kernel.name), |_| ())?);
     spinner.finish_and_clear();
+    if !keeps {
+        return Ok(certificate);
+    }
     if let Err(error) = kernels::keep_certificate(engine, &certificate) {
         caution!("{error:#}; the next run checks again");
     }

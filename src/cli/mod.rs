@@ -18,6 +18,7 @@ mod demo;
 mod demo_pictures;
 mod demo_transformer;
 mod evaluate;
+mod exchange_told;
 mod generate;
 mod info;
 mod kernels;
@@ -40,6 +41,7 @@ mod plan_told;
 mod precision;
 mod predict;
 mod progress;
+mod ranks;
 mod rates;
 mod rates_told;
 mod reading;
@@ -55,13 +57,15 @@ pub(crate) mod say;
 mod says;
 mod schedule;
 mod scores;
+mod set_up;
 mod signals;
 mod tensorboard;
 mod thinned;
 mod train;
 mod verdict;
+mod watchdog;
 
-pub(crate) use asked::Asked;
+pub(crate) use asked::code_of;
 use asks::Asks;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
@@ -208,6 +212,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
 fn obey(command: &Command, asks: &Asks, asked: Option<&str>) -> anyhow::Result<ExitCode> {
     let choice = asks.choice();
+    if !matches!(command, Command::Train(_)) {
+        ranks::refuse_processes("only gradus train works on several")?;
+    }
     match command {
         Command::LrFind(options) => lr_find::run(asks, options),
         Command::Compare(options) => compare::run(options),

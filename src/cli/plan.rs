@@ -42,6 +42,9 @@ pub(super) fn run(asks: &Asks, options: &Plan) -> anyhow::Result<()> {
         write(options, &plan_run::told(asks, options)?);
         return Ok(());
     }
+    if options.ranks.is_some() {
+        refuse!("--ranks is for run files: {file} has no model");
+    }
     if !options.settings.is_empty() {
         refuse!("--set is for run files: {file} has no model and no data");
     }

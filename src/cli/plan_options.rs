@@ -52,8 +52,35 @@ pub(super) struct Plan {
     /// Steps of an epoch, for schedules that count epochs [default with --model: that of the demo].
     #[arg(long, value_name = "M")]
     pub(super) steps_per_epoch: Option<u64>,
+    /// Of a run file: the bytes and seconds that so many ranks exchange in a step of each phase, by --link and --bus.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "json")]
+    pub(super) ranks: Option<u64>,
+    /// GB that a rank sends in a second, and gets at the same time [12.5 is a network of 100 Gbit/s].
+    #[arg(long, value_name = "GB/S", default_value_t = 12.5, requires = "ranks", value_parser = rate)]
+    link: f64,
+    /// GB in a second between host and device [25 is PCI Express 4.0 with 16 lanes].
+    #[arg(long, value_name = "GB/S", default_value_t = 25.0, requires = "ranks", value_parser = rate)]
+    bus: f64,
     #[command(flatten)]
     pub(super) outputs: Outputs,
+}
+
+/// What ranks are connected by, in GB a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    pub(super) ranks: usize,
+    /// From a rank to the others, and at the same time back.
+    pub(super) link: f64,
+    /// Between host and device.
+    pub(super) bus: f64,
+}
+
+/// A rate that is one.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("a number above 0".to_owned()),
+    }
 }
 
 impl Plan {
@@ -70,6 +97,12 @@ impl Plan {
             Some((name, _)) => refuse!("{name}: {told}"),
             None => Ok(()),
         }
+    }
+
+    /// The ranks whose exchange is asked for.
+    pub(super) fn links(&self) -> Option<Links> {
+        let ranks = usize::try_from(self.ranks?).unwrap_or(usize::MAX);
+        Some(Links { ranks, link: self.link, bus: self.bus })
     }
 
     /// Refuses options about a model.

@@ -5,7 +5,7 @@ use super::plan_options::Plan;
 use super::plan_told::told as told_plan;
 use super::say::caution;
 use super::says::Says;
-use super::{batch, phase_table};
+use super::{batch, exchange_told, phase_table};
 use gradus::measure;
 use gradus::params::Param;
 use gradus::run::{BatchRows, Material, RunFile};
@@ -14,7 +14,12 @@ use std::collections::HashSet;
 
 /// Phases, their memory and time, and the rates of the whole run.
 pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
-    let run = RunFile::read(&options.file, &options.settings)?;
+    let mut run = RunFile::read(&options.file, &options.settings)?;
+    let links = options.links();
+    if let Some(links) = links {
+        run.rank.of = links.ranks;
+    }
+    let run = run;
     let material = Material::to_plan(&run)?;
     for warning in run.warnings.iter().chain(&material.warnings) {
         caution!("{warning}");
@@ -60,5 +65,6 @@ pub(super) fn told(asks: &Asks, options: &Plan) -> anyhow::Result<String> {
     let length =
         format!("{} epochs of {of_epoch} steps of {} rows: {steps} steps", plan.epochs(), config.rows_per_step());
     let again = again.map_or_else(String::new, |again| format!("{}\n", batch::told(&again)));
-    Ok(format!("{}\n{length}\n{again}\n{told}", material.summary))
+    let exchange = links.map_or_else(String::new, |links| exchange_told::told(&plan, &params, &links) + "\n");
+    Ok(format!("{}\n{length}\n{again}\n{exchange}{told}", material.summary))
 }

@@ -106,7 +106,13 @@ pub(super) fn train_with_bar(
     let (mut interrupted, mut broke) = (false, None);
     while !trainer.is_over() && !interrupted && broke.is_none() {
         broke = trainer.advance(&mut tell).err();
-        interrupted = stop() && !trainer.is_over();
+        if broke.is_none() {
+            // Ranks stop at the same step.
+            match trainer.agreed(stop()) {
+                Ok(stops) => interrupted = stops && !trainer.is_over(),
+                Err(error) => broke = Some(error),
+            }
+        }
         let Some((step, loss)) = reported.get().filter(|_| told.elapsed() >= EVERY) else { continue };
         told = Instant::now();
         // What the device has done, not what the host has handed over.

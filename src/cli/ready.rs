@@ -151,5 +151,6 @@ fn kept(run: &RunFile) -> Option<Cache> {
         CacheFolder::At(folder) => Some(folder.clone()),
         CacheFolder::Usual => cache::usual_folder().filter(|_| run.model.from.is_some()),
     };
-    folder.map(|folder| Cache::new(folder, cache::LIMIT_BYTES))
+    // One rank writes.
+    folder.filter(|_| run.rank.is_first()).map(|folder| Cache::new(folder, cache::LIMIT_BYTES))
 }

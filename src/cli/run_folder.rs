@@ -294,6 +294,33 @@ pub(super) fn made_on(path: &Path) -> Option<MadeOn> {
     Checkpoints::made_on(&path.join(CHECKPOINTS))
 }
 
+/// The last checkpoint of the run in this folder, by its name.
+pub(super) fn last_checkpoint(path: &Path) -> Option<PathBuf> {
+    Checkpoints::of_another_rank(&path.join(CHECKPOINTS), 1, None).last_path().ok()?
+}
+
+/// Micro-batches of a step of the run in this folder, on all its ranks together.
+pub(super) fn micro_batches(path: &Path) -> Option<usize> {
+    Checkpoints::micro_batches(&path.join(CHECKPOINTS))
+}
+
+/// Has a rank that writes nothing do what the first one does for the files of this folder. It resumes if the first does.
+pub(super) fn follow(
+    path: &Path,
+    trainer: &mut Trainer,
+    (every_steps, resumes): (Option<u64>, bool),
+) -> anyhow::Result<()> {
+    let (folder, keep_last) = (path.join(CHECKPOINTS), trainer.plan().keep_last());
+    let checkpoints = Checkpoints::of_another_rank(&folder, keep_last, every_steps);
+    trainer.save_best_to(&path.join(BEST));
+    if resumes {
+        trainer.resume(checkpoints)?;
+    } else {
+        trainer.checkpoint_to(checkpoints);
+    }
+    Ok(())
+}
+
 /// Writes which run is in a folder: its file, then its model and how its data becomes numbers, a tokenizer's file
 /// first.
 pub(super) fn write_run(path: &Path, text: &str, (run, material): (&RunFile, &Material)) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 //! A line stays one line. In a text of several lines, text from outside is [`gradus::params::Shown`].
 
 use gradus::params::{tame, tame_line};
+use std::cell::Cell;
 use std::env;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::process::exit;
@@ -31,6 +32,22 @@ const PIPE_CLOSED: i32 = 141;
 
 /// Whether the program does more than print.
 static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether what this thread says is said by another too.
+    static IS_HUSHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this thread prints nothing.
+pub(super) fn hush() {
+    IS_HUSHED.set(true);
+}
+
+/// From now on it prints again.
+#[cfg(feature = "mpi")]
+pub(super) fn speak() {
+    IS_HUSHED.set(false);
+}
 
 /// From now on the program continues when standard output is full or closed. Before that it ends there, as a shell expects
 /// of `gradus info | head`.
@@ -76,6 +93,9 @@ pub(super) fn data(text: &str) {
 
 fn written(text: &str) {
     static TOLD: AtomicBool = AtomicBool::new(false);
+    if IS_HUSHED.get() {
+        return;
+    }
     let mut out = stdout().lock();
     let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
     drop(out);
@@ -93,5 +113,8 @@ fn written(text: &str) {
 
 /// Text of several lines for standard error. If that fails, nobody can be told.
 pub(crate) fn err(text: &str) {
+    if IS_HUSHED.get() {
+        return;
+    }
     let _ = stderr().lock().write_all(tame(text).as_bytes());
 }

@@ -1,25 +1,22 @@
 //! `gradus train`: one file, one run.
 
-use super::asked::Asked;
 use super::asks::Asks;
-use super::checking::{Checked, Outcome, checked};
 use super::model_folder::MODEL;
 use super::progress::{Ended, Look, best_text, train_with_bar};
+use super::ranks::{self, HowRanks, Ranks};
 use super::ready::Ready;
 use super::report::Section;
-use super::run_folder::{RUN, RunFolder, has_checkpoints, holds_a_run, made_on, overwrite, take_place, write_run};
-use super::run_lock::LockedFolder;
 use super::say::{self, caution, say, tell};
 use super::says::Says;
+use super::set_up::{SetUp, beginning, going_on};
 use super::verdict::Verdict;
 use super::{cache, memory, mistakes, report, scores, signals};
-use anyhow::{Context, anyhow, bail};
+use anyhow::bail;
 use clap::Args;
 use gradus::engine::{Counters, Engine};
 use gradus::params::shown_path;
 use gradus::run::RunFile;
-use gradus::schedule::{implicit, to_yaml};
-use gradus::train::{CacheNote, Error, Evaluation, Event, MadeOn, Trainer, files};
+use gradus::train::{CacheNote, Error, Evaluation, Event, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -29,6 +26,8 @@ use std::time::Instant;
 pub(super) struct Train {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    ranks: HowRanks,
     /// Replace a value of the file, as in --set optimizer.lr=3e-4; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -44,6 +43,8 @@ Examples:
   gradus train run.yaml                            train; the results are in runs/run/
   gradus train run.yaml --set epochs=5 --set name=longer
   gradus train --resume runs/run                   resume after Ctrl-C or a crash
+  gradus train run.yaml --adapters 0,1             train on two adapters (docs/ranks.md)
+  mpirun -n 4 gradus train run.yaml                train in four processes, if built with the feature mpi
 
 Ctrl-C finishes the step, writes a checkpoint and prints the command that resumes. SIGTERM and SIGHUP (without
 nohup) do the same. A second signal ends the program at once.
@@ -91,124 +92,33 @@ pub(super) fn setting(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn run(asks: &Asks, options: &Train) -> anyhow::Result<ExitCode> {
     say::go_on_without_stdout();
-    let says = options.loudness.says();
-    let set_up = match (&options.which.resume, &options.which.file) {
-        (Some(folder), _) => going_on(asks, folder, &options.settings, says)?,
-        (None, Some(file)) => return begin(asks, RunFile::read(file, &options.settings)?, options.overwrite, says),
-        (None, None) => bail!("name a run file"),
-    };
-    train(set_up, says)
+    ranks::each(asks, &options.ranks, |asks, ranks| {
+        let says = if ranks.rank().is_first() { options.loudness.says() } else { Says::Nothing };
+        let set_up = match (&options.which.resume, &options.which.file) {
+            (Some(folder), _) => Some(going_on((asks, ranks), folder, &options.settings, says)?),
+            (None, Some(file)) => {
+                let run = ranks.agree(RunFile::read(file, &options.settings).map_err(Into::into))?;
+                beginning((asks, ranks), run, options.overwrite, says)?
+            }
+            (None, None) => bail!("name a run file"),
+        };
+        set_up.map_or(Ok(ExitCode::SUCCESS), |set_up| train(set_up, ranks, says))
+    })
 }
 
 /// Begins a run and trains it; `overwrites` what is in its folder.
 pub(super) fn begin(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow::Result<ExitCode> {
     say::go_on_without_stdout();
-    match beginning(asks, run, overwrites, says)? {
-        Some(set_up) => train(set_up, says),
+    let alone = &mut Ranks::alone();
+    match beginning((asks, alone), run, overwrites, says)? {
+        Some(set_up) => train(set_up, alone, says),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// A run with nothing left to refuse, in a folder that is its own.
-struct SetUp {
-    engine: Engine,
-    ready: Ready,
-    trainer: Trainer,
-    checked: Outcome,
-    out: RunFolder,
-    folder: PathBuf,
-}
-
-/// A new run, or none if only its schedule was asked for. A refusal leaves the folder unchanged, and what cannot be
-/// written is reported before training.
-fn beginning(asks: &Asks, run: RunFile, overwrites: bool, says: Says) -> anyhow::Result<Option<SetUp>> {
-    let (folder, every_steps) = (run.folder(), run.checkpoint_every_steps);
-    let (shown, holds) = (shown_path(&folder), holds_a_run(&folder));
-    if holds && !overwrites {
-        let ways = format!("resume it with --resume {shown}, start again with --overwrite, or --set name=…");
-        return Err(Asked::error(anyhow!("{shown} holds a run already: {ways}")));
-    }
-    if !holds && folder.join(RUN).exists() {
-        return Err(Asked::error(anyhow!(
-            "{shown} has a {RUN} that gradus did not write: --set name=… or output=… chooses another folder"
-        )));
-    }
-    let is_own = run.model.from.as_deref().is_some_and(|from| lies_in(from, &folder));
-    if holds && is_own {
-        let from = run.model.from.as_deref().map(shown_path).unwrap_or_default();
-        return Err(Asked::error(anyhow!(
-            "--overwrite would remove {from}, which model.from names: --set name=… chooses another folder"
-        )));
-    }
-    // A folder with a run in it is held before anything else; a new one is made once nothing is refused any more.
-    let held = if holds { Some(LockedFolder::take(&folder)?) } else { None };
-    let engine = asks.engine(says)?;
-    let mut ready = Ready::read(&engine, run, None, says).map_err(Asked::error)?;
-    if ready.run.schedule.finetuning.gen_ft_sched_only {
-        return generate(&ready, &folder).map(|()| None);
-    }
-    let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, outcome: checked } =
-        checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
-    if let Some(continues) = &ready.run.continues {
-        trainer.begin_with_state(&continues.optimizer_state().map_err(|error| Asked::error(error.into()))?)?;
-    }
-    let locked = held.map_or_else(|| LockedFolder::take(&folder), Ok)?;
-    let resolved = ready.resolved(&trainer)?;
-    if holds {
-        overwrite(&folder, &resolved)?;
-    }
-    write_run(&folder, &resolved, (&ready.run, &ready.material))?;
-    let out = RunFolder::begin(locked, (&mut trainer, &ready.material.model), every_steps)?;
-    Ok(Some(SetUp { engine, ready, trainer, checked, out, folder }))
-}
-
-/// Whether a file or folder lies in another folder.
-fn lies_in(path: &Path, folder: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().ok();
-    whole(path).zip(whole(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
-}
-
-/// Writes the implicit schedule of the run's model, by the name that finetuning-scheduler gives it.
-fn generate(ready: &Ready, folder: &Path) -> anyhow::Result<()> {
-    let mut model = ready.run.model.kind.to_string();
-    model[..1].make_ascii_uppercase();
-    std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-    let path = folder.join(format!("{model}_ft_schedule.yaml"));
-    files::replace(&path, to_yaml(&implicit(&ready.material.task.params())).as_bytes())?;
-    say!("written        {}", path.display());
-    Ok(())
-}
-
-/// A run that resumes, as it began.
-fn going_on(asks: &Asks, folder: &Path, settings: &[(String, String)], says: Says) -> anyhow::Result<SetUp> {
-    if !holds_a_run(folder) {
-        return Err(Asked::error(anyhow!("{} holds no run to resume", shown_path(folder))));
-    }
-    let locked = LockedFolder::take(folder)?;
-    take_place(folder)?;
-    let run = RunFile::of_run(&folder.join(RUN), folder, settings)?;
-    let every_steps = run.checkpoint_every_steps;
-    let made_on = made_on(folder);
-    let engine = asks.engine_of(made_on.as_ref(), says)?;
-    let goes_on_in = has_checkpoints(folder).then_some(folder);
-    let mut ready = Ready::read(&engine, run, goes_on_in, says).map_err(Asked::error)?;
-    let trainer = ready.trainer(&engine).map_err(Asked::error)?;
-    let Checked { engine, mut trainer, outcome: checked } =
-        checked(&mut ready, (engine, trainer), asks.kernels.as_deref(), says)?;
-    let mut out = RunFolder::resume(locked, (&mut trainer, &ready.material.model), every_steps, says)?;
-    if let Some([what, there, here]) = made_on.and_then(|there| MadeOn::of(&engine).differs(&there)) {
-        let remark =
-            format!("{what} was {there} and is {here}: the rest will not be bit-for-bit the uninterrupted run");
-        caution!("{remark}");
-        out.remarks.push(remark);
-    }
-    write_run(folder, &ready.resolved(&trainer)?, (&ready.run, &ready.material))?;
-    Ok(SetUp { engine, ready, trainer, checked, out, folder: folder.to_owned() })
-}
-
-fn train(set_up: SetUp, says: Says) -> anyhow::Result<ExitCode> {
-    let SetUp { engine, ready, mut trainer, checked, mut out, folder } = set_up;
+fn train(set_up: SetUp, ranks: &Ranks, says: Says) -> anyhow::Result<ExitCode> {
+    let SetUp { engine, ready, mut trainer, checked, out, folder } = set_up;
+    let Some(mut out) = out else { return ranks.follow(&mut trainer) };
     trainer.note_checked(&checked.line);
     if says == Says::All {
         for program in trainer.programs()? {
@@ -325,6 +235,10 @@ fn environment(engine: &Engine, trainer: &Trainer, counted: Counters, seconds: f
             format!("{}, {}", megabytes(counted.uploaded_bytes), megabytes(counted.downloaded_bytes)),
         ),
     ];
+    let exchanged = trainer.exchanged();
+    if exchanged.steps > 0 {
+        environment.push(("ranks", ranks::told(trainer.rank(), &exchanged)));
+    }
     if trunk > 0 {
         environment.push(("frozen trunk cached", megabytes(trunk)));
         environment.extend(trainer.trunk_notes().iter().map(|note| ("frozen trunk", cache::noted(note))));

@@ -14,6 +14,8 @@ pub enum AdapterChoice {
     /// The first adapter, in that order, whose name, backend or kind (`discrete`, `software`, …) contains this text, in any
     /// case.
     Named(String),
+    /// The adapter with this place among those of [`list_adapters`], from 0 on.
+    Number(usize),
     /// The CPU engine.
     Cpu,
 }
@@ -25,6 +27,19 @@ impl AdapterChoice {
             "" => AdapterChoice::Best,
             text if text.eq_ignore_ascii_case("cpu") => AdapterChoice::Cpu,
             text => AdapterChoice::Named(text.to_owned()),
+        }
+    }
+
+    /// The place of the adapter among those of [`list_adapters`]; `None` for the CPU engine.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAdapter`].
+    pub fn number(&self) -> Result<Option<usize>, Error> {
+        let adapters = pollster::block_on(adapters());
+        match self {
+            AdapterChoice::Cpu => Ok(None),
+            AdapterChoice::Best => Ok((!adapters.is_empty()).then_some(0)),
+            _ => place(&adapters, self).map(Some),
         }
     }
 
@@ -156,26 +171,42 @@ pub async fn request_adapters() -> Vec<AdapterReport> {
 
 /// The adapters to be tried, in order; none for the CPU engine.
 pub(crate) async fn pick(choice: &AdapterChoice) -> Result<Vec<wgpu::Adapter>, Error> {
-    let asked = match choice {
-        AdapterChoice::Cpu => return Ok(Vec::new()),
-        AdapterChoice::Best => return Ok(adapters().await),
-        AdapterChoice::Named(text) => text.to_lowercase(),
-    };
-    let mut adapters = adapters().await;
-    let matches = |adapter: &wgpu::Adapter| {
-        let info = adapter.get_info();
-        let words =
-            [info.name.to_lowercase(), info.backend.to_string().to_lowercase(), kind(info.device_type).to_owned()];
-        words.iter().any(|word| word.contains(&asked))
-    };
-    match adapters.iter().position(matches) {
-        Some(place) => Ok(vec![adapters.swap_remove(place)]),
-        None => {
-            let mut found: Vec<String> = adapters.iter().map(|a| format!("{:?}", a.get_info().name)).collect();
-            found.push("\"cpu\"".to_owned());
-            Err(Error::NoSuchAdapter { asked, found: found.join(", ") })
+    match choice {
+        AdapterChoice::Cpu => Ok(Vec::new()),
+        AdapterChoice::Best => Ok(adapters().await),
+        AdapterChoice::Named(_) | AdapterChoice::Number(_) => {
+            let mut adapters = adapters().await;
+            let place = place(&adapters, choice)?;
+            Ok(vec![adapters.swap_remove(place)])
         }
     }
+}
+
+/// Which of these adapters is the one that is named.
+fn place(adapters: &[wgpu::Adapter], choice: &AdapterChoice) -> Result<usize, Error> {
+    let (asked, place) = match choice {
+        AdapterChoice::Number(number) => (number.to_string(), (*number < adapters.len()).then_some(*number)),
+        AdapterChoice::Named(text) => {
+            let asked = text.to_lowercase();
+            let matches = |adapter: &wgpu::Adapter| {
+                let info = adapter.get_info();
+                let words = [
+                    info.name.to_lowercase(),
+                    info.backend.to_string().to_lowercase(),
+                    kind(info.device_type).to_owned(),
+                ];
+                words.iter().any(|word| word.contains(&asked))
+            };
+            let place = adapters.iter().position(matches);
+            (asked, place)
+        }
+        AdapterChoice::Best | AdapterChoice::Cpu => (String::new(), None),
+    };
+    place.ok_or_else(|| {
+        let mut found: Vec<String> = adapters.iter().map(|a| format!("{:?}", a.get_info().name)).collect();
+        found.push("\"cpu\"".to_owned());
+        Error::NoSuchAdapter { asked, found: found.join(", ") }
+    })
 }
 
 /// Bytes that one binding may have, as far as our kernels can address it.

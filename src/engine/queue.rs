@@ -1,7 +1,7 @@
 //! An engine's queue: submissions one after the other, and what comes back of them.
 
 use super::counters::Tally;
-use super::ring::Slots;
+use super::ring::{RING_SLOTS, Slots};
 use super::{CLOCK_SLOTS, Delivery, Engine, Error, Inner, Prepared, Range, Report, Ring, Submission, cpu};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -80,10 +80,23 @@ impl Engine {
         regions.iter().try_for_each(Range::check)?;
         let room = room.max(1);
         let slots = match &*self.inner {
-            Inner::Gpu(gpu) => gpu.ring(&regions, room, self.has_timestamps())?,
+            Inner::Gpu(gpu) => gpu.ring(&regions, (RING_SLOTS, room), self.has_timestamps())?,
             Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
         };
         Ok(Ring { regions, room, slots })
+    }
+
+    /// The same with one slot, for regions so large that the host waits for each report of them.
+    ///
+    /// # Errors
+    /// As [`Engine::ring`].
+    pub fn staging(&self, regions: Vec<Range>) -> Result<Ring, Error> {
+        regions.iter().try_for_each(Range::check)?;
+        let slots = match &*self.inner {
+            Inner::Gpu(gpu) => gpu.ring(&regions, (1, 1), false)?,
+            Inner::Cpu(_) => Slots::Cpu(Mutex::default()),
+        };
+        Ok(Ring { regions, room: 1, slots })
     }
 
     /// Gives `take` the reports that have arrived, oldest first; one under way holds back those with higher tags. Never

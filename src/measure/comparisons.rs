@@ -61,6 +61,7 @@ const PLAIN: Settings = Settings {
     horizon_steps: 256,
     page_bytes: None,
     throttle: true,
+    shard: None,
     seed: 0,
 };
 

@@ -156,6 +156,21 @@ impl Optimizer {
     }
 }
 
+/// The state of a model whose moments several optimizers [share](super::Shard), out of the files of all of them.
+///
+/// # Errors
+/// [`Error::BadFile`] for what is no file of a state.
+pub fn whole_state(files: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+    let bad = |error: safetensors::SafeTensorError| Error::BadFile(error.to_string());
+    let files: Vec<SafeTensors<'_>> =
+        files.iter().map(|file| SafeTensors::deserialize(file)).collect::<Result<_, _>>().map_err(bad)?;
+    let mut whole: BTreeMap<String, TensorView<'_>> = BTreeMap::new();
+    for file in &files {
+        whole.extend(file.tensors());
+    }
+    safetensors::serialize(whole, None).map_err(bad)
+}
+
 /// What a number that a rule carries would have to be, where it is not. The product of momenta, each
 /// below 1, is 1 only as long as there was no step.
 fn refused(part: &str, value: f32, count: f32) -> Option<&'static str> {

@@ -36,6 +36,7 @@ mod row_list;
 mod rows;
 #[doc(hidden)]
 pub mod sample;
+mod shard;
 mod squares;
 mod stages;
 mod state;
@@ -45,6 +46,7 @@ mod update;
 mod work;
 
 pub use best::Best;
+pub use checkpoint::whole_state;
 pub use clip::{Clip, NormOrder};
 pub use error::Error;
 pub use external::External;
@@ -55,6 +57,7 @@ pub use optimizer::{GroupId, Next, Optimizer, Refreeze, Selection, Settings};
 pub use parameters::Parameters;
 pub use precision::Precision;
 pub use row_list::RowList;
+pub use shard::Shard;
 pub use stats::Stats;
 
 /// Submissions that a device may have to finish before the host sleeps: enough never to starve it, few enough that what is

@@ -37,6 +37,8 @@ pub(crate) struct Update {
     pub(crate) carried: &'static [&'static str],
     /// How parameters and gradients are stored.
     pub(crate) precision: Precision,
+    /// Whether another rank keeps the moments and makes the update: here is a gradient alone, for the norm.
+    pub(crate) is_elsewhere: bool,
 }
 
 /// What the average is called in files.
@@ -87,6 +89,24 @@ impl Update {
             evaluated: declaration.evaluated,
             carried: declaration.carried,
             precision: Precision::F32,
+            is_elsewhere: false,
+        }
+    }
+
+    /// The same for a tensor that another rank updates: it has no state here.
+    pub(crate) fn elsewhere(self) -> Update {
+        Update {
+            sums: None,
+            rows: None,
+            factors: None,
+            direct: None,
+            base: &[],
+            optional: None,
+            storage: Storage::F32,
+            has_average: false,
+            evaluated: None,
+            is_elsewhere: true,
+            ..self
         }
     }
 
@@ -104,7 +124,7 @@ impl Update {
 
     /// Whether moments of one are moments of the other.
     pub(crate) fn is_stored_as(&self, other: &Update) -> bool {
-        self.family == other.family && self.storage == other.storage
+        (self.family, self.storage, self.is_elsewhere) == (other.family, other.storage, other.is_elsewhere)
     }
 
     /// Whether tensors of both may lie in one arena.

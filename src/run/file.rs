@@ -5,6 +5,7 @@ use super::keys::{self, Said};
 use super::{
     Continue, DataSpec, Error, Inputs, ModelKind, ModelSpec, checks, elsewhere, mixed_precision, rows, settings,
 };
+use crate::dist::Rank;
 use crate::nn::models::Head;
 use crate::nn::{MixedPrecision, Objective, ValueStorage};
 use crate::schedule::file::raw::Raw;
@@ -58,6 +59,10 @@ pub struct RunFile {
     pub output: PathBuf,
     /// `seed`: of initial values, orders and splits.
     pub seed: u32,
+    /// Which rank of how many trains by it; no key of the file.
+    pub rank: Rank,
+    /// `shard_optimizer`: ranks share out the moments.
+    pub shards: bool,
     /// `epochs`.
     pub epochs: usize,
     /// `batch_size`: what one pass takes.
@@ -108,7 +113,7 @@ pub struct RunFile {
     pub(super) sections: Raw,
 }
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "output",
     "seed",
@@ -131,6 +136,7 @@ const KEYS: [&str; 24] = [
     "use_mixed_precision",
     "compile",
     "checkpoint_every_steps",
+    "shard_optimizer",
     "continue",
     "check",
 ];
@@ -218,6 +224,8 @@ impl RunFile {
             name: top.text_or("name", name)?,
             output: folder.join(top.text_or("output", "runs")?),
             seed: small(&mut top, "seed", 1)? as u32,
+            rank: Rank::default(),
+            shards: top.truth("shard_optimizer", false)?,
             epochs: positive(&mut top, "epochs", 3)?,
             batch_rows: batch_rows(&mut top)?,
             micro_batches: positive(&mut top, "gradient_accumulation_steps", 1)?,
@@ -315,6 +323,8 @@ impl RunFile {
             still_trunk,
             batch_size,
             micro_batches,
+            rank: self.rank,
+            shard_optimizer: self.shards,
             epochs,
             seed,
             steps_per_submission,

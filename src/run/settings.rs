@@ -37,12 +37,13 @@ const TEXTS: Texts = Texts::Below(&[
 ]);
 
 /// What may be set for a run that continues.
-pub(super) const MAY_CHANGE: [&str; 7] = [
+pub(super) const MAY_CHANGE: [&str; 8] = [
     "epochs",
     "checkpoint_every_steps",
     "memory_limit_megabytes",
     "steps_per_submission",
     "check",
+    "shard_optimizer",
     "data.cache",
     "data.device_megabytes",
 ];

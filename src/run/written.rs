@@ -60,6 +60,9 @@ impl RunFile {
             .with("label_smoothing", self.label_smoothing)
             .with("use_mixed_precision", mixed_precision::written(self.mixed_precision.as_ref()))
             .with("cache_encoder_embeddings", self.keeps_trunk);
+        if self.shards {
+            raw = raw.with("shard_optimizer", true);
+        }
         if let Some(steps) = self.checkpoint_every_steps {
             raw = raw.with("checkpoint_every_steps", steps);
         }

@@ -164,7 +164,7 @@ impl<'a> Trial<'a> {
         // The whole step is measured: with a cached trunk, no batch size makes it slower.
         let config = &Config { trunk_device_limit_bytes: 0, trunk_host_limit_bytes: 0, ..config.clone() };
         let mut task = self.task.place(self.engine, config)?;
-        let step = step_of(self.engine, &mut *task, &self.parameters, &mut self.optimizer)?;
+        let step = step_of((self.engine, config.rank), &mut *task, &self.parameters, &mut self.optimizer)?;
         self.step(&step)?;
         let mut seconds = [0.0; STEPS];
         for seconds in &mut seconds {

@@ -42,6 +42,9 @@ impl Trainer {
     /// Writes the file, once the cursor knows this evaluation as the best.
     pub(super) fn write_best(&mut self, tell: &mut impl FnMut(&Event)) -> Result<(), Error> {
         let (Some(_), Some(best)) = (&self.best_file, self.cursor.best()) else { return Ok(()) };
+        if !self.config.rank.is_first() {
+            return Ok(());
+        }
         let bytes = self.save_tested()?;
         if let Some(file) = &mut self.best_file {
             file.take(best, bytes)?;
@@ -61,6 +64,9 @@ impl Trainer {
 
     /// Restores the file as of the checkpoint that the run resumes from.
     pub(super) fn restore_best_file(&mut self, tested: Option<Vec<u8>>) -> Result<(), Error> {
+        if !self.config.rank.is_first() {
+            return Ok(());
+        }
         let best = self.cursor.best();
         self.best_file.as_mut().map_or(Ok(()), |file| file.restore(best, tested))
     }

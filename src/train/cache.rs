@@ -78,6 +78,11 @@ impl Key {
     pub(super) fn sum(self) -> [u64; 2] {
         self.0.map(|hasher| hasher.finish())
     }
+
+    /// The same in letters.
+    pub(super) fn name(self) -> String {
+        self.sum().map(|sum| format!("{sum:016x}")).concat()
+    }
 }
 
 /// Values by label.
@@ -150,8 +155,7 @@ impl Cache {
     }
 
     fn path(&self, key: Key) -> PathBuf {
-        let name = key.sum().map(|sum| format!("{sum:016x}")).concat();
-        self.folder.join(name).with_extension(ENDING)
+        self.folder.join(key.name()).with_extension(ENDING)
     }
 
     /// The values of a file, each of so many bytes; `None` if it is not there, and an error if it is damaged.

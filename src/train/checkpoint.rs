@@ -62,6 +62,11 @@ impl Checkpoints {
         Ok(Checkpoints { folder: folder.to_owned(), keep_last, every_steps })
     }
 
+    /// The same for a rank that writes none, as the first one does: the folder need not be there.
+    pub fn of_another_rank(folder: &Path, keep_last: u64, every_steps: Option<u64>) -> Checkpoints {
+        Checkpoints { folder: folder.to_owned(), keep_last, every_steps }
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -69,6 +74,14 @@ impl Checkpoints {
 
     pub(super) fn path(&self, step: u64) -> PathBuf {
         self.folder.join(Entry::Whole(step).name())
+    }
+
+    /// Where the last one is, by its name; it is not read.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn last_path(&self) -> Result<Option<PathBuf>, Error> {
+        Ok(self.steps()?.last().map(|step| self.path(*step)))
     }
 
     /// Whether there is any.
@@ -96,9 +109,18 @@ impl Checkpoints {
 
     /// What the last readable checkpoint of a folder was made on, if any.
     pub fn made_on(folder: &Path) -> Option<MadeOn> {
+        Checkpoints::last(folder).map(|saved| saved.made_on)
+    }
+
+    /// Micro-batches of a step of the run that wrote the last readable checkpoint of a folder, on all its ranks together.
+    pub fn micro_batches(folder: &Path) -> Option<usize> {
+        Checkpoints::last(folder).map(|saved| saved.run.micro_batches)
+    }
+
+    fn last(folder: &Path) -> Option<Saved> {
         let there = Checkpoints { folder: folder.to_owned(), keep_last: 1, every_steps: None };
         let steps = there.steps().ok()?;
-        steps.into_iter().rev().find_map(|step| read_run(&there.path(step).join(RUN)).ok()).map(|saved| saved.made_on)
+        steps.into_iter().rev().find_map(|step| read_run(&there.path(step).join(RUN)).ok())
     }
 
     /// The last readable checkpoint of a folder whose name begins so.

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::cache::Cache;
+use crate::dist::Rank;
 use crate::engine::CLOCK_SLOTS;
 use crate::engine::kernels::ValueStorage;
 use crate::nn::{self, MixedPrecision};
@@ -38,9 +39,15 @@ impl StepsPerSubmission {
 pub struct Config {
     /// Rows of a micro-batch.
     pub batch_size: usize,
-    /// Micro-batches of a step; their gradients add up to the mean over the rows of the step. Where rows do not count
+    /// Micro-batches of a step on each rank; their gradients add up to the mean over the rows of the step. Where rows do not count
     /// (padding), it is the mean of the micro-batches' own means.
     pub micro_batches: usize,
+    /// Which rank of how many trains with this. A step has the micro-batches of all ranks: each takes its own, in their order. See
+    /// [`Trainer::join`](super::Trainer::join).
+    pub rank: Rank,
+    /// Whether ranks share out the moments of the optimizer: each keeps those of its parameters and updates these, and then all get
+    /// the values from each other.
+    pub shard_optimizer: bool,
     /// Times through the train set. Rows left over after the last whole step of an epoch are not used in it; every
     /// epoch has its own order.
     pub epochs: usize,
@@ -86,6 +93,8 @@ impl Default for Config {
         Config {
             batch_size: 32,
             micro_batches: 1,
+            rank: Rank::default(),
+            shard_optimizer: false,
             epochs: 1,
             steps_per_submission: StepsPerSubmission::AtMost(1),
             seed: 1,
@@ -108,6 +117,8 @@ impl Config {
     setters! {
         batch_size: usize,
         micro_batches: usize,
+        rank: Rank,
+        shard_optimizer: bool,
         epochs: usize,
         steps_per_submission: StepsPerSubmission,
         seed: u32,
@@ -124,9 +135,14 @@ impl Config {
         trunk_host_limit_bytes: u64,
     }
 
-    /// Rows of a step.
+    /// Rows of a step, on all ranks together.
     pub fn rows_per_step(&self) -> usize {
-        self.batch_size.saturating_mul(self.micro_batches)
+        self.batch_size.saturating_mul(self.step_micro_batches())
+    }
+
+    /// Micro-batches of a step, on all ranks together.
+    pub(super) fn step_micro_batches(&self) -> usize {
+        self.micro_batches.saturating_mul(self.rank.of)
     }
 
     /// How a parameter and its gradient are stored.
@@ -155,6 +171,10 @@ impl Config {
             [("batch_size", self.batch_size), ("micro_batches", self.micro_batches), ("epochs", self.epochs)];
         if let Some((setting, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Error::BadSetting { setting, value, reason: "at least 1 is needed".to_owned() });
+        }
+        if self.rank.number >= self.rank.of {
+            let reason = format!("there are {} ranks, numbered from 0 on", self.rank.of);
+            return Err(Error::BadSetting { setting: "rank", value: self.rank.number, reason });
         }
         if self.settings.loss_scale.is_some() && self.values.values != ValueStorage::F16 {
             let reason =

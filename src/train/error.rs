@@ -1,5 +1,6 @@
 //! What can go wrong in training.
 
+use crate::dist::{self, Rank};
 use crate::params::Storage;
 use crate::params::{Shown, did_you_mean, shown_path};
 use crate::{data, engine, nn, optim, schedule};
@@ -158,6 +159,32 @@ pub enum Error {
         /// What the checkpoint has.
         there: String,
         /// What this run has.
+        here: String,
+    },
+    /// From other ranks.
+    #[error(transparent)]
+    Dist(#[from] dist::Error),
+    /// A step of a run of several ranks that has not joined them.
+    #[error("this is one of several ranks, and it has not joined the others")]
+    NotJoined,
+    /// Ranks that are not those of the run.
+    #[error("this is rank {} of {} by the run's settings, and {} of {} among the ranks", .here.number, .here.of, .there.number, .there.of)]
+    OtherRanks {
+        /// By the settings.
+        here: Rank,
+        /// Among the ranks.
+        there: Rank,
+    },
+    /// Ranks that would not train the same run.
+    #[error("rank {rank} is not about to train the same run as rank 0: {what} is {there} on rank 0 and {here} on rank {rank}", what = Shown(.what), there = Shown(.there), here = Shown(.here))]
+    RanksDiffer {
+        /// The rank.
+        rank: usize,
+        /// What differs.
+        what: String,
+        /// What the first rank has.
+        there: String,
+        /// What it has.
         here: String,
     },
     /// From the data.

@@ -43,7 +43,7 @@ pub struct Progress {
     pub phase: usize,
     /// Its learning rates, a group each, in the order of [`Optimizer::groups`](crate::optim::Optimizer::groups).
     pub lrs: Vec<f64>,
-    /// Mean loss of its last micro-batch.
+    /// Mean loss of its last micro-batch; among ranks, of all rows of the step.
     pub loss: f32,
     /// What the optimizer did.
     pub stats: Stats,

@@ -10,6 +10,7 @@
 //! Invariant: no command line, no printing, no exit.
 
 mod ahead;
+mod alike;
 mod auto_precision;
 mod batch_size;
 mod best;
@@ -71,4 +72,4 @@ pub use scoring::{Scores, Scoring};
 pub use supervised::Supervised;
 pub use task::{Placed, Task};
 pub use test::Test;
-pub use trainer::Trainer;
+pub use trainer::{Exchanged, Trainer};

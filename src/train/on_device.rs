@@ -1,6 +1,7 @@
 //! A model on the device: a step and a test, from examples of any kind. Both work in the same memory.
 
 use super::ahead::Ahead;
+use super::cache::Key;
 use super::examples::Examples;
 use super::task::{Placed, gradient_of};
 use super::trunk::Trunk;
@@ -152,12 +153,17 @@ impl Set {
         let loss = LossOptions { ignore: IGNORED, smoothing: config.label_smoothing, seed: config.seed };
         let parameter = |name: &str| parameters.place(name).map_err(Error::from);
         let mut program = Program::new(label);
-        for micro in 0..self.examples.order().micro_batches {
+        let (first, count) = match self.examples.order().micro_batches {
+            // A test's: every rank goes through the whole set.
+            1 => (0, 1),
+            _ => (counted(config.rank.number * config.micro_batches), counted(config.micro_batches)),
+        };
+        for micro in first..first + count {
             program.dispatches.extend(self.examples.gathers(engine, &self.batch, table, micro)?);
             if let Some(trunk) = &self.trunk {
                 program.dispatches.extend(trunk.gathers(engine, &space, self.batch.get("position")?)?);
             }
-            program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > 0)?);
+            program.dispatches.extend(space.dispatches(&self.batch, loss, parameter, gradient, micro > first)?);
         }
         Ok((program, space.logits()))
     }
@@ -221,6 +227,15 @@ impl Placed for OnDevice {
         self.train.trunk = None;
         [&mut self.test].into_iter().chain(&mut self.also).for_each(|tested| tested.set.trunk = None);
         self.activations.clear();
+    }
+
+    fn sum(&self) -> Result<String, Error> {
+        let mut key = Key::new("data");
+        let tested = [&self.test].into_iter().chain(&self.also).map(|tested| &tested.set);
+        for set in [&self.train].into_iter().chain(tested) {
+            set.examples.add_to(&mut key, &self.engine)?;
+        }
+        Ok(key.name())
     }
 
     fn uploads(&self, step: u64) -> Vec<Upload> {

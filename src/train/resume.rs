@@ -81,10 +81,15 @@ impl Trainer {
     pub fn checkpoint_now(&mut self, mut tell: impl FnMut(&Event)) -> Result<Option<PathBuf>, Error> {
         let Some(checkpoints) = self.checkpoints.clone() else { return Ok(None) };
         self.settle(&mut tell)?;
+        let optimizer = if self.config.settings.shard.is_some() { self.read_whole_state()? } else { Vec::new() };
+        if !self.config.rank.is_first() {
+            return Ok(None);
+        }
+        let optimizer = if optimizer.is_empty() { self.optimizer.read_state()? } else { optimizer };
         let metrics = self.engine.read(&self.metrics())?;
         let saved =
             Saved { loss_scale: self.optimizer.read_loss_scale()?, ..self.saved(self.skipped_steps()?, metrics) };
-        let now = Unwritten { saved, model: self.parameters.read_file()?, optimizer: self.optimizer.read_state()? };
+        let now = Unwritten { saved, model: self.parameters.read_file()?, optimizer };
         tell(&Event::CheckpointAhead);
         // It has been told that it could not be written.
         let _ = self.write_unwritten_best(&mut tell);
@@ -130,12 +135,13 @@ impl Trainer {
     }
 
     /// What must be the same for a run to continue from its checkpoints.
-    fn run_of(&self) -> RunOf {
+    pub(super) fn run_of(&self) -> RunOf {
         let params = self.parameters.params().iter();
         RunOf {
             seed: self.config.seed,
             batch_size: self.config.batch_size,
-            micro_batches: self.config.micro_batches,
+            // Whichever ranks take them.
+            micro_batches: self.config.step_micro_batches(),
             parameters: self.config.parameters.name().to_owned(),
             values: self.config.values.values.name().to_owned(),
             wide: self.config.values.wide.clone(),

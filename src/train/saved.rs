@@ -170,6 +170,14 @@ impl RunOf {
 
     /// Complains about the first thing in which a checkpoint's run is another one than this.
     pub(super) fn check(&self, saved: &RunOf, path: &Path) -> Result<(), Error> {
+        match self.differs(saved) {
+            Some([what, there, here]) => Err(Error::OtherRun { path: path.to_owned(), what, there, here }),
+            None => Ok(()),
+        }
+    }
+
+    /// The first thing in which another run differs: what, there, and here.
+    pub(super) fn differs(&self, saved: &RunOf) -> Option<[String; 3]> {
         let pairs = [
             ("seed", saved.seed.to_string(), self.seed.to_string()),
             ("batch_size", saved.batch_size.to_string(), self.batch_size.to_string()),
@@ -182,19 +190,14 @@ impl RunOf {
             ("clip", saved.clip.clone(), self.clip.clone()),
             ("guard", saved.guard.to_string(), self.guard.to_string()),
         ];
-        let other = |what: &str, there: &str, here: &str| Error::OtherRun {
-            path: path.to_owned(),
-            what: what.to_owned(),
-            there: there.to_owned(),
-            here: here.to_owned(),
-        };
+        let other = |what: &str, there: &str, here: &str| Some([what, there, here].map(str::to_owned));
         if let Some((what, there, here)) = pairs.iter().find(|(_, there, here)| there != here) {
-            return Err(other(what, there, here));
+            return other(what, there, here);
         }
         for (what, here) in &self.model {
             let there = saved.model.iter().find(|(known, _)| known == what).map_or("not said", |(_, there)| there);
             if there != here {
-                return Err(other(what, there, here));
+                return other(what, there, here);
             }
         }
         let shown = |param: Option<&(String, Vec<usize>)>| {
@@ -203,14 +206,14 @@ impl RunOf {
         for place in 0..saved.params.len().max(self.params.len()) {
             let (there, here) = (saved.params.get(place), self.params.get(place));
             if there != here {
-                return Err(other(&format!("parameter {place}"), &shown(there), &shown(here)));
+                return other(&format!("parameter {place}"), &shown(there), &shown(here));
             }
         }
         let differs = saved.schedule.lines().zip(self.schedule.lines()).find(|(there, here)| there != here);
         match differs {
-            Some((there, here)) => Err(other("the schedule", there, here)),
-            None if saved.schedule != self.schedule => Err(other("the schedule", "another length", "")),
-            None => Ok(()),
+            Some((there, here)) => other("the schedule", there, here),
+            None if saved.schedule != self.schedule => other("the schedule", "another length", ""),
+            None => None,
         }
     }
 }

@@ -157,5 +157,5 @@ fn rows_of(set: &impl Set, config: &Config) -> usize {
 
 /// Rows of a step.
 pub(super) fn size(config: &Config) -> BatchSize {
-    BatchSize { rows: config.batch_size, micro_batches: config.micro_batches }
+    BatchSize { rows: config.batch_size, micro_batches: config.step_micro_batches() }
 }

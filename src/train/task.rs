@@ -112,6 +112,14 @@ pub trait Placed: Send {
     /// Others are trainable now, or values were uploaded: what was made for the programs so far can go.
     fn forget(&mut self) {}
 
+    /// A checksum of the examples, by which ranks know that they have the same. Waits for the device.
+    ///
+    /// # Errors
+    /// From the device.
+    fn sum(&self) -> Result<String, Error> {
+        Ok(String::new())
+    }
+
     /// What a step needs from the host, apart from the optimizer's table.
     fn uploads(&self, _step: u64) -> Vec<Upload> {
         Vec::new()

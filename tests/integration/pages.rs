@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Commands that no test runs, by their beginning, and why.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("cargo ", "builds or installs everything again"),
     ("make demo", "takes minutes; demo.rs runs smaller ones"),
     ("make test", "runs this test"),
     ("gradus train senses.yaml", "needs MiniLM, 90 MB from a network"),
+    ("gradus train run.yaml --adapters", "needs two adapters; ranks_command.rs names the CPU engine twice"),
+    ("mpirun ", "needs the feature mpi; tests/mpi.rs calls it"),
+    ("sh scripts/mpi.sh", "installs packages"),
     ("gradus check", "takes a minute; check.rs checks fewer kernels"),
     ("python3 scripts/campaign/kill.py", "takes minutes; kill.rs kills fewer runs"),
     ("python3 scripts/campaign/full_disk.py", "takes minutes and a C compiler"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may name, besides itself and the standard library.
-pub(crate) const ROOMS: [(&str, &[&str]); 13] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 14] = [
     ("params", &[]),
     ("schedule", &["params"]),
     ("twin", &[]),
@@ -12,19 +12,24 @@ pub(crate) const ROOMS: [(&str, &[&str]); 13] = [
     ("optim", &["params", "engine"]),
     ("nn", &["params", "engine"]),
     ("data", &["params", "twin"]),
+    ("dist", &[]),
     ("check", &["params", "engine", "optim", "nn"]),
-    ("train", &["params", "schedule", "engine", "optim", "nn", "data", "check"]),
+    ("train", &["params", "schedule", "engine", "optim", "nn", "data", "dist", "check"]),
     ("measure", &["params", "engine", "optim", "nn"]),
-    ("run", &["params", "schedule", "nn", "data", "train"]),
-    ("cli", &["params", "schedule", "twin", "engine", "optim", "nn", "data", "train", "measure", "run", "check"]),
+    ("run", &["params", "schedule", "nn", "data", "dist", "train"]),
+    (
+        "cli",
+        &["params", "schedule", "twin", "engine", "optim", "nn", "data", "dist", "train", "measure", "run", "check"],
+    ),
 ];
 
 /// What a room may not say, and where else it may be said.
-const WORDS: [(&str, &[&str]); 13] = [
+const WORDS: [(&str, &[&str]); 14] = [
     ("wgpu::", &["engine", "optim"]),
     ("serde_yaml::", &["schedule"]),
     ("clap::", &["cli"]),
     ("rayon::", &["fast"]),
+    ("use mpi::", &["dist"]),
     ("multiversion", &["fast"]),
     ("ndarray::", &["fast"]),
     ("println!", &[]),

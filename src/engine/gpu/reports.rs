@@ -5,19 +5,18 @@ use crate::engine::Error;
 use crate::engine::buffer::Range;
 use crate::engine::faults::{Scopes, locked};
 use crate::engine::ring::{
-    Delivery, FAILED, FREE, GpuSlot, Pending, RING_SLOTS, Ring, Slots, TIMESTAMP_BYTES, Tags, Timer, UNDER_WAY,
-    next_in_order,
+    Delivery, FAILED, FREE, GpuSlot, Pending, Ring, Slots, TIMESTAMP_BYTES, Tags, Timer, UNDER_WAY, next_in_order,
 };
 use crate::engine::submission::Report;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Gpu {
-    pub(crate) fn ring(&self, regions: &[Range], room: usize, timed: bool) -> Result<Slots, Error> {
+    pub(crate) fn ring(&self, regions: &[Range], (count, room): (usize, usize), timed: bool) -> Result<Slots, Error> {
         let bytes = (regions.iter().map(|range| range.bytes).sum::<u64>() + TIMESTAMP_BYTES) * room as u64;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let mut slots = Vec::with_capacity(RING_SLOTS);
-        for _ in 0..RING_SLOTS {
+        let mut slots = Vec::with_capacity(count);
+        for _ in 0..count {
             let staging = self.create(&buffer_descriptor("report", bytes, usage))?;
             let timer = if timed { Some(self.timer(room)?) } else { None };
             slots.push(GpuSlot {

@@ -4,7 +4,7 @@ use super::Optimizer;
 use crate::engine::layout::{self, Record, TABLE_HEADER_BYTES};
 use crate::optim::rows::Rows;
 use crate::optim::update::Update;
-use crate::optim::{Error, Precision};
+use crate::optim::{Error, Precision, Shard};
 use crate::params::{self, Group, Row, nearest};
 
 /// What happens to the moments of a group that is frozen.
@@ -48,6 +48,7 @@ impl Optimizer {
         let rows: Vec<Row> = current.into_iter().chain(added.iter().map(|group| group.row)).collect();
         let clip_sets = clip_sets(self.groups.iter().chain(&added))?;
         check_clip_norms(self.groups.iter().chain(&added), &rows)?;
+        self.check_shared(&added)?;
         let clip = self.settings.clip.with(rows.iter().find_map(|row| row.clip_norm))?;
         let groups = rows.len();
         let bytes = groups.max(1) * size_of::<layout::TableRow>() * self.settings.horizon_steps as usize;
@@ -70,6 +71,15 @@ impl Optimizer {
         self.state = state;
         self.moved();
         Ok(())
+    }
+
+    /// Refuses averages where moments are shared out: a test needs those of all parameters.
+    fn check_shared(&self, added: &[GroupState]) -> Result<(), Error> {
+        let keeps = |group: &&GroupState| group.row.ema_decay.is_some() || group.row.evaluates_an_average();
+        let Some(group) = added.iter().find(keeps).filter(|_| self.settings.shard.is_some()) else { return Ok(()) };
+        let param = group.tensors.first().map_or_else(String::new, |tensor| self.params[*tensor].name.clone());
+        let reason = "its moments are shared out among ranks, and its group keeps an average of it".to_owned();
+        Err(Error::Unsuited { param, reason })
     }
 
     /// Checks groups to add, and returns the group of each parameter. They take the clip norm of the existing ones in their set,
@@ -116,6 +126,10 @@ impl Optimizer {
         self.refuse_swapped()?;
         let place = self.group(group)?;
         if refreeze == Refreeze::DropState {
+            if self.settings.shard.is_some() {
+                let reason = "moments that are shared out among ranks stay where they are".to_owned();
+                return Err(Error::Unsuited { param: group.to_owned(), reason });
+            }
             let dropped = self.groups[place].tensors.clone();
             let order: Vec<usize> =
                 self.state.order.iter().copied().filter(|tensor| !dropped.contains(tensor)).collect();
@@ -189,7 +203,26 @@ impl Optimizer {
     /// What each tensor is updated by.
     pub(crate) fn updates(&self) -> Vec<Update> {
         let rows: Vec<Row> = self.groups.iter().map(|group| group.row).collect();
-        updates(&rows, &self.group_of, &self.memory.precisions)
+        self.shared(&self.state.order, updates(&rows, &self.group_of, &self.memory.precisions))
+    }
+
+    /// The same updates where these tensors have thawed, in this order, of which this optimizer has its part.
+    pub(super) fn shared(&self, thawed: &[usize], mut updates: Vec<Update>) -> Vec<Update> {
+        if let Some(shard) = self.settings.shard {
+            for (tensor, owner) in shard.owners(thawed, &self.elements) {
+                if owner != shard.number && !updates[tensor].is_elsewhere {
+                    updates[tensor] = updates[tensor].elsewhere();
+                }
+            }
+        }
+        updates
+    }
+
+    /// Which of those that share the moments updates each parameter that has thawed; all are the first one's if nobody shares them.
+    pub fn owners(&self) -> Vec<(&str, usize)> {
+        let shard = self.settings.shard.unwrap_or(Shard { number: 0, of: 1 });
+        let owners = shard.owners(&self.state.order, &self.elements).into_iter();
+        owners.map(|(tensor, owner)| (self.params[tensor].name.as_str(), owner)).collect()
     }
 
     /// The row of a tensor's own group; of what is in no group the first one's.

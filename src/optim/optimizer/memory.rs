@@ -216,6 +216,7 @@ impl Optimizer {
     }
 
     pub(super) fn state_of(&self, order: Vec<usize>, updates: Vec<Update>) -> Result<State, Error> {
+        let updates = self.shared(&order, updates);
         self.state.relaid(&self.engine, &self.memory.wanted(&self.params, order, updates, self.page_bytes()))
     }
 

@@ -79,7 +79,10 @@ impl Optimizer {
         program.dispatches.extend(stages.per_segment(|segment| self.directions_of(segment, &stages, &grads))?);
         let directions = |arena: usize, page: usize| self.state.kept(arena).direction_pages(page);
         program.dispatches.extend(newton_schulz::dispatches(&self.engine, directions, self.directed(&tensors))?);
-        let update = |segment: &Segment| self.update_of(segment, &stages, &grads, (&rows, factors.as_ref())).map(Some);
+        let update = |segment: &Segment| match self.state.kept(segment.pages.arena).update.is_elsewhere {
+            true => Ok(None),
+            false => self.update_of(segment, &stages, &grads, (&rows, factors.as_ref())).map(Some),
+        };
         program.dispatches.extend(stages.per_segment(update)?);
         let list = stages.list()?.clone();
         let prepared = self.engine.prepare(program)?;

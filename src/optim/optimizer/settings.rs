@@ -1,6 +1,6 @@
 //! What holds for the whole optimizer.
 
-use crate::optim::{Clip, LossScale};
+use crate::optim::{Clip, LossScale, Shard};
 use crate::setters::setters;
 
 /// What holds for the whole optimizer.
@@ -23,6 +23,9 @@ pub struct Settings {
     /// never waits takes memory. A device that has work is not kept waiting by it. Steps in a caller's own encoder or
     /// submission are the caller's to hold back.
     pub throttle: bool,
+    /// Which part of the moments this optimizer keeps, if several share them: it updates the parameters of its part, and whoever
+    /// has the others must bring their values. All see all gradients.
+    pub shard: Option<Shard>,
     /// The seed of stochastic rounding, for what is stored so ([`Storage::Int8`](crate::params::Storage::Int8)).
     pub seed: u32,
 }
@@ -36,6 +39,7 @@ impl Default for Settings {
             horizon_steps: 256,
             page_bytes: None,
             throttle: true,
+            shard: None,
             seed: 0,
         }
     }
@@ -49,6 +53,7 @@ impl Settings {
         horizon_steps: u32,
         page_bytes: impl Into<Option<u64>>,
         throttle: bool,
+        shard: impl Into<Option<Shard>>,
         seed: u32,
     }
 }

@@ -80,6 +80,7 @@ impl Trainer {
     /// device keeps the best copy by it, if this run does that.
     pub(super) fn submit_test(&mut self, is_judged: bool) -> Result<u64, Error> {
         self.make_test()?;
+        self.share_buffers()?;
         let steps = self.cursor.step();
         let mut behind = Vec::new();
         if let Some(judge) = self.judge.as_ref().filter(|_| is_judged) {

@@ -1,12 +1,16 @@
 //! The trainer.
 
+mod among;
 mod evaluations;
 mod lag;
 mod pace;
 mod programs;
 mod reports;
+mod shared;
 mod steps;
 
+pub(super) use among::Among;
+pub use among::Exchanged;
 pub(super) use programs::step_of;
 
 use super::best_file::BestFile;
@@ -16,9 +20,10 @@ use super::judge::Judge;
 use super::task::{Placed, Task};
 use super::test::{Testing, tested};
 use super::{CacheNote, Config, Confusion, Error, Scoring};
+use crate::dist::Rank;
 use crate::engine::kernels::ValueStorage;
 use crate::engine::{Engine, Prepared, Range, Ring};
-use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings};
+use crate::optim::{Best, Forecast, LossScale, Optimizer, Parameters, Settings, Shard};
 use crate::params::{Param, nearest};
 use crate::schedule::{self, Cursor, Epochs, ModelParams, Plan};
 use evaluations::{Evaluating, LOSSES};
@@ -29,7 +34,7 @@ use std::collections::VecDeque;
 
 /// Trains a task's model on its data, on the device, by a plan.
 ///
-/// In a step the host never waits for the device. After an evaluation that decides something (early stopping, the best
+/// In a step the host never waits for the device, but for [several ranks](Trainer::join). After an evaluation that decides something (early stopping, the best
 /// copy or file, a plateau, a checkpoint) it waits for the metrics, so that decisions depend only on their values. With
 /// a plan that [decides at a lag](Plan::decides_at_a_lag) it does not wait there either, except for the bytes of files.
 pub struct Trainer {
@@ -49,6 +54,8 @@ pub struct Trainer {
     /// [`Task::settings`].
     pub(super) model: Vec<(String, String)>,
     pub(super) task: Box<dyn Placed>,
+    /// The other ranks, if there are any.
+    pub(super) among: Option<Among>,
     /// How many steps go into a submission.
     pace: Pace,
     /// The programs of a step and of a test; made when first needed.
@@ -101,7 +108,10 @@ impl Trainer {
         // Gradients in f16 need a loss scale, and nothing else knows of one.
         let needs_scale = config.values.values == ValueStorage::F16;
         let loss_scale = config.settings.loss_scale.or(needs_scale.then(LossScale::default));
-        let config = Config { settings: Settings { seed: config.seed, loss_scale, ..config.settings }, ..config };
+        let shard = Shard { number: config.rank.number, of: config.rank.of };
+        let shard = (config.shard_optimizer && !config.rank.is_alone()).then_some(shard);
+        let config =
+            Config { settings: Settings { seed: config.seed, loss_scale, shard, ..config.settings }, ..config };
         let (params, tied, in_class) = (task.params(), task.tied(), task.names_in_class());
         let steps_per_epoch = task.steps_per_epoch(&config)?;
         let model = ModelParams { params: &params, tied: &tied, in_class: &in_class };
@@ -141,6 +151,7 @@ impl Trainer {
             also_tests: Vec::new(),
             uploads: 0,
             task,
+            among: None,
             progress,
             results,
             evaluating: VecDeque::new(),
@@ -172,6 +183,11 @@ impl Trainer {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Which rank of how many it is.
+    pub fn rank(&self) -> Rank {
+        self.config.rank
     }
 
     /// The position of the run.

@@ -1,6 +1,7 @@
 //! The programs of a step and of a test, made for what is trainable.
 
 use super::Trainer;
+use crate::dist::Rank;
 use crate::engine::layout::StatsBlock;
 use crate::engine::{Engine, Prepared, Program, Range, Ring};
 use crate::nn::ops::write_squares;
@@ -35,7 +36,12 @@ impl Trainer {
         self.forget_old_values();
         if self.step.is_none() {
             self.task.frozen_norms_track(self.plan.frozen_norms_track(&self.cursor));
-            self.step = Some(step_of(&self.engine, &mut *self.task, &self.parameters, &mut self.optimizer)?);
+            self.step = Some(step_of(
+                (&self.engine, self.config.rank),
+                &mut *self.task,
+                &self.parameters,
+                &mut self.optimizer,
+            )?);
             self.pace.forget(self.optimizer.next_step());
         }
         Ok(())
@@ -88,15 +94,16 @@ impl Trainer {
     }
 }
 
-/// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by.
+/// The step for what is trainable now; its kernels write the squares that the optimizer's norm goes by. Among ranks the norm is that
+/// of their sum, which no kernel has made.
 pub(crate) fn step_of(
-    engine: &Engine,
+    (engine, rank): (&Engine, Rank),
     task: &mut dyn Placed,
     parameters: &Parameters,
     optimizer: &mut Optimizer,
 ) -> Result<Prepared, Error> {
     let mut program = task.step(parameters, optimizer)?;
-    if optimizer.uses_squares() {
+    if optimizer.uses_squares() && rank.is_alone() {
         let names = parameters.params().iter().map(|param| &param.name);
         let gradient = |name: &String| Some((name.clone(), gradient_of(optimizer, name).ok()??));
         let gradients: Vec<(String, Range)> = names.filter_map(gradient).collect();

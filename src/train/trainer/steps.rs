@@ -26,7 +26,7 @@ impl Trainer {
     pub(super) fn steps_at_once(&mut self) -> Result<u64, Error> {
         self.make_step()?;
         self.load_missing_rows()?;
-        if self.task.upload_bytes() > 0 {
+        if self.task.upload_bytes() > 0 || !self.config.rank.is_alone() {
             return Ok(1);
         }
         let loaded = (self.coming_lrs.len() / self.optimizer.groups().count().max(1)) as u64;
@@ -55,6 +55,9 @@ impl Trainer {
     /// The steps whose rows the optimizer has next, each reported to this ring, or to that of the run.
     pub(crate) fn submit_steps(&mut self, steps: u64, ring: Option<&Ring>) -> Result<(), Error> {
         self.make_step()?;
+        if !self.config.rank.is_alone() {
+            return (0..steps).try_for_each(|_| self.submit_among(ring));
+        }
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let Next { mut uploads, program, slot, step, lost } = self.optimizer.next_many(None, steps)?;
         uploads.extend(self.task.uploads(step));
