@@ -3,7 +3,7 @@
 use crate::schedule::Error;
 use crate::schedule::file::section::Section;
 
-const ONE_DEVICE: &str = "one process trains on one device, which --adapter chooses; leave it out";
+const ONE_DEVICE: &str = "one process trains on one device, and with mpirun or --adapters on several; leave it out";
 const NO_NORM: &str = "there is no batch or ghost norm: an MLP has no norm, a transformer has LayerNorm; leave it out";
 const BEGUN_FROM: &str = "what a model is begun with is named, as in model: {from: runs/earlier}; without it values are \
                           initial ones";
