@@ -4,7 +4,7 @@ use super::cache::{Cache, CacheNote, Key};
 use super::files;
 use crate::data::{Preparation, Told, on_all_cores};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Files that a core reads at a time.
 const SHARE: usize = 8;
@@ -29,7 +29,7 @@ impl Cache {
     ) -> (Vec<Unpacked>, CacheNote) {
         let mut key = Key::new("pictures");
         key.add("preparation", format!("{preparation:?}").as_bytes());
-        for sum in on_all_cores(files, SHARE, sum, &|_, _| {}) {
+        for sum in on_all_cores(files, SHARE, |file| sum(file), &|_, _| {}) {
             key.add("file", bytemuck::cast_slice(&sum));
         }
         let each = preparation.size[0] * preparation.size[1] * 3;
@@ -59,7 +59,7 @@ impl Cache {
 }
 
 /// The checksum of what a file holds; of nothing if it cannot be read.
-fn sum(file: &PathBuf) -> [u64; 2] {
+fn sum(file: &Path) -> [u64; 2] {
     let mut key = Key::new("a picture");
     if let Ok(bytes) = files::read(file) {
         key.add("bytes", &bytes);
