@@ -39,12 +39,12 @@ fn pictures_come_back_as_they_were_unpacked() {
     let made = sums(made);
     assert_eq!(made, sums(bed.material(&format!("model: {{type: resnet, width: 4, size: [16, 20]}}\ndata: {data}\n"))));
     let (again, unpacked, notes) = read(&bed, &cache, "[16, 20]", data);
-    assert_eq!((sums(again), unpacked, notes), (made.clone(), 0, vec![CacheNote::Read(file.clone())]));
+    assert_eq!((sums(again), unpacked, notes), (made, 0, vec![CacheNote::Read(file.clone())]));
     assert_eq!(cache.files().expect("files")[0].of, "18 pictures, 0.0 MB");
     // Under another name they are the same, in another size they are not.
     fs::rename(bed.folder.join("all"), bed.folder.join("moved")).expect("moved");
     let (moved, unpacked, _) = read(&bed, &cache, "[16, 20]", "{train: moved, test_percent: 20}");
-    assert_eq!((sums(moved), unpacked), (made.clone(), 0));
+    assert_eq!((sums(moved), unpacked), (made, 0));
     let (_, unpacked, notes) = read(&bed, &cache, "[16, 16]", "{train: moved, test_percent: 20}");
     assert!(unpacked == 18 && matches!(notes[..], [CacheNote::Kept(_)]), "{notes:?}");
     // A damaged file is made anew, once.
@@ -53,7 +53,7 @@ fn pictures_come_back_as_they_were_unpacked() {
     fs::write(file, bytes).expect("a file");
     for (damaged, files) in [(true, 18), (false, 0)] {
         let (material, unpacked, notes) = read(&bed, &cache, "[16, 20]", "{train: moved, test_percent: 20}");
-        assert_eq!((sums(material), unpacked), (made.clone(), files));
+        assert_eq!((sums(material), unpacked), (made, files));
         assert_eq!(matches!(notes[..], [CacheNote::Damaged(_)]), damaged, "{notes:?}");
     }
     // A picture that has changed changes the set, with the same name, size and time.
