@@ -130,7 +130,7 @@ enum Command {
     Plan(plan_options::Plan),
     /// List the update rules: formulas, fields, defaults, bytes of state.
     Optimizers(optimizers::Optimizers),
-    /// List or clear what frozen trunks made of examples, which is kept for runs to come.
+    /// List or clear what is kept for runs to come: what frozen trunks made of examples, and unpacked pictures.
     Cache(cache::Cache),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Example:\n  gradus completions bash > ~/.local/share/bash-completion/completions/gradus")]
