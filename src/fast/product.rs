@@ -23,7 +23,7 @@ pub fn product(places: &[u32], left: &[f32], right: &[f32], added: &[f32], out: 
             (false, false) => add_product(a, b, product.kept, whole),
         }
         c.iter_mut().for_each(|c| *c *= product.scale);
-        c.iter_mut().step_by(columns + 1).for_each(|c| *c += product.diagonal);
+        turned_mut(c, [rows, columns], is_turned).diag_mut().iter_mut().for_each(|c| *c += product.diagonal);
     };
     if ranges.len() >= rayon::current_num_threads() {
         ranges.par_iter().zip(outs).for_each(|it| of(it, false));
